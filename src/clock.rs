@@ -1,0 +1,63 @@
+//! Time as an argument: what the pure parts of the house are given instead of asking the system.
+
+use std::fmt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+/// A point in time, in whole milliseconds since 1970 UTC. Shown and stored as RFC 3339.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Timestamp(u64);
+
+impl Timestamp {
+    /// The system's time now.
+    #[expect(clippy::disallowed_methods, reason = "the one place that asks the system for the time of day")]
+    pub fn now() -> Self {
+        SystemTime::now().into()
+    }
+
+    /// From milliseconds since 1970 UTC.
+    pub const fn from_milliseconds(milliseconds: u64) -> Self {
+        Self(milliseconds)
+    }
+
+    /// Milliseconds since 1970 UTC.
+    pub const fn as_milliseconds(self) -> u64 {
+        self.0
+    }
+
+    /// How much later than `earlier` this is; zero when it is not later.
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl From<SystemTime> for Timestamp {
+    fn from(time: SystemTime) -> Self {
+        let elapsed = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // RFC 3339 has years to 9999; a stored time beyond is cut to its end rather than failing to show.
+        const LAST: u64 = 253_402_300_799_999;
+        let time = UNIX_EPOCH + Duration::from_millis(self.0.min(LAST));
+        humantime::format_rfc3339_millis(time).fmt(formatter)
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        let time = humantime::parse_rfc3339(&text).map_err(serde::de::Error::custom)?;
+        Ok(time.into())
+    }
+}

@@ -1,0 +1,126 @@
+//! Error codes and bodies of the distribution specification.
+
+use http::StatusCode;
+use serde::Serialize;
+
+/// The error codes of the OCI distribution spec ("Error Codes") and those that distribution adds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ErrorCode {
+    /// `BLOB_UNKNOWN`
+    BlobUnknown,
+    /// `BLOB_UPLOAD_INVALID`
+    BlobUploadInvalid,
+    /// `BLOB_UPLOAD_UNKNOWN`
+    BlobUploadUnknown,
+    /// `DIGEST_INVALID`
+    DigestInvalid,
+    /// `MANIFEST_INVALID`
+    ManifestInvalid,
+    /// `MANIFEST_UNKNOWN`
+    ManifestUnknown,
+    /// `NAME_INVALID`
+    NameInvalid,
+    /// `NAME_UNKNOWN`
+    NameUnknown,
+    /// `SIZE_INVALID`
+    SizeInvalid,
+    /// `TAG_INVALID`
+    TagInvalid,
+    /// `UNAUTHORIZED`
+    Unauthorized,
+    /// `DENIED`
+    Denied,
+    /// `UNSUPPORTED`
+    Unsupported,
+    /// `TOOMANYREQUESTS`
+    TooManyRequests,
+    /// `UNAVAILABLE`: the door or the registry cannot serve this now; trying again later may help.
+    Unavailable,
+    /// `PAGINATION_NUMBER_INVALID`
+    PaginationNumberInvalid,
+    /// `NOT_FOUND`: a path under `/v2/` that names nothing the specification knows.
+    NotFound,
+    /// `UNKNOWN`: the door itself failed.
+    Unknown,
+}
+
+impl ErrorCode {
+    /// The code as it stands in the body.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::BlobUnknown => "BLOB_UNKNOWN",
+            Self::BlobUploadInvalid => "BLOB_UPLOAD_INVALID",
+            Self::BlobUploadUnknown => "BLOB_UPLOAD_UNKNOWN",
+            Self::DigestInvalid => "DIGEST_INVALID",
+            Self::ManifestInvalid => "MANIFEST_INVALID",
+            Self::ManifestUnknown => "MANIFEST_UNKNOWN",
+            Self::NameInvalid => "NAME_INVALID",
+            Self::NameUnknown => "NAME_UNKNOWN",
+            Self::SizeInvalid => "SIZE_INVALID",
+            Self::TagInvalid => "TAG_INVALID",
+            Self::Unauthorized => "UNAUTHORIZED",
+            Self::Denied => "DENIED",
+            Self::Unsupported => "UNSUPPORTED",
+            Self::TooManyRequests => "TOOMANYREQUESTS",
+            Self::Unavailable => "UNAVAILABLE",
+            Self::PaginationNumberInvalid => "PAGINATION_NUMBER_INVALID",
+            Self::NotFound => "NOT_FOUND",
+            Self::Unknown => "UNKNOWN",
+        }
+    }
+
+    /// The HTTP status that goes with the code unless the place where it arises knows better.
+    pub const fn status(self) -> StatusCode {
+        match self {
+            Self::BlobUnknown
+            | Self::BlobUploadUnknown
+            | Self::ManifestUnknown
+            | Self::NameUnknown
+            | Self::NotFound => StatusCode::NOT_FOUND,
+            Self::BlobUploadInvalid
+            | Self::DigestInvalid
+            | Self::ManifestInvalid
+            | Self::NameInvalid
+            | Self::TagInvalid
+            | Self::PaginationNumberInvalid => StatusCode::BAD_REQUEST,
+            Self::SizeInvalid => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::Denied => StatusCode::FORBIDDEN,
+            Self::Unsupported => StatusCode::METHOD_NOT_ALLOWED,
+            Self::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
+            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Unknown => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}
+
+impl Serialize for ErrorCode {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+/// The body of an error answer: `{"errors":[{"code","message","detail"}]}`.
+#[derive(Debug, Serialize)]
+pub struct ErrorBody {
+    errors: [ErrorEntry; 1],
+}
+
+#[derive(Debug, Serialize)]
+struct ErrorEntry {
+    code: ErrorCode,
+    message: String,
+    detail: serde_json::Value,
+}
+
+impl ErrorBody {
+    /// One error with a message for the person at the client.
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self { errors: [ErrorEntry { code, message: message.into(), detail: serde_json::Value::Null }] }
+    }
+
+    /// The body as JSON.
+    pub fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+}

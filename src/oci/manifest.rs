@@ -1,0 +1,173 @@
+//! Manifests: the bytes a client pushed, and what they say.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::{Digest, MediaType};
+
+/// The largest manifest that the door takes: what distribution itself takes, and the least the OCI distribution spec
+/// asks of a registry.
+pub const MAXIMUM_MANIFEST_BYTES: usize = 4 * 1024 * 1024;
+
+/// A manifest as it was pushed or fetched: its exact bytes and what is known of their meaning.
+///
+/// `digest` always names the bytes. Parsed fields are what the document says; a type that is not known, and schema 1,
+/// have empty ones ([`ManifestKind::Opaque`]). Cloning copies the parsed part but shares the bytes.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Manifest {
+    /// The exact bytes.
+    pub bytes: Bytes,
+    /// What the registry and clients call it.
+    pub digest: Digest,
+    /// From `Content-Type`, else from the document's own `mediaType`.
+    pub media_type: MediaType,
+    /// What kind of document it is.
+    pub kind: ManifestKind,
+    /// The configuration blob of an image.
+    pub config: Option<Descriptor>,
+    /// The layers of an image, or the blobs of an artifact, in order.
+    pub layers: Vec<Descriptor>,
+    /// The manifests that an index or list names, in order.
+    pub children: Vec<Descriptor>,
+    /// The manifest that this one is about (OCI 1.1).
+    pub subject: Option<Descriptor>,
+    /// `artifactType`, or for an image manifest without one the media type of its configuration (OCI 1.1 referrers).
+    pub artifact_type: Option<MediaType>,
+    /// The document's own annotations.
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// What kind of document a manifest is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ManifestKind {
+    /// One image or artifact: OCI image manifest, Docker schema 2, OCI artifact manifest.
+    Image,
+    /// Several: OCI index, Docker manifest list.
+    Index,
+    /// Schema 1 or an unknown type: kept, not read.
+    Opaque,
+}
+
+/// A content descriptor (OCI image spec).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Descriptor {
+    /// Media type of the target.
+    pub media_type: MediaType,
+    /// Digest of the target.
+    pub digest: Digest,
+    /// Size of the target in bytes.
+    pub size: u64,
+    /// The platform, where an index names one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub platform: Option<Platform>,
+    /// Artifact type, where an index names one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artifact_type: Option<MediaType>,
+    /// Annotations of the reference itself.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// A platform, as in `linux/arm64/v8`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Platform {
+    /// Operating system, as `GOOS`.
+    pub os: String,
+    /// Architecture, as `GOARCH`.
+    pub architecture: String,
+    /// Variant of the architecture.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variant: Option<String>,
+}
+
+/// Why bytes are not a manifest of the type they claim to be.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidManifest {
+    /// Not JSON, or not of the shape that the type prescribes.
+    #[error("the manifest is no valid {media_type}: {source}")]
+    Shape {
+        /// The type it claims.
+        media_type: MediaType,
+        /// What is wrong, with line and column.
+        source: serde_json::Error,
+    },
+    /// The document's own `mediaType` contradicts the `Content-Type`.
+    #[error("the manifest calls itself {document}, but was sent as {header}")]
+    MediaType {
+        /// In the document.
+        document: MediaType,
+        /// In the header.
+        header: MediaType,
+    },
+}
+
+impl Manifest {
+    /// Reads a manifest. `media_type` is the `Content-Type` it came with, if any; without one the document's own
+    /// `mediaType` counts. Unknown types and schema 1 are kept unread.
+    ///
+    /// The digest is SHA-256 of the bytes; whoever knows a reference digest of another algorithm sets it afterwards
+    /// with [`Manifest::with_digest`].
+    ///
+    /// # Errors
+    /// When the type is known and the bytes are not of its shape.
+    pub fn parse(bytes: Bytes, media_type: Option<MediaType>) -> Result<Self, InvalidManifest> {
+        let digest = Digest::sha256(&bytes);
+        Ok(Self {
+            bytes,
+            digest,
+            media_type: media_type.unwrap_or_else(|| MediaType::from("application/octet-stream")),
+            kind: ManifestKind::Opaque,
+            config: None,
+            layers: Vec::new(),
+            children: Vec::new(),
+            subject: None,
+            artifact_type: None,
+            annotations: BTreeMap::new(),
+        })
+    }
+
+    /// The same manifest under the digest by which the registry names it.
+    #[must_use]
+    pub fn with_digest(mut self, digest: Digest) -> Self {
+        self.digest = digest;
+        self
+    }
+
+    /// Size of the document itself, in bytes.
+    pub fn size(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
+    /// The platforms that an index names, without the unknown ones that attestations carry.
+    pub fn platforms(&self) -> impl Iterator<Item = &Platform> {
+        self.children
+            .iter()
+            .filter_map(|child| child.platform.as_ref())
+            .filter(|platform| platform.os != "unknown")
+    }
+}
+
+impl fmt::Debug for Manifest {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Manifest")
+            .field("digest", &self.digest)
+            .field("media_type", &self.media_type)
+            .field("size", &self.bytes.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for Platform {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}/{}", self.os, self.architecture)?;
+        match &self.variant {
+            Some(variant) => write!(formatter, "/{variant}"),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! What every validated text type shares: showing it, and reading it only through its constructor.
+
+/// Implements `Display`, `FromStr`, `TryFrom<String>` and `Into<String>` for a newtype around `Arc<str>` whose only
+/// way in is `parse`, so that serde and the command line cannot go around the grammar.
+macro_rules! text_newtype {
+    ($type:ident, $error:ident) => {
+        impl std::fmt::Display for $type {
+            fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str(self.as_str())
+            }
+        }
+
+        impl std::str::FromStr for $type {
+            type Err = $error;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                Self::parse(text)
+            }
+        }
+
+        impl TryFrom<String> for $type {
+            type Error = $error;
+
+            fn try_from(text: String) -> Result<Self, Self::Error> {
+                Self::parse(&text)
+            }
+        }
+
+        impl From<$type> for String {
+            fn from(value: $type) -> Self {
+                value.as_str().to_owned()
+            }
+        }
+    };
+}
+
+pub(super) use text_newtype;

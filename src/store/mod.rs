@@ -1,0 +1,219 @@
+//! The record of what the registry holds, and its history.
+//!
+//! The trait speaks of the domain, never of tables. What a change does to the record is decided by one pure function
+//! (`effect`), and a backend applies its result in one transaction. Only `sync/` writes; `web/` reads.
+
+mod change;
+mod event;
+mod intent;
+mod record;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+pub use change::{Actor, Change, Source};
+pub use event::{Event, EventKind};
+pub use intent::{Intent, IntentState, Write};
+pub use record::{ManifestRecord, Page, PageRequest, RepositoryRecord, Statistics, TagRecord};
+
+use crate::clock::Timestamp;
+use crate::oci::{Digest, Manifest, Reference, RepositoryName, Tag};
+
+/// The position of an event or an intent in the one order of everything the store wrote. Begins at 1, never reused,
+/// survives restarts. [`Sequence::ZERO`] stands before everything.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
+#[serde(transparent)]
+pub struct Sequence(u64);
+
+impl Sequence {
+    /// Before everything.
+    pub const ZERO: Self = Self(0);
+
+    /// From its number.
+    pub const fn new(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// Its number.
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+
+    /// The one that follows.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+impl std::fmt::Display for Sequence {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+/// What happened to a write that an intent announced.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// The registry did it: these changes are recorded as `observed`, by the intent's actor.
+    Applied(Vec<Change>),
+    /// The registry did nothing, or verification has recorded what it did: the intent goes, nothing else changes.
+    Closed,
+}
+
+/// What settling an intent found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settled {
+    /// The references of this intent that something else touched while it was open: another intent that is still
+    /// open, or an event that was recorded since it began. Their order at the registry is not known, so each has to
+    /// be verified.
+    pub overlapped: Vec<Reference>,
+}
+
+/// The condition under which an answer of the registry may still be recorded: nothing has touched the reference since
+/// the question was asked, and nobody is writing to it now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Guard {
+    /// The reference the question was about. Guards compare it exactly; a guard on a digest is also touched by any
+    /// event about that digest under a tag.
+    pub reference: Reference,
+    /// [`Store::sequence`] before the question was asked.
+    pub since: Sequence,
+}
+
+/// What became of a guarded recording.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recorded {
+    /// The store already said so; no event.
+    Unchanged,
+    /// Recorded, as that many events.
+    Changed(usize),
+    /// The guard refused: something newer touched the reference. Ask again.
+    Superseded,
+}
+
+/// Why the store did not do what it was asked.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The medium failed (no room, not writable, an I/O error). Nothing of the request was kept; trying again later may
+    /// succeed without a restart.
+    #[error("the store cannot {attempted} now: {cause}")]
+    Unavailable {
+        /// What was attempted.
+        attempted: &'static str,
+        /// The cause, with its own words.
+        cause: Arc<dyn std::error::Error + Send + Sync>,
+    },
+    /// A row cannot be read back: the file is damaged or from another program.
+    #[error("the store's {what} is damaged: {cause}; restore a backup or let a new store be filled by a sweep")]
+    Corrupt {
+        /// Which row.
+        what: String,
+        /// What is wrong with it.
+        cause: Arc<dyn std::error::Error + Send + Sync>,
+    },
+    /// The store is shutting down.
+    #[error("the store is closed")]
+    Closed,
+}
+
+/// The record of one registry.
+///
+/// Writing methods return once the write is durable (fsync'd), and are cancel-safe in this sense: when their future is
+/// dropped, the write is done whole or not at all. Reads see the last durable state.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Notes durably that a write is about to be carried.
+    async fn begin(
+        &self,
+        repository: RepositoryName,
+        write: Write,
+        actor: Actor,
+        now: Timestamp,
+    ) -> Result<Intent, StoreError>;
+
+    /// Records the outcome and removes the intent, in one transaction. Settling an intent that is no longer there
+    /// changes nothing and reports no overlap.
+    async fn settle(&self, intent: Sequence, outcome: Outcome, now: Timestamp) -> Result<Settled, StoreError>;
+
+    /// Says that nobody is carrying the intent any more and its outcome is not known: it no longer blocks guards.
+    async fn doubt(&self, intent: Sequence) -> Result<(), StoreError>;
+
+    /// Records what the registry answered, unless the guard refuses. A change that is already so makes no event.
+    async fn record(
+        &self,
+        changes: Vec<Change>,
+        source: Source,
+        guard: Guard,
+        now: Timestamp,
+    ) -> Result<Recorded, StoreError>;
+
+    /// All open intents, oldest first.
+    async fn open_intents(&self) -> Result<Vec<Intent>, StoreError>;
+
+    /// The last sequence number that was given out.
+    async fn sequence(&self) -> Result<Sequence, StoreError>;
+
+    /// One repository.
+    async fn repository(&self, repository: &RepositoryName) -> Result<Option<RepositoryRecord>, StoreError>;
+
+    /// Repositories in bytewise order, those only whose name contains `containing` if that is given.
+    async fn repositories(
+        &self,
+        containing: Option<&str>,
+        page: PageRequest<RepositoryName>,
+    ) -> Result<Page<RepositoryRecord, RepositoryName>, StoreError>;
+
+    /// One tag.
+    async fn tag(&self, repository: &RepositoryName, tag: &Tag) -> Result<Option<TagRecord>, StoreError>;
+
+    /// The tags of a repository in bytewise order.
+    async fn tags(
+        &self,
+        repository: &RepositoryName,
+        page: PageRequest<Tag>,
+    ) -> Result<Page<TagRecord, Tag>, StoreError>;
+
+    /// The tags of a repository that point to this digest, in bytewise order.
+    async fn tags_of(&self, repository: &RepositoryName, digest: &Digest) -> Result<Vec<Tag>, StoreError>;
+
+    /// One manifest as recorded.
+    async fn manifest(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Option<ManifestRecord>, StoreError>;
+
+    /// The manifests of a repository in bytewise order of their digests.
+    async fn manifests(
+        &self,
+        repository: &RepositoryName,
+        page: PageRequest<Digest>,
+    ) -> Result<Page<ManifestRecord, Digest>, StoreError>;
+
+    /// The document itself, if any repository has it.
+    async fn manifest_content(&self, digest: &Digest) -> Result<Option<Arc<Manifest>>, StoreError>;
+
+    /// The manifests of a repository whose subject is this digest.
+    async fn referrers(
+        &self,
+        repository: &RepositoryName,
+        subject: &Digest,
+    ) -> Result<Vec<ManifestRecord>, StoreError>;
+
+    /// Events after a position, oldest first, of one repository or of all.
+    async fn events(
+        &self,
+        repository: Option<&RepositoryName>,
+        page: PageRequest<Sequence>,
+    ) -> Result<Page<Event, Sequence>, StoreError>;
+
+    /// How much there is of everything.
+    async fn statistics(&self) -> Result<Statistics, StoreError>;
+
+    /// Whether a write would succeed now; for readiness. Cheap.
+    fn is_writable(&self) -> bool;
+}

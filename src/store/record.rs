@@ -1,0 +1,113 @@
+//! What the store answers.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Sequence, Source};
+use crate::clock::Timestamp;
+use crate::oci::{Descriptor, Digest, ManifestKind, MediaType, RepositoryName, Tag};
+
+/// A repository as recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RepositoryRecord {
+    /// Its name.
+    pub name: RepositoryName,
+    /// How many tags it has.
+    pub tags: u64,
+    /// How many manifests it has.
+    pub manifests: u64,
+    /// The bytes of its manifests and of all blobs they name, each counted once.
+    pub bytes: u64,
+    /// When something was last pushed to it through the door; unknown for what was only found.
+    pub last_push: Option<Timestamp>,
+    /// When something was last pulled from it.
+    pub last_pull: Option<Timestamp>,
+}
+
+/// A tag as recorded, with what is known of the manifest it points to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TagRecord {
+    /// Its name.
+    pub tag: Tag,
+    /// The manifest it points to.
+    pub digest: Digest,
+    /// The manifest's media type.
+    pub media_type: MediaType,
+    /// The manifest's own bytes and those of the blobs it names directly.
+    pub bytes: u64,
+    /// The platforms that an index names, as `os/architecture[/variant]`.
+    pub platforms: Vec<String>,
+    /// When this was recorded; for an observed push, when it was pushed.
+    pub pushed_at: Timestamp,
+    /// Who pushed it, if the door saw an authenticated client do it.
+    pub pushed_by: Option<String>,
+    /// How it was learnt.
+    pub source: Source,
+    /// The event that recorded it.
+    pub sequence: Sequence,
+}
+
+/// A manifest as recorded in a repository.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ManifestRecord {
+    /// Its digest.
+    pub digest: Digest,
+    /// Its media type.
+    pub media_type: MediaType,
+    /// What kind of document it is.
+    pub kind: ManifestKind,
+    /// The size of the document.
+    pub size: u64,
+    /// Its configuration.
+    pub config: Option<Descriptor>,
+    /// Its layers.
+    pub layers: Vec<Descriptor>,
+    /// The manifests it names.
+    pub children: Vec<Descriptor>,
+    /// The manifest it is about.
+    pub subject: Option<Descriptor>,
+    /// What kind of artifact it is.
+    pub artifact_type: Option<MediaType>,
+    /// Its annotations.
+    pub annotations: BTreeMap<String, String>,
+    /// The tags that point to it, in bytewise order, at most 1,000 of them.
+    pub tags: Vec<Tag>,
+    /// When it was recorded in this repository.
+    pub pushed_at: Timestamp,
+    /// How it was learnt.
+    pub source: Source,
+}
+
+/// Which part of a list is wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PageRequest<K> {
+    /// Begin behind this key; from the beginning if absent.
+    pub after: Option<K>,
+    /// At most that many items.
+    pub limit: usize,
+}
+
+/// A part of a list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Page<T, K> {
+    /// The items, in order.
+    pub items: Vec<T>,
+    /// What to give as `after` for the next part; absent when this was the last.
+    pub next: Option<K>,
+}
+
+/// How much there is of everything.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Statistics {
+    /// Repositories.
+    pub repositories: u64,
+    /// Tags.
+    pub tags: u64,
+    /// Manifests, counted once for each repository that has them.
+    pub manifests: u64,
+    /// Events.
+    pub events: u64,
+    /// Open intents.
+    pub open_intents: u64,
+}
