@@ -3,4 +3,5 @@
 
 pub mod clock;
 pub mod oci;
+pub mod registry;
 pub mod store;
