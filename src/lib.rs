@@ -5,3 +5,4 @@ pub mod clock;
 pub mod oci;
 pub mod registry;
 pub mod store;
+pub mod sync;
