@@ -2,7 +2,9 @@
 //! durable record of what the registry holds.
 
 pub mod clock;
+pub mod door;
 pub mod oci;
+pub mod plugins;
 pub mod registry;
 pub mod store;
 pub mod sync;
