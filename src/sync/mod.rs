@@ -27,3 +27,6 @@ pub fn describe_metrics() {
     describe_counter!("portreeve_verifications_total", "Questions about one reference by what was found");
     describe_gauge!("portreeve_unknown_intents", "Writes whose outcome is being asked for");
 }
+
+#[cfg(test)]
+mod tests;
