@@ -2,5 +2,6 @@
 //! durable record of what the registry holds.
 
 pub mod clock;
+pub mod config;
 pub mod oci;
 pub mod store;
