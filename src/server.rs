@@ -83,7 +83,7 @@ pub fn run(config: Config) -> Result<(), StartError> {
     door::describe_metrics();
 
     let certificates = match &config.listen.tls {
-        Some(Tls { cert, key }) => Some(Arc::new(Certificates::load(cert.clone(), key.clone())?)),
+        Some(Tls { certificate, key }) => Some(Arc::new(Certificates::load(certificate.clone(), key.clone())?)),
         None => None,
     };
     let tls = certificates.as_ref().map(Certificates::server_configuration).transpose()?;
@@ -91,7 +91,7 @@ pub fn run(config: Config) -> Result<(), StartError> {
     let admin = bind("listen.admin", config.listen.admin)?;
     let main = runtime::Builder::new_current_thread().enable_all().build()?;
 
-    let backends = Arc::new(Backends::new(config.registry.urls.iter().map(|url| url.as_url().clone())));
+    let backends = Arc::new(Backends::new(config.registry.backends.iter().map(|backend| backend.as_url().clone())));
     let registry = Arc::new(RegistryClient::new(Arc::clone(&backends), config.registry.timeout)?);
     let redb = Arc::new(RedbStore::open(&config.store.path)?);
     let store: Arc<dyn Store> = Arc::clone(&redb) as Arc<dyn Store>;

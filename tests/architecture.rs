@@ -50,7 +50,9 @@ fn named(source: &str) -> BTreeSet<String> {
                         '{' => depth += 1,
                         '}' if depth == 0 => break,
                         '}' => depth -= 1,
-                        ',' if depth == 0 => found.extend((!name.is_empty()).then(|| std::mem::take(&mut name))),
+                        ',' if depth == 0 => {
+                            found.extend((!name.is_empty()).then(|| std::mem::take(&mut name)))
+                        }
                         _ if depth == 0 && name.ends_with(':') => {}
                         _ if depth == 0 && !character.is_whitespace() => name.push(character),
                         _ => {}
@@ -93,7 +95,8 @@ fn no_module_imports_from_a_floor_that_the_map_does_not_allow() {
 fn every_module_is_in_the_map_and_the_map_has_no_cycle() {
     let map = map();
     let modules: BTreeSet<String> = files(&source_root()).iter().map(|file| floor(file)).collect();
-    let expected: BTreeSet<String> = map.keys().cloned().chain(["lib".to_owned(), "main".to_owned()]).collect();
+    let expected: BTreeSet<String> =
+        map.keys().cloned().chain(["lib".to_owned(), "main".to_owned()]).collect();
     assert_eq!(modules, expected);
     let mut placed: BTreeSet<&str> = BTreeSet::new();
     while placed.len() < map.len() {
@@ -110,7 +113,9 @@ fn pingora_and_the_database_stay_where_they_belong() {
     for file in files(&source_root()) {
         let source = std::fs::read_to_string(&file).unwrap();
         let floor = floor(&file);
-        let names = |crate_name: &str| source.contains(&format!("{crate_name}::")) || source.contains(&format!("{crate_name}_"));
+        let names = |crate_name: &str| {
+            source.contains(&format!("{crate_name}::")) || source.contains(&format!("{crate_name}_"))
+        };
         if !["door", "plugins", "server"].contains(&floor.as_str()) {
             for crate_name in ["pingora_core", "pingora_proxy", "pingora_http"] {
                 assert!(!names(crate_name), "{} names {crate_name}", file.display());

@@ -115,3 +115,70 @@ fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
         .filter(|name| *name != CONTENT_LENGTH && *name != HOST)
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+    use crate::door::{Client, Scheme, Target};
+
+    fn exchange(headers: &[(&'static str, &'static str)], is_trusted_proxy: bool) -> Exchange {
+        let mut request = RequestHeader::build("PUT", b"/v2/a/manifests/b", None).unwrap();
+        for (name, value) in headers {
+            request.append_header(*name, *value).unwrap();
+        }
+        let peer = "192.0.2.1".parse().unwrap();
+        let client = Client {
+            peer,
+            address: peer,
+            scheme: Scheme::Https,
+            host: Some("door.example".to_owned()),
+            is_trusted_proxy,
+            user: None,
+        };
+        Exchange { started: Instant::now(), request, target: Target::Own, client, backend: None }
+    }
+
+    fn value<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+        headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    #[test]
+    fn what_speaks_of_one_connection_or_of_framing_is_not_passed_on() {
+        let exchange = exchange(
+            &[
+                ("connection", "close, x-private"),
+                ("x-private", "1"),
+                ("keep-alive", "timeout=5"),
+                ("te", "trailers"),
+                ("upgrade", "websocket"),
+                ("expect", "100-continue"),
+                ("content-length", "5"),
+                ("transfer-encoding", "chunked"),
+                ("host", "door.example"),
+                ("content-type", "text/plain"),
+                ("authorization", "Basic x"),
+            ],
+            false,
+        );
+        let headers = end_to_end_headers(&exchange);
+        let mut names: Vec<_> = headers.keys().map(http::HeaderName::as_str).collect();
+        names.sort_unstable();
+        let expected =
+            ["authorization", "content-type", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"];
+        assert_eq!(names, expected);
+    }
+
+    #[test]
+    fn a_client_cannot_say_where_it_came_from_unless_it_is_a_trusted_proxy() {
+        let told = [("x-forwarded-for", "198.51.100.7"), ("forwarded", "for=198.51.100.7;proto=http")];
+        let headers = end_to_end_headers(&exchange(&told, false));
+        assert_eq!(value(&headers, "x-forwarded-for"), Some("192.0.2.1"));
+        assert_eq!(value(&headers, "forwarded"), None);
+        let headers = end_to_end_headers(&exchange(&told, true));
+        assert_eq!(value(&headers, "x-forwarded-for"), Some("198.51.100.7, 192.0.2.1"));
+        assert_eq!(value(&headers, "x-forwarded-proto"), Some("https"));
+        assert_eq!(value(&headers, "x-forwarded-host"), Some("door.example"));
+    }
+}
