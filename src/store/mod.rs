@@ -108,7 +108,9 @@ pub enum StoreError {
         cause: Arc<dyn std::error::Error + Send + Sync>,
     },
     /// A row cannot be read back: the file is damaged or from another program.
-    #[error("the store's {what} is damaged: {cause}; restore a backup or let a new store be filled by a sweep")]
+    #[error(
+        "the store's {what} is damaged: {cause}; restore a backup or let a new store be filled by a sweep"
+    )]
     Corrupt {
         /// Which row.
         what: String,
@@ -137,7 +139,8 @@ pub trait Store: Send + Sync + 'static {
 
     /// Records the outcome and removes the intent, in one transaction. Settling an intent that is no longer there
     /// changes nothing and reports no overlap.
-    async fn settle(&self, intent: Sequence, outcome: Outcome, now: Timestamp) -> Result<Settled, StoreError>;
+    async fn settle(&self, intent: Sequence, outcome: Outcome, now: Timestamp)
+    -> Result<Settled, StoreError>;
 
     /// Says that nobody is carrying the intent any more and its outcome is not known: it no longer blocks guards.
     async fn doubt(&self, intent: Sequence) -> Result<(), StoreError>;
