@@ -5,3 +5,4 @@ pub mod clock;
 pub mod config;
 pub mod oci;
 pub mod store;
+pub mod telemetry;
