@@ -16,18 +16,21 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use url::Url;
 
-use crate::config::{Config, Tls};
+use crate::config::{Config, StoreUrl, Tls};
 use crate::door::{self, CertificateError, Certificates, Door, Listener, Parts, Service};
 use crate::plugins::{self, InvalidPlugins};
 use crate::registry::{Backends, RegistryClient, watch_health};
 use crate::store::{self, OpenError, RedbStore, Store};
 use crate::sync::{self, Carrier, UnknownIntents, Verifier, settle_unknown};
-use crate::telemetry;
-use crate::web::{self, BackendStatus, RegistryStatus, ServiceState, StatusSource, WebState};
+use crate::telemetry::{Metrics, MetricsError};
+use crate::web::{self, BackendStatus, RegistryStatus, ServiceState, StatusSource, VerificationStatus, WebState};
 
 /// How long the last look at unknown outcomes may take when the door stops.
 const LAST_PASS: Duration = Duration::from_secs(2);
+/// How often the metrics' buckets are filled.
+const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 
 /// Why the door did not start. Each is one sentence that names what has to change.
 #[derive(Debug, thiserror::Error)]
@@ -54,9 +57,15 @@ pub enum StartError {
     /// The store cannot be opened.
     #[error("store.url: {0}")]
     Store(#[from] OpenError),
+    /// Metrics cannot be recorded.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
     /// The client to the registry cannot be made.
     #[error("the client to the registry cannot be set up: {0}; are the system's CA certificates installed?")]
     Registry(#[from] reqwest::Error),
+    /// A backend's URL that the resolver of URLs does not take.
+    #[error("registry.url: {0}")]
+    Url(#[from] url::ParseError),
     /// The system refuses threads, sockets or signals.
     #[error("the system does not let the door run: {0}")]
     System(#[from] io::Error),
@@ -77,7 +86,7 @@ fn remedy_for(error: &io::Error) -> &'static str {
 /// # Errors
 /// When it cannot start. Then nothing was changed.
 pub fn run(config: Config) -> Result<(), StartError> {
-    let metrics = telemetry::install_metrics();
+    let metrics = Metrics::install()?;
     store::describe_metrics();
     sync::describe_metrics();
     door::describe_metrics();
@@ -91,9 +100,11 @@ pub fn run(config: Config) -> Result<(), StartError> {
     let admin = bind("listen.admin", config.listen.admin)?;
     let main = runtime::Builder::new_current_thread().enable_all().build()?;
 
-    let backends = Arc::new(Backends::new(config.registry.backends.iter().map(|backend| backend.as_url().clone())));
+    let urls = config.registry.backends.iter().map(|backend| Url::parse(&backend.to_string()));
+    let backends = Arc::new(Backends::new(urls.collect::<Result<Vec<_>, _>>()?));
     let registry = Arc::new(RegistryClient::new(Arc::clone(&backends), config.registry.timeout)?);
-    let redb = Arc::new(RedbStore::open(&config.store.path)?);
+    let StoreUrl::Redb(path) = &config.store.url;
+    let redb = Arc::new(RedbStore::open(path)?);
     let store: Arc<dyn Store> = Arc::clone(&redb) as Arc<dyn Store>;
     let verifier = Arc::new(Verifier::new(Arc::clone(&store), Arc::clone(&registry)));
     let unknown = Arc::new(UnknownIntents::default());
@@ -108,10 +119,15 @@ pub fn run(config: Config) -> Result<(), StartError> {
     let pipeline = plugins::build(&config.plugins, &Parts { carrier })?;
 
     let (first_pass, ready) = watch::channel(false);
-    let status = Arc::new(Status { backends: Arc::clone(&backends), ready, stopping: AtomicBool::new(false) });
+    let status = Arc::new(Status {
+        backends: Arc::clone(&backends),
+        unknown: Arc::clone(&unknown),
+        ready,
+        stopping: AtomicBool::new(false),
+    });
     let web = WebState { store: Arc::clone(&store), status: Arc::clone(&status) as Arc<dyn StatusSource>, metrics };
     let exchanges = TaskTracker::new();
-    let external = config.external_url.as_ref().map(|url| url.to_string());
+    let external = config.external_url.as_ref().map(|url| url.as_str().trim_end_matches('/').to_owned());
     let service = Service::new(
         pipeline,
         web::door_router(web.clone()),
@@ -140,7 +156,7 @@ pub fn run(config: Config) -> Result<(), StartError> {
         if let Some(certificates) = certificates {
             background.spawn(certificates.watch(stop.clone()));
         }
-        background.spawn(telemetry::keep_metrics_up(web.metrics.clone(), stop.clone()));
+        background.spawn(keep_metrics_up(web.metrics.clone(), stop.clone()));
         let (door_address, admin_address) = (listener.address()?, admin.address()?);
         background.spawn(serve_admin(admin, web::admin_router(web), stop.clone())?);
         let workers = Workers::start(&door, &listener, threads)?;
@@ -192,6 +208,17 @@ fn serve_admin(
             tracing::error!(%error, "the admin listener failed");
         }
     })
+}
+
+/// Keeps what the metrics observe from piling up until somebody asks for it.
+async fn keep_metrics_up(metrics: Metrics, stop: CancellationToken) {
+    let upkeep = async {
+        loop {
+            tokio::time::sleep(METRICS_UPKEEP).await;
+            metrics.upkeep();
+        }
+    };
+    stop.run_until_cancelled(upkeep).await;
 }
 
 /// The worker threads, and the word that ends them.
@@ -255,6 +282,7 @@ impl Signals {
 /// What the status page and the probes are told.
 struct Status {
     backends: Arc<Backends>,
+    unknown: Arc<UnknownIntents>,
     ready: sync::FirstPass,
     stopping: AtomicBool,
 }
@@ -265,9 +293,16 @@ impl StatusSource for Status {
             ServiceState::Stopping
         } else if !*self.ready.borrow() {
             ServiceState::Starting
-        } else {
+        } else if self.backends.all().iter().any(|backend| backend.is_healthy()) {
             ServiceState::Ready
+        } else {
+            ServiceState::Degraded
         }
+    }
+
+    fn verifications(&self) -> VerificationStatus {
+        let counts = self.unknown.counts();
+        VerificationStatus { pending: counts.pending, completed: counts.completed, failed: counts.failed }
     }
 
     fn registry(&self) -> RegistryStatus {

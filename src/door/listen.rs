@@ -60,6 +60,11 @@ impl Listener {
         self.0.local_addr()
     }
 
+    /// The socket, for a listener that is not the door's.
+    pub fn into_std(self) -> std::net::TcpListener {
+        self.0
+    }
+
     /// Another handle on the same socket.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 //! a whole `registry.timeout`.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -30,6 +31,20 @@ pub struct UnknownIntents {
     // Bounded: an intent gets here at most once, and none begins while the store cannot write.
     doubted: Mutex<Vec<Sequence>>,
     wake: Notify,
+    pending: AtomicU64,
+    completed: AtomicU64,
+    failed: AtomicU64,
+}
+
+/// How far the asking is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Intents that are still asked about.
+    pub pending: u64,
+    /// Intents that were settled by asking since the start.
+    pub completed: u64,
+    /// Attempts since the start that came to no answer.
+    pub failed: u64,
 }
 
 impl UnknownIntents {
@@ -42,6 +57,15 @@ impl UnknownIntents {
     /// Says that the store holds an intent that has to be asked about.
     pub fn look(&self) {
         self.wake.notify_one();
+    }
+
+    /// How far the asking is.
+    pub fn counts(&self) -> Counts {
+        Counts {
+            pending: self.pending.load(Ordering::Relaxed),
+            completed: self.completed.load(Ordering::Relaxed),
+            failed: self.failed.load(Ordering::Relaxed),
+        }
     }
 
     /// Marks in the store what was given up; what cannot be marked now is kept for the next time.
@@ -125,17 +149,28 @@ impl Watched {
         };
         let settled_after = self.settled_after;
         let (store, verifier, schedule) = (&self.store, &self.verifier, &self.schedule);
-        let done: HashSet<Sequence> = futures_util::stream::iter(intents)
+        let answers: Vec<(Sequence, Progress)> = futures_util::stream::iter(intents)
             .map(|intent| async move {
                 let seen = schedule.get(&intent.sequence).map_or(now, |schedule| schedule.first_seen);
                 let is_final = now.duration_since(seen) >= settled_after;
-                settle(store.as_ref(), verifier, &intent, is_final).await.then_some(intent.sequence)
+                (intent.sequence, settle(store.as_ref(), verifier, &intent, is_final).await)
             })
             .buffer_unordered(CONCURRENCY)
-            .filter_map(std::future::ready)
             .collect()
             .await;
-        self.schedule.retain(|intent, _| !done.contains(intent));
+        for (intent, progress) in answers {
+            match progress {
+                Progress::Settled => {
+                    self.schedule.remove(&intent);
+                    self.unknown.completed.fetch_add(1, Ordering::Relaxed);
+                }
+                Progress::Watched => {}
+                Progress::Failed => {
+                    self.unknown.failed.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        }
+        self.unknown.pending.store(self.schedule.len() as u64, Ordering::Relaxed);
         metrics::gauge!("portreeve_unknown_intents").set(self.schedule.len() as f64);
         self.schedule.values().map(|schedule| schedule.next).min()
     }
@@ -161,8 +196,18 @@ impl Watched {
     }
 }
 
-/// Asks about everything an intent may have changed; closes it if that is final. Says whether it is closed.
-async fn settle(store: &dyn Store, verifier: &Verifier, intent: &Intent, is_final: bool) -> bool {
+/// What one attempt at an intent came to.
+enum Progress {
+    /// Its outcome is recorded and cannot change any more; it is closed.
+    Settled,
+    /// Its outcome is recorded, but the registry may still be at it.
+    Watched,
+    /// The registry or the store gave no answer.
+    Failed,
+}
+
+/// Asks about everything an intent may have changed; closes it if that is final.
+async fn settle(store: &dyn Store, verifier: &Verifier, intent: &Intent, is_final: bool) -> Progress {
     let mut complete = true;
     for reference in intent.write.references() {
         if let Err(error) = verifier.verify(&intent.repository, &reference, Source::Verified).await {
@@ -173,14 +218,17 @@ async fn settle(store: &dyn Store, verifier: &Verifier, intent: &Intent, is_fina
             complete = false;
         }
     }
-    if !complete || !is_final {
-        return false;
+    if !complete {
+        return Progress::Failed;
+    }
+    if !is_final {
+        return Progress::Watched;
     }
     match store.settle(intent.sequence, Outcome::Closed, Timestamp::now()).await {
-        Ok(_) => true,
+        Ok(_) => Progress::Settled,
         Err(error) => {
             tracing::warn!(intent = intent.sequence.get(), %error, "a verified intent could not be removed; trying again");
-            false
+            Progress::Failed
         }
     }
 }
