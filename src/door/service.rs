@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::StatusCode;
-use http::header::{HOST, LOCATION};
+use http::header::{CONTENT_TYPE, HOST, LOCATION};
 use pingora_core::protocols::Digest as ConnectionDigest;
 use pingora_core::upstreams::peer::{H1UpgradePolicy, HttpPeer};
 use pingora_core::{Error, ErrorSource, ErrorType, Result};
@@ -211,11 +211,14 @@ fn target(request: &RequestHeader) -> Result<Target, Refusal> {
         Some((path, query)) => (path, Some(query)),
         None => (line, None),
     };
-    if path == "/v2" || path.starts_with("/v2/") {
-        Ok(Target::Registry(Route::parse(&request.method, path, query)?))
-    } else {
-        Ok(Target::Own)
+    if path != "/v2" && !path.starts_with("/v2/") {
+        return Ok(Target::Own);
     }
+    let route = Route::parse(&request.method, path, query)?;
+    for value in request.headers.get_all(CONTENT_TYPE) {
+        route.admits_body(&String::from_utf8_lossy(value.as_bytes()))?;
+    }
+    Ok(Target::Registry(route))
 }
 
 fn parse_manifest(exchange: &Exchange, reference: &Reference, bytes: Bytes) -> Result<Manifest, Refusal> {
