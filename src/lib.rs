@@ -6,3 +6,4 @@ pub mod config;
 pub mod oci;
 pub mod store;
 pub mod telemetry;
+pub mod web;
