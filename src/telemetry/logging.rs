@@ -116,7 +116,9 @@ where
 
 /// A panic as a line of the log, so that whoever parses the log can parse it.
 fn log_panic(panic: &std::panic::PanicHookInfo<'_>) {
-    let message = panic.payload_as_str().unwrap_or("no message");
+    let payload = panic.payload();
+    let owned = || payload.downcast_ref::<String>().map(String::as_str);
+    let message = payload.downcast_ref::<&str>().copied().or_else(owned).unwrap_or("no message");
     let location = panic.location().map(ToString::to_string).unwrap_or_default();
     let backtrace = std::backtrace::Backtrace::capture();
     let backtrace = matches!(backtrace.status(), std::backtrace::BacktraceStatus::Captured)
