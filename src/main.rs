@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use portreeve::config::Config;
+use portreeve::server;
 use portreeve::telemetry::logging;
 
 /// It could not be done.
@@ -84,43 +85,6 @@ fn check(config: Config) -> Result<(), Failure> {
     writeln!(std::io::stdout(), "The configuration is valid.\n{report}")
         .map_err(|error| Failure::new(FAILURE, &format_args!("the report cannot be written: {error}")))?;
     if report.is_good() { Ok(()) } else { Err(Failure::new(FAILURE, &"Not everything is as it should be.")) }
-}
-
-/// Stands where `use portreeve::server;` belongs once the library has it.
-mod server {
-    use portreeve::config::Config;
-
-    #[derive(Debug, thiserror::Error)]
-    #[error("this build has no door yet")]
-    pub struct StartError;
-
-    impl StartError {
-        pub const fn is_misconfiguration(&self) -> bool {
-            false
-        }
-    }
-
-    pub struct Report;
-
-    impl Report {
-        pub const fn is_good(&self) -> bool {
-            false
-        }
-    }
-
-    impl std::fmt::Display for Report {
-        fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            StartError.fmt(formatter)
-        }
-    }
-
-    pub fn run(_: Config) -> Result<(), StartError> {
-        Err(StartError)
-    }
-
-    pub fn check(_: Config) -> Report {
-        Report
-    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@
 //! watches and answers beside the traffic; the traffic has worker threads of its own, each with a runtime of its own, so
 //! that a connection stays where it was accepted.
 
+mod check;
+
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,6 +20,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use url::Url;
 
+pub use check::{Report, check};
+
 use crate::config::{Config, StoreUrl, Tls};
 use crate::door::{self, CertificateError, Certificates, Door, Listener, Parts, Service};
 use crate::plugins::{self, InvalidPlugins};
@@ -25,7 +29,9 @@ use crate::registry::{Backends, RegistryClient, watch_health};
 use crate::store::{self, OpenError, RedbStore, Store};
 use crate::sync::{self, Carrier, UnknownIntents, Verifier, settle_unknown};
 use crate::telemetry::{Metrics, MetricsError};
-use crate::web::{self, BackendStatus, RegistryStatus, ServiceState, StatusSource, VerificationStatus, WebState};
+use crate::web::{
+    self, BackendStatus, RegistryStatus, ServiceState, StatusSource, VerificationStatus, WebState,
+};
 
 /// How long the last look at unknown outcomes may take when the door stops.
 const LAST_PASS: Duration = Duration::from_secs(2);
@@ -71,11 +77,27 @@ pub enum StartError {
     System(#[from] io::Error),
 }
 
+impl StartError {
+    /// Whether the operator has to change something before it can start: a key, a file, a port.
+    pub const fn is_misconfiguration(&self) -> bool {
+        match self {
+            Self::Listen { .. } | Self::Certificate(_) | Self::Plugins(_) | Self::Store(_) | Self::Url(_) => {
+                true
+            }
+            Self::Tls(_) | Self::Metrics(_) | Self::Registry(_) | Self::System(_) => false,
+        }
+    }
+}
+
 fn remedy_for(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::AddrInUse => "another process listens there: stop it or choose another port",
-        io::ErrorKind::PermissionDenied => "ports below 1024 need privileges: choose another port or grant them",
-        io::ErrorKind::AddrNotAvailable => "that address is not this machine's: choose one that is, or 0.0.0.0",
+        io::ErrorKind::PermissionDenied => {
+            "ports below 1024 need privileges: choose another port or grant them"
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            "that address is not this machine's: choose one that is, or 0.0.0.0"
+        }
         _ => "choose another address",
     }
 }
@@ -92,7 +114,9 @@ pub fn run(config: Config) -> Result<(), StartError> {
     door::describe_metrics();
 
     let certificates = match &config.listen.tls {
-        Some(Tls { certificate, key }) => Some(Arc::new(Certificates::load(certificate.clone(), key.clone())?)),
+        Some(Tls { certificate, key }) => {
+            Some(Arc::new(Certificates::load(certificate.clone(), key.clone())?))
+        }
         None => None,
     };
     let tls = certificates.as_ref().map(Certificates::server_configuration).transpose()?;
@@ -125,7 +149,8 @@ pub fn run(config: Config) -> Result<(), StartError> {
         ready,
         stopping: AtomicBool::new(false),
     });
-    let web = WebState { store: Arc::clone(&store), status: Arc::clone(&status) as Arc<dyn StatusSource>, metrics };
+    let web =
+        WebState { store: Arc::clone(&store), status: Arc::clone(&status) as Arc<dyn StatusSource>, metrics };
     let exchanges = TaskTracker::new();
     let external = config.external_url.as_ref().map(|url| url.as_str().trim_end_matches('/').to_owned());
     let service = Service::new(

@@ -41,6 +41,8 @@ impl RegistryClient {
     /// # Errors
     /// When the TLS configuration of the system cannot be used.
     pub fn new(backends: Arc<Backends>, timeout: Duration) -> Result<Self, reqwest::Error> {
+        // Only the first call of a process sets it; all set the same.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
