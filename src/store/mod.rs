@@ -4,9 +4,18 @@
 //! (`effect`), and a backend applies its result in one transaction. Only `sync/` writes; `web/` reads.
 
 mod change;
+#[cfg(test)]
+mod contract;
+mod effect;
 mod event;
 mod intent;
+mod metrics;
+mod overlap;
 mod record;
+mod redb;
+mod row;
+#[cfg(test)]
+mod sample;
 
 use std::sync::Arc;
 
@@ -15,7 +24,9 @@ use async_trait::async_trait;
 pub use change::{Actor, Change, Source};
 pub use event::{Event, EventKind};
 pub use intent::{Intent, IntentState, Write};
+pub use metrics::describe_metrics;
 pub use record::{ManifestRecord, Page, PageRequest, RepositoryRecord, Statistics, TagRecord};
+pub use redb::{OpenError, RedbStore};
 
 use crate::clock::Timestamp;
 use crate::oci::{Digest, Manifest, Reference, RepositoryName, Tag};
