@@ -9,6 +9,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Response, StatusCode};
 use bytes::Bytes;
+use futures_util::StreamExt;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -18,7 +19,7 @@ use super::*;
 use crate::clock::Timestamp;
 use crate::oci::{Digest, Manifest, Reference, RepositoryName, Tag};
 use crate::registry::{Backends, OutgoingWrite, RegistryClient};
-use crate::store::{Actor, Change, EventKind, Guard, PageRequest, RedbStore, Recorded, Source, Store};
+use crate::store::{Actor, Change, EventKind, Guard, PageRequest, Recorded, RedbStore, Source, Store};
 
 type Hook = Box<dyn Fn() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
@@ -87,11 +88,15 @@ impl Registry {
         }
         let done = self.write(&method, reference, body);
         if cut {
-            let broken = futures_util::stream::once(async { Err::<Bytes, _>(std::io::Error::other("cut")) });
+            let begun = futures_util::stream::once(async { Ok(Bytes::from_static(b"begun")) });
+            let broken = begun.chain(futures_util::stream::once(async {
+                // Hyper writes the head out before it meets the end.
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                Err(std::io::Error::other("cut"))
+            }));
             return Response::builder()
                 .status(201)
                 .header("content-length", "10")
-                .header("x-cut", "1")
                 .body(Body::from_stream(broken))
                 .unwrap();
         }
@@ -206,7 +211,8 @@ impl House {
         let change = put_change(name, bytes);
         let since = self.store.sequence().await.unwrap();
         let guard = Guard { reference: Reference::Tag(tag(name)), since };
-        let recorded = self.store.record(vec![change], Source::Verified, guard, Timestamp::now()).await.unwrap();
+        let recorded =
+            self.store.record(vec![change], Source::Verified, guard, Timestamp::now()).await.unwrap();
         assert!(matches!(recorded, Recorded::Changed(_)));
     }
 
@@ -404,7 +410,8 @@ async fn an_old_answer_never_overrides_a_newer_write() {
     // The registry says "not there"; before that arrives, a push of the same tag is recorded.
     let pushed = Arc::new(std::sync::atomic::AtomicBool::new(false));
     house.registry.script(|script| {
-        let (store, registry, pushed) = (Arc::clone(&house.store), Arc::downgrade(&house.registry), Arc::clone(&pushed));
+        let (store, registry, pushed) =
+            (Arc::clone(&house.store), Arc::downgrade(&house.registry), Arc::clone(&pushed));
         script.before_answer = Some(Box::new(move || {
             let (store, registry) = (Arc::clone(&store), registry.upgrade().unwrap());
             let first = !pushed.swap(true, std::sync::atomic::Ordering::SeqCst);
@@ -412,8 +419,10 @@ async fn an_old_answer_never_overrides_a_newer_write() {
                 if !first {
                     return;
                 }
-                let write = crate::store::Write::Put { digest: Digest::sha256(b"two"), tags: vec![tag("latest")] };
-                let intent = store.begin(repository(), write, Actor::default(), Timestamp::now()).await.unwrap();
+                let write =
+                    crate::store::Write::Put { digest: Digest::sha256(b"two"), tags: vec![tag("latest")] };
+                let intent =
+                    store.begin(repository(), write, Actor::default(), Timestamp::now()).await.unwrap();
                 registry.put("latest", b"two");
                 let outcome = crate::store::Outcome::Applied(vec![put_change("latest", b"two")]);
                 store.settle(intent.sequence, outcome, Timestamp::now()).await.unwrap();
@@ -430,8 +439,10 @@ async fn an_old_answer_never_overrides_a_newer_write() {
 async fn two_pushes_of_one_tag_at_once_end_as_the_registry_says() {
     let house = House::new().await;
     for _ in 0..20 {
-        let (one, two) =
-            tokio::join!(house.carrier.carry(put("latest", b"one")), house.carrier.carry(put("latest", b"two")));
+        let (one, two) = tokio::join!(
+            house.carrier.carry(put("latest", b"one")),
+            house.carrier.carry(put("latest", b"two"))
+        );
         assert_eq!((one.unwrap().status.as_u16(), two.unwrap().status.as_u16()), (201, 201));
         let held = house.registry.tags.lock().unwrap()["latest"].clone();
         assert_eq!(house.recorded("latest").await, Some(Digest::sha256(&held)));
