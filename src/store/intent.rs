@@ -57,12 +57,9 @@ impl Write {
     /// The references that this write may change: the digest, and the tags.
     pub fn references(&self) -> Vec<Reference> {
         match self {
-            Self::Put { digest, tags } => tags
-                .iter()
-                .cloned()
-                .map(Reference::Tag)
-                .chain([Reference::Digest(digest.clone())])
-                .collect(),
+            Self::Put { digest, tags } => {
+                tags.iter().cloned().map(Reference::Tag).chain([Reference::Digest(digest.clone())]).collect()
+            }
             Self::Delete { reference } => vec![reference.clone()],
         }
     }

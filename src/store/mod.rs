@@ -4,9 +4,18 @@
 //! (`effect`), and a backend applies its result in one transaction. Only `sync/` writes; `web/` reads.
 
 mod change;
+#[cfg(test)]
+mod contract;
+mod effect;
 mod event;
 mod intent;
+mod metrics;
+mod overlap;
 mod record;
+mod redb;
+mod row;
+#[cfg(test)]
+mod sample;
 
 use std::sync::Arc;
 
@@ -15,7 +24,9 @@ use async_trait::async_trait;
 pub use change::{Actor, Change, Source};
 pub use event::{Event, EventKind};
 pub use intent::{Intent, IntentState, Write};
+pub use metrics::describe_metrics;
 pub use record::{ManifestRecord, Page, PageRequest, RepositoryRecord, Statistics, TagRecord};
+pub use redb::{OpenError, RedbStore};
 
 use crate::clock::Timestamp;
 use crate::oci::{Digest, Manifest, Reference, RepositoryName, Tag};
@@ -108,7 +119,9 @@ pub enum StoreError {
         cause: Arc<dyn std::error::Error + Send + Sync>,
     },
     /// A row cannot be read back: the file is damaged or from another program.
-    #[error("the store's {what} is damaged: {cause}; restore a backup or let a new store be filled by a sweep")]
+    #[error(
+        "the store's {what} is damaged: {cause}; restore a backup or let a new store be filled by a sweep"
+    )]
     Corrupt {
         /// Which row.
         what: String,
@@ -137,7 +150,8 @@ pub trait Store: Send + Sync + 'static {
 
     /// Records the outcome and removes the intent, in one transaction. Settling an intent that is no longer there
     /// changes nothing and reports no overlap.
-    async fn settle(&self, intent: Sequence, outcome: Outcome, now: Timestamp) -> Result<Settled, StoreError>;
+    async fn settle(&self, intent: Sequence, outcome: Outcome, now: Timestamp)
+    -> Result<Settled, StoreError>;
 
     /// Says that nobody is carrying the intent any more and its outcome is not known: it no longer blocks guards.
     async fn doubt(&self, intent: Sequence) -> Result<(), StoreError>;

@@ -1,0 +1,57 @@
+//! What the store counts. Backends use these names, so that a graph does not change with the backend.
+
+use std::time::Duration;
+
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+
+use super::{EventKind, Source};
+
+const COMMIT_SECONDS: &str = "portreeve_store_commit_seconds";
+const WRITES_PER_COMMIT: &str = "portreeve_store_writes_per_commit";
+const OPEN_INTENTS: &str = "portreeve_open_intents";
+const ERRORS: &str = "portreeve_store_errors_total";
+const EVENTS: &str = "portreeve_events_total";
+
+/// Tells the installed recorder what the store's metrics mean. To be called once, after it was installed.
+pub fn describe_metrics() {
+    describe_histogram!(COMMIT_SECONDS, Unit::Seconds, "Time to make one group of writes durable.");
+    describe_histogram!(WRITES_PER_COMMIT, Unit::Count, "Writes that shared one durable commit.");
+    describe_gauge!(OPEN_INTENTS, Unit::Count, "Manifest writes whose outcome is not recorded yet.");
+    describe_counter!(ERRORS, Unit::Count, "Commits, openings and reads that failed at the medium.");
+    describe_counter!(EVENTS, Unit::Count, "Events recorded, by kind and by how they were learnt.");
+}
+
+/// A group of writes is durable.
+pub(super) fn committed(took: Duration, writes: usize) {
+    histogram!(COMMIT_SECONDS).record(took);
+    #[expect(clippy::cast_precision_loss, reason = "a group has at most some thousand writes")]
+    histogram!(WRITES_PER_COMMIT).record(writes as f64);
+}
+
+/// So many intents are open now.
+pub(super) fn open_intents(count: usize) {
+    #[expect(clippy::cast_precision_loss, reason = "a count of open writes, far below 2^52")]
+    gauge!(OPEN_INTENTS).set(count as f64);
+}
+
+/// The medium failed.
+pub(super) fn failed() {
+    counter!(ERRORS).increment(1);
+}
+
+/// An event is durable.
+pub(super) fn recorded(kind: EventKind, source: Source) {
+    let kind = match kind {
+        EventKind::ManifestPut => "manifest_put",
+        EventKind::TagDeleted => "tag_deleted",
+        EventKind::ManifestDeleted => "manifest_deleted",
+        EventKind::RepositoryGone => "repository_gone",
+    };
+    let source = match source {
+        Source::Observed => "observed",
+        Source::Verified => "verified",
+        Source::Swept => "swept",
+        Source::Hinted => "hinted",
+    };
+    counter!(EVENTS, "kind" => kind, "source" => source).increment(1);
+}

@@ -1,0 +1,221 @@
+//! The file: creating it, opening it, and refusing what is not a store of this layout without touching it.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use redb::{Builder, Database, DatabaseError, ReadableDatabase, StorageError, TableError};
+
+use super::failure::Failure;
+use super::tables::{
+    BLOBS, CONTENT_HOLDERS, CONTENTS, DOCUMENTS, EVENTS, EVENTS_BY_REPOSITORY, INTENTS, MANIFESTS, META,
+    META_LAYOUT, PROBE, REFERRERS, REPOSITORIES, TAGS, TAGS_BY_MANIFEST,
+};
+use crate::clock::Timestamp;
+
+/// The layout that this program reads and writes.
+const LAYOUT: u64 = 1;
+
+/// Memory for pages of the file, in bytes; the system caches the file as well.
+const CACHE_BYTES: usize = 16 * 1024 * 1024;
+
+/// Why a store could not be opened. The file is as it was before.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The file is locked.
+    #[error("another portreeve is using the store {}: stop it, or give this one another store.url", path.display())]
+    InUse {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A store that another version wrote.
+    #[error(
+        "the store {} has layout {found}, and this portreeve knows only layout {LAYOUT}: \
+         use the version that wrote it, or give this one another store.url",
+        path.display()
+    )]
+    Layout {
+        /// The file.
+        path: PathBuf,
+        /// The layout that it has.
+        found: u64,
+    },
+    /// Something else than a store.
+    #[error("{} is no store of portreeve ({reason}): give another store.url, or move that file away", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// What gives it away.
+        reason: &'static str,
+    },
+    /// A file that may have been a store.
+    #[error(
+        "the store {} is damaged: {cause}; restore a backup, or move the file away and let a new store be filled \
+         by a sweep",
+        path.display()
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        cause: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The system refused.
+    #[error(
+        "cannot {attempted} the store {}: {cause}; its directory must exist, and this user must be allowed to write \
+         there",
+        path.display()
+    )]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// What was attempted.
+        attempted: &'static str,
+        /// The system's words.
+        cause: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// Opens the store at `path`, or creates one if there is no file.
+pub(super) fn open(path: &Path) -> Result<Database, OpenError> {
+    match std::fs::metadata(path) {
+        Ok(metadata) if !metadata.is_file() => Err(foreign(path, "it is not a regular file")),
+        Ok(metadata) if metadata.len() == 0 => Err(foreign(path, "it is empty")),
+        Ok(_) => open_existing(path),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            create(path)?;
+            open_existing(path)
+        }
+        Err(error) => Err(unusable(path, "open", error)),
+    }
+}
+
+/// Opens the file again that this process had open.
+pub(super) fn reopen(path: &Path) -> Result<Database, Failure> {
+    Ok(builder().open(path)?)
+}
+
+fn builder() -> Builder {
+    let mut builder = Builder::new();
+    builder.set_cache_size(CACHE_BYTES);
+    builder
+}
+
+fn open_existing(path: &Path) -> Result<Database, OpenError> {
+    // Opening for writing marks the file, so the layout is read without writing first. Every commit of ours leaves the
+    // file in a state that can be read so, after a crash too. A file that needs a repair first is opened regardless,
+    // and looked at after that.
+    match builder().open_read_only(path) {
+        Ok(database) => check_layout(path, &database)?,
+        Err(DatabaseError::RepairAborted) => {}
+        Err(error) => return Err(refused(path, error)),
+    }
+    let database = builder().open(path).map_err(|error| refused(path, error))?;
+    check_layout(path, &database)?;
+    Ok(database)
+}
+
+fn check_layout(path: &Path, database: &impl ReadableDatabase) -> Result<(), OpenError> {
+    let damaged = |error: redb::Error| OpenError::Damaged { path: path.to_owned(), cause: error.into() };
+    let transaction = database.begin_read().map_err(|error| damaged(error.into()))?;
+    let meta = match transaction.open_table(META) {
+        Ok(meta) => meta,
+        Err(
+            TableError::TableDoesNotExist(_)
+            | TableError::TableTypeMismatch { .. }
+            | TableError::TableIsMultimap(_),
+        ) => return Err(foreign(path, "another program's tables are in it")),
+        Err(error) => return Err(damaged(error.into())),
+    };
+    match meta.get(META_LAYOUT).map_err(|error| damaged(error.into()))?.map(|found| found.value()) {
+        Some(LAYOUT) => Ok(()),
+        Some(found) => Err(OpenError::Layout { path: path.to_owned(), found }),
+        None => Err(foreign(path, "it does not say which layout it has")),
+    }
+}
+
+/// Makes a new store under another name and gives it its own only when it is whole, so that neither a crash nor a
+/// second opener ever finds half a store.
+fn create(path: &Path) -> Result<(), OpenError> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.{}.new", std::process::id(), Timestamp::now().as_milliseconds()));
+    let draft = path.with_file_name(name);
+    let created = write_new(&draft).and_then(|()| publish(&draft, path));
+    // The draft's name is gone already when publishing had to rename it.
+    let removed = match std::fs::remove_file(&draft) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    };
+    created.and(removed).map_err(|cause| OpenError::Unusable {
+        path: path.to_owned(),
+        attempted: "create",
+        cause,
+    })
+}
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+fn write_new(draft: &Path) -> Result<(), BoxError> {
+    OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(draft)?;
+    let database = builder().create(draft)?;
+    let mut transaction = database.begin_write()?;
+    transaction.set_quick_repair(true);
+    transaction.open_table(META)?.insert(META_LAYOUT, LAYOUT)?;
+    transaction.open_table(REPOSITORIES)?;
+    transaction.open_table(TAGS)?;
+    transaction.open_table(TAGS_BY_MANIFEST)?;
+    transaction.open_table(MANIFESTS)?;
+    transaction.open_table(REFERRERS)?;
+    transaction.open_table(BLOBS)?;
+    transaction.open_table(DOCUMENTS)?;
+    transaction.open_table(CONTENTS)?;
+    transaction.open_table(CONTENT_HOLDERS)?;
+    transaction.open_table(EVENTS)?;
+    transaction.open_table(EVENTS_BY_REPOSITORY)?;
+    transaction.open_table(INTENTS)?;
+    transaction.open_table(PROBE)?;
+    transaction.commit()?;
+    database.close()?;
+    Ok(())
+}
+
+fn publish(draft: &Path, path: &Path) -> Result<(), BoxError> {
+    match std::fs::hard_link(draft, path) {
+        Ok(()) => {}
+        // Somebody else was quicker; theirs is as good.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        // A file system without hard links.
+        Err(_) => std::fs::rename(draft, path)?,
+    }
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    File::open(directory)?.sync_all()?;
+    Ok(())
+}
+
+fn refused(path: &Path, error: DatabaseError) -> OpenError {
+    match error {
+        DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => {
+            OpenError::InUse { path: path.to_owned() }
+        }
+        DatabaseError::Storage(StorageError::Io(error)) if error.kind() == io::ErrorKind::InvalidData => {
+            foreign(path, "it is not a redb file")
+        }
+        DatabaseError::UpgradeRequired(_) => foreign(path, "it is a redb file of an older format"),
+        DatabaseError::Storage(StorageError::Io(error)) if error.kind() != io::ErrorKind::UnexpectedEof => {
+            unusable(path, "open", error)
+        }
+        error => OpenError::Damaged { path: path.to_owned(), cause: Box::new(error) },
+    }
+}
+
+fn foreign(path: &Path, reason: &'static str) -> OpenError {
+    OpenError::Foreign { path: path.to_owned(), reason }
+}
+
+fn unusable(path: &Path, attempted: &'static str, error: io::Error) -> OpenError {
+    OpenError::Unusable { path: path.to_owned(), attempted, cause: Box::new(error) }
+}

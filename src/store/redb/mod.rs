@@ -1,0 +1,357 @@
+//! The store in one redb file: the default backend, for one door. Only the files of this folder name redb.
+//!
+//! [`RedbStore`] is the way in. `file` opens the file, `tables` says what is in it, `snapshot` reads; `writer` is the
+//! one thread that writes, `work` what it is asked to do, within a `transaction`.
+
+mod failure;
+mod file;
+mod intents;
+mod snapshot;
+mod tables;
+mod transaction;
+mod work;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use redb::{Database, ReadableDatabase, ReadableTable};
+use tokio::sync::{Semaphore, watch};
+
+pub use file::OpenError;
+
+use self::failure::Failure;
+use self::intents::OpenIntents;
+use self::snapshot::Snapshot;
+use self::tables::{INTENTS, META, META_COMMITS, META_SEQUENCE, decode, number};
+use self::work::{Begin, Record, Settle};
+use self::writer::{Call, Message, QUEUE, Work, Writer};
+use super::{
+    Actor, Change, Event, Guard, Intent, ManifestRecord, Outcome, Page, PageRequest, Recorded,
+    RepositoryRecord, Sequence, Settled, Source, Statistics, Store, StoreError, TagRecord, Write,
+};
+use crate::clock::Timestamp;
+use crate::oci::{Digest, Manifest, RepositoryName, Tag};
+
+/// What a failing read answers that it attempted.
+const READ: &str = "be read";
+
+/// How long a read waits for the file to be opened again after an I/O error.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// A store in one redb file, which belongs to this process as long as the store is open.
+///
+/// Its writer thread ends, and the file is closed, with [`RedbStore::close`] or when the store is dropped; either waits
+/// for what was already asked.
+pub struct RedbStore {
+    shared: Arc<Shared>,
+    /// A place for each request that waits for the writer.
+    places: Arc<Semaphore>,
+    /// The way to the writer; absent once closed.
+    messages: Mutex<Option<Sender<Message>>>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What readers and the writer share.
+struct Shared {
+    path: PathBuf,
+    /// Absent while it is being opened anew, and once closed. Locked only for moments.
+    database: RwLock<Option<Database>>,
+    /// Counts how often the file was opened anew.
+    opened: watch::Sender<u64>,
+    closed: AtomicBool,
+    writable: AtomicBool,
+    /// The last sequence number of a durable commit.
+    sequence: AtomicU64,
+    /// How many commits were durable.
+    commits: AtomicU64,
+    intents: OpenIntents,
+}
+
+impl RedbStore {
+    /// Opens the store at `path`, or creates one there, readable for its owner alone, if there is no file. Every intent
+    /// found in it is [`Unknown`](super::IntentState::Unknown).
+    ///
+    /// Blocks for some milliseconds; longer only if the file needs a repair, which a crash alone does not cause.
+    ///
+    /// # Errors
+    /// When the file is in use, of another layout, no store at all, damaged, or when the system refuses. It is then
+    /// left as it was.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        let path = path.as_ref();
+        let database = file::open(path)?;
+        let shared = Shared::new(path, database)
+            .map_err(|failure| OpenError::Damaged {
+                path: path.to_owned(),
+                cause: Box::new(failure.into_error(READ)),
+            })
+            .map(Arc::new)?;
+        let (messages, received) = channel();
+        let writer = Writer::new(Arc::clone(&shared), received);
+        let writer = std::thread::Builder::new()
+            .name("store-writer".into())
+            .spawn(move || writer.run())
+            .map_err(|cause| OpenError::Unusable {
+                path: path.to_owned(),
+                attempted: "start the writer of",
+                cause: Box::new(cause),
+            })?;
+        Ok(Self {
+            shared,
+            places: Arc::new(Semaphore::new(QUEUE)),
+            messages: Mutex::new(Some(messages)),
+            writer: Mutex::new(Some(writer)),
+        })
+    }
+
+    /// Stops taking requests, finishes those that wait, and closes the file. Blocks until that is done; a second call
+    /// does nothing.
+    pub fn close(&self) {
+        self.shared.closed.store(true, Ordering::Release);
+        self.places.close();
+        self.messages.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if writer.is_some_and(|writer| writer.join().is_err()) {
+            tracing::error!(store = %self.shared.path.display(), "the store's writer had panicked");
+        }
+    }
+
+    /// How many groups of writes were made durable since the file was created.
+    #[cfg(test)]
+    pub(super) fn commits(&self) -> u64 {
+        self.shared.commits.load(Ordering::Acquire)
+    }
+
+    fn send(&self, message: Message) -> Result<(), StoreError> {
+        let messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
+        messages.as_ref().and_then(|messages| messages.send(message).ok()).ok_or(StoreError::Closed)
+    }
+
+    async fn write<W: Work>(&self, work: W) -> Result<W::Answer, StoreError> {
+        let place = Arc::clone(&self.places).acquire_owned().await.map_err(|_| StoreError::Closed)?;
+        let (call, answer) = Call::new(work, place);
+        self.send(Message::Request(Box::new(call)))?;
+        answer.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// Reads in place: for what touches a handful of pages.
+    async fn point<T>(
+        &self,
+        read: impl Fn(&Snapshot) -> Result<T, Failure> + Send + Sync,
+    ) -> Result<T, StoreError> {
+        let mut opened = self.shared.opened.subscribe();
+        loop {
+            match self.shared.snapshot().and_then(|snapshot| read(&snapshot)) {
+                Err(Failure::Interrupted) => self.interrupted(&mut opened).await?,
+                result => return result.map_err(|failure| failure.into_error(READ)),
+            }
+        }
+    }
+
+    /// Reads on a thread that may block: for lists and scans.
+    async fn scan<T: Send + 'static>(
+        &self,
+        read: impl Fn(&Snapshot) -> Result<T, Failure> + Send + Sync + 'static,
+    ) -> Result<T, StoreError> {
+        let mut opened = self.shared.opened.subscribe();
+        let read = Arc::new(read);
+        loop {
+            let (shared, read) = (Arc::clone(&self.shared), Arc::clone(&read));
+            let task =
+                tokio::task::spawn_blocking(move || shared.snapshot().and_then(|snapshot| read(&snapshot)));
+            match task.await.unwrap_or_else(|error| Err(Failure::Medium(Arc::new(error)))) {
+                Err(Failure::Interrupted) => self.interrupted(&mut opened).await?,
+                result => return result.map_err(|failure| failure.into_error(READ)),
+            }
+        }
+    }
+
+    /// Waits until the file has been opened again.
+    async fn interrupted(&self, opened: &mut watch::Receiver<u64>) -> Result<(), StoreError> {
+        if self.shared.closed.load(Ordering::Acquire) {
+            return Err(StoreError::Closed);
+        }
+        self.send(Message::Inspect)?;
+        match tokio::time::timeout(PATIENCE, opened.changed()).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(Failure::Interrupted.into_error(READ)),
+        }
+    }
+}
+
+impl Drop for RedbStore {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl Shared {
+    fn new(path: &Path, database: Database) -> Result<Self, Failure> {
+        let read = database.begin_read()?;
+        let mut intents = Vec::new();
+        for entry in read.open_table(INTENTS)?.iter()? {
+            let (sequence, row) = entry?;
+            intents.push(decode(|| format!("intent {}", sequence.value()), row.value())?);
+        }
+        let meta = read.open_table(META)?;
+        let (sequence, commits) = (number(&meta, META_SEQUENCE)?, number(&meta, META_COMMITS)?);
+        Ok(Self {
+            path: path.to_owned(),
+            database: RwLock::new(Some(database)),
+            opened: watch::Sender::new(0),
+            closed: AtomicBool::new(false),
+            writable: AtomicBool::new(true),
+            sequence: AtomicU64::new(sequence),
+            commits: AtomicU64::new(commits),
+            intents: OpenIntents::found(intents),
+        })
+    }
+
+    fn snapshot(&self) -> Result<Snapshot, Failure> {
+        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        Ok(Snapshot(database.as_ref().ok_or(Failure::Interrupted)?.begin_read()?))
+    }
+
+    /// For what is answered from memory.
+    fn check_open(&self) -> Result<(), StoreError> {
+        if self.closed.load(Ordering::Acquire) { Err(StoreError::Closed) } else { Ok(()) }
+    }
+}
+
+#[async_trait]
+impl Store for RedbStore {
+    async fn begin(
+        &self,
+        repository: RepositoryName,
+        write: Write,
+        actor: Actor,
+        now: Timestamp,
+    ) -> Result<Intent, StoreError> {
+        self.write(Begin { repository, write, actor, now }).await
+    }
+
+    async fn settle(
+        &self,
+        intent: Sequence,
+        outcome: Outcome,
+        now: Timestamp,
+    ) -> Result<Settled, StoreError> {
+        self.write(Settle { intent, outcome, now }).await
+    }
+
+    async fn doubt(&self, intent: Sequence) -> Result<(), StoreError> {
+        // Nothing to write: after a restart every intent is in doubt anyway.
+        self.shared.check_open()?;
+        self.shared.intents.doubt(intent);
+        Ok(())
+    }
+
+    async fn record(
+        &self,
+        changes: Vec<Change>,
+        source: Source,
+        guard: Guard,
+        now: Timestamp,
+    ) -> Result<Recorded, StoreError> {
+        self.write(Record { changes, source, guard, now }).await
+    }
+
+    async fn open_intents(&self) -> Result<Vec<Intent>, StoreError> {
+        self.shared.check_open()?;
+        Ok(self.shared.intents.all())
+    }
+
+    async fn sequence(&self) -> Result<Sequence, StoreError> {
+        self.shared.check_open()?;
+        Ok(Sequence::new(self.shared.sequence.load(Ordering::Acquire)))
+    }
+
+    async fn repository(&self, repository: &RepositoryName) -> Result<Option<RepositoryRecord>, StoreError> {
+        self.point(|snapshot| snapshot.repository(repository)).await
+    }
+
+    async fn repositories(
+        &self,
+        containing: Option<&str>,
+        page: PageRequest<RepositoryName>,
+    ) -> Result<Page<RepositoryRecord, RepositoryName>, StoreError> {
+        let containing = containing.map(str::to_owned);
+        self.scan(move |snapshot| snapshot.repositories(containing.as_deref(), &page)).await
+    }
+
+    async fn tag(&self, repository: &RepositoryName, tag: &Tag) -> Result<Option<TagRecord>, StoreError> {
+        self.point(|snapshot| snapshot.tag(repository, tag)).await
+    }
+
+    async fn tags(
+        &self,
+        repository: &RepositoryName,
+        page: PageRequest<Tag>,
+    ) -> Result<Page<TagRecord, Tag>, StoreError> {
+        let repository = repository.clone();
+        self.scan(move |snapshot| snapshot.tags(&repository, &page)).await
+    }
+
+    async fn tags_of(&self, repository: &RepositoryName, digest: &Digest) -> Result<Vec<Tag>, StoreError> {
+        let (repository, digest) = (repository.clone(), digest.clone());
+        self.scan(move |snapshot| snapshot.tags_of(&repository, &digest)).await
+    }
+
+    async fn manifest(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Option<ManifestRecord>, StoreError> {
+        let (repository, digest) = (repository.clone(), digest.clone());
+        self.scan(move |snapshot| snapshot.manifest(&repository, &digest)).await
+    }
+
+    async fn manifests(
+        &self,
+        repository: &RepositoryName,
+        page: PageRequest<Digest>,
+    ) -> Result<Page<ManifestRecord, Digest>, StoreError> {
+        let repository = repository.clone();
+        self.scan(move |snapshot| snapshot.manifests(&repository, &page)).await
+    }
+
+    async fn manifest_content(&self, digest: &Digest) -> Result<Option<Arc<Manifest>>, StoreError> {
+        let digest = digest.clone();
+        self.scan(move |snapshot| snapshot.manifest_content(&digest)).await
+    }
+
+    async fn referrers(
+        &self,
+        repository: &RepositoryName,
+        subject: &Digest,
+    ) -> Result<Vec<ManifestRecord>, StoreError> {
+        let (repository, subject) = (repository.clone(), subject.clone());
+        self.scan(move |snapshot| snapshot.referrers(&repository, &subject)).await
+    }
+
+    async fn events(
+        &self,
+        repository: Option<&RepositoryName>,
+        page: PageRequest<Sequence>,
+    ) -> Result<Page<Event, Sequence>, StoreError> {
+        let repository = repository.cloned();
+        self.scan(move |snapshot| snapshot.events(repository.as_ref(), &page)).await
+    }
+
+    async fn statistics(&self) -> Result<Statistics, StoreError> {
+        let statistics = self.point(Snapshot::statistics).await?;
+        Ok(Statistics { open_intents: self.shared.intents.len() as u64, ..statistics })
+    }
+
+    fn is_writable(&self) -> bool {
+        self.shared.writable.load(Ordering::Acquire)
+    }
+}
+
+#[cfg(test)]
+mod tests;

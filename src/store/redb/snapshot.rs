@@ -1,0 +1,277 @@
+//! Reading: every method sees one consistent state of the file, the last durable one.
+
+use std::ops::Bound;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use redb::{ReadOnlyTable, ReadTransaction, ReadableTableMetadata};
+
+use super::failure::Failure;
+use super::tables::{
+    CONTENTS, DOCUMENTS, EVENTS, EVENTS_BY_REPOSITORY, Json, MANIFESTS, OneKey, REFERRERS, REPOSITORIES,
+    TAGS, TAGS_BY_MANIFEST, ThreeKeys, TwoKeys, behind, decode, event, row, row_in, stored_digest,
+    stored_name, stored_tag, tags_of,
+};
+use crate::oci::{Digest, Manifest, RepositoryName, Tag};
+use crate::store::row::{Document, ManifestRow, RepositoryRow, TagRow};
+use crate::store::{
+    Event, ManifestRecord, Page, PageRequest, RepositoryRecord, Sequence, Statistics, TagRecord,
+};
+
+/// The most items of one page, whatever was asked for: what bounds the memory of one answer.
+const MAXIMUM_PAGE: usize = 10_000;
+
+/// The most tags that a manifest's record lists.
+const MAXIMUM_MANIFEST_TAGS: usize = 1_000;
+
+/// One state of the file.
+pub(super) struct Snapshot(pub(super) ReadTransaction);
+
+impl Snapshot {
+    pub fn repository(&self, name: &RepositoryName) -> Result<Option<RepositoryRecord>, Failure> {
+        let found: Option<RepositoryRow> =
+            row(&self.0.open_table(REPOSITORIES)?, "repository", name.as_str())?;
+        Ok(found.map(|row| row.record(name.clone())))
+    }
+
+    pub fn repositories(
+        &self,
+        containing: Option<&str>,
+        page: &PageRequest<RepositoryName>,
+    ) -> Result<Page<RepositoryRecord, RepositoryName>, Failure> {
+        let table = self.0.open_table(REPOSITORIES)?;
+        let after = page.after.as_ref().map_or(Bound::Unbounded, |name| Bound::Excluded(name.as_str()));
+        let mut filling = Filling::new(page);
+        for entry in table.range::<&str>((after, Bound::Unbounded))? {
+            let (name, row) = entry?;
+            if containing.is_some_and(|part| !name.value().contains(part)) {
+                continue;
+            }
+            if filling.is_full() {
+                return Ok(filling.part());
+            }
+            let name = stored_name(name.value())?;
+            let row: RepositoryRow = decode(|| format!("repository row of `{name}`"), row.value())?;
+            filling.push(name.clone(), row.record(name));
+        }
+        Ok(filling.end())
+    }
+
+    pub fn tag(&self, repository: &RepositoryName, tag: &Tag) -> Result<Option<TagRecord>, Failure> {
+        let found: Option<TagRow> = row_in(&self.0.open_table(TAGS)?, "tag", repository, tag.as_str())?;
+        Ok(found.map(|row| row.record(tag.clone())))
+    }
+
+    pub fn tags(
+        &self,
+        repository: &RepositoryName,
+        page: &PageRequest<Tag>,
+    ) -> Result<Page<TagRecord, Tag>, Failure> {
+        let table = self.0.open_table(TAGS)?;
+        let end = behind(repository);
+        let mut filling = Filling::new(page);
+        for entry in
+            table.range(keys_behind(repository, &end, page.after.as_ref().map_or("", Tag::as_str)))?
+        {
+            let (key, row) = entry?;
+            if filling.is_full() {
+                return Ok(filling.part());
+            }
+            let tag = stored_tag(key.value().1)?;
+            let row: TagRow = decode(|| format!("tag row of `{tag}` in `{repository}`"), row.value())?;
+            filling.push(tag.clone(), row.record(tag));
+        }
+        Ok(filling.end())
+    }
+
+    pub fn tags_of(&self, repository: &RepositoryName, digest: &Digest) -> Result<Vec<Tag>, Failure> {
+        tags_of(&self.0.open_table(TAGS_BY_MANIFEST)?, repository, digest, usize::MAX)
+    }
+
+    pub fn manifest(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Option<ManifestRecord>, Failure> {
+        let tables = ManifestTables::open(&self.0)?;
+        let found: Option<ManifestRow> = row_in(&tables.manifests, "manifest", repository, digest.as_str())?;
+        found.map(|row| tables.record(repository, digest.clone(), row)).transpose()
+    }
+
+    pub fn manifests(
+        &self,
+        repository: &RepositoryName,
+        page: &PageRequest<Digest>,
+    ) -> Result<Page<ManifestRecord, Digest>, Failure> {
+        let tables = ManifestTables::open(&self.0)?;
+        let end = behind(repository);
+        let after = page.after.as_ref().map_or("", Digest::as_str);
+        let mut filling = Filling::new(page);
+        for entry in tables.manifests.range(keys_behind(repository, &end, after))? {
+            let (key, row) = entry?;
+            if filling.is_full() {
+                return Ok(filling.part());
+            }
+            let digest = stored_digest(key.value().1)?;
+            let row: ManifestRow =
+                decode(|| format!("manifest row of `{digest}` in `{repository}`"), row.value())?;
+            filling.push(digest.clone(), tables.record(repository, digest, row)?);
+        }
+        Ok(filling.end())
+    }
+
+    pub fn manifest_content(&self, digest: &Digest) -> Result<Option<Arc<Manifest>>, Failure> {
+        let key = digest.as_str();
+        let Some(document) = row::<Document>(&self.0.open_table(DOCUMENTS)?, "document", key)? else {
+            return Ok(None);
+        };
+        let Some(bytes) = self.0.open_table(CONTENTS)?.get(key)? else {
+            return Err(Failure::corrupt(format!("content of `{key}`"), Missing));
+        };
+        let bytes = Bytes::copy_from_slice(bytes.value());
+        Ok(Some(Arc::new(document.manifest(digest.clone(), bytes))))
+    }
+
+    pub fn referrers(
+        &self,
+        repository: &RepositoryName,
+        subject: &Digest,
+    ) -> Result<Vec<ManifestRecord>, Failure> {
+        let referrers = self.0.open_table(REFERRERS)?;
+        let tables = ManifestTables::open(&self.0)?;
+        let (name, end) = (repository.as_str(), behind(repository));
+        let mut found = Vec::new();
+        for entry in referrers.range((name, subject.as_str(), "")..(end.as_str(), "", ""))? {
+            let (key, _) = entry?;
+            let (_, about, digest) = key.value();
+            if about != subject.as_str() {
+                break;
+            }
+            let digest = stored_digest(digest)?;
+            let row = row_in(&tables.manifests, "manifest", repository, digest.as_str())?
+                .ok_or_else(|| Failure::corrupt(format!("referrer `{digest}` in `{repository}`"), Missing))?;
+            found.push(tables.record(repository, digest, row)?);
+        }
+        Ok(found)
+    }
+
+    pub fn events(
+        &self,
+        repository: Option<&RepositoryName>,
+        page: &PageRequest<Sequence>,
+    ) -> Result<Page<Event, Sequence>, Failure> {
+        let events = self.0.open_table(EVENTS)?;
+        let first = page.after.unwrap_or(Sequence::ZERO).next().get();
+        let mut filling = Filling::new(page);
+        let Some(repository) = repository else {
+            for entry in events.range(first..)? {
+                let (sequence, row) = entry?;
+                if filling.is_full() {
+                    return Ok(filling.part());
+                }
+                let sequence = sequence.value();
+                filling.push(Sequence::new(sequence), decode(|| format!("event {sequence}"), row.value())?);
+            }
+            return Ok(filling.end());
+        };
+        let index = self.0.open_table(EVENTS_BY_REPOSITORY)?;
+        for entry in index.range((repository.as_str(), first)..=(repository.as_str(), u64::MAX))? {
+            let (key, ()) = (entry?.0, ());
+            if filling.is_full() {
+                return Ok(filling.part());
+            }
+            let sequence = key.value().1;
+            let event = event(&events, sequence)?
+                .ok_or_else(|| Failure::corrupt(format!("event {sequence}"), Missing))?;
+            filling.push(Sequence::new(sequence), event);
+        }
+        Ok(filling.end())
+    }
+
+    /// The sums; open intents are not counted here.
+    pub fn statistics(&self) -> Result<Statistics, Failure> {
+        Ok(Statistics {
+            repositories: self.0.open_table(REPOSITORIES)?.len()?,
+            tags: self.0.open_table(TAGS)?.len()?,
+            manifests: self.0.open_table(MANIFESTS)?.len()?,
+            events: self.0.open_table(EVENTS)?.len()?,
+            open_intents: 0,
+        })
+    }
+}
+
+/// An index names a row that is not there.
+#[derive(Debug, thiserror::Error)]
+#[error("it is missing")]
+pub(super) struct Missing;
+
+/// The tables that a manifest's record is put together from.
+struct ManifestTables {
+    manifests: ReadOnlyTable<TwoKeys, Json>,
+    documents: ReadOnlyTable<OneKey, Json>,
+    tags: ReadOnlyTable<ThreeKeys, ()>,
+}
+
+impl ManifestTables {
+    fn open(transaction: &ReadTransaction) -> Result<Self, Failure> {
+        Ok(Self {
+            manifests: transaction.open_table(MANIFESTS)?,
+            documents: transaction.open_table(DOCUMENTS)?,
+            tags: transaction.open_table(TAGS_BY_MANIFEST)?,
+        })
+    }
+
+    fn record(
+        &self,
+        repository: &RepositoryName,
+        digest: Digest,
+        manifest: ManifestRow,
+    ) -> Result<ManifestRecord, Failure> {
+        let document = row(&self.documents, "document", digest.as_str())?
+            .ok_or_else(|| Failure::corrupt(format!("document of `{digest}`"), Missing))?;
+        let tags = tags_of(&self.tags, repository, &digest, MAXIMUM_MANIFEST_TAGS)?;
+        Ok(manifest.record(digest, document, tags))
+    }
+}
+
+/// The keys of a repository behind `after`; `end` is [`behind`] the repository. No key of two parts has an empty
+/// second one, so an empty `after` is the beginning.
+fn keys_behind<'a>(
+    repository: &'a RepositoryName,
+    end: &'a str,
+    after: &'a str,
+) -> (Bound<(&'a str, &'a str)>, Bound<(&'a str, &'a str)>) {
+    (Bound::Excluded((repository.as_str(), after)), Bound::Excluded((end, "")))
+}
+
+/// A page that is being filled.
+struct Filling<T, K> {
+    items: Vec<T>,
+    last: Option<K>,
+    limit: usize,
+}
+
+impl<T, K: Clone> Filling<T, K> {
+    fn new(page: &PageRequest<K>) -> Self {
+        Self { items: Vec::new(), last: page.after.clone(), limit: page.limit.min(MAXIMUM_PAGE) }
+    }
+
+    fn is_full(&self) -> bool {
+        self.items.len() == self.limit
+    }
+
+    fn push(&mut self, key: K, item: T) {
+        self.items.push(item);
+        self.last = Some(key);
+    }
+
+    /// There is more behind it.
+    fn part(self) -> Page<T, K> {
+        Page { items: self.items, next: self.last }
+    }
+
+    /// This was all.
+    fn end(self) -> Page<T, K> {
+        Page { items: self.items, next: None }
+    }
+}

@@ -1,0 +1,138 @@
+//! The tables of the file, and how rows are found in them. Names and forms of keys are part of the layout: what is
+//! changed here needs a new number in `file`.
+//!
+//! Rows are JSON; indexes have all they need in their keys. Keys of several parts compare part by part, so that what
+//! belongs to one repository lies together in bytewise order.
+
+use redb::{ReadableTable, TableDefinition};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::failure::Failure;
+use crate::oci::{Digest, RepositoryName, Tag};
+use crate::store::Event;
+
+pub(super) type OneKey = &'static str;
+pub(super) type TwoKeys = (&'static str, &'static str);
+pub(super) type ThreeKeys = (&'static str, &'static str, &'static str);
+pub(super) type Json = &'static [u8];
+
+/// `RepositoryRow` by repository.
+pub(super) const REPOSITORIES: TableDefinition<'_, OneKey, Json> = TableDefinition::new("repositories");
+/// `TagRow` by repository and tag.
+pub(super) const TAGS: TableDefinition<'_, TwoKeys, Json> = TableDefinition::new("tags");
+/// Repository, digest and tag of everything in `TAGS`.
+pub(super) const TAGS_BY_MANIFEST: TableDefinition<'_, ThreeKeys, ()> =
+    TableDefinition::new("tags_by_manifest");
+/// `ManifestRow` by repository and digest.
+pub(super) const MANIFESTS: TableDefinition<'_, TwoKeys, Json> = TableDefinition::new("manifests");
+/// Repository, subject and digest of those manifests that have a subject.
+pub(super) const REFERRERS: TableDefinition<'_, ThreeKeys, ()> = TableDefinition::new("referrers");
+/// `BlobRow` by repository and digest.
+pub(super) const BLOBS: TableDefinition<'_, TwoKeys, Json> = TableDefinition::new("blobs");
+/// `Document` by digest.
+pub(super) const DOCUMENTS: TableDefinition<'_, OneKey, Json> = TableDefinition::new("documents");
+/// The exact bytes of a manifest by digest.
+pub(super) const CONTENTS: TableDefinition<'_, OneKey, &'static [u8]> = TableDefinition::new("contents");
+/// How many repositories have a manifest, by digest: at zero its document and content go.
+pub(super) const CONTENT_HOLDERS: TableDefinition<'_, OneKey, u64> = TableDefinition::new("content_holders");
+/// `Event` by sequence number.
+pub(super) const EVENTS: TableDefinition<'_, u64, Json> = TableDefinition::new("events");
+/// Repository and sequence number of everything in `EVENTS`.
+pub(super) const EVENTS_BY_REPOSITORY: TableDefinition<'_, (&'static str, u64), ()> =
+    TableDefinition::new("events_by_repository");
+/// `Intent` by sequence number.
+pub(super) const INTENTS: TableDefinition<'_, u64, Json> = TableDefinition::new("intents");
+/// Single numbers: the constants below.
+pub(super) const META: TableDefinition<'_, OneKey, u64> = TableDefinition::new("meta");
+/// What is written to find out whether there is room again.
+pub(super) const PROBE: TableDefinition<'_, OneKey, &'static [u8]> = TableDefinition::new("probe");
+
+/// In `META`: which layout the file has.
+pub(super) const META_LAYOUT: &str = "layout";
+/// In `META`: the last sequence number that was given out.
+pub(super) const META_SEQUENCE: &str = "sequence";
+/// In `META`: how many groups of writes were committed. Tells after a failed commit whether it took place after all.
+pub(super) const META_COMMITS: &str = "commits";
+
+/// Reads a row.
+pub(super) fn decode<T: DeserializeOwned>(what: impl FnOnce() -> String, bytes: &[u8]) -> Result<T, Failure> {
+    serde_json::from_slice(bytes).map_err(|cause| Failure::corrupt(what(), cause))
+}
+
+/// Writes a row.
+pub(super) fn encode<T: Serialize>(what: &'static str, row: &T) -> Result<Vec<u8>, Failure> {
+    serde_json::to_vec(row).map_err(|cause| Failure::corrupt(what, cause))
+}
+
+/// The first name behind all keys of this repository: no name contains a NUL.
+pub(super) fn behind(repository: &RepositoryName) -> String {
+    format!("{repository}\0")
+}
+
+/// A row by one key.
+pub(super) fn row<T: DeserializeOwned>(
+    table: &impl ReadableTable<OneKey, Json>,
+    what: &'static str,
+    key: &str,
+) -> Result<Option<T>, Failure> {
+    let found = table.get(key)?;
+    found.map(|row| decode(|| format!("{what} row of `{key}`"), row.value())).transpose()
+}
+
+/// A row of a repository.
+pub(super) fn row_in<T: DeserializeOwned>(
+    table: &impl ReadableTable<TwoKeys, Json>,
+    what: &'static str,
+    repository: &RepositoryName,
+    key: &str,
+) -> Result<Option<T>, Failure> {
+    let found = table.get((repository.as_str(), key))?;
+    found.map(|row| decode(|| format!("{what} row of `{key}` in `{repository}`"), row.value())).transpose()
+}
+
+/// At most `limit` tags that point to a manifest, in bytewise order.
+pub(super) fn tags_of(
+    table: &impl ReadableTable<ThreeKeys, ()>,
+    repository: &RepositoryName,
+    digest: &Digest,
+    limit: usize,
+) -> Result<Vec<Tag>, Failure> {
+    let (name, end) = (repository.as_str(), behind(repository));
+    let mut tags = Vec::new();
+    for entry in table.range((name, digest.as_str(), "")..(end.as_str(), "", ""))? {
+        let (key, _) = entry?;
+        let (_, pointed, tag) = key.value();
+        if pointed != digest.as_str() || tags.len() == limit {
+            break;
+        }
+        tags.push(stored_tag(tag)?);
+    }
+    Ok(tags)
+}
+
+/// The event with this number.
+pub(super) fn event(table: &impl ReadableTable<u64, Json>, sequence: u64) -> Result<Option<Event>, Failure> {
+    let found = table.get(sequence)?;
+    found.map(|row| decode(|| format!("event {sequence}"), row.value())).transpose()
+}
+
+/// A number in `META`; zero before it was first written.
+pub(super) fn number(table: &impl ReadableTable<OneKey, u64>, key: &str) -> Result<u64, Failure> {
+    Ok(table.get(key)?.map_or(0, |number| number.value()))
+}
+
+/// A tag from a key.
+pub(super) fn stored_tag(text: &str) -> Result<Tag, Failure> {
+    Tag::parse(text).map_err(|cause| Failure::corrupt("tag key", cause))
+}
+
+/// A digest from a key.
+pub(super) fn stored_digest(text: &str) -> Result<Digest, Failure> {
+    Digest::parse(text).map_err(|cause| Failure::corrupt("digest key", cause))
+}
+
+/// A repository name from a key.
+pub(super) fn stored_name(text: &str) -> Result<RepositoryName, Failure> {
+    RepositoryName::parse(text).map_err(|cause| Failure::corrupt("repository key", cause))
+}

@@ -1,0 +1,342 @@
+//! One write transaction, as the works that share it see it: what is recorded, and what changes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+
+use redb::{ReadableTable, Table, WriteTransaction};
+
+use super::failure::Failure;
+use super::intents::OpenIntents;
+use super::snapshot::Missing;
+use super::tables::{
+    BLOBS, CONTENT_HOLDERS, CONTENTS, DOCUMENTS, EVENTS, EVENTS_BY_REPOSITORY, INTENTS, Json, MANIFESTS,
+    META, META_COMMITS, META_SEQUENCE, OneKey, REFERRERS, REPOSITORIES, TAGS, TAGS_BY_MANIFEST, ThreeKeys,
+    TwoKeys, behind, encode, event, number, row, row_in, stored_digest, tags_of,
+};
+use crate::oci::{Digest, Manifest, RepositoryName, Tag};
+use crate::store::effect::{Held, Learnt, RowChange, effect};
+use crate::store::row::{BlobRow, Document, RepositoryRow, TagRow, blobs};
+use crate::store::{Change, Event, EventKind, Intent, Sequence, Source};
+
+/// A write transaction that is being filled.
+pub(super) struct Transaction<'txn, 'store> {
+    tables: Tables<'txn>,
+    open: &'store OpenIntents,
+    staged: Staged,
+}
+
+/// What a transaction changes beside the file, once it is durable.
+#[derive(Debug)]
+pub(super) struct Staged {
+    /// The last sequence number that it gave out.
+    pub sequence: Sequence,
+    /// Its number among the commits.
+    pub commit: u64,
+    /// Whether it wrote anything.
+    pub dirty: bool,
+    /// The intents that began.
+    pub begun: BTreeMap<Sequence, Intent>,
+    /// The intents that were settled.
+    pub settled: BTreeSet<Sequence>,
+    /// The events that were appended.
+    pub events: Vec<(EventKind, Source)>,
+}
+
+struct Tables<'txn> {
+    repositories: Table<'txn, OneKey, Json>,
+    tags: Table<'txn, TwoKeys, Json>,
+    tags_by_manifest: Table<'txn, ThreeKeys, ()>,
+    manifests: Table<'txn, TwoKeys, Json>,
+    referrers: Table<'txn, ThreeKeys, ()>,
+    blobs: Table<'txn, TwoKeys, Json>,
+    documents: Table<'txn, OneKey, Json>,
+    contents: Table<'txn, OneKey, &'static [u8]>,
+    content_holders: Table<'txn, OneKey, u64>,
+    events: Table<'txn, u64, Json>,
+    events_by_repository: Table<'txn, (&'static str, u64), ()>,
+    intents: Table<'txn, u64, Json>,
+    meta: Table<'txn, OneKey, u64>,
+}
+
+impl<'txn, 'store> Transaction<'txn, 'store> {
+    /// Opens the tables.
+    pub fn new(transaction: &'txn WriteTransaction, open: &'store OpenIntents) -> Result<Self, Failure> {
+        let tables = Tables {
+            repositories: transaction.open_table(REPOSITORIES)?,
+            tags: transaction.open_table(TAGS)?,
+            tags_by_manifest: transaction.open_table(TAGS_BY_MANIFEST)?,
+            manifests: transaction.open_table(MANIFESTS)?,
+            referrers: transaction.open_table(REFERRERS)?,
+            blobs: transaction.open_table(BLOBS)?,
+            documents: transaction.open_table(DOCUMENTS)?,
+            contents: transaction.open_table(CONTENTS)?,
+            content_holders: transaction.open_table(CONTENT_HOLDERS)?,
+            events: transaction.open_table(EVENTS)?,
+            events_by_repository: transaction.open_table(EVENTS_BY_REPOSITORY)?,
+            intents: transaction.open_table(INTENTS)?,
+            meta: transaction.open_table(META)?,
+        };
+        let sequence = Sequence::new(number(&tables.meta, META_SEQUENCE)?);
+        let commit = number(&tables.meta, META_COMMITS)? + 1;
+        let staged = Staged {
+            sequence,
+            commit,
+            dirty: false,
+            begun: BTreeMap::new(),
+            settled: BTreeSet::new(),
+            events: Vec::new(),
+        };
+        Ok(Self { tables, open, staged })
+    }
+
+    /// Writes the numbers that every commit writes, and says what has to change beside the file.
+    pub fn finish(mut self) -> Result<Staged, Failure> {
+        if self.staged.dirty {
+            self.tables.meta.insert(META_SEQUENCE, self.staged.sequence.get())?;
+            self.tables.meta.insert(META_COMMITS, self.staged.commit)?;
+        }
+        Ok(self.staged)
+    }
+
+    /// How many intents are open.
+    pub fn open_intents(&self) -> usize {
+        (self.open.len() + self.staged.begun.len()).saturating_sub(self.staged.settled.len())
+    }
+
+    /// The open intent with this number.
+    pub fn intent(&self, sequence: Sequence) -> Option<Intent> {
+        if self.staged.settled.contains(&sequence) {
+            return None;
+        }
+        self.staged.begun.get(&sequence).cloned().or_else(|| self.open.get(sequence))
+    }
+
+    /// All intents that are open in a repository.
+    pub fn intents_of(&self, repository: &RepositoryName) -> Vec<Intent> {
+        let begun = self.staged.begun.values().filter(|intent| intent.repository == *repository).cloned();
+        let mut intents: Vec<Intent> = self.open.of(repository).into_iter().chain(begun).collect();
+        intents.retain(|intent| !self.staged.settled.contains(&intent.sequence));
+        intents
+    }
+
+    /// The number that the next intent or event gets.
+    pub fn next(&self) -> Sequence {
+        self.staged.sequence.next()
+    }
+
+    /// Adds an intent whose number is [`Transaction::next`].
+    pub fn add_intent(&mut self, intent: Intent) -> Result<(), Failure> {
+        let row = encode("intent", &intent)?;
+        self.tables.intents.insert(intent.sequence.get(), row.as_slice())?;
+        self.staged.sequence = intent.sequence;
+        self.staged.begun.insert(intent.sequence, intent);
+        self.staged.dirty = true;
+        Ok(())
+    }
+
+    /// Removes an intent.
+    pub fn remove_intent(&mut self, sequence: Sequence) -> Result<(), Failure> {
+        self.tables.intents.remove(sequence.get())?;
+        self.staged.settled.insert(sequence);
+        self.staged.dirty = true;
+        Ok(())
+    }
+
+    /// What the record holds for a tag.
+    pub fn points_to(&self, repository: &RepositoryName, tag: &Tag) -> Result<Option<Digest>, Failure> {
+        let row: Option<TagRow> = row_in(&self.tables.tags, "tag", repository, tag.as_str())?;
+        Ok(row.map(|row| row.digest))
+    }
+
+    /// Looks at the events of a repository behind `since`, oldest first, until `look` breaks.
+    pub fn events_since(
+        &self,
+        repository: &RepositoryName,
+        since: Sequence,
+        mut look: impl FnMut(&Event) -> ControlFlow<()>,
+    ) -> Result<(), Failure> {
+        let name = repository.as_str();
+        let numbers = (name, since.next().get())..=(name, u64::MAX);
+        for entry in self.tables.events_by_repository.range(numbers)? {
+            let sequence = entry?.0.value().1;
+            let event = event(&self.tables.events, sequence)?
+                .ok_or_else(|| Failure::corrupt(format!("event {sequence}"), Missing))?;
+            if look(&event).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Applies a change. Answers how many events came of it.
+    pub fn apply(&mut self, change: &Change, learnt: Learnt<'_>) -> Result<usize, Failure> {
+        let (repository, held) = self.tables.held(change)?;
+        let effect = effect(held, change, learnt, self.next());
+        for row in effect.rows {
+            self.tables.write(repository, row)?;
+        }
+        for event in &effect.events {
+            let row = encode("event", event)?;
+            self.tables.events.insert(event.sequence.get(), row.as_slice())?;
+            self.tables.events_by_repository.insert((repository.as_str(), event.sequence.get()), ())?;
+            self.staged.sequence = event.sequence;
+            self.staged.events.push((event.kind, event.source));
+            self.staged.dirty = true;
+        }
+        Ok(effect.events.len())
+    }
+}
+
+impl Tables<'_> {
+    /// Reads what the record holds about what a change touches.
+    fn held<'c>(&self, change: &'c Change) -> Result<(&'c RepositoryName, Held), Failure> {
+        let mut held = Held::default();
+        let repository = match change {
+            Change::ManifestPut { repository, manifest, tags } => {
+                held.manifest = self.manifest(repository, &manifest.digest)?;
+                self.hold_tags(&mut held, repository, tags)?;
+                if held.manifest.is_none() {
+                    let names = blobs(manifest.config.as_ref(), &manifest.layers);
+                    self.hold_blobs(&mut held, repository, names.into_keys())?;
+                }
+                repository
+            }
+            Change::TagDeleted { repository, tag } => {
+                self.hold_tags(&mut held, repository, std::slice::from_ref(tag))?;
+                repository
+            }
+            Change::ManifestDeleted { repository, digest } => {
+                held.manifest = self.manifest(repository, digest)?;
+                if let Some(document) = held.manifest.clone() {
+                    let tags = tags_of(&self.tags_by_manifest, repository, digest, usize::MAX)?;
+                    self.hold_tags(&mut held, repository, &tags)?;
+                    self.hold_blobs(&mut held, repository, document.blobs().into_keys())?;
+                }
+                repository
+            }
+            Change::RepositoryGone { repository } => repository,
+        };
+        held.repository = row::<RepositoryRow>(&self.repositories, "repository", repository.as_str())?;
+        Ok((repository, held))
+    }
+
+    fn manifest(&self, repository: &RepositoryName, digest: &Digest) -> Result<Option<Document>, Failure> {
+        if self.manifests.get((repository.as_str(), digest.as_str()))?.is_none() {
+            return Ok(None);
+        }
+        let document = row(&self.documents, "document", digest.as_str())?;
+        document.map(Some).ok_or_else(|| Failure::corrupt(format!("document of `{digest}`"), Missing))
+    }
+
+    fn hold_tags(&self, held: &mut Held, repository: &RepositoryName, tags: &[Tag]) -> Result<(), Failure> {
+        for tag in tags {
+            if let Some(row) = row_in(&self.tags, "tag", repository, tag.as_str())? {
+                held.tags.insert(tag.clone(), row);
+            }
+        }
+        Ok(())
+    }
+
+    fn hold_blobs<'d>(
+        &self,
+        held: &mut Held,
+        repository: &RepositoryName,
+        digests: impl Iterator<Item = &'d Digest>,
+    ) -> Result<(), Failure> {
+        for digest in digests {
+            if let Some(row) = row_in::<BlobRow>(&self.blobs, "blob", repository, digest.as_str())? {
+                held.blobs.insert(digest.clone(), row);
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, repository: &RepositoryName, change: RowChange) -> Result<(), Failure> {
+        let name = repository.as_str();
+        match change {
+            RowChange::Repository(row) => {
+                self.repositories.insert(name, encode("repository row", &row)?.as_slice())?;
+            }
+            RowChange::RepositoryRemoved => self.remove_repository(repository)?,
+            RowChange::Tag { tag, row, previous } => {
+                self.tags.insert((name, tag.as_str()), encode("tag row", &row)?.as_slice())?;
+                if let Some(previous) = previous {
+                    self.tags_by_manifest.remove((name, previous.as_str(), tag.as_str()))?;
+                }
+                self.tags_by_manifest.insert((name, row.digest.as_str(), tag.as_str()), ())?;
+            }
+            RowChange::TagRemoved { tag, digest } => {
+                self.tags.remove((name, tag.as_str()))?;
+                self.tags_by_manifest.remove((name, digest.as_str(), tag.as_str()))?;
+            }
+            RowChange::Manifest { manifest, row } => {
+                let digest = manifest.digest.as_str();
+                self.manifests.insert((name, digest), encode("manifest row", &row)?.as_slice())?;
+                if let Some(subject) = &manifest.subject {
+                    self.referrers.insert((name, subject.digest.as_str(), digest), ())?;
+                }
+                self.hold_content(&manifest)?;
+            }
+            RowChange::ManifestRemoved { digest, subject } => {
+                self.manifests.remove((name, digest.as_str()))?;
+                if let Some(subject) = subject {
+                    self.referrers.remove((name, subject.as_str(), digest.as_str()))?;
+                }
+                self.release_content(&digest)?;
+            }
+            RowChange::Blob { digest, row } => {
+                self.blobs.insert((name, digest.as_str()), encode("blob row", &row)?.as_slice())?;
+            }
+            RowChange::BlobRemoved { digest } => {
+                self.blobs.remove((name, digest.as_str()))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn remove_repository(&mut self, repository: &RepositoryName) -> Result<(), Failure> {
+        let (name, end) = (repository.as_str(), behind(repository));
+        let (two, three) = ((name, "")..(end.as_str(), ""), (name, "", "")..(end.as_str(), "", ""));
+        let mut digests = Vec::new();
+        for entry in self.manifests.range(two.clone())? {
+            digests.push(stored_digest(entry?.0.value().1)?);
+        }
+        for digest in digests {
+            self.release_content(&digest)?;
+        }
+        self.repositories.remove(name)?;
+        self.tags.retain_in(two.clone(), |_, _| false)?;
+        self.tags_by_manifest.retain_in(three.clone(), |_, ()| false)?;
+        self.manifests.retain_in(two.clone(), |_, _| false)?;
+        self.referrers.retain_in(three, |_, ()| false)?;
+        self.blobs.retain_in(two, |_, _| false)?;
+        Ok(())
+    }
+
+    /// One repository more has this manifest.
+    fn hold_content(&mut self, manifest: &Manifest) -> Result<(), Failure> {
+        let digest = manifest.digest.as_str();
+        let holders = number(&self.content_holders, digest)?;
+        self.content_holders.insert(digest, holders + 1)?;
+        if holders == 0 {
+            let document = encode("document", &Document::from(manifest))?;
+            self.documents.insert(digest, document.as_slice())?;
+            self.contents.insert(digest, manifest.bytes.as_ref())?;
+        }
+        Ok(())
+    }
+
+    /// One repository less has this manifest.
+    fn release_content(&mut self, digest: &Digest) -> Result<(), Failure> {
+        let digest = digest.as_str();
+        let holders = number(&self.content_holders, digest)?;
+        if holders > 1 {
+            self.content_holders.insert(digest, holders - 1)?;
+        } else {
+            self.content_holders.remove(digest)?;
+            self.documents.remove(digest)?;
+            self.contents.remove(digest)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,155 @@
+//! What each writing method does within a transaction.
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use super::failure::Failure;
+use super::transaction::Transaction;
+use super::writer::Work;
+use crate::clock::Timestamp;
+use crate::oci::{Reference, RepositoryName};
+use crate::store::effect::Learnt;
+use crate::store::overlap::{Touch, between_writes, touches, with_event};
+use crate::store::{
+    Actor, Change, Guard, Intent, IntentState, Outcome, Recorded, Sequence, Settled, Source, StoreError,
+    Write,
+};
+
+/// The most intents that may be open at once. Far more than writes can be under way; what lies beyond is a registry
+/// that has left no outcome known for a long time, and memory has to end somewhere.
+const MAXIMUM_OPEN_INTENTS: usize = 65_536;
+
+/// There are too many open intents.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{MAXIMUM_OPEN_INTENTS} writes without a known outcome wait to be verified: the registry must answer first"
+)]
+struct TooManyIntents;
+
+/// [`Store::begin`](crate::store::Store::begin).
+pub(super) struct Begin {
+    pub repository: RepositoryName,
+    pub write: Write,
+    pub actor: Actor,
+    pub now: Timestamp,
+}
+
+/// [`Store::settle`](crate::store::Store::settle).
+pub(super) struct Settle {
+    pub intent: Sequence,
+    pub outcome: Outcome,
+    pub now: Timestamp,
+}
+
+/// [`Store::record`](crate::store::Store::record).
+pub(super) struct Record {
+    pub changes: Vec<Change>,
+    pub source: Source,
+    pub guard: Guard,
+    pub now: Timestamp,
+}
+
+impl Work for Begin {
+    type Answer = Intent;
+    const ATTEMPTED: &'static str = "note a write";
+
+    fn apply(&self, transaction: &mut Transaction<'_, '_>) -> Result<Intent, Failure> {
+        if transaction.open_intents() >= MAXIMUM_OPEN_INTENTS {
+            let cause = Arc::new(TooManyIntents);
+            return Err(Failure::Refused(StoreError::Unavailable { attempted: Self::ATTEMPTED, cause }));
+        }
+        let intent = Intent {
+            sequence: transaction.next(),
+            begun: self.now,
+            repository: self.repository.clone(),
+            write: self.write.clone(),
+            actor: self.actor.clone(),
+            state: IntentState::Carried,
+        };
+        transaction.add_intent(intent.clone())?;
+        Ok(intent)
+    }
+}
+
+impl Work for Settle {
+    type Answer = Settled;
+    const ATTEMPTED: &'static str = "record the outcome of a write";
+
+    fn apply(&self, transaction: &mut Transaction<'_, '_>) -> Result<Settled, Failure> {
+        let Some(intent) = transaction.intent(self.intent) else {
+            return Ok(Settled::default());
+        };
+        let overlapped = overlapped(transaction, &intent)?;
+        if let Outcome::Applied(changes) = &self.outcome {
+            let learnt = Learnt { source: Source::Observed, actor: &intent.actor, now: self.now };
+            for change in changes {
+                transaction.apply(change, learnt)?;
+            }
+        }
+        transaction.remove_intent(self.intent)?;
+        Ok(Settled { overlapped: overlapped.into_iter().collect() })
+    }
+}
+
+impl Work for Record {
+    type Answer = Recorded;
+    const ATTEMPTED: &'static str = "record what the registry answered";
+
+    fn apply(&self, transaction: &mut Transaction<'_, '_>) -> Result<Recorded, Failure> {
+        for (repository, touches) in touches(&self.guard, &self.changes) {
+            if is_superseded(transaction, &repository, &touches, self.guard.since)? {
+                return Ok(Recorded::Superseded);
+            }
+        }
+        let nobody = Actor::default();
+        let learnt = Learnt { source: self.source, actor: &nobody, now: self.now };
+        let mut events = 0;
+        for change in &self.changes {
+            events += transaction.apply(change, learnt)?;
+        }
+        Ok(if events == 0 { Recorded::Unchanged } else { Recorded::Changed(events) })
+    }
+}
+
+/// What something else touched while this intent was open.
+fn overlapped(transaction: &Transaction<'_, '_>, intent: &Intent) -> Result<BTreeSet<Reference>, Failure> {
+    let repository = &intent.repository;
+    let mut met = BTreeSet::new();
+    for other in transaction.intents_of(repository) {
+        if other.sequence != intent.sequence {
+            let points_to = |tag: &_| transaction.points_to(repository, tag);
+            met.append(&mut between_writes(&intent.write, &other.write, points_to)?);
+        }
+    }
+    transaction.events_since(repository, intent.sequence, |event| {
+        met.append(&mut with_event(&intent.write, event));
+        ControlFlow::Continue(())
+    })?;
+    Ok(met)
+}
+
+/// Whether something newer touched what an answer speaks of, or somebody is writing to it now.
+fn is_superseded(
+    transaction: &Transaction<'_, '_>,
+    repository: &RepositoryName,
+    touches: &[Touch],
+    since: Sequence,
+) -> Result<bool, Failure> {
+    for intent in transaction.intents_of(repository) {
+        if intent.state == IntentState::Unknown {
+            continue;
+        }
+        for touch in touches {
+            if touch.meets_write(&intent.write, |tag| transaction.points_to(repository, tag))? {
+                return Ok(true);
+            }
+        }
+    }
+    let mut superseded = false;
+    transaction.events_since(repository, since, |event| {
+        superseded = touches.iter().any(|touch| touch.meets_event(event));
+        if superseded { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    Ok(superseded)
+}

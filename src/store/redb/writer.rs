@@ -1,0 +1,335 @@
+//! The one thread that writes. It takes every request that waits into one transaction, so that one fsync serves them
+//! all, and answers each when that is durable.
+//!
+//! When the medium fails (no room, an I/O error) it answers `Unavailable`, opens the file again for the readers, and
+//! tries at a steady pace whether a write succeeds again, whether or not anybody asks for one. Until then it refuses
+//! at once.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+use redb::{ReadableDatabase, ReadableTable, WriteTransaction};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use super::failure::Failure;
+use super::tables::{INTENTS, META, META_COMMITS, META_SEQUENCE, PROBE, number};
+use super::transaction::{Staged, Transaction};
+use super::{Shared, file};
+use crate::store::{Sequence, StoreError, metrics};
+
+/// How many requests may wait for the writer; further callers wait for a place.
+pub(super) const QUEUE: usize = 1_024;
+
+/// How long the writer waits before it tries again whether the medium takes writes.
+const RETRY: Duration = Duration::from_millis(250);
+
+/// What a try writes: enough to need room of its own.
+const PROBE_BYTES: usize = 256 * 1024;
+
+/// What a writing method does within a transaction.
+pub(super) trait Work: Send + 'static {
+    /// What its caller gets once the transaction is durable.
+    type Answer: Send + 'static;
+    /// Completes "the store cannot … now".
+    const ATTEMPTED: &'static str;
+
+    /// Reads and writes. May be called again in another transaction when this one came to nothing.
+    fn apply(&self, transaction: &mut Transaction<'_, '_>) -> Result<Self::Answer, Failure>;
+}
+
+/// A [`Work`] with the caller who waits for it.
+pub(super) trait Request: Send {
+    /// Does the work and keeps its answer.
+    fn apply(&mut self, transaction: &mut Transaction<'_, '_>) -> Result<(), Failure>;
+    /// Gives the kept answer.
+    fn answer(self: Box<Self>);
+    /// Gives an error instead.
+    fn refuse(self: Box<Self>, failure: Failure);
+}
+
+/// The one kind of request.
+pub(super) struct Call<W: Work> {
+    work: W,
+    answer: Option<W::Answer>,
+    reply: oneshot::Sender<Result<W::Answer, StoreError>>,
+    _place: OwnedSemaphorePermit,
+}
+
+/// What the writer is sent.
+pub(super) enum Message {
+    /// Something to write.
+    Request(Box<dyn Request>),
+    /// A reader met an I/O error: find out whether the file has to be opened anew.
+    Inspect,
+}
+
+/// The writer's own state, on its thread.
+pub(super) struct Writer {
+    shared: Arc<Shared>,
+    messages: Receiver<Message>,
+    /// What is wrong with the medium; absent while it works.
+    trouble: Option<Trouble>,
+}
+
+/// The medium does not take writes.
+struct Trouble {
+    cause: Cause,
+    /// When to try again.
+    retry: Instant,
+}
+
+type Cause = Arc<dyn std::error::Error + Send + Sync>;
+
+/// How a transaction ended that is not durable.
+enum Undone {
+    /// For want of this one request, by its place in the group.
+    Request(usize, Failure),
+    /// For want of the medium. What it staged is there if it was about to be committed.
+    Medium(Failure, Option<Staged>),
+}
+
+impl<W: Work> Call<W> {
+    /// A call, and where its answer will arrive.
+    pub fn new(
+        work: W,
+        place: OwnedSemaphorePermit,
+    ) -> (Self, oneshot::Receiver<Result<W::Answer, StoreError>>) {
+        let (reply, answer) = oneshot::channel();
+        (Self { work, answer: None, reply, _place: place }, answer)
+    }
+}
+
+impl<W: Work> Request for Call<W> {
+    fn apply(&mut self, transaction: &mut Transaction<'_, '_>) -> Result<(), Failure> {
+        self.answer = Some(self.work.apply(transaction)?);
+        Ok(())
+    }
+
+    // The caller may have gone; then nobody wants the answer.
+    fn answer(self: Box<Self>) {
+        let _ = self.reply.send(self.answer.ok_or(StoreError::Closed));
+    }
+
+    fn refuse(self: Box<Self>, failure: Failure) {
+        let _ = self.reply.send(Err(failure.into_error(W::ATTEMPTED)));
+    }
+}
+
+impl Writer {
+    pub fn new(shared: Arc<Shared>, messages: Receiver<Message>) -> Self {
+        Self { shared, messages, trouble: None }
+    }
+
+    /// Writes until all senders are gone and nothing waits any more; then closes the file.
+    pub fn run(mut self) {
+        loop {
+            let retry = self.trouble.as_ref().map(|trouble| trouble.retry);
+            let first = match retry {
+                None => self.messages.recv().map_err(RecvTimeoutError::from),
+                Some(when) => self.messages.recv_timeout(when.saturating_duration_since(Instant::now())),
+            };
+            if matches!(first, Err(RecvTimeoutError::Disconnected)) {
+                break;
+            }
+            if retry.is_some_and(|when| when <= Instant::now()) {
+                self.recover();
+            }
+            let mut inspect = false;
+            let mut group: Vec<Box<dyn Request>> = Vec::new();
+            for message in first.into_iter().chain(self.messages.try_iter().take(QUEUE)) {
+                match message {
+                    Message::Request(request) => group.push(request),
+                    Message::Inspect => inspect = true,
+                }
+            }
+            if inspect && self.trouble.is_none() {
+                self.inspect();
+            }
+            if !group.is_empty() {
+                self.serve(group);
+            }
+        }
+        self.shared.writable.store(false, Ordering::Release);
+        if let Some(Err(cause)) = self.take_database().map(redb::Database::close) {
+            tracing::error!(store = %self.shared.path.display(), %cause, "the store could not be closed cleanly");
+        }
+    }
+
+    /// Serves a group of requests by one transaction.
+    fn serve(&mut self, mut group: Vec<Box<dyn Request>>) {
+        if let Some(trouble) = &self.trouble {
+            return refuse(group, &trouble.cause);
+        }
+        loop {
+            match self.attempt(&mut group) {
+                Ok(()) => return group.into_iter().for_each(Request::answer),
+                // The others have to be done again without it, since a transaction cannot be undone in part.
+                Err(Undone::Request(place, failure)) => group.remove(place).refuse(failure),
+                Err(Undone::Medium(failure, staged)) => {
+                    let commit = staged.as_ref().map(|staged| staged.commit);
+                    let cause = self.fail(failure);
+                    // The last step of a commit may have failed after it had taken effect. Then it counts, if it can
+                    // be made durable now; if not, nobody is told that it did.
+                    let effective = commit.is_some() && commit == self.reopen();
+                    if let (true, Some(staged)) = (effective, staged) {
+                        self.publish(staged);
+                        self.recover();
+                        if self.trouble.is_none() {
+                            return group.into_iter().for_each(Request::answer);
+                        }
+                    }
+                    return refuse(group, &cause);
+                }
+            }
+        }
+    }
+
+    /// Applies all requests and commits, if there is anything to commit.
+    fn attempt(&self, group: &mut [Box<dyn Request>]) -> Result<(), Undone> {
+        let begun = Instant::now();
+        let medium = |failure| Undone::Medium(failure, None);
+        let write = self.begin_write().map_err(medium)?;
+        let mut transaction = Transaction::new(&write, &self.shared.intents).map_err(medium)?;
+        for (place, request) in group.iter_mut().enumerate() {
+            request.apply(&mut transaction).map_err(|failure| match failure.is_of_one_request() {
+                true => Undone::Request(place, failure),
+                false => medium(failure),
+            })?;
+        }
+        let staged = transaction.finish().map_err(medium)?;
+        if !staged.dirty {
+            return write.abort().map_err(|error| medium(error.into()));
+        }
+        if let Err(error) = write.commit() {
+            return Err(Undone::Medium(error.into(), Some(staged)));
+        }
+        metrics::committed(begun.elapsed(), group.len());
+        self.publish(staged);
+        Ok(())
+    }
+
+    fn begin_write(&self) -> Result<WriteTransaction, Failure> {
+        let database = self.shared.database.read().unwrap_or_else(PoisonError::into_inner);
+        let mut write = database.as_ref().ok_or(Failure::Interrupted)?.begin_write()?;
+        // Without this, opening after a crash would walk the whole file.
+        write.set_quick_repair(true);
+        Ok(write)
+    }
+
+    fn publish(&self, mut staged: Staged) {
+        self.shared.intents.publish(&mut staged);
+        self.shared.sequence.store(staged.sequence.get(), Ordering::Release);
+        self.shared.commits.store(staged.commit, Ordering::Release);
+        for (kind, source) in staged.events {
+            metrics::recorded(kind, source);
+        }
+    }
+
+    /// The medium failed: refuse from now on, and try again later.
+    fn fail(&mut self, failure: Failure) -> Cause {
+        metrics::failed();
+        self.shared.writable.store(false, Ordering::Release);
+        let cause: Cause = Arc::new(failure.into_error("write"));
+        self.trouble = Some(Trouble { cause: Arc::clone(&cause), retry: Instant::now() + RETRY });
+        tracing::error!(store = %self.shared.path.display(), %cause, "the store keeps trying to write");
+        cause
+    }
+
+    /// Opens the file anew, since redb serves nothing after an I/O error. Answers the number of its last commit.
+    fn reopen(&self) -> Option<u64> {
+        // Closing ends every read transaction; their readers try again.
+        drop(self.take_database());
+        let opened = file::reopen(&self.shared.path).and_then(|database| {
+            let read = database.begin_read()?;
+            let meta = read.open_table(META)?;
+            Ok((number(&meta, META_SEQUENCE)?, number(&meta, META_COMMITS)?, database))
+        });
+        match opened {
+            Ok((sequence, commits, database)) => {
+                *self.shared.database.write().unwrap_or_else(PoisonError::into_inner) = Some(database);
+                self.shared.sequence.store(sequence, Ordering::Release);
+                self.shared.commits.store(commits, Ordering::Release);
+                self.shared.opened.send_modify(|count| *count += 1);
+                Some(commits)
+            }
+            Err(failure) => {
+                metrics::failed();
+                tracing::error!(store = %self.shared.path.display(), ?failure, "the store cannot be opened again");
+                None
+            }
+        }
+    }
+
+    fn take_database(&self) -> Option<redb::Database> {
+        self.shared.database.write().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Tries whether the medium takes writes again.
+    fn recover(&mut self) {
+        let is_open = self.shared.database.read().unwrap_or_else(PoisonError::into_inner).is_some();
+        let recovered = (is_open || self.reopen().is_some())
+            && match self.probe() {
+                Ok(()) => true,
+                Err(failure) => {
+                    tracing::debug!(store = %self.shared.path.display(), ?failure, "the store still cannot write");
+                    metrics::failed();
+                    self.reopen();
+                    false
+                }
+            };
+        if recovered {
+            self.trouble = None;
+            self.shared.writable.store(true, Ordering::Release);
+            tracing::info!(store = %self.shared.path.display(), "the store can write again");
+        } else if let Some(trouble) = &mut self.trouble {
+            trouble.retry = Instant::now() + RETRY;
+        }
+    }
+
+    /// A durable write for its own sake. It also brings rows and memory together again: an intent whose beginning was
+    /// answered with an error was carried by nobody and goes; one whose settling was answered with an error but took
+    /// place is settled.
+    fn probe(&self) -> Result<(), Failure> {
+        let write = self.begin_write()?;
+        let mut stored = BTreeSet::new();
+        {
+            write.open_table(PROBE)?.insert("room", [0x5a; PROBE_BYTES].as_slice())?;
+            let mut intents = write.open_table(INTENTS)?;
+            for entry in intents.iter()? {
+                stored.insert(entry?.0.value());
+            }
+            for sequence in &stored {
+                if self.shared.intents.get(Sequence::new(*sequence)).is_none() {
+                    intents.remove(sequence)?;
+                }
+            }
+        }
+        write.commit()?;
+        self.shared.intents.retain(|sequence| stored.contains(&sequence.get()));
+        Ok(())
+    }
+
+    /// Looks whether the database still works after a reader's failure, and opens it anew if not.
+    fn inspect(&mut self) {
+        if let Err(failure) = self.probe() {
+            self.fail(failure);
+            self.reopen();
+        }
+    }
+}
+
+/// A thread that ends for another reason than being told to, by a panic, leaves a store that cannot write.
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.shared.writable.store(false, Ordering::Release);
+    }
+}
+
+fn refuse(group: Vec<Box<dyn Request>>, cause: &Cause) {
+    for request in group {
+        request.refuse(Failure::Medium(Arc::clone(cause)));
+    }
+}

@@ -1,0 +1,173 @@
+//! The rows of the record as a backend keeps them: what `effect` reads and writes. Stored as JSON, so that a later
+//! version may add a field with a default without a new layout.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::{ManifestRecord, RepositoryRecord, Sequence, Source, TagRecord};
+use crate::clock::Timestamp;
+use crate::oci::{Descriptor, Digest, Manifest, ManifestKind, MediaType, RepositoryName, Tag};
+
+/// A repository: its sums, kept up with every change so that no list has to count.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct RepositoryRow {
+    pub tags: u64,
+    pub manifests: u64,
+    /// Modulo 2^64, so that sizes that a manifest only claims cannot make a later subtraction wrong.
+    pub bytes: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_push: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_pull: Option<Timestamp>,
+}
+
+/// A tag of a repository, with what a list shows of its manifest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct TagRow {
+    pub digest: Digest,
+    pub media_type: MediaType,
+    pub bytes: u64,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub platforms: Vec<String>,
+    pub pushed_at: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pushed_by: Option<String>,
+    pub source: Source,
+    pub sequence: Sequence,
+}
+
+/// That a repository has a manifest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct ManifestRow {
+    pub pushed_at: Timestamp,
+    pub source: Source,
+}
+
+/// A blob that manifests of a repository name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct BlobRow {
+    /// How many manifests of the repository name it.
+    pub holders: u64,
+    /// Its size, as the first of them gave it.
+    pub size: u64,
+}
+
+/// What a manifest says, kept once for each digest beside its bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Document {
+    pub media_type: MediaType,
+    pub kind: ManifestKind,
+    pub size: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config: Option<Descriptor>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub layers: Vec<Descriptor>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub children: Vec<Descriptor>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<Descriptor>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artifact_type: Option<MediaType>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+}
+
+impl RepositoryRow {
+    /// The record under its name.
+    pub fn record(self, name: RepositoryName) -> RepositoryRecord {
+        let Self { tags, manifests, bytes, last_push, last_pull } = self;
+        RepositoryRecord { name, tags, manifests, bytes, last_push, last_pull }
+    }
+}
+
+impl TagRow {
+    /// The record under its name.
+    pub fn record(self, tag: Tag) -> TagRecord {
+        let Self { digest, media_type, bytes, platforms, pushed_at, pushed_by, source, sequence } = self;
+        TagRecord { tag, digest, media_type, bytes, platforms, pushed_at, pushed_by, source, sequence }
+    }
+}
+
+impl ManifestRow {
+    /// The record, with the document and the tags that belong to it.
+    pub fn record(self, digest: Digest, document: Document, tags: Vec<Tag>) -> ManifestRecord {
+        let Self { pushed_at, source } = self;
+        let Document {
+            media_type,
+            kind,
+            size,
+            config,
+            layers,
+            children,
+            subject,
+            artifact_type,
+            annotations,
+        } = document;
+        ManifestRecord {
+            digest,
+            media_type,
+            kind,
+            size,
+            config,
+            layers,
+            children,
+            subject,
+            artifact_type,
+            annotations,
+            tags,
+            pushed_at,
+            source,
+        }
+    }
+}
+
+impl From<&Manifest> for Document {
+    fn from(manifest: &Manifest) -> Self {
+        Self {
+            media_type: manifest.media_type.clone(),
+            kind: manifest.kind,
+            size: manifest.size(),
+            config: manifest.config.clone(),
+            layers: manifest.layers.clone(),
+            children: manifest.children.clone(),
+            subject: manifest.subject.clone(),
+            artifact_type: manifest.artifact_type.clone(),
+            annotations: manifest.annotations.clone(),
+        }
+    }
+}
+
+impl Document {
+    /// The manifest again, from its parsed part and its bytes.
+    pub fn manifest(self, digest: Digest, bytes: Bytes) -> Manifest {
+        let Self { media_type, kind, size: _, config, layers, children, subject, artifact_type, annotations } =
+            self;
+        Manifest {
+            bytes,
+            digest,
+            media_type,
+            kind,
+            config,
+            layers,
+            children,
+            subject,
+            artifact_type,
+            annotations,
+        }
+    }
+
+    /// The blobs that it names directly, each once, with their sizes.
+    pub fn blobs(&self) -> BTreeMap<&Digest, u64> {
+        blobs(self.config.as_ref(), &self.layers)
+    }
+}
+
+/// The blobs that a manifest with this configuration and these layers names, each once, with their sizes.
+pub(super) fn blobs<'a>(
+    config: Option<&'a Descriptor>,
+    layers: &'a [Descriptor],
+) -> BTreeMap<&'a Digest, u64> {
+    layers.iter().chain(config).map(|descriptor| (&descriptor.digest, descriptor.size)).collect()
+}

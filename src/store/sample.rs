@@ -1,0 +1,213 @@
+//! What the store's tests write, and a naive model of what the record must then hold.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use proptest::prelude::*;
+
+use super::{Actor, Change, RepositoryRecord, Source};
+use crate::clock::Timestamp;
+use crate::oci::{Descriptor, Digest, Manifest, ManifestKind, MediaType, Platform, RepositoryName, Tag};
+
+pub(super) fn repository(name: &str) -> RepositoryName {
+    RepositoryName::parse(name).unwrap()
+}
+
+pub(super) fn tag(name: &str) -> Tag {
+    Tag::parse(name).unwrap()
+}
+
+pub(super) fn at(milliseconds: u64) -> Timestamp {
+    Timestamp::from_milliseconds(milliseconds)
+}
+
+pub(super) fn alice() -> Actor {
+    Actor {
+        user: Some("alice".into()),
+        address: Some([192, 0, 2, 7].into()),
+        agent: Some("docker/28.0".into()),
+    }
+}
+
+/// A blob whose digest and size come from its name.
+pub(super) fn blob(name: &str) -> Descriptor {
+    Descriptor {
+        media_type: MediaType::from("application/octet-stream"),
+        digest: Digest::sha256(name.as_bytes()),
+        size: 1_000 + name.bytes().map(u64::from).sum::<u64>(),
+        platform: None,
+        artifact_type: None,
+        annotations: BTreeMap::new(),
+    }
+}
+
+/// An image with this configuration and these layers.
+pub(super) fn image(config: &str, layers: &[&str]) -> Manifest {
+    let bytes = Bytes::from(format!("{{\"config\":{config:?},\"layers\":{layers:?}}}"));
+    Manifest {
+        digest: Digest::sha256(&bytes),
+        bytes,
+        media_type: MediaType::from(MediaType::OCI_MANIFEST),
+        kind: ManifestKind::Image,
+        config: Some(blob(config)),
+        layers: layers.iter().map(|name| blob(name)).collect(),
+        children: Vec::new(),
+        subject: None,
+        artifact_type: Some(MediaType::from("application/vnd.example.config.v1+json")),
+        annotations: BTreeMap::from([("org.example.name".to_owned(), config.to_owned())]),
+    }
+}
+
+/// An image about another manifest.
+pub(super) fn referrer(config: &str, subject: &Manifest) -> Manifest {
+    let about = Descriptor {
+        media_type: subject.media_type.clone(),
+        digest: subject.digest.clone(),
+        size: subject.size(),
+        ..blob(config)
+    };
+    Manifest { subject: Some(about), ..image(config, &[]) }
+}
+
+/// An index of two platforms.
+pub(super) fn index(children: [&Manifest; 2]) -> Manifest {
+    let child = |manifest: &Manifest, architecture: &str| Descriptor {
+        media_type: manifest.media_type.clone(),
+        digest: manifest.digest.clone(),
+        size: manifest.size(),
+        platform: Some(Platform {
+            os: "linux".into(),
+            architecture: architecture.into(),
+            variant: (architecture == "arm64").then(|| "v8".into()),
+        }),
+        ..blob("child")
+    };
+    let children = vec![child(children[0], "amd64"), child(children[1], "arm64")];
+    let bytes = Bytes::from(format!("{{\"manifests\":{:?}}}", children.len()));
+    Manifest {
+        digest: Digest::sha256(&bytes),
+        bytes,
+        media_type: MediaType::from(MediaType::OCI_INDEX),
+        kind: ManifestKind::Index,
+        config: None,
+        children,
+        ..image("index", &[])
+    }
+}
+
+pub(super) fn put(name: &str, manifest: &Manifest, tags: &[&str]) -> Change {
+    Change::ManifestPut {
+        repository: repository(name),
+        manifest: Arc::new(manifest.clone()),
+        tags: tags.iter().map(|name| tag(name)).collect(),
+    }
+}
+
+pub(super) fn tag_deleted(name: &str, gone: &str) -> Change {
+    Change::TagDeleted { repository: repository(name), tag: tag(gone) }
+}
+
+pub(super) fn manifest_deleted(name: &str, gone: &Manifest) -> Change {
+    Change::ManifestDeleted { repository: repository(name), digest: gone.digest.clone() }
+}
+
+pub(super) fn repository_gone(name: &str) -> Change {
+    Change::RepositoryGone { repository: repository(name) }
+}
+
+/// What a registry holds, kept in the simplest way.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Model {
+    pub repositories: BTreeMap<RepositoryName, ModelRepository>,
+}
+
+/// A repository of the model.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ModelRepository {
+    pub manifests: BTreeMap<Digest, Arc<Manifest>>,
+    pub tags: BTreeMap<Tag, Digest>,
+    pub last_push: Option<Timestamp>,
+}
+
+impl Model {
+    /// Applies a change. Answers how many events it has to make.
+    pub fn apply(&mut self, change: &Change, source: Source, now: Timestamp) -> usize {
+        let observed = source == Source::Observed;
+        match change {
+            Change::ManifestPut { repository, manifest, tags } => {
+                let held = self.repositories.entry(repository.clone()).or_default();
+                let digest = &manifest.digest;
+                let is_new = held.manifests.insert(digest.clone(), Arc::clone(manifest)).is_none();
+                let tags: BTreeSet<&Tag> = tags.iter().collect();
+                let mut events = usize::from(tags.is_empty() && (observed || is_new));
+                for tag in tags {
+                    let before = held.tags.insert(tag.clone(), digest.clone());
+                    events += usize::from(observed || before.as_ref() != Some(digest));
+                }
+                if observed {
+                    held.last_push = Some(now);
+                }
+                events
+            }
+            Change::TagDeleted { repository, tag } => {
+                let held = self.repositories.get_mut(repository);
+                held.map_or(0, |held| usize::from(held.tags.remove(tag).is_some()))
+            }
+            Change::ManifestDeleted { repository, digest } => {
+                let Some(held) = self.repositories.get_mut(repository) else { return 0 };
+                if held.manifests.remove(digest).is_none() {
+                    return 0;
+                }
+                let before = held.tags.len();
+                held.tags.retain(|_, pointed| pointed != digest);
+                1 + before - held.tags.len()
+            }
+            Change::RepositoryGone { repository } => {
+                usize::from(self.repositories.remove(repository).is_some())
+            }
+        }
+    }
+
+    /// What the record must say about each repository, counted from scratch.
+    pub fn records(&self) -> Vec<RepositoryRecord> {
+        let record = |(name, held): (&RepositoryName, &ModelRepository)| {
+            let manifests = held.manifests.values();
+            let blobs: BTreeMap<&Digest, u64> = manifests
+                .clone()
+                .flat_map(|manifest| manifest.layers.iter().chain(&manifest.config))
+                .map(|blob| (&blob.digest, blob.size))
+                .collect();
+            RepositoryRecord {
+                name: name.clone(),
+                tags: held.tags.len() as u64,
+                manifests: held.manifests.len() as u64,
+                bytes: manifests.map(|manifest| manifest.size()).sum::<u64>() + blobs.values().sum::<u64>(),
+                last_push: held.last_push,
+                last_pull: None,
+            }
+        };
+        self.repositories.iter().map(record).collect()
+    }
+}
+
+/// Any change about a few repositories, tags and manifests that share layers, and any way of learning it.
+pub(super) fn any_change() -> impl Strategy<Value = (Change, Source)> {
+    let name = prop::sample::select(vec!["a", "a/b", "a-b"]);
+    let tags = prop::collection::vec(prop::sample::select(vec!["t1", "t2", "t3"]), 0..4);
+    let one_tag = prop::sample::select(vec!["t1", "t2", "t3"]);
+    let first = image("one", &["base", "x"]);
+    let second = image("two", &["base", "x", "x", "y"]);
+    let about = referrer("three", &first);
+    let both = index([&first, &second]);
+    let manifest = prop::sample::select(vec![first, second, about, both]);
+    let source =
+        prop::sample::select(vec![Source::Observed, Source::Verified, Source::Swept, Source::Hinted]);
+    let change = prop_oneof![
+        6 => (name.clone(), manifest.clone(), tags).prop_map(|(name, manifest, tags)| put(name, &manifest, &tags)),
+        3 => (name.clone(), one_tag).prop_map(|(name, tag)| tag_deleted(name, tag)),
+        3 => (name.clone(), manifest).prop_map(|(name, manifest)| manifest_deleted(name, &manifest)),
+        1 => name.prop_map(repository_gone),
+    ];
+    (change, source)
+}
