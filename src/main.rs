@@ -1,1 +1,154 @@
-fn main() {}
+//! The command line: reads the configuration, calls the library, and turns its answer into words and an exit code.
+
+use std::fmt::Display;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use portreeve::config::Config;
+use portreeve::telemetry::logging;
+
+/// It could not be done.
+const FAILURE: u8 = 1;
+/// The operator has to change something first: a key, a file, a port.
+const MISCONFIGURED: u8 = 2;
+
+/// A front door for container registries that keeps an exact, durable record of what the registry holds.
+#[derive(Debug, Parser)]
+#[command(name = "portreeve", version)]
+struct Arguments {
+    /// The configuration file [default: portreeve.toml in the working directory, if it is there]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Subcommand)]
+enum Command {
+    /// Run the door (also what happens without a command)
+    #[default]
+    Serve,
+    /// Read and check the configuration, try the registry and the store, say what is wrong
+    Check,
+}
+
+/// Why the command did not succeed.
+struct Failure {
+    code: u8,
+    message: String,
+}
+
+impl Failure {
+    fn new(code: u8, error: &dyn Display) -> Self {
+        Self { code, message: error.to_string() }
+    }
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure { code, message }) => {
+            // Nobody is left to be told if this cannot be written.
+            let _ = writeln!(std::io::stderr(), "{message}");
+            ExitCode::from(code)
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<(), Failure> {
+    // A variable that is not UTF-8 is kept in a form that the configuration refuses by name.
+    let environment = std::env::vars_os()
+        .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()));
+    let config = Config::load(arguments.config.as_deref(), environment)
+        .map_err(|error| Failure::new(MISCONFIGURED, &error))?;
+    match arguments.command.unwrap_or_default() {
+        Command::Serve => serve(config),
+        Command::Check => check(config),
+    }
+}
+
+fn serve(config: Config) -> Result<(), Failure> {
+    // Its lines are written out when it goes, before anything is said about a failure.
+    let _log = logging::install().map_err(|error| Failure::new(MISCONFIGURED, &error))?;
+    server::run(config).map_err(|error| {
+        let code = if error.is_misconfiguration() { MISCONFIGURED } else { FAILURE };
+        Failure::new(code, &error)
+    })
+}
+
+fn check(config: Config) -> Result<(), Failure> {
+    let report = server::check(config);
+    writeln!(std::io::stdout(), "The configuration is valid.\n{report}")
+        .map_err(|error| Failure::new(FAILURE, &format_args!("the report cannot be written: {error}")))?;
+    if report.is_good() { Ok(()) } else { Err(Failure::new(FAILURE, &"Not everything is as it should be.")) }
+}
+
+/// Stands where `use portreeve::server;` belongs once the library has it.
+mod server {
+    use portreeve::config::Config;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("this build has no door yet")]
+    pub struct StartError;
+
+    impl StartError {
+        pub const fn is_misconfiguration(&self) -> bool {
+            false
+        }
+    }
+
+    pub struct Report;
+
+    impl Report {
+        pub const fn is_good(&self) -> bool {
+            false
+        }
+    }
+
+    impl std::fmt::Display for Report {
+        fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            StartError.fmt(formatter)
+        }
+    }
+
+    pub fn run(_: Config) -> Result<(), StartError> {
+        Err(StartError)
+    }
+
+    pub fn check(_: Config) -> Report {
+        Report
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn without_a_command_the_door_runs() {
+        let arguments = Arguments::parse_from(["portreeve"]);
+        assert_eq!(arguments.command.unwrap_or_default(), Command::Serve);
+        assert_eq!(arguments.config, None);
+    }
+
+    #[test]
+    fn the_configuration_may_be_named_before_or_behind_the_command() {
+        for line in
+            [["portreeve", "--config", "a.toml", "check"], ["portreeve", "check", "--config", "a.toml"]]
+        {
+            let arguments = Arguments::parse_from(line);
+            assert_eq!(arguments.command, Some(Command::Check));
+            assert_eq!(arguments.config, Some("a.toml".into()));
+        }
+    }
+}

@@ -27,9 +27,14 @@ impl MediaType {
     /// Docker schema 1, signed.
     pub const DOCKER_SCHEMA_1_SIGNED: &str = "application/vnd.docker.distribution.manifest.v1+prettyjws";
 
-    /// Takes the media type out of a `Content-Type` value: parameters are cut off, white space is trimmed.
+    /// Takes the media type out of a `Content-Type` value: parameters are cut off, white space is trimmed, and upper
+    /// case becomes lower case, as media types do not differ by case and Go's registries read them so.
     pub fn from_header(value: &str) -> Self {
-        Self(value.split(';').next().unwrap_or_default().trim().into())
+        let media_type = value.split(';').next().unwrap_or_default().trim();
+        if media_type.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            return Self(media_type.to_ascii_lowercase().into());
+        }
+        Self(media_type.into())
     }
 
     /// The media type as text.

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::text::excerpt;
+
 /// A repository's name within the registry, such as `team/app`.
 ///
 /// Grammar (distribution `reference.go`, OCI distribution spec "Pulling manifests"): path components separated by
@@ -31,7 +33,7 @@ pub enum InvalidRepositoryName {
          joined by single `.` or `_`, by `__`, or by `-`"
     )]
     Component {
-        /// The offending component.
+        /// The beginning of the offending component.
         component: String,
     },
 }
@@ -53,7 +55,7 @@ impl RepositoryName {
         }
         match text.split('/').find(|component| !is_component(component.as_bytes())) {
             None => Ok(Self(text.into())),
-            Some(component) => Err(InvalidRepositoryName::Component { component: component.to_owned() }),
+            Some(component) => Err(InvalidRepositoryName::Component { component: excerpt(component) }),
         }
     }
 

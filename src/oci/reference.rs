@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::Digest;
+use super::text::excerpt;
 
 /// A tag: `[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}` (OCI distribution spec). Case matters. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -16,7 +17,7 @@ pub struct Tag(Arc<str>);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is no tag: 1 to 128 letters, digits, `_`, `.` and `-`, not beginning with `.` or `-`")]
 pub struct InvalidTag {
-    /// The text that was given.
+    /// The beginning of the text that was given.
     pub text: String,
 }
 
@@ -38,7 +39,7 @@ impl Tag {
             }
             [] => false,
         };
-        if valid { Ok(Self(text.into())) } else { Err(InvalidTag { text: text.to_owned() }) }
+        if valid { Ok(Self(text.into())) } else { Err(InvalidTag { text: excerpt(text) }) }
     }
 
     /// The tag as text.

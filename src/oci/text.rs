@@ -1,4 +1,19 @@
-//! What every validated text type shares: showing it, and reading it only through its constructor.
+//! What every validated text type shares: showing it, reading it only through its constructor, and quoting what was
+//! refused.
+
+/// A piece of refused text that may stand in a message: at most 64 characters, nothing invisible in them.
+pub(super) fn excerpt(text: &str) -> String {
+    const MAXIMUM_CHARACTERS: usize = 64;
+    let mut characters = text.chars();
+    let is_visible =
+        |character: char| character == ' ' || (!character.is_control() && !character.is_whitespace());
+    let replace = |character| if is_visible(character) { character } else { char::REPLACEMENT_CHARACTER };
+    let mut excerpt: String = characters.by_ref().take(MAXIMUM_CHARACTERS).map(replace).collect();
+    if characters.next().is_some() {
+        excerpt.push('…');
+    }
+    excerpt
+}
 
 /// Implements `Display`, `FromStr`, `TryFrom<String>` and `Into<String>` for a newtype around `Arc<str>` whose only
 /// way in is `parse`, so that serde and the command line cannot go around the grammar.

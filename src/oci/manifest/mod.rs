@@ -1,11 +1,17 @@
 //! Manifests: the bytes a client pushed, and what they say.
 
+mod document;
+#[cfg(test)]
+mod tests;
+mod unambiguous;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use self::document::{Document, KnownType, Outline};
 use super::{Digest, MediaType};
 
 /// The largest manifest that the door takes: what distribution itself takes, and the least the OCI distribution spec
@@ -107,19 +113,45 @@ pub enum InvalidManifest {
 
 impl Manifest {
     /// Reads a manifest. `media_type` is the `Content-Type` it came with, if any; without one the document's own
-    /// `mediaType` counts. Unknown types and schema 1 are kept unread.
+    /// `mediaType` counts, and without that its shape: a configuration and layers are an OCI image manifest, a list of
+    /// manifests is an OCI index, anything else is `application/octet-stream`. Unknown types and schema 1 are kept
+    /// unread: nothing in them has a meaning that the door could know.
     ///
     /// The digest is SHA-256 of the bytes; whoever knows a reference digest of another algorithm sets it afterwards
     /// with [`Manifest::with_digest`].
     ///
     /// # Errors
-    /// When the type is known and the bytes are not of its shape.
+    /// When the type is known and the bytes are not of its shape, when they call themselves something else, when they
+    /// hold fields of two types at once, or a key in a spelling that registries read in different ways. Whoever must
+    /// keep what a registry holds nevertheless takes [`Manifest::unread`].
     pub fn parse(bytes: Bytes, media_type: Option<MediaType>) -> Result<Self, InvalidManifest> {
-        let digest = Digest::sha256(&bytes);
-        Ok(Self {
+        let media_type = media_type.filter(|media_type| !media_type.as_str().is_empty());
+        let media_type = media_type.unwrap_or_else(|| Self::own_media_type(&bytes));
+        let Some(known) = KnownType::of(media_type.as_str()) else {
+            return Ok(Self::unread(bytes, media_type));
+        };
+        match Document::parse(&bytes, known, &media_type) {
+            Ok(Ok(document)) => Ok(Self {
+                kind: if known.is_index() { ManifestKind::Index } else { ManifestKind::Image },
+                config: document.config,
+                layers: document.layers,
+                children: document.children,
+                subject: document.subject,
+                artifact_type: document.artifact_type,
+                annotations: document.annotations,
+                ..Self::unread(bytes, media_type)
+            }),
+            Ok(Err(document)) => Err(InvalidManifest::MediaType { document, header: media_type }),
+            Err(source) => Err(InvalidManifest::Shape { media_type, source: shortened(source) }),
+        }
+    }
+
+    /// A manifest with nothing known but its bytes and type: [`ManifestKind::Opaque`].
+    pub fn unread(bytes: Bytes, media_type: MediaType) -> Self {
+        Self {
+            digest: Digest::sha256(&bytes),
             bytes,
-            digest,
-            media_type: media_type.unwrap_or_else(|| MediaType::from("application/octet-stream")),
+            media_type,
             kind: ManifestKind::Opaque,
             config: None,
             layers: Vec::new(),
@@ -127,7 +159,33 @@ impl Manifest {
             subject: None,
             artifact_type: None,
             annotations: BTreeMap::new(),
-        })
+        }
+    }
+
+    /// The type of a document that came without one.
+    fn own_media_type(bytes: &[u8]) -> MediaType {
+        let outline = Outline::of(bytes);
+        let own = outline.as_ref().and_then(|outline| match outline.media_type.as_deref() {
+            None | Some("") => outline.suggests(),
+            own => own,
+        });
+        MediaType::from(own.unwrap_or("application/octet-stream"))
+    }
+
+    /// Bytes that are kept without being read.
+    pub fn opaque(bytes: Bytes, media_type: MediaType) -> Self {
+        Self {
+            digest: Digest::sha256(&bytes),
+            bytes,
+            media_type,
+            kind: ManifestKind::Opaque,
+            config: None,
+            layers: Vec::new(),
+            children: Vec::new(),
+            subject: None,
+            artifact_type: None,
+            annotations: BTreeMap::new(),
+        }
     }
 
     /// The same manifest under the digest by which the registry names it.
@@ -148,6 +206,19 @@ impl Manifest {
             .iter()
             .filter_map(|child| child.platform.as_ref())
             .filter(|platform| platform.os != "unknown")
+    }
+}
+
+/// serde quotes a value of a wrong type whole, and here it may be megabytes long.
+fn shortened(error: serde_json::Error) -> serde_json::Error {
+    const MAXIMUM_CHARACTERS: usize = 300;
+    let message = error.to_string();
+    match message.char_indices().nth(MAXIMUM_CHARACTERS) {
+        None => error,
+        Some((end, _)) => {
+            let (line, column) = (error.line(), error.column());
+            serde::de::Error::custom(format!("{}… at line {line} column {column}", &message[..end]))
+        }
     }
 }
 

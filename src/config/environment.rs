@@ -1,0 +1,73 @@
+//! The environment layer: variables `PORTREEVE__SECTION__KEY` into settings.
+
+use std::collections::BTreeMap;
+
+use toml::{Table, Value};
+
+use super::error::Origin;
+use super::keys::{self, Place};
+use super::settings::Settings;
+
+/// What the names of all such variables begin with.
+pub(super) const PREFIX: &str = "PORTREEVE__";
+
+/// Lays the variables over the settings. Those with another prefix are none of ours.
+pub(super) fn apply(settings: &mut Settings, variables: impl Iterator<Item = (String, String)>) {
+    // In the order of their names, so that the outcome does not hang on the order of the environment.
+    let ours: BTreeMap<_, _> = variables.filter(|(name, _)| name.starts_with(PREFIX)).collect();
+    for (name, text) in ours {
+        let origin = Origin::Variable(name.clone());
+        let path = name[PREFIX.len()..].replace("__", ".").to_lowercase();
+        if text.contains(char::REPLACEMENT_CHARACTER) {
+            settings.complain(origin, "the value is not valid UTF-8; write it in UTF-8");
+            continue;
+        }
+        // Names are compared exactly: two spellings of one key would leave it to chance which one counts.
+        if keys::variable(&path) != name {
+            settings.complain_unknown(origin, &path, keys::variable);
+            continue;
+        }
+        if let Some(plugin) = path.strip_prefix("plugins.") {
+            apply_to_plugin(settings, origin, plugin, text);
+            continue;
+        }
+        match keys::place(&path) {
+            Place::Key(key) => settings.give(key, Value::String(text), origin),
+            Place::Section => settings
+                .complain(origin, format!("`{path}` is a section; name a key in it, as in {name}__KEY")),
+            Place::Unknown if path == keys::PLUGINS => {
+                settings.complain(origin, format!("`plugins` is a section; write {name}__NAME__KEY"));
+            }
+            Place::Unknown => settings.complain_unknown(origin, &path, keys::variable),
+        }
+    }
+}
+
+/// Puts a value into a plugin's table, however deep. Types are the plugin's own business, so text that reads as a TOML
+/// value is taken as one (`10`, `true`, `["a", "b"]`), and any other as a string.
+fn apply_to_plugin(settings: &mut Settings, origin: Origin, path: &str, text: String) {
+    let segments: Vec<&str> = path.split('.').collect();
+    let [plugin, sections @ .., key] = segments.as_slice() else {
+        settings.complain(origin, format!("`plugins.{path}` is a table; name a key in it"));
+        return;
+    };
+    if segments.iter().any(|segment| segment.is_empty()) {
+        settings.complain(origin, "a part of the name is empty; separate plugin and key by two underscores");
+        return;
+    }
+    let mut table = settings.plugins.entry((*plugin).to_owned()).or_default();
+    for section in sections {
+        let below = table.entry(*section).or_insert_with(|| Value::Table(Table::new()));
+        let Value::Table(below) = below else {
+            settings.complain(origin, format!("`{section}` in `plugins.{path}` is a value, not a table"));
+            return;
+        };
+        table = below;
+    }
+    table.insert((*key).to_owned(), toml_value(text));
+}
+
+/// Text that reads as a TOML value as that value, other text as a string.
+fn toml_value(text: String) -> Value {
+    text.parse().unwrap_or(Value::String(text))
+}

@@ -1,0 +1,119 @@
+//! The one list of configuration keys, with their defaults and meanings. The reader refuses what is not in it, and the
+//! documentation is checked against it.
+
+/// A key of the configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// Its full name, such as `listen.door`.
+    pub name: &'static str,
+    /// Its default as it would be written in the file, or in words where it depends on the machine.
+    pub default: &'static str,
+    /// What it decides, in one sentence.
+    pub meaning: &'static str,
+}
+
+/// Every key but those of the plugins, which are the plugins' own.
+pub const KEYS: &[Key] = &[
+    Key {
+        name: "external_url",
+        default: "from the request",
+        meaning: "How clients reach the door; leads `Location` headers and links back to it.",
+    },
+    Key {
+        name: "listen.door",
+        default: "\"0.0.0.0:5000\"",
+        meaning: "Where clients, the API and pages are served.",
+    },
+    Key {
+        name: "listen.admin",
+        default: "\"127.0.0.1:5080\"",
+        meaning: "Where `/metrics`, `/healthz` and `/readyz` are served; never expose it.",
+    },
+    Key {
+        name: "listen.tls.cert",
+        default: "none",
+        meaning: "PEM file with the door's certificate chain; with `listen.tls.key`.",
+    },
+    Key {
+        name: "listen.tls.key",
+        default: "none",
+        meaning: "PEM file with the door's private key; with `listen.tls.cert`.",
+    },
+    Key {
+        name: "registry.url",
+        default: "\"http://127.0.0.1:5001\"",
+        meaning: "The registry behind the door: one URL, or a list of interchangeable backends.",
+    },
+    Key {
+        name: "registry.timeout",
+        default: "\"30s\"",
+        meaning: "The wait for a connection or for an answer to begin; never a limit on a whole transfer.",
+    },
+    Key {
+        name: "store.url",
+        default: "\"redb:portreeve.redb\"",
+        meaning: "Where the record is kept: `redb:` and the path of a file.",
+    },
+    Key { name: "server.threads", default: "the number of cores", meaning: "Worker threads of the door." },
+    Key {
+        name: "server.grace",
+        default: "\"30s\"",
+        meaning: "The time that running transfers get to finish when the door is told to stop.",
+    },
+];
+
+/// The section whose tables belong to the plugins.
+pub(super) const PLUGINS: &str = "plugins";
+
+/// What a dotted path names.
+pub(super) enum Place {
+    /// A key.
+    Key(&'static Key),
+    /// A table of keys.
+    Section,
+    /// Nothing.
+    Unknown,
+}
+
+/// Finds what a dotted path names.
+pub(super) fn place(path: &str) -> Place {
+    if let Some(key) = KEYS.iter().find(|key| key.name == path) {
+        return Place::Key(key);
+    }
+    if children(path).next().is_some() { Place::Section } else { Place::Unknown }
+}
+
+/// The environment variable of a dotted path.
+pub(super) fn variable(path: &str) -> String {
+    format!("{}{}", super::environment::PREFIX, path.to_uppercase().replace('.', "__"))
+}
+
+/// The known path that was probably meant by an unknown one.
+pub(super) fn nearest(path: &str) -> Option<String> {
+    const ALIKE: f64 = 0.6;
+    let (parent, name) = path.rsplit_once('.').unwrap_or(("", path));
+    let parent = if parent.is_empty() || children(parent).next().is_some() {
+        parent.to_owned()
+    } else {
+        nearest(parent)?
+    };
+    let joined = |child: &str| if parent.is_empty() { child.to_owned() } else { format!("{parent}.{child}") };
+    let sibling = children(&parent)
+        .map(|child| (strsim::normalized_damerau_levenshtein(child, name), child))
+        .filter(|(likeness, _)| *likeness >= ALIKE)
+        .max_by(|(left, _), (right, _)| left.total_cmp(right))
+        .map(|(_, child)| joined(child));
+    let elsewhere = || {
+        let namesake = |key: &&Key| key.name.rsplit('.').next() == Some(name);
+        KEYS.iter().find(namesake).map(|key| key.name.to_owned())
+    };
+    sibling.or_else(elsewhere)
+}
+
+/// The names directly below a section; those of the whole configuration below the empty path.
+fn children(section: &str) -> impl Iterator<Item = &'static str> {
+    KEYS.iter().map(|key| key.name).chain([PLUGINS]).filter_map(move |name| {
+        let below = if section.is_empty() { name } else { name.strip_prefix(section)?.strip_prefix('.')? };
+        below.split('.').next()
+    })
+}

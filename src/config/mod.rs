@@ -1,0 +1,219 @@
+//! The configuration: plain data, read from defaults, file and environment, wholly checked before anything starts.
+//!
+//! Each layer overrides the one below: built-in defaults, the file, then variables `PORTREEVE__SECTION__KEY`. Keys that
+//! are not known are refused, and everything that is wrong is told at once. Only `main.rs` loads it; everyone else is
+//! given the part that concerns them. It imports no other module of the house.
+
+mod address;
+mod environment;
+mod error;
+mod file;
+mod keys;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod value;
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use url::{Host, Url};
+
+pub use address::{BackendUrl, InvalidUrl, StoreUrl};
+pub use error::{ConfigError, Problem};
+pub use keys::{KEYS, Key};
+
+use error::Origin;
+use settings::Settings;
+
+/// The file that is read when none is named and it is there.
+pub const DEFAULT_FILE: &str = "portreeve.toml";
+
+/// Everything that can be configured.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// `listen`
+    pub listen: Listen,
+    /// `external_url`: how clients reach the door, a URL without a path; from each request if absent.
+    pub external_url: Option<Url>,
+    /// `registry`
+    pub registry: Registry,
+    /// `store`
+    pub store: Store,
+    /// `server`
+    pub server: Server,
+    /// `plugins`: each plugin's own table, which the plugin checks.
+    pub plugins: BTreeMap<String, toml::Table>,
+}
+
+/// Where the door listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// `listen.door`: for clients, the API and pages.
+    pub door: SocketAddr,
+    /// `listen.admin`: for metrics and health; never to be exposed.
+    pub admin: SocketAddr,
+    /// `listen.tls`: TLS on the door; plain if absent.
+    pub tls: Option<Tls>,
+}
+
+/// The door's certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// `listen.tls.cert`: PEM file with the certificate chain.
+    pub certificate: PathBuf,
+    /// `listen.tls.key`: PEM file with the private key.
+    pub key: PathBuf,
+}
+
+/// The registry behind the door.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registry {
+    /// `registry.url`: interchangeable backends, at least one, each different.
+    pub backends: Vec<BackendUrl>,
+    /// `registry.timeout`: the wait for a connection or for an answer to begin; above zero, at most a day.
+    pub timeout: Duration,
+}
+
+/// The record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Store {
+    /// `store.url`
+    pub url: StoreUrl,
+}
+
+/// The process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// `server.threads`: worker threads, at most 1,024.
+    pub threads: NonZeroUsize,
+    /// `server.grace`: the time that running transfers get when the door is told to stop; zero for none, at most a day.
+    pub grace: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let backend = BackendUrl::parse("http://127.0.0.1:5001");
+        Self {
+            listen: Listen {
+                door: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 5000)),
+                admin: SocketAddr::from((Ipv4Addr::LOCALHOST, 5080)),
+                tls: None,
+            },
+            external_url: None,
+            registry: Registry { backends: backend.into_iter().collect(), timeout: Duration::from_secs(30) },
+            store: Store { url: StoreUrl::Redb("portreeve.redb".into()) },
+            server: Server {
+                threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+                grace: Duration::from_secs(30),
+            },
+            plugins: BTreeMap::new(),
+        }
+    }
+}
+
+impl Config {
+    /// Reads the configuration: defaults, then `file` (or [`DEFAULT_FILE`] in the working directory, if it is there),
+    /// then `environment`, of which only variables `PORTREEVE__…` count.
+    ///
+    /// # Errors
+    /// When the file cannot be read or anything in it or in the environment is wrong: everything at once.
+    pub fn load(
+        file: Option<&Path>,
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        let mut settings = Settings::default();
+        let path = file.unwrap_or(Path::new(DEFAULT_FILE));
+        match std::fs::read_to_string(path) {
+            Ok(text) => file::apply(&mut settings, path, &text),
+            Err(error) if file.is_none() && error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => settings.complain(
+                Origin::File(path.to_owned()),
+                format!("the configuration file cannot be read ({error}); name a readable one with --config"),
+            ),
+        }
+        environment::apply(&mut settings, environment);
+        Self::read(settings)
+    }
+
+    /// Reads the settings by their types; what was not given stays at its default.
+    fn read(mut settings: Settings) -> Result<Self, ConfigError> {
+        let mut config = Self::default();
+        let mut set = Setter(&mut settings);
+        set.to(&mut config.listen.door, "listen.door", value::socket_address);
+        set.to(&mut config.listen.admin, "listen.admin", value::socket_address);
+        set.to(&mut config.registry.backends, "registry.url", value::backends);
+        set.to(&mut config.registry.timeout, "registry.timeout", value::positive_duration);
+        set.to(&mut config.store.url, "store.url", value::store_url);
+        set.to(&mut config.server.threads, "server.threads", value::threads);
+        set.to(&mut config.server.grace, "server.grace", value::duration);
+        config.external_url = settings.read("external_url", value::origin_url);
+        config.listen.tls = read_tls(&mut settings);
+        config.check_addresses(&mut settings);
+        config.plugins = std::mem::take(&mut settings.plugins);
+        if settings.problems.is_empty() { Ok(config) } else { Err(ConfigError::new(settings.problems)) }
+    }
+
+    /// Finds listeners that would take each other's port, and a door that would be its own registry.
+    fn check_addresses(&self, settings: &mut Settings) {
+        let Listen { door, admin, .. } = self.listen;
+        if overlap(door, admin.ip(), admin.port()) {
+            let key = if settings.has("listen.admin") { "listen.admin" } else { "listen.door" };
+            let sentence = format!(
+                "`listen.door` {door} and `listen.admin` {admin} cannot share a port; give one of them another port"
+            );
+            settings.complain(settings.origin(key), sentence);
+        }
+        for backend in &self.registry.backends {
+            let loops = match backend.host() {
+                Host::Ipv4(ip) => ip.is_loopback() && overlap(door, IpAddr::V4(*ip), backend.port()),
+                Host::Ipv6(ip) => ip.is_loopback() && overlap(door, IpAddr::V6(*ip), backend.port()),
+                Host::Domain(domain) => {
+                    domain == "localhost" && overlap(door, Ipv4Addr::LOCALHOST.into(), backend.port())
+                }
+            };
+            if loops {
+                let key = if settings.has("registry.url") { "registry.url" } else { "listen.door" };
+                let sentence = format!(
+                    "`registry.url` {backend} leads back to the door, which listens on {door}; name the registry's \
+                     own address"
+                );
+                settings.complain(settings.origin(key), sentence);
+            }
+        }
+    }
+}
+
+/// Whether a listener on `listener` also takes `port` of `ip`. Port 0 is whatever is free.
+fn overlap(listener: SocketAddr, ip: IpAddr, port: u16) -> bool {
+    port != 0
+        && listener.port() == port
+        && (listener.ip() == ip || listener.ip().is_unspecified() || ip.is_unspecified())
+}
+
+/// Certificate and key come together or not at all.
+fn read_tls(settings: &mut Settings) -> Option<Tls> {
+    const KEYS: [&str; 2] = ["listen.tls.cert", "listen.tls.key"];
+    let [certificate, key] = KEYS.map(|name| settings.read(name, value::path));
+    for (given, missing) in [(KEYS[0], KEYS[1]), (KEYS[1], KEYS[0])] {
+        if settings.has(given) && !settings.has(missing) {
+            let sentence = format!("`{given}` is set but `{missing}` is not; set both for TLS, or neither");
+            settings.complain(settings.origin(given), sentence);
+        }
+    }
+    Some(Tls { certificate: certificate?, key: key? })
+}
+
+/// Sets fields to what was given for their keys.
+struct Setter<'a>(&'a mut Settings);
+
+impl Setter<'_> {
+    fn to<T>(&mut self, field: &mut T, key: &str, read: impl FnOnce(&settings::Given) -> Result<T, String>) {
+        if let Some(value) = self.0.read(key, read) {
+            *field = value;
+        }
+    }
+}

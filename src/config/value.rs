@@ -1,0 +1,154 @@
+//! Readers of single values: from what was given to a type, or to the rest of a sentence that begins with the key, says
+//! what is wrong and ends in what would be right.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use toml::Value;
+use url::Url;
+
+use super::address::{BackendUrl, InvalidUrl, StoreUrl, parse_origin};
+use super::error::Origin;
+use super::settings::{Given, kind};
+
+/// No wait of the door is longer: beyond a day it is a slip of the pen, and far beyond clocks overflow.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+/// More threads than any machine has use for.
+const MOST_THREADS: usize = 1024;
+
+/// An IP address with a port.
+pub(super) fn socket_address(given: &Given) -> Result<SocketAddr, String> {
+    let remedy = "write an IP address and a port, such as \"0.0.0.0:5000\" or \"[::]:5000\"";
+    let text = text(given, remedy)?;
+    text.parse().map_err(|_| format!("is {}, which is no IP address with a port; {remedy}", quoted(text)))
+}
+
+/// The path of a file.
+pub(super) fn path(given: &Given) -> Result<PathBuf, String> {
+    let remedy = "write the path of a file";
+    let text = text(given, remedy)?;
+    if text.is_empty() || text.contains('\0') {
+        return Err(format!("is {}, which is no path; {remedy}", quoted(text)));
+    }
+    Ok(text.into())
+}
+
+/// A duration of at most a day, possibly zero.
+pub(super) fn duration(given: &Given) -> Result<Duration, String> {
+    let remedy = "write a number with its unit, such as \"30s\", \"5m\" or \"0\", of at most a day";
+    let text = text(given, remedy)?;
+    match humantime::parse_duration(text) {
+        Ok(duration) if duration <= LONGEST => Ok(duration),
+        Ok(_) => Err(format!("is {}, which is more than a day; {remedy}", quoted(text))),
+        Err(_) => Err(format!("is {}, which is no duration; {remedy}", quoted(text))),
+    }
+}
+
+/// A duration of at most a day, and more than zero.
+pub(super) fn positive_duration(given: &Given) -> Result<Duration, String> {
+    match duration(given)? {
+        Duration::ZERO => Err("is zero; write a duration above it, such as \"30s\"".to_owned()),
+        duration => Ok(duration),
+    }
+}
+
+/// A number of threads.
+pub(super) fn threads(given: &Given) -> Result<NonZeroUsize, String> {
+    let remedy = format!("write a whole number from 1 to {MOST_THREADS}");
+    let number = match (&given.value, &given.origin) {
+        (Value::Integer(number), _) => usize::try_from(*number).ok(),
+        // The environment has only strings.
+        (Value::String(text), Origin::Variable(_)) => text.parse().ok(),
+        (other, _) => return Err(format!("is {}; {remedy}", kind(other))),
+    };
+    number.and_then(NonZeroUsize::new).filter(|number| number.get() <= MOST_THREADS).ok_or_else(|| {
+        format!("is {}; {remedy}", quoted(given.value.as_str().unwrap_or(&given.value.to_string())))
+    })
+}
+
+/// The door's own URL.
+pub(super) fn origin_url(given: &Given) -> Result<Url, String> {
+    let remedy = "write scheme, host and perhaps port, such as \"https://registry.example.com\"";
+    let text = text(given, remedy)?;
+    parse_origin(text).map_err(|invalid| wrong_url(text, &invalid, remedy))
+}
+
+/// The backends of the registry: at least one, each different. The environment separates them by commas, or writes a
+/// TOML array.
+pub(super) fn backends(given: &Given) -> Result<Vec<BackendUrl>, String> {
+    let remedy = "write \"http://HOST:PORT\", or an array of such URLs";
+    let array;
+    let texts: Vec<&Value> = match (&given.value, &given.origin) {
+        (Value::String(text), Origin::Variable(_)) => {
+            array = if text.trim_start().starts_with('[') {
+                match text.parse() {
+                    Ok(Value::Array(array)) => array,
+                    _ => return Err(format!("begins with `[` but is no array; {remedy}")),
+                }
+            } else {
+                text.split(',').map(|part| Value::String(part.trim().to_owned())).collect()
+            };
+            array.iter().collect()
+        }
+        (value @ Value::String(_), _) => vec![value],
+        (Value::Array(array), _) => array.iter().collect(),
+        (other, _) => return Err(format!("is {}; {remedy}", kind(other))),
+    };
+    let mut backends = Vec::with_capacity(texts.len());
+    for value in texts {
+        let Value::String(text) = value else {
+            return Err(format!("has {} in its array; {remedy}", kind(value)));
+        };
+        let backend = BackendUrl::parse(text).map_err(|invalid| wrong_url(text, &invalid, remedy))?;
+        if backends.contains(&backend) {
+            return Err(format!("names {backend} twice; name each backend once"));
+        }
+        backends.push(backend);
+    }
+    if backends.is_empty() { Err(format!("is an empty array; {remedy}")) } else { Ok(backends) }
+}
+
+/// Where the record is kept.
+pub(super) fn store_url(given: &Given) -> Result<StoreUrl, String> {
+    let remedy = "write `redb:` and the path of a file, such as \"redb:/var/lib/portreeve/portreeve.redb\"";
+    let text = text(given, remedy)?;
+    // A URL of a database may have a password in it, so the text is not repeated.
+    if text.starts_with("postgres:") || text.starts_with("postgresql:") {
+        return Err(format!("names PostgreSQL, which is not built into this version yet; {remedy}"));
+    }
+    match text.strip_prefix("redb:") {
+        Some(path) if path.is_empty() || path.contains('\0') => Err(format!("names no file; {remedy}")),
+        Some(path) if path.starts_with("//") => {
+            Err(format!("has slashes behind `redb:` that are no path; {remedy}"))
+        }
+        Some(path) => Ok(StoreUrl::Redb(path.into())),
+        None => Err(format!("does not begin with `redb:`; {remedy}")),
+    }
+}
+
+fn text<'a>(given: &'a Given, remedy: &str) -> Result<&'a str, String> {
+    match &given.value {
+        Value::String(text) => Ok(text),
+        other => Err(format!("is {}; {remedy}", kind(other))),
+    }
+}
+
+fn wrong_url(text: &str, invalid: &InvalidUrl, remedy: &str) -> String {
+    // Whatever has an `@` may have a password before it.
+    if text.contains('@') {
+        format!("{}; {remedy}", InvalidUrl::UserInformation)
+    } else {
+        format!("is {}, which {invalid}; {remedy}", quoted(text))
+    }
+}
+
+/// The text in quotes on one line, cut where it is long.
+fn quoted(text: &str) -> String {
+    const LONGEST: usize = 80;
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{:?} and more", &text[..end]),
+        None => format!("{text:?}"),
+    }
+}

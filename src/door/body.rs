@@ -1,0 +1,110 @@
+//! Request bodies that the door reads itself: manifests whole, the rest of a refused request thrown away.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::header::{CONTENT_LENGTH, EXPECT};
+use pingora_proxy::Session;
+
+use super::Refusal;
+use crate::oci::ErrorCode;
+
+/// How long a client may be silent in the middle of a body that the door waits for.
+const SILENCE: Duration = Duration::from_secs(30);
+/// How much of an unread body is thrown away, and for how long, before the connection is given up instead: enough for a
+/// client that has already sent a manifest or a small layer to read the answer.
+const DRAIN_BYTES: usize = 4 * 1024 * 1024;
+const DRAIN_TIME: Duration = Duration::from_secs(2);
+
+/// Reads a whole body of at most `limit` bytes.
+///
+/// # Errors
+/// 413 when it is longer (said at once if the client announced it), 400 when it breaks off, 408 when it stands still.
+pub(super) async fn read(session: &mut Session, limit: usize) -> Result<Bytes, Refusal> {
+    if announced_length(session).is_some_and(|length| length > limit as u64) {
+        return Err(too_long(limit));
+    }
+    if expects_continue(session) {
+        session.as_downstream_mut().write_continue_response().await.map_err(broken_off)?;
+    }
+    let mut first: Option<Bytes> = None;
+    let mut whole = BytesMut::new();
+    loop {
+        let chunk = match tokio::time::timeout(SILENCE, session.read_request_body()).await {
+            Err(_elapsed) => {
+                let refusal =
+                    Refusal::new(ErrorCode::ManifestInvalid, "the request's body did not arrive in time");
+                return Err(refusal.with_status(http::StatusCode::REQUEST_TIMEOUT));
+            }
+            Ok(chunk) => chunk.map_err(broken_off)?,
+        };
+        let Some(chunk) = chunk else { break };
+        let so_far = first.as_ref().map_or(whole.len(), Bytes::len);
+        if so_far + chunk.len() > limit {
+            return Err(too_long(limit));
+        }
+        // Most manifests arrive in one piece, which is then used as it is.
+        match first.take() {
+            None if whole.is_empty() => first = Some(chunk),
+            None => whole.extend_from_slice(&chunk),
+            Some(earlier) => {
+                whole.extend_from_slice(&earlier);
+                whole.extend_from_slice(&chunk);
+            }
+        }
+    }
+    Ok(first.unwrap_or_else(|| whole.freeze()))
+}
+
+/// Throws away what is left of a body, so that the client can read the answer and the connection can go on. Says
+/// whether the end was reached; if not, the connection has to be closed.
+pub(super) async fn drain(session: &mut Session) -> bool {
+    if session.is_body_done() {
+        return true;
+    }
+    let is_http1 = !session.is_http2();
+    if is_http1 && expects_continue(session) {
+        // The client waits to be asked for its body, and is not.
+        return false;
+    }
+    if is_http1 && announced_length(session).is_some_and(|length| length > DRAIN_BYTES as u64) {
+        return false;
+    }
+    let draining = async {
+        let mut drained = 0;
+        while drained <= DRAIN_BYTES {
+            match session.read_request_body().await {
+                Ok(Some(chunk)) => drained += chunk.len(),
+                Ok(None) => return true,
+                Err(_) => return false,
+            }
+        }
+        false
+    };
+    tokio::time::timeout(DRAIN_TIME, draining).await.unwrap_or(false)
+}
+
+/// Whether the client holds its body back until it is told to go on (RFC 9110 section 10.1.1).
+fn expects_continue(session: &Session) -> bool {
+    session
+        .req_header()
+        .headers
+        .get(EXPECT)
+        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+}
+
+fn announced_length(session: &Session) -> Option<u64> {
+    session.req_header().headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+fn too_long(limit: usize) -> Refusal {
+    let mebibytes = limit / (1024 * 1024);
+    Refusal::new(
+        ErrorCode::SizeInvalid,
+        format!("the request's body is longer than the {mebibytes} MiB that are allowed"),
+    )
+}
+
+fn broken_off(error: Box<pingora_core::Error>) -> Refusal {
+    Refusal::new(ErrorCode::ManifestInvalid, "the request's body broke off").because(error)
+}

@@ -1,0 +1,159 @@
+//! The door's TLS certificate, exchanged without a restart when its files change.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use arc_swap::ArcSwap;
+use rustls::ServerConfig;
+use rustls::crypto::CryptoProvider;
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_util::sync::CancellationToken;
+
+/// How often the files are looked at.
+const PACE: Duration = Duration::from_secs(5);
+
+/// The certificate in use, and the files it came from.
+pub struct Certificates {
+    certificate_file: PathBuf,
+    key_file: PathBuf,
+    provider: Arc<CryptoProvider>,
+    current: ArcSwap<CertifiedKey>,
+}
+
+/// Why a certificate cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CertificateError {
+    /// A file that cannot be read, or holds no PEM of the right kind.
+    #[error("{key} = {file:?} cannot be used: {source}; it must be a PEM file that the door can read")]
+    File {
+        /// Which configuration key names it.
+        key: &'static str,
+        /// The file.
+        file: PathBuf,
+        /// What is wrong.
+        source: rustls_pki_types::pem::Error,
+    },
+    /// Files that do not go together, or of an unsupported kind.
+    #[error(
+        "listen.tls.cert = {certificate_file:?} and listen.tls.key = {key_file:?} cannot be used together: {source}"
+    )]
+    Pair {
+        /// The certificate's file.
+        certificate_file: PathBuf,
+        /// The key's file.
+        key_file: PathBuf,
+        /// What is wrong.
+        source: rustls::Error,
+    },
+}
+
+impl Certificates {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// When one cannot be read, is no PEM of the right kind, or the two do not go together.
+    pub fn load(certificate_file: PathBuf, key_file: PathBuf) -> Result<Self, CertificateError> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let current = read(&provider, &certificate_file, &key_file)?;
+        Ok(Self { certificate_file, key_file, provider, current: ArcSwap::from_pointee(current) })
+    }
+
+    /// The TLS configuration of a listener that always presents the current certificate; HTTP/2 by ALPN.
+    ///
+    /// # Errors
+    /// When the cryptography has none of TLS 1.2 and 1.3.
+    pub fn server_configuration(self: &Arc<Self>) -> Result<ServerConfig, rustls::Error> {
+        let mut configuration = ServerConfig::builder_with_provider(Arc::clone(&self.provider))
+            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::clone(self) as Arc<dyn ResolvesServerCert>);
+        configuration.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(configuration)
+    }
+
+    /// Looks at the files again and again until told to stop; a pair that cannot be used leaves the old one in place
+    /// and is said loudly.
+    pub async fn watch(self: Arc<Self>, stop: CancellationToken) {
+        let watching = async {
+            let mut seen = self.modified().await;
+            loop {
+                tokio::time::sleep(PACE).await;
+                let now = self.modified().await;
+                if now == seen {
+                    continue;
+                }
+                seen = now;
+                let (provider, certificate, key) =
+                    (Arc::clone(&self.provider), self.certificate_file.clone(), self.key_file.clone());
+                let read = tokio::task::spawn_blocking(move || read(&provider, &certificate, &key)).await;
+                match read {
+                    Ok(Ok(pair)) => {
+                        self.current.store(Arc::new(pair));
+                        tracing::info!(file = %self.certificate_file.display(), "the new TLS certificate is in use");
+                    }
+                    Ok(Err(error)) => {
+                        tracing::error!(%error, "the new TLS certificate cannot be used; the old one stays");
+                    }
+                    Err(error) => {
+                        tracing::error!(%error, "reading the new TLS certificate failed; the old one stays")
+                    }
+                }
+            }
+        };
+        stop.run_until_cancelled(watching).await;
+    }
+
+    async fn modified(&self) -> [Option<SystemTime>; 2] {
+        let time = async |file: &Path| tokio::fs::metadata(file).await.and_then(|data| data.modified()).ok();
+        [time(&self.certificate_file).await, time(&self.key_file).await]
+    }
+}
+
+impl ResolvesServerCert for Certificates {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.current.load_full())
+    }
+}
+
+impl fmt::Debug for Certificates {
+    /// Without the key.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Certificates")
+            .field("certificate_file", &self.certificate_file)
+            .finish_non_exhaustive()
+    }
+}
+
+fn read(
+    provider: &CryptoProvider,
+    certificate_file: &Path,
+    key_file: &Path,
+) -> Result<CertifiedKey, CertificateError> {
+    let chain =
+        CertificateDer::pem_file_iter(certificate_file)
+            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+            .and_then(|chain| {
+                if chain.is_empty() { Err(rustls_pki_types::pem::Error::NoItemsFound) } else { Ok(chain) }
+            })
+            .map_err(|source| CertificateError::File {
+                key: "listen.tls.cert",
+                file: certificate_file.to_owned(),
+                source,
+            })?;
+    let key = PrivateKeyDer::from_pem_file(key_file).map_err(|source| CertificateError::File {
+        key: "listen.tls.key",
+        file: key_file.to_owned(),
+        source,
+    })?;
+    CertifiedKey::from_der(chain, key, provider).map_err(|source| CertificateError::Pair {
+        certificate_file: certificate_file.to_owned(),
+        key_file: key_file.to_owned(),
+        source,
+    })
+}

@@ -1,0 +1,134 @@
+//! One request with its response, as the plugins see it.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::{Duration, Instant};
+
+use http::StatusCode;
+use pingora_http::RequestHeader;
+
+use crate::oci::Route;
+
+/// One request with its response. Made once the request line is read.
+#[derive(Debug)]
+pub struct Exchange {
+    /// When the request line was read.
+    pub started: Instant,
+    /// The request as the client sent it.
+    pub request: RequestHeader,
+    /// What it asks for.
+    pub target: Target,
+    /// Who asks.
+    pub client: Client,
+    /// The authority of the backend that was chosen last, if it came to that.
+    pub backend: Option<String>,
+}
+
+/// What a request asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// Something of the registry's.
+    Registry(Route),
+    /// Something of the door's own: a page, the API.
+    Own,
+    /// Nothing that can be read in exactly one way. Plugins see such an exchange only at its end.
+    Unreadable,
+}
+
+/// Who asks, and how they reached the door.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Client {
+    /// The other end of the connection.
+    pub peer: IpAddr,
+    /// The client's address: the peer's, or what a trusted proxy says.
+    pub address: IpAddr,
+    /// How the client itself speaks to the outermost proxy, or to the door.
+    pub scheme: Scheme,
+    /// The authority that the client asked for.
+    pub host: Option<String>,
+    /// Whether the peer is a proxy whose forwarding headers are believed.
+    pub is_trusted_proxy: bool,
+    /// The name that authentication has found.
+    pub user: Option<String>,
+}
+
+/// `http` or `https`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// Without TLS.
+    Http,
+    /// With TLS.
+    Https,
+}
+
+impl Scheme {
+    /// As it stands in a URL.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+}
+
+impl fmt::Display for Scheme {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+/// How an exchange ended.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The status that the client was sent; none when it was gone before.
+    pub status: Option<StatusCode>,
+    /// Body bytes from the client.
+    pub received: u64,
+    /// Body bytes to the client.
+    pub sent: u64,
+    /// From the request line to the end.
+    pub duration: Duration,
+    /// For the log: why it was refused or failed. Never sent to the client.
+    pub cause: Option<String>,
+}
+
+impl Client {
+    /// A client as its connection shows it.
+    pub(super) fn of_connection(peer: Option<IpAddr>, is_tls: bool, host: Option<String>) -> Self {
+        // Every listener is a TCP socket, so that there always is a peer.
+        let peer = peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        let scheme = if is_tls { Scheme::Https } else { Scheme::Http };
+        // A dual-stack socket shows IPv4 clients as mapped addresses.
+        let peer = peer.to_canonical();
+        Self { peer, address: peer, scheme, host, is_trusted_proxy: false, user: None }
+    }
+}
+
+impl Exchange {
+    /// The route, if the request is one to the registry.
+    pub fn route(&self) -> Option<&Route> {
+        match &self.target {
+            Target::Registry(route) => Some(route),
+            Target::Own | Target::Unreadable => None,
+        }
+    }
+
+    /// A short constant name of what is asked for, for logs and metrics.
+    pub fn route_name(&self) -> &'static str {
+        match &self.target {
+            Target::Registry(route) => route.name(),
+            Target::Own => "own",
+            Target::Unreadable => "unreadable",
+        }
+    }
+
+    /// A header's value, if it is there and readable as text.
+    pub fn header(&self, name: &http::HeaderName) -> Option<&str> {
+        self.request.headers.get(name)?.to_str().ok()
+    }
+
+    /// The request's path without its query: queries may carry what does not belong in a log.
+    pub fn path(&self) -> &str {
+        self.request.uri.path()
+    }
+}

@@ -1,0 +1,184 @@
+//! Headers between client, door and registry.
+
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, EXPECT, FORWARDED, HOST, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION,
+    TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+};
+use http::{HeaderMap, HeaderValue};
+use pingora_http::RequestHeader;
+
+use super::{Exchange, ResponseHead};
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+pub(super) const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+pub(super) const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// Headers that speak of one connection only (RFC 9110 section 7.6.1), besides those that `Connection` names.
+const HOP_BY_HOP: [HeaderName; 9] = [
+    CONNECTION,
+    KEEP_ALIVE,
+    PROXY_CONNECTION,
+    PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION,
+    TE,
+    TRAILER,
+    TRANSFER_ENCODING,
+    UPGRADE,
+];
+
+/// What the registry is told about the way a request came. `Forwarded` is dropped, since distribution believes it above
+/// the others; what a client that is no trusted proxy says of itself is not passed on.
+fn forwarding_headers(exchange: &Exchange) -> [(HeaderName, Option<HeaderValue>); 4] {
+    let client = &exchange.client;
+    let before = if client.is_trusted_proxy { exchange.header(&X_FORWARDED_FOR) } else { None };
+    let chain = match before {
+        Some(before) => HeaderValue::from_str(&format!("{before}, {}", client.peer)).ok(),
+        None => HeaderValue::from_str(&client.peer.to_string()).ok(),
+    };
+    [
+        (FORWARDED, None),
+        (X_FORWARDED_FOR, chain),
+        (X_FORWARDED_PROTO, Some(HeaderValue::from_static(client.scheme.as_str()))),
+        (X_FORWARDED_HOST, client.host.as_deref().and_then(|host| HeaderValue::from_str(host).ok())),
+    ]
+}
+
+/// The request as the registry is to see it: pingora has removed what speaks of the client's connection.
+pub(super) fn prepare_request(
+    exchange: &Exchange,
+    authority: &str,
+    request: &mut RequestHeader,
+) -> pingora_core::Result<()> {
+    for (name, value) in forwarding_headers(exchange) {
+        match value {
+            Some(value) => request.insert_header(name, value)?,
+            None => {
+                request.remove_header(&name);
+            }
+        }
+    }
+    request.insert_header(HOST, authority)
+}
+
+/// The client's end-to-end headers with the door's forwarding headers, for a request that the door makes itself: without
+/// `Host`, framing, and `Expect`, which the door has answered.
+pub fn end_to_end_headers(exchange: &Exchange) -> HeaderMap {
+    let mut headers = exchange.request.headers.clone();
+    remove_hop_by_hop(&mut headers);
+    for name in [HOST, CONTENT_LENGTH, EXPECT] {
+        headers.remove(name);
+    }
+    for (name, value) in forwarding_headers(exchange) {
+        match value {
+            Some(value) => {
+                headers.insert(name, value);
+            }
+            None => {
+                headers.remove(name);
+            }
+        }
+    }
+    headers
+}
+
+/// Takes out what speaks of one connection only.
+pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    for name in named_by_connection(headers) {
+        headers.remove(name);
+    }
+    for name in HOP_BY_HOP {
+        headers.remove(name);
+    }
+}
+
+/// The same for a response that is streamed: its framing is pingora's to keep.
+pub(super) fn remove_hop_by_hop_from_response(head: &mut ResponseHead) {
+    for name in named_by_connection(&head.headers) {
+        if name != TRANSFER_ENCODING {
+            head.remove_header(&name);
+        }
+    }
+    for name in [KEEP_ALIVE, PROXY_CONNECTION, PROXY_AUTHENTICATE, UPGRADE] {
+        head.remove_header(&name);
+    }
+}
+
+fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
+    headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok())
+        .filter(|name| *name != CONTENT_LENGTH && *name != HOST)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+    use crate::door::{Client, Scheme, Target};
+
+    fn exchange(headers: &[(&'static str, &'static str)], is_trusted_proxy: bool) -> Exchange {
+        let mut request = RequestHeader::build("PUT", b"/v2/a/manifests/b", None).unwrap();
+        for (name, value) in headers {
+            request.append_header(*name, *value).unwrap();
+        }
+        let peer = "192.0.2.1".parse().unwrap();
+        let client = Client {
+            peer,
+            address: peer,
+            scheme: Scheme::Https,
+            host: Some("door.example".to_owned()),
+            is_trusted_proxy,
+            user: None,
+        };
+        Exchange { started: Instant::now(), request, target: Target::Own, client, backend: None }
+    }
+
+    fn value<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+        headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    #[test]
+    fn what_speaks_of_one_connection_or_of_framing_is_not_passed_on() {
+        let exchange = exchange(
+            &[
+                ("connection", "close, x-private"),
+                ("x-private", "1"),
+                ("keep-alive", "timeout=5"),
+                ("te", "trailers"),
+                ("upgrade", "websocket"),
+                ("expect", "100-continue"),
+                ("content-length", "5"),
+                ("transfer-encoding", "chunked"),
+                ("host", "door.example"),
+                ("content-type", "text/plain"),
+                ("authorization", "Basic x"),
+            ],
+            false,
+        );
+        let headers = end_to_end_headers(&exchange);
+        let mut names: Vec<_> = headers.keys().map(http::HeaderName::as_str).collect();
+        names.sort_unstable();
+        let expected =
+            ["authorization", "content-type", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"];
+        assert_eq!(names, expected);
+    }
+
+    #[test]
+    fn a_client_cannot_say_where_it_came_from_unless_it_is_a_trusted_proxy() {
+        let told = [("x-forwarded-for", "198.51.100.7"), ("forwarded", "for=198.51.100.7;proto=http")];
+        let headers = end_to_end_headers(&exchange(&told, false));
+        assert_eq!(value(&headers, "x-forwarded-for"), Some("192.0.2.1"));
+        assert_eq!(value(&headers, "forwarded"), None);
+        let headers = end_to_end_headers(&exchange(&told, true));
+        assert_eq!(value(&headers, "x-forwarded-for"), Some("198.51.100.7, 192.0.2.1"));
+        assert_eq!(value(&headers, "x-forwarded-proto"), Some("https"));
+        assert_eq!(value(&headers, "x-forwarded-host"), Some("door.example"));
+    }
+}

@@ -1,0 +1,219 @@
+//! Accepting connections, and ending.
+//!
+//! pingora's own server sleeps its whole grace period at the end and then cuts what still runs. So the door accepts by
+//! itself, hands each connection to pingora, and stops when the last exchange is done.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pingora_core::apps::{HttpServerApp, HttpServerOptions, ServerApp};
+use pingora_core::listeners::tls::Acceptor;
+use pingora_core::protocols::http::ServerSession;
+use pingora_core::protocols::http::v2::server::default_h2_options;
+use pingora_core::protocols::l4::stream::Stream as TransportStream;
+use pingora_core::protocols::{GetSocketDigest, SocketDigest, Stream};
+use pingora_core::server::configuration::ServerConf;
+use pingora_proxy::HttpProxy;
+use rustls::ServerConfig;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
+
+use super::Service;
+
+/// How long a client may take to say whether it speaks HTTP/1.1, HTTP/2 or TLS.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How long an idle connection to a client is kept, in seconds.
+const KEEP_ALIVE: u64 = 60;
+/// How long accepting pauses when the process has no file descriptor left.
+const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(100);
+/// What an HTTP/2 client may send ahead of being read, for one stream and for one connection: enough for an upload at
+/// full speed, little enough for many.
+const HTTP2_STREAM_WINDOW: u32 = 1024 * 1024;
+const HTTP2_CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+/// With what an HTTP/2 connection without TLS begins (RFC 9113 section 3.4).
+const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// A bound socket, not yet accepting. Each worker thread accepts from its own copy of it.
+#[derive(Debug)]
+pub struct Listener(std::net::TcpListener);
+
+impl Listener {
+    /// Binds.
+    ///
+    /// # Errors
+    /// When the address is taken, or not this machine's.
+    pub fn bind(address: SocketAddr) -> io::Result<Self> {
+        let listener = std::net::TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        Ok(Self(listener))
+    }
+
+    /// Where it is bound.
+    ///
+    /// # Errors
+    /// When the system does not say.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+
+    /// The socket, for a listener that is not the door's.
+    pub fn into_std(self) -> std::net::TcpListener {
+        self.0
+    }
+
+    /// Another handle on the same socket.
+    ///
+    /// # Errors
+    /// When there are no file descriptors left.
+    pub fn share(&self) -> io::Result<Self> {
+        self.0.try_clone().map(Self)
+    }
+}
+
+/// The door: accepts connections and has pingora serve them.
+pub struct Door {
+    proxy: Arc<HttpProxy<Service>>,
+    acceptor: Option<Acceptor>,
+    exchanges: TaskTracker,
+    stopping: watch::Sender<bool>,
+}
+
+impl Door {
+    /// A door with this logic, behind TLS if there is a configuration for it. `threads` is the number of worker threads
+    /// that will call [`Door::serve`]; `exchanges` the tracker that the service counts in.
+    pub fn new(service: Service, threads: usize, tls: Option<ServerConfig>, exchanges: TaskTracker) -> Self {
+        let configuration = ServerConf { threads, ..ServerConf::default() };
+        let mut proxy = HttpProxy::new(service, Arc::new(configuration));
+        let mut options = HttpServerOptions::default();
+        options.h2c = true;
+        proxy.server_options = Some(options);
+        let mut http2 = default_h2_options();
+        http2.initial_window_size(HTTP2_STREAM_WINDOW);
+        http2.initial_connection_window_size(HTTP2_CONNECTION_WINDOW);
+        proxy.h2_options = Some(http2);
+        proxy.handle_init_modules();
+        Self {
+            proxy: Arc::new(proxy),
+            acceptor: tls.map(|tls| Acceptor::from_server_config(Arc::new(tls))),
+            exchanges,
+            stopping: watch::Sender::new(false),
+        }
+    }
+
+    /// Accepts connections until the door stops. To be called once on each worker thread, within its own runtime:
+    /// connections stay on the thread that accepted them.
+    ///
+    /// # Errors
+    /// When the socket cannot be used with this thread's runtime.
+    pub async fn serve(self: Arc<Self>, listener: Listener) -> io::Result<()> {
+        let listener = TcpListener::from_std(listener.0)?;
+        let mut stopping = self.stopping.subscribe();
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                _ = stopping.wait_for(|stopping| *stopping) => return Ok(()),
+            };
+            match accepted {
+                Ok((stream, peer)) => {
+                    let door = Arc::clone(&self);
+                    // Owned by the runtime of this worker thread, which ends when the last exchange is done.
+                    tokio::spawn(async move { door.connection(stream, peer).await });
+                }
+                Err(error) => {
+                    // The connection was gone before it was accepted, or there is no descriptor for it.
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    metrics::counter!("portreeve_connections_refused_total", "cause" => "accept")
+                        .increment(1);
+                    tokio::time::sleep(OUT_OF_DESCRIPTORS).await;
+                }
+            }
+        }
+    }
+
+    /// Stops accepting, lets running exchanges end, and closes idle connections. Returns when the last exchange is done.
+    pub async fn drain(&self) {
+        self.stopping.send_replace(true);
+        self.proxy.http_cleanup().await;
+        self.exchanges.close();
+        self.exchanges.wait().await;
+    }
+
+    async fn connection(&self, stream: TcpStream, peer: SocketAddr) {
+        // A client that has gone already is noticed at the first read.
+        let _ = stream.set_nodelay(true);
+        let is_http2 = if self.acceptor.is_some() {
+            false
+        } else {
+            match tokio::time::timeout(HANDSHAKE, begins_with_preface(&stream)).await {
+                Ok(Ok(is_http2)) => is_http2,
+                Ok(Err(_)) | Err(_) => return refused("silent"),
+            }
+        };
+        let digest = SocketDigest::from_raw_fd(stream.as_raw_fd());
+        // The cell is new, so that it takes the value.
+        let _ = digest.peer_addr.set(Some(peer.into()));
+        let mut stream = TransportStream::from(stream);
+        stream.set_socket_digest(digest);
+        match &self.acceptor {
+            None if is_http2 => self.by_protocol(Box::new(stream)).await,
+            None => self.http1(Box::new(stream)).await,
+            Some(acceptor) => match tokio::time::timeout(HANDSHAKE, acceptor.tls_handshake(stream)).await {
+                Ok(Ok(stream)) => self.by_protocol(Box::new(stream)).await,
+                Ok(Err(error)) => {
+                    tracing::debug!(%peer, %error, "a TLS handshake failed");
+                    refused("tls");
+                }
+                Err(_elapsed) => refused("silent"),
+            },
+        }
+    }
+
+    /// Lets pingora tell the protocol: by ALPN, or by the preface that is known to be there.
+    async fn by_protocol(&self, stream: Stream) {
+        let stopping = self.stopping.subscribe();
+        // A stream that comes back could be used again; pingora's HTTP services keep theirs to themselves.
+        let _ = self.proxy.process_new(stream, &stopping).await;
+    }
+
+    /// HTTP/1.1 without TLS, one request after the other. pingora would wait for as many bytes as an HTTP/2 preface has,
+    /// which the shortest requests do not have.
+    async fn http1(&self, stream: Stream) {
+        let stopping = self.stopping.subscribe();
+        let mut session = ServerSession::new_http1(stream);
+        session.set_keepalive((!*stopping.borrow()).then_some(KEEP_ALIVE));
+        while let Some(reused) = self.proxy.process_new_http(session, &stopping).await {
+            let (stream, settings) = reused.consume();
+            session = ServerSession::new_http1(stream);
+            if let Some(settings) = settings {
+                settings.apply_to_session(&mut session);
+            }
+        }
+    }
+}
+
+/// Whether a connection begins as HTTP/2 does, decided on as few bytes as it takes.
+async fn begins_with_preface(stream: &TcpStream) -> io::Result<bool> {
+    let mut begin = [0; HTTP2_PREFACE.len()];
+    loop {
+        let length = stream.peek(&mut begin).await?;
+        if length == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if begin[..length] != HTTP2_PREFACE[..length] {
+            return Ok(false);
+        }
+        if length == HTTP2_PREFACE.len() {
+            return Ok(true);
+        }
+        // Part of a preface: what was peeked at stays readable, so readiness cannot tell when there is more.
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+fn refused(cause: &'static str) {
+    metrics::counter!("portreeve_connections_refused_total", "cause" => cause).increment(1);
+}

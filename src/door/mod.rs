@@ -1,0 +1,58 @@
+//! The door: the pingora service that clients talk to.
+//!
+//! # The life of a request
+//!
+//! ```text
+//! connection ── listen ── TLS? ── HTTP/1.1 or HTTP/2 ── service
+//!   request line ── Route or refusal                                   (oci::Route; what does not parse goes nowhere)
+//!   Plugin::on_request, in table order
+//!   ├─ pages and API ── bridge ── axum router
+//!   ├─ manifest PUT, DELETE ── body read whole ── Plugin::on_write, in table order; the last one carries it (sync/)
+//!   └─ all else ── backend chosen ── headers for the registry ── streamed both ways
+//!   Plugin::on_response, in reverse ── Location leads back to the door ── client
+//!   Plugin::on_end, in reverse, however it ended
+//! ```
+//!
+//! Only this module, `plugins/` and `server.rs` name pingora. It knows the [`Plugin`] trait but no plugin, and an axum
+//! router but no page: `server.rs` hands it both.
+
+mod body;
+mod bridge;
+mod certificate;
+mod exchange;
+mod failure;
+mod forward;
+mod listen;
+mod location;
+mod pipeline;
+mod plugin;
+mod respond;
+mod service;
+mod sticky;
+
+pub use certificate::{CertificateError, Certificates};
+pub use exchange::{Client, Exchange, Outcome, Scheme, Target};
+pub use forward::{end_to_end_headers, remove_hop_by_hop};
+pub use listen::{Door, Listener};
+pub use pipeline::Pipeline;
+pub use plugin::{BoxError, Entry, Flow, Invalid, Parts, Plugin, Refusal, Response, Write};
+pub use service::Service;
+
+/// The response head as plugins see and change it.
+pub use pingora_http::ResponseHeader as ResponseHead;
+
+/// Describes this floor's metrics to the exporter.
+pub fn describe_metrics() {
+    use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+    describe_counter!("portreeve_requests_total", "Exchanges by route and class of status");
+    describe_histogram!(
+        "portreeve_request_seconds",
+        Unit::Seconds,
+        "From the request line to the end of the answer, by route"
+    );
+    describe_gauge!("portreeve_exchanges", "Exchanges that are running");
+    describe_counter!(
+        "portreeve_connections_refused_total",
+        "Connections that ended before a request, by cause"
+    );
+}

@@ -1,0 +1,189 @@
+//! The plugins in their order, and what happens when one of them fails.
+
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+
+use futures_util::FutureExt;
+
+use super::{Exchange, Flow, Outcome, Plugin, Refusal, ResponseHead, Write};
+use crate::oci::ErrorCode;
+
+/// All plugins, in table order.
+pub struct Pipeline {
+    plugins: Vec<(&'static str, Box<dyn Plugin>)>,
+}
+
+impl Pipeline {
+    /// From the plugins in the order of the table.
+    pub fn new(plugins: Vec<(&'static str, Box<dyn Plugin>)>) -> Self {
+        Self { plugins }
+    }
+
+    /// Asks each plugin in order, until one responds or refuses.
+    pub(super) async fn on_request(&self, exchange: &mut Exchange) -> Result<Flow, Refusal> {
+        for (name, plugin) in &self.plugins {
+            match caught(name, plugin.on_request(exchange)).await?? {
+                Flow::Continue => {}
+                respond @ Flow::Respond(_) => return Ok(respond),
+            }
+        }
+        Ok(Flow::Continue)
+    }
+
+    /// Shows a write to each plugin in order, until one responds or refuses.
+    pub(super) async fn on_write(&self, exchange: &mut Exchange, write: &Write) -> Result<Flow, Refusal> {
+        for (name, plugin) in &self.plugins {
+            match caught(name, plugin.on_write(exchange, write)).await?? {
+                Flow::Continue => {}
+                respond @ Flow::Respond(_) => return Ok(respond),
+            }
+        }
+        Ok(Flow::Continue)
+    }
+
+    /// Shows a response to each plugin, in reverse.
+    pub(super) async fn on_response(
+        &self,
+        exchange: &mut Exchange,
+        head: &mut ResponseHead,
+    ) -> Result<(), Refusal> {
+        for (name, plugin) in self.plugins.iter().rev() {
+            caught(name, plugin.on_response(exchange, head)).await??;
+        }
+        Ok(())
+    }
+
+    /// Tells each plugin that it is over, in reverse; one that panics does not keep it from the others.
+    pub(super) async fn on_end(&self, exchange: &Exchange, outcome: &Outcome) {
+        for (name, plugin) in self.plugins.iter().rev() {
+            // The exchange is over: the panic has been logged, and there is nobody left to tell.
+            let _: Result<(), Refusal> = caught(name, plugin.on_end(exchange, outcome)).await;
+        }
+    }
+}
+
+/// Runs a hook; a panic in it becomes a refusal of this exchange alone.
+async fn caught<T>(plugin: &'static str, hook: impl Future<Output = T>) -> Result<T, Refusal> {
+    AssertUnwindSafe(hook).catch_unwind().await.map_err(|panic| {
+        let cause = panic
+            .downcast_ref::<&str>()
+            .map(|text| (*text).to_owned())
+            .or_else(|| panic.downcast_ref::<String>().cloned())
+            .unwrap_or_else(|| "no message".to_owned());
+        tracing::error!(plugin, %cause, "a plugin panicked; its exchange fails");
+        metrics::counter!("portreeve_plugin_panics_total", "plugin" => plugin).increment(1);
+        Refusal::new(ErrorCode::Unknown, "the door failed on this request; its log says why")
+            .because(format!("plugin {plugin} panicked: {cause}"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+    use std::time::{Duration, Instant};
+
+    use async_trait::async_trait;
+    use http::StatusCode;
+    use pingora_http::RequestHeader;
+
+    use super::*;
+    use crate::door::{Client, Response, Target};
+
+    /// Notes each hook, and fails in the one that it was told.
+    struct Noting {
+        name: &'static str,
+        notes: Arc<Mutex<Vec<String>>>,
+        panics_in: &'static str,
+        responds: bool,
+    }
+
+    impl Noting {
+        fn note(&self, hook: &'static str) {
+            self.notes.lock().unwrap().push(format!("{} {hook}", self.name));
+            assert!(self.panics_in != hook, "told to fail");
+        }
+    }
+
+    #[async_trait]
+    impl Plugin for Noting {
+        async fn on_request(&self, _exchange: &mut Exchange) -> Result<Flow, Refusal> {
+            self.note("request");
+            if self.responds {
+                let head = ResponseHead::build(200, None).unwrap();
+                return Ok(Flow::Respond(Response { head, body: bytes::Bytes::new() }));
+            }
+            Ok(Flow::Continue)
+        }
+
+        async fn on_response(
+            &self,
+            _exchange: &mut Exchange,
+            _head: &mut ResponseHead,
+        ) -> Result<(), Refusal> {
+            self.note("response");
+            Ok(())
+        }
+
+        async fn on_end(&self, _exchange: &Exchange, _outcome: &Outcome) {
+            self.note("end");
+        }
+    }
+
+    fn exchange() -> Exchange {
+        Exchange {
+            started: Instant::now(),
+            request: RequestHeader::build("GET", b"/v2/", None).unwrap(),
+            target: Target::Own,
+            client: Client::of_connection(None, false, None),
+            backend: None,
+        }
+    }
+
+    fn outcome() -> Outcome {
+        Outcome { status: None, received: 0, sent: 0, duration: Duration::ZERO, cause: None }
+    }
+
+    /// Two plugins, of which the first panics in the named hook or the second responds.
+    fn pipeline(panics_in: &'static str, responds: bool) -> (Pipeline, Arc<Mutex<Vec<String>>>) {
+        let notes = Arc::default();
+        let plugin = |name, panics_in, responds| -> (&'static str, Box<dyn Plugin>) {
+            (name, Box::new(Noting { name, notes: Arc::clone(&notes), panics_in, responds }))
+        };
+        let pipeline = Pipeline::new(vec![plugin("one", panics_in, false), plugin("two", "", responds)]);
+        (pipeline, notes)
+    }
+
+    #[tokio::test]
+    async fn requests_go_in_order_and_responses_and_ends_in_reverse() {
+        let (pipeline, notes) = pipeline("", false);
+        let mut exchange = exchange();
+        assert!(matches!(pipeline.on_request(&mut exchange).await, Ok(Flow::Continue)));
+        pipeline.on_response(&mut exchange, &mut ResponseHead::build(200, None).unwrap()).await.unwrap();
+        pipeline.on_end(&exchange, &outcome()).await;
+        let expected = ["one request", "two request", "two response", "one response", "two end", "one end"];
+        assert_eq!(*notes.lock().unwrap(), expected);
+    }
+
+    #[tokio::test]
+    async fn a_plugin_that_panics_fails_its_own_exchange_with_500() {
+        let (pipeline, notes) = pipeline("request", false);
+        let refusal = pipeline.on_request(&mut exchange()).await.unwrap_err();
+        assert_eq!(refusal.status, StatusCode::INTERNAL_SERVER_ERROR);
+        assert!(!refusal.message.contains("told to fail"), "a panic's words are not for the client");
+        assert!(refusal.to_string().contains("told to fail"), "{refusal}");
+        assert_eq!(*notes.lock().unwrap(), ["one request"], "a request hook that fails, fails closed");
+    }
+
+    #[tokio::test]
+    async fn a_plugin_that_panics_at_the_end_does_not_keep_it_from_the_others() {
+        let (pipeline, notes) = pipeline("end", false);
+        pipeline.on_end(&exchange(), &outcome()).await;
+        assert_eq!(*notes.lock().unwrap(), ["two end", "one end"]);
+    }
+
+    #[tokio::test]
+    async fn a_plugin_that_responds_ends_the_requests_way() {
+        let (pipeline, _notes) = pipeline("", true);
+        assert!(matches!(pipeline.on_request(&mut exchange()).await, Ok(Flow::Respond(_))));
+    }
+}

@@ -1,0 +1,184 @@
+//! What a plugin is.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::StatusCode;
+
+use super::{Exchange, Outcome, ResponseHead};
+use crate::oci::{ErrorCode, Manifest, Reference, RepositoryName, Tag};
+use crate::sync::Carrier;
+
+/// One concern of the door.
+///
+/// Hooks stand in the order in which things happen; each does nothing unless a plugin says otherwise. Requests go
+/// through the plugins in the order of the table in `plugins/`, responses and ends in reverse. A plugin that panics
+/// fails its own exchange.
+#[async_trait]
+pub trait Plugin: Send + Sync {
+    /// The request line and headers are known and parsed; nothing went to the registry yet.
+    async fn on_request(&self, exchange: &mut Exchange) -> Result<Flow, Refusal> {
+        let _ = exchange;
+        Ok(Flow::Continue)
+    }
+
+    /// Manifest writes only: the whole body is here, its digest computed; the registry has heard nothing. The last
+    /// plugin carries the write and responds with the registry's answer: no write goes to the registry in another way.
+    async fn on_write(&self, exchange: &mut Exchange, write: &Write) -> Result<Flow, Refusal> {
+        let _ = (exchange, write);
+        Ok(Flow::Continue)
+    }
+
+    /// There is a final response, from the registry or from the door; the client has heard nothing yet.
+    async fn on_response(&self, exchange: &mut Exchange, head: &mut ResponseHead) -> Result<(), Refusal> {
+        let _ = (exchange, head);
+        Ok(())
+    }
+
+    /// It is over, however it ended, cut off included.
+    async fn on_end(&self, exchange: &Exchange, outcome: &Outcome) {
+        let _ = (exchange, outcome);
+    }
+}
+
+/// Whether a request goes on.
+#[derive(Debug)]
+pub enum Flow {
+    /// To the next plugin, and in the end to the registry.
+    Continue,
+    /// No further: this is the answer.
+    Respond(Response),
+}
+
+/// A whole answer.
+#[derive(Debug)]
+pub struct Response {
+    /// Its head. The door sets `Content-Length`.
+    pub head: ResponseHead,
+    /// Its body.
+    pub body: Bytes,
+}
+
+/// A write to a repository's manifests, before the registry has heard of it.
+#[derive(Clone, Debug)]
+pub enum Write {
+    /// A manifest put.
+    Put {
+        /// In which repository.
+        repository: RepositoryName,
+        /// Under which name.
+        reference: Reference,
+        /// Further tags asked for.
+        tags: Vec<Tag>,
+        /// The manifest, parsed.
+        manifest: Arc<Manifest>,
+    },
+    /// A manifest or tag deleted.
+    Delete {
+        /// In which repository.
+        repository: RepositoryName,
+        /// Which manifest or tag.
+        reference: Reference,
+    },
+}
+
+/// Any error, for the log.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why a request is answered with an error. What the client reads and what the log reads are different fields.
+#[derive(Debug)]
+pub struct Refusal {
+    /// The specification's code.
+    pub code: ErrorCode,
+    /// The status; the code's own unless [`Refusal::with_status`] said otherwise.
+    pub status: StatusCode,
+    /// For the person at the client: what was wrong and what would be right.
+    pub message: Cow<'static, str>,
+    /// For the log only.
+    pub cause: Option<BoxError>,
+    /// For a method that the path does not take: those that it does.
+    pub allow: Option<&'static str>,
+}
+
+impl Refusal {
+    /// A refusal with the code's own status.
+    pub fn new(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { code, status: code.status(), message: message.into(), cause: None, allow: None }
+    }
+
+    /// With another status.
+    #[must_use]
+    pub fn with_status(mut self, status: StatusCode) -> Self {
+        self.status = status;
+        self
+    }
+
+    /// With a cause for the log.
+    #[must_use]
+    pub fn because(mut self, cause: impl Into<BoxError>) -> Self {
+        self.cause = Some(cause.into());
+        self
+    }
+}
+
+impl fmt::Display for Refusal {
+    /// For the log: code, message and cause.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}: {}", self.code.as_str(), self.message)?;
+        match &self.cause {
+            Some(cause) => write!(formatter, ": {cause}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl From<crate::oci::route::Refused> for Refusal {
+    fn from(refused: crate::oci::route::Refused) -> Self {
+        Self { allow: refused.allow, ..Self::new(refused.code, refused.message) }
+    }
+}
+
+/// A plugin's line in the table.
+pub struct Entry {
+    /// Its name, and that of its table in the configuration: `plugins.NAME`.
+    pub name: &'static str,
+    /// What it does, in one sentence.
+    pub summary: &'static str,
+    /// Makes it from its options.
+    pub build: fn(&toml::Table, &Parts) -> Result<Box<dyn Plugin>, Invalid>,
+}
+
+/// The parts of the house that plugins are built from.
+pub struct Parts {
+    /// Carries manifest writes.
+    pub carrier: Carrier,
+}
+
+/// Options that a plugin cannot be built with.
+#[derive(Debug, thiserror::Error)]
+#[error("plugins.{plugin}: {problem}")]
+pub struct Invalid {
+    /// Which plugin.
+    pub plugin: &'static str,
+    /// Which key, what is wrong, and what would be right.
+    pub problem: String,
+}
+
+impl Invalid {
+    /// Reads a plugin's options from its table.
+    ///
+    /// # Errors
+    /// When a key is unknown or a value does not fit.
+    pub fn or_options<T: serde::de::DeserializeOwned>(
+        plugin: &'static str,
+        table: &toml::Table,
+    ) -> Result<T, Self> {
+        table
+            .clone()
+            .try_into()
+            .map_err(|error: toml::de::Error| Self { plugin, problem: error.message().to_owned() })
+    }
+}

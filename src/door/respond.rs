@@ -1,0 +1,50 @@
+//! Sending the door's own answers: pages, carried writes, errors.
+
+use bytes::Bytes;
+use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
+use http::{HeaderValue, Method};
+use pingora_core::Result;
+use pingora_proxy::Session;
+
+use super::{Refusal, Response, ResponseHead, body};
+use crate::oci::ErrorBody;
+
+const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
+
+/// Sends a whole answer. What the client still sends of its body is thrown away within bounds; beyond them the
+/// connection ends with the answer.
+///
+/// # Errors
+/// When the client is gone.
+pub(super) async fn send(session: &mut Session, response: Response) -> Result<()> {
+    let Response { mut head, body } = response;
+    let is_reusable = body::drain(session).await;
+    if !is_reusable {
+        session.set_keepalive(None);
+    }
+    if !head.status.is_informational()
+        && head.status != http::StatusCode::NO_CONTENT
+        && !head.headers.contains_key(CONTENT_LENGTH)
+    {
+        head.insert_header(CONTENT_LENGTH, HeaderValue::from(body.len()))?;
+    }
+    let has_body = !body.is_empty() && session.req_header().method != Method::HEAD;
+    session.write_response_header(Box::new(head), !has_body).await?;
+    if has_body {
+        session.write_response_body(Some(body), true).await?;
+    }
+    Ok(())
+}
+
+/// The answer that a refusal becomes (OCI distribution spec, "Error Codes").
+pub(super) fn refusal(refusal: &Refusal) -> Result<Response> {
+    let body = ErrorBody::new(refusal.code, refusal.message.clone()).to_json();
+    let mut head = ResponseHead::build(refusal.status, Some(5))?;
+    head.insert_header(CONTENT_TYPE, "application/json")?;
+    head.insert_header(API_VERSION, "registry/2.0")?;
+    head.insert_header("x-content-type-options", "nosniff")?;
+    if let Some(allow) = refusal.allow {
+        head.insert_header(ALLOW, allow)?;
+    }
+    Ok(Response { head, body: Bytes::from(body) })
+}

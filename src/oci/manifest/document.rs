@@ -1,0 +1,235 @@
+//! The JSON of the known manifest types, as far as it is read. Only `Manifest::parse` calls this.
+//!
+//! Lenient where registries are and clients rely on it (a list that Go wrote as `null`, an empty platform), strict
+//! where a document could pass for something else: CVE-2021-41190.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde::de::{Error as _, IgnoredAny};
+
+use super::unambiguous;
+use super::{Descriptor, Platform};
+use crate::oci::text::excerpt;
+use crate::oci::{Digest, MediaType};
+
+/// A document whose type is known. Fields that it does not have are empty.
+#[derive(Debug, Default)]
+pub(super) struct Document {
+    pub(super) config: Option<Descriptor>,
+    pub(super) layers: Vec<Descriptor>,
+    pub(super) children: Vec<Descriptor>,
+    pub(super) subject: Option<Descriptor>,
+    pub(super) artifact_type: Option<MediaType>,
+    pub(super) annotations: BTreeMap<String, String>,
+}
+
+/// The types whose documents are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum KnownType {
+    /// OCI image manifest.
+    Manifest,
+    /// OCI index.
+    Index,
+    /// OCI artifact manifest.
+    Artifact,
+    /// Docker schema 2.
+    DockerManifest,
+    /// Docker manifest list.
+    DockerList,
+}
+
+impl KnownType {
+    pub(super) fn of(media_type: &str) -> Option<Self> {
+        match media_type {
+            MediaType::OCI_MANIFEST => Some(Self::Manifest),
+            MediaType::OCI_INDEX => Some(Self::Index),
+            MediaType::OCI_ARTIFACT => Some(Self::Artifact),
+            MediaType::DOCKER_MANIFEST => Some(Self::DockerManifest),
+            MediaType::DOCKER_LIST => Some(Self::DockerList),
+            _ => None,
+        }
+    }
+
+    pub(super) const fn is_index(self) -> bool {
+        matches!(self, Self::Index | Self::DockerList)
+    }
+}
+
+/// What a document says of its own type: its `mediaType`, and which of the telling fields it has.
+#[derive(Debug, Deserialize)]
+pub(super) struct Outline {
+    #[serde(rename = "mediaType")]
+    pub(super) media_type: Option<String>,
+    config: Option<IgnoredAny>,
+    layers: Option<IgnoredAny>,
+    manifests: Option<IgnoredAny>,
+}
+
+impl Outline {
+    pub(super) fn of(bytes: &[u8]) -> Option<Self> {
+        // serde would fill the struct from an array as well.
+        let is_object = bytes.trim_ascii_start().first() == Some(&b'{');
+        is_object.then(|| serde_json::from_slice(bytes).ok()).flatten()
+    }
+
+    /// The type that the shape suggests, for a document that does not name its own.
+    pub(super) fn suggests(&self) -> Option<&'static str> {
+        match (&self.config, &self.layers, &self.manifests) {
+            (Some(_), Some(_), None) => Some(MediaType::OCI_MANIFEST),
+            (None, None, Some(_)) => Some(MediaType::OCI_INDEX),
+            _ => None,
+        }
+    }
+}
+
+/// The top level of every known type together; which fields may be there is checked afterwards.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Fields {
+    schema_version: Option<i64>,
+    media_type: Option<String>,
+    config: Option<DescriptorFields>,
+    layers: Option<Vec<DescriptorFields>>,
+    blobs: Option<Vec<DescriptorFields>>,
+    #[serde(default, deserialize_with = "present")]
+    manifests: Presence<Vec<DescriptorFields>>,
+    fs_layers: Option<IgnoredAny>,
+    subject: Option<DescriptorFields>,
+    artifact_type: Option<MediaType>,
+    annotations: Option<BTreeMap<String, Option<String>>>,
+}
+
+/// Tells a field that is not there from one that is `null`, which is how Go writes an empty list.
+#[derive(Default)]
+struct Presence<T> {
+    is_present: bool,
+    value: Option<T>,
+}
+
+fn present<'de, T: Deserialize<'de>, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Presence<T>, D::Error> {
+    Ok(Presence { is_present: true, value: Option::deserialize(deserializer)? })
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct DescriptorFields {
+    media_type: MediaType,
+    digest: Digest,
+    #[serde(deserialize_with = "size")]
+    size: u64,
+    platform: Option<PlatformFields>,
+    artifact_type: Option<MediaType>,
+    annotations: Option<BTreeMap<String, Option<String>>>,
+}
+
+/// A size is an `int64` (OCI image spec): a larger one is refused by Go, and so it is here.
+fn size<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let size = i64::deserialize(deserializer)?;
+    u64::try_from(size).map_err(|_| D::Error::custom("`size` must not be negative"))
+}
+
+#[derive(Deserialize)]
+struct PlatformFields {
+    os: Option<String>,
+    architecture: Option<String>,
+    variant: Option<String>,
+}
+
+impl Document {
+    /// Reads a document of this type. `Ok(Err(other))` when it calls itself something else.
+    ///
+    /// # Errors
+    /// When it is not JSON, not of the type's shape, or could be read in two ways.
+    pub(super) fn parse(
+        bytes: &[u8],
+        known: KnownType,
+        media_type: &MediaType,
+    ) -> Result<Result<Self, MediaType>, serde_json::Error> {
+        unambiguous::check(bytes)?;
+        let fields: Fields = serde_json::from_slice(bytes)?;
+        // An empty `mediaType` is none to Go.
+        if let Some(own) =
+            fields.media_type.as_deref().filter(|own| !own.is_empty() && *own != media_type.as_str())
+        {
+            return Ok(Err(MediaType::from(excerpt(own).as_str())));
+        }
+        if fields.schema_version.is_some_and(|version| version != 2) {
+            return Err(serde_json::Error::custom("`schemaVersion` must be 2"));
+        }
+        let foreign = [
+            ("config", fields.config.is_some(), known.is_index() || known == KnownType::Artifact),
+            ("layers", fields.layers.is_some(), known.is_index() || known == KnownType::Artifact),
+            ("blobs", fields.blobs.is_some(), known.is_index()),
+            ("fsLayers", fields.fs_layers.is_some(), true),
+            ("manifests", fields.manifests.value.is_some(), !known.is_index()),
+        ];
+        if let Some((name, ..)) =
+            foreign.into_iter().find(|(_, is_there, is_foreign)| *is_there && *is_foreign)
+        {
+            let message = format!("`{name}` belongs to another type of document");
+            return Err(serde_json::Error::custom(message));
+        }
+        if known.is_index() && !fields.manifests.is_present {
+            return Err(serde_json::Error::missing_field("manifests"));
+        }
+        if matches!(known, KnownType::Manifest | KnownType::DockerManifest) && fields.config.is_none() {
+            return Err(serde_json::Error::missing_field("config"));
+        }
+        let layers = if known == KnownType::Artifact { fields.blobs } else { fields.layers };
+        let config = fields.config.map(Descriptor::from);
+        let artifact_type = match (filled(fields.artifact_type), &config) {
+            (None, Some(config)) => filled(Some(config.media_type.clone())),
+            (artifact_type, _) => artifact_type,
+        };
+        // Docker's types know no subject, so registries list no referrer for one.
+        let is_docker = matches!(known, KnownType::DockerManifest | KnownType::DockerList);
+        Ok(Ok(Self {
+            config,
+            layers: descriptors(layers),
+            children: descriptors(fields.manifests.value),
+            subject: fields.subject.filter(|_| !is_docker).map(Descriptor::from),
+            artifact_type,
+            annotations: annotations(fields.annotations),
+        }))
+    }
+}
+
+impl From<DescriptorFields> for Descriptor {
+    fn from(fields: DescriptorFields) -> Self {
+        Self {
+            media_type: fields.media_type,
+            digest: fields.digest,
+            size: fields.size,
+            platform: fields.platform.and_then(PlatformFields::into_platform),
+            artifact_type: filled(fields.artifact_type),
+            annotations: annotations(fields.annotations),
+        }
+    }
+}
+
+impl PlatformFields {
+    /// `None` for an empty object, which some clients write for "any".
+    fn into_platform(self) -> Option<Platform> {
+        let platform = Platform {
+            os: self.os.unwrap_or_default(),
+            architecture: self.architecture.unwrap_or_default(),
+            variant: self.variant.filter(|variant| !variant.is_empty()),
+        };
+        (!platform.os.is_empty() || !platform.architecture.is_empty()).then_some(platform)
+    }
+}
+
+fn descriptors(fields: Option<Vec<DescriptorFields>>) -> Vec<Descriptor> {
+    fields.into_iter().flatten().map(Descriptor::from).collect()
+}
+
+fn annotations(fields: Option<BTreeMap<String, Option<String>>>) -> BTreeMap<String, String> {
+    fields.into_iter().flatten().map(|(key, value)| (key, value.unwrap_or_default())).collect()
+}
+
+fn filled(media_type: Option<MediaType>) -> Option<MediaType> {
+    media_type.filter(|media_type| !media_type.as_str().is_empty())
+}

@@ -1,0 +1,57 @@
+//! One line in the log for each exchange.
+
+use async_trait::async_trait;
+use http::header::USER_AGENT;
+use serde::Deserialize;
+
+use crate::door::{Entry, Exchange, Invalid, Outcome, Parts, Plugin};
+
+pub(super) const ENTRY: Entry =
+    Entry { name: "access_log", summary: "Writes one structured line to the log for each exchange.", build };
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Options {
+    /// Whether lines are written.
+    enabled: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { enabled: true }
+    }
+}
+
+struct AccessLog {
+    enabled: bool,
+}
+
+fn build(table: &toml::Table, _parts: &Parts) -> Result<Box<dyn Plugin>, Invalid> {
+    let options: Options = Invalid::or_options(ENTRY.name, table)?;
+    Ok(Box::new(AccessLog { enabled: options.enabled }))
+}
+
+#[async_trait]
+impl Plugin for AccessLog {
+    async fn on_end(&self, exchange: &Exchange, outcome: &Outcome) {
+        if !self.enabled {
+            return;
+        }
+        // Queries stay out: an upload's state and, on other paths, credentials may stand there.
+        tracing::info!(
+            target: "access",
+            client = %exchange.client.address,
+            user = exchange.client.user.as_deref(),
+            method = exchange.request.method.as_str(),
+            path = exchange.path(),
+            route = exchange.route_name(),
+            status = outcome.status.map(|status| status.as_u16()),
+            received = outcome.received,
+            sent = outcome.sent,
+            seconds = outcome.duration.as_secs_f64(),
+            backend = exchange.backend.as_deref(),
+            agent = exchange.header(&USER_AGENT),
+            cause = outcome.cause.as_deref(),
+        );
+    }
+}

@@ -1,0 +1,142 @@
+//! The observer: carries every manifest write, so that none reaches the registry without being recorded.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, USER_AGENT};
+use http::{HeaderValue, Method, StatusCode};
+
+use crate::door::{
+    Entry, Exchange, Flow, Invalid, Parts, Plugin, Refusal, Response, ResponseHead, Write, end_to_end_headers,
+};
+use crate::oci::ErrorCode;
+use crate::registry::{Answer, CarryError, OutgoingWrite};
+use crate::store::Actor;
+use crate::sync::{Carrier, CarryFailure, ManifestWrite, Operation};
+
+pub(super) const ENTRY: Entry = Entry {
+    name: "observer",
+    summary: "Carries manifest writes to the registry and records them before the client hears of their success.",
+    build,
+};
+
+/// How much of a client's `User-Agent` is recorded.
+const AGENT_BYTES: usize = 256;
+
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Options {}
+
+struct Observer {
+    carrier: Carrier,
+}
+
+fn build(table: &toml::Table, parts: &Parts) -> Result<Box<dyn Plugin>, Invalid> {
+    let Options {} = Invalid::or_options(ENTRY.name, table)?;
+    Ok(Box::new(Observer { carrier: parts.carrier.clone() }))
+}
+
+#[async_trait]
+impl Plugin for Observer {
+    async fn on_write(&self, exchange: &mut Exchange, write: &Write) -> Result<Flow, Refusal> {
+        let carried = match write {
+            Write::Put { repository, reference, tags, manifest } => ManifestWrite {
+                repository: repository.clone(),
+                operation: Operation::Put {
+                    reference: reference.clone(),
+                    tags: tags.clone(),
+                    manifest: std::sync::Arc::clone(manifest),
+                },
+                actor: actor(exchange),
+                outgoing: outgoing(exchange, Method::PUT, manifest.bytes.clone()),
+            },
+            Write::Delete { repository, reference } => ManifestWrite {
+                repository: repository.clone(),
+                operation: Operation::Delete { reference: reference.clone() },
+                actor: actor(exchange),
+                outgoing: outgoing(exchange, Method::DELETE, Bytes::new()),
+            },
+        };
+        let answer = self.carrier.carry(carried).await.map_err(refusal)?;
+        response(answer, write).map(Flow::Respond).map_err(|error| {
+            Refusal::new(ErrorCode::Unavailable, "the registry's answer makes no sense")
+                .with_status(StatusCode::BAD_GATEWAY)
+                .because(error)
+        })
+    }
+}
+
+fn actor(exchange: &Exchange) -> Actor {
+    let agent = exchange.header(&USER_AGENT).map(|agent| {
+        let mut end = agent.len().min(AGENT_BYTES);
+        while !agent.is_char_boundary(end) {
+            end -= 1;
+        }
+        agent[..end].to_owned()
+    });
+    Actor { user: exchange.client.user.clone(), address: Some(exchange.client.address), agent }
+}
+
+fn outgoing(exchange: &Exchange, method: Method, body: Bytes) -> OutgoingWrite {
+    let uri = &exchange.request.uri;
+    let path_and_query = uri.path_and_query().map_or_else(String::new, |path| path.as_str().to_owned());
+    OutgoingWrite { method, path_and_query, headers: end_to_end_headers(exchange), body }
+}
+
+/// The registry's answer as the client gets it; with `OCI-Subject` where the registry did not know to send it (OCI
+/// distribution spec, "Pushing manifests with subject").
+fn response(answer: Answer, write: &Write) -> Result<Response, Box<dyn std::error::Error + Send + Sync>> {
+    let Answer { status, mut headers, body } = answer;
+    crate::door::remove_hop_by_hop(&mut headers);
+    headers.remove(CONTENT_LENGTH);
+    if let Write::Put { manifest, .. } = write
+        && status.is_success()
+        && let Some(subject) = &manifest.subject
+        && !headers.contains_key("oci-subject")
+    {
+        headers.insert("oci-subject", HeaderValue::from_str(subject.digest.as_str())?);
+    }
+    let mut head = ResponseHead::build(status, Some(headers.len() + 1))?;
+    for (name, value) in &headers {
+        head.append_header(name, value)?;
+    }
+    Ok(Response { head, body })
+}
+
+/// What a client is told when a write has no answer of the registry's.
+fn refusal(failure: CarryFailure) -> Refusal {
+    let (status, message) = match &failure {
+        CarryFailure::NotNoted(_) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the door cannot write its record now, so the registry was not asked; try again later",
+        ),
+        CarryFailure::Busy => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "other writes to the same tag take too long, so the registry was not asked; try again later",
+        ),
+        CarryFailure::Registry(CarryError::NotSent(_)) => (
+            StatusCode::BAD_GATEWAY,
+            "the registry refuses connections or cannot be reached; nothing was written",
+        ),
+        CarryFailure::Registry(CarryError::TimedOut(_)) => (
+            StatusCode::GATEWAY_TIMEOUT,
+            "the registry did not answer in time; whether it took the write is being found out",
+        ),
+        CarryFailure::Registry(CarryError::Lost(_)) => (
+            StatusCode::BAD_GATEWAY,
+            "the connection to the registry broke before its answer; whether it took the write is being found out",
+        ),
+        CarryFailure::NotRecorded(_) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the registry took the write, but the door cannot write its record now; try again later",
+        ),
+        CarryFailure::Failed => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "the door failed on this write; what became of it is being found out",
+        ),
+    };
+    let code = match &failure {
+        CarryFailure::Failed => ErrorCode::Unknown,
+        _ => ErrorCode::Unavailable,
+    };
+    Refusal::new(code, message).with_status(status).because(failure)
+}

@@ -1,0 +1,40 @@
+//! A write on its way to the registry, and the registry's answer to it.
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode};
+
+/// A manifest write as it goes to the registry.
+#[derive(Clone)]
+pub struct OutgoingWrite {
+    /// `PUT` or `DELETE`.
+    pub method: Method,
+    /// Path and query exactly as the client sent them.
+    pub path_and_query: String,
+    /// The client's end-to-end headers with the door's forwarding headers; no `Host`, no framing.
+    pub headers: HeaderMap,
+    /// The body; empty for a deletion.
+    pub body: Bytes,
+}
+
+/// The registry's answer.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its headers, hop-by-hop ones included.
+    pub headers: HeaderMap,
+    /// Its body, cut off at 1 MiB: answers to manifest writes are empty or an error body.
+    pub body: Bytes,
+}
+
+impl std::fmt::Debug for OutgoingWrite {
+    /// Without headers, which carry credentials.
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("OutgoingWrite")
+            .field("method", &self.method)
+            .field("path_and_query", &self.path_and_query)
+            .field("bytes", &self.body.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,221 @@
+//! Interchangeable backends of the one logical registry.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use arc_swap::ArcSwapOption;
+use sha2::{Digest as _, Sha256};
+use url::Url;
+
+/// One backend: where it is, and whether it answers.
+#[derive(Debug)]
+pub struct Backend {
+    url: Url,
+    authority: String,
+    key: BackendKey,
+    address: ArcSwapOption<SocketAddr>,
+    healthy: AtomicBool,
+}
+
+/// What an upload session's `Location` says about its backend: eight hexadecimal digits of a hash of the backend's
+/// URL, so that it reveals no address, and means the same after a restart and at another door.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct BackendKey(String);
+
+impl BackendKey {
+    fn of(url: &Url) -> Self {
+        Self(hex::encode(&Sha256::digest(url.as_str())[..4]))
+    }
+
+    /// The key as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for BackendKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl Backend {
+    fn new(url: Url) -> Self {
+        let host = url.host_str().unwrap_or_default();
+        let authority = match url.port() {
+            Some(port) => format!("{host}:{port}"),
+            None => host.to_owned(),
+        };
+        let address = match url.host() {
+            Some(url::Host::Ipv4(ip)) => url.port_or_known_default().map(|port| SocketAddr::from((ip, port))),
+            Some(url::Host::Ipv6(ip)) => url.port_or_known_default().map(|port| SocketAddr::from((ip, port))),
+            Some(url::Host::Domain(_)) | None => None,
+        };
+        Self {
+            authority,
+            key: BackendKey::of(&url),
+            address: ArcSwapOption::from_pointee(address),
+            healthy: AtomicBool::new(true),
+            url,
+        }
+    }
+
+    /// Its URL, without a path.
+    pub fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// Host, and port unless it is the scheme's own: what belongs in `Host`.
+    pub fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    /// Whether it is spoken to over TLS.
+    pub fn is_tls(&self) -> bool {
+        self.url.scheme() == "https"
+    }
+
+    /// The name for TLS.
+    pub fn host(&self) -> &str {
+        self.url.host_str().unwrap_or_default()
+    }
+
+    /// What names it in an upload's `Location`.
+    pub fn key(&self) -> &BackendKey {
+        &self.key
+    }
+
+    /// Where it was last resolved to; `None` for a name that was never resolved.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.address.load().as_deref().copied()
+    }
+
+    /// Whether it answered when it was last tried.
+    pub fn is_healthy(&self) -> bool {
+        self.healthy.load(Ordering::Relaxed)
+    }
+
+    /// Notes that it answered, or did not. Says so in the log when that is news.
+    pub fn note_health(&self, healthy: bool) {
+        if self.healthy.swap(healthy, Ordering::Relaxed) != healthy {
+            if healthy {
+                tracing::info!(backend = %self.url, "the registry answers again");
+            } else {
+                tracing::warn!(backend = %self.url, "the registry does not answer");
+            }
+        }
+    }
+
+    /// Looks its name up; an address that was given as such stays.
+    pub(super) async fn resolve(&self) {
+        let Some(url::Host::Domain(name)) = self.url.host() else { return };
+        let port = self.url.port_or_known_default().unwrap_or(80);
+        match tokio::net::lookup_host((name, port)).await {
+            Ok(addresses) => {
+                let addresses: Vec<_> = addresses.collect();
+                // Stay with the address in use while it is still one of them: connections are kept per address.
+                if !self.address().is_some_and(|current| addresses.contains(&current)) {
+                    self.address.store(addresses.first().copied().map(Arc::new));
+                }
+            }
+            Err(error) => {
+                tracing::warn!(backend = %self.url, %error, "the registry's name cannot be resolved")
+            }
+        }
+    }
+}
+
+/// All backends of the registry; at least one.
+#[derive(Debug)]
+pub struct Backends {
+    all: Vec<Arc<Backend>>,
+    turn: AtomicUsize,
+}
+
+impl Backends {
+    /// From the configured URLs, of which there must be one at least: with none, every choice is `None`.
+    pub fn new(urls: impl IntoIterator<Item = Url>) -> Self {
+        Self {
+            all: urls.into_iter().map(|url| Arc::new(Backend::new(url))).collect(),
+            turn: AtomicUsize::new(0),
+        }
+    }
+
+    /// All of them, in the configured order.
+    pub fn all(&self) -> &[Arc<Backend>] {
+        &self.all
+    }
+
+    /// Whether there are several, so that an upload session has to name its own.
+    pub fn are_several(&self) -> bool {
+        self.all.len() > 1
+    }
+
+    /// The backend with this key.
+    pub fn with_key(&self, key: &str) -> Option<&Arc<Backend>> {
+        self.all.iter().find(|backend| backend.key.as_str() == key)
+    }
+
+    /// The next one in turn that is healthy and not among `tried`; when none is healthy, the next one that was not
+    /// tried, since a probe may be older than its recovery.
+    pub fn choose(&self, tried: &[BackendKey]) -> Option<Arc<Backend>> {
+        if let [only] = self.all.as_slice() {
+            return (!tried.contains(&only.key)).then(|| Arc::clone(only));
+        }
+        let start = self.turn.fetch_add(1, Ordering::Relaxed);
+        let in_turn = || {
+            (0..self.all.len())
+                .map(|step| &self.all[start.wrapping_add(step) % self.all.len()])
+                .filter(|backend| !tried.contains(&backend.key))
+        };
+        in_turn().find(|backend| backend.is_healthy()).or_else(|| in_turn().next()).cloned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn three() -> Backends {
+        Backends::new((1..=3).map(|last| Url::parse(&format!("http://127.0.0.{last}:5001")).unwrap()))
+    }
+
+    #[test]
+    fn healthy_backends_take_turns() {
+        let backends = three();
+        let chosen: std::collections::BTreeSet<_> =
+            (0..3).map(|_| backends.choose(&[]).unwrap().authority().to_owned()).collect();
+        assert_eq!(chosen.len(), 3);
+    }
+
+    #[test]
+    fn an_unhealthy_backend_is_passed_over_while_another_is_healthy() {
+        let backends = three();
+        backends.all()[0].note_health(false);
+        backends.all()[2].note_health(false);
+        for _ in 0..6 {
+            assert_eq!(backends.choose(&[]).unwrap().authority(), "127.0.0.2:5001");
+        }
+    }
+
+    #[test]
+    fn when_none_is_healthy_each_is_tried_once() {
+        let backends = three();
+        backends.all().iter().for_each(|backend| backend.note_health(false));
+        let mut tried = Vec::new();
+        while let Some(backend) = backends.choose(&tried) {
+            tried.push(backend.key().clone());
+        }
+        assert_eq!(tried.len(), 3);
+    }
+
+    #[test]
+    fn a_key_means_the_same_backend_whatever_the_order() {
+        let one = Backends::new([Url::parse("http://a:1").unwrap(), Url::parse("http://b:1").unwrap()]);
+        let other = Backends::new([Url::parse("http://b:1").unwrap(), Url::parse("http://a:1").unwrap()]);
+        let key = one.all()[0].key().as_str().to_owned();
+        assert_eq!(other.with_key(&key).unwrap().host(), "a");
+    }
+}

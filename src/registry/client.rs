@@ -1,0 +1,318 @@
+//! Questions to the registry, and carrying a write.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::header::{ACCEPT, CONTENT_TYPE};
+use http::{HeaderMap, Method, StatusCode};
+use reqwest::Response;
+
+use super::{Answer, Backend, Backends, CarryError, OutgoingWrite, RegistryError};
+use crate::oci::{
+    Digest, MANIFEST_ACCEPT, MAXIMUM_MANIFEST_BYTES, Manifest, MediaType, Reference, RepositoryName,
+};
+
+/// The header in which a registry names the digest of what it stored or sends.
+const DOCKER_CONTENT_DIGEST: &str = "docker-content-digest";
+/// How long an answer that is no manifest may be.
+const MAXIMUM_ANSWER_BYTES: usize = 1024 * 1024;
+/// How long a health probe waits, unless `registry.timeout` is shorter.
+const PROBE_LIMIT: Duration = Duration::from_secs(5);
+
+/// The door's own client to the registry. Cheap to share; its connections are pooled and bounded by its callers.
+#[derive(Debug)]
+pub struct RegistryClient {
+    http: reqwest::Client,
+    backends: Arc<Backends>,
+    timeout: Duration,
+}
+
+/// What a registry says of a manifest without sending it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ManifestHead {
+    /// Its digest.
+    pub digest: Digest,
+}
+
+impl RegistryClient {
+    /// A client for these backends; `timeout` bounds the wait for a connection and for an answer to begin.
+    ///
+    /// # Errors
+    /// When the TLS configuration of the system cannot be used.
+    pub fn new(backends: Arc<Backends>, timeout: Duration) -> Result<Self, reqwest::Error> {
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(timeout)
+            .pool_idle_timeout(Duration::from_secs(30))
+            .pool_max_idle_per_host(64)
+            .tcp_nodelay(true)
+            .user_agent(concat!("portreeve/", env!("CARGO_PKG_VERSION")))
+            .build()?;
+        Ok(Self { http, backends, timeout })
+    }
+
+    /// The backends it speaks to.
+    pub fn backends(&self) -> &Arc<Backends> {
+        &self.backends
+    }
+
+    /// How long it waits for a connection, or for an answer to begin.
+    pub fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// Whether this backend answers `/v2/` at all; what it answers matters only if it is a server error.
+    pub async fn probe(&self, backend: &Backend) -> bool {
+        let url = format!("{}v2/", backend.url());
+        let request = self.http.get(url).timeout(self.timeout.min(PROBE_LIMIT));
+        matches!(request.send().await, Ok(response) if !response.status().is_server_error())
+    }
+
+    /// The digest that a reference has now. `Ok(None)` is the registry's own "not there" about this very reference.
+    ///
+    /// # Errors
+    /// Whenever the registry gave no clear answer.
+    pub async fn resolve(
+        &self,
+        repository: &RepositoryName,
+        reference: &Reference,
+    ) -> Result<Option<ManifestHead>, RegistryError> {
+        let (asked, response) = self.ask(Method::HEAD, repository, reference).await?;
+        match response.status() {
+            StatusCode::OK => match digest_named(response.headers()) {
+                Some(digest) => Ok(Some(ManifestHead { digest })),
+                None => {
+                    let manifest = self.manifest(repository, reference).await?;
+                    Ok(manifest.map(|manifest| ManifestHead { digest: manifest.digest }))
+                }
+            },
+            // A 404 without a body could be anybody's: only the body of a GET tells the registry's own from a stray one.
+            StatusCode::NOT_FOUND => {
+                let manifest = self.manifest(repository, reference).await?;
+                Ok(manifest.map(|manifest| ManifestHead { digest: manifest.digest }))
+            }
+            status => Err(RegistryError::Refused { asked, status }),
+        }
+    }
+
+    /// A manifest with its bytes. `Ok(None)` is the registry's own "not there" about this very reference.
+    ///
+    /// # Errors
+    /// Whenever the registry gave no clear answer, or one whose bytes do not have the digest asked for.
+    pub async fn manifest(
+        &self,
+        repository: &RepositoryName,
+        reference: &Reference,
+    ) -> Result<Option<Manifest>, RegistryError> {
+        let (asked, response) = self.ask(Method::GET, repository, reference).await?;
+        let status = response.status();
+        let headers = response.headers().clone();
+        let limit = if status == StatusCode::OK { MAXIMUM_MANIFEST_BYTES } else { MAXIMUM_ANSWER_BYTES };
+        let body = self.body(&asked, response, limit).await?;
+        match status {
+            StatusCode::OK => read_manifest(asked, reference, &headers, body).map(Some),
+            StatusCode::NOT_FOUND if is_absence(&body) => Ok(None),
+            StatusCode::NOT_FOUND => Err(RegistryError::Malformed {
+                asked,
+                reason: "a 404 without the specification's error body, perhaps not from the registry"
+                    .to_owned(),
+            }),
+            status => Err(RegistryError::Refused { asked, status }),
+        }
+    }
+
+    /// Carries a write to the first backend that takes a connection, and waits for the answer.
+    ///
+    /// Dropping the future leaves the outcome unknown.
+    ///
+    /// # Errors
+    /// [`CarryError::NotSent`] when no backend has heard of it; the others when the outcome is unknown.
+    pub async fn carry(&self, write: &OutgoingWrite) -> Result<Answer, CarryError> {
+        let mut tried = Vec::new();
+        let mut not_sent = None;
+        while let Some(backend) = self.backends.choose(&tried) {
+            match self.carry_to(&backend, write).await {
+                Err(CarryError::NotSent(error)) => {
+                    backend.note_health(false);
+                    tried.push(backend.key().clone());
+                    not_sent = Some(CarryError::NotSent(error));
+                }
+                settled => return settled,
+            }
+        }
+        // There is at least one backend, and each that was passed over has left its error.
+        Err(not_sent.unwrap_or(CarryError::TimedOut(Duration::ZERO)))
+    }
+
+    async fn carry_to(&self, backend: &Backend, write: &OutgoingWrite) -> Result<Answer, CarryError> {
+        // The path is passed on byte for byte: it has been parsed in exactly one way and must be read so again.
+        let url = format!("{}{}", backend.url().as_str().trim_end_matches('/'), write.path_and_query);
+        let request = self
+            .http
+            .request(write.method.clone(), url)
+            .headers(write.headers.clone())
+            .body(write.body.clone())
+            .send();
+        let response = match tokio::time::timeout(self.timeout, request).await {
+            Err(_elapsed) => return Err(CarryError::TimedOut(self.timeout)),
+            Ok(Err(error)) if error.is_connect() => return Err(CarryError::NotSent(error)),
+            Ok(Err(error)) => return Err(CarryError::Lost(error)),
+            Ok(Ok(response)) => response,
+        };
+        let status = response.status();
+        let headers = response.headers().clone();
+        // The status has told the outcome; a body that breaks off changes nothing about it.
+        let body = match self.body("carry a write", response, MAXIMUM_ANSWER_BYTES).await {
+            Ok(body) => body,
+            Err(error) => {
+                tracing::warn!(%error, "the registry's answer to a write broke off in its body");
+                Bytes::new()
+            }
+        };
+        Ok(Answer { status, headers, body })
+    }
+
+    /// Asks one backend after the other, until one gives an answer that is not a failure to connect.
+    async fn ask(
+        &self,
+        method: Method,
+        repository: &RepositoryName,
+        reference: &Reference,
+    ) -> Result<(String, Response), RegistryError> {
+        let asked = format!("{method} {repository}:{reference}");
+        let mut tried = Vec::new();
+        let mut unreachable = None;
+        while let Some(backend) = self.backends.choose(&tried) {
+            let url = format!("{}v2/{repository}/manifests/{reference}", backend.url());
+            let request = self.http.request(method.clone(), url).header(ACCEPT, MANIFEST_ACCEPT).send();
+            match tokio::time::timeout(self.timeout, request).await {
+                Err(_elapsed) => return Err(RegistryError::TimedOut { asked, limit: self.timeout }),
+                Ok(Err(error)) => {
+                    backend.note_health(!error.is_connect());
+                    tried.push(backend.key().clone());
+                    unreachable = Some(error);
+                }
+                Ok(Ok(response)) => return Ok((asked, response)),
+            }
+        }
+        match unreachable {
+            Some(source) => Err(RegistryError::Unreachable { asked, source }),
+            None => Err(RegistryError::Malformed { asked, reason: "no backend is configured".to_owned() }),
+        }
+    }
+
+    /// Reads a whole body of at most `limit` bytes.
+    async fn body(&self, asked: &str, mut response: Response, limit: usize) -> Result<Bytes, RegistryError> {
+        let mut body = BytesMut::new();
+        loop {
+            match tokio::time::timeout(self.timeout, response.chunk()).await {
+                Err(_elapsed) => {
+                    return Err(RegistryError::TimedOut { asked: asked.to_owned(), limit: self.timeout });
+                }
+                Ok(Err(source)) => {
+                    return Err(RegistryError::Unreachable { asked: asked.to_owned(), source });
+                }
+                Ok(Ok(None)) => return Ok(body.freeze()),
+                Ok(Ok(Some(chunk))) if body.len() + chunk.len() > limit => {
+                    return Err(RegistryError::Malformed {
+                        asked: asked.to_owned(),
+                        reason: format!("more than {limit} bytes"),
+                    });
+                }
+                Ok(Ok(Some(chunk))) => body.extend_from_slice(&chunk),
+            }
+        }
+    }
+}
+
+/// The digest in `Docker-Content-Digest`, if there is a valid one.
+fn digest_named(headers: &HeaderMap) -> Option<Digest> {
+    let value = headers.get(DOCKER_CONTENT_DIGEST)?;
+    Digest::parse(value.to_str().ok()?).ok()
+}
+
+impl Answer {
+    /// The digest that the registry says it stored, if it says so.
+    pub fn digest(&self) -> Option<Digest> {
+        digest_named(&self.headers)
+    }
+}
+
+fn read_manifest(
+    asked: String,
+    reference: &Reference,
+    headers: &HeaderMap,
+    body: Bytes,
+) -> Result<Manifest, RegistryError> {
+    let media_type =
+        headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(MediaType::from_header);
+    let named = match reference {
+        Reference::Digest(digest) => Some(digest.clone()),
+        Reference::Tag(_) => digest_named(headers),
+    };
+    if let Some(digest) = &named
+        && digest.matches(&body) == Some(false)
+    {
+        let reason = format!("the bytes do not have the digest {digest}");
+        return Err(RegistryError::Malformed { asked, reason });
+    }
+    // What the registry holds is recorded even if its document is not what its type promises.
+    let manifest = Manifest::parse(body.clone(), media_type).unwrap_or_else(|error| {
+        tracing::warn!(%asked, %error, "the registry holds a manifest that cannot be read; its name and bytes are kept");
+        Manifest::opaque(body, MediaType::from_header(headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default()))
+    });
+    Ok(match named {
+        Some(digest) => manifest.with_digest(digest),
+        None => manifest,
+    })
+}
+
+/// Whether the body of a 404 is the specification's, so that it speaks for the registry.
+fn is_absence(body: &[u8]) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Body {
+        errors: Vec<Entry>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Entry {
+        code: String,
+    }
+    serde_json::from_slice::<Body>(body).is_ok_and(|body| {
+        let is_unknown = |entry: &Entry| {
+            matches!(entry.code.as_str(), "MANIFEST_UNKNOWN" | "NAME_UNKNOWN" | "NOT_FOUND" | "BLOB_UNKNOWN")
+        };
+        body.errors.first().is_some_and(is_unknown)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_specifications_own_404_means_absence() {
+        assert!(is_absence(
+            br#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"x","detail":{"Tag":"a"}}]}"#
+        ));
+        assert!(is_absence(br#"{"errors":[{"code":"NAME_UNKNOWN"}]}"#));
+        for other in [
+            &b""[..],
+            b"404 page not found",
+            b"<html>",
+            br#"{"errors":[]}"#,
+            br#"{"errors":[{"code":"UNKNOWN"}]}"#,
+        ] {
+            assert!(!is_absence(other), "{}", String::from_utf8_lossy(other));
+        }
+    }
+
+    #[test]
+    fn bytes_that_do_not_have_the_digest_asked_for_are_no_manifest() {
+        let reference = Reference::Digest(Digest::sha256(b"something else"));
+        let answer =
+            read_manifest("GET".to_owned(), &reference, &HeaderMap::new(), Bytes::from_static(b"{}"));
+        assert!(matches!(answer, Err(RegistryError::Malformed { .. })));
+    }
+}

@@ -1,0 +1,32 @@
+//! Keeping an eye on the backends.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::RegistryClient;
+
+/// How often a backend that answers is asked, and one that does not.
+const PACE_HEALTHY: Duration = Duration::from_secs(5);
+const PACE_UNHEALTHY: Duration = Duration::from_millis(500);
+
+/// Asks every backend for `/v2/` again and again, and resolves names anew, until told to stop. Dropping the future at
+/// any point is harmless.
+pub async fn watch_health(client: Arc<RegistryClient>, stop: CancellationToken) {
+    let watches = client.backends().all().iter().map(|backend| {
+        let client = Arc::clone(&client);
+        async move {
+            loop {
+                backend.resolve().await;
+                let answers = client.probe(backend).await;
+                backend.note_health(answers);
+                let gauge = metrics::gauge!("portreeve_registry_backend_healthy", "backend" => backend.authority().to_owned());
+                gauge.set(if answers { 1.0 } else { 0.0 });
+                tokio::time::sleep(if answers { PACE_HEALTHY } else { PACE_UNHEALTHY }).await;
+            }
+        }
+    });
+    let forever = futures_util::future::join_all(watches);
+    stop.run_until_cancelled(forever).await;
+}

@@ -1,0 +1,17 @@
+//! The door's own client to the registry: which backends there are and how they fare, asking about manifests, and
+//! carrying a write.
+//!
+//! Blob traffic does not come through here: the door streams it with its own connections, to the backends that this
+//! module names. Used by `sync/` (questions, writes), by `door/` (backends) and by `server.rs` (health).
+
+mod answer;
+mod backend;
+mod client;
+mod error;
+mod health;
+
+pub use answer::{Answer, OutgoingWrite};
+pub use backend::{Backend, BackendKey, Backends};
+pub use client::{ManifestHead, RegistryClient};
+pub use error::{CarryError, RegistryError};
+pub use health::watch_health;

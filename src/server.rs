@@ -1,0 +1,317 @@
+//! Puts the house together: start, run, drain, stop.
+//!
+//! Everything that can be wrong with the configuration is found before anything is touched. The main thread runs what
+//! watches and answers beside the traffic; the traffic has worker threads of its own, each with a runtime of its own, so
+//! that a connection stays where it was accepted.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use url::Url;
+
+use crate::config::{Config, StoreUrl, Tls};
+use crate::door::{self, CertificateError, Certificates, Door, Listener, Parts, Service};
+use crate::plugins::{self, InvalidPlugins};
+use crate::registry::{Backends, RegistryClient, watch_health};
+use crate::store::{self, OpenError, RedbStore, Store};
+use crate::sync::{self, Carrier, UnknownIntents, Verifier, settle_unknown};
+use crate::telemetry::{Metrics, MetricsError};
+use crate::web::{self, BackendStatus, RegistryStatus, ServiceState, StatusSource, VerificationStatus, WebState};
+
+/// How long the last look at unknown outcomes may take when the door stops.
+const LAST_PASS: Duration = Duration::from_secs(2);
+/// How often the metrics' buckets are filled.
+const METRICS_UPKEEP: Duration = Duration::from_secs(5);
+
+/// Why the door did not start. Each is one sentence that names what has to change.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address that cannot be bound.
+    #[error("{key} = \"{address}\" cannot be bound: {source}; {}", remedy_for(.source))]
+    Listen {
+        /// The configuration key.
+        key: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// The cause.
+        source: io::Error,
+    },
+    /// A TLS certificate that cannot be used.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    /// TLS cannot be set up at all.
+    #[error("TLS cannot be set up: {0}")]
+    Tls(#[from] rustls::Error),
+    /// Options of a plugin.
+    #[error(transparent)]
+    Plugins(#[from] InvalidPlugins),
+    /// The store cannot be opened.
+    #[error("store.url: {0}")]
+    Store(#[from] OpenError),
+    /// Metrics cannot be recorded.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
+    /// The client to the registry cannot be made.
+    #[error("the client to the registry cannot be set up: {0}; are the system's CA certificates installed?")]
+    Registry(#[from] reqwest::Error),
+    /// A backend's URL that the resolver of URLs does not take.
+    #[error("registry.url: {0}")]
+    Url(#[from] url::ParseError),
+    /// The system refuses threads, sockets or signals.
+    #[error("the system does not let the door run: {0}")]
+    System(#[from] io::Error),
+}
+
+fn remedy_for(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "another process listens there: stop it or choose another port",
+        io::ErrorKind::PermissionDenied => "ports below 1024 need privileges: choose another port or grant them",
+        io::ErrorKind::AddrNotAvailable => "that address is not this machine's: choose one that is, or 0.0.0.0",
+        _ => "choose another address",
+    }
+}
+
+/// Runs the door until it is told to stop by SIGTERM or SIGINT, and everything it had begun is done or `server.grace` is
+/// over. A second signal ends it at once.
+///
+/// # Errors
+/// When it cannot start. Then nothing was changed.
+pub fn run(config: Config) -> Result<(), StartError> {
+    let metrics = Metrics::install()?;
+    store::describe_metrics();
+    sync::describe_metrics();
+    door::describe_metrics();
+
+    let certificates = match &config.listen.tls {
+        Some(Tls { certificate, key }) => Some(Arc::new(Certificates::load(certificate.clone(), key.clone())?)),
+        None => None,
+    };
+    let tls = certificates.as_ref().map(Certificates::server_configuration).transpose()?;
+    let listener = bind("listen.door", config.listen.door)?;
+    let admin = bind("listen.admin", config.listen.admin)?;
+    let main = runtime::Builder::new_current_thread().enable_all().build()?;
+
+    let urls = config.registry.backends.iter().map(|backend| Url::parse(&backend.to_string()));
+    let backends = Arc::new(Backends::new(urls.collect::<Result<Vec<_>, _>>()?));
+    let registry = Arc::new(RegistryClient::new(Arc::clone(&backends), config.registry.timeout)?);
+    let StoreUrl::Redb(path) = &config.store.url;
+    let redb = Arc::new(RedbStore::open(path)?);
+    let store: Arc<dyn Store> = Arc::clone(&redb) as Arc<dyn Store>;
+    let verifier = Arc::new(Verifier::new(Arc::clone(&store), Arc::clone(&registry)));
+    let unknown = Arc::new(UnknownIntents::default());
+    let carries = TaskTracker::new();
+    let carrier = Carrier::new(
+        Arc::clone(&store),
+        Arc::clone(&registry),
+        Arc::clone(&verifier),
+        Arc::clone(&unknown),
+        carries.clone(),
+    );
+    let pipeline = plugins::build(&config.plugins, &Parts { carrier })?;
+
+    let (first_pass, ready) = watch::channel(false);
+    let status = Arc::new(Status {
+        backends: Arc::clone(&backends),
+        unknown: Arc::clone(&unknown),
+        ready,
+        stopping: AtomicBool::new(false),
+    });
+    let web = WebState { store: Arc::clone(&store), status: Arc::clone(&status) as Arc<dyn StatusSource>, metrics };
+    let exchanges = TaskTracker::new();
+    let external = config.external_url.as_ref().map(|url| url.as_str().trim_end_matches('/').to_owned());
+    let service = Service::new(
+        pipeline,
+        web::door_router(web.clone()),
+        backends,
+        config.registry.timeout,
+        external,
+        exchanges.clone(),
+    );
+    let threads = config.server.threads.get();
+    let door = Arc::new(Door::new(service, threads, tls, exchanges));
+
+    main.block_on(async {
+        let signals = Signals::new()?;
+        let stop = CancellationToken::new();
+        let background = TaskTracker::new();
+        background.spawn(watch_health(Arc::clone(&registry), stop.clone()));
+        background.spawn(settle_unknown(
+            Arc::clone(&store),
+            verifier,
+            unknown,
+            config.registry.timeout,
+            first_pass,
+            stop.clone(),
+            LAST_PASS,
+        ));
+        if let Some(certificates) = certificates {
+            background.spawn(certificates.watch(stop.clone()));
+        }
+        background.spawn(keep_metrics_up(web.metrics.clone(), stop.clone()));
+        let (door_address, admin_address) = (listener.address()?, admin.address()?);
+        background.spawn(serve_admin(admin, web::admin_router(web), stop.clone())?);
+        let workers = Workers::start(&door, &listener, threads)?;
+        drop(listener);
+        tracing::info!(
+            door = %door_address,
+            admin = %admin_address,
+            version = env!("CARGO_PKG_VERSION"),
+            "listening"
+        );
+
+        let mut signals = signals;
+        signals.next().await;
+        status.stopping.store(true, Ordering::Relaxed);
+        tracing::info!(grace = ?config.server.grace, "stopping: running transfers may end");
+        let drained = async {
+            door.drain().await;
+            carries.close();
+            carries.wait().await;
+        };
+        tokio::select! {
+            () = drained => tracing::info!("every transfer has ended"),
+            () = tokio::time::sleep(config.server.grace) => tracing::warn!("server.grace is over: what still runs is cut off"),
+            () = signals.next() => tracing::warn!("told to stop again: what still runs is cut off"),
+        }
+        stop.cancel();
+        background.close();
+        background.wait().await;
+        workers.stop();
+        Ok(())
+    })
+    .inspect(|()| redb.close())
+}
+
+fn bind(key: &'static str, address: SocketAddr) -> Result<Listener, StartError> {
+    Listener::bind(address).map_err(|source| StartError::Listen { key, address, source })
+}
+
+/// The admin listener: metrics and health, plain HTTP.
+fn serve_admin(
+    listener: Listener,
+    router: axum::Router,
+    stop: CancellationToken,
+) -> io::Result<impl Future<Output = ()>> {
+    let listener = tokio::net::TcpListener::from_std(listener.into_std())?;
+    Ok(async move {
+        let served = axum::serve(listener, router).into_future();
+        if let Some(Err(error)) = stop.run_until_cancelled(served).await {
+            tracing::error!(%error, "the admin listener failed");
+        }
+    })
+}
+
+/// Keeps what the metrics observe from piling up until somebody asks for it.
+async fn keep_metrics_up(metrics: Metrics, stop: CancellationToken) {
+    let upkeep = async {
+        loop {
+            tokio::time::sleep(METRICS_UPKEEP).await;
+            metrics.upkeep();
+        }
+    };
+    stop.run_until_cancelled(upkeep).await;
+}
+
+/// The worker threads, and the word that ends them.
+struct Workers {
+    stop: CancellationToken,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Workers {
+    fn start(door: &Arc<Door>, listener: &Listener, count: usize) -> io::Result<Self> {
+        let stop = CancellationToken::new();
+        let threads = (0..count)
+            .map(|number| {
+                let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+                let (door, listener, stop) = (Arc::clone(door), listener.share()?, stop.clone());
+                std::thread::Builder::new().name(format!("door-{number}")).spawn(move || {
+                    runtime.block_on(async {
+                        if let Err(error) = door.serve(listener).await {
+                            tracing::error!(%error, "a worker thread cannot accept connections");
+                        }
+                        // Connections live on this runtime: it goes on until the last of them has ended.
+                        stop.cancelled().await;
+                    });
+                    // What still runs is cut off here; blocking reads of the store are let go.
+                    runtime.shutdown_background();
+                })
+            })
+            .collect::<io::Result<Vec<_>>>()?;
+        Ok(Self { stop, threads })
+    }
+
+    fn stop(self) {
+        self.stop.cancel();
+        for thread in self.threads {
+            if thread.join().is_err() {
+                tracing::error!("a worker thread panicked");
+            }
+        }
+    }
+}
+
+/// The signals that end the door.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// What the status page and the probes are told.
+struct Status {
+    backends: Arc<Backends>,
+    unknown: Arc<UnknownIntents>,
+    ready: sync::FirstPass,
+    stopping: AtomicBool,
+}
+
+impl StatusSource for Status {
+    fn state(&self) -> ServiceState {
+        if self.stopping.load(Ordering::Relaxed) {
+            ServiceState::Stopping
+        } else if !*self.ready.borrow() {
+            ServiceState::Starting
+        } else if self.backends.all().iter().any(|backend| backend.is_healthy()) {
+            ServiceState::Ready
+        } else {
+            ServiceState::Degraded
+        }
+    }
+
+    fn verifications(&self) -> VerificationStatus {
+        let counts = self.unknown.counts();
+        VerificationStatus { pending: counts.pending, completed: counts.completed, failed: counts.failed }
+    }
+
+    fn registry(&self) -> RegistryStatus {
+        let backends: Vec<_> = self
+            .backends
+            .all()
+            .iter()
+            .map(|backend| BackendStatus { url: backend.url().to_string(), healthy: backend.is_healthy() })
+            .collect();
+        RegistryStatus { reachable: backends.iter().any(|backend| backend.healthy), backends }
+    }
+}

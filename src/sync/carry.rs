@@ -1,0 +1,227 @@
+//! Carrying a manifest write to the registry, and recording its outcome.
+//!
+//! The order is the promise: intent durable, then the registry hears of it, then the outcome durable, then the client
+//! hears of it. The whole runs in a task of its own, so that a client that leaves changes nothing about it.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures_util::FutureExt;
+use tokio_util::task::TaskTracker;
+
+use super::outcome::{Meaning, Operation};
+use super::turn::{Turn, Turns};
+use super::unknown::UnknownIntents;
+use super::verify::Verifier;
+use crate::clock::Timestamp;
+use crate::oci::{Reference, RepositoryName, Tag};
+use crate::registry::{Answer, CarryError, OutgoingWrite, RegistryClient};
+use crate::store::{Actor, Intent, Outcome, Source, Store, StoreError, Write};
+
+/// A manifest write as the door hands it over: parsed, allowed, and not yet known to the registry.
+#[derive(Debug)]
+pub struct ManifestWrite {
+    /// In which repository.
+    pub repository: RepositoryName,
+    /// What it does.
+    pub operation: Operation,
+    /// Who asked for it.
+    pub actor: Actor,
+    /// The request for the registry.
+    pub outgoing: OutgoingWrite,
+}
+
+/// Why a write has no answer for its client.
+#[derive(Debug, thiserror::Error)]
+pub enum CarryFailure {
+    /// The intent could not be written down: the registry has heard nothing.
+    #[error("the write could not be noted before being carried: {0}")]
+    NotNoted(#[source] StoreError),
+    /// Other writes to the same reference took too long: the registry has heard nothing.
+    #[error("other writes to the same reference did not end in time")]
+    Busy,
+    /// The registry could not be reached, or its answer did not come.
+    #[error(transparent)]
+    Registry(#[from] CarryError),
+    /// The registry answered, but the outcome could not be written down. It will be verified.
+    #[error("the registry's answer could not be recorded: {0}")]
+    NotRecorded(#[source] StoreError),
+    /// The task failed in an unforeseen way. What became of the write will be verified.
+    #[error("carrying the write failed in an unforeseen way")]
+    Failed,
+}
+
+/// Carries manifest writes. Shared by all exchanges.
+#[derive(Clone)]
+pub struct Carrier {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    store: Arc<dyn Store>,
+    registry: Arc<RegistryClient>,
+    verifier: Arc<Verifier>,
+    unknown: Arc<UnknownIntents>,
+    turns: Turns,
+    tasks: TaskTracker,
+}
+
+impl Carrier {
+    /// A carrier that hands what it cannot settle to `unknown`, and whose tasks are `tasks`: whoever stops the house
+    /// waits for them.
+    pub fn new(
+        store: Arc<dyn Store>,
+        registry: Arc<RegistryClient>,
+        verifier: Arc<Verifier>,
+        unknown: Arc<UnknownIntents>,
+        tasks: TaskTracker,
+    ) -> Self {
+        Self {
+            shared: Arc::new(Shared { store, registry, verifier, unknown, turns: Turns::default(), tasks }),
+        }
+    }
+
+    /// Carries one write, to its end even if this future is dropped.
+    ///
+    /// # Errors
+    /// See [`CarryFailure`]: each says whether the registry may have heard of the write.
+    pub async fn carry(&self, write: ManifestWrite) -> Result<Answer, CarryFailure> {
+        let shared = Arc::clone(&self.shared);
+        let task = self.shared.tasks.spawn(async move { shared.carry(write).await });
+        // A task is never aborted while the door runs, so this fails only for a panic that was caught further down or a
+        // runtime that is going away.
+        task.await.unwrap_or(Err(CarryFailure::Failed))
+    }
+}
+
+impl Shared {
+    async fn carry(self: Arc<Self>, write: ManifestWrite) -> Result<Answer, CarryFailure> {
+        let announced = write.operation.write();
+        let waiting = self.turn(&write.repository, &announced);
+        let Ok(turn) = tokio::time::timeout(self.registry.timeout(), waiting).await else {
+            count("busy");
+            return Err(CarryFailure::Busy);
+        };
+        let intent = self
+            .store
+            .begin(write.repository.clone(), announced, write.actor.clone(), Timestamp::now())
+            .await
+            .map_err(|error| {
+                count("not_noted");
+                CarryFailure::NotNoted(error)
+            })?;
+        // From here on whatever happens, a panic included, leaves either a settled intent or a doubted one.
+        let carried = AssertUnwindSafe(self.carry_noted(&intent, &write)).catch_unwind().await;
+        drop(turn);
+        carried.unwrap_or_else(|_panic| {
+            tracing::error!(intent = intent.sequence.get(), "carrying a write panicked; it will be verified");
+            count("failed");
+            self.unknown.doubt(intent.sequence);
+            Err(CarryFailure::Failed)
+        })
+    }
+
+    async fn carry_noted(
+        self: &Arc<Self>,
+        intent: &Intent,
+        write: &ManifestWrite,
+    ) -> Result<Answer, CarryFailure> {
+        let deleted = match &intent.write {
+            Write::Delete { reference: Reference::Digest(digest) } => {
+                self.store.tags_of(&write.repository, digest).await.unwrap_or_default()
+            }
+            Write::Delete { .. } | Write::Put { .. } => Vec::new(),
+        };
+        let answer = match self.registry.carry(&write.outgoing).await {
+            Ok(answer) => answer,
+            Err(error @ CarryError::NotSent(_)) => {
+                count("not_sent");
+                self.close(intent).await;
+                return Err(error.into());
+            }
+            Err(error @ (CarryError::TimedOut(_) | CarryError::Lost(_))) => {
+                tracing::warn!(
+                    repository = %write.repository, intent = intent.sequence.get(), %error,
+                    "a write's outcome is not known; the registry will be asked"
+                );
+                count("unknown");
+                self.unknown.doubt(intent.sequence);
+                return Err(error.into());
+            }
+        };
+        let answered = Instant::now();
+        match write.operation.meaning(&write.repository, &answer) {
+            Meaning::Done(change) => {
+                let outcome = Outcome::Applied(vec![change]);
+                match self.store.settle(intent.sequence, outcome, Timestamp::now()).await {
+                    Ok(settled) => {
+                        if !settled.overlapped.is_empty() {
+                            self.unknown.look();
+                        }
+                    }
+                    Err(error) => {
+                        tracing::error!(
+                            repository = %write.repository, intent = intent.sequence.get(), %error,
+                            "the registry did a write that could not be recorded; it will be verified"
+                        );
+                        count("not_recorded");
+                        self.unknown.doubt(intent.sequence);
+                        return Err(CarryFailure::NotRecorded(error));
+                    }
+                }
+                metrics::histogram!("portreeve_settle_seconds").record(answered.elapsed());
+                count("recorded");
+                self.ask_again(&write.repository, deleted);
+            }
+            Meaning::Nothing => {
+                count("refused");
+                self.close(intent).await;
+            }
+            Meaning::Unknown => {
+                count("unknown");
+                self.unknown.doubt(intent.sequence);
+            }
+        }
+        Ok(answer)
+    }
+
+    async fn turn(&self, repository: &RepositoryName, write: &Write) -> Turn {
+        match write {
+            Write::Put { tags, .. } => self.turns.write_tags(repository, tags).await,
+            Write::Delete { reference: Reference::Tag(tag) } => {
+                self.turns.write_tags(repository, std::slice::from_ref(tag)).await
+            }
+            Write::Delete { reference: Reference::Digest(_) } => self.turns.delete_digest(repository).await,
+        }
+    }
+
+    /// Removes the intent of a write that changed nothing. If that fails, verification will find that out.
+    async fn close(&self, intent: &Intent) {
+        if let Err(error) = self.store.settle(intent.sequence, Outcome::Closed, Timestamp::now()).await {
+            tracing::warn!(intent = intent.sequence.get(), %error, "an intent could not be removed; it will be verified");
+            self.unknown.doubt(intent.sequence);
+        }
+    }
+
+    /// Asks about tags that went with a deleted manifest: distribution untags one by one, and a push around the door may
+    /// have come in between.
+    fn ask_again(self: &Arc<Self>, repository: &RepositoryName, tags: Vec<Tag>) {
+        if tags.is_empty() {
+            return;
+        }
+        let (shared, repository) = (Arc::clone(self), repository.clone());
+        self.tasks.spawn(async move {
+            for tag in tags {
+                let reference = Reference::Tag(tag);
+                if let Err(error) = shared.verifier.verify(&repository, &reference, Source::Verified).await {
+                    tracing::warn!(%repository, %reference, %error, "a tag could not be asked about after its manifest was deleted");
+                }
+            }
+        });
+    }
+}
+
+fn count(result: &'static str) {
+    metrics::counter!("portreeve_writes_total", "result" => result).increment(1);
+}

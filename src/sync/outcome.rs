@@ -1,0 +1,241 @@
+//! What the registry's answer to a write means: pure.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+
+use crate::oci::{Digest, Manifest, Reference, RepositoryName, Tag};
+use crate::registry::Answer;
+use crate::store::{Change, Write};
+
+/// A manifest write.
+#[derive(Clone, Debug)]
+pub enum Operation {
+    /// A manifest put.
+    Put {
+        /// The name it is put under.
+        reference: Reference,
+        /// Further tags asked for in the query.
+        tags: Vec<Tag>,
+        /// The manifest.
+        manifest: Arc<Manifest>,
+    },
+    /// A deletion.
+    Delete {
+        /// Which manifest or tag.
+        reference: Reference,
+    },
+}
+
+/// What an answer says about the registry.
+#[derive(Debug)]
+pub(super) enum Meaning {
+    /// It did this.
+    Done(Change),
+    /// It did nothing.
+    Nothing,
+    /// It may have done something: it has to be asked.
+    Unknown,
+}
+
+impl Operation {
+    /// What the intent announces.
+    pub(super) fn write(&self) -> Write {
+        match self {
+            Self::Put { reference, tags, manifest } => {
+                let mut all: Vec<Tag> = tags.clone();
+                if let Reference::Tag(tag) = reference
+                    && !all.contains(tag)
+                {
+                    all.push(tag.clone());
+                }
+                let digest = match reference {
+                    Reference::Digest(digest) => digest.clone(),
+                    Reference::Tag(_) => manifest.digest.clone(),
+                };
+                Write::Put { digest, tags: all }
+            }
+            Self::Delete { reference } => Write::Delete { reference: reference.clone() },
+        }
+    }
+
+    /// Reads the registry's answer.
+    pub(super) fn meaning(&self, repository: &RepositoryName, answer: &Answer) -> Meaning {
+        if answer.status.is_success() {
+            return match self {
+                Self::Put { reference, manifest, .. } => put_done(repository, reference, manifest, answer),
+                Self::Delete { reference: Reference::Tag(tag) } => {
+                    Meaning::Done(Change::TagDeleted { repository: repository.clone(), tag: tag.clone() })
+                }
+                Self::Delete { reference: Reference::Digest(digest) } => {
+                    Meaning::Done(Change::ManifestDeleted {
+                        repository: repository.clone(),
+                        digest: digest.clone(),
+                    })
+                }
+            };
+        }
+        match (self, answer.status) {
+            // A deletion is not atomic in the registry, and "not there" is news if the record says otherwise; these
+            // refusals come before it has begun.
+            (
+                Self::Delete { .. },
+                StatusCode::BAD_REQUEST
+                | StatusCode::UNAUTHORIZED
+                | StatusCode::FORBIDDEN
+                | StatusCode::METHOD_NOT_ALLOWED
+                | StatusCode::TOO_MANY_REQUESTS,
+            ) => Meaning::Nothing,
+            (Self::Put { .. }, status) if status.is_client_error() => Meaning::Nothing,
+            _ => Meaning::Unknown,
+        }
+    }
+}
+
+fn put_done(
+    repository: &RepositoryName,
+    reference: &Reference,
+    manifest: &Arc<Manifest>,
+    answer: &Answer,
+) -> Meaning {
+    let named = answer.digest();
+    if let Some(digest) = &named
+        && digest.matches(&manifest.bytes) == Some(false)
+    {
+        // It stored something else than it was sent.
+        return Meaning::Unknown;
+    }
+    let digest = named.unwrap_or_else(|| match reference {
+        Reference::Digest(digest) => digest.clone(),
+        Reference::Tag(_) => manifest.digest.clone(),
+    });
+    let mut tags = accepted_tags(answer);
+    if let Reference::Tag(tag) = reference
+        && !tags.contains(tag)
+    {
+        tags.push(tag.clone());
+    }
+    let manifest = if manifest.digest == digest {
+        Arc::clone(manifest)
+    } else {
+        Arc::new(Manifest::clone(manifest).with_digest(digest))
+    };
+    Meaning::Done(Change::ManifestPut { repository: repository.clone(), manifest, tags })
+}
+
+/// The tags that the registry says it set: `OCI-Tag`, repeated or as lists (OCI distribution spec, "Pushing manifests
+/// with multiple tags"). A registry that does not know of `?tag=` sends none, and set none.
+fn accepted_tags(answer: &Answer) -> Vec<Tag> {
+    let mut tags = Vec::new();
+    let values = answer.headers.get_all("oci-tag").iter().filter_map(|value| value.to_str().ok());
+    for text in values.flat_map(|value| value.split(',')) {
+        match Tag::parse(text.trim()) {
+            Ok(tag) if !tags.contains(&tag) => tags.push(tag),
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "the registry's OCI-Tag names what is no tag"),
+        }
+    }
+    tags
+}
+
+impl Operation {
+    /// The digest that this write may bring to the registry under a deletion or put, for logs.
+    pub fn digest(&self) -> Option<&Digest> {
+        match self {
+            Self::Put { manifest, .. } => Some(&manifest.digest),
+            Self::Delete { reference: Reference::Digest(digest) } => Some(digest),
+            Self::Delete { reference: Reference::Tag(_) } => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http::HeaderMap;
+
+    use super::*;
+
+    fn repository() -> RepositoryName {
+        RepositoryName::parse("team/app").unwrap()
+    }
+
+    fn put(reference: Reference) -> Operation {
+        let manifest = Manifest::parse(Bytes::from_static(b"text"), None).unwrap();
+        Operation::Put { reference, tags: Vec::new(), manifest: Arc::new(manifest) }
+    }
+
+    fn answer(status: u16, headers: &[(&'static str, &str)]) -> Answer {
+        let headers = headers
+            .iter()
+            .map(|(name, value)| (http::HeaderName::from_static(name), value.parse().unwrap()))
+            .fold(HeaderMap::new(), |mut map, (name, value)| {
+                map.append(name, value);
+                map
+            });
+        Answer { status: StatusCode::from_u16(status).unwrap(), headers, body: Bytes::new() }
+    }
+
+    fn tags_of(meaning: Meaning) -> Vec<String> {
+        match meaning {
+            Meaning::Done(Change::ManifestPut { tags, .. }) => tags.iter().map(ToString::to_string).collect(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_put_by_tag_sets_that_tag_and_those_that_the_registry_names() {
+        let operation = put(Reference::Tag(Tag::parse("latest").unwrap()));
+        assert_eq!(tags_of(operation.meaning(&repository(), &answer(201, &[]))), ["latest"]);
+        let answer = answer(201, &[("oci-tag", "v1, v1.2"), ("oci-tag", "v2")]);
+        assert_eq!(tags_of(operation.meaning(&repository(), &answer)), ["v1", "v1.2", "v2", "latest"]);
+    }
+
+    #[test]
+    fn tags_asked_for_by_query_count_only_if_the_registry_names_them() {
+        let operation = put(Reference::Digest(Digest::sha256(b"text")));
+        assert!(tags_of(operation.meaning(&repository(), &answer(201, &[]))).is_empty());
+    }
+
+    #[test]
+    fn a_registry_that_names_another_digest_than_that_of_the_bytes_has_to_be_asked() {
+        let operation = put(Reference::Tag(Tag::parse("latest").unwrap()));
+        let other = Digest::sha256(b"other");
+        let answer = answer(201, &[("docker-content-digest", other.as_str())]);
+        assert!(matches!(operation.meaning(&repository(), &answer), Meaning::Unknown));
+    }
+
+    #[test]
+    fn a_refused_put_did_nothing_and_a_server_error_may_have() {
+        let operation = put(Reference::Tag(Tag::parse("latest").unwrap()));
+        for status in [400, 401, 403, 404, 405, 413, 429] {
+            assert!(
+                matches!(operation.meaning(&repository(), &answer(status, &[])), Meaning::Nothing),
+                "{status}"
+            );
+        }
+        for status in [500, 502, 503, 504, 307] {
+            assert!(
+                matches!(operation.meaning(&repository(), &answer(status, &[])), Meaning::Unknown),
+                "{status}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_deletion_that_was_refused_before_it_began_did_nothing_and_any_other_has_to_be_asked_about() {
+        let operation = Operation::Delete { reference: Reference::Digest(Digest::sha256(b"text")) };
+        for status in [400, 401, 403, 405, 429] {
+            assert!(
+                matches!(operation.meaning(&repository(), &answer(status, &[])), Meaning::Nothing),
+                "{status}"
+            );
+        }
+        for status in [404, 409, 500, 502] {
+            assert!(
+                matches!(operation.meaning(&repository(), &answer(status, &[])), Meaning::Unknown),
+                "{status}"
+            );
+        }
+    }
+}

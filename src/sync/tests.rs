@@ -1,0 +1,439 @@
+//! Carrying, verifying and settling against a scripted registry and a real store.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{HeaderMap, Method, Response, StatusCode};
+use bytes::Bytes;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use url::Url;
+
+use super::*;
+use crate::clock::Timestamp;
+use crate::oci::{Digest, Manifest, Reference, RepositoryName, Tag};
+use crate::registry::{Backends, OutgoingWrite, RegistryClient};
+use crate::store::{Actor, Change, EventKind, Guard, PageRequest, RedbStore, Recorded, Source, Store};
+
+type Hook = Box<dyn Fn() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
+
+/// What the registry does with the next manifest write, or with questions.
+#[derive(Default)]
+struct Script {
+    /// Answer writes with this status after doing them.
+    status_after: Option<u16>,
+    /// Answer writes with this status without doing them.
+    status_instead: Option<u16>,
+    /// Do writes only when told, and never answer them.
+    hang: bool,
+    /// Break the connection instead of answering a write that was done.
+    cut: bool,
+    /// Answer questions with this status and a body that is none of the specification's.
+    question_status: Option<u16>,
+    /// Run before a question is answered.
+    before_answer: Option<Hook>,
+    /// Run before a write is done.
+    before_write: Option<Hook>,
+}
+
+#[derive(Default)]
+struct Registry {
+    script: Mutex<Script>,
+    tags: Mutex<HashMap<String, Bytes>>,
+    release: tokio::sync::Notify,
+}
+
+impl Registry {
+    fn script(&self, change: impl FnOnce(&mut Script)) {
+        change(&mut self.script.lock().unwrap());
+    }
+
+    fn put(&self, reference: &str, bytes: &'static [u8]) {
+        let mut tags = self.tags.lock().unwrap();
+        tags.insert(reference.to_owned(), Bytes::from_static(bytes));
+        tags.insert(Digest::sha256(bytes).to_string(), Bytes::from_static(bytes));
+    }
+
+    async fn answer(self: Arc<Self>, method: Method, reference: String, body: Bytes) -> Response<Body> {
+        if method == Method::GET || method == Method::HEAD {
+            return self.answer_question(&method, &reference).await;
+        }
+        let before = self.script.lock().unwrap().before_write.as_ref().map(|hook| hook());
+        if let Some(before) = before {
+            before.await;
+        }
+        let (instead, after, hang, cut) = {
+            let script = self.script.lock().unwrap();
+            (script.status_instead, script.status_after, script.hang, script.cut)
+        };
+        if let Some(status) = instead {
+            return Response::builder().status(status).body(Body::empty()).unwrap();
+        }
+        if hang {
+            // Hyper drops a handler whose client has gone; a real registry goes on.
+            tokio::spawn({
+                let registry = Arc::clone(&self);
+                async move {
+                    registry.release.notified().await;
+                    registry.write(&method, reference, body);
+                }
+            });
+            return std::future::pending().await;
+        }
+        let done = self.write(&method, reference, body);
+        if cut {
+            let broken = futures_util::stream::once(async { Err::<Bytes, _>(std::io::Error::other("cut")) });
+            return Response::builder()
+                .status(201)
+                .header("content-length", "10")
+                .header("x-cut", "1")
+                .body(Body::from_stream(broken))
+                .unwrap();
+        }
+        Response::builder().status(after.unwrap_or(done)).body(Body::empty()).unwrap()
+    }
+
+    fn write(&self, method: &Method, reference: String, body: Bytes) -> u16 {
+        let mut tags = self.tags.lock().unwrap();
+        if *method == Method::PUT {
+            tags.insert(Digest::sha256(&body).to_string(), body.clone());
+            tags.insert(reference, body);
+            return 201;
+        }
+        let Some(removed) = tags.remove(&reference) else { return 404 };
+        if reference.starts_with("sha256:") {
+            tags.retain(|_, bytes| *bytes != removed);
+        }
+        202
+    }
+
+    async fn answer_question(&self, method: &Method, reference: &str) -> Response<Body> {
+        let found = self.tags.lock().unwrap().get(reference).cloned();
+        let before = self.script.lock().unwrap().before_answer.as_ref().map(|hook| hook());
+        if let Some(before) = before {
+            before.await;
+        }
+        if let Some(status) = self.script.lock().unwrap().question_status {
+            return Response::builder().status(status).body(Body::from("<html>")).unwrap();
+        }
+        match found {
+            Some(bytes) => Response::builder()
+                .header("docker-content-digest", Digest::sha256(&bytes).as_str())
+                .header("content-type", "text/plain")
+                .body(if *method == Method::HEAD { Body::empty() } else { Body::from(bytes) })
+                .unwrap(),
+            None => Response::builder()
+                .status(StatusCode::NOT_FOUND)
+                .body(Body::from(r#"{"errors":[{"code":"MANIFEST_UNKNOWN"}]}"#))
+                .unwrap(),
+        }
+    }
+}
+
+struct House {
+    registry: Arc<Registry>,
+    store: Arc<dyn Store>,
+    verifier: Arc<Verifier>,
+    unknown: Arc<UnknownIntents>,
+    carrier: Carrier,
+    timeout: Duration,
+    _directory: tempfile::TempDir,
+}
+
+impl House {
+    async fn new() -> Self {
+        Self::with_timeout(Duration::from_secs(10)).await
+    }
+
+    async fn with_timeout(timeout: Duration) -> Self {
+        let registry = Arc::new(Registry::default());
+        let router = axum::Router::new().route(
+            "/v2/team/app/manifests/{reference}",
+            axum::routing::any({
+                let registry = Arc::clone(&registry);
+                move |method: Method, path: axum::extract::Path<String>, body: Bytes| {
+                    Arc::clone(&registry).answer(method, path.0, body)
+                }
+            }),
+        );
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = Url::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+        tokio::spawn(axum::serve(listener, router).into_future());
+        Self::at(url, registry, timeout)
+    }
+
+    fn at(url: Url, registry: Arc<Registry>, timeout: Duration) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let store: Arc<dyn Store> = Arc::new(RedbStore::open(&directory.path().join("store.redb")).unwrap());
+        let client = Arc::new(RegistryClient::new(Arc::new(Backends::new([url])), timeout).unwrap());
+        let verifier = Arc::new(Verifier::new(Arc::clone(&store), Arc::clone(&client)));
+        let unknown = Arc::new(UnknownIntents::default());
+        let carrier = Carrier::new(
+            Arc::clone(&store),
+            client,
+            Arc::clone(&verifier),
+            Arc::clone(&unknown),
+            TaskTracker::new(),
+        );
+        Self { registry, store, verifier, unknown, carrier, timeout, _directory: directory }
+    }
+
+    /// Asks about unknown outcomes in the background until the token is dropped.
+    fn settle_unknown(&self) -> tokio_util::sync::DropGuard {
+        let stop = CancellationToken::new();
+        tokio::spawn(settle_unknown(
+            Arc::clone(&self.store),
+            Arc::clone(&self.verifier),
+            Arc::clone(&self.unknown),
+            self.timeout,
+            watch::Sender::new(false),
+            stop.clone(),
+            Duration::ZERO,
+        ));
+        stop.drop_guard()
+    }
+
+    async fn recorded(&self, name: &str) -> Option<Digest> {
+        self.store.tag(&repository(), &tag(name)).await.unwrap().map(|record| record.digest)
+    }
+
+    async fn record(&self, name: &str, bytes: &'static [u8]) {
+        let change = put_change(name, bytes);
+        let since = self.store.sequence().await.unwrap();
+        let guard = Guard { reference: Reference::Tag(tag(name)), since };
+        let recorded = self.store.record(vec![change], Source::Verified, guard, Timestamp::now()).await.unwrap();
+        assert!(matches!(recorded, Recorded::Changed(_)));
+    }
+
+    async fn wait_until<F: Future<Output = bool>>(&self, what: &str, condition: impl Fn() -> F) {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(5);
+        while !condition().await {
+            assert!(tokio::time::Instant::now() < deadline, "{what} did not come true");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    async fn wait_for(&self, name: &str, digest: Option<Digest>) {
+        self.wait_until("the record", || async { self.recorded(name).await == digest }).await;
+    }
+}
+
+fn repository() -> RepositoryName {
+    RepositoryName::parse("team/app").unwrap()
+}
+
+fn tag(name: &str) -> Tag {
+    Tag::parse(name).unwrap()
+}
+
+fn put_change(name: &str, bytes: &'static [u8]) -> Change {
+    let manifest = Arc::new(Manifest::opaque(Bytes::from_static(bytes), "text/plain".into()));
+    Change::ManifestPut { repository: repository(), manifest, tags: vec![tag(name)] }
+}
+
+fn put(name: &str, bytes: &'static [u8]) -> ManifestWrite {
+    let manifest = Arc::new(Manifest::opaque(Bytes::from_static(bytes), "text/plain".into()));
+    ManifestWrite {
+        repository: repository(),
+        operation: Operation::Put { reference: Reference::Tag(tag(name)), tags: Vec::new(), manifest },
+        actor: Actor::default(),
+        outgoing: outgoing(Method::PUT, name, Bytes::from_static(bytes)),
+    }
+}
+
+fn delete(reference: Reference) -> ManifestWrite {
+    let outgoing = outgoing(Method::DELETE, reference.as_str(), Bytes::new());
+    ManifestWrite {
+        repository: repository(),
+        operation: Operation::Delete { reference },
+        actor: Actor::default(),
+        outgoing,
+    }
+}
+
+fn outgoing(method: Method, reference: &str, body: Bytes) -> OutgoingWrite {
+    let path_and_query = format!("/v2/team/app/manifests/{reference}");
+    OutgoingWrite { method, path_and_query, headers: HeaderMap::new(), body }
+}
+
+#[tokio::test]
+async fn the_registry_hears_of_a_write_only_after_its_intent_is_durable() {
+    let house = House::new().await;
+    let open = Arc::new(Mutex::new(None));
+    house.registry.script(|script| {
+        let (store, open) = (Arc::clone(&house.store), Arc::clone(&open));
+        script.before_write = Some(Box::new(move || {
+            let (store, open) = (Arc::clone(&store), Arc::clone(&open));
+            Box::pin(async move { *open.lock().unwrap() = Some(store.open_intents().await.unwrap().len()) })
+        }));
+    });
+    house.carrier.carry(put("latest", b"one")).await.unwrap();
+    assert_eq!(*open.lock().unwrap(), Some(1));
+    assert!(house.store.open_intents().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_write_is_recorded_before_its_answer_is_given() {
+    let house = House::new().await;
+    let answer = house.carrier.carry(put("latest", b"one")).await.unwrap();
+    assert_eq!(answer.status, 201);
+    assert_eq!(house.recorded("latest").await, Some(Digest::sha256(b"one")));
+    let answer = house.carrier.carry(delete(Reference::Digest(Digest::sha256(b"one")))).await.unwrap();
+    assert_eq!(answer.status, 202);
+    assert_eq!(house.recorded("latest").await, None);
+}
+
+#[tokio::test]
+async fn a_write_whose_client_leaves_is_carried_to_its_end() {
+    let house = House::new().await;
+    let (started, mut has_started) = watch::channel(false);
+    house.registry.script(|script| {
+        script.before_write = Some(Box::new(move || {
+            started.send_replace(true);
+            Box::pin(tokio::time::sleep(Duration::from_millis(20)))
+        }));
+    });
+    {
+        let carrying = house.carrier.carry(put("latest", b"one"));
+        tokio::select! {
+            _ = carrying => panic!("the answer came before the registry was reached"),
+            _ = has_started.wait_for(|started| *started) => {}
+        }
+    }
+    house.wait_for("latest", Some(Digest::sha256(b"one"))).await;
+}
+
+#[tokio::test]
+async fn after_a_server_error_the_record_says_what_the_registry_really_has() {
+    let house = House::new().await;
+    let _settling = house.settle_unknown();
+    house.registry.script(|script| script.status_after = Some(500));
+    assert_eq!(house.carrier.carry(put("kept", b"one")).await.unwrap().status, 500);
+    house.wait_for("kept", Some(Digest::sha256(b"one"))).await;
+    house.registry.script(|script| script.status_instead = Some(503));
+    assert_eq!(house.carrier.carry(put("lost", b"two")).await.unwrap().status, 503);
+    let events = house.store.events(None, PageRequest { after: None, limit: 100 }).await.unwrap();
+    assert!(events.items.iter().all(|event| event.source == Source::Verified), "{events:?}");
+    assert_eq!(house.recorded("lost").await, None);
+}
+
+#[tokio::test]
+async fn a_registry_that_finishes_a_write_long_after_the_timeout_is_still_recorded() {
+    let house = House::with_timeout(Duration::from_millis(300)).await;
+    let _settling = house.settle_unknown();
+    house.registry.script(|script| script.hang = true);
+    let failure = house.carrier.carry(put("latest", b"one")).await.unwrap_err();
+    assert!(matches!(failure, CarryFailure::Registry(crate::registry::CarryError::TimedOut(_))), "{failure}");
+    assert_eq!(house.recorded("latest").await, None);
+    house.registry.release.notify_one();
+    house.wait_for("latest", Some(Digest::sha256(b"one"))).await;
+    house
+        .wait_until("no intent is left", || async { house.store.open_intents().await.unwrap().is_empty() })
+        .await;
+}
+
+#[tokio::test]
+async fn a_write_that_was_never_sent_leaves_nothing_open() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = Url::parse(&format!("http://{}", free.local_addr().unwrap())).unwrap();
+    drop(free);
+    let house = House::at(url, Arc::default(), Duration::from_secs(5));
+    let failure = house.carrier.carry(put("latest", b"one")).await.unwrap_err();
+    assert!(matches!(failure, CarryFailure::Registry(crate::registry::CarryError::NotSent(_))), "{failure}");
+    assert!(house.store.open_intents().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_in_its_body_has_told_the_outcome() {
+    let house = House::new().await;
+    house.registry.script(|script| script.cut = true);
+    assert_eq!(house.carrier.carry(put("latest", b"one")).await.unwrap().status, 201);
+    assert_eq!(house.recorded("latest").await, Some(Digest::sha256(b"one")));
+}
+
+#[tokio::test]
+async fn a_refused_write_changes_nothing() {
+    let house = House::new().await;
+    house.registry.script(|script| script.status_instead = Some(405));
+    house.record("latest", b"one").await;
+    let digest = Digest::sha256(b"one");
+    let answer = house.carrier.carry(delete(Reference::Digest(digest.clone()))).await.unwrap();
+    assert_eq!(answer.status, 405);
+    assert_eq!(house.recorded("latest").await, Some(digest));
+    assert!(house.store.open_intents().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn only_the_registrys_own_not_there_removes_a_tag() {
+    let house = House::new().await;
+    house.record("latest", b"one").await;
+    let reference = Reference::Tag(tag("latest"));
+    for status in [404, 401, 403, 500, 502, 503, 301] {
+        house.registry.script(|script| script.question_status = Some(status));
+        house.verifier.verify(&repository(), &reference, Source::Verified).await.unwrap_err();
+        assert!(house.recorded("latest").await.is_some(), "{status}");
+    }
+    house.registry.script(|script| script.question_status = None);
+    house.verifier.verify(&repository(), &reference, Source::Verified).await.unwrap();
+    assert_eq!(house.recorded("latest").await, None);
+}
+
+#[tokio::test]
+async fn a_manifest_that_is_gone_takes_each_tag_only_after_a_question_about_that_tag() {
+    let house = House::new().await;
+    house.record("old", b"one").await;
+    house.record("moved", b"one").await;
+    house.registry.put("moved", b"two");
+    let digest = Digest::sha256(b"one");
+    let reference = Reference::Digest(digest.clone());
+    house.verifier.verify(&repository(), &reference, Source::Verified).await.unwrap();
+    assert_eq!(house.recorded("old").await, None);
+    assert_eq!(house.recorded("moved").await, Some(Digest::sha256(b"two")));
+    assert!(house.store.manifest(&repository(), &digest).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn an_old_answer_never_overrides_a_newer_write() {
+    let house = House::new().await;
+    house.record("latest", b"one").await;
+    // The registry says "not there"; before that arrives, a push of the same tag is recorded.
+    let pushed = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    house.registry.script(|script| {
+        let (store, registry, pushed) = (Arc::clone(&house.store), Arc::downgrade(&house.registry), Arc::clone(&pushed));
+        script.before_answer = Some(Box::new(move || {
+            let (store, registry) = (Arc::clone(&store), registry.upgrade().unwrap());
+            let first = !pushed.swap(true, std::sync::atomic::Ordering::SeqCst);
+            Box::pin(async move {
+                if !first {
+                    return;
+                }
+                let write = crate::store::Write::Put { digest: Digest::sha256(b"two"), tags: vec![tag("latest")] };
+                let intent = store.begin(repository(), write, Actor::default(), Timestamp::now()).await.unwrap();
+                registry.put("latest", b"two");
+                let outcome = crate::store::Outcome::Applied(vec![put_change("latest", b"two")]);
+                store.settle(intent.sequence, outcome, Timestamp::now()).await.unwrap();
+            })
+        }));
+    });
+    house.verifier.verify(&repository(), &Reference::Tag(tag("latest")), Source::Verified).await.unwrap();
+    assert_eq!(house.recorded("latest").await, Some(Digest::sha256(b"two")));
+    let events = house.store.events(None, PageRequest { after: None, limit: 100 }).await.unwrap();
+    assert!(events.items.iter().all(|event| event.kind == EventKind::ManifestPut), "{events:?}");
+}
+
+#[tokio::test]
+async fn two_pushes_of_one_tag_at_once_end_as_the_registry_says() {
+    let house = House::new().await;
+    for _ in 0..20 {
+        let (one, two) =
+            tokio::join!(house.carrier.carry(put("latest", b"one")), house.carrier.carry(put("latest", b"two")));
+        assert_eq!((one.unwrap().status.as_u16(), two.unwrap().status.as_u16()), (201, 201));
+        let held = house.registry.tags.lock().unwrap()["latest"].clone();
+        assert_eq!(house.recorded("latest").await, Some(Digest::sha256(&held)));
+    }
+}

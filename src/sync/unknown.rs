@@ -1,0 +1,234 @@
+//! Intents whose outcome is not known: asked about again and again until it cannot change any more.
+//!
+//! The store is the queue, so nothing is lost at a restart. A registry that has taken a write may still be at it long
+//! after the door gave up waiting; so an intent is not settled by the first answer, but once answers have been had over
+//! a whole `registry.timeout`.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::verify::Verifier;
+use crate::clock::Timestamp;
+use crate::store::{Intent, IntentState, Outcome, Sequence, Source, Store, StoreError};
+
+/// How many intents are asked about at once.
+const CONCURRENCY: usize = 8;
+/// The first pause between two questions about one intent, and the longest: the record is at most that much behind a
+/// registry that finishes late.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// Where the carrier leaves what it could not settle.
+#[derive(Default)]
+pub struct UnknownIntents {
+    // Bounded: an intent gets here at most once, and none begins while the store cannot write.
+    doubted: Mutex<Vec<Sequence>>,
+    wake: Notify,
+    pending: AtomicU64,
+    completed: AtomicU64,
+    failed: AtomicU64,
+}
+
+/// How far the asking is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Intents that are still asked about.
+    pub pending: u64,
+    /// Intents that were settled by asking since the start.
+    pub completed: u64,
+    /// Attempts since the start that came to no answer.
+    pub failed: u64,
+}
+
+impl UnknownIntents {
+    /// Gives up an intent that was being carried.
+    pub fn doubt(&self, intent: Sequence) {
+        self.doubted.lock().unwrap_or_else(PoisonError::into_inner).push(intent);
+        self.wake.notify_one();
+    }
+
+    /// Says that the store holds an intent that has to be asked about.
+    pub fn look(&self) {
+        self.wake.notify_one();
+    }
+
+    /// How far the asking is.
+    pub fn counts(&self) -> Counts {
+        Counts {
+            pending: self.pending.load(Ordering::Relaxed),
+            completed: self.completed.load(Ordering::Relaxed),
+            failed: self.failed.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Marks in the store what was given up; what cannot be marked now is kept for the next time.
+    async fn mark(&self, store: &dyn Store) -> Result<(), StoreError> {
+        loop {
+            let next = self.doubted.lock().unwrap_or_else(PoisonError::into_inner).last().copied();
+            let Some(intent) = next else { return Ok(()) };
+            store.doubt(intent).await?;
+            self.doubted.lock().unwrap_or_else(PoisonError::into_inner).retain(|other| *other != intent);
+        }
+    }
+}
+
+/// Tells when every intent that was open at the start has been asked about once.
+pub type FirstPass = watch::Receiver<bool>;
+
+/// Asks about unknown intents until told to stop; then once more about those that are left, within `last_pass`.
+///
+/// `settled_after` is how long an outcome may still change: `registry.timeout`. `first_pass` becomes true once each
+/// intent that was open at the start was asked about, whether or not the registry answered.
+pub async fn settle_unknown(
+    store: Arc<dyn Store>,
+    verifier: Arc<Verifier>,
+    unknown: Arc<UnknownIntents>,
+    settled_after: Duration,
+    first_pass: watch::Sender<bool>,
+    stop: CancellationToken,
+    last_pass: Duration,
+) {
+    let mut watched = Watched { store, verifier, unknown, settled_after, schedule: HashMap::new() };
+    let running = async {
+        loop {
+            let next = watched.pass(false).await;
+            first_pass.send_replace(true);
+            tokio::select! {
+                () = watched.unknown.wake.notified() => {}
+                () = sleep_until(next) => {}
+            }
+        }
+    };
+    stop.run_until_cancelled(running).await;
+    if tokio::time::timeout(last_pass, watched.pass(true)).await.is_err() {
+        tracing::warn!(
+            "stopping before every write's outcome is known; they will be asked about at the next start"
+        );
+    }
+}
+
+async fn sleep_until(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
+    }
+}
+
+struct Watched {
+    store: Arc<dyn Store>,
+    verifier: Arc<Verifier>,
+    unknown: Arc<UnknownIntents>,
+    settled_after: Duration,
+    schedule: HashMap<Sequence, Schedule>,
+}
+
+#[derive(Clone, Copy)]
+struct Schedule {
+    first_seen: Instant,
+    next: Instant,
+    pause: Duration,
+}
+
+impl Watched {
+    /// Asks about every intent that is due, or about all of them; says when the next one is due.
+    async fn pass(&mut self, all: bool) -> Option<Instant> {
+        let now = Instant::now();
+        let intents = match self.due(now, all).await {
+            Ok(intents) => intents,
+            Err(error) => {
+                tracing::warn!(%error, "open intents cannot be read or marked; trying again");
+                return Some(now + LONGEST_PAUSE);
+            }
+        };
+        let settled_after = self.settled_after;
+        let (store, verifier, schedule) = (&self.store, &self.verifier, &self.schedule);
+        let answers: Vec<(Sequence, Progress)> = futures_util::stream::iter(intents)
+            .map(|intent| async move {
+                let seen = schedule.get(&intent.sequence).map_or(now, |schedule| schedule.first_seen);
+                let is_final = now.duration_since(seen) >= settled_after;
+                (intent.sequence, settle(store.as_ref(), verifier, &intent, is_final).await)
+            })
+            .buffer_unordered(CONCURRENCY)
+            .collect()
+            .await;
+        for (intent, progress) in answers {
+            match progress {
+                Progress::Settled => {
+                    self.schedule.remove(&intent);
+                    self.unknown.completed.fetch_add(1, Ordering::Relaxed);
+                }
+                Progress::Watched => {}
+                Progress::Failed => {
+                    self.unknown.failed.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        }
+        self.unknown.pending.store(self.schedule.len() as u64, Ordering::Relaxed);
+        metrics::gauge!("portreeve_unknown_intents").set(self.schedule.len() as f64);
+        self.schedule.values().map(|schedule| schedule.next).min()
+    }
+
+    /// The unknown intents whose time has come; the schedule is brought in line with the store.
+    async fn due(&mut self, now: Instant, all: bool) -> Result<Vec<Intent>, StoreError> {
+        self.unknown.mark(self.store.as_ref()).await?;
+        let mut open = self.store.open_intents().await?;
+        open.retain(|intent| intent.state == IntentState::Unknown);
+        let known: HashSet<Sequence> = open.iter().map(|intent| intent.sequence).collect();
+        self.schedule.retain(|intent, _| known.contains(intent));
+        open.retain(|intent| {
+            let fresh = Schedule { first_seen: now, next: now, pause: FIRST_PAUSE };
+            let schedule = self.schedule.entry(intent.sequence).or_insert(fresh);
+            let is_due = all || schedule.next <= now;
+            if is_due {
+                schedule.next = now + schedule.pause;
+                schedule.pause = (schedule.pause * 2).min(LONGEST_PAUSE);
+            }
+            is_due
+        });
+        Ok(open)
+    }
+}
+
+/// What one attempt at an intent came to.
+enum Progress {
+    /// Its outcome is recorded and cannot change any more; it is closed.
+    Settled,
+    /// Its outcome is recorded, but the registry may still be at it.
+    Watched,
+    /// The registry or the store gave no answer.
+    Failed,
+}
+
+/// Asks about everything an intent may have changed; closes it if that is final.
+async fn settle(store: &dyn Store, verifier: &Verifier, intent: &Intent, is_final: bool) -> Progress {
+    let mut complete = true;
+    for reference in intent.write.references() {
+        if let Err(error) = verifier.verify(&intent.repository, &reference, Source::Verified).await {
+            tracing::warn!(
+                repository = %intent.repository, %reference, intent = intent.sequence.get(), %error,
+                "a write's outcome cannot be learnt yet; asking again"
+            );
+            complete = false;
+        }
+    }
+    if !complete {
+        return Progress::Failed;
+    }
+    if !is_final {
+        return Progress::Watched;
+    }
+    match store.settle(intent.sequence, Outcome::Closed, Timestamp::now()).await {
+        Ok(_) => Progress::Settled,
+        Err(error) => {
+            tracing::warn!(intent = intent.sequence.get(), %error, "a verified intent could not be removed; trying again");
+            Progress::Failed
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! The log: lines for a person on a terminal, JSON lines otherwise.
+//!
+//! It goes to standard error, so that standard output belongs to what a command answers; containers collect both.
+//! Writing never holds up the door: lines wait in a bounded queue for a thread of their own, and what does not fit is
+//! dropped and counted. Records of crates that use `log` (pingora) come through as well.
+
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::sync::OnceLock;
+
+use tracing::Subscriber;
+use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::ParseError;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+
+/// The target of the access log's lines.
+pub const ACCESS: &str = "access";
+
+/// The variables that set what is logged, the first that is there counts.
+const VARIABLES: [&str; 2] = ["PORTREEVE_LOG", "RUST_LOG"];
+/// What is logged unless they say otherwise.
+const DEFAULT_FILTER: &str = "info";
+/// pingora tells of every client that leaves early; whoever wants that names `pingora` in the filter.
+const QUIET: &str = "pingora=warn";
+/// How many lines may wait.
+const QUEUED_LINES: usize = 8192;
+
+static DROPPED: OnceLock<ErrorCounter> = OnceLock::new();
+
+/// Why the log could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// The filter in the environment is wrong.
+    #[error(
+        "environment variable {variable}: {source}; write a level (`info`) or levels by target (`info,access=off`)"
+    )]
+    Filter {
+        /// Which variable.
+        variable: &'static str,
+        /// What is wrong.
+        source: ParseError,
+    },
+    /// This process has a log already.
+    #[error("the log is set up already: {0}")]
+    Installed(#[from] TryInitError),
+}
+
+/// Keeps the log's thread running. Dropping it writes out the lines that still wait, for at most about a second.
+#[must_use = "dropping it ends the log"]
+#[derive(Debug)]
+pub struct LogGuard {
+    _worker: WorkerGuard,
+}
+
+/// The shape of the lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    /// For a person.
+    Human,
+    /// One JSON object for each line, the fields of an event at its top.
+    Json,
+}
+
+/// Sets up the log of this process. To be called once, before anything is logged.
+///
+/// # Errors
+/// When the environment's filter is wrong, or the process has a log already.
+pub fn install() -> Result<LogGuard, LogError> {
+    let filter = filter(|variable| std::env::var(variable).ok())?;
+    let format = if io::stderr().is_terminal() { Format::Human } else { Format::Json };
+    let (writer, worker) = queue(BufWriter::with_capacity(64 * 1024, io::stderr()), QUEUED_LINES);
+    let dropped = writer.error_counter();
+    subscriber(format, filter, writer).try_init()?;
+    DROPPED.get_or_init(|| dropped);
+    std::panic::set_hook(Box::new(log_panic));
+    Ok(LogGuard { _worker: worker })
+}
+
+/// How many lines were dropped since the start, because they came faster than they could be written.
+pub fn dropped_lines() -> u64 {
+    DROPPED.get().map_or(0, |counter| counter.dropped_lines() as u64)
+}
+
+fn queue(output: impl Write + Send + 'static, lines: usize) -> (NonBlocking, WorkerGuard) {
+    NonBlockingBuilder::default().lossy(true).buffered_lines_limit(lines).thread_name("log").finish(output)
+}
+
+/// Builds the filter from the first variable that is set and not empty.
+fn filter(environment: impl Fn(&str) -> Option<String>) -> Result<EnvFilter, LogError> {
+    let given = VARIABLES
+        .into_iter()
+        .find_map(|name| Some((name, environment(name).filter(|text| !text.trim().is_empty())?)));
+    let (variable, text) = given.unwrap_or((VARIABLES[0], DEFAULT_FILTER.to_owned()));
+    // The later directive wins where two have the same target.
+    EnvFilter::builder()
+        .parse(format!("{QUIET},{text}"))
+        .map_err(|source| LogError::Filter { variable, source })
+}
+
+fn subscriber<W>(format: Format, filter: EnvFilter, writer: W) -> Box<dyn Subscriber + Send + Sync>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let layer = tracing_subscriber::fmt::layer().with_writer(writer);
+    let registry = tracing_subscriber::registry().with(filter);
+    match format {
+        Format::Human => Box::new(registry.with(layer)),
+        // Spans are left out: everything a line has to say is in its event, and an access line must stay cheap.
+        Format::Json => Box::new(
+            registry.with(layer.json().flatten_event(true).with_current_span(false).with_span_list(false)),
+        ),
+    }
+}
+
+/// A panic as a line of the log, so that whoever parses the log can parse it.
+fn log_panic(panic: &std::panic::PanicHookInfo<'_>) {
+    let payload = panic.payload();
+    let owned = || payload.downcast_ref::<String>().map(String::as_str);
+    let message = payload.downcast_ref::<&str>().copied().or_else(owned).unwrap_or("no message");
+    let location = panic.location().map(ToString::to_string).unwrap_or_default();
+    let backtrace = std::backtrace::Backtrace::capture();
+    let backtrace = matches!(backtrace.status(), std::backtrace::BacktraceStatus::Captured)
+        .then(|| tracing::field::display(backtrace));
+    tracing::error!(location, backtrace, "a task panicked: {message}");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::sync::{Arc, Mutex};
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    /// Collects what is written.
+    #[derive(Clone, Default)]
+    struct Output(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Output {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What the log says about `speak` when these variables are set.
+    fn log(format: Format, variables: &[(&str, &str)], speak: impl FnOnce()) -> String {
+        let output = Output::default();
+        let writer = output.clone();
+        let environment = |name: &str| {
+            variables.iter().find(|(variable, _)| *variable == name).map(|(_, value)| (*value).to_owned())
+        };
+        let filter = filter(environment).unwrap();
+        tracing::subscriber::with_default(subscriber(format, filter, move || writer.clone()), speak);
+        let bytes = output.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn a_json_line_has_its_fields_at_the_top_and_an_rfc_3339_time() {
+        let text = log(Format::Json, &[], || {
+            let _span = tracing::info_span!("exchange", secret = 1).entered();
+            tracing::info!(target: ACCESS, method = "GET", status = 200_u16, user = Option::<&str>::None);
+        });
+        let line: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(line["target"], "access");
+        assert_eq!(line["level"], "INFO");
+        assert_eq!(line["method"], "GET");
+        assert_eq!(line["status"], 200);
+        humantime::parse_rfc3339(line["timestamp"].as_str().unwrap()).unwrap();
+        let names: Vec<_> = line.as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(names, ["level", "method", "status", "target", "timestamp"]);
+    }
+
+    #[test]
+    fn a_line_for_a_person_is_no_json() {
+        let text = log(Format::Human, &[], || tracing::info!(port = 5000, "listening"));
+        assert!(text.contains("listening") && !text.starts_with('{'), "{text}");
+        assert_eq!(text.lines().count(), 1);
+    }
+
+    #[test]
+    fn the_first_variable_that_is_set_decides_what_is_logged() {
+        let speak = || {
+            tracing::debug!("debug");
+            tracing::info!("info");
+            tracing::info!(target: "pingora_core::server", "pingora info");
+            tracing::warn!(target: "pingora_core::server", "pingora warn");
+        };
+        let said = |variables: &[(&str, &str)]| {
+            let text = log(Format::Json, variables, speak);
+            let messages = text.lines().map(|line| {
+                let line: serde_json::Value = serde_json::from_str(line).unwrap();
+                line["message"].as_str().unwrap().to_owned()
+            });
+            messages.collect::<Vec<_>>()
+        };
+        assert_eq!(said(&[]), ["info", "pingora warn"]);
+        assert_eq!(
+            said(&[("PORTREEVE_LOG", "debug"), ("RUST_LOG", "error")]),
+            ["debug", "info", "pingora warn"]
+        );
+        assert_eq!(said(&[("PORTREEVE_LOG", ""), ("RUST_LOG", "off")]), ["pingora warn"]);
+        assert_eq!(said(&[("RUST_LOG", "off,pingora=info")]), ["pingora info", "pingora warn"]);
+    }
+
+    #[test]
+    fn a_wrong_filter_is_refused_by_the_name_of_its_variable() {
+        let environment = |name: &str| (name == "RUST_LOG").then(|| "info,x=loud".to_owned());
+        let error = filter(environment).expect_err("it must be refused").to_string();
+        assert!(error.starts_with("environment variable RUST_LOG: "), "{error}");
+    }
+
+    /// Blocks in its first write until it is let go.
+    struct Stuck(mpsc::Receiver<()>);
+
+    impl Write for Stuck {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let _ = self.0.recv();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn lines_that_cannot_be_written_are_dropped_and_counted_instead_of_waited_for() {
+        let (release, stuck) = mpsc::channel();
+        let (writer, worker) = queue(Stuck(stuck), 4);
+        let counter = writer.error_counter();
+        let begun = Instant::now();
+        for _ in 0..100 {
+            writer.clone().write_all(b"line\n").unwrap();
+        }
+        // Four wait, and one may be with the writer.
+        assert!(counter.dropped_lines() >= 95, "{}", counter.dropped_lines());
+        assert!(begun.elapsed() < Duration::from_secs(5));
+        drop(release);
+        drop(worker);
+    }
+}

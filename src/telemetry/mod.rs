@@ -1,0 +1,11 @@
+//! How the door can be watched: its log and its metrics.
+//!
+//! Every floor writes through the façades `tracing` and `metrics`; this module decides where that goes. `main.rs`
+//! installs the log, `server.rs` the metrics.
+
+pub mod logging;
+pub mod metrics;
+mod process;
+
+pub use logging::{LogError, LogGuard};
+pub use metrics::{Metrics, MetricsError};

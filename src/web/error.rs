@@ -1,0 +1,89 @@
+//! Errors of the API, and the one place where they become answers: `{"error": {"code", "message"}}`.
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use crate::oci::{Digest, RepositoryName};
+use crate::store::StoreError;
+
+/// Why a request to the API has no other answer. What it shows is for the client.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ApiError {
+    /// A parameter that this resource does not take.
+    #[error("`{name}` is not a parameter here; {}", Known(.known))]
+    UnknownParameter { name: String, known: &'static [&'static str] },
+    /// A parameter that has to be there.
+    #[error("the parameter `{name}` is missing")]
+    MissingParameter { name: &'static str },
+    /// A parameter with a wrong value.
+    #[error("the parameter `{name}` is wrong: {wrong}")]
+    InvalidParameter { name: &'static str, wrong: String },
+    /// The store does not know the repository.
+    #[error("the repository `{0}` is not known")]
+    RepositoryUnknown(RepositoryName),
+    /// The store does not know the manifest.
+    #[error("the repository `{repository}` has no manifest {digest}")]
+    ManifestUnknown { repository: RepositoryName, digest: Digest },
+    /// No such path.
+    #[error("there is nothing at this path")]
+    NotFound,
+    /// The path is there, but not with this method.
+    #[error("this path does not take this method")]
+    MethodNotAllowed,
+    /// The store did not answer. The cause is for the log.
+    #[error("the store cannot answer now; the door's log says why")]
+    Store(#[from] StoreError),
+}
+
+/// The parameters that a resource takes, as the end of a sentence.
+struct Known<'a>(&'a [&'a str]);
+
+impl std::fmt::Display for Known<'_> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            [] => formatter.write_str("there are none"),
+            known => write!(formatter, "known are `{}`", known.join("`, `")),
+        }
+    }
+}
+
+impl ApiError {
+    const fn status_and_code(&self) -> (StatusCode, &'static str) {
+        match self {
+            Self::UnknownParameter { .. } => (StatusCode::BAD_REQUEST, "unknown_parameter"),
+            Self::MissingParameter { .. } => (StatusCode::BAD_REQUEST, "missing_parameter"),
+            Self::InvalidParameter { .. } => (StatusCode::BAD_REQUEST, "invalid_parameter"),
+            Self::RepositoryUnknown(_) => (StatusCode::NOT_FOUND, "repository_unknown"),
+            Self::ManifestUnknown { .. } => (StatusCode::NOT_FOUND, "manifest_unknown"),
+            Self::NotFound => (StatusCode::NOT_FOUND, "not_found"),
+            Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
+            Self::Store(StoreError::Corrupt { .. }) => (StatusCode::INTERNAL_SERVER_ERROR, "store_damaged"),
+            Self::Store(StoreError::Unavailable { .. } | StoreError::Closed) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "store_unavailable")
+            }
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Body {
+    error: Entry,
+}
+
+#[derive(Serialize)]
+struct Entry {
+    code: &'static str,
+    message: String,
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        if let Self::Store(error) = &self {
+            tracing::error!(%error, "the API could not read the store");
+        }
+        let (status, code) = self.status_and_code();
+        (status, Json(Body { error: Entry { code, message: self.to_string() } })).into_response()
+    }
+}

@@ -1,0 +1,83 @@
+//! What the door answers itself over HTTP: the API, health and metrics. Pure readers of the store.
+//!
+//! `server.rs` builds the two routers and hands them to the listeners; nothing here knows how requests arrive. The
+//! shapes of the answers are fixed (DESIGN section 6): each resource has its file, and its own types for what it shows,
+//! so that a change of the record is not by itself a change of the API.
+
+mod error;
+mod events;
+mod health;
+mod list;
+mod manifests;
+mod parameters;
+mod repositories;
+mod status;
+mod tags;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::{HeaderValue, header};
+use axum::middleware::map_response;
+use axum::response::Response;
+use axum::routing::get;
+
+pub use status::{BackendStatus, RegistryStatus, ServiceState, StatusSource, VerificationStatus};
+
+use crate::store::Store;
+use crate::telemetry::Metrics;
+use error::ApiError;
+
+/// What the answers are made from.
+#[derive(Clone)]
+pub struct WebState {
+    /// The record.
+    pub store: Arc<dyn Store>,
+    /// The state of the running door.
+    pub status: Arc<dyn StatusSource>,
+    /// The metrics of this process.
+    pub metrics: Metrics,
+}
+
+/// Everything that the door's own listener answers beside `/v2/`.
+pub fn door_router(state: WebState) -> Router {
+    let router = Router::new()
+        .route("/", get(health::about))
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .route("/api/v1/status", get(status::show))
+        .route("/api/v1/repositories", get(repositories::list))
+        .route("/api/v1/tags", get(tags::list))
+        .route("/api/v1/manifests", get(manifests::list_or_show))
+        .route("/api/v1/events", get(events::list));
+    finish(router, state)
+}
+
+/// Everything that the admin listener answers.
+pub fn admin_router(state: WebState) -> Router {
+    let router = Router::new()
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(health::metrics));
+    finish(router, state)
+}
+
+/// What both routers share: the answers to what is not there, and the headers of every answer.
+fn finish(router: Router<WebState>, state: WebState) -> Router {
+    router
+        .fallback(async || ApiError::NotFound)
+        .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
+        // Last, so that the fallbacks' answers have the headers too.
+        .layer(map_response(with_headers))
+        .with_state(state)
+}
+
+/// The record moves with every push, so no answer may be kept; and none is anything but what it says it is.
+async fn with_headers(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}

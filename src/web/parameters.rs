@@ -1,0 +1,93 @@
+//! The query of a request, read strictly: a parameter that is unknown, given twice or wrong is refused rather than
+//! quietly ignored, since a misspelt filter would answer another question than the one that was asked.
+
+use std::borrow::Cow;
+use std::fmt::Display;
+use std::str::FromStr;
+
+use url::form_urlencoded;
+
+use super::error::ApiError;
+use crate::store::PageRequest;
+
+/// Items in a list if the client does not say.
+const DEFAULT_LIMIT: usize = 100;
+/// Items in a list at most.
+const MAXIMUM_LIMIT: usize = 1000;
+
+/// The parameters of one request.
+#[derive(Debug)]
+pub(super) struct Parameters<'a> {
+    given: Vec<(&'static str, Cow<'a, str>)>,
+}
+
+impl<'a> Parameters<'a> {
+    /// Takes the query apart.
+    ///
+    /// # Errors
+    /// For a parameter that is not in `known`, or that is given twice.
+    pub(super) fn parse(query: Option<&'a str>, known: &'static [&'static str]) -> Result<Self, ApiError> {
+        let mut given: Vec<(&'static str, Cow<'a, str>)> = Vec::new();
+        for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+            let Some(name) = known.iter().find(|known| **known == name) else {
+                return Err(ApiError::UnknownParameter { name: name.chars().take(64).collect(), known });
+            };
+            if given.iter().any(|(other, _)| other == name) {
+                return Err(ApiError::InvalidParameter { name, wrong: "it is given twice".to_owned() });
+            }
+            given.push((name, value));
+        }
+        Ok(Self { given })
+    }
+
+    /// A parameter as text.
+    pub(super) fn text(&self, name: &'static str) -> Option<&str> {
+        self.given.iter().find(|(given, _)| *given == name).map(|(_, value)| &**value)
+    }
+
+    /// A parameter that may be left out.
+    ///
+    /// # Errors
+    /// When it is there but not of its type.
+    pub(super) fn optional<T>(&self, name: &'static str) -> Result<Option<T>, ApiError>
+    where
+        T: FromStr<Err: Display>,
+    {
+        let parse = |text: &str| {
+            text.parse()
+                .map_err(|error: T::Err| ApiError::InvalidParameter { name, wrong: error.to_string() })
+        };
+        self.text(name).map(parse).transpose()
+    }
+
+    /// A parameter that has to be there.
+    ///
+    /// # Errors
+    /// When it is missing, or not of its type.
+    pub(super) fn required<T>(&self, name: &'static str) -> Result<T, ApiError>
+    where
+        T: FromStr<Err: Display>,
+    {
+        self.optional(name)?.ok_or(ApiError::MissingParameter { name })
+    }
+
+    /// The part of a list that is wanted: `n` and `after`.
+    ///
+    /// # Errors
+    /// When `n` is not from 1 to 1000, or `after` is not a key of the list.
+    pub(super) fn page<K>(&self) -> Result<PageRequest<K>, ApiError>
+    where
+        K: FromStr<Err: Display>,
+    {
+        let limit = match self.text("n") {
+            None => DEFAULT_LIMIT,
+            Some(text) => {
+                text.parse().ok().filter(|limit| (1..=MAXIMUM_LIMIT).contains(limit)).ok_or_else(|| {
+                    let wrong = format!("it must be a whole number from 1 to {MAXIMUM_LIMIT}");
+                    ApiError::InvalidParameter { name: "n", wrong }
+                })?
+            }
+        };
+        Ok(PageRequest { after: self.optional("after")?, limit })
+    }
+}

@@ -1,0 +1,109 @@
+//! `GET /api/v1/status`, and what the running door tells for it.
+
+use axum::Json;
+use axum::extract::{RawQuery, State};
+use serde::Serialize;
+
+use super::WebState;
+use super::error::ApiError;
+use super::parameters::Parameters;
+use crate::store::Statistics;
+
+/// What the running door knows about itself. Asked for every readiness check, so the answers must be at hand.
+pub trait StatusSource: Send + Sync {
+    /// How far the door is in its life.
+    fn state(&self) -> ServiceState;
+    /// What is known of the registry.
+    fn registry(&self) -> RegistryStatus;
+    /// What there is to verify.
+    fn verifications(&self) -> VerificationStatus;
+}
+
+/// How far the door is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ServiceState {
+    /// Not yet taking traffic: intents of the last run are being verified.
+    Starting,
+    /// All is well.
+    Ready,
+    /// Serving what can be served: the registry or the store is not what it should be.
+    Degraded,
+    /// Letting running transfers finish.
+    Stopping,
+}
+
+/// What is known of the registry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RegistryStatus {
+    /// Whether any backend is healthy.
+    pub reachable: bool,
+    /// Each backend, in the order of the configuration.
+    pub backends: Vec<BackendStatus>,
+}
+
+/// What is known of one backend.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct BackendStatus {
+    /// Its URL.
+    pub url: String,
+    /// Whether it takes requests.
+    pub healthy: bool,
+}
+
+/// The work of the verifier.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct VerificationStatus {
+    /// References that the registry still has to be asked about.
+    pub pending: u64,
+    /// References that were settled since the start.
+    pub completed: u64,
+    /// Questions since the start that got no answer, and are asked again.
+    pub failed: u64,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Status {
+    state: ServiceState,
+    version: &'static str,
+    store: StoreStatus,
+    registry: RegistryStatus,
+    open_intents: u64,
+    verifications: VerificationStatus,
+}
+
+#[derive(Debug, Serialize)]
+struct StoreStatus {
+    writable: bool,
+    repositories: u64,
+    tags: u64,
+    manifests: u64,
+    events: u64,
+}
+
+impl WebState {
+    /// The state of door and store together: a door whose store cannot be written is not quite ready.
+    pub(super) fn service_state(&self) -> ServiceState {
+        match self.status.state() {
+            ServiceState::Ready if !self.store.is_writable() => ServiceState::Degraded,
+            state => state,
+        }
+    }
+}
+
+/// Shows the state of everything.
+pub(super) async fn show(
+    State(state): State<WebState>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Status>, ApiError> {
+    Parameters::parse(query.as_deref(), &[])?;
+    let Statistics { repositories, tags, manifests, events, open_intents } = state.store.statistics().await?;
+    Ok(Json(Status {
+        state: state.service_state(),
+        version: env!("CARGO_PKG_VERSION"),
+        store: StoreStatus { writable: state.store.is_writable(), repositories, tags, manifests, events },
+        registry: state.status.registry(),
+        open_intents,
+        verifications: state.status.verifications(),
+    }))
+}

@@ -1,0 +1,59 @@
+//! `GET /api/v1/tags?repository=&n=&after=`
+
+use axum::Json;
+use axum::extract::{RawQuery, State};
+use serde::Serialize;
+
+use super::WebState;
+use super::error::ApiError;
+use super::list::List;
+use super::parameters::Parameters;
+use crate::clock::Timestamp;
+use crate::oci::{Digest, MediaType, RepositoryName, Tag};
+use crate::store::{Source, TagRecord};
+
+/// A tag with what is known of its manifest.
+#[derive(Debug, Serialize)]
+pub(super) struct TagItem {
+    tag: Tag,
+    digest: Digest,
+    media_type: MediaType,
+    bytes: u64,
+    /// As `os/architecture[/variant]`.
+    platforms: Vec<String>,
+    pushed_at: Timestamp,
+    pushed_by: Option<String>,
+    source: Source,
+}
+
+impl From<TagRecord> for TagItem {
+    fn from(record: TagRecord) -> Self {
+        let TagRecord {
+            tag,
+            digest,
+            media_type,
+            bytes,
+            platforms,
+            pushed_at,
+            pushed_by,
+            source,
+            sequence: _,
+        } = record;
+        Self { tag, digest, media_type, bytes, platforms, pushed_at, pushed_by, source }
+    }
+}
+
+/// Lists the tags of a repository.
+pub(super) async fn list(
+    State(state): State<WebState>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<List<TagItem>>, ApiError> {
+    let parameters = Parameters::parse(query.as_deref(), &["repository", "n", "after"])?;
+    let repository: RepositoryName = parameters.required("repository")?;
+    let page = state.store.tags(&repository, parameters.page()?).await?;
+    // Most repositories that are asked for are there: whether this one is matters only when nothing was found.
+    if page.items.is_empty() && state.store.repository(&repository).await?.is_none() {
+        return Err(ApiError::RepositoryUnknown(repository));
+    }
+    Ok(List::of(page))
+}

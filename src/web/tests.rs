@@ -1,0 +1,549 @@
+//! Tests over the routers, with a store that answers what each test put into it.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use axum::body::Body;
+use axum::http::{Method, Request, StatusCode};
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+use super::*;
+use crate::clock::Timestamp;
+use crate::oci::{Descriptor, Digest, Manifest, ManifestKind, MediaType, Platform, RepositoryName, Tag};
+use crate::store::{
+    Actor, Change, Event, EventKind, Guard, Intent, ManifestRecord, Outcome, Page, PageRequest, Recorded,
+    RepositoryRecord, Sequence, Settled, Source, Statistics, StoreError, TagRecord, Write,
+};
+
+/// A store for reading.
+#[derive(Default)]
+struct Records {
+    repositories: Vec<RepositoryRecord>,
+    tags: Vec<TagRecord>,
+    manifests: Vec<ManifestRecord>,
+    events: Vec<Event>,
+    /// Readings fail like this, if set.
+    failure: Option<StoreError>,
+    unwritable: AtomicBool,
+}
+
+impl Records {
+    fn check(&self) -> Result<(), StoreError> {
+        self.failure.clone().map_or(Ok(()), Err)
+    }
+
+    /// The part of a list behind a key.
+    fn page<T: Clone, K: Ord + Clone>(
+        records: impl Iterator<Item = T>,
+        key: impl Fn(&T) -> K,
+        page: &PageRequest<K>,
+    ) -> Page<T, K> {
+        let mut items: Vec<T> = records.filter(|item| page.after.as_ref() < Some(&key(item))).collect();
+        let more = items.len() > page.limit;
+        items.truncate(page.limit);
+        let next = more.then(|| items.last().map(key)).flatten();
+        Page { items, next }
+    }
+}
+
+#[async_trait]
+impl Store for Records {
+    async fn begin(&self, _: RepositoryName, _: Write, _: Actor, _: Timestamp) -> Result<Intent, StoreError> {
+        panic!("the API only reads");
+    }
+
+    async fn settle(&self, _: Sequence, _: Outcome, _: Timestamp) -> Result<Settled, StoreError> {
+        panic!("the API only reads");
+    }
+
+    async fn doubt(&self, _: Sequence) -> Result<(), StoreError> {
+        panic!("the API only reads");
+    }
+
+    async fn record(
+        &self,
+        _: Vec<Change>,
+        _: Source,
+        _: Guard,
+        _: Timestamp,
+    ) -> Result<Recorded, StoreError> {
+        panic!("the API only reads");
+    }
+
+    async fn open_intents(&self) -> Result<Vec<Intent>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn sequence(&self) -> Result<Sequence, StoreError> {
+        Ok(Sequence::ZERO)
+    }
+
+    async fn repository(&self, name: &RepositoryName) -> Result<Option<RepositoryRecord>, StoreError> {
+        self.check()?;
+        Ok(self.repositories.iter().find(|record| record.name == *name).cloned())
+    }
+
+    async fn repositories(
+        &self,
+        containing: Option<&str>,
+        page: PageRequest<RepositoryName>,
+    ) -> Result<Page<RepositoryRecord, RepositoryName>, StoreError> {
+        self.check()?;
+        let wanted = |record: &&RepositoryRecord| {
+            containing.is_none_or(|containing| record.name.as_str().contains(containing))
+        };
+        Ok(Self::page(self.repositories.iter().filter(wanted).cloned(), |record| record.name.clone(), &page))
+    }
+
+    async fn tag(&self, _: &RepositoryName, tag: &Tag) -> Result<Option<TagRecord>, StoreError> {
+        Ok(self.tags.iter().find(|record| record.tag == *tag).cloned())
+    }
+
+    async fn tags(
+        &self,
+        repository: &RepositoryName,
+        page: PageRequest<Tag>,
+    ) -> Result<Page<TagRecord, Tag>, StoreError> {
+        self.check()?;
+        let tags = self.tags.iter().filter(|_| *repository == app()).cloned();
+        Ok(Self::page(tags, |record| record.tag.clone(), &page))
+    }
+
+    async fn tags_of(&self, _: &RepositoryName, _: &Digest) -> Result<Vec<Tag>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn manifest(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Option<ManifestRecord>, StoreError> {
+        let mut manifests = self.manifests.iter().filter(|_| *repository == app());
+        Ok(manifests.find(|record| record.digest == *digest).cloned())
+    }
+
+    async fn manifests(
+        &self,
+        repository: &RepositoryName,
+        page: PageRequest<Digest>,
+    ) -> Result<Page<ManifestRecord, Digest>, StoreError> {
+        let manifests = self.manifests.iter().filter(|_| *repository == app()).cloned();
+        Ok(Self::page(manifests, |record| record.digest.clone(), &page))
+    }
+
+    async fn manifest_content(&self, _: &Digest) -> Result<Option<Arc<Manifest>>, StoreError> {
+        Ok(None)
+    }
+
+    async fn referrers(
+        &self,
+        _: &RepositoryName,
+        subject: &Digest,
+    ) -> Result<Vec<ManifestRecord>, StoreError> {
+        let refers =
+            |record: &&ManifestRecord| record.subject.as_ref().is_some_and(|it| it.digest == *subject);
+        Ok(self.manifests.iter().filter(refers).cloned().collect())
+    }
+
+    async fn events(
+        &self,
+        repository: Option<&RepositoryName>,
+        page: PageRequest<Sequence>,
+    ) -> Result<Page<Event, Sequence>, StoreError> {
+        let wanted = |event: &&Event| repository.is_none_or(|repository| event.repository == *repository);
+        Ok(Self::page(self.events.iter().filter(wanted).cloned(), |event| event.sequence, &page))
+    }
+
+    async fn statistics(&self) -> Result<Statistics, StoreError> {
+        self.check()?;
+        Ok(Statistics { repositories: 1, tags: 2, manifests: 3, events: 4, open_intents: 5 })
+    }
+
+    fn is_writable(&self) -> bool {
+        !self.unwritable.load(Ordering::Relaxed)
+    }
+}
+
+/// A door in a given state.
+struct Door(ServiceState);
+
+impl StatusSource for Door {
+    fn state(&self) -> ServiceState {
+        self.0
+    }
+
+    fn registry(&self) -> RegistryStatus {
+        let backend = BackendStatus { url: "http://127.0.0.1:5001".to_owned(), healthy: true };
+        RegistryStatus { reachable: true, backends: vec![backend] }
+    }
+
+    fn verifications(&self) -> VerificationStatus {
+        VerificationStatus { pending: 1, completed: 2, failed: 3 }
+    }
+}
+
+fn web(records: Records, state: ServiceState) -> WebState {
+    WebState { store: Arc::new(records), status: Arc::new(Door(state)), metrics: Metrics::install().unwrap() }
+}
+
+/// Asks the door's router.
+async fn get(records: Records, path: &str) -> (StatusCode, Value) {
+    let router = door_router(web(records, ServiceState::Ready));
+    let request = Request::get(path).body(Body::empty()).unwrap();
+    let response = router.oneshot(request).await.unwrap();
+    let status = response.status();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    (status, serde_json::from_slice(&body).unwrap())
+}
+
+fn app() -> RepositoryName {
+    RepositoryName::parse("team/app").unwrap()
+}
+
+fn digest(text: &str) -> Digest {
+    Digest::sha256(text.as_bytes())
+}
+
+fn time() -> Timestamp {
+    Timestamp::from_milliseconds(1_000)
+}
+
+fn repository(name: &str) -> RepositoryRecord {
+    RepositoryRecord {
+        name: RepositoryName::parse(name).unwrap(),
+        tags: 1,
+        manifests: 2,
+        bytes: 3,
+        last_push: Some(time()),
+        last_pull: None,
+    }
+}
+
+fn tag(name: &str) -> TagRecord {
+    TagRecord {
+        tag: Tag::parse(name).unwrap(),
+        digest: digest("image"),
+        media_type: MediaType::OCI_INDEX.into(),
+        bytes: 9,
+        platforms: vec!["linux/amd64".to_owned()],
+        pushed_at: time(),
+        pushed_by: Some("alice".to_owned()),
+        source: Source::Observed,
+        sequence: Sequence::new(1),
+    }
+}
+
+fn descriptor(text: &str) -> Descriptor {
+    Descriptor {
+        media_type: "application/x".into(),
+        digest: digest(text),
+        size: text.len() as u64,
+        platform: None,
+        artifact_type: None,
+        annotations: Default::default(),
+    }
+}
+
+fn manifest(text: &str) -> ManifestRecord {
+    ManifestRecord {
+        digest: digest(text),
+        media_type: MediaType::OCI_MANIFEST.into(),
+        kind: ManifestKind::Image,
+        size: 7,
+        config: None,
+        layers: Vec::new(),
+        children: Vec::new(),
+        subject: None,
+        artifact_type: None,
+        annotations: Default::default(),
+        tags: Vec::new(),
+        pushed_at: time(),
+        source: Source::Swept,
+    }
+}
+
+fn event(sequence: u64) -> Event {
+    Event {
+        sequence: Sequence::new(sequence),
+        time: time(),
+        kind: EventKind::TagDeleted,
+        source: Source::Verified,
+        repository: app(),
+        tag: Some(Tag::parse("latest").unwrap()),
+        digest: Some(digest("image")),
+        previous: None,
+        media_type: None,
+        actor: Actor {
+            user: None,
+            address: Some("192.0.2.1".parse().unwrap()),
+            agent: Some("docker".to_owned()),
+        },
+    }
+}
+
+#[tokio::test]
+async fn repositories_are_listed_in_pages() {
+    let records = || Records {
+        repositories: vec![repository("a"), repository("b/a"), repository("c")],
+        ..Default::default()
+    };
+    let (status, body) = get(records(), "/api/v1/repositories?n=2").await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(body["next"], "b/a");
+    assert_eq!(
+        body["items"][0],
+        json!({
+            "name": "a", "tags": 1, "manifests": 2, "bytes": 3,
+            "last_push": "1970-01-01T00:00:01.000Z", "last_pull": null,
+        })
+    );
+    let (_, body) = get(records(), "/api/v1/repositories?n=2&after=b%2Fa").await;
+    assert_eq!((&body["items"][0]["name"], &body["next"]), (&json!("c"), &Value::Null));
+    let (_, body) = get(records(), "/api/v1/repositories?q=a").await;
+    assert_eq!(body["items"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn tags_are_listed_with_what_is_known_of_their_manifests() {
+    let records = || Records {
+        repositories: vec![repository("team/app")],
+        tags: vec![tag("v1"), tag("v2")],
+        ..Default::default()
+    };
+    let (status, body) = get(records(), "/api/v1/tags?repository=team/app&n=1").await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(
+        body,
+        json!({
+            "items": [{
+                "tag": "v1", "digest": digest("image"), "media_type": MediaType::OCI_INDEX, "bytes": 9,
+                "platforms": ["linux/amd64"], "pushed_at": "1970-01-01T00:00:01.000Z", "pushed_by": "alice",
+                "source": "observed",
+            }],
+            "next": "v1",
+        })
+    );
+    // Behind the last one of a repository that is there, there is an end, not an error.
+    let (status, body) = get(records(), "/api/v1/tags?repository=team/app&after=v2").await;
+    assert_eq!((status, body), (StatusCode::OK, json!({"items": [], "next": null})));
+}
+
+#[tokio::test]
+async fn a_manifest_is_shown_with_its_parts_and_referrers() {
+    let mut image = manifest("image");
+    image.config = Some(descriptor("config"));
+    image.layers = vec![descriptor("layer")];
+    image.children = vec![Descriptor {
+        platform: Some(Platform { os: "linux".to_owned(), architecture: "arm64".to_owned(), variant: None }),
+        ..descriptor("child")
+    }];
+    image.tags = vec![Tag::parse("v1").unwrap()];
+    image.annotations = [("a".to_owned(), "b".to_owned())].into();
+    let mut signature = manifest("signature");
+    signature.subject = Some(descriptor("image"));
+    signature.artifact_type = Some("application/signature".into());
+    let records = || Records {
+        repositories: vec![repository("team/app")],
+        manifests: {
+            let mut manifests = vec![image.clone(), signature.clone()];
+            manifests.sort_by(|left, right| left.digest.cmp(&right.digest));
+            manifests
+        },
+        ..Default::default()
+    };
+    let path = format!("/api/v1/manifests?repository=team/app&digest={}", digest("image"));
+    let (status, body) = get(records(), &path).await;
+    assert_eq!(status, StatusCode::OK);
+    let shown = json!({
+        "digest": digest("image"), "media_type": MediaType::OCI_MANIFEST, "kind": "image", "size": 7,
+        "config": {"media_type": "application/x", "digest": digest("config"), "size": 6},
+        "layers": [{"media_type": "application/x", "digest": digest("layer"), "size": 5}],
+        "children": [{
+            "media_type": "application/x", "digest": digest("child"), "size": 5,
+            "platform": {"os": "linux", "architecture": "arm64"},
+        }],
+        "subject": null, "artifact_type": null, "annotations": {"a": "b"}, "tags": ["v1"],
+        "referrers": [{
+            "digest": digest("signature"), "media_type": MediaType::OCI_MANIFEST,
+            "artifact_type": "application/signature", "size": 7, "annotations": {},
+        }],
+        "pushed_at": "1970-01-01T00:00:01.000Z", "source": "swept",
+    });
+    assert_eq!(body, shown);
+    let (status, body) = get(records(), "/api/v1/manifests?repository=team/app").await;
+    assert_eq!(status, StatusCode::OK);
+    assert!(body["items"].as_array().unwrap().contains(&shown), "{body}");
+    assert_eq!(body["next"], Value::Null);
+}
+
+#[tokio::test]
+async fn events_are_listed_oldest_first_behind_a_position() {
+    let records = || Records { events: vec![event(3), event(5), event(8)], ..Default::default() };
+    let (status, body) = get(records(), "/api/v1/events?after=3&n=1").await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(
+        body,
+        json!({
+            "items": [{
+                "sequence": 5, "time": "1970-01-01T00:00:01.000Z", "kind": "tag_deleted", "source": "verified",
+                "repository": "team/app", "tag": "latest", "digest": digest("image"), "previous": null,
+                "media_type": null, "actor": {"user": null, "address": "192.0.2.1", "agent": "docker"},
+            }],
+            "next": "5",
+        })
+    );
+    let (status, body) = get(records(), "/api/v1/events?repository=other").await;
+    assert_eq!((status, body), (StatusCode::OK, json!({"items": [], "next": null})));
+}
+
+#[tokio::test]
+async fn the_status_shows_store_and_registry() {
+    let (status, body) = get(Records::default(), "/api/v1/status").await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(
+        body,
+        json!({
+            "state": "ready", "version": env!("CARGO_PKG_VERSION"),
+            "store": {"writable": true, "repositories": 1, "tags": 2, "manifests": 3, "events": 4},
+            "registry": {"reachable": true, "backends": [{"url": "http://127.0.0.1:5001", "healthy": true}]},
+            "open_intents": 5, "verifications": {"pending": 1, "completed": 2, "failed": 3},
+        })
+    );
+    let records = Records { unwritable: AtomicBool::new(true), ..Default::default() };
+    let (_, body) = get(records, "/api/v1/status").await;
+    assert_eq!((&body["state"], &body["store"]["writable"]), (&json!("degraded"), &json!(false)));
+}
+
+#[tokio::test]
+async fn what_cannot_be_answered_says_why() {
+    let unknown = format!("/api/v1/manifests?repository=team/app&digest={}", digest("unknown"));
+    let nowhere = format!("/api/v1/manifests?repository=nowhere&digest={}", digest("unknown"));
+    let digest_in_list = format!("/api/v1/manifests?repository=team/app&digest={}&n=1", digest("image"));
+    for (path, status, code, message) in [
+        ("/api/v1/repositories?n=0", 400, "invalid_parameter", "a whole number from 1 to 1000"),
+        ("/api/v1/repositories?n=1001", 400, "invalid_parameter", "a whole number from 1 to 1000"),
+        ("/api/v1/repositories?n=ten", 400, "invalid_parameter", "a whole number from 1 to 1000"),
+        ("/api/v1/repositories?n=", 400, "invalid_parameter", "a whole number from 1 to 1000"),
+        ("/api/v1/repositories?n=1&n=2", 400, "invalid_parameter", "`n` is wrong: it is given twice"),
+        ("/api/v1/repositories?after=A", 400, "invalid_parameter", "`A` is no path component"),
+        (
+            "/api/v1/repositories?name=a",
+            400,
+            "unknown_parameter",
+            "`name` is not a parameter here; known are `q`",
+        ),
+        ("/api/v1/status?x=1", 400, "unknown_parameter", "`x` is not a parameter here; there are none"),
+        ("/api/v1/tags", 400, "missing_parameter", "`repository` is missing"),
+        (
+            "/api/v1/tags?repository=A",
+            400,
+            "invalid_parameter",
+            "`repository` is wrong: `A` is no path component",
+        ),
+        (
+            "/api/v1/tags?repository=team/app&after=-",
+            400,
+            "invalid_parameter",
+            "`after` is wrong: `-` is no tag",
+        ),
+        ("/api/v1/tags?repository=nowhere", 404, "repository_unknown", "`nowhere` is not known"),
+        (
+            "/api/v1/manifests?repository=team/app&digest=md5:x",
+            400,
+            "invalid_parameter",
+            "`md5` is not registered",
+        ),
+        ("/api/v1/manifests?repository=nowhere", 404, "repository_unknown", "`nowhere`"),
+        (&nowhere, 404, "repository_unknown", "`nowhere`"),
+        (&unknown, 404, "manifest_unknown", "`team/app` has no manifest sha256:"),
+        (&digest_in_list, 400, "invalid_parameter", "`n` is wrong"),
+        ("/api/v1/events?after=x", 400, "invalid_parameter", "`after` is wrong"),
+        ("/api/v1/nothing", 404, "not_found", "nothing at this path"),
+        ("/api/v1/repositories/team/app", 404, "not_found", "nothing at this path"),
+    ] {
+        let records = Records { repositories: vec![repository("team/app")], ..Default::default() };
+        let (answered, body) = get(records, path).await;
+        assert_eq!(answered.as_u16(), status, "{path}: {body}");
+        assert_eq!(body["error"]["code"], code, "{path}: {body}");
+        assert!(body["error"]["message"].as_str().unwrap().contains(message), "{path}: {body}");
+        assert_eq!(body.as_object().unwrap().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_does_not_answer_is_not_an_empty_one() {
+    for path in ["/api/v1/repositories", "/api/v1/tags?repository=team/app", "/api/v1/status"] {
+        let records = Records { failure: Some(StoreError::Closed), ..Default::default() };
+        let (status, body) = get(records, path).await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{path}");
+        assert_eq!(body["error"]["code"], "store_unavailable", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn another_method_is_refused_with_those_that_are_allowed() {
+    let router = door_router(web(Records::default(), ServiceState::Ready));
+    let request = Request::builder().method(Method::POST).uri("/api/v1/tags").body(Body::empty()).unwrap();
+    let response = router.oneshot(request).await.unwrap();
+    assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(response.headers()["allow"], "GET,HEAD");
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    let body: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(body["error"]["code"], "method_not_allowed");
+}
+
+#[tokio::test]
+async fn no_answer_is_kept_or_guessed_at() {
+    for path in ["/api/v1/status", "/api/v1/nothing", "/readyz", "/", "/api/v1/tags"] {
+        let router = door_router(web(Records::default(), ServiceState::Ready));
+        let response = router.oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(response.headers()["cache-control"], "no-store", "{path}");
+        assert_eq!(response.headers()["x-content-type-options"], "nosniff", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn both_listeners_tell_whether_they_live_and_are_ready() {
+    for (state, unwritable, expected) in [
+        (ServiceState::Ready, false, Ok(())),
+        (ServiceState::Starting, false, Err("starting")),
+        (ServiceState::Stopping, true, Err("stopping")),
+        (ServiceState::Degraded, false, Err("degraded: the registry")),
+        (ServiceState::Ready, true, Err("degraded: the store")),
+    ] {
+        for router in [door_router, admin_router] {
+            let records = Records { unwritable: AtomicBool::new(unwritable), ..Default::default() };
+            let router = router(web(records, state));
+            let alive =
+                router.clone().oneshot(Request::get("/healthz").body(Body::empty()).unwrap()).await.unwrap();
+            assert_eq!(alive.status(), StatusCode::OK);
+            let ready = router.oneshot(Request::get("/readyz").body(Body::empty()).unwrap()).await.unwrap();
+            let status = ready.status();
+            let body = ready.into_body().collect().await.unwrap().to_bytes();
+            let text = String::from_utf8(body.to_vec()).unwrap();
+            assert_eq!(text.lines().count(), 1);
+            match expected {
+                Ok(()) => assert_eq!(status, StatusCode::OK),
+                Err(reason) => {
+                    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+                    assert!(text.starts_with(reason), "{text}");
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn metrics_are_on_the_admin_listener_only() {
+    let state = web(Records::default(), ServiceState::Ready);
+    let request = || Request::get("/metrics").body(Body::empty()).unwrap();
+    let response = admin_router(state.clone()).oneshot(request()).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(response.headers()["content-type"], "text/plain; version=0.0.4; charset=utf-8");
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    assert!(String::from_utf8(body.to_vec()).unwrap().contains("portreeve_build_info{version="));
+    let response = door_router(state).oneshot(request()).await.unwrap();
+    assert_eq!(response.status(), StatusCode::NOT_FOUND);
+}
