@@ -19,6 +19,7 @@ mod interruption;
 mod load;
 mod measure;
 mod memory;
+mod opening;
 mod process;
 mod proxies;
 mod registry;
@@ -28,7 +29,7 @@ mod table;
 mod targets;
 mod work;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -48,7 +49,7 @@ pub type Fault = Box<dyn std::error::Error + Send + Sync>;
 #[command(name = "side_by_side")]
 struct Options {
     /// How long each turn lasts; each way has five turns of each kind of work.
-    #[arg(long, default_value_t = 2.0, value_name = "N")]
+    #[arg(long, default_value_t = 1.5, value_name = "N")]
     seconds: f64,
     /// Measure this kind of work only; may be given several times.
     #[arg(long, value_name = "NAME")]
@@ -59,6 +60,9 @@ struct Options {
     /// Switch portreeve's access log off, as it is in the other proxies.
     #[arg(long)]
     without_access_log: bool,
+    /// Fill a store and write to it until killed: what this program runs itself with.
+    #[arg(long, hide = true, value_name = "FILE")]
+    write_store: Option<PathBuf>,
     /// Given by `cargo bench`.
     #[arg(long, hide = true)]
     bench: bool,
@@ -71,7 +75,11 @@ fn main() -> ExitCode {
         println!("run this as `cargo bench --bench side_by_side`");
         return ExitCode::SUCCESS;
     }
-    match run(&options) {
+    let result = match &options.write_store {
+        Some(path) => opening::write(path),
+        None => run(&options),
+    };
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(fault) => {
             eprintln!("side_by_side: {fault}");
@@ -98,33 +106,37 @@ fn run(options: &Options) -> Result<(), Fault> {
 
     let directory = tempfile::Builder::new().prefix("portreeve-bench-").tempdir()?;
     eprintln!("working in {}", directory.path().display());
-    let registry = Registry::start(directory.path())?;
-    registry.prepare(REPOSITORY)?;
-    registry.put_manifest()?;
-
-    if works.iter().any(|work| !matches!(work, Work::Memory | Work::Opening)) {
-        in_turn(&mut report, &works, &ways, &registry, directory.path())?;
+    if works.iter().any(|work| *work != Work::Opening) {
+        beside_others(&mut report, &works, &ways, directory.path())?;
     }
-    if works.contains(&Work::Memory) {
-        let blobs = BlobFamily::of_mebibytes(1024);
-        let pulled = registry.put_blob(&blobs)?;
-        for way in &ways {
-            eprintln!("{}: {}", Work::Memory.title(), way.name());
-            let memory = memory::measure(
-                *way,
-                &registry,
-                &blobs,
-                &pulled,
-                directory.path(),
-                report.settings.access_log,
-            )?;
-            report.memory.extend(memory);
-        }
+    if works.contains(&Work::Opening) {
+        eprintln!("{}", Work::Opening.title());
+        report.opening = Some(opening::measure(directory.path())?);
     }
 
     println!("{}", table::markdown(&report));
     let file = report.write()?;
     eprintln!("the figures are in {}", file.display());
+    Ok(())
+}
+
+/// All work that is done beside the other ways.
+fn beside_others(report: &mut Report, works: &[Work], ways: &[Way], directory: &Path) -> Result<(), Fault> {
+    let registry = Registry::start(directory)?;
+    registry.prepare(REPOSITORY)?;
+    registry.put_manifest()?;
+    if works.iter().any(|work| !matches!(work, Work::Memory | Work::Opening)) {
+        in_turn(report, works, ways, &registry, directory)?;
+    }
+    if works.contains(&Work::Memory) {
+        let blobs = BlobFamily::of_mebibytes(1024);
+        let pulled = registry.put_blob(&blobs)?;
+        let access_log = report.settings.access_log;
+        for way in ways {
+            eprintln!("{}: {}", Work::Memory.title(), way.name());
+            report.memory.extend(memory::measure(*way, &registry, &blobs, &pulled, directory, access_log)?);
+        }
+    }
     Ok(())
 }
 

@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::Fault;
 use crate::measure::Figures;
 use crate::memory::Memory;
+use crate::opening::Opening;
 use crate::process::{tool, version};
 use crate::proxies::Way;
 use crate::targets::{Target, targets};
@@ -27,6 +28,8 @@ pub struct Report {
     pub works: Vec<Measured>,
     /// Memory of each proxy.
     pub memory: Vec<Memory>,
+    /// How long the store took to open.
+    pub opening: Option<Opening>,
 }
 
 /// One kind of work on all ways.
@@ -89,7 +92,14 @@ impl Machine {
 impl Report {
     /// An empty one.
     pub fn new(machine: Machine, settings: Settings) -> Self {
-        Self { begun: Timestamp::now(), machine, settings, works: Vec::new(), memory: Vec::new() }
+        Self {
+            begun: Timestamp::now(),
+            machine,
+            settings,
+            works: Vec::new(),
+            memory: Vec::new(),
+            opening: None,
+        }
     }
 
     /// Adds what the ways did with one kind of work.

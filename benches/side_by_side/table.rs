@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use crate::measure::{Figures, Resources};
-use crate::memory::TRANSFERS_EACH_WAY;
+use crate::memory::{Memory, TRANSFERS_EACH_WAY};
+use crate::opening::Opening;
 use crate::proxies::Way;
 use crate::report::{Measured, Report};
 use crate::targets::targets;
@@ -34,6 +35,10 @@ pub fn markdown(report: &Report) -> String {
     }
     if !report.memory.is_empty() {
         text.push_str(&render(&memory(report)));
+        text.push('\n');
+    }
+    if let Some(opening) = &report.opening {
+        text.push_str(&render(&opened(opening)));
         text.push('\n');
     }
     let verdicts = verdicts(report);
@@ -98,7 +103,7 @@ fn memory(report: &Report) -> Rows {
     let ways: Vec<Way> = report.memory.iter().map(|memory| memory.way).collect();
     let title = format!("{TRANSFERS_EACH_WAY} pulls and {TRANSFERS_EACH_WAY} pushes of 1 GiB at once");
     let mut rows = vec![header(&title, &ways)];
-    let mut row = |label: &str, cell: &dyn Fn(&crate::memory::Memory) -> String| {
+    let mut row = |label: &str, cell: &dyn Fn(&Memory) -> String| {
         let mut cells = vec![label.to_owned()];
         cells.extend(report.memory.iter().map(cell));
         rows.push(cells);
@@ -110,6 +115,21 @@ fn memory(report: &Report) -> Rows {
     row("MB/s, all together", &|memory| thousands(memory.megabytes_per_second));
     row("proxy CPU s per GB", &|memory| format!("{:.3}", memory.cpu_seconds_per_gigabyte));
     rows
+}
+
+fn opened(opening: &Opening) -> Rows {
+    let title = format!(
+        "opening the store, {} tags, {} MiB, after SIGKILL ({} times)",
+        thousands(opening.tags as f64),
+        thousands(opening.file_bytes as f64 / MEBIBYTE),
+        opening.crashes,
+    );
+    vec![
+        vec![title, "portreeve".to_owned()],
+        vec!["median ms".to_owned(), format!("{:.1}", opening.median_milliseconds)],
+        vec!["longest ms".to_owned(), format!("{:.1}", opening.longest_milliseconds)],
+        vec!["open intents found, at most".to_owned(), opening.open_intents.to_string()],
+    ]
 }
 
 fn verdicts(report: &Report) -> Rows {

@@ -60,6 +60,10 @@ pub fn targets(report: &Report) -> Vec<Target> {
             "MiB",
         ));
     }
+    if let Some(opening) = &report.opening {
+        let name = format!("{} with {} tags after SIGKILL, median", Work::Opening.title(), opening.tags);
+        targets.extend(at_most(name, 50.0, Some(opening.median_milliseconds), "ms"));
+    }
     targets
 }
 
