@@ -1,5 +1,7 @@
 //! The house stands as `src/lib.rs` draws it: no module imports from a floor that its line does not allow.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
