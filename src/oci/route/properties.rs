@@ -9,6 +9,23 @@ use super::*;
 
 const SHA256: &str = "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
 
+/// Digests, good and bad ones: of any algorithm, too long, too short, in upper case.
+fn digest_like() -> impl Strategy<Value = String> {
+    (select(vec!["sha256", "sha384", "sha512", "SHA256", "md5", "blake3", "sha256+b64", "a"]), 0..4_usize)
+        .prop_flat_map(|(algorithm, kind)| {
+            let length = match (algorithm, kind) {
+                ("sha384", 0..=1) => 96,
+                ("sha512", 0..=1) => 128,
+                (_, 0..=1) => 64,
+                (_, 2) => 63,
+                _ => 65,
+            };
+            let alphabet = if kind == 1 { "0123456789ABCDEF" } else { "0123456789abcdef" };
+            vec(select(alphabet.chars().collect::<Vec<_>>()), length)
+                .prop_map(move |encoded| format!("{algorithm}:{}", encoded.into_iter().collect::<String>()))
+        })
+}
+
 /// Pieces of paths: words of the API, good and bad names, references and digests, and what attackers splice in.
 fn segment() -> impl Strategy<Value = String> {
     let words = select(vec![
@@ -77,27 +94,11 @@ fn segment() -> impl Strategy<Value = String> {
         "x=y",
     ])
     .prop_map(str::to_owned);
-    let digests = (
-        select(vec!["sha256", "sha384", "sha512", "SHA256", "md5", "blake3", "sha256+b64", "a"]),
-        0..4_usize,
-    )
-        .prop_flat_map(|(algorithm, kind)| {
-            let length = match (algorithm, kind) {
-                ("sha384", 0..=1) => 96,
-                ("sha512", 0..=1) => 128,
-                (_, 0..=1) => 64,
-                (_, 2) => 63,
-                _ => 65,
-            };
-            let alphabet = if kind == 1 { "0123456789ABCDEF" } else { "0123456789abcdef" };
-            vec(select(alphabet.chars().collect::<Vec<_>>()), length)
-                .prop_map(move |encoded| format!("{algorithm}:{}", encoded.into_iter().collect::<String>()))
-        });
     prop_oneof![
         8 => words,
         3 => "[a-z0-9]{1,4}((\\.|_|__|-{1,3})[a-z0-9]{1,3}){0,2}",
         2 => "[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,8}",
-        2 => digests,
+        2 => digest_like(),
         1 => select(vec![127_usize, 128, 129, 254, 255, 256, 1024, 1025]).prop_map(|length| "a".repeat(length)),
         1 => "[ -~]{0,6}",
         1 => "\\PC{0,3}",
@@ -129,10 +130,17 @@ fn near_path() -> impl Strategy<Value = String> {
         .prop_map(str::to_owned);
     let component = prop_oneof![4 => good, 3 => word, 1 => segment()];
     let name = vec(component, 1..5).prop_map(|components| components.join("/"));
-    let digest = "sha256:[0-9a-f]{64}";
-    let reference = prop_oneof![3 => "[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,8}", 2 => digest, 2 => segment()];
+    let dots = select(vec![".", "..", "..."]).prop_map(str::to_owned);
+    let reference = prop_oneof![
+        3 => "[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,8}",
+        2 => "sha256:[0-9a-f]{64}",
+        2 => digest_like(),
+        1 => dots,
+        2 => segment(),
+    ];
     let tail = prop_oneof![
         Just("tags/list".to_owned()),
+        reference.clone().prop_map(|word| format!("tags/{word}")),
         reference.clone().prop_map(|reference| format!("manifests/{reference}")),
         reference.clone().prop_map(|digest| format!("blobs/{digest}")),
         reference.clone().prop_map(|digest| format!("referrers/{digest}")),
@@ -160,14 +168,15 @@ fn query() -> impl Strategy<Value = Option<String>> {
     let key = select(vec![
         "tag", "mount", "from", "digest", "t%61g", "%6dount", "fr%6Fm", "Tag", "n", "", "%", "f+m",
     ]);
-    let value = prop_oneof![
-        3 => "[a-z0-9._/-]{0,6}",
-        2 => Just(SHA256.to_owned()),
-        1 => Just(SHA256.replace(':', "%3a")),
-        1 => select(vec!["a%2Fb", "%", "%f", "%ff", "a;b", "a+b", "a=b", "A", "%00", "a#b", "\u{e9}", " "]).prop_map(str::to_owned),
+    let odd = select(vec!["a%2Fb", "%", "%f", "%ff", "a;b", "a+b", "a=b", "A", "%00", "a#b", "\u{e9}", " "]);
+    let any_value = prop_oneof!["[a-z0-9._/-]{0,6}", odd.prop_map(str::to_owned), digest_like()];
+    let equals = prop_oneof![5 => Just("="), 1 => Just("")];
+    let parameter = prop_oneof![
+        2 => select(vec!["mount", "%6dount"]).prop_map(|key| format!("{key}={SHA256}")),
+        3 => (select(vec!["from", "fr%6Fm"]), "[a-c]").prop_map(|(key, name)| format!("{key}={name}")),
+        2 => (select(vec!["tag", "t%61g"]), "[a-c]").prop_map(|(key, tag)| format!("{key}={tag}")),
+        3 => (key, equals, any_value).prop_map(|(key, equals, value)| format!("{key}{equals}{value}")),
     ];
-    let parameter = (key, prop_oneof![5 => Just("="), 1 => Just("")], value)
-        .prop_map(|(key, equals, value)| format!("{key}{equals}{value}"));
     let separator = prop_oneof![8 => Just("&"), 1 => Just(";"), 1 => Just("&&")];
     proptest::option::of(vec((parameter, separator), 0..4).prop_map(|parameters| {
         parameters.into_iter().map(|(parameter, separator)| parameter + separator).collect()
@@ -196,6 +205,16 @@ proptest! {
 
     #[test]
     fn no_path_near_an_endpoint_is_read_in_two_ways(method in method(), path in near_path(), query in query()) {
+        assert_read_in_one_way(&method, &path, query.as_deref());
+    }
+
+    #[test]
+    fn no_query_is_read_in_two_ways(query in query(), is_push in any::<bool>()) {
+        let (method, path) = if is_push {
+            (Method::PUT, format!("/v2/a/manifests/{SHA256}"))
+        } else {
+            (Method::POST, "/v2/a/blobs/uploads/".to_owned())
+        };
         assert_read_in_one_way(&method, &path, query.as_deref());
     }
 
@@ -233,11 +252,12 @@ proptest! {
 fn the_generators_reach_both_sides() {
     use proptest::strategy::ValueTree;
     use proptest::test_runner::TestRunner;
+    let methods = [Method::GET, Method::POST, Method::PATCH];
     let mut runner = TestRunner::deterministic();
     let mut accepted = 0;
     for _ in 0..1000 {
-        let (method, path, query) = (method(), near_path(), query()).new_tree(&mut runner).unwrap().current();
-        accepted += usize::from(Route::parse(&method, &path, query.as_deref()).is_ok());
+        let path = near_path().new_tree(&mut runner).unwrap().current();
+        accepted += usize::from(methods.iter().any(|method| Route::parse(method, &path, None).is_ok()));
     }
     assert!((100..900).contains(&accepted), "{accepted} of 1000 accepted");
 }
