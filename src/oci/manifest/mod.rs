@@ -1,6 +1,10 @@
 //! Manifests: the bytes a client pushed, and what they say.
 
+#[cfg(test)]
+mod check;
 mod document;
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod tests;
 mod unambiguous;
