@@ -80,9 +80,10 @@ impl Service {
     }
 
     /// Reads the request line.
-    fn exchange(&self, session: &Session) -> (Exchange, Result<(), Refusal>) {
+    fn exchange(&self, session: &mut Session) -> (Exchange, Result<(), Refusal>) {
+        let has_body = !session.is_body_empty();
         let request = session.req_header().clone();
-        let (target, readable) = match target(&request) {
+        let (target, readable) = match target(&request, has_body) {
             Ok(target) => (target, Ok(())),
             Err(refusal) => (Target::Unreadable, Err(refusal)),
         };
@@ -209,7 +210,7 @@ enum Local {
 }
 
 /// What a request line asks for.
-fn target(request: &RequestHeader) -> Result<Target, Refusal> {
+fn target(request: &RequestHeader, has_body: bool) -> Result<Target, Refusal> {
     let line = std::str::from_utf8(request.raw_path()).ok().filter(|line| line.starts_with('/'));
     let Some(line) = line else {
         let message = "the request target must be a path in ASCII, beginning with a slash";
@@ -223,7 +224,7 @@ fn target(request: &RequestHeader) -> Result<Target, Refusal> {
         return Ok(Target::Own);
     }
     let route = Route::parse(&request.method, path, query)?;
-    for value in request.headers.get_all(CONTENT_TYPE) {
+    for value in request.headers.get_all(CONTENT_TYPE).iter().filter(|_| has_body) {
         route.admits_body(&String::from_utf8_lossy(value.as_bytes()))?;
     }
     Ok(Target::Registry(route))

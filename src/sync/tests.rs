@@ -238,12 +238,12 @@ fn tag(name: &str) -> Tag {
 }
 
 fn put_change(name: &str, bytes: &'static [u8]) -> Change {
-    let manifest = Arc::new(Manifest::opaque(Bytes::from_static(bytes), "text/plain".into()));
+    let manifest = Arc::new(Manifest::unread(Bytes::from_static(bytes), "text/plain".into()));
     Change::ManifestPut { repository: repository(), manifest, tags: vec![tag(name)] }
 }
 
 fn put(name: &str, bytes: &'static [u8]) -> ManifestWrite {
-    let manifest = Arc::new(Manifest::opaque(Bytes::from_static(bytes), "text/plain".into()));
+    let manifest = Arc::new(Manifest::unread(Bytes::from_static(bytes), "text/plain".into()));
     ManifestWrite {
         repository: repository(),
         operation: Operation::Put { reference: Reference::Tag(tag(name)), tags: Vec::new(), manifest },

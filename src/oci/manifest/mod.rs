@@ -176,22 +176,6 @@ impl Manifest {
         MediaType::from(own.unwrap_or("application/octet-stream"))
     }
 
-    /// Bytes that are kept without being read.
-    pub fn opaque(bytes: Bytes, media_type: MediaType) -> Self {
-        Self {
-            digest: Digest::sha256(&bytes),
-            bytes,
-            media_type,
-            kind: ManifestKind::Opaque,
-            config: None,
-            layers: Vec::new(),
-            children: Vec::new(),
-            subject: None,
-            artifact_type: None,
-            annotations: BTreeMap::new(),
-        }
-    }
-
     /// The same manifest under the digest by which the registry names it.
     #[must_use]
     pub fn with_digest(mut self, digest: Digest) -> Self {
