@@ -6,6 +6,7 @@
 mod failure;
 mod file;
 mod intents;
+mod overlay;
 mod snapshot;
 mod tables;
 mod transaction;
