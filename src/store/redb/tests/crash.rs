@@ -100,7 +100,8 @@ fn child(path: &Path) -> Child {
 async fn a_kill_at_any_moment_loses_nothing_that_was_acknowledged() {
     let seed: [u8; 32] =
         std::array::from_fn(|place| (Timestamp::now().as_milliseconds() >> (place % 8)) as u8);
-    println!("seed {}", hex::encode(seed));
+    // Libtest shows it when the test fails.
+    std::io::stdout().write_all(format!("seed {}\n", hex::encode(seed)).as_bytes()).unwrap();
     let mut random = TestRng::from_seed(RngAlgorithm::ChaCha, &seed);
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("store.redb");
