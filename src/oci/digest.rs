@@ -17,7 +17,9 @@ pub struct Digest(Arc<str>);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidDigest {
     /// No `algorithm:encoded` in it.
-    #[error("`{text}` is no digest: it must read `algorithm:encoded`, such as `sha256:` and 64 hexadecimal digits")]
+    #[error(
+        "`{text}` is no digest: it must read `algorithm:encoded`, such as `sha256:` and 64 hexadecimal digits"
+    )]
     Form {
         /// The beginning of the text that was given.
         text: String,

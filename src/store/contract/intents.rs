@@ -59,6 +59,10 @@ pub(in crate::store) async fn writes_to_one_tag_that_were_open_together_overlap(
     let (a, b) = (open(&first, &["t", "u"]).await, open(&second, &["t", "v"]).await);
     assert_eq!(settle(b, &second, &["t", "v"]).await, [tag_of("t")], "the other is still open");
     assert_eq!(settle(a, &first, &["t", "u"]).await, [tag_of("t")], "the other was settled meanwhile");
+    let open_now = store.open_intents().await.unwrap();
+    assert_eq!(open_now.len(), 1, "the one that was overtaken stays to be asked about, the other does not");
+    assert_eq!(open_now[0].sequence, a);
+    store.settle(a, Outcome::Closed, at(2)).await.unwrap();
     let alone = open(&first, &["t"]).await;
     assert!(
         settle(alone, &first, &["t"]).await.is_empty(),
