@@ -25,13 +25,14 @@ use crate::registry::{Backend, BackendKey, Backends};
 /// How long an idle connection to the registry is kept.
 const IDLE_CONNECTION: Duration = Duration::from_secs(60);
 
-/// The door's logic, as pingora calls it.
+/// The door's logic, as pingora calls it. Cheap to clone: each worker thread has one.
+#[derive(Clone)]
 pub struct Service {
-    pipeline: Pipeline,
+    pipeline: Arc<Pipeline>,
     router: axum::Router,
     backends: Arc<Backends>,
     timeout: Duration,
-    external: Option<String>,
+    external: Option<Arc<str>>,
     exchanges: TaskTracker,
 }
 
@@ -68,7 +69,14 @@ impl Service {
         external: Option<String>,
         exchanges: TaskTracker,
     ) -> Self {
-        Self { pipeline, router, backends, timeout, external, exchanges }
+        Self {
+            pipeline: Arc::new(pipeline),
+            router,
+            backends,
+            timeout,
+            external: external.map(Arc::from),
+            exchanges,
+        }
     }
 
     /// Reads the request line.
@@ -91,7 +99,7 @@ impl Service {
     /// A request that the door answers itself, or `None` for one to stream.
     async fn answer(&self, session: &mut Session, exchange: &mut Exchange) -> Result<Option<Local>, Refusal> {
         if let Flow::Respond(response) = self.pipeline.on_request(exchange).await? {
-            return Ok(Some(Local::Whole(response)));
+            return Ok(Some(Local::Whole(*response)));
         }
         let write = match &exchange.target {
             Target::Own | Target::Unreadable => {
@@ -113,7 +121,7 @@ impl Service {
             Target::Registry(_) => return Ok(None),
         };
         match self.pipeline.on_write(exchange, &write).await? {
-            Flow::Respond(response) => Ok(Some(Local::Whole(response))),
+            Flow::Respond(response) => Ok(Some(Local::Whole(*response))),
             Flow::Continue => {
                 Err(Refusal::new(ErrorCode::Unknown, "the door failed on this request; its log says why")
                     .because("no plugin carried the write: the observer is missing from the table"))
@@ -146,7 +154,7 @@ impl Service {
             return Ok(());
         };
         let door = match (&self.external, &client.host) {
-            (Some(external), _) => external.clone(),
+            (Some(external), _) => external.to_string(),
             (None, Some(host)) => format!("{}://{host}", client.scheme),
             (None, None) => String::new(),
         };

@@ -174,7 +174,7 @@ impl House {
 
     fn at(url: Url, registry: Arc<Registry>, timeout: Duration) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let store: Arc<dyn Store> = Arc::new(RedbStore::open(&directory.path().join("store.redb")).unwrap());
+        let store: Arc<dyn Store> = Arc::new(RedbStore::open(directory.path().join("store.redb")).unwrap());
         let client = Arc::new(RegistryClient::new(Arc::new(Backends::new([url])), timeout).unwrap());
         let verifier = Arc::new(Verifier::new(Arc::clone(&store), Arc::clone(&client)));
         let unknown = Arc::new(UnknownIntents::default());
