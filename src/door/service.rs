@@ -38,7 +38,8 @@ pub struct Service {
 
 /// What the hooks of one request share.
 pub struct Context {
-    exchange: Option<Exchange>,
+    /// Boxed, since pingora moves the context about.
+    exchange: Option<Box<Exchange>>,
     /// The backends that took no connection.
     tried: Vec<BackendKey>,
     /// The backend in use.
@@ -281,7 +282,7 @@ impl ProxyHttp for Service {
             _ => None,
         };
         context.session = upload;
-        context.exchange = Some(exchange);
+        context.exchange = Some(Box::new(exchange));
         match answer {
             Ok(None) => Ok(false),
             Ok(Some(local)) => self.respond(session, context, local).await.map(|()| true),
