@@ -44,6 +44,7 @@ macro_rules! contract_tests {
             puts_of_one_manifest_under_different_tags_do_not_overlap
             sequence_numbers_are_never_given_twice
             a_write_whose_caller_left_is_done_whole_or_not_at_all
+            an_intent_whose_caller_left_is_carried_by_nobody
         }
         $crate::store::contract::contract_tests! { $open, guards;
             a_guard_refuses_what_an_event_has_overtaken

@@ -160,3 +160,26 @@ pub(in crate::store) async fn a_write_whose_caller_left_is_done_whole_or_not_at_
     }
     assert!(whole > 0, "once the writer has it, it is done");
 }
+
+pub(in crate::store) async fn an_intent_whose_caller_left_is_carried_by_nobody(store: AnyStore) {
+    let image = image("one", &[]);
+    for number in 0..20 {
+        let mut begin = store.begin(repository("r"), putting(&image, &["t"]), alice(), at(number));
+        let waker = std::task::Waker::noop();
+        assert!(begin.as_mut().poll(&mut std::task::Context::from_waker(waker)).is_pending());
+        // The caller leaves before the answer, or with the answer waiting unheard.
+        if number % 2 == 0 {
+            drop(begin);
+            push(&store, "behind", &image, &["t"], number).await;
+        } else {
+            push(&store, "behind", &image, &["t"], number).await;
+            drop(begin);
+        }
+        let open = store.open_intents().await.unwrap();
+        assert!(number % 2 == 0 || !open.is_empty());
+        assert!(open.iter().all(|intent| intent.state == IntentState::Unknown));
+        for intent in open {
+            store.settle(intent.sequence, Outcome::Closed, at(number)).await.unwrap();
+        }
+    }
+}

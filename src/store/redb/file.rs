@@ -19,7 +19,7 @@ use super::tables::{
 const LAYOUT: u64 = 1;
 
 /// Memory for pages of the file, in bytes; the system caches the file as well.
-const CACHE_BYTES: usize = 16 * 1024 * 1024;
+const CACHE_BYTES: usize = 8 * 1024 * 1024;
 
 /// Why a store could not be opened. The file is as it was before.
 #[derive(Debug, thiserror::Error)]

@@ -1,7 +1,8 @@
 //! The store in one redb file: the default backend, for one door. Only the files of this folder name redb.
 //!
-//! [`RedbStore`] is the way in. `file` opens the file, `tables` says what is in it, `snapshot` reads; `writer` is the
-//! one thread that writes, `work` what it is asked to do, within a `transaction`.
+//! [`RedbStore`] is the way in. `file` opens the file, after a look through an `overlay`; `tables` says what is in it,
+//! `snapshot` reads it. `writer` is the one thread that writes, `work` what it is asked to do, within a `transaction`;
+//! `intents` keeps the open ones in memory.
 
 mod failure;
 mod file;
@@ -142,9 +143,9 @@ impl RedbStore {
 
     async fn write<W: Work>(&self, work: W) -> Result<W::Answer, StoreError> {
         let place = Arc::clone(&self.places).acquire_owned().await.map_err(|_| StoreError::Closed)?;
-        let (call, answer) = Call::new(work, place);
+        let (call, waiting) = Call::new(work, place, Arc::clone(&self.shared));
         self.send(Message::Request(Box::new(call)))?;
-        answer.await.unwrap_or(Err(StoreError::Closed))
+        waiting.answer().await
     }
 
     /// Reads in place: for what touches a handful of pages.

@@ -6,6 +6,7 @@ mod full_disk;
 mod opening;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures_util::future::join_all;
 
@@ -29,6 +30,15 @@ fn empty_file() -> (Arc<RedbStore>, tempfile::TempDir) {
 }
 
 contract_tests!(empty);
+
+/// Waits until the store has healed.
+async fn writable_again(store: &RedbStore) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !store.is_writable() {
+        assert!(Instant::now() < deadline, "the store did not recover");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
 
 fn put_write(name: &str) -> Write {
     Write::Put { digest: image("one", &[]).digest, tags: vec![tag(name)] }

@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::failure::Failure;
+use super::intents::OpenIntents;
 use super::transaction::Transaction;
 use super::writer::Work;
 use crate::clock::Timestamp;
@@ -69,6 +70,11 @@ impl Work for Begin {
         };
         transaction.add_intent(intent.clone())?;
         Ok(intent)
+    }
+
+    // Nobody will carry it, so it must not block guards for ever.
+    fn unheard(intent: &Intent, intents: &OpenIntents) {
+        intents.doubt(intent.sequence);
     }
 }
 

@@ -16,6 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::Shared;
 use super::failure::Failure;
+use super::intents::OpenIntents;
 use super::tables::{INTENTS, META, META_SEQUENCE, PROBE, number};
 use super::transaction::{Staged, Transaction};
 use crate::store::{Sequence, StoreError, metrics};
@@ -39,6 +40,9 @@ pub(super) trait Work: Send + 'static {
 
     /// Reads and writes. May be called again in another transaction when this one came to nothing.
     fn apply(&self, transaction: &mut Transaction<'_, '_>) -> Result<Self::Answer, Failure>;
+
+    /// It is durable, but the caller left before hearing of it.
+    fn unheard(_answer: &Self::Answer, _intents: &OpenIntents) {}
 }
 
 /// A [`Work`] with the caller who waits for it.
@@ -46,7 +50,7 @@ pub(super) trait Request: Send {
     /// Does the work and keeps its answer.
     fn apply(&mut self, transaction: &mut Transaction<'_, '_>) -> Result<(), Failure>;
     /// Gives the kept answer.
-    fn answer(self: Box<Self>);
+    fn answer(self: Box<Self>, intents: &OpenIntents);
     /// Gives an error instead.
     fn refuse(self: Box<Self>, failure: Failure);
 }
@@ -95,14 +99,34 @@ enum Undone {
     Medium(Failure),
 }
 
+/// A caller who waits for an answer. When the caller's future is dropped, so is this.
+pub(super) struct Waiting<W: Work> {
+    answer: oneshot::Receiver<Result<W::Answer, StoreError>>,
+    shared: Arc<Shared>,
+}
+
 impl<W: Work> Call<W> {
-    /// A call, and where its answer will arrive.
-    pub fn new(
-        work: W,
-        place: OwnedSemaphorePermit,
-    ) -> (Self, oneshot::Receiver<Result<W::Answer, StoreError>>) {
+    /// A call, and the caller's end of it.
+    pub fn new(work: W, place: OwnedSemaphorePermit, shared: Arc<Shared>) -> (Self, Waiting<W>) {
         let (reply, answer) = oneshot::channel();
-        (Self { work, answer: None, reply, _place: place }, answer)
+        (Self { work, answer: None, reply, _place: place }, Waiting { answer, shared })
+    }
+}
+
+impl<W: Work> Waiting<W> {
+    /// Waits for the answer.
+    pub async fn answer(mut self) -> Result<W::Answer, StoreError> {
+        (&mut self.answer).await.unwrap_or(Err(StoreError::Closed))
+    }
+}
+
+impl<W: Work> Drop for Waiting<W> {
+    fn drop(&mut self) {
+        // An answer that comes later finds nobody, and the writer sees that. One that was heard is not there any more.
+        self.answer.close();
+        if let Ok(Ok(answer)) = self.answer.try_recv() {
+            W::unheard(&answer, &self.shared.intents);
+        }
     }
 }
 
@@ -112,12 +136,14 @@ impl<W: Work> Request for Call<W> {
         Ok(())
     }
 
-    // The caller may have gone; then nobody wants the answer.
-    fn answer(self: Box<Self>) {
-        let _ = self.reply.send(self.answer.ok_or(StoreError::Closed));
+    fn answer(self: Box<Self>, intents: &OpenIntents) {
+        if let Err(Ok(answer)) = self.reply.send(self.answer.ok_or(StoreError::Closed)) {
+            W::unheard(&answer, intents);
+        }
     }
 
     fn refuse(self: Box<Self>, failure: Failure) {
+        // Whoever left does not mind that nothing was done.
         let _ = self.reply.send(Err(failure.into_error(W::ATTEMPTED)));
     }
 }
@@ -173,7 +199,7 @@ impl Writer {
                     if committed {
                         self.pause = PAUSES.0;
                     }
-                    return group.into_iter().for_each(Request::answer);
+                    return group.into_iter().for_each(|request| request.answer(&self.shared.intents));
                 }
                 // The others have to be done again without it, since a transaction cannot be undone in part.
                 Err(Undone::Request(place, failure)) => group.remove(place).refuse(failure),
@@ -229,7 +255,7 @@ impl Writer {
     fn fail(&mut self, failure: Failure) -> Cause {
         metrics::failed();
         self.shared.writable.store(false, Ordering::Release);
-        let cause: Cause = Arc::new(failure.into_error("write"));
+        let cause = failure.into_cause();
         self.trouble = Some(Trouble { cause: Arc::clone(&cause), retry: self.next_try() });
         tracing::error!(store = %self.shared.path.display(), %cause, "the store keeps trying to write");
         cause

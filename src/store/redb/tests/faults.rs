@@ -41,6 +41,7 @@ impl Countdown {
 struct Faulty {
     file: FileBackend,
     countdown: Countdown,
+    full: Arc<AtomicBool>,
 }
 
 impl StorageBackend for Faulty {
@@ -61,6 +62,10 @@ impl StorageBackend for Faulty {
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        // The first block is there since the file was made, so there is always room for it.
+        if self.full.load(Ordering::SeqCst) && offset >= 4096 {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         self.countdown.run(|| self.file.write(offset, data))
     }
 
@@ -81,14 +86,15 @@ impl StorageBackend for Faulty {
     }
 }
 
-/// A new store whose file fails when the countdown ends.
-fn faulty(path: &Path, countdown: &Countdown) -> RedbStore {
+/// A new store whose file fails when the countdown ends, and as long as it is full.
+fn faulty(path: &Path, countdown: &Countdown, full: &Arc<AtomicBool>) -> RedbStore {
     RedbStore::open(path).unwrap().close();
-    let countdown = countdown.clone();
+    let (countdown, full) = (countdown.clone(), Arc::clone(full));
     let reopen = Box::new(move |path: &Path| {
         let file = File::options().read(true).write(true).open(path).map_err(redb::Error::from)?;
         let file = FileBackend::new(file)?;
-        Ok(Builder::new().create_with_backend(Faulty { file, countdown: countdown.clone() })?)
+        let faulty = Faulty { file, countdown: countdown.clone(), full: Arc::clone(&full) };
+        Ok(Builder::new().create_with_backend(faulty)?)
     });
     RedbStore::with(path, reopen(path).unwrap(), reopen).unwrap()
 }
@@ -98,7 +104,7 @@ async fn push_with_fault(place: i64, takes_place: bool) -> bool {
     let countdown = Countdown { left: Arc::new(AtomicI64::new(-1)), takes_place };
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("store.redb");
-    let store: Arc<RedbStore> = Arc::new(faulty(&path, &countdown));
+    let store: Arc<RedbStore> = Arc::new(faulty(&path, &countdown, &Arc::default()));
     let any: Arc<dyn Store> = Arc::clone(&store) as _;
     let (first, second) = (image("one", &["base"]), image("two", &["base"]));
     push(&any, "r", &first, &["t"], 1).await;
@@ -116,11 +122,7 @@ async fn push_with_fault(place: i64, takes_place: bool) -> bool {
     let faulted = countdown.left.load(Ordering::SeqCst) < 0;
     countdown.left.store(-1, Ordering::SeqCst);
 
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while !store.is_writable() {
-        assert!(Instant::now() < deadline, "the store did not recover");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    writable_again(&store).await;
     let context = format!("operation {place}, takes place {takes_place}: {begun:?}, {settled:?}");
     let open = store.open_intents().await.unwrap();
     let now = store.tag(&repository("r"), &tag("t")).await.unwrap().unwrap().digest;
@@ -161,4 +163,41 @@ async fn an_io_error_at_any_operation_loses_nothing_and_heals() {
         }
         assert!(reached > 10, "a push takes more operations than {reached}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn as_long_as_there_is_no_room_nothing_is_begun_and_everything_is_read() {
+    let (countdown, full) =
+        (Countdown { left: Arc::new(AtomicI64::new(-1)), takes_place: false }, Arc::default());
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store.redb");
+    let store = Arc::new(faulty(&path, &countdown, &full));
+    let any: Arc<dyn Store> = Arc::clone(&store) as _;
+    let image = image("one", &["base"]);
+    push(&any, "r", &image, &["t"], 1).await;
+    let open = store.begin(repository("r"), put_write("u"), alice(), at(2)).await.unwrap();
+    let opened = store.shared.opened.subscribe();
+    full.store(true, Ordering::SeqCst);
+
+    let settled = store.settle(open.sequence, Outcome::Applied(vec![put("r", &image, &["u"])]), at(3)).await;
+    assert!(matches!(settled, Err(StoreError::Unavailable { .. })), "{settled:?}");
+    // For several tries of the writer.
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while *opened.borrow() < 4 {
+        assert!(Instant::now() < deadline, "the writer does not try again");
+        assert!(!store.is_writable());
+        let begun = store.begin(repository("r"), put_write("v"), alice(), at(4)).await;
+        assert!(matches!(begun, Err(StoreError::Unavailable { .. })), "{begun:?}");
+        assert!(store.tag(&repository("r"), &tag("t")).await.unwrap().is_some());
+        let page = PageRequest { after: None, limit: 10 };
+        assert_eq!(store.tags(&repository("r"), page).await.unwrap().items.len(), 1);
+        assert_eq!(store.open_intents().await.unwrap(), std::slice::from_ref(&open));
+        store.doubt(Sequence::new(4_711)).await.unwrap();
+        tokio::task::yield_now().await;
+    }
+
+    full.store(false, Ordering::SeqCst);
+    writable_again(&store).await;
+    store.settle(open.sequence, Outcome::Applied(vec![put("r", &image, &["u"])]), at(5)).await.unwrap();
+    assert_eq!(store.repository(&repository("r")).await.unwrap().unwrap().tags, 2);
 }
