@@ -24,6 +24,10 @@ use crate::store::{Sequence, StoreError, metrics};
 /// How many requests may wait for the writer; further callers wait for a place.
 pub(super) const QUEUE: usize = 1_024;
 
+/// While several write at once, the writer waits this long for more of them to share a transaction: a commit costs
+/// more processor time than the rows in it. Whoever writes alone does not wait.
+const GATHERING: Duration = Duration::from_millis(2);
+
 /// How long the writer waits after a failure before it tries whether the medium takes writes again. The pause doubles
 /// up to the second one, and is short again once a request could be written.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
@@ -79,6 +83,8 @@ pub(super) struct Writer {
     trouble: Option<Trouble>,
     /// How long to wait after the next failure.
     pause: Duration,
+    /// Whether the last transaction served several.
+    is_shared: bool,
 }
 
 /// The medium does not take writes.
@@ -150,7 +156,7 @@ impl<W: Work> Request for Call<W> {
 
 impl Writer {
     pub fn new(shared: Arc<Shared>, messages: Receiver<Message>) -> Self {
-        Self { shared, messages, trouble: None, pause: PAUSES.0 }
+        Self { shared, messages, trouble: None, pause: PAUSES.0, is_shared: false }
     }
 
     /// Writes until all senders are gone and nothing waits any more; then closes the file.
@@ -169,12 +175,14 @@ impl Writer {
             }
             let mut inspect = false;
             let mut group: Vec<Box<dyn Request>> = Vec::new();
-            for message in first.into_iter().chain(self.messages.try_iter().take(QUEUE)) {
+            let more = self.more(Instant::now() + GATHERING);
+            for message in first.into_iter().chain(more) {
                 match message {
                     Message::Request(request) => group.push(request),
                     Message::Inspect => inspect = true,
                 }
             }
+            self.is_shared = group.len() > 1;
             if inspect && self.trouble.is_none() {
                 self.inspect();
             }
@@ -186,6 +194,19 @@ impl Writer {
         if let Some(Err(cause)) = self.take_database().map(redb::Database::close) {
             tracing::error!(store = %self.shared.path.display(), %cause, "the store could not be closed cleanly");
         }
+    }
+
+    /// What else waits by now; while several write at once, also what comes until the deadline.
+    fn more(&self, deadline: Instant) -> Vec<Message> {
+        let mut more: Vec<Message> = self.messages.try_iter().take(QUEUE).collect();
+        if self.is_shared || !more.is_empty() {
+            while more.len() < QUEUE
+                && let Ok(message) = self.messages.recv_timeout(deadline.saturating_duration_since(Instant::now()))
+            {
+                more.push(message);
+            }
+        }
+        more
     }
 
     /// Serves a group of requests by one transaction.
