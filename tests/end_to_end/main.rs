@@ -1,0 +1,7 @@
+//! The real door in front of real registries, from the outside: what the README promises, and what happens when things
+//! go wrong.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod faults;
