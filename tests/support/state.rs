@@ -103,7 +103,7 @@ pub async fn all(door_url: &str, path: &str) -> Vec<Value> {
         }
         assert_eq!(response.status(), 200, "{url}");
         let mut page: Value = response.json().await.unwrap();
-        items.extend(page["items"].as_array_mut().unwrap().drain(..));
+        items.append(page["items"].as_array_mut().unwrap());
         match page["next"].as_str() {
             Some(next) => after = format!("&after={next}"),
             None => return items,
