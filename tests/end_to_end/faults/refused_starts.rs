@@ -71,7 +71,7 @@ async fn what_is_wrong_in_a_file_is_named_with_file_and_line() {
     for (text, words) in [
         ("[registry]\ntimeot = \"3s\"\n", ["portreeve.toml, line 2", "registry.timeot", "registry.timeout"]),
         ("[server]\ngrace = 30\n", ["portreeve.toml, line 2", "server.grace", "unit"]),
-        ("[server\n", ["portreeve.toml, line 1", "TOML", "server"]),
+        ("[server\n", ["portreeve.toml, line 1", "TOML", "`]`"]),
     ] {
         std::fs::write(directory.path().join("portreeve.toml"), text).unwrap();
         for arguments in [&["serve"][..], &[], &["--config", "portreeve.toml", "serve"], &["check"]] {

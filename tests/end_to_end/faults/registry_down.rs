@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
 use super::{House, SLACK, TIMEOUT, each_way, timed, unavailable};
@@ -94,6 +95,23 @@ async fn a_registry_that_hangs_is_504_within_the_timeout_and_the_write_is_asked_
     house.until_settled().await;
     assert_eq!(house.record().await, before);
     works_again(&house, &next).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_answer_says_so_when_its_connection_ends() {
+    let (house, _) = furnished().await;
+    for fault in [Fault::HangBefore, Fault::ResetBefore] {
+        house.relay.script(move |_| fault.clone());
+        let mut stream = TcpStream::connect(house.door.address()).await.unwrap();
+        let request =
+            format!("GET /v2/team/app/manifests/latest HTTP/1.1\r\nHost: {}\r\n\r\n", house.door.address());
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        let ended = tokio::time::timeout(TIMEOUT + SLACK, stream.read_to_end(&mut answer)).await.is_ok();
+        let answer = String::from_utf8(answer).unwrap().to_ascii_lowercase();
+        assert!(answer.starts_with("http/1.1 50"), "{answer}");
+        assert_eq!(answer.contains("connection: close"), ended, "{answer}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
