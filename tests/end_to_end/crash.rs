@@ -18,7 +18,7 @@ use crate::support::http::http_client;
 use crate::support::image::Image;
 use crate::support::random::{Random, seed};
 use crate::support::registry::Registry;
-use crate::support::state::{ACCEPT_ALL, State, all, assert_in_step, record};
+use crate::support::state::{ACCEPT_ALL, State, all, all_after, assert_in_step, record};
 use crate::support::wait::PAUSE;
 
 const REPOSITORIES: [&str; 3] = ["team/app", "team/app/part", "other"];
@@ -121,7 +121,7 @@ struct History {
 impl History {
     /// Reads what is new. Numbers only ever grow.
     async fn read_on(&mut self, door: &str) {
-        for event in all(door, &format!("/api/v1/events?n=1000&after={}", self.last)).await {
+        for event in all_after(door, "/api/v1/events?n=1000", Some(self.last.to_string())).await {
             let sequence = event["sequence"].as_u64().unwrap();
             assert!(sequence > self.last, "event {sequence} comes after {}", self.last);
             self.last = sequence;
@@ -224,7 +224,7 @@ async fn crashes_at_any_moment_leave_the_record_equal_to_the_registry_and_lose_n
     let mut random = Random::new(seed);
 
     let registry = Registry::start().await;
-    let mut door = Door::builder(registry.url()).start().await;
+    let mut door = Door::builder(registry.url()).set("PLUGINS__ACCESS_LOG__ENABLED", "false").start().await;
     let images: Vec<Image> =
         (0..IMAGES).map(|seed| if seed == 0 { Image::docker(seed) } else { Image::small(seed) }).collect();
     for repository in REPOSITORIES {
