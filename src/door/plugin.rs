@@ -179,9 +179,8 @@ impl Invalid {
         plugin: &'static str,
         table: &toml::Table,
     ) -> Result<T, Self> {
-        table
-            .clone()
-            .try_into()
-            .map_err(|error: toml::de::Error| Self { plugin, problem: error.message().to_owned() })
+        // The error in full names the key on a line of its own.
+        let in_one_line = |error: toml::de::Error| error.to_string().trim_end().replace('\n', " ");
+        table.clone().try_into().map_err(|error| Self { plugin, problem: in_one_line(error) })
     }
 }

@@ -420,6 +420,9 @@ impl ProxyHttp for Service {
                 refusal.status
             }
             Some(refusal) => {
+                // The connection is not used again, so the answer has to say so: a client that was told otherwise would
+                // lose its next request with it.
+                session.set_keepalive(None);
                 if let Err(error) = self.refuse(session, context, &refusal).await {
                     tracing::debug!(%error, "an error could not be sent to the client");
                 }

@@ -1,0 +1,12 @@
+//! What the end-to-end tests stand on: real registries and real doors as child processes, images made in memory, and the
+//! comparison of what the registry holds with what the door recorded.
+
+pub mod door;
+pub mod http;
+pub mod image;
+pub mod port;
+pub mod random;
+pub mod registry;
+pub mod relay;
+pub mod state;
+pub mod wait;

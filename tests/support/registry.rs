@@ -1,0 +1,123 @@
+//! A real registry: Debian's `docker-registry` as a child process.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+use tokio::time::Instant;
+
+use super::http::http_client;
+use super::port;
+use super::wait::PAUSE;
+
+/// How long it may take to come up, on a machine that is busy.
+const START: Duration = Duration::from_secs(20);
+
+/// A running registry, with storage of its own. Dropping it kills it.
+pub struct Registry {
+    directory: TempDir,
+    data: PathBuf,
+    address: SocketAddr,
+    child: Child,
+}
+
+impl Registry {
+    /// Starts one, with deletion enabled.
+    pub async fn start() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let data = directory.path().join("data");
+        std::fs::create_dir(&data).unwrap();
+        for _ in 0..10 {
+            let address = port::free();
+            let configuration = format!(
+                "version: 0.1\nlog: {{level: warn, accesslog: {{disabled: true}}}}\nstorage:\n  filesystem: \
+                 {{rootdirectory: {}}}\n  delete: {{enabled: true}}\nhttp: {{addr: \"{address}\"}}\n",
+                data.display()
+            );
+            std::fs::write(directory.path().join("registry.yml"), configuration).unwrap();
+            let mut child = spawn(directory.path());
+            if comes_up(&mut child, address).await {
+                return Self { directory, data, address, child };
+            }
+        }
+        panic!("no registry came up:\n{}", log(directory.path()));
+    }
+
+    /// Where it listens.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The directory in which it keeps everything.
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// Kills it; nobody listens on its port after that.
+    pub async fn stop(&mut self) {
+        self.child.kill().await.unwrap();
+    }
+
+    /// Starts it again where it was, with what it held.
+    pub async fn restart(&mut self) {
+        self.stop().await;
+        self.child = spawn(self.directory.path());
+        assert!(
+            comes_up(&mut self.child, self.address).await,
+            "the registry did not come back:\n{}",
+            log(self.directory.path())
+        );
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- registry on {}:\n{}", self.address, log(self.directory.path()));
+        }
+    }
+}
+
+fn spawn(directory: &Path) -> Child {
+    let log =
+        std::fs::OpenOptions::new().create(true).append(true).open(directory.join("registry.log")).unwrap();
+    Command::new("docker-registry")
+        .arg("serve")
+        .arg(directory.join("registry.yml"))
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap_or_else(|error| panic!("docker-registry cannot be started ({error}): is it installed?"))
+}
+
+/// Waits for an answer; false when the process ended instead.
+async fn comes_up(child: &mut Child, address: SocketAddr) -> bool {
+    let client = http_client();
+    let deadline = Instant::now() + START;
+    while Instant::now() < deadline {
+        if child.try_wait().unwrap().is_some() {
+            return false;
+        }
+        if client.get(format!("http://{address}/v2/")).send().await.is_ok_and(|answer| answer.status() == 200)
+        {
+            // Somebody else may have been quicker on this port: then ours is about to end.
+            return child.try_wait().unwrap().is_none();
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    false
+}
+
+fn log(directory: &Path) -> String {
+    std::fs::read_to_string(directory.join("registry.log")).unwrap_or_default()
+}
