@@ -4,4 +4,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod clients;
 mod faults;
+mod protocol;
+mod stopping;
+mod tls;
