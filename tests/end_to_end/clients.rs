@@ -35,9 +35,7 @@ async fn history(door: &Door, repository: &str) -> Vec<(String, Option<String>, 
     let text = |value: &Value| value.as_str().map(str::to_owned);
     events
         .iter()
-        .map(|event| {
-            (text(&event["kind"]).unwrap(), text(&event["tag"]), text(&event["source"]).unwrap())
-        })
+        .map(|event| (text(&event["kind"]).unwrap(), text(&event["tag"]), text(&event["source"]).unwrap()))
         .collect()
 }
 

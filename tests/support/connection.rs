@@ -110,7 +110,8 @@ impl Connection {
         if head.get("transfer-encoding") == Some("chunked") {
             loop {
                 let size = self.line().await;
-                let size = u64::from_str_radix(&size, 16).unwrap_or_else(|_| panic!("no chunk size: {size:?}"));
+                let size =
+                    u64::from_str_radix(&size, 16).unwrap_or_else(|_| panic!("no chunk size: {size:?}"));
                 self.read(size, &mut body).await;
                 assert_eq!(self.line().await, "", "the end of a chunk");
                 if size == 0 {

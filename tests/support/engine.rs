@@ -57,7 +57,10 @@ impl Engine {
         std::fs::create_dir_all(root.join("bin")).unwrap();
         let busybox = Path::new("/bin/busybox");
         std::fs::copy(busybox, root.join("bin/sh")).unwrap_or_else(|error| {
-            panic!("{} cannot be read ({error}): Debian's package busybox-static brings it", busybox.display())
+            panic!(
+                "{} cannot be read ({error}): Debian's package busybox-static brings it",
+                busybox.display()
+            )
         });
         let archive = self.directory.path().join("root.tar");
         let (root, archive) = (root.to_str().unwrap(), archive.to_str().unwrap());

@@ -74,7 +74,10 @@ impl Tool {
         match tokio::time::timeout(LIMIT, command.output()).await {
             Ok(Ok(output)) => output,
             Ok(Err(error)) => {
-                panic!("{} cannot be run ({error}): Debian's package {} brings it", self.program, self.package)
+                panic!(
+                    "{} cannot be run ({error}): Debian's package {} brings it",
+                    self.program, self.package
+                )
             }
             Err(_) => panic!("{} did not end within {LIMIT:?}", self.program),
         }
