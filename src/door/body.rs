@@ -25,7 +25,11 @@ pub(super) async fn read(session: &mut Session, limit: usize) -> Result<Bytes, R
         return Err(too_long(limit));
     }
     if expects_continue(session) {
-        session.as_downstream_mut().write_continue_response().await.map_err(broken_off)?;
+        let client = session.as_downstream_mut();
+        // pingora takes this for an answer that came before the end of the body, and would close the connection.
+        client.set_close_on_response_before_downstream_finish(false);
+        client.write_continue_response().await.map_err(broken_off)?;
+        client.set_close_on_response_before_downstream_finish(true);
     }
     let mut first: Option<Bytes> = None;
     let mut whole = BytesMut::new();

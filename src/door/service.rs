@@ -347,11 +347,14 @@ impl ProxyHttp for Service {
 
     async fn response_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         head: &mut ResponseHead,
         context: &mut Context,
     ) -> Result<()> {
-        if head.status.is_informational() {
+        // After an answer that came before the end of the body the connection is closed; asking for the body is none.
+        let is_final = !head.status.is_informational();
+        session.as_downstream_mut().set_close_on_response_before_downstream_finish(is_final);
+        if !is_final {
             return Ok(());
         }
         forward::remove_hop_by_hop_from_response(head);

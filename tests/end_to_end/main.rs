@@ -12,5 +12,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod clients;
 mod crash;
 mod faults;
+mod protocol;
+mod stopping;
+mod tls;

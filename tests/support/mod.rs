@@ -1,7 +1,9 @@
 //! What the end-to-end tests stand on: real registries and real doors as child processes, images made in memory, and the
 //! comparison of what the registry holds with what the door recorded.
 
+pub mod connection;
 pub mod door;
+pub mod engine;
 pub mod http;
 pub mod image;
 pub mod port;
@@ -9,4 +11,5 @@ pub mod random;
 pub mod registry;
 pub mod relay;
 pub mod state;
+pub mod tool;
 pub mod wait;

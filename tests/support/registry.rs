@@ -30,6 +30,16 @@ impl Registry {
         let directory = tempfile::tempdir().unwrap();
         let data = directory.path().join("data");
         std::fs::create_dir(&data).unwrap();
+        Self::start_in(directory, data).await
+    }
+
+    /// Starts another one that keeps everything where this one does. Each signs its upload sessions with a secret of its
+    /// own, so that neither goes on with one of the other's.
+    pub async fn start_beside(&self) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), self.data.clone()).await
+    }
+
+    async fn start_in(directory: TempDir, data: PathBuf) -> Self {
         for _ in 0..10 {
             let address = port::free();
             let configuration = format!(

@@ -8,11 +8,7 @@ use tokio::time::Instant;
 pub const PAUSE: Duration = Duration::from_millis(20);
 
 /// Looks at a condition until it holds; fails the test, naming `what`, when it does not hold `within` the time.
-pub async fn until<F, Fut>(what: &str, within: Duration, mut condition: F)
-where
-    F: FnMut() -> Fut,
-    Fut: Future<Output = bool>,
-{
+pub async fn until(what: &str, within: Duration, mut condition: impl AsyncFnMut() -> bool) {
     let deadline = Instant::now() + within;
     while !condition().await {
         assert!(Instant::now() < deadline, "not within {within:?}: {what}");

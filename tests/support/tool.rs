@@ -1,0 +1,85 @@
+//! Other people's programs, run as a user runs them.
+
+use std::ffi::OsStr;
+use std::path::PathBuf;
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::process::Command;
+
+/// Longer than any of them takes, even on a machine that is busy.
+const LIMIT: Duration = Duration::from_secs(90);
+
+/// A program, with a home directory of its own.
+pub struct Tool {
+    program: &'static str,
+    package: &'static str,
+    before: Vec<String>,
+    environment: Vec<(String, String)>,
+    home: TempDir,
+}
+
+impl Tool {
+    /// The program of this name, which Debian's `package` brings. That it is missing shows when it is run.
+    pub fn new(program: &'static str, package: &'static str) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        Self { program, package, before: Vec::new(), environment: Vec::new(), home }
+    }
+
+    /// Gives these arguments in front of those of each run.
+    pub fn always(mut self, arguments: &[&str]) -> Self {
+        self.before.extend(arguments.iter().map(ToString::to_string));
+        self
+    }
+
+    /// Sets an environment variable.
+    pub fn set(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.environment.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// Its home and working directory.
+    pub fn home(&self) -> PathBuf {
+        self.home.path().to_owned()
+    }
+
+    /// Runs it; it has to succeed. What it wrote to standard output, without white space around it.
+    pub async fn run<S: AsRef<OsStr>>(&self, arguments: &[S]) -> String {
+        let output = self.attempt(arguments).await;
+        let shown: Vec<_> = arguments.iter().map(|argument| argument.as_ref().to_string_lossy()).collect();
+        assert!(
+            output.status.success(),
+            "{} {}: {}\n{}{}",
+            self.program,
+            shown.join(" "),
+            output.status,
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr),
+        );
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
+    /// Runs it, whatever comes of it.
+    pub async fn attempt<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Output {
+        let mut command = Command::new(self.program);
+        command
+            .args(&self.before)
+            .args(arguments)
+            .current_dir(self.home.path())
+            .env("HOME", self.home.path())
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        match tokio::time::timeout(LIMIT, command.output()).await {
+            Ok(Ok(output)) => output,
+            Ok(Err(error)) => {
+                panic!(
+                    "{} cannot be run ({error}): Debian's package {} brings it",
+                    self.program, self.package
+                )
+            }
+            Err(_) => panic!("{} did not end within {LIMIT:?}", self.program),
+        }
+    }
+}
