@@ -19,9 +19,11 @@
 mod body;
 mod bridge;
 mod certificate;
+mod context;
 mod exchange;
 mod failure;
 mod forward;
+mod hooks;
 mod listen;
 mod location;
 mod pipeline;

@@ -1,0 +1,47 @@
+//! What the hooks of one request share.
+
+use std::sync::Arc;
+
+use tokio_util::task::task_tracker::TaskTrackerToken;
+
+use super::{Exchange, Refusal};
+use crate::registry::{Backend, BackendKey};
+
+/// What the hooks of one request share.
+pub struct Context {
+    /// Boxed, since pingora moves the context about.
+    pub(super) exchange: Option<Box<Exchange>>,
+    /// The backends that took no connection.
+    pub(super) tried: Vec<BackendKey>,
+    /// The backend in use.
+    pub(super) backend: Option<Arc<Backend>>,
+    /// For an upload session: the backend that has it, and the query without saying so.
+    pub(super) session: Option<UploadSession>,
+    /// Why the exchange fails, if it was decided in the middle of forwarding.
+    pub(super) refusal: Option<Refusal>,
+    /// For the log: why it failed.
+    pub(super) cause: Option<String>,
+    /// Held until the exchange is over, so that stopping waits for it.
+    _running: TaskTrackerToken,
+}
+
+/// An upload session's request, when there are several backends.
+pub(super) struct UploadSession {
+    pub(super) backend: Option<Arc<Backend>>,
+    pub(super) path_and_query: String,
+}
+
+impl Context {
+    /// Before the request is read. The token tells that an exchange is running.
+    pub(super) fn new(running: TaskTrackerToken) -> Self {
+        Self {
+            exchange: None,
+            tried: Vec::new(),
+            backend: None,
+            session: None,
+            refusal: None,
+            cause: None,
+            _running: running,
+        }
+    }
+}
