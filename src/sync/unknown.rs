@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::verify::Verifier;
 use crate::clock::Timestamp;
+use crate::oci::{Reference, RepositoryName};
 use crate::store::{Intent, IntentState, Outcome, Sequence, Source, Store, StoreError};
 
 /// How many intents are asked about at once.
@@ -142,13 +143,20 @@ impl Watched {
                 return Some(now + LONGEST_PAUSE);
             }
         };
-        let settled_after = self.settled_after;
-        let (store, verifier, schedule) = (&self.store, &self.verifier, &self.schedule);
+        let unanswered = self.ask(&intents).await;
+        let (store, settled_after, schedule) = (&self.store, self.settled_after, &self.schedule);
+        let unanswered = &unanswered;
         let answers: Vec<(Sequence, Progress)> = futures_util::stream::iter(intents)
             .map(|intent| async move {
                 let seen = schedule.get(&intent.sequence).map_or(now, |schedule| schedule.first_seen);
-                let is_final = now.duration_since(seen) >= settled_after;
-                (intent.sequence, settle(store.as_ref(), verifier, &intent, is_final).await)
+                let progress = if questions(&intent).any(|question| unanswered.contains(&question)) {
+                    Progress::Failed
+                } else if now.duration_since(seen) < settled_after {
+                    Progress::Watched
+                } else {
+                    close(store.as_ref(), &intent).await
+                };
+                (intent.sequence, progress)
             })
             .buffer_unordered(CONCURRENCY)
             .collect()
@@ -168,6 +176,23 @@ impl Watched {
         self.unknown.pending.store(self.schedule.len() as u64, Ordering::Relaxed);
         metrics::gauge!("portreeve_unknown_intents").set(self.schedule.len() as f64);
         self.schedule.values().map(|schedule| schedule.next).min()
+    }
+
+    /// Asks about everything that these intents may have changed, once however many of them name it: a door that crashes
+    /// again and again leaves many for the same tag. Answers what there was no answer to.
+    async fn ask(&self, intents: &[Intent]) -> HashSet<Question> {
+        let all: HashSet<Question> = intents.iter().flat_map(questions).collect();
+        let verifier = &self.verifier;
+        futures_util::stream::iter(all)
+            .map(|(repository, reference)| async move {
+                let error = verifier.verify(&repository, &reference, Source::Verified).await.err()?;
+                tracing::warn!(%repository, %reference, %error, "a write's outcome cannot be learnt yet; asking again");
+                Some((repository, reference))
+            })
+            .buffer_unordered(CONCURRENCY)
+            .filter_map(std::future::ready)
+            .collect()
+            .await
     }
 
     /// The unknown intents whose time has come; the schedule is brought in line with the store.
@@ -201,24 +226,17 @@ enum Progress {
     Failed,
 }
 
-/// Asks about everything an intent may have changed; closes it if that is final.
-async fn settle(store: &dyn Store, verifier: &Verifier, intent: &Intent, is_final: bool) -> Progress {
-    let mut complete = true;
-    for reference in intent.write.references() {
-        if let Err(error) = verifier.verify(&intent.repository, &reference, Source::Verified).await {
-            tracing::warn!(
-                repository = %intent.repository, %reference, intent = intent.sequence.get(), %error,
-                "a write's outcome cannot be learnt yet; asking again"
-            );
-            complete = false;
-        }
-    }
-    if !complete {
-        return Progress::Failed;
-    }
-    if !is_final {
-        return Progress::Watched;
-    }
+/// What the registry is asked about.
+type Question = (RepositoryName, Reference);
+
+/// Everything that an intent may have changed.
+fn questions(intent: &Intent) -> impl Iterator<Item = Question> {
+    let references = intent.write.references().into_iter();
+    references.map(|reference| (intent.repository.clone(), reference))
+}
+
+/// Removes an intent whose outcome is recorded and final.
+async fn close(store: &dyn Store, intent: &Intent) -> Progress {
     match store.settle(intent.sequence, Outcome::Closed, Timestamp::now()).await {
         Ok(_) => Progress::Settled,
         Err(error) => {

@@ -19,7 +19,7 @@ use crate::support::image::Image;
 use crate::support::random::{Random, seed};
 use crate::support::registry::Registry;
 use crate::support::state::{ACCEPT_ALL, State, all, all_after, assert_in_step, record};
-use crate::support::wait::PAUSE;
+use crate::support::wait::{PAUSE, until};
 
 const REPOSITORIES: [&str; 3] = ["team/app", "team/app/part", "other"];
 const TAGS: [&str; 4] = ["latest", "Latest", "v1", "v1.2"];
@@ -98,10 +98,11 @@ impl Stream {
                     sent,
                     answered: self.tick(),
                 }),
-                // A deletion of what is not there; a refusal of the registry's, which stumbles over its own files when a
-                // tag is read while it is written.
+                // A deletion of what is not there.
                 404 if kind == "manifest_deleted" => {}
-                500 => {}
+                // The registry stumbles over its own files when a tag is read while it is written, and on a busy machine
+                // it may be late: nothing was promised then.
+                500 | 503 | 504 => {}
                 status => panic!("{status} to {agent}: {:?}", response.text().await),
             }
         }
@@ -224,7 +225,11 @@ async fn crashes_at_any_moment_leave_the_record_equal_to_the_registry_and_lose_n
     let mut random = Random::new(seed);
 
     let registry = Registry::start().await;
-    let mut door = Door::builder(registry.url()).set("PLUGINS__ACCESS_LOG__ENABLED", "false").start().await;
+    let mut door = Door::builder(registry.url())
+        .set("REGISTRY__TIMEOUT", "3s")
+        .set("PLUGINS__ACCESS_LOG__ENABLED", "false")
+        .start()
+        .await;
     let images: Vec<Image> =
         (0..IMAGES).map(|seed| if seed == 0 { Image::docker(seed) } else { Image::small(seed) }).collect();
     for repository in REPOSITORIES {
@@ -235,7 +240,7 @@ async fn crashes_at_any_moment_leave_the_record_equal_to_the_registry_and_lose_n
     let stream = Arc::new(Stream { door: door.url(), images: images.clone(), clock: AtomicU64::new(0) });
     let mut history = History::default();
     let mut acknowledged = Vec::new();
-    let mut longest = Duration::ZERO;
+    let (mut longest_start, mut longest) = (Duration::ZERO, Duration::ZERO);
 
     for round in 0..rounds {
         let workers: Vec<_> = (0..WORKERS)
@@ -250,14 +255,21 @@ async fn crashes_at_any_moment_leave_the_record_equal_to_the_registry_and_lose_n
         for worker in workers {
             acknowledged.extend(worker.await.unwrap());
         }
+        let killed = Instant::now();
         door.restart().await;
         let ready = Instant::now();
+        longest_start = longest_start.max(ready - killed);
         assert_in_step(&door.url(), &registry.url(), SOON).await;
         assert_manifests_in_step(&door.url(), &registry.url(), &images, SOON).await;
         longest = longest.max(ready.elapsed());
         history.read_on(&door.url()).await;
         history.assert_holds(&acknowledged[first..]);
     }
+
+    let open = async || door.get_json("/api/v1/status").await["open_intents"].as_u64().unwrap();
+    let left_open = open().await;
+    until("no open intents", SOON + SOON, async || open().await == 0).await;
+    assert_in_step(&door.url(), &registry.url(), SOON).await;
 
     // The history as a whole, read anew, is the one that was read piece by piece: nothing in it was changed.
     let state: State = record(&door.url()).await;
@@ -267,7 +279,8 @@ async fn crashes_at_any_moment_leave_the_record_equal_to_the_registry_and_lose_n
     assert_eq!(anew.by_agent, history.by_agent);
     anew.assert_holds(&acknowledged);
     eprintln!(
-        "{rounds} crashes: {} writes acknowledged, {} events, {} tags; in step at most {longest:?} after being ready",
+        "{rounds} crashes: {} writes acknowledged, {} events, {} tags, {left_open} intents open after the last; ready at \
+         most {longest_start:?} after being started, in step at most {longest:?} after that",
         acknowledged.len(),
         anew.count,
         state.len()
