@@ -162,7 +162,7 @@ pub fn run(config: Config) -> Result<(), StartError> {
         exchanges.clone(),
     );
     let threads = config.server.threads.get();
-    let door = Arc::new(Door::new(service, threads, tls, exchanges));
+    let door = Door::new(service, threads, tls, exchanges);
 
     main.block_on(async {
         let signals = Signals::new()?;
@@ -184,7 +184,7 @@ pub fn run(config: Config) -> Result<(), StartError> {
         background.spawn(keep_metrics_up(web.metrics.clone(), stop.clone()));
         let (door_address, admin_address) = (listener.address()?, admin.address()?);
         background.spawn(serve_admin(admin, web::admin_router(web), stop.clone())?);
-        let workers = Workers::start(&door, &listener, threads)?;
+        let workers = Workers::start(&door, &listener)?;
         drop(listener);
         tracing::info!(
             door = %door_address,
@@ -253,15 +253,18 @@ struct Workers {
 }
 
 impl Workers {
-    fn start(door: &Arc<Door>, listener: &Listener, count: usize) -> io::Result<Self> {
+    fn start(door: &Door, listener: &Listener) -> io::Result<Self> {
         let stop = CancellationToken::new();
-        let threads = (0..count)
-            .map(|number| {
+        let threads = door
+            .workers()
+            .iter()
+            .enumerate()
+            .map(|(number, worker)| {
                 let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-                let (door, listener, stop) = (Arc::clone(door), listener.share()?, stop.clone());
+                let (worker, listener, stop) = (worker.clone(), listener.share()?, stop.clone());
                 std::thread::Builder::new().name(format!("door-{number}")).spawn(move || {
                     runtime.block_on(async {
-                        if let Err(error) = door.serve(listener).await {
+                        if let Err(error) = worker.serve(listener).await {
                             tracing::error!(%error, "a worker thread cannot accept connections");
                         }
                         // Connections live on this runtime: it goes on until the last of them has ended.

@@ -1,5 +1,7 @@
 //! The house stands as `src/lib.rs` draws it: no module imports from a floor that its line does not allow.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -112,6 +114,7 @@ fn every_module_is_in_the_map_and_the_map_has_no_cycle() {
 fn pingora_and_the_database_stay_where_they_belong() {
     for file in files(&source_root()) {
         let source = std::fs::read_to_string(&file).unwrap();
+        let source = source.split("#[cfg(test)]").next().unwrap();
         let floor = floor(&file);
         let names = |crate_name: &str| {
             source.contains(&format!("{crate_name}::")) || source.contains(&format!("{crate_name}_"))
@@ -122,7 +125,11 @@ fn pingora_and_the_database_stay_where_they_belong() {
             }
         }
         if floor != "store" {
-            assert!(!source.contains("redb::"), "{} names redb", file.display());
+            assert!(
+                !source.contains("use redb") && !source.contains(" redb::"),
+                "{} names redb",
+                file.display()
+            );
         }
     }
 }

@@ -5,7 +5,7 @@
 //! cargo bench --bench side_by_side -- --seconds 5 --only manifest-get --only blob-pull
 //! ```
 //!
-//! Starts a real registry, static files in the shape of one, and each proxy with one worker thread; lets all ways do
+//! Starts a real registry, static files in the shape of one, a place where uploads are thrown away, and each proxy with one worker thread; lets all ways do
 //! each kind of work in turn, several times; prints tables in Markdown and writes the figures to
 //! `target/bench/side_by_side.json`. Needs Linux, the Debian packages nginx, haproxy and docker-registry, and 12 GB in
 //! the directory for temporary files (`TMPDIR`), which should be on a real disk: the registry's and the store's fsync
@@ -14,6 +14,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command that reports to whoever runs it")]
 
 mod content;
+mod discard;
 mod http;
 mod interruption;
 mod load;
@@ -156,11 +157,13 @@ fn in_turn(
     };
     let to_registry = open(registry.address(), "registry")?;
     let to_static_files = open(static_files.address(), "static")?;
+    let to_discard = open(discard::start()?, "discard")?;
     let ground = Ground {
         registry,
         to_registry: &to_registry,
         static_files: &static_files,
         to_static_files: &to_static_files,
+        to_discard: &to_discard,
         blobs: &blobs,
         turn: Duration::from_secs_f64(report.settings.seconds),
     };

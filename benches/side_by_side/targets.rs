@@ -39,14 +39,21 @@ pub fn targets(report: &Report) -> Vec<Target> {
     };
 
     let mut targets = Vec::new();
-    for work in [Work::BlobPull, Work::BlobPush] {
+    for work in [Work::BlobPull, Work::StaticPull, Work::BlobPush, Work::DiscardedPush] {
         let ratio = compared(work, Way::Haproxy, per_gigabyte);
         targets.extend(at_most(format!("{}, CPU per GB", work.title()), 1.0, ratio, "× haproxy"));
         let ratio = compared(work, Way::Haproxy, throughput);
         targets.extend(at_least(format!("{}, throughput", work.title()), 1.0, ratio, "× haproxy"));
     }
-    let name = format!("{}, CPU per 10,000 requests", Work::ManifestGet.title());
-    targets.extend(at_most(name, 1.5, compared(Work::ManifestGet, Way::Haproxy, per_10_000), "× haproxy"));
+    for work in [Work::ManifestGet, Work::StaticGet] {
+        let ratio = compared(work, Way::Haproxy, per_10_000);
+        targets.extend(at_most(
+            format!("{}, CPU per 10,000 requests", work.title()),
+            1.5,
+            ratio,
+            "× haproxy",
+        ));
+    }
     let name = format!("{} with durable record, rate", Work::ManifestPut.title());
     targets.extend(at_least(name, 0.85, compared(Work::ManifestPut, Way::Nginx, rate), "× nginx"));
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use clap::ValueEnum;
 
 use crate::Fault;
-use crate::content::{BlobFamily, Request};
+use crate::content::{Blob, BlobFamily, Request};
 use crate::http::Client;
 use crate::load::{self, Done};
 use crate::measure::{Figures, in_turn};
@@ -30,6 +30,8 @@ pub enum Work {
     StaticGet,
     /// GET of a file of 256 MiB.
     StaticPull,
+    /// Push of blobs of 256 MiB to where they are thrown away, which shows the proxies' own limit.
+    DiscardedPush,
     /// Sixteen transfers of 1 GiB at once, and rest.
     Memory,
     /// Opening the store after a crash.
@@ -47,6 +49,7 @@ impl Work {
             Self::BlobPush => "256 MiB blob push",
             Self::StaticGet => "manifest GET, static files",
             Self::StaticPull => "256 MiB pull, static files",
+            Self::DiscardedPush => "256 MiB push, discarded",
             Self::Memory => "8 pulls and 8 pushes of 1 GiB at once",
             Self::Opening => "opening the store",
         }
@@ -54,7 +57,7 @@ impl Work {
 
     /// Whether its figure is bytes rather than requests.
     pub const fn moves_blobs(self) -> bool {
-        matches!(self, Self::BlobPull | Self::BlobPush | Self::StaticPull)
+        matches!(self, Self::BlobPull | Self::BlobPush | Self::StaticPull | Self::DiscardedPush)
     }
 }
 
@@ -68,6 +71,8 @@ pub struct Ground<'a> {
     pub static_files: &'a StaticFiles,
     /// The ways to those.
     pub to_static_files: &'a [Proxy],
+    /// The ways to where uploads are thrown away.
+    pub to_discard: &'a [Proxy],
     /// Blobs of 256 MiB.
     pub blobs: &'a BlobFamily,
     /// How long each turn lasts.
@@ -87,7 +92,11 @@ impl Ground<'_> {
                 self.pulls(self.to_registry, &path)
             }
             Work::StaticPull => self.pulls(self.to_static_files, &self.static_files.blob),
-            Work::BlobPush => self.pushes(),
+            // Removed straight at the registry and not in the time: clearing up is no work of the proxy.
+            Work::BlobPush => {
+                self.pushes(self.to_registry, &|repository, blob| self.registry.remove(repository, blob))
+            }
+            Work::DiscardedPush => self.pushes(self.to_discard, &|_, _| Ok(())),
             Work::Memory | Work::Opening => Ok(Vec::new()),
         }
     }
@@ -118,13 +127,19 @@ impl Ground<'_> {
         in_turn(ways, self.turn, &|way, turn| {
             let mut client = Client::connect(way.address())?;
             transfers(turn, self.blobs.size(), || {
-                load::pull(&mut client, path, self.blobs.size()).map(|()| None)
+                let begun = Instant::now();
+                load::pull(&mut client, path, self.blobs.size())?;
+                Ok(begun.elapsed())
             })
         })
     }
 
-    fn pushes(&self) -> Result<Vec<Figures>, Fault> {
-        in_turn(self.to_registry, self.turn, &|way, turn| {
+    fn pushes(
+        &self,
+        ways: &[Proxy],
+        clear_up: &dyn Fn(&str, &Blob<'_>) -> Result<(), Fault>,
+    ) -> Result<Vec<Figures>, Fault> {
+        in_turn(ways, self.turn, &|way, turn| {
             let repository = format!("bench/pushed-{}", way.way.name());
             let mut client = Client::connect(way.address())?;
             transfers(turn, self.blobs.size(), || {
@@ -132,26 +147,23 @@ impl Ground<'_> {
                 let begun = Instant::now();
                 load::push(&mut client, &repository, &blob)?;
                 let elapsed = begun.elapsed();
-                // Straight at the registry and not in the time: clearing up is no work of the proxy.
-                self.registry.remove(&repository, &blob)?;
-                Ok(Some(elapsed))
+                clear_up(&repository, &blob)?;
+                Ok(elapsed)
             })
         })
     }
 }
 
-/// Transfers one blob after the other for this time, at least one. A transfer may say itself how long it took.
+/// Transfers one blob after the other for this time, at least one. Each transfer says how long it took.
 fn transfers(
     turn: Duration,
     size: u64,
-    mut transfer: impl FnMut() -> Result<Option<Duration>, Fault>,
+    mut transfer: impl FnMut() -> Result<Duration, Fault>,
 ) -> Result<Done, Fault> {
     let mut done = Done::nothing()?;
     while done.completed == 0 || done.elapsed < turn {
         crate::interruption::check()?;
-        let begun = Instant::now();
-        let own = transfer()?;
-        let elapsed = own.unwrap_or_else(|| begun.elapsed());
+        let elapsed = transfer()?;
         done.elapsed += elapsed;
         done.completed += 1;
         done.bytes += size;

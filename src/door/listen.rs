@@ -76,42 +76,83 @@ impl Listener {
 
 /// The door: accepts connections and has pingora serve them.
 pub struct Door {
+    /// One for each worker thread: its kept connections to the registry are woken by that thread's runtime, and two
+    /// threads that share them get in each other's way.
+    workers: Vec<Worker>,
+}
+
+/// What one worker thread serves with.
+#[derive(Clone)]
+pub struct Worker {
     proxy: Arc<HttpProxy<Service>>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
     acceptor: Option<Acceptor>,
     exchanges: TaskTracker,
     stopping: watch::Sender<bool>,
 }
 
 impl Door {
-    /// A door with this logic, behind TLS if there is a configuration for it. `threads` is the number of worker threads
-    /// that will call [`Door::serve`]; `exchanges` the tracker that the service counts in.
+    /// A door with this logic, behind TLS if there is a configuration for it, for so many worker threads. `exchanges` is
+    /// the tracker that the service counts in.
     pub fn new(service: Service, threads: usize, tls: Option<ServerConfig>, exchanges: TaskTracker) -> Self {
-        let configuration = ServerConf { threads, ..ServerConf::default() };
-        let mut proxy = HttpProxy::new(service, Arc::new(configuration));
-        let mut options = HttpServerOptions::default();
-        options.h2c = true;
-        proxy.server_options = Some(options);
-        let mut http2 = default_h2_options();
-        http2.initial_window_size(HTTP2_STREAM_WINDOW);
-        http2.initial_connection_window_size(HTTP2_CONNECTION_WINDOW);
-        proxy.h2_options = Some(http2);
-        proxy.handle_init_modules();
-        Self {
-            proxy: Arc::new(proxy),
+        let shared = Arc::new(Shared {
             acceptor: tls.map(|tls| Acceptor::from_server_config(Arc::new(tls))),
             exchanges,
             stopping: watch::Sender::new(false),
-        }
+        });
+        let configuration = Arc::new(ServerConf { threads: 1, ..ServerConf::default() });
+        let workers = (0..threads)
+            .map(|_| Worker {
+                proxy: Arc::new(proxy(service.clone(), &configuration)),
+                shared: Arc::clone(&shared),
+            })
+            .collect();
+        Self { workers }
     }
 
-    /// Accepts connections until the door stops. To be called once on each worker thread, within its own runtime:
+    /// What each worker thread serves with.
+    pub fn workers(&self) -> &[Worker] {
+        &self.workers
+    }
+
+    /// Stops accepting, lets running exchanges end, and closes idle connections. Returns when the last exchange is done.
+    pub async fn drain(&self) {
+        let Some(Worker { shared, .. }) = self.workers.first() else { return };
+        shared.stopping.send_replace(true);
+        for worker in &self.workers {
+            worker.proxy.http_cleanup().await;
+        }
+        shared.exchanges.close();
+        shared.exchanges.wait().await;
+    }
+}
+
+/// pingora's side of the door.
+fn proxy(service: Service, configuration: &Arc<ServerConf>) -> HttpProxy<Service> {
+    let mut proxy = HttpProxy::new(service, Arc::clone(configuration));
+    let mut options = HttpServerOptions::default();
+    options.h2c = true;
+    proxy.server_options = Some(options);
+    let mut http2 = default_h2_options();
+    http2.initial_window_size(HTTP2_STREAM_WINDOW);
+    http2.initial_connection_window_size(HTTP2_CONNECTION_WINDOW);
+    proxy.h2_options = Some(http2);
+    proxy.handle_init_modules();
+    proxy
+}
+
+impl Worker {
+    /// Accepts connections until the door stops. To be called on the worker's own thread, within its own runtime:
     /// connections stay on the thread that accepted them.
     ///
     /// # Errors
     /// When the socket cannot be used with this thread's runtime.
-    pub async fn serve(self: Arc<Self>, listener: Listener) -> io::Result<()> {
+    pub async fn serve(self, listener: Listener) -> io::Result<()> {
         let listener = TcpListener::from_std(listener.0)?;
-        let mut stopping = self.stopping.subscribe();
+        let mut stopping = self.shared.stopping.subscribe();
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
@@ -119,9 +160,9 @@ impl Door {
             };
             match accepted {
                 Ok((stream, peer)) => {
-                    let door = Arc::clone(&self);
+                    let worker = self.clone();
                     // Owned by the runtime of this worker thread, which ends when the last exchange is done.
-                    tokio::spawn(async move { door.connection(stream, peer).await });
+                    tokio::spawn(async move { worker.connection(stream, peer).await });
                 }
                 Err(error) => {
                     // The connection was gone before it was accepted, or there is no descriptor for it.
@@ -134,18 +175,10 @@ impl Door {
         }
     }
 
-    /// Stops accepting, lets running exchanges end, and closes idle connections. Returns when the last exchange is done.
-    pub async fn drain(&self) {
-        self.stopping.send_replace(true);
-        self.proxy.http_cleanup().await;
-        self.exchanges.close();
-        self.exchanges.wait().await;
-    }
-
     async fn connection(&self, stream: TcpStream, peer: SocketAddr) {
         // A client that has gone already is noticed at the first read.
         let _ = stream.set_nodelay(true);
-        let is_http2 = if self.acceptor.is_some() {
+        let is_http2 = if self.shared.acceptor.is_some() {
             false
         } else {
             match tokio::time::timeout(HANDSHAKE, begins_with_preface(&stream)).await {
@@ -158,7 +191,7 @@ impl Door {
         let _ = digest.peer_addr.set(Some(peer.into()));
         let mut stream = TransportStream::from(stream);
         stream.set_socket_digest(digest);
-        match &self.acceptor {
+        match &self.shared.acceptor {
             None if is_http2 => self.by_protocol(Box::new(stream)).await,
             None => self.http1(Box::new(stream)).await,
             Some(acceptor) => match tokio::time::timeout(HANDSHAKE, acceptor.tls_handshake(stream)).await {
@@ -174,7 +207,7 @@ impl Door {
 
     /// Lets pingora tell the protocol: by ALPN, or by the preface that is known to be there.
     async fn by_protocol(&self, stream: Stream) {
-        let stopping = self.stopping.subscribe();
+        let stopping = self.shared.stopping.subscribe();
         // A stream that comes back could be used again; pingora's HTTP services keep theirs to themselves.
         let _ = self.proxy.process_new(stream, &stopping).await;
     }
@@ -182,7 +215,7 @@ impl Door {
     /// HTTP/1.1 without TLS, one request after the other. pingora would wait for as many bytes as an HTTP/2 preface has,
     /// which the shortest requests do not have.
     async fn http1(&self, stream: Stream) {
-        let stopping = self.stopping.subscribe();
+        let stopping = self.shared.stopping.subscribe();
         let mut session = ServerSession::new_http1(stream);
         session.set_keepalive((!*stopping.borrow()).then_some(KEEP_ALIVE));
         while let Some(reused) = self.proxy.process_new_http(session, &stopping).await {

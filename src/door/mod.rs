@@ -33,7 +33,7 @@ mod sticky;
 pub use certificate::{CertificateError, Certificates};
 pub use exchange::{Client, Exchange, Outcome, Scheme, Target};
 pub use forward::{end_to_end_headers, remove_hop_by_hop};
-pub use listen::{Door, Listener};
+pub use listen::{Door, Listener, Worker};
 pub use pipeline::Pipeline;
 pub use plugin::{BoxError, Entry, Flow, Invalid, Parts, Plugin, Refusal, Response, Write};
 pub use service::Service;

@@ -110,7 +110,7 @@ mod tests {
             self.note("request");
             if self.responds {
                 let head = ResponseHead::build(200, None).unwrap();
-                return Ok(Flow::Respond(Response { head, body: bytes::Bytes::new() }));
+                return Ok(Flow::Respond(Box::new(Response { head, body: bytes::Bytes::new() })));
             }
             Ok(Flow::Continue)
         }

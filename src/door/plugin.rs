@@ -50,7 +50,7 @@ pub enum Flow {
     /// To the next plugin, and in the end to the registry.
     Continue,
     /// No further: this is the answer.
-    Respond(Response),
+    Respond(Box<Response>),
 }
 
 /// A whole answer.
@@ -148,8 +148,11 @@ pub struct Entry {
     /// What it does, in one sentence.
     pub summary: &'static str,
     /// Makes it from its options.
-    pub build: fn(&toml::Table, &Parts) -> Result<Box<dyn Plugin>, Invalid>,
+    pub build: Build,
 }
+
+/// Makes a plugin from its options and the parts of the house.
+pub type Build = fn(&toml::Table, &Parts) -> Result<Box<dyn Plugin>, Invalid>;
 
 /// The parts of the house that plugins are built from.
 pub struct Parts {
@@ -176,9 +179,8 @@ impl Invalid {
         plugin: &'static str,
         table: &toml::Table,
     ) -> Result<T, Self> {
-        table
-            .clone()
-            .try_into()
-            .map_err(|error: toml::de::Error| Self { plugin, problem: error.message().to_owned() })
+        // The error in full names the key on a line of its own.
+        let in_one_line = |error: toml::de::Error| error.to_string().trim_end().replace('\n', " ");
+        table.clone().try_into().map_err(|error| Self { plugin, problem: in_one_line(error) })
     }
 }

@@ -25,19 +25,21 @@ use crate::registry::{Backend, BackendKey, Backends};
 /// How long an idle connection to the registry is kept.
 const IDLE_CONNECTION: Duration = Duration::from_secs(60);
 
-/// The door's logic, as pingora calls it.
+/// The door's logic, as pingora calls it. Cheap to clone: each worker thread has one.
+#[derive(Clone)]
 pub struct Service {
-    pipeline: Pipeline,
+    pipeline: Arc<Pipeline>,
     router: axum::Router,
     backends: Arc<Backends>,
     timeout: Duration,
-    external: Option<String>,
+    external: Option<Arc<str>>,
     exchanges: TaskTracker,
 }
 
 /// What the hooks of one request share.
 pub struct Context {
-    exchange: Option<Exchange>,
+    /// Boxed, since pingora moves the context about.
+    exchange: Option<Box<Exchange>>,
     /// The backends that took no connection.
     tried: Vec<BackendKey>,
     /// The backend in use.
@@ -68,13 +70,21 @@ impl Service {
         external: Option<String>,
         exchanges: TaskTracker,
     ) -> Self {
-        Self { pipeline, router, backends, timeout, external, exchanges }
+        Self {
+            pipeline: Arc::new(pipeline),
+            router,
+            backends,
+            timeout,
+            external: external.map(Arc::from),
+            exchanges,
+        }
     }
 
     /// Reads the request line.
-    fn exchange(&self, session: &Session) -> (Exchange, Result<(), Refusal>) {
+    fn exchange(&self, session: &mut Session) -> (Exchange, Result<(), Refusal>) {
+        let has_body = !session.is_body_empty();
         let request = session.req_header().clone();
-        let (target, readable) = match target(&request) {
+        let (target, readable) = match target(&request, has_body) {
             Ok(target) => (target, Ok(())),
             Err(refusal) => (Target::Unreadable, Err(refusal)),
         };
@@ -91,7 +101,7 @@ impl Service {
     /// A request that the door answers itself, or `None` for one to stream.
     async fn answer(&self, session: &mut Session, exchange: &mut Exchange) -> Result<Option<Local>, Refusal> {
         if let Flow::Respond(response) = self.pipeline.on_request(exchange).await? {
-            return Ok(Some(Local::Whole(response)));
+            return Ok(Some(Local::Whole(*response)));
         }
         let write = match &exchange.target {
             Target::Own | Target::Unreadable => {
@@ -113,7 +123,7 @@ impl Service {
             Target::Registry(_) => return Ok(None),
         };
         match self.pipeline.on_write(exchange, &write).await? {
-            Flow::Respond(response) => Ok(Some(Local::Whole(response))),
+            Flow::Respond(response) => Ok(Some(Local::Whole(*response))),
             Flow::Continue => {
                 Err(Refusal::new(ErrorCode::Unknown, "the door failed on this request; its log says why")
                     .because("no plugin carried the write: the observer is missing from the table"))
@@ -146,7 +156,7 @@ impl Service {
             return Ok(());
         };
         let door = match (&self.external, &client.host) {
-            (Some(external), _) => external.clone(),
+            (Some(external), _) => external.to_string(),
             (None, Some(host)) => format!("{}://{host}", client.scheme),
             (None, None) => String::new(),
         };
@@ -201,7 +211,7 @@ enum Local {
 }
 
 /// What a request line asks for.
-fn target(request: &RequestHeader) -> Result<Target, Refusal> {
+fn target(request: &RequestHeader, has_body: bool) -> Result<Target, Refusal> {
     let line = std::str::from_utf8(request.raw_path()).ok().filter(|line| line.starts_with('/'));
     let Some(line) = line else {
         let message = "the request target must be a path in ASCII, beginning with a slash";
@@ -215,7 +225,7 @@ fn target(request: &RequestHeader) -> Result<Target, Refusal> {
         return Ok(Target::Own);
     }
     let route = Route::parse(&request.method, path, query)?;
-    for value in request.headers.get_all(CONTENT_TYPE) {
+    for value in request.headers.get_all(CONTENT_TYPE).iter().filter(|_| has_body) {
         route.admits_body(&String::from_utf8_lossy(value.as_bytes()))?;
     }
     Ok(Target::Registry(route))
@@ -272,7 +282,7 @@ impl ProxyHttp for Service {
             _ => None,
         };
         context.session = upload;
-        context.exchange = Some(exchange);
+        context.exchange = Some(Box::new(exchange));
         match answer {
             Ok(None) => Ok(false),
             Ok(Some(local)) => self.respond(session, context, local).await.map(|()| true),
@@ -413,6 +423,9 @@ impl ProxyHttp for Service {
                 refusal.status
             }
             Some(refusal) => {
+                // The connection is not used again, so the answer has to say so: a client that was told otherwise would
+                // lose its next request with it.
+                session.set_keepalive(None);
                 if let Err(error) = self.refuse(session, context, &refusal).await {
                     tracing::debug!(%error, "an error could not be sent to the client");
                 }

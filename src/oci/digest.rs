@@ -96,3 +96,52 @@ impl Digest {
 }
 
 super::text::text_newtype!(Digest, InvalidDigest);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The digest of no bytes, as `sha256sum` prints it.
+    const EMPTY: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+    #[test]
+    fn a_digest_falls_into_its_parts() {
+        let digest = Digest::parse(EMPTY).unwrap();
+        assert_eq!((digest.algorithm(), digest.encoded()), ("sha256", &EMPTY[7..]));
+        assert_eq!(digest, Digest::sha256(b""));
+    }
+
+    #[test]
+    fn bytes_match_their_own_digest_only() {
+        let sha256 = Digest::sha256(b"x");
+        let sha512 = Digest::parse(&format!("sha512:{}", hex::encode(Sha512::digest(b"x")))).unwrap();
+        let sha384 = Digest::parse(&format!("sha384:{}", "0".repeat(96))).unwrap();
+        assert_eq!((sha256.matches(b"x"), sha256.matches(b"y")), (Some(true), Some(false)));
+        assert_eq!((sha512.matches(b"x"), sha512.matches(b"y")), (Some(true), Some(false)));
+        assert_eq!(sha384.matches(b"x"), None);
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_digest_is_said() {
+        let form = |text: &str| Err(InvalidDigest::Form { text: text.to_owned() });
+        let algorithm = |text: &str| Err(InvalidDigest::Algorithm { algorithm: text.to_owned() });
+        let encoded = |algorithm, expected| Err(InvalidDigest::Encoded { algorithm, expected });
+        assert_eq!(Digest::parse(""), form(""));
+        assert_eq!(Digest::parse("latest"), form("latest"));
+        assert_eq!(Digest::parse("md5:d41d8cd98f00b204e9800998ecf8427e"), algorithm("md5"));
+        assert_eq!(Digest::parse(&format!("blake3:{}", "0".repeat(64))), algorithm("blake3"));
+        assert_eq!(Digest::parse(&format!("SHA256:{}", "0".repeat(64))), algorithm("SHA256"));
+        assert_eq!(Digest::parse(":"), algorithm(""));
+        for (name, length) in [("sha256", 64), ("sha384", 96), ("sha512", 128)] {
+            let digest =
+                |digit: &str, length: usize| Digest::parse(&format!("{name}:{}", digit.repeat(length)));
+            assert!(digest("a", length).is_ok());
+            assert_eq!(digest("a", length - 1), encoded(name, length));
+            assert_eq!(digest("a", length + 1), encoded(name, length));
+            assert_eq!(digest("A", length), encoded(name, length));
+            assert_eq!(digest(":", length), encoded(name, length));
+        }
+        let long = Digest::parse(&"x".repeat(1 << 20)).unwrap_err();
+        assert!(long.to_string().len() < 300, "{long}");
+    }
+}

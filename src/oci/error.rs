@@ -124,3 +124,31 @@ impl ErrorBody {
         serde_json::to_vec(self).unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_has_the_shape_of_the_specification() {
+        let body = ErrorBody::new(ErrorCode::NameInvalid, "a \"quoted\"\nname");
+        let expected = r#"{"errors":[{"code":"NAME_INVALID","message":"a \"quoted\"\nname","detail":null}]}"#;
+        assert_eq!(String::from_utf8(body.to_json()).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_code_goes_with_the_status_of_the_specification() {
+        for (code, text, status) in [
+            (ErrorCode::ManifestUnknown, "MANIFEST_UNKNOWN", 404),
+            (ErrorCode::DigestInvalid, "DIGEST_INVALID", 400),
+            (ErrorCode::SizeInvalid, "SIZE_INVALID", 413),
+            (ErrorCode::Unauthorized, "UNAUTHORIZED", 401),
+            (ErrorCode::Denied, "DENIED", 403),
+            (ErrorCode::Unsupported, "UNSUPPORTED", 405),
+            (ErrorCode::TooManyRequests, "TOOMANYREQUESTS", 429),
+            (ErrorCode::Unavailable, "UNAVAILABLE", 503),
+        ] {
+            assert_eq!((code.as_str(), code.status().as_u16()), (text, status));
+        }
+    }
+}

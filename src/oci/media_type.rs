@@ -65,3 +65,30 @@ pub const MANIFEST_ACCEPT: &str = "application/vnd.oci.image.manifest.v1+json, \
     application/vnd.docker.distribution.manifest.v1+prettyjws, \
     application/vnd.docker.distribution.manifest.v1+json, \
     application/json, */*";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_is_read_without_parameters_and_case() {
+        for header in ["a/b+json", " A/b+JSON ; charset=utf-8", "a/B+json;x;y"] {
+            assert_eq!(MediaType::from_header(header).as_str(), "a/b+json");
+        }
+    }
+
+    #[test]
+    fn every_manifest_type_is_asked_for() {
+        for media_type in [
+            MediaType::OCI_MANIFEST,
+            MediaType::OCI_INDEX,
+            MediaType::OCI_ARTIFACT,
+            MediaType::DOCKER_MANIFEST,
+            MediaType::DOCKER_LIST,
+            MediaType::DOCKER_SCHEMA_1,
+            MediaType::DOCKER_SCHEMA_1_SIGNED,
+        ] {
+            assert!(MANIFEST_ACCEPT.split(", ").any(|accepted| accepted == media_type), "{media_type}");
+        }
+    }
+}

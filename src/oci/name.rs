@@ -91,3 +91,69 @@ fn is_component(bytes: &[u8]) -> bool {
 }
 
 super::text::text_newtype!(RepositoryName, InvalidRepositoryName);
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use regex::Regex;
+
+    use super::*;
+
+    #[test]
+    fn the_names_that_clients_use_are_names() {
+        for text in ["a", "0", "library/ubuntu", "a.b_c__d-e---f/g", "manifests/blobs/tags", "127.0.0.1/x"] {
+            assert_eq!(RepositoryName::parse(text).map(|name| name.to_string()), Ok(text.to_owned()));
+        }
+    }
+
+    #[test]
+    fn a_bad_component_is_named() {
+        for (text, component) in [
+            ("a//b", ""),
+            ("/a", ""),
+            ("a/", ""),
+            ("a/B", "B"),
+            ("a/../b", ".."),
+            ("a/b..c", "b..c"),
+            ("a/b___c", "b___c"),
+            ("a/b._c", "b._c"),
+            ("-a", "-a"),
+            ("a_/b", "a_"),
+            ("a b", "a b"),
+            ("é", "é"),
+        ] {
+            let component = component.to_owned();
+            assert_eq!(
+                RepositoryName::parse(text),
+                Err(InvalidRepositoryName::Component { component }),
+                "{text}"
+            );
+        }
+        assert_eq!(RepositoryName::parse(""), Err(InvalidRepositoryName::Empty));
+    }
+
+    #[test]
+    fn a_name_has_at_most_255_bytes() {
+        assert!(RepositoryName::parse(&"a".repeat(255)).is_ok());
+        assert_eq!(
+            RepositoryName::parse(&"a".repeat(256)),
+            Err(InvalidRepositoryName::TooLong { length: 256 })
+        );
+    }
+
+    #[test]
+    fn serde_does_not_go_around_the_grammar() {
+        assert_eq!(serde_json::from_str::<RepositoryName>("\"a/b\"").unwrap().as_str(), "a/b");
+        assert!(serde_json::from_str::<RepositoryName>("\"a/../b\"").is_err());
+    }
+
+    proptest! {
+        /// The grammar of the OCI distribution specification, "Pulling manifests".
+        #[test]
+        fn the_parser_is_the_specification(text in "[a-zA0._/-]{0,12}") {
+            let component = "[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*";
+            let expression = Regex::new(&format!("^{component}(/{component})*$")).unwrap();
+            prop_assert_eq!(RepositoryName::parse(&text).is_ok(), expression.is_match(&text));
+        }
+    }
+}

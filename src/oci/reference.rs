@@ -75,3 +75,39 @@ impl fmt::Display for Reference {
         formatter.write_str(self.as_str())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use regex::Regex;
+
+    use super::*;
+
+    #[test]
+    fn a_tag_has_at_most_128_bytes() {
+        assert!(Tag::parse(&"a".repeat(128)).is_ok());
+        let error = Tag::parse(&"a".repeat(129)).unwrap_err();
+        assert!(error.text.chars().count() <= 65, "{error}");
+    }
+
+    #[test]
+    fn case_matters_in_a_tag() {
+        assert_ne!(Tag::parse("V1").unwrap(), Tag::parse("v1").unwrap());
+    }
+
+    #[test]
+    fn a_reference_shows_as_it_stands_in_a_path() {
+        let digest = Digest::sha256(b"");
+        assert_eq!(Reference::Tag(Tag::parse("v1").unwrap()).to_string(), "v1");
+        assert_eq!(Reference::Digest(digest.clone()).to_string(), digest.as_str());
+    }
+
+    proptest! {
+        /// The grammar of the OCI distribution specification, "Pulling manifests".
+        #[test]
+        fn the_parser_is_the_specification(text in "[aZ0_.: -]{0,6}|\\PC{0,4}") {
+            let expression = Regex::new("^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$").unwrap();
+            prop_assert_eq!(Tag::parse(&text).is_ok(), expression.is_match(&text));
+        }
+    }
+}

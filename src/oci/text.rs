@@ -50,3 +50,16 @@ macro_rules! text_newtype {
 }
 
 pub(super) use text_newtype;
+
+#[cfg(test)]
+mod tests {
+    use super::excerpt;
+
+    #[test]
+    fn an_excerpt_is_short_and_visible() {
+        assert_eq!(excerpt("a b é"), "a b é");
+        assert_eq!(excerpt("a\nb\u{0}c\u{2028}"), "a\u{fffd}b\u{fffd}c\u{fffd}");
+        assert_eq!(excerpt(&"x".repeat(64)), "x".repeat(64));
+        assert_eq!(excerpt(&"x".repeat(65)), format!("{}…", "x".repeat(64)));
+    }
+}

@@ -57,7 +57,7 @@ impl Plugin for Observer {
             },
         };
         let answer = self.carrier.carry(carried).await.map_err(refusal)?;
-        response(answer, write).map(Flow::Respond).map_err(|error| {
+        response(answer, write).map(|response| Flow::Respond(Box::new(response))).map_err(|error| {
             Refusal::new(ErrorCode::Unavailable, "the registry's answer makes no sense")
                 .with_status(StatusCode::BAD_GATEWAY)
                 .because(error)

@@ -263,7 +263,7 @@ fn read_manifest(
     // What the registry holds is recorded even if its document is not what its type promises.
     let manifest = Manifest::parse(body.clone(), media_type).unwrap_or_else(|error| {
         tracing::warn!(%asked, %error, "the registry holds a manifest that cannot be read; its name and bytes are kept");
-        Manifest::opaque(body, MediaType::from_header(headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default()))
+        Manifest::unread(body, MediaType::from_header(headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default()))
     });
     Ok(match named {
         Some(digest) => manifest.with_digest(digest),

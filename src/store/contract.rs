@@ -1,1 +1,124 @@
+//! What every backend of [`Store`] must do, as functions over the trait. A backend runs them all with
+//! [`contract_tests`], each on an empty store of its own.
 
+pub(super) mod changes;
+pub(super) mod guards;
+pub(super) mod intents;
+pub(super) mod lists;
+
+use std::sync::Arc;
+
+use crate::oci::{Digest, Manifest, Reference};
+use crate::store::sample::{alice, at, put, repository, tag};
+use crate::store::{
+    Change, Event, EventKind, Guard, Outcome, PageRequest, Recorded, Settled, Source, Store, Write,
+};
+
+/// Runs the whole contract. `$open` makes an empty store: it answers an `Arc<dyn Store>` and whatever has to live as
+/// long as that.
+macro_rules! contract_tests {
+    ($open:path) => {
+        $crate::store::contract::contract_tests! { $open, changes;
+            an_observed_push_is_recorded_whole
+            a_push_by_digest_is_one_event_without_a_tag
+            pushing_the_same_again_refreshes_the_tag_and_counts_nothing_twice
+            moving_a_tag_names_what_it_pointed_to
+            what_is_found_makes_events_only_for_what_differs
+            deleting_a_tag_leaves_its_manifest
+            deleting_a_manifest_takes_its_tags
+            an_emptied_repository_stays_known_until_it_is_gone
+            deleting_what_is_not_recorded_makes_no_event
+            content_is_kept_as_long_as_any_repository_has_it
+            referrers_come_and_go_with_their_manifests
+        }
+        $crate::store::contract::contract_tests! { $open, lists;
+            lists_are_complete_and_in_bytewise_order_at_any_page_size
+            any_changes_come_to_what_a_naive_model_holds
+        }
+        $crate::store::contract::contract_tests! { $open, intents;
+            an_intent_is_open_until_it_is_settled
+            a_doubted_intent_stays_open_and_unknown
+            settling_twice_changes_nothing
+            writes_to_one_tag_that_were_open_together_overlap
+            a_deletion_by_digest_overlaps_what_moves_its_tags
+            puts_of_one_manifest_under_different_tags_do_not_overlap
+            sequence_numbers_are_never_given_twice
+            a_write_whose_caller_left_is_done_whole_or_not_at_all
+            an_intent_whose_caller_left_is_carried_by_nobody
+        }
+        $crate::store::contract::contract_tests! { $open, guards;
+            a_guard_refuses_what_an_event_has_overtaken
+            a_guard_refuses_while_somebody_is_writing
+            a_guard_on_a_digest_minds_its_tags
+            a_vanished_repository_is_not_believed_when_anything_in_it_was_touched
+        }
+    };
+    ($open:path, $file:ident; $($promise:ident)+) => {
+        $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $promise() {
+            let (store, _keep) = $open();
+            $crate::store::contract::$file::$promise(store).await;
+        })+
+    };
+}
+
+pub(super) use contract_tests;
+
+type AnyStore = Arc<dyn Store>;
+
+/// Carries a write that the registry does at once.
+pub(super) async fn carry(
+    store: &AnyStore,
+    name: &str,
+    write: Write,
+    changes: Vec<Change>,
+    now: u64,
+) -> Settled {
+    let intent = store.begin(repository(name), write, alice(), at(now)).await.unwrap();
+    store.settle(intent.sequence, Outcome::Applied(changes), at(now)).await.unwrap()
+}
+
+/// Carries a push.
+pub(super) async fn push(
+    store: &AnyStore,
+    name: &str,
+    manifest: &Manifest,
+    tags: &[&str],
+    now: u64,
+) -> Settled {
+    carry(store, name, putting(manifest, tags), vec![put(name, manifest, tags)], now).await
+}
+
+async fn find(store: &AnyStore, change: Change, source: Source, now: u64) -> Recorded {
+    let since = store.sequence().await.unwrap();
+    let reference = Reference::Tag(tag("none"));
+    store.record(vec![change], source, Guard { reference, since }, at(now)).await.unwrap()
+}
+
+fn putting(manifest: &Manifest, tags: &[&str]) -> Write {
+    Write::Put { digest: manifest.digest.clone(), tags: tags.iter().map(|name| tag(name)).collect() }
+}
+
+fn deleting(manifest: &Manifest) -> Write {
+    Write::Delete { reference: digest_of(manifest) }
+}
+
+fn digest_of(manifest: &Manifest) -> Reference {
+    Reference::Digest(manifest.digest.clone())
+}
+
+fn tag_of(name: &str) -> Reference {
+    Reference::Tag(tag(name))
+}
+
+async fn history(store: &AnyStore) -> Vec<Event> {
+    store.events(None, PageRequest { after: None, limit: 1_000 }).await.unwrap().items
+}
+
+/// Kind, tag and digest of the events behind the first `skip`.
+async fn told(store: &AnyStore, skip: usize) -> Vec<(EventKind, Option<String>, Option<Digest>)> {
+    let events = history(store).await;
+    let short =
+        |event: &Event| (event.kind, event.tag.as_ref().map(ToString::to_string), event.digest.clone());
+    events.iter().skip(skip).map(short).collect()
+}

@@ -24,13 +24,11 @@ pub fn describe_metrics() {
 /// A group of writes is durable.
 pub(super) fn committed(took: Duration, writes: usize) {
     histogram!(COMMIT_SECONDS).record(took);
-    #[expect(clippy::cast_precision_loss, reason = "a group has at most some thousand writes")]
     histogram!(WRITES_PER_COMMIT).record(writes as f64);
 }
 
 /// So many intents are open now.
 pub(super) fn open_intents(count: usize) {
-    #[expect(clippy::cast_precision_loss, reason = "a count of open writes, far below 2^52")]
     gauge!(OPEN_INTENTS).set(count as f64);
 }
 

@@ -80,7 +80,8 @@ pub enum Outcome {
 pub struct Settled {
     /// The references of this intent that something else touched while it was open: another intent that is still
     /// open, or an event that was recorded since it began. Their order at the registry is not known, so each has to
-    /// be verified.
+    /// be verified. Where it was an event, the settled intent is kept, to be doubted and asked about; where it was an
+    /// open intent, that one will meet this one's events.
     pub overlapped: Vec<Reference>,
 }
 
@@ -148,8 +149,10 @@ pub trait Store: Send + Sync + 'static {
         now: Timestamp,
     ) -> Result<Intent, StoreError>;
 
-    /// Records the outcome and removes the intent, in one transaction. Settling an intent that is no longer there
+    /// Records the outcome and removes the intent, in one transaction; an intent that was [overtaken] stays. Settling an intent that is no longer there
     /// changes nothing and reports no overlap.
+    ///
+    /// [overtaken]: Settled::overlapped
     async fn settle(&self, intent: Sequence, outcome: Outcome, now: Timestamp)
     -> Result<Settled, StoreError>;
 

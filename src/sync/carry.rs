@@ -156,8 +156,9 @@ impl Shared {
                 let outcome = Outcome::Applied(vec![change]);
                 match self.store.settle(intent.sequence, outcome, Timestamp::now()).await {
                     Ok(settled) => {
+                        // The store keeps the intent of a write that another one overtook; it has to be asked about.
                         if !settled.overlapped.is_empty() {
-                            self.unknown.look();
+                            self.unknown.doubt(intent.sequence);
                         }
                     }
                     Err(error) => {

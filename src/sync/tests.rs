@@ -174,7 +174,7 @@ impl House {
 
     fn at(url: Url, registry: Arc<Registry>, timeout: Duration) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let store: Arc<dyn Store> = Arc::new(RedbStore::open(&directory.path().join("store.redb")).unwrap());
+        let store: Arc<dyn Store> = Arc::new(RedbStore::open(directory.path().join("store.redb")).unwrap());
         let client = Arc::new(RegistryClient::new(Arc::new(Backends::new([url])), timeout).unwrap());
         let verifier = Arc::new(Verifier::new(Arc::clone(&store), Arc::clone(&client)));
         let unknown = Arc::new(UnknownIntents::default());
@@ -238,12 +238,12 @@ fn tag(name: &str) -> Tag {
 }
 
 fn put_change(name: &str, bytes: &'static [u8]) -> Change {
-    let manifest = Arc::new(Manifest::opaque(Bytes::from_static(bytes), "text/plain".into()));
+    let manifest = Arc::new(Manifest::unread(Bytes::from_static(bytes), "text/plain".into()));
     Change::ManifestPut { repository: repository(), manifest, tags: vec![tag(name)] }
 }
 
 fn put(name: &str, bytes: &'static [u8]) -> ManifestWrite {
-    let manifest = Arc::new(Manifest::opaque(Bytes::from_static(bytes), "text/plain".into()));
+    let manifest = Arc::new(Manifest::unread(Bytes::from_static(bytes), "text/plain".into()));
     ManifestWrite {
         repository: repository(),
         operation: Operation::Put { reference: Reference::Tag(tag(name)), tags: Vec::new(), manifest },

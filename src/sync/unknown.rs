@@ -54,11 +54,6 @@ impl UnknownIntents {
         self.wake.notify_one();
     }
 
-    /// Says that the store holds an intent that has to be asked about.
-    pub fn look(&self) {
-        self.wake.notify_one();
-    }
-
     /// How far the asking is.
     pub fn counts(&self) -> Counts {
         Counts {

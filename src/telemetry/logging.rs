@@ -4,16 +4,17 @@
 //! Writing never holds up the door: lines wait in a bounded queue for a thread of their own, and what does not fit is
 //! dropped and counted. Records of crates that use `log` (pingora) come through as well.
 
-use std::io::{self, BufWriter, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::sync::OnceLock;
 
 use tracing::Subscriber;
-use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+
+use super::queue::{self, LineWriter, Worker};
 
 /// The target of the access log's lines.
 pub const ACCESS: &str = "access";
@@ -24,10 +25,10 @@ const VARIABLES: [&str; 2] = ["PORTREEVE_LOG", "RUST_LOG"];
 const DEFAULT_FILTER: &str = "info";
 /// pingora tells of every client that leaves early; whoever wants that names `pingora` in the filter.
 const QUIET: &str = "pingora=warn";
-/// How many lines may wait.
-const QUEUED_LINES: usize = 8192;
+/// How many bytes of lines may wait.
+const QUEUED_BYTES: usize = 4 * 1024 * 1024;
 
-static DROPPED: OnceLock<ErrorCounter> = OnceLock::new();
+static WRITER: OnceLock<LineWriter> = OnceLock::new();
 
 /// Why the log could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +43,9 @@ pub enum LogError {
         /// What is wrong.
         source: ParseError,
     },
+    /// The system gives no thread for it.
+    #[error("the log's thread cannot be started: {0}")]
+    Thread(#[from] io::Error),
     /// This process has a log already.
     #[error("the log is set up already: {0}")]
     Installed(#[from] TryInitError),
@@ -51,7 +55,7 @@ pub enum LogError {
 #[must_use = "dropping it ends the log"]
 #[derive(Debug)]
 pub struct LogGuard {
-    _worker: WorkerGuard,
+    _worker: Worker,
 }
 
 /// The shape of the lines.
@@ -70,21 +74,16 @@ enum Format {
 pub fn install() -> Result<LogGuard, LogError> {
     let filter = filter(|variable| std::env::var(variable).ok())?;
     let format = if io::stderr().is_terminal() { Format::Human } else { Format::Json };
-    let (writer, worker) = queue(BufWriter::with_capacity(64 * 1024, io::stderr()), QUEUED_LINES);
-    let dropped = writer.error_counter();
-    subscriber(format, filter, writer).try_init()?;
-    DROPPED.get_or_init(|| dropped);
+    let (writer, worker) = queue::start(io::stderr(), QUEUED_BYTES)?;
+    subscriber(format, filter, writer.clone()).try_init()?;
+    WRITER.get_or_init(|| writer);
     std::panic::set_hook(Box::new(log_panic));
     Ok(LogGuard { _worker: worker })
 }
 
 /// How many lines were dropped since the start, because they came faster than they could be written.
 pub fn dropped_lines() -> u64 {
-    DROPPED.get().map_or(0, |counter| counter.dropped_lines() as u64)
-}
-
-fn queue(output: impl Write + Send + 'static, lines: usize) -> (NonBlocking, WorkerGuard) {
-    NonBlockingBuilder::default().lossy(true).buffered_lines_limit(lines).thread_name("log").finish(output)
+    WRITER.get().map_or(0, LineWriter::dropped)
 }
 
 /// Builds the filter from the first variable that is set and not empty.
@@ -128,9 +127,8 @@ fn log_panic(panic: &std::panic::PanicHookInfo<'_>) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc;
+    use std::io::Write;
     use std::sync::{Arc, Mutex};
-    use std::time::{Duration, Instant};
 
     use super::*;
 
@@ -215,35 +213,5 @@ mod tests {
         let environment = |name: &str| (name == "RUST_LOG").then(|| "info,x=loud".to_owned());
         let error = filter(environment).expect_err("it must be refused").to_string();
         assert!(error.starts_with("environment variable RUST_LOG: "), "{error}");
-    }
-
-    /// Blocks in its first write until it is let go.
-    struct Stuck(mpsc::Receiver<()>);
-
-    impl Write for Stuck {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let _ = self.0.recv();
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    #[test]
-    fn lines_that_cannot_be_written_are_dropped_and_counted_instead_of_waited_for() {
-        let (release, stuck) = mpsc::channel();
-        let (writer, worker) = queue(Stuck(stuck), 4);
-        let counter = writer.error_counter();
-        let begun = Instant::now();
-        for _ in 0..100 {
-            writer.clone().write_all(b"line\n").unwrap();
-        }
-        // Four wait, and one may be with the writer.
-        assert!(counter.dropped_lines() >= 95, "{}", counter.dropped_lines());
-        assert!(begun.elapsed() < Duration::from_secs(5));
-        drop(release);
-        drop(worker);
     }
 }

@@ -6,6 +6,7 @@
 pub mod logging;
 pub mod metrics;
 mod process;
+mod queue;
 
 pub use logging::{LogError, LogGuard};
 pub use metrics::{Metrics, MetricsError};

@@ -1,10 +1,19 @@
 //! The real door in front of real registries, from the outside: what the README promises, and what happens when things
 //! go wrong.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test ends where something is not as it should be, and says so"
+)]
+
 #[path = "../support/mod.rs"]
 mod support;
 
 mod clients;
+mod crash;
 mod faults;
 mod protocol;
 mod stopping;

@@ -1,6 +1,7 @@
 //! The real binary as a child process.
 
 use std::collections::BTreeMap;
+use std::io::{Read, Seek, SeekFrom};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
@@ -91,7 +92,7 @@ impl Door {
     /// Starts it again where it was, with the same store; kills it first if it still runs. Answers when it is ready.
     pub async fn restart(&mut self) {
         self.kill().await;
-        let seen = self.log().len();
+        let seen = log_length(self.directory.path());
         self.settings.insert("LISTEN__DOOR".to_owned(), self.address.to_string());
         self.child = spawn(&self.settings, self.directory.path());
         match listens(&mut self.child, self.directory.path(), seen).await {
@@ -103,7 +104,7 @@ impl Door {
 
     /// Everything it has said so far, over all its runs.
     pub fn log(&self) -> String {
-        log(self.directory.path())
+        log(self.directory.path(), 0)
     }
 
     /// The answer of the API to a question that has to be answered with 200.
@@ -225,16 +226,12 @@ fn spawn(settings: &BTreeMap<String, String>, directory: &Path) -> Child {
 }
 
 /// Waits for the line that names the addresses, beyond the first `seen` bytes of the log.
-async fn listens(
-    child: &mut Child,
-    directory: &Path,
-    seen: usize,
-) -> Result<(SocketAddr, SocketAddr), Failed> {
+async fn listens(child: &mut Child, directory: &Path, seen: u64) -> Result<(SocketAddr, SocketAddr), Failed> {
     let deadline = Instant::now() + START;
     loop {
         // Looked at first: what is said before the end is in the log then.
         let ended = child.try_wait().unwrap();
-        let said = log(directory)[seen..].to_owned();
+        let said = log(directory, seen);
         for line in said.lines() {
             let Ok(line) = serde_json::from_str::<serde_json::Value>(line) else { continue };
             if line["message"] == "listening" {
@@ -252,6 +249,15 @@ async fn listens(
     }
 }
 
-fn log(directory: &Path) -> String {
-    std::fs::read_to_string(directory.join("door.log")).unwrap_or_default()
+/// What the log says beyond its first bytes.
+fn log(directory: &Path, beyond: u64) -> String {
+    let mut said = Vec::new();
+    let mut file = std::fs::File::open(directory.join("door.log")).unwrap();
+    file.seek(SeekFrom::Start(beyond)).unwrap();
+    file.read_to_end(&mut said).unwrap();
+    String::from_utf8_lossy(&said).into_owned()
+}
+
+fn log_length(directory: &Path) -> u64 {
+    std::fs::metadata(directory.join("door.log")).unwrap().len()
 }

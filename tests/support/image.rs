@@ -41,6 +41,19 @@ impl Image {
         Self::with_layer(seed, DOCKER_MANIFEST, DOCKER_CONFIG, DOCKER_LAYER)
     }
 
+    /// An OCI manifest of at least so many bytes, with an empty configuration and nothing else.
+    pub fn heavy(seed: u64, bytes: usize) -> Self {
+        let empty = Bytes::from_static(b"{}");
+        let document = json!({
+            "schemaVersion": 2,
+            "mediaType": OCI_MANIFEST,
+            "config": descriptor(OCI_EMPTY, &empty),
+            "layers": [],
+            "annotations": {"seed": seed.to_string(), "weight": "x".repeat(bytes)},
+        });
+        Self::of(&document, OCI_MANIFEST, vec![empty])
+    }
+
     /// An OCI index of these, each for a platform of its own.
     pub fn index(children: &[&Self]) -> Self {
         let architectures = ["amd64", "arm64", "arm", "s390x"];

@@ -92,20 +92,25 @@ pub async fn record(door_url: &str) -> State {
 
 /// All items of a list of the API, over all its pages. `path` has a query. A repository that is gone by now has none.
 pub async fn all(door_url: &str, path: &str) -> Vec<Value> {
+    all_after(door_url, path, None).await
+}
+
+/// The same behind the item with this key.
+pub async fn all_after(door_url: &str, path: &str, mut after: Option<String>) -> Vec<Value> {
     let client = http_client();
     let mut items = Vec::new();
-    let mut after = String::new();
     loop {
-        let url = format!("{door_url}{path}{after}");
+        let behind = after.map(|after| format!("&after={after}")).unwrap_or_default();
+        let url = format!("{door_url}{path}{behind}");
         let response = client.get(&url).send().await.unwrap();
         if response.status() == StatusCode::NOT_FOUND {
             return items;
         }
         assert_eq!(response.status(), 200, "{url}");
         let mut page: Value = response.json().await.unwrap();
-        items.extend(page["items"].as_array_mut().unwrap().drain(..));
+        items.append(page["items"].as_array_mut().unwrap());
         match page["next"].as_str() {
-            Some(next) => after = format!("&after={next}"),
+            Some(next) => after = Some(next.to_owned()),
             None => return items,
         }
     }

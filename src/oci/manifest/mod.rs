@@ -1,6 +1,10 @@
 //! Manifests: the bytes a client pushed, and what they say.
 
+#[cfg(test)]
+mod check;
 mod document;
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod tests;
 mod unambiguous;
@@ -170,22 +174,6 @@ impl Manifest {
             own => own,
         });
         MediaType::from(own.unwrap_or("application/octet-stream"))
-    }
-
-    /// Bytes that are kept without being read.
-    pub fn opaque(bytes: Bytes, media_type: MediaType) -> Self {
-        Self {
-            digest: Digest::sha256(&bytes),
-            bytes,
-            media_type,
-            kind: ManifestKind::Opaque,
-            config: None,
-            layers: Vec::new(),
-            children: Vec::new(),
-            subject: None,
-            artifact_type: None,
-            annotations: BTreeMap::new(),
-        }
     }
 
     /// The same manifest under the digest by which the registry names it.

@@ -1,1 +1,359 @@
+use serde_json::{Value, json};
 
+use super::check::manifest_check::assert_holds_together;
+use super::*;
+
+const DIGEST: &str = "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+
+pub(super) fn parse(media_type: &str, document: &Value) -> Result<Manifest, InvalidManifest> {
+    let header = (!media_type.is_empty()).then_some(media_type);
+    let body = Bytes::from(document.to_string());
+    assert_holds_together(header, body.clone());
+    Manifest::parse(body, header.map(MediaType::from_header))
+}
+
+fn descriptor(media_type: &str, size: u64) -> Value {
+    json!({"mediaType": media_type, "digest": DIGEST, "size": size})
+}
+
+pub(super) fn image() -> Value {
+    json!({
+        "schemaVersion": 2,
+        "mediaType": MediaType::OCI_MANIFEST,
+        "config": descriptor("application/vnd.oci.image.config.v1+json", 7),
+        "layers": [descriptor("application/vnd.oci.image.layer.v1.tar+gzip", 11)],
+    })
+}
+
+pub(super) fn index() -> Value {
+    let mut linux = descriptor(MediaType::OCI_MANIFEST, 13);
+    linux["platform"] = json!({"os": "linux", "architecture": "arm64", "variant": "v8"});
+    let mut attestation = descriptor(MediaType::OCI_MANIFEST, 17);
+    attestation["platform"] = json!({"os": "unknown", "architecture": "unknown"});
+    attestation["annotations"] = json!({"vnd.docker.reference.type": "attestation-manifest"});
+    json!({"schemaVersion": 2, "mediaType": MediaType::OCI_INDEX, "manifests": [linux, attestation]})
+}
+
+/// The document with one top-level field set; `null` stands for Go's empty list.
+fn with(mut document: Value, field: &str, value: Value) -> Value {
+    document[field] = value;
+    document
+}
+
+fn without(mut document: Value, field: &str) -> Value {
+    document.as_object_mut().unwrap().remove(field);
+    document
+}
+
+fn shape_error(media_type: &str, document: &Value) -> String {
+    match parse(media_type, document) {
+        Err(error @ InvalidManifest::Shape { .. }) => error.to_string(),
+        other => panic!("{document} is {other:?}"),
+    }
+}
+
+#[test]
+fn an_image_manifest_is_read() {
+    let manifest = parse(MediaType::OCI_MANIFEST, &image()).unwrap();
+    assert_eq!(manifest.kind, ManifestKind::Image);
+    assert_eq!(manifest.config.as_ref().map(|config| config.size), Some(7));
+    assert_eq!(manifest.layers.iter().map(|layer| layer.size).collect::<Vec<_>>(), [11]);
+    assert_eq!(manifest.artifact_type, Some(MediaType::from("application/vnd.oci.image.config.v1+json")));
+    assert_eq!((manifest.subject, manifest.children), (None, vec![]));
+}
+
+#[test]
+fn a_docker_manifest_is_read() {
+    let document = with(image(), "mediaType", json!(MediaType::DOCKER_MANIFEST));
+    let document = with(document, "subject", descriptor(MediaType::DOCKER_MANIFEST, 1));
+    let manifest = parse(MediaType::DOCKER_MANIFEST, &document).unwrap();
+    assert_eq!(manifest.kind, ManifestKind::Image);
+    assert_eq!(manifest.layers.len(), 1);
+    assert_eq!(manifest.subject, None, "Docker's type knows no subject");
+}
+
+#[test]
+fn an_index_is_read_with_platforms_and_attestations() {
+    let manifest = parse(MediaType::OCI_INDEX, &index()).unwrap();
+    assert_eq!(manifest.kind, ManifestKind::Index);
+    assert_eq!(manifest.children.len(), 2);
+    assert_eq!(manifest.platforms().map(ToString::to_string).collect::<Vec<_>>(), ["linux/arm64/v8"]);
+    assert_eq!(manifest.children[1].annotations["vnd.docker.reference.type"], "attestation-manifest");
+    assert_eq!(manifest.artifact_type, None);
+    let list = with(index(), "mediaType", json!(MediaType::DOCKER_LIST));
+    assert_eq!(parse(MediaType::DOCKER_LIST, &list).unwrap().children, manifest.children);
+}
+
+#[test]
+fn an_artifact_with_subject_is_read() {
+    let document = json!({
+        "schemaVersion": 2,
+        "mediaType": MediaType::OCI_MANIFEST,
+        "artifactType": "application/vnd.example.sbom",
+        "config": {"mediaType": "application/vnd.oci.empty.v1+json", "digest": DIGEST, "size": 2, "data": "e30="},
+        "layers": [],
+        "subject": descriptor(MediaType::OCI_MANIFEST, 3),
+        "annotations": {"a": "b"},
+    });
+    let manifest = parse(MediaType::OCI_MANIFEST, &document).unwrap();
+    assert_eq!(manifest.artifact_type, Some(MediaType::from("application/vnd.example.sbom")));
+    assert_eq!(manifest.subject.map(|subject| subject.size), Some(3));
+    assert_eq!(manifest.annotations["a"], "b");
+    let withdrawn = json!({
+        "mediaType": MediaType::OCI_ARTIFACT,
+        "artifactType": "application/vnd.example.sbom",
+        "blobs": [descriptor("text/plain", 5)],
+        "subject": descriptor(MediaType::OCI_MANIFEST, 3),
+    });
+    let manifest = parse(MediaType::OCI_ARTIFACT, &withdrawn).unwrap();
+    assert_eq!((manifest.kind, manifest.layers.len()), (ManifestKind::Image, 1));
+    assert!(manifest.subject.is_some() && manifest.config.is_none());
+}
+
+#[test]
+fn an_index_may_be_a_referrer_too() {
+    let document = with(index(), "subject", descriptor(MediaType::OCI_INDEX, 3));
+    let manifest = parse(MediaType::OCI_INDEX, &with(document, "artifactType", json!("x/y"))).unwrap();
+    assert_eq!(manifest.artifact_type, Some(MediaType::from("x/y")));
+    assert!(manifest.subject.is_some());
+}
+
+#[test]
+fn what_clients_leave_out_or_write_as_null_is_accepted() {
+    for document in [
+        without(image(), "schemaVersion"),
+        without(image(), "mediaType"),
+        with(image(), "mediaType", json!("")),
+        without(image(), "layers"),
+        with(image(), "layers", Value::Null),
+        with(image(), "manifests", Value::Null),
+        with(image(), "annotations", Value::Null),
+        with(image(), "annotations", json!({"a": null})),
+        with(image(), "artifactType", json!("")),
+        with(image(), "subject", Value::Null),
+        with(image(), "org.example.extension", json!({"Layers": [1, {"DIGEST": null}]})),
+        with(image(), "annotations", json!({"Layers": "", "layers": "", "Digest": "x"})),
+    ] {
+        assert!(parse(MediaType::OCI_MANIFEST, &document).is_ok(), "{document}");
+    }
+    for document in [
+        with(index(), "manifests", Value::Null),
+        with(index(), "manifests", json!([])),
+        with(index(), "layers", Value::Null),
+    ] {
+        assert!(parse(MediaType::OCI_INDEX, &document).is_ok(), "{document}");
+    }
+    let mut document = index();
+    document["manifests"][0]["platform"] = json!({});
+    document["manifests"][1]["platform"] = json!({"os": "linux", "architecture": "amd64", "variant": ""});
+    let manifest = parse(MediaType::OCI_INDEX, &document).unwrap();
+    assert_eq!(manifest.children[0].platform, None);
+    assert_eq!(manifest.platforms().map(ToString::to_string).collect::<Vec<_>>(), ["linux/amd64"]);
+}
+
+#[test]
+fn a_document_that_calls_itself_something_else_is_refused() {
+    for (header, document) in [
+        (MediaType::OCI_MANIFEST, index()),
+        (MediaType::OCI_INDEX, image()),
+        (MediaType::DOCKER_MANIFEST, image()),
+        (MediaType::DOCKER_LIST, index()),
+        (
+            MediaType::OCI_MANIFEST,
+            with(image(), "mediaType", json!("application/VND.oci.image.manifest.v1+json")),
+        ),
+    ] {
+        match parse(header, &document) {
+            Err(InvalidManifest::MediaType { header: reported, .. }) => assert_eq!(reported.as_str(), header),
+            other => panic!("{document} as {header} is {other:?}"),
+        }
+    }
+}
+
+/// CVE-2021-41190: a document that is an image to one reader and an index to another.
+#[test]
+fn a_document_of_two_types_is_refused() {
+    let manifests = index()["manifests"].clone();
+    let anonymous = |document| without(document, "mediaType");
+    for (media_type, document) in [
+        (MediaType::OCI_MANIFEST, with(image(), "manifests", manifests.clone())),
+        (MediaType::OCI_MANIFEST, with(image(), "manifests", json!([]))),
+        (MediaType::OCI_MANIFEST, with(anonymous(image()), "manifests", manifests.clone())),
+        (MediaType::DOCKER_MANIFEST, with(anonymous(image()), "manifests", manifests.clone())),
+        (MediaType::OCI_MANIFEST, with(image(), "fsLayers", json!([]))),
+        (MediaType::OCI_INDEX, with(index(), "layers", json!([]))),
+        (MediaType::OCI_INDEX, with(index(), "config", image()["config"].clone())),
+        (MediaType::DOCKER_LIST, with(anonymous(index()), "layers", image()["layers"].clone())),
+        (MediaType::OCI_INDEX, with(index(), "blobs", json!([]))),
+        (MediaType::OCI_INDEX, with(index(), "fsLayers", json!([]))),
+        (MediaType::OCI_ARTIFACT, json!({"blobs": [], "manifests": []})),
+        (MediaType::OCI_ARTIFACT, json!({"blobs": [], "layers": []})),
+    ] {
+        assert!(shape_error(media_type, &document).contains("belongs to another type"), "{document}");
+    }
+}
+
+#[test]
+fn a_document_that_registries_read_differently_is_refused() {
+    let spelt = |document: Value, key: &str| document.to_string().replacen("\"layers\"", key, 1);
+    let nested = |from: &str, to: &str| image().to_string().replacen(from, to, 1);
+    for text in [
+        spelt(image(), "\"Layers\""),
+        spelt(image(), "\"layer\u{17f}\""),
+        spelt(image(), "\"layers\":[],\"layers\""),
+        spelt(image(), "\"layers\":[],\"LAYERS\""),
+        spelt(image(), "\"Manifests\":[],\"layers\""),
+        nested("\"digest\"", "\"digest\":\"x\",\"digest\""),
+        nested("\"digest\"", "\"Digest\""),
+        nested("\"size\"", "\"SIZE\":1,\"size\""),
+        nested("\"mediaType\"", "\"mediatype\""),
+        format!("[2,\"{}\",{}]", MediaType::OCI_MANIFEST, image()["config"]),
+        image().to_string() + "{}",
+        image().to_string() + "x",
+    ] {
+        let body = Bytes::from(text);
+        let refused = !assert_holds_together(Some(MediaType::OCI_MANIFEST), body.clone());
+        assert!(refused, "{body:?}");
+    }
+    let config = json!(["x/y", DIGEST, 1]);
+    assert!(shape_error(MediaType::OCI_MANIFEST, &with(image(), "config", config)).contains("an array"));
+    let mut document = index();
+    document["manifests"][0]["platform"] = json!({"OS": "windows", "os": "linux", "architecture": "amd64"});
+    assert!(shape_error(MediaType::OCI_INDEX, &document).contains("`os` must be spelt"));
+}
+
+#[test]
+fn a_document_without_the_shape_of_its_type_is_refused() {
+    for document in [
+        without(image(), "config"),
+        with(image(), "config", Value::Null),
+        with(image(), "schemaVersion", json!(1)),
+        with(image(), "schemaVersion", json!("2")),
+        with(image(), "layers", json!({})),
+        with(image(), "layers", json!([null])),
+        with(image(), "layers", json!([{"digest": DIGEST, "size": 1}])),
+        with(image(), "layers", json!([{"mediaType": "x/y", "digest": DIGEST}])),
+        with(image(), "annotations", json!({"a": 1})),
+        with(image(), "artifactType", json!(1)),
+        with(image(), "subject", json!("x")),
+        json!([]),
+        json!(null),
+        json!("x"),
+        json!({}),
+    ] {
+        shape_error(MediaType::OCI_MANIFEST, &document);
+    }
+    shape_error(MediaType::OCI_INDEX, &without(index(), "manifests"));
+    shape_error(MediaType::OCI_INDEX, &json!({}));
+    for (field, value) in [
+        ("digest", json!("sha256:00")),
+        ("digest", json!("md5:d41d8cd98f00b204e9800998ecf8427e")),
+        ("digest", json!("")),
+        ("size", json!(-1)),
+        ("size", json!(1.5)),
+        ("size", json!("1")),
+        ("size", json!(1_u64 << 63)),
+        ("mediaType", Value::Null),
+    ] {
+        let mut document = image();
+        document["layers"][0][field] = value;
+        shape_error(MediaType::OCI_MANIFEST, &document);
+    }
+}
+
+#[test]
+fn malformed_json_of_a_known_type_is_refused() {
+    for body in ["", "{", "nonsense", "\u{feff}{}", "{\"schemaVersion\":2,}"] {
+        for media_type in [MediaType::OCI_MANIFEST, MediaType::OCI_INDEX, MediaType::OCI_ARTIFACT] {
+            assert!(!assert_holds_together(Some(media_type), Bytes::from(body)), "{body:?} as {media_type}");
+        }
+    }
+    let not_utf8 = Bytes::from_static(b"{\"config\":\"\xff\"}");
+    assert!(!assert_holds_together(Some(MediaType::OCI_MANIFEST), not_utf8));
+}
+
+#[test]
+fn schema_1_and_unknown_types_are_kept_unread() {
+    for media_type in [
+        MediaType::DOCKER_SCHEMA_1,
+        MediaType::DOCKER_SCHEMA_1_SIGNED,
+        "application/vnd.example.other+json",
+        "application/json",
+    ] {
+        for body in [image().to_string(), "no json".to_owned(), String::new()] {
+            let manifest = Manifest::parse(Bytes::from(body), Some(MediaType::from(media_type))).unwrap();
+            assert_eq!((manifest.kind, manifest.media_type.as_str()), (ManifestKind::Opaque, media_type));
+            assert_eq!((manifest.config, manifest.layers.len()), (None, 0));
+        }
+    }
+}
+
+#[test]
+fn without_a_header_the_document_says_what_it_is() {
+    let named = |document: &Value| parse("", document).unwrap().media_type.to_string();
+    assert_eq!(named(&image()), MediaType::OCI_MANIFEST);
+    assert_eq!(named(&without(image(), "mediaType")), MediaType::OCI_MANIFEST);
+    assert_eq!(named(&index()), MediaType::OCI_INDEX);
+    assert_eq!(named(&without(index(), "mediaType")), MediaType::OCI_INDEX);
+    assert_eq!(named(&with(index(), "mediaType", json!(MediaType::DOCKER_LIST))), MediaType::DOCKER_LIST);
+    assert_eq!(named(&json!({"mediaType": "application/vnd.example"})), "application/vnd.example");
+    for unknown in
+        [json!({}), json!([]), json!({"config": {}}), json!({"config": {}, "layers": [], "manifests": []})]
+    {
+        assert_eq!(named(&unknown), "application/octet-stream", "{unknown}");
+    }
+    let header = Some(MediaType::from_header(" "));
+    let manifest = Manifest::parse(Bytes::from(image().to_string()), header).unwrap();
+    assert_eq!(manifest.kind, ManifestKind::Image);
+    let manifest = Manifest::parse(Bytes::from_static(b"\xff"), None).unwrap();
+    assert_eq!(manifest.kind, ManifestKind::Opaque);
+}
+
+#[test]
+fn the_header_is_read_without_regard_to_case_and_parameters() {
+    let header = "Application/VND.oci.image.manifest.v1+JSON; charset=utf-8";
+    assert_eq!(parse(header, &image()).unwrap().media_type.as_str(), MediaType::OCI_MANIFEST);
+}
+
+#[test]
+fn another_digest_can_be_set() {
+    let sha512 = Digest::parse(&format!("sha512:{}", "0".repeat(128))).unwrap();
+    let manifest = parse(MediaType::OCI_MANIFEST, &image()).unwrap();
+    assert_eq!(manifest.digest, Digest::sha256(&manifest.bytes));
+    assert_eq!(manifest.with_digest(sha512.clone()).digest, sha512);
+}
+
+#[test]
+fn a_manifest_of_the_largest_size_is_read() {
+    let annotations: BTreeMap<_, _> =
+        (0..390).map(|number| (format!("annotation-{number}"), "A".repeat(10_000))).collect();
+    let document = with(image(), "annotations", json!(annotations));
+    let manifest = parse(MediaType::OCI_MANIFEST, &document).unwrap();
+    assert_eq!(manifest.annotations.len(), 390);
+    assert!(manifest.bytes.len() > 3_900_000 && manifest.bytes.len() < MAXIMUM_MANIFEST_BYTES);
+}
+
+#[test]
+fn a_document_of_very_many_values_is_refused() {
+    let of = |count: usize| with(image(), "x", json!(vec![0; count]));
+    assert!(parse(MediaType::OCI_MANIFEST, &of(99_000)).is_ok());
+    assert!(shape_error(MediaType::OCI_MANIFEST, &of(100_000)).contains("at most"));
+    let deep = "[".repeat(100_000) + &"]".repeat(100_000);
+    let text = format!("{{\"x\":{deep},\"config\":{},\"layers\":[]}}", image()["config"]);
+    assert!(!assert_holds_together(Some(MediaType::OCI_MANIFEST), Bytes::from(text)));
+}
+
+#[test]
+fn an_error_quotes_a_piece_of_the_document_at_most() {
+    let long = "x".repeat(1 << 20);
+    for document in [
+        with(image(), "mediaType", json!(long)),
+        with(image(), "artifactType", json!([long])),
+        with(image(), "config", json!(long)),
+        with(image(), "schemaVersion", json!(long)),
+        with(image(), "layers", json!([{"mediaType": "x/y", "digest": long, "size": 1}])),
+    ] {
+        let error = parse(MediaType::OCI_MANIFEST, &document).unwrap_err().to_string();
+        assert!(error.len() < 1024, "{}", error.len());
+    }
+}

@@ -10,7 +10,11 @@
 //! - a malformed query where the registry acts on it (it would drop the malformed part silently).
 
 mod path;
+#[cfg(test)]
+mod properties;
 mod query;
+#[cfg(test)]
+mod registry_check;
 #[cfg(test)]
 mod tests;
 

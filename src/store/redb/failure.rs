@@ -39,6 +39,15 @@ impl Failure {
         }
     }
 
+    /// What went wrong, for all who are refused because of it.
+    pub fn into_cause(self) -> Arc<dyn Error + Send + Sync> {
+        match self {
+            Self::Medium(cause) => cause,
+            Self::Interrupted => Arc::new(NotReopened),
+            other @ (Self::Corrupt { .. } | Self::Refused(_)) => Arc::new(other.into_error("go on")),
+        }
+    }
+
     /// Whether the fault lies with one request rather than with the medium.
     pub fn is_of_one_request(&self) -> bool {
         matches!(self, Self::Corrupt { .. } | Self::Refused(_))

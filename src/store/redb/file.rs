@@ -1,6 +1,7 @@
 //! The file: creating it, opening it, and refusing what is not a store of this layout without touching it.
 
 use std::fs::{File, OpenOptions};
+use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -8,17 +9,17 @@ use std::path::{Path, PathBuf};
 use redb::{Builder, Database, DatabaseError, ReadableDatabase, StorageError, TableError};
 
 use super::failure::Failure;
+use super::overlay::Overlay;
 use super::tables::{
     BLOBS, CONTENT_HOLDERS, CONTENTS, DOCUMENTS, EVENTS, EVENTS_BY_REPOSITORY, INTENTS, MANIFESTS, META,
     META_LAYOUT, PROBE, REFERRERS, REPOSITORIES, TAGS, TAGS_BY_MANIFEST,
 };
-use crate::clock::Timestamp;
 
 /// The layout that this program reads and writes.
 const LAYOUT: u64 = 1;
 
 /// Memory for pages of the file, in bytes; the system caches the file as well.
-const CACHE_BYTES: usize = 16 * 1024 * 1024;
+const CACHE_BYTES: usize = 8 * 1024 * 1024;
 
 /// Why a store could not be opened. The file is as it was before.
 #[derive(Debug, thiserror::Error)]
@@ -103,14 +104,14 @@ fn builder() -> Builder {
 }
 
 fn open_existing(path: &Path) -> Result<Database, OpenError> {
-    // Opening for writing marks the file, so the layout is read without writing first. Every commit of ours leaves the
-    // file in a state that can be read so, after a crash too. A file that needs a repair first is opened regardless,
-    // and looked at after that.
-    match builder().open_read_only(path) {
-        Ok(database) => check_layout(path, &database)?,
-        Err(DatabaseError::RepairAborted) => {}
-        Err(error) => return Err(refused(path, error)),
-    }
+    // Looked at through an overlay first, since opening marks the file, and repairs it after a crash.
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(path)
+        .map_err(|error| unusable(path, "open", error))?;
+    let looked_at = Overlay::new(file).and_then(|overlay| builder().create_with_backend(overlay));
+    check_layout(path, &looked_at.map_err(|error| refused(path, error))?)?;
     let database = builder().open(path).map_err(|error| refused(path, error))?;
     check_layout(path, &database)?;
     Ok(database)
@@ -139,7 +140,7 @@ fn check_layout(path: &Path, database: &impl ReadableDatabase) -> Result<(), Ope
 /// second opener ever finds half a store.
 fn create(path: &Path) -> Result<(), OpenError> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.{}.new", std::process::id(), Timestamp::now().as_milliseconds()));
+    name.push(format!(".{:016x}.new", RandomState::new().hash_one(path)));
     let draft = path.with_file_name(name);
     let created = write_new(&draft).and_then(|()| publish(&draft, path));
     // The draft's name is gone already when publishing had to rename it.

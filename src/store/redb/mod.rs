@@ -1,11 +1,13 @@
 //! The store in one redb file: the default backend, for one door. Only the files of this folder name redb.
 //!
-//! [`RedbStore`] is the way in. `file` opens the file, `tables` says what is in it, `snapshot` reads; `writer` is the
-//! one thread that writes, `work` what it is asked to do, within a `transaction`.
+//! [`RedbStore`] is the way in. `file` opens the file, after a look through an `overlay`; `tables` says what is in it,
+//! `snapshot` reads it. `writer` is the one thread that writes, `work` what it is asked to do, within a `transaction`;
+//! `intents` keeps the open ones in memory.
 
 mod failure;
 mod file;
 mod intents;
+mod overlay;
 mod snapshot;
 mod tables;
 mod transaction;
@@ -28,7 +30,7 @@ pub use file::OpenError;
 use self::failure::Failure;
 use self::intents::OpenIntents;
 use self::snapshot::Snapshot;
-use self::tables::{INTENTS, META, META_COMMITS, META_SEQUENCE, decode, number};
+use self::tables::{INTENTS, META, META_SEQUENCE, decode, number};
 use self::work::{Begin, Record, Settle};
 use self::writer::{Call, Message, QUEUE, Work, Writer};
 use super::{
@@ -57,9 +59,13 @@ pub struct RedbStore {
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
+/// How the writer opens the file again after an I/O error: [`file::reopen`], but for tests of such errors.
+type Reopen = dyn Fn(&Path) -> Result<Database, Failure> + Send + Sync;
+
 /// What readers and the writer share.
 struct Shared {
     path: PathBuf,
+    reopen: Box<Reopen>,
     /// Absent while it is being opened anew, and once closed. Locked only for moments.
     database: RwLock<Option<Database>>,
     /// Counts how often the file was opened anew.
@@ -68,7 +74,7 @@ struct Shared {
     writable: AtomicBool,
     /// The last sequence number of a durable commit.
     sequence: AtomicU64,
-    /// How many commits were durable.
+    /// How many commits were durable since the store was opened.
     commits: AtomicU64,
     intents: OpenIntents,
 }
@@ -84,8 +90,11 @@ impl RedbStore {
     /// left as it was.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
         let path = path.as_ref();
-        let database = file::open(path)?;
-        let shared = Shared::new(path, database)
+        Self::with(path, file::open(path)?, Box::new(file::reopen))
+    }
+
+    fn with(path: &Path, database: Database, reopen: Box<Reopen>) -> Result<Self, OpenError> {
+        let shared = Shared::new(path, database, reopen)
             .map_err(|failure| OpenError::Damaged {
                 path: path.to_owned(),
                 cause: Box::new(failure.into_error(READ)),
@@ -121,7 +130,7 @@ impl RedbStore {
         }
     }
 
-    /// How many groups of writes were made durable since the file was created.
+    /// How many groups of writes were made durable since the store was opened.
     #[cfg(test)]
     pub(super) fn commits(&self) -> u64 {
         self.shared.commits.load(Ordering::Acquire)
@@ -134,9 +143,9 @@ impl RedbStore {
 
     async fn write<W: Work>(&self, work: W) -> Result<W::Answer, StoreError> {
         let place = Arc::clone(&self.places).acquire_owned().await.map_err(|_| StoreError::Closed)?;
-        let (call, answer) = Call::new(work, place);
+        let (call, waiting) = Call::new(work, place, Arc::clone(&self.shared));
         self.send(Message::Request(Box::new(call)))?;
-        answer.await.unwrap_or(Err(StoreError::Closed))
+        waiting.answer().await
     }
 
     /// Reads in place: for what touches a handful of pages.
@@ -191,7 +200,7 @@ impl Drop for RedbStore {
 }
 
 impl Shared {
-    fn new(path: &Path, database: Database) -> Result<Self, Failure> {
+    fn new(path: &Path, database: Database, reopen: Box<Reopen>) -> Result<Self, Failure> {
         let read = database.begin_read()?;
         let mut intents = Vec::new();
         for entry in read.open_table(INTENTS)?.iter()? {
@@ -199,15 +208,16 @@ impl Shared {
             intents.push(decode(|| format!("intent {}", sequence.value()), row.value())?);
         }
         let meta = read.open_table(META)?;
-        let (sequence, commits) = (number(&meta, META_SEQUENCE)?, number(&meta, META_COMMITS)?);
+        let sequence = number(&meta, META_SEQUENCE)?;
         Ok(Self {
             path: path.to_owned(),
+            reopen,
             database: RwLock::new(Some(database)),
             opened: watch::Sender::new(0),
             closed: AtomicBool::new(false),
             writable: AtomicBool::new(true),
             sequence: AtomicU64::new(sequence),
-            commits: AtomicU64::new(commits),
+            commits: AtomicU64::new(0),
             intents: OpenIntents::found(intents),
         })
     }

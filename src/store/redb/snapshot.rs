@@ -234,13 +234,12 @@ impl ManifestTables {
     }
 }
 
+/// A range of keys of two parts.
+type Keys<'a> = (Bound<(&'a str, &'a str)>, Bound<(&'a str, &'a str)>);
+
 /// The keys of a repository behind `after`; `end` is [`behind`] the repository. No key of two parts has an empty
 /// second one, so an empty `after` is the beginning.
-fn keys_behind<'a>(
-    repository: &'a RepositoryName,
-    end: &'a str,
-    after: &'a str,
-) -> (Bound<(&'a str, &'a str)>, Bound<(&'a str, &'a str)>) {
+fn keys_behind<'a>(repository: &'a RepositoryName, end: &'a str, after: &'a str) -> Keys<'a> {
     (Bound::Excluded((repository.as_str(), after)), Bound::Excluded((end, "")))
 }
 

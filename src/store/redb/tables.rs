@@ -52,9 +52,6 @@ pub(super) const PROBE: TableDefinition<'_, OneKey, &'static [u8]> = TableDefini
 pub(super) const META_LAYOUT: &str = "layout";
 /// In `META`: the last sequence number that was given out.
 pub(super) const META_SEQUENCE: &str = "sequence";
-/// In `META`: how many groups of writes were committed. Tells after a failed commit whether it took place after all.
-pub(super) const META_COMMITS: &str = "commits";
-
 /// Reads a row.
 pub(super) fn decode<T: DeserializeOwned>(what: impl FnOnce() -> String, bytes: &[u8]) -> Result<T, Failure> {
     serde_json::from_slice(bytes).map_err(|cause| Failure::corrupt(what(), cause))

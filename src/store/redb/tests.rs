@@ -1,1 +1,184 @@
+//! What holds for the redb file in particular; `contract` is run here too.
 
+mod crash;
+mod faults;
+mod full_disk;
+mod opening;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures_util::future::join_all;
+
+use super::tables::TAGS;
+use super::*;
+use crate::oci::Reference;
+use crate::store::IntentState;
+use crate::store::contract::{contract_tests, push};
+use crate::store::sample::{alice, at, image, put, repository, tag};
+
+/// An empty store in a directory of its own.
+fn empty() -> (Arc<dyn Store>, tempfile::TempDir) {
+    let (store, directory) = empty_file();
+    (store, directory)
+}
+
+fn empty_file() -> (Arc<RedbStore>, tempfile::TempDir) {
+    let directory = tempfile::tempdir().unwrap();
+    let store = RedbStore::open(directory.path().join("store.redb")).unwrap();
+    (Arc::new(store), directory)
+}
+
+contract_tests!(empty);
+
+/// Waits until the store has healed.
+async fn writable_again(store: &RedbStore) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !store.is_writable() {
+        assert!(Instant::now() < deadline, "the store did not recover");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+fn put_write(name: &str) -> Write {
+    Write::Put { digest: image("one", &[]).digest, tags: vec![tag(name)] }
+}
+
+#[tokio::test]
+async fn everything_is_there_after_reopening_and_no_intent_is_carried() {
+    let (store, directory) = empty_file();
+    let any: Arc<dyn Store> = Arc::clone(&store) as _;
+    let image = image("one", &["base"]);
+    push(&any, "r", &image, &["t"], 1).await;
+    let intent = store.begin(repository("r"), put_write("u"), alice(), at(2)).await.unwrap();
+    let before = (
+        store.tag(&repository("r"), &tag("t")).await.unwrap(),
+        store.repository(&repository("r")).await.unwrap(),
+        store.manifest(&repository("r"), &image.digest).await.unwrap(),
+        store.sequence().await.unwrap(),
+        store.statistics().await.unwrap(),
+    );
+    store.close();
+
+    let store = RedbStore::open(directory.path().join("store.redb")).unwrap();
+    let after = (
+        store.tag(&repository("r"), &tag("t")).await.unwrap(),
+        store.repository(&repository("r")).await.unwrap(),
+        store.manifest(&repository("r"), &image.digest).await.unwrap(),
+        store.sequence().await.unwrap(),
+        store.statistics().await.unwrap(),
+    );
+    assert_eq!(before, after);
+    assert_eq!(*store.manifest_content(&image.digest).await.unwrap().unwrap(), image);
+    let expected = Intent { state: IntentState::Unknown, ..intent };
+    assert_eq!(store.open_intents().await.unwrap(), std::slice::from_ref(&expected));
+    let next = store.begin(repository("r"), put_write("v"), alice(), at(3)).await.unwrap();
+    assert_eq!(next.sequence, expected.sequence.next());
+    let settled = store.settle(expected.sequence, Outcome::Closed, at(4)).await.unwrap();
+    assert_eq!(settled, Settled::default());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writes_that_wait_together_share_a_commit() {
+    const WRITES: u64 = 256;
+    let (store, _directory) = empty_file();
+    let before = store.commits();
+    let begins = (0..WRITES).map(|number| {
+        let store = Arc::clone(&store);
+        let name = format!("t{number}");
+        tokio::spawn(
+            async move { store.begin(repository("r"), put_write(&name), alice(), at(1)).await.unwrap() },
+        )
+    });
+    let begun = join_all(begins).await;
+    assert_eq!(begun.len() as u64, WRITES);
+    let commits = store.commits() - before;
+    assert!(commits <= WRITES / 4, "{WRITES} writes took {commits} commits");
+}
+
+#[tokio::test]
+async fn recording_what_is_known_commits_nothing() {
+    let (store, _directory) = empty_file();
+    let any: Arc<dyn Store> = Arc::clone(&store) as _;
+    let image = image("one", &[]);
+    push(&any, "r", &image, &["t"], 1).await;
+    let before = store.commits();
+    let guard = || Guard { reference: Reference::Tag(tag("t")), since: Sequence::new(1_000) };
+    for _ in 0..10 {
+        let changes = vec![put("r", &image, &["t"])];
+        let recorded = store.record(changes, Source::Swept, guard(), at(2)).await.unwrap();
+        assert_eq!(recorded, Recorded::Unchanged);
+    }
+    store.record(Vec::new(), Source::Swept, guard(), at(2)).await.unwrap();
+    store.settle(Sequence::new(4_711), Outcome::Closed, at(2)).await.unwrap();
+    assert_eq!(store.commits(), before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_meets_a_damaged_row_fails_alone() {
+    let (store, directory) = empty_file();
+    let any: Arc<dyn Store> = Arc::clone(&store) as _;
+    let image = image("one", &["base"]);
+    push(&any, "r", &image, &["damaged"], 1).await;
+    store.close();
+    let path = directory.path().join("store.redb");
+    let database = Database::open(&path).unwrap();
+    let mut write = database.begin_write().unwrap();
+    write.set_quick_repair(true);
+    write.open_table(TAGS).unwrap().insert(("r", "damaged"), b"{".as_slice()).unwrap();
+    write.commit().unwrap();
+    drop(database);
+
+    let store = Arc::new(RedbStore::open(&path).unwrap());
+    let records = (0..40).map(|number| {
+        let (store, image) = (Arc::clone(&store), image.clone());
+        tokio::spawn(async move {
+            let (name, fresh) = if number % 8 == 0 { ("r", "damaged") } else { ("s", "fresh") };
+            let name_of_tag = if number % 8 == 0 { fresh.to_owned() } else { format!("{fresh}{number}") };
+            let changes = vec![put(name, &image, &["other"]), put(name, &image, &[&name_of_tag])];
+            let guard = Guard { reference: Reference::Tag(tag("none")), since: Sequence::new(1_000) };
+            (number, store.record(changes, Source::Swept, guard, at(2)).await)
+        })
+    });
+    for answer in join_all(records).await {
+        match answer.unwrap() {
+            (number, Err(StoreError::Corrupt { what, .. })) if number % 8 == 0 => {
+                assert!(what.contains("damaged"), "{what}");
+            }
+            (number, Ok(Recorded::Changed(_))) if number % 8 != 0 => {}
+            (number, answer) => panic!("request {number}: {answer:?}"),
+        }
+    }
+    assert_eq!(store.tag(&repository("r"), &tag("other")).await.unwrap(), None, "nothing of it was kept");
+    assert_eq!(store.repository(&repository("s")).await.unwrap().unwrap().tags, 36);
+    assert!(store.is_writable());
+    assert!(matches!(store.tag(&repository("r"), &tag("damaged")).await, Err(StoreError::Corrupt { .. })));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn closing_finishes_what_was_asked_and_refuses_the_rest() {
+    let (store, directory) = empty_file();
+    let mut waiting = Vec::new();
+    for number in 0..100 {
+        let name = format!("t{number}");
+        let mut begin = store.begin(repository("r"), put_write(&name), alice(), at(1));
+        // Asked, but not answered.
+        assert!(futures_util::poll!(&mut begin).is_pending());
+        waiting.push(begin);
+    }
+    store.close();
+    let mut kept: Vec<Sequence> =
+        join_all(waiting).await.into_iter().map(|begun| begun.unwrap().sequence).collect();
+    assert!(matches!(
+        store.begin(repository("r"), put_write("t"), alice(), at(1)).await,
+        Err(StoreError::Closed)
+    ));
+    assert!(matches!(store.tag(&repository("r"), &tag("t")).await, Err(StoreError::Closed)));
+    assert!(matches!(store.sequence().await, Err(StoreError::Closed)));
+    assert!(!store.is_writable());
+    let again = RedbStore::open(directory.path().join("store.redb")).unwrap();
+    kept.sort_unstable();
+    let found: Vec<Sequence> =
+        again.open_intents().await.unwrap().iter().map(|intent| intent.sequence).collect();
+    assert_eq!(found, kept);
+}

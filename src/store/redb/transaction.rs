@@ -10,8 +10,8 @@ use super::intents::OpenIntents;
 use super::snapshot::Missing;
 use super::tables::{
     BLOBS, CONTENT_HOLDERS, CONTENTS, DOCUMENTS, EVENTS, EVENTS_BY_REPOSITORY, INTENTS, Json, MANIFESTS,
-    META, META_COMMITS, META_SEQUENCE, OneKey, REFERRERS, REPOSITORIES, TAGS, TAGS_BY_MANIFEST, ThreeKeys,
-    TwoKeys, behind, encode, event, number, row, row_in, stored_digest, tags_of,
+    META, META_SEQUENCE, OneKey, REFERRERS, REPOSITORIES, TAGS, TAGS_BY_MANIFEST, ThreeKeys, TwoKeys, behind,
+    encode, event, number, row, row_in, stored_digest, tags_of,
 };
 use crate::oci::{Digest, Manifest, RepositoryName, Tag};
 use crate::store::effect::{Held, Learnt, RowChange, effect};
@@ -30,8 +30,6 @@ pub(super) struct Transaction<'txn, 'store> {
 pub(super) struct Staged {
     /// The last sequence number that it gave out.
     pub sequence: Sequence,
-    /// Its number among the commits.
-    pub commit: u64,
     /// Whether it wrote anything.
     pub dirty: bool,
     /// The intents that began.
@@ -77,10 +75,8 @@ impl<'txn, 'store> Transaction<'txn, 'store> {
             meta: transaction.open_table(META)?,
         };
         let sequence = Sequence::new(number(&tables.meta, META_SEQUENCE)?);
-        let commit = number(&tables.meta, META_COMMITS)? + 1;
         let staged = Staged {
             sequence,
-            commit,
             dirty: false,
             begun: BTreeMap::new(),
             settled: BTreeSet::new(),
@@ -89,11 +85,10 @@ impl<'txn, 'store> Transaction<'txn, 'store> {
         Ok(Self { tables, open, staged })
     }
 
-    /// Writes the numbers that every commit writes, and says what has to change beside the file.
+    /// Writes the last sequence number, and says what has to change beside the file.
     pub fn finish(mut self) -> Result<Staged, Failure> {
         if self.staged.dirty {
             self.tables.meta.insert(META_SEQUENCE, self.staged.sequence.get())?;
-            self.tables.meta.insert(META_COMMITS, self.staged.commit)?;
         }
         Ok(self.staged)
     }

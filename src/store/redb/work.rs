@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::failure::Failure;
+use super::intents::OpenIntents;
 use super::transaction::Transaction;
 use super::writer::Work;
 use crate::clock::Timestamp;
@@ -70,6 +71,11 @@ impl Work for Begin {
         transaction.add_intent(intent.clone())?;
         Ok(intent)
     }
+
+    // Nobody will carry it, so it must not block guards for ever.
+    fn unheard(intent: &Intent, intents: &OpenIntents) {
+        intents.doubt(intent.sequence);
+    }
 }
 
 impl Work for Settle {
@@ -80,15 +86,30 @@ impl Work for Settle {
         let Some(intent) = transaction.intent(self.intent) else {
             return Ok(Settled::default());
         };
-        let overlapped = overlapped(transaction, &intent)?;
-        if let Outcome::Applied(changes) = &self.outcome {
-            let learnt = Learnt { source: Source::Observed, actor: &intent.actor, now: self.now };
-            for change in changes {
-                transaction.apply(change, learnt)?;
+        let by_events = overlapped_by_events(transaction, &intent)?;
+        let by_intents = overlapped_by_intents(transaction, &intent)?;
+        match &self.outcome {
+            Outcome::Applied(changes) => {
+                let learnt = Learnt { source: Source::Observed, actor: &intent.actor, now: self.now };
+                for change in changes {
+                    transaction.apply(change, learnt)?;
+                }
+                // The order at the registry is known to nobody: the intent stays, so that the question survives a crash.
+                // An intent that is still open will meet this one's events when it settles, or is asked about itself.
+                if by_events.is_empty() {
+                    transaction.remove_intent(self.intent)?;
+                }
             }
+            Outcome::Closed => transaction.remove_intent(self.intent)?,
         }
-        transaction.remove_intent(self.intent)?;
-        Ok(Settled { overlapped: overlapped.into_iter().collect() })
+        Ok(Settled {
+            overlapped: by_events
+                .into_iter()
+                .chain(by_intents)
+                .collect::<BTreeSet<_>>()
+                .into_iter()
+                .collect(),
+        })
     }
 }
 
@@ -112,8 +133,11 @@ impl Work for Record {
     }
 }
 
-/// What something else touched while this intent was open.
-fn overlapped(transaction: &Transaction<'_, '_>, intent: &Intent) -> Result<BTreeSet<Reference>, Failure> {
+/// What other intents that are still open may touch besides this one.
+fn overlapped_by_intents(
+    transaction: &Transaction<'_, '_>,
+    intent: &Intent,
+) -> Result<BTreeSet<Reference>, Failure> {
     let repository = &intent.repository;
     let mut met = BTreeSet::new();
     for other in transaction.intents_of(repository) {
@@ -122,6 +146,16 @@ fn overlapped(transaction: &Transaction<'_, '_>, intent: &Intent) -> Result<BTre
             met.append(&mut between_writes(&intent.write, &other.write, points_to)?);
         }
     }
+    Ok(met)
+}
+
+/// What was recorded about this intent's references while it was open.
+fn overlapped_by_events(
+    transaction: &Transaction<'_, '_>,
+    intent: &Intent,
+) -> Result<BTreeSet<Reference>, Failure> {
+    let repository = &intent.repository;
+    let mut met = BTreeSet::new();
     transaction.events_since(repository, intent.sequence, |event| {
         met.append(&mut with_event(&intent.write, event));
         ControlFlow::Continue(())

@@ -14,17 +14,23 @@ use std::time::{Duration, Instant};
 use redb::{ReadableDatabase, ReadableTable, WriteTransaction};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
+use super::Shared;
 use super::failure::Failure;
-use super::tables::{INTENTS, META, META_COMMITS, META_SEQUENCE, PROBE, number};
+use super::intents::OpenIntents;
+use super::tables::{INTENTS, META, META_SEQUENCE, PROBE, number};
 use super::transaction::{Staged, Transaction};
-use super::{Shared, file};
 use crate::store::{Sequence, StoreError, metrics};
 
 /// How many requests may wait for the writer; further callers wait for a place.
 pub(super) const QUEUE: usize = 1_024;
 
-/// How long the writer waits before it tries again whether the medium takes writes.
-const RETRY: Duration = Duration::from_millis(250);
+/// While several write at once, the writer waits this long for more of them to share a transaction: a commit costs
+/// more processor time than the rows in it. Whoever writes alone does not wait.
+const GATHERING: Duration = Duration::from_millis(2);
+
+/// How long the writer waits after a failure before it tries whether the medium takes writes again. The pause doubles
+/// up to the second one, and is short again once a request could be written.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
 /// What a try writes: enough to need room of its own.
 const PROBE_BYTES: usize = 256 * 1024;
@@ -38,6 +44,9 @@ pub(super) trait Work: Send + 'static {
 
     /// Reads and writes. May be called again in another transaction when this one came to nothing.
     fn apply(&self, transaction: &mut Transaction<'_, '_>) -> Result<Self::Answer, Failure>;
+
+    /// It is durable, but the caller left before hearing of it.
+    fn unheard(_answer: &Self::Answer, _intents: &OpenIntents) {}
 }
 
 /// A [`Work`] with the caller who waits for it.
@@ -45,7 +54,7 @@ pub(super) trait Request: Send {
     /// Does the work and keeps its answer.
     fn apply(&mut self, transaction: &mut Transaction<'_, '_>) -> Result<(), Failure>;
     /// Gives the kept answer.
-    fn answer(self: Box<Self>);
+    fn answer(self: Box<Self>, intents: &OpenIntents);
     /// Gives an error instead.
     fn refuse(self: Box<Self>, failure: Failure);
 }
@@ -72,6 +81,10 @@ pub(super) struct Writer {
     messages: Receiver<Message>,
     /// What is wrong with the medium; absent while it works.
     trouble: Option<Trouble>,
+    /// How long to wait after the next failure.
+    pause: Duration,
+    /// Whether the last transaction served several.
+    is_shared: bool,
 }
 
 /// The medium does not take writes.
@@ -87,18 +100,39 @@ type Cause = Arc<dyn std::error::Error + Send + Sync>;
 enum Undone {
     /// For want of this one request, by its place in the group.
     Request(usize, Failure),
-    /// For want of the medium. What it staged is there if it was about to be committed.
-    Medium(Failure, Option<Staged>),
+    /// For want of the medium. If the very last fsync failed, it may have taken effect all the same; but no later fsync
+    /// can prove that it is durable, so nobody is told that it is.
+    Medium(Failure),
+}
+
+/// A caller who waits for an answer. When the caller's future is dropped, so is this.
+pub(super) struct Waiting<W: Work> {
+    answer: oneshot::Receiver<Result<W::Answer, StoreError>>,
+    shared: Arc<Shared>,
 }
 
 impl<W: Work> Call<W> {
-    /// A call, and where its answer will arrive.
-    pub fn new(
-        work: W,
-        place: OwnedSemaphorePermit,
-    ) -> (Self, oneshot::Receiver<Result<W::Answer, StoreError>>) {
+    /// A call, and the caller's end of it.
+    pub fn new(work: W, place: OwnedSemaphorePermit, shared: Arc<Shared>) -> (Self, Waiting<W>) {
         let (reply, answer) = oneshot::channel();
-        (Self { work, answer: None, reply, _place: place }, answer)
+        (Self { work, answer: None, reply, _place: place }, Waiting { answer, shared })
+    }
+}
+
+impl<W: Work> Waiting<W> {
+    /// Waits for the answer.
+    pub async fn answer(mut self) -> Result<W::Answer, StoreError> {
+        (&mut self.answer).await.unwrap_or(Err(StoreError::Closed))
+    }
+}
+
+impl<W: Work> Drop for Waiting<W> {
+    fn drop(&mut self) {
+        // An answer that comes later finds nobody, and the writer sees that. One that was heard is not there any more.
+        self.answer.close();
+        if let Ok(Ok(answer)) = self.answer.try_recv() {
+            W::unheard(&answer, &self.shared.intents);
+        }
     }
 }
 
@@ -108,19 +142,21 @@ impl<W: Work> Request for Call<W> {
         Ok(())
     }
 
-    // The caller may have gone; then nobody wants the answer.
-    fn answer(self: Box<Self>) {
-        let _ = self.reply.send(self.answer.ok_or(StoreError::Closed));
+    fn answer(self: Box<Self>, intents: &OpenIntents) {
+        if let Err(Ok(answer)) = self.reply.send(self.answer.ok_or(StoreError::Closed)) {
+            W::unheard(&answer, intents);
+        }
     }
 
     fn refuse(self: Box<Self>, failure: Failure) {
+        // Whoever left does not mind that nothing was done.
         let _ = self.reply.send(Err(failure.into_error(W::ATTEMPTED)));
     }
 }
 
 impl Writer {
     pub fn new(shared: Arc<Shared>, messages: Receiver<Message>) -> Self {
-        Self { shared, messages, trouble: None }
+        Self { shared, messages, trouble: None, pause: PAUSES.0, is_shared: false }
     }
 
     /// Writes until all senders are gone and nothing waits any more; then closes the file.
@@ -139,12 +175,14 @@ impl Writer {
             }
             let mut inspect = false;
             let mut group: Vec<Box<dyn Request>> = Vec::new();
-            for message in first.into_iter().chain(self.messages.try_iter().take(QUEUE)) {
+            let more = self.more(Instant::now() + GATHERING);
+            for message in first.into_iter().chain(more) {
                 match message {
                     Message::Request(request) => group.push(request),
                     Message::Inspect => inspect = true,
                 }
             }
+            self.is_shared = group.len() > 1;
             if inspect && self.trouble.is_none() {
                 self.inspect();
             }
@@ -158,6 +196,19 @@ impl Writer {
         }
     }
 
+    /// What else waits by now; while several write at once, also what comes until the deadline.
+    fn more(&self, deadline: Instant) -> Vec<Message> {
+        let mut more: Vec<Message> = self.messages.try_iter().take(QUEUE).collect();
+        if self.is_shared || !more.is_empty() {
+            while more.len() < QUEUE
+                && let Ok(message) = self.messages.recv_timeout(deadline.saturating_duration_since(Instant::now()))
+            {
+                more.push(message);
+            }
+        }
+        more
+    }
+
     /// Serves a group of requests by one transaction.
     fn serve(&mut self, mut group: Vec<Box<dyn Request>>) {
         if let Some(trouble) = &self.trouble {
@@ -165,32 +216,27 @@ impl Writer {
         }
         loop {
             match self.attempt(&mut group) {
-                Ok(()) => return group.into_iter().for_each(Request::answer),
+                Ok(committed) => {
+                    if committed {
+                        self.pause = PAUSES.0;
+                    }
+                    return group.into_iter().for_each(|request| request.answer(&self.shared.intents));
+                }
                 // The others have to be done again without it, since a transaction cannot be undone in part.
                 Err(Undone::Request(place, failure)) => group.remove(place).refuse(failure),
-                Err(Undone::Medium(failure, staged)) => {
-                    let commit = staged.as_ref().map(|staged| staged.commit);
+                Err(Undone::Medium(failure)) => {
                     let cause = self.fail(failure);
-                    // The last step of a commit may have failed after it had taken effect. Then it counts, if it can
-                    // be made durable now; if not, nobody is told that it did.
-                    let effective = commit.is_some() && commit == self.reopen();
-                    if let (true, Some(staged)) = (effective, staged) {
-                        self.publish(staged);
-                        self.recover();
-                        if self.trouble.is_none() {
-                            return group.into_iter().for_each(Request::answer);
-                        }
-                    }
+                    self.reopen();
                     return refuse(group, &cause);
                 }
             }
         }
     }
 
-    /// Applies all requests and commits, if there is anything to commit.
-    fn attempt(&self, group: &mut [Box<dyn Request>]) -> Result<(), Undone> {
+    /// Applies all requests and commits. Answers whether there was anything to commit.
+    fn attempt(&self, group: &mut [Box<dyn Request>]) -> Result<bool, Undone> {
         let begun = Instant::now();
-        let medium = |failure| Undone::Medium(failure, None);
+        let medium = Undone::Medium;
         let write = self.begin_write().map_err(medium)?;
         let mut transaction = Transaction::new(&write, &self.shared.intents).map_err(medium)?;
         for (place, request) in group.iter_mut().enumerate() {
@@ -201,14 +247,12 @@ impl Writer {
         }
         let staged = transaction.finish().map_err(medium)?;
         if !staged.dirty {
-            return write.abort().map_err(|error| medium(error.into()));
+            return write.abort().map(|()| false).map_err(|error| medium(error.into()));
         }
-        if let Err(error) = write.commit() {
-            return Err(Undone::Medium(error.into(), Some(staged)));
-        }
+        write.commit().map_err(|error| medium(error.into()))?;
         metrics::committed(begun.elapsed(), group.len());
         self.publish(staged);
-        Ok(())
+        Ok(true)
     }
 
     fn begin_write(&self) -> Result<WriteTransaction, Failure> {
@@ -222,7 +266,7 @@ impl Writer {
     fn publish(&self, mut staged: Staged) {
         self.shared.intents.publish(&mut staged);
         self.shared.sequence.store(staged.sequence.get(), Ordering::Release);
-        self.shared.commits.store(staged.commit, Ordering::Release);
+        self.shared.commits.fetch_add(1, Ordering::AcqRel);
         for (kind, source) in staged.events {
             metrics::recorded(kind, source);
         }
@@ -232,33 +276,32 @@ impl Writer {
     fn fail(&mut self, failure: Failure) -> Cause {
         metrics::failed();
         self.shared.writable.store(false, Ordering::Release);
-        let cause: Cause = Arc::new(failure.into_error("write"));
-        self.trouble = Some(Trouble { cause: Arc::clone(&cause), retry: Instant::now() + RETRY });
+        let cause = failure.into_cause();
+        self.trouble = Some(Trouble { cause: Arc::clone(&cause), retry: self.next_try() });
         tracing::error!(store = %self.shared.path.display(), %cause, "the store keeps trying to write");
         cause
     }
 
-    /// Opens the file anew, since redb serves nothing after an I/O error. Answers the number of its last commit.
-    fn reopen(&self) -> Option<u64> {
+    /// Opens the file anew, since redb serves nothing after an I/O error. Answers whether it is open.
+    fn reopen(&self) -> bool {
         // Closing ends every read transaction; their readers try again.
         drop(self.take_database());
-        let opened = file::reopen(&self.shared.path).and_then(|database| {
+        let opened = (self.shared.reopen)(&self.shared.path).and_then(|database| {
             let read = database.begin_read()?;
             let meta = read.open_table(META)?;
-            Ok((number(&meta, META_SEQUENCE)?, number(&meta, META_COMMITS)?, database))
+            Ok((number(&meta, META_SEQUENCE)?, database))
         });
         match opened {
-            Ok((sequence, commits, database)) => {
+            Ok((sequence, database)) => {
                 *self.shared.database.write().unwrap_or_else(PoisonError::into_inner) = Some(database);
                 self.shared.sequence.store(sequence, Ordering::Release);
-                self.shared.commits.store(commits, Ordering::Release);
                 self.shared.opened.send_modify(|count| *count += 1);
-                Some(commits)
+                true
             }
             Err(failure) => {
                 metrics::failed();
                 tracing::error!(store = %self.shared.path.display(), ?failure, "the store cannot be opened again");
-                None
+                false
             }
         }
     }
@@ -270,7 +313,7 @@ impl Writer {
     /// Tries whether the medium takes writes again.
     fn recover(&mut self) {
         let is_open = self.shared.database.read().unwrap_or_else(PoisonError::into_inner).is_some();
-        let recovered = (is_open || self.reopen().is_some())
+        let recovered = (is_open || self.reopen())
             && match self.probe() {
                 Ok(()) => true,
                 Err(failure) => {
@@ -284,9 +327,18 @@ impl Writer {
             self.trouble = None;
             self.shared.writable.store(true, Ordering::Release);
             tracing::info!(store = %self.shared.path.display(), "the store can write again");
-        } else if let Some(trouble) = &mut self.trouble {
-            trouble.retry = Instant::now() + RETRY;
+            return;
         }
+        let retry = self.next_try();
+        if let Some(trouble) = &mut self.trouble {
+            trouble.retry = retry;
+        }
+    }
+
+    fn next_try(&mut self) -> Instant {
+        let pause = self.pause;
+        self.pause = (pause * 2).min(PAUSES.1);
+        Instant::now() + pause
     }
 
     /// A durable write for its own sake. It also brings rows and memory together again: an intent whose beginning was

@@ -1,0 +1,207 @@
+//! What changes come to.
+
+use std::collections::BTreeSet;
+
+use super::{AnyStore, carry, deleting, find, history, push, tag_of, told};
+use crate::oci::{Digest, ManifestKind};
+use crate::store::sample::{
+    alice, at, blob, image, manifest_deleted, put, referrer, repository, repository_gone, tag, tag_deleted,
+};
+use crate::store::{Actor, EventKind, Recorded, Settled, Source, Write};
+
+pub(in crate::store) async fn an_observed_push_is_recorded_whole(store: AnyStore) {
+    let image = image("one", &["base", "top"]);
+    assert_eq!(push(&store, "a/b", &image, &["v1", "latest"], 5).await, Settled::default());
+
+    let tag = store.tag(&repository("a/b"), &tag("v1")).await.unwrap().unwrap();
+    let blobs = blob("one").size + blob("base").size + blob("top").size;
+    assert_eq!((&tag.digest, &tag.media_type), (&image.digest, &image.media_type));
+    assert_eq!((tag.bytes, tag.pushed_at, tag.source), (image.size() + blobs, at(5), Source::Observed));
+    assert_eq!(tag.pushed_by.as_deref(), Some("alice"));
+
+    let manifest = store.manifest(&repository("a/b"), &image.digest).await.unwrap().unwrap();
+    assert_eq!((manifest.kind, manifest.size), (ManifestKind::Image, image.size()));
+    assert_eq!((&manifest.config, &manifest.layers), (&image.config, &image.layers));
+    assert_eq!((&manifest.artifact_type, &manifest.annotations), (&image.artifact_type, &image.annotations));
+    assert_eq!(manifest.tags.iter().map(ToString::to_string).collect::<Vec<_>>(), ["latest", "v1"]);
+    assert_eq!(*store.manifest_content(&image.digest).await.unwrap().unwrap(), image);
+
+    let known = store.repository(&repository("a/b")).await.unwrap().unwrap();
+    assert_eq!((known.tags, known.manifests, known.bytes), (2, 1, image.size() + blobs));
+    assert_eq!((known.last_push, known.last_pull), (Some(at(5)), None));
+
+    let events = history(&store).await;
+    assert_eq!(events.len(), 2, "one for each tag");
+    for event in &events {
+        assert_eq!((event.kind, event.source, event.time), (EventKind::ManifestPut, Source::Observed, at(5)));
+        assert_eq!((&event.digest, &event.previous), (&Some(image.digest.clone()), &None));
+        assert_eq!((&event.actor, &event.media_type), (&alice(), &Some(image.media_type.clone())));
+    }
+    let latest = events.iter().find(|event| event.tag == Some(tag.tag.clone())).unwrap();
+    assert_eq!(latest.sequence, tag.sequence);
+    let statistics = store.statistics().await.unwrap();
+    assert_eq!((statistics.repositories, statistics.tags, statistics.manifests), (1, 2, 1));
+    assert_eq!((statistics.events, statistics.open_intents), (2, 0));
+}
+
+pub(in crate::store) async fn a_push_by_digest_is_one_event_without_a_tag(store: AnyStore) {
+    let image = image("one", &[]);
+    push(&store, "r", &image, &[], 1).await;
+    assert_eq!(told(&store, 0).await, [(EventKind::ManifestPut, None, Some(image.digest.clone()))]);
+    let known = store.repository(&repository("r")).await.unwrap().unwrap();
+    assert_eq!((known.tags, known.manifests, known.last_push), (0, 1, Some(at(1))));
+    assert!(store.tags_of(&repository("r"), &image.digest).await.unwrap().is_empty());
+}
+
+pub(in crate::store) async fn pushing_the_same_again_refreshes_the_tag_and_counts_nothing_twice(
+    store: AnyStore,
+) {
+    let image = image("one", &["base"]);
+    find(&store, put("r", &image, &["t"]), Source::Swept, 1).await;
+    let before = store.repository(&repository("r")).await.unwrap().unwrap();
+    push(&store, "r", &image, &["t"], 2).await;
+    let tag = store.tag(&repository("r"), &tag("t")).await.unwrap().unwrap();
+    assert_eq!(
+        (tag.pushed_at, tag.source, tag.pushed_by.as_deref()),
+        (at(2), Source::Observed, Some("alice"))
+    );
+    let after = store.repository(&repository("r")).await.unwrap().unwrap();
+    assert_eq!((after.tags, after.manifests, after.bytes), (before.tags, before.manifests, before.bytes));
+    assert_eq!((before.last_push, after.last_push), (None, Some(at(2))));
+    let events = history(&store).await;
+    assert_eq!((events.len(), &events[1].previous), (2, &None));
+}
+
+pub(in crate::store) async fn moving_a_tag_names_what_it_pointed_to(store: AnyStore) {
+    let (first, second) = (image("one", &[]), image("two", &[]));
+    push(&store, "r", &first, &["t"], 1).await;
+    push(&store, "r", &second, &["t"], 2).await;
+    assert_eq!(history(&store).await[1].previous, Some(first.digest.clone()));
+    assert!(store.tags_of(&repository("r"), &first.digest).await.unwrap().is_empty());
+    assert_eq!(store.tags_of(&repository("r"), &second.digest).await.unwrap(), [tag("t")]);
+    let known = store.repository(&repository("r")).await.unwrap().unwrap();
+    assert_eq!((known.tags, known.manifests), (1, 2), "the first manifest is still there");
+}
+
+pub(in crate::store) async fn what_is_found_makes_events_only_for_what_differs(store: AnyStore) {
+    let (first, second) = (image("one", &[]), image("two", &[]));
+    push(&store, "r", &first, &["t"], 1).await;
+    let before = store.tag(&repository("r"), &tag("t")).await.unwrap();
+    for source in [Source::Verified, Source::Swept, Source::Hinted] {
+        assert_eq!(find(&store, put("r", &first, &["t"]), source, 2).await, Recorded::Unchanged);
+        assert_eq!(find(&store, put("r", &first, &[]), source, 2).await, Recorded::Unchanged);
+    }
+    assert_eq!(store.tag(&repository("r"), &tag("t")).await.unwrap(), before);
+    assert_eq!(find(&store, put("r", &first, &["t", "u"]), Source::Swept, 3).await, Recorded::Changed(1));
+    assert_eq!(store.tag(&repository("r"), &tag("t")).await.unwrap(), before);
+    assert_eq!(find(&store, put("r", &second, &[]), Source::Verified, 4).await, Recorded::Changed(1));
+    let events = history(&store).await;
+    assert_eq!((&events[1].tag, &events[1].source), (&Some(tag("u")), &Source::Swept));
+    assert_eq!((&events[2].tag, &events[2].source), (&None, &Source::Verified));
+    assert!(events[1..].iter().all(|event| event.actor == Actor::default()));
+    let found = store.tag(&repository("r"), &tag("u")).await.unwrap().unwrap();
+    assert_eq!((found.source, found.pushed_by), (Source::Swept, None));
+}
+
+pub(in crate::store) async fn deleting_a_tag_leaves_its_manifest(store: AnyStore) {
+    let image = image("one", &[]);
+    push(&store, "r", &image, &["t", "u"], 1).await;
+    let write = Write::Delete { reference: tag_of("t") };
+    carry(&store, "r", write, vec![tag_deleted("r", "t")], 2).await;
+    assert_eq!(store.tag(&repository("r"), &tag("t")).await.unwrap(), None);
+    let manifest = store.manifest(&repository("r"), &image.digest).await.unwrap().unwrap();
+    assert_eq!(manifest.tags, [tag("u")]);
+    let digest = Some(image.digest.clone());
+    assert_eq!(told(&store, 2).await, [(EventKind::TagDeleted, Some("t".to_owned()), digest)]);
+    assert_eq!(history(&store).await[2].actor, alice());
+}
+
+pub(in crate::store) async fn deleting_a_manifest_takes_its_tags(store: AnyStore) {
+    let (first, second) = (image("one", &["base", "x"]), image("two", &["base"]));
+    push(&store, "r", &second, &["other"], 1).await;
+    let before = store.repository(&repository("r")).await.unwrap().unwrap();
+    push(&store, "r", &first, &["t", "u"], 2).await;
+    carry(&store, "r", deleting(&first), vec![manifest_deleted("r", &first)], 3).await;
+    let digest = Some(first.digest.clone());
+    assert_eq!(
+        told(&store, 3).await,
+        [
+            (EventKind::TagDeleted, Some("t".to_owned()), digest.clone()),
+            (EventKind::TagDeleted, Some("u".to_owned()), digest.clone()),
+            (EventKind::ManifestDeleted, None, digest),
+        ]
+    );
+    let after = store.repository(&repository("r")).await.unwrap().unwrap();
+    assert_eq!((after.tags, after.manifests, after.bytes), (before.tags, before.manifests, before.bytes));
+    assert_eq!(store.manifest(&repository("r"), &first.digest).await.unwrap(), None);
+    assert_eq!(store.manifest_content(&first.digest).await.unwrap(), None);
+}
+
+pub(in crate::store) async fn an_emptied_repository_stays_known_until_it_is_gone(store: AnyStore) {
+    let image = image("one", &["base"]);
+    push(&store, "r", &image, &["t"], 1).await;
+    carry(&store, "r", deleting(&image), vec![manifest_deleted("r", &image)], 2).await;
+    let empty = store.repository(&repository("r")).await.unwrap().unwrap();
+    assert_eq!((empty.tags, empty.manifests, empty.bytes), (0, 0, 0));
+    assert_eq!(find(&store, repository_gone("r"), Source::Swept, 3).await, Recorded::Changed(1));
+    assert_eq!(store.repository(&repository("r")).await.unwrap(), None);
+    assert_eq!(told(&store, 3).await, [(EventKind::RepositoryGone, None, None)]);
+
+    push(&store, "r", &image, &["t"], 4).await;
+    push(&store, "r-2", &image, &["t"], 4).await;
+    assert_eq!(find(&store, repository_gone("r"), Source::Swept, 5).await, Recorded::Changed(1));
+    assert_eq!(store.tag(&repository("r"), &tag("t")).await.unwrap(), None);
+    assert_eq!(store.manifest(&repository("r"), &image.digest).await.unwrap(), None);
+    assert!(store.tag(&repository("r-2"), &tag("t")).await.unwrap().is_some());
+    assert!(store.manifest_content(&image.digest).await.unwrap().is_some());
+    let statistics = store.statistics().await.unwrap();
+    assert_eq!((statistics.repositories, statistics.tags, statistics.manifests), (1, 1, 1));
+}
+
+pub(in crate::store) async fn deleting_what_is_not_recorded_makes_no_event(store: AnyStore) {
+    let (known, unknown) = (image("one", &[]), image("two", &[]));
+    push(&store, "r", &known, &["t"], 1).await;
+    for change in [
+        tag_deleted("r", "u"),
+        tag_deleted("s", "t"),
+        manifest_deleted("r", &unknown),
+        manifest_deleted("s", &known),
+        repository_gone("s"),
+    ] {
+        assert_eq!(find(&store, change.clone(), Source::Swept, 2).await, Recorded::Unchanged);
+        carry(&store, "r", deleting(&unknown), vec![change], 2).await;
+    }
+    assert_eq!(history(&store).await.len(), 1);
+    assert_eq!(store.repository(&repository("s")).await.unwrap(), None);
+}
+
+pub(in crate::store) async fn content_is_kept_as_long_as_any_repository_has_it(store: AnyStore) {
+    let image = image("one", &[]);
+    push(&store, "a", &image, &["t"], 1).await;
+    push(&store, "b", &image, &[], 1).await;
+    find(&store, manifest_deleted("a", &image), Source::Swept, 2).await;
+    assert_eq!(*store.manifest_content(&image.digest).await.unwrap().unwrap(), image);
+    find(&store, repository_gone("b"), Source::Swept, 3).await;
+    assert_eq!(store.manifest_content(&image.digest).await.unwrap(), None);
+    push(&store, "a", &image, &["t"], 4).await;
+    assert_eq!(*store.manifest_content(&image.digest).await.unwrap().unwrap(), image);
+}
+
+pub(in crate::store) async fn referrers_come_and_go_with_their_manifests(store: AnyStore) {
+    let subject = image("one", &[]);
+    let (first, second) = (referrer("signature", &subject), referrer("sbom", &subject));
+    for manifest in [&subject, &first, &second] {
+        push(&store, "r", manifest, &[], 1).await;
+    }
+    push(&store, "s", &first, &[], 1).await;
+    let found = store.referrers(&repository("r"), &subject.digest).await.unwrap();
+    let digests: BTreeSet<&Digest> = found.iter().map(|record| &record.digest).collect();
+    assert_eq!(digests, BTreeSet::from([&first.digest, &second.digest]));
+    assert!(found.iter().all(|record| record.subject.as_ref().unwrap().digest == subject.digest));
+    find(&store, manifest_deleted("r", &first), Source::Swept, 2).await;
+    let left = store.referrers(&repository("r"), &subject.digest).await.unwrap();
+    assert_eq!(left.iter().map(|record| &record.digest).collect::<Vec<_>>(), [&second.digest]);
+    find(&store, repository_gone("r"), Source::Swept, 3).await;
+    assert!(store.referrers(&repository("r"), &subject.digest).await.unwrap().is_empty());
+    assert_eq!(store.referrers(&repository("s"), &subject.digest).await.unwrap().len(), 1);
+}

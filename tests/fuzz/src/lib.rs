@@ -1,0 +1,17 @@
+//! What the fuzz targets and the property tests of `src/oci` both check. The property tests include the modules by
+//! path, so that a check is written once and neither the library nor its tests depend on the fuzzer.
+//!
+//! To run a target (needs a nightly toolchain and `cargo install cargo-fuzz`), from the top of the repository:
+//!
+//! ```text
+//! cargo +nightly fuzz run route --fuzz-dir tests/fuzz
+//! cargo +nightly fuzz run manifest --fuzz-dir tests/fuzz
+//! ```
+//!
+//! Only the seeds (`corpus/*/seed-*`) are kept in the repository.
+
+use portreeve::oci;
+
+pub mod manifest_check;
+pub mod registry_grammar;
+pub mod route_check;
