@@ -201,7 +201,8 @@ impl Writer {
         let mut more: Vec<Message> = self.messages.try_iter().take(QUEUE).collect();
         if self.is_shared || !more.is_empty() {
             while more.len() < QUEUE
-                && let Ok(message) = self.messages.recv_timeout(deadline.saturating_duration_since(Instant::now()))
+                && let Ok(message) =
+                    self.messages.recv_timeout(deadline.saturating_duration_since(Instant::now()))
             {
                 more.push(message);
             }
