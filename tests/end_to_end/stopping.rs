@@ -1,8 +1,12 @@
 //! Being told to stop: what runs may end, and then the door does.
 
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use futures_util::stream;
 
 use crate::support::connection::Connection;
 use crate::support::door::Door;
@@ -105,6 +109,65 @@ async fn a_slow_download_may_end_and_then_the_door_does() {
     }
     assert!(read == blob, "the blob came through whole");
     assert_ends(&mut door, AT_ONCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_upload_by_http2_may_end_and_then_the_door_does() {
+    let registry = Registry::start().await;
+    let mut door = Door::builder(registry.url()).start().await;
+    let client = client_builder().http2_prior_knowledge().build().unwrap();
+    let started = client.post(format!("{}/v2/a/blobs/uploads/", door.url())).send().await.unwrap();
+    let session = started.headers()["location"].to_str().unwrap().to_owned();
+    let (pieces, mut coming) = tokio::sync::mpsc::channel::<Bytes>(1);
+    let body =
+        stream::poll_fn(move |context| coming.poll_recv(context).map(|piece| piece.map(Ok::<_, Infallible>)));
+    let upload = tokio::spawn(client.patch(session).body(reqwest::Body::wrap_stream(body)).send());
+    pieces.send(Bytes::from_static(&[7; CHUNK])).await.unwrap();
+    pieces.send(Bytes::from_static(&[7; CHUNK])).await.unwrap();
+    door.signal("TERM");
+    until_stopping(&door).await;
+    for _ in 0..3 {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        pieces.send(Bytes::from_static(&[7; CHUNK])).await.unwrap();
+    }
+    drop(pieces);
+    let response = upload.await.unwrap().unwrap();
+    assert_eq!(response.status(), 202);
+    assert_eq!(response.headers()["range"], format!("0-{}", 5 * CHUNK - 1).as_str());
+    assert_ends(&mut door, AT_ONCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_that_ask_and_ask_on_kept_connections_do_not_keep_the_door_from_ending() {
+    let registry = Registry::start().await;
+    let mut door = Door::builder(registry.url()).start().await;
+    let image = Image::small(1);
+    image.push(&door.url(), "a", "tag").await;
+    let answered = Arc::new(AtomicUsize::new(0));
+    let url = format!("{}/v2/a/blobs/{}", door.url(), image.blobs[1].0);
+    let askers: Vec<_> = (0..4)
+        .map(|number| {
+            let (answered, url) = (Arc::clone(&answered), url.clone());
+            let builder = client_builder();
+            let builder =
+                if number % 2 == 0 { builder.http2_prior_knowledge() } else { builder.http1_only() };
+            tokio::spawn(async move {
+                let client = builder.build().unwrap();
+                // Until nobody answers any more.
+                while let Ok(response) = client.get(&url).send().await {
+                    assert_eq!(response.status(), 200);
+                    response.bytes().await.unwrap();
+                    answered.fetch_add(1, Ordering::Relaxed);
+                }
+            })
+        })
+        .collect();
+    until("everybody has been answered", SOON, async || answered.load(Ordering::Relaxed) >= 40).await;
+    door.signal("TERM");
+    assert_ends(&mut door, AT_ONCE).await;
+    for asker in askers {
+        asker.await.unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -85,7 +85,10 @@ async fn a_client_gets_http2_or_http1_as_it_offers_and_its_way_back_is_https() {
         let response = client.post(format!("{}/v2/a/blobs/uploads/", door.url())).send().await.unwrap();
         assert_eq!(response.status(), 202);
         let location = response.headers()[LOCATION].to_str().unwrap();
-        assert!(location.starts_with(&format!("https://{}/v2/a/blobs/uploads/", door.address())), "{location}");
+        assert!(
+            location.starts_with(&format!("https://{}/v2/a/blobs/uploads/", door.address())),
+            "{location}"
+        );
         let (digest, blob) = &image.blobs[1];
         let response = client.get(format!("{}/v2/a/blobs/{digest}", door.url())).send().await.unwrap();
         assert_eq!((response.version(), response.bytes().await.unwrap()), (version, blob.clone()));
@@ -123,7 +126,8 @@ async fn an_exchanged_certificate_is_used_without_a_restart() {
     assert_eq!(kept.get(format!("{}/v2/", door.url())).send().await.unwrap().status(), 200);
 
     let second = files.renew();
-    until("the new certificate is shown", Duration::from_secs(10), async || shown(&door).await == second).await;
+    until("the new certificate is shown", Duration::from_secs(10), async || shown(&door).await == second)
+        .await;
     // Connections that are there already go on.
     assert_eq!(kept.get(format!("{}/v2/", door.url())).send().await.unwrap().status(), 200);
 
@@ -133,5 +137,6 @@ async fn an_exchanged_certificate_is_used_without_a_restart() {
     until("the door complains", Duration::from_secs(10), async || said()).await;
     assert_eq!(shown(&door).await, second);
     let third = files.renew();
-    until("the next certificate is shown", Duration::from_secs(10), async || shown(&door).await == third).await;
+    until("the next certificate is shown", Duration::from_secs(10), async || shown(&door).await == third)
+        .await;
 }
