@@ -25,7 +25,7 @@ pub use check::{Report, check};
 use crate::config::{Config, StoreUrl, Tls};
 use crate::door::{self, CertificateError, Certificates, Door, Listener, Parts, Service};
 use crate::plugins::{self, InvalidPlugins};
-use crate::registry::{Backends, RegistryClient, watch_health};
+use crate::registry::{self, Backends, RegistryClient, watch_health};
 use crate::store::{self, OpenError, RedbStore, Store};
 use crate::sync::{self, Carrier, UnknownIntents, Verifier, settle_unknown};
 use crate::telemetry::{Metrics, MetricsError};
@@ -110,6 +110,7 @@ fn remedy_for(error: &io::Error) -> &'static str {
 pub fn run(config: Config) -> Result<(), StartError> {
     let metrics = Metrics::install()?;
     store::describe_metrics();
+    registry::describe_metrics();
     sync::describe_metrics();
     door::describe_metrics();
 
@@ -162,7 +163,7 @@ pub fn run(config: Config) -> Result<(), StartError> {
         exchanges.clone(),
     );
     let threads = config.server.threads.get();
-    let door = Door::new(service, threads, tls, exchanges);
+    let door = Door::new(service, threads, tls, exchanges.clone());
 
     main.block_on(async {
         let signals = Signals::new()?;
@@ -181,7 +182,7 @@ pub fn run(config: Config) -> Result<(), StartError> {
         if let Some(certificates) = certificates {
             background.spawn(certificates.watch(stop.clone()));
         }
-        background.spawn(keep_metrics_up(web.metrics.clone(), stop.clone()));
+        background.spawn(keep_metrics_up(web.metrics.clone(), exchanges, stop.clone()));
         let (door_address, admin_address) = (listener.address()?, admin.address()?);
         background.spawn(serve_admin(admin, web::admin_router(web), stop.clone())?);
         let workers = Workers::start(&door, &listener)?;
@@ -235,10 +236,12 @@ fn serve_admin(
     })
 }
 
-/// Keeps what the metrics observe from piling up until somebody asks for it.
-async fn keep_metrics_up(metrics: Metrics, stop: CancellationToken) {
+/// Keeps what the metrics observe from piling up until somebody asks for it, and looks at how many exchanges run.
+async fn keep_metrics_up(metrics: Metrics, exchanges: TaskTracker, stop: CancellationToken) {
     let upkeep = async {
         loop {
+            #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53 exchanges")]
+            metrics::gauge!("portreeve_exchanges").set(exchanges.len() as f64);
             tokio::time::sleep(METRICS_UPKEEP).await;
             metrics.upkeep();
         }

@@ -57,4 +57,5 @@ pub fn describe_metrics() {
         "portreeve_connections_refused_total",
         "Connections that ended before a request, by cause"
     );
+    describe_counter!("portreeve_plugin_panics_total", "Exchanges that failed because a plugin panicked");
 }

@@ -15,3 +15,11 @@ pub use backend::{Backend, BackendKey, Backends};
 pub use client::{ManifestHead, RegistryClient};
 pub use error::{CarryError, RegistryError};
 pub use health::watch_health;
+
+/// Describes this floor's metrics to the exporter.
+pub fn describe_metrics() {
+    metrics::describe_gauge!(
+        "portreeve_registry_backend_healthy",
+        "1 for a backend that answered when it was asked last, else 0"
+    );
+}

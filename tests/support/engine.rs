@@ -75,6 +75,7 @@ impl Engine {
 
 impl Drop for Engine {
     /// Asks it to end, since it has processes and mounts of its own to clear away.
+    #[expect(clippy::disallowed_methods, reason = "dropping cannot wait in any other way")]
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("--- Docker engine:\n{}", self.log());

@@ -2,11 +2,16 @@
 
 use std::sync::LazyLock;
 
-use reqwest::{Client, Response};
+use reqwest::{Client, ClientBuilder, Response};
 
 /// A client that follows no redirect by itself and believes any certificate. Each test has a runtime of its own, and
 /// pooled connections belong to one, so it is not shared between tests.
 pub fn http_client() -> Client {
+    client_builder().build().unwrap()
+}
+
+/// Such a client, to be changed before it is built.
+pub fn client_builder() -> ClientBuilder {
     static PROVIDER: LazyLock<()> = LazyLock::new(|| {
         // The only failure is that it is there already.
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -16,8 +21,6 @@ pub fn http_client() -> Client {
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
         .tls_danger_accept_invalid_certs(true)
-        .build()
-        .unwrap()
 }
 
 /// Deletes a manifest by tag or digest.

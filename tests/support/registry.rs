@@ -66,11 +66,6 @@ impl Registry {
         self.address
     }
 
-    /// The directory in which it keeps everything.
-    pub fn data(&self) -> &Path {
-        &self.data
-    }
-
     /// Kills it; nobody listens on its port after that.
     pub async fn stop(&mut self) {
         self.child.kill().await.unwrap();

@@ -10,7 +10,7 @@ use reqwest::Version;
 
 use super::{append, begin, bytes, finish};
 use crate::support::door::Door;
-use crate::support::http::http_client;
+use crate::support::http::{client_builder, http_client};
 use crate::support::image::{Image, digest};
 use crate::support::registry::Registry;
 use crate::support::state::{ACCEPT_ALL, record, truth};
@@ -18,8 +18,7 @@ use crate::support::tool::Tool;
 
 /// A client that speaks HTTP/2 from the first byte.
 fn http2_client() -> reqwest::Client {
-    http_client();
-    reqwest::Client::builder().no_proxy().http2_prior_knowledge().build().unwrap()
+    client_builder().http2_prior_knowledge().build().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
