@@ -23,11 +23,3 @@ pub fn describe_metrics() {
         "1 for a backend that answered when it was asked last, else 0"
     );
 }
-
-/// Describes this floor's metrics to the exporter.
-pub fn describe_metrics() {
-    metrics::describe_gauge!(
-        "portreeve_registry_backend_healthy",
-        "Whether a backend answered when it was last tried"
-    );
-}
