@@ -129,7 +129,10 @@ impl Shared {
     ) -> Result<Answer, CarryFailure> {
         let deleted = match &intent.write {
             Write::Delete { reference: Reference::Digest(digest) } => {
-                self.store.tags_of(&write.repository, digest).await.unwrap_or_default()
+                self.store.tags_of(&write.repository, digest).await.unwrap_or_else(|error| {
+                    tracing::warn!(repository = %write.repository, %error, "the tags of a deleted manifest cannot be read; they are not asked about again");
+                    Vec::new()
+                })
             }
             Write::Delete { .. } | Write::Put { .. } => Vec::new(),
         };
