@@ -164,6 +164,8 @@ if [ "$stay" = no ]; then
     say "Done; stopping"
     exit 0
 fi
+# From here on, to be stopped is what is expected.
+trap 'exit 0' HUP INT TERM
 cat <<TEXT
 
 The door is up. From another terminal, with an IMAGE that is there already:
@@ -179,7 +181,5 @@ The door is up. From another terminal, with an IMAGE that is there already:
 
 Ctrl-C stops the door and the registry and removes what they stored.
 TEXT
-# From here on, to be stopped is what is expected.
-trap 'exit 0' HUP INT TERM
 wait -n "${pids[@]}" || true
 fail "The registry or the door ended by itself."

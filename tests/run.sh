@@ -13,8 +13,8 @@ fi
 
 say "What is needed from Debian"
 config/debian-packages.sh \
-    buildah busybox-static ca-certificates cmake containerd curl docker-registry docker.io fuse-overlayfs g++ gcc \
-    iproute2 iptables jq make nghttp2-client podman procps skopeo
+    buildah busybox-static ca-certificates cmake containerd curl docker-registry docker.io g++ gcc iptables make podman \
+    procps skopeo
 
 for tool in cargo rustfmt cargo-clippy; do
     # Rustup has a name for each of them, whether the component is there or not.
