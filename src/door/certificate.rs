@@ -23,7 +23,12 @@ pub struct Certificates {
     key_file: PathBuf,
     provider: Arc<CryptoProvider>,
     current: ArcSwap<CertifiedKey>,
+    /// How the files were before they were read first.
+    loaded: Modified,
 }
+
+/// When certificate and key were changed last, as far as they are there.
+type Modified = [Option<SystemTime>; 2];
 
 /// Why a certificate cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -59,8 +64,9 @@ impl Certificates {
     /// When one cannot be read, is no PEM of the right kind, or the two do not go together.
     pub fn load(certificate_file: PathBuf, key_file: PathBuf) -> Result<Self, CertificateError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let loaded = modified(&certificate_file, &key_file);
         let current = read(&provider, &certificate_file, &key_file)?;
-        Ok(Self { certificate_file, key_file, provider, current: ArcSwap::from_pointee(current) })
+        Ok(Self { certificate_file, key_file, provider, current: ArcSwap::from_pointee(current), loaded })
     }
 
     /// The TLS configuration of a listener that always presents the current certificate; HTTP/2 by ALPN.
@@ -80,27 +86,14 @@ impl Certificates {
     /// and is said loudly.
     pub async fn watch(self: Arc<Self>, stop: CancellationToken) {
         let watching = async {
-            let mut seen = self.modified().await;
+            let mut seen = self.loaded;
             loop {
                 tokio::time::sleep(PACE).await;
-                let now = self.modified().await;
-                if now == seen {
-                    continue;
-                }
-                seen = now;
-                let (provider, certificate, key) =
-                    (Arc::clone(&self.provider), self.certificate_file.clone(), self.key_file.clone());
-                let read = tokio::task::spawn_blocking(move || read(&provider, &certificate, &key)).await;
-                match read {
-                    Ok(Ok(pair)) => {
-                        self.current.store(Arc::new(pair));
-                        tracing::info!(file = %self.certificate_file.display(), "the new TLS certificate is in use");
-                    }
-                    Ok(Err(error)) => {
-                        tracing::error!(%error, "the new TLS certificate cannot be used; the old one stays");
-                    }
+                let certificates = Arc::clone(&self);
+                match tokio::task::spawn_blocking(move || certificates.look(seen)).await {
+                    Ok(now) => seen = now,
                     Err(error) => {
-                        tracing::error!(%error, "reading the new TLS certificate failed; the old one stays")
+                        tracing::error!(%error, "reading the new TLS certificate failed; the old one stays");
                     }
                 }
             }
@@ -108,10 +101,28 @@ impl Certificates {
         stop.run_until_cancelled(watching).await;
     }
 
-    async fn modified(&self) -> [Option<SystemTime>; 2] {
-        let time = async |file: &Path| tokio::fs::metadata(file).await.and_then(|data| data.modified()).ok();
-        [time(&self.certificate_file).await, time(&self.key_file).await]
+    /// Reads the files if they are not as they were `seen` last, and says how they are. Blocks.
+    fn look(&self, seen: Modified) -> Modified {
+        // Looked at before they are read, so that a change in between is found the next time.
+        let now = modified(&self.certificate_file, &self.key_file);
+        if now == seen {
+            return seen;
+        }
+        match read(&self.provider, &self.certificate_file, &self.key_file) {
+            Ok(pair) => {
+                self.current.store(Arc::new(pair));
+                tracing::info!(file = %self.certificate_file.display(), "the new TLS certificate is in use");
+            }
+            Err(error) => {
+                tracing::error!(%error, "the new TLS certificate cannot be used; the old one stays")
+            }
+        }
+        now
     }
+}
+
+fn modified(certificate_file: &Path, key_file: &Path) -> Modified {
+    [certificate_file, key_file].map(|file| std::fs::metadata(file).and_then(|data| data.modified()).ok())
 }
 
 impl ResolvesServerCert for Certificates {

@@ -1,7 +1,7 @@
 //! Accepting connections, and ending.
 //!
 //! pingora's own server sleeps its whole grace period at the end and then cuts what still runs. So the door accepts by
-//! itself, hands each connection to pingora, and stops when the last exchange is done.
+//! itself, hands each connection to pingora, and stops when the last exchange is done and its answer has left.
 
 use std::io;
 use std::net::SocketAddr;
@@ -26,6 +26,9 @@ use super::Service;
 
 /// How long a client may take to say whether it speaks HTTP/1.1, HTTP/2 or TLS.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How long connections may take to end when the door stops and no exchange runs: what an HTTP/2 connection still holds
+/// of an answer has to leave, and its client to agree to the end.
+const LINGER: Duration = Duration::from_secs(5);
 /// How long an idle connection to a client is kept, in seconds.
 const KEEP_ALIVE: u64 = 60;
 /// How long accepting pauses when the process has no file descriptor left.
@@ -91,6 +94,8 @@ pub struct Worker {
 struct Shared {
     acceptor: Option<Acceptor>,
     exchanges: TaskTracker,
+    /// Every open connection.
+    connections: TaskTracker,
     stopping: watch::Sender<bool>,
 }
 
@@ -101,6 +106,7 @@ impl Door {
         let shared = Arc::new(Shared {
             acceptor: tls.map(|tls| Acceptor::from_server_config(Arc::new(tls))),
             exchanges,
+            connections: TaskTracker::new(),
             stopping: watch::Sender::new(false),
         });
         let configuration = Arc::new(ServerConf { threads: 1, ..ServerConf::default() });
@@ -118,7 +124,8 @@ impl Door {
         &self.workers
     }
 
-    /// Stops accepting, lets running exchanges end, and closes idle connections. Returns when the last exchange is done.
+    /// Stops accepting, closes idle connections, and lets running exchanges end. Returns when the last exchange is done
+    /// and its answer has left.
     pub async fn drain(&self) {
         let Some(Worker { shared, .. }) = self.workers.first() else { return };
         shared.stopping.send_replace(true);
@@ -126,7 +133,15 @@ impl Door {
             worker.proxy.http_cleanup().await;
         }
         shared.exchanges.close();
-        shared.exchanges.wait().await;
+        shared.connections.close();
+        loop {
+            shared.exchanges.wait().await;
+            let ended = tokio::time::timeout(LINGER, shared.connections.wait()).await.is_ok();
+            // A request that had arrived may have been read only now.
+            if ended || shared.exchanges.is_empty() {
+                return;
+            }
+        }
     }
 }
 
@@ -135,6 +150,7 @@ fn proxy(service: Service, configuration: &Arc<ServerConf>) -> HttpProxy<Service
     let mut proxy = HttpProxy::new(service, Arc::clone(configuration));
     let mut options = HttpServerOptions::default();
     options.h2c = true;
+    options.h2_idle_timeout = Some(Duration::from_secs(KEEP_ALIVE));
     proxy.server_options = Some(options);
     let mut http2 = default_h2_options();
     http2.initial_window_size(HTTP2_STREAM_WINDOW);
@@ -161,8 +177,8 @@ impl Worker {
             match accepted {
                 Ok((stream, peer)) => {
                     let worker = self.clone();
-                    // Owned by the runtime of this worker thread, which ends when the last exchange is done.
-                    tokio::spawn(async move { worker.connection(stream, peer).await });
+                    // Owned by the runtime of this worker thread, which ends when the door has drained.
+                    self.shared.connections.spawn(async move { worker.connection(stream, peer).await });
                 }
                 Err(error) => {
                     // The connection was gone before it was accepted, or there is no descriptor for it.
@@ -181,9 +197,9 @@ impl Worker {
         let is_http2 = if self.shared.acceptor.is_some() {
             false
         } else {
-            match tokio::time::timeout(HANDSHAKE, begins_with_preface(&stream)).await {
-                Ok(Ok(is_http2)) => is_http2,
-                Ok(Err(_)) | Err(_) => return refused("silent"),
+            match self.beginning(begins_with_preface(&stream)).await {
+                Some(Ok(is_http2)) => is_http2,
+                Some(Err(_)) | None => return refused("silent"),
             }
         };
         let digest = SocketDigest::from_raw_fd(stream.as_raw_fd());
@@ -194,14 +210,25 @@ impl Worker {
         match &self.shared.acceptor {
             None if is_http2 => self.by_protocol(Box::new(stream)).await,
             None => self.http1(Box::new(stream)).await,
-            Some(acceptor) => match tokio::time::timeout(HANDSHAKE, acceptor.tls_handshake(stream)).await {
-                Ok(Ok(stream)) => self.by_protocol(Box::new(stream)).await,
-                Ok(Err(error)) => {
+            Some(acceptor) => match self.beginning(acceptor.tls_handshake(stream)).await {
+                Some(Ok(stream)) => self.by_protocol(Box::new(stream)).await,
+                Some(Err(error)) => {
                     tracing::debug!(%peer, %error, "a TLS handshake failed");
                     refused("tls");
                 }
-                Err(_elapsed) => refused("silent"),
+                None => refused("silent"),
             },
+        }
+    }
+
+    /// Waits for a client to begin; nothing comes of it when that takes too long, or the door stops.
+    async fn beginning<T>(&self, begins: impl Future<Output = T>) -> Option<T> {
+        let mut stopping = self.shared.stopping.subscribe();
+        tokio::select! {
+            biased;
+            begun = begins => Some(begun),
+            _ = stopping.wait_for(|stopping| *stopping) => None,
+            () = tokio::time::sleep(HANDSHAKE) => None,
         }
     }
 

@@ -45,14 +45,13 @@ pub use pingora_http::ResponseHeader as ResponseHead;
 
 /// Describes this floor's metrics to the exporter.
 pub fn describe_metrics() {
-    use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+    use metrics::{Unit, describe_counter, describe_histogram};
     describe_counter!("portreeve_requests_total", "Exchanges by route and class of status");
     describe_histogram!(
         "portreeve_request_seconds",
         Unit::Seconds,
         "From the request line to the end of the answer, by route"
     );
-    describe_gauge!("portreeve_exchanges", "Exchanges that are running");
     describe_counter!(
         "portreeve_connections_refused_total",
         "Connections that ended before a request, by cause"

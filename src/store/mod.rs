@@ -149,8 +149,8 @@ pub trait Store: Send + Sync + 'static {
         now: Timestamp,
     ) -> Result<Intent, StoreError>;
 
-    /// Records the outcome and removes the intent, in one transaction; an intent that was [overtaken] stays. Settling an intent that is no longer there
-    /// changes nothing and reports no overlap.
+    /// Records the outcome and removes the intent, in one transaction; an intent that was [overtaken] stays. Closing one
+    /// reports no overlap; nor does settling one that is no longer there, which changes nothing.
     ///
     /// [overtaken]: Settled::overlapped
     async fn settle(&self, intent: Sequence, outcome: Outcome, now: Timestamp)

@@ -19,8 +19,10 @@ use crate::clock::Timestamp;
 use crate::oci::{Reference, RepositoryName};
 use crate::store::{Intent, IntentState, Outcome, Sequence, Source, Store, StoreError};
 
-/// How many intents are asked about at once.
+/// How many questions are asked at once.
 const CONCURRENCY: usize = 8;
+/// How many settled intents are removed at once: one fsync serves all that wait.
+const REMOVALS: usize = 256;
 /// The first pause between two questions about one intent, and the longest: the record is at most that much behind a
 /// registry that finishes late.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -158,7 +160,7 @@ impl Watched {
                 };
                 (intent.sequence, progress)
             })
-            .buffer_unordered(CONCURRENCY)
+            .buffer_unordered(REMOVALS)
             .collect()
             .await;
         for (intent, progress) in answers {

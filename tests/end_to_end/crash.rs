@@ -268,7 +268,9 @@ async fn crashes_at_any_moment_leave_the_record_equal_to_the_registry_and_lose_n
 
     let open = async || door.get_json("/api/v1/status").await["open_intents"].as_u64().unwrap();
     let left_open = open().await;
+    let settling = Instant::now();
     until("no open intents", SOON + SOON, async || open().await == 0).await;
+    let settled = settling.elapsed();
     assert_in_step(&door.url(), &registry.url(), SOON).await;
 
     // The history as a whole, read anew, is the one that was read piece by piece: nothing in it was changed.
@@ -279,8 +281,8 @@ async fn crashes_at_any_moment_leave_the_record_equal_to_the_registry_and_lose_n
     assert_eq!(anew.by_agent, history.by_agent);
     anew.assert_holds(&acknowledged);
     eprintln!(
-        "{rounds} crashes: {} writes acknowledged, {} events, {} tags, {left_open} intents open after the last; ready at \
-         most {longest_start:?} after being started, in step at most {longest:?} after that",
+        "{rounds} crashes: {} writes acknowledged, {} events, {} tags, {left_open} intents open after the last and \
+         none {settled:?} later; ready at most {longest_start:?} after being started, in step at most {longest:?} after that",
         acknowledged.len(),
         anew.count,
         state.len()

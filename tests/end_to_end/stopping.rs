@@ -15,6 +15,7 @@ use crate::support::image::{Image, digest};
 use crate::support::registry::Registry;
 use crate::support::relay::{Fault, Relay};
 use crate::support::state::{assert_in_step, record, truth};
+use crate::support::tool::Tool;
 use crate::support::wait::until;
 
 const SOON: Duration = Duration::from_secs(5);
@@ -30,7 +31,9 @@ async fn begin_upload(door: &Door) -> Connection {
     let location = answer.head.get("location").unwrap();
     // The connection asked for `door.example`, so that is where its session is.
     let path = location.strip_prefix("http://door.example").unwrap_or_else(|| panic!("{location}"));
-    connection.request("PATCH", path, "Transfer-Encoding: chunked\r\n").await;
+    connection.request("PATCH", path, "Transfer-Encoding: chunked\r\nExpect: 100-continue\r\n").await;
+    // Now it is under way, at the registry.
+    assert_eq!(connection.head().await.status, 100);
     send_chunk(&mut connection).await;
     connection
 }
@@ -122,8 +125,10 @@ async fn a_slow_upload_by_http2_may_end_and_then_the_door_does() {
     let body =
         stream::poll_fn(move |context| coming.poll_recv(context).map(|piece| piece.map(Ok::<_, Infallible>)));
     let upload = tokio::spawn(client.patch(session).body(reqwest::Body::wrap_stream(body)).send());
-    pieces.send(Bytes::from_static(&[7; CHUNK])).await.unwrap();
-    pieces.send(Bytes::from_static(&[7; CHUNK])).await.unwrap();
+    // More than may be sent without being read.
+    for _ in 0..100 {
+        pieces.send(Bytes::from_static(&[7; CHUNK])).await.unwrap();
+    }
     door.signal("TERM");
     until_stopping(&door).await;
     for _ in 0..3 {
@@ -133,7 +138,34 @@ async fn a_slow_upload_by_http2_may_end_and_then_the_door_does() {
     drop(pieces);
     let response = upload.await.unwrap().unwrap();
     assert_eq!(response.status(), 202);
-    assert_eq!(response.headers()["range"], format!("0-{}", 5 * CHUNK - 1).as_str());
+    assert_eq!(response.headers()["range"], format!("0-{}", 103 * CHUNK - 1).as_str());
+    assert_ends(&mut door, AT_ONCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_download_by_http2_may_end_and_then_the_door_does() {
+    let registry = Registry::start().await;
+    let mut door = Door::builder(registry.url()).start().await;
+    let blob = Bytes::from(vec![7; 32 * 1024 * 1024]);
+    let image = Image { blobs: vec![(digest(&blob), blob.clone())], ..Image::small(1) };
+    image.push_blobs(&registry.url(), "a").await;
+    // It allows for megabytes to be on their way, and takes them slowly.
+    let curl = Tool::new("curl", "curl");
+    let pulled = curl.home().join("pulled");
+    let url = format!("{}/v2/a/blobs/{}", door.url(), digest(&blob));
+    let pulling = tokio::spawn(async move {
+        let options = ["--silent", "--show-error", "--http2-prior-knowledge", "--limit-rate", "12M"];
+        curl.run(&[&options[..], &["--output", "pulled", &url]].concat()).await;
+        assert!(std::fs::read(curl.home().join("pulled")).unwrap() == blob, "the blob came through whole");
+    });
+    until("the download has begun", SOON, async || {
+        std::fs::metadata(&pulled).is_ok_and(|file| file.len() > 0)
+    })
+    .await;
+    door.signal("TERM");
+    until_stopping(&door).await;
+    assert_closed(&door).await;
+    pulling.await.unwrap();
     assert_ends(&mut door, AT_ONCE).await;
 }
 
@@ -188,6 +220,20 @@ async fn an_idle_door_ends_at_once_whoever_is_connected() {
             assert_eq!(connection.rest().await, b"");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_says_nothing_more_does_not_keep_the_door_for_long() {
+    let registry = Registry::start().await;
+    let mut door = Door::builder(registry.url()).start().await;
+    let mut http2 = Connection::open(door.address()).await;
+    // The beginning of HTTP/2 with empty settings; nothing that the door then sends is ever confirmed.
+    http2.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await;
+    let mut settings = Vec::new();
+    http2.read(9, &mut settings).await;
+    door.signal("TERM");
+    assert_ends(&mut door, Duration::from_secs(8)).await;
+    assert!(door.log().contains("every transfer has ended"), "{}", door.log());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -86,30 +86,27 @@ impl Work for Settle {
         let Some(intent) = transaction.intent(self.intent) else {
             return Ok(Settled::default());
         };
+        let changes = match &self.outcome {
+            Outcome::Applied(changes) => changes,
+            // Nothing new came of it, so nothing can be out of order; and one that was open for long has much behind it.
+            Outcome::Closed => {
+                transaction.remove_intent(self.intent)?;
+                return Ok(Settled::default());
+            }
+        };
         let by_events = overlapped_by_events(transaction, &intent)?;
         let by_intents = overlapped_by_intents(transaction, &intent)?;
-        match &self.outcome {
-            Outcome::Applied(changes) => {
-                let learnt = Learnt { source: Source::Observed, actor: &intent.actor, now: self.now };
-                for change in changes {
-                    transaction.apply(change, learnt)?;
-                }
-                // The order at the registry is known to nobody: the intent stays, so that the question survives a crash.
-                // An intent that is still open will meet this one's events when it settles, or is asked about itself.
-                if by_events.is_empty() {
-                    transaction.remove_intent(self.intent)?;
-                }
-            }
-            Outcome::Closed => transaction.remove_intent(self.intent)?,
+        let learnt = Learnt { source: Source::Observed, actor: &intent.actor, now: self.now };
+        for change in changes {
+            transaction.apply(change, learnt)?;
         }
-        Ok(Settled {
-            overlapped: by_events
-                .into_iter()
-                .chain(by_intents)
-                .collect::<BTreeSet<_>>()
-                .into_iter()
-                .collect(),
-        })
+        // The order at the registry is known to nobody: the intent stays, so that the question survives a crash. An
+        // intent that is still open will meet this one's events when it settles, or is asked about itself.
+        if by_events.is_empty() {
+            transaction.remove_intent(self.intent)?;
+        }
+        let overlapped: BTreeSet<Reference> = by_events.into_iter().chain(by_intents).collect();
+        Ok(Settled { overlapped: overlapped.into_iter().collect() })
     }
 }
 

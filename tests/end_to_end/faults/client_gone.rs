@@ -117,6 +117,21 @@ async fn a_deletion_whose_client_resets_its_connection_is_recorded() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_put_whose_http2_client_cancels_its_stream_is_recorded() {
+    let (house, first, second) = furnished().await;
+    let client = reqwest::Client::builder().no_proxy().http2_prior_knowledge().build().unwrap();
+    let door = house.door.url();
+    tokio::select! {
+        answer = second.put_by(&client, &door, "team/app", "latest") => panic!("too quick: {answer:?}"),
+        () = until("the registry hears of the PUT", SOON, async || house.writes_seen("latest") == 2) => {}
+    }
+    assert_eq!(house.recorded("team/app", "latest").await, Some(first.digest));
+    house.until_recorded("team/app", "latest", Some(&second.digest)).await;
+    house.assert_in_step().await;
+    house.until_settled().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_put_whose_client_leaves_with_the_last_byte_is_carried_and_recorded() {
     let (house, _, second) = furnished().await;
     drop(send(&house, "PUT", "latest", Some(&second)).await);
