@@ -12,8 +12,10 @@ use crate::oci::ErrorCode;
 /// How long a client may be silent in the middle of a body that the door waits for.
 const SILENCE: Duration = Duration::from_secs(30);
 /// How much of an unread body is thrown away, and for how long, before the connection is given up instead: enough for a
-/// client that has already sent a manifest or a small layer to read the answer.
+/// client that has already sent a manifest or a small layer to read the answer. With HTTP/2 the connection goes on in any
+/// case, but clients such as curl take an answer in the middle of what they send for a broken stream.
 const DRAIN_BYTES: usize = 4 * 1024 * 1024;
+const DRAIN_BYTES_HTTP2: usize = 64 * 1024 * 1024;
 const DRAIN_TIME: Duration = Duration::from_secs(2);
 
 /// Reads a whole body of at most `limit` bytes.
@@ -71,12 +73,13 @@ pub(super) async fn drain(session: &mut Session) -> bool {
         // The client waits to be asked for its body, and is not.
         return false;
     }
-    if is_http1 && announced_length(session).is_some_and(|length| length > DRAIN_BYTES as u64) {
+    let limit = if is_http1 { DRAIN_BYTES } else { DRAIN_BYTES_HTTP2 };
+    if announced_length(session).is_some_and(|length| length > limit as u64) {
         return false;
     }
     let draining = async {
         let mut drained = 0;
-        while drained <= DRAIN_BYTES {
+        while drained <= limit {
             match session.read_request_body().await {
                 Ok(Some(chunk)) => drained += chunk.len(),
                 Ok(None) => return true,

@@ -45,7 +45,7 @@ pub use pingora_http::ResponseHeader as ResponseHead;
 
 /// Describes this floor's metrics to the exporter.
 pub fn describe_metrics() {
-    use metrics::{Unit, describe_counter, describe_histogram};
+    use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
     describe_counter!("portreeve_requests_total", "Exchanges by route and class of status");
     describe_histogram!(
         "portreeve_request_seconds",
@@ -56,5 +56,6 @@ pub fn describe_metrics() {
         "portreeve_connections_refused_total",
         "Connections that ended before a request, by cause"
     );
+    describe_gauge!("portreeve_exchanges", "Exchanges that are running, looked at every few seconds");
     describe_counter!("portreeve_plugin_panics_total", "Exchanges that failed because a plugin panicked");
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{ACCEPT, CONTENT_TYPE};
+use http::header::{self, ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, Method, StatusCode};
 use reqwest::Response;
 
@@ -17,6 +17,8 @@ use crate::oci::{
 const DOCKER_CONTENT_DIGEST: &str = "docker-content-digest";
 /// How long an answer that is no manifest may be.
 const MAXIMUM_ANSWER_BYTES: usize = 1024 * 1024;
+/// What the door calls itself when it asks for itself; a write that it carries keeps its client's name.
+const USER_AGENT: &str = concat!("portreeve/", env!("CARGO_PKG_VERSION"));
 /// How long a health probe waits, unless `registry.timeout` is shorter.
 const PROBE_LIMIT: Duration = Duration::from_secs(5);
 
@@ -50,7 +52,6 @@ impl RegistryClient {
             .pool_idle_timeout(Duration::from_secs(30))
             .pool_max_idle_per_host(64)
             .tcp_nodelay(true)
-            .user_agent(concat!("portreeve/", env!("CARGO_PKG_VERSION")))
             .build()?;
         Ok(Self { http, backends, timeout })
     }
@@ -68,7 +69,8 @@ impl RegistryClient {
     /// Whether this backend answers `/v2/` at all; what it answers matters only if it is a server error.
     pub async fn probe(&self, backend: &Backend) -> bool {
         let url = format!("{}v2/", backend.url());
-        let request = self.http.get(url).timeout(self.timeout.min(PROBE_LIMIT));
+        let request =
+            self.http.get(url).header(header::USER_AGENT, USER_AGENT).timeout(self.timeout.min(PROBE_LIMIT));
         matches!(request.send().await, Ok(response) if !response.status().is_server_error())
     }
 
@@ -188,7 +190,9 @@ impl RegistryClient {
         let mut unreachable = None;
         while let Some(backend) = self.backends.choose(&tried) {
             let url = format!("{}v2/{repository}/manifests/{reference}", backend.url());
-            let request = self.http.request(method.clone(), url).header(ACCEPT, MANIFEST_ACCEPT).send();
+            let request = self.http.request(method.clone(), url);
+            let request =
+                request.header(ACCEPT, MANIFEST_ACCEPT).header(header::USER_AGENT, USER_AGENT).send();
             match tokio::time::timeout(self.timeout, request).await {
                 Err(_elapsed) => return Err(RegistryError::TimedOut { asked, limit: self.timeout }),
                 Ok(Err(error)) => {

@@ -17,6 +17,9 @@ use crate::support::state::{record, truth};
 use crate::support::tool::Tool;
 use crate::support::wait::until;
 
+/// Within which time an exchanged certificate has to be noticed: the door looks every five seconds.
+const EXCHANGED: Duration = Duration::from_secs(15);
+
 /// The files of a certificate that can be exchanged.
 struct Files(TempDir);
 
@@ -126,17 +129,15 @@ async fn an_exchanged_certificate_is_used_without_a_restart() {
     assert_eq!(kept.get(format!("{}/v2/", door.url())).send().await.unwrap().status(), 200);
 
     let second = files.renew();
-    until("the new certificate is shown", Duration::from_secs(10), async || shown(&door).await == second)
-        .await;
+    until("the new certificate is shown", EXCHANGED, async || shown(&door).await == second).await;
     // Connections that are there already go on.
     assert_eq!(kept.get(format!("{}/v2/", door.url())).send().await.unwrap().status(), 200);
 
     // A certificate that cannot be used changes nothing, and is said.
     write(&files.certificate(), "no certificate");
     let said = || door.log().contains("the new TLS certificate cannot be used; the old one stays");
-    until("the door complains", Duration::from_secs(10), async || said()).await;
+    until("the door complains", EXCHANGED, async || said()).await;
     assert_eq!(shown(&door).await, second);
     let third = files.renew();
-    until("the next certificate is shown", Duration::from_secs(10), async || shown(&door).await == third)
-        .await;
+    until("the next certificate is shown", EXCHANGED, async || shown(&door).await == third).await;
 }

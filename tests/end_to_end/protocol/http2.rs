@@ -64,6 +64,27 @@ async fn curl_pushes_and_pulls_by_http2_without_tls() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_manifest_that_is_too_large_is_refused_by_http2_in_words() {
+    let registry = Registry::start().await;
+    let door = Door::builder(registry.url()).start().await;
+    let client = http2_client();
+    for mebibytes in [5, 20] {
+        let url = format!("{}/v2/a/manifests/tag", door.url());
+        let body = bytes(1, mebibytes * 1024 * 1024);
+        let response = client.put(url).body(body).send().await.unwrap();
+        assert_eq!((response.version(), response.status().as_u16()), (Version::HTTP_2, 413));
+        assert!(response.text().await.unwrap().contains("SIZE_INVALID"));
+    }
+    // The same with curl, which is stricter about the end of a stream.
+    let curl = Tool::new("curl", "curl");
+    std::fs::write(curl.home().join("manifest"), bytes(1, 6 * 1024 * 1024)).unwrap();
+    let url = format!("{}/v2/a/manifests/tag", door.url());
+    let options = ["--silent", "--show-error", "--http2-prior-knowledge", "--upload-file", "manifest"];
+    let said = curl.run(&[&options[..], &["--write-out", " %{http_code}", &url]].concat()).await;
+    assert!(said.contains("SIZE_INVALID") && said.ends_with(" 413"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_refused_body_is_answered_by_http2_and_the_connection_goes_on() {
     let registry = Registry::start().await;
     let door = Door::builder(registry.url()).start().await;
