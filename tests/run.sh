@@ -27,6 +27,8 @@ done
 say "Format"
 cargo fmt --all --check
 cargo fmt --manifest-path tests/fuzz/Cargo.toml --all --check
+say "Versions that the fuzz targets lock; compiling them takes cargo-fuzz, see README"
+cargo tree --manifest-path tests/fuzz/Cargo.toml --locked >/dev/null
 say "Linter, warnings are errors"
 cargo clippy --locked --all-targets -- --deny warnings
 say "Tests"
