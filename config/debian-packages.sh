@@ -16,23 +16,28 @@ if [ "$(id -u)" -ne 0 ]; then
 fi
 echo "Installing Debian packages: ${missing[*]}"
 
-# Debian asks this file whether a package may start its service; it is put back as it was.
+# Debian asks this file whether a package may start its service; it is put back as it was. One at a time, since a second
+# one would take the first one's file for the system's.
+exec 9>/var/lock/portreeve-debian-packages
+flock 9
 policy=/usr/sbin/policy-rc.d
-kept=
-if [ -e "$policy" ]; then
-    kept=$(mktemp)
-    cp --preserve "$policy" "$kept"
-fi
+aside=$policy.before-portreeve
+log=$(mktemp)
 restore() {
-    if [ -n "$kept" ]; then mv "$kept" "$policy"; else rm -f "$policy"; fi
+    rm -f "$policy"
+    if [ -e "$aside" ] || [ -L "$aside" ]; then mv "$aside" "$policy"; fi
 }
+# What an interrupted run put aside is the system's own.
+if [ -e "$aside" ] || [ -L "$aside" ]; then restore; fi
 trap restore EXIT
+if [ -e "$policy" ] || [ -L "$policy" ]; then mv "$policy" "$aside"; fi
 printf '#!/bin/sh\nexit 101\n' >"$policy"
 chmod 755 "$policy"
 
-log=$(mktemp)
-if ! { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "${missing[@]}"; } \
-    >"$log" 2>&1 </dev/null; then
+export DEBIAN_FRONTEND=noninteractive
+# A machine that has just started may be busy with its own updates: that is waited for.
+if ! { apt-get update && apt-get --option DPkg::Lock::Timeout=300 install --yes --no-install-recommends "${missing[@]}"; } \
+    >"$log" 2>&1 </dev/null 9>&-; then
     tail -n 20 "$log" >&2
     echo "Installing failed; the whole log is in $log." >&2
     exit 1

@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 stay=yes
-case "${1:-}" in
+case "$*" in
     '') ;;
     --exit) stay=no ;;
     *)
@@ -17,59 +17,80 @@ esac
 registry=127.0.0.1:5001
 door=127.0.0.1:5000
 admin=127.0.0.1:5080
+# What runs here is reached directly, whatever proxy leads to the rest of the world.
+export no_proxy="127.0.0.1,localhost${no_proxy:+,$no_proxy}" NO_PROXY="127.0.0.1,localhost${NO_PROXY:+,$NO_PROXY}"
 work=$(mktemp -d)
 pids=()
 
+say() { printf '\n== %s\n' "$*"; }
+
+fail() {
+    echo "$*" >&2
+    exit 1
+}
+
+# Stops what was started, the door first, so that it ends what it has begun while the registry is still there.
+# shellcheck disable=SC2317 # The trap below calls it.
 stop() {
     status=$?
-    trap - EXIT INT TERM
-    if [ "$status" -ne 0 ] && [ "$stay" != stopping ]; then
+    trap - EXIT
+    trap '' HUP INT TERM
+    if [ "$status" -ne 0 ]; then
         for log in "$work"/*.log; do
-            [ -s "$log" ] && echo "--- the end of $(basename "$log"):" >&2 && tail -n 20 "$log" >&2
+            [ -s "$log" ] || continue
+            echo "--- the end of $(basename "$log"):" >&2
+            tail -n 20 "$log" >&2
         done
     fi
-    # The door first, so that it ends what it has begun while the registry is still there.
     for ((i = ${#pids[@]} - 1; i >= 0; i--)); do
-        kill "${pids[i]}" 2>/dev/null && wait "${pids[i]}" 2>/dev/null || true
+        kill "${pids[i]}" 2>/dev/null || true
+        wait "${pids[i]}" 2>/dev/null || true
     done
     rm -rf "$work"
-    [ "$stay" = stopping ] && status=0
     exit "$status"
 }
 trap stop EXIT
-trap 'stay=stopping; exit 0' INT TERM
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
 
-say() { printf '\n== %s\n' "$*"; }
+# Starts a program whose log has this name. It has a session of its own: Ctrl-C is for this script, which stops the
+# others in their order.
+start() {
+    local log=$work/$1.log
+    shift
+    setsid "$@" >"$log" 2>&1 &
+    pids+=($!)
+}
 
-# Waits until an address answers, for at most ten seconds, as long as the process is there.
+# Waits until what was started last answers, for at most ten seconds, as long as it is there.
 wait_for() {
-    local url=$1 pid=$2 what=$3
+    local url=$1 what=$2
     for _ in $(seq 100); do
-        curl --silent --fail --output /dev/null "$url" && return
-        kill -0 "$pid" 2>/dev/null || break
+        if curl --silent --fail --max-time 1 --output /dev/null "$url"; then
+            # Somebody else may be answering in its place.
+            kill -0 "${pids[-1]}" 2>/dev/null && return
+        fi
+        kill -0 "${pids[-1]}" 2>/dev/null || fail "$what ended instead of listening."
         sleep 0.1
     done
-    echo "$what did not come up." >&2
-    exit 1
+    fail "$what did not answer within ten seconds."
 }
-
-say "What is needed: a C toolchain and cmake for the build; docker-registry, skopeo, curl and jq for the demonstration"
-config/debian-packages.sh ca-certificates cmake curl docker-registry g++ gcc jq make skopeo
-
-command -v cargo >/dev/null || {
-    echo "There is no cargo: install a Rust toolchain first." >&2
-    exit 1
-}
-say "Building the door (the first time this takes some minutes)"
-cargo build --release --locked --bin portreeve
-binary=${CARGO_TARGET_DIR:-target}/release/portreeve
 
 for address in "$registry" "$door" "$admin"; do
     if (exec 3<>"/dev/tcp/${address%:*}/${address#*:}") 2>/dev/null; then
-        echo "Something listens on $address already; stop it first." >&2
-        exit 1
+        fail "Something listens on port ${address#*:} already; stop it first. As root, 'ss -ltnp' shows what it is;" \
+            "Debian's docker-registry, when installed by hand, runs on 5000: 'systemctl stop docker-registry'."
     fi
 done
+
+say "What is needed: a C toolchain and cmake for the build; a registry, skopeo, curl and jq for the demonstration"
+config/debian-packages.sh busybox-static ca-certificates cmake curl docker-registry g++ gcc jq make skopeo
+
+command -v cargo >/dev/null || fail "There is no cargo: install a Rust toolchain with rustup first."
+say "Building the door (the first time this takes some minutes)"
+binary=$(cargo build --release --locked --bin portreeve --message-format json-render-diagnostics |
+    jq --raw-output 'select(.reason == "compiler-artifact" and .target.name == "portreeve") | .executable // empty')
 
 say "Starting a registry on $registry"
 cat >"$work/registry.yml" <<YAML
@@ -78,22 +99,21 @@ log: {level: warn, accesslog: {disabled: true}}
 storage:
   filesystem: {rootdirectory: $work/registry}
   delete: {enabled: true}
-http: {addr: $registry}
+http: {addr: "$registry"}
 YAML
-docker-registry serve "$work/registry.yml" >"$work/registry.log" 2>&1 &
-pids+=($!)
-wait_for "http://$registry/v2/" "${pids[0]}" "The registry"
+start registry docker-registry serve "$work/registry.yml"
+wait_for "http://$registry/v2/" "The registry"
 
 say "Starting the door on port ${door#*:}"
-PORTREEVE__REGISTRY__URL="http://$registry" PORTREEVE__STORE__URL="redb:$work/portreeve.redb" \
-    "$binary" serve >"$work/door.log" 2>&1 &
-pids+=($!)
-wait_for "http://$admin/readyz" "${pids[1]}" "The door"
+start door env PORTREEVE__LISTEN__DOOR="0.0.0.0:${door#*:}" PORTREEVE__LISTEN__ADMIN="$admin" \
+    PORTREEVE__REGISTRY__URL="http://$registry" PORTREEVE__STORE__URL="redb:$work/portreeve.redb" "$binary" serve
+wait_for "http://$admin/readyz" "The door"
 
-say "Making a small image"
+say "Making a small image that runs: busybox"
 layout=$work/image
 mkdir -p "$layout/blobs/sha256" "$work/root/bin"
-cp /bin/true "$work/root/bin/"
+cp /bin/busybox "$work/root/bin/"
+ln -s busybox "$work/root/bin/sh"
 tar --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner -C "$work/root" -cf "$work/layer.tar" .
 # Puts a file among the image's blobs and says its digest.
 blob() {
@@ -106,8 +126,11 @@ contents=sha256:$(sha256sum "$work/layer.tar" | cut -d' ' -f1)
 # Compressed here, since Skopeo would do so on the way, and the digests would differ.
 gzip --no-name "$work/layer.tar"
 layer=$(blob "$work/layer.tar.gz")
-jq --null-input --compact-output --arg layer "$contents" \
-    '{architecture: "amd64", os: "linux", config: {}, rootfs: {type: "layers", diff_ids: [$layer]}}' >"$work/config.json"
+# Debian names some architectures in its own way.
+architecture=$(dpkg --print-architecture | sed 's/^armhf$/arm/; s/^i386$/386/; s/^ppc64el$/ppc64le/')
+jq --null-input --compact-output --arg layer "$contents" --arg architecture "$architecture" \
+    '{architecture: $architecture, os: "linux", config: {Cmd: ["/bin/sh"]}, rootfs: {type: "layers", diff_ids: [$layer]}}' \
+    >"$work/config.json"
 image_config=$(blob "$work/config.json")
 jq --null-input --compact-output \
     --arg config "$image_config" --argjson config_size "$(stat -c %s "$work/config.json")" \
@@ -126,32 +149,31 @@ skopeo copy --quiet --dest-tls-verify=false "oci:$layout" "docker://$door/hello/
 say "Pulling it back through the door"
 skopeo copy --quiet --src-tls-verify=false "docker://$door/hello/world:latest" "oci:$work/pulled:latest"
 pulled=$(jq --raw-output '.manifests[0].digest' "$work/pulled/index.json")
-[ "$pulled" = "$manifest" ] || {
-    echo "What came back has the digest $pulled, not $manifest." >&2
-    exit 1
-}
+[ "$pulled" = "$manifest" ] || fail "What came back has the digest $pulled, not $manifest."
+echo "It came back as it went: $pulled"
 
 say "What the door recorded"
-recorded=$(curl --silent --fail "http://$door/api/v1/tags?repository=hello/world")
+recorded=$(curl --silent --show-error --fail "http://$door/api/v1/tags?repository=hello/world")
 echo "$recorded" | jq --raw-output '.items[] | "hello/world:\(.tag)  \(.digest)  \(.bytes) bytes  pushed at \(.pushed_at)"'
-[ "$(echo "$recorded" | jq --raw-output '.items[] | select(.tag == "latest") | .digest')" = "$manifest" ] || {
-    echo "The record does not name the digest that was pushed." >&2
-    exit 1
-}
-curl --silent --fail "http://$door/api/v1/events" |
+[ "$(echo "$recorded" | jq --raw-output '.items[] | select(.tag == "latest") | .digest')" = "$manifest" ] ||
+    fail "The record does not name the digest that was pushed."
+curl --silent --show-error --fail "http://$door/api/v1/events" |
     jq --raw-output '.items[] | "event \(.sequence)  \(.kind)  \(.repository):\(.tag)  by \(.actor.agent) at \(.actor.address)"'
 
 if [ "$stay" = no ]; then
     say "Done; stopping"
     exit 0
 fi
+# From here on, to be stopped is what is expected.
+trap 'exit 0' HUP INT TERM
 cat <<TEXT
 
-The door is up. From another terminal:
+The door is up. From another terminal, with an IMAGE that is there already:
 
-    skopeo copy --dest-tls-verify=false docker-archive:IMAGE.tar docker://localhost:5000/my/image:1
     docker tag IMAGE localhost:5000/my/image:1 && docker push localhost:5000/my/image:1
     podman push --tls-verify=false IMAGE localhost:5000/my/image:1
+    skopeo copy --dest-tls-verify=false docker-archive:IMAGE.tar docker://localhost:5000/my/image:1
+    docker run --rm -it localhost:5000/hello/world
 
     curl -s localhost:5000/api/v1/repositories | jq        what the registry holds
     curl -s localhost:5000/api/v1/events | jq              how it came to be
@@ -159,4 +181,5 @@ The door is up. From another terminal:
 
 Ctrl-C stops the door and the registry and removes what they stored.
 TEXT
-wait "${pids[1]}"
+wait -n "${pids[@]}" || true
+fail "The registry or the door ended by itself."

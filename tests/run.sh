@@ -1,17 +1,24 @@
 #!/usr/bin/env bash
 # All checks: format, linter, every test. Installs what is missing first; a tool that cannot be had is a failure.
+# Needs root, also when everything is installed: some tests run a Docker engine or fill up a small disk of their own.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 say() { printf '\n== %s\n' "$*"; }
 
+if [ "$(id -u)" -ne 0 ]; then
+    echo "Run this as root: some tests run a Docker engine or mount a small disk of their own." >&2
+    exit 1
+fi
+
 say "What is needed from Debian"
 config/debian-packages.sh \
-    buildah busybox-static ca-certificates cmake containerd curl docker-registry docker.io fuse-overlayfs g++ gcc \
-    iproute2 iptables jq make nghttp2-client podman procps skopeo
+    buildah busybox-static ca-certificates cmake containerd curl docker-registry docker.io g++ gcc iptables make podman \
+    procps skopeo
 
 for tool in cargo rustfmt cargo-clippy; do
-    command -v "$tool" >/dev/null || {
+    # Rustup has a name for each of them, whether the component is there or not.
+    "$tool" --version >/dev/null 2>&1 || {
         echo "$tool is missing: install a Rust toolchain with rustup, then: rustup component add rustfmt clippy" >&2
         exit 1
     }
@@ -19,6 +26,9 @@ done
 
 say "Format"
 cargo fmt --all --check
+cargo fmt --manifest-path tests/fuzz/Cargo.toml --all --check
+say "Versions that the fuzz targets lock; compiling them takes cargo-fuzz, see README"
+cargo tree --manifest-path tests/fuzz/Cargo.toml --locked >/dev/null
 say "Linter, warnings are errors"
 cargo clippy --locked --all-targets -- --deny warnings
 say "Tests"
