@@ -23,6 +23,7 @@ use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 use super::Service;
+use super::client_stream::ClientStream;
 
 /// How long a client may take to say whether it speaks HTTP/1.1, HTTP/2 or TLS.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -205,11 +206,13 @@ impl Worker {
         let digest = SocketDigest::from_raw_fd(stream.as_raw_fd());
         // The cell is new, so that it takes the value.
         let _ = digest.peer_addr.set(Some(peer.into()));
+        if self.shared.acceptor.is_none() && !is_http2 {
+            return self.http1(Box::new(ClientStream::new(stream, digest))).await;
+        }
         let mut stream = TransportStream::from(stream);
         stream.set_socket_digest(digest);
         match &self.shared.acceptor {
-            None if is_http2 => self.by_protocol(Box::new(stream)).await,
-            None => self.http1(Box::new(stream)).await,
+            None => self.by_protocol(Box::new(stream)).await,
             Some(acceptor) => match self.beginning(acceptor.tls_handshake(stream)).await {
                 Some(Ok(stream)) => self.by_protocol(Box::new(stream)).await,
                 Some(Err(error)) => {

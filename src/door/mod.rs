@@ -19,6 +19,7 @@
 mod body;
 mod bridge;
 mod certificate;
+mod client_stream;
 mod context;
 mod exchange;
 mod failure;
