@@ -26,7 +26,7 @@ pub(super) const QUEUE: usize = 1_024;
 
 /// While several write at once, the writer waits this long for more of them to share a transaction: a commit costs
 /// more processor time than the rows in it. Whoever writes alone does not wait.
-const GATHERING: Duration = Duration::from_millis(2);
+const GATHERING: Duration = Duration::from_millis(5);
 
 /// How long the writer waits after a failure before it tries whether the medium takes writes again. The pause doubles
 /// up to the second one, and is short again once a request could be written.
