@@ -54,11 +54,36 @@ pub const KEYS: &[Key] = &[
         default: "\"redb:portreeve.redb\"",
         meaning: "Where the record is kept: `redb:` and the path of a file.",
     },
+    Key {
+        name: "sync.interval",
+        default: "\"5m\"",
+        meaning: "The time between two shallow sweeps, which compare catalog and tag lists with the record; `0` for none.",
+    },
+    Key {
+        name: "sync.deep_interval",
+        default: "\"1h\"",
+        meaning: "The time between two deep sweeps, which also ask for each tag's digest; `0` for none.",
+    },
+    Key {
+        name: "sync.concurrency",
+        default: "8",
+        meaning: "The most questions that a sweep has under way at the registry; it asks fewer when the registry slows down.",
+    },
+    Key {
+        name: "notifications.secret",
+        default: "none",
+        meaning: "The bearer secret of the registry's notifications; without it they are not taken.",
+    },
     Key { name: "server.threads", default: "the number of cores", meaning: "Worker threads of the door." },
     Key {
         name: "server.grace",
         default: "\"30s\"",
         meaning: "The time that running transfers get to finish when the door is told to stop.",
+    },
+    Key {
+        name: "server.socket",
+        default: "beside the store",
+        meaning: "The Unix socket by which commands reach a running door; for its owner alone.",
     },
 ];
 

@@ -9,6 +9,7 @@ mod environment;
 mod error;
 mod file;
 mod keys;
+mod secret;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ use url::{Host, Url};
 pub use address::{BackendUrl, InvalidUrl, StoreUrl};
 pub use error::{ConfigError, Problem};
 pub use keys::{KEYS, Key};
+pub use secret::Secret;
 
 use error::Origin;
 use settings::Settings;
@@ -43,6 +45,10 @@ pub struct Config {
     pub registry: Registry,
     /// `store`
     pub store: Store,
+    /// `sync`
+    pub sync: Sync,
+    /// `notifications.secret`: the bearer secret of the registry's notifications; they are not taken without one.
+    pub notifications_secret: Option<Secret>,
     /// `server`
     pub server: Server,
     /// `plugins`: each plugin's own table, which the plugin checks.
@@ -85,6 +91,17 @@ pub struct Store {
     pub url: StoreUrl,
 }
 
+/// The sweeps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sync {
+    /// `sync.interval`: the time between two shallow sweeps; zero for none, at most a day.
+    pub interval: Duration,
+    /// `sync.deep_interval`: the time between two deep sweeps; zero for none, at most a day.
+    pub deep_interval: Duration,
+    /// `sync.concurrency`: the most questions that a sweep has under way at once; at most 1,024.
+    pub concurrency: NonZeroUsize,
+}
+
 /// The process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {
@@ -92,6 +109,8 @@ pub struct Server {
     pub threads: NonZeroUsize,
     /// `server.grace`: the time that running transfers get when the door is told to stop; zero for none, at most a day.
     pub grace: Duration,
+    /// `server.socket`: the Unix socket by which commands reach a running door; beside the store if absent.
+    pub socket: Option<PathBuf>,
 }
 
 impl Default for Config {
@@ -106,9 +125,16 @@ impl Default for Config {
             external_url: None,
             registry: Registry { backends: backend.into_iter().collect(), timeout: Duration::from_secs(30) },
             store: Store { url: StoreUrl::Redb("portreeve.redb".into()) },
+            sync: Sync {
+                interval: Duration::from_secs(5 * 60),
+                deep_interval: Duration::from_secs(60 * 60),
+                concurrency: const { NonZeroUsize::new(8).unwrap() },
+            },
+            notifications_secret: None,
             server: Server {
                 threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
                 grace: Duration::from_secs(30),
+                socket: None,
             },
             plugins: BTreeMap::new(),
         }
@@ -148,8 +174,13 @@ impl Config {
         set.to(&mut config.registry.backends, "registry.url", value::backends);
         set.to(&mut config.registry.timeout, "registry.timeout", value::positive_duration);
         set.to(&mut config.store.url, "store.url", value::store_url);
-        set.to(&mut config.server.threads, "server.threads", value::threads);
+        set.to(&mut config.sync.interval, "sync.interval", value::duration);
+        set.to(&mut config.sync.deep_interval, "sync.deep_interval", value::duration);
+        set.to(&mut config.sync.concurrency, "sync.concurrency", value::count);
+        set.to(&mut config.server.threads, "server.threads", value::count);
         set.to(&mut config.server.grace, "server.grace", value::duration);
+        config.server.socket = settings.read("server.socket", value::path);
+        config.notifications_secret = settings.read("notifications.secret", value::secret);
         config.external_url = settings.read("external_url", value::origin_url);
         config.listen.tls = read_tls(&mut settings);
         config.check_addresses(&mut settings);

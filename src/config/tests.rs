@@ -34,7 +34,7 @@ fn the_shipped_example_is_the_defaults_and_names_every_key() {
     let text = include_str!("../../config/portreeve.toml");
     assert_eq!(load(text, &[]).unwrap(), Config::default());
     // With the comment signs of the optional keys taken away it must still be right, and then it has every key.
-    let optional = ["# external_url", "# tls.", "# threads"];
+    let optional = ["# external_url", "# tls.", "# threads", "# secret", "# socket"];
     let whole: String = text
         .lines()
         .map(|line| if optional.iter().any(|start| line.starts_with(start)) { &line[2..] } else { line })

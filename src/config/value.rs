@@ -11,12 +11,15 @@ use url::Url;
 
 use super::address::{BackendUrl, InvalidUrl, StoreUrl, parse_origin};
 use super::error::Origin;
+use super::secret::Secret;
 use super::settings::{Given, kind};
 
 /// No wait of the door is longer: beyond a day it is a slip of the pen, and far beyond clocks overflow.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
-/// More threads than any machine has use for.
-const MOST_THREADS: usize = 1024;
+/// More threads, and more questions at once, than any machine has use for.
+const MOST: usize = 1024;
+/// Shorter secrets are guessed.
+const SHORTEST_SECRET: usize = 16;
 
 /// An IP address with a port.
 pub(super) fn socket_address(given: &Given) -> Result<SocketAddr, String> {
@@ -54,16 +57,31 @@ pub(super) fn positive_duration(given: &Given) -> Result<Duration, String> {
     }
 }
 
-/// A number of threads.
-pub(super) fn threads(given: &Given) -> Result<NonZeroUsize, String> {
-    let remedy = format!("write a whole number from 1 to {MOST_THREADS}");
+/// A secret that travels in a header. It is not repeated in what is said about it.
+pub(super) fn secret(given: &Given) -> Result<Secret, String> {
+    let remedy = format!(
+        "write at least {SHORTEST_SECRET} characters of printable ASCII without spaces, such as `openssl rand -hex 32` makes"
+    );
+    let text = text(given, &remedy)?;
+    if text.len() < SHORTEST_SECRET {
+        return Err(format!("is shorter than {SHORTEST_SECRET} characters; {remedy}"));
+    }
+    if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(format!("has other characters than a header may carry; {remedy}"));
+    }
+    Ok(Secret::new(text))
+}
+
+/// How many of something: threads, questions.
+pub(super) fn count(given: &Given) -> Result<NonZeroUsize, String> {
+    let remedy = format!("write a whole number from 1 to {MOST}");
     let number = match (&given.value, &given.origin) {
         (Value::Integer(number), _) => usize::try_from(*number).ok(),
         // The environment has only strings.
         (Value::String(text), Origin::Variable(_)) => text.parse().ok(),
         (other, _) => return Err(format!("is {}; {remedy}", kind(other))),
     };
-    number.and_then(NonZeroUsize::new).filter(|number| number.get() <= MOST_THREADS).ok_or_else(|| {
+    number.and_then(NonZeroUsize::new).filter(|number| number.get() <= MOST).ok_or_else(|| {
         format!("is {}; {remedy}", quoted(given.value.as_str().unwrap_or(&given.value.to_string())))
     })
 }

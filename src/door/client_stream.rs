@@ -13,8 +13,8 @@ use std::task::{Context, Poll, ready};
 use async_trait::async_trait;
 use pingora_core::protocols::raw_connect::ProxyDigest;
 use pingora_core::protocols::{
-    GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest, UniqueID,
-    UniqueIDType,
+    GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest,
+    UniqueID, UniqueIDType,
 };
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
@@ -56,7 +56,11 @@ impl ClientStream {
 }
 
 impl AsyncRead for ClientStream {
-    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().stream).poll_read(context, into)
     }
 }
@@ -165,7 +169,10 @@ mod tests {
     async fn a_short_write_leaves_together_with_the_next_one() -> TestResult {
         let (mut door, mut client) = pair().await?;
         door.write_all(b"head").await?;
-        assert_eq!(client.try_read(&mut [0; 8]).map_err(|error| error.kind()), Err(io::ErrorKind::WouldBlock));
+        assert_eq!(
+            client.try_read(&mut [0; 8]).map_err(|error| error.kind()),
+            Err(io::ErrorKind::WouldBlock)
+        );
         door.write_all(b" body").await?;
         let mut received = [0; 9];
         assert_eq!(client.read(&mut received).await?, 9);

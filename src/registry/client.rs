@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use http::header::{self, ACCEPT, CONTENT_TYPE};
-use http::{HeaderMap, Method, StatusCode};
-use reqwest::Response;
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
+use super::transport::{BodyError, Causes, HttpTransport, Received, Request, Transport, TransportError};
 use super::{Answer, Backend, Backends, CarryError, OutgoingWrite, RegistryError};
 use crate::oci::{
     Digest, MANIFEST_ACCEPT, MAXIMUM_MANIFEST_BYTES, Manifest, MediaType, Reference, RepositoryName,
@@ -18,14 +18,17 @@ const DOCKER_CONTENT_DIGEST: &str = "docker-content-digest";
 /// How long an answer that is no manifest may be.
 const MAXIMUM_ANSWER_BYTES: usize = 1024 * 1024;
 /// What the door calls itself when it asks for itself; a write that it carries keeps its client's name.
-const USER_AGENT: &str = concat!("portreeve/", env!("CARGO_PKG_VERSION"));
+const AGENT: &str = concat!("portreeve/", env!("CARGO_PKG_VERSION"));
+/// What is wrong with a 404 that does not speak for the registry.
+pub(super) const NOT_ITS_OWN: &str =
+    "a 404 without the specification's error body, perhaps not from the registry";
 /// How long a health probe waits, unless `registry.timeout` is shorter.
 const PROBE_LIMIT: Duration = Duration::from_secs(5);
 
 /// The door's own client to the registry. Cheap to share; its connections are pooled and bounded by its callers.
 #[derive(Debug)]
 pub struct RegistryClient {
-    http: reqwest::Client,
+    transport: Arc<dyn Transport>,
     backends: Arc<Backends>,
     timeout: Duration,
 }
@@ -38,22 +41,18 @@ pub struct ManifestHead {
 }
 
 impl RegistryClient {
-    /// A client for these backends; `timeout` bounds the wait for a connection and for an answer to begin.
+    /// A client for these backends over HTTP; `timeout` bounds the wait for a connection and for an answer to begin.
     ///
     /// # Errors
     /// When the TLS configuration of the system cannot be used.
     pub fn new(backends: Arc<Backends>, timeout: Duration) -> Result<Self, reqwest::Error> {
-        // Only the first call of a process sets it; all set the same.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = reqwest::Client::builder()
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(timeout)
-            .pool_idle_timeout(Duration::from_secs(30))
-            .pool_max_idle_per_host(64)
-            .tcp_nodelay(true)
-            .build()?;
-        Ok(Self { http, backends, timeout })
+        let transport = Arc::new(HttpTransport::new(timeout)?);
+        Ok(Self::with_transport(backends, timeout, transport))
+    }
+
+    /// A client that sends its requests by this transport.
+    pub fn with_transport(backends: Arc<Backends>, timeout: Duration, transport: Arc<dyn Transport>) -> Self {
+        Self { transport, backends, timeout }
     }
 
     /// The backends it speaks to.
@@ -69,9 +68,9 @@ impl RegistryClient {
     /// Whether this backend answers `/v2/` at all; what it answers matters only if it is a server error.
     pub async fn probe(&self, backend: &Backend) -> bool {
         let url = format!("{}v2/", backend.url());
-        let request =
-            self.http.get(url).header(header::USER_AGENT, USER_AGENT).timeout(self.timeout.min(PROBE_LIMIT));
-        matches!(request.send().await, Ok(response) if !response.status().is_server_error())
+        let asking = self.transport.send(question(Method::GET, url, None, MAXIMUM_ANSWER_BYTES));
+        let answer = tokio::time::timeout(self.timeout.min(PROBE_LIMIT), asking).await;
+        matches!(answer, Ok(Ok(answer)) if !answer.status.is_server_error())
     }
 
     /// The digest that a reference has now. `Ok(None)` is the registry's own "not there" about this very reference.
@@ -83,9 +82,9 @@ impl RegistryClient {
         repository: &RepositoryName,
         reference: &Reference,
     ) -> Result<Option<ManifestHead>, RegistryError> {
-        let (asked, response) = self.ask(Method::HEAD, repository, reference).await?;
-        match response.status() {
-            StatusCode::OK => match digest_named(response.headers()) {
+        let (asked, answer) = self.ask_about(Method::HEAD, repository, reference).await?;
+        match answer.status {
+            StatusCode::OK => match digest_named(&answer.headers) {
                 Some(digest) => Ok(Some(ManifestHead { digest })),
                 None => {
                     let manifest = self.manifest(repository, reference).await?;
@@ -97,7 +96,7 @@ impl RegistryClient {
                 let manifest = self.manifest(repository, reference).await?;
                 Ok(manifest.map(|manifest| ManifestHead { digest: manifest.digest }))
             }
-            status => Err(RegistryError::Refused { asked, status }),
+            status => Err(refused(asked, status, &answer.headers)),
         }
     }
 
@@ -110,20 +109,15 @@ impl RegistryClient {
         repository: &RepositoryName,
         reference: &Reference,
     ) -> Result<Option<Manifest>, RegistryError> {
-        let (asked, response) = self.ask(Method::GET, repository, reference).await?;
-        let status = response.status();
-        let headers = response.headers().clone();
-        let limit = if status == StatusCode::OK { MAXIMUM_MANIFEST_BYTES } else { MAXIMUM_ANSWER_BYTES };
-        let body = self.body(&asked, response, limit).await?;
+        let (asked, Received { status, headers, body }) =
+            self.ask_about(Method::GET, repository, reference).await?;
         match status {
-            StatusCode::OK => read_manifest(asked, reference, &headers, body).map(Some),
-            StatusCode::NOT_FOUND if is_absence(&body) => Ok(None),
-            StatusCode::NOT_FOUND => Err(RegistryError::Malformed {
-                asked,
-                reason: "a 404 without the specification's error body, perhaps not from the registry"
-                    .to_owned(),
-            }),
-            status => Err(RegistryError::Refused { asked, status }),
+            StatusCode::OK => {
+                read_manifest(asked.clone(), reference, &headers, whole(&asked, body)?).map(Some)
+            }
+            StatusCode::NOT_FOUND if is_absence(&whole(&asked, body)?) => Ok(None),
+            StatusCode::NOT_FOUND => Err(RegistryError::Malformed { asked, reason: NOT_ITS_OWN.to_owned() }),
+            status => Err(refused(asked, status, &headers)),
         }
     }
 
@@ -147,90 +141,92 @@ impl RegistryClient {
             }
         }
         // There is at least one backend, and each that was passed over has left its error.
-        Err(not_sent.unwrap_or(CarryError::TimedOut(Duration::ZERO)))
+        Err(not_sent.unwrap_or(CarryError::NotSent(TransportError::Connect(Causes::default()))))
     }
 
     async fn carry_to(&self, backend: &Backend, write: &OutgoingWrite) -> Result<Answer, CarryError> {
         // The path is passed on byte for byte: it has been parsed in exactly one way and must be read so again.
         let url = format!("{}{}", backend.url().as_str().trim_end_matches('/'), write.path_and_query);
-        let request = self
-            .http
-            .request(write.method.clone(), url)
-            .headers(write.headers.clone())
-            .body(write.body.clone())
-            .send();
-        let response = match tokio::time::timeout(self.timeout, request).await {
-            Err(_elapsed) => return Err(CarryError::TimedOut(self.timeout)),
-            Ok(Err(error)) if error.is_connect() => return Err(CarryError::NotSent(error)),
-            Ok(Err(error)) => return Err(CarryError::Lost(error)),
-            Ok(Ok(response)) => response,
+        let request = Request {
+            method: write.method.clone(),
+            url,
+            headers: write.headers.clone(),
+            body: write.body.clone(),
+            limit: MAXIMUM_ANSWER_BYTES,
         };
-        let status = response.status();
-        let headers = response.headers().clone();
+        let Received { status, headers, body } = self.transport.send(request).await?;
         // The status has told the outcome; a body that breaks off changes nothing about it.
-        let body = match self.body("carry a write", response, MAXIMUM_ANSWER_BYTES).await {
-            Ok(body) => body,
-            Err(error) => {
-                tracing::warn!(%error, "the registry's answer to a write broke off in its body");
-                Bytes::new()
-            }
-        };
+        let body = body.unwrap_or_else(|error| {
+            tracing::warn!(%error, "the registry's answer to a write has no whole body");
+            Bytes::new()
+        });
         Ok(Answer { status, headers, body })
     }
 
-    /// Asks one backend after the other, until one gives an answer that is not a failure to connect.
-    async fn ask(
+    async fn ask_about(
         &self,
         method: Method,
         repository: &RepositoryName,
         reference: &Reference,
-    ) -> Result<(String, Response), RegistryError> {
+    ) -> Result<(String, Received), RegistryError> {
         let asked = format!("{method} {repository}:{reference}");
+        let path = format!("v2/{repository}/manifests/{reference}");
+        let answer = self.ask(&asked, method, &path, Some(MANIFEST_ACCEPT), MAXIMUM_MANIFEST_BYTES).await?;
+        Ok((asked, answer))
+    }
+
+    /// Asks one backend after the other, until one gives an answer, or none in time. `path` is relative to the backend's
+    /// root.
+    pub(super) async fn ask(
+        &self,
+        asked: &str,
+        method: Method,
+        path: &str,
+        accept: Option<&'static str>,
+        limit: usize,
+    ) -> Result<Received, RegistryError> {
         let mut tried = Vec::new();
         let mut unreachable = None;
         while let Some(backend) = self.backends.choose(&tried) {
-            let url = format!("{}v2/{repository}/manifests/{reference}", backend.url());
-            let request = self.http.request(method.clone(), url);
-            let request =
-                request.header(ACCEPT, MANIFEST_ACCEPT).header(header::USER_AGENT, USER_AGENT).send();
-            match tokio::time::timeout(self.timeout, request).await {
-                Err(_elapsed) => return Err(RegistryError::TimedOut { asked, limit: self.timeout }),
-                Ok(Err(error)) => {
-                    backend.note_health(!error.is_connect());
+            let url = format!("{}{path}", backend.url());
+            match self.transport.send(question(method.clone(), url, accept, limit)).await {
+                Err(TransportError::TimedOut(limit)) => {
+                    return Err(RegistryError::TimedOut { asked: asked.to_owned(), limit });
+                }
+                Err(error) => {
+                    backend.note_health(!matches!(error, TransportError::Connect(_)));
                     tried.push(backend.key().clone());
                     unreachable = Some(error);
                 }
-                Ok(Ok(response)) => return Ok((asked, response)),
+                Ok(answer) => return Ok(answer),
             }
         }
+        let asked = asked.to_owned();
         match unreachable {
             Some(source) => Err(RegistryError::Unreachable { asked, source }),
             None => Err(RegistryError::Malformed { asked, reason: "no backend is configured".to_owned() }),
         }
     }
+}
 
-    /// Reads a whole body of at most `limit` bytes.
-    async fn body(&self, asked: &str, mut response: Response, limit: usize) -> Result<Bytes, RegistryError> {
-        let mut body = BytesMut::new();
-        loop {
-            match tokio::time::timeout(self.timeout, response.chunk()).await {
-                Err(_elapsed) => {
-                    return Err(RegistryError::TimedOut { asked: asked.to_owned(), limit: self.timeout });
-                }
-                Ok(Err(source)) => {
-                    return Err(RegistryError::Unreachable { asked: asked.to_owned(), source });
-                }
-                Ok(Ok(None)) => return Ok(body.freeze()),
-                Ok(Ok(Some(chunk))) if body.len() + chunk.len() > limit => {
-                    return Err(RegistryError::Malformed {
-                        asked: asked.to_owned(),
-                        reason: format!("more than {limit} bytes"),
-                    });
-                }
-                Ok(Ok(Some(chunk))) => body.extend_from_slice(&chunk),
-            }
-        }
+fn question(method: Method, url: String, accept: Option<&'static str>, limit: usize) -> Request {
+    let mut headers = HeaderMap::new();
+    headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+    if let Some(accept) = accept {
+        headers.insert(ACCEPT, HeaderValue::from_static(accept));
     }
+    Request { method, url, headers, body: Bytes::new(), limit }
+}
+
+/// The body, if it is whole.
+pub(super) fn whole(asked: &str, body: Result<Bytes, BodyError>) -> Result<Bytes, RegistryError> {
+    body.map_err(|source| RegistryError::Broken { asked: asked.to_owned(), source })
+}
+
+/// An answer that is neither what was asked for nor "not there".
+pub(super) fn refused(asked: String, status: StatusCode, headers: &HeaderMap) -> RegistryError {
+    let seconds = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
+    RegistryError::Refused { asked, status, retry_after: seconds.map(Duration::from_secs) }
 }
 
 /// The digest in `Docker-Content-Digest`, if there is a valid one.
@@ -276,7 +272,7 @@ fn read_manifest(
 }
 
 /// Whether the body of a 404 is the specification's, so that it speaks for the registry.
-fn is_absence(body: &[u8]) -> bool {
+pub(super) fn is_absence(body: &[u8]) -> bool {
     #[derive(serde::Deserialize)]
     struct Body {
         errors: Vec<Entry>,

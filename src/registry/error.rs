@@ -4,16 +4,26 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+use super::transport::{BodyError, TransportError};
+
 /// Why a question to the registry has no answer. None of these ever means "it is not there".
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
     /// No connection, or it broke.
-    #[error("the registry cannot be reached to {asked}: {}", chain(.source))]
+    #[error("the registry cannot be reached to {asked}: {source}")]
     Unreachable {
         /// What was asked.
         asked: String,
         /// The cause.
-        source: reqwest::Error,
+        source: TransportError,
+    },
+    /// The body of its answer is not there as a whole.
+    #[error("the registry's answer to {asked} cannot be read: {source}")]
+    Broken {
+        /// What was asked.
+        asked: String,
+        /// The cause.
+        source: BodyError,
     },
     /// It did not answer in time.
     #[error("the registry did not answer within {} to {asked}", humantime::format_duration(*.limit))]
@@ -30,6 +40,8 @@ pub enum RegistryError {
         asked: String,
         /// Its status.
         status: StatusCode,
+        /// How long it asks to be left alone.
+        retry_after: Option<Duration>,
     },
     /// Its answer makes no sense.
     #[error("the registry's answer to {asked} makes no sense: {reason}")]
@@ -45,25 +57,22 @@ pub enum RegistryError {
 #[derive(Debug, thiserror::Error)]
 pub enum CarryError {
     /// No connection came about: the registry has heard nothing.
-    #[error("the registry cannot be reached: {}", chain(.0))]
-    NotSent(#[source] reqwest::Error),
+    #[error("the registry cannot be reached: {0}")]
+    NotSent(#[source] TransportError),
     /// The answer did not begin in time: the registry may or may not do it.
     #[error("the registry did not answer within {}", humantime::format_duration(*.0))]
     TimedOut(Duration),
     /// The connection broke before the answer: the registry may or may not have done it.
-    #[error("the connection to the registry broke before its answer: {}", chain(.0))]
-    Lost(#[source] reqwest::Error),
+    #[error("the connection to the registry broke before its answer: {0}")]
+    Lost(#[source] TransportError),
 }
 
-/// An error with its causes in one line: reqwest's own words stop short of what the operating system said. Its URL is
-/// left out, since a query may carry what should not be logged.
-fn chain(error: &reqwest::Error) -> String {
-    let mut text = String::from(if error.is_connect() { "connecting failed" } else { "the request failed" });
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
+impl From<TransportError> for CarryError {
+    fn from(error: TransportError) -> Self {
+        match error {
+            TransportError::Connect(_) => Self::NotSent(error),
+            TransportError::TimedOut(limit) => Self::TimedOut(limit),
+            TransportError::Lost(_) => Self::Lost(error),
+        }
     }
-    text
 }

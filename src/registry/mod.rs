@@ -9,12 +9,14 @@ mod backend;
 mod client;
 mod error;
 mod health;
+mod transport;
 
 pub use answer::{Answer, OutgoingWrite};
 pub use backend::{Backend, BackendKey, Backends};
 pub use client::{ManifestHead, RegistryClient};
 pub use error::{CarryError, RegistryError};
 pub use health::watch_health;
+pub use transport::{BodyError, Causes, Received, Request, Transport, TransportError};
 
 /// Describes this floor's metrics to the exporter.
 pub fn describe_metrics() {

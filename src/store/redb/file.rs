@@ -11,12 +11,14 @@ use redb::{Builder, Database, DatabaseError, ReadableDatabase, StorageError, Tab
 use super::failure::Failure;
 use super::overlay::Overlay;
 use super::tables::{
-    BLOBS, CONTENT_HOLDERS, CONTENTS, DOCUMENTS, EVENTS, EVENTS_BY_REPOSITORY, INTENTS, MANIFESTS, META,
-    META_LAYOUT, PROBE, REFERRERS, REPOSITORIES, TAGS, TAGS_BY_MANIFEST,
+    BLOBS, CONTENT_HOLDERS, CONTENTS, DOCUMENTS, EVENTS, EVENTS_BY_REPOSITORY, HINTS, INTENTS, MANIFESTS,
+    META, META_LAYOUT, PROBE, PULLS, REFERRERS, REPOSITORIES, SWEEP, TAGS, TAGS_BY_MANIFEST,
 };
 
 /// The layout that this program reads and writes.
-const LAYOUT: u64 = 1;
+const LAYOUT: u64 = 2;
+/// An older one, which lacks the tables `hints`, `pulls` and `sweep`. It is brought up to date when it is opened.
+const LAYOUT_WITHOUT_SWEEPS: u64 = 1;
 
 /// Memory for pages of the file, in bytes; the system caches the file as well.
 const CACHE_BYTES: usize = 8 * 1024 * 1024;
@@ -113,11 +115,30 @@ fn open_existing(path: &Path) -> Result<Database, OpenError> {
     let looked_at = Overlay::new(file).and_then(|overlay| builder().create_with_backend(overlay));
     check_layout(path, &looked_at.map_err(|error| refused(path, error))?)?;
     let database = builder().open(path).map_err(|error| refused(path, error))?;
-    check_layout(path, &database)?;
+    if check_layout(path, &database)? != LAYOUT {
+        bring_up_to_date(&database).map_err(|cause| OpenError::Unusable {
+            path: path.to_owned(),
+            attempted: "bring up to date",
+            cause,
+        })?;
+    }
     Ok(database)
 }
 
-fn check_layout(path: &Path, database: &impl ReadableDatabase) -> Result<(), OpenError> {
+/// Adds what an older layout lacks; all or nothing.
+fn bring_up_to_date(database: &Database) -> Result<(), BoxError> {
+    let mut transaction = database.begin_write()?;
+    transaction.set_quick_repair(true);
+    transaction.open_table(META)?.insert(META_LAYOUT, LAYOUT)?;
+    transaction.open_table(HINTS)?;
+    transaction.open_table(PULLS)?;
+    transaction.open_table(SWEEP)?;
+    transaction.commit()?;
+    Ok(())
+}
+
+/// The layout, if it is one that this program can read.
+fn check_layout(path: &Path, database: &impl ReadableDatabase) -> Result<u64, OpenError> {
     let damaged = |error: redb::Error| OpenError::Damaged { path: path.to_owned(), cause: error.into() };
     let transaction = database.begin_read().map_err(|error| damaged(error.into()))?;
     let meta = match transaction.open_table(META) {
@@ -130,7 +151,7 @@ fn check_layout(path: &Path, database: &impl ReadableDatabase) -> Result<(), Ope
         Err(error) => return Err(damaged(error.into())),
     };
     match meta.get(META_LAYOUT).map_err(|error| damaged(error.into()))?.map(|found| found.value()) {
-        Some(LAYOUT) => Ok(()),
+        Some(known @ (LAYOUT | LAYOUT_WITHOUT_SWEEPS)) => Ok(known),
         Some(found) => Err(OpenError::Layout { path: path.to_owned(), found }),
         None => Err(foreign(path, "it does not say which layout it has")),
     }
@@ -175,6 +196,9 @@ fn write_new(draft: &Path) -> Result<(), BoxError> {
     transaction.open_table(EVENTS)?;
     transaction.open_table(EVENTS_BY_REPOSITORY)?;
     transaction.open_table(INTENTS)?;
+    transaction.open_table(HINTS)?;
+    transaction.open_table(PULLS)?;
+    transaction.open_table(SWEEP)?;
     transaction.open_table(PROBE)?;
     transaction.commit()?;
     database.close()?;

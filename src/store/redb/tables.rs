@@ -43,6 +43,12 @@ pub(super) const EVENTS_BY_REPOSITORY: TableDefinition<'_, (&'static str, u64), 
     TableDefinition::new("events_by_repository");
 /// `Intent` by sequence number.
 pub(super) const INTENTS: TableDefinition<'_, u64, Json> = TableDefinition::new("intents");
+/// `HintRow` by repository and reference.
+pub(super) const HINTS: TableDefinition<'_, TwoKeys, Json> = TableDefinition::new("hints");
+/// `PullRow` by repository and tag; under the empty tag those of the whole repository.
+pub(super) const PULLS: TableDefinition<'_, TwoKeys, Json> = TableDefinition::new("pulls");
+/// What a sweep leaves for the next run of the door, by name: the checkpoint, and pieces of the marks.
+pub(super) const SWEEP: TableDefinition<'_, OneKey, &'static [u8]> = TableDefinition::new("sweep");
 /// Single numbers: the constants below.
 pub(super) const META: TableDefinition<'_, OneKey, u64> = TableDefinition::new("meta");
 /// What is written to find out whether there is room again.

@@ -1,0 +1,159 @@
+//! How a request of the door's own gets to a backend: the one seam beneath [`super::RegistryClient`], so that everything
+//! above it, from paging to what a 404 means, can be tried against a scripted registry without sockets.
+
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, Method, StatusCode};
+
+/// A request to one backend.
+#[derive(Clone)]
+pub struct Request {
+    /// Its method.
+    pub method: Method,
+    /// The whole URL, path and query byte for byte as they have to arrive.
+    pub url: String,
+    /// Its headers, without `Host` and framing.
+    pub headers: HeaderMap,
+    /// Its body; empty for a question.
+    pub body: Bytes,
+    /// How long the answer's body may be, in bytes.
+    pub limit: usize,
+}
+
+/// What a backend answered.
+#[derive(Debug)]
+pub struct Received {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers, hop-by-hop ones included.
+    pub headers: HeaderMap,
+    /// The whole body; or why there is none, which changes nothing about the status.
+    pub body: Result<Bytes, BodyError>,
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum TransportError {
+    /// No connection came about: the backend has heard nothing.
+    #[error("connecting failed{0}")]
+    Connect(Causes),
+    /// The connection broke before the answer began: the backend may have heard the request.
+    #[error("the request failed{0}")]
+    Lost(Causes),
+    /// The answer did not begin in time: the backend may have heard the request.
+    #[error("no answer within {}", humantime::format_duration(*.0))]
+    TimedOut(Duration),
+}
+
+/// Why the body of an answer is not there.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum BodyError {
+    /// It is longer than it may be.
+    #[error("it is longer than {0} bytes")]
+    TooLong(usize),
+    /// It stood still for too long.
+    #[error("it stood still for {}", humantime::format_duration(*.0))]
+    TimedOut(Duration),
+    /// It broke off.
+    #[error("it broke off{0}")]
+    Broken(Causes),
+}
+
+/// What lies behind an error, in the words of those it passed through. URLs are left out, since a query may carry what
+/// should not be logged.
+#[derive(Clone, Debug, Default)]
+pub struct Causes(Vec<String>);
+
+impl Causes {
+    /// The causes of an error, without its own words.
+    pub fn of(error: &dyn std::error::Error) -> Self {
+        Self(std::iter::successors(error.source(), |error| error.source()).map(ToString::to_string).collect())
+    }
+}
+
+impl fmt::Display for Causes {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|cause| write!(formatter, ": {cause}"))
+    }
+}
+
+impl fmt::Debug for Request {
+    /// Without headers, which carry credentials.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Request")
+            .field("method", &self.method)
+            .field("url", &self.url)
+            .field("bytes", &self.body.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Takes requests to backends.
+#[async_trait]
+pub trait Transport: Send + Sync + fmt::Debug {
+    /// Sends a request and waits for the whole answer. Redirects are answers like others.
+    ///
+    /// Dropping the future leaves open whether the backend heard the request.
+    async fn send(&self, request: Request) -> Result<Received, TransportError>;
+}
+
+/// The transport over HTTP/1.1, with pooled connections.
+#[derive(Debug)]
+pub(super) struct HttpTransport {
+    http: reqwest::Client,
+    timeout: Duration,
+}
+
+impl HttpTransport {
+    /// `timeout` bounds the wait for a connection, for an answer to begin, and for a body that stands still.
+    pub fn new(timeout: Duration) -> Result<Self, reqwest::Error> {
+        // Only the first call of a process sets it; all set the same.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(timeout)
+            .pool_idle_timeout(Duration::from_secs(30))
+            .pool_max_idle_per_host(64)
+            .tcp_nodelay(true)
+            .build()?;
+        Ok(Self { http, timeout })
+    }
+
+    /// Reads a whole body of at most `limit` bytes.
+    async fn body(&self, mut response: reqwest::Response, limit: usize) -> Result<Bytes, BodyError> {
+        let mut body = BytesMut::new();
+        loop {
+            match tokio::time::timeout(self.timeout, response.chunk()).await {
+                Err(_elapsed) => return Err(BodyError::TimedOut(self.timeout)),
+                Ok(Err(error)) => return Err(BodyError::Broken(Causes::of(&error))),
+                Ok(Ok(None)) => return Ok(body.freeze()),
+                Ok(Ok(Some(chunk))) if body.len() + chunk.len() > limit => {
+                    return Err(BodyError::TooLong(limit));
+                }
+                Ok(Ok(Some(chunk))) => body.extend_from_slice(&chunk),
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Transport for HttpTransport {
+    async fn send(&self, request: Request) -> Result<Received, TransportError> {
+        let Request { method, url, headers, body, limit } = request;
+        let sent = self.http.request(method, url).headers(headers).body(body).send();
+        let response = match tokio::time::timeout(self.timeout, sent).await {
+            Err(_elapsed) => return Err(TransportError::TimedOut(self.timeout)),
+            Ok(Err(error)) if error.is_connect() => return Err(TransportError::Connect(Causes::of(&error))),
+            Ok(Err(error)) => return Err(TransportError::Lost(Causes::of(&error))),
+            Ok(Ok(response)) => response,
+        };
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = self.body(response, limit).await;
+        Ok(Received { status, headers, body })
+    }
+}
