@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use portreeve::clock::Timestamp;
-use portreeve::oci::{Digest, Manifest, MediaType, Reference, RepositoryName, Tag};
+use portreeve::oci::{Manifest, MediaType, RepositoryName, Tag};
 use portreeve::store::{
     Actor, Change, Guard, Outcome, PageRequest, Recorded, RedbStore, Source, Store, Write,
 };
@@ -184,7 +184,7 @@ async fn fill(store: &RedbStore, repository: &RepositoryName) -> Result<(), Faul
         changes.push(Change::ManifestPut { repository: repository.clone(), manifest, tags });
     }
     let guard = Guard {
-        reference: Reference::Digest(Digest::sha256(repository.as_str().as_bytes())),
+        reference: None,
         since: store.sequence().await?,
     };
     match store.record(changes, Source::Swept, guard, Timestamp::now()).await? {

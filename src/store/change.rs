@@ -33,6 +33,11 @@ pub enum Change {
         /// Which manifest.
         digest: Digest,
     },
+    /// The repository is there, if only by its name: it may hold nothing.
+    RepositoryFound {
+        /// Which repository.
+        repository: RepositoryName,
+    },
     /// The repository is not there, nor anything in it.
     RepositoryGone {
         /// Which repository.

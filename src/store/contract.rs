@@ -5,6 +5,7 @@ pub(super) mod changes;
 pub(super) mod guards;
 pub(super) mod intents;
 pub(super) mod lists;
+pub(super) mod sweeps;
 
 use std::sync::Arc;
 
@@ -45,6 +46,11 @@ macro_rules! contract_tests {
             sequence_numbers_are_never_given_twice
             a_write_whose_caller_left_is_done_whole_or_not_at_all
             an_intent_whose_caller_left_is_carried_by_nobody
+        }
+        $crate::store::contract::contract_tests! { $open, sweeps;
+            a_repository_that_holds_nothing_is_found_once
+            names_of_tags_are_listed_and_unknown_ones_told
+            what_is_kept_of_a_sweep_adds_up_until_it_is_forgotten
         }
         $crate::store::contract::contract_tests! { $open, guards;
             a_guard_refuses_what_an_event_has_overtaken
@@ -92,7 +98,7 @@ pub(super) async fn push(
 async fn find(store: &AnyStore, change: Change, source: Source, now: u64) -> Recorded {
     let since = store.sequence().await.unwrap();
     let reference = Reference::Tag(tag("none"));
-    store.record(vec![change], source, Guard { reference, since }, at(now)).await.unwrap()
+    store.record(vec![change], source, Guard { reference: Some(reference), since }, at(now)).await.unwrap()
 }
 
 fn putting(manifest: &Manifest, tags: &[&str]) -> Write {

@@ -87,6 +87,7 @@ pub(super) fn effect(held: Held, change: &Change, learnt: Learnt<'_>, next: Sequ
         }
         Change::TagDeleted { repository, tag } => tag_deleted(held, draft(repository), tag),
         Change::ManifestDeleted { repository, digest } => manifest_deleted(held, draft(repository), digest),
+        Change::RepositoryFound { repository } => repository_found(&held, draft(repository)),
         Change::RepositoryGone { repository } => repository_gone(&held, draft(repository)),
     }
 }
@@ -181,6 +182,14 @@ fn manifest_deleted(held: Held, mut draft: Draft<'_>, digest: &Digest) -> Effect
     draft.rows.push(RowChange::ManifestRemoved { digest: digest.clone(), subject });
     draft.event(EventKind::ManifestDeleted, None, Some(digest.clone()), None, None);
     draft.finish(repository)
+}
+
+fn repository_found(held: &Held, mut draft: Draft<'_>) -> Effect {
+    if held.repository.is_some() {
+        return Effect::default();
+    }
+    draft.event(EventKind::RepositoryFound, None, None, None, None);
+    draft.finish(RepositoryRow::default())
 }
 
 fn repository_gone(held: &Held, mut draft: Draft<'_>) -> Effect {

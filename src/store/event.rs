@@ -43,6 +43,8 @@ pub enum EventKind {
     TagDeleted,
     /// A manifest is gone.
     ManifestDeleted,
+    /// A repository was found that holds nothing.
+    RepositoryFound,
     /// A repository is gone.
     RepositoryGone,
 }

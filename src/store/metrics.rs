@@ -43,6 +43,7 @@ pub(super) fn recorded(kind: EventKind, source: Source) {
         EventKind::ManifestPut => "manifest_put",
         EventKind::TagDeleted => "tag_deleted",
         EventKind::ManifestDeleted => "manifest_deleted",
+        EventKind::RepositoryFound => "repository_found",
         EventKind::RepositoryGone => "repository_gone",
     };
     let source = match source {

@@ -89,9 +89,9 @@ pub struct Settled {
 /// the question was asked, and nobody is writing to it now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Guard {
-    /// The reference the question was about. Guards compare it exactly; a guard on a digest is also touched by any
-    /// event about that digest under a tag.
-    pub reference: Reference,
+    /// The reference the question was about; absent if it was about the repository as a whole. Guards compare it exactly;
+    /// a guard on a digest is also touched by any event about that digest under a tag.
+    pub reference: Option<Reference>,
     /// [`Store::sequence`] before the question was asked.
     pub since: Sequence,
 }
@@ -105,6 +105,15 @@ pub enum Recorded {
     Changed(usize),
     /// The guard refused: something newer touched the reference. Ask again.
     Superseded,
+}
+
+/// What a sweep keeps over a restart; the store does not look into it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeptSweep {
+    /// The last checkpoint.
+    pub checkpoint: Vec<u8>,
+    /// All marks, in the order in which they were kept.
+    pub marks: Vec<u64>,
 }
 
 /// Why the store did not do what it was asked.
@@ -194,6 +203,17 @@ pub trait Store: Send + Sync + 'static {
         page: PageRequest<Tag>,
     ) -> Result<Page<TagRecord, Tag>, StoreError>;
 
+    /// The names alone of a repository's tags, in bytewise order.
+    async fn tag_names(
+        &self,
+        repository: &RepositoryName,
+        page: PageRequest<Tag>,
+    ) -> Result<Page<Tag, Tag>, StoreError>;
+
+    /// Which of these tags the record does not have in this repository.
+    async fn unknown_tags(&self, repository: &RepositoryName, tags: Vec<Tag>)
+    -> Result<Vec<Tag>, StoreError>;
+
     /// The tags of a repository that point to this digest, in bytewise order.
     async fn tags_of(&self, repository: &RepositoryName, digest: &Digest) -> Result<Vec<Tag>, StoreError>;
 
@@ -230,6 +250,16 @@ pub trait Store: Send + Sync + 'static {
 
     /// How much there is of everything.
     async fn statistics(&self) -> Result<Statistics, StoreError>;
+
+    /// Keeps for a later run what a sweep has done so far: its checkpoint instead of the last one, and these marks beside
+    /// those kept before. Durable.
+    async fn keep_sweep(&self, checkpoint: Vec<u8>, marks: Vec<u64>) -> Result<(), StoreError>;
+
+    /// What was kept of a sweep.
+    async fn kept_sweep(&self) -> Result<Option<KeptSweep>, StoreError>;
+
+    /// Forgets what was kept of a sweep. Durable.
+    async fn forget_sweep(&self) -> Result<(), StoreError>;
 
     /// Whether a write would succeed now; for readiness. Cheap.
     fn is_writable(&self) -> bool;

@@ -18,7 +18,7 @@ pub(super) enum Touch {
 /// What a recorded answer speaks of: the guard's reference, and in each repository what the changes would touch.
 pub(super) fn touches(guard: &Guard, changes: &[Change]) -> Vec<(RepositoryName, Vec<Touch>)> {
     let mut touches: Vec<(RepositoryName, Vec<Touch>)> = Vec::new();
-    let asked = || Touch::Write(Write::Delete { reference: guard.reference.clone() });
+    let asked = guard.reference.clone().map(|reference| write(Write::Delete { reference }));
     for change in changes {
         let (repository, touch) = match change {
             Change::ManifestPut { repository, manifest, tags } => {
@@ -30,11 +30,13 @@ pub(super) fn touches(guard: &Guard, changes: &[Change]) -> Vec<(RepositoryName,
             Change::ManifestDeleted { repository, digest } => {
                 (repository, write(Write::Delete { reference: Reference::Digest(digest.clone()) }))
             }
-            Change::RepositoryGone { repository } => (repository, Touch::Everything),
+            Change::RepositoryFound { repository } | Change::RepositoryGone { repository } => {
+                (repository, Touch::Everything)
+            }
         };
         match touches.iter_mut().find(|(name, _)| name == repository) {
             Some((_, list)) => list.push(touch),
-            None => touches.push((repository.clone(), vec![asked(), touch])),
+            None => touches.push((repository.clone(), asked.clone().into_iter().chain([touch]).collect())),
         }
     }
     touches

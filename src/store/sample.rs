@@ -116,6 +116,10 @@ pub(super) fn repository_gone(name: &str) -> Change {
     Change::RepositoryGone { repository: repository(name) }
 }
 
+pub(super) fn repository_found(name: &str) -> Change {
+    Change::RepositoryFound { repository: repository(name) }
+}
+
 /// What a registry holds, kept in the simplest way.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Model {
@@ -163,6 +167,11 @@ impl Model {
                 held.tags.retain(|_, pointed| pointed != digest);
                 1 + before - held.tags.len()
             }
+            Change::RepositoryFound { repository } => {
+                let known = self.repositories.contains_key(repository);
+                self.repositories.entry(repository.clone()).or_default();
+                usize::from(!known)
+            }
             Change::RepositoryGone { repository } => {
                 usize::from(self.repositories.remove(repository).is_some())
             }
@@ -207,6 +216,7 @@ pub(super) fn any_change() -> impl Strategy<Value = (Change, Source)> {
         6 => (name.clone(), manifest.clone(), tags).prop_map(|(name, manifest, tags)| put(name, &manifest, &tags)),
         3 => (name.clone(), one_tag).prop_map(|(name, tag)| tag_deleted(name, tag)),
         3 => (name.clone(), manifest).prop_map(|(name, manifest)| manifest_deleted(name, &manifest)),
+        1 => name.clone().prop_map(repository_found),
         1 => name.prop_map(repository_gone),
     ];
     (change, source)

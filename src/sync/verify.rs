@@ -59,7 +59,7 @@ impl Verifier {
     ) -> Result<(), VerifyError> {
         for _ in 0..ATTEMPTS {
             let since = self.store.sequence().await?;
-            let guard = Guard { reference: reference.clone(), since };
+            let guard = Guard { reference: Some(reference.clone()), since };
             let found = match reference {
                 Reference::Tag(tag) => self.tag_difference(repository, tag).await?,
                 Reference::Digest(digest) => self.digest_difference(repository, digest, source).await?,

@@ -13,7 +13,7 @@ use super::*;
 use crate::clock::Timestamp;
 use crate::oci::{Descriptor, Digest, Manifest, ManifestKind, MediaType, Platform, RepositoryName, Tag};
 use crate::store::{
-    Actor, Change, Event, EventKind, Guard, Intent, ManifestRecord, Outcome, Page, PageRequest, Recorded,
+    Actor, Change, Event, EventKind, Guard, Intent, KeptSweep, ManifestRecord, Outcome, Page, PageRequest, Recorded,
     RepositoryRecord, Sequence, Settled, Source, Statistics, StoreError, TagRecord, Write,
 };
 
@@ -111,6 +111,18 @@ impl Store for Records {
         Ok(Self::page(tags, |record| record.tag.clone(), &page))
     }
 
+    async fn tag_names(
+        &self,
+        _: &RepositoryName,
+        _: PageRequest<Tag>,
+    ) -> Result<Page<Tag, Tag>, StoreError> {
+        Ok(Page { items: Vec::new(), next: None })
+    }
+
+    async fn unknown_tags(&self, _: &RepositoryName, _: Vec<Tag>) -> Result<Vec<Tag>, StoreError> {
+        Ok(Vec::new())
+    }
+
     async fn tags_of(&self, _: &RepositoryName, _: &Digest) -> Result<Vec<Tag>, StoreError> {
         Ok(Vec::new())
     }
@@ -159,6 +171,18 @@ impl Store for Records {
     async fn statistics(&self) -> Result<Statistics, StoreError> {
         self.check()?;
         Ok(Statistics { repositories: 1, tags: 2, manifests: 3, events: 4, open_intents: 5 })
+    }
+
+    async fn keep_sweep(&self, _: Vec<u8>, _: Vec<u64>) -> Result<(), StoreError> {
+        panic!("the API only reads");
+    }
+
+    async fn kept_sweep(&self) -> Result<Option<KeptSweep>, StoreError> {
+        Ok(None)
+    }
+
+    async fn forget_sweep(&self) -> Result<(), StoreError> {
+        panic!("the API only reads");
     }
 
     fn is_writable(&self) -> bool {

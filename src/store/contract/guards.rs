@@ -7,8 +7,12 @@ use crate::store::sample::{
 };
 use crate::store::{Change, Guard, Outcome, Recorded, Sequence, Source};
 
-async fn record(store: &AnyStore, change: Change, reference: Reference, since: Sequence) -> Recorded {
-    store.record(vec![change], Source::Verified, Guard { reference, since }, at(9)).await.unwrap()
+async fn record(
+    store: &AnyStore,
+    change: Change,
+    reference: impl Into<Option<Reference>>,
+    since: Sequence) -> Recorded {
+    store.record(vec![change], Source::Verified, Guard { reference: reference.into(), since }, at(9)).await.unwrap()
 }
 
 pub(in crate::store) async fn a_guard_refuses_what_an_event_has_overtaken(store: AnyStore) {
@@ -70,12 +74,12 @@ pub(in crate::store) async fn a_vanished_repository_is_not_believed_when_anythin
     push(&store, "r", &image, &["t"], 1).await;
     let since = store.sequence().await.unwrap();
     push(&store, "r", &image, &["u"], 2).await;
-    assert_eq!(record(&store, repository_gone("r"), tag_of("t"), since).await, Recorded::Superseded);
+    assert_eq!(record(&store, repository_gone("r"), None, since).await, Recorded::Superseded);
     let intent = store.begin(repository("r"), putting(&image, &["v"]), alice(), at(3)).await.unwrap();
     let since = store.sequence().await.unwrap();
-    assert_eq!(record(&store, repository_gone("r"), tag_of("t"), since).await, Recorded::Superseded);
+    assert_eq!(record(&store, repository_gone("r"), None, since).await, Recorded::Superseded);
     store.settle(intent.sequence, Outcome::Closed, at(4)).await.unwrap();
-    assert_eq!(record(&store, repository_gone("r"), tag_of("t"), since).await, Recorded::Changed(1));
+    assert_eq!(record(&store, repository_gone("r"), None, since).await, Recorded::Changed(1));
     // And what was seen of a tag before the repository went is overtaken.
     assert_eq!(record(&store, put("r", &image, &["t"]), tag_of("t"), since).await, Recorded::Superseded);
 }

@@ -141,7 +141,7 @@ pub(in crate::store) async fn a_write_whose_caller_left_is_done_whole_or_not_at_
     for number in 0..20_u64 {
         let name = format!("r{number}");
         let change = put(&name, &image, &["t", "u"]);
-        let guard = Guard { reference: tag_of("t"), since: Sequence::ZERO };
+        let guard = Guard { reference: Some(tag_of("t")), since: Sequence::ZERO };
         let mut recording = store.record(vec![change], Source::Swept, guard, at(number));
         let waker = std::task::Waker::noop();
         let started = recording.as_mut().poll(&mut std::task::Context::from_waker(waker));

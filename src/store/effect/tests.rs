@@ -31,9 +31,9 @@ impl Rows {
         let (repository, digest) = match change {
             Change::ManifestPut { repository, manifest, .. } => (repository, Some(&manifest.digest)),
             Change::ManifestDeleted { repository, digest } => (repository, Some(digest)),
-            Change::TagDeleted { repository, .. } | Change::RepositoryGone { repository } => {
-                (repository, None)
-            }
+            Change::TagDeleted { repository, .. }
+            | Change::RepositoryFound { repository }
+            | Change::RepositoryGone { repository } => (repository, None),
         };
         let of = |(name, _): &(RepositoryName, Digest)| name == repository;
         let is_deletion = matches!(change, Change::ManifestDeleted { .. });

@@ -31,10 +31,10 @@ use self::failure::Failure;
 use self::intents::OpenIntents;
 use self::snapshot::Snapshot;
 use self::tables::{INTENTS, META, META_SEQUENCE, decode, number};
-use self::work::{Begin, Record, Settle};
+use self::work::{Begin, ForgetSweep, KeepSweep, Record, Settle};
 use self::writer::{Call, Message, QUEUE, Work, Writer};
 use super::{
-    Actor, Change, Event, Guard, Intent, ManifestRecord, Outcome, Page, PageRequest, Recorded,
+    Actor, Change, Event, Guard, Intent, KeptSweep, ManifestRecord, Outcome, Page, PageRequest, Recorded,
     RepositoryRecord, Sequence, Settled, Source, Statistics, Store, StoreError, TagRecord, Write,
 };
 use crate::clock::Timestamp;
@@ -42,6 +42,9 @@ use crate::oci::{Digest, Manifest, RepositoryName, Tag};
 
 /// What a failing read answers that it attempted.
 const READ: &str = "be read";
+
+/// How many rows without contents a read may touch in place.
+const HANDFUL: usize = 100;
 
 /// How long a read waits for the file to be opened again after an I/O error.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -307,6 +310,30 @@ impl Store for RedbStore {
         self.scan(move |snapshot| snapshot.tags(&repository, &page)).await
     }
 
+    async fn tag_names(
+        &self,
+        repository: &RepositoryName,
+        page: PageRequest<Tag>,
+    ) -> Result<Page<Tag, Tag>, StoreError> {
+        if page.limit <= HANDFUL {
+            return self.point(|snapshot| snapshot.tag_names(repository, &page)).await;
+        }
+        let repository = repository.clone();
+        self.scan(move |snapshot| snapshot.tag_names(&repository, &page)).await
+    }
+
+    async fn unknown_tags(
+        &self,
+        repository: &RepositoryName,
+        tags: Vec<Tag>,
+    ) -> Result<Vec<Tag>, StoreError> {
+        if tags.len() <= HANDFUL {
+            return self.point(|snapshot| snapshot.unknown_tags(repository, &tags)).await;
+        }
+        let repository = repository.clone();
+        self.scan(move |snapshot| snapshot.unknown_tags(&repository, &tags)).await
+    }
+
     async fn tags_of(&self, repository: &RepositoryName, digest: &Digest) -> Result<Vec<Tag>, StoreError> {
         let (repository, digest) = (repository.clone(), digest.clone());
         self.scan(move |snapshot| snapshot.tags_of(&repository, &digest)).await
@@ -356,6 +383,18 @@ impl Store for RedbStore {
     async fn statistics(&self) -> Result<Statistics, StoreError> {
         let statistics = self.point(Snapshot::statistics).await?;
         Ok(Statistics { open_intents: self.shared.intents.len() as u64, ..statistics })
+    }
+
+    async fn keep_sweep(&self, checkpoint: Vec<u8>, marks: Vec<u64>) -> Result<(), StoreError> {
+        self.write(KeepSweep { checkpoint, marks }).await
+    }
+
+    async fn kept_sweep(&self) -> Result<Option<KeptSweep>, StoreError> {
+        self.scan(Snapshot::kept_sweep).await
+    }
+
+    async fn forget_sweep(&self) -> Result<(), StoreError> {
+        self.write(ForgetSweep).await
     }
 
     fn is_writable(&self) -> bool {

@@ -9,13 +9,13 @@ use redb::{ReadOnlyTable, ReadTransaction, ReadableTableMetadata};
 use super::failure::Failure;
 use super::tables::{
     CONTENTS, DOCUMENTS, EVENTS, EVENTS_BY_REPOSITORY, Json, MANIFESTS, OneKey, REFERRERS, REPOSITORIES,
-    TAGS, TAGS_BY_MANIFEST, ThreeKeys, TwoKeys, behind, decode, event, row, row_in, stored_digest,
+    SWEEP, SWEEP_CHECKPOINT, SWEEP_MARKS, TAGS, TAGS_BY_MANIFEST, ThreeKeys, TwoKeys, behind, decode, event, row, row_in, stored_digest,
     stored_name, stored_tag, tags_of,
 };
 use crate::oci::{Digest, Manifest, RepositoryName, Tag};
 use crate::store::row::{Document, ManifestRow, RepositoryRow, TagRow};
 use crate::store::{
-    Event, ManifestRecord, Page, PageRequest, RepositoryRecord, Sequence, Statistics, TagRecord,
+    Event, KeptSweep, ManifestRecord, Page, PageRequest, RepositoryRecord, Sequence, Statistics, TagRecord,
 };
 
 /// The most items of one page, whatever was asked for: what bounds the memory of one answer.
@@ -82,6 +82,50 @@ impl Snapshot {
             filling.push(tag.clone(), row.record(tag));
         }
         Ok(filling.end())
+    }
+
+    pub fn tag_names(
+        &self,
+        repository: &RepositoryName,
+        page: &PageRequest<Tag>,
+    ) -> Result<Page<Tag, Tag>, Failure> {
+        let table = self.0.open_table(TAGS)?;
+        let end = behind(repository);
+        let mut filling = Filling::new(page);
+        for entry in
+            table.range(keys_behind(repository, &end, page.after.as_ref().map_or("", Tag::as_str)))?
+        {
+            let (key, _) = entry?;
+            if filling.is_full() {
+                return Ok(filling.part());
+            }
+            let tag = stored_tag(key.value().1)?;
+            filling.push(tag.clone(), tag);
+        }
+        Ok(filling.end())
+    }
+
+    pub fn unknown_tags(&self, repository: &RepositoryName, tags: &[Tag]) -> Result<Vec<Tag>, Failure> {
+        let table = self.0.open_table(TAGS)?;
+        let mut unknown = Vec::new();
+        for tag in tags {
+            if table.get((repository.as_str(), tag.as_str()))?.is_none() {
+                unknown.push(tag.clone());
+            }
+        }
+        Ok(unknown)
+    }
+
+    pub fn kept_sweep(&self) -> Result<Option<KeptSweep>, Failure> {
+        let table = self.0.open_table(SWEEP)?;
+        let Some(checkpoint) = table.get(SWEEP_CHECKPOINT)? else { return Ok(None) };
+        let mut kept = KeptSweep { checkpoint: checkpoint.value().to_vec(), marks: Vec::new() };
+        for entry in table.range(SWEEP_MARKS..)? {
+            let (_, piece) = entry?;
+            let marks = piece.value().as_chunks().0.iter().map(|mark| u64::from_le_bytes(*mark));
+            kept.marks.extend(marks);
+        }
+        Ok(Some(kept))
     }
 
     pub fn tags_of(&self, repository: &RepositoryName, digest: &Digest) -> Result<Vec<Tag>, Failure> {

@@ -54,6 +54,10 @@ pub(super) const META: TableDefinition<'_, OneKey, u64> = TableDefinition::new("
 /// What is written to find out whether there is room again.
 pub(super) const PROBE: TableDefinition<'_, OneKey, &'static [u8]> = TableDefinition::new("probe");
 
+/// In `SWEEP`: the checkpoint.
+pub(super) const SWEEP_CHECKPOINT: &str = "checkpoint";
+/// In `SWEEP`: with what the keys of the marks' pieces begin, behind the checkpoint in order; the rest is a number.
+pub(super) const SWEEP_MARKS: &str = "marks ";
 /// In `META`: which layout the file has.
 pub(super) const META_LAYOUT: &str = "layout";
 /// In `META`: the last sequence number that was given out.

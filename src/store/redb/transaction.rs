@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
-use redb::{ReadableTable, Table, WriteTransaction};
+use redb::{ReadableTable, ReadableTableMetadata, Table, WriteTransaction};
 
 use super::failure::Failure;
 use super::intents::OpenIntents;
 use super::snapshot::Missing;
 use super::tables::{
     BLOBS, CONTENT_HOLDERS, CONTENTS, DOCUMENTS, EVENTS, EVENTS_BY_REPOSITORY, INTENTS, Json, MANIFESTS,
-    META, META_SEQUENCE, OneKey, REFERRERS, REPOSITORIES, TAGS, TAGS_BY_MANIFEST, ThreeKeys, TwoKeys, behind,
+    META, META_SEQUENCE, OneKey, REFERRERS, REPOSITORIES, SWEEP, SWEEP_CHECKPOINT, SWEEP_MARKS, TAGS, TAGS_BY_MANIFEST, ThreeKeys, TwoKeys, behind,
     encode, event, number, row, row_in, stored_digest, tags_of,
 };
 use crate::oci::{Digest, Manifest, RepositoryName, Tag};
@@ -20,6 +20,7 @@ use crate::store::{Change, Event, EventKind, Intent, Sequence, Source};
 
 /// A write transaction that is being filled.
 pub(super) struct Transaction<'txn, 'store> {
+    transaction: &'txn WriteTransaction,
     tables: Tables<'txn>,
     open: &'store OpenIntents,
     staged: Staged,
@@ -82,7 +83,7 @@ impl<'txn, 'store> Transaction<'txn, 'store> {
             settled: BTreeSet::new(),
             events: Vec::new(),
         };
-        Ok(Self { tables, open, staged })
+        Ok(Self { transaction, tables, open, staged })
     }
 
     /// Writes the last sequence number, and says what has to change beside the file.
@@ -163,6 +164,30 @@ impl<'txn, 'store> Transaction<'txn, 'store> {
         Ok(())
     }
 
+    /// Replaces what is kept of a sweep: the checkpoint, and one piece of marks more.
+    pub fn keep_sweep(&mut self, checkpoint: &[u8], marks: &[u64]) -> Result<(), Failure> {
+        let mut table = self.transaction.open_table(SWEEP)?;
+        table.insert(SWEEP_CHECKPOINT, checkpoint)?;
+        if !marks.is_empty() {
+            // The checkpoint is one of the rows; the others are pieces.
+            let piece = format!("{SWEEP_MARKS}{:010}", table.len()?);
+            let bytes: Vec<u8> = marks.iter().flat_map(|mark| mark.to_le_bytes()).collect();
+            table.insert(piece.as_str(), bytes.as_slice())?;
+        }
+        self.staged.dirty = true;
+        Ok(())
+    }
+
+    /// Forgets what is kept of a sweep.
+    pub fn forget_sweep(&mut self) -> Result<(), Failure> {
+        let mut table = self.transaction.open_table(SWEEP)?;
+        if !table.is_empty()? {
+            table.retain(|_, _| false)?;
+            self.staged.dirty = true;
+        }
+        Ok(())
+    }
+
     /// Applies a change. Answers how many events came of it.
     pub fn apply(&mut self, change: &Change, learnt: Learnt<'_>) -> Result<usize, Failure> {
         let (repository, held) = self.tables.held(change)?;
@@ -209,7 +234,7 @@ impl Tables<'_> {
                 }
                 repository
             }
-            Change::RepositoryGone { repository } => repository,
+            Change::RepositoryFound { repository } | Change::RepositoryGone { repository } => repository,
         };
         held.repository = row::<RepositoryRow>(&self.repositories, "repository", repository.as_str())?;
         Ok((repository, held))

@@ -51,6 +51,15 @@ pub(super) struct Record {
     pub now: Timestamp,
 }
 
+/// [`Store::keep_sweep`](crate::store::Store::keep_sweep).
+pub(super) struct KeepSweep {
+    pub checkpoint: Vec<u8>,
+    pub marks: Vec<u64>,
+}
+
+/// [`Store::forget_sweep`](crate::store::Store::forget_sweep).
+pub(super) struct ForgetSweep;
+
 impl Work for Begin {
     type Answer = Intent;
     const ATTEMPTED: &'static str = "note a write";
@@ -127,6 +136,24 @@ impl Work for Record {
             events += transaction.apply(change, learnt)?;
         }
         Ok(if events == 0 { Recorded::Unchanged } else { Recorded::Changed(events) })
+    }
+}
+
+impl Work for KeepSweep {
+    type Answer = ();
+    const ATTEMPTED: &'static str = "keep how far a sweep is";
+
+    fn apply(&self, transaction: &mut Transaction<'_, '_>) -> Result<(), Failure> {
+        transaction.keep_sweep(&self.checkpoint, &self.marks)
+    }
+}
+
+impl Work for ForgetSweep {
+    type Answer = ();
+    const ATTEMPTED: &'static str = "forget how far a sweep was";
+
+    fn apply(&self, transaction: &mut Transaction<'_, '_>) -> Result<(), Failure> {
+        transaction.forget_sweep()
     }
 }
 
