@@ -38,6 +38,12 @@ enum Command {
     Serve,
     /// Read and check the configuration, try the registry and the store, say what is wrong
     Check,
+    /// Sweep once now: compare the registry with the record, mend what differs, and say what did
+    Sync {
+        /// Also ask for the digest of every tag, and about every recorded manifest
+        #[arg(long)]
+        deep: bool,
+    },
 }
 
 /// Why the command did not succeed.
@@ -72,6 +78,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     match arguments.command.unwrap_or_default() {
         Command::Serve => serve(config),
         Command::Check => check(config),
+        Command::Sync { deep } => sync(&config, deep),
     }
 }
 
@@ -89,6 +96,14 @@ fn check(config: Config) -> Result<(), Failure> {
     writeln!(std::io::stdout(), "The configuration is valid.\n{report}")
         .map_err(|error| Failure::new(FAILURE, &format_args!("the report cannot be written: {error}")))?;
     if report.is_good() { Ok(()) } else { Err(Failure::new(FAILURE, &"Not everything is as it should be.")) }
+}
+
+fn sync(config: &Config, deep: bool) -> Result<(), Failure> {
+    let in_step = server::sync(config, deep, &mut std::io::stdout()).map_err(|error| {
+        let misconfigured = matches!(&error, server::SyncError::Start(error) if error.is_misconfiguration());
+        Failure::new(if misconfigured { MISCONFIGURED } else { FAILURE }, &error)
+    })?;
+    if in_step { Ok(()) } else { Err(Failure::new(FAILURE, &"Not everything could be compared.")) }
 }
 
 #[cfg(test)]

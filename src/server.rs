@@ -5,9 +5,14 @@
 //! that a connection stays where it was accepted.
 
 mod check;
+mod socket;
+mod status;
+mod sync_command;
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -21,17 +26,18 @@ use tokio_util::task::TaskTracker;
 use url::Url;
 
 pub use check::{Report, check};
+pub use sync_command::{SyncError, sync};
 
+use self::socket::Socket;
+use self::status::Status;
 use crate::config::{Config, StoreUrl, Tls};
 use crate::door::{self, CertificateError, Certificates, Door, Listener, Parts, Service};
 use crate::plugins::{self, InvalidPlugins};
 use crate::registry::{self, Backends, RegistryClient, watch_health};
 use crate::store::{self, OpenError, RedbStore, Store};
-use crate::sync::{self, Carrier, UnknownIntents, Verifier, settle_unknown};
+use crate::sync::{self, Carrier, SweepSettings, Sweeper, UnknownIntents, Verifier, settle_unknown};
 use crate::telemetry::{Metrics, MetricsError};
-use crate::web::{
-    self, BackendStatus, RegistryStatus, ServiceState, StatusSource, VerificationStatus, WebState,
-};
+use crate::web::{self, StatusSource, WebState};
 
 /// How long the last look at unknown outcomes may take when the door stops.
 const LAST_PASS: Duration = Duration::from_secs(2);
@@ -63,6 +69,14 @@ pub enum StartError {
     /// The store cannot be opened.
     #[error("store.url: {0}")]
     Store(#[from] OpenError),
+    /// The socket for commands.
+    #[error("server.socket: {} cannot be bound: {source}; name a path of at most 100 bytes in a directory of the door's own", path.display())]
+    Socket {
+        /// Its path.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
     /// Metrics cannot be recorded.
     #[error(transparent)]
     Metrics(#[from] MetricsError),
@@ -81,9 +95,12 @@ impl StartError {
     /// Whether the operator has to change something before it can start: a key, a file, a port.
     pub const fn is_misconfiguration(&self) -> bool {
         match self {
-            Self::Listen { .. } | Self::Certificate(_) | Self::Plugins(_) | Self::Store(_) | Self::Url(_) => {
-                true
-            }
+            Self::Listen { .. }
+            | Self::Certificate(_)
+            | Self::Plugins(_)
+            | Self::Store(_)
+            | Self::Socket { .. }
+            | Self::Url(_) => true,
             Self::Tls(_) | Self::Metrics(_) | Self::Registry(_) | Self::System(_) => false,
         }
     }
@@ -143,6 +160,15 @@ pub fn run(config: Config) -> Result<(), StartError> {
     );
     let pipeline = plugins::build(&config.plugins, &Parts { carrier })?;
 
+    let writes = carries.clone();
+    let sweeper = Arc::new(Sweeper::new(
+        Arc::clone(&store),
+        Arc::clone(&registry),
+        Arc::clone(&verifier),
+        sweep_settings(&config),
+        move || !writes.is_empty(),
+    ));
+    let socket = bind_socket(&config)?;
     let (first_pass, ready) = watch::channel(false);
     let status = Arc::new(Status {
         backends: Arc::clone(&backends),
@@ -150,8 +176,12 @@ pub fn run(config: Config) -> Result<(), StartError> {
         ready,
         stopping: AtomicBool::new(false),
     });
-    let web =
-        WebState { store: Arc::clone(&store), status: Arc::clone(&status) as Arc<dyn StatusSource>, metrics };
+    let web = WebState {
+        store: Arc::clone(&store),
+        sweeper: Arc::clone(&sweeper),
+        status: Arc::clone(&status) as Arc<dyn StatusSource>,
+        metrics,
+    };
     let exchanges = TaskTracker::new();
     let external = config.external_url.as_ref().map(|url| url.as_str().trim_end_matches('/').to_owned());
     let service = Service::new(
@@ -179,6 +209,9 @@ pub fn run(config: Config) -> Result<(), StartError> {
             stop.clone(),
             LAST_PASS,
         ));
+        let swept = stop.clone();
+        background.spawn(async move { sweeper.run(swept).await });
+        background.spawn(socket.serve(web::door_router(web.clone()), stop.clone())?);
         if let Some(certificates) = certificates {
             background.spawn(certificates.watch(stop.clone()));
         }
@@ -219,6 +252,20 @@ pub fn run(config: Config) -> Result<(), StartError> {
 
 fn bind(key: &'static str, address: SocketAddr) -> Result<Listener, StartError> {
     Listener::bind(address).map_err(|source| StartError::Listen { key, address, source })
+}
+
+fn bind_socket(config: &Config) -> Result<Socket, StartError> {
+    let path = socket::path(config);
+    Socket::bind(path.clone()).map_err(|source| StartError::Socket { path, source })
+}
+
+fn sweep_settings(config: &Config) -> SweepSettings {
+    SweepSettings {
+        interval: config.sync.interval,
+        deep_interval: config.sync.deep_interval,
+        concurrency: config.sync.concurrency,
+        seed: RandomState::new().hash_one(config.listen.door),
+    }
 }
 
 /// The admin listener: metrics and health, plain HTTP.
@@ -307,42 +354,5 @@ impl Signals {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
         }
-    }
-}
-
-/// What the status page and the probes are told.
-struct Status {
-    backends: Arc<Backends>,
-    unknown: Arc<UnknownIntents>,
-    ready: sync::FirstPass,
-    stopping: AtomicBool,
-}
-
-impl StatusSource for Status {
-    fn state(&self) -> ServiceState {
-        if self.stopping.load(Ordering::Relaxed) {
-            ServiceState::Stopping
-        } else if !*self.ready.borrow() {
-            ServiceState::Starting
-        } else if self.backends.all().iter().any(|backend| backend.is_healthy()) {
-            ServiceState::Ready
-        } else {
-            ServiceState::Degraded
-        }
-    }
-
-    fn verifications(&self) -> VerificationStatus {
-        let counts = self.unknown.counts();
-        VerificationStatus { pending: counts.pending, completed: counts.completed, failed: counts.failed }
-    }
-
-    fn registry(&self) -> RegistryStatus {
-        let backends: Vec<_> = self
-            .backends
-            .all()
-            .iter()
-            .map(|backend| BackendStatus { url: backend.url().to_string(), healthy: backend.is_healthy() })
-            .collect();
-        RegistryStatus { reachable: backends.iter().any(|backend| backend.healthy), backends }
     }
 }

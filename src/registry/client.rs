@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
+use super::listing::PageSize;
 use super::transport::{BodyError, Causes, HttpTransport, Received, Request, Transport, TransportError};
 use super::{Answer, Backend, Backends, CarryError, OutgoingWrite, RegistryError};
 use crate::oci::{
@@ -31,6 +32,8 @@ pub struct RegistryClient {
     transport: Arc<dyn Transport>,
     backends: Arc<Backends>,
     timeout: Duration,
+    pub(super) catalog_pages: PageSize,
+    pub(super) tag_pages: PageSize,
 }
 
 /// What a registry says of a manifest without sending it.
@@ -52,7 +55,13 @@ impl RegistryClient {
 
     /// A client that sends its requests by this transport.
     pub fn with_transport(backends: Arc<Backends>, timeout: Duration, transport: Arc<dyn Transport>) -> Self {
-        Self { transport, backends, timeout }
+        Self {
+            transport,
+            backends,
+            timeout,
+            catalog_pages: PageSize::default(),
+            tag_pages: PageSize::default(),
+        }
     }
 
     /// The backends it speaks to.

@@ -9,6 +9,7 @@ mod backend;
 mod client;
 mod error;
 mod health;
+mod listing;
 mod transport;
 
 pub use answer::{Answer, OutgoingWrite};
@@ -16,6 +17,7 @@ pub use backend::{Backend, BackendKey, Backends};
 pub use client::{ManifestHead, RegistryClient};
 pub use error::{CarryError, RegistryError};
 pub use health::watch_health;
+pub use listing::{Continuation, ListingPage};
 pub use transport::{BodyError, Causes, Received, Request, Transport, TransportError};
 
 /// Describes this floor's metrics to the exporter.

@@ -1,19 +1,25 @@
 //! The only writer of the record.
 //!
 //! [`Carrier`] takes a manifest write to the registry and records its outcome; [`Verifier`] asks the registry about one
-//! reference and records the difference; [`settle_unknown`] does so for every intent whose outcome is not known until
+//! reference and records the difference; [`Sweeper`] goes through everything that the registry lists, and through what
+//! the record holds beyond that; [`settle_unknown`] does so for every intent whose outcome is not known until
 //! it cannot change any more. `plugins/` hands writes to the carrier; `server.rs` runs the rest.
 
 mod carry;
 mod outcome;
+mod sweep;
 mod turn;
 mod unknown;
 mod verify;
 
 pub use carry::{Carrier, CarryFailure, ManifestWrite};
 pub use outcome::Operation;
+pub use sweep::{
+    CatalogState, FinishedSweep, Outcome as SweepOutcome, Phase as SweepPhase, Problem, RunningSweep,
+    SweepKind, SweepSettings, SweepStatus, Sweeper,
+};
 pub use unknown::{FirstPass, UnknownIntents, settle_unknown};
-pub use verify::{Verifier, VerifyError};
+pub use verify::{Verified, Verifier, VerifyError};
 
 /// Describes this floor's metrics to the exporter.
 pub fn describe_metrics() {
@@ -25,6 +31,20 @@ pub fn describe_metrics() {
     );
     describe_counter!("portreeve_writes_total", "Manifest writes by what became of them");
     describe_counter!("portreeve_verifications_total", "Questions about one reference by what was found");
+    describe_counter!("portreeve_sweeps_total", "Sweeps by kind and by how they ended");
+    describe_counter!("portreeve_sweep_corrections_total", "Events by which sweeps mended the record");
+    describe_counter!("portreeve_sweep_problems_total", "What sweeps could not compare");
+    describe_histogram!("portreeve_sweep_seconds", Unit::Seconds, "How long sweeps took, by kind");
+    describe_gauge!(
+        "portreeve_sweep_repositories_done",
+        "Repositories that the running sweep has gone through"
+    );
+    describe_gauge!("portreeve_sweep_concurrency", "How many questions the running sweep may ask at once");
+    describe_gauge!(
+        "portreeve_sweep_last_complete_timestamp_seconds",
+        Unit::Seconds,
+        "When the last complete sweep ended, in seconds since 1970, by kind"
+    );
     describe_gauge!("portreeve_unknown_intents", "Writes whose outcome is being asked for");
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::clock::Timestamp;
-use crate::oci::{Digest, Reference, RepositoryName, Tag};
+use crate::oci::{Digest, Manifest, Reference, RepositoryName, Tag};
 use crate::registry::{RegistryClient, RegistryError};
 use crate::store::{Change, Guard, Recorded, Source, Store, StoreError};
 
@@ -14,6 +14,19 @@ const ATTEMPTS: usize = 4;
 pub struct Verifier {
     store: Arc<dyn Store>,
     registry: Arc<RegistryClient>,
+}
+
+/// What a verification came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Verified {
+    /// How many events it recorded: none where record and registry agreed.
+    pub events: usize,
+    /// The digest that the registry names for the reference; none if it is not there.
+    pub digest: Option<Digest>,
+    /// What the record held for the tag before, where that was another: it may be gone as well.
+    pub previous: Option<Digest>,
+    /// The manifests that a manifest names which was recorded just now: they may not be recorded yet.
+    pub children: Vec<Digest>,
 }
 
 /// Why a verification came to no end. Nothing was recorded; it has to be tried again.
@@ -56,19 +69,31 @@ impl Verifier {
         repository: &RepositoryName,
         reference: &Reference,
         source: Source,
-    ) -> Result<(), VerifyError> {
+    ) -> Result<Verified, VerifyError> {
+        let mut verified = Verified::default();
         for _ in 0..ATTEMPTS {
             let since = self.store.sequence().await?;
             let guard = Guard { reference: Some(reference.clone()), since };
             let found = match reference {
                 Reference::Tag(tag) => self.tag_difference(repository, tag).await?,
-                Reference::Digest(digest) => self.digest_difference(repository, digest, source).await?,
+                Reference::Digest(digest) => {
+                    self.digest_difference(repository, digest, source, &mut verified).await?
+                }
             };
             let recorded = match found {
-                Found::Same => Recorded::Unchanged,
+                Found::Same(digest) => {
+                    verified.digest = digest;
+                    Recorded::Unchanged
+                }
                 Found::Moved => Recorded::Superseded,
-                Found::Different(change) => {
-                    self.store.record(vec![change], source, guard, Timestamp::now()).await?
+                Found::Different { change, previous } => {
+                    let (digest, children) = named(&change);
+                    let recorded = self.store.record(vec![change], source, guard, Timestamp::now()).await?;
+                    if recorded != Recorded::Superseded {
+                        (verified.digest, verified.children, verified.previous) =
+                            (digest, children, previous);
+                    }
+                    recorded
                 }
             };
             let result = match recorded {
@@ -80,28 +105,36 @@ impl Verifier {
             match recorded {
                 Recorded::Superseded => continue,
                 Recorded::Unchanged => {}
-                Recorded::Changed(_) => {
+                Recorded::Changed(events) => {
+                    verified.events += events;
                     tracing::info!(%repository, %reference, ?source, since = since.get(), "the record differed from the registry and was mended");
                 }
             }
-            return Ok(());
+            return Ok(verified);
         }
         Err(VerifyError::Busy { repository: repository.clone(), reference: reference.clone() })
     }
 
     async fn tag_difference(&self, repository: &RepositoryName, tag: &Tag) -> Result<Found, VerifyError> {
-        let head = self.registry.resolve(repository, &Reference::Tag(tag.clone())).await?;
-        let recorded = self.store.tag(repository, tag).await?;
-        let digest = match (head, recorded) {
-            (None, None) => return Ok(Found::Same),
-            (None, Some(_)) => {
+        let reference = Reference::Tag(tag.clone());
+        if self.store.tag(repository, tag).await?.is_none() {
+            // Nothing to compare with: its bytes are wanted in any case.
+            return Ok(match self.registry.manifest(repository, &reference).await? {
+                Some(manifest) => Found::put(repository, Arc::new(manifest), Some(tag), None),
+                None => Found::Same(None),
+            });
+        }
+        let head = self.registry.resolve(repository, &reference).await?;
+        let recorded = self.store.tag(repository, tag).await?.map(|record| record.digest);
+        match (head.map(|head| head.digest), recorded) {
+            (None, None) => Ok(Found::Same(None)),
+            (None, previous @ Some(_)) => {
                 let change = Change::TagDeleted { repository: repository.clone(), tag: tag.clone() };
-                return Ok(Found::Different(change));
+                Ok(Found::Different { change, previous })
             }
-            (Some(head), Some(recorded)) if head.digest == recorded.digest => return Ok(Found::Same),
-            (Some(head), _) => head.digest,
-        };
-        self.put(repository, digest, vec![tag.clone()]).await
+            (Some(digest), Some(recorded)) if digest == recorded => Ok(Found::Same(Some(digest))),
+            (Some(digest), previous) => self.put(repository, digest, Some(tag), previous).await,
+        }
     }
 
     async fn digest_difference(
@@ -109,23 +142,26 @@ impl Verifier {
         repository: &RepositoryName,
         digest: &Digest,
         source: Source,
+        verified: &mut Verified,
     ) -> Result<Found, VerifyError> {
         let head = self.registry.resolve(repository, &Reference::Digest(digest.clone())).await?;
         let recorded = self.store.manifest(repository, digest).await?;
         match (head, recorded) {
-            (None, None) | (Some(_), Some(_)) => Ok(Found::Same),
-            (Some(_), None) => self.put(repository, digest.clone(), Vec::new()).await,
+            (None, None) => Ok(Found::Same(None)),
+            (Some(head), Some(_)) => Ok(Found::Same(Some(head.digest))),
+            (Some(_), None) => self.put(repository, digest.clone(), None, None).await,
             (None, Some(_)) => {
                 // No tag goes by implication: each is asked about itself.
                 for tag in self.store.tags_of(repository, digest).await? {
-                    Box::pin(self.verify(repository, &Reference::Tag(tag), source)).await?;
+                    let tag = Box::pin(self.verify(repository, &Reference::Tag(tag), source)).await?;
+                    verified.events += tag.events;
                 }
                 if !self.store.tags_of(repository, digest).await?.is_empty() {
                     return Ok(Found::Moved);
                 }
                 let change =
                     Change::ManifestDeleted { repository: repository.clone(), digest: digest.clone() };
-                Ok(Found::Different(change))
+                Ok(Found::Different { change, previous: None })
             }
         }
     }
@@ -135,7 +171,8 @@ impl Verifier {
         &self,
         repository: &RepositoryName,
         digest: Digest,
-        tags: Vec<Tag>,
+        tag: Option<&Tag>,
+        previous: Option<Digest>,
     ) -> Result<Found, VerifyError> {
         let manifest = match self.store.manifest_content(&digest).await? {
             Some(manifest) => manifest,
@@ -144,16 +181,48 @@ impl Verifier {
                 None => return Ok(Found::Moved),
             },
         };
-        Ok(Found::Different(Change::ManifestPut { repository: repository.clone(), manifest, tags }))
+        Ok(Found::put(repository, manifest, tag, previous))
     }
 }
 
 /// What a question found.
 enum Found {
-    /// Record and registry agree.
-    Same,
+    /// Record and registry agree: on this digest, or that there is none.
+    Same(Option<Digest>),
     /// They do not.
-    Different(Change),
+    Different {
+        /// What has to be recorded.
+        change: Change,
+        /// What the tag pointed to before.
+        previous: Option<Digest>,
+    },
     /// The registry changed while it was asked.
     Moved,
+}
+
+impl Found {
+    fn put(
+        repository: &RepositoryName,
+        manifest: Arc<Manifest>,
+        tag: Option<&Tag>,
+        previous: Option<Digest>,
+    ) -> Self {
+        let tags = tag.cloned().into_iter().collect();
+        let change = Change::ManifestPut { repository: repository.clone(), manifest, tags };
+        Self::Different { change, previous }
+    }
+}
+
+/// The digest that a change puts, and what its manifest names.
+fn named(change: &Change) -> (Option<Digest>, Vec<Digest>) {
+    match change {
+        Change::ManifestPut { manifest, .. } => {
+            let children = manifest.children.iter().map(|child| child.digest.clone());
+            (Some(manifest.digest.clone()), children.collect())
+        }
+        Change::TagDeleted { .. }
+        | Change::ManifestDeleted { .. }
+        | Change::RepositoryFound { .. }
+        | Change::RepositoryGone { .. } => (None, Vec::new()),
+    }
 }

@@ -20,6 +20,9 @@ pub(super) enum ApiError {
     /// A parameter with a wrong value.
     #[error("the parameter `{name}` is wrong: {wrong}")]
     InvalidParameter { name: &'static str, wrong: String },
+    /// A request body that is not what this path takes.
+    #[error("the body is wrong: {0}")]
+    InvalidBody(String),
     /// The store does not know the repository.
     #[error("the repository `{0}` is not known")]
     RepositoryUnknown(RepositoryName),
@@ -55,6 +58,7 @@ impl ApiError {
             Self::UnknownParameter { .. } => (StatusCode::BAD_REQUEST, "unknown_parameter"),
             Self::MissingParameter { .. } => (StatusCode::BAD_REQUEST, "missing_parameter"),
             Self::InvalidParameter { .. } => (StatusCode::BAD_REQUEST, "invalid_parameter"),
+            Self::InvalidBody(_) => (StatusCode::BAD_REQUEST, "invalid_body"),
             Self::RepositoryUnknown(_) => (StatusCode::NOT_FOUND, "repository_unknown"),
             Self::ManifestUnknown { .. } => (StatusCode::NOT_FOUND, "manifest_unknown"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found"),

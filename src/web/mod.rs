@@ -1,4 +1,5 @@
-//! What the door answers itself over HTTP: the API, health and metrics. Pure readers of the store.
+//! What the door answers itself over HTTP: the API, health and metrics. It reads the store, and asks `sync/` for what has
+//! to be written.
 //!
 //! `server.rs` builds the two routers and hands them to the listeners; nothing here knows how requests arrive. The
 //! shapes of the answers are fixed (DESIGN section 6): each resource has its file, and its own types for what it shows,
@@ -12,6 +13,7 @@ mod manifests;
 mod parameters;
 mod repositories;
 mod status;
+mod sync;
 mod tags;
 #[cfg(test)]
 mod tests;
@@ -22,11 +24,12 @@ use axum::Router;
 use axum::http::{HeaderValue, header};
 use axum::middleware::map_response;
 use axum::response::Response;
-use axum::routing::get;
+use axum::routing::{get, post};
 
 pub use status::{BackendStatus, RegistryStatus, ServiceState, StatusSource, VerificationStatus};
 
 use crate::store::Store;
+use crate::sync::Sweeper;
 use crate::telemetry::Metrics;
 use error::ApiError;
 
@@ -35,6 +38,8 @@ use error::ApiError;
 pub struct WebState {
     /// The record.
     pub store: Arc<dyn Store>,
+    /// The sweeps.
+    pub sweeper: Arc<Sweeper>,
     /// The state of the running door.
     pub status: Arc<dyn StatusSource>,
     /// The metrics of this process.
@@ -51,7 +56,8 @@ pub fn door_router(state: WebState) -> Router {
         .route("/api/v1/repositories", get(repositories::list))
         .route("/api/v1/tags", get(tags::list))
         .route("/api/v1/manifests", get(manifests::list_or_show))
-        .route("/api/v1/events", get(events::list));
+        .route("/api/v1/events", get(events::list))
+        .route("/api/v1/sync", post(sync::start));
     finish(router, state)
 }
 

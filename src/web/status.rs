@@ -8,6 +8,7 @@ use super::WebState;
 use super::error::ApiError;
 use super::parameters::Parameters;
 use crate::store::Statistics;
+use crate::sync::SweepStatus;
 
 /// What the running door knows about itself. Asked for every readiness check, so the answers must be at hand.
 pub trait StatusSource: Send + Sync {
@@ -70,6 +71,7 @@ pub(super) struct Status {
     registry: RegistryStatus,
     open_intents: u64,
     verifications: VerificationStatus,
+    sweep: SweepStatus,
 }
 
 #[derive(Debug, Serialize)]
@@ -105,5 +107,6 @@ pub(super) async fn show(
         registry: state.status.registry(),
         open_intents,
         verifications: state.status.verifications(),
+        sweep: state.sweeper.status(),
     }))
 }

@@ -1,6 +1,8 @@
 //! Tests over the routers, with a store that answers what each test put into it.
 
+use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use axum::body::Body;
@@ -12,10 +14,12 @@ use tower::ServiceExt;
 use super::*;
 use crate::clock::Timestamp;
 use crate::oci::{Descriptor, Digest, Manifest, ManifestKind, MediaType, Platform, RepositoryName, Tag};
+use crate::registry::{Backends, RegistryClient};
 use crate::store::{
-    Actor, Change, Event, EventKind, Guard, Intent, KeptSweep, ManifestRecord, Outcome, Page, PageRequest, Recorded,
-    RepositoryRecord, Sequence, Settled, Source, Statistics, StoreError, TagRecord, Write,
+    Actor, Change, Event, EventKind, Guard, Intent, KeptSweep, ManifestRecord, Outcome, Page, PageRequest,
+    Recorded, RepositoryRecord, Sequence, Settled, Source, Statistics, StoreError, TagRecord, Write,
 };
+use crate::sync::{SweepSettings, Verifier};
 
 /// A store for reading.
 #[derive(Default)]
@@ -111,11 +115,7 @@ impl Store for Records {
         Ok(Self::page(tags, |record| record.tag.clone(), &page))
     }
 
-    async fn tag_names(
-        &self,
-        _: &RepositoryName,
-        _: PageRequest<Tag>,
-    ) -> Result<Page<Tag, Tag>, StoreError> {
+    async fn tag_names(&self, _: &RepositoryName, _: PageRequest<Tag>) -> Result<Page<Tag, Tag>, StoreError> {
         Ok(Page { items: Vec::new(), next: None })
     }
 
@@ -209,7 +209,18 @@ impl StatusSource for Door {
 }
 
 fn web(records: Records, state: ServiceState) -> WebState {
-    WebState { store: Arc::new(records), status: Arc::new(Door(state)), metrics: Metrics::install().unwrap() }
+    let store: Arc<dyn Store> = Arc::new(records);
+    let backends = Arc::new(Backends::new([]));
+    let registry = Arc::new(RegistryClient::new(backends, Duration::from_secs(1)).unwrap());
+    let verifier = Arc::new(Verifier::new(Arc::clone(&store), Arc::clone(&registry)));
+    let settings = SweepSettings {
+        interval: Duration::ZERO,
+        deep_interval: Duration::ZERO,
+        concurrency: NonZeroUsize::MIN,
+        seed: 1,
+    };
+    let sweeper = Arc::new(Sweeper::new(Arc::clone(&store), registry, verifier, settings, || false));
+    WebState { store, sweeper, status: Arc::new(Door(state)), metrics: Metrics::install().unwrap() }
 }
 
 /// Asks the door's router.
@@ -433,6 +444,7 @@ async fn the_status_shows_store_and_registry() {
             "store": {"writable": true, "repositories": 1, "tags": 2, "manifests": 3, "events": 4},
             "registry": {"reachable": true, "backends": [{"url": "http://127.0.0.1:5001", "healthy": true}]},
             "open_intents": 5, "verifications": {"pending": 1, "completed": 2, "failed": 3},
+            "sweep": {"running": null, "last": null, "next_at": null},
         })
     );
     let records = Records { unwritable: AtomicBool::new(true), ..Default::default() };
@@ -570,4 +582,30 @@ async fn metrics_are_on_the_admin_listener_only() {
     assert!(String::from_utf8(body.to_vec()).unwrap().contains("portreeve_build_info{version="));
     let response = door_router(state).oneshot(request()).await.unwrap();
     assert_eq!(response.status(), StatusCode::NOT_FOUND);
+}
+
+async fn post_sync(state: &WebState, body: &'static str) -> (StatusCode, Value) {
+    let request = Request::post("/api/v1/sync").body(Body::from(body)).unwrap();
+    let response = door_router(state.clone()).oneshot(request).await.unwrap();
+    let status = response.status();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    (status, serde_json::from_slice(&body).unwrap())
+}
+
+#[tokio::test]
+async fn a_sweep_is_asked_for_by_post_and_those_who_ask_meanwhile_get_the_same_one() {
+    let state = web(Records::default(), ServiceState::Ready);
+    for body in ["", "{}", r#"{"deep": true}"#] {
+        let (status, body) = post_sync(&state, body).await;
+        assert_eq!((status, body), (StatusCode::ACCEPTED, json!({"sweep": 1, "since": 4})));
+    }
+    for body in ["deep", r#"{"deep": 1}"#, r#"{"depp": true}"#] {
+        let (status, answer) = post_sync(&state, body).await;
+        assert_eq!(
+            (status, &answer["error"]["code"]),
+            (StatusCode::BAD_REQUEST, &json!("invalid_body")),
+            "{body}"
+        );
+    }
+    assert_eq!(get(Records::default(), "/api/v1/sync").await.0, StatusCode::METHOD_NOT_ALLOWED);
 }

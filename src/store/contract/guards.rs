@@ -11,8 +11,12 @@ async fn record(
     store: &AnyStore,
     change: Change,
     reference: impl Into<Option<Reference>>,
-    since: Sequence) -> Recorded {
-    store.record(vec![change], Source::Verified, Guard { reference: reference.into(), since }, at(9)).await.unwrap()
+    since: Sequence,
+) -> Recorded {
+    store
+        .record(vec![change], Source::Verified, Guard { reference: reference.into(), since }, at(9))
+        .await
+        .unwrap()
 }
 
 pub(in crate::store) async fn a_guard_refuses_what_an_event_has_overtaken(store: AnyStore) {

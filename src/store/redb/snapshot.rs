@@ -9,8 +9,8 @@ use redb::{ReadOnlyTable, ReadTransaction, ReadableTableMetadata};
 use super::failure::Failure;
 use super::tables::{
     CONTENTS, DOCUMENTS, EVENTS, EVENTS_BY_REPOSITORY, Json, MANIFESTS, OneKey, REFERRERS, REPOSITORIES,
-    SWEEP, SWEEP_CHECKPOINT, SWEEP_MARKS, TAGS, TAGS_BY_MANIFEST, ThreeKeys, TwoKeys, behind, decode, event, row, row_in, stored_digest,
-    stored_name, stored_tag, tags_of,
+    SWEEP, SWEEP_CHECKPOINT, SWEEP_MARKS, TAGS, TAGS_BY_MANIFEST, ThreeKeys, TwoKeys, behind, decode, event,
+    row, row_in, stored_digest, stored_name, stored_tag, tags_of,
 };
 use crate::oci::{Digest, Manifest, RepositoryName, Tag};
 use crate::store::row::{Document, ManifestRow, RepositoryRow, TagRow};

@@ -10,8 +10,8 @@ use super::intents::OpenIntents;
 use super::snapshot::Missing;
 use super::tables::{
     BLOBS, CONTENT_HOLDERS, CONTENTS, DOCUMENTS, EVENTS, EVENTS_BY_REPOSITORY, INTENTS, Json, MANIFESTS,
-    META, META_SEQUENCE, OneKey, REFERRERS, REPOSITORIES, SWEEP, SWEEP_CHECKPOINT, SWEEP_MARKS, TAGS, TAGS_BY_MANIFEST, ThreeKeys, TwoKeys, behind,
-    encode, event, number, row, row_in, stored_digest, tags_of,
+    META, META_SEQUENCE, OneKey, REFERRERS, REPOSITORIES, SWEEP, SWEEP_CHECKPOINT, SWEEP_MARKS, TAGS,
+    TAGS_BY_MANIFEST, ThreeKeys, TwoKeys, behind, encode, event, number, row, row_in, stored_digest, tags_of,
 };
 use crate::oci::{Digest, Manifest, RepositoryName, Tag};
 use crate::store::effect::{Held, Learnt, RowChange, effect};

@@ -1,0 +1,247 @@
+//! The registry's listings, page by page: the catalog, and the tags of a repository.
+//!
+//! Registries page in many ways: `n` is obeyed, clamped, ignored or refused, `Link` is relative or absolute, and the
+//! order is not bytewise. What a page says is a hint at what to compare, never the truth about what is not on it.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use http::header::LINK;
+use http::{HeaderMap, Method, StatusCode};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use super::client::{NOT_ITS_OWN, is_absence, refused, whole};
+use super::transport::Received;
+use super::{RegistryClient, RegistryError};
+use crate::oci::RepositoryName;
+
+/// How long a page may be: registries that ignore `n` send everything at once.
+const MAXIMUM_PAGE_BYTES: usize = 32 * 1024 * 1024;
+/// How many names are asked for: at first as many as distribution gives at most, and fewer where that is refused. None at
+/// all leaves it to the registry.
+const PAGE_SIZES: [Option<usize>; 3] = [Some(1_000), Some(100), None];
+
+/// Where a listing goes on: the path and query of the next page, as the registry wrote them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Continuation(String);
+
+/// A page of a listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListingPage {
+    /// The names as they were sent: repositories or tags, whether or not the grammar allows them.
+    pub names: Vec<String>,
+    /// Where the listing goes on, unless this was the last page.
+    pub next: Option<Continuation>,
+}
+
+/// Which of [`PAGE_SIZES`] the registry takes; learnt by its refusals.
+#[derive(Debug, Default)]
+pub(super) struct PageSize(AtomicUsize);
+
+#[derive(Deserialize)]
+struct Catalog {
+    // Named so that it may be null, but not missing.
+    #[serde(deserialize_with = "Option::deserialize")]
+    repositories: Option<Vec<String>>,
+}
+
+#[derive(Deserialize)]
+struct Tags {
+    #[serde(deserialize_with = "Option::deserialize")]
+    tags: Option<Vec<String>>,
+}
+
+impl RegistryClient {
+    /// A page of the catalog: the first one, or the one that a page before named.
+    ///
+    /// # Errors
+    /// Whenever there is no clear answer; [`RegistryError::Refused`] where the registry has no catalog.
+    pub async fn catalog(&self, from: Option<&Continuation>) -> Result<ListingPage, RegistryError> {
+        let asked = "list the catalog";
+        let answer = self.page(asked, "v2/_catalog", from, &self.catalog_pages).await?;
+        if answer.status != StatusCode::OK {
+            return Err(refused(asked.to_owned(), answer.status, &answer.headers));
+        }
+        read_page(asked, "v2/_catalog", from, answer, |catalog: Catalog| catalog.repositories)
+    }
+
+    /// A page of a repository's tags. `Ok(None)` is the registry's own "not there", which some say of repositories that
+    /// have manifests but no tags.
+    ///
+    /// # Errors
+    /// Whenever there is no clear answer.
+    pub async fn tags(
+        &self,
+        repository: &RepositoryName,
+        from: Option<&Continuation>,
+    ) -> Result<Option<ListingPage>, RegistryError> {
+        let asked = format!("list the tags of {repository}");
+        let path = format!("v2/{repository}/tags/list");
+        let answer = self.page(&asked, &path, from, &self.tag_pages).await?;
+        match answer.status {
+            StatusCode::OK => read_page(&asked, &path, from, answer, |tags: Tags| tags.tags).map(Some),
+            StatusCode::NOT_FOUND if is_absence(&whole(&asked, answer.body)?) => Ok(None),
+            StatusCode::NOT_FOUND => Err(RegistryError::Malformed { asked, reason: NOT_ITS_OWN.to_owned() }),
+            status => Err(refused(asked, status, &answer.headers)),
+        }
+    }
+
+    /// Asks for a page, and if the number of names is refused, for a smaller one from then on.
+    async fn page(
+        &self,
+        asked: &str,
+        path: &str,
+        from: Option<&Continuation>,
+        size: &PageSize,
+    ) -> Result<Received, RegistryError> {
+        if let Some(Continuation(next)) = from {
+            return self.ask(asked, Method::GET, next, None, MAXIMUM_PAGE_BYTES).await;
+        }
+        let mut place = size.0.load(Ordering::Relaxed);
+        loop {
+            let wanted = match PAGE_SIZES.get(place).copied().flatten() {
+                Some(count) => format!("{path}?n={count}"),
+                None => path.to_owned(),
+            };
+            let answer = self.ask(asked, Method::GET, &wanted, None, MAXIMUM_PAGE_BYTES).await?;
+            if answer.status != StatusCode::BAD_REQUEST {
+                size.0.store(place, Ordering::Relaxed);
+                return Ok(answer);
+            }
+            place += 1;
+            // Whatever was refused, it was not the number.
+            if place == PAGE_SIZES.len() {
+                return Ok(answer);
+            }
+        }
+    }
+}
+
+fn read_page<T: DeserializeOwned>(
+    asked: &str,
+    path: &str,
+    from: Option<&Continuation>,
+    answer: Received,
+    names: impl FnOnce(T) -> Option<Vec<String>>,
+) -> Result<ListingPage, RegistryError> {
+    let body = whole(asked, answer.body)?;
+    let malformed = |reason: String| RegistryError::Malformed { asked: asked.to_owned(), reason };
+    let page =
+        serde_json::from_slice(&body).map_err(|error| malformed(format!("it is no listing: {error}")))?;
+    let next = match next_link(&answer.headers) {
+        Some(link) => Some(continuation(path, from, link).map_err(malformed)?),
+        None => None,
+    };
+    Ok(ListingPage { names: names(page).unwrap_or_default(), next })
+}
+
+/// The target of the `Link` with `rel="next"` (RFC 8288 section 3).
+fn next_link(headers: &HeaderMap) -> Option<&str> {
+    let values = headers.get_all(LINK).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(links).find_map(|(target, parameters)| is_next(parameters).then_some(target))
+}
+
+/// Targets and parameters of a `Link` header.
+fn links(mut value: &str) -> impl Iterator<Item = (&str, &str)> {
+    std::iter::from_fn(move || {
+        let (target, rest) = value.split_once('<')?.1.split_once('>')?;
+        // A comma within a target is passed over already; one within a parameter ends it too early at worst.
+        let (parameters, others) = rest.split_once(',').unwrap_or((rest, ""));
+        value = others;
+        Some((target, parameters))
+    })
+}
+
+fn is_next(parameters: &str) -> bool {
+    parameters.split(';').filter_map(|parameter| parameter.split_once('=')).any(|(name, value)| {
+        let relations = value.trim().trim_matches('"');
+        name.trim().eq_ignore_ascii_case("rel")
+            && relations.split_ascii_whitespace().any(|relation| relation.eq_ignore_ascii_case("next"))
+    })
+}
+
+/// Reads where a listing goes on. Only the query is news: scheme and host of an absolute link are those by which the
+/// registry believes to be known, and no link may lead to anything else than this very listing.
+fn continuation(path: &str, from: Option<&Continuation>, link: &str) -> Result<Continuation, String> {
+    let here = format!("http://registry/{path}");
+    let target = Url::parse(&here).and_then(|here| here.join(link));
+    let target = target.map_err(|error| format!("its Link leads nowhere: {error}"))?;
+    if target.path().trim_start_matches('/') != path {
+        return Err("its Link leads to another listing".to_owned());
+    }
+    let next = Continuation(match target.query() {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    });
+    if target.query().is_none() || from == Some(&next) {
+        return Err("its Link leads back to the same page".to_owned());
+    }
+    Ok(next)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn next(link: &str) -> Option<String> {
+        let mut headers = HeaderMap::new();
+        headers.insert(LINK, HeaderValue::from_str(link).unwrap());
+        next_link(&headers).map(str::to_owned)
+    }
+
+    #[test]
+    fn the_link_to_the_next_page_is_found_among_others_in_any_spelling() {
+        for link in [
+            r#"</v2/_catalog?last=b&n=2>; rel="next""#,
+            "</v2/_catalog?last=b&n=2>;rel=next",
+            r#"</first>; rel="first", </v2/_catalog?last=b&n=2> ; type="a"; REL="prev next""#,
+        ] {
+            assert_eq!(next(link).as_deref(), Some("/v2/_catalog?last=b&n=2"), "{link}");
+        }
+        for link in ["", "</a>", r#"</a>; rel="prev""#, "/v2/_catalog?last=b; rel=next", r#"<; rel="next""#] {
+            assert_eq!(next(link), None, "{link}");
+        }
+    }
+
+    #[test]
+    fn only_path_and_query_of_a_link_count_and_only_this_listing_is_followed() {
+        let go_on = |link| continuation("v2/_catalog", None, link).map(|Continuation(path)| path);
+        let wanted = Ok("v2/_catalog?last=a%2Fb&n=2".to_owned());
+        assert_eq!(go_on("/v2/_catalog?last=a%2Fb&n=2"), wanted);
+        assert_eq!(go_on("https://elsewhere.test:444/v2/_catalog?last=a%2Fb&n=2"), wanted);
+        assert_eq!(go_on("_catalog?last=a%2Fb&n=2"), wanted);
+        assert_eq!(go_on("?last=a%2Fb&n=2"), wanted);
+        for link in ["/v2/x/tags/list?last=b", "/other?last=b", "/v2/_catalog", "http://[?last=b"] {
+            assert!(go_on(link).is_err(), "{link}");
+        }
+        let from = Continuation("v2/_catalog?last=b".to_owned());
+        assert!(continuation("v2/_catalog", Some(&from), "/v2/_catalog?last=b").is_err());
+    }
+
+    #[test]
+    fn an_answer_without_names_is_an_empty_page_and_one_that_is_no_listing_is_none() {
+        let page = |body: &'static str| {
+            let (status, headers) = (StatusCode::OK, HeaderMap::new());
+            let answer = Received { status, headers, body: Ok(body.into()) };
+            read_page("ask", "v2/x/tags/list", None, answer, |tags: Tags| tags.tags).map(|page| page.names)
+        };
+        assert_eq!(page(r#"{"name":"x","tags":["a","b"]}"#).unwrap(), ["a", "b"]);
+        assert!(page(r#"{"name":"x","tags":null}"#).unwrap().is_empty());
+        for body in [
+            "",
+            "<html>",
+            "[]",
+            "null",
+            r#"{"name":"x","tags":["a","#,
+            r#"{"tags":[1]}"#,
+            "{}",
+            r#"{"tags":{}}"#,
+        ] {
+            assert!(page(body).is_err(), "{body}");
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! The Unix socket by which commands reach a running door: the API, for the user alone who runs the door.
+
+use std::fs::{DirBuilder, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, PermissionsExt as _};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Config, StoreUrl};
+
+/// A bound socket. Its file goes when this is dropped.
+#[derive(Debug)]
+pub(super) struct Socket {
+    path: PathBuf,
+    listener: UnixListener,
+}
+
+/// Where the socket is: as configured, else beside the store.
+pub(super) fn path(config: &Config) -> PathBuf {
+    config.server.socket.clone().unwrap_or_else(|| {
+        let StoreUrl::Redb(store) = &config.store.url;
+        let mut name = store.clone().into_os_string();
+        name.push(".socket");
+        name.into()
+    })
+}
+
+impl Socket {
+    /// Binds a socket there. One that a killed door left is replaced; whoever calls has the store for himself, so that
+    /// nobody else binds the same one meanwhile.
+    pub fn bind(path: PathBuf) -> io::Result<Self> {
+        match std::fs::symlink_metadata(&path) {
+            Ok(found) if !found.file_type().is_socket() => {
+                return Err(io::Error::new(io::ErrorKind::AlreadyExists, "something else has that name"));
+            }
+            Ok(_) if UnixStream::connect(&path).is_ok() => {
+                return Err(io::Error::new(io::ErrorKind::AddrInUse, "another door listens there"));
+            }
+            Ok(_) | Err(_) => {}
+        }
+        // Bound where nobody else can get at it, and moved to its place when its permissions are right.
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(".d");
+        let private = path.with_file_name(name);
+        let listener = bind_in(&private, &path);
+        let removed = std::fs::remove_dir_all(&private);
+        let listener = listener?;
+        removed?;
+        listener.set_nonblocking(true)?;
+        Ok(Self { path, listener })
+    }
+
+    /// Answers by this router until told to stop. Needs a runtime.
+    pub fn serve(
+        self,
+        router: axum::Router,
+        stop: CancellationToken,
+    ) -> io::Result<impl Future<Output = ()>> {
+        let listener = tokio::net::UnixListener::from_std(self.listener.try_clone()?)?;
+        Ok(async move {
+            let served = axum::serve(listener, router).into_future();
+            if let Some(Err(error)) = stop.run_until_cancelled(served).await {
+                tracing::error!(%error, socket = %self.path.display(), "the socket for commands failed");
+            }
+        })
+    }
+}
+
+fn bind_in(private: &Path, path: &Path) -> io::Result<UnixListener> {
+    match DirBuilder::new().mode(0o700).create(private) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            // A door was killed here.
+            std::fs::remove_dir_all(private)?;
+            DirBuilder::new().mode(0o700).create(private)?;
+        }
+        created => created?,
+    }
+    let draft = private.join("s");
+    let listener = UnixListener::bind(&draft)?;
+    std::fs::set_permissions(&draft, Permissions::from_mode(0o600))?;
+    std::fs::rename(&draft, path)?;
+    Ok(listener)
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_file(&self.path) {
+            tracing::warn!(%error, socket = %self.path.display(), "the socket for commands cannot be removed");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_socket_is_for_its_owner_alone_and_goes_with_its_door() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("socket");
+        let socket = Socket::bind(path.clone()).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
+        UnixStream::connect(&path).unwrap();
+        let error = Socket::bind(path.clone()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+        drop(socket);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn what_a_killed_door_left_is_replaced_and_anything_else_is_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("socket");
+        drop(UnixListener::bind(&path).unwrap());
+        std::fs::create_dir(directory.path().join("socket.d")).unwrap();
+        Socket::bind(path.clone()).unwrap();
+        std::fs::write(&path, "a file").unwrap();
+        assert_eq!(Socket::bind(path.clone()).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "a file");
+    }
+}

@@ -1,0 +1,45 @@
+//! What the status page and the probes are told.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::registry::Backends;
+use crate::sync::{FirstPass, UnknownIntents};
+use crate::web::{BackendStatus, RegistryStatus, ServiceState, StatusSource, VerificationStatus};
+
+/// The state of this process.
+pub(super) struct Status {
+    pub backends: Arc<Backends>,
+    pub unknown: Arc<UnknownIntents>,
+    pub ready: FirstPass,
+    pub stopping: AtomicBool,
+}
+
+impl StatusSource for Status {
+    fn state(&self) -> ServiceState {
+        if self.stopping.load(Ordering::Relaxed) {
+            ServiceState::Stopping
+        } else if !*self.ready.borrow() {
+            ServiceState::Starting
+        } else if self.backends.all().iter().any(|backend| backend.is_healthy()) {
+            ServiceState::Ready
+        } else {
+            ServiceState::Degraded
+        }
+    }
+
+    fn verifications(&self) -> VerificationStatus {
+        let counts = self.unknown.counts();
+        VerificationStatus { pending: counts.pending, completed: counts.completed, failed: counts.failed }
+    }
+
+    fn registry(&self) -> RegistryStatus {
+        let backends: Vec<_> = self
+            .backends
+            .all()
+            .iter()
+            .map(|backend| BackendStatus { url: backend.url().to_string(), healthy: backend.is_healthy() })
+            .collect();
+        RegistryStatus { reachable: backends.iter().any(|backend| backend.healthy), backends }
+    }
+}

@@ -1,0 +1,324 @@
+//! `portreeve sync`: one sweep now, and what came of it in words.
+//!
+//! It speaks to the API of the running door through its socket. Where no door runs, it opens the store, runs the sweep
+//! and that API itself, and then does the same.
+
+use std::io::{self, IsTerminal as _, Write};
+use std::num::NonZeroU64;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use tokio::sync::watch;
+use tokio::{runtime, signal};
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use super::socket::{self, Socket};
+use super::status::Status;
+use super::{StartError, bind_socket, sweep_settings};
+use crate::config::{Config, StoreUrl};
+use crate::oci::{Digest, RepositoryName, Tag};
+use crate::registry::{Backends, RegistryClient};
+use crate::store::{EventKind, OpenError, RedbStore, Sequence, Source, Store};
+use crate::sync::{
+    FinishedSweep, RunningSweep, SweepOutcome, SweepStatus, Sweeper, UnknownIntents, Verifier,
+};
+use crate::telemetry::{Metrics, MetricsError};
+use crate::web::{self, StatusSource, WebState};
+
+/// How often the door is asked how far it is.
+const PACE: Duration = Duration::from_millis(200);
+/// How long the door may take to answer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Why a sweep could not be run, or its differences not be told.
+#[derive(Debug, thiserror::Error)]
+pub enum SyncError {
+    /// A door has the store, but does not answer.
+    #[error(
+        "the store {} is in use, but no door answers at the socket {}; is server.socket the same for both?",
+        store.display(),
+        socket.display()
+    )]
+    Unreachable {
+        /// The store.
+        store: PathBuf,
+        /// Where the door was looked for.
+        socket: PathBuf,
+    },
+    /// The door did not answer as it should.
+    #[error("the door at the socket {} did not {attempted}: {cause}", socket.display())]
+    Door {
+        /// Its socket.
+        socket: PathBuf,
+        /// What was asked of it.
+        attempted: &'static str,
+        /// What came of it.
+        cause: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Without a door, it could not be run here.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// Nobody can be told.
+    #[error("the differences cannot be told: {0}")]
+    Output(io::Error),
+    /// The user does not want it any more.
+    #[error("interrupted; a running door goes on with its sweep")]
+    Interrupted,
+}
+
+impl From<MetricsError> for SyncError {
+    fn from(error: MetricsError) -> Self {
+        Self::Start(error.into())
+    }
+}
+
+/// Runs one sweep, by the running door or else here, and writes one line to `out` for each difference, and one for the
+/// whole. Answers whether record and registry are in step.
+///
+/// # Errors
+/// When the sweep cannot be run, or its outcome not be learnt or told.
+pub fn sync(config: &Config, deep: bool, out: &mut dyn Write) -> Result<bool, SyncError> {
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| SyncError::Start(error.into()))?;
+    let path = socket::path(config);
+    runtime.block_on(async {
+        let interrupted = signal::ctrl_c();
+        let running = async {
+            if std::os::unix::net::UnixStream::connect(&path).is_ok() {
+                return Client::new(&path)?.sweep(deep, out).await;
+            }
+            let StoreUrl::Redb(store) = &config.store.url;
+            match RedbStore::open(store) {
+                Ok(opened) => alone(config, opened, deep, out).await,
+                Err(OpenError::InUse { .. }) => {
+                    Err(SyncError::Unreachable { store: store.clone(), socket: path.clone() })
+                }
+                Err(error) => Err(StartError::Store(error).into()),
+            }
+        };
+        tokio::select! {
+            swept = running => swept,
+            _ = interrupted => Err(SyncError::Interrupted),
+        }
+    })
+}
+
+/// Runs a sweep without a door: its part of one, for as long as the sweep takes.
+async fn alone(
+    config: &Config,
+    store: RedbStore,
+    deep: bool,
+    out: &mut dyn Write,
+) -> Result<bool, SyncError> {
+    let metrics = Metrics::install()?;
+    let urls = config.registry.backends.iter().map(|backend| Url::parse(&backend.to_string()));
+    let urls = urls.collect::<Result<Vec<_>, _>>().map_err(StartError::Url)?;
+    let backends = Arc::new(Backends::new(urls));
+    let registry = RegistryClient::new(Arc::clone(&backends), config.registry.timeout);
+    let registry = Arc::new(registry.map_err(StartError::Registry)?);
+    let store = Arc::new(store);
+    let any: Arc<dyn Store> = Arc::clone(&store) as _;
+    let verifier = Arc::new(Verifier::new(Arc::clone(&any), Arc::clone(&registry)));
+    let mut settings = sweep_settings(config);
+    // Nothing but what is asked for.
+    (settings.interval, settings.deep_interval) = (Duration::ZERO, Duration::ZERO);
+    let sweeper = Arc::new(Sweeper::new(Arc::clone(&any), registry, verifier, settings, || false));
+    let (_, ready) = watch::channel(true);
+    let status: Arc<dyn StatusSource> = Arc::new(Status {
+        backends,
+        unknown: Arc::new(UnknownIntents::default()),
+        ready,
+        stopping: AtomicBool::new(false),
+    });
+    let web = WebState { store: any, sweeper: Arc::clone(&sweeper), status, metrics };
+    let socket: Socket = bind_socket(config)?;
+    let stop = CancellationToken::new();
+    let served = socket.serve(web::door_router(web), stop.clone()).map_err(StartError::System)?;
+    let client = Client::new(&socket::path(config))?;
+    let swept = tokio::select! {
+        biased;
+        swept = client.sweep(deep, out) => swept,
+        // Neither ends before it is told to.
+        ((), ()) = async { tokio::join!(served, sweeper.run(stop.clone())) } => Err(SyncError::Interrupted),
+    };
+    stop.cancel();
+    store.close();
+    swept
+}
+
+/// The API of a door, through its socket.
+struct Client {
+    socket: PathBuf,
+    http: reqwest::Client,
+}
+
+#[derive(Deserialize)]
+struct Accepted {
+    sweep: u64,
+    since: Sequence,
+}
+
+#[derive(Deserialize)]
+struct StatusPart {
+    sweep: SweepStatus,
+}
+
+#[derive(Deserialize)]
+struct EventsPart {
+    items: Vec<Difference>,
+    next: Option<String>,
+}
+
+/// An event, as far as it is told.
+#[derive(Deserialize)]
+struct Difference {
+    kind: EventKind,
+    source: Source,
+    repository: RepositoryName,
+    tag: Option<Tag>,
+    digest: Option<Digest>,
+    previous: Option<Digest>,
+}
+
+impl Client {
+    fn new(socket: &Path) -> Result<Self, SyncError> {
+        // Only the first call of a process sets it; all set the same.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let http = reqwest::Client::builder().no_proxy().unix_socket(socket).timeout(PATIENCE).build();
+        let http = http.map_err(|error| SyncError::Start(StartError::Registry(error)))?;
+        Ok(Self { socket: socket.to_owned(), http })
+    }
+
+    async fn sweep(&self, deep: bool, out: &mut dyn Write) -> Result<bool, SyncError> {
+        let request = self.http.post("http://door/api/v1/sync").json(&serde_json::json!({ "deep": deep }));
+        let Accepted { sweep, since } = self.ask("begin a sweep", request).await?;
+        let finished = self.follow(sweep).await?;
+        self.tell_differences(since, out).await?;
+        writeln!(out, "{}", Summary(&finished)).map_err(SyncError::Output)?;
+        for problem in &finished.problems {
+            let place = problem.repository.as_deref().unwrap_or("the registry");
+            writeln!(out, "not compared: {place}: {}", problem.message).map_err(SyncError::Output)?;
+        }
+        Ok(finished.outcome == SweepOutcome::Complete)
+    }
+
+    /// Waits for the end of a sweep, showing how far it is where somebody looks.
+    async fn follow(&self, number: u64) -> Result<FinishedSweep, SyncError> {
+        let bar = io::stderr().is_terminal().then(progress_bar);
+        loop {
+            let request = self.http.get("http://door/api/v1/status");
+            let StatusPart { sweep } = self.ask("tell how far it is", request).await?;
+            if let Some(last) = sweep.last.filter(|last| last.number >= number) {
+                if let Some(bar) = bar {
+                    bar.finish_and_clear();
+                }
+                return Ok(last);
+            }
+            if let (Some(bar), Some(running)) = (&bar, &sweep.running) {
+                show(bar, running, number);
+            }
+            tokio::time::sleep(PACE).await;
+        }
+    }
+
+    async fn tell_differences(&self, since: Sequence, out: &mut dyn Write) -> Result<(), SyncError> {
+        let mut after = since.to_string();
+        loop {
+            let request = self.http.get(format!("http://door/api/v1/events?n=1000&after={after}"));
+            let EventsPart { items, next } = self.ask("tell its events", request).await?;
+            for difference in items.iter().filter(|event| event.source == Source::Swept) {
+                writeln!(out, "{difference}").map_err(SyncError::Output)?;
+            }
+            match next {
+                Some(next) => after = next,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        attempted: &'static str,
+        request: reqwest::RequestBuilder,
+    ) -> Result<T, SyncError> {
+        let answered = async { request.send().await?.error_for_status()?.json().await };
+        answered.await.map_err(|error: reqwest::Error| SyncError::Door {
+            socket: self.socket.clone(),
+            attempted,
+            cause: Box::new(error.without_url()),
+        })
+    }
+}
+
+fn progress_bar() -> ProgressBar {
+    let template = "{msg:20} {bar:30} {pos}/{len} repositories, {per_sec:.1}, {eta} left";
+    let bar = ProgressBar::no_length().with_message("waiting");
+    // The template is a constant; were it wrong, the bar would look otherwise.
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar
+}
+
+fn show(bar: &ProgressBar, running: &RunningSweep, number: u64) {
+    let message = if running.number < number { "another sweep ends" } else { "sweeping" };
+    bar.set_message(message);
+    if let Some(expected) = running.repositories_expected.and_then(NonZeroU64::new) {
+        bar.set_length(expected.get());
+    }
+    bar.set_position(running.repositories_done);
+}
+
+impl std::fmt::Display for Difference {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { kind, repository, tag, digest, previous, .. } = self;
+        let digest = digest.as_ref().map_or("", |digest| digest.as_str());
+        match (kind, tag, previous) {
+            (EventKind::ManifestPut, Some(tag), None) => {
+                write!(formatter, "new      {repository}:{tag} {digest}")
+            }
+            (EventKind::ManifestPut, Some(tag), Some(previous)) => {
+                write!(formatter, "changed  {repository}:{tag} {digest}, was {previous}")
+            }
+            (EventKind::ManifestPut, None, _) => write!(formatter, "new      {repository}@{digest}"),
+            (EventKind::TagDeleted, Some(tag), _) => {
+                write!(formatter, "gone     {repository}:{tag} {digest}")
+            }
+            (EventKind::TagDeleted | EventKind::ManifestDeleted, ..) => {
+                write!(formatter, "gone     {repository}@{digest}")
+            }
+            (EventKind::RepositoryFound, ..) => write!(formatter, "new      {repository} (empty)"),
+            (EventKind::RepositoryGone, ..) => write!(formatter, "gone     {repository}"),
+        }
+    }
+}
+
+/// How a sweep ended, in one line.
+struct Summary<'a>(&'a FinishedSweep);
+
+impl std::fmt::Display for Summary<'_> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let FinishedSweep { outcome, cause, repositories, tags, found, problem_count, .. } = self.0;
+        match outcome {
+            SweepOutcome::Complete => formatter.write_str("in step")?,
+            SweepOutcome::Partial => formatter.write_str("not everything could be compared")?,
+            SweepOutcome::Failed => formatter.write_str("the sweep came to no end")?,
+        }
+        if let Some(cause) = cause {
+            write!(formatter, " ({cause})")?;
+        }
+        write!(formatter, ": {repositories} repositories and {tags} tags compared, {found} corrections")?;
+        if *problem_count > 0 {
+            write!(formatter, ", {problem_count} problems")?;
+        }
+        Ok(())
+    }
+}

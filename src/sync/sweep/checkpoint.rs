@@ -1,0 +1,84 @@
+//! What a sweep keeps in the store, so that one that was cut goes on where it was.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::marks::Marks;
+use super::progress::{Counts, Phase, SweepKind};
+use crate::clock::Timestamp;
+use crate::oci::RepositoryName;
+use crate::registry::Continuation;
+use crate::store::{Store, StoreError};
+
+/// A sweep that was cut longer ago than this begins anew: too much may have changed where it has been.
+const TOO_OLD: Duration = Duration::from_secs(60 * 60);
+
+/// What is kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Checkpoint {
+    /// When the last deep sweep was complete.
+    pub last_deep: Option<Timestamp>,
+    /// The sweep that is under way.
+    pub running: Option<Position>,
+}
+
+/// How far a sweep is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Position {
+    pub kind: SweepKind,
+    pub started: Timestamp,
+    /// When this was kept.
+    pub kept: Timestamp,
+    pub phase: Phase,
+    /// In the catalog: the first page of which not everything is done; absent for the very first one.
+    pub page: Option<Continuation>,
+    /// Beyond the catalog: the last known repository that is done.
+    pub after: Option<RepositoryName>,
+    pub counts: Counts,
+}
+
+impl Position {
+    /// Whether a sweep of this kind may go on here now.
+    pub fn can_go_on_as(&self, kind: SweepKind) -> bool {
+        self.kind == kind && self.is_recent(Timestamp::now())
+    }
+
+    /// Not too old; and not from the future, as it looks when a clock was set back.
+    fn is_recent(&self, now: Timestamp) -> bool {
+        self.kept <= now && now.since(self.kept) <= TOO_OLD
+    }
+}
+
+/// Reads what the last run of the door kept: the checkpoint, and the marks of a sweep that may go on.
+pub(super) async fn load(store: &dyn Store, now: Timestamp) -> Result<(Checkpoint, Marks), StoreError> {
+    let Some(kept) = store.kept_sweep().await? else { return Ok(Default::default()) };
+    let mut checkpoint: Checkpoint = serde_json::from_slice(&kept.checkpoint).unwrap_or_else(|error| {
+        // Perhaps another version's. Nothing is lost but the time of a sweep.
+        tracing::warn!(%error, "what was kept of the last sweep cannot be read; the next one begins anew");
+        Checkpoint::default()
+    });
+    checkpoint.running.take_if(|position| !position.is_recent(now));
+    let marks = if checkpoint.running.is_some() { Marks::kept(kept.marks) } else { Marks::default() };
+    Ok((checkpoint, marks))
+}
+
+/// Keeps how far a sweep is, with what was marked since the last time.
+pub(super) async fn keep(
+    store: &dyn Store,
+    checkpoint: &Checkpoint,
+    marks: &mut Marks,
+) -> Result<(), StoreError> {
+    store.keep_sweep(encode(checkpoint), marks.take_fresh()).await
+}
+
+/// Keeps what outlives a sweep, and forgets the rest.
+pub(super) async fn finish(store: &dyn Store, checkpoint: &Checkpoint) -> Result<(), StoreError> {
+    store.forget_sweep().await?;
+    store.keep_sweep(encode(checkpoint), Vec::new()).await
+}
+
+/// Plain data always has a form in JSON; an empty checkpoint reads as none.
+fn encode(checkpoint: &Checkpoint) -> Vec<u8> {
+    serde_json::to_vec(checkpoint).unwrap_or_default()
+}

@@ -1,0 +1,24 @@
+//! The sweep: walks the registry's catalog and tag lists, and verifies whatever differs from the record.
+//!
+//! What a listing names is compared; what it does not name is asked about directly, for no listing is trusted to be
+//! whole. A shallow sweep finds tags that came or went; a deep one also asks for the digest of every tag, and about every
+//! recorded manifest. Both use [`Verifier`](super::Verifier), so that a sweep can neither remove by silence nor override
+//! what is newer.
+//!
+//! [`Sweeper`] decides when (`schedule`) and shows how far it is (`progress`); `walk` goes through the repositories, one
+//! of which is the business of `repository`. Every question waits for its turn in `pace`. `marks` remembers what was
+//! swept, in bounded memory, and `checkpoint` over a restart.
+
+mod checkpoint;
+mod marks;
+mod pace;
+mod progress;
+mod questions;
+mod repository;
+mod schedule;
+mod walk;
+
+pub use progress::{
+    CatalogState, FinishedSweep, Outcome, Phase, Problem, RunningSweep, SweepKind, SweepStatus,
+};
+pub use schedule::{SweepSettings, Sweeper};

@@ -1,0 +1,285 @@
+//! What a sweep shows of itself, in the shape in which the API shows it.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use crate::clock::Timestamp;
+
+/// The most problems that are told one by one; the others are counted.
+const MAXIMUM_PROBLEMS: usize = 20;
+
+/// How thorough a sweep is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SweepKind {
+    /// Compares names.
+    Shallow,
+    /// Also asks for the digest of every tag, and about every recorded manifest.
+    Deep,
+}
+
+/// Where a sweep is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Among the repositories that the catalog lists.
+    Catalog,
+    /// Among the known repositories that it did not list.
+    Unlisted,
+}
+
+/// How a sweep ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Everything was compared.
+    Complete,
+    /// Some of it could not be.
+    Partial,
+    /// It came to no end.
+    Failed,
+}
+
+/// What the registry's catalog was good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CatalogState {
+    /// It was listed to its end.
+    Listed,
+    /// The registry has none for this door: known repositories only were swept.
+    Disabled,
+    /// It could not be listed to its end.
+    Failed,
+}
+
+/// Something that could not be compared.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// In which repository, as the registry spells it.
+    pub repository: Option<String>,
+    /// What is wrong.
+    pub message: String,
+}
+
+/// What a sweep has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Repositories that were gone through.
+    pub repositories: u64,
+    /// Tags that were compared.
+    pub tags: u64,
+    /// Corrections: events that came of it.
+    pub found: u64,
+    /// What could not be compared.
+    pub problems: u64,
+}
+
+/// A sweep that is under way.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunningSweep {
+    /// Its number since the start of the door.
+    pub number: u64,
+    /// How thorough it is.
+    pub kind: SweepKind,
+    /// Where it is.
+    pub phase: Phase,
+    /// When it began, perhaps in an earlier run of the door.
+    pub started_at: Timestamp,
+    /// Whether it goes on where an earlier run of the door left it.
+    pub resumed: bool,
+    /// Repositories that are done.
+    pub repositories_done: u64,
+    /// About how many there are.
+    pub repositories_expected: Option<u64>,
+    /// How many are done in a second.
+    pub repositories_per_second: f64,
+    /// About how long it will take from now, in seconds.
+    pub seconds_left: Option<u64>,
+    /// Tags that were compared.
+    pub tags: u64,
+    /// Corrections so far.
+    pub found: u64,
+    /// Problems so far.
+    pub problems: u64,
+}
+
+/// A sweep that has ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FinishedSweep {
+    /// Its number since the start of the door.
+    pub number: u64,
+    /// How thorough it was.
+    pub kind: SweepKind,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Timestamp,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Why it is not complete.
+    pub cause: Option<String>,
+    /// What the catalog was good for.
+    pub catalog: CatalogState,
+    /// Repositories that were gone through.
+    pub repositories: u64,
+    /// Tags that were compared.
+    pub tags: u64,
+    /// Corrections.
+    pub found: u64,
+    /// What could not be compared, the first of them.
+    pub problems: Vec<Problem>,
+    /// How many could not be compared.
+    pub problem_count: u64,
+}
+
+/// What the sweeps are at.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SweepStatus {
+    /// The one that is under way.
+    pub running: Option<RunningSweep>,
+    /// The last one that ended.
+    pub last: Option<FinishedSweep>,
+    /// When the next one is due.
+    pub next_at: Option<Timestamp>,
+}
+
+/// The progress of one sweep, noted by those who do it and read by whoever asks.
+pub(super) struct Progress {
+    pub number: u64,
+    pub kind: SweepKind,
+    pub started: Timestamp,
+    resumed: bool,
+    begun: Instant,
+    /// What an earlier run of the door had done.
+    before: Counts,
+    expected: Option<u64>,
+    state: Mutex<State>,
+}
+
+struct State {
+    phase: Phase,
+    counts: Counts,
+    problems: Vec<Problem>,
+}
+
+impl Progress {
+    /// A sweep that begins, or goes on with these counts; `expected` repositories are known.
+    pub fn new(
+        number: u64,
+        kind: SweepKind,
+        started: Timestamp,
+        phase: Phase,
+        before: Option<Counts>,
+        expected: Option<u64>,
+    ) -> Self {
+        let counts = before.unwrap_or_default();
+        Self {
+            number,
+            kind,
+            started,
+            resumed: before.is_some(),
+            begun: Instant::now(),
+            before: counts,
+            expected,
+            state: Mutex::new(State { phase, counts, problems: Vec::new() }),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was done so far.
+    pub fn counts(&self) -> Counts {
+        self.state().counts
+    }
+
+    /// The next phase begins.
+    pub fn enter(&self, phase: Phase) {
+        self.state().phase = phase;
+    }
+
+    /// A repository was gone through.
+    pub fn repository(&self) {
+        self.state().counts.repositories += 1;
+    }
+
+    /// So many tags were compared.
+    pub fn tags(&self, count: usize) {
+        self.state().counts.tags += count as u64;
+    }
+
+    /// So many events came of it.
+    pub fn found(&self, events: usize) {
+        self.state().counts.found += events as u64;
+        metrics::counter!("portreeve_sweep_corrections_total").increment(events as u64);
+    }
+
+    /// Something could not be compared.
+    pub fn problem(&self, repository: Option<&str>, message: String) {
+        tracing::warn!(repository, problem = %message, "a sweep cannot compare something");
+        metrics::counter!("portreeve_sweep_problems_total").increment(1);
+        let mut state = self.state();
+        state.counts.problems += 1;
+        if state.problems.len() < MAXIMUM_PROBLEMS {
+            state.problems.push(Problem { repository: repository.map(str::to_owned), message });
+        }
+    }
+
+    /// How far it is.
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "for people to read"
+    )]
+    pub fn running(&self) -> RunningSweep {
+        let state = self.state();
+        let Counts { repositories, tags, found, problems } = state.counts;
+        let here = repositories.saturating_sub(self.before.repositories) as f64;
+        let rate = here / self.begun.elapsed().as_secs_f64().max(0.001);
+        let expected = self.expected.map(|expected| expected.max(repositories));
+        let left = expected.map(|expected| (expected - repositories) as f64 / rate);
+        RunningSweep {
+            number: self.number,
+            kind: self.kind,
+            phase: state.phase,
+            started_at: self.started,
+            resumed: self.resumed,
+            repositories_done: repositories,
+            repositories_expected: expected,
+            repositories_per_second: (rate * 10.0).round() / 10.0,
+            seconds_left: left.filter(|left| left.is_finite()).map(|left| left.ceil() as u64),
+            tags,
+            found,
+            problems,
+        }
+    }
+
+    /// It has ended.
+    pub fn finished(&self, catalog: CatalogState, cause: Option<String>, now: Timestamp) -> FinishedSweep {
+        let state = self.state();
+        let Counts { repositories, tags, found, problems } = state.counts;
+        let outcome = match (catalog, &cause, problems) {
+            (CatalogState::Listed, None, 0) => Outcome::Complete,
+            (CatalogState::Listed, None, _) | (CatalogState::Disabled, ..) => Outcome::Partial,
+            (CatalogState::Listed, Some(_), _) | (CatalogState::Failed, ..) => Outcome::Failed,
+        };
+        FinishedSweep {
+            number: self.number,
+            kind: self.kind,
+            started_at: self.started,
+            ended_at: now,
+            outcome,
+            cause,
+            catalog,
+            repositories,
+            tags,
+            found,
+            problems: state.problems.clone(),
+            problem_count: problems,
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! How a sweep asks: in its turn, again where the registry was in trouble, and not at all any more when it is down.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::StatusCode;
+
+use super::pace::{Pace, Question, Reply};
+use crate::registry::{BodyError, RegistryClient, RegistryError};
+use crate::store::{Store, StoreError};
+use crate::sync::{Verifier, VerifyError};
+
+/// How often one question is asked before its trouble counts.
+const ATTEMPTS: usize = 3;
+
+/// What a sweep works with.
+pub(super) struct Questions {
+    pub store: Arc<dyn Store>,
+    pub registry: Arc<RegistryClient>,
+    pub verifier: Arc<Verifier>,
+    pub pace: Pace,
+    /// The most questions under way.
+    pub concurrency: usize,
+}
+
+/// Why a whole sweep ends before its time.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Abort {
+    /// The record cannot be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The registry does not answer any more.
+    #[error("the registry is down: {0}")]
+    Down(RegistryError),
+}
+
+/// Why one question has no answer.
+pub(super) enum Unanswered {
+    /// The sweep ends.
+    Abort(Abort),
+    /// The registry gave no clear answer to this one.
+    Registry(RegistryError),
+    /// Clients are writing to this very reference: what they do is seen anyway.
+    Busy,
+}
+
+impl Questions {
+    /// Asks when it is time to, and again where the registry was in trouble.
+    pub async fn ask<T, F: Future<Output = Result<T, VerifyError>>>(
+        &self,
+        question: Question,
+        asking: impl Fn() -> F,
+    ) -> Result<T, Unanswered> {
+        let mut attempts = 1;
+        loop {
+            let turn = self.pace.turn(question).await;
+            let error = match asking().await {
+                Ok(answer) => {
+                    turn.note(Reply::Answered);
+                    return Ok(answer);
+                }
+                Err(VerifyError::Registry(error)) => error,
+                Err(VerifyError::Store(error)) => return Err(Unanswered::Abort(Abort::Store(error))),
+                Err(VerifyError::Busy { .. }) => return Err(Unanswered::Busy),
+            };
+            let Some(rest) = trouble(&error) else {
+                turn.note(Reply::Answered);
+                return Err(Unanswered::Registry(error));
+            };
+            turn.note(Reply::Trouble(rest));
+            if self.pace.is_hopeless() {
+                return Err(Unanswered::Abort(Abort::Down(error)));
+            }
+            if attempts == ATTEMPTS {
+                return Err(Unanswered::Registry(error));
+            }
+            attempts += 1;
+        }
+    }
+}
+
+/// Whether an error means that the registry is in trouble, so that it should be asked less and may answer later; and how
+/// long it wants to be left alone.
+fn trouble(error: &RegistryError) -> Option<Option<Duration>> {
+    match error {
+        RegistryError::Unreachable { .. } | RegistryError::TimedOut { .. } => Some(None),
+        RegistryError::Broken { source: BodyError::TimedOut(_) | BodyError::Broken(_), .. } => Some(None),
+        RegistryError::Refused { status, retry_after, .. } => {
+            let is_trouble = status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS;
+            is_trouble.then_some(*retry_after)
+        }
+        RegistryError::Broken { source: BodyError::TooLong(_), .. } | RegistryError::Malformed { .. } => None,
+    }
+}

@@ -1,0 +1,237 @@
+//! One repository of a sweep: its tags as listed against its tags as recorded, and what follows from the differences.
+
+use futures_util::StreamExt;
+
+use super::marks::Marks;
+use super::pace::Question;
+use super::progress::{Progress, SweepKind};
+use super::questions::{Abort, Questions, Unanswered};
+use crate::clock::Timestamp;
+use crate::oci::{Digest, Reference, RepositoryName, Tag};
+use crate::registry::{Continuation, ListingPage};
+use crate::store::{Change, Guard, PageRequest, Recorded, Source};
+
+/// How many rows of the record are read at once.
+const ROWS: usize = 100;
+/// How many pages in a row may name nothing new before a listing is taken to go round in circles.
+const BARREN_PAGES: usize = 16;
+
+/// The sweep of one repository.
+pub(super) struct RepositorySweep<'a> {
+    questions: &'a Questions,
+    progress: &'a Progress,
+    name: &'a RepositoryName,
+    /// Whether the catalog lists it.
+    is_listed: bool,
+    /// Tags that were listed.
+    listed: Marks,
+    /// Digests that the registry has named or denied.
+    asked: Marks,
+    /// Digests that have to be asked about.
+    follow: Vec<Digest>,
+}
+
+/// What the list of tags came to.
+enum Tags {
+    /// It was read to its end.
+    Listed,
+    /// The registry says that there is no such repository, or only that it has no tags.
+    Absent,
+    /// It could not be read; that is told.
+    Unknown,
+}
+
+impl<'a> RepositorySweep<'a> {
+    pub fn new(
+        questions: &'a Questions,
+        progress: &'a Progress,
+        name: &'a RepositoryName,
+        is_listed: bool,
+    ) -> Self {
+        let (listed, asked) = (Marks::default(), Marks::default());
+        Self { questions, progress, name, is_listed, listed, asked, follow: Vec::new() }
+    }
+
+    /// Compares everything. What cannot be compared is told to the progress, and left as it is.
+    pub async fn run(mut self) -> Result<(), Abort> {
+        let tags = self.listed_tags().await?;
+        if matches!(tags, Tags::Unknown) {
+            return Ok(());
+        }
+        self.unlisted_tags().await?;
+        let may_be_gone = matches!(tags, Tags::Absent) && !self.is_listed;
+        if self.progress.kind == SweepKind::Deep || may_be_gone {
+            self.recorded_manifests().await?;
+        }
+        self.follow_up().await?;
+        if may_be_gone {
+            self.remove_if_gone().await?;
+        } else if self.is_listed {
+            self.add_if_empty().await?;
+        }
+        Ok(())
+    }
+
+    /// Goes through the list of tags, and verifies those that differ or might.
+    async fn listed_tags(&mut self) -> Result<Tags, Abort> {
+        let mut from: Option<Continuation> = None;
+        let mut barren = 0;
+        loop {
+            let registry = &self.questions.registry;
+            let asking = || async { Ok(registry.tags(self.name, from.as_ref()).await?) };
+            let ListingPage { names, next } = match self.questions.ask(Question::Tags, asking).await {
+                Ok(Some(page)) => page,
+                Ok(None) if from.is_none() => return Ok(Tags::Absent),
+                Ok(None) => {
+                    self.problem("the list of its tags ended in the middle with \"not there\"".to_owned());
+                    return Ok(Tags::Unknown);
+                }
+                Err(unanswered) => {
+                    self.unanswered(unanswered)?;
+                    return Ok(Tags::Unknown);
+                }
+            };
+            let mut tags = Vec::with_capacity(names.len());
+            for name in names {
+                match Tag::parse(&name) {
+                    Ok(tag) if self.listed.mark(tag.as_str()) => tags.push(tag),
+                    Ok(_) => {}
+                    Err(error) => self.problem(format!("it lists a tag that is none: {error}")),
+                }
+            }
+            barren = if tags.is_empty() { barren + 1 } else { 0 };
+            if barren == BARREN_PAGES && next.is_some() {
+                self.problem("the list of its tags goes round in circles".to_owned());
+                return Ok(Tags::Unknown);
+            }
+            self.progress.tags(tags.len());
+            let differing = match self.progress.kind {
+                SweepKind::Shallow => self.questions.store.unknown_tags(self.name, tags).await?,
+                SweepKind::Deep => tags,
+            };
+            self.verify(differing.into_iter().map(Reference::Tag).collect()).await?;
+            from = next;
+            if from.is_none() {
+                return Ok(Tags::Listed);
+            }
+        }
+    }
+
+    /// Asks about every recorded tag that was not listed.
+    async fn unlisted_tags(&mut self) -> Result<(), Abort> {
+        let mut after = None;
+        loop {
+            let page = PageRequest { after, limit: ROWS };
+            let page = self.questions.store.tag_names(self.name, page).await?;
+            let unlisted = page.items.into_iter().filter(|tag| !self.listed.has(tag.as_str()));
+            let unlisted: Vec<Reference> = unlisted.map(Reference::Tag).collect();
+            self.verify(unlisted).await?;
+            after = page.next;
+            if after.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Asks about every recorded manifest that no tag has confirmed, and notes what it names.
+    async fn recorded_manifests(&mut self) -> Result<(), Abort> {
+        let mut after = None;
+        loop {
+            let page = PageRequest { after, limit: ROWS };
+            let page = self.questions.store.manifests(self.name, page).await?;
+            for manifest in page.items {
+                self.follow.push(manifest.digest);
+                self.follow.extend(manifest.children.into_iter().map(|child| child.digest));
+            }
+            self.follow_up().await?;
+            after = page.next;
+            if after.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Asks about the digests that other answers led to, and those that these lead to.
+    async fn follow_up(&mut self) -> Result<(), Abort> {
+        while !self.follow.is_empty() {
+            let mut digests = std::mem::take(&mut self.follow);
+            digests.retain(|digest| self.asked.mark(digest.as_str()));
+            self.verify(digests.into_iter().map(Reference::Digest).collect()).await?;
+        }
+        Ok(())
+    }
+
+    async fn verify(&mut self, references: Vec<Reference>) -> Result<(), Abort> {
+        let (questions, name) = (self.questions, self.name);
+        let answers = futures_util::stream::iter(references).map(|reference| async move {
+            let asking = || questions.verifier.verify(name, &reference, Source::Swept);
+            questions.ask(Question::Manifest, asking).await
+        });
+        let mut answers = std::pin::pin!(answers.buffer_unordered(questions.concurrency));
+        while let Some(answer) = answers.next().await {
+            match answer {
+                Ok(verified) => {
+                    self.progress.found(verified.events);
+                    if let Some(digest) = verified.digest {
+                        self.asked.mark(digest.as_str());
+                    }
+                    self.follow.extend(verified.previous.into_iter().chain(verified.children));
+                }
+                Err(unanswered) => self.unanswered(unanswered)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes a repository that the catalog does not list, that the registry denies, and of which nothing is left.
+    async fn remove_if_gone(&self) -> Result<(), Abort> {
+        let since = self.questions.store.sequence().await?;
+        let held = self.questions.store.repository(self.name).await?;
+        if held.is_none_or(|held| held.tags + held.manifests > 0) {
+            return Ok(());
+        }
+        let asking = || async { Ok(self.questions.registry.tags(self.name, None).await?) };
+        match self.questions.ask(Question::Tags, asking).await {
+            Ok(None) => self.record(Change::RepositoryGone { repository: self.name.clone() }, since).await,
+            Ok(Some(_)) => Ok(()),
+            Err(unanswered) => self.unanswered(unanswered),
+        }
+    }
+
+    /// Records a repository that the catalog lists though it holds nothing.
+    async fn add_if_empty(&self) -> Result<(), Abort> {
+        let since = self.questions.store.sequence().await?;
+        match self.questions.store.repository(self.name).await? {
+            Some(_) => Ok(()),
+            None => self.record(Change::RepositoryFound { repository: self.name.clone() }, since).await,
+        }
+    }
+
+    /// Records what is true of the repository as a whole, unless something touched it meanwhile: then the next sweep will
+    /// see.
+    async fn record(&self, change: Change, since: crate::store::Sequence) -> Result<(), Abort> {
+        let guard = Guard { reference: None, since };
+        let recorded =
+            self.questions.store.record(vec![change], Source::Swept, guard, Timestamp::now()).await?;
+        if let Recorded::Changed(events) = recorded {
+            self.progress.found(events);
+        }
+        Ok(())
+    }
+
+    /// Tells what could not be learnt, or ends the sweep.
+    fn unanswered(&self, unanswered: Unanswered) -> Result<(), Abort> {
+        match unanswered {
+            Unanswered::Abort(abort) => Err(abort),
+            Unanswered::Registry(error) => {
+                self.problem(error.to_string());
+                Ok(())
+            }
+            Unanswered::Busy => Ok(()),
+        }
+    }
+
+    fn problem(&self, message: String) {
+        self.progress.problem(Some(self.name.as_str()), message);
+    }
+}

@@ -1,0 +1,47 @@
+//! `POST /api/v1/sync`: a sweep now.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+
+use super::WebState;
+use super::error::ApiError;
+use crate::store::Sequence;
+use crate::sync::SweepKind;
+
+/// What is asked for; without a body a shallow sweep.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Wanted {
+    /// Whether to ask for the digest of every tag.
+    deep: bool,
+}
+
+/// What comes of it.
+#[derive(Debug, Serialize)]
+pub(super) struct Accepted {
+    /// The number of the sweep, as `GET /api/v1/status` will show it. It begins after this request.
+    sweep: u64,
+    /// The last event before it.
+    since: Sequence,
+}
+
+/// Asks for a sweep. It may have to wait for one that runs.
+pub(super) async fn start(
+    State(state): State<WebState>,
+    body: Bytes,
+) -> Result<(StatusCode, Json<Accepted>), ApiError> {
+    let wanted = if body.is_empty() {
+        Wanted::default()
+    } else {
+        serde_json::from_slice(&body).map_err(|error| {
+            ApiError::InvalidBody(format!("{error}; write {{\"deep\": true}} or {{\"deep\": false}}"))
+        })?
+    };
+    let kind = if wanted.deep { SweepKind::Deep } else { SweepKind::Shallow };
+    let since = state.store.sequence().await?;
+    let sweep = state.sweeper.request(kind);
+    Ok((StatusCode::ACCEPTED, Json(Accepted { sweep, since })))
+}
