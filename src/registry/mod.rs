@@ -9,6 +9,7 @@ mod backend;
 mod client;
 mod error;
 mod health;
+mod inspect;
 mod listing;
 mod transport;
 
@@ -17,6 +18,7 @@ pub use backend::{Backend, BackendKey, Backends};
 pub use client::{ManifestHead, RegistryClient};
 pub use error::{CarryError, RegistryError};
 pub use health::watch_health;
+pub use inspect::{ClockReading, Deletion, Inspection};
 pub use listing::{Continuation, ListingPage};
 pub use transport::{BodyError, Causes, Received, Request, Transport, TransportError};
 

@@ -2,14 +2,18 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::runtime;
 use url::Url;
 
+use super::socket;
+use super::sync_command::{Client, Summary};
 use crate::config::{Config, StoreUrl, Tls};
 use crate::door::Certificates;
-use crate::registry::{Backends, RegistryClient};
+use crate::registry::{Backends, ClockReading, Deletion, Inspection, RegistryClient};
 use crate::store::{OpenError, RedbStore};
+use crate::sync::{Comparison, SweepOutcome, compare};
 
 /// What was tried, and how it went: one sentence each.
 #[derive(Debug, Default)]
@@ -56,54 +60,175 @@ pub fn check(config: Config) -> Report {
             Err(error) => report.note(false, format!("{error}.")),
         }
     }
-    check_registry(&config, &mut report);
-    check_store(&config, &mut report);
+    let runtime = match runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            report.note(false, format!("The system does not let anything be tried: {error}."));
+            return report;
+        }
+    };
+    runtime.block_on(async {
+        let registry = check_registry(&config, &mut report).await;
+        match check_store(&config, &mut report) {
+            Record::Open(store) => {
+                if let Some(registry) = registry {
+                    check_agreement(&store, &registry, &mut report).await;
+                }
+                store.close();
+            }
+            Record::InUse => check_last_sweep(&config, &mut report).await,
+            Record::None => {}
+        }
+    });
     report
 }
 
-fn check_registry(config: &Config, report: &mut Report) {
+/// Tries every backend, and what the registry lets the door do. Answers the client if it may be swept.
+async fn check_registry(config: &Config, report: &mut Report) -> Option<RegistryClient> {
     let urls = config.registry.backends.iter().filter_map(|backend| Url::parse(&backend.to_string()).ok());
     let backends = Arc::new(Backends::new(urls));
     let client = match RegistryClient::new(Arc::clone(&backends), config.registry.timeout) {
         Ok(client) => client,
         Err(error) => {
-            return report.note(false, format!("The client to the registry cannot be set up: {error}."));
+            report.note(false, format!("The client to the registry cannot be set up: {error}."));
+            return None;
         }
     };
-    let runtime = match runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            return report.note(false, format!("The system does not let the registry be tried: {error}."));
-        }
-    };
+    let mut answers = false;
     for backend in backends.all() {
         let url = backend.url();
-        if runtime.block_on(client.probe(backend)) {
-            report.note(true, format!("The registry at {url} answers."));
+        let answered = client.probe(backend).await;
+        backend.note_health(answered);
+        answers |= answered;
+        let sentence = if answered {
+            format!("The registry at {url} answers.")
         } else {
-            report.note(
-                false,
-                format!(
-                    "The registry at {url} does not answer; start it, or set registry.url to where it is."
-                ),
-            );
+            format!("The registry at {url} does not answer; start it, or set registry.url to where it is.")
+        };
+        report.note(answered, sentence);
+    }
+    if !answers {
+        return None;
+    }
+    match client.inspect().await {
+        Ok(inspection) => note_inspection(&inspection, report),
+        Err(error) => report.note(false, format!("{error}.")),
+    }
+    match client.try_deletion().await {
+        Ok(Deletion::Allowed) => report.note(true, "The registry deletes manifests."),
+        Ok(Deletion::Refused(status)) => report.note(
+            true,
+            format!(
+                "The registry does not delete ({status}), so that nothing can be deleted through the door either; \
+                 distribution allows it with storage.delete.enabled."
+            ),
+        ),
+        Err(error) => report.note(false, format!("Whether the registry deletes is not known: {error}.")),
+    }
+    match client.catalog(None).await {
+        Ok(_) => {
+            report.note(true, "The registry lists its catalog: it can be swept.");
+            Some(client)
+        }
+        Err(error) => {
+            report.note(false, format!(
+                "The registry does not list its catalog, so that only repositories that are known already can be swept: \
+                 {error}."
+            ));
+            None
         }
     }
 }
 
-fn check_store(config: &Config, report: &mut Report) {
+fn note_inspection(inspection: &Inspection, report: &mut Report) {
+    let Inspection { status, api, clock } = inspection;
+    match api {
+        Some(api) => report.note(true, format!("The registry speaks {api}.")),
+        None => report.note(true, "The registry does not say which API it speaks."),
+    }
+    if !status.is_success() {
+        report.note(
+            false,
+            format!("The registry answers {status} to /v2/; the door needs one that wants no credentials."),
+        );
+    }
+    match clock {
+        Some(ClockReading { ahead, bound }) => {
+            let offset = Duration::from_millis(ahead.unsigned_abs()).as_secs_f64();
+            let side = if *ahead < 0 { "behind" } else { "ahead of" };
+            let bound = bound.as_secs_f64();
+            report.note(
+                true,
+                format!(
+                    "The registry's clock is {offset:.1} s {side} this machine's, give or take {bound:.1} s."
+                ),
+            );
+        }
+        None => report.note(true, "The registry does not tell its time."),
+    }
+}
+
+/// What the running door knows of it.
+async fn check_last_sweep(config: &Config, report: &mut Report) {
+    let asked = async { Client::new(&socket::path(config))?.sweeps().await };
+    match asked.await.map(|sweeps| sweeps.last) {
+        Ok(Some(last)) => report.note(
+            last.outcome == SweepOutcome::Complete,
+            format!("The last sweep of the running door, at {}: {}.", last.ended_at, Summary(&last)),
+        ),
+        Ok(None) => report.note(true, "The running door has not ended a sweep yet."),
+        Err(error) => report.note(false, format!("{error}.")),
+    }
+}
+
+/// Whether record and registry name the same.
+async fn check_agreement(store: &RedbStore, registry: &RegistryClient, report: &mut Report) {
+    match compare(store, registry).await {
+        Ok(Comparison { repositories, tags, missing: 0, unlisted: 0 }) => report.note(
+            true,
+            format!("Store and registry agree by name: {tags} tags in {repositories} repositories."),
+        ),
+        Ok(Comparison { repositories, tags, missing, unlisted }) => report.note(
+            true,
+            format!(
+                "The registry lists {tags} tags in {repositories} repositories; the store does not know {missing} of \
+                 them, and knows {unlisted} others. A sweep mends that: a door makes one when it starts, `portreeve sync` \
+                 makes one now."
+            ),
+        ),
+        Err(error) => report.note(false, format!("Store and registry cannot be compared: {error}.")),
+    }
+}
+
+/// What there is of a store.
+enum Record {
+    /// It is open here.
+    Open(RedbStore),
+    /// A door has it.
+    InUse,
+    /// There is none, or none that can be used.
+    None,
+}
+
+/// Opens the store, if it is there and not in use.
+fn check_store(config: &Config, report: &mut Report) -> Record {
     let StoreUrl::Redb(path) = &config.store.url;
     if !path.exists() {
-        return report.note(true, format!("The store {} will be made at the first start.", path.display()));
+        report.note(true, format!("The store {} will be made at the first start.", path.display()));
+        return Record::None;
     }
     match RedbStore::open(path) {
         Ok(store) => {
-            store.close();
             report.note(true, format!("The store {} can be opened.", path.display()));
+            Record::Open(store)
         }
         Err(OpenError::InUse { .. }) => {
             report.note(true, format!("The store {} is in use by a running door.", path.display()));
+            Record::InUse
         }
-        Err(error) => report.note(false, format!("{error}.")),
+        Err(error) => {
+            report.note(false, format!("{error}."));
+            Record::None
+        }
     }
 }

@@ -155,7 +155,7 @@ async fn alone(
 }
 
 /// The API of a door, through its socket.
-struct Client {
+pub(super) struct Client {
     socket: PathBuf,
     http: reqwest::Client,
 }
@@ -189,7 +189,7 @@ struct Difference {
 }
 
 impl Client {
-    fn new(socket: &Path) -> Result<Self, SyncError> {
+    pub(super) fn new(socket: &Path) -> Result<Self, SyncError> {
         // Only the first call of a process sets it; all set the same.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder().no_proxy().unix_socket(socket).timeout(PATIENCE).build();
@@ -214,8 +214,7 @@ impl Client {
     async fn follow(&self, number: u64) -> Result<FinishedSweep, SyncError> {
         let bar = io::stderr().is_terminal().then(progress_bar);
         loop {
-            let request = self.http.get("http://door/api/v1/status");
-            let StatusPart { sweep } = self.ask("tell how far it is", request).await?;
+            let sweep = self.sweeps().await?;
             if let Some(last) = sweep.last.filter(|last| last.number >= number) {
                 if let Some(bar) = bar {
                     bar.finish_and_clear();
@@ -227,6 +226,13 @@ impl Client {
             }
             tokio::time::sleep(PACE).await;
         }
+    }
+
+    /// What the door's sweeps are at.
+    pub(super) async fn sweeps(&self) -> Result<SweepStatus, SyncError> {
+        let request = self.http.get("http://door/api/v1/status");
+        let StatusPart { sweep } = self.ask("tell how its sweeps are", request).await?;
+        Ok(sweep)
     }
 
     async fn tell_differences(&self, since: Sequence, out: &mut dyn Write) -> Result<(), SyncError> {
@@ -302,7 +308,7 @@ impl std::fmt::Display for Difference {
 }
 
 /// How a sweep ended, in one line.
-struct Summary<'a>(&'a FinishedSweep);
+pub(super) struct Summary<'a>(pub(super) &'a FinishedSweep);
 
 impl std::fmt::Display for Summary<'_> {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -6,6 +6,7 @@
 //! it cannot change any more. `plugins/` hands writes to the carrier; `server.rs` runs the rest.
 
 mod carry;
+mod compare;
 mod outcome;
 mod sweep;
 mod turn;
@@ -13,6 +14,7 @@ mod unknown;
 mod verify;
 
 pub use carry::{Carrier, CarryFailure, ManifestWrite};
+pub use compare::{CompareError, Comparison, compare};
 pub use outcome::Operation;
 pub use sweep::{
     CatalogState, FinishedSweep, Outcome as SweepOutcome, Phase as SweepPhase, Problem, RunningSweep,
