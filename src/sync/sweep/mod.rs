@@ -16,6 +16,8 @@ mod progress;
 mod questions;
 mod repository;
 mod schedule;
+#[cfg(test)]
+mod tests;
 mod walk;
 
 pub use progress::{

@@ -14,8 +14,10 @@ use tokio::time::Instant;
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
 /// The longest that a registry is left alone because it said so.
 const LONGEST_REST: Duration = Duration::from_secs(10 * 60);
-/// After so many troubles in a row the registry is taken to be down.
-const HOPELESS: u32 = 10;
+/// After so many troubles in a row, or so many faults, the registry is taken to be down. Faults may be those of the
+/// repositories that are asked about, so it takes more of them.
+const HOPELESS_TROUBLES: u32 = 10;
+const HOPELESS_FAULTS: u32 = 50;
 /// Answers that take less than this longer are not slower.
 const NOISE: Duration = Duration::from_millis(1);
 
@@ -35,7 +37,9 @@ pub(super) enum Question {
 pub(super) enum Reply {
     /// The registry answered, whatever it said.
     Answered,
-    /// It did not, or only to say that it cannot now; perhaps with a time to be left alone for.
+    /// It failed on this question, and may do better on others.
+    Fault,
+    /// It could not be asked, or answered that it cannot now; perhaps with a time to be left alone for.
     Trouble(Option<Duration>),
 }
 
@@ -54,8 +58,9 @@ struct State {
     under_way: usize,
     /// When the next question may be asked.
     rest: Option<Instant>,
-    /// Troubles since the last answer.
+    /// Troubles and faults since the last answer.
     troubles: u32,
+    faults: u32,
     usual: [Usual; 3],
     /// When the limit was last lowered.
     lowered: Option<Instant>,
@@ -87,6 +92,7 @@ impl Pace {
             under_way: 0,
             rest: None,
             troubles: 0,
+            faults: 0,
             usual: [Usual::default(); 3],
             lowered: None,
             random: seed | 1,
@@ -121,7 +127,8 @@ impl Pace {
 
     /// Whether the registry has been in trouble so often in a row that it is taken to be down.
     pub fn is_hopeless(&self) -> bool {
-        self.state().troubles >= HOPELESS
+        let state = self.state();
+        state.troubles >= HOPELESS_TROUBLES || state.faults >= HOPELESS_FAULTS
     }
 
     /// How many questions may be under way now.
@@ -159,11 +166,16 @@ impl Turn<'_> {
         let mut state = self.pace.state();
         match reply {
             Reply::Answered => {
-                state.troubles = 0;
+                (state.troubles, state.faults) = (0, 0);
                 state.adapt(self.question, taken, now, self.pace.ceiling);
                 if is_busy {
                     state.rest_until(now + taken);
                 }
+            }
+            Reply::Fault => {
+                state.faults = state.faults.saturating_add(1);
+                state.limit = (state.limit / 2.0).max(1.0);
+                state.rest_until(now + PAUSES.0);
             }
             Reply::Trouble(wanted) => {
                 state.troubles = state.troubles.saturating_add(1);
@@ -295,6 +307,21 @@ mod tests {
         assert!(pace.is_hopeless());
         pace.turn(Question::Tags).await.note(Reply::Answered);
         assert!(!pace.is_hopeless());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn faults_slow_it_down_but_only_very_many_in_a_row_are_hopeless() {
+        let pace = quiet(8);
+        rounds(&pace, 50, USUAL).await;
+        for _ in 0..49 {
+            let begun = Instant::now();
+            pace.turn(Question::Tags).await.note(Reply::Fault);
+            drop(pace.turn(Question::Tags).await);
+            assert_eq!(begun.elapsed(), PAUSES.0);
+        }
+        assert_eq!((pace.concurrency(), pace.is_hopeless()), (1, false));
+        pace.turn(Question::Tags).await.note(Reply::Fault);
+        assert!(pace.is_hopeless());
     }
 
     #[tokio::test(start_paused = true)]

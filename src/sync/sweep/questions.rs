@@ -63,11 +63,11 @@ impl Questions {
                 Err(VerifyError::Store(error)) => return Err(Unanswered::Abort(Abort::Store(error))),
                 Err(VerifyError::Busy { .. }) => return Err(Unanswered::Busy),
             };
-            let Some(rest) = trouble(&error) else {
-                turn.note(Reply::Answered);
+            let reply = reply(&error);
+            turn.note(reply);
+            if reply == Reply::Answered {
                 return Err(Unanswered::Registry(error));
-            };
-            turn.note(Reply::Trouble(rest));
+            }
             if self.pace.is_hopeless() {
                 return Err(Unanswered::Abort(Abort::Down(error)));
             }
@@ -79,16 +79,23 @@ impl Questions {
     }
 }
 
-/// Whether an error means that the registry is in trouble, so that it should be asked less and may answer later; and how
-/// long it wants to be left alone.
-fn trouble(error: &RegistryError) -> Option<Option<Duration>> {
+/// What an error tells about the registry: that it is in trouble, so that it should be asked less and may answer later;
+/// that it failed on this question; or nothing, since an unwelcome answer is one.
+fn reply(error: &RegistryError) -> Reply {
     match error {
-        RegistryError::Unreachable { .. } | RegistryError::TimedOut { .. } => Some(None),
-        RegistryError::Broken { source: BodyError::TimedOut(_) | BodyError::Broken(_), .. } => Some(None),
-        RegistryError::Refused { status, retry_after, .. } => {
-            let is_trouble = status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS;
-            is_trouble.then_some(*retry_after)
+        RegistryError::Unreachable { .. } => Reply::Trouble(None),
+        RegistryError::TimedOut { .. } => Reply::Fault,
+        RegistryError::Broken { source: BodyError::TimedOut(_) | BodyError::Broken(_), .. } => Reply::Fault,
+        RegistryError::Refused { status, retry_after, .. } => match *status {
+            StatusCode::TOO_MANY_REQUESTS
+            | StatusCode::BAD_GATEWAY
+            | StatusCode::SERVICE_UNAVAILABLE
+            | StatusCode::GATEWAY_TIMEOUT => Reply::Trouble(*retry_after),
+            status if status.is_server_error() => Reply::Fault,
+            _ => Reply::Answered,
+        },
+        RegistryError::Broken { source: BodyError::TooLong(_), .. } | RegistryError::Malformed { .. } => {
+            Reply::Answered
         }
-        RegistryError::Broken { source: BodyError::TooLong(_), .. } | RegistryError::Malformed { .. } => None,
     }
 }

@@ -1,0 +1,261 @@
+//! When sweeps run, where they go on, and what they ask, against a scripted registry and a real store. What they make of
+//! the answers is shown end to end, and by the model test.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use tokio::sync::Semaphore;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use url::Url;
+
+use super::*;
+use crate::oci::{Digest, RepositoryName, Tag};
+use crate::registry::{Backends, Causes, Received, RegistryClient, Request, Transport, TransportError};
+use crate::store::{RedbStore, Store};
+use crate::sync::Verifier;
+
+const DEADLINE: Duration = Duration::from_secs(20);
+const PAGE: usize = 10;
+
+/// A registry with the same manifest under one tag in each of its repositories.
+#[derive(Debug)]
+struct Lists {
+    repositories: Vec<String>,
+    /// Questions about the tags of a repository, by its name.
+    asked: Mutex<BTreeMap<String, usize>>,
+    /// How many lists of tags may be answered.
+    allowed: Semaphore,
+    catalog_status: Mutex<Option<StatusCode>>,
+    catalogs: Mutex<usize>,
+}
+
+impl Lists {
+    fn new(repositories: usize, allowed: usize) -> Arc<Self> {
+        Arc::new(Self {
+            repositories: (0..repositories).map(|number| format!("team/r{number:03}")).collect(),
+            asked: Mutex::default(),
+            allowed: Semaphore::new(allowed),
+            catalog_status: Mutex::new(None),
+            catalogs: Mutex::new(0),
+        })
+    }
+
+    fn asked_about(&self) -> usize {
+        self.asked.lock().unwrap().len()
+    }
+
+    fn catalog(&self, query: Option<&str>) -> (StatusCode, HeaderMap, String) {
+        *self.catalogs.lock().unwrap() += 1;
+        if let Some(status) = *self.catalog_status.lock().unwrap() {
+            return (status, HeaderMap::new(), String::new());
+        }
+        let last = query.and_then(|query| query.strip_prefix("last="));
+        let behind = |name: &&String| last.is_none_or(|last| name.as_str() > last);
+        let names: Vec<&String> = self.repositories.iter().filter(behind).take(PAGE).collect();
+        let mut headers = HeaderMap::new();
+        if let Some(name) = names.last().filter(|name| **name != self.repositories.last().unwrap()) {
+            let link = format!("</v2/_catalog?last={name}>; rel=\"next\"");
+            headers.insert("link", HeaderValue::from_str(&link).unwrap());
+        }
+        (StatusCode::OK, headers, serde_json::json!({ "repositories": names }).to_string())
+    }
+}
+
+#[async_trait]
+impl Transport for Lists {
+    async fn send(&self, request: Request) -> Result<Received, TransportError> {
+        let url = Url::parse(&request.url).unwrap();
+        let path = url.path().trim_start_matches("/v2/");
+        let (status, mut headers, body) = if path == "_catalog" {
+            self.catalog(url.query())
+        } else if let Some(name) = path.strip_suffix("/tags/list") {
+            let Ok(permit) = self.allowed.acquire().await else {
+                return Err(TransportError::Lost(Causes::default()));
+            };
+            permit.forget();
+            *self.asked.lock().unwrap().entry(name.to_owned()).or_default() += 1;
+            (StatusCode::OK, HeaderMap::new(), r#"{"name":"","tags":["latest"]}"#.to_owned())
+        } else {
+            (StatusCode::OK, HeaderMap::new(), "{}".to_owned())
+        };
+        let digest = Digest::sha256(body.as_bytes());
+        headers.insert("docker-content-digest", HeaderValue::from_str(digest.as_str()).unwrap());
+        let body = if request.method == Method::HEAD { Bytes::new() } else { body.into() };
+        Ok(Received { status, headers, body: Ok(body) })
+    }
+}
+
+/// What outlives a door.
+struct House {
+    registry: Arc<Lists>,
+    store: Arc<dyn Store>,
+    _directory: tempfile::TempDir,
+}
+
+impl House {
+    fn new(registry: Arc<Lists>) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Arc::new(RedbStore::open(directory.path().join("store.redb")).unwrap());
+        Self { registry, store, _directory: directory }
+    }
+
+    fn sweeper(&self, interval: Duration, deep_interval: Duration) -> Arc<Sweeper> {
+        let backends = Arc::new(Backends::new([Url::parse("http://registry").unwrap()]));
+        let transport = Arc::clone(&self.registry) as Arc<dyn Transport>;
+        let client = Arc::new(RegistryClient::with_transport(backends, DEADLINE, transport));
+        let verifier = Arc::new(Verifier::new(Arc::clone(&self.store), Arc::clone(&client)));
+        let concurrency = NonZeroUsize::new(4).unwrap();
+        let settings = SweepSettings { interval, deep_interval, concurrency, seed: 7 };
+        Arc::new(Sweeper::new(Arc::clone(&self.store), client, verifier, settings, || false))
+    }
+
+    /// Lets a sweeper run until the guard is dropped.
+    fn run(&self, interval: Duration, deep_interval: Duration) -> (Arc<Sweeper>, DropGuard) {
+        let (sweeper, stop) = (self.sweeper(interval, deep_interval), CancellationToken::new());
+        let (running, stopped) = (Arc::clone(&sweeper), stop.clone());
+        tokio::spawn(async move { running.run(stopped).await });
+        (sweeper, stop.drop_guard())
+    }
+}
+
+/// Waits for what the tasks and the store's own thread bring about; paused time stands still meanwhile.
+async fn until<T>(mut look: impl FnMut() -> Option<T>) -> T {
+    let begun = std::time::Instant::now();
+    loop {
+        if let Some(seen) = look() {
+            return seen;
+        }
+        assert!(begun.elapsed() < DEADLINE, "it did not come about");
+        tokio::task::yield_now().await;
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Moves paused time on, step by step, so that everybody acts in between.
+async fn pass(time: Duration) {
+    const STEP: Duration = Duration::from_millis(200);
+    for _ in 0..time.as_millis() / STEP.as_millis() {
+        tokio::time::advance(STEP).await;
+        for _ in 0..3 {
+            tokio::task::yield_now().await;
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+async fn ended(sweeper: &Sweeper, number: u64) -> FinishedSweep {
+    until(|| sweeper.status().last.filter(|last| last.number >= number)).await
+}
+
+const HOUR: Duration = Duration::from_secs(60 * 60);
+
+#[tokio::test]
+async fn the_first_sweep_begins_at_once_and_is_deep_unless_the_last_deep_one_is_recent() {
+    let house = House::new(Lists::new(25, 1_000));
+    let (sweeper, running) = house.run(HOUR, HOUR);
+    let first = ended(&sweeper, 1).await;
+    assert_eq!((first.kind, first.outcome, first.repositories), (SweepKind::Deep, Outcome::Complete, 25));
+    assert_eq!((first.found, first.tags), (25, 25));
+    assert!(until(|| sweeper.status().next_at).await > first.ended_at);
+    drop(running);
+    let (sweeper, _running) = house.run(HOUR, HOUR);
+    let second = ended(&sweeper, 1).await;
+    assert_eq!((second.kind, second.outcome, second.found), (SweepKind::Shallow, Outcome::Complete, 0));
+}
+
+#[tokio::test]
+async fn without_intervals_nothing_is_swept_unless_somebody_asks() {
+    let house = House::new(Lists::new(3, 1_000));
+    let (sweeper, _running) = house.run(Duration::ZERO, Duration::ZERO);
+    tokio::task::yield_now().await;
+    assert_eq!(sweeper.status(), SweepStatus::default());
+    let number = sweeper.request(SweepKind::Shallow);
+    assert_eq!(ended(&sweeper, number).await.kind, SweepKind::Shallow);
+    let number = sweeper.request(SweepKind::Deep);
+    assert_eq!((number, ended(&sweeper, number).await.kind), (2, SweepKind::Deep));
+    assert_eq!(sweeper.status().next_at, None);
+}
+
+#[tokio::test]
+async fn who_asks_while_a_sweep_runs_gets_the_next_one_and_it_is_as_deep_as_anybody_wanted() {
+    let house = House::new(Lists::new(3, 0));
+    let (sweeper, _running) = house.run(Duration::ZERO, Duration::ZERO);
+    assert_eq!(sweeper.request(SweepKind::Shallow), 1);
+    until(|| sweeper.status().running).await;
+    assert_eq!(sweeper.request(SweepKind::Deep), 2);
+    assert_eq!(sweeper.request(SweepKind::Shallow), 2);
+    house.registry.allowed.add_permits(1_000);
+    assert_eq!(ended(&sweeper, 1).await.kind, SweepKind::Shallow);
+    assert_eq!(ended(&sweeper, 2).await.kind, SweepKind::Deep);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sweep_that_was_cut_goes_on_where_it_was_after_a_restart() {
+    let house = House::new(Lists::new(60, 35));
+    let (sweeper, running) = house.run(HOUR, HOUR);
+    until(|| (house.registry.asked_about() == 35).then_some(())).await;
+    pass(Duration::from_secs(6)).await;
+    // Keeping is looked at when a repository is done, for which its manifest needs a place beside lists that wait.
+    house.registry.allowed.add_permits(8);
+    let begun = std::time::Instant::now();
+    while house.store.kept_sweep().await.unwrap().is_none_or(|kept| kept.marks.is_empty()) {
+        assert!(begun.elapsed() < DEADLINE, "no checkpoint was kept");
+        tokio::task::yield_now().await;
+    }
+    let before = sweeper.status().running.unwrap();
+    drop(running);
+    house.registry.allowed.add_permits(1_000);
+    let (sweeper, _running) = house.run(HOUR, HOUR);
+    let resumed = until(|| sweeper.status().running.or(None)).await;
+    assert!(resumed.resumed, "{resumed:?}");
+    let finished = ended(&sweeper, 1).await;
+    assert_eq!((finished.outcome, finished.started_at), (Outcome::Complete, before.started_at));
+    assert_eq!(house.registry.asked_about(), 60);
+    let twice = house.registry.asked.lock().unwrap().values().filter(|count| **count > 1).count();
+    // Those of the pages that were not wholly done.
+    assert!(twice <= 2 * PAGE, "{twice} repositories were asked about twice");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sweep_that_fails_is_tried_again_soon_and_then_less_and_less_often() {
+    let house = House::new(Lists::new(3, 1_000));
+    *house.registry.catalog_status.lock().unwrap() = Some(StatusCode::INTERNAL_SERVER_ERROR);
+    let (sweeper, _running) = house.run(HOUR, Duration::ZERO);
+    let begun = tokio::time::Instant::now();
+    while sweeper.status().last.is_none_or(|last| last.number < 5) {
+        pass(Duration::from_millis(200)).await;
+        assert!(begun.elapsed() < HOUR, "it is not tried again");
+    }
+    // 5, 10, 20 and 40 seconds, a tenth less at most, and what the questions themselves waited.
+    assert!((67..90).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+    let last = sweeper.status().last.unwrap();
+    assert_eq!((last.outcome, last.catalog, last.found), (Outcome::Failed, CatalogState::Failed, 0));
+    assert!(last.cause.unwrap().contains("500"));
+    *house.registry.catalog_status.lock().unwrap() = None;
+    let number = sweeper.request(SweepKind::Shallow);
+    while sweeper.status().last.is_none_or(|last| last.number < number) {
+        pass(Duration::from_millis(200)).await;
+    }
+    assert_eq!(sweeper.status().last.unwrap().outcome, Outcome::Complete);
+}
+
+#[tokio::test]
+async fn without_a_catalog_the_known_repositories_are_swept() {
+    let house = House::new(Lists::new(12, 1_000));
+    let (sweeper, _running) = house.run(Duration::ZERO, Duration::ZERO);
+    ended(&sweeper, sweeper.request(SweepKind::Shallow)).await;
+    for status in [StatusCode::NOT_FOUND, StatusCode::METHOD_NOT_ALLOWED, StatusCode::UNAUTHORIZED] {
+        *house.registry.catalog_status.lock().unwrap() = Some(status);
+        let last = ended(&sweeper, sweeper.request(SweepKind::Shallow)).await;
+        assert_eq!((last.outcome, last.catalog), (Outcome::Partial, CatalogState::Disabled));
+        assert_eq!((last.repositories, last.tags, last.found), (12, 12, 0));
+        assert!(last.cause.unwrap().contains(status.as_str()));
+    }
+    let name = RepositoryName::parse("team/r003").unwrap();
+    assert!(house.store.tag(&name, &Tag::parse("latest").unwrap()).await.unwrap().is_some());
+}
