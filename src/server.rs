@@ -7,6 +7,7 @@
 mod check;
 mod socket;
 mod status;
+mod sweep_thread;
 mod sync_command;
 
 use std::hash::{BuildHasher as _, RandomState};
@@ -30,6 +31,7 @@ pub use sync_command::{SyncError, sync};
 
 use self::socket::Socket;
 use self::status::Status;
+use self::sweep_thread::SweepThread;
 use crate::config::{Config, StoreUrl, Tls};
 use crate::door::{self, CertificateError, Certificates, Door, Listener, Parts, Service};
 use crate::plugins::{self, InvalidPlugins};
@@ -161,13 +163,7 @@ pub fn run(config: Config) -> Result<(), StartError> {
     let pipeline = plugins::build(&config.plugins, &Parts { carrier })?;
 
     let writes = carries.clone();
-    let sweeper = Arc::new(Sweeper::new(
-        Arc::clone(&store),
-        Arc::clone(&registry),
-        Arc::clone(&verifier),
-        sweep_settings(&config),
-        move || !writes.is_empty(),
-    ));
+    let sweeper = new_sweeper(&config, &store, &backends, move || !writes.is_empty())?;
     let socket = bind_socket(&config)?;
     let (first_pass, ready) = watch::channel(false);
     let status = Arc::new(Status {
@@ -209,8 +205,7 @@ pub fn run(config: Config) -> Result<(), StartError> {
             stop.clone(),
             LAST_PASS,
         ));
-        let swept = stop.clone();
-        background.spawn(async move { sweeper.run(swept).await });
+        let sweeps = SweepThread::start(sweeper, stop.clone())?;
         background.spawn(socket.serve(web::door_router(web.clone()), stop.clone())?);
         if let Some(certificates) = certificates {
             background.spawn(certificates.watch(stop.clone()));
@@ -244,6 +239,7 @@ pub fn run(config: Config) -> Result<(), StartError> {
         stop.cancel();
         background.close();
         background.wait().await;
+        sweeps.join();
         workers.stop();
         Ok(())
     })
@@ -259,13 +255,22 @@ fn bind_socket(config: &Config) -> Result<Socket, StartError> {
     Socket::bind(path.clone()).map_err(|source| StartError::Socket { path, source })
 }
 
-fn sweep_settings(config: &Config) -> SweepSettings {
-    SweepSettings {
+/// Sweeps have connections to the registry of their own, since they have a thread of their own.
+fn new_sweeper(
+    config: &Config,
+    store: &Arc<dyn Store>,
+    backends: &Arc<Backends>,
+    is_busy: impl Fn() -> bool + Send + Sync + 'static,
+) -> Result<Arc<Sweeper>, StartError> {
+    let registry = Arc::new(RegistryClient::new(Arc::clone(backends), config.registry.timeout)?);
+    let verifier = Arc::new(Verifier::new(Arc::clone(store), Arc::clone(&registry)));
+    let settings = SweepSettings {
         interval: config.sync.interval,
         deep_interval: config.sync.deep_interval,
         concurrency: config.sync.concurrency,
         seed: RandomState::new().hash_one(config.listen.door),
-    }
+    };
+    Ok(Arc::new(Sweeper::new(Arc::clone(store), registry, verifier, settings, is_busy)))
 }
 
 /// The admin listener: metrics and health, plain HTTP.

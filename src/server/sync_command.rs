@@ -20,14 +20,12 @@ use url::Url;
 
 use super::socket::{self, Socket};
 use super::status::Status;
-use super::{StartError, bind_socket, sweep_settings};
+use super::{StartError, bind_socket, new_sweeper};
 use crate::config::{Config, StoreUrl};
 use crate::oci::{Digest, RepositoryName, Tag};
-use crate::registry::{Backends, RegistryClient};
+use crate::registry::Backends;
 use crate::store::{EventKind, OpenError, RedbStore, Sequence, Source, Store};
-use crate::sync::{
-    FinishedSweep, RunningSweep, SweepOutcome, SweepStatus, Sweeper, UnknownIntents, Verifier,
-};
+use crate::sync::{FinishedSweep, RunningSweep, SweepOutcome, SweepStatus, UnknownIntents};
 use crate::telemetry::{Metrics, MetricsError};
 use crate::web::{self, StatusSource, WebState};
 
@@ -122,15 +120,12 @@ async fn alone(
     let urls = config.registry.backends.iter().map(|backend| Url::parse(&backend.to_string()));
     let urls = urls.collect::<Result<Vec<_>, _>>().map_err(StartError::Url)?;
     let backends = Arc::new(Backends::new(urls));
-    let registry = RegistryClient::new(Arc::clone(&backends), config.registry.timeout);
-    let registry = Arc::new(registry.map_err(StartError::Registry)?);
     let store = Arc::new(store);
     let any: Arc<dyn Store> = Arc::clone(&store) as _;
-    let verifier = Arc::new(Verifier::new(Arc::clone(&any), Arc::clone(&registry)));
-    let mut settings = sweep_settings(config);
     // Nothing but what is asked for.
-    (settings.interval, settings.deep_interval) = (Duration::ZERO, Duration::ZERO);
-    let sweeper = Arc::new(Sweeper::new(Arc::clone(&any), registry, verifier, settings, || false));
+    let mut only_asked = config.clone();
+    (only_asked.sync.interval, only_asked.sync.deep_interval) = (Duration::ZERO, Duration::ZERO);
+    let sweeper = new_sweeper(&only_asked, &any, &backends, || false)?;
     let (_, ready) = watch::channel(true);
     let status: Arc<dyn StatusSource> = Arc::new(Status {
         backends,

@@ -1,7 +1,6 @@
 //! How a sweep asks: in its turn, again where the registry was in trouble, and not at all any more when it is down.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::StatusCode;
 
