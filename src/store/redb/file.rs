@@ -99,7 +99,7 @@ pub(super) fn reopen(path: &Path) -> Result<Database, Failure> {
     Ok(builder().open(path)?)
 }
 
-fn builder() -> Builder {
+pub(super) fn builder() -> Builder {
     let mut builder = Builder::new();
     builder.set_cache_size(CACHE_BYTES);
     builder
@@ -181,6 +181,13 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 fn write_new(draft: &Path) -> Result<(), BoxError> {
     OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(draft)?;
     let database = builder().create(draft)?;
+    lay_out(&database)?;
+    database.close()?;
+    Ok(())
+}
+
+/// Makes an empty database a store; all or nothing.
+pub(super) fn lay_out(database: &Database) -> Result<(), BoxError> {
     let mut transaction = database.begin_write()?;
     transaction.set_quick_repair(true);
     transaction.open_table(META)?.insert(META_LAYOUT, LAYOUT)?;
@@ -201,7 +208,6 @@ fn write_new(draft: &Path) -> Result<(), BoxError> {
     transaction.open_table(SWEEP)?;
     transaction.open_table(PROBE)?;
     transaction.commit()?;
-    database.close()?;
     Ok(())
 }
 

@@ -2,10 +2,12 @@
 //!
 //! [`RedbStore`] is the way in. `file` opens the file, after a look through an `overlay`; `tables` says what is in it,
 //! `snapshot` reads it. `writer` is the one thread that writes, `work` what it is asked to do, within a `transaction`;
-//! `intents` keeps the open ones in memory.
+//! `intents` keeps the open ones in memory. For tests, `inline` is a store without threads.
 
 mod failure;
 mod file;
+#[cfg(test)]
+mod inline;
 mod intents;
 mod overlay;
 mod snapshot;
@@ -26,6 +28,8 @@ use redb::{Database, ReadableDatabase, ReadableTable};
 use tokio::sync::{Semaphore, watch};
 
 pub use file::OpenError;
+#[cfg(test)]
+pub use inline::MemoryFile;
 
 use self::failure::Failure;
 use self::intents::OpenIntents;
@@ -60,6 +64,9 @@ pub struct RedbStore {
     /// The way to the writer; absent once closed.
     messages: Mutex<Option<Sender<Message>>>,
     writer: Mutex<Option<JoinHandle<()>>>,
+    /// Present where there is no writer thread, and callers do its work themselves.
+    #[cfg(test)]
+    inline: Option<Mutex<Writer>>,
 }
 
 /// How the writer opens the file again after an I/O error: [`file::reopen`], but for tests of such errors.
@@ -118,6 +125,8 @@ impl RedbStore {
             places: Arc::new(Semaphore::new(QUEUE)),
             messages: Mutex::new(Some(messages)),
             writer: Mutex::new(Some(writer)),
+            #[cfg(test)]
+            inline: None,
         })
     }
 
@@ -145,6 +154,10 @@ impl RedbStore {
     }
 
     async fn write<W: Work>(&self, work: W) -> Result<W::Answer, StoreError> {
+        #[cfg(test)]
+        if let Some(writer) = &self.inline {
+            return self.write_inline(writer, work).await;
+        }
         let place = Arc::clone(&self.places).acquire_owned().await.map_err(|_| StoreError::Closed)?;
         let (call, waiting) = Call::new(work, place, Arc::clone(&self.shared));
         self.send(Message::Request(Box::new(call)))?;
@@ -170,6 +183,11 @@ impl RedbStore {
         &self,
         read: impl Fn(&Snapshot) -> Result<T, Failure> + Send + Sync + 'static,
     ) -> Result<T, StoreError> {
+        #[cfg(test)]
+        if self.inline.is_some() {
+            tokio::task::yield_now().await;
+            return self.point(read).await;
+        }
         let mut opened = self.shared.opened.subscribe();
         let read = Arc::new(read);
         loop {

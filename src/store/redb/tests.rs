@@ -3,6 +3,7 @@
 mod crash;
 mod faults;
 mod full_disk;
+mod inline;
 mod opening;
 
 use std::sync::Arc;

@@ -211,7 +211,7 @@ impl Writer {
     }
 
     /// Serves a group of requests by one transaction.
-    fn serve(&mut self, mut group: Vec<Box<dyn Request>>) {
+    pub fn serve(&mut self, mut group: Vec<Box<dyn Request>>) {
         if let Some(trouble) = &self.trouble {
             return refuse(group, &trouble.cause);
         }
