@@ -16,6 +16,8 @@ mod check;
 mod clients;
 mod crash;
 mod faults;
+mod observed;
 mod protocol;
 mod stopping;
+mod sweeps;
 mod tls;

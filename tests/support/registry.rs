@@ -66,6 +66,20 @@ impl Registry {
         self.address
     }
 
+    /// Takes a tag off its disk, as an operator or a broken disk does.
+    pub fn lose_tag(&self, repository: &str, tag: &str) {
+        std::fs::remove_dir_all(self.repository(repository).join("_manifests/tags").join(tag)).unwrap();
+    }
+
+    /// Takes a whole repository off its disk.
+    pub fn lose_repository(&self, repository: &str) {
+        std::fs::remove_dir_all(self.repository(repository)).unwrap();
+    }
+
+    fn repository(&self, name: &str) -> PathBuf {
+        self.data.join("docker/registry/v2/repositories").join(name)
+    }
+
     /// Kills it; nobody listens on its port after that.
     pub async fn stop(&mut self) {
         self.child.kill().await.unwrap();
