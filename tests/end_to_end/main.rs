@@ -15,6 +15,7 @@ mod support;
 mod check;
 mod clients;
 mod crash;
+mod day_in_a_box;
 mod faults;
 mod observed;
 mod protocol;
