@@ -35,7 +35,7 @@ use self::sweep_thread::SweepThread;
 use crate::config::{Config, StoreUrl, Tls};
 use crate::door::{self, CertificateError, Certificates, Door, Listener, Parts, Service};
 use crate::plugins::{self, InvalidPlugins};
-use crate::registry::{self, Backends, RegistryClient, watch_health};
+use crate::registry::{self, Backends, HttpTransport, RegistryClient, watch_health};
 use crate::store::{self, OpenError, RedbStore, Store};
 use crate::sync::{self, Carrier, SweepSettings, Sweeper, UnknownIntents, Verifier, settle_unknown};
 use crate::telemetry::{Metrics, MetricsError};
@@ -262,15 +262,16 @@ fn new_sweeper(
     backends: &Arc<Backends>,
     is_busy: impl Fn() -> bool + Send + Sync + 'static,
 ) -> Result<Arc<Sweeper>, StartError> {
-    let registry = Arc::new(RegistryClient::new(Arc::clone(backends), config.registry.timeout)?);
-    let verifier = Arc::new(Verifier::new(Arc::clone(store), Arc::clone(&registry)));
+    let timeout = config.registry.timeout;
+    let transport = Arc::new(HttpTransport::new(timeout)?);
     let settings = SweepSettings {
         interval: config.sync.interval,
         deep_interval: config.sync.deep_interval,
         concurrency: config.sync.concurrency,
         seed: RandomState::new().hash_one(config.listen.door),
     };
-    Ok(Arc::new(Sweeper::new(Arc::clone(store), registry, verifier, settings, is_busy)))
+    let (store, backends) = (Arc::clone(store), Arc::clone(backends));
+    Ok(Arc::new(Sweeper::new(store, backends, timeout, transport, settings, is_busy)))
 }
 
 /// The admin listener: metrics and health, plain HTTP.

@@ -20,7 +20,7 @@ pub use error::{CarryError, RegistryError};
 pub use health::watch_health;
 pub use inspect::{ClockReading, Deletion, Inspection};
 pub use listing::{Continuation, ListingPage};
-pub use transport::{BodyError, Causes, Received, Request, Transport, TransportError};
+pub use transport::{BodyError, Causes, HttpTransport, Received, Request, Transport, TransportError};
 
 /// Describes this floor's metrics to the exporter.
 pub fn describe_metrics() {

@@ -103,13 +103,16 @@ pub trait Transport: Send + Sync + fmt::Debug {
 
 /// The transport over HTTP/1.1, with pooled connections.
 #[derive(Debug)]
-pub(super) struct HttpTransport {
+pub struct HttpTransport {
     http: reqwest::Client,
     timeout: Duration,
 }
 
 impl HttpTransport {
     /// `timeout` bounds the wait for a connection, for an answer to begin, and for a body that stands still.
+    ///
+    /// # Errors
+    /// When the TLS configuration of the system cannot be used.
     pub fn new(timeout: Duration) -> Result<Self, reqwest::Error> {
         // Only the first call of a process sets it; all set the same.
         let _ = rustls::crypto::ring::default_provider().install_default();

@@ -107,7 +107,8 @@ impl Verifier {
                 Recorded::Unchanged => {}
                 Recorded::Changed(events) => {
                     verified.events += events;
-                    tracing::info!(%repository, %reference, ?source, since = since.get(), "the record differed from the registry and was mended");
+                    // The first sweep finds everything at once, and each finding is an event anyway.
+                    tracing::debug!(%repository, %reference, ?source, since = since.get(), "the record differed from the registry and was mended");
                 }
             }
             return Ok(verified);

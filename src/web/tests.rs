@@ -14,12 +14,12 @@ use tower::ServiceExt;
 use super::*;
 use crate::clock::Timestamp;
 use crate::oci::{Descriptor, Digest, Manifest, ManifestKind, MediaType, Platform, RepositoryName, Tag};
-use crate::registry::{Backends, RegistryClient};
+use crate::registry::{Backends, HttpTransport};
 use crate::store::{
     Actor, Change, Event, EventKind, Guard, Intent, KeptSweep, ManifestRecord, Outcome, Page, PageRequest,
     Recorded, RepositoryRecord, Sequence, Settled, Source, Statistics, StoreError, TagRecord, Write,
 };
-use crate::sync::{SweepSettings, Verifier};
+use crate::sync::SweepSettings;
 
 /// A store for reading.
 #[derive(Default)]
@@ -211,15 +211,16 @@ impl StatusSource for Door {
 fn web(records: Records, state: ServiceState) -> WebState {
     let store: Arc<dyn Store> = Arc::new(records);
     let backends = Arc::new(Backends::new([]));
-    let registry = Arc::new(RegistryClient::new(backends, Duration::from_secs(1)).unwrap());
-    let verifier = Arc::new(Verifier::new(Arc::clone(&store), Arc::clone(&registry)));
+    let timeout = Duration::from_secs(1);
+    let transport = Arc::new(HttpTransport::new(timeout).unwrap());
     let settings = SweepSettings {
         interval: Duration::ZERO,
         deep_interval: Duration::ZERO,
         concurrency: NonZeroUsize::MIN,
         seed: 1,
     };
-    let sweeper = Arc::new(Sweeper::new(Arc::clone(&store), registry, verifier, settings, || false));
+    let sweeper =
+        Arc::new(Sweeper::new(Arc::clone(&store), backends, timeout, transport, settings, || false));
     WebState { store, sweeper, status: Arc::new(Door(state)), metrics: Metrics::install().unwrap() }
 }
 

@@ -6,12 +6,14 @@
 //! what is newer.
 //!
 //! [`Sweeper`] decides when (`schedule`) and shows how far it is (`progress`); `walk` goes through the repositories, one
-//! of which is the business of `repository`. Every question waits for its turn in `pace`. `marks` remembers what was
+//! of which is the business of `repository`. Every question waits for its turn in `pace`, which
+//! the transport `paced` sees to. `marks` remembers what was
 //! swept, in bounded memory, and `checkpoint` over a restart.
 
 mod checkpoint;
 mod marks;
 mod pace;
+mod paced;
 mod progress;
 mod questions;
 mod repository;

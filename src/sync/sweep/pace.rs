@@ -77,6 +77,12 @@ struct Usual {
     late: Duration,
 }
 
+impl std::fmt::Debug for Pace {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Pace").field("ceiling", &self.ceiling).finish_non_exhaustive()
+    }
+}
+
 /// A place among the questions under way; it ends when this is dropped.
 pub(super) struct Turn<'a> {
     pace: &'a Pace,

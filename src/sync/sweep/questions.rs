@@ -1,10 +1,10 @@
-//! How a sweep asks: in its turn, again where the registry was in trouble, and not at all any more when it is down.
+//! How a sweep asks: again where the registry was in trouble, and not at all any more when it is down.
 
 use std::sync::Arc;
 
 use http::StatusCode;
 
-use super::pace::{Pace, Question, Reply};
+use super::pace::Pace;
 use crate::registry::{BodyError, RegistryClient, RegistryError};
 use crate::store::{Store, StoreError};
 use crate::sync::{Verifier, VerifyError};
@@ -16,10 +16,8 @@ const ATTEMPTS: usize = 3;
 pub(super) struct Questions {
     pub store: Arc<dyn Store>,
     pub registry: Arc<RegistryClient>,
-    pub verifier: Arc<Verifier>,
-    pub pace: Pace,
-    /// The most questions under way.
-    pub concurrency: usize,
+    pub verifier: Verifier,
+    pub pace: Arc<Pace>,
 }
 
 /// Why a whole sweep ends before its time.
@@ -44,33 +42,23 @@ pub(super) enum Unanswered {
 }
 
 impl Questions {
-    /// Asks when it is time to, and again where the registry was in trouble.
+    /// Asks, and again where the registry was in trouble. The pace is kept beneath, by the transport.
     pub async fn ask<T, F: Future<Output = Result<T, VerifyError>>>(
         &self,
-        question: Question,
         asking: impl Fn() -> F,
     ) -> Result<T, Unanswered> {
         let mut attempts = 1;
         loop {
-            let turn = self.pace.turn(question).await;
             let error = match asking().await {
-                Ok(answer) => {
-                    turn.note(Reply::Answered);
-                    return Ok(answer);
-                }
+                Ok(answer) => return Ok(answer),
                 Err(VerifyError::Registry(error)) => error,
                 Err(VerifyError::Store(error)) => return Err(Unanswered::Abort(Abort::Store(error))),
                 Err(VerifyError::Busy { .. }) => return Err(Unanswered::Busy),
             };
-            let reply = reply(&error);
-            turn.note(reply);
-            if reply == Reply::Answered {
-                return Err(Unanswered::Registry(error));
-            }
             if self.pace.is_hopeless() {
                 return Err(Unanswered::Abort(Abort::Down(error)));
             }
-            if attempts == ATTEMPTS {
+            if attempts == ATTEMPTS || !may_pass(&error) {
                 return Err(Unanswered::Registry(error));
             }
             attempts += 1;
@@ -78,23 +66,14 @@ impl Questions {
     }
 }
 
-/// What an error tells about the registry: that it is in trouble, so that it should be asked less and may answer later;
-/// that it failed on this question; or nothing, since an unwelcome answer is one.
-fn reply(error: &RegistryError) -> Reply {
+/// Whether the registry may answer if it is asked again.
+fn may_pass(error: &RegistryError) -> bool {
     match error {
-        RegistryError::Unreachable { .. } => Reply::Trouble(None),
-        RegistryError::TimedOut { .. } => Reply::Fault,
-        RegistryError::Broken { source: BodyError::TimedOut(_) | BodyError::Broken(_), .. } => Reply::Fault,
-        RegistryError::Refused { status, retry_after, .. } => match *status {
-            StatusCode::TOO_MANY_REQUESTS
-            | StatusCode::BAD_GATEWAY
-            | StatusCode::SERVICE_UNAVAILABLE
-            | StatusCode::GATEWAY_TIMEOUT => Reply::Trouble(*retry_after),
-            status if status.is_server_error() => Reply::Fault,
-            _ => Reply::Answered,
-        },
-        RegistryError::Broken { source: BodyError::TooLong(_), .. } | RegistryError::Malformed { .. } => {
-            Reply::Answered
+        RegistryError::Unreachable { .. } | RegistryError::TimedOut { .. } => true,
+        RegistryError::Broken { source, .. } => !matches!(source, BodyError::TooLong(_)),
+        RegistryError::Refused { status, .. } => {
+            status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS
         }
+        RegistryError::Malformed { .. } => false,
     }
 }

@@ -3,7 +3,6 @@
 use futures_util::StreamExt;
 
 use super::marks::Marks;
-use super::pace::Question;
 use super::progress::{Progress, SweepKind};
 use super::questions::{Abort, Questions, Unanswered};
 use crate::clock::Timestamp;
@@ -13,6 +12,9 @@ use crate::store::{Change, Guard, PageRequest, Recorded, Source};
 
 /// How many rows of the record are read at once.
 const ROWS: usize = 100;
+/// How many references are verified at once: more than may be asked about at once, since those that differ wait for the
+/// store, which makes many durable as quickly as one.
+const VERIFICATIONS: usize = 32;
 /// How many pages in a row may name nothing new before a listing is taken to go round in circles.
 const BARREN_PAGES: usize = 16;
 
@@ -79,7 +81,7 @@ impl<'a> RepositorySweep<'a> {
         loop {
             let registry = &self.questions.registry;
             let asking = || async { Ok(registry.tags(self.name, from.as_ref()).await?) };
-            let ListingPage { names, next } = match self.questions.ask(Question::Tags, asking).await {
+            let ListingPage { names, next } = match self.questions.ask(asking).await {
                 Ok(Some(page)) => page,
                 Ok(None) if from.is_none() => return Ok(Tags::Absent),
                 Ok(None) => {
@@ -165,9 +167,9 @@ impl<'a> RepositorySweep<'a> {
         let (questions, name) = (self.questions, self.name);
         let answers = futures_util::stream::iter(references).map(|reference| async move {
             let asking = || questions.verifier.verify(name, &reference, Source::Swept);
-            questions.ask(Question::Manifest, asking).await
+            questions.ask(asking).await
         });
-        let mut answers = std::pin::pin!(answers.buffer_unordered(questions.concurrency));
+        let mut answers = std::pin::pin!(answers.buffer_unordered(VERIFICATIONS));
         while let Some(answer) = answers.next().await {
             match answer {
                 Ok(verified) => {
@@ -191,7 +193,7 @@ impl<'a> RepositorySweep<'a> {
             return Ok(());
         }
         let asking = || async { Ok(self.questions.registry.tags(self.name, None).await?) };
-        match self.questions.ask(Question::Tags, asking).await {
+        match self.questions.ask(asking).await {
             Ok(None) => self.record(Change::RepositoryGone { repository: self.name.clone() }, since).await,
             Ok(Some(_)) => Ok(()),
             Err(unanswered) => self.unanswered(unanswered),

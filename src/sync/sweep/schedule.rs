@@ -11,11 +11,12 @@ use tokio_util::sync::CancellationToken;
 use super::checkpoint::{self, Checkpoint};
 use super::marks::Marks;
 use super::pace::Pace;
+use super::paced::PacedTransport;
 use super::progress::{CatalogState, FinishedSweep, Outcome, Phase, Progress, SweepKind, SweepStatus};
 use super::questions::Questions;
 use super::walk::Walk;
 use crate::clock::Timestamp;
-use crate::registry::RegistryClient;
+use crate::registry::{Backends, RegistryClient, Transport};
 use crate::store::{Store, StoreError};
 use crate::sync::Verifier;
 
@@ -37,11 +38,8 @@ pub struct SweepSettings {
 
 /// Runs the sweeps of one door, one at a time.
 pub struct Sweeper {
-    store: Arc<dyn Store>,
-    registry: Arc<RegistryClient>,
-    verifier: Arc<Verifier>,
+    questions: Questions,
     settings: SweepSettings,
-    is_busy: Arc<dyn Fn() -> bool + Send + Sync>,
     state: Mutex<State>,
     requested: Notify,
 }
@@ -73,20 +71,23 @@ struct Due {
 }
 
 impl Sweeper {
-    /// A sweeper; `is_busy` tells whether clients are writing through the door, so that it makes way for them.
+    /// A sweeper that asks these backends by this transport, each answer to begin within `timeout`. `is_busy` tells
+    /// whether clients are writing through the door, so that it makes way for them.
     pub fn new(
         store: Arc<dyn Store>,
-        registry: Arc<RegistryClient>,
-        verifier: Arc<Verifier>,
+        backends: Arc<Backends>,
+        timeout: Duration,
+        transport: Arc<dyn Transport>,
         settings: SweepSettings,
         is_busy: impl Fn() -> bool + Send + Sync + 'static,
     ) -> Self {
+        let pace = Arc::new(Pace::new(settings.concurrency.get(), settings.seed, is_busy));
+        let paced = Arc::new(PacedTransport::new(transport, Arc::clone(&pace)));
+        let registry = Arc::new(RegistryClient::with_transport(backends, timeout, paced));
+        let verifier = Verifier::new(Arc::clone(&store), Arc::clone(&registry));
         Self {
-            store,
-            registry,
-            verifier,
+            questions: Questions { store, registry, verifier, pace },
             settings,
-            is_busy: Arc::new(is_busy),
             state: Mutex::new(State::default()),
             requested: Notify::new(),
         }
@@ -136,13 +137,13 @@ impl Sweeper {
     /// # Errors
     /// When the store fails before it begins.
     pub async fn run_once(&self, kind: SweepKind) -> Result<FinishedSweep, StoreError> {
-        let (mut checkpoint, _) = checkpoint::load(self.store.as_ref(), Timestamp::now()).await?;
+        let (mut checkpoint, _) = checkpoint::load(self.questions.store.as_ref(), Timestamp::now()).await?;
         checkpoint.running = None;
         Ok(self.sweep(kind, &mut checkpoint, &mut Marks::default()).await)
     }
 
     async fn kept(&self) -> (Checkpoint, Marks) {
-        checkpoint::load(self.store.as_ref(), Timestamp::now()).await.unwrap_or_else(|error| {
+        checkpoint::load(self.questions.store.as_ref(), Timestamp::now()).await.unwrap_or_else(|error| {
             tracing::warn!(%error, "what was kept of the last sweep cannot be read; the next one begins anew");
             Default::default()
         })
@@ -183,33 +184,26 @@ impl Sweeper {
     async fn sweep(&self, kind: SweepKind, checkpoint: &mut Checkpoint, marks: &mut Marks) -> FinishedSweep {
         if checkpoint.running.is_none() {
             *marks = Marks::default();
-            if let Err(error) = checkpoint::finish(self.store.as_ref(), checkpoint).await {
+            if let Err(error) = checkpoint::finish(self.questions.store.as_ref(), checkpoint).await {
                 tracing::warn!(%error, "what was kept of the last sweep cannot be forgotten");
             }
         }
         let progress = self.begin(kind, checkpoint).await;
-        let is_busy = Arc::clone(&self.is_busy);
-        let questions = Questions {
-            store: Arc::clone(&self.store),
-            registry: Arc::clone(&self.registry),
-            verifier: Arc::clone(&self.verifier),
-            pace: Pace::new(
-                self.settings.concurrency.get(),
-                self.settings.seed.wrapping_add(progress.number),
-                move || is_busy(),
-            ),
-            concurrency: self.settings.concurrency.get(),
-        };
         let walked = {
             let kept = Instant::now();
-            let mut walk =
-                Walk { questions: &questions, progress: &progress, marks: &mut *marks, checkpoint, kept };
+            let mut walk = Walk {
+                questions: &self.questions,
+                progress: &progress,
+                marks: &mut *marks,
+                checkpoint,
+                kept,
+            };
             let mut walk = std::pin::pin!(walk.run());
             let mut shown = tokio::time::interval(Duration::from_secs(1));
             loop {
                 tokio::select! {
                     walked = &mut walk => break walked,
-                    _ = shown.tick() => show(&progress, &questions.pace),
+                    _ = shown.tick() => show(&progress, &self.questions.pace),
                 }
             }
         };
@@ -223,7 +217,7 @@ impl Sweeper {
     }
 
     async fn begin(&self, kind: SweepKind, checkpoint: &Checkpoint) -> Arc<Progress> {
-        let known = self.store.statistics().await.ok().map(|statistics| statistics.repositories);
+        let known = self.questions.store.statistics().await.ok().map(|statistics| statistics.repositories);
         let mut state = self.state();
         state.number += 1;
         state.next = None;
@@ -262,7 +256,7 @@ impl Sweeper {
             if *kind == SweepKind::Deep {
                 checkpoint.last_deep = Some(finished.ended_at);
             }
-            if let Err(error) = checkpoint::finish(self.store.as_ref(), checkpoint).await {
+            if let Err(error) = checkpoint::finish(self.questions.store.as_ref(), checkpoint).await {
                 tracing::warn!(%error, "the end of a sweep cannot be kept; the next start may repeat some of it");
             }
         }

@@ -15,9 +15,8 @@ use url::Url;
 
 use super::*;
 use crate::oci::{Digest, RepositoryName, Tag};
-use crate::registry::{Backends, Causes, Received, RegistryClient, Request, Transport, TransportError};
+use crate::registry::{Backends, Causes, Received, Request, Transport, TransportError};
 use crate::store::{RedbStore, Store};
-use crate::sync::Verifier;
 
 const DEADLINE: Duration = Duration::from_secs(20);
 const PAGE: usize = 10;
@@ -107,11 +106,9 @@ impl House {
     fn sweeper(&self, interval: Duration, deep_interval: Duration) -> Arc<Sweeper> {
         let backends = Arc::new(Backends::new([Url::parse("http://registry").unwrap()]));
         let transport = Arc::clone(&self.registry) as Arc<dyn Transport>;
-        let client = Arc::new(RegistryClient::with_transport(backends, DEADLINE, transport));
-        let verifier = Arc::new(Verifier::new(Arc::clone(&self.store), Arc::clone(&client)));
         let concurrency = NonZeroUsize::new(4).unwrap();
         let settings = SweepSettings { interval, deep_interval, concurrency, seed: 7 };
-        Arc::new(Sweeper::new(Arc::clone(&self.store), client, verifier, settings, || false))
+        Arc::new(Sweeper::new(Arc::clone(&self.store), backends, DEADLINE, transport, settings, || false))
     }
 
     /// Lets a sweeper run until the guard is dropped.

@@ -13,7 +13,6 @@ use tokio::time::Instant;
 
 use super::checkpoint::{self, Checkpoint, Position};
 use super::marks::Marks;
-use super::pace::Question;
 use super::progress::{CatalogState, Phase, Progress};
 use super::questions::{Abort, Questions, Unanswered};
 use super::repository::RepositorySweep;
@@ -24,6 +23,8 @@ use crate::store::PageRequest;
 
 /// How often a checkpoint is kept.
 const KEEP_EVERY: Duration = Duration::from_secs(5);
+/// How many repositories are gone through at once: more than may be asked about at once, since some wait for the store.
+const REPOSITORIES: usize = 32;
 /// The next page of the catalog is asked for when fewer repositories wait.
 const WAITING: usize = 200;
 /// How many known repositories are read at once.
@@ -94,7 +95,7 @@ impl Walk<'_> {
                 asking = Some(ask(from.clone()));
                 pages.push_back(Page { from, left: 0 });
             }
-            while running.len() < questions.concurrency * 2
+            while running.len() < REPOSITORIES
                 && let Some((page, name)) = waiting.pop_front()
             {
                 running.push(sweep_repository(questions, self.progress, page, name, true));
@@ -173,7 +174,7 @@ impl Walk<'_> {
             let unlisted: Vec<RepositoryName> = unlisted.map(|known| known.name).collect();
             let swept = futures_util::stream::iter(unlisted)
                 .map(|name| sweep_repository(questions, self.progress, 0, name, false))
-                .buffer_unordered(questions.concurrency * 2);
+                .buffer_unordered(REPOSITORIES);
             let mut swept = std::pin::pin!(swept);
             while let Some((_, _, swept)) = swept.next().await {
                 swept?;
@@ -224,7 +225,7 @@ async fn sweep_repository(
 
 async fn ask_for_page(questions: &Questions, from: Option<Continuation>) -> Result<Catalog, Abort> {
     let asking = || async { Ok(questions.registry.catalog(from.as_ref()).await?) };
-    match questions.ask(Question::Catalog, asking).await {
+    match questions.ask(asking).await {
         Ok(page) => Ok(Catalog::Page(page)),
         Err(Unanswered::Abort(abort)) => Err(abort),
         Err(Unanswered::Registry(error)) => Ok(match error {
