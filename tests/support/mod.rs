@@ -10,6 +10,8 @@ pub mod port;
 pub mod random;
 pub mod registry;
 pub mod relay;
+pub mod scripted;
 pub mod state;
+pub mod sweep;
 pub mod tool;
 pub mod wait;

@@ -66,6 +66,45 @@ impl Registry {
         self.address
     }
 
+    /// Takes a tag off its disk, as an operator or a broken disk does.
+    pub fn lose_tag(&self, repository: &str, tag: &str) {
+        std::fs::remove_dir_all(self.repository(repository).join("_manifests/tags").join(tag)).unwrap();
+    }
+
+    /// Takes a whole repository off its disk.
+    pub fn lose_repository(&self, repository: &str) {
+        std::fs::remove_dir_all(self.repository(repository)).unwrap();
+    }
+
+    /// Takes a tag off its disk if it is there.
+    pub fn try_lose_tag(&self, repository: &str, tag: &str) -> bool {
+        std::fs::remove_dir_all(self.repository(repository).join("_manifests/tags").join(tag)).is_ok()
+    }
+
+    /// Takes a repository's tags and manifests off its disk if there are any, and leaves it its blobs.
+    pub fn try_lose_manifests(&self, repository: &str) -> bool {
+        std::fs::remove_dir_all(self.repository(repository).join("_manifests")).is_ok()
+    }
+
+    /// Removes tags and revisions whose link is an empty file: what a registry leaves that was killed while it wrote one,
+    /// and answers with 500 until somebody does this.
+    pub fn remove_empty_links(&self) {
+        let mut directories = vec![self.data.clone()];
+        while let Some(directory) = directories.pop() {
+            let link = directory.join("link");
+            if std::fs::metadata(&link).is_ok_and(|metadata| metadata.len() == 0) {
+                std::fs::remove_dir_all(&directory).unwrap();
+                continue;
+            }
+            let entries = std::fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().path());
+            directories.extend(entries.filter(|path| path.is_dir()));
+        }
+    }
+
+    fn repository(&self, name: &str) -> PathBuf {
+        self.data.join("docker/registry/v2/repositories").join(name)
+    }
+
     /// Kills it; nobody listens on its port after that.
     pub async fn stop(&mut self) {
         self.child.kill().await.unwrap();

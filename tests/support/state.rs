@@ -28,6 +28,27 @@ const ATTEMPTS: usize = 50;
 pub async fn truth(registry_url: &str) -> State {
     let client = http_client();
     let mut state = State::new();
+    for repository in catalog(registry_url).await {
+        let url = format!("{registry_url}/v2/{repository}/tags/list");
+        let response = client.get(&url).send().await.unwrap();
+        if response.status() == StatusCode::NOT_FOUND {
+            continue;
+        }
+        assert_eq!(response.status(), 200, "{url}");
+        let list: Value = response.json().await.unwrap();
+        for tag in texts(&list["tags"]) {
+            if let Some(digest) = digest_of(&client, registry_url, &repository, &tag).await {
+                state.insert((repository.clone(), tag), digest);
+            }
+        }
+    }
+    state
+}
+
+/// The repositories that the registry lists, over all pages of its catalog.
+pub async fn catalog(registry_url: &str) -> Vec<String> {
+    let client = http_client();
+    let mut repositories = Vec::new();
     let mut next = Some(format!("{registry_url}/v2/_catalog?n=1000"));
     while let Some(url) = next {
         let response = client.get(&url).send().await.unwrap();
@@ -38,22 +59,9 @@ pub async fn truth(registry_url: &str) -> State {
             if target.starts_with('/') { format!("{registry_url}{target}") } else { target.to_owned() }
         });
         let catalog: Value = response.json().await.unwrap();
-        for repository in texts(&catalog["repositories"]) {
-            let url = format!("{registry_url}/v2/{repository}/tags/list");
-            let response = client.get(&url).send().await.unwrap();
-            if response.status() == StatusCode::NOT_FOUND {
-                continue;
-            }
-            assert_eq!(response.status(), 200, "{url}");
-            let list: Value = response.json().await.unwrap();
-            for tag in texts(&list["tags"]) {
-                if let Some(digest) = digest_of(&client, registry_url, &repository, &tag).await {
-                    state.insert((repository.clone(), tag), digest);
-                }
-            }
-        }
+        repositories.append(&mut texts(&catalog["repositories"]));
     }
-    state
+    repositories
 }
 
 /// The digest of a tag; a tag that is listed but not there has none.

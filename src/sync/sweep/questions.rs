@@ -3,14 +3,20 @@
 use std::sync::Arc;
 
 use http::StatusCode;
+use tokio::sync::Semaphore;
 
 use super::pace::Pace;
+use crate::oci::{Reference, RepositoryName};
 use crate::registry::{BodyError, RegistryClient, RegistryError};
-use crate::store::{Store, StoreError};
-use crate::sync::{Verifier, VerifyError};
+use crate::store::{Source, Store, StoreError};
+use crate::sync::{Verified, Verifier, VerifyError};
 
 /// How often one question is asked before its trouble counts.
 const ATTEMPTS: usize = 3;
+
+/// How many references are verified at once: more than may be asked about at once, since those that differ wait for the
+/// store, which makes many durable as quickly as one.
+pub(super) const VERIFICATIONS: usize = 128;
 
 /// What a sweep works with.
 pub(super) struct Questions {
@@ -18,6 +24,8 @@ pub(super) struct Questions {
     pub registry: Arc<RegistryClient>,
     pub verifier: Verifier,
     pub pace: Arc<Pace>,
+    /// A place for each reference that is being verified: what bounds the manifests in memory.
+    pub places: Semaphore,
 }
 
 /// Why a whole sweep ends before its time.
@@ -42,6 +50,17 @@ pub(super) enum Unanswered {
 }
 
 impl Questions {
+    /// Verifies a reference, when there is a place for it.
+    pub async fn verify(
+        &self,
+        repository: &RepositoryName,
+        reference: &Reference,
+    ) -> Result<Verified, Unanswered> {
+        // Never closed; were it, there would be no bound.
+        let _place = self.places.acquire().await;
+        self.ask(|| self.verifier.verify(repository, reference, Source::Swept)).await
+    }
+
     /// Asks, and again where the registry was in trouble. The pace is kept beneath, by the transport.
     pub async fn ask<T, F: Future<Output = Result<T, VerifyError>>>(
         &self,

@@ -4,7 +4,7 @@ use futures_util::StreamExt;
 
 use super::marks::Marks;
 use super::progress::{Progress, SweepKind};
-use super::questions::{Abort, Questions, Unanswered};
+use super::questions::{Abort, Questions, Unanswered, VERIFICATIONS};
 use crate::clock::Timestamp;
 use crate::oci::{Digest, Reference, RepositoryName, Tag};
 use crate::registry::{Continuation, ListingPage};
@@ -12,9 +12,6 @@ use crate::store::{Change, Guard, PageRequest, Recorded, Source};
 
 /// How many rows of the record are read at once.
 const ROWS: usize = 100;
-/// How many references are verified at once: more than may be asked about at once, since those that differ wait for the
-/// store, which makes many durable as quickly as one.
-const VERIFICATIONS: usize = 32;
 /// How many pages in a row may name nothing new before a listing is taken to go round in circles.
 const BARREN_PAGES: usize = 16;
 
@@ -165,10 +162,8 @@ impl<'a> RepositorySweep<'a> {
 
     async fn verify(&mut self, references: Vec<Reference>) -> Result<(), Abort> {
         let (questions, name) = (self.questions, self.name);
-        let answers = futures_util::stream::iter(references).map(|reference| async move {
-            let asking = || questions.verifier.verify(name, &reference, Source::Swept);
-            questions.ask(asking).await
-        });
+        let answers = futures_util::stream::iter(references)
+            .map(|reference| async move { questions.verify(name, &reference).await });
         let mut answers = std::pin::pin!(answers.buffer_unordered(VERIFICATIONS));
         while let Some(answer) = answers.next().await {
             match answer {

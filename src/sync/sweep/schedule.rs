@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -13,7 +13,7 @@ use super::marks::Marks;
 use super::pace::Pace;
 use super::paced::PacedTransport;
 use super::progress::{CatalogState, FinishedSweep, Outcome, Phase, Progress, SweepKind, SweepStatus};
-use super::questions::Questions;
+use super::questions::{Questions, VERIFICATIONS};
 use super::walk::Walk;
 use crate::clock::Timestamp;
 use crate::registry::{Backends, RegistryClient, Transport};
@@ -86,7 +86,7 @@ impl Sweeper {
         let registry = Arc::new(RegistryClient::with_transport(backends, timeout, paced));
         let verifier = Verifier::new(Arc::clone(&store), Arc::clone(&registry));
         Self {
-            questions: Questions { store, registry, verifier, pace },
+            questions: Questions { store, registry, verifier, pace, places: Semaphore::new(VERIFICATIONS) },
             settings,
             state: Mutex::new(State::default()),
             requested: Notify::new(),

@@ -1,0 +1,9 @@
+//! Sweeps: what came to be behind the door's back is found, and nothing is removed because a listing does not name it.
+
+mod command;
+mod discoveries;
+mod listings;
+mod paging;
+mod resuming;
+mod silence;
+mod under_load;

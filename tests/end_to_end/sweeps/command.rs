@@ -1,0 +1,104 @@
+//! `portreeve sync`: what differed in words, and an exit code for scripts; with a running door and without.
+
+use std::path::Path;
+use std::process::{Output, Stdio};
+
+use tokio::process::Command;
+
+use crate::support::door::Door;
+use crate::support::image::Image;
+use crate::support::registry::Registry;
+use crate::support::scripted::{Listing, Scripted};
+use crate::support::state::{record, truth};
+use crate::support::sweep::events;
+
+/// Runs it: exit code, standard output, standard error.
+async fn sync(registry_url: &str, store: &Path, arguments: &[&str]) -> (i32, String, String) {
+    let Output { status, stdout, stderr } = Command::new(env!("CARGO_BIN_EXE_portreeve"))
+        .arg("sync")
+        .args(arguments)
+        .current_dir(store.parent().unwrap())
+        .env("PORTREEVE__REGISTRY__URL", registry_url)
+        .env("PORTREEVE__STORE__URL", format!("redb:{}", store.display()))
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (status.code().unwrap(), text(stdout), text(stderr))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_a_running_door_it_tells_each_difference_and_exits_with_0_in_step() {
+    let registry = Registry::start().await;
+    let directory = tempfile::tempdir().unwrap();
+    let store = directory.path().join("portreeve.redb");
+    let door = Door::builder(registry.url()).store(&store).start().await;
+    let (old, new) = (Image::small(1), Image::small(2));
+    for tag in ["moves", "goes"] {
+        old.push(&door.url(), "team/app", tag).await;
+    }
+    new.push(&registry.url(), "team/app", "moves").await;
+    new.push(&registry.url(), "team/app", "comes").await;
+    registry.lose_tag("team/app", "goes");
+
+    let (code, said, problems) = sync(&registry.url(), &store, &[]).await;
+    assert_eq!(code, 0, "{said}{problems}");
+    assert!(said.contains(&format!("new      team/app:comes {}\n", new.digest)), "{said}");
+    assert!(said.contains(&format!("gone     team/app:goes {}\n", old.digest)), "{said}");
+    assert!(!said.contains("moves"), "{said}");
+    assert!(said.lines().last().is_some_and(|line| line.starts_with("in step: 1 repositories")), "{said}");
+
+    let (code, said, _) = sync(&registry.url(), &store, &["--deep"]).await;
+    assert_eq!(code, 0, "{said}");
+    assert!(
+        said.contains(&format!("changed  team/app:moves {}, was {}\n", new.digest, old.digest)),
+        "{said}"
+    );
+    assert_eq!(record(&door.url()).await, truth(&registry.url()).await);
+
+    let (code, said, _) = sync(&registry.url(), &store, &["--deep"]).await;
+    assert_eq!((code, said.lines().count()), (0, 1), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_door_it_opens_the_store_itself_and_leaves_it_for_the_next_door() {
+    let registry = Registry::start().await;
+    let directory = tempfile::tempdir().unwrap();
+    let store = directory.path().join("portreeve.redb");
+    Image::small(1).push(&registry.url(), "team/app", "v1").await;
+    let (code, said, problems) = sync(&registry.url(), &store, &[]).await;
+    assert_eq!(code, 0, "{said}{problems}");
+    assert!(said.contains("new      team/app:v1 "), "{said}");
+    let door = Door::builder(registry.url()).store(&store).start().await;
+    assert_eq!(record(&door.url()).await, truth(&registry.url()).await);
+    assert_eq!(events(&door).await[0]["source"], "swept");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_exits_with_1_when_it_could_not_finish_or_not_compare_everything() {
+    let registry = Scripted::start().await;
+    registry.hold("team/app", "v1", &Image::small(1));
+    let directory = tempfile::tempdir().unwrap();
+    let store = directory.path().join("portreeve.redb");
+    for (listing, says) in [
+        (Listing::answer(200, "<html>"), "the sweep came to no end"),
+        (Listing::answer(404, "{}"), "not everything could be compared"),
+    ] {
+        registry.quirks(|quirks| quirks.catalog = listing);
+        let (code, said, problems) = sync(&registry.url(), &store, &[]).await;
+        assert_eq!(code, 1, "{said}{problems}");
+        assert!(said.contains(says), "{said}");
+    }
+    registry.quirks(|quirks| {
+        quirks.catalog = Listing::Honest;
+        quirks.tags.insert("team/app".to_owned(), Listing::answer(403, "{}"));
+    });
+    let (code, said, _) = sync(&registry.url(), &store, &[]).await;
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("not compared: team/app: "), "{said}");
+    registry.quirks(|quirks| quirks.tags.clear());
+    let (code, said, _) = sync(&registry.url(), &store, &[]).await;
+    assert_eq!(code, 0, "{said}");
+}
