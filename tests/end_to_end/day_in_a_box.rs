@@ -45,7 +45,7 @@ async fn write(
         let answer = if random.below(8) == 0 {
             client.delete(format!("{at}/{}", image.digest)).send().await
         } else {
-            image.put_by(&client, &base, repository, *random.one_of::<&str>(&TAGS)).await
+            image.put_by(&client, &base, repository, random.one_of::<&str>(&TAGS)).await
         };
         acknowledged += usize::from(answer.is_ok_and(|answer| answer.status().is_success()));
         // The pace of the day, not a way to wait for anything.
@@ -113,7 +113,7 @@ async fn a_day_of_pushes_crashes_and_losses_ends_with_a_record_that_equals_the_r
             _ => {
                 let image = Image::heavy(random.below(IMAGES), 10);
                 let answer =
-                    delete(&registry.url(), *random.one_of::<&str>(&REPOSITORIES), &image.digest).await;
+                    delete(&registry.url(), random.one_of::<&str>(&REPOSITORIES), &image.digest).await;
                 happened[4] += usize::from(answer.status() == 202);
             }
         }

@@ -1,6 +1,5 @@
 //! A sweep that was cut goes on where it was.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::support::door::Door;
@@ -10,46 +9,49 @@ use crate::support::state::record;
 use crate::support::sweep::{finished, status};
 use crate::support::wait::until;
 
-const REPOSITORIES: usize = 80;
-/// So many repositories are gone through at once: what lies further back is done.
-const UNDER_WAY: usize = 32;
+const REPOSITORIES: usize = 100;
+const PAGE: usize = 5;
 const SOON: Duration = Duration::from_secs(10);
 /// A checkpoint is kept when this has passed since the last one.
-const CHECKPOINT: Duration = Duration::from_millis(5_500);
+const CHECKPOINT: Duration = Duration::from_millis(6_000);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sweep_that_a_crash_cut_goes_on_and_does_not_ask_again_for_pages_it_had_done() {
     let registry = Scripted::start().await;
-    let name = |number: usize| format!("app-{number:02}");
+    let name = |number: usize| format!("app-{number:03}");
     for number in 0..REPOSITORIES {
-        registry.hold(&name(number), "latest", &Image::small(number as u64));
+        registry.hold(&name(number), "latest", &Image::small(1));
     }
-    let hold = |number: usize| {
+    let hold = |numbers: &[usize]| {
         registry.quirks(|quirks| {
-            quirks.page_size = PageSize::Clamped(5);
-            quirks.tags = BTreeMap::from([(name(number), Listing::Held)]);
+            quirks.page_size = PageSize::Clamped(PAGE);
+            quirks.tags = numbers.iter().map(|number| (name(*number), Listing::Held)).collect();
         });
     };
-    let lists_of = |number: usize| registry.count(&format!("/v2/{}/tags/list", name(number)));
-    hold(60);
+    let (next, last) = (REPOSITORIES - 2, REPOSITORIES - 1);
+    hold(&[next, last]);
     let begun = Instant::now();
-    // One question at a time, and so about one repository after the other.
-    let door = Door::builder(registry.url()).set("SYNC__INTERVAL", "1h").set("SYNC__CONCURRENCY", "1");
-    let mut door = door.start().await;
-    until("the sweep is in the middle", SOON, async || lists_of(60) == 1).await;
+    let mut door = Door::builder(registry.url()).set("SYNC__INTERVAL", "1h").start().await;
+    let done = async |count: usize| {
+        until("all others are done", SOON, async || {
+            status(&door).await["running"]["repositories_done"].as_u64() == Some(count as u64)
+        })
+        .await;
+    };
+    done(next).await;
     until("a checkpoint is due", SOON, async || begun.elapsed() > CHECKPOINT).await;
-    // It is kept when the next repository is done, long before one of the last page is asked about.
-    hold(78);
-    until("the sweep is in the last page", SOON, async || lists_of(78) == 1).await;
+    // It is kept when the next repository is done. What is written later is durable later.
+    hold(&[last]);
+    done(last).await;
+    Image::small(2).push(&door.url(), "another", "latest").await;
     door.restart().await;
     until("the sweep goes on", SOON, async || status(&door).await["running"]["resumed"] == true).await;
-    hold(REPOSITORIES);
-    let last = finished(&door, 1).await;
-    assert_eq!(last["outcome"], "complete", "{last:#}");
-    assert!(last["repositories"].as_u64() >= Some(REPOSITORIES as u64), "{last:#}");
+    hold(&[]);
+    let finished = finished(&door, 1).await;
+    assert_eq!(finished["outcome"], "complete", "{finished:#}");
     assert_eq!(record(&door.url()).await, registry.truth());
-    let counts: Vec<_> = (0..REPOSITORIES).map(lists_of).collect();
-    let done = 60 - UNDER_WAY - 5;
-    assert!(counts[..done].iter().all(|count| *count == 1), "{counts:?}");
-    assert!(counts[78] > 1, "{counts:?}");
+    let lists = |number: usize| registry.count(&format!("/v2/{}/tags/list", name(number)));
+    let counts: Vec<_> = (0..REPOSITORIES).map(lists).collect();
+    assert!(counts[..REPOSITORIES - PAGE].iter().all(|count| *count == 1), "{counts:?}");
+    assert_eq!(counts[last], 2, "{counts:?}");
 }
