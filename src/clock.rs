@@ -26,10 +26,38 @@ impl Timestamp {
         self.0
     }
 
+    /// Reads RFC 3339, with any offset from UTC.
+    pub fn parse(text: &str) -> Option<Self> {
+        // An offset other than `Z` is taken off by hand: humantime reads UTC only.
+        let (local, offset) = match text.strip_suffix(['Z', 'z']) {
+            Some(local) => (local, 0),
+            None => {
+                let (local, offset) = text.split_at_checked(text.len().checked_sub(6)?)?;
+                (local, offset_minutes(offset)?)
+            }
+        };
+        let time: Self = humantime::parse_rfc3339(&format!("{local}Z")).ok()?.into();
+        let milliseconds = i64::try_from(time.0).ok()?.checked_sub(offset * 60_000)?;
+        u64::try_from(milliseconds).ok().map(Self)
+    }
+
     /// How much later than `earlier` this is; zero when it is not later.
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
+}
+
+/// `+hh:mm` or `-hh:mm` in minutes.
+fn offset_minutes(offset: &str) -> Option<i64> {
+    let (sign, rest) = match offset.as_bytes().first()? {
+        b'+' => (1, offset.strip_prefix('+')?),
+        b'-' => (-1, offset.strip_prefix('-')?),
+        _ => return None,
+    };
+    let (hours, minutes) = rest.split_once(':')?;
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?;
+    let (hours, minutes): (i64, i64) = (digits(hours)?, digits(minutes)?);
+    (hours < 24 && minutes < 60).then_some(sign * (hours * 60 + minutes))
 }
 
 impl From<SystemTime> for Timestamp {

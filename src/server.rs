@@ -37,9 +37,12 @@ use crate::door::{self, CertificateError, Certificates, Door, Listener, Parts, S
 use crate::plugins::{self, InvalidPlugins};
 use crate::registry::{self, Backends, HttpTransport, RegistryClient, watch_health};
 use crate::store::{self, OpenError, RedbStore, Store};
-use crate::sync::{self, Carrier, SweepSettings, Sweeper, UnknownIntents, Verifier, settle_unknown};
+use crate::sync::{
+    self, Carrier, HintQueue, PullCounts, SweepSettings, Sweeper, UnknownIntents, Verifier, flush_pulls,
+    follow_hints, settle_unknown,
+};
 use crate::telemetry::{Metrics, MetricsError};
-use crate::web::{self, StatusSource, WebState};
+use crate::web::{self, NotificationSecret, StatusSource, WebState};
 
 /// How long the last look at unknown outcomes may take when the door stops.
 const LAST_PASS: Duration = Duration::from_secs(2);
@@ -160,7 +163,8 @@ pub fn run(config: Config) -> Result<(), StartError> {
         Arc::clone(&unknown),
         carries.clone(),
     );
-    let pipeline = plugins::build(&config.plugins, &Parts { carrier })?;
+    let pulls = Arc::new(PullCounts::default());
+    let pipeline = plugins::build(&config.plugins, &Parts { carrier, pulls: Arc::clone(&pulls) })?;
 
     let writes = carries.clone();
     let sweeper = new_sweeper(&config, &store, &backends, move || !writes.is_empty())?;
@@ -172,7 +176,11 @@ pub fn run(config: Config) -> Result<(), StartError> {
         ready,
         stopping: AtomicBool::new(false),
     });
+    let hints = Arc::new(HintQueue::new(Arc::clone(&store)));
+    let secret = config.notifications_secret.as_ref();
     let web = WebState {
+        hints: Arc::clone(&hints),
+        notifications: secret.map(|secret| NotificationSecret::new(secret.reveal())),
         store: Arc::clone(&store),
         sweeper: Arc::clone(&sweeper),
         status: Arc::clone(&status) as Arc<dyn StatusSource>,
@@ -198,13 +206,15 @@ pub fn run(config: Config) -> Result<(), StartError> {
         background.spawn(watch_health(Arc::clone(&registry), stop.clone()));
         background.spawn(settle_unknown(
             Arc::clone(&store),
-            verifier,
+            Arc::clone(&verifier),
             unknown,
             config.registry.timeout,
             first_pass,
             stop.clone(),
             LAST_PASS,
         ));
+        background.spawn(follow_hints(hints, verifier, stop.clone()));
+        background.spawn(flush_pulls(pulls, store, stop.clone()));
         let sweeps = SweepThread::start(sweeper, stop.clone())?;
         background.spawn(socket.serve(web::door_router(web.clone()), stop.clone())?);
         if let Some(certificates) = certificates {

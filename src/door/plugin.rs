@@ -10,7 +10,7 @@ use http::StatusCode;
 
 use super::{Exchange, Outcome, ResponseHead};
 use crate::oci::{ErrorCode, Manifest, Reference, RepositoryName, Tag};
-use crate::sync::Carrier;
+use crate::sync::{Carrier, PullCounts};
 
 /// One concern of the door.
 ///
@@ -158,6 +158,8 @@ pub type Build = fn(&toml::Table, &Parts) -> Result<Box<dyn Plugin>, Invalid>;
 pub struct Parts {
     /// Carries manifest writes.
     pub carrier: Carrier,
+    /// Counts pulls.
+    pub pulls: Arc<PullCounts>,
 }
 
 /// Options that a plugin cannot be built with.

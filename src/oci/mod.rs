@@ -18,5 +18,5 @@ pub use error::{ErrorBody, ErrorCode};
 pub use manifest::{Descriptor, InvalidManifest, MAXIMUM_MANIFEST_BYTES, Manifest, ManifestKind, Platform};
 pub use media_type::{MANIFEST_ACCEPT, MediaType};
 pub use name::{InvalidRepositoryName, RepositoryName};
-pub use reference::{InvalidTag, Reference, Tag};
+pub use reference::{InvalidReference, InvalidTag, Reference, Tag};
 pub use route::Route;

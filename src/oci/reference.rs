@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::Digest;
 use super::text::excerpt;
+use super::{Digest, InvalidDigest};
 
 /// A tag: `[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}` (OCI distribution spec). Case matters. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -61,6 +61,17 @@ pub enum Reference {
 }
 
 impl Reference {
+    /// Reads a reference as it stands in a path: what has a colon is a digest.
+    ///
+    /// # Errors
+    /// When it is neither a tag nor a digest.
+    pub fn parse(text: &str) -> Result<Self, InvalidReference> {
+        if text.contains(':') {
+            return Ok(Self::Digest(Digest::parse(text)?));
+        }
+        Ok(Self::Tag(Tag::parse(text)?))
+    }
+
     /// The reference as it stands in a path.
     pub fn as_str(&self) -> &str {
         match self {
@@ -68,6 +79,17 @@ impl Reference {
             Self::Digest(digest) => digest.as_str(),
         }
     }
+}
+
+/// Neither a tag nor a digest.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidReference {
+    /// It has no colon, and is no tag.
+    #[error(transparent)]
+    Tag(#[from] InvalidTag),
+    /// It has a colon, and is no digest.
+    #[error(transparent)]
+    Digest(#[from] InvalidDigest),
 }
 
 impl fmt::Display for Reference {

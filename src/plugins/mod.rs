@@ -9,13 +9,14 @@
 mod access_log;
 mod client_address;
 mod observer;
+mod pulls;
 
 use std::collections::BTreeMap;
 
 use crate::door::{Entry, Invalid, Parts, Pipeline};
 
 /// Every plugin, in order.
-pub const TABLE: &[Entry] = &[client_address::ENTRY, access_log::ENTRY, observer::ENTRY];
+pub const TABLE: &[Entry] = &[client_address::ENTRY, access_log::ENTRY, pulls::ENTRY, observer::ENTRY];
 
 /// Builds all plugins from their options.
 ///

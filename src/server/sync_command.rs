@@ -25,7 +25,7 @@ use crate::config::{Config, StoreUrl};
 use crate::oci::{Digest, RepositoryName, Tag};
 use crate::registry::Backends;
 use crate::store::{EventKind, OpenError, RedbStore, Sequence, Source, Store};
-use crate::sync::{FinishedSweep, RunningSweep, SweepOutcome, SweepStatus, UnknownIntents};
+use crate::sync::{FinishedSweep, HintQueue, RunningSweep, SweepOutcome, SweepStatus, UnknownIntents};
 use crate::telemetry::{Metrics, MetricsError};
 use crate::web::{self, StatusSource, WebState};
 
@@ -133,7 +133,14 @@ async fn alone(
         ready,
         stopping: AtomicBool::new(false),
     });
-    let web = WebState { store: any, sweeper: Arc::clone(&sweeper), status, metrics };
+    let web = WebState {
+        hints: Arc::new(HintQueue::new(Arc::clone(&any))),
+        notifications: None,
+        store: any,
+        sweeper: Arc::clone(&sweeper),
+        status,
+        metrics,
+    };
     let socket: Socket = bind_socket(config)?;
     let stop = CancellationToken::new();
     let served = socket.serve(web::door_router(web), stop.clone()).map_err(StartError::System)?;

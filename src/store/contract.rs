@@ -3,6 +3,7 @@
 
 pub(super) mod changes;
 pub(super) mod guards;
+pub(super) mod hints;
 pub(super) mod intents;
 pub(super) mod lists;
 pub(super) mod sweeps;
@@ -46,6 +47,13 @@ macro_rules! contract_tests {
             sequence_numbers_are_never_given_twice
             a_write_whose_caller_left_is_done_whole_or_not_at_all
             an_intent_whose_caller_left_is_carried_by_nobody
+        }
+        $crate::store::contract::contract_tests! { $open, hints;
+            a_hint_is_kept_once_until_it_is_removed
+            a_hint_that_was_given_again_is_not_removed
+            there_is_room_for_so_many_hints_and_no_more
+            pulls_add_up_and_the_last_one_never_moves_back
+            a_pull_of_what_is_not_recorded_records_nothing
         }
         $crate::store::contract::contract_tests! { $open, sweeps;
             a_repository_that_holds_nothing_is_found_once

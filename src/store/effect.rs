@@ -138,6 +138,8 @@ fn manifest_put(held: Held, mut draft: Draft<'_>, manifest: &Arc<Manifest>, tags
             pushed_by: draft.actor().user,
             source: draft.learnt.source,
             sequence,
+            last_pull: before.and_then(|row| row.last_pull),
+            pulls: before.map_or(0, |row| row.pulls),
         };
         draft.rows.push(RowChange::Tag { tag: tag.clone(), row, previous });
     }

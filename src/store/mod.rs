@@ -8,9 +8,11 @@ mod change;
 mod contract;
 mod effect;
 mod event;
+mod hint;
 mod intent;
 mod metrics;
 mod overlap;
+mod pull;
 mod record;
 mod redb;
 mod row;
@@ -23,8 +25,10 @@ use async_trait::async_trait;
 
 pub use change::{Actor, Change, Source};
 pub use event::{Event, EventKind};
+pub use hint::{Hint, HintedReference, Queued};
 pub use intent::{Intent, IntentState, Write};
 pub use metrics::describe_metrics;
+pub use pull::Pull;
 pub use record::{ManifestRecord, Page, PageRequest, RepositoryRecord, Statistics, TagRecord};
 pub use redb::{OpenError, RedbStore};
 
@@ -250,6 +254,23 @@ pub trait Store: Send + Sync + 'static {
 
     /// How much there is of everything.
     async fn statistics(&self) -> Result<Statistics, StoreError>;
+
+    /// Adds pulls to the counts of what is recorded. What is not recorded is passed over: a pull records nothing. Makes no
+    /// events. Durable.
+    async fn record_pulls(&self, pulls: Vec<Pull>) -> Result<(), StoreError>;
+
+    /// Keeps hints until they are removed; of several about the same reference only one. All of them or, when there is no
+    /// room for so many, none. Durable.
+    async fn add_hints(&self, hints: Vec<HintedReference>) -> Result<Queued, StoreError>;
+
+    /// Hints that are kept, in the order of their repositories and references.
+    async fn hints(
+        &self,
+        page: PageRequest<HintedReference>,
+    ) -> Result<Page<Hint, HintedReference>, StoreError>;
+
+    /// Removes hints, but for those that were given again since. Durable.
+    async fn remove_hints(&self, hints: Vec<Hint>) -> Result<(), StoreError>;
 
     /// Keeps for a later run what a sweep has done so far: its checkpoint instead of the last one, and these marks beside
     /// those kept before. Durable.

@@ -21,8 +21,10 @@ pub struct RepositoryRecord {
     pub bytes: u64,
     /// When something was last pushed to it through the door; unknown for what was only found.
     pub last_push: Option<Timestamp>,
-    /// When something was last pulled from it.
+    /// When something was last pulled from it, as far as the door saw or was told.
     pub last_pull: Option<Timestamp>,
+    /// How many manifests were pulled from it through the door.
+    pub pulls: u64,
 }
 
 /// A tag as recorded, with what is known of the manifest it points to.
@@ -46,6 +48,10 @@ pub struct TagRecord {
     pub source: Source,
     /// The event that recorded it.
     pub sequence: Sequence,
+    /// When it was last pulled by this name, as far as the door saw or was told.
+    pub last_pull: Option<Timestamp>,
+    /// How often it was pulled by this name through the door, whatever it pointed to.
+    pub pulls: u64,
 }
 
 /// A manifest as recorded in a repository.

@@ -21,6 +21,8 @@ pub(super) struct RepositoryRow {
     pub last_push: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_pull: Option<Timestamp>,
+    #[serde(default)]
+    pub pulls: u64,
 }
 
 /// A tag of a repository, with what a list shows of its manifest.
@@ -36,6 +38,11 @@ pub(super) struct TagRow {
     pub pushed_by: Option<String>,
     pub source: Source,
     pub sequence: Sequence,
+    /// Pulls count for the name, whatever it points to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_pull: Option<Timestamp>,
+    #[serde(default)]
+    pub pulls: u64,
 }
 
 /// That a repository has a manifest.
@@ -77,16 +84,39 @@ pub(super) struct Document {
 impl RepositoryRow {
     /// The record under its name.
     pub fn record(self, name: RepositoryName) -> RepositoryRecord {
-        let Self { tags, manifests, bytes, last_push, last_pull } = self;
-        RepositoryRecord { name, tags, manifests, bytes, last_push, last_pull }
+        let Self { tags, manifests, bytes, last_push, last_pull, pulls } = self;
+        RepositoryRecord { name, tags, manifests, bytes, last_push, last_pull, pulls }
     }
 }
 
 impl TagRow {
     /// The record under its name.
     pub fn record(self, tag: Tag) -> TagRecord {
-        let Self { digest, media_type, bytes, platforms, pushed_at, pushed_by, source, sequence } = self;
-        TagRecord { tag, digest, media_type, bytes, platforms, pushed_at, pushed_by, source, sequence }
+        let Self {
+            digest,
+            media_type,
+            bytes,
+            platforms,
+            pushed_at,
+            pushed_by,
+            source,
+            sequence,
+            last_pull,
+            pulls,
+        } = self;
+        TagRecord {
+            tag,
+            digest,
+            media_type,
+            bytes,
+            platforms,
+            pushed_at,
+            pushed_by,
+            source,
+            sequence,
+            last_pull,
+            pulls,
+        }
     }
 }
 

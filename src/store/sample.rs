@@ -194,6 +194,7 @@ impl Model {
                 bytes: manifests.map(|manifest| manifest.size()).sum::<u64>() + blobs.values().sum::<u64>(),
                 last_push: held.last_push,
                 last_pull: None,
+                pulls: 0,
             }
         };
         self.repositories.iter().map(record).collect()

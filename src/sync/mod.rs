@@ -1,13 +1,16 @@
 //! The only writer of the record.
 //!
 //! [`Carrier`] takes a manifest write to the registry and records its outcome; [`Verifier`] asks the registry about one
-//! reference and records the difference; [`Sweeper`] goes through everything that the registry lists, and through what
+//! reference and records the difference; [`follow_hints`] follows
+//! hints; [`flush_pulls`] writes down pulls; [`Sweeper`] goes through everything that the registry lists, and through what
 //! the record holds beyond that; [`settle_unknown`] does so for every intent whose outcome is not known until
 //! it cannot change any more. `plugins/` hands writes to the carrier; `server.rs` runs the rest.
 
 mod carry;
 mod compare;
+mod hints;
 mod outcome;
+mod pulls;
 mod sweep;
 mod turn;
 mod unknown;
@@ -15,7 +18,9 @@ mod verify;
 
 pub use carry::{Carrier, CarryFailure, ManifestWrite};
 pub use compare::{CompareError, Comparison, compare};
+pub use hints::{HintQueue, follow_hints};
 pub use outcome::Operation;
+pub use pulls::{PullCounts, flush_pulls};
 pub use sweep::{
     CatalogState, FinishedSweep, Outcome as SweepOutcome, Phase as SweepPhase, Problem, RunningSweep,
     SweepKind, SweepSettings, SweepStatus, Sweeper,
@@ -33,6 +38,12 @@ pub fn describe_metrics() {
     );
     describe_counter!("portreeve_writes_total", "Manifest writes by what became of them");
     describe_counter!("portreeve_verifications_total", "Questions about one reference by what was found");
+    describe_counter!("portreeve_hints_total", "Looks at hinted references by what was found");
+    describe_gauge!("portreeve_hints_waiting", "Hints that wait to be followed");
+    describe_counter!(
+        "portreeve_pulls_not_counted_total",
+        "Pulls that were too many different ones to be counted"
+    );
     describe_counter!("portreeve_sweeps_total", "Sweeps by kind and by how they ended");
     describe_counter!("portreeve_sweep_corrections_total", "Events by which sweeps mended the record");
     describe_counter!("portreeve_sweep_problems_total", "What sweeps could not compare");

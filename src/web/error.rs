@@ -1,7 +1,7 @@
 //! Errors of the API, and the one place where they become answers: `{"error": {"code", "message"}}`.
 
 use axum::Json;
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
@@ -29,6 +29,15 @@ pub(super) enum ApiError {
     /// The store does not know the manifest.
     #[error("the repository `{repository}` has no manifest {digest}")]
     ManifestUnknown { repository: RepositoryName, digest: Digest },
+    /// Notifications are not configured.
+    #[error("notifications are not taken; set notifications.secret for them")]
+    NotificationsOff,
+    /// Without the secret.
+    #[error("`Authorization: Bearer` with the secret of notifications.secret is missing or wrong")]
+    Unauthorized,
+    /// The queue of hints is full.
+    #[error("too many hints wait to be followed; send them again later")]
+    TooManyHints,
     /// No such path.
     #[error("there is nothing at this path")]
     NotFound,
@@ -61,6 +70,9 @@ impl ApiError {
             Self::InvalidBody(_) => (StatusCode::BAD_REQUEST, "invalid_body"),
             Self::RepositoryUnknown(_) => (StatusCode::NOT_FOUND, "repository_unknown"),
             Self::ManifestUnknown { .. } => (StatusCode::NOT_FOUND, "manifest_unknown"),
+            Self::NotificationsOff => (StatusCode::NOT_FOUND, "notifications_off"),
+            Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
+            Self::TooManyHints => (StatusCode::SERVICE_UNAVAILABLE, "too_many_hints"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found"),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Self::Store(StoreError::Corrupt { .. }) => (StatusCode::INTERNAL_SERVER_ERROR, "store_damaged"),
@@ -88,6 +100,14 @@ impl IntoResponse for ApiError {
             tracing::error!(%error, "the API could not read the store");
         }
         let (status, code) = self.status_and_code();
-        (status, Json(Body { error: Entry { code, message: self.to_string() } })).into_response()
+        let mut response =
+            (status, Json(Body { error: Entry { code, message: self.to_string() } })).into_response();
+        let header = match self {
+            Self::Unauthorized => Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
+            Self::TooManyHints => Some((header::RETRY_AFTER, HeaderValue::from_static("30"))),
+            _ => None,
+        };
+        response.headers_mut().extend(header);
+        response
     }
 }

@@ -10,6 +10,7 @@ mod events;
 mod health;
 mod list;
 mod manifests;
+mod notifications;
 mod parameters;
 mod repositories;
 mod status;
@@ -26,10 +27,11 @@ use axum::middleware::map_response;
 use axum::response::Response;
 use axum::routing::{get, post};
 
+pub use notifications::NotificationSecret;
 pub use status::{BackendStatus, RegistryStatus, ServiceState, StatusSource, VerificationStatus};
 
 use crate::store::Store;
-use crate::sync::Sweeper;
+use crate::sync::{HintQueue, Sweeper};
 use crate::telemetry::Metrics;
 use error::ApiError;
 
@@ -38,6 +40,10 @@ use error::ApiError;
 pub struct WebState {
     /// The record.
     pub store: Arc<dyn Store>,
+    /// The hints.
+    pub hints: Arc<HintQueue>,
+    /// What senders of notifications have to know; none are taken without.
+    pub notifications: Option<NotificationSecret>,
     /// The sweeps.
     pub sweeper: Arc<Sweeper>,
     /// The state of the running door.
@@ -57,6 +63,7 @@ pub fn door_router(state: WebState) -> Router {
         .route("/api/v1/tags", get(tags::list))
         .route("/api/v1/manifests", get(manifests::list_or_show))
         .route("/api/v1/events", get(events::list))
+        .route("/api/v1/notifications", post(notifications::take))
         .route("/api/v1/sync", post(sync::start));
     finish(router, state)
 }

@@ -22,12 +22,14 @@ pub(super) struct Repository {
     bytes: u64,
     last_push: Option<Timestamp>,
     last_pull: Option<Timestamp>,
+    /// Through the door.
+    pulls: u64,
 }
 
 impl From<RepositoryRecord> for Repository {
     fn from(record: RepositoryRecord) -> Self {
-        let RepositoryRecord { name, tags, manifests, bytes, last_push, last_pull } = record;
-        Self { name, tags, manifests, bytes, last_push, last_pull }
+        let RepositoryRecord { name, tags, manifests, bytes, last_push, last_pull, pulls } = record;
+        Self { name, tags, manifests, bytes, last_push, last_pull, pulls }
     }
 }
 

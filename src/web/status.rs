@@ -71,7 +71,13 @@ pub(super) struct Status {
     registry: RegistryStatus,
     open_intents: u64,
     verifications: VerificationStatus,
+    hints: HintStatus,
     sweep: SweepStatus,
+}
+
+#[derive(Debug, Serialize)]
+struct HintStatus {
+    waiting: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -107,6 +113,7 @@ pub(super) async fn show(
         registry: state.status.registry(),
         open_intents,
         verifications: state.status.verifications(),
+        hints: HintStatus { waiting: state.hints.waiting() },
         sweep: state.sweeper.status(),
     }))
 }

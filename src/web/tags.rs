@@ -24,6 +24,9 @@ pub(super) struct TagItem {
     pushed_at: Timestamp,
     pushed_by: Option<String>,
     source: Source,
+    last_pull: Option<Timestamp>,
+    /// By this name, through the door.
+    pulls: u64,
 }
 
 impl From<TagRecord> for TagItem {
@@ -38,8 +41,10 @@ impl From<TagRecord> for TagItem {
             pushed_by,
             source,
             sequence: _,
+            last_pull,
+            pulls,
         } = record;
-        Self { tag, digest, media_type, bytes, platforms, pushed_at, pushed_by, source }
+        Self { tag, digest, media_type, bytes, platforms, pushed_at, pushed_by, source, last_pull, pulls }
     }
 }
 

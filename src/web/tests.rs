@@ -16,10 +16,11 @@ use crate::clock::Timestamp;
 use crate::oci::{Descriptor, Digest, Manifest, ManifestKind, MediaType, Platform, RepositoryName, Tag};
 use crate::registry::{Backends, HttpTransport};
 use crate::store::{
-    Actor, Change, Event, EventKind, Guard, Intent, KeptSweep, ManifestRecord, Outcome, Page, PageRequest,
-    Recorded, RepositoryRecord, Sequence, Settled, Source, Statistics, StoreError, TagRecord, Write,
+    Actor, Change, Event, EventKind, Guard, Hint, HintedReference, Intent, KeptSweep, ManifestRecord,
+    Outcome, Page, PageRequest, Pull, Queued, Recorded, RepositoryRecord, Sequence, Settled, Source,
+    Statistics, StoreError, TagRecord, Write,
 };
-use crate::sync::SweepSettings;
+use crate::sync::{HintQueue, SweepSettings};
 
 /// A store for reading.
 #[derive(Default)]
@@ -173,6 +174,26 @@ impl Store for Records {
         Ok(Statistics { repositories: 1, tags: 2, manifests: 3, events: 4, open_intents: 5 })
     }
 
+    async fn record_pulls(&self, _: Vec<Pull>) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn add_hints(&self, _: Vec<HintedReference>) -> Result<Queued, StoreError> {
+        self.check()?;
+        Ok(Queued::Kept)
+    }
+
+    async fn hints(
+        &self,
+        _: PageRequest<HintedReference>,
+    ) -> Result<Page<Hint, HintedReference>, StoreError> {
+        Ok(Page { items: Vec::new(), next: None })
+    }
+
+    async fn remove_hints(&self, _: Vec<Hint>) -> Result<(), StoreError> {
+        panic!("the API only reads");
+    }
+
     async fn keep_sweep(&self, _: Vec<u8>, _: Vec<u64>) -> Result<(), StoreError> {
         panic!("the API only reads");
     }
@@ -221,7 +242,16 @@ fn web(records: Records, state: ServiceState) -> WebState {
     };
     let sweeper =
         Arc::new(Sweeper::new(Arc::clone(&store), backends, timeout, transport, settings, || false));
-    WebState { store, sweeper, status: Arc::new(Door(state)), metrics: Metrics::install().unwrap() }
+    let hints = Arc::new(HintQueue::new(Arc::clone(&store)));
+    let notifications = Some(NotificationSecret::new("0123456789abcdef"));
+    WebState {
+        store,
+        sweeper,
+        hints,
+        notifications,
+        status: Arc::new(Door(state)),
+        metrics: Metrics::install().unwrap(),
+    }
 }
 
 /// Asks the door's router.
@@ -254,6 +284,7 @@ fn repository(name: &str) -> RepositoryRecord {
         bytes: 3,
         last_push: Some(time()),
         last_pull: None,
+        pulls: 4,
     }
 }
 
@@ -268,6 +299,8 @@ fn tag(name: &str) -> TagRecord {
         pushed_by: Some("alice".to_owned()),
         source: Source::Observed,
         sequence: Sequence::new(1),
+        last_pull: Some(time()),
+        pulls: 5,
     }
 }
 
@@ -332,7 +365,7 @@ async fn repositories_are_listed_in_pages() {
         body["items"][0],
         json!({
             "name": "a", "tags": 1, "manifests": 2, "bytes": 3,
-            "last_push": "1970-01-01T00:00:01.000Z", "last_pull": null,
+            "last_push": "1970-01-01T00:00:01.000Z", "last_pull": null, "pulls": 4,
         })
     );
     let (_, body) = get(records(), "/api/v1/repositories?n=2&after=b%2Fa").await;
@@ -356,7 +389,7 @@ async fn tags_are_listed_with_what_is_known_of_their_manifests() {
             "items": [{
                 "tag": "v1", "digest": digest("image"), "media_type": MediaType::OCI_INDEX, "bytes": 9,
                 "platforms": ["linux/amd64"], "pushed_at": "1970-01-01T00:00:01.000Z", "pushed_by": "alice",
-                "source": "observed",
+                "last_pull": "1970-01-01T00:00:01.000Z", "pulls": 5, "source": "observed",
             }],
             "next": "v1",
         })
@@ -445,6 +478,7 @@ async fn the_status_shows_store_and_registry() {
             "store": {"writable": true, "repositories": 1, "tags": 2, "manifests": 3, "events": 4},
             "registry": {"reachable": true, "backends": [{"url": "http://127.0.0.1:5001", "healthy": true}]},
             "open_intents": 5, "verifications": {"pending": 1, "completed": 2, "failed": 3},
+            "hints": {"waiting": 0},
             "sweep": {"running": null, "last": null, "next_at": null},
         })
     );

@@ -17,6 +17,7 @@ mod clients;
 mod crash;
 mod day_in_a_box;
 mod faults;
+mod hints;
 mod observed;
 mod protocol;
 mod stopping;

@@ -30,21 +30,29 @@ impl Registry {
         let directory = tempfile::tempdir().unwrap();
         let data = directory.path().join("data");
         std::fs::create_dir(&data).unwrap();
-        Self::start_in(directory, data).await
+        Self::start_in(directory, data, "").await
+    }
+
+    /// Starts one that sends its notifications somewhere: a part of its configuration, as `config/` shows one.
+    pub async fn start_notifying(notifications: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let data = directory.path().join("data");
+        std::fs::create_dir(&data).unwrap();
+        Self::start_in(directory, data, notifications).await
     }
 
     /// Starts another one that keeps everything where this one does. Each signs its upload sessions with a secret of its
     /// own, so that neither goes on with one of the other's.
     pub async fn start_beside(&self) -> Self {
-        Self::start_in(tempfile::tempdir().unwrap(), self.data.clone()).await
+        Self::start_in(tempfile::tempdir().unwrap(), self.data.clone(), "").await
     }
 
-    async fn start_in(directory: TempDir, data: PathBuf) -> Self {
+    async fn start_in(directory: TempDir, data: PathBuf, more: &str) -> Self {
         for _ in 0..10 {
             let address = port::free();
             let configuration = format!(
                 "version: 0.1\nlog: {{level: warn, accesslog: {{disabled: true}}}}\nstorage:\n  filesystem: \
-                 {{rootdirectory: {}}}\n  delete: {{enabled: true}}\nhttp: {{addr: \"{address}\"}}\n",
+                 {{rootdirectory: {}}}\n  delete: {{enabled: true}}\nhttp: {{addr: \"{address}\"}}\n{more}",
                 data.display()
             );
             std::fs::write(directory.path().join("registry.yml"), configuration).unwrap();

@@ -69,7 +69,7 @@ pub struct Relay {
 }
 
 struct Shared {
-    upstream: String,
+    upstream: Mutex<String>,
     client: reqwest::Client,
     script: Mutex<Script>,
     seen: Mutex<Vec<String>>,
@@ -81,7 +81,7 @@ impl Relay {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
-            upstream: upstream.trim_end_matches('/').to_owned(),
+            upstream: Mutex::new(upstream.trim_end_matches('/').to_owned()),
             client: http_client(),
             script: Mutex::new(Arc::new(|_| Fault::None)),
             seen: Mutex::default(),
@@ -103,6 +103,11 @@ impl Relay {
     /// From now on this decides what becomes of each request.
     pub fn script(&self, decide: impl Fn(&Request) -> Fault + Send + Sync + 'static) {
         *self.shared.script.lock().unwrap() = Arc::new(decide);
+    }
+
+    /// From now on it forwards there.
+    pub fn lead_to(&self, upstream: &str) {
+        *self.shared.upstream.lock().unwrap() = upstream.trim_end_matches('/').to_owned();
     }
 
     /// Everything that has arrived, as `METHOD path?query`.
@@ -189,7 +194,7 @@ impl Shared {
         for name in [CONNECTION, TRANSFER_ENCODING, CONTENT_LENGTH] {
             headers.remove(name);
         }
-        let url = format!("{}{target}", self.upstream);
+        let url = format!("{}{target}", self.upstream.lock().unwrap());
         let sent = self.client.request(request.method.clone(), url).headers(headers).body(body).send().await;
         let response = sent.map_err(|_| Broken)?;
         let mut answer = hyper::Response::builder().status(response.status());

@@ -12,12 +12,12 @@ use super::failure::Failure;
 use super::overlay::Overlay;
 use super::tables::{
     BLOBS, CONTENT_HOLDERS, CONTENTS, DOCUMENTS, EVENTS, EVENTS_BY_REPOSITORY, HINTS, INTENTS, MANIFESTS,
-    META, META_LAYOUT, PROBE, PULLS, REFERRERS, REPOSITORIES, SWEEP, TAGS, TAGS_BY_MANIFEST,
+    META, META_LAYOUT, PROBE, REFERRERS, REPOSITORIES, SWEEP, TAGS, TAGS_BY_MANIFEST,
 };
 
 /// The layout that this program reads and writes.
 const LAYOUT: u64 = 2;
-/// An older one, which lacks the tables `hints`, `pulls` and `sweep`. It is brought up to date when it is opened.
+/// An older one, which lacks the tables `hints` and `sweep`. It is brought up to date when it is opened.
 const LAYOUT_WITHOUT_SWEEPS: u64 = 1;
 
 /// Memory for pages of the file, in bytes; the system caches the file as well.
@@ -131,7 +131,6 @@ fn bring_up_to_date(database: &Database) -> Result<(), BoxError> {
     transaction.set_quick_repair(true);
     transaction.open_table(META)?.insert(META_LAYOUT, LAYOUT)?;
     transaction.open_table(HINTS)?;
-    transaction.open_table(PULLS)?;
     transaction.open_table(SWEEP)?;
     transaction.commit()?;
     Ok(())
@@ -204,7 +203,6 @@ pub(super) fn lay_out(database: &Database) -> Result<(), BoxError> {
     transaction.open_table(EVENTS_BY_REPOSITORY)?;
     transaction.open_table(INTENTS)?;
     transaction.open_table(HINTS)?;
-    transaction.open_table(PULLS)?;
     transaction.open_table(SWEEP)?;
     transaction.open_table(PROBE)?;
     transaction.commit()?;

@@ -35,11 +35,12 @@ use self::failure::Failure;
 use self::intents::OpenIntents;
 use self::snapshot::Snapshot;
 use self::tables::{INTENTS, META, META_SEQUENCE, decode, number};
-use self::work::{Begin, ForgetSweep, KeepSweep, Record, Settle};
+use self::work::{AddHints, Begin, ForgetSweep, KeepSweep, Record, RecordPulls, RemoveHints, Settle};
 use self::writer::{Call, Message, QUEUE, Work, Writer};
 use super::{
-    Actor, Change, Event, Guard, Intent, KeptSweep, ManifestRecord, Outcome, Page, PageRequest, Recorded,
-    RepositoryRecord, Sequence, Settled, Source, Statistics, Store, StoreError, TagRecord, Write,
+    Actor, Change, Event, Guard, Hint, HintedReference, Intent, KeptSweep, ManifestRecord, Outcome, Page,
+    PageRequest, Pull, Queued, Recorded, RepositoryRecord, Sequence, Settled, Source, Statistics, Store,
+    StoreError, TagRecord, Write,
 };
 use crate::clock::Timestamp;
 use crate::oci::{Digest, Manifest, RepositoryName, Tag};
@@ -401,6 +402,25 @@ impl Store for RedbStore {
     async fn statistics(&self) -> Result<Statistics, StoreError> {
         let statistics = self.point(Snapshot::statistics).await?;
         Ok(Statistics { open_intents: self.shared.intents.len() as u64, ..statistics })
+    }
+
+    async fn record_pulls(&self, pulls: Vec<Pull>) -> Result<(), StoreError> {
+        self.write(RecordPulls(pulls)).await
+    }
+
+    async fn add_hints(&self, hints: Vec<HintedReference>) -> Result<Queued, StoreError> {
+        self.write(AddHints(hints)).await
+    }
+
+    async fn hints(
+        &self,
+        page: PageRequest<HintedReference>,
+    ) -> Result<Page<Hint, HintedReference>, StoreError> {
+        self.scan(move |snapshot| snapshot.hints(&page)).await
+    }
+
+    async fn remove_hints(&self, hints: Vec<Hint>) -> Result<(), StoreError> {
+        self.write(RemoveHints(hints)).await
     }
 
     async fn keep_sweep(&self, checkpoint: Vec<u8>, marks: Vec<u64>) -> Result<(), StoreError> {

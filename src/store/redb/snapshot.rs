@@ -8,14 +8,15 @@ use redb::{ReadOnlyTable, ReadTransaction, ReadableTableMetadata};
 
 use super::failure::Failure;
 use super::tables::{
-    CONTENTS, DOCUMENTS, EVENTS, EVENTS_BY_REPOSITORY, Json, MANIFESTS, OneKey, REFERRERS, REPOSITORIES,
-    SWEEP, SWEEP_CHECKPOINT, SWEEP_MARKS, TAGS, TAGS_BY_MANIFEST, ThreeKeys, TwoKeys, behind, decode, event,
-    row, row_in, stored_digest, stored_name, stored_tag, tags_of,
+    CONTENTS, DOCUMENTS, EVENTS, EVENTS_BY_REPOSITORY, HINTS, Json, MANIFESTS, OneKey, REFERRERS,
+    REPOSITORIES, SWEEP, SWEEP_CHECKPOINT, SWEEP_MARKS, TAGS, TAGS_BY_MANIFEST, ThreeKeys, TwoKeys, behind,
+    decode, event, row, row_in, stored_digest, stored_name, stored_reference, stored_tag, tags_of,
 };
 use crate::oci::{Digest, Manifest, RepositoryName, Tag};
 use crate::store::row::{Document, ManifestRow, RepositoryRow, TagRow};
 use crate::store::{
-    Event, KeptSweep, ManifestRecord, Page, PageRequest, RepositoryRecord, Sequence, Statistics, TagRecord,
+    Event, Hint, HintedReference, KeptSweep, ManifestRecord, Page, PageRequest, RepositoryRecord, Sequence,
+    Statistics, TagRecord,
 };
 
 /// The most items of one page, whatever was asked for: what bounds the memory of one answer.
@@ -114,6 +115,26 @@ impl Snapshot {
             }
         }
         Ok(unknown)
+    }
+
+    pub fn hints(&self, page: &PageRequest<HintedReference>) -> Result<Page<Hint, HintedReference>, Failure> {
+        let table = self.0.open_table(HINTS)?;
+        let after = page.after.as_ref().map(|after| (after.repository.as_str(), after.reference.as_str()));
+        let after = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut filling = Filling::new(page);
+        for entry in table.range::<(&str, &str)>((after, Bound::Unbounded))? {
+            let (key, number) = entry?;
+            if filling.is_full() {
+                return Ok(filling.part());
+            }
+            let (repository, reference) = key.value();
+            let about = HintedReference {
+                repository: stored_name(repository)?,
+                reference: stored_reference(reference)?,
+            };
+            filling.push(about.clone(), Hint { about, number: number.value() });
+        }
+        Ok(filling.end())
     }
 
     pub fn kept_sweep(&self) -> Result<Option<KeptSweep>, Failure> {

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::failure::Failure;
-use crate::oci::{Digest, RepositoryName, Tag};
+use crate::oci::{Digest, Reference, RepositoryName, Tag};
 use crate::store::Event;
 
 pub(super) type OneKey = &'static str;
@@ -43,10 +43,8 @@ pub(super) const EVENTS_BY_REPOSITORY: TableDefinition<'_, (&'static str, u64), 
     TableDefinition::new("events_by_repository");
 /// `Intent` by sequence number.
 pub(super) const INTENTS: TableDefinition<'_, u64, Json> = TableDefinition::new("intents");
-/// `HintRow` by repository and reference.
-pub(super) const HINTS: TableDefinition<'_, TwoKeys, Json> = TableDefinition::new("hints");
-/// `PullRow` by repository and tag; under the empty tag those of the whole repository.
-pub(super) const PULLS: TableDefinition<'_, TwoKeys, Json> = TableDefinition::new("pulls");
+/// The number of a hint by repository and reference.
+pub(super) const HINTS: TableDefinition<'_, TwoKeys, u64> = TableDefinition::new("hints");
 /// What a sweep leaves for the next run of the door, by name: the checkpoint, and pieces of the marks.
 pub(super) const SWEEP: TableDefinition<'_, OneKey, &'static [u8]> = TableDefinition::new("sweep");
 /// Single numbers: the constants below.
@@ -60,6 +58,8 @@ pub(super) const SWEEP_CHECKPOINT: &str = "checkpoint";
 pub(super) const SWEEP_MARKS: &str = "marks ";
 /// In `META`: which layout the file has.
 pub(super) const META_LAYOUT: &str = "layout";
+/// In `META`: the last number that a hint got.
+pub(super) const META_HINT: &str = "hint";
 /// In `META`: the last sequence number that was given out.
 pub(super) const META_SEQUENCE: &str = "sequence";
 /// Reads a row.
@@ -127,6 +127,11 @@ pub(super) fn event(table: &impl ReadableTable<u64, Json>, sequence: u64) -> Res
 /// A number in `META`; zero before it was first written.
 pub(super) fn number(table: &impl ReadableTable<OneKey, u64>, key: &str) -> Result<u64, Failure> {
     Ok(table.get(key)?.map_or(0, |number| number.value()))
+}
+
+/// A tag or digest from a key.
+pub(super) fn stored_reference(text: &str) -> Result<Reference, Failure> {
+    Reference::parse(text).map_err(|cause| Failure::corrupt("reference key", cause))
 }
 
 /// A tag from a key.

@@ -9,14 +9,15 @@ use super::failure::Failure;
 use super::intents::OpenIntents;
 use super::snapshot::Missing;
 use super::tables::{
-    BLOBS, CONTENT_HOLDERS, CONTENTS, DOCUMENTS, EVENTS, EVENTS_BY_REPOSITORY, INTENTS, Json, MANIFESTS,
-    META, META_SEQUENCE, OneKey, REFERRERS, REPOSITORIES, SWEEP, SWEEP_CHECKPOINT, SWEEP_MARKS, TAGS,
-    TAGS_BY_MANIFEST, ThreeKeys, TwoKeys, behind, encode, event, number, row, row_in, stored_digest, tags_of,
+    BLOBS, CONTENT_HOLDERS, CONTENTS, DOCUMENTS, EVENTS, EVENTS_BY_REPOSITORY, HINTS, INTENTS, Json,
+    MANIFESTS, META, META_HINT, META_SEQUENCE, OneKey, REFERRERS, REPOSITORIES, SWEEP, SWEEP_CHECKPOINT,
+    SWEEP_MARKS, TAGS, TAGS_BY_MANIFEST, ThreeKeys, TwoKeys, behind, encode, event, number, row, row_in,
+    stored_digest, tags_of,
 };
 use crate::oci::{Digest, Manifest, RepositoryName, Tag};
 use crate::store::effect::{Held, Learnt, RowChange, effect};
 use crate::store::row::{BlobRow, Document, RepositoryRow, TagRow, blobs};
-use crate::store::{Change, Event, EventKind, Intent, Sequence, Source};
+use crate::store::{Change, Event, EventKind, Hint, HintedReference, Intent, Pull, Queued, Sequence, Source};
 
 /// A write transaction that is being filled.
 pub(super) struct Transaction<'txn, 'store> {
@@ -184,6 +185,54 @@ impl<'txn, 'store> Transaction<'txn, 'store> {
         if !table.is_empty()? {
             table.retain(|_, _| false)?;
             self.staged.dirty = true;
+        }
+        Ok(())
+    }
+
+    /// Adds pulls to what is recorded.
+    pub fn record_pull(&mut self, pull: &Pull) -> Result<(), Failure> {
+        let (repository, name) = (&pull.repository, pull.repository.as_str());
+        let Some(mut row) = row::<RepositoryRow>(&self.tables.repositories, "repository", name)? else {
+            return Ok(());
+        };
+        row.pulls = row.pulls.saturating_add(pull.count);
+        row.last_pull = row.last_pull.max(Some(pull.last));
+        self.tables.repositories.insert(name, encode("repository row", &row)?.as_slice())?;
+        self.staged.dirty = true;
+        let Some(tag) = &pull.tag else { return Ok(()) };
+        if let Some(mut row) = row_in::<TagRow>(&self.tables.tags, "tag", repository, tag.as_str())? {
+            row.pulls = row.pulls.saturating_add(pull.count);
+            row.last_pull = row.last_pull.max(Some(pull.last));
+            self.tables.tags.insert((name, tag.as_str()), encode("tag row", &row)?.as_slice())?;
+        }
+        Ok(())
+    }
+
+    /// Keeps hints, if there is room.
+    pub fn add_hints(&mut self, hints: &[HintedReference], most: u64) -> Result<Queued, Failure> {
+        let mut table = self.transaction.open_table(HINTS)?;
+        if table.len()? + hints.len() as u64 > most {
+            return Ok(Queued::Full);
+        }
+        let mut last = number(&self.tables.meta, META_HINT)?;
+        for HintedReference { repository, reference } in hints {
+            last += 1;
+            table.insert((repository.as_str(), reference.as_str()), last)?;
+        }
+        self.tables.meta.insert(META_HINT, last)?;
+        self.staged.dirty = true;
+        Ok(Queued::Kept)
+    }
+
+    /// Removes hints that were not given again.
+    pub fn remove_hints(&mut self, hints: &[Hint]) -> Result<(), Failure> {
+        let mut table = self.transaction.open_table(HINTS)?;
+        for Hint { about: HintedReference { repository, reference }, number } in hints {
+            let key = (repository.as_str(), reference.as_str());
+            if table.get(key)?.is_some_and(|kept| kept.value() == *number) {
+                table.remove(key)?;
+                self.staged.dirty = true;
+            }
         }
         Ok(())
     }

@@ -13,13 +13,16 @@ use crate::oci::{Reference, RepositoryName};
 use crate::store::effect::Learnt;
 use crate::store::overlap::{Touch, between_writes, touches, with_event};
 use crate::store::{
-    Actor, Change, Guard, Intent, IntentState, Outcome, Recorded, Sequence, Settled, Source, StoreError,
-    Write,
+    Actor, Change, Guard, Hint, HintedReference, Intent, IntentState, Outcome, Pull, Queued, Recorded,
+    Sequence, Settled, Source, StoreError, Write,
 };
 
 /// The most intents that may be open at once. Far more than writes can be under way; what lies beyond is a registry
 /// that has left no outcome known for a long time, and memory has to end somewhere.
 const MAXIMUM_OPEN_INTENTS: usize = 65_536;
+
+/// The most hints that are kept at once.
+const MAXIMUM_HINTS: u64 = 100_000;
 
 /// There are too many open intents.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +53,15 @@ pub(super) struct Record {
     pub guard: Guard,
     pub now: Timestamp,
 }
+
+/// [`Store::record_pulls`](crate::store::Store::record_pulls).
+pub(super) struct RecordPulls(pub Vec<Pull>);
+
+/// [`Store::add_hints`](crate::store::Store::add_hints).
+pub(super) struct AddHints(pub Vec<HintedReference>);
+
+/// [`Store::remove_hints`](crate::store::Store::remove_hints).
+pub(super) struct RemoveHints(pub Vec<Hint>);
 
 /// [`Store::keep_sweep`](crate::store::Store::keep_sweep).
 pub(super) struct KeepSweep {
@@ -136,6 +148,33 @@ impl Work for Record {
             events += transaction.apply(change, learnt)?;
         }
         Ok(if events == 0 { Recorded::Unchanged } else { Recorded::Changed(events) })
+    }
+}
+
+impl Work for RecordPulls {
+    type Answer = ();
+    const ATTEMPTED: &'static str = "count pulls";
+
+    fn apply(&self, transaction: &mut Transaction<'_, '_>) -> Result<(), Failure> {
+        self.0.iter().try_for_each(|pull| transaction.record_pull(pull))
+    }
+}
+
+impl Work for AddHints {
+    type Answer = Queued;
+    const ATTEMPTED: &'static str = "keep hints";
+
+    fn apply(&self, transaction: &mut Transaction<'_, '_>) -> Result<Queued, Failure> {
+        transaction.add_hints(&self.0, MAXIMUM_HINTS)
+    }
+}
+
+impl Work for RemoveHints {
+    type Answer = ();
+    const ATTEMPTED: &'static str = "remove hints";
+
+    fn apply(&self, transaction: &mut Transaction<'_, '_>) -> Result<(), Failure> {
+        transaction.remove_hints(&self.0)
     }
 }
 

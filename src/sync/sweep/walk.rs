@@ -29,8 +29,9 @@ const REPOSITORIES: usize = 32;
 const WAITING: usize = 200;
 /// How many known repositories are read at once.
 const ROWS: usize = 500;
-/// How many pages in a row may name nothing new before the catalog is taken to go round in circles.
-const BARREN_PAGES: usize = 16;
+/// How many pages in a row may name nothing that is not done before the catalog is taken to go round in circles. Where a
+/// sweep goes on, some pages are done already.
+const BARREN_PAGES: usize = 1_000;
 
 /// The walk of one sweep.
 pub(super) struct Walk<'a> {
@@ -110,8 +111,10 @@ impl Walk<'_> {
                     match answer? {
                         Catalog::Page(page) => {
                             let number = first + pages.len() - 1;
-                            let names = self.names(page.names);
-                            barren = if names.iter().all(|name| self.marks.has(name.as_str())) { barren + 1 } else { 0 };
+                            // Done already: before the sweep was cut, or on an earlier page.
+                            let mut names = self.names(page.names);
+                            names.retain(|name| !self.marks.has(name.as_str()));
+                            barren = if names.is_empty() { barren + 1 } else { 0 };
                             if let Some(open) = pages.back_mut() {
                                 open.left = names.len();
                             }

@@ -3,7 +3,7 @@ use std::path::Path;
 
 use redb::TableDefinition;
 
-use super::super::tables::{HINTS, META_LAYOUT, PULLS, REPOSITORIES, SWEEP};
+use super::super::tables::{HINTS, META_LAYOUT, REPOSITORIES, SWEEP};
 use super::*;
 
 fn refusal(path: &Path) -> OpenError {
@@ -168,8 +168,7 @@ fn a_store_of_the_layout_without_sweeps_is_brought_up_to_date_with_all_that_is_i
     let write = database.begin_write().unwrap();
     write.open_table(META).unwrap().insert(META_LAYOUT, 1).unwrap();
     write.open_table(META).unwrap().insert(META_SEQUENCE, 41).unwrap();
-    assert!(write.delete_table(HINTS).unwrap() & write.delete_table(PULLS).unwrap());
-    assert!(write.delete_table(SWEEP).unwrap());
+    assert!(write.delete_table(HINTS).unwrap() & write.delete_table(SWEEP).unwrap());
     write.commit().unwrap();
     drop(database);
     RedbStore::open(&path).unwrap().close();
@@ -178,6 +177,5 @@ fn a_store_of_the_layout_without_sweeps_is_brought_up_to_date_with_all_that_is_i
     assert_eq!(number(&read.open_table(META).unwrap(), META_LAYOUT).unwrap(), 2);
     assert_eq!(number(&read.open_table(META).unwrap(), META_SEQUENCE).unwrap(), 41);
     read.open_table(HINTS).unwrap();
-    read.open_table(PULLS).unwrap();
     read.open_table(SWEEP).unwrap();
 }

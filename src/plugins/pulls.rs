@@ -1,0 +1,48 @@
+//! Counts pulls: successful GETs of manifests. A HEAD is no pull, since clients use it to look whether there is something
+//! new.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use http::{Method, StatusCode};
+use serde::Deserialize;
+
+use crate::clock::Timestamp;
+use crate::door::{Entry, Exchange, Invalid, Outcome, Parts, Plugin};
+use crate::oci::{Reference, Route};
+use crate::sync::PullCounts;
+
+pub(super) const ENTRY: Entry =
+    Entry { name: "pulls", summary: "Counts pulls, and notes when the last one was.", build };
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Options {}
+
+struct Pulls {
+    counts: Arc<PullCounts>,
+}
+
+fn build(table: &toml::Table, parts: &Parts) -> Result<Box<dyn Plugin>, Invalid> {
+    let Options {} = Invalid::or_options(ENTRY.name, table)?;
+    Ok(Box::new(Pulls { counts: Arc::clone(&parts.pulls) }))
+}
+
+#[async_trait]
+impl Plugin for Pulls {
+    async fn on_end(&self, exchange: &Exchange, outcome: &Outcome) {
+        let is_pull = exchange.request.method == Method::GET
+            && outcome.status == Some(StatusCode::OK)
+            && outcome.cause.is_none();
+        if !is_pull {
+            return;
+        }
+        if let Some(Route::ManifestRead { repository, reference }) = exchange.route() {
+            let tag = match reference {
+                Reference::Tag(tag) => Some(tag.clone()),
+                Reference::Digest(_) => None,
+            };
+            self.counts.note(repository.clone(), tag, Timestamp::now());
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Hints, and pulls.
+
+use super::{AnyStore, push};
+use crate::oci::Reference;
+use crate::store::sample::{at, image, repository, tag, tag_deleted};
+use crate::store::{Hint, HintedReference, PageRequest, Pull, Queued, Source};
+
+fn about(name: &str, tagged: &str) -> HintedReference {
+    HintedReference { repository: repository(name), reference: Reference::Tag(tag(tagged)) }
+}
+
+async fn all(store: &AnyStore) -> Vec<Hint> {
+    let mut all = Vec::new();
+    let mut after = None;
+    loop {
+        let page = store.hints(PageRequest { after, limit: 2 }).await.unwrap();
+        all.extend(page.items);
+        after = page.next;
+        if after.is_none() {
+            return all;
+        }
+    }
+}
+
+pub(in crate::store) async fn a_hint_is_kept_once_until_it_is_removed(store: AnyStore) {
+    let digest = Reference::Digest(image("one", &[]).digest);
+    let by_digest = HintedReference { repository: repository("a"), reference: digest };
+    let hints = vec![about("b", "t"), about("a", "t"), by_digest.clone(), about("a", "t")];
+    assert_eq!(store.add_hints(hints).await.unwrap(), Queued::Kept);
+    let kept = all(&store).await;
+    let names: Vec<_> = kept.iter().map(|hint| hint.about.clone()).collect();
+    assert_eq!(names, [by_digest, about("a", "t"), about("b", "t")]);
+    store.remove_hints(kept).await.unwrap();
+    assert!(all(&store).await.is_empty());
+    assert_eq!(store.sequence().await.unwrap().get(), 0, "a hint is no event");
+}
+
+pub(in crate::store) async fn a_hint_that_was_given_again_is_not_removed(store: AnyStore) {
+    store.add_hints(vec![about("a", "t")]).await.unwrap();
+    let first = all(&store).await;
+    store.add_hints(vec![about("a", "t")]).await.unwrap();
+    store.remove_hints(first.clone()).await.unwrap();
+    let second = all(&store).await;
+    assert_eq!(second.len(), 1);
+    store.remove_hints(second).await.unwrap();
+    // Nor one that is new under the same name.
+    store.add_hints(vec![about("a", "t")]).await.unwrap();
+    store.remove_hints(first).await.unwrap();
+    assert_eq!(all(&store).await.len(), 1);
+}
+
+pub(in crate::store) async fn there_is_room_for_so_many_hints_and_no_more(store: AnyStore) {
+    let many = |from: usize, count: usize| (from..from + count).map(|n| about("a", &n.to_string())).collect();
+    assert_eq!(store.add_hints(many(0, 100_000)).await.unwrap(), Queued::Kept);
+    assert_eq!(store.add_hints(many(100_000, 1)).await.unwrap(), Queued::Full);
+    let first = store.hints(PageRequest { after: None, limit: 10 }).await.unwrap().items;
+    store.remove_hints(first).await.unwrap();
+    assert_eq!(store.add_hints(many(100_000, 1)).await.unwrap(), Queued::Kept);
+}
+
+fn pull(name: &str, tagged: Option<&str>, count: u64, last: u64) -> Pull {
+    Pull { repository: repository(name), tag: tagged.map(tag), count, last: at(last) }
+}
+
+pub(in crate::store) async fn pulls_add_up_and_the_last_one_never_moves_back(store: AnyStore) {
+    push(&store, "r", &image("one", &[]), &["t", "u"], 1).await;
+    let pulls = vec![pull("r", Some("t"), 2, 9), pull("r", None, 3, 7), pull("r", Some("t"), 0, 8)];
+    store.record_pulls(pulls).await.unwrap();
+    let known = store.repository(&repository("r")).await.unwrap().unwrap();
+    assert_eq!((known.pulls, known.last_pull), (5, Some(at(9))));
+    let pulled = store.tag(&repository("r"), &tag("t")).await.unwrap().unwrap();
+    assert_eq!((pulled.pulls, pulled.last_pull), (2, Some(at(9))));
+    let other = store.tag(&repository("r"), &tag("u")).await.unwrap().unwrap();
+    assert_eq!((other.pulls, other.last_pull), (0, None));
+    assert_eq!(store.statistics().await.unwrap().events, 2, "a pull is no event");
+    // The name counts, whatever it points to.
+    push(&store, "r", &image("two", &[]), &["t"], 2).await;
+    let moved = store.tag(&repository("r"), &tag("t")).await.unwrap().unwrap();
+    assert_eq!((moved.pulls, moved.last_pull), (2, Some(at(9))));
+    super::find(&store, tag_deleted("r", "t"), Source::Swept, 3).await;
+    push(&store, "r", &image("two", &[]), &["t"], 4).await;
+    assert_eq!(store.tag(&repository("r"), &tag("t")).await.unwrap().unwrap().pulls, 0);
+}
+
+pub(in crate::store) async fn a_pull_of_what_is_not_recorded_records_nothing(store: AnyStore) {
+    push(&store, "r", &image("one", &[]), &["t"], 1).await;
+    store.record_pulls(vec![pull("none", Some("t"), 1, 2), pull("r", Some("none"), 1, 3)]).await.unwrap();
+    assert!(store.repository(&repository("none")).await.unwrap().is_none());
+    assert!(store.tag(&repository("r"), &tag("none")).await.unwrap().is_none());
+    assert_eq!(store.repository(&repository("r")).await.unwrap().unwrap().pulls, 1);
+}

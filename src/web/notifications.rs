@@ -1,0 +1,250 @@
+//! `POST /api/v1/notifications`: the registry's notification envelope (distribution 2.8 and 3.x), each event of which is a
+//! hint. Whoever sends one has to know the secret; what they say is not believed all the same.
+
+use std::collections::HashSet;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use serde::Serialize;
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq;
+
+use super::WebState;
+use super::error::ApiError;
+use crate::clock::Timestamp;
+use crate::oci::{Digest, Reference, RepositoryName, Tag};
+use crate::store::{HintedReference, Pull, Queued};
+
+/// The media type under which distribution tells of blobs.
+const BLOB: &str = "application/octet-stream";
+
+/// What a sender of notifications has to know. Kept as a hash.
+#[derive(Clone)]
+pub struct NotificationSecret([u8; 32]);
+
+impl NotificationSecret {
+    /// From the secret itself.
+    pub fn new(secret: &str) -> Self {
+        Self(Sha256::digest(secret).into())
+    }
+
+    /// Whether a request carries it. Takes as long for a wrong one as for the right one.
+    fn is_in(&self, headers: &HeaderMap) -> bool {
+        let value = headers.get(header::AUTHORIZATION).map(|value| value.as_bytes()).unwrap_or_default();
+        let (scheme, sent) = value.split_at_checked(7).unwrap_or_default();
+        let sent: [u8; 32] = Sha256::digest(sent).into();
+        scheme.eq_ignore_ascii_case(b"bearer ") && bool::from(sent.ct_eq(&self.0))
+    }
+}
+
+impl std::fmt::Debug for NotificationSecret {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("NotificationSecret(…)")
+    }
+}
+
+/// What became of the events of an envelope.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub(super) struct Taken {
+    /// Events that are looked into, or have moved a last pull.
+    accepted: usize,
+    /// Events about blobs, which are not recorded.
+    skipped: usize,
+    /// Events that make no sense.
+    refused: usize,
+}
+
+/// What an envelope comes to.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Envelope {
+    taken: Taken,
+    hints: HashSet<HintedReference>,
+    pulls: Vec<Pull>,
+}
+
+/// What an event comes to.
+enum Suggestion {
+    Look(Vec<HintedReference>),
+    Pulled(Pull),
+    Blob,
+}
+
+/// Takes an envelope. Answers when its hints are kept, and before they are followed.
+pub(super) async fn take(
+    State(state): State<WebState>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<(StatusCode, Json<Taken>), ApiError> {
+    let secret = state.notifications.as_ref().ok_or(ApiError::NotificationsOff)?;
+    if !secret.is_in(&headers) {
+        return Err(ApiError::Unauthorized);
+    }
+    let Envelope { taken, hints, pulls } = read(&body, Timestamp::now())?;
+    let count = |result, number| {
+        metrics::counter!("portreeve_notifications_total", "result" => result).increment(number as u64);
+    };
+    if !hints.is_empty() && state.hints.add(hints.into_iter().collect()).await? == Queued::Full {
+        count("no_room", taken.accepted);
+        return Err(ApiError::TooManyHints);
+    }
+    if !pulls.is_empty() {
+        state.store.record_pulls(pulls).await?;
+    }
+    count("accepted", taken.accepted);
+    count("skipped", taken.skipped);
+    count("refused", taken.refused);
+    Ok((StatusCode::ACCEPTED, Json(taken)))
+}
+
+/// Reads an envelope. An event that makes no sense does not spoil the others.
+fn read(body: &[u8], now: Timestamp) -> Result<Envelope, ApiError> {
+    let document: Value =
+        serde_json::from_slice(body).map_err(|error| ApiError::InvalidBody(error.to_string()))?;
+    let Some(Value::Array(events)) = document.get("events") else {
+        return Err(ApiError::InvalidBody("an envelope has an array `events`".to_owned()));
+    };
+    let mut envelope = Envelope::default();
+    for event in events {
+        match suggestion(event, now) {
+            Some(Suggestion::Look(references)) => {
+                envelope.taken.accepted += 1;
+                envelope.hints.extend(references);
+            }
+            Some(Suggestion::Pulled(pull)) => {
+                envelope.taken.accepted += 1;
+                envelope.pulls.push(pull);
+            }
+            Some(Suggestion::Blob) => envelope.taken.skipped += 1,
+            None => envelope.taken.refused += 1,
+        }
+    }
+    Ok(envelope)
+}
+
+/// What an event suggests; nothing if it names no repository, or nothing in it. 3.x writes empty strings for what is
+/// absent.
+fn suggestion(event: &Value, now: Timestamp) -> Option<Suggestion> {
+    let target = event.get("target")?;
+    let text = |name| target.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+    let repository = RepositoryName::parse(text("repository")?).ok()?;
+    let tag = text("tag").and_then(|tag| Tag::parse(tag).ok());
+    let digest = text("digest").and_then(|digest| Digest::parse(digest).ok());
+    if tag.is_none() && text("mediaType") == Some(BLOB) {
+        return Some(Suggestion::Blob);
+    }
+    if tag.is_none() && digest.is_none() {
+        return None;
+    }
+    if event.get("action").and_then(Value::as_str) == Some("pull") {
+        let told = event.get("timestamp").and_then(Value::as_str).and_then(Timestamp::parse);
+        return Some(Suggestion::Pulled(Pull {
+            repository,
+            tag,
+            count: 0,
+            last: told.unwrap_or(now).min(now),
+        }));
+    }
+    let references = tag.map(Reference::Tag).into_iter().chain(digest.map(Reference::Digest));
+    let about = |reference| HintedReference { repository: repository.clone(), reference };
+    Some(Suggestion::Look(references.map(about).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_milliseconds(2_000_000_000_000);
+
+    fn read_events(events: Value) -> Envelope {
+        read(json!({ "events": events }).to_string().as_bytes(), NOW).unwrap()
+    }
+
+    fn names(envelope: &Envelope) -> Vec<String> {
+        let mut names: Vec<_> =
+            envelope.hints.iter().map(|hint| format!("{}:{}", hint.repository, hint.reference)).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_push_suggests_its_tag_and_its_digest_and_the_same_twice_only_once() {
+        let digest = Digest::sha256(b"x");
+        let push = json!({"action": "push", "target": {"repository": "a/b", "tag": "v1", "digest": digest}});
+        let envelope = read_events(json!([push, push]));
+        assert_eq!(names(&envelope), [format!("a/b:{digest}"), "a/b:v1".to_owned()]);
+        assert_eq!(envelope.taken, Taken { accepted: 2, skipped: 0, refused: 0 });
+    }
+
+    #[test]
+    fn a_pull_moves_the_last_pull_to_its_time_but_never_into_the_future() {
+        let pull = |time: &str| json!({"action": "pull", "timestamp": time, "target": {"repository": "a", "tag": "v1"}});
+        let future = "2999-01-01T00:00:00Z";
+        let envelope = read_events(json!([pull("2001-09-09T01:46:40.5+00:00"), pull(future), pull("soon")]));
+        let times: Vec<_> = envelope.pulls.iter().map(|pull| (pull.last, pull.count)).collect();
+        let told = Timestamp::from_milliseconds(1_000_000_000_500);
+        assert_eq!(times, [(told, 0), (NOW, 0), (NOW, 0)]);
+        assert!(envelope.hints.is_empty());
+    }
+
+    #[test]
+    fn what_is_usable_counts_and_what_is_not_spoils_nothing() {
+        let digest = Digest::sha256(b"x");
+        let envelope = read_events(json!([
+            null, 7, {}, {"target": null}, {"target": {"repository": "UPPER", "tag": "v1"}},
+            {"action": "push", "target": {"repository": "a", "tag": "", "digest": ""}},
+            {"action": "push", "target": {"repository": "a", "tag": 7, "digest": digest, "mediaType": null}},
+            {"action": "mystery", "target": {"repository": "a", "tag": "v2", "digest": "md5:x"}},
+            {"action": "push", "target": {"repository": "a", "digest": digest, "mediaType": BLOB}},
+        ]));
+        assert_eq!(names(&envelope), [format!("a:{digest}"), "a:v2".to_owned()]);
+        assert_eq!(envelope.taken, Taken { accepted: 2, skipped: 1, refused: 6 });
+    }
+
+    #[test]
+    fn what_is_no_envelope_is_refused() {
+        for body in ["", "{", "[]", "null", "{}", r#"{"events": {}}"#] {
+            assert!(matches!(read(body.as_bytes(), NOW), Err(ApiError::InvalidBody(_))), "{body}");
+        }
+    }
+
+    #[test]
+    fn only_the_very_secret_opens() {
+        let secret = NotificationSecret::new("0123456789abcdef");
+        let with = |value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::AUTHORIZATION, value.parse().unwrap());
+            secret.is_in(&headers)
+        };
+        assert!(with("Bearer 0123456789abcdef") && with("bearer 0123456789abcdef"));
+        for wrong in
+            ["", "Bearer", "Bearer ", "Bearer 0123456789abcde", "Basic 0123456789abcdef", "0123456789abcdef"]
+        {
+            assert!(!with(wrong), "{wrong}");
+        }
+        assert!(!secret.is_in(&HeaderMap::new()));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(body in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = read(&body, NOW);
+        }
+
+        #[test]
+        fn no_event_makes_it_panic(
+            action in "push|pull|delete|\\PC{0,5}",
+            repository in "[a-z/]{0,9}|\\PC{0,9}",
+            tag in "[a-z0-9]{0,5}|\\PC{0,5}",
+            time in "\\PC{0,30}",
+        ) {
+            let target = json!({"repository": repository, "tag": tag});
+            read_events(json!([{"action": action, "timestamp": time, "target": target}]));
+        }
+    }
+}
