@@ -30,6 +30,8 @@ pub use intent::{Intent, IntentState, Write};
 pub use metrics::describe_metrics;
 pub use pull::Pull;
 pub use record::{ManifestRecord, Page, PageRequest, RepositoryRecord, Statistics, TagRecord};
+#[cfg(test)]
+pub use redb::MemoryFile;
 pub use redb::{OpenError, RedbStore};
 
 use crate::clock::Timestamp;

@@ -9,6 +9,8 @@
 mod carry;
 mod compare;
 mod hints;
+#[cfg(test)]
+mod model;
 mod outcome;
 mod pulls;
 mod sweep;

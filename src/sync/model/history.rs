@@ -1,0 +1,129 @@
+//! Histories: what happens in the model, from a seed, in any order and at once.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::random::Random;
+use super::registry::REPOSITORIES;
+use crate::oci::{Digest, Reference, Tag};
+
+/// How many different manifests there are; the last two are indexes of the others.
+const MANIFESTS: u64 = 5;
+const TAGS: [&str; 3] = ["v1", "v2", "V1"];
+/// How long a door lives, at most, before it crashes, in milliseconds of virtual time.
+const LIFE: u64 = 12_000;
+
+/// A history: the lives of one door after the other, each ended by a crash but for the last.
+#[derive(Clone, Debug)]
+pub struct History {
+    pub seed: u64,
+    /// One fault in so many answers; none at zero.
+    pub faults: u64,
+    pub lives: Vec<Life>,
+}
+
+/// The life of a door.
+#[derive(Clone, Debug)]
+pub struct Life {
+    pub length: Duration,
+    pub happenings: Vec<Happening>,
+}
+
+/// Something that happens at a time of a door's life.
+#[derive(Clone, Debug)]
+pub struct Happening {
+    pub at: Duration,
+    pub action: Action,
+}
+
+/// What happens.
+#[derive(Clone, Debug)]
+pub enum Action {
+    /// A client pushes through the door; it may lose patience.
+    Push { repository: &'static str, reference: Reference, manifest: Bytes, patience: Option<Duration> },
+    /// A client deletes through the door.
+    Delete { repository: &'static str, reference: Reference, patience: Option<Duration> },
+    /// Somebody pushes around the door.
+    PushAround { repository: &'static str, reference: Reference, manifest: Bytes },
+    /// Somebody deletes around the door.
+    DeleteAround { repository: &'static str, reference: Reference },
+    /// A repository is removed from the registry's disk.
+    Forget { repository: &'static str },
+    /// Somebody hints at a reference, rightly or not.
+    Hint { repository: &'static str, reference: Reference },
+    /// Somebody asks for a sweep.
+    Sweep { deep: bool },
+}
+
+impl History {
+    pub fn from_seed(seed: u64) -> Self {
+        let mut random = Random::new(seed);
+        let faults = *random.pick(&[0, 3, 6, 12]);
+        let lives = (0..1 + random.below(3)).map(|_| Life::random(&mut random)).collect();
+        Self { seed, faults, lives }
+    }
+
+    /// Histories with a little less in them.
+    pub fn smaller(&self) -> Vec<Self> {
+        let mut smaller = Vec::new();
+        for life in 0..self.lives.len() {
+            if self.lives.len() > 1 {
+                let mut less = self.clone();
+                less.lives.remove(life);
+                smaller.push(less);
+            }
+            for happening in 0..self.lives[life].happenings.len() {
+                let mut less = self.clone();
+                less.lives[life].happenings.remove(happening);
+                smaller.push(less);
+            }
+        }
+        if self.faults > 0 {
+            smaller.push(Self { faults: 0, ..self.clone() });
+        }
+        smaller
+    }
+}
+
+impl Life {
+    fn random(random: &mut Random) -> Self {
+        let length = Duration::from_millis(50) + random.milliseconds(LIFE);
+        // Crowded, so that much meets much.
+        let span = 1 + random.below(400);
+        let happenings = (0..1 + random.below(10))
+            .map(|_| Happening { at: random.milliseconds(span), action: Action::random(random) })
+            .collect();
+        Self { length, happenings }
+    }
+}
+
+impl Action {
+    fn random(random: &mut Random) -> Self {
+        let repository = *random.pick(&REPOSITORIES);
+        let manifest = manifest(random.below(MANIFESTS));
+        let tag = Reference::Tag(Tag::parse(*random.pick(&TAGS)).unwrap());
+        let digest = Reference::Digest(Digest::sha256(&manifest));
+        let reference = if random.one_in(3) { digest } else { tag };
+        let patience = random.one_in(4).then(|| random.milliseconds(60));
+        match random.below(12) {
+            0..=3 => Self::Push { repository, reference, manifest, patience },
+            4 | 5 => Self::Delete { repository, reference, patience },
+            6 | 7 => Self::PushAround { repository, reference, manifest },
+            8 => Self::DeleteAround { repository, reference },
+            9 if random.one_in(3) => Self::Forget { repository },
+            9 | 10 => Self::Hint { repository, reference },
+            _ => Self::Sweep { deep: random.one_in(2) },
+        }
+    }
+}
+
+/// The manifest with this number.
+fn manifest(number: u64) -> Bytes {
+    if number < MANIFESTS - 2 {
+        return format!(r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{{"mediaType":"application/vnd.oci.empty.v1+json","digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","size":2}},"layers":[],"annotations":{{"number":"{number}"}}}}"#).into();
+    }
+    let child = manifest(number + 2 - MANIFESTS);
+    let (digest, size) = (Digest::sha256(&child), child.len());
+    format!(r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[{{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"{digest}","size":{size}}}]}}"#).into()
+}

@@ -1,0 +1,80 @@
+//! The model test: random histories of a door between clients who push and delete, and a registry that fails in every way
+//! it can, in virtual time. Clients lose patience, the door crashes at any await point, others push and delete around it,
+//! hints come rightly and wrongly, and sweeps at any time. Whatever happened:
+//!
+//! - what a client was told is in the store at that moment (P1);
+//! - when all is quiet and a deep sweep has passed, the store equals the registry (P2, P4, P5);
+//! - the history holds no removal of anything that was there all the time (P3), and is never rewritten (P6).
+//!
+//! `registry` is the registry, `history` what happens, `house` the door and its clients, `checks` what has to be true.
+//! The same seed makes the same history. A history that fails is made smaller as long as it fails, and shown.
+//!
+//! ```text
+//! PORTREEVE_MODEL_HISTORIES=1000000 cargo test --lib model    many
+//! PORTREEVE_MODEL_SEED=42 cargo test --lib model              one again
+//! ```
+
+mod checks;
+mod history;
+mod house;
+mod random;
+mod registry;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use history::History;
+use house::live;
+
+/// How many histories a usual run tries.
+const HISTORIES: u64 = 3_000;
+
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok().map(|text| text.parse().expect("a whole number"))
+}
+
+/// Lives through a history. What was not true of it, if anything.
+fn fault_of(history: &History) -> Option<String> {
+    match catch_unwind(AssertUnwindSafe(|| live(history))) {
+        Ok(Ok(())) => None,
+        Ok(Err(wrong)) => Some(wrong),
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().cloned();
+            Some(text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string)).unwrap_or_default())
+        }
+    }
+}
+
+/// The smallest history that still fails, and how.
+fn shrink(mut history: History, mut wrong: String) -> (History, String) {
+    loop {
+        let smaller =
+            history.smaller().into_iter().find_map(|less| fault_of(&less).map(|wrong| (less, wrong)));
+        match smaller {
+            Some((less, how)) => (history, wrong) = (less, how),
+            None => return (history, wrong),
+        }
+    }
+}
+
+#[test]
+fn after_any_history_the_record_equals_the_registry_and_nothing_was_removed_that_was_there() {
+    let (first, count) = match number("PORTREEVE_MODEL_SEED") {
+        Some(seed) => (seed, 1),
+        None => {
+            let first = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs() << 20;
+            (first, number("PORTREEVE_MODEL_HISTORIES").unwrap_or(HISTORIES))
+        }
+    };
+    println!("{count} histories from seed {first} on");
+    for seed in first..first + count {
+        let history = History::from_seed(seed);
+        if let Some(wrong) = fault_of(&history) {
+            let (smallest, how) = shrink(history, wrong.clone());
+            panic!(
+                "seed {seed}, history {} of {count}: {wrong}\n\nthe smallest like it: {how}\n{smallest:#?}\n\n\
+                 again: PORTREEVE_MODEL_SEED={seed} cargo test --lib model",
+                seed - first + 1
+            );
+        }
+    }
+}
