@@ -102,7 +102,8 @@ impl Action {
     fn random(random: &mut Random) -> Self {
         let repository = *random.pick(&REPOSITORIES);
         let manifest = manifest(random.below(MANIFESTS));
-        let tag = Reference::Tag(Tag::parse(*random.pick(&TAGS)).unwrap());
+        let tag: &str = random.pick(&TAGS);
+        let tag = Reference::Tag(Tag::parse(tag).unwrap());
         let digest = Reference::Digest(Digest::sha256(&manifest));
         let reference = if random.one_in(3) { digest } else { tag };
         let patience = random.one_in(4).then(|| random.milliseconds(60));

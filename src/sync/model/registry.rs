@@ -50,7 +50,7 @@ struct Repository {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Thing {
     pub repository: String,
-    /// A tag, a digest, or empty for the repository itself.
+    /// A tag, a digest; or empty for the repository itself, of which only denials are counted.
     pub name: String,
 }
 
@@ -182,12 +182,17 @@ impl State {
         for gone in before.difference(&self.things()) {
             *self.vanished.entry(gone.clone()).or_default() += 1;
         }
+        // Of a repository without tags the registry itself says that it is not there, as distribution does.
+        for repository in REPOSITORIES {
+            if self.repositories.get(repository).is_none_or(|held| held.tags.is_empty()) {
+                *self.vanished.entry(Thing::new(repository, "")).or_default() += 1;
+            }
+        }
     }
 
     fn things(&self) -> BTreeSet<Thing> {
         let mut things = BTreeSet::new();
         for (repository, held) in &self.repositories {
-            things.insert(Thing::new(repository, ""));
             things.extend(held.manifests.keys().map(|digest| Thing::new(repository, digest.as_str())));
             let tags = held.tags.iter().filter(|(_, digest)| held.manifests.contains_key(*digest));
             things.extend(tags.map(|(tag, _)| Thing::new(repository, tag)));
