@@ -10,7 +10,7 @@ use crate::oci::{Digest, Reference, Tag};
 
 /// How many different manifests there are; the last two are indexes of the others.
 const MANIFESTS: u64 = 5;
-const TAGS: [&str; 3] = ["v1", "v2", "V1"];
+const TAGS: &[&str] = &["v1", "v2", "V1"];
 /// How long a door lives, at most, before it crashes, in milliseconds of virtual time.
 const LIFE: u64 = 12_000;
 
@@ -102,7 +102,7 @@ impl Action {
     fn random(random: &mut Random) -> Self {
         let repository = *random.pick(&REPOSITORIES);
         let manifest = manifest(random.below(MANIFESTS));
-        let tag: &str = random.pick(&TAGS);
+        let tag = random.pick(TAGS);
         let tag = Reference::Tag(Tag::parse(tag).unwrap());
         let digest = Reference::Digest(Digest::sha256(&manifest));
         let reference = if random.one_in(3) { digest } else { tag };
