@@ -96,6 +96,7 @@ pub async fn follow_hints(queue: Arc<HintQueue>, verifier: Arc<Verifier>, stop: 
                 }
             };
             tokio::select! {
+                biased;
                 () = queue.wake.notified() => {}
                 () = due => {}
             }

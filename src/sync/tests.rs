@@ -448,3 +448,18 @@ async fn two_pushes_of_one_tag_at_once_end_as_the_registry_says() {
         assert_eq!(house.recorded("latest").await, Some(Digest::sha256(&held)));
     }
 }
+
+#[tokio::test]
+async fn a_deletion_by_digest_without_an_outcome_is_asked_about_with_every_tag_that_it_may_have_taken() {
+    let house = House::new().await;
+    house.record("kept", b"one").await;
+    house.record("taken", b"one").await;
+    // It was done and answered with an error; then somebody pushed the manifest again, under one of its tags.
+    house.registry.put("kept", b"one");
+    house.registry.script(|script| script.status_instead = Some(500));
+    let _settling = house.settle_unknown();
+    let digest = Digest::sha256(b"one");
+    house.carrier.carry(delete(Reference::Digest(digest.clone()))).await.unwrap();
+    house.wait_for("taken", None).await;
+    assert_eq!(house.recorded("kept").await, Some(digest));
+}

@@ -4,7 +4,7 @@
 //! after the door gave up waiting; so an intent is not settled by the first answer, but once answers have been had over
 //! a whole `registry.timeout`.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::verify::Verifier;
 use crate::clock::Timestamp;
 use crate::oci::{Reference, RepositoryName};
-use crate::store::{Intent, IntentState, Outcome, Sequence, Source, Store, StoreError};
+use crate::store::{Intent, IntentState, Outcome, Sequence, Source, Store, StoreError, Write};
 
 /// How many questions are asked at once.
 const CONCURRENCY: usize = 8;
@@ -99,6 +99,7 @@ pub async fn settle_unknown(
             let next = watched.pass(false).await;
             first_pass.send_replace(true);
             tokio::select! {
+                biased;
                 () = watched.unknown.wake.notified() => {}
                 () = sleep_until(next) => {}
             }
@@ -183,9 +184,28 @@ impl Watched {
     /// Asks about everything that these intents may have changed, once however many of them name it: a door that crashes
     /// again and again leaves many for the same tag. Answers what there was no answer to.
     async fn ask(&self, intents: &[Intent]) -> HashSet<Question> {
-        let all: HashSet<Question> = intents.iter().flat_map(questions).collect();
+        let mut all: BTreeSet<Question> = intents.iter().flat_map(questions).collect();
+        // The tags that a deletion by digest may have taken with it: the manifest alone does not tell, since somebody may
+        // have pushed it again.
+        let mut taken = Vec::new();
+        let mut unanswered = HashSet::new();
+        for Intent { repository, write, .. } in intents {
+            let Write::Delete { reference: Reference::Digest(digest) } = write else { continue };
+            let deletion = (repository.clone(), Reference::Digest(digest.clone()));
+            match self.store.tags_of(repository, digest).await {
+                Ok(tags) => {
+                    let tags = tags.into_iter().map(|tag| (repository.clone(), Reference::Tag(tag)));
+                    taken.extend(tags.map(|tag| (deletion.clone(), tag)));
+                }
+                Err(error) => {
+                    tracing::warn!(%repository, %digest, %error, "the tags of a manifest cannot be read; trying again");
+                    unanswered.insert(deletion);
+                }
+            }
+        }
+        all.extend(taken.iter().map(|(_, tag)| tag.clone()));
         let verifier = &self.verifier;
-        futures_util::stream::iter(all)
+        let answers: Vec<Question> = futures_util::stream::iter(all)
             .map(|(repository, reference)| async move {
                 let error = verifier.verify(&repository, &reference, Source::Verified).await.err()?;
                 tracing::warn!(%repository, %reference, %error, "a write's outcome cannot be learnt yet; asking again");
@@ -194,7 +214,14 @@ impl Watched {
             .buffer_unordered(CONCURRENCY)
             .filter_map(std::future::ready)
             .collect()
-            .await
+            .await;
+        unanswered.extend(answers);
+        for (deletion, tag) in taken {
+            if unanswered.contains(&tag) {
+                unanswered.insert(deletion);
+            }
+        }
+        unanswered
     }
 
     /// The unknown intents whose time has come; the schedule is brought in line with the store.

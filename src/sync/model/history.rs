@@ -20,6 +20,8 @@ pub struct History {
     pub seed: u64,
     /// One fault in so many answers; none at zero.
     pub faults: u64,
+    /// Whether everything goes through the door: then the record has to be right without a sweep.
+    pub door_only: bool,
     pub lives: Vec<Life>,
 }
 
@@ -60,8 +62,9 @@ impl History {
     pub fn from_seed(seed: u64) -> Self {
         let mut random = Random::new(seed);
         let faults = *random.pick(&[0, 3, 6, 12]);
-        let lives = (0..1 + random.below(3)).map(|_| Life::random(&mut random)).collect();
-        Self { seed, faults, lives }
+        let door_only = random.one_in(3);
+        let lives = (0..1 + random.below(3)).map(|_| Life::random(&mut random, door_only)).collect();
+        Self { seed, faults, door_only, lives }
     }
 
     /// Histories with a little less in them.
@@ -87,19 +90,19 @@ impl History {
 }
 
 impl Life {
-    fn random(random: &mut Random) -> Self {
+    fn random(random: &mut Random, door_only: bool) -> Self {
         let length = Duration::from_millis(50) + random.milliseconds(LIFE);
         // Crowded, so that much meets much.
         let span = 1 + random.below(400);
         let happenings = (0..1 + random.below(10))
-            .map(|_| Happening { at: random.milliseconds(span), action: Action::random(random) })
+            .map(|_| Happening { at: random.milliseconds(span), action: Action::random(random, door_only) })
             .collect();
         Self { length, happenings }
     }
 }
 
 impl Action {
-    fn random(random: &mut Random) -> Self {
+    fn random(random: &mut Random, door_only: bool) -> Self {
         let repository = *random.pick(&REPOSITORIES);
         let manifest = manifest(random.below(MANIFESTS));
         let tag = random.pick(TAGS);
@@ -107,7 +110,7 @@ impl Action {
         let digest = Reference::Digest(Digest::sha256(&manifest));
         let reference = if random.one_in(3) { digest } else { tag };
         let patience = random.one_in(4).then(|| random.milliseconds(60));
-        match random.below(12) {
+        match random.below(if door_only { 6 } else { 12 }) {
             0..=3 => Self::Push { repository, reference, manifest, patience },
             4 | 5 => Self::Delete { repository, reference, patience },
             6 | 7 => Self::PushAround { repository, reference, manifest },

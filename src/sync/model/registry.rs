@@ -31,6 +31,8 @@ struct State {
     faults: u64,
     /// How often each thing stopped being there.
     vanished: BTreeMap<Thing, usize>,
+    /// Whether deletions may be left half done.
+    stops_half_way: bool,
     /// Requests that have arrived and not taken effect.
     pending: BTreeMap<u64, (Method, Url, Bytes)>,
     arrived: u64,
@@ -82,12 +84,13 @@ enum Fault {
 }
 
 impl Registry {
-    pub fn new(seed: u64) -> Arc<Self> {
+    pub fn new(seed: u64, stops_half_way: bool) -> Arc<Self> {
         Arc::new(Self(Mutex::new(State {
             repositories: BTreeMap::new(),
             random: Random::new(seed),
             faults: 0,
             vanished: BTreeMap::new(),
+            stops_half_way,
             pending: BTreeMap::new(),
             arrived: 0,
         })))
@@ -216,8 +219,9 @@ impl State {
             Reference::Tag(tag) => held.tags.remove(tag.as_str()).is_some(),
             Reference::Digest(digest) => {
                 let was_there = held.manifests.remove(digest).is_some();
-                // Now and then it fails half way, as distribution does: the tags stay, and point nowhere.
-                if !(self.faults > 0 && self.random.one_in(8)) {
+                // Now and then it stops half way, as distribution may: the tags stay, point nowhere, and are there again
+                // when somebody pushes the manifest anew.
+                if !(self.stops_half_way && self.faults > 0 && self.random.one_in(8)) {
                     held.tags.retain(|_, pointed| pointed != digest);
                 }
                 was_there
@@ -234,6 +238,8 @@ impl State {
             0 => Fault::Refuse,
             1 => Fault::Lose { after },
             2 => Fault::Hang { after },
+            // "Too many" is only said of what was not done.
+            3 | 4 if after => Fault::Fail { after, status: *self.random.pick(&[500, 502, 503]) },
             3 | 4 => Fault::Fail { after, status: *self.random.pick(&[500, 502, 503, 429]) },
             5 => Fault::Stray,
             6 => Fault::Truncate,
@@ -346,10 +352,12 @@ impl Transport for Way {
             state.arrived += 1;
             let arrived = state.arrived;
             let fault = state.fault();
-            let is_heard = !matches!(
+            let is_stray = method != Method::PUT && matches!(fault, Fault::Stray | Fault::Redirect);
+            let is_cut = matches!(
                 fault,
                 Fault::Refuse | Fault::Lose { after: false } | Fault::Fail { after: false, .. }
             );
+            let is_heard = !is_stray && !is_cut;
             if is_heard {
                 state.pending.insert(arrived, (method.clone(), url, body));
             }

@@ -169,6 +169,7 @@ impl Sweeper {
             match next {
                 None => requested.await,
                 Some((when, kind)) => tokio::select! {
+                    biased;
                     () = requested => {}
                     () = tokio::time::sleep_until(when) => {
                         let requested = self.state().queued.take();
@@ -202,6 +203,7 @@ impl Sweeper {
             let mut shown = tokio::time::interval(Duration::from_secs(1));
             loop {
                 tokio::select! {
+                    biased;
                     walked = &mut walk => break walked,
                     _ = shown.tick() => show(&progress, &self.questions.pace),
                 }

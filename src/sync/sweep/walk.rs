@@ -106,6 +106,7 @@ impl Walk<'_> {
             }
             let answer = OptionFuture::from(asking.as_mut());
             tokio::select! {
+                biased;
                 Some(answer) = answer => {
                     asking = None;
                     match answer? {
