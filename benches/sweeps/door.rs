@@ -75,10 +75,12 @@ impl House {
             .stdout(fs::File::create(&output)?)
             .stderr(Stdio::inherit())
             .spawn()?;
-        let (mut processor, mut memory) = (0.0, 0.0);
+        let (mut processor, mut memory) = (0.0, 0.0_f64);
         let status = loop {
             if let Ok(used) = used(child.id()) {
-                (processor, memory) = used;
+                // A process that has just ended tells its time, but of its memory nothing any more.
+                processor = used.0;
+                memory = used.1.max(memory);
             }
             match child.try_wait()? {
                 Some(status) => break status,

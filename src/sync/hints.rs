@@ -21,7 +21,7 @@ use crate::store::{Hint, HintedReference, PageRequest, Queued, Source, Store, St
 const CONCURRENCY: usize = 4;
 /// How many hints are read at once.
 const ROWS: usize = 500;
-/// A registry tells of a push before it has written the tag: where nothing differs, it is asked once more after this.
+/// A registry tells of a push before it has written the tag: it is asked once more after this.
 const SECOND_LOOK: Duration = Duration::from_secs(2);
 /// The first pause after a question without an answer, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5 * 60));
@@ -40,16 +40,14 @@ struct Plan {
     number: u64,
     next: Instant,
     pause: Duration,
-    /// Whether the registry was asked already and nothing differed.
+    /// Whether the registry has answered once.
     looked: bool,
 }
 
 /// What following a hint came to.
 enum Followed {
-    /// It is done with.
-    Done,
-    /// Nothing differed, this time.
-    Same,
+    /// The registry answered, and the record says the same now.
+    Answered,
     /// There was no answer.
     Unanswered,
 }
@@ -136,15 +134,11 @@ async fn pass(
         while let Some((followed, hint, mut plan)) = followed.next().await {
             let now = Instant::now();
             match followed {
-                Followed::Done => {
+                Followed::Answered if plan.looked => {
                     done.push(hint);
                     continue;
                 }
-                Followed::Same if plan.looked => {
-                    done.push(hint);
-                    continue;
-                }
-                Followed::Same => {
+                Followed::Answered => {
                     plan.looked = true;
                     plan.next = now + SECOND_LOOK;
                 }
@@ -192,7 +186,7 @@ async fn follow(verifier: &Verifier, about: &HintedReference) -> Followed {
     }
     let result = if events > 0 { "different" } else { "same" };
     metrics::counter!("portreeve_hints_total", "result" => result).increment(1);
-    if events > 0 { Followed::Done } else { Followed::Same }
+    Followed::Answered
 }
 
 fn unanswered(repository: &RepositoryName, reference: &Reference, error: &VerifyError) -> Followed {

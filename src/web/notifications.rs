@@ -51,7 +51,7 @@ impl std::fmt::Debug for NotificationSecret {
 pub(super) struct Taken {
     /// Events that are looked into, or have moved a last pull.
     accepted: usize,
-    /// Events about blobs, which are not recorded.
+    /// Events from which nothing follows: about blobs, and of clients who only looked.
     skipped: usize,
     /// Events that make no sense.
     refused: usize,
@@ -69,7 +69,8 @@ struct Envelope {
 enum Suggestion {
     Look(Vec<HintedReference>),
     Pulled(Pull),
-    Blob,
+    /// Nothing follows from it.
+    Ignore,
 }
 
 /// Takes an envelope. Answers when its hints are kept, and before they are followed.
@@ -117,7 +118,7 @@ fn read(body: &[u8], now: Timestamp) -> Result<Envelope, ApiError> {
                 envelope.taken.accepted += 1;
                 envelope.pulls.push(pull);
             }
-            Some(Suggestion::Blob) => envelope.taken.skipped += 1,
+            Some(Suggestion::Ignore) => envelope.taken.skipped += 1,
             None => envelope.taken.refused += 1,
         }
     }
@@ -133,12 +134,15 @@ fn suggestion(event: &Value, now: Timestamp) -> Option<Suggestion> {
     let tag = text("tag").and_then(|tag| Tag::parse(tag).ok());
     let digest = text("digest").and_then(|digest| Digest::parse(digest).ok());
     if tag.is_none() && text("mediaType") == Some(BLOB) {
-        return Some(Suggestion::Blob);
+        return Some(Suggestion::Ignore);
     }
     if tag.is_none() && digest.is_none() {
         return None;
     }
     if event.get("action").and_then(Value::as_str) == Some("pull") {
+        if !is_pull(event) {
+            return Some(Suggestion::Ignore);
+        }
         let told = event.get("timestamp").and_then(Value::as_str).and_then(Timestamp::parse);
         return Some(Suggestion::Pulled(Pull {
             repository,
@@ -150,6 +154,14 @@ fn suggestion(event: &Value, now: Timestamp) -> Option<Suggestion> {
     let references = tag.map(Reference::Tag).into_iter().chain(digest.map(Reference::Digest));
     let about = |reference| HintedReference { repository: repository.clone(), reference };
     Some(Suggestion::Look(references.map(about).collect()))
+}
+
+/// Whether somebody pulled what an event says was pulled. distribution tells of a HEAD too, and of the door's own
+/// questions.
+fn is_pull(event: &Value) -> bool {
+    let request = |name| event.get("request").and_then(|request| request.get(name)).and_then(Value::as_str);
+    request("method") != Some("HEAD")
+        && !request("useragent").is_some_and(|agent| agent.starts_with("portreeve/"))
 }
 
 #[cfg(test)]
@@ -204,6 +216,18 @@ mod tests {
         ]));
         assert_eq!(names(&envelope), [format!("a:{digest}"), "a:v2".to_owned()]);
         assert_eq!(envelope.taken, Taken { accepted: 2, skipped: 1, refused: 6 });
+    }
+
+    #[test]
+    fn a_look_and_a_question_of_the_door_are_no_pulls() {
+        let pull = |request: Value| json!({"action": "pull", "target": {"repository": "a", "tag": "v1"}, "request": request});
+        let envelope = read_events(json!([
+            pull(json!({"method": "HEAD"})),
+            pull(json!({"method": "GET", "useragent": "portreeve/0.1.0"})),
+            pull(json!({"method": "GET", "useragent": "docker/28"})),
+        ]));
+        assert_eq!(envelope.pulls.len(), 1);
+        assert_eq!(envelope.taken, Taken { accepted: 1, skipped: 2, refused: 0 });
     }
 
     #[test]
