@@ -116,4 +116,6 @@ pub struct Statistics {
     pub events: u64,
     /// Open intents.
     pub open_intents: u64,
+    /// Hints that wait to be followed.
+    pub hints: u64,
 }

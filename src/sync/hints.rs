@@ -3,12 +3,12 @@
 //!
 //! The store is the queue, so that nothing is lost at a restart. `web/` adds to it; `server.rs` runs [`follow_hints`].
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -30,7 +30,15 @@ const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_sec
 pub struct HintQueue {
     store: Arc<dyn Store>,
     wake: Notify,
-    waiting: AtomicU64,
+}
+
+/// Which hints are looked at when. It knows as many as the store keeps, which bounds it.
+#[derive(Default)]
+struct Plans {
+    plans: HashMap<HintedReference, Plan>,
+    /// What is due, in the order of time, and of arrival among equals.
+    due: BTreeMap<(Instant, u64), HintedReference>,
+    random: fastrand::Rng,
 }
 
 /// When a hint is looked at next.
@@ -38,13 +46,17 @@ pub struct HintQueue {
 struct Plan {
     /// Of which hint: another number is a new hint about the same.
     number: u64,
-    next: Instant,
+    /// None while it is looked at.
+    next: Option<Instant>,
     pause: Duration,
     /// Whether the registry has answered once.
     looked: bool,
+    /// The number of a new hint about the same, that came while this one was looked at.
+    again: Option<u64>,
 }
 
 /// What following a hint came to.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Followed {
     /// The registry answered, and the record says the same now.
     Answered,
@@ -55,7 +67,7 @@ enum Followed {
 impl HintQueue {
     /// The queue that this store keeps.
     pub fn new(store: Arc<dyn Store>) -> Self {
-        Self { store, wake: Notify::new(), waiting: AtomicU64::new(0) }
+        Self { store, wake: Notify::new() }
     }
 
     /// Adds hints, durably, unless there are too many.
@@ -63,111 +75,152 @@ impl HintQueue {
     /// # Errors
     /// When the store cannot keep them.
     pub async fn add(&self, hints: Vec<HintedReference>) -> Result<Queued, StoreError> {
-        let count = hints.len() as u64;
         let queued = self.store.add_hints(hints).await?;
-        if queued == Queued::Kept {
-            self.waiting.fetch_add(count, Ordering::Relaxed);
-        }
         self.wake.notify_one();
         Ok(queued)
     }
+}
 
-    /// How many hints wait: those that were left when they were last looked through, and those that came since.
-    pub fn waiting(&self) -> u64 {
-        self.waiting.load(Ordering::Relaxed)
+impl Plan {
+    /// To be looked at now.
+    fn new(number: u64, now: Instant) -> Self {
+        Self { number, next: Some(now), pause: PAUSES.0, looked: false, again: None }
     }
 }
 
-/// Follows hints until told to stop. Those that are left are followed at the next start.
+impl Plans {
+    /// Takes up what the store keeps, and forgets what it does not any more.
+    fn update(&mut self, kept: Vec<Hint>, now: Instant) {
+        let numbers: HashSet<u64> = kept.iter().map(|hint| hint.number).collect();
+        self.plans.retain(|_, plan| numbers.contains(&plan.number) || plan.next.is_none());
+        self.due.retain(|(_, number), _| numbers.contains(number));
+        for Hint { about, number } in kept {
+            match self.plans.get_mut(&about) {
+                Some(plan) if plan.number == number => {}
+                Some(plan) if plan.next.is_none() => plan.again = Some(number),
+                _ => self.plan(about, Plan::new(number, now)),
+            }
+        }
+    }
+
+    fn plan(&mut self, about: HintedReference, plan: Plan) {
+        if let Some(next) = plan.next {
+            self.due.insert((next, plan.number), about.clone());
+        }
+        self.plans.insert(about, plan);
+    }
+
+    fn next(&self) -> Option<Instant> {
+        self.due.first_key_value().map(|((next, _), _)| *next)
+    }
+
+    /// The next hint to look at now, if there is one.
+    fn take(&mut self, now: Instant) -> Option<Hint> {
+        self.next().filter(|next| *next <= now)?;
+        let ((_, number), about) = self.due.pop_first()?;
+        if let Some(plan) = self.plans.get_mut(&about) {
+            plan.next = None;
+        }
+        Some(Hint { about, number })
+    }
+
+    /// A hint was looked at. Whether it is done.
+    fn note(&mut self, hint: &Hint, followed: Followed, now: Instant) -> bool {
+        let Some(mut plan) = self.plans.remove(&hint.about) else { return true };
+        if let Some(number) = plan.again {
+            self.plan(hint.about.clone(), Plan::new(number, now));
+            return false;
+        }
+        let wait = match followed {
+            Followed::Answered if plan.looked => return true,
+            Followed::Answered => {
+                plan.looked = true;
+                SECOND_LOOK
+            }
+            Followed::Unanswered => {
+                let pause = plan.pause.mul_f64(0.5 + self.random.f64() / 2.0);
+                plan.pause = (plan.pause * 2).min(PAUSES.1);
+                pause
+            }
+        };
+        plan.next = Some(now + wait);
+        self.plan(hint.about.clone(), plan);
+        false
+    }
+}
+
+/// Follows hints until told to stop. Those that are left are followed at the next start. Dropped at any await it loses
+/// nothing: a hint leaves the store when it is done, and not before.
 pub async fn follow_hints(queue: Arc<HintQueue>, verifier: Arc<Verifier>, stop: CancellationToken) {
-    let mut plans = HashMap::new();
     let following = async {
+        let mut plans = Plans::default();
+        let mut running = FuturesUnordered::new();
+        let mut done = Vec::new();
+        queue.wake.notify_one();
         loop {
-            let next = pass(&queue, &verifier, &mut plans).await.unwrap_or_else(|error| {
-                tracing::warn!(%error, "hints cannot be read or removed; trying again");
-                Some(Instant::now() + PAUSES.0)
-            });
+            while running.len() < CONCURRENCY
+                && let Some(hint) = plans.take(Instant::now())
+            {
+                let verifier = &verifier;
+                running.push(async move { (follow(verifier, &hint.about).await, hint) });
+            }
+            #[expect(clippy::cast_precision_loss, reason = "for a graph")]
+            metrics::gauge!("portreeve_hints_waiting").set(plans.plans.len() as f64);
+            let due = plans.next().filter(|_| running.len() < CONCURRENCY);
             let due = async {
-                match next {
-                    Some(next) => tokio::time::sleep_until(next).await,
+                match due {
+                    Some(due) => tokio::time::sleep_until(due).await,
                     None => std::future::pending().await,
                 }
             };
-            tokio::select! {
+            let updated = tokio::select! {
                 biased;
-                () = queue.wake.notified() => {}
-                () = due => {}
+                Some(first) = running.next() => {
+                    let others = std::iter::from_fn(|| running.next().now_or_never().flatten());
+                    for (followed, hint) in std::iter::once(first).chain(others) {
+                        if plans.note(&hint, followed, Instant::now()) {
+                            done.push(hint);
+                        }
+                    }
+                    remove(&queue, &mut done).await
+                }
+                () = due => Ok(()),
+                () = queue.wake.notified() => update(&queue, &mut plans).await,
+            };
+            if let Err(error) = updated {
+                tracing::warn!(%error, "hints cannot be read or removed; trying again");
+                tokio::time::sleep(PAUSES.0).await;
+                queue.wake.notify_one();
             }
         }
     };
     stop.run_until_cancelled(following).await;
 }
 
-/// Looks through all hints once, and follows those that are due. Answers when the next one is.
-async fn pass(
-    queue: &HintQueue,
-    verifier: &Verifier,
-    plans: &mut HashMap<HintedReference, Plan>,
-) -> Result<Option<Instant>, StoreError> {
+/// Reads all hints that are kept.
+async fn update(queue: &HintQueue, plans: &mut Plans) -> Result<(), StoreError> {
+    let mut kept = Vec::new();
     let mut after = None;
-    let mut kept = HashMap::new();
     loop {
         let page = queue.store.hints(PageRequest { after, limit: ROWS }).await?;
-        let now = Instant::now();
-        let mut due = Vec::new();
-        for hint in page.items {
-            let fresh = Plan { number: hint.number, next: now, pause: PAUSES.0, looked: false };
-            let plan =
-                plans.get(&hint.about).filter(|plan| plan.number == hint.number).copied().unwrap_or(fresh);
-            if plan.next <= now {
-                due.push((hint, plan));
-            } else {
-                kept.insert(hint.about, plan);
-            }
-        }
-        let mut done = Vec::new();
-        let mut followed = std::pin::pin!(
-            futures_util::stream::iter(due)
-                .map(|(hint, plan)| async move { (follow(verifier, &hint.about).await, hint, plan) })
-                .buffer_unordered(CONCURRENCY)
-        );
-        while let Some((followed, hint, mut plan)) = followed.next().await {
-            let now = Instant::now();
-            match followed {
-                Followed::Answered if plan.looked => {
-                    done.push(hint);
-                    continue;
-                }
-                Followed::Answered => {
-                    plan.looked = true;
-                    plan.next = now + SECOND_LOOK;
-                }
-                Followed::Unanswered => {
-                    plan.next = now + plan.pause;
-                    plan.pause = (plan.pause * 2).min(PAUSES.1);
-                }
-            }
-            kept.insert(hint.about, plan);
-        }
-        remove(queue, done).await?;
+        kept.extend(page.items);
         after = page.next;
         if after.is_none() {
             break;
         }
     }
-    let waiting = kept.len() as u64;
-    queue.waiting.store(waiting, Ordering::Relaxed);
-    #[expect(clippy::cast_precision_loss, reason = "for a graph")]
-    metrics::gauge!("portreeve_hints_waiting").set(waiting as f64);
-    *plans = kept;
-    Ok(plans.values().map(|plan| plan.next).min())
+    plans.update(kept, Instant::now());
+    Ok(())
 }
 
-async fn remove(queue: &HintQueue, hints: Vec<Hint>) -> Result<(), StoreError> {
-    if hints.is_empty() {
+/// Removes what is done. One that was given again meanwhile stays.
+async fn remove(queue: &HintQueue, done: &mut Vec<Hint>) -> Result<(), StoreError> {
+    if done.is_empty() {
         return Ok(());
     }
-    queue.store.remove_hints(hints).await
+    queue.store.remove_hints(done.clone()).await?;
+    done.clear();
+    Ok(())
 }
 
 /// Asks the registry about what a hint names, and about what that leads to.
@@ -175,7 +228,12 @@ async fn follow(verifier: &Verifier, about: &HintedReference) -> Followed {
     let HintedReference { repository, reference } = about;
     let mut events = 0;
     let mut references = vec![reference.clone()];
+    // Indexes may name one manifest many times over, and each other.
+    let mut asked = HashSet::new();
     while let Some(reference) = references.pop() {
+        if !asked.insert(reference.clone()) {
+            continue;
+        }
         match verifier.verify(repository, &reference, Source::Hinted).await {
             Ok(Verified { events: more, children, .. }) => {
                 events += more;
@@ -193,4 +251,82 @@ fn unanswered(repository: &RepositoryName, reference: &Reference, error: &Verify
     tracing::debug!(%repository, %reference, %error, "a hint cannot be followed yet");
     metrics::counter!("portreeve_hints_total", "result" => "unanswered").increment(1);
     Followed::Unanswered
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hint(tag: &str, number: u64) -> Hint {
+        let reference = Reference::parse(tag).unwrap();
+        Hint { about: HintedReference { repository: RepositoryName::parse("a").unwrap(), reference }, number }
+    }
+
+    fn known(plans: &Plans) -> usize {
+        assert_eq!(plans.due.len(), plans.plans.len());
+        plans.due.len()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn hints_are_looked_at_in_the_order_of_their_arrival_and_twice() {
+        let (mut plans, now) = (Plans::default(), Instant::now());
+        let (first, second) = (hint("z", 1), hint("a", 2));
+        plans.update(vec![second.clone(), first.clone()], now);
+        assert_eq!(plans.take(now), Some(first.clone()));
+        assert_eq!(plans.take(now), Some(second));
+        assert_eq!(plans.take(now), None);
+        assert!(!plans.note(&first, Followed::Answered, now));
+        assert_eq!(plans.take(now), None);
+        let later = now + SECOND_LOOK;
+        assert_eq!(plans.take(later), Some(first.clone()));
+        assert!(plans.note(&first, Followed::Answered, later));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_comes_again_while_it_is_looked_at_is_looked_at_anew() {
+        let (mut plans, now) = (Plans::default(), Instant::now());
+        plans.update(vec![hint("a", 1)], now);
+        let first = plans.take(now).unwrap();
+        plans.update(vec![hint("a", 2)], now);
+        assert_eq!(plans.take(now), None, "not twice at once");
+        assert!(!plans.note(&first, Followed::Answered, now));
+        assert_eq!(plans.take(now), Some(hint("a", 2)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_comes_again_before_it_was_looked_at_counts_once() {
+        let (mut plans, now) = (Plans::default(), Instant::now());
+        plans.update(vec![hint("a", 1)], now);
+        plans.update(vec![hint("a", 2)], now);
+        assert_eq!(known(&plans), 1);
+        assert_eq!(plans.take(now), Some(hint("a", 2)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_the_store_has_forgotten_is_forgotten() {
+        let (mut plans, now) = (Plans::default(), Instant::now());
+        plans.update(vec![hint("a", 1), hint("b", 2)], now);
+        plans.update(vec![hint("b", 2)], now);
+        assert_eq!(known(&plans), 1);
+        assert_eq!(plans.take(now), Some(hint("b", 2)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn pauses_grow_up_to_the_longest_and_are_never_the_same_for_all() {
+        let (mut plans, mut now) = (Plans::default(), Instant::now());
+        plans.update(vec![hint("a", 1)], now);
+        let mut waits = Vec::new();
+        for _ in 0..12 {
+            let hint = plans.take(now).unwrap();
+            assert!(!plans.note(&hint, Followed::Unanswered, now));
+            let next = plans.next().unwrap();
+            waits.push(next.duration_since(now));
+            now = next;
+        }
+        for (number, wait) in waits.iter().enumerate() {
+            let most = (PAUSES.0 * 2_u32.pow(number.try_into().unwrap())).min(PAUSES.1);
+            assert!(most / 2 <= *wait && *wait <= most, "{waits:?}");
+        }
+        assert!(waits.iter().any(|wait| wait.subsec_millis() != 0), "{waits:?}");
+    }
 }

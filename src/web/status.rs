@@ -105,7 +105,8 @@ pub(super) async fn show(
     RawQuery(query): RawQuery,
 ) -> Result<Json<Status>, ApiError> {
     Parameters::parse(query.as_deref(), &[])?;
-    let Statistics { repositories, tags, manifests, events, open_intents } = state.store.statistics().await?;
+    let Statistics { repositories, tags, manifests, events, open_intents, hints } =
+        state.store.statistics().await?;
     Ok(Json(Status {
         state: state.service_state(),
         version: env!("CARGO_PKG_VERSION"),
@@ -113,7 +114,7 @@ pub(super) async fn show(
         registry: state.status.registry(),
         open_intents,
         verifications: state.status.verifications(),
-        hints: HintStatus { waiting: state.hints.waiting() },
+        hints: HintStatus { waiting: hints },
         sweep: state.sweeper.status(),
     }))
 }

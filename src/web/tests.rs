@@ -171,7 +171,7 @@ impl Store for Records {
 
     async fn statistics(&self) -> Result<Statistics, StoreError> {
         self.check()?;
-        Ok(Statistics { repositories: 1, tags: 2, manifests: 3, events: 4, open_intents: 5 })
+        Ok(Statistics { repositories: 1, tags: 2, manifests: 3, events: 4, open_intents: 5, hints: 0 })
     }
 
     async fn record_pulls(&self, _: Vec<Pull>) -> Result<(), StoreError> {

@@ -193,6 +193,32 @@ async fn n6_a_hint_that_could_not_be_followed_is_followed_after_a_crash() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_hint_that_could_not_be_followed_is_followed_when_the_registry_is_back_and_holds_up_no_other() {
+    let registry = Registry::start().await;
+    let relay = Relay::start(&registry.url()).await;
+    let door = door(&relay.url()).set("REGISTRY__TIMEOUT", "2s").start().await;
+    let (first, second) = (Image::small(1), Image::small(2));
+    first.push(&registry.url(), "team/broken", "latest").await;
+    second.push(&registry.url(), "team/sound", "latest").await;
+    relay.script(|request| match request.path.contains("/team/broken/manifests/") {
+        true => Fault::HangBefore,
+        false => Fault::None,
+    });
+    notify(&door, json!([event("push", "team/broken", "latest", &first.digest)])).await;
+    until("the registry was asked in vain", SOON, async || {
+        relay.seen().iter().any(|seen| seen.contains("/team/broken/manifests/"))
+    })
+    .await;
+    notify(&door, json!([event("push", "team/sound", "latest", &second.digest)])).await;
+    until("the sound one is recorded", SOON, async || record(&door.url()).await.len() == 1).await;
+    assert!(door.get_json("/api/v1/status").await["hints"]["waiting"].as_u64() > Some(0));
+    relay.script(|_| Fault::None);
+    // The door waits for what hangs, and pauses, before it asks again.
+    until("both are recorded", SOON * 3, async || record(&door.url()).await.len() == 2).await;
+    assert_eq!(record(&door.url()).await, truth(&registry.url()).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_registrys_own_notifications_lead_to_the_record() {
     let example = include_str!("../../config/registry-notifications.yml");
     // The door has to be known to the registry, and the registry to the door.

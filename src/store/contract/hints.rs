@@ -30,6 +30,7 @@ pub(in crate::store) async fn a_hint_is_kept_once_until_it_is_removed(store: Any
     let kept = all(&store).await;
     let names: Vec<_> = kept.iter().map(|hint| hint.about.clone()).collect();
     assert_eq!(names, [by_digest, about("a", "t"), about("b", "t")]);
+    assert_eq!(store.statistics().await.unwrap().hints, 3);
     store.remove_hints(kept).await.unwrap();
     assert!(all(&store).await.is_empty());
     assert_eq!(store.sequence().await.unwrap().get(), 0, "a hint is no event");

@@ -261,6 +261,7 @@ impl Snapshot {
             manifests: self.0.open_table(MANIFESTS)?.len()?,
             events: self.0.open_table(EVENTS)?.len()?,
             open_intents: 0,
+            hints: self.0.open_table(HINTS)?.len()?,
         })
     }
 }

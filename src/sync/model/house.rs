@@ -214,6 +214,7 @@ fn write(
 
 /// Lives through a history, and says what was not true of it.
 pub fn live(history: &History) -> Result<(), String> {
+    fastrand::seed(history.seed);
     let registry = Registry::new(history.seed, !history.door_only);
     let mut memory = MemoryFile::default();
     let lives = history.lives.len();

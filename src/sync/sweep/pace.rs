@@ -65,7 +65,7 @@ struct State {
     /// When the limit was last lowered.
     lowered: Option<Instant>,
     /// For jitter.
-    random: u64,
+    random: fastrand::Rng,
 }
 
 /// How long answers of one kind take.
@@ -101,7 +101,7 @@ impl Pace {
             faults: 0,
             usual: [Usual::default(); 3],
             lowered: None,
-            random: seed | 1,
+            random: fastrand::Rng::with_seed(seed),
         };
         Self { state: Mutex::new(state), places: Notify::new(), ceiling, is_busy: Box::new(is_busy) }
     }
@@ -233,11 +233,7 @@ impl State {
     /// How long to pause after as many troubles: from half to the whole of a time that doubles.
     fn pause(&mut self) -> Duration {
         let doubled = PAUSES.0.saturating_mul(1 << self.troubles.saturating_sub(1).min(16)).min(PAUSES.1);
-        // xorshift64
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 7;
-        self.random ^= self.random << 17;
-        doubled.mul_f64(0.5 + (self.random % 1024) as f64 / 2048.0)
+        doubled.mul_f64(0.5 + self.random.f64() / 2.0)
     }
 }
 

@@ -67,7 +67,7 @@ struct Due {
     deep: Option<Instant>,
     /// Sweeps that failed in a row.
     failures: u32,
-    random: u64,
+    random: fastrand::Rng,
 }
 
 impl Sweeper {
@@ -283,7 +283,7 @@ impl Due {
             shallow: (!settings.interval.is_zero()).then_some(now),
             deep: (!settings.deep_interval.is_zero()).then(|| now + deep_is_left),
             failures: 0,
-            random: settings.seed | 1,
+            random: fastrand::Rng::with_seed(settings.seed),
         }
     }
 
@@ -320,13 +320,8 @@ impl Due {
     }
 
     /// From nine tenths of a time to the whole of it, so that several doors drift apart and no interval gets longer.
-    #[expect(clippy::cast_precision_loss, reason = "below 1024")]
     fn jittered(&mut self, time: Duration) -> Duration {
-        // xorshift64
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 7;
-        self.random ^= self.random << 17;
-        time.mul_f64(0.9 + (self.random % 1024) as f64 / 10_240.0)
+        time.mul_f64(0.9 + self.random.f64() / 10.0)
     }
 }
 
