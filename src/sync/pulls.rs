@@ -17,6 +17,9 @@ const FLUSH_EVERY: Duration = Duration::from_secs(10);
 /// The most names that are counted between two flushes. Pulls of further ones are not counted, and that is.
 const MAXIMUM: usize = 65_536;
 
+/// How many are written at once, so that no client's write waits long behind them.
+const PART: usize = 1_000;
+
 /// How often, and when last, by repository and tag; without a tag by digest.
 type Counts = HashMap<(RepositoryName, Option<Tag>), (u64, Timestamp)>;
 
@@ -63,9 +66,13 @@ impl PullCounts {
         }
         let pull = |((repository, tag), (count, last))| Pull { repository, tag, count, last };
         let pulls: Vec<Pull> = counts.into_iter().map(pull).collect();
-        if let Err(error) = store.record_pulls(pulls.clone()).await {
-            tracing::warn!(%error, "pulls cannot be recorded now; they are kept");
-            pulls.into_iter().for_each(|pull| self.add(pull));
+        let mut parts = pulls.chunks(PART);
+        while let Some(part) = parts.next() {
+            if let Err(error) = store.record_pulls(part.to_vec()).await {
+                tracing::warn!(%error, "pulls cannot be recorded now; they are kept");
+                part.iter().chain(parts.flatten()).cloned().for_each(|pull| self.add(pull));
+                return;
+            }
         }
     }
 }
