@@ -4,31 +4,70 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use http::header::RETRY_AFTER;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::pace::{Pace, Question, Reply};
 use crate::registry::{BodyError, Received, Request, Transport, TransportError};
+
+/// How many KiB of manifests a sweep holds before it asks for more: they wait for the store. Beyond that there is at most
+/// what the questions under way bring.
+const HELD: usize = 64 * 1024;
 
 /// See the module.
 #[derive(Debug)]
 pub(super) struct PacedTransport {
     transport: Arc<dyn Transport>,
     pace: Arc<Pace>,
+    /// A permit for each KiB of manifests.
+    room: Arc<Semaphore>,
+}
+
+/// The bytes of a manifest, with their part of the room until the last reference to them is dropped.
+struct Held {
+    bytes: Bytes,
+    _room: Option<OwnedSemaphorePermit>,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 impl PacedTransport {
     pub fn new(transport: Arc<dyn Transport>, pace: Arc<Pace>) -> Self {
-        Self { transport, pace }
+        Self { transport, pace, room: Arc::new(Semaphore::new(HELD)) }
+    }
+
+    /// Waits until there is room for these bytes, and counts them for as long as they are held.
+    async fn held(&self, bytes: Bytes) -> Bytes {
+        let size = u32::try_from(bytes.len().div_ceil(1024).clamp(1, HELD)).unwrap_or(1);
+        // The semaphore is never closed; were it, there would be no bound.
+        let room = Arc::clone(&self.room).acquire_many_owned(size).await.ok();
+        Bytes::from_owner(Held { bytes, _room: room })
     }
 }
 
 #[async_trait]
 impl Transport for PacedTransport {
     async fn send(&self, request: Request) -> Result<Received, TransportError> {
-        let turn = self.pace.turn(question(&request)).await;
-        let received = self.transport.send(request).await;
+        let question = question(&request);
+        let is_fetch = question == Question::Manifest && request.method == Method::GET;
+        if is_fetch {
+            // Turns are in the order of asking, so this also waits behind everybody who waits for more.
+            drop(self.room.acquire().await);
+        }
+        let turn = self.pace.turn(question).await;
+        let mut received = self.transport.send(request).await;
         turn.note(reply(&received));
+        if let Ok(Received { body: Ok(body), .. }) = &mut received
+            && is_fetch
+        {
+            *body = self.held(std::mem::take(body)).await;
+        }
         received
     }
 }

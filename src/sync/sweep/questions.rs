@@ -14,9 +14,9 @@ use crate::sync::{Verified, Verifier, VerifyError};
 /// How often one question is asked before its trouble counts.
 const ATTEMPTS: usize = 3;
 
-/// How many references are verified at once: more than may be asked about at once, since those that differ wait for the
-/// store, which makes many durable as quickly as one.
-pub(super) const VERIFICATIONS: usize = 128;
+/// How many references are verified at once: many more than may be asked about at once, since those that differ wait for
+/// the store, which makes many durable as quickly as one. How much they hold is bounded by the transport.
+pub(super) const VERIFICATIONS: usize = 512;
 
 /// What a sweep works with.
 pub(super) struct Questions {
@@ -24,7 +24,7 @@ pub(super) struct Questions {
     pub registry: Arc<RegistryClient>,
     pub verifier: Verifier,
     pub pace: Arc<Pace>,
-    /// A place for each reference that is being verified: what bounds the manifests in memory.
+    /// A place for each reference that is being verified.
     pub places: Semaphore,
 }
 
