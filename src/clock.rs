@@ -1,9 +1,14 @@
-//! Time as an argument: what the pure parts of the house are given instead of asking the system.
+//! Time as an argument: what the pure parts of the house are given instead of asking the system; the door's own clock; and
+//! what is known of the registry's.
+
+mod offset;
 
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
+
+pub use offset::{ClockOffset, Estimate, Sample};
 
 /// A point in time, in whole milliseconds since 1970 UTC. Shown and stored as RFC 3339.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -41,9 +46,41 @@ impl Timestamp {
         u64::try_from(milliseconds).ok().map(Self)
     }
 
+    /// The time so much later.
+    pub fn later_by(self, time: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(time.as_millis()).unwrap_or(u64::MAX)))
+    }
+
+    /// The time so many milliseconds later, or earlier if that is negative.
+    pub const fn shifted(self, milliseconds: i64) -> Self {
+        Self(self.0.saturating_add_signed(milliseconds))
+    }
+
     /// How much later than `earlier` this is; zero when it is not later.
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+}
+
+/// The door's own clock: the system's, or one that is shifted against it, so that it can be tried what happens when clocks
+/// differ.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Clock {
+    shift: i64,
+}
+
+impl Clock {
+    /// The system's.
+    pub const SYSTEM: Self = Self { shift: 0 };
+
+    /// One that is so many milliseconds ahead of the system's, or behind it if that is negative.
+    pub const fn shifted(milliseconds: i64) -> Self {
+        Self { shift: milliseconds }
+    }
+
+    /// The time on it.
+    pub fn now(self) -> Timestamp {
+        Timestamp::now().shifted(self.shift)
     }
 }
 

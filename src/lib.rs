@@ -11,12 +11,13 @@
 //! telemetry  may use  nothing
 //! config     may use  nothing
 //! store      may use  oci clock telemetry
-//! registry   may use  oci clock telemetry
+//! auth       may use  oci clock telemetry store
+//! registry   may use  oci clock telemetry auth
 //! sync       may use  oci clock telemetry store registry
-//! door       may use  oci clock telemetry store registry sync
-//! plugins    may use  oci clock telemetry store registry sync door
-//! web        may use  oci clock telemetry store registry sync
-//! server     may use  oci clock telemetry config store registry sync door plugins web
+//! door       may use  oci clock telemetry store auth registry sync
+//! plugins    may use  oci clock telemetry store auth registry sync door
+//! web        may use  oci clock telemetry store auth registry sync
+//! server     may use  oci clock telemetry config store auth registry sync door plugins web
 //! ```
 //!
 //! # The life of a push
@@ -31,6 +32,7 @@
 //!
 //! The one thing that must stay true at each of these steps: when a client hears "201", the store says so too.
 
+pub mod auth;
 pub mod clock;
 pub mod config;
 pub mod door;

@@ -5,6 +5,7 @@
 //! that a connection stays where it was accepted.
 
 mod check;
+mod gatehouse;
 mod socket;
 mod status;
 mod sweep_thread;
@@ -29,13 +30,15 @@ use url::Url;
 pub use check::{Report, check};
 pub use sync_command::{SyncError, sync};
 
+use self::gatehouse::Gatehouse;
 use self::socket::Socket;
 use self::status::Status;
 use self::sweep_thread::SweepThread;
+use crate::auth::{HtpasswdError, InvalidRule, KeyRingError};
 use crate::config::{Config, StoreUrl, Tls};
 use crate::door::{self, CertificateError, Certificates, Door, Listener, Parts, Service};
 use crate::plugins::{self, InvalidPlugins};
-use crate::registry::{self, Backends, HttpTransport, RegistryClient, watch_health};
+use crate::registry::{self, Asking, Backends, HttpTransport, RegistryClient, watch_health};
 use crate::store::{self, OpenError, RedbStore, Store};
 use crate::sync::{
     self, Carrier, HintQueue, PullCounts, SweepSettings, Sweeper, UnknownIntents, Verifier, flush_pulls,
@@ -82,6 +85,15 @@ pub enum StartError {
         /// The cause.
         source: io::Error,
     },
+    /// The keys of tokens.
+    #[error(transparent)]
+    Keys(#[from] KeyRingError),
+    /// The file of users.
+    #[error(transparent)]
+    Htpasswd(#[from] HtpasswdError),
+    /// A rule.
+    #[error(transparent)]
+    Rules(#[from] InvalidRule),
     /// Metrics cannot be recorded.
     #[error(transparent)]
     Metrics(#[from] MetricsError),
@@ -105,6 +117,9 @@ impl StartError {
             | Self::Plugins(_)
             | Self::Store(_)
             | Self::Socket { .. }
+            | Self::Keys(_)
+            | Self::Htpasswd(_)
+            | Self::Rules(_)
             | Self::Url(_) => true,
             Self::Tls(_) | Self::Metrics(_) | Self::Registry(_) | Self::System(_) => false,
         }
@@ -149,7 +164,9 @@ pub fn run(config: Config) -> Result<(), StartError> {
 
     let urls = config.registry.backends.iter().map(|backend| Url::parse(&backend.to_string()));
     let backends = Arc::new(Backends::new(urls.collect::<Result<Vec<_>, _>>()?));
-    let registry = Arc::new(RegistryClient::new(Arc::clone(&backends), config.registry.timeout)?);
+    let gatehouse = Gatehouse::build(&config)?;
+    let registry = RegistryClient::new(Arc::clone(&backends), config.registry.timeout)?;
+    let registry = Arc::new(registry.asking(gatehouse.asking.clone()));
     let StoreUrl::Redb(path) = &config.store.url;
     let redb = Arc::new(RedbStore::open(path)?);
     let store: Arc<dyn Store> = Arc::clone(&redb) as Arc<dyn Store>;
@@ -164,10 +181,17 @@ pub fn run(config: Config) -> Result<(), StartError> {
         carries.clone(),
     );
     let pulls = Arc::new(PullCounts::default());
-    let pipeline = plugins::build(&config.plugins, &Parts { carrier, pulls: Arc::clone(&pulls) })?;
+    let parts = Parts {
+        carrier,
+        pulls: Arc::clone(&pulls),
+        gate: gatehouse.gate.clone(),
+        login: Arc::clone(&gatehouse.asking.login),
+    };
+    let pipeline = plugins::build(&config.plugins, &parts)?;
 
     let writes = carries.clone();
-    let sweeper = new_sweeper(&config, &store, &backends, move || !writes.is_empty())?;
+    let sweeper =
+        new_sweeper(&config, &store, &backends, gatehouse.asking.clone(), move || !writes.is_empty())?;
     let socket = bind_socket(&config)?;
     let (first_pass, ready) = watch::channel(false);
     let status = Arc::new(Status {
@@ -175,6 +199,8 @@ pub fn run(config: Config) -> Result<(), StartError> {
         unknown: Arc::clone(&unknown),
         ready,
         stopping: AtomicBool::new(false),
+        clock: gatehouse.asking.clock,
+        offset: Arc::clone(&gatehouse.asking.offset),
     });
     let hints = Arc::new(HintQueue::new(Arc::clone(&store)));
     let secret = config.notifications_secret.as_ref();
@@ -183,6 +209,7 @@ pub fn run(config: Config) -> Result<(), StartError> {
         notifications: secret.map(|secret| NotificationSecret::new(secret.reveal())),
         store: Arc::clone(&store),
         sweeper: Arc::clone(&sweeper),
+        gate: gatehouse.gate.clone(),
         status: Arc::clone(&status) as Arc<dyn StatusSource>,
         metrics,
     };
@@ -201,8 +228,12 @@ pub fn run(config: Config) -> Result<(), StartError> {
 
     main.block_on(async {
         let signals = Signals::new()?;
+        gatehouse::read_clock(&registry, &gatehouse.asking).await;
         let stop = CancellationToken::new();
         let background = TaskTracker::new();
+        gatehouse.keep_up(&background, &stop);
+        let (asking, warn) = (gatehouse.asking.clone(), config.clock.warn);
+        background.spawn(gatehouse::watch_clock(asking, warn, stop.clone()));
         background.spawn(watch_health(Arc::clone(&registry), stop.clone()));
         background.spawn(settle_unknown(
             Arc::clone(&store),
@@ -270,6 +301,7 @@ fn new_sweeper(
     config: &Config,
     store: &Arc<dyn Store>,
     backends: &Arc<Backends>,
+    asking: Asking,
     is_busy: impl Fn() -> bool + Send + Sync + 'static,
 ) -> Result<Arc<Sweeper>, StartError> {
     let timeout = config.registry.timeout;
@@ -281,7 +313,7 @@ fn new_sweeper(
         seed: RandomState::new().hash_one(config.listen.door),
     };
     let (store, backends) = (Arc::clone(store), Arc::clone(backends));
-    Ok(Arc::new(Sweeper::new(store, backends, timeout, transport, settings, is_busy)))
+    Ok(Arc::new(Sweeper::new(store, backends, timeout, transport, asking, settings, is_busy)))
 }
 
 /// The admin listener: metrics and health, plain HTTP.

@@ -50,6 +50,21 @@ pub const KEYS: &[Key] = &[
         meaning: "The wait for a connection or for an answer to begin; never a limit on a whole transfer.",
     },
     Key {
+        name: "registry.auth",
+        default: "\"none\"",
+        meaning: "How the door shows itself to the registry: `none`, `basic`, or `token` for one that verifies the door's tokens.",
+    },
+    Key {
+        name: "registry.username",
+        default: "none",
+        meaning: "The door's user name at the registry, with `registry.auth = \"basic\"`.",
+    },
+    Key {
+        name: "registry.password",
+        default: "none",
+        meaning: "The door's password at the registry, with `registry.auth = \"basic\"`.",
+    },
+    Key {
         name: "store.url",
         default: "\"redb:portreeve.redb\"",
         meaning: "Where the record is kept: `redb:` and the path of a file.",
@@ -69,6 +84,60 @@ pub const KEYS: &[Key] = &[
         default: "8",
         meaning: "The most questions that a sweep has under way at the registry; it asks fewer when the registry slows down.",
     },
+    Key {
+        name: "auth.mode",
+        default: "\"off\"",
+        meaning: "`on`: tokens are required, and rules say who may do what; `off`: the door is open.",
+    },
+    Key {
+        name: "auth.htpasswd",
+        default: "none",
+        meaning: "A file of users with bcrypt hashes, as `htpasswd -B` makes it; read again when it changes.",
+    },
+    Key { name: "auth.issuer", default: "\"portreeve\"", meaning: "The `iss` of tokens." },
+    Key {
+        name: "auth.service",
+        default: "\"portreeve\"",
+        meaning: "The service that tokens are for: their `aud`.",
+    },
+    Key { name: "auth.token_ttl", default: "\"5m\"", meaning: "How long a token is good." },
+    Key {
+        name: "auth.leeway",
+        default: "\"1m\"",
+        meaning: "How long an expired token is still taken, and how far the clocks of several doors may differ.",
+    },
+    Key {
+        name: "auth.upload_grace",
+        default: "\"24h\"",
+        meaning: "How long an upload may go on with the token that opened it.",
+    },
+    Key {
+        name: "auth.lockout",
+        default: "\"15m\"",
+        meaning: "The longest delay after failed logins; `0` for none.",
+    },
+    Key {
+        name: "auth.keys",
+        default: "beside the store",
+        meaning: "The directory with the keys that tokens are signed with; made with a first key if it is not there.",
+    },
+    Key {
+        name: "auth.algorithm",
+        default: "\"es256\"",
+        meaning: "What new keys sign with: `es256`, `eddsa` or `rs256`.",
+    },
+    Key { name: "auth.groups", default: "none", meaning: "Names of users by group." },
+    Key {
+        name: "auth.rules",
+        default: "none",
+        meaning: "Who may do what to which repositories; nothing is allowed that no rule allows.",
+    },
+    Key {
+        name: "clock.warn",
+        default: "\"5s\"",
+        meaning: "How far the registry's clock may be off before the door says so; `0` for never.",
+    },
+    Key { name: "clock.offset", default: "\"0s\"", meaning: "Shifts the door's own clock, for tests." },
     Key {
         name: "notifications.secret",
         default: "none",

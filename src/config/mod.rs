@@ -5,6 +5,7 @@
 //! given the part that concerns them. It imports no other module of the house.
 
 mod address;
+mod auth;
 mod environment;
 mod error;
 mod file;
@@ -24,6 +25,7 @@ use std::time::Duration;
 use url::{Host, Url};
 
 pub use address::{BackendUrl, InvalidUrl, StoreUrl};
+pub use auth::{Algorithm, Auth, AuthRule, Clock, Principal, RegistryAuth};
 pub use error::{ConfigError, Problem};
 pub use keys::{KEYS, Key};
 pub use secret::Secret;
@@ -47,6 +49,10 @@ pub struct Config {
     pub store: Store,
     /// `sync`
     pub sync: Sync,
+    /// `auth`
+    pub auth: Auth,
+    /// `clock`
+    pub clock: Clock,
     /// `notifications.secret`: the bearer secret of the registry's notifications; they are not taken without one.
     pub notifications_secret: Option<Secret>,
     /// `server`
@@ -82,6 +88,8 @@ pub struct Registry {
     pub backends: Vec<BackendUrl>,
     /// `registry.timeout`: the wait for a connection or for an answer to begin; above zero, at most a day.
     pub timeout: Duration,
+    /// `registry.auth`, with `registry.username` and `registry.password`
+    pub auth: RegistryAuth,
 }
 
 /// The record.
@@ -123,13 +131,19 @@ impl Default for Config {
                 tls: None,
             },
             external_url: None,
-            registry: Registry { backends: backend.into_iter().collect(), timeout: Duration::from_secs(30) },
+            registry: Registry {
+                backends: backend.into_iter().collect(),
+                timeout: Duration::from_secs(30),
+                auth: RegistryAuth::None,
+            },
             store: Store { url: StoreUrl::Redb("portreeve.redb".into()) },
             sync: Sync {
                 interval: Duration::from_secs(5 * 60),
                 deep_interval: Duration::from_secs(60 * 60),
                 concurrency: const { NonZeroUsize::new(8).unwrap() },
             },
+            auth: Auth::default(),
+            clock: Clock::default(),
             notifications_secret: None,
             server: Server {
                 threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
@@ -179,6 +193,9 @@ impl Config {
         set.to(&mut config.sync.concurrency, "sync.concurrency", value::count);
         set.to(&mut config.server.threads, "server.threads", value::count);
         set.to(&mut config.server.grace, "server.grace", value::duration);
+        config.registry.auth = auth::read_registry(&mut settings);
+        config.auth = auth::read(&mut settings);
+        config.clock = auth::read_clock(&mut settings);
         config.server.socket = settings.read("server.socket", value::path);
         config.notifications_secret = settings.read("notifications.secret", value::secret);
         config.external_url = settings.read("external_url", value::origin_url);

@@ -34,12 +34,29 @@ fn the_shipped_example_is_the_defaults_and_names_every_key() {
     let text = include_str!("../../config/portreeve.toml");
     assert_eq!(load(text, &[]).unwrap(), Config::default());
     // With the comment signs of the optional keys taken away it must still be right, and then it has every key.
-    let optional = ["# external_url", "# tls.", "# threads", "# secret", "# socket"];
+    let optional = [
+        "# external_url",
+        "# tls.",
+        "# threads",
+        "# secret",
+        "# socket",
+        "# username",
+        "# password",
+        "# htpasswd",
+        "# keys",
+        "# [auth.groups]",
+        "# developers",
+        "# [[auth.rules]]",
+        "# who",
+        "# repositories =",
+        "# actions",
+    ];
     let whole: String = text
         .lines()
         .map(|line| if optional.iter().any(|start| line.starts_with(start)) { &line[2..] } else { line })
         .flat_map(|line| [line, "\n"])
         .collect();
+    let whole = whole.replace("auth = \"none\"", "auth = \"basic\"");
     load(&whole, &[]).unwrap();
     let table: toml::Table = whole.parse().unwrap();
     for key in KEYS {

@@ -1,5 +1,7 @@
 //! The one bridge from pingora to the axum router that serves pages and the API.
 
+use std::net::IpAddr;
+
 use axum::body::Body;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
@@ -21,17 +23,22 @@ pub(super) struct Answer {
     pub(super) body: Body,
 }
 
-/// Asks the router.
+/// Asks the router. The client's address goes along as an extension.
 ///
 /// # Errors
 /// When the request's body cannot be had, or the request cannot be put into words that axum takes.
-pub(super) async fn ask(router: &axum::Router, session: &mut Session) -> Result<Answer, Refusal> {
+pub(super) async fn ask(
+    router: &axum::Router,
+    session: &mut Session,
+    client: IpAddr,
+) -> Result<Answer, Refusal> {
     let body = body::read(session, MAXIMUM_BODY_BYTES).await?;
     let header = session.req_header();
     let mut request = http::Request::new(Body::from(body));
     *request.method_mut() = header.method.clone();
     *request.uri_mut() = header.uri.clone();
     *request.headers_mut() = header.headers.clone();
+    request.extensions_mut().insert(client);
     let response = match router.clone().oneshot(request).await {
         Ok(response) => response,
         Err(never) => match never {},

@@ -22,6 +22,29 @@ pub struct Exchange {
     pub client: Client,
     /// The authority of the backend that was chosen last, if it came to that.
     pub backend: Option<String>,
+    /// How the request goes on to the registry, where that is not as it came.
+    pub onward: Onward,
+}
+
+/// How a request goes on to the registry.
+#[derive(Debug, Default)]
+pub struct Onward {
+    /// Another path and query.
+    pub path_and_query: Option<String>,
+    /// Another `Authorization`.
+    pub authorization: OnwardAuthorization,
+    /// Whether it went on: then the answer is the registry's.
+    pub went: bool,
+}
+
+/// With which `Authorization` a request goes on.
+#[derive(Debug, Default)]
+pub enum OnwardAuthorization {
+    /// The client's.
+    #[default]
+    AsItCame,
+    /// This one, or none.
+    Replaced(Option<http::HeaderValue>),
 }
 
 /// What a request asks for.
@@ -50,6 +73,8 @@ pub struct Client {
     pub is_trusted_proxy: bool,
     /// The name that authentication has found.
     pub user: Option<String>,
+    /// The name of the token that let them in, if one did.
+    pub token: Option<String>,
 }
 
 /// `http` or `https`.
@@ -100,7 +125,7 @@ impl Client {
         let scheme = if is_tls { Scheme::Https } else { Scheme::Http };
         // A dual-stack socket shows IPv4 clients as mapped addresses.
         let peer = peer.to_canonical();
-        Self { peer, address: peer, scheme, host, is_trusted_proxy: false, user: None }
+        Self { peer, address: peer, scheme, host, is_trusted_proxy: false, user: None, token: None }
     }
 }
 
@@ -125,6 +150,14 @@ impl Exchange {
     /// A header's value, if it is there and readable as text.
     pub fn header(&self, name: &http::HeaderName) -> Option<&str> {
         self.request.headers.get(name)?.to_str().ok()
+    }
+
+    /// Path and query as they go on to the registry.
+    pub fn onward_path_and_query(&self) -> &str {
+        match &self.onward.path_and_query {
+            Some(path_and_query) => path_and_query,
+            None => self.request.uri.path_and_query().map_or("", |path| path.as_str()),
+        }
     }
 
     /// The request's path without its query: queries may carry what does not belong in a log.

@@ -1,13 +1,13 @@
 //! Headers between client, door and registry.
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, EXPECT, FORWARDED, HOST, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION,
-    TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, EXPECT, FORWARDED, HOST, HeaderName, PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderValue};
 use pingora_http::RequestHeader;
 
-use super::{Exchange, ResponseHead};
+use super::{Exchange, OnwardAuthorization, ResponseHead};
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -59,6 +59,14 @@ pub(super) fn prepare_request(
             }
         }
     }
+    if let OnwardAuthorization::Replaced(authorization) = &exchange.onward.authorization {
+        match authorization {
+            Some(value) => request.insert_header(AUTHORIZATION, value.clone())?,
+            None => {
+                request.remove_header(&AUTHORIZATION);
+            }
+        }
+    }
     request.insert_header(HOST, authority)
 }
 
@@ -69,6 +77,10 @@ pub fn end_to_end_headers(exchange: &Exchange) -> HeaderMap {
     remove_hop_by_hop(&mut headers);
     for name in [HOST, CONTENT_LENGTH, EXPECT] {
         headers.remove(name);
+    }
+    if let OnwardAuthorization::Replaced(authorization) = &exchange.onward.authorization {
+        headers.remove(AUTHORIZATION);
+        headers.extend(authorization.clone().map(|value| (AUTHORIZATION, value)));
     }
     for (name, value) in forwarding_headers(exchange) {
         match value {
@@ -136,8 +148,16 @@ mod tests {
             host: Some("door.example".to_owned()),
             is_trusted_proxy,
             user: None,
+            token: None,
         };
-        Exchange { started: Instant::now(), request, target: Target::Own, client, backend: None }
+        Exchange {
+            started: Instant::now(),
+            request,
+            target: Target::Own,
+            client,
+            backend: None,
+            onward: Default::default(),
+        }
     }
 
     fn value<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {

@@ -38,12 +38,12 @@ impl ProxyHttp for Service {
         };
         let upload = match exchange.route() {
             Some(Route::Upload { .. }) if self.backends.are_several() => {
-                exchange.request.uri.query().map(|query| {
+                exchange.onward_path_and_query().split_once('?').map(|(path, query)| {
                     let (rest, key) = sticky::unmark(query);
                     let separator = if rest.is_empty() { "" } else { "?" };
                     UploadSession {
                         backend: key.and_then(|key| self.backends.with_key(key)).cloned(),
-                        path_and_query: format!("{}{separator}{rest}", exchange.path()),
+                        path_and_query: format!("{path}{separator}{rest}"),
                     }
                 })
             }
@@ -91,9 +91,14 @@ impl ProxyHttp for Service {
         request: &mut RequestHeader,
         context: &mut Context,
     ) -> Result<()> {
-        let (Some(exchange), Some(backend)) = (&context.exchange, &context.backend) else { return Ok(()) };
+        let (Some(exchange), Some(backend)) = (&mut context.exchange, &context.backend) else {
+            return Ok(());
+        };
+        exchange.onward.went = true;
         if let Some(session) = &context.session {
             request.set_raw_path(session.path_and_query.as_bytes())?;
+        } else if let Some(path_and_query) = &exchange.onward.path_and_query {
+            request.set_raw_path(path_and_query.as_bytes())?;
         }
         forward::prepare_request(exchange, backend.authority(), request)
     }

@@ -34,7 +34,7 @@ mod service;
 mod sticky;
 
 pub use certificate::{CertificateError, Certificates};
-pub use exchange::{Client, Exchange, Outcome, Scheme, Target};
+pub use exchange::{Client, Exchange, Onward, OnwardAuthorization, Outcome, Scheme, Target};
 pub use forward::{end_to_end_headers, remove_hop_by_hop};
 pub use listen::{Door, Listener, Worker};
 pub use pipeline::Pipeline;

@@ -136,6 +136,7 @@ mod tests {
             target: Target::Own,
             client: Client::of_connection(None, false, None),
             backend: None,
+            onward: Default::default(),
         }
     }
 

@@ -6,10 +6,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::StatusCode;
+use http::{HeaderName, HeaderValue, StatusCode};
 
 use super::{Exchange, Outcome, ResponseHead};
+use crate::auth::Gate;
 use crate::oci::{ErrorCode, Manifest, Reference, RepositoryName, Tag};
+use crate::registry::Login;
 use crate::sync::{Carrier, PullCounts};
 
 /// One concern of the door.
@@ -101,18 +103,34 @@ pub struct Refusal {
     pub cause: Option<BoxError>,
     /// For a method that the path does not take: those that it does.
     pub allow: Option<&'static str>,
+    /// Further headers, such as a challenge.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Refusal {
     /// A refusal with the code's own status.
     pub fn new(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, status: code.status(), message: message.into(), cause: None, allow: None }
+        Self {
+            code,
+            status: code.status(),
+            message: message.into(),
+            cause: None,
+            allow: None,
+            headers: Vec::new(),
+        }
     }
 
     /// With another status.
     #[must_use]
     pub fn with_status(mut self, status: StatusCode) -> Self {
         self.status = status;
+        self
+    }
+
+    /// With a further header.
+    #[must_use]
+    pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
         self
     }
 
@@ -160,6 +178,10 @@ pub struct Parts {
     pub carrier: Carrier,
     /// Counts pulls.
     pub pulls: Arc<PullCounts>,
+    /// Decides who comes in; none for an open door.
+    pub gate: Option<Arc<Gate>>,
+    /// How the door shows itself to the registry.
+    pub login: Arc<Login>,
 }
 
 /// Options that a plugin cannot be built with.

@@ -46,5 +46,8 @@ pub(super) fn refusal(refusal: &Refusal) -> Result<Response> {
     if let Some(allow) = refusal.allow {
         head.insert_header(ALLOW, allow)?;
     }
+    for (name, value) in &refusal.headers {
+        head.append_header(name, value.clone())?;
+    }
     Ok(Response { head, body: Bytes::from(body) })
 }

@@ -67,7 +67,8 @@ impl Service {
             None => request.headers.get(HOST).and_then(|host| host.to_str().ok()).map(str::to_owned),
         };
         let client = Client::of_connection(peer, is_tls, host);
-        (Exchange { started: Instant::now(), request, target, client, backend: None }, readable)
+        let onward = super::exchange::Onward::default();
+        (Exchange { started: Instant::now(), request, target, client, backend: None, onward }, readable)
     }
 
     /// A request that the door answers itself, or `None` for one to stream.
@@ -81,7 +82,9 @@ impl Service {
         }
         let write = match &exchange.target {
             Target::Own | Target::Unreadable => {
-                return bridge::ask(&self.router, session).await.map(|answer| Some(Local::Streamed(answer)));
+                return bridge::ask(&self.router, session, exchange.client.address)
+                    .await
+                    .map(|answer| Some(Local::Streamed(answer)));
             }
             Target::Registry(Route::ManifestPut { repository, reference, tags }) => {
                 let bytes = body::read(session, MAXIMUM_MANIFEST_BYTES).await?;

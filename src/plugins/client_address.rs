@@ -109,6 +109,7 @@ mod tests {
             host: Some("door:5000".to_owned()),
             is_trusted_proxy: false,
             user: None,
+            token: None,
         };
         plugin.believe(&mut client, chain, scheme, host);
         client

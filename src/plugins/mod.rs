@@ -7,6 +7,7 @@
 //! Adding a plugin is one new file and its line here.
 
 mod access_log;
+mod authorization;
 mod client_address;
 mod observer;
 mod pulls;
@@ -16,7 +17,8 @@ use std::collections::BTreeMap;
 use crate::door::{Entry, Invalid, Parts, Pipeline};
 
 /// Every plugin, in order.
-pub const TABLE: &[Entry] = &[client_address::ENTRY, access_log::ENTRY, pulls::ENTRY, observer::ENTRY];
+pub const TABLE: &[Entry] =
+    &[client_address::ENTRY, access_log::ENTRY, authorization::ENTRY, pulls::ENTRY, observer::ENTRY];
 
 /// Builds all plugins from their options.
 ///

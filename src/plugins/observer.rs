@@ -56,6 +56,7 @@ impl Plugin for Observer {
                 outgoing: outgoing(exchange, Method::DELETE, Bytes::new()),
             },
         };
+        exchange.onward.went = true;
         let answer = self.carrier.carry(carried).await.map_err(refusal)?;
         response(answer, write).map(|response| Flow::Respond(Box::new(response))).map_err(|error| {
             Refusal::new(ErrorCode::Unavailable, "the registry's answer makes no sense")
@@ -77,8 +78,7 @@ fn actor(exchange: &Exchange) -> Actor {
 }
 
 fn outgoing(exchange: &Exchange, method: Method, body: Bytes) -> OutgoingWrite {
-    let uri = &exchange.request.uri;
-    let path_and_query = uri.path_and_query().map_or_else(String::new, |path| path.as_str().to_owned());
+    let path_and_query = exchange.onward_path_and_query().to_owned();
     OutgoingWrite { method, path_and_query, headers: end_to_end_headers(exchange), body }
 }
 

@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, RETRY_AFTER, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use super::listing::PageSize;
 use super::transport::{BodyError, Causes, HttpTransport, Received, Request, Transport, TransportError};
-use super::{Answer, Backend, Backends, CarryError, OutgoingWrite, RegistryError};
+use super::{Answer, Backend, Backends, CarryError, Login, OutgoingWrite, RegistryError};
+use crate::auth::{Access, Action, Actions};
+use crate::clock::{Clock, ClockOffset, Sample, Timestamp};
 use crate::oci::{
     Digest, MANIFEST_ACCEPT, MAXIMUM_MANIFEST_BYTES, Manifest, MediaType, Reference, RepositoryName,
 };
@@ -32,8 +34,28 @@ pub struct RegistryClient {
     transport: Arc<dyn Transport>,
     backends: Arc<Backends>,
     timeout: Duration,
+    login: Arc<Login>,
+    clock: Clock,
+    offset: Arc<ClockOffset>,
     pub(super) catalog_pages: PageSize,
     pub(super) tag_pages: PageSize,
+}
+
+/// How the registry is asked, beside where it is.
+#[derive(Debug, Clone)]
+pub struct Asking {
+    /// How the door shows itself.
+    pub login: Arc<Login>,
+    /// The door's own clock.
+    pub clock: Clock,
+    /// What is known of the registry's; every answer adds to it.
+    pub offset: Arc<ClockOffset>,
+}
+
+impl Default for Asking {
+    fn default() -> Self {
+        Self { login: Arc::new(Login::None), clock: Clock::SYSTEM, offset: Arc::default() }
+    }
 }
 
 /// What a registry says of a manifest without sending it.
@@ -59,9 +81,18 @@ impl RegistryClient {
             transport,
             backends,
             timeout,
+            login: Arc::new(Login::None),
+            clock: Clock::SYSTEM,
+            offset: Arc::default(),
             catalog_pages: PageSize::default(),
             tag_pages: PageSize::default(),
         }
+    }
+
+    /// The same, asking in this way.
+    #[must_use]
+    pub fn asking(self, Asking { login, clock, offset }: Asking) -> Self {
+        Self { login, clock, offset, ..self }
     }
 
     /// The backends it speaks to.
@@ -77,7 +108,7 @@ impl RegistryClient {
     /// Whether this backend answers `/v2/` at all; what it answers matters only if it is a server error.
     pub async fn probe(&self, backend: &Backend) -> bool {
         let url = format!("{}v2/", backend.url());
-        let asking = self.transport.send(question(Method::GET, url, None, MAXIMUM_ANSWER_BYTES));
+        let asking = self.send(question(Method::GET, url, None, None, MAXIMUM_ANSWER_BYTES));
         let answer = tokio::time::timeout(self.timeout.min(PROBE_LIMIT), asking).await;
         matches!(answer, Ok(Ok(answer)) if !answer.status.is_server_error())
     }
@@ -163,7 +194,7 @@ impl RegistryClient {
             body: write.body.clone(),
             limit: MAXIMUM_ANSWER_BYTES,
         };
-        let Received { status, headers, body } = self.transport.send(request).await?;
+        let Received { status, headers, body } = self.send(request).await?;
         // The status has told the outcome; a body that breaks off changes nothing about it.
         let body = body.unwrap_or_else(|error| {
             tracing::warn!(%error, "the registry's answer to a write has no whole body");
@@ -180,25 +211,46 @@ impl RegistryClient {
     ) -> Result<(String, Received), RegistryError> {
         let asked = format!("{method} {repository}:{reference}");
         let path = format!("v2/{repository}/manifests/{reference}");
-        let answer = self.ask(&asked, method, &path, Some(MANIFEST_ACCEPT), MAXIMUM_MANIFEST_BYTES).await?;
+        let access = to_pull(repository);
+        let answer = self
+            .ask(&asked, method, &path, Some(MANIFEST_ACCEPT), Some(access), MAXIMUM_MANIFEST_BYTES)
+            .await?;
         Ok((asked, answer))
     }
 
+    /// Sends a request, and notes what the answer says of the registry's clock.
+    async fn send(&self, request: Request) -> Result<Received, TransportError> {
+        let sent = self.clock.now();
+        let answer = self.transport.send(request).await;
+        if let Ok(Received { headers, .. }) = &answer
+            && let Some(date) = date(headers)
+        {
+            // A body that took its time widens the bounds, and no more.
+            self.offset.note(Sample { sent, received: self.clock.now(), date });
+        }
+        answer
+    }
+
     /// Asks one backend after the other, until one gives an answer, or none in time. `path` is relative to the backend's
-    /// root.
+    /// root; `access` is what the question needs.
     pub(super) async fn ask(
         &self,
         asked: &str,
         method: Method,
         path: &str,
         accept: Option<&'static str>,
+        access: Option<Access>,
         limit: usize,
     ) -> Result<Received, RegistryError> {
+        let authorization = self.login.authorization(None, access.as_slice()).map_err(|error| {
+            RegistryError::Malformed { asked: asked.to_owned(), reason: error.to_string() }
+        })?;
         let mut tried = Vec::new();
         let mut unreachable = None;
         while let Some(backend) = self.backends.choose(&tried) {
             let url = format!("{}{path}", backend.url());
-            match self.transport.send(question(method.clone(), url, accept, limit)).await {
+            let question = question(method.clone(), url, accept, authorization.clone(), limit);
+            match self.send(question).await {
                 Err(TransportError::TimedOut(limit)) => {
                     return Err(RegistryError::TimedOut { asked: asked.to_owned(), limit });
                 }
@@ -218,8 +270,28 @@ impl RegistryClient {
     }
 }
 
-fn question(method: Method, url: String, accept: Option<&'static str>, limit: usize) -> Request {
+/// What it takes to read a repository.
+pub(super) fn to_pull(repository: &RepositoryName) -> Access {
+    Access::to(repository.clone(), Actions::of(&[Action::Pull]))
+}
+
+/// The `Date` of an answer.
+fn date(headers: &HeaderMap) -> Option<Timestamp> {
+    let date = headers.get(DATE)?.to_str().ok()?;
+    httpdate::parse_http_date(date).ok().map(Timestamp::from)
+}
+
+fn question(
+    method: Method,
+    url: String,
+    accept: Option<&'static str>,
+    authorization: Option<HeaderValue>,
+    limit: usize,
+) -> Request {
     let mut headers = HeaderMap::new();
+    if let Some(authorization) = authorization {
+        headers.insert(AUTHORIZATION, authorization);
+    }
     headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
     if let Some(accept) = accept {
         headers.insert(ACCEPT, HeaderValue::from_static(accept));

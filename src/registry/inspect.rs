@@ -7,7 +7,8 @@ use http::{Method, StatusCode};
 use tokio::time::Instant;
 
 use super::{RegistryClient, RegistryError};
-use crate::oci::Digest;
+use crate::auth::{Access, Action, Actions};
+use crate::oci::{Digest, RepositoryName};
 
 /// How long the answers may be: nobody reads them.
 const MAXIMUM_BYTES: usize = 64 * 1024;
@@ -51,7 +52,7 @@ impl RegistryClient {
     /// When it does not answer.
     pub async fn inspect(&self) -> Result<Inspection, RegistryError> {
         let asked = Instant::now();
-        let answer = self.ask("say what it is", Method::GET, "v2/", None, MAXIMUM_BYTES).await?;
+        let answer = self.ask("say what it is", Method::GET, "v2/", None, None, MAXIMUM_BYTES).await?;
         let took = asked.elapsed();
         let text = |name| answer.headers.get(name).and_then(|value| value.to_str().ok());
         let date = text(DATE.as_str()).and_then(|date| httpdate::parse_http_date(date).ok());
@@ -69,8 +70,16 @@ impl RegistryClient {
     pub async fn try_deletion(&self) -> Result<Deletion, RegistryError> {
         let digest = Digest::sha256(NOWHERE.as_bytes());
         let path = format!("v2/{NOWHERE}/manifests/{digest}");
-        let answer =
-            self.ask("delete a manifest that is not there", Method::DELETE, &path, None, MAXIMUM_BYTES);
+        let access = RepositoryName::parse(NOWHERE).ok();
+        let access = access.map(|name| Access::to(name, Actions::of(&[Action::Delete])));
+        let answer = self.ask(
+            "delete a manifest that is not there",
+            Method::DELETE,
+            &path,
+            None,
+            access,
+            MAXIMUM_BYTES,
+        );
         Ok(match answer.await?.status {
             StatusCode::NOT_FOUND | StatusCode::ACCEPTED => Deletion::Allowed,
             status => Deletion::Refused(status),

@@ -11,9 +11,10 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::client::{NOT_ITS_OWN, is_absence, refused, whole};
+use super::client::{NOT_ITS_OWN, is_absence, refused, to_pull, whole};
 use super::transport::Received;
 use super::{RegistryClient, RegistryError};
+use crate::auth::Access;
 use crate::oci::RepositoryName;
 
 /// How long a page may be: registries that ignore `n` send everything at once.
@@ -60,7 +61,7 @@ impl RegistryClient {
     /// Whenever there is no clear answer; [`RegistryError::Refused`] where the registry has no catalog.
     pub async fn catalog(&self, from: Option<&Continuation>) -> Result<ListingPage, RegistryError> {
         let asked = "list the catalog";
-        let answer = self.page(asked, "v2/_catalog", from, &self.catalog_pages).await?;
+        let answer = self.page(asked, "v2/_catalog", from, Access::Catalog, &self.catalog_pages).await?;
         if answer.status != StatusCode::OK {
             return Err(refused(asked.to_owned(), answer.status, &answer.headers));
         }
@@ -79,7 +80,7 @@ impl RegistryClient {
     ) -> Result<Option<ListingPage>, RegistryError> {
         let asked = format!("list the tags of {repository}");
         let path = format!("v2/{repository}/tags/list");
-        let answer = self.page(&asked, &path, from, &self.tag_pages).await?;
+        let answer = self.page(&asked, &path, from, to_pull(repository), &self.tag_pages).await?;
         match answer.status {
             StatusCode::OK => read_page(&asked, &path, from, answer, |tags: Tags| tags.tags).map(Some),
             StatusCode::NOT_FOUND if is_absence(&whole(&asked, answer.body)?) => Ok(None),
@@ -94,10 +95,11 @@ impl RegistryClient {
         asked: &str,
         path: &str,
         from: Option<&Continuation>,
+        access: Access,
         size: &PageSize,
     ) -> Result<Received, RegistryError> {
         if let Some(Continuation(next)) = from {
-            return self.ask(asked, Method::GET, next, None, MAXIMUM_PAGE_BYTES).await;
+            return self.ask(asked, Method::GET, next, None, Some(access), MAXIMUM_PAGE_BYTES).await;
         }
         let mut place = size.0.load(Ordering::Relaxed);
         loop {
@@ -105,7 +107,8 @@ impl RegistryClient {
                 Some(count) => format!("{path}?n={count}"),
                 None => path.to_owned(),
             };
-            let answer = self.ask(asked, Method::GET, &wanted, None, MAXIMUM_PAGE_BYTES).await?;
+            let answer =
+                self.ask(asked, Method::GET, &wanted, None, Some(access.clone()), MAXIMUM_PAGE_BYTES).await?;
             if answer.status != StatusCode::BAD_REQUEST {
                 size.0.store(place, Ordering::Relaxed);
                 return Ok(answer);

@@ -11,15 +11,17 @@ mod error;
 mod health;
 mod inspect;
 mod listing;
+mod login;
 mod transport;
 
 pub use answer::{Answer, OutgoingWrite};
 pub use backend::{Backend, BackendKey, Backends};
-pub use client::{ManifestHead, RegistryClient};
+pub use client::{Asking, ManifestHead, RegistryClient};
 pub use error::{CarryError, RegistryError};
 pub use health::watch_health;
 pub use inspect::{ClockReading, Deletion, Inspection};
 pub use listing::{Continuation, ListingPage};
+pub use login::Login;
 pub use transport::{BodyError, Causes, HttpTransport, Received, Request, Transport, TransportError};
 
 /// Describes this floor's metrics to the exporter.
@@ -27,5 +29,15 @@ pub fn describe_metrics() {
     metrics::describe_gauge!(
         "portreeve_registry_backend_healthy",
         "1 for a backend that answered when it was asked last, else 0"
+    );
+    metrics::describe_gauge!(
+        "portreeve_registry_clock_offset_seconds",
+        metrics::Unit::Seconds,
+        "How far the registry's clock is ahead of the door's"
+    );
+    metrics::describe_gauge!(
+        "portreeve_registry_clock_offset_bound_seconds",
+        metrics::Unit::Seconds,
+        "How far that may be wrong"
     );
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::runtime;
 use url::Url;
 
-use super::socket;
 use super::sync_command::{Client, Summary};
+use super::{gatehouse, socket};
 use crate::config::{Config, StoreUrl, Tls};
 use crate::door::Certificates;
 use crate::registry::{Backends, ClockReading, Deletion, Inspection, RegistryClient};
@@ -91,6 +91,13 @@ async fn check_registry(config: &Config, report: &mut Report) -> Option<Registry
         Ok(client) => client,
         Err(error) => {
             report.note(false, format!("The client to the registry cannot be set up: {error}."));
+            return None;
+        }
+    };
+    let client = match gatehouse::asking(config) {
+        Ok(asking) => client.asking(asking),
+        Err(error) => {
+            report.note(false, format!("{error}."));
             return None;
         }
     };

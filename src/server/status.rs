@@ -3,9 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::clock::{Clock, ClockOffset};
 use crate::registry::Backends;
 use crate::sync::{FirstPass, UnknownIntents};
-use crate::web::{BackendStatus, RegistryStatus, ServiceState, StatusSource, VerificationStatus};
+use crate::web::{
+    BackendStatus, ClockStatus, RegistryStatus, ServiceState, StatusSource, VerificationStatus,
+};
 
 /// The state of this process.
 pub(super) struct Status {
@@ -13,6 +16,9 @@ pub(super) struct Status {
     pub unknown: Arc<UnknownIntents>,
     pub ready: FirstPass,
     pub stopping: AtomicBool,
+    /// The door's own clock, and what is known of the registry's.
+    pub clock: Clock,
+    pub offset: Arc<ClockOffset>,
 }
 
 impl StatusSource for Status {
@@ -40,6 +46,7 @@ impl StatusSource for Status {
             .iter()
             .map(|backend| BackendStatus { url: backend.url().to_string(), healthy: backend.is_healthy() })
             .collect();
-        RegistryStatus { reachable: backends.iter().any(|backend| backend.healthy), backends }
+        let clock = self.offset.estimate(self.clock.now()).map(ClockStatus::from);
+        RegistryStatus { reachable: backends.iter().any(|backend| backend.healthy), backends, clock }
     }
 }

@@ -20,10 +20,10 @@ use url::Url;
 
 use super::socket::{self, Socket};
 use super::status::Status;
-use super::{StartError, bind_socket, new_sweeper};
+use super::{StartError, bind_socket, gatehouse, new_sweeper};
 use crate::config::{Config, StoreUrl};
 use crate::oci::{Digest, RepositoryName, Tag};
-use crate::registry::Backends;
+use crate::registry::{Backends, RegistryClient};
 use crate::store::{EventKind, OpenError, RedbStore, Sequence, Source, Store};
 use crate::sync::{FinishedSweep, HintQueue, RunningSweep, SweepOutcome, SweepStatus, UnknownIntents};
 use crate::telemetry::{Metrics, MetricsError};
@@ -125,15 +125,23 @@ async fn alone(
     // Nothing but what is asked for.
     let mut only_asked = config.clone();
     (only_asked.sync.interval, only_asked.sync.deep_interval) = (Duration::ZERO, Duration::ZERO);
-    let sweeper = new_sweeper(&only_asked, &any, &backends, || false)?;
+    let asking = gatehouse::asking(config)?;
+    let registry = RegistryClient::new(Arc::clone(&backends), config.registry.timeout);
+    let registry = registry.map_err(StartError::Registry)?.asking(asking.clone());
+    gatehouse::read_clock(&registry, &asking).await;
+    let (clock, offset) = (asking.clock, Arc::clone(&asking.offset));
+    let sweeper = new_sweeper(&only_asked, &any, &backends, asking, || false)?;
     let (_, ready) = watch::channel(true);
     let status: Arc<dyn StatusSource> = Arc::new(Status {
         backends,
         unknown: Arc::new(UnknownIntents::default()),
         ready,
         stopping: AtomicBool::new(false),
+        clock,
+        offset,
     });
     let web = WebState {
+        gate: None,
         hints: Arc::new(HintQueue::new(Arc::clone(&any))),
         notifications: None,
         store: any,

@@ -18,6 +18,7 @@ mod sync;
 mod tags;
 #[cfg(test)]
 mod tests;
+mod token;
 
 use std::sync::Arc;
 
@@ -28,8 +29,11 @@ use axum::response::Response;
 use axum::routing::{get, post};
 
 pub use notifications::NotificationSecret;
-pub use status::{BackendStatus, RegistryStatus, ServiceState, StatusSource, VerificationStatus};
+pub use status::{
+    BackendStatus, ClockStatus, RegistryStatus, ServiceState, StatusSource, VerificationStatus,
+};
 
+use crate::auth::Gate;
 use crate::store::Store;
 use crate::sync::{HintQueue, Sweeper};
 use crate::telemetry::Metrics;
@@ -46,6 +50,8 @@ pub struct WebState {
     pub notifications: Option<NotificationSecret>,
     /// The sweeps.
     pub sweeper: Arc<Sweeper>,
+    /// Decides who comes in; none for an open door.
+    pub gate: Option<Arc<Gate>>,
     /// The state of the running door.
     pub status: Arc<dyn StatusSource>,
     /// The metrics of this process.
@@ -58,6 +64,8 @@ pub fn door_router(state: WebState) -> Router {
         .route("/", get(health::about))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
+        .route("/token", get(token::get).post(token::post))
+        .route("/.well-known/jwks.json", get(token::keys))
         .route("/api/v1/status", get(status::show))
         .route("/api/v1/repositories", get(repositories::list))
         .route("/api/v1/tags", get(tags::list))

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::WebState;
 use super::error::ApiError;
 use super::parameters::Parameters;
+use crate::clock::Estimate;
 use crate::store::Statistics;
 use crate::sync::SweepStatus;
 
@@ -35,12 +36,33 @@ pub enum ServiceState {
 }
 
 /// What is known of the registry.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RegistryStatus {
     /// Whether any backend is healthy.
     pub reachable: bool,
     /// Each backend, in the order of the configuration.
     pub backends: Vec<BackendStatus>,
+    /// Its clock; nothing before its first answer.
+    pub clock: Option<ClockStatus>,
+}
+
+/// How far the registry's clock is from the door's.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct ClockStatus {
+    /// Seconds by which it is ahead; negative if it is behind.
+    pub offset_seconds: f64,
+    /// How far that may be wrong.
+    pub bound_seconds: f64,
+}
+
+impl From<Estimate> for ClockStatus {
+    #[expect(clippy::cast_precision_loss, reason = "exact for some hundred thousand years")]
+    fn from(estimate: Estimate) -> Self {
+        Self {
+            offset_seconds: estimate.offset as f64 / 1000.0,
+            bound_seconds: estimate.bound as f64 / 1000.0,
+        }
+    }
 }
 
 /// What is known of one backend.

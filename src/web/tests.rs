@@ -14,7 +14,7 @@ use tower::ServiceExt;
 use super::*;
 use crate::clock::Timestamp;
 use crate::oci::{Descriptor, Digest, Manifest, ManifestKind, MediaType, Platform, RepositoryName, Tag};
-use crate::registry::{Backends, HttpTransport};
+use crate::registry::{Asking, Backends, HttpTransport};
 use crate::store::{
     Actor, Change, Event, EventKind, Guard, Hint, HintedReference, Intent, KeptSweep, ManifestRecord,
     Outcome, Page, PageRequest, Pull, Queued, Recorded, RepositoryRecord, Sequence, Settled, Source,
@@ -221,7 +221,7 @@ impl StatusSource for Door {
 
     fn registry(&self) -> RegistryStatus {
         let backend = BackendStatus { url: "http://127.0.0.1:5001".to_owned(), healthy: true };
-        RegistryStatus { reachable: true, backends: vec![backend] }
+        RegistryStatus { reachable: true, backends: vec![backend], clock: None }
     }
 
     fn verifications(&self) -> VerificationStatus {
@@ -240,11 +240,19 @@ fn web(records: Records, state: ServiceState) -> WebState {
         concurrency: NonZeroUsize::MIN,
         seed: 1,
     };
-    let sweeper =
-        Arc::new(Sweeper::new(Arc::clone(&store), backends, timeout, transport, settings, || false));
+    let sweeper = Arc::new(Sweeper::new(
+        Arc::clone(&store),
+        backends,
+        timeout,
+        transport,
+        Asking::default(),
+        settings,
+        || false,
+    ));
     let hints = Arc::new(HintQueue::new(Arc::clone(&store)));
     let notifications = Some(NotificationSecret::new("0123456789abcdef"));
     WebState {
+        gate: None,
         store,
         sweeper,
         hints,
@@ -476,7 +484,7 @@ async fn the_status_shows_store_and_registry() {
         json!({
             "state": "ready", "version": env!("CARGO_PKG_VERSION"),
             "store": {"writable": true, "repositories": 1, "tags": 2, "manifests": 3, "events": 4},
-            "registry": {"reachable": true, "backends": [{"url": "http://127.0.0.1:5001", "healthy": true}]},
+            "registry": {"reachable": true, "backends": [{"url": "http://127.0.0.1:5001", "healthy": true}], "clock": null},
             "open_intents": 5, "verifications": {"pending": 1, "completed": 2, "failed": 3},
             "hints": {"waiting": 0},
             "sweep": {"running": null, "last": null, "next_at": null},

@@ -158,7 +158,7 @@ async fn buildah_and_podman_push_and_pull() {
 }
 
 /// Writes an OCI image layout that holds an index, tagged `both`, and its images.
-fn write_layout(directory: &Path, index: &Image, images: &[Image]) {
+pub(crate) fn write_layout(directory: &Path, index: &Image, images: &[Image]) {
     let blobs = directory.join("blobs/sha256");
     std::fs::create_dir_all(&blobs).unwrap();
     let write = |digest: &str, bytes: &[u8]| {

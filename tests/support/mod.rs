@@ -4,6 +4,7 @@
 pub mod connection;
 pub mod door;
 pub mod engine;
+pub mod guard;
 pub mod http;
 pub mod image;
 pub mod port;

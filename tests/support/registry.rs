@@ -41,6 +41,26 @@ impl Registry {
         Self::start_in(directory, data, notifications).await
     }
 
+    /// Starts one that verifies tokens of the door with this certificate, as `config/registry-token-auth.yml` shows it.
+    pub async fn start_verifying(certificate: &Path) -> Self {
+        let example = include_str!("../../config/registry-token-auth.yml");
+        let configuration =
+            example.replace("/etc/docker/registry/portreeve.pem", certificate.to_str().unwrap());
+        assert!(configuration.contains(certificate.to_str().unwrap()));
+        Self::start_notifying(&configuration).await
+    }
+
+    /// Starts one that wants a name and a password.
+    pub async fn start_with_password(name: &str, password: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let data = directory.path().join("data");
+        std::fs::create_dir(&data).unwrap();
+        let users = directory.path().join("htpasswd");
+        std::fs::write(&users, format!("{name}:{}\n", bcrypt::hash(password, 4).unwrap())).unwrap();
+        let more = format!("auth: {{htpasswd: {{realm: registry, path: {}}}}}\n", users.display());
+        Self::start_in(directory, data, &more).await
+    }
+
     /// Starts another one that keeps everything where this one does. Each signs its upload sessions with a secret of its
     /// own, so that neither goes on with one of the other's.
     pub async fn start_beside(&self) -> Self {
@@ -160,7 +180,11 @@ async fn comes_up(child: &mut Child, address: SocketAddr) -> bool {
         if child.try_wait().unwrap().is_some() {
             return false;
         }
-        if client.get(format!("http://{address}/v2/")).send().await.is_ok_and(|answer| answer.status() == 200)
+        if client
+            .get(format!("http://{address}/v2/"))
+            .send()
+            .await
+            .is_ok_and(|answer| matches!(answer.status().as_u16(), 200 | 401))
         {
             // Somebody else may have been quicker on this port: then ours is about to end.
             return child.try_wait().unwrap().is_none();

@@ -16,7 +16,7 @@ use super::checks;
 use super::history::{Action, History, Life};
 use super::registry::{Registry, TIMEOUT, Way};
 use crate::oci::{Manifest, Reference, RepositoryName};
-use crate::registry::{Backends, OutgoingWrite, RegistryClient, Transport};
+use crate::registry::{Asking, Backends, OutgoingWrite, RegistryClient, Transport};
 use crate::store::{Actor, HintedReference, MemoryFile, RedbStore, Store};
 use crate::sync::{
     Carrier, HintQueue, ManifestWrite, Operation, SweepKind, SweepOutcome, SweepSettings, Sweeper,
@@ -62,7 +62,15 @@ impl House {
             seed,
         };
         let is_busy = move || !writes.is_empty();
-        let sweeper = Arc::new(Sweeper::new(Arc::clone(&store), backends, TIMEOUT, way, settings, is_busy));
+        let sweeper = Arc::new(Sweeper::new(
+            Arc::clone(&store),
+            backends,
+            TIMEOUT,
+            way,
+            Asking::default(),
+            settings,
+            is_busy,
+        ));
         let hints = Arc::new(HintQueue::new(Arc::clone(&store)));
         let stop = CancellationToken::new();
         tokio::spawn(settle_unknown(

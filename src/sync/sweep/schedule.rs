@@ -16,7 +16,7 @@ use super::progress::{CatalogState, FinishedSweep, Outcome, Phase, Progress, Swe
 use super::questions::{Questions, VERIFICATIONS};
 use super::walk::Walk;
 use crate::clock::Timestamp;
-use crate::registry::{Backends, RegistryClient, Transport};
+use crate::registry::{Asking, Backends, RegistryClient, Transport};
 use crate::store::{Store, StoreError};
 use crate::sync::Verifier;
 
@@ -71,19 +71,20 @@ struct Due {
 }
 
 impl Sweeper {
-    /// A sweeper that asks these backends by this transport, each answer to begin within `timeout`. `is_busy` tells
+    /// A sweeper that asks these backends by this transport and in this way, each answer to begin within `timeout`. `is_busy` tells
     /// whether clients are writing through the door, so that it makes way for them.
     pub fn new(
         store: Arc<dyn Store>,
         backends: Arc<Backends>,
         timeout: Duration,
         transport: Arc<dyn Transport>,
+        asking: Asking,
         settings: SweepSettings,
         is_busy: impl Fn() -> bool + Send + Sync + 'static,
     ) -> Self {
         let pace = Arc::new(Pace::new(settings.concurrency.get(), settings.seed, is_busy));
         let paced = Arc::new(PacedTransport::new(transport, Arc::clone(&pace)));
-        let registry = Arc::new(RegistryClient::with_transport(backends, timeout, paced));
+        let registry = Arc::new(RegistryClient::with_transport(backends, timeout, paced).asking(asking));
         let verifier = Verifier::new(Arc::clone(&store), Arc::clone(&registry));
         Self {
             questions: Questions { store, registry, verifier, pace, places: Semaphore::new(VERIFICATIONS) },

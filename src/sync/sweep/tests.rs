@@ -15,7 +15,7 @@ use url::Url;
 
 use super::*;
 use crate::oci::{Digest, RepositoryName, Tag};
-use crate::registry::{Backends, Causes, Received, Request, Transport, TransportError};
+use crate::registry::{Asking, Backends, Causes, Received, Request, Transport, TransportError};
 use crate::store::{RedbStore, Store};
 
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -108,7 +108,15 @@ impl House {
         let transport = Arc::clone(&self.registry) as Arc<dyn Transport>;
         let concurrency = NonZeroUsize::new(4).unwrap();
         let settings = SweepSettings { interval, deep_interval, concurrency, seed: 7 };
-        Arc::new(Sweeper::new(Arc::clone(&self.store), backends, DEADLINE, transport, settings, || false))
+        Arc::new(Sweeper::new(
+            Arc::clone(&self.store),
+            backends,
+            DEADLINE,
+            transport,
+            Asking::default(),
+            settings,
+            || false,
+        ))
     }
 
     /// Lets a sweeper run until the guard is dropped.

@@ -1,0 +1,122 @@
+//! `Authorization` headers: `Basic` (RFC 7617) and `Bearer` (RFC 6750).
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::identity::Credentials;
+use super::sensitive::Sensitive;
+use super::subject::UserName;
+
+/// The longest header that is read.
+const MAXIMUM_BYTES: usize = 72 * 1024;
+
+/// What a request says about who sends it.
+#[derive(Debug)]
+pub enum Authorization {
+    /// Nothing; or an empty name and an empty password, by which some clients say so.
+    None,
+    /// A token.
+    Bearer(Sensitive),
+    /// A name and a password.
+    Basic(Credentials),
+}
+
+/// Why a header cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct Rejected {
+    /// For whoever sent it.
+    pub reason: &'static str,
+}
+
+/// Reads a header.
+///
+/// # Errors
+/// When it is neither of the two, or malformed.
+pub fn read(value: Option<&[u8]>) -> Result<Authorization, Rejected> {
+    let rejected = |reason| Rejected { reason };
+    let Some(value) = value else { return Ok(Authorization::None) };
+    if value.len() > MAXIMUM_BYTES {
+        return Err(rejected("the `Authorization` header is too long"));
+    }
+    let text = std::str::from_utf8(value).map_err(|_| rejected("the `Authorization` header is not ASCII"))?;
+    let (scheme, rest) = text.trim().split_once(' ').unwrap_or((text.trim(), ""));
+    let rest = rest.trim_start();
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return match rest.is_empty() || rest.contains(' ') {
+            true => Err(rejected("`Authorization: Bearer` has no token")),
+            false => Ok(Authorization::Bearer(Sensitive::new(rest))),
+        };
+    }
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return Err(rejected("the `Authorization` header is neither `Basic` nor `Bearer`"));
+    }
+    let malformed = rejected("`Authorization: Basic` is no name and password in base64");
+    let decoded = STANDARD.decode(rest).map_err(|_| malformed)?;
+    let decoded = String::from_utf8(decoded).map_err(|_| malformed)?;
+    let (name, password) = decoded.split_once(':').ok_or(malformed)?;
+    if name.is_empty() && password.is_empty() {
+        return Ok(Authorization::None);
+    }
+    let name = UserName::parse(name).map_err(|_| rejected("the user name or the password is wrong"))?;
+    Ok(Authorization::Basic(Credentials::new(name, password)))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn basic(text: &str) -> Result<Authorization, Rejected> {
+        read(Some(format!("Basic {}", STANDARD.encode(text)).as_bytes()))
+    }
+
+    #[test]
+    fn names_and_passwords_are_read_and_a_password_may_have_colons() {
+        let Ok(Authorization::Basic(credentials)) = basic("alice:a:b ü") else { panic!() };
+        assert_eq!((credentials.name.as_str(), credentials.password.reveal()), ("alice", "a:b ü"));
+        assert!(!format!("{credentials:?}").contains("a:b"));
+        assert!(matches!(read(Some(b"bAsIc  YTpi")), Ok(Authorization::Basic(_))));
+    }
+
+    #[test]
+    fn an_empty_name_with_an_empty_password_is_nobody() {
+        assert!(matches!(basic(":"), Ok(Authorization::None)));
+        assert!(matches!(read(None), Ok(Authorization::None)));
+        assert!(basic(":x").is_err());
+    }
+
+    #[test]
+    fn tokens_are_read_as_they_are() {
+        let Ok(Authorization::Bearer(token)) = read(Some(b"Bearer a.b.c")) else { panic!() };
+        assert_eq!(token.reveal(), "a.b.c");
+    }
+
+    #[test]
+    fn what_is_neither_is_rejected() {
+        for header in [
+            "",
+            "Basic",
+            "Basic !",
+            "Basic YQ==",
+            "Bearer",
+            "Bearer ",
+            "Bearer a b",
+            "Digest x",
+            "Negotiate",
+            "\u{e4}",
+        ] {
+            assert!(read(Some(header.as_bytes())).is_err(), "{header}");
+        }
+        assert!(read(Some(&[0xff, 0xfe])).is_err());
+        assert!(read(Some(&vec![b'a'; MAXIMUM_BYTES + 1])).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
+            let _ = read(Some(&bytes));
+        }
+    }
+}

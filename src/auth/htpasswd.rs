@@ -1,0 +1,230 @@
+//! Users from an htpasswd file, as the registry itself reads one: bcrypt only. Read again when it changes.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
+
+use super::hashing::{Hashing, StoredHash};
+use super::identity::{Credentials, IdentitySource, SourceError, Verdict};
+use super::subject::{Identity, UserName};
+
+/// How often the file is looked at.
+const PACE: Duration = Duration::from_secs(2);
+/// The longest file that is read.
+const MAXIMUM_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Why a file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum HtpasswdError {
+    /// It cannot be read.
+    #[error("auth.htpasswd: {} cannot be read: {source}; name a file that the door can read", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// A line that is none.
+    #[error("auth.htpasswd: {}, line {line}: {wrong}; `htpasswd -B` makes lines that are right", path.display())]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// Which line, counted from one.
+        line: usize,
+        /// What is wrong.
+        wrong: &'static str,
+    },
+}
+
+/// The users of a file.
+pub struct Htpasswd {
+    path: PathBuf,
+    hashing: Hashing,
+    users: ArcSwap<HashMap<UserName, String>>,
+    version: AtomicU64,
+    loaded: Option<Seen>,
+}
+
+/// How the file was when it was looked at.
+type Seen = (SystemTime, u64);
+
+impl Htpasswd {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// When it cannot be read, or a line is none.
+    pub fn load(path: PathBuf, hashing: Hashing) -> Result<Self, HtpasswdError> {
+        let loaded = seen(&path);
+        let users = ArcSwap::from_pointee(read(&path)?);
+        Ok(Self { path, hashing, users, version: AtomicU64::new(0), loaded })
+    }
+
+    /// Looks at the file again and again until told to stop. One that cannot be used changes nothing, which is said loudly.
+    pub async fn watch(self: Arc<Self>, stop: CancellationToken) {
+        let watching = async {
+            let mut last = self.loaded;
+            loop {
+                tokio::time::sleep(PACE).await;
+                let users = Arc::clone(&self);
+                match tokio::task::spawn_blocking(move || users.look(last)).await {
+                    Ok(now) => last = now,
+                    Err(error) => tracing::error!(%error, "looking at the htpasswd file failed"),
+                }
+            }
+        };
+        stop.run_until_cancelled(watching).await;
+    }
+
+    /// Reads the file if it is not as it was. Blocks.
+    fn look(&self, last: Option<Seen>) -> Option<Seen> {
+        let now = seen(&self.path);
+        if now == last {
+            return last;
+        }
+        match read(&self.path) {
+            Ok(users) => {
+                tracing::info!(file = %self.path.display(), users = users.len(), "the htpasswd file was read again");
+                self.users.store(Arc::new(users));
+                self.version.fetch_add(1, Ordering::Release);
+            }
+            Err(error) => {
+                tracing::error!(%error, "the htpasswd file cannot be used; the users stay as they were")
+            }
+        }
+        now
+    }
+}
+
+fn seen(path: &Path) -> Option<Seen> {
+    let data = std::fs::metadata(path).ok()?;
+    Some((data.modified().ok()?, data.len()))
+}
+
+fn read(path: &Path) -> Result<HashMap<UserName, String>, HtpasswdError> {
+    let unreadable = |source| HtpasswdError::Read { path: path.to_owned(), source };
+    let length = std::fs::metadata(path).map_err(unreadable)?.len();
+    if length > MAXIMUM_BYTES {
+        return Err(unreadable(std::io::Error::other("it is longer than 64 MiB")));
+    }
+    let text = std::fs::read_to_string(path).map_err(unreadable)?;
+    parse(&text).map_err(|(line, wrong)| HtpasswdError::Line { path: path.to_owned(), line, wrong })
+}
+
+/// Reads the lines of a file: `name:hash`, empty ones, and comments. The number of the line that is wrong, and how.
+pub fn parse(text: &str) -> Result<HashMap<UserName, String>, (usize, &'static str)> {
+    let mut users = HashMap::new();
+    for (number, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let wrong = |what| (number + 1, what);
+        let (name, hash) = line.split_once(':').ok_or(wrong("it has no colon behind a name"))?;
+        let name = UserName::parse(name).map_err(|_| wrong("its name is none"))?;
+        let is_bcrypt = ["$2a$", "$2b$", "$2y$"].iter().any(|prefix| hash.starts_with(prefix));
+        if !is_bcrypt || hash.len() != 60 {
+            return Err(wrong("its hash is not bcrypt's"));
+        }
+        if hash.parse::<bcrypt::HashParts>().is_err() {
+            return Err(wrong("its hash is damaged"));
+        }
+        // Of two lines of one name the registry takes the last.
+        users.insert(name, hash.to_owned());
+    }
+    Ok(users)
+}
+
+#[async_trait]
+impl IdentitySource for Htpasswd {
+    fn name(&self) -> &'static str {
+        "htpasswd"
+    }
+
+    async fn verify(&self, credentials: &Credentials) -> Result<Verdict, SourceError> {
+        let users = self.users.load_full();
+        let Some(hash) = users.get(&credentials.name) else { return Ok(Verdict::Unknown) };
+        let hash = StoredHash::Bcrypt(hash.clone());
+        Ok(match self.hashing.verify(hash, credentials.password.clone()).await? {
+            true => Verdict::Right(Identity { name: credentials.name.clone(), groups: Vec::new() }),
+            false => Verdict::Wrong,
+        })
+    }
+
+    fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    fn decoy(&self) -> Option<StoredHash> {
+        self.users.load().values().next().cloned().map(StoredHash::Bcrypt)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn line(name: &str) -> String {
+        format!("{name}:{}", bcrypt::hash(name, 4).unwrap())
+    }
+
+    #[test]
+    fn lines_are_names_with_hashes_and_the_rest_is_skipped() {
+        let text = format!("# people\n\n{}\r\n  {}  \n", line("alice"), line("bob"));
+        let users = parse(&text).unwrap();
+        let mut names: Vec<_> = users.keys().map(UserName::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["alice", "bob"]);
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_by_its_line() {
+        for (wrong, told) in [
+            ("alice", "no colon"),
+            (":$2y$05$", "name"),
+            ("alice:plain", "bcrypt"),
+            ("alice:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=", "bcrypt"),
+            ("alice:$apr1$x$y", "bcrypt"),
+            (&format!("alice:$2y$99${}", "a".repeat(53)), "damaged"),
+        ] {
+            let (number, what) = parse(&format!("{}\n{wrong}", line("bob"))).unwrap_err();
+            assert!(number == 2 && what.contains(told), "{wrong}: {what}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_that_changes_is_read_again_and_a_broken_one_changes_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("htpasswd");
+        std::fs::write(&path, line("alice")).unwrap();
+        let users = Htpasswd::load(path.clone(), Hashing::start(1).unwrap()).unwrap();
+        let knows = async |name: &str| {
+            let credentials = Credentials::new(UserName::parse(name).unwrap(), name);
+            users.verify(&credentials).await.unwrap()
+        };
+        assert!(matches!(knows("alice").await, Verdict::Right(_)));
+        assert_eq!(knows("bob").await, Verdict::Unknown);
+        std::fs::write(&path, format!("{}\n{}", line("alice"), line("bob"))).unwrap();
+        let seen = users.look(users.loaded);
+        assert!(matches!(knows("bob").await, Verdict::Right(_)));
+        assert_eq!(users.version(), 1);
+        std::fs::write(&path, "broken").unwrap();
+        users.look(seen);
+        assert!(matches!(knows("bob").await, Verdict::Right(_)));
+        assert_eq!(users.version(), 1);
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in "(\\PC{0,20}\n?){0,5}|[a-z]{0,3}:\\$2[aby]\\$[0-9]{2}\\$[./A-Za-z0-9]{50,55}") {
+            let _ = parse(&text);
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! Where users come from: a file, the store, and in time directories and other services. All stand behind one trait.
+
+use async_trait::async_trait;
+
+use super::hashing::{HashingError, StoredHash};
+use super::sensitive::Sensitive;
+use super::subject::{Identity, UserName};
+
+/// A name with a password.
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    /// Who they say they are.
+    pub name: UserName,
+    /// What is to prove it.
+    pub password: Sensitive,
+}
+
+impl Credentials {
+    /// From a name and a password.
+    pub fn new(name: UserName, password: &str) -> Self {
+        Self { name, password: Sensitive::new(password) }
+    }
+}
+
+/// What a source says of credentials.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It does not know the name; the next source is asked.
+    Unknown,
+    /// It knows the name, and the password is wrong, or the user may not log in. No other source is asked.
+    Wrong,
+    /// It is them.
+    Right(Identity),
+}
+
+/// Why a source has no verdict.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// Too many logins at once.
+    #[error(transparent)]
+    Hashing(#[from] HashingError),
+    /// It cannot be asked.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+/// A source of identities.
+#[async_trait]
+pub trait IdentitySource: Send + Sync {
+    /// For logs and events.
+    fn name(&self) -> &'static str;
+
+    /// What it says of credentials.
+    async fn verify(&self, credentials: &Credentials) -> Result<Verdict, SourceError>;
+
+    /// Another number whenever what it says may have changed: answers that were remembered are forgotten then.
+    fn version(&self) -> u64 {
+        0
+    }
+
+    /// A hash that takes as long to check as those of its users: a name that nobody knows must take as long to refuse as a
+    /// wrong password.
+    fn decoy(&self) -> Option<StoredHash> {
+        None
+    }
+}

@@ -1,0 +1,202 @@
+//! The files of keys.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+
+use super::signing::{KeyError, PublicKey, SigningKey};
+use crate::clock::Timestamp;
+
+const PRIVATE: &str = "key";
+const CERTIFICATE: &str = "crt";
+const PUBLIC: &str = "jwk";
+
+/// What is wrong with a file of a key.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyFileError {
+    /// It cannot be read or written.
+    #[error("auth.keys: {} cannot be {what}: {source}; it has to belong to the user that the door runs as", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What was attempted.
+        what: &'static str,
+        /// The cause.
+        source: io::Error,
+    },
+    /// Others can read a private key.
+    #[error("auth.keys: {} can be read by others; run `chmod 600` on it, or make a new key if somebody may have", path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It holds no key.
+    #[error("auth.keys: {} cannot be used: {wrong}; restore it, or remove all files of its name", path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        wrong: String,
+    },
+}
+
+/// The name of a key: when it was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Name(Timestamp);
+
+impl Name {
+    pub fn made(self) -> Timestamp {
+        self.0
+    }
+
+    /// The earliest time for another.
+    pub fn after(self) -> Timestamp {
+        Timestamp::from_milliseconds(self.0.as_milliseconds() + 1)
+    }
+
+    fn parse(stem: &str) -> Option<Self> {
+        Some(Self(Timestamp::from_milliseconds(stem.parse().ok()?)))
+    }
+
+    fn path(self, directory: &Path, extension: &str) -> PathBuf {
+        directory.join(format!("{}.{extension}", self.0.as_milliseconds()))
+    }
+}
+
+fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> KeyFileError {
+    let path = path.to_owned();
+    move |source| KeyFileError::Io { path, what, source }
+}
+
+/// Makes the directory, for its owner alone, if it is not there.
+pub(super) fn make_directory(path: &Path) -> Result<(), KeyFileError> {
+    match fs::DirBuilder::new().recursive(true).mode(0o700).create(path) {
+        Ok(()) => Ok(()),
+        Err(error) => Err(failed("made", path)(error)),
+    }
+}
+
+/// All keys, oldest first.
+pub(super) fn names(directory: &Path) -> Result<Vec<Name>, KeyFileError> {
+    with_extension(directory, PUBLIC)
+}
+
+/// The newest key that can sign.
+pub(super) fn newest_private(directory: &Path) -> Result<Option<Name>, KeyFileError> {
+    Ok(with_extension(directory, PRIVATE)?.pop())
+}
+
+fn with_extension(directory: &Path, extension: &str) -> Result<Vec<Name>, KeyFileError> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(directory).map_err(failed("read", directory))? {
+        let path = entry.map_err(failed("read", directory))?.path();
+        let stem = path.file_stem().and_then(|stem| stem.to_str());
+        if path.extension().is_some_and(|found| found == extension) {
+            names.extend(stem.and_then(Name::parse));
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// Writes a key: the private part last, since a key is there when that is.
+pub(super) fn write(directory: &Path, key: &SigningKey) -> Result<(), KeyFileError> {
+    let name = Name(key.made());
+    let jwk = serde_json::to_string_pretty(key.public().jwk()).unwrap_or_default();
+    put(&name.path(directory, PUBLIC), 0o644, &jwk)?;
+    put(&name.path(directory, CERTIFICATE), 0o644, &certificate_pem(key.certificate()))?;
+    put(&name.path(directory, PRIVATE), 0o600, &key.private_pem())?;
+    File::open(directory).and_then(|directory| directory.sync_all()).map_err(failed("written", directory))
+}
+
+/// The secret that lies beside the keys; makes it if it is not there.
+pub(super) fn secret(directory: &Path) -> Result<[u8; 32], KeyFileError> {
+    let path = directory.join("uploads.secret");
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let mut secret = [0; 32];
+            ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut secret)
+                .map_err(|error| failed("written", &path)(io::Error::other(error.to_string())))?;
+            let text = hex::encode(secret);
+            put(&path, 0o600, &text)?;
+            text
+        }
+        Err(error) => return Err(failed("read", &path)(error)),
+    };
+    let wrong = || "it has no 64 hexadecimal digits".to_owned();
+    let bytes = hex::decode(text.trim()).ok().and_then(|bytes| bytes.try_into().ok());
+    bytes.ok_or_else(|| KeyFileError::Content { path, wrong: wrong() })
+}
+
+/// A certificate in PEM.
+pub(super) fn certificate_pem(der: &[u8]) -> String {
+    use base64::Engine as _;
+    let text = base64::engine::general_purpose::STANDARD.encode(der);
+    let lines: Vec<String> =
+        text.as_bytes().chunks(64).map(|line| String::from_utf8_lossy(line).into_owned()).collect();
+    format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
+}
+
+/// Writes a whole file or none, durably.
+fn put(path: &Path, mode: u32, text: &str) -> Result<(), KeyFileError> {
+    let aside = path.with_extension("new");
+    let written = || {
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&aside)?;
+        // An old file aside keeps its mode, and the process's mask takes bits away.
+        file.set_permissions(fs::Permissions::from_mode(mode))?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&aside, path)
+    };
+    written().map_err(failed("written", path))
+}
+
+/// Reads the key that signs.
+pub(super) fn read_private(directory: &Path, name: Option<Name>) -> Result<SigningKey, KeyFileError> {
+    let Some(name) = name else {
+        let wrong = "no key is left in it".to_owned();
+        return Err(KeyFileError::Content { path: directory.to_owned(), wrong });
+    };
+    let path = name.path(directory, PRIVATE);
+    let mode = fs::metadata(&path).map_err(failed("read", &path))?.permissions().mode();
+    if mode & 0o077 != 0 {
+        return Err(KeyFileError::Open { path });
+    }
+    let private = fs::read_to_string(&path).map_err(failed("read", &path))?;
+    let certificate = name.path(directory, CERTIFICATE);
+    let der = CertificateDer::from_pem_file(&certificate)
+        .map_err(|error| KeyFileError::Content { path: certificate, wrong: error.to_string() })?;
+    SigningKey::from_files(name.made(), &private, der.to_vec())
+        .map_err(|error: KeyError| KeyFileError::Content { path, wrong: error.to_string() })
+}
+
+/// Reads the public part of a key.
+pub(super) fn read_public(directory: &Path, name: Name) -> Result<PublicKey, KeyFileError> {
+    let path = name.path(directory, PUBLIC);
+    let text = fs::read_to_string(&path).map_err(failed("read", &path))?;
+    PublicKey::from_jwk(&text).map_err(|error| KeyFileError::Content { path, wrong: error.to_string() })
+}
+
+/// Removes the private part of a key that was replaced.
+pub(super) fn remove_private(directory: &Path, name: Name) -> Result<(), KeyFileError> {
+    remove_file(&name.path(directory, PRIVATE))
+}
+
+/// Removes everything of a key. The name goes last.
+pub(super) fn remove(directory: &Path, name: Name) -> Result<(), KeyFileError> {
+    [PRIVATE, CERTIFICATE, PUBLIC]
+        .iter()
+        .try_for_each(|extension| remove_file(&name.path(directory, extension)))
+}
+
+fn remove_file(path: &Path) -> Result<(), KeyFileError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("removed", path)(error)),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,233 @@
+//! The keys that tokens are signed with and checked by, and the files that keep them.
+//!
+//! Each key has three files in one directory, named by the time at which it was made: `.key` (the private key, PKCS #8 in
+//! PEM, for its owner alone), `.crt` (a certificate for the registry's `rootcertbundle`) and `.jwk` (the public key). The
+//! newest signs. Of a key that was replaced only the public part is kept, until no token can be left that it signed.
+
+mod crypto;
+mod file;
+mod signing;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jsonwebtoken::jwk::JwkSet;
+
+pub use file::KeyFileError;
+pub use signing::{KeyAlgorithm, KeyError, PublicKey, SigningKey};
+
+use crate::clock::Timestamp;
+
+/// The keys in use.
+#[derive(Debug)]
+pub struct KeyRing {
+    signing: SigningKey,
+    /// Those that were replaced, newest first.
+    replaced: Vec<PublicKey>,
+}
+
+/// Why there are no keys.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyRingError {
+    /// A file.
+    #[error(transparent)]
+    File(#[from] KeyFileError),
+    /// The cryptography.
+    #[error("auth.keys: {0}")]
+    Key(#[from] KeyError),
+}
+
+/// The directory with the keys.
+#[derive(Clone, Debug)]
+pub struct KeyDirectory {
+    path: PathBuf,
+    algorithm: KeyAlgorithm,
+    /// How long a key that was replaced is still needed.
+    keep: Duration,
+}
+
+impl KeyDirectory {
+    /// A directory in which new keys are of this algorithm. One that was replaced is kept as long as a token may live.
+    pub fn new(path: PathBuf, algorithm: KeyAlgorithm, keep: Duration) -> Self {
+        crypto::install();
+        Self { path, algorithm, keep }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The keys; makes the first one if there is none, and forgets those that nobody needs any more.
+    ///
+    /// # Errors
+    /// When a file cannot be read or written, or others than its owner can read a private key.
+    pub fn open(&self, now: Timestamp) -> Result<KeyRing, KeyRingError> {
+        file::make_directory(&self.path)?;
+        if file::newest_private(&self.path)?.is_none() {
+            self.make(now)?;
+        }
+        self.read(now)
+    }
+
+    /// A secret for marks that hold across restarts, and across the doors that share this directory.
+    ///
+    /// # Errors
+    /// When its file cannot be read or written.
+    pub fn secret(&self) -> Result<[u8; 32], KeyRingError> {
+        file::make_directory(&self.path)?;
+        Ok(file::secret(&self.path)?)
+    }
+
+    /// The certificates of all keys that may sign, in PEM: what a registry's `rootcertbundle` has to hold.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn certificates(&self) -> Result<String, KeyRingError> {
+        let newest = file::newest_private(&self.path)?;
+        Ok(file::certificate_pem(file::read_private(&self.path, newest)?.certificate()))
+    }
+
+    /// Makes a new key, which signs from now on.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn rotate(&self, now: Timestamp) -> Result<KeyRing, KeyRingError> {
+        file::make_directory(&self.path)?;
+        self.make(now)?;
+        self.read(now)
+    }
+
+    fn make(&self, now: Timestamp) -> Result<(), KeyRingError> {
+        // Two keys of one moment would be one.
+        let newest = file::names(&self.path)?.into_iter().next_back();
+        let made = newest.map_or(now, |newest| now.max(newest.after()));
+        let key = SigningKey::generate(self.algorithm, made)?;
+        Ok(file::write(&self.path, &key)?)
+    }
+
+    fn read(&self, now: Timestamp) -> Result<KeyRing, KeyRingError> {
+        let names = file::names(&self.path)?;
+        let newest = file::newest_private(&self.path)?;
+        let signing = file::read_private(&self.path, newest)?;
+        let mut replaced = Vec::new();
+        let mut replaced_at = signing.made();
+        for name in names.into_iter().rev().filter(|name| name.made() < signing.made()) {
+            if now.since(replaced_at) > self.keep {
+                file::remove(&self.path, name)?;
+            } else {
+                file::remove_private(&self.path, name)?;
+                replaced.push(file::read_public(&self.path, name)?);
+            }
+            replaced_at = name.made();
+        }
+        Ok(KeyRing { signing, replaced })
+    }
+}
+
+impl KeyRing {
+    /// The key that signs.
+    pub fn signing(&self) -> &SigningKey {
+        &self.signing
+    }
+
+    /// The key with this identifier.
+    pub fn with_id(&self, id: &str) -> Option<&PublicKey> {
+        std::iter::once(self.signing.public()).chain(&self.replaced).find(|key| key.id() == id)
+    }
+
+    /// All public keys (RFC 7517).
+    pub fn jwks(&self) -> JwkSet {
+        let keys = std::iter::once(self.signing.public()).chain(&self.replaced);
+        JwkSet { keys: keys.map(|key| key.jwk().clone()).collect() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    const KEEP: Duration = Duration::from_secs(100);
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp::from_milliseconds(seconds * 1000)
+    }
+
+    fn directory(root: &tempfile::TempDir, algorithm: KeyAlgorithm) -> KeyDirectory {
+        KeyDirectory::new(root.path().join("keys"), algorithm, KEEP)
+    }
+
+    #[test]
+    fn the_first_key_is_made_once_and_only_its_owner_can_read_it() {
+        let root = tempfile::tempdir().unwrap();
+        let keys = directory(&root, KeyAlgorithm::Es256);
+        let first = keys.open(at(1)).unwrap();
+        let again = keys.open(at(50)).unwrap();
+        assert_eq!(first.signing().public().id(), again.signing().public().id());
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(keys.path()), 0o700);
+        for entry in std::fs::read_dir(keys.path()).unwrap() {
+            let path = entry.unwrap().path();
+            let expected = if path.extension().unwrap() == "jwk" || path.extension().unwrap() == "crt" {
+                0o644
+            } else {
+                0o600
+            };
+            assert_eq!(mode(&path), expected, "{}", path.display());
+        }
+    }
+
+    #[test]
+    fn a_private_key_that_others_can_read_is_refused() {
+        let root = tempfile::tempdir().unwrap();
+        let keys = directory(&root, KeyAlgorithm::Es256);
+        keys.open(at(1)).unwrap();
+        let entries = std::fs::read_dir(keys.path()).unwrap().map(|entry| entry.unwrap().path());
+        let private = entries.into_iter().find(|path| path.extension().unwrap() == "key").unwrap();
+        std::fs::set_permissions(&private, std::fs::Permissions::from_mode(0o640)).unwrap();
+        let told = keys.open(at(2)).unwrap_err().to_string();
+        assert!(told.contains("chmod 600") && told.contains(private.to_str().unwrap()), "{told}");
+    }
+
+    #[test]
+    fn a_key_that_was_replaced_is_known_until_its_tokens_are_gone_and_signs_nothing() {
+        let root = tempfile::tempdir().unwrap();
+        let keys = directory(&root, KeyAlgorithm::Es256);
+        let old = keys.open(at(1)).unwrap().signing().public().id().to_owned();
+        let ring = keys.rotate(at(1_000)).unwrap();
+        assert_ne!(ring.signing().public().id(), old);
+        assert!(ring.with_id(&old).is_some());
+        assert_eq!(ring.jwks().keys.len(), 2);
+        let private = || {
+            let entries = std::fs::read_dir(keys.path()).unwrap();
+            entries.filter(|entry| entry.as_ref().unwrap().path().extension().unwrap() == "key").count()
+        };
+        assert_eq!(private(), 1);
+        assert!(keys.open(at(1_100)).unwrap().with_id(&old).is_some());
+        assert!(keys.open(at(1_101)).unwrap().with_id(&old).is_none());
+        assert_eq!(keys.open(at(1_101)).unwrap().jwks().keys.len(), 1);
+    }
+
+    #[test]
+    fn keys_of_every_algorithm_come_back_from_their_files() {
+        for algorithm in [KeyAlgorithm::Es256, KeyAlgorithm::EdDsa, KeyAlgorithm::Rs256] {
+            let root = tempfile::tempdir().unwrap();
+            let keys = directory(&root, algorithm);
+            let made = keys.open(at(1)).unwrap();
+            let read = keys.open(at(2)).unwrap();
+            assert_eq!(made.signing().public().id(), read.signing().public().id());
+            assert_eq!(made.signing().public().algorithm(), algorithm);
+            assert_eq!(made.signing().certificate(), read.signing().certificate());
+        }
+    }
+
+    #[test]
+    fn two_keys_of_one_moment_are_two() {
+        let root = tempfile::tempdir().unwrap();
+        let keys = directory(&root, KeyAlgorithm::EdDsa);
+        keys.open(at(1)).unwrap();
+        assert_eq!(keys.rotate(at(1)).unwrap().jwks().keys.len(), 2);
+    }
+}

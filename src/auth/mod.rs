@@ -1,0 +1,37 @@
+//! Who comes in: who somebody is, what they may do, and the tokens that say so.
+//!
+//! [`Authenticator`] finds out who it is, [`Rules`] say what they may do, and [`Issuer`] makes and checks the tokens. The
+//! three know nothing of each other; [`Access`] and [`Subject`] are the words that they share. `web/` serves the token
+//! endpoint with them, `plugins/` enforces, and `registry/` gets the tokens for a registry that checks them itself.
+
+mod authenticator;
+mod gate;
+mod hashing;
+mod header;
+mod htpasswd;
+mod identity;
+mod keys;
+mod lockout;
+mod registry_tokens;
+mod requirement;
+mod rules;
+mod scope;
+mod sensitive;
+mod subject;
+mod token;
+mod uploads;
+
+pub use authenticator::{Authenticator, LoginError};
+pub use gate::{Gate, Policy};
+pub use hashing::{Hashing, HashingError, StoredHash, hash};
+pub use header::{Authorization, Rejected, read as read_authorization};
+pub use htpasswd::{Htpasswd, HtpasswdError, parse as parse_htpasswd};
+pub use identity::{Credentials, IdentitySource, SourceError, Verdict};
+pub use keys::{KeyAlgorithm, KeyDirectory, KeyFileError, KeyRing, KeyRingError};
+pub use registry_tokens::RegistryTokens;
+pub use rules::{Decision, InvalidRule, Rule, Rules, Who};
+pub use scope::{Access, Action, Actions};
+pub use sensitive::Sensitive;
+pub use subject::{Identity, InvalidUserName, Subject, UserName};
+pub use token::{InvalidToken, Issued, Issuer, SigningFailed, Token, TokenSettings};
+pub use uploads::UploadMarks;

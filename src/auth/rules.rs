@@ -1,0 +1,372 @@
+//! Rules: who may do what to which repositories. Nothing is allowed that no rule allows, and what one rule denies no other
+//! allows.
+
+use std::collections::HashMap;
+
+use super::scope::{Access, Action, Actions};
+use super::subject::{Identity, Subject};
+use crate::oci::RepositoryName;
+
+/// A rule as it is written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rule {
+    /// For whom.
+    pub who: Vec<Who>,
+    /// Patterns of repository names; `${user}` and `${group}` stand for the name and for each group of who asks.
+    pub repositories: Vec<String>,
+    /// Which actions on them.
+    pub actions: Actions,
+    /// Whether it is about the catalog too.
+    pub catalog: bool,
+    /// Whether it forbids instead of allowing.
+    pub deny: bool,
+}
+
+/// For whom a rule is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Who {
+    /// One user.
+    User(String),
+    /// Everybody in a group.
+    Group(String),
+    /// Everybody, with or without credentials.
+    Anonymous,
+    /// Everybody who has logged in.
+    Everybody,
+}
+
+/// Why rules cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidRule {
+    /// A pattern that is none.
+    #[error("auth.rules, rule {number}: `{pattern}` is no pattern of repository names: {wrong}")]
+    Pattern {
+        /// Counted from one.
+        number: usize,
+        /// The pattern.
+        pattern: String,
+        /// What is wrong with it.
+        wrong: String,
+    },
+}
+
+/// All rules, ready to be asked.
+#[derive(Debug, Default)]
+pub struct Rules {
+    rules: Vec<Prepared>,
+    by_who: HashMap<Who, Vec<usize>>,
+}
+
+#[derive(Debug)]
+struct Prepared {
+    rule: Rule,
+    patterns: Vec<Pattern>,
+}
+
+/// A pattern of repository names.
+#[derive(Debug)]
+struct Pattern {
+    text: String,
+    /// What every name that it matches begins with.
+    prefix: String,
+    has_variable: bool,
+}
+
+/// What the rules say, and which of them decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// What is allowed.
+    pub allowed: bool,
+    /// The number of the rule that decided, counted from one; none if no rule speaks of it.
+    pub rule: Option<usize>,
+}
+
+const USER: &str = "${user}";
+const GROUP: &str = "${group}";
+
+impl Rules {
+    /// Prepares rules.
+    ///
+    /// # Errors
+    /// When a pattern is none.
+    pub fn new(rules: Vec<Rule>) -> Result<Self, InvalidRule> {
+        let mut by_who: HashMap<Who, Vec<usize>> = HashMap::new();
+        let mut prepared = Vec::with_capacity(rules.len());
+        for (index, rule) in rules.into_iter().enumerate() {
+            let patterns = rule.repositories.iter().map(|text| {
+                Pattern::parse(text).map_err(|wrong| InvalidRule::Pattern {
+                    number: index + 1,
+                    pattern: text.clone(),
+                    wrong,
+                })
+            });
+            let patterns = patterns.collect::<Result<_, _>>()?;
+            for who in &rule.who {
+                by_who.entry(who.clone()).or_default().push(index);
+            }
+            prepared.push(Prepared { rule, patterns });
+        }
+        Ok(Self { rules: prepared, by_who })
+    }
+
+    /// The rules that are for somebody.
+    fn of<'a>(&'a self, subject: &Subject) -> Vec<(usize, &'a Prepared)> {
+        let mut keys = vec![Who::Anonymous];
+        if let Subject::Known(Identity { name, groups }) = subject {
+            keys.extend([Who::Everybody, Who::User(name.to_string())]);
+            keys.extend(groups.iter().cloned().map(Who::Group));
+        }
+        let mut numbers: Vec<usize> =
+            keys.iter().filter_map(|who| self.by_who.get(who)).flatten().copied().collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        numbers.into_iter().filter_map(|number| Some((number, self.rules.get(number)?))).collect()
+    }
+
+    /// What somebody may do to a repository.
+    pub fn actions(&self, subject: &Subject, repository: &RepositoryName) -> Actions {
+        let (mut allowed, mut denied) = (Actions::NONE, Actions::NONE);
+        for (_, Prepared { rule, patterns }) in self.of(subject) {
+            let set = if rule.deny { &mut denied } else { &mut allowed };
+            if !set.has_all(rule.actions)
+                && patterns.iter().any(|pattern| pattern.matches(subject, repository))
+            {
+                *set = set.or(rule.actions);
+            }
+        }
+        allowed.without(denied)
+    }
+
+    /// Whether somebody may list all repositories.
+    pub fn catalog(&self, subject: &Subject) -> bool {
+        let rules = self.of(subject);
+        let any =
+            |deny| rules.iter().any(|(_, prepared)| prepared.rule.catalog && prepared.rule.deny == deny);
+        any(false) && !any(true)
+    }
+
+    /// The part of what is asked for that is allowed; what is not allowed at all is left out.
+    pub fn grant(&self, subject: &Subject, wanted: &[Access]) -> Vec<Access> {
+        let part = |access: &Access| match access {
+            Access::Repository { name, actions } => {
+                let actions = actions.and(self.actions(subject, name));
+                (!actions.is_empty()).then(|| Access::to(name.clone(), actions))
+            }
+            Access::Catalog => self.catalog(subject).then_some(Access::Catalog),
+        };
+        wanted.iter().filter_map(part).collect()
+    }
+
+    /// Which rule decides about one action.
+    pub fn explain(&self, subject: &Subject, repository: &RepositoryName, action: Action) -> Decision {
+        let wanted = Actions::of(&[action]);
+        let speaking = self.of(subject).into_iter().filter(|(_, Prepared { rule, patterns })| {
+            rule.actions.has_all(wanted)
+                && patterns.iter().any(|pattern| pattern.matches(subject, repository))
+        });
+        let mut decision = Decision { allowed: false, rule: None };
+        for (number, Prepared { rule, .. }) in speaking {
+            if rule.deny {
+                return Decision { allowed: false, rule: Some(number + 1) };
+            }
+            if decision.rule.is_none() {
+                decision = Decision { allowed: true, rule: Some(number + 1) };
+            }
+        }
+        decision
+    }
+}
+
+impl Pattern {
+    fn parse(text: &str) -> Result<Self, String> {
+        let plain = text.replace(USER, "u").replace(GROUP, "g");
+        if plain.is_empty() {
+            return Err("it is empty".to_owned());
+        }
+        let is_allowed =
+            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-/*?[]{},!^".contains(&byte);
+        if let Some(wrong) = plain.bytes().position(|byte| !is_allowed(byte)) {
+            let rest: String = plain.chars().skip(wrong).take(10).collect();
+            return Err(format!("`{}` is in no repository name", rest.escape_debug()));
+        }
+        // A pattern that turns everything round is no way to write what is allowed.
+        if plain.starts_with('!') {
+            return Err("it begins with `!`; write a rule with `deny = true`".to_owned());
+        }
+        fast_glob::validate(&plain).map_err(|error| error.to_string())?;
+        let end = text.find(['*', '?', '[', '{', '$', '\\']).unwrap_or(text.len());
+        Ok(Self {
+            text: text.to_owned(),
+            prefix: text[..end].to_owned(),
+            has_variable: text.contains(USER) || text.contains(GROUP),
+        })
+    }
+
+    fn matches(&self, subject: &Subject, repository: &RepositoryName) -> bool {
+        let name = repository.as_str();
+        // Most patterns are about others: this settles it in a few nanoseconds.
+        if !name.starts_with(&self.prefix) {
+            return false;
+        }
+        if !self.has_variable {
+            return fast_glob::glob_match(&self.text, name);
+        }
+        let Subject::Known(Identity { name: user, groups }) = subject else { return false };
+        let mut text = self.text.clone();
+        if text.contains(USER) {
+            let Some(user) = component(user.as_str()) else { return false };
+            text = text.replace(USER, user);
+        }
+        if !text.contains(GROUP) {
+            return fast_glob::glob_match(&text, name);
+        }
+        groups
+            .iter()
+            .filter_map(|group| component(group))
+            .any(|group| fast_glob::glob_match(text.replace(GROUP, group), name))
+    }
+}
+
+/// A name that may stand in a repository's name; with anything else in it, it could be read as a pattern.
+fn component(name: &str) -> Option<&str> {
+    RepositoryName::parse(name).is_ok().then_some(name).filter(|name| !name.contains('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::UserName;
+
+    fn rule(who: &[Who], repositories: &[&str], actions: Actions) -> Rule {
+        let repositories = repositories.iter().map(ToString::to_string).collect();
+        Rule { who: who.to_vec(), repositories, actions, ..Rule::default() }
+    }
+
+    fn known(name: &str, groups: &[&str]) -> Subject {
+        let groups = groups.iter().map(ToString::to_string).collect();
+        Subject::Known(Identity { name: UserName::parse(name).unwrap(), groups })
+    }
+
+    fn actions(rules: &Rules, subject: &Subject, name: &str) -> String {
+        rules.actions(subject, &RepositoryName::parse(name).unwrap()).to_string()
+    }
+
+    fn pull() -> Actions {
+        Actions::of(&[Action::Pull])
+    }
+
+    #[test]
+    fn nothing_is_allowed_without_a_rule() {
+        let rules = Rules::new(Vec::new()).unwrap();
+        assert_eq!(actions(&rules, &known("alice", &["admin"]), "a"), "");
+        assert!(!rules.catalog(&known("alice", &[])));
+    }
+
+    #[test]
+    fn matching_rules_add_up_and_a_denial_wins_over_all() {
+        let alice = Who::User("alice".to_owned());
+        let denial = Rule { deny: true, ..rule(&[Who::Everybody], &["team/secret/**"], Actions::ALL) };
+        let rules = Rules::new(vec![
+            rule(&[alice], &["team/**"], Actions::of(&[Action::Push])),
+            rule(&[Who::Group("dev".to_owned())], &["team/*"], pull()),
+            denial,
+        ])
+        .unwrap();
+        let alice = known("alice", &["dev"]);
+        assert_eq!(actions(&rules, &alice, "team/app"), "pull,push");
+        assert_eq!(actions(&rules, &alice, "team/app/deep"), "push");
+        assert_eq!(actions(&rules, &alice, "team/secret/x"), "");
+        assert_eq!(actions(&rules, &alice, "other"), "");
+        assert_eq!(actions(&rules, &known("bob", &["dev"]), "team/app"), "pull");
+        assert_eq!(actions(&rules, &Subject::Anonymous, "team/app"), "");
+    }
+
+    #[test]
+    fn what_is_public_is_so_for_users_too_and_a_star_is_for_those_who_have_logged_in() {
+        let rules = Rules::new(vec![
+            rule(&[Who::Anonymous], &["public/**"], pull()),
+            rule(&[Who::Everybody], &["internal/**"], pull()),
+        ])
+        .unwrap();
+        let alice = known("alice", &[]);
+        assert_eq!(actions(&rules, &alice, "public/a"), "pull");
+        assert_eq!(actions(&rules, &alice, "internal/a"), "pull");
+        assert_eq!(actions(&rules, &Subject::Anonymous, "public/a"), "pull");
+        assert_eq!(actions(&rules, &Subject::Anonymous, "internal/a"), "");
+    }
+
+    #[test]
+    fn variables_stand_for_who_asks_and_never_for_a_pattern() {
+        let rules = Rules::new(vec![rule(
+            &[Who::Everybody],
+            &["home/${user}/**", "groups/${group}/*"],
+            Actions::ALL,
+        )])
+        .unwrap();
+        assert_eq!(actions(&rules, &known("alice", &[]), "home/alice/app"), "pull,push,delete");
+        assert_eq!(actions(&rules, &known("alice", &[]), "home/bob/app"), "");
+        assert_eq!(actions(&rules, &known("x", &["a", "b"]), "groups/b/app"), "pull,push,delete");
+        for hostile in ["*", "**", "a*", "?", "{a,bob}", "[a-z]", "../bob", "bob/x", "\\*", "Bob"] {
+            let Ok(name) = UserName::parse(hostile) else { continue };
+            let subject = Subject::Known(Identity { name, groups: vec![hostile.to_owned()] });
+            for repository in ["home/bob/app", "groups/bob/app", "home/a/app"] {
+                assert_eq!(actions(&rules, &subject, repository), "", "{hostile} {repository}");
+            }
+        }
+    }
+
+    #[test]
+    fn stars_stay_within_a_component_and_double_stars_do_not() {
+        let one = |pattern: &str| Rules::new(vec![rule(&[Who::Anonymous], &[pattern], pull())]).unwrap();
+        for (pattern, name, expected) in [
+            ("team/*", "team/a", true),
+            ("team/*", "team/a/b", false),
+            ("team/**", "team/a/b", true),
+            ("team/**", "team", false),
+            ("team/**", "teammate/a", false),
+            ("**", "a/b/c", true),
+            ("*", "a/b", false),
+            ("team-?/x", "team-1/x", true),
+            ("{a,b}/x", "b/x", true),
+            ("a", "a", true),
+            ("a", "a/b", false),
+        ] {
+            let allowed = actions(&one(pattern), &Subject::Anonymous, name) == "pull";
+            assert_eq!(allowed, expected, "{pattern} {name}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_pattern_is_refused_by_name() {
+        for pattern in ["", "a{b", "a[b", "Team/**", "!a", "a b", "a:b", "${team}/x", "a\\"] {
+            let refused = Rules::new(vec![rule(&[Who::Anonymous], &["a", pattern], pull())]).unwrap_err();
+            let told = refused.to_string();
+            assert!(told.contains("rule 1") && told.contains(&format!("`{pattern}`")), "{told}");
+        }
+    }
+
+    #[test]
+    fn a_grant_is_the_part_that_is_allowed() {
+        let rules = Rules::new(vec![rule(&[Who::Everybody], &["a"], pull())]).unwrap();
+        let wanted = Access::parse_all(["repository:a:pull,push repository:b:pull registry:catalog:*"]);
+        let granted = rules.grant(&known("alice", &[]), &wanted);
+        assert_eq!(granted.iter().map(ToString::to_string).collect::<Vec<_>>(), ["repository:a:pull"]);
+    }
+
+    #[test]
+    fn an_explanation_names_the_rule_that_decides() {
+        let denial = Rule { deny: true, ..rule(&[Who::Everybody], &["a/b"], Actions::ALL) };
+        let rules = Rules::new(vec![
+            rule(&[Who::Anonymous], &["x"], pull()),
+            rule(&[Who::Everybody], &["a/*"], pull()),
+            denial,
+        ])
+        .unwrap();
+        let explain = |name: &str, action| {
+            rules.explain(&known("alice", &[]), &RepositoryName::parse(name).unwrap(), action)
+        };
+        assert_eq!(explain("a/c", Action::Pull), Decision { allowed: true, rule: Some(2) });
+        assert_eq!(explain("a/b", Action::Pull), Decision { allowed: false, rule: Some(3) });
+        assert_eq!(explain("a/c", Action::Push), Decision { allowed: false, rule: None });
+    }
+}

@@ -1,0 +1,241 @@
+//! How far the registry's clock is from the door's: estimated from the `Date` headers of its answers.
+//!
+//! `Date` has whole seconds (RFC 9110 section 6.6.1), and was written between the sending of a request and the arrival of its
+//! answer. So each answer bounds the offset from both sides, and where the bounds of many answers overlap it must lie. An
+//! answer that fits no other (a cache's, a proxy's, one of a clock that was set) is outvoted (Marzullo's algorithm).
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::Timestamp;
+
+/// How many answers are looked at.
+const SAMPLES: usize = 64;
+/// How much two clocks drift apart at most: a hundred millionths, ten seconds in a day.
+const DRIFT_PER_MILLION: u64 = 100;
+
+/// What one answer says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sample {
+    /// By the door's clock, when the request was sent.
+    pub sent: Timestamp,
+    /// By the door's clock, when the answer arrived.
+    pub received: Timestamp,
+    /// What its `Date` says: the whole second before it was written.
+    pub date: Timestamp,
+}
+
+/// What is known of the offset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Estimate {
+    /// Milliseconds by which the registry's clock is ahead of the door's; negative if it is behind.
+    pub offset: i64,
+    /// It is at most so many milliseconds off.
+    pub bound: u64,
+    /// When that was found, by the door's clock.
+    pub at: Timestamp,
+}
+
+/// Bounds of the offset, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Bounds {
+    low: i64,
+    high: i64,
+    at: Timestamp,
+}
+
+/// The offset of the registry's clock, as far as it is known.
+#[derive(Debug, Default)]
+pub struct ClockOffset(Mutex<VecDeque<Bounds>>);
+
+impl ClockOffset {
+    /// Beginning with what was known before.
+    pub fn remembered(estimate: Estimate) -> Self {
+        let Estimate { offset, bound, at } = estimate;
+        let bound = i64::try_from(bound).unwrap_or(i64::MAX);
+        let bounds = Bounds { low: offset.saturating_sub(bound), high: offset.saturating_add(bound), at };
+        Self(Mutex::new(VecDeque::from([bounds])))
+    }
+
+    /// Takes an answer into account.
+    pub fn note(&self, sample: Sample) {
+        let Sample { sent, received, date } = sample;
+        // A clock that was set between the two tells nothing.
+        if received < sent {
+            return;
+        }
+        let between = |later: Timestamp, earlier: Timestamp| {
+            i64::try_from(i128::from(later.as_milliseconds()) - i128::from(earlier.as_milliseconds()))
+                .unwrap_or(i64::MAX)
+        };
+        let low = between(date, received);
+        let high = between(date, sent).saturating_add(1000);
+        let mut samples = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if samples.len() == SAMPLES {
+            samples.pop_front();
+        }
+        samples.push_back(Bounds { low, high, at: received });
+    }
+
+    /// What is known now; nothing before the first answer.
+    pub fn estimate(&self, now: Timestamp) -> Option<Estimate> {
+        let samples = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let widened: Vec<Bounds> = samples.iter().map(|bounds| bounds.widened(now)).collect();
+        drop(samples);
+        let agreed = agreed(&widened)?;
+        let offset = agreed.low.midpoint(agreed.high);
+        Some(Estimate { offset, bound: agreed.high.abs_diff(agreed.low).div_ceil(2), at: now })
+    }
+}
+
+impl Bounds {
+    /// As they are good for now: clocks drift.
+    fn widened(self, now: Timestamp) -> Self {
+        let age = self.at.since(now).max(now.since(self.at));
+        let drift = u64::try_from(age.as_millis()).unwrap_or(u64::MAX) / 1_000_000 * DRIFT_PER_MILLION;
+        let drift = i64::try_from(drift).unwrap_or(i64::MAX);
+        Self { low: self.low.saturating_sub(drift), high: self.high.saturating_add(drift), ..self }
+    }
+}
+
+impl Estimate {
+    /// The registry's time when the door's clock shows `now`.
+    pub const fn registry_time(&self, now: Timestamp) -> Timestamp {
+        now.shifted(self.offset)
+    }
+
+    /// Whether the clocks are further apart than this, whatever the truth within the bound is.
+    pub fn is_beyond(&self, limit: Duration) -> bool {
+        let sure = self.offset.unsigned_abs().saturating_sub(self.bound);
+        u128::from(sure) > limit.as_millis()
+    }
+}
+
+/// Where most bounds overlap; among equals where newer ones do.
+fn agreed(samples: &[Bounds]) -> Option<Bounds> {
+    let mut best: Option<(usize, Timestamp, Bounds)> = None;
+    // The overlap begins where one of them begins.
+    for start in samples {
+        let here = samples.iter().filter(|bounds| bounds.low <= start.low && start.low <= bounds.high);
+        let mut overlap = Bounds { low: start.low, high: i64::MAX, at: start.at };
+        let (mut votes, mut newest) = (0, start.at);
+        for bounds in here {
+            votes += 1;
+            overlap.high = overlap.high.min(bounds.high);
+            newest = newest.max(bounds.at);
+        }
+        if best.as_ref().is_none_or(|(most, time, _)| (votes, newest) > (*most, *time)) {
+            best = Some((votes, newest, overlap));
+        }
+    }
+    best.map(|(_, _, overlap)| overlap)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn at(milliseconds: u64) -> Timestamp {
+        Timestamp::from_milliseconds(milliseconds)
+    }
+
+    /// An answer of a registry whose clock is so far ahead: sent at a time, with so long a way there and back.
+    fn sample(offset: i64, sent: u64, there: u64, back: u64) -> Sample {
+        let written = at(sent + there).shifted(offset).as_milliseconds();
+        Sample { sent: at(sent), received: at(sent + there + back), date: at(written / 1000 * 1000) }
+    }
+
+    #[test]
+    fn nothing_is_known_before_the_first_answer() {
+        assert_eq!(ClockOffset::default().estimate(at(0)), None);
+    }
+
+    #[test]
+    fn answers_at_different_parts_of_a_second_narrow_it_down() {
+        let clock = ClockOffset::default();
+        for number in 0..20 {
+            clock.note(sample(3_600_000, 1_000_000_000 + number * 1_050, 3, 3));
+        }
+        let estimate = clock.estimate(at(1_000_020_000)).unwrap();
+        assert!(estimate.bound <= 60, "{estimate:?}");
+        assert!(estimate.offset.abs_diff(3_600_000) <= estimate.bound, "{estimate:?}");
+    }
+
+    #[test]
+    fn an_answer_that_fits_no_other_is_outvoted() {
+        let clock = ClockOffset::default();
+        for number in 0..10 {
+            clock.note(sample(-60_000, 1_000_000_000 + number * 1_100, 2, 2));
+            clock.note(sample(
+                500_000 * i64::try_from(number).unwrap(),
+                1_000_000_500 + number * 1_100,
+                2,
+                2,
+            ));
+        }
+        let estimate = clock.estimate(at(1_000_020_000)).unwrap();
+        assert!(estimate.offset.abs_diff(-60_000) <= estimate.bound, "{estimate:?}");
+    }
+
+    #[test]
+    fn a_clock_that_was_set_is_followed() {
+        let clock = ClockOffset::default();
+        for number in 0..64 {
+            clock.note(sample(0, 1_000_000_000 + number * 1_030, 1, 1));
+        }
+        for number in 0..40 {
+            clock.note(sample(90_000, 1_000_100_000 + number * 1_030, 1, 1));
+        }
+        let estimate = clock.estimate(at(1_000_150_000)).unwrap();
+        assert!(estimate.offset.abs_diff(90_000) <= estimate.bound, "{estimate:?}");
+    }
+
+    #[test]
+    fn what_was_known_before_is_known_again_less_surely() {
+        let known = Estimate { offset: 5_000, bound: 10, at: at(1_000_000_000) };
+        let day = 24 * 60 * 60 * 1000;
+        let later = ClockOffset::remembered(known).estimate(at(1_000_000_000 + day)).unwrap();
+        assert_eq!((later.offset, later.bound), (5_000, 10 + 8_600));
+    }
+
+    #[test]
+    fn clocks_are_only_said_to_be_apart_when_that_is_sure() {
+        let estimate = |offset, bound| Estimate { offset, bound, at: at(0) };
+        let limit = Duration::from_secs(5);
+        assert!(estimate(6_000, 500).is_beyond(limit) && estimate(-6_000, 500).is_beyond(limit));
+        assert!(!estimate(5_400, 500).is_beyond(limit) && !estimate(0, 60_000).is_beyond(limit));
+    }
+
+    proptest! {
+        #[test]
+        fn the_truth_lies_within_the_bound(
+            offset in -7_200_000..7_200_000_i64,
+            answers in proptest::collection::vec((0..5_000_u64, 0..800_u64, 0..800_u64), 1..100),
+        ) {
+            let clock = ClockOffset::default();
+            let mut now = 1_000_000_000;
+            for (pause, there, back) in answers {
+                clock.note(sample(offset, now, there, back));
+                now += pause + there + back;
+            }
+            let estimate = clock.estimate(at(now)).unwrap();
+            prop_assert!(estimate.offset.abs_diff(offset) <= estimate.bound + 1, "{:?}", estimate);
+        }
+
+        #[test]
+        fn no_dates_make_it_panic(dates in proptest::collection::vec(any::<[u64; 3]>(), 0..70), now in any::<u64>()) {
+            let clock = ClockOffset::default();
+            for [sent, received, date] in dates {
+                clock.note(Sample { sent: at(sent), received: at(received), date: at(date) });
+            }
+            if let Some(estimate) = clock.estimate(at(now)) {
+                let _ = (estimate.registry_time(at(now)), estimate.is_beyond(Duration::ZERO));
+            }
+        }
+    }
+}

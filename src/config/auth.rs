@@ -1,0 +1,483 @@
+//! The sections `auth`, `clock`, and how the door shows itself to the registry.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use toml::{Table, Value};
+
+use super::error::Origin;
+use super::secret::Secret;
+use super::settings::{Given, Settings, kind};
+use super::value;
+
+/// The section `auth`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Auth {
+    /// `auth.mode`: whether tokens are required.
+    pub is_on: bool,
+    /// `auth.htpasswd`: a file of users.
+    pub htpasswd: Option<PathBuf>,
+    /// `auth.issuer`: the `iss` of tokens.
+    pub issuer: String,
+    /// `auth.service`: their `aud`, and the `service` that clients ask for.
+    pub service: String,
+    /// `auth.token_ttl`: how long a token is good; at least a second, at most a day.
+    pub token_ttl: Duration,
+    /// `auth.leeway`: how long an expired token is still taken; at most a day.
+    pub leeway: Duration,
+    /// `auth.upload_grace`: how long an upload may go on after its token has expired; at most a day.
+    pub upload_grace: Duration,
+    /// `auth.lockout`: the longest delay after failed logins; zero for none, at most a day.
+    pub lockout: Duration,
+    /// `auth.keys`: the directory with the keys; beside the store if absent.
+    pub keys: Option<PathBuf>,
+    /// `auth.algorithm`: what new keys sign with.
+    pub algorithm: Algorithm,
+    /// `auth.groups`: names of users by group.
+    pub groups: BTreeMap<String, Vec<String>>,
+    /// `[[auth.rules]]`
+    pub rules: Vec<AuthRule>,
+}
+
+/// What tokens are signed with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Algorithm {
+    /// `es256`
+    Es256,
+    /// `eddsa`
+    EdDsa,
+    /// `rs256`
+    Rs256,
+}
+
+/// One of `[[auth.rules]]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AuthRule {
+    /// For whom; at least one.
+    pub who: Vec<Principal>,
+    /// Patterns of repository names.
+    pub repositories: Vec<String>,
+    /// `pull`
+    pub pull: bool,
+    /// `push`
+    pub push: bool,
+    /// `delete`
+    pub delete: bool,
+    /// `catalog`
+    pub catalog: bool,
+    /// Whether it forbids.
+    pub deny: bool,
+}
+
+/// For whom a rule is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Principal {
+    /// A user.
+    User(String),
+    /// `group:NAME`
+    Group(String),
+    /// `anonymous`: everybody, with credentials or without.
+    Anonymous,
+    /// `*`: everybody who has logged in.
+    Everybody,
+}
+
+/// `registry.auth`: how the door shows itself to the registry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RegistryAuth {
+    /// Not at all.
+    None,
+    /// With a name and a password.
+    Basic {
+        /// `registry.username`
+        username: String,
+        /// `registry.password`
+        password: Secret,
+    },
+    /// With tokens of its own.
+    Token,
+}
+
+/// The section `clock`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Clock {
+    /// `clock.warn`: how far the registry's clock may be off before that is said; zero for never, at most a day.
+    pub warn: Duration,
+    /// `clock.offset`: milliseconds by which the door's clock is ahead of the system's. For tests.
+    pub offset: i64,
+}
+
+impl Default for Auth {
+    fn default() -> Self {
+        let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+        Self {
+            is_on: false,
+            htpasswd: None,
+            issuer: "portreeve".to_owned(),
+            service: "portreeve".to_owned(),
+            token_ttl: minutes(5),
+            leeway: minutes(1),
+            upload_grace: minutes(24 * 60),
+            lockout: minutes(15),
+            keys: None,
+            algorithm: Algorithm::Es256,
+            groups: BTreeMap::new(),
+            rules: Vec::new(),
+        }
+    }
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self { warn: Duration::from_secs(5), offset: 0 }
+    }
+}
+
+/// Reads the section `auth`.
+pub(super) fn read(settings: &mut Settings) -> Auth {
+    let mut auth = Auth::default();
+    let mut set = super::Setter(settings);
+    set.to(&mut auth.is_on, "auth.mode", mode);
+    set.to(&mut auth.issuer, "auth.issuer", name);
+    set.to(&mut auth.service, "auth.service", name);
+    set.to(&mut auth.token_ttl, "auth.token_ttl", ttl);
+    set.to(&mut auth.leeway, "auth.leeway", value::duration);
+    set.to(&mut auth.upload_grace, "auth.upload_grace", value::duration);
+    set.to(&mut auth.lockout, "auth.lockout", value::duration);
+    set.to(&mut auth.algorithm, "auth.algorithm", algorithm);
+    set.to(&mut auth.groups, "auth.groups", groups);
+    set.to(&mut auth.rules, "auth.rules", rules);
+    auth.htpasswd = settings.read("auth.htpasswd", value::path);
+    auth.keys = settings.read("auth.keys", value::path);
+    auth
+}
+
+/// Reads the section `clock`.
+pub(super) fn read_clock(settings: &mut Settings) -> Clock {
+    let mut clock = Clock::default();
+    let mut set = super::Setter(settings);
+    set.to(&mut clock.warn, "clock.warn", value::duration);
+    set.to(&mut clock.offset, "clock.offset", offset);
+    clock
+}
+
+/// Reads how the door shows itself to the registry: name and password go with `basic`, and with nothing else.
+pub(super) fn read_registry(settings: &mut Settings) -> RegistryAuth {
+    const NAMES: [&str; 2] = ["registry.username", "registry.password"];
+    let kind = settings.read("registry.auth", |given| {
+        match text(given, "write \"none\", \"basic\" or \"token\"")? {
+            kind @ ("none" | "basic" | "token") => Ok(kind.to_owned()),
+            other => Err(format!("is {other:?}; write \"none\", \"basic\" or \"token\"")),
+        }
+    });
+    let username = settings.read(NAMES[0], |given| match text(given, "write a user name")? {
+        text if text.is_empty() || text.contains(':') || text.chars().any(char::is_control) => {
+            Err("is no user name: it is empty, or has a colon or a control character; write a user name"
+                .to_owned())
+        }
+        text => Ok(text.to_owned()),
+    });
+    let password = settings.read(NAMES[1], |given| match text(given, "write a password")? {
+        text if text.is_empty() || text.chars().any(char::is_control) => {
+            Err("is no password: it is empty, or has a control character; write a password".to_owned())
+        }
+        text => Ok(Secret::new(text)),
+    });
+    match kind.as_deref() {
+        Some("basic") => {
+            for name in NAMES {
+                if !settings.has(name) {
+                    let sentence = format!("`registry.auth` is \"basic\" but `{name}` is not set; set it");
+                    settings.complain(settings.origin("registry.auth"), sentence);
+                }
+            }
+            match (username, password) {
+                (Some(username), Some(password)) => RegistryAuth::Basic { username, password },
+                _ => RegistryAuth::None,
+            }
+        }
+        kind => {
+            for name in NAMES {
+                if settings.has(name) {
+                    let sentence = format!(
+                        "`{name}` goes with `registry.auth = \"basic\"` only; set that, or remove this"
+                    );
+                    settings.complain(settings.origin(name), sentence);
+                }
+            }
+            if kind == Some("token") { RegistryAuth::Token } else { RegistryAuth::None }
+        }
+    }
+}
+
+fn text<'a>(given: &'a Given, remedy: &str) -> Result<&'a str, String> {
+    match &given.value {
+        Value::String(text) => Ok(text),
+        other => Err(format!("is {}; {remedy}", kind(other))),
+    }
+}
+
+fn mode(given: &Given) -> Result<bool, String> {
+    match text(given, "write \"on\" or \"off\"")? {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        other => Err(format!("is {other:?}; write \"on\" or \"off\"")),
+    }
+}
+
+fn algorithm(given: &Given) -> Result<Algorithm, String> {
+    let remedy = "write \"es256\", \"eddsa\" or \"rs256\"";
+    match text(given, remedy)? {
+        "es256" => Ok(Algorithm::Es256),
+        "eddsa" => Ok(Algorithm::EdDsa),
+        "rs256" => Ok(Algorithm::Rs256),
+        other => Err(format!("is {other:?}; {remedy}")),
+    }
+}
+
+/// A name that stands in tokens and, in quotes, in a header.
+fn name(given: &Given) -> Result<String, String> {
+    let remedy = "write 1 to 255 characters of printable ASCII without quotes and backslashes";
+    let text = text(given, remedy)?;
+    let is_allowed = |byte: u8| (b' '..=b'~').contains(&byte) && byte != b'"' && byte != b'\\';
+    if text.is_empty() || text.len() > 255 || !text.bytes().all(is_allowed) {
+        return Err(format!("is no name; {remedy}"));
+    }
+    Ok(text.to_owned())
+}
+
+fn ttl(given: &Given) -> Result<Duration, String> {
+    match value::duration(given)? {
+        ttl if ttl < Duration::from_secs(1) => {
+            Err("is shorter than a second, which is what tokens count in; write a longer one, such as \"5m\""
+                .to_owned())
+        }
+        ttl => Ok(ttl),
+    }
+}
+
+/// A duration with a sign, in milliseconds.
+fn offset(given: &Given) -> Result<i64, String> {
+    let remedy =
+        "write a duration of at most a day, with a minus where the clock is to be behind, such as \"-1h\"";
+    let all = text(given, remedy)?;
+    let (sign, size) = match all.strip_prefix('-') {
+        Some(size) => (-1, size),
+        None => (1, all.strip_prefix('+').unwrap_or(all)),
+    };
+    let size = humantime::parse_duration(size)
+        .ok()
+        .filter(|size| *size <= Duration::from_secs(24 * 60 * 60))
+        .and_then(|size| i64::try_from(size.as_millis()).ok());
+    size.map(|size| sign * size).ok_or_else(|| format!("is {all:?}, which is no such duration; {remedy}"))
+}
+
+/// What stands for a value of TOML: itself, or text from the environment that reads as one.
+fn structured(given: &Given, remedy: &str) -> Result<Value, String> {
+    match (&given.value, &given.origin) {
+        (Value::String(text), Origin::Variable(_)) => {
+            let document: Table = format!("value = {text}")
+                .parse()
+                .map_err(|_| format!("is no TOML value on one line; {remedy}"))?;
+            document.get("value").cloned().ok_or_else(|| format!("is no TOML value; {remedy}"))
+        }
+        (value, _) => Ok(value.clone()),
+    }
+}
+
+fn groups(given: &Given) -> Result<BTreeMap<String, Vec<String>>, String> {
+    let remedy = "write a list of user names for each group, such as `ci = [\"alice\", \"bob\"]`";
+    let table = match structured(given, remedy)? {
+        Value::Table(table) => table,
+        other => return Err(format!("is {}; {remedy}", kind(&other))),
+    };
+    let mut groups = BTreeMap::new();
+    for (group, users) in table {
+        let users =
+            texts(&users).ok_or_else(|| format!("has no list of names for the group `{group}`; {remedy}"))?;
+        groups.insert(group, users);
+    }
+    Ok(groups)
+}
+
+/// A string, or an array of strings.
+fn texts(value: &Value) -> Option<Vec<String>> {
+    match value {
+        Value::String(text) => Some(vec![text.clone()]),
+        Value::Array(array) => array.iter().map(|value| value.as_str().map(str::to_owned)).collect(),
+        _ => None,
+    }
+}
+
+fn rules(given: &Given) -> Result<Vec<AuthRule>, String> {
+    let remedy = "write `[[auth.rules]]` with `who`, `repositories` and `actions`";
+    let array = match structured(given, remedy)? {
+        Value::Array(array) => array,
+        other => return Err(format!("is {}; {remedy}", kind(&other))),
+    };
+    let rule = |(index, value): (usize, &Value)| {
+        let Value::Table(table) = value else {
+            return Err(format!("has something else than tables in it; {remedy}"));
+        };
+        rule(table).map_err(|wrong| format!("has a wrong rule, number {}: {wrong}", index + 1))
+    };
+    array.iter().enumerate().map(rule).collect()
+}
+
+fn rule(table: &Table) -> Result<AuthRule, String> {
+    const KNOWN: [&str; 4] = ["who", "repositories", "actions", "deny"];
+    if let Some(unknown) = table.keys().find(|key| !KNOWN.contains(&key.as_str())) {
+        return Err(format!("`{unknown}` is none of `who`, `repositories`, `actions` and `deny`"));
+    }
+    let list = |key: &str| match table.get(key) {
+        None => Ok(Vec::new()),
+        Some(value) => {
+            texts(value).ok_or_else(|| format!("`{key}` is neither a string nor a list of strings"))
+        }
+    };
+    let mut rule = AuthRule { repositories: list("repositories")?, ..AuthRule::default() };
+    rule.who = list("who")?.iter().map(|who| principal(who)).collect::<Result<_, _>>()?;
+    if rule.who.is_empty() {
+        return Err("`who` is missing; write a user name, \"group:NAME\", \"anonymous\" or \"*\"".to_owned());
+    }
+    for action in list("actions")? {
+        match action.as_str() {
+            "pull" => rule.pull = true,
+            "push" => rule.push = true,
+            "delete" => rule.delete = true,
+            "catalog" => rule.catalog = true,
+            "*" => (rule.pull, rule.push, rule.delete) = (true, true, true),
+            other => {
+                return Err(format!(
+                    "`actions` has {other:?}, which is none of \"pull\", \"push\", \"delete\", \"*\" and \"catalog\""
+                ));
+            }
+        }
+    }
+    let on_repositories = rule.pull || rule.push || rule.delete;
+    if !on_repositories && !rule.catalog {
+        return Err(
+            "`actions` is missing; write \"pull\", \"push\", \"delete\", \"*\" or \"catalog\"".to_owned()
+        );
+    }
+    if on_repositories && rule.repositories.is_empty() {
+        return Err("`repositories` is missing; write patterns of names, such as \"team/**\"".to_owned());
+    }
+    rule.deny = match table.get("deny") {
+        None => false,
+        Some(Value::Boolean(deny)) => *deny,
+        Some(other) => return Err(format!("`deny` is {}; write `true` or `false`", kind(other))),
+    };
+    Ok(rule)
+}
+
+fn principal(who: &str) -> Result<Principal, String> {
+    match who.strip_prefix("group:") {
+        Some("") => Err("`who` names a group without a name".to_owned()),
+        Some(group) => Ok(Principal::Group(group.to_owned())),
+        None => match who {
+            "*" => Ok(Principal::Everybody),
+            "anonymous" => Ok(Principal::Anonymous),
+            user if user.is_empty() || user.contains(':') || user.contains(char::is_whitespace) => Err(
+                format!("`who` has {user:?}, which is no user name, \"group:NAME\", \"anonymous\" or \"*\""),
+            ),
+            user => Ok(Principal::User(user.to_owned())),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::Config;
+    use super::*;
+
+    fn load(text: &str) -> Result<Config, String> {
+        let mut settings = Settings::default();
+        super::super::file::apply(&mut settings, Path::new("portreeve.toml"), text);
+        Config::read(settings).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn rules_and_groups_are_read_from_the_file() {
+        let text = r#"
+            [auth]
+            mode = "on"
+            [auth.groups]
+            ci = ["alice", "bob"]
+            [[auth.rules]]
+            who = "group:ci"
+            repositories = ["team/**", "ci/*"]
+            actions = "*"
+            [[auth.rules]]
+            who = ["*", "anonymous", "alice"]
+            repositories = "secret/**"
+            actions = ["pull", "catalog"]
+            deny = true
+        "#;
+        let auth = load(text).unwrap().auth;
+        assert!(auth.is_on);
+        assert_eq!(auth.groups["ci"], ["alice", "bob"]);
+        let first = &auth.rules[0];
+        assert_eq!(first.who, [Principal::Group("ci".to_owned())]);
+        assert_eq!(first.repositories, ["team/**", "ci/*"]);
+        assert!(first.pull && first.push && first.delete && !first.catalog && !first.deny);
+        let second = &auth.rules[1];
+        let who = [Principal::Everybody, Principal::Anonymous, Principal::User("alice".to_owned())];
+        assert_eq!(second.who, who);
+        assert!(second.pull && !second.push && second.catalog && second.deny);
+    }
+
+    #[test]
+    fn the_environment_writes_rules_as_toml() {
+        let rules = r#"[{ who = "*", repositories = "**", actions = ["pull"] }]"#;
+        let variables = [("PORTREEVE__AUTH__RULES".to_owned(), rules.to_owned())];
+        let config = Config::load(Some(Path::new("/dev/null")), variables.into_iter()).unwrap();
+        assert_eq!(config.auth.rules.len(), 1);
+    }
+
+    #[test]
+    fn a_wrong_rule_is_told_by_its_number_and_what_is_wrong() {
+        for (rule, told) in [
+            (r#"repositories = "a""#, "`who` is missing"),
+            (r#"who = "a b""#, "no user name"),
+            (r#"who = "group:""#, "without a name"),
+            (r#"who = "*""#, "`actions` is missing"),
+            ("who = \"*\"\nactions = \"pull\"", "`repositories` is missing"),
+            ("who = \"*\"\nactions = \"read\"", "\"read\""),
+            ("who = \"*\"\nactions = 7", "`actions` is neither"),
+            ("who = \"*\"\nwhose = \"*\"", "`whose`"),
+            ("who = \"*\"\nactions = \"catalog\"\ndeny = \"yes\"", "`deny` is a string"),
+        ] {
+            let refused = load(&format!("[[auth.rules]]\n{rule}")).unwrap_err();
+            assert!(refused.contains("number 1") && refused.contains(told), "{rule}: {refused}");
+        }
+    }
+
+    #[test]
+    fn an_offset_has_a_sign() {
+        let offset = |text: &str| load(&format!("clock.offset = {text:?}")).map(|config| config.clock.offset);
+        assert_eq!(offset("1h"), Ok(3_600_000));
+        assert_eq!(offset("-1m"), Ok(-60_000));
+        assert_eq!(offset("0"), Ok(0));
+        for wrong in ["", "-", "--1s", "2 days", "1"] {
+            assert!(offset(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn basic_goes_with_a_name_and_a_password_and_they_go_with_nothing_else() {
+        let registry = |text: &str| load(&format!("[registry]\n{text}")).map(|config| config.registry.auth);
+        let basic = registry("auth = \"basic\"\nusername = \"door\"\npassword = \"secret\"").unwrap();
+        assert!(matches!(&basic, RegistryAuth::Basic { username, .. } if username == "door"));
+        assert!(!format!("{basic:?}").contains("secret"));
+        assert!(
+            registry("auth = \"basic\"\nusername = \"door\"").unwrap_err().contains("`registry.password`")
+        );
+        assert!(registry("username = \"door\"").unwrap_err().contains("basic"));
+        assert_eq!(registry("auth = \"token\"").unwrap(), RegistryAuth::Token);
+        assert!(registry("auth = \"digest\"").unwrap_err().contains("\"digest\""));
+    }
+}

@@ -1,0 +1,315 @@
+//! Lets nobody through who may not: tokens, or name and password, before anything else is done with a request.
+
+mod challenge;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use http::header::{AUTHORIZATION, LOCATION};
+use http::{HeaderMap, StatusCode};
+use serde::Deserialize;
+
+use self::challenge::Challenge;
+use crate::auth::{
+    Access, Authorization as Given, Credentials, Gate, Identity, InvalidToken, LoginError, Rejected, Subject,
+    Token, UploadMarks, read_authorization,
+};
+use crate::door::{
+    Client, Entry, Exchange, Flow, Invalid, Onward, OnwardAuthorization, Parts, Plugin, Refusal,
+    ResponseHead, Target,
+};
+use crate::oci::{ErrorCode, Route};
+use crate::registry::Login;
+
+pub(super) const ENTRY: Entry = Entry {
+    name: "authorization",
+    summary: "Requires tokens where `auth.mode` is `on`, and shows the door itself to the registry.",
+    build,
+};
+
+/// The parameter that binds an upload to the token which opened it.
+const MARK: &str = "_portreeve_grant";
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Options {}
+
+struct Authorization {
+    /// None if the door is open.
+    gate: Option<Arc<Gate>>,
+    login: Arc<Login>,
+}
+
+fn build(table: &toml::Table, parts: &Parts) -> Result<Box<dyn Plugin>, Invalid> {
+    let Options {} = Invalid::or_options(ENTRY.name, table)?;
+    Ok(Box::new(Authorization { gate: parts.gate.clone(), login: Arc::clone(&parts.login) }))
+}
+
+/// Who was let in, and with what.
+enum Bearer {
+    Token(Arc<Token>),
+    /// A token whose time is over.
+    Expired(Arc<Token>),
+    Somebody(Subject),
+}
+
+#[async_trait]
+impl Plugin for Authorization {
+    async fn on_request(&self, exchange: &mut Exchange) -> Result<Flow, Refusal> {
+        let marked = take_mark(exchange);
+        if let Some(gate) = &self.gate {
+            match exchange.target.clone() {
+                Target::Registry(route) => admit(gate, exchange, &route, marked.as_deref()).await?,
+                Target::Own => admit_to_own(gate, exchange).await?,
+                Target::Unreadable => {}
+            }
+        }
+        if let Target::Registry(route) = &exchange.target {
+            self.show_itself(&mut exchange.onward, exchange.client.user.as_deref(), route)?;
+        }
+        Ok(Flow::Continue)
+    }
+
+    async fn on_response(&self, exchange: &mut Exchange, head: &mut ResponseHead) -> Result<(), Refusal> {
+        let Target::Registry(route) = &exchange.target else { return Ok(()) };
+        // What the registry says about the door's own credentials is nothing for the client, who can do nothing about it.
+        let is_registrys = exchange.onward.went && matches!(head.status, StatusCode::UNAUTHORIZED);
+        if is_registrys && self.login.is_some() {
+            return Err(Refusal::new(
+                ErrorCode::Unavailable,
+                "the registry does not let the door in; its log says why",
+            )
+            .with_status(StatusCode::BAD_GATEWAY)
+            .because("the registry answered 401 to the door's own credentials; check registry.auth"));
+        }
+        if let (Some(gate), Some(token)) = (&self.gate, &exchange.client.token)
+            && head.status == StatusCode::ACCEPTED
+        {
+            mark_upload(&gate.marks, route, token, head);
+        }
+        Ok(())
+    }
+}
+
+impl Authorization {
+    /// Replaces the client's credentials by the door's own. An open door before a registry that it has no credentials for
+    /// passes on what the client sends.
+    fn show_itself(&self, onward: &mut Onward, user: Option<&str>, route: &Route) -> Result<(), Refusal> {
+        if self.gate.is_none() && !self.login.is_some() {
+            return Ok(());
+        }
+        let mut access: Vec<Access> = Access::needed_for(route).into_iter().collect();
+        if onward.path_and_query.is_none() {
+            access.extend(Access::needed_for_source(route));
+        }
+        let authorization = self.login.authorization(user, &access).map_err(|error| {
+            Refusal::new(ErrorCode::Unknown, "the door failed on this request; its log says why")
+                .because(error)
+        })?;
+        onward.authorization = OnwardAuthorization::Replaced(authorization);
+        Ok(())
+    }
+}
+
+/// Lets a request to the registry in, or not.
+async fn admit(
+    gate: &Gate,
+    exchange: &mut Exchange,
+    route: &Route,
+    mark: Option<&str>,
+) -> Result<(), Refusal> {
+    let needed = Access::needed_for(route);
+    let source = Access::needed_for_source(route);
+    let realm = realm(gate, &exchange.client);
+    let challenge =
+        Challenge { realm, service: gate.service(), needed: needed.as_ref(), source: source.as_ref() };
+    let bearer = match bearer(gate, exchange, &challenge).await? {
+        Bearer::Expired(token) => {
+            let may_finish = match (route, mark) {
+                (Route::Upload { repository, upload, .. }, Some(mark)) => {
+                    let over = gate.clock.now().since(token.expires);
+                    over <= gate.upload_grace && gate.marks.holds(mark, repository, upload, &token)
+                }
+                _ => false,
+            };
+            if !may_finish {
+                return Err(challenge.invalid_token("the token has expired"));
+            }
+            Bearer::Token(token)
+        }
+        bearer => bearer,
+    };
+    let grants = |access: &Access| match &bearer {
+        Bearer::Token(token) | Bearer::Expired(token) => token.grants(access),
+        Bearer::Somebody(subject) => gate.allows(subject, access),
+    };
+    match &bearer {
+        Bearer::Token(token) | Bearer::Expired(token) => {
+            exchange.client.user.clone_from(&token.subject);
+            exchange.client.token = Some(token.id.clone());
+        }
+        Bearer::Somebody(subject) => {
+            exchange.client.user = subject.name().map(ToString::to_string);
+        }
+    }
+    if let Some(needed) = &needed
+        && !grants(needed)
+    {
+        return Err(challenge.insufficient(exchange.client.user.as_deref()));
+    }
+    // Whatever a registry finds elsewhere by itself, nobody has allowed.
+    let may_mount = source.as_ref().is_some_and(&grants);
+    if let Route::UploadStart { mount: Some(_), .. } = route
+        && !may_mount
+    {
+        exchange.onward.path_and_query =
+            Some(without(exchange.onward_path_and_query(), &["mount", "from"]).0);
+    }
+    Ok(())
+}
+
+/// Lets a request to the API in, or not. It tells the names of all repositories, so it needs what the catalog needs.
+async fn admit_to_own(gate: &Gate, exchange: &mut Exchange) -> Result<(), Refusal> {
+    let path = exchange.path();
+    // Notifications have a secret of their own.
+    if !path.starts_with("/api/") || path == "/api/v1/notifications" {
+        return Ok(());
+    }
+    let needed = Access::Catalog;
+    let realm = realm(gate, &exchange.client);
+    let challenge = Challenge { realm, service: gate.service(), needed: Some(&needed), source: None };
+    let (is_allowed, user) = match bearer(gate, exchange, &challenge).await? {
+        Bearer::Expired(_) => return Err(challenge.invalid_token("the token has expired")),
+        Bearer::Token(token) => (token.grants(&needed), token.subject.clone()),
+        Bearer::Somebody(subject) => {
+            (gate.allows(&subject, &needed), subject.name().map(ToString::to_string))
+        }
+    };
+    exchange.client.user.clone_from(&user);
+    if is_allowed { Ok(()) } else { Err(challenge.insufficient(user.as_deref())) }
+}
+
+/// Who sends a request.
+async fn bearer(gate: &Gate, exchange: &Exchange, challenge: &Challenge<'_>) -> Result<Bearer, Refusal> {
+    match given(&exchange.request.headers) {
+        Ok(Given::None) => Err(challenge.no_credentials()),
+        Ok(Given::Bearer(token)) => match gate.issuer.check(token.reveal()) {
+            Ok(token) => Ok(Bearer::Token(token)),
+            Err(InvalidToken::Expired(token)) => Ok(Bearer::Expired(token)),
+            Err(error @ (InvalidToken::Foreign | InvalidToken::NotYet)) => {
+                Err(challenge.invalid_token(error.to_string()))
+            }
+        },
+        Ok(Given::Basic(credentials)) => {
+            Ok(Bearer::Somebody(Subject::Known(login(gate, exchange, &credentials, challenge).await?)))
+        }
+        Err(Rejected { reason }) => Err(challenge.invalid_token(reason)),
+    }
+}
+
+async fn login(
+    gate: &Gate,
+    exchange: &Exchange,
+    credentials: &Credentials,
+    challenge: &Challenge<'_>,
+) -> Result<Identity, Refusal> {
+    match gate.login(credentials, exchange.client.address).await {
+        Ok(identity) => Ok(identity),
+        Err(error @ LoginError::Wrong) => Err(challenge.refused(error.to_string())),
+        Err(error @ LoginError::TooMany(wait)) => {
+            Err(challenge::retry_after(Refusal::new(ErrorCode::TooManyRequests, error.to_string()), wait))
+        }
+        Err(LoginError::Unavailable(cause)) => {
+            Err(Refusal::new(ErrorCode::Unavailable, "logins cannot be checked now; try again soon")
+                .because(cause))
+        }
+    }
+}
+
+fn realm(gate: &Gate, client: &Client) -> String {
+    gate.realm(client.scheme.as_str(), client.host.as_deref())
+}
+
+/// The one `Authorization` of a request.
+fn given(headers: &HeaderMap) -> Result<Given, Rejected> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let (first, second) = (values.next(), values.next());
+    if second.is_some() {
+        return Err(Rejected { reason: "there are several `Authorization` headers" });
+    }
+    read_authorization(first.map(|value| value.as_bytes()))
+}
+
+/// Takes the mark off an upload's query: the registry never sees it.
+fn take_mark(exchange: &mut Exchange) -> Option<String> {
+    if !matches!(exchange.route(), Some(Route::Upload { .. })) {
+        return None;
+    }
+    let (onward, mark) = without(exchange.onward_path_and_query(), &[MARK]);
+    if mark.is_some() {
+        exchange.onward.path_and_query = Some(onward);
+    }
+    mark
+}
+
+/// A path and query without some parameters, the rest byte for byte; and the last value that was left out.
+fn without(path_and_query: &str, names: &[&str]) -> (String, Option<String>) {
+    let Some((path, query)) = path_and_query.split_once('?') else {
+        return (path_and_query.to_owned(), None);
+    };
+    let mut left_out = None;
+    let mut kept: Vec<&str> = Vec::new();
+    for pair in query.split('&') {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        if names.contains(&name) {
+            left_out = Some(value.to_owned());
+        } else {
+            kept.push(pair);
+        }
+    }
+    let rest = if kept.is_empty() { path.to_owned() } else { format!("{path}?{}", kept.join("&")) };
+    (rest, left_out)
+}
+
+/// Marks the URL at which an upload goes on.
+fn mark_upload(marks: &UploadMarks, route: &Route, token: &str, head: &mut ResponseHead) {
+    let (Route::UploadStart { repository, .. } | Route::Upload { repository, .. }) = route else { return };
+    let Some(location) = head.headers.get(LOCATION).and_then(|location| location.to_str().ok()) else {
+        return;
+    };
+    let path = location.split('?').next().unwrap_or_default();
+    let upload = path.rsplit('/').next().unwrap_or_default();
+    let mark = marks.mark(repository, upload, token);
+    let separator = if location.contains('?') { '&' } else { '?' };
+    let marked = format!("{location}{separator}{MARK}={mark}");
+    if let Err(error) = head.insert_header(LOCATION, marked) {
+        tracing::error!(%error, "an upload could not be marked; it ends with its token");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_left_out_and_the_others_stay_byte_for_byte() {
+        for (query, names, expected, left_out) in [
+            ("/a?mount=x&digest=y%2F&from=z", &["mount", "from"][..], "/a?digest=y%2F", Some("z")),
+            ("/a?mount=x&from=z", &["mount", "from"], "/a", Some("z")),
+            ("/a?_state=1&_portreeve_grant=ff&digest=x", &[MARK], "/a?_state=1&digest=x", Some("ff")),
+            ("/a?b", &[MARK], "/a?b", None),
+            ("/a", &[MARK], "/a", None),
+        ] {
+            assert_eq!(without(query, names), (expected.to_owned(), left_out.map(str::to_owned)), "{query}");
+        }
+    }
+
+    #[test]
+    fn two_authorizations_are_refused() {
+        let mut headers = HeaderMap::new();
+        headers.append(AUTHORIZATION, "Bearer a".parse().unwrap());
+        assert!(given(&headers).is_ok());
+        headers.append(AUTHORIZATION, "Bearer b".parse().unwrap());
+        assert!(given(&headers).is_err());
+    }
+}

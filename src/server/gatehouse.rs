@@ -1,0 +1,197 @@
+//! Puts the gate together from its configuration, and keeps it up to date.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::StartError;
+use crate::auth::{
+    Action, Actions, Authenticator, Gate, Hashing, Htpasswd, IdentitySource, Issuer, KeyAlgorithm,
+    KeyDirectory, Policy, RegistryTokens, Rule, Rules, TokenSettings, UploadMarks, Who,
+};
+use crate::clock::{Clock, ClockOffset};
+use crate::config::{self, Algorithm, AuthRule, Config, Principal, RegistryAuth, StoreUrl};
+use crate::registry::{Asking, Login, RegistryClient};
+use crate::web::ClockStatus;
+
+/// The gate, and what keeps it up to date.
+pub(super) struct Gatehouse {
+    /// None for an open door.
+    pub gate: Option<Arc<Gate>>,
+    /// How the registry is asked.
+    pub asking: Asking,
+    htpasswd: Option<Arc<Htpasswd>>,
+}
+
+impl Gatehouse {
+    /// Reads keys, users and rules. Makes a first key if there is none.
+    pub fn build(config: &Config) -> Result<Self, StartError> {
+        let Foundation { asking, keys, issuer } = Foundation::lay(config)?;
+        let (Some(keys), Some(issuer), true) = (keys, issuer, config.auth.is_on) else {
+            return Ok(Self { gate: None, asking, htpasswd: None });
+        };
+        let hashing = Hashing::start(hashing_threads())?;
+        let mut sources: Vec<Arc<dyn IdentitySource>> = Vec::new();
+        let htpasswd = match &config.auth.htpasswd {
+            Some(path) => Some(Arc::new(Htpasswd::load(path.clone(), hashing.clone())?)),
+            None => None,
+        };
+        sources.extend(htpasswd.iter().map(|source| Arc::clone(source) as Arc<dyn IdentitySource>));
+        let gate = Gate::new(
+            Authenticator::new(sources, hashing, config.auth.lockout)?,
+            issuer,
+            UploadMarks::new(&keys.secret()?),
+            asking.clock,
+            config.auth.upload_grace,
+            config.external_url.as_ref().map(|url| url.as_str().trim_end_matches('/').to_owned()),
+            policy(&config.auth)?,
+        );
+        Ok(Self { gate: Some(Arc::new(gate)), asking, htpasswd })
+    }
+
+    /// Starts what watches files.
+    pub fn keep_up(&self, background: &TaskTracker, stop: &CancellationToken) {
+        if let Some(htpasswd) = &self.htpasswd {
+            background.spawn(Arc::clone(htpasswd).watch(stop.clone()));
+        }
+    }
+}
+
+/// How often the clocks are looked at.
+const CLOCK_PACE: Duration = Duration::from_secs(5);
+
+/// Says how far the registry's clock is off, again and again until told to stop; loudly when it becomes more than `warn`.
+pub(super) async fn watch_clock(asking: Asking, warn: Duration, stop: CancellationToken) {
+    let watching = async {
+        let mut is_told = false;
+        loop {
+            tokio::time::sleep(CLOCK_PACE).await;
+            let Some(estimate) = asking.offset.estimate(asking.clock.now()) else { continue };
+            let ClockStatus { offset_seconds, bound_seconds } = estimate.into();
+            metrics::gauge!("portreeve_registry_clock_offset_seconds").set(offset_seconds);
+            metrics::gauge!("portreeve_registry_clock_offset_bound_seconds").set(bound_seconds);
+            let is_beyond = !warn.is_zero() && estimate.is_beyond(warn);
+            if is_beyond && !is_told {
+                tracing::warn!(
+                    offset_seconds,
+                    bound_seconds,
+                    "the registry's clock is off by more than clock.warn; tokens work all the same"
+                );
+            } else if is_told && !is_beyond {
+                tracing::info!(offset_seconds, bound_seconds, "the registry's clock is right again");
+            }
+            is_told = is_beyond;
+        }
+    };
+    stop.run_until_cancelled(watching).await;
+}
+
+/// How the registry is asked, for a command that only asks.
+pub(super) fn asking(config: &Config) -> Result<Asking, StartError> {
+    Ok(Foundation::lay(config)?.asking)
+}
+
+/// Looks at the registry's clock before the first token is made for it. A registry that does not answer is looked at by
+/// the health checks, before anything else can be asked of it.
+pub(super) async fn read_clock(registry: &RegistryClient, asking: &Asking) {
+    if let Login::Token(_) = &*asking.login
+        && let Some(backend) = registry.backends().all().first()
+    {
+        registry.probe(backend).await;
+    }
+}
+
+/// What both the gate and the questions to the registry stand on.
+struct Foundation {
+    asking: Asking,
+    keys: Option<KeyDirectory>,
+    issuer: Option<Arc<Issuer>>,
+}
+
+impl Foundation {
+    fn lay(config: &Config) -> Result<Self, StartError> {
+        let clock = Clock::shifted(config.clock.offset);
+        let offset = Arc::new(ClockOffset::default());
+        let needs_keys = config.auth.is_on || config.registry.auth == RegistryAuth::Token;
+        let keys = needs_keys.then(|| key_directory(config));
+        let issuer = match &keys {
+            Some(keys) => Some(Arc::new(Issuer::new(token_settings(config), keys.open(clock.now())?, clock))),
+            None => None,
+        };
+        let login = match (&config.registry.auth, &issuer) {
+            (RegistryAuth::Basic { username, password }, _) => Login::basic(username, password.reveal()),
+            (RegistryAuth::Token, Some(issuer)) => {
+                Login::Token(RegistryTokens::new(Arc::clone(issuer), clock, Arc::clone(&offset)))
+            }
+            (RegistryAuth::None | RegistryAuth::Token, _) => Login::None,
+        };
+        let asking = Asking { login: Arc::new(login), clock, offset };
+        Ok(Self { asking, keys, issuer })
+    }
+}
+
+/// Half of the processors: a flood of logins leaves the other half to everything else.
+fn hashing_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1))
+}
+
+/// Where the keys are.
+pub(super) fn key_directory(config: &Config) -> KeyDirectory {
+    let algorithm = match config.auth.algorithm {
+        Algorithm::Es256 => KeyAlgorithm::Es256,
+        Algorithm::EdDsa => KeyAlgorithm::EdDsa,
+        Algorithm::Rs256 => KeyAlgorithm::Rs256,
+    };
+    let path = config.auth.keys.clone().unwrap_or_else(|| {
+        let StoreUrl::Redb(path) = &config.store.url;
+        let mut path = path.clone().into_os_string();
+        path.push(".keys");
+        PathBuf::from(path)
+    });
+    // Uploads go on with tokens that have expired, so their keys are needed as long.
+    let keep = config.auth.token_ttl + config.auth.leeway + config.auth.upload_grace;
+    KeyDirectory::new(path, algorithm, keep)
+}
+
+fn token_settings(config: &Config) -> TokenSettings {
+    TokenSettings {
+        issuer: config.auth.issuer.clone(),
+        service: config.auth.service.clone(),
+        ttl: config.auth.token_ttl,
+        leeway: config.auth.leeway,
+    }
+}
+
+/// The rules and groups of a configuration.
+pub(super) fn policy(auth: &config::Auth) -> Result<Policy, StartError> {
+    let mut groups: HashMap<String, Vec<String>> = HashMap::new();
+    for (group, users) in &auth.groups {
+        for user in users {
+            groups.entry(user.clone()).or_default().push(group.clone());
+        }
+    }
+    let rules = Rules::new(auth.rules.iter().map(rule).collect())?;
+    Ok(Policy { rules, groups })
+}
+
+fn rule(rule: &AuthRule) -> Rule {
+    let who = |principal: &Principal| match principal {
+        Principal::User(user) => Who::User(user.clone()),
+        Principal::Group(group) => Who::Group(group.clone()),
+        Principal::Anonymous => Who::Anonymous,
+        Principal::Everybody => Who::Everybody,
+    };
+    let chosen = [(rule.pull, Action::Pull), (rule.push, Action::Push), (rule.delete, Action::Delete)];
+    let actions: Vec<Action> = chosen.into_iter().filter_map(|(is, action)| is.then_some(action)).collect();
+    Rule {
+        who: rule.who.iter().map(who).collect(),
+        repositories: rule.repositories.clone(),
+        actions: Actions::of(&actions),
+        catalog: rule.catalog,
+        deny: rule.deny,
+    }
+}

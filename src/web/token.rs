@@ -1,0 +1,210 @@
+//! `/token`: Docker's token endpoint ("Token Authentication Specification", "OAuth2 Token Authentication"), and the keys that
+//! its tokens are signed with (`/.well-known/jwks.json`, RFC 7517).
+//!
+//! A token's time is told as `expires_in` and never as `issued_at`, so that a client counts from its own clock.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::{Extension, RawQuery, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::{Json, response};
+use serde::Serialize;
+use url::form_urlencoded;
+
+use super::WebState;
+use crate::auth::{
+    Access, Authorization, Credentials, Gate, LoginError, Rejected, Sensitive, SigningFailed, Subject,
+    UserName, read_authorization,
+};
+use crate::oci::{ErrorBody, ErrorCode};
+
+/// What somebody asks for.
+#[derive(Debug, Default)]
+struct Request {
+    service: Option<String>,
+    scopes: Vec<String>,
+    grant_type: Option<String>,
+    username: Option<String>,
+    password: Option<Sensitive>,
+}
+
+/// What a client is answered.
+#[derive(Serialize)]
+struct Granted {
+    token: String,
+    access_token: String,
+    expires_in: u64,
+    /// What was granted; answered to a POST, whose clients look at it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scope: Option<String>,
+}
+
+/// Why there is no token.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum TokenError {
+    #[error("tokens are not used here: this door is open")]
+    Off,
+    #[error("the service `{asked}` is not served here; this is `{served}`")]
+    Service { asked: String, served: String },
+    #[error("`grant_type` must be `password`")]
+    GrantType,
+    #[error("{0}")]
+    Malformed(&'static str),
+    #[error(transparent)]
+    Login(#[from] LoginError),
+    #[error("the door failed on this request; its log says why")]
+    Signing(#[from] SigningFailed),
+}
+
+/// `GET /token`
+pub(super) async fn get(
+    State(state): State<WebState>,
+    Extension(address): Extension<IpAddr>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, TokenError> {
+    let gate = gate(&state)?;
+    let request = read(query.unwrap_or_default().as_bytes());
+    let subject = match credentials(&headers)? {
+        Some(credentials) => Subject::Known(gate.login(&credentials, address).await?),
+        None => Subject::Anonymous,
+    };
+    let granted = grant(gate, &request, &subject)?;
+    Ok(answer(granted))
+}
+
+/// `POST /token`
+pub(super) async fn post(
+    State(state): State<WebState>,
+    Extension(address): Extension<IpAddr>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, TokenError> {
+    let gate = gate(&state)?;
+    let media_type =
+        headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let media_type = media_type.split(';').next().unwrap_or_default().trim();
+    if !media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+        return Err(TokenError::Malformed("send a form: `Content-Type: application/x-www-form-urlencoded`"));
+    }
+    let request = read(&body);
+    let credentials = match (request.grant_type.as_deref(), &request.username, &request.password) {
+        (Some("password"), Some(name), Some(password)) => {
+            let name = UserName::parse(name).map_err(|_| LoginError::Wrong)?;
+            Credentials { name, password: password.clone() }
+        }
+        (Some("password"), ..) => {
+            return Err(TokenError::Malformed("`grant_type=password` needs `username` and `password`"));
+        }
+        _ => return Err(TokenError::GrantType),
+    };
+    let subject = Subject::Known(gate.login(&credentials, address).await?);
+    let mut granted = grant(gate, &request, &subject)?;
+    let scope: Vec<String> = granted.1.iter().map(ToString::to_string).collect();
+    granted.0.scope = Some(scope.join(" "));
+    Ok(answer(granted))
+}
+
+/// `GET /.well-known/jwks.json`
+pub(super) async fn keys(State(state): State<WebState>) -> Result<Response, TokenError> {
+    Ok(Json(gate(&state)?.issuer.keys().jwks()).into_response())
+}
+
+fn gate(state: &WebState) -> Result<&Arc<Gate>, TokenError> {
+    state.gate.as_ref().ok_or(TokenError::Off)
+}
+
+/// Reads a query or a form. What is not known is of no interest: clients send much that is not.
+fn read(form: &[u8]) -> Request {
+    let mut request = Request::default();
+    for (name, value) in form_urlencoded::parse(form) {
+        match &*name {
+            "service" => request.service = Some(value.into_owned()),
+            "scope" => request.scopes.push(value.into_owned()),
+            "grant_type" => request.grant_type = Some(value.into_owned()),
+            "username" => request.username = Some(value.into_owned()),
+            "password" => request.password = Some(Sensitive::new(&value)),
+            _ => {}
+        }
+    }
+    request
+}
+
+/// The credentials in the header; none for somebody anonymous.
+fn credentials(headers: &HeaderMap) -> Result<Option<Credentials>, TokenError> {
+    let value = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
+    match read_authorization(value) {
+        Ok(Authorization::None) => Ok(None),
+        Ok(Authorization::Basic(credentials)) => Ok(Some(credentials)),
+        Ok(Authorization::Bearer(_)) => {
+            Err(TokenError::Malformed("a token is to be had with a name and a password"))
+        }
+        Err(Rejected { reason }) => Err(TokenError::Malformed(reason)),
+    }
+}
+
+/// The part of what is asked for that may be had: nothing at all is a token too.
+fn grant(gate: &Gate, request: &Request, subject: &Subject) -> Result<(Granted, Vec<Access>), TokenError> {
+    if let Some(asked) = request.service.as_deref().filter(|asked| *asked != gate.service()) {
+        let asked = asked.chars().take(100).collect();
+        return Err(TokenError::Service { asked, served: gate.service().to_owned() });
+    }
+    let wanted = Access::parse_all(request.scopes.iter().map(String::as_str));
+    let access = gate.grant(subject, &wanted);
+    let issued = gate.issuer.issue(subject.name().map(UserName::as_str), &access)?;
+    let kind = if subject.name().is_some() { "user" } else { "anonymous" };
+    metrics::counter!("portreeve_tokens_total", "subject" => kind).increment(1);
+    let granted = Granted {
+        access_token: issued.token.clone(),
+        token: issued.token,
+        expires_in: issued.expires_in.as_secs(),
+        scope: None,
+    };
+    Ok((granted, access))
+}
+
+fn answer((granted, _): (Granted, Vec<Access>)) -> Response {
+    let headers = [(header::CACHE_CONTROL, "no-store"), (header::PRAGMA, "no-cache")];
+    (response::AppendHeaders(headers), Json(granted)).into_response()
+}
+
+impl IntoResponse for TokenError {
+    fn into_response(self) -> Response {
+        let (code, status) = match &self {
+            Self::Off => (ErrorCode::NotFound, StatusCode::NOT_FOUND),
+            Self::Service { .. } | Self::GrantType | Self::Malformed(_) => {
+                (ErrorCode::Unsupported, StatusCode::BAD_REQUEST)
+            }
+            Self::Login(LoginError::Wrong) => (ErrorCode::Unauthorized, StatusCode::UNAUTHORIZED),
+            Self::Login(LoginError::TooMany(_)) => {
+                (ErrorCode::TooManyRequests, StatusCode::TOO_MANY_REQUESTS)
+            }
+            Self::Login(LoginError::Unavailable(error)) => {
+                tracing::warn!(%error, "a login could not be checked");
+                (ErrorCode::Unavailable, StatusCode::SERVICE_UNAVAILABLE)
+            }
+            Self::Signing(error) => {
+                tracing::error!(%error, "no token could be made");
+                (ErrorCode::Unknown, StatusCode::INTERNAL_SERVER_ERROR)
+            }
+        };
+        let body = ErrorBody::new(code, self.to_string()).to_json();
+        let mut response = (status, [(header::CONTENT_TYPE, "application/json")], body).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        match &self {
+            Self::Login(LoginError::TooMany(wait)) => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
+            }
+            Self::Login(LoginError::Wrong) => {
+                headers
+                    .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"portreeve\""));
+            }
+            _ => {}
+        }
+        response
+    }
+}

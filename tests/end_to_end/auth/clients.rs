@@ -1,0 +1,144 @@
+//! Real clients log in, push, pull and are refused, before a registry that is open behind the door and before one that
+//! verifies tokens itself.
+
+use crate::support::door::Door;
+use crate::support::engine::Engine;
+use crate::support::guard::{Guard, password};
+use crate::support::image::Image;
+use crate::support::registry::Registry;
+use crate::support::state::truth;
+use crate::support::tool::Tool;
+
+/// What a program said that has to have failed.
+async fn refused(tool: &Tool, arguments: &[&str]) -> String {
+    let output = tool.attempt(arguments).await;
+    let said =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(!output.status.success(), "{arguments:?} was not refused: {said}");
+    said
+}
+
+/// Who, with their password, for tools that want both in one argument.
+fn credentials(user: &str) -> String {
+    format!("{user}:{}", password(user))
+}
+
+async fn docker_logs_in_pushes_pulls_and_is_refused(door: &Door) {
+    let engine = Engine::start().await;
+    let docker = &engine.docker;
+    engine.import_base("base").await;
+    let address = door.address().to_string();
+    let name = format!("{address}/team/app:one");
+    docker.run(&["tag", "base", &name]).await;
+    refused(docker, &["push", &name]).await;
+    let wrong = refused(docker, &["login", "--username", "alice", "--password", "wrong", &address]).await;
+    assert!(wrong.contains("the user name or the password is wrong"), "{wrong}");
+
+    docker.run(&["login", "--username", "alice", "--password", &password("alice"), &address]).await;
+    docker.run(&["push", &name]).await;
+    docker.run(&["rmi", &name]).await;
+    docker.run(&["pull", &name]).await;
+    // Layers of one repository are mounted into another.
+    let second = format!("{address}/team/second:one");
+    docker.run(&["tag", &name, &second]).await;
+    docker.run(&["push", &second]).await;
+    docker.run(&["logout", &address]).await;
+
+    docker.run(&["login", "--username", "reader", "--password", &password("reader"), &address]).await;
+    docker.run(&["pull", &name]).await;
+    let said = refused(docker, &["push", &name]).await;
+    assert!(said.contains("denied") && said.contains("reader may not pull and push"), "{said}");
+    docker.run(&["logout", &address]).await;
+    refused(docker, &["pull", &name]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn docker_before_an_open_registry() {
+    let guard = Guard::new();
+    let registry = Registry::start().await;
+    let door = guard.door(registry.url()).start().await;
+    docker_logs_in_pushes_pulls_and_is_refused(&door).await;
+    assert_eq!(truth(&registry.url()).await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn docker_before_a_registry_that_verifies_tokens() {
+    let guard = Guard::new();
+    let registry = Registry::start_verifying(&guard.certificate()).await;
+    let door = guard.door(registry.url()).set("REGISTRY__AUTH", "token").start().await;
+    docker_logs_in_pushes_pulls_and_is_refused(&door).await;
+}
+
+async fn skopeo_copies_and_deletes(door: &Door) {
+    let skopeo = Tool::new("skopeo", "skopeo");
+    let image = Image::small(1);
+    super::super::clients::write_layout(&skopeo.home().join("layout"), &image, std::slice::from_ref(&image));
+    let there = format!("docker://{}/team/app:1", door.address());
+    let (alice, reader) = (credentials("alice"), credentials("reader"));
+    let push = ["copy", "--dest-tls-verify=false", "oci:layout:both", there.as_str()];
+    refused(&skopeo, &push).await;
+    refused(&skopeo, &[&push[..1], &["--dest-creds", &reader], &push[1..]].concat()).await;
+    skopeo.run(&[&push[..1], &["--dest-creds", &alice], &push[1..]].concat()).await;
+    let pull = ["inspect", "--tls-verify=false", there.as_str()];
+    refused(&skopeo, &pull).await;
+    skopeo.run(&[&pull[..1], &["--creds", &reader], &pull[1..]].concat()).await;
+    let delete = ["delete", "--tls-verify=false", there.as_str()];
+    refused(&skopeo, &[&delete[..1], &["--creds", &reader], &delete[1..]].concat()).await;
+    skopeo.run(&[&delete[..1], &["--creds", &alice], &delete[1..]].concat()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn skopeo_before_an_open_registry() {
+    let guard = Guard::new();
+    let registry = Registry::start().await;
+    let door = guard.door(registry.url()).start().await;
+    skopeo_copies_and_deletes(&door).await;
+    assert_eq!(truth(&registry.url()).await.len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn skopeo_before_a_registry_that_verifies_tokens() {
+    let guard = Guard::new();
+    let registry = Registry::start_verifying(&guard.certificate()).await;
+    let door = guard.door(registry.url()).set("REGISTRY__AUTH", "token").start().await;
+    skopeo_copies_and_deletes(&door).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_public_is_pulled_without_credentials() {
+    let guard = Guard::new();
+    let registry = Registry::start().await;
+    Image::small(1).push(&registry.url(), "public/app", "1").await;
+    let door = guard.door(registry.url()).start().await;
+    let skopeo = Tool::new("skopeo", "skopeo");
+    let there = format!("docker://{}/public/app:1", door.address());
+    skopeo.run(&["copy", "--src-tls-verify=false", &there, "oci:copy:1"]).await;
+    skopeo.run(&["inspect", "--tls-verify=false", "--creds", &credentials("stranger"), &there]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn buildah_and_podman_with_and_without_credentials() {
+    let guard = Guard::new();
+    let registry = Registry::start_verifying(&guard.certificate()).await;
+    let door = guard.door(registry.url()).set("REGISTRY__AUTH", "token").start().await;
+    let storage = tempfile::tempdir().unwrap();
+    let path = |name: &str| storage.path().join(name).to_str().unwrap().to_owned();
+    let (root, runroot) = (path("root"), path("runroot"));
+    let always = ["--root", &root, "--runroot", &runroot, "--storage-driver", "vfs"];
+    let buildah = Tool::new("buildah", "buildah").always(&always);
+    let podman = Tool::new("podman", "podman").always(&always);
+    let name = format!("{}/team/built:one", door.address());
+    let container = buildah.run(&["from", "scratch"]).await;
+    std::fs::write(buildah.home().join("file"), "built\n").unwrap();
+    buildah.run(&["copy", &container, "file", "/file"]).await;
+    buildah.run(&["commit", "--rm", &container, &name]).await;
+    refused(&buildah, &["push", "--tls-verify=false", &name]).await;
+    buildah.run(&["push", "--tls-verify=false", "--creds", &credentials("alice"), &name]).await;
+    podman.run(&["rmi", "--force", &name]).await;
+    refused(&podman, &["pull", "--tls-verify=false", &name]).await;
+    let address = door.address().to_string();
+    let login = ["login", "--tls-verify=false", "--username", "reader", "--password"];
+    podman.run(&[&login[..], &[&password("reader"), &address]].concat()).await;
+    podman.run(&["pull", "--tls-verify=false", &name]).await;
+    refused(&podman, &["push", "--tls-verify=false", &name]).await;
+}

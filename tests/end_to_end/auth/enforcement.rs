@@ -1,0 +1,205 @@
+//! Nobody does what no rule allows: on every route, with tokens and with passwords.
+
+use reqwest::{Method, Response, StatusCode};
+
+use crate::support::door::Door;
+use crate::support::guard::{Guard, password, token};
+use crate::support::http::{error_of, http_client};
+use crate::support::image::{Image, digest};
+use crate::support::registry::Registry;
+use crate::support::relay::{Fault, Relay};
+use crate::support::state::{ACCEPT_ALL, truth};
+
+/// Sends a request with a token, or without one if that is empty.
+async fn send(door: &Door, token: &str, method: Method, path: &str) -> Response {
+    let request = http_client().request(method, format!("{}{path}", door.url())).header("accept", ACCEPT_ALL);
+    let request = if token.is_empty() { request } else { request.bearer_auth(token) };
+    request.send().await.unwrap()
+}
+
+fn challenge(response: &Response) -> String {
+    response.headers()["www-authenticate"].to_str().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_route_challenges_with_what_it_needs() {
+    let guard = Guard::new();
+    let relay = Relay::start("http://127.0.0.1:9").await;
+    let door = guard.door(relay.url()).start_listening().await;
+    let start = format!("Bearer realm=\"{}/token\",service=\"portreeve\"", door.url());
+    let blob = digest(b"x");
+    let mount = format!("/v2/a/blobs/uploads/?mount={blob}&from=b/c");
+    for (method, path, scope) in [
+        (Method::GET, "/v2/".to_owned(), ""),
+        (Method::GET, "/v2/_catalog".to_owned(), "registry:catalog:*"),
+        (Method::GET, "/v2/a/tags/list".to_owned(), "repository:a:pull"),
+        (Method::GET, "/v2/a/manifests/t".to_owned(), "repository:a:pull"),
+        (Method::PUT, "/v2/a/manifests/t".to_owned(), "repository:a:pull,push"),
+        (Method::DELETE, "/v2/a/manifests/t".to_owned(), "repository:a:delete"),
+        (Method::GET, format!("/v2/a/blobs/{blob}"), "repository:a:pull"),
+        (Method::DELETE, format!("/v2/a/blobs/{blob}"), "repository:a:delete"),
+        (Method::POST, "/v2/a/blobs/uploads/".to_owned(), "repository:a:pull,push"),
+        (Method::PATCH, "/v2/a/blobs/uploads/1".to_owned(), "repository:a:pull,push"),
+        (Method::POST, mount, "repository:a:pull,push repository:b/c:pull"),
+    ] {
+        let scope = if scope.is_empty() { String::new() } else { format!(",scope=\"{scope}\"") };
+        let bare = send(&door, "", method.clone(), &path).await;
+        assert_eq!((bare.status(), challenge(&bare)), (StatusCode::UNAUTHORIZED, format!("{start}{scope}")));
+        let (code, _) = error_of(bare).await;
+        assert_eq!(code, "UNAUTHORIZED");
+        let forged = send(&door, "a.b.c", method, &path).await;
+        assert_eq!(challenge(&forged), format!("{start}{scope},error=\"invalid_token\""));
+    }
+    // Health checks of the door's own ask for its root; nobody else got through.
+    assert!(relay.seen().iter().all(|seen| seen == "GET /v2/"), "{:?}", relay.seen());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_opens_what_it_grants_and_nothing_else() {
+    let registry = Registry::start().await;
+    let guard = Guard::new();
+    let image = Image::small(1);
+    image.push(&registry.url(), "team/app", "latest").await;
+    let door = guard.door(registry.url()).start().await;
+    let reader = token(&door.url(), "reader", &["repository:team/app:pull,push,delete"]).await;
+    let (get, put, delete) = (Method::GET, Method::PUT, Method::DELETE);
+    assert_eq!(send(&door, &reader, get.clone(), "/v2/").await.status(), StatusCode::OK);
+    let path = "/v2/team/app/manifests/latest";
+    assert_eq!(send(&door, &reader, get.clone(), path).await.status(), StatusCode::OK);
+    for (method, path) in [
+        (put, path.to_owned()),
+        (delete, format!("/v2/team/app/manifests/{}", image.digest)),
+        (get.clone(), "/v2/team/other/tags/list".to_owned()),
+        (get.clone(), "/v2/_catalog".to_owned()),
+        (Method::POST, "/v2/team/app/blobs/uploads/".to_owned()),
+    ] {
+        let refused = send(&door, &reader, method, &path).await;
+        assert_eq!(refused.status(), StatusCode::UNAUTHORIZED, "{path}");
+        assert!(challenge(&refused).ends_with(",error=\"insufficient_scope\""), "{path}");
+        let (code, message) = error_of(refused).await;
+        assert_eq!(code, "DENIED");
+        assert!(message.contains("reader"), "{message}");
+    }
+    assert_eq!(truth(&registry.url()).await.len(), 1);
+    let anonymous = token(&door.url(), "", &["repository:team/app:pull"]).await;
+    assert_eq!(send(&door, &anonymous, get.clone(), "/v2/").await.status(), StatusCode::OK);
+    assert_eq!(send(&door, &anonymous, get, path).await.status(), StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_and_a_password_open_the_same_as_a_token() {
+    let registry = Registry::start().await;
+    let guard = Guard::new();
+    Image::small(1).push(&registry.url(), "team/app", "latest").await;
+    let door = guard.door(registry.url()).start().await;
+    let get = async |user: &str, secret: &str, path: &str| {
+        let request = http_client().get(format!("{}{path}", door.url())).header("accept", ACCEPT_ALL);
+        request.basic_auth(user, Some(secret)).send().await.unwrap().status()
+    };
+    let path = "/v2/team/app/manifests/latest";
+    assert_eq!(get("reader", &password("reader"), path).await, StatusCode::OK);
+    assert_eq!(get("reader", &password("reader"), "/v2/").await, StatusCode::OK);
+    assert_eq!(get("reader", &password("reader"), "/v2/_catalog").await, StatusCode::UNAUTHORIZED);
+    assert_eq!(get("admin", &password("admin"), "/v2/_catalog").await, StatusCode::OK);
+    assert_eq!(get("reader", "wrong", path).await, StatusCode::UNAUTHORIZED);
+    assert_eq!(get("stranger", &password("stranger"), path).await, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_api_is_for_those_who_may_list_all_repositories() {
+    let registry = Registry::start().await;
+    let guard = Guard::new();
+    let door = guard.door(registry.url()).start().await;
+    let status = async |user: &str, path: &str| {
+        let request = http_client().get(format!("{}{path}", door.url()));
+        let request = if user.is_empty() { request } else { request.basic_auth(user, Some(password(user))) };
+        request.send().await.unwrap().status()
+    };
+    for path in ["/api/v1/status", "/api/v1/repositories", "/api/v1/events", "/api/v1/nothing"] {
+        assert_eq!(status("", path).await, StatusCode::UNAUTHORIZED, "{path}");
+        assert_eq!(status("reader", path).await, StatusCode::UNAUTHORIZED, "{path}");
+    }
+    assert_eq!(status("admin", "/api/v1/status").await, StatusCode::OK);
+    for path in ["/healthz", "/readyz"] {
+        assert_eq!(status("", path).await, StatusCode::OK, "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mount_of_what_may_not_be_read_becomes_a_plain_upload() {
+    let registry = Registry::start().await;
+    let guard = Guard::new();
+    let image = Image::small(1);
+    image.push(&registry.url(), "private/app", "latest").await;
+    image.push(&registry.url(), "team/base", "latest").await;
+    let door = guard.door(registry.url()).start().await;
+    let (blob, _) = &image.blobs[0];
+    let alice = token(
+        &door.url(),
+        "alice",
+        &["repository:team/new:pull,push", "repository:team/base:pull", "repository:private/app:pull"],
+    )
+    .await;
+    let mount = async |from: &str| {
+        let path = format!("/v2/team/new/blobs/uploads/?mount={blob}{from}");
+        send(&door, &alice, Method::POST, &path).await.status()
+    };
+    assert_eq!(mount("&from=private/app").await, StatusCode::ACCEPTED);
+    assert_eq!(mount("").await, StatusCode::ACCEPTED);
+    assert_eq!(mount("&from=team/base").await, StatusCode::CREATED);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_client_shows_to_the_door_never_reaches_the_registry() {
+    let registry = Registry::start().await;
+    let relay = Relay::start(&registry.url()).await;
+    let guard = Guard::new();
+    Image::small(1).push(&registry.url(), "team/app", "latest").await;
+    let door = guard.door(relay.url()).start().await;
+    relay.script(|request| match request.headers.contains_key("authorization") {
+        true => Fault::RefuseBefore(418),
+        false => Fault::None,
+    });
+    let alice = token(&door.url(), "alice", &["repository:team/app:pull,push,delete"]).await;
+    let read = send(&door, &alice, Method::GET, "/v2/team/app/manifests/latest").await;
+    assert_eq!(read.status(), StatusCode::OK);
+    let image = Image::small(2);
+    let write =
+        send(&door, &alice, Method::DELETE, &format!("/v2/team/app/manifests/{}", image.digest)).await;
+    assert_eq!(write.status(), StatusCode::NOT_FOUND);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn k8_an_upload_outlives_the_token_that_opened_it_and_no_other() {
+    let registry = Registry::start().await;
+    let guard = Guard::new();
+    let door =
+        guard.door(registry.url()).set("AUTH__TOKEN_TTL", "2s").set("AUTH__LEEWAY", "0s").start().await;
+    let scope = ["repository:team/app:pull,push"];
+    let opener = token(&door.url(), "alice", &scope).await;
+    let other = token(&door.url(), "alice", &scope).await;
+    let opened = send(&door, &opener, Method::POST, "/v2/team/app/blobs/uploads/").await;
+    assert_eq!(opened.status(), StatusCode::ACCEPTED);
+    let mut location = opened.headers()["location"].to_str().unwrap().to_owned();
+    let path = "/v2/team/app/blobs/uploads/";
+    crate::support::wait::until("the token expires", std::time::Duration::from_secs(10), async || {
+        send(&door, &opener, Method::POST, path).await.status() == StatusCode::UNAUTHORIZED
+    })
+    .await;
+    for piece in ["first ", "second"] {
+        let patch = http_client().patch(&location).body(piece);
+        let foreign = patch.try_clone().unwrap().bearer_auth(&other).send().await.unwrap();
+        assert_eq!(foreign.status(), StatusCode::UNAUTHORIZED);
+        let response = patch.bearer_auth(&opener).send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::ACCEPTED);
+        location = response.headers()["location"].to_str().unwrap().to_owned();
+    }
+    // The mark is for this upload alone.
+    let elsewhere = location.replace("/team/app/", "/team/other/");
+    let put = async |location: &str| {
+        let url = format!("{location}&digest={}", digest(b"first second"));
+        http_client().put(url).bearer_auth(&opener).send().await.unwrap().status()
+    };
+    assert_eq!(put(&elsewhere).await, StatusCode::UNAUTHORIZED);
+    assert_eq!(put(&location).await, StatusCode::CREATED);
+}
