@@ -1,13 +1,17 @@
 //! The command line: reads the configuration, calls the library, and turns its answer into words and an exit code.
 
+#[path = "main/accounts.rs"]
+mod accounts;
+
 use std::fmt::Display;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use accounts::{TokenCommand, UserCommand};
 use clap::{Parser, Subcommand};
 use portreeve::config::Config;
-use portreeve::server;
+use portreeve::server::{self, ConfigSource};
 use portreeve::telemetry::logging;
 
 /// A request makes and drops dozens of small pieces; glibc's allocator spends a seventh of the door's time on them.
@@ -31,18 +35,46 @@ struct Arguments {
     command: Option<Command>,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Subcommand)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Subcommand)]
 enum Command {
     /// Run the door (also what happens without a command)
     #[default]
     Serve,
     /// Read and check the configuration, try the registry and the store, say what is wrong
-    Check,
+    Check {
+        /// Say what this user may do, or `anonymous`, and which rule decides
+        #[arg(long = "as", value_name = "USER", requires = "repository")]
+        user: Option<String>,
+        /// The repository that it is asked of
+        #[arg(long, value_name = "NAME", requires = "user")]
+        repository: Option<String>,
+    },
     /// Sweep once now: compare the registry with the record, mend what differs, and say what did
     Sync {
         /// Also ask for the digest of every tag, and about every recorded manifest
         #[arg(long)]
         deep: bool,
+    },
+    /// The keys that tokens are signed with
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// The users that the store keeps
+    #[command(subcommand)]
+    User(UserCommand),
+    /// Access tokens of users and robots
+    #[command(subcommand)]
+    Token(TokenCommand),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+enum KeyCommand {
+    /// Make a new key, which signs from now on; the old one is good until its tokens are gone
+    Rotate,
+    /// Print the public keys as a JSON Web Key Set
+    Show {
+        /// Print the certificate instead, for the `rootcertbundle` of a registry that verifies tokens
+        #[arg(long)]
+        certificate: bool,
     },
 }
 
@@ -70,25 +102,46 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<(), Failure> {
-    // A variable that is not UTF-8 is kept in a form that the configuration refuses by name.
-    let environment = std::env::vars_os()
-        .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()));
-    let config = Config::load(arguments.config.as_deref(), environment)
-        .map_err(|error| Failure::new(MISCONFIGURED, &error))?;
-    match arguments.command.unwrap_or_default() {
-        Command::Serve => serve(config),
-        Command::Check => check(config),
+    let source = ConfigSource { file: arguments.config.clone() };
+    let config = source.load().map_err(|error| Failure::new(MISCONFIGURED, &error))?;
+    match arguments.command.clone().unwrap_or_default() {
+        Command::Serve => serve(config, source),
+        Command::User(command) => accounts::user(&config, command),
+        Command::Token(command) => accounts::token(&config, command),
+        Command::Key(command) => key(&config, command),
+        Command::Check { user: Some(user), repository: Some(repository) } => {
+            explain(&config, &user, &repository)
+        }
+        Command::Check { .. } => check(config),
         Command::Sync { deep } => sync(&config, deep),
     }
 }
 
-fn serve(config: Config) -> Result<(), Failure> {
+fn key(config: &Config, command: KeyCommand) -> Result<(), Failure> {
+    let said = match command {
+        KeyCommand::Rotate => server::rotate_key(config),
+        KeyCommand::Show { certificate } => server::show_key(config, certificate),
+    };
+    let said = said.map_err(|error| Failure::new(MISCONFIGURED, &error))?;
+    writeln!(std::io::stdout(), "{said}")
+        .map_err(|error| Failure::new(FAILURE, &format_args!("it cannot be written: {error}")))
+}
+
+fn serve(config: Config, source: ConfigSource) -> Result<(), Failure> {
     // Its lines are written out when it goes, before anything is said about a failure.
     let _log = logging::install().map_err(|error| Failure::new(MISCONFIGURED, &error))?;
-    server::run(config).map_err(|error| {
+    server::run(config, source).map_err(|error| {
         let code = if error.is_misconfiguration() { MISCONFIGURED } else { FAILURE };
         Failure::new(code, &error)
     })
+}
+
+fn explain(config: &Config, user: &str, repository: &str) -> Result<(), Failure> {
+    let said = server::explain(config, user, repository).map_err(|error| {
+        Failure::new(if error.is_misconfiguration() { MISCONFIGURED } else { FAILURE }, &error)
+    })?;
+    writeln!(std::io::stdout(), "{said}")
+        .map_err(|error| Failure::new(FAILURE, &format_args!("it cannot be written: {error}")))
 }
 
 fn check(config: Config) -> Result<(), Failure> {
@@ -130,7 +183,7 @@ mod tests {
             [["portreeve", "--config", "a.toml", "check"], ["portreeve", "check", "--config", "a.toml"]]
         {
             let arguments = Arguments::parse_from(line);
-            assert_eq!(arguments.command, Some(Command::Check));
+            assert_eq!(arguments.command, Some(Command::Check { user: None, repository: None }));
             assert_eq!(arguments.config, Some("a.toml".into()));
         }
     }

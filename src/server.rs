@@ -4,8 +4,12 @@
 //! watches and answers beside the traffic; the traffic has worker threads of its own, each with a runtime of its own, so
 //! that a connection stays where it was accepted.
 
+mod account_command;
 mod check;
+mod explain;
 mod gatehouse;
+mod key_command;
+mod reload;
 mod socket;
 mod status;
 mod sweep_thread;
@@ -27,10 +31,15 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use url::Url;
 
+pub use account_command::{CommandError, account};
 pub use check::{Report, check};
+pub use explain::explain;
+pub use key_command::{rotate_key, show_key};
+pub use reload::ConfigSource;
 pub use sync_command::{SyncError, sync};
 
 use self::gatehouse::Gatehouse;
+use self::reload::Reload;
 use self::socket::Socket;
 use self::status::Status;
 use self::sweep_thread::SweepThread;
@@ -140,11 +149,11 @@ fn remedy_for(error: &io::Error) -> &'static str {
 }
 
 /// Runs the door until it is told to stop by SIGTERM or SIGINT, and everything it had begun is done or `server.grace` is
-/// over. A second signal ends it at once.
+/// over. A second signal ends it at once. Rules follow changes of `source`.
 ///
 /// # Errors
 /// When it cannot start. Then nothing was changed.
-pub fn run(config: Config) -> Result<(), StartError> {
+pub fn run(config: Config, source: ConfigSource) -> Result<(), StartError> {
     let metrics = Metrics::install()?;
     store::describe_metrics();
     registry::describe_metrics();
@@ -164,12 +173,12 @@ pub fn run(config: Config) -> Result<(), StartError> {
 
     let urls = config.registry.backends.iter().map(|backend| Url::parse(&backend.to_string()));
     let backends = Arc::new(Backends::new(urls.collect::<Result<Vec<_>, _>>()?));
-    let gatehouse = Gatehouse::build(&config)?;
-    let registry = RegistryClient::new(Arc::clone(&backends), config.registry.timeout)?;
-    let registry = Arc::new(registry.asking(gatehouse.asking.clone()));
     let StoreUrl::Redb(path) = &config.store.url;
     let redb = Arc::new(RedbStore::open(path)?);
     let store: Arc<dyn Store> = Arc::clone(&redb) as Arc<dyn Store>;
+    let gatehouse = Gatehouse::build(&config, &store)?;
+    let registry = RegistryClient::new(Arc::clone(&backends), config.registry.timeout)?;
+    let registry = Arc::new(registry.asking(gatehouse.asking.clone()));
     let verifier = Arc::new(Verifier::new(Arc::clone(&store), Arc::clone(&registry)));
     let unknown = Arc::new(UnknownIntents::default());
     let carries = TaskTracker::new();
@@ -210,6 +219,7 @@ pub fn run(config: Config) -> Result<(), StartError> {
         store: Arc::clone(&store),
         sweeper: Arc::clone(&sweeper),
         gate: gatehouse.gate.clone(),
+        accounts: Arc::clone(&gatehouse.accounts),
         status: Arc::clone(&status) as Arc<dyn StatusSource>,
         metrics,
     };
@@ -232,6 +242,10 @@ pub fn run(config: Config) -> Result<(), StartError> {
         let stop = CancellationToken::new();
         let background = TaskTracker::new();
         gatehouse.keep_up(&background, &stop);
+        if let Some(gate) = &gatehouse.gate {
+            let reload = Reload::new(source, config.clone(), Arc::clone(gate))?;
+            background.spawn(reload.run(stop.clone()));
+        }
         let (asking, warn) = (gatehouse.asking.clone(), config.clock.warn);
         background.spawn(gatehouse::watch_clock(asking, warn, stop.clone()));
         background.spawn(watch_health(Arc::clone(&registry), stop.clone()));
@@ -247,7 +261,7 @@ pub fn run(config: Config) -> Result<(), StartError> {
         background.spawn(follow_hints(hints, verifier, stop.clone()));
         background.spawn(flush_pulls(pulls, store, stop.clone()));
         let sweeps = SweepThread::start(sweeper, stop.clone())?;
-        background.spawn(socket.serve(web::door_router(web.clone()), stop.clone())?);
+        background.spawn(socket.serve(web::socket_router(web.clone()), stop.clone())?);
         if let Some(certificates) = certificates {
             background.spawn(certificates.watch(stop.clone()));
         }

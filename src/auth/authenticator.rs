@@ -11,9 +11,9 @@ use ring::hmac;
 use ring::rand::{SecureRandom, SystemRandom};
 
 use super::hashing::{Hashing, StoredHash};
-use super::identity::{Credentials, IdentitySource, SourceError, Verdict};
+use super::identity::{Credentials, Found, IdentitySource, SourceError, Verdict};
 use super::lockout::Lockout;
-use super::subject::Identity;
+use super::subject::{Identity, UserName};
 
 /// How long a verified password is remembered.
 const REMEMBER: Duration = Duration::from_secs(60);
@@ -113,13 +113,33 @@ impl Authenticator {
             match source.verify(credentials).await? {
                 Verdict::Unknown => {}
                 Verdict::Wrong => return Ok(None),
-                Verdict::Right(identity) => return Ok(Some(identity)),
+                Verdict::Right(mut identity) => {
+                    // A personal token is nothing without its owner, who may come from any source.
+                    if identity.limits.as_ref().is_some_and(|limits| !limits.is_own) {
+                        let Some(owner) = self.find(&identity.name).await? else { return Ok(None) };
+                        identity.groups = owner.identity.groups;
+                    }
+                    return Ok(Some(identity));
+                }
             }
         }
         // As much work as for a name that is known, so that nobody learns by the clock which names are.
         let decoy = self.sources.iter().find_map(|source| source.decoy());
         let decoy = decoy.unwrap_or_else(|| StoredHash::Bcrypt(DECOY.to_owned()));
         self.hashing.verify(decoy, credentials.password.clone()).await?;
+        Ok(None)
+    }
+
+    /// Somebody by name, without proof, from the first source that knows it.
+    ///
+    /// # Errors
+    /// When a source cannot be asked.
+    pub async fn find(&self, name: &UserName) -> Result<Option<Found>, SourceError> {
+        for source in &self.sources {
+            if let Some(found) = source.find(name).await? {
+                return Ok(Some(found));
+            }
+        }
         Ok(None)
     }
 
@@ -153,7 +173,6 @@ mod tests {
     use async_trait::async_trait;
 
     use super::*;
-    use crate::auth::subject::UserName;
 
     /// Knows users whose password is their name, and counts how often it is asked.
     #[derive(Default)]
@@ -182,7 +201,11 @@ mod tests {
             if password.reveal() != name.as_str() {
                 return Ok(Verdict::Wrong);
             }
-            Ok(Verdict::Right(Identity { name: name.clone(), groups: Vec::new() }))
+            Ok(Verdict::Right(Identity::new(name.clone(), Vec::new())))
+        }
+
+        async fn find(&self, _: &UserName) -> Result<Option<Found>, SourceError> {
+            Ok(None)
         }
 
         fn version(&self) -> u64 {

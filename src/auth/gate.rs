@@ -7,14 +7,17 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
+use super::accounts::{AccountError, Accounts};
 use super::authenticator::{Authenticator, LoginError};
-use super::identity::Credentials;
-use super::rules::Rules;
-use super::scope::Access;
+use super::identity::{Credentials, SourceError};
+use super::rules::{Decision, Rules};
+use super::scope::{Access, Action};
+use super::sensitive::Sensitive;
 use super::subject::{Identity, Subject};
 use super::token::Issuer;
 use super::uploads::UploadMarks;
 use crate::clock::Clock;
+use crate::oci::RepositoryName;
 
 /// What can be changed without a restart: all of it at once, or nothing.
 #[derive(Debug, Default)]
@@ -35,11 +38,21 @@ pub struct Gate {
     pub marks: UploadMarks,
     /// The door's own clock.
     pub clock: Clock,
-    /// How long an upload may go on after its token has expired.
-    pub upload_grace: Duration,
     /// Scheme and authority by which clients know the door, where that is configured.
     pub external: Option<String>,
+    /// How logins go on.
+    pub logins: Logins,
     policy: ArcSwap<Policy>,
+}
+
+/// How logins go on without a password.
+pub struct Logins {
+    /// Where they are kept.
+    pub accounts: Arc<Accounts>,
+    /// After which time without use they end.
+    pub idle: Duration,
+    /// After which time they end in any case.
+    pub lifetime: Duration,
 }
 
 impl Gate {
@@ -49,12 +62,12 @@ impl Gate {
         issuer: Arc<Issuer>,
         marks: UploadMarks,
         clock: Clock,
-        upload_grace: Duration,
         external: Option<String>,
+        logins: Logins,
         policy: Policy,
     ) -> Self {
         let policy = ArcSwap::from_pointee(policy);
-        Self { authenticator, issuer, marks, clock, upload_grace, external, policy }
+        Self { authenticator, issuer, marks, clock, external, logins, policy }
     }
 
     /// From now on this is what may be done. Tokens that were made before stay good until they expire.
@@ -67,19 +80,58 @@ impl Gate {
     /// # Errors
     /// When it is nobody, or that cannot be found out.
     pub async fn login(&self, credentials: &Credentials, address: IpAddr) -> Result<Identity, LoginError> {
-        let mut identity = self.authenticator.login(credentials, address).await?.as_ref().clone();
+        Ok(self.with_groups(self.authenticator.login(credentials, address).await?.as_ref().clone()))
+    }
+
+    /// A token by which a login goes on without its password; none for somebody who came with an access token, which is
+    /// already one.
+    ///
+    /// # Errors
+    /// When the store cannot keep it.
+    pub async fn remember(&self, identity: &Identity) -> Result<Option<Sensitive>, LoginError> {
+        if identity.limits.is_some() {
+            return Ok(None);
+        }
+        let Some(found) = self.authenticator.find(&identity.name).await? else { return Ok(None) };
+        let token = self.logins.accounts.remember_login(&found, self.service()).await.map_err(unavailable)?;
+        Ok(Some(token))
+    }
+
+    /// Whose login goes on.
+    ///
+    /// # Errors
+    /// When it has ended: its time is over, its user is gone or has another password.
+    pub async fn go_on(&self, token: &Sensitive) -> Result<Identity, LoginError> {
+        let Logins { accounts, idle, lifetime } = &self.logins;
+        let login = accounts.remembered_login(token, self.service(), *idle, *lifetime).await;
+        let (name, proof) = login.map_err(unavailable)?.ok_or(LoginError::Wrong)?;
+        match self.authenticator.find(&name).await? {
+            Some(found) if found.proof == proof => Ok(self.with_groups(found.identity)),
+            Some(_) | None => {
+                accounts.forget_login(token).await.map_err(unavailable)?;
+                Err(LoginError::Wrong)
+            }
+        }
+    }
+
+    fn with_groups(&self, mut identity: Identity) -> Identity {
         if let Some(more) = self.policy.load().groups.get(identity.name.as_str()) {
             let news = more.iter().filter(|group| !identity.groups.contains(group));
             let news: Vec<String> = news.cloned().collect();
             identity.groups.extend(news);
         }
-        Ok(identity)
+        identity
     }
 
     /// Whether somebody may do this.
     pub fn allows(&self, subject: &Subject, access: &Access) -> bool {
         let granted = self.policy.load().rules.grant(subject, std::slice::from_ref(access));
         granted.iter().any(|granted| granted.covers(access))
+    }
+
+    /// Which rule decides what somebody may do to a repository.
+    pub fn explain(&self, subject: &Subject, repository: &RepositoryName, action: Action) -> Decision {
+        self.policy.load().rules.explain(subject, repository, action)
     }
 
     /// The part of what is asked for that somebody may do.
@@ -100,6 +152,10 @@ impl Gate {
             (None, None) => "/token".to_owned(),
         }
     }
+}
+
+fn unavailable(error: AccountError) -> LoginError {
+    LoginError::Unavailable(SourceError::Unavailable(error.to_string()))
 }
 
 /// Whether text may stand in a quoted header as the authority of a URL: whoever sends a request has chosen it.

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
 use super::hashing::{Hashing, StoredHash};
-use super::identity::{Credentials, IdentitySource, SourceError, Verdict};
+use super::identity::{Credentials, Found, IdentitySource, SourceError, Verdict, proof};
 use super::subject::{Identity, UserName};
 
 /// How often the file is looked at.
@@ -151,9 +151,16 @@ impl IdentitySource for Htpasswd {
         let Some(hash) = users.get(&credentials.name) else { return Ok(Verdict::Unknown) };
         let hash = StoredHash::Bcrypt(hash.clone());
         Ok(match self.hashing.verify(hash, credentials.password.clone()).await? {
-            true => Verdict::Right(Identity { name: credentials.name.clone(), groups: Vec::new() }),
+            true => Verdict::Right(Identity::new(credentials.name.clone(), Vec::new())),
             false => Verdict::Wrong,
         })
+    }
+
+    async fn find(&self, name: &UserName) -> Result<Option<Found>, SourceError> {
+        let users = self.users.load();
+        let found =
+            |hash: &String| Found { identity: Identity::new(name.clone(), Vec::new()), proof: proof(hash) };
+        Ok(users.get(name).map(found))
     }
 
     fn version(&self) -> u64 {

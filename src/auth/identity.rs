@@ -1,6 +1,7 @@
 //! Where users come from: a file, the store, and in time directories and other services. All stand behind one trait.
 
 use async_trait::async_trait;
+use sha2::{Digest as _, Sha256};
 
 use super::hashing::{HashingError, StoredHash};
 use super::sensitive::Sensitive;
@@ -33,6 +34,15 @@ pub enum Verdict {
     Right(Identity),
 }
 
+/// Somebody who was found by name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Who it is.
+    pub identity: Identity,
+    /// Another text when their password is another one.
+    pub proof: String,
+}
+
 /// Why a source has no verdict.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
@@ -44,6 +54,11 @@ pub enum SourceError {
     Unavailable(String),
 }
 
+/// What a password's hash is known by elsewhere.
+pub(super) fn proof(hash: &str) -> String {
+    hex::encode(&Sha256::digest(hash)[..16])
+}
+
 /// A source of identities.
 #[async_trait]
 pub trait IdentitySource: Send + Sync {
@@ -52,6 +67,9 @@ pub trait IdentitySource: Send + Sync {
 
     /// What it says of credentials.
     async fn verify(&self, credentials: &Credentials) -> Result<Verdict, SourceError>;
+
+    /// Somebody by name, without proof: for a login that goes on. None if they are not known or may not log in any more.
+    async fn find(&self, name: &UserName) -> Result<Option<Found>, SourceError>;
 
     /// Another number whenever what it says may have changed: answers that were remembered are forgotten then.
     fn version(&self) -> u64 {

@@ -4,6 +4,7 @@
 //! three know nothing of each other; [`Access`] and [`Subject`] are the words that they share. `web/` serves the token
 //! endpoint with them, `plugins/` enforces, and `registry/` gets the tokens for a registry that checks them itself.
 
+mod accounts;
 mod authenticator;
 mod gate;
 mod hashing;
@@ -19,19 +20,24 @@ mod scope;
 mod sensitive;
 mod subject;
 mod token;
+mod token_request;
 mod uploads;
 
+pub use accounts::{
+    AccessTokens, AccountAnswer, AccountCommand, AccountError, Accounts, StoredUsers, TokenShown, UserShown,
+};
 pub use authenticator::{Authenticator, LoginError};
-pub use gate::{Gate, Policy};
+pub use gate::{Gate, Logins, Policy};
 pub use hashing::{Hashing, HashingError, StoredHash, hash};
 pub use header::{Authorization, Rejected, read as read_authorization};
 pub use htpasswd::{Htpasswd, HtpasswdError, parse as parse_htpasswd};
-pub use identity::{Credentials, IdentitySource, SourceError, Verdict};
+pub use identity::{Credentials, Found, IdentitySource, SourceError, Verdict};
 pub use keys::{KeyAlgorithm, KeyDirectory, KeyFileError, KeyRing, KeyRingError};
 pub use registry_tokens::RegistryTokens;
-pub use rules::{Decision, InvalidRule, Rule, Rules, Who};
+pub use rules::{Decision, InvalidRule, Pattern, Rule, Rules, Who};
 pub use scope::{Access, Action, Actions};
 pub use sensitive::Sensitive;
-pub use subject::{Identity, InvalidUserName, Subject, UserName};
+pub use subject::{Identity, InvalidUserName, Limits, Subject, UserName};
 pub use token::{InvalidToken, Issued, Issuer, SigningFailed, Token, TokenSettings};
+pub use token_request::TokenRequest;
 pub use uploads::UploadMarks;

@@ -64,8 +64,8 @@ struct Prepared {
 }
 
 /// A pattern of repository names.
-#[derive(Debug)]
-struct Pattern {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pattern {
     text: String,
     /// What every name that it matches begins with.
     prefix: String,
@@ -112,7 +112,7 @@ impl Rules {
     /// The rules that are for somebody.
     fn of<'a>(&'a self, subject: &Subject) -> Vec<(usize, &'a Prepared)> {
         let mut keys = vec![Who::Anonymous];
-        if let Subject::Known(Identity { name, groups }) = subject {
+        if let Subject::Known(Identity { name, groups, .. }) = subject {
             keys.extend([Who::Everybody, Who::User(name.to_string())]);
             keys.extend(groups.iter().cloned().map(Who::Group));
         }
@@ -134,11 +134,20 @@ impl Rules {
                 *set = set.or(rule.actions);
             }
         }
+        if let Subject::Known(Identity { limits: Some(limits), .. }) = subject {
+            let is_within = limits.repositories.iter().any(|pattern| pattern.matches(subject, repository));
+            let within = if is_within { limits.actions } else { Actions::NONE };
+            allowed = if limits.is_own { within } else { allowed.and(within) };
+        }
         allowed.without(denied)
     }
 
     /// Whether somebody may list all repositories.
     pub fn catalog(&self, subject: &Subject) -> bool {
+        // An access token is for repositories.
+        if matches!(subject, Subject::Known(Identity { limits: Some(_), .. })) {
+            return false;
+        }
         let rules = self.of(subject);
         let any =
             |deny| rules.iter().any(|(_, prepared)| prepared.rule.catalog && prepared.rule.deny == deny);
@@ -178,7 +187,11 @@ impl Rules {
 }
 
 impl Pattern {
-    fn parse(text: &str) -> Result<Self, String> {
+    /// Reads a pattern.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, String> {
         let plain = text.replace(USER, "u").replace(GROUP, "g");
         if plain.is_empty() {
             return Err("it is empty".to_owned());
@@ -211,7 +224,7 @@ impl Pattern {
         if !self.has_variable {
             return fast_glob::glob_match(&self.text, name);
         }
-        let Subject::Known(Identity { name: user, groups }) = subject else { return false };
+        let Subject::Known(Identity { name: user, groups, .. }) = subject else { return false };
         let mut text = self.text.clone();
         if text.contains(USER) {
             let Some(user) = component(user.as_str()) else { return false };
@@ -244,7 +257,7 @@ mod tests {
 
     fn known(name: &str, groups: &[&str]) -> Subject {
         let groups = groups.iter().map(ToString::to_string).collect();
-        Subject::Known(Identity { name: UserName::parse(name).unwrap(), groups })
+        Subject::Known(Identity::new(UserName::parse(name).unwrap(), groups))
     }
 
     fn actions(rules: &Rules, subject: &Subject, name: &str) -> String {
@@ -308,7 +321,7 @@ mod tests {
         assert_eq!(actions(&rules, &known("x", &["a", "b"]), "groups/b/app"), "pull,push,delete");
         for hostile in ["*", "**", "a*", "?", "{a,bob}", "[a-z]", "../bob", "bob/x", "\\*", "Bob"] {
             let Ok(name) = UserName::parse(hostile) else { continue };
-            let subject = Subject::Known(Identity { name, groups: vec![hostile.to_owned()] });
+            let subject = Subject::Known(Identity::new(name, vec![hostile.to_owned()]));
             for repository in ["home/bob/app", "groups/bob/app", "home/a/app"] {
                 assert_eq!(actions(&rules, &subject, repository), "", "{hostile} {repository}");
             }

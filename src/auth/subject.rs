@@ -1,8 +1,12 @@
 //! Who asks: a user, a robot, or nobody in particular.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+
+use super::rules::Pattern;
+use super::scope::Actions;
 
 /// The name by which somebody logs in: 1 to 255 visible characters without a colon, which ends it in HTTP Basic (RFC 7617).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -64,6 +68,26 @@ pub struct Identity {
     pub name: UserName,
     /// The groups that they are in.
     pub groups: Vec<String>,
+    /// What they may do at most, or at all, if they came with an access token.
+    pub limits: Option<Limits>,
+}
+
+/// What the bearer of an access token may do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Repositories, as patterns.
+    pub repositories: Arc<[Pattern]>,
+    /// Actions on them.
+    pub actions: Actions,
+    /// Whether that is theirs by itself, as a robot's; else it is the part of what the rules allow to their owner.
+    pub is_own: bool,
+}
+
+impl Identity {
+    /// Somebody without limits of their own.
+    pub fn new(name: UserName, groups: Vec<String>) -> Self {
+        Self { name, groups, limits: None }
+    }
 }
 
 /// Who asks.

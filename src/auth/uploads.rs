@@ -3,6 +3,8 @@
 //! The door needs no memory for that: a mark in the session's URL binds the upload to the token. It can only be made with
 //! a secret that lies beside the keys, so it holds across restarts and doors.
 
+use std::time::Duration;
+
 use ring::hmac;
 
 use super::token::Token;
@@ -12,12 +14,16 @@ use crate::oci::{RepositoryName, UploadId};
 const CODE_BYTES: usize = 16;
 
 /// Marks upload sessions.
-pub struct UploadMarks(hmac::Key);
+pub struct UploadMarks {
+    key: hmac::Key,
+    /// How long an upload may go on after its token has expired.
+    pub grace: Duration,
+}
 
 impl UploadMarks {
-    /// With this secret.
-    pub fn new(secret: &[u8; 32]) -> Self {
-        Self(hmac::Key::new(hmac::HMAC_SHA256, secret))
+    /// With this secret; an upload may go on for so long after its token has expired.
+    pub fn new(secret: &[u8; 32], grace: Duration) -> Self {
+        Self { key: hmac::Key::new(hmac::HMAC_SHA256, secret), grace }
     }
 
     /// The mark of an upload that was opened with this token.
@@ -32,7 +38,7 @@ impl UploadMarks {
     }
 
     fn code(&self, repository: &RepositoryName, upload: &str, token: &str) -> [u8; 32] {
-        let mut context = hmac::Context::with_key(&self.0);
+        let mut context = hmac::Context::with_key(&self.key);
         // None of the three has a line break.
         for part in [repository.as_str(), "\n", upload, "\n", token] {
             context.update(part.as_bytes());

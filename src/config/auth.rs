@@ -28,6 +28,10 @@ pub struct Auth {
     pub leeway: Duration,
     /// `auth.upload_grace`: how long an upload may go on after its token has expired; at most a day.
     pub upload_grace: Duration,
+    /// `auth.refresh_idle`: after which time without use a login ends that goes on without its password.
+    pub refresh_idle: Duration,
+    /// `auth.refresh_lifetime`: after which time it ends in any case.
+    pub refresh_lifetime: Duration,
     /// `auth.lockout`: the longest delay after failed logins; zero for none, at most a day.
     pub lockout: Duration,
     /// `auth.keys`: the directory with the keys; beside the store if absent.
@@ -119,6 +123,8 @@ impl Default for Auth {
             token_ttl: minutes(5),
             leeway: minutes(1),
             upload_grace: minutes(24 * 60),
+            refresh_idle: minutes(30 * 24 * 60),
+            refresh_lifetime: minutes(180 * 24 * 60),
             lockout: minutes(15),
             keys: None,
             algorithm: Algorithm::Es256,
@@ -144,6 +150,8 @@ pub(super) fn read(settings: &mut Settings) -> Auth {
     set.to(&mut auth.token_ttl, "auth.token_ttl", ttl);
     set.to(&mut auth.leeway, "auth.leeway", value::duration);
     set.to(&mut auth.upload_grace, "auth.upload_grace", value::duration);
+    set.to(&mut auth.refresh_idle, "auth.refresh_idle", value::long_duration);
+    set.to(&mut auth.refresh_lifetime, "auth.refresh_lifetime", value::long_duration);
     set.to(&mut auth.lockout, "auth.lockout", value::duration);
     set.to(&mut auth.algorithm, "auth.algorithm", algorithm);
     set.to(&mut auth.groups, "auth.groups", groups);

@@ -112,6 +112,16 @@ pub const KEYS: &[Key] = &[
         meaning: "How long an upload may go on with the token that opened it.",
     },
     Key {
+        name: "auth.refresh_idle",
+        default: "\"30d\"",
+        meaning: "After which time without use a login ends that `docker login` keeps without its password.",
+    },
+    Key {
+        name: "auth.refresh_lifetime",
+        default: "\"180d\"",
+        meaning: "After which time such a login ends in any case.",
+    },
+    Key {
         name: "auth.lockout",
         default: "\"15m\"",
         meaning: "The longest delay after failed logins; `0` for none.",

@@ -49,6 +49,19 @@ pub(super) fn duration(given: &Given) -> Result<Duration, String> {
     }
 }
 
+/// A duration of at most ten years, and more than zero.
+pub(super) fn long_duration(given: &Given) -> Result<Duration, String> {
+    const TEN_YEARS: Duration = Duration::from_secs(10 * 366 * 24 * 60 * 60);
+    let remedy = "write a number with its unit, such as \"12h\" or \"30d\", of at most ten years";
+    let text = text(given, remedy)?;
+    match humantime::parse_duration(text) {
+        Ok(Duration::ZERO) => Err(format!("is zero; {remedy}")),
+        Ok(duration) if duration <= TEN_YEARS => Ok(duration),
+        Ok(_) => Err(format!("is {}, which is more than ten years; {remedy}", quoted(text))),
+        Err(_) => Err(format!("is {}, which is no duration; {remedy}", quoted(text))),
+    }
+}
+
 /// A duration of at most a day, and more than zero.
 pub(super) fn positive_duration(given: &Given) -> Result<Duration, String> {
     match duration(given)? {

@@ -1,6 +1,8 @@
 //! Lets nobody through who may not: tokens, or name and password, before anything else is done with a request.
 
 mod challenge;
+#[cfg(test)]
+mod properties;
 
 use std::sync::Arc;
 
@@ -128,7 +130,7 @@ async fn admit(
             let may_finish = match (route, mark) {
                 (Route::Upload { repository, upload, .. }, Some(mark)) => {
                     let over = gate.clock.now().since(token.expires);
-                    over <= gate.upload_grace && gate.marks.holds(mark, repository, upload, &token)
+                    over <= gate.marks.grace && gate.marks.holds(mark, repository, upload, &token)
                 }
                 _ => false,
             };

@@ -10,18 +10,22 @@ use tokio_util::task::TaskTracker;
 
 use super::StartError;
 use crate::auth::{
-    Action, Actions, Authenticator, Gate, Hashing, Htpasswd, IdentitySource, Issuer, KeyAlgorithm,
-    KeyDirectory, Policy, RegistryTokens, Rule, Rules, TokenSettings, UploadMarks, Who,
+    AccessTokens, Accounts, Action, Actions, Authenticator, Gate, Hashing, Htpasswd, IdentitySource, Issuer,
+    KeyAlgorithm, KeyDirectory, Logins, Policy, RegistryTokens, Rule, Rules, StoredUsers, TokenSettings,
+    UploadMarks, Who,
 };
 use crate::clock::{Clock, ClockOffset};
 use crate::config::{self, Algorithm, AuthRule, Config, Principal, RegistryAuth, StoreUrl};
 use crate::registry::{Asking, Login, RegistryClient};
+use crate::store::Store;
 use crate::web::ClockStatus;
 
 /// The gate, and what keeps it up to date.
 pub(super) struct Gatehouse {
     /// None for an open door.
     pub gate: Option<Arc<Gate>>,
+    /// Users and tokens in the store.
+    pub accounts: Arc<Accounts>,
     /// How the registry is asked.
     pub asking: Asking,
     htpasswd: Option<Arc<Htpasswd>>,
@@ -29,28 +33,34 @@ pub(super) struct Gatehouse {
 
 impl Gatehouse {
     /// Reads keys, users and rules. Makes a first key if there is none.
-    pub fn build(config: &Config) -> Result<Self, StartError> {
+    pub fn build(config: &Config, store: &Arc<dyn Store>) -> Result<Self, StartError> {
+        let accounts = Arc::new(Accounts::new(Arc::clone(store), Clock::shifted(config.clock.offset)));
         let Foundation { asking, keys, issuer } = Foundation::lay(config)?;
         let (Some(keys), Some(issuer), true) = (keys, issuer, config.auth.is_on) else {
-            return Ok(Self { gate: None, asking, htpasswd: None });
+            return Ok(Self { gate: None, accounts, asking, htpasswd: None });
         };
         let hashing = Hashing::start(hashing_threads())?;
-        let mut sources: Vec<Arc<dyn IdentitySource>> = Vec::new();
+        let mut sources: Vec<Arc<dyn IdentitySource>> = vec![Arc::new(AccessTokens(Arc::clone(&accounts)))];
         let htpasswd = match &config.auth.htpasswd {
             Some(path) => Some(Arc::new(Htpasswd::load(path.clone(), hashing.clone())?)),
             None => None,
         };
         sources.extend(htpasswd.iter().map(|source| Arc::clone(source) as Arc<dyn IdentitySource>));
+        sources.push(Arc::new(StoredUsers::new(Arc::clone(&accounts), hashing.clone())));
         let gate = Gate::new(
             Authenticator::new(sources, hashing, config.auth.lockout)?,
             issuer,
-            UploadMarks::new(&keys.secret()?),
+            UploadMarks::new(&keys.secret()?, config.auth.upload_grace),
             asking.clock,
-            config.auth.upload_grace,
             config.external_url.as_ref().map(|url| url.as_str().trim_end_matches('/').to_owned()),
+            Logins {
+                accounts: Arc::clone(&accounts),
+                idle: config.auth.refresh_idle,
+                lifetime: config.auth.refresh_lifetime,
+            },
             policy(&config.auth)?,
         );
-        Ok(Self { gate: Some(Arc::new(gate)), asking, htpasswd })
+        Ok(Self { gate: Some(Arc::new(gate)), accounts, asking, htpasswd })
     }
 
     /// Starts what watches files.

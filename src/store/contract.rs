@@ -1,6 +1,7 @@
 //! What every backend of [`Store`] must do, as functions over the trait. A backend runs them all with
 //! [`contract_tests`], each on an empty store of its own.
 
+pub(super) mod accounts;
 pub(super) mod changes;
 pub(super) mod guards;
 pub(super) mod hints;
@@ -59,6 +60,10 @@ macro_rules! contract_tests {
             a_repository_that_holds_nothing_is_found_once
             names_of_tags_are_listed_and_unknown_ones_told
             what_is_kept_of_a_sweep_adds_up_until_it_is_forgotten
+        }
+        $crate::store::contract::contract_tests! { $open, accounts;
+            an_account_is_kept_until_it_is_changed_or_removed
+            accounts_are_listed_by_their_kind_in_bytewise_order
         }
         $crate::store::contract::contract_tests! { $open, guards;
             a_guard_refuses_what_an_event_has_overtaken

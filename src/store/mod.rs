@@ -3,6 +3,7 @@
 //! The trait speaks of the domain, never of tables. What a change does to the record is decided by one pure function
 //! (`effect`), and a backend applies its result in one transaction. Only `sync/` writes; `web/` reads.
 
+mod account;
 mod change;
 #[cfg(test)]
 mod contract;
@@ -23,6 +24,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+pub use account::{Account, AccountChange, AccountKind};
 pub use change::{Actor, Change, Source};
 pub use event::{Event, EventKind};
 pub use hint::{Hint, HintedReference, Queued};
@@ -283,6 +285,19 @@ pub trait Store: Send + Sync + 'static {
 
     /// Forgets what was kept of a sweep. Durable.
     async fn forget_sweep(&self) -> Result<(), StoreError>;
+
+    /// Makes accounts what they are to be, all at once. Durable.
+    async fn change_accounts(&self, changes: Vec<AccountChange>) -> Result<(), StoreError>;
+
+    /// What is kept of an account.
+    async fn account(&self, kind: AccountKind, key: &str) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// The accounts of a kind in bytewise order.
+    async fn accounts(
+        &self,
+        kind: AccountKind,
+        page: PageRequest<String>,
+    ) -> Result<Page<Account, String>, StoreError>;
 
     /// Whether a write would succeed now; for readiness. Cheap.
     fn is_writable(&self) -> bool;

@@ -5,6 +5,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use crate::auth::AccountError;
 use crate::oci::{Digest, RepositoryName};
 use crate::store::StoreError;
 
@@ -38,6 +39,9 @@ pub(super) enum ApiError {
     /// The queue of hints is full.
     #[error("too many hints wait to be followed; send them again later")]
     TooManyHints,
+    /// A command to the accounts that is not done.
+    #[error(transparent)]
+    Account(#[from] AccountError),
     /// No such path.
     #[error("there is nothing at this path")]
     NotFound,
@@ -73,6 +77,14 @@ impl ApiError {
             Self::NotificationsOff => (StatusCode::NOT_FOUND, "notifications_off"),
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
             Self::TooManyHints => (StatusCode::SERVICE_UNAVAILABLE, "too_many_hints"),
+            Self::Account(AccountError::Exists(_)) => (StatusCode::CONFLICT, "account_exists"),
+            Self::Account(AccountError::NoUser(_) | AccountError::NoToken(_)) => {
+                (StatusCode::NOT_FOUND, "account_unknown")
+            }
+            Self::Account(AccountError::Invalid(_)) => (StatusCode::BAD_REQUEST, "invalid_account"),
+            Self::Account(AccountError::Store(_) | AccountError::Damaged(_) | AccountError::Random) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "accounts_unavailable")
+            }
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found"),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Self::Store(StoreError::Corrupt { .. }) => (StatusCode::INTERNAL_SERVER_ERROR, "store_damaged"),

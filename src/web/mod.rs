@@ -5,6 +5,7 @@
 //! shapes of the answers are fixed (DESIGN section 6): each resource has its file, and its own types for what it shows,
 //! so that a change of the record is not by itself a change of the API.
 
+mod accounts;
 mod error;
 mod events;
 mod health;
@@ -28,12 +29,13 @@ use axum::middleware::map_response;
 use axum::response::Response;
 use axum::routing::{get, post};
 
+pub use accounts::ACCOUNTS_PATH;
 pub use notifications::NotificationSecret;
 pub use status::{
     BackendStatus, ClockStatus, RegistryStatus, ServiceState, StatusSource, VerificationStatus,
 };
 
-use crate::auth::Gate;
+use crate::auth::{Accounts, Gate};
 use crate::store::Store;
 use crate::sync::{HintQueue, Sweeper};
 use crate::telemetry::Metrics;
@@ -50,6 +52,8 @@ pub struct WebState {
     pub notifications: Option<NotificationSecret>,
     /// The sweeps.
     pub sweeper: Arc<Sweeper>,
+    /// Users and tokens in the store.
+    pub accounts: Arc<Accounts>,
     /// Decides who comes in; none for an open door.
     pub gate: Option<Arc<Gate>>,
     /// The state of the running door.
@@ -58,9 +62,18 @@ pub struct WebState {
     pub metrics: Metrics,
 }
 
+/// What the socket for commands answers: the same, and what only whoever runs the door may do.
+pub fn socket_router(state: WebState) -> Router {
+    finish(routes().route(ACCOUNTS_PATH, post(accounts::carry_out)), state)
+}
+
 /// Everything that the door's own listener answers beside `/v2/`.
 pub fn door_router(state: WebState) -> Router {
-    let router = Router::new()
+    finish(routes(), state)
+}
+
+fn routes() -> Router<WebState> {
+    Router::new()
         .route("/", get(health::about))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
@@ -72,8 +85,7 @@ pub fn door_router(state: WebState) -> Router {
         .route("/api/v1/manifests", get(manifests::list_or_show))
         .route("/api/v1/events", get(events::list))
         .route("/api/v1/notifications", post(notifications::take))
-        .route("/api/v1/sync", post(sync::start));
-    finish(router, state)
+        .route("/api/v1/sync", post(sync::start))
 }
 
 /// Everything that the admin listener answers.

@@ -16,9 +16,9 @@ use crate::clock::Timestamp;
 use crate::oci::{Descriptor, Digest, Manifest, ManifestKind, MediaType, Platform, RepositoryName, Tag};
 use crate::registry::{Asking, Backends, HttpTransport};
 use crate::store::{
-    Actor, Change, Event, EventKind, Guard, Hint, HintedReference, Intent, KeptSweep, ManifestRecord,
-    Outcome, Page, PageRequest, Pull, Queued, Recorded, RepositoryRecord, Sequence, Settled, Source,
-    Statistics, StoreError, TagRecord, Write,
+    Account, AccountChange, AccountKind, Actor, Change, Event, EventKind, Guard, Hint, HintedReference,
+    Intent, KeptSweep, ManifestRecord, Outcome, Page, PageRequest, Pull, Queued, Recorded, RepositoryRecord,
+    Sequence, Settled, Source, Statistics, StoreError, TagRecord, Write,
 };
 use crate::sync::{HintQueue, SweepSettings};
 
@@ -206,6 +206,22 @@ impl Store for Records {
         panic!("the API only reads");
     }
 
+    async fn change_accounts(&self, _: Vec<AccountChange>) -> Result<(), StoreError> {
+        panic!("the API only reads");
+    }
+
+    async fn account(&self, _: AccountKind, _: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(None)
+    }
+
+    async fn accounts(
+        &self,
+        _: AccountKind,
+        _: PageRequest<String>,
+    ) -> Result<Page<Account, String>, StoreError> {
+        Ok(Page { items: Vec::new(), next: None })
+    }
+
     fn is_writable(&self) -> bool {
         !self.unwritable.load(Ordering::Relaxed)
     }
@@ -253,6 +269,7 @@ fn web(records: Records, state: ServiceState) -> WebState {
     let notifications = Some(NotificationSecret::new("0123456789abcdef"));
     WebState {
         gate: None,
+        accounts: Arc::new(crate::auth::Accounts::new(Arc::clone(&store), crate::clock::Clock::SYSTEM)),
         store,
         sweeper,
         hints,

@@ -12,24 +12,13 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, response};
 use serde::Serialize;
-use url::form_urlencoded;
 
 use super::WebState;
 use crate::auth::{
-    Access, Authorization, Credentials, Gate, LoginError, Rejected, Sensitive, SigningFailed, Subject,
+    Access, Authorization, Credentials, Gate, LoginError, Rejected, SigningFailed, Subject, TokenRequest,
     UserName, read_authorization,
 };
 use crate::oci::{ErrorBody, ErrorCode};
-
-/// What somebody asks for.
-#[derive(Debug, Default)]
-struct Request {
-    service: Option<String>,
-    scopes: Vec<String>,
-    grant_type: Option<String>,
-    username: Option<String>,
-    password: Option<Sensitive>,
-}
 
 /// What a client is answered.
 #[derive(Serialize)]
@@ -37,6 +26,8 @@ struct Granted {
     token: String,
     access_token: String,
     expires_in: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh_token: Option<String>,
     /// What was granted; answered to a POST, whose clients look at it.
     #[serde(skip_serializing_if = "Option::is_none")]
     scope: Option<String>,
@@ -49,7 +40,7 @@ pub(super) enum TokenError {
     Off,
     #[error("the service `{asked}` is not served here; this is `{served}`")]
     Service { asked: String, served: String },
-    #[error("`grant_type` must be `password`")]
+    #[error("`grant_type` must be `password` or `refresh_token`")]
     GrantType,
     #[error("{0}")]
     Malformed(&'static str),
@@ -67,12 +58,13 @@ pub(super) async fn get(
     headers: HeaderMap,
 ) -> Result<Response, TokenError> {
     let gate = gate(&state)?;
-    let request = read(query.unwrap_or_default().as_bytes());
+    let request = TokenRequest::read(query.unwrap_or_default().as_bytes());
     let subject = match credentials(&headers)? {
         Some(credentials) => Subject::Known(gate.login(&credentials, address).await?),
         None => Subject::Anonymous,
     };
-    let granted = grant(gate, &request, &subject)?;
+    let mut granted = grant(gate, &request, &subject)?;
+    granted.0.refresh_token = remembered(gate, &request, &subject).await?;
     Ok(answer(granted))
 }
 
@@ -90,19 +82,30 @@ pub(super) async fn post(
     if !media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
         return Err(TokenError::Malformed("send a form: `Content-Type: application/x-www-form-urlencoded`"));
     }
-    let request = read(&body);
-    let credentials = match (request.grant_type.as_deref(), &request.username, &request.password) {
-        (Some("password"), Some(name), Some(password)) => {
+    let request = TokenRequest::read(&body);
+    let identity = match request.grant_type.as_deref() {
+        Some("password") => {
+            let (Some(name), Some(password)) = (&request.username, &request.password) else {
+                return Err(TokenError::Malformed("`grant_type=password` needs `username` and `password`"));
+            };
             let name = UserName::parse(name).map_err(|_| LoginError::Wrong)?;
-            Credentials { name, password: password.clone() }
+            gate.login(&Credentials { name, password: password.clone() }, address).await?
         }
-        (Some("password"), ..) => {
-            return Err(TokenError::Malformed("`grant_type=password` needs `username` and `password`"));
+        Some("refresh_token") => {
+            let Some(token) = &request.refresh_token else {
+                return Err(TokenError::Malformed("`grant_type=refresh_token` needs `refresh_token`"));
+            };
+            gate.go_on(token).await?
         }
         _ => return Err(TokenError::GrantType),
     };
-    let subject = Subject::Known(gate.login(&credentials, address).await?);
+    let subject = Subject::Known(identity);
     let mut granted = grant(gate, &request, &subject)?;
+    granted.0.refresh_token = match &request.refresh_token {
+        // The same goes on: Docker presents it again and again.
+        Some(token) => Some(token.reveal().to_owned()),
+        None => remembered(gate, &request, &subject).await?,
+    };
     let scope: Vec<String> = granted.1.iter().map(ToString::to_string).collect();
     granted.0.scope = Some(scope.join(" "));
     Ok(answer(granted))
@@ -115,22 +118,6 @@ pub(super) async fn keys(State(state): State<WebState>) -> Result<Response, Toke
 
 fn gate(state: &WebState) -> Result<&Arc<Gate>, TokenError> {
     state.gate.as_ref().ok_or(TokenError::Off)
-}
-
-/// Reads a query or a form. What is not known is of no interest: clients send much that is not.
-fn read(form: &[u8]) -> Request {
-    let mut request = Request::default();
-    for (name, value) in form_urlencoded::parse(form) {
-        match &*name {
-            "service" => request.service = Some(value.into_owned()),
-            "scope" => request.scopes.push(value.into_owned()),
-            "grant_type" => request.grant_type = Some(value.into_owned()),
-            "username" => request.username = Some(value.into_owned()),
-            "password" => request.password = Some(Sensitive::new(&value)),
-            _ => {}
-        }
-    }
-    request
 }
 
 /// The credentials in the header; none for somebody anonymous.
@@ -146,8 +133,26 @@ fn credentials(headers: &HeaderMap) -> Result<Option<Credentials>, TokenError> {
     }
 }
 
+/// A token by which the login goes on, if that is wanted.
+async fn remembered(
+    gate: &Gate,
+    request: &TokenRequest,
+    subject: &Subject,
+) -> Result<Option<String>, TokenError> {
+    match subject {
+        Subject::Known(identity) if request.is_offline => {
+            Ok(gate.remember(identity).await?.map(|token| token.reveal().to_owned()))
+        }
+        Subject::Known(_) | Subject::Anonymous => Ok(None),
+    }
+}
+
 /// The part of what is asked for that may be had: nothing at all is a token too.
-fn grant(gate: &Gate, request: &Request, subject: &Subject) -> Result<(Granted, Vec<Access>), TokenError> {
+fn grant(
+    gate: &Gate,
+    request: &TokenRequest,
+    subject: &Subject,
+) -> Result<(Granted, Vec<Access>), TokenError> {
     if let Some(asked) = request.service.as_deref().filter(|asked| *asked != gate.service()) {
         let asked = asked.chars().take(100).collect();
         return Err(TokenError::Service { asked, served: gate.service().to_owned() });
@@ -161,6 +166,7 @@ fn grant(gate: &Gate, request: &Request, subject: &Subject) -> Result<(Granted, 
         access_token: issued.token.clone(),
         token: issued.token,
         expires_in: issued.expires_in.as_secs(),
+        refresh_token: None,
         scope: None,
     };
     Ok((granted, access))

@@ -1,5 +1,6 @@
 //! Who comes in: the token endpoint, enforcement, clocks, and a registry that verifies tokens itself.
 
+mod accounts;
 mod clients;
 mod endpoint;
 mod enforcement;

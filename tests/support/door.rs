@@ -94,6 +94,12 @@ impl Door {
 
     /// Starts it again where it was, with the same store; kills it first if it still runs. Answers when it is ready.
     pub async fn restart(&mut self) {
+        self.restart_listening().await;
+        self.wait_ready().await;
+    }
+
+    /// The same; answers when it listens.
+    pub async fn restart_listening(&mut self) {
         self.kill().await;
         let seen = log_length(self.directory.path());
         self.settings.insert("LISTEN__DOOR".to_owned(), self.address.to_string());
@@ -102,7 +108,6 @@ impl Door {
             Ok((_, admin)) => self.admin = admin,
             Err(failed) => panic!("the door did not come back: {failed}"),
         }
-        self.wait_ready().await;
     }
 
     /// Everything it has said so far, over all its runs.
@@ -148,6 +153,17 @@ impl DoorBuilder {
     pub fn set(mut self, key: &str, value: impl Into<String>) -> Self {
         self.settings.insert(key.to_owned(), value.into());
         self
+    }
+
+    /// Takes back what was set.
+    pub fn unset(mut self, key: &str) -> Self {
+        self.settings.remove(key);
+        self
+    }
+
+    /// Reads this configuration's file.
+    pub fn configured_by(self, file: &Path) -> Self {
+        self.set(CONFIGURATION, file.to_str().unwrap())
     }
 
     /// Keeps the record in this file, instead of in one that goes with the door.
@@ -209,11 +225,18 @@ impl std::fmt::Display for Failed {
     }
 }
 
+/// Stands for the configuration's file among the settings.
+const CONFIGURATION: &str = "--config";
+
 fn spawn(settings: &BTreeMap<String, String>, directory: &Path) -> Child {
     let log = std::fs::OpenOptions::new().create(true).append(true).open(directory.join("door.log")).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_portreeve"));
     // The working directory may hold a configuration.
     command.arg("serve").current_dir(directory);
+    let mut settings = settings.clone();
+    if let Some(file) = settings.remove(CONFIGURATION) {
+        command.args(["--config", &file]);
+    }
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PORTREEVE_"))
     {
         command.env_remove(name);

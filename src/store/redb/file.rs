@@ -11,14 +11,16 @@ use redb::{Builder, Database, DatabaseError, ReadableDatabase, StorageError, Tab
 use super::failure::Failure;
 use super::overlay::Overlay;
 use super::tables::{
-    BLOBS, CONTENT_HOLDERS, CONTENTS, DOCUMENTS, EVENTS, EVENTS_BY_REPOSITORY, HINTS, INTENTS, MANIFESTS,
-    META, META_LAYOUT, PROBE, REFERRERS, REPOSITORIES, SWEEP, TAGS, TAGS_BY_MANIFEST,
+    ACCOUNTS, BLOBS, CONTENT_HOLDERS, CONTENTS, DOCUMENTS, EVENTS, EVENTS_BY_REPOSITORY, HINTS, INTENTS,
+    MANIFESTS, META, META_LAYOUT, PROBE, REFERRERS, REPOSITORIES, SWEEP, TAGS, TAGS_BY_MANIFEST,
 };
 
 /// The layout that this program reads and writes.
-const LAYOUT: u64 = 2;
-/// An older one, which lacks the tables `hints` and `sweep`. It is brought up to date when it is opened.
+const LAYOUT: u64 = 3;
+/// Older ones, which lack tables: the first `hints` and `sweep`, both `accounts`. They are brought up to date when they are
+/// opened.
 const LAYOUT_WITHOUT_SWEEPS: u64 = 1;
+const LAYOUT_WITHOUT_ACCOUNTS: u64 = 2;
 
 /// Memory for pages of the file, in bytes; the system caches the file as well.
 const CACHE_BYTES: usize = 8 * 1024 * 1024;
@@ -132,6 +134,7 @@ fn bring_up_to_date(database: &Database) -> Result<(), BoxError> {
     transaction.open_table(META)?.insert(META_LAYOUT, LAYOUT)?;
     transaction.open_table(HINTS)?;
     transaction.open_table(SWEEP)?;
+    transaction.open_table(ACCOUNTS)?;
     transaction.commit()?;
     Ok(())
 }
@@ -150,7 +153,7 @@ fn check_layout(path: &Path, database: &impl ReadableDatabase) -> Result<u64, Op
         Err(error) => return Err(damaged(error.into())),
     };
     match meta.get(META_LAYOUT).map_err(|error| damaged(error.into()))?.map(|found| found.value()) {
-        Some(known @ (LAYOUT | LAYOUT_WITHOUT_SWEEPS)) => Ok(known),
+        Some(known @ (LAYOUT | LAYOUT_WITHOUT_SWEEPS | LAYOUT_WITHOUT_ACCOUNTS)) => Ok(known),
         Some(found) => Err(OpenError::Layout { path: path.to_owned(), found }),
         None => Err(foreign(path, "it does not say which layout it has")),
     }
@@ -204,6 +207,7 @@ pub(super) fn lay_out(database: &Database) -> Result<(), BoxError> {
     transaction.open_table(INTENTS)?;
     transaction.open_table(HINTS)?;
     transaction.open_table(SWEEP)?;
+    transaction.open_table(ACCOUNTS)?;
     transaction.open_table(PROBE)?;
     transaction.commit()?;
     Ok(())

@@ -35,12 +35,14 @@ use self::failure::Failure;
 use self::intents::OpenIntents;
 use self::snapshot::Snapshot;
 use self::tables::{INTENTS, META, META_SEQUENCE, decode, number};
-use self::work::{AddHints, Begin, ForgetSweep, KeepSweep, Record, RecordPulls, RemoveHints, Settle};
+use self::work::{
+    AddHints, Begin, ChangeAccounts, ForgetSweep, KeepSweep, Record, RecordPulls, RemoveHints, Settle,
+};
 use self::writer::{Call, Message, QUEUE, Work, Writer};
 use super::{
-    Actor, Change, Event, Guard, Hint, HintedReference, Intent, KeptSweep, ManifestRecord, Outcome, Page,
-    PageRequest, Pull, Queued, Recorded, RepositoryRecord, Sequence, Settled, Source, Statistics, Store,
-    StoreError, TagRecord, Write,
+    Account, AccountChange, AccountKind, Actor, Change, Event, Guard, Hint, HintedReference, Intent,
+    KeptSweep, ManifestRecord, Outcome, Page, PageRequest, Pull, Queued, Recorded, RepositoryRecord,
+    Sequence, Settled, Source, Statistics, Store, StoreError, TagRecord, Write,
 };
 use crate::clock::Timestamp;
 use crate::oci::{Digest, Manifest, RepositoryName, Tag};
@@ -433,6 +435,22 @@ impl Store for RedbStore {
 
     async fn forget_sweep(&self) -> Result<(), StoreError> {
         self.write(ForgetSweep).await
+    }
+
+    async fn change_accounts(&self, changes: Vec<AccountChange>) -> Result<(), StoreError> {
+        self.write(ChangeAccounts(changes)).await
+    }
+
+    async fn account(&self, kind: AccountKind, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.point(|snapshot| snapshot.account(kind, key)).await
+    }
+
+    async fn accounts(
+        &self,
+        kind: AccountKind,
+        page: PageRequest<String>,
+    ) -> Result<Page<Account, String>, StoreError> {
+        self.scan(move |snapshot| snapshot.accounts(kind, &page)).await
     }
 
     fn is_writable(&self) -> bool {

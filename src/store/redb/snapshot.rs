@@ -8,15 +8,15 @@ use redb::{ReadOnlyTable, ReadTransaction, ReadableTableMetadata};
 
 use super::failure::Failure;
 use super::tables::{
-    CONTENTS, DOCUMENTS, EVENTS, EVENTS_BY_REPOSITORY, HINTS, Json, MANIFESTS, OneKey, REFERRERS,
+    ACCOUNTS, CONTENTS, DOCUMENTS, EVENTS, EVENTS_BY_REPOSITORY, HINTS, Json, MANIFESTS, OneKey, REFERRERS,
     REPOSITORIES, SWEEP, SWEEP_CHECKPOINT, SWEEP_MARKS, TAGS, TAGS_BY_MANIFEST, ThreeKeys, TwoKeys, behind,
     decode, event, row, row_in, stored_digest, stored_name, stored_reference, stored_tag, tags_of,
 };
 use crate::oci::{Digest, Manifest, RepositoryName, Tag};
 use crate::store::row::{Document, ManifestRow, RepositoryRow, TagRow};
 use crate::store::{
-    Event, Hint, HintedReference, KeptSweep, ManifestRecord, Page, PageRequest, RepositoryRecord, Sequence,
-    Statistics, TagRecord,
+    Account, AccountKind, Event, Hint, HintedReference, KeptSweep, ManifestRecord, Page, PageRequest,
+    RepositoryRecord, Sequence, Statistics, TagRecord,
 };
 
 /// The most items of one page, whatever was asked for: what bounds the memory of one answer.
@@ -133,6 +133,36 @@ impl Snapshot {
                 reference: stored_reference(reference)?,
             };
             filling.push(about.clone(), Hint { about, number: number.value() });
+        }
+        Ok(filling.end())
+    }
+
+    pub fn account(&self, kind: AccountKind, key: &str) -> Result<Option<Vec<u8>>, Failure> {
+        let table = self.0.open_table(ACCOUNTS)?;
+        Ok(table.get((kind.as_str(), key))?.map(|content| content.value().to_vec()))
+    }
+
+    pub fn accounts(
+        &self,
+        kind: AccountKind,
+        page: &PageRequest<String>,
+    ) -> Result<Page<Account, String>, Failure> {
+        let table = self.0.open_table(ACCOUNTS)?;
+        let kind = kind.as_str();
+        let after = page.after.as_deref();
+        let after = after.map_or(Bound::Included((kind, "")), |after| Bound::Excluded((kind, after)));
+        let mut filling = Filling::new(page);
+        for entry in table.range::<(&str, &str)>((after, Bound::Unbounded))? {
+            let (key, content) = entry?;
+            let (found, key) = key.value();
+            if found != kind {
+                break;
+            }
+            if filling.is_full() {
+                return Ok(filling.part());
+            }
+            let account = Account { key: key.to_owned(), content: content.value().to_vec() };
+            filling.push(account.key.clone(), account);
         }
         Ok(filling.end())
     }

@@ -47,6 +47,8 @@ pub(super) const INTENTS: TableDefinition<'_, u64, Json> = TableDefinition::new(
 pub(super) const HINTS: TableDefinition<'_, TwoKeys, u64> = TableDefinition::new("hints");
 /// What a sweep leaves for the next run of the door, by name: the checkpoint, and pieces of the marks.
 pub(super) const SWEEP: TableDefinition<'_, OneKey, &'static [u8]> = TableDefinition::new("sweep");
+/// What is kept of an account, by kind and key.
+pub(super) const ACCOUNTS: TableDefinition<'_, TwoKeys, &'static [u8]> = TableDefinition::new("accounts");
 /// Single numbers: the constants below.
 pub(super) const META: TableDefinition<'_, OneKey, u64> = TableDefinition::new("meta");
 /// What is written to find out whether there is room again.

@@ -9,15 +9,17 @@ use super::failure::Failure;
 use super::intents::OpenIntents;
 use super::snapshot::Missing;
 use super::tables::{
-    BLOBS, CONTENT_HOLDERS, CONTENTS, DOCUMENTS, EVENTS, EVENTS_BY_REPOSITORY, HINTS, INTENTS, Json,
-    MANIFESTS, META, META_HINT, META_SEQUENCE, OneKey, REFERRERS, REPOSITORIES, SWEEP, SWEEP_CHECKPOINT,
-    SWEEP_MARKS, TAGS, TAGS_BY_MANIFEST, ThreeKeys, TwoKeys, behind, encode, event, number, row, row_in,
-    stored_digest, tags_of,
+    ACCOUNTS, BLOBS, CONTENT_HOLDERS, CONTENTS, DOCUMENTS, EVENTS, EVENTS_BY_REPOSITORY, HINTS, INTENTS,
+    Json, MANIFESTS, META, META_HINT, META_SEQUENCE, OneKey, REFERRERS, REPOSITORIES, SWEEP,
+    SWEEP_CHECKPOINT, SWEEP_MARKS, TAGS, TAGS_BY_MANIFEST, ThreeKeys, TwoKeys, behind, encode, event, number,
+    row, row_in, stored_digest, tags_of,
 };
 use crate::oci::{Digest, Manifest, RepositoryName, Tag};
 use crate::store::effect::{Held, Learnt, RowChange, effect};
 use crate::store::row::{BlobRow, Document, RepositoryRow, TagRow, blobs};
-use crate::store::{Change, Event, EventKind, Hint, HintedReference, Intent, Pull, Queued, Sequence, Source};
+use crate::store::{
+    AccountChange, Change, Event, EventKind, Hint, HintedReference, Intent, Pull, Queued, Sequence, Source,
+};
 
 /// A write transaction that is being filled.
 pub(super) struct Transaction<'txn, 'store> {
@@ -186,6 +188,18 @@ impl<'txn, 'store> Transaction<'txn, 'store> {
             table.retain(|_, _| false)?;
             self.staged.dirty = true;
         }
+        Ok(())
+    }
+
+    /// Makes an account what it is to be.
+    pub fn change_account(&mut self, change: &AccountChange) -> Result<(), Failure> {
+        let mut table = self.transaction.open_table(ACCOUNTS)?;
+        let key = (change.kind.as_str(), change.key.as_str());
+        match &change.content {
+            Some(content) => table.insert(key, content.as_slice())?,
+            None => table.remove(key)?,
+        };
+        self.staged.dirty = true;
         Ok(())
     }
 

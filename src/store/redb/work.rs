@@ -13,8 +13,8 @@ use crate::oci::{Reference, RepositoryName};
 use crate::store::effect::Learnt;
 use crate::store::overlap::{Touch, between_writes, touches, with_event};
 use crate::store::{
-    Actor, Change, Guard, Hint, HintedReference, Intent, IntentState, Outcome, Pull, Queued, Recorded,
-    Sequence, Settled, Source, StoreError, Write,
+    AccountChange, Actor, Change, Guard, Hint, HintedReference, Intent, IntentState, Outcome, Pull, Queued,
+    Recorded, Sequence, Settled, Source, StoreError, Write,
 };
 
 /// The most intents that may be open at once. Far more than writes can be under way; what lies beyond is a registry
@@ -71,6 +71,9 @@ pub(super) struct KeepSweep {
 
 /// [`Store::forget_sweep`](crate::store::Store::forget_sweep).
 pub(super) struct ForgetSweep;
+
+/// [`Store::change_accounts`](crate::store::Store::change_accounts).
+pub(super) struct ChangeAccounts(pub Vec<AccountChange>);
 
 impl Work for Begin {
     type Answer = Intent;
@@ -193,6 +196,15 @@ impl Work for ForgetSweep {
 
     fn apply(&self, transaction: &mut Transaction<'_, '_>) -> Result<(), Failure> {
         transaction.forget_sweep()
+    }
+}
+
+impl Work for ChangeAccounts {
+    type Answer = ();
+    const ATTEMPTED: &'static str = "keep accounts";
+
+    fn apply(&self, transaction: &mut Transaction<'_, '_>) -> Result<(), Failure> {
+        self.0.iter().try_for_each(|change| transaction.change_account(change))
     }
 }
 

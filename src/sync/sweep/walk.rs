@@ -24,7 +24,7 @@ use crate::store::PageRequest;
 /// How often a checkpoint is kept.
 const KEEP_EVERY: Duration = Duration::from_secs(5);
 /// How many repositories are gone through at once: more than may be asked about at once, since some wait for the store.
-const REPOSITORIES: usize = 64;
+const REPOSITORIES: usize = 48;
 /// The next page of the catalog is asked for when fewer repositories wait.
 const WAITING: usize = 200;
 /// How many known repositories are read at once.

@@ -203,3 +203,56 @@ async fn k8_an_upload_outlives_the_token_that_opened_it_and_no_other() {
     assert_eq!(put(&elsewhere).await, StatusCode::UNAUTHORIZED);
     assert_eq!(put(&location).await, StatusCode::CREATED);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rules_follow_their_file_and_a_broken_file_changes_nothing() {
+    let guard = Guard::new();
+    let file = guard.path("portreeve.toml");
+    let write = |text: &str| {
+        let aside = guard.path("portreeve.toml.new");
+        std::fs::write(&aside, text).unwrap();
+        std::fs::rename(aside, &file).unwrap();
+    };
+    let rule = |who: &str| {
+        format!("[[auth.rules]]\nwho = \"{who}\"\nrepositories = \"team/**\"\nactions = \"pull\"\n")
+    };
+    write(&rule("stranger"));
+    let door =
+        guard.door("http://127.0.0.1:9").unset("AUTH__RULES").configured_by(&file).start_listening().await;
+    let may = async |user: &str| {
+        let token = token(&door.url(), user, &["repository:team/app:pull"]).await;
+        !crate::support::guard::grants(&token).is_empty()
+    };
+    assert!(may("stranger").await && !may("reader").await);
+    write(&format!("{}who = \"\"\n", rule("reader")));
+    let within = std::time::Duration::from_secs(20);
+    crate::support::wait::until("the broken file is seen", within, async || {
+        door.log().contains("the old rules stay in force")
+    })
+    .await;
+    assert!(may("stranger").await && !may("reader").await);
+    write(&rule("reader"));
+    crate::support::wait::until("the new rules count", within, async || may("reader").await).await;
+    assert!(!may("stranger").await);
+    // A hangup makes it look at once.
+    write(&rule("alice"));
+    door.signal("HUP");
+    crate::support::wait::until("the hangup counts", within, async || may("alice").await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn k9_tokens_outlive_a_rotation_of_keys() {
+    let registry = Registry::start().await;
+    let guard = Guard::new();
+    let door = guard.door(registry.url()).start().await;
+    let old = token(&door.url(), "reader", &["repository:team/app:pull"]).await;
+    let key = |token: &str| token.split('.').next().unwrap().to_owned();
+    guard.keys().rotate(portreeve::clock::Timestamp::now()).unwrap();
+    crate::support::wait::until("the new key signs", std::time::Duration::from_secs(20), async || {
+        key(&token(&door.url(), "reader", &[]).await) != key(&old)
+    })
+    .await;
+    let response = send(&door, &old, Method::GET, "/v2/").await;
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(door.get_json("/.well-known/jwks.json").await["keys"].as_array().unwrap().len(), 2);
+}

@@ -1,0 +1,184 @@
+//! Accounts in a real store.
+
+use super::*;
+use crate::auth::{Authenticator, LoginError, Rule, Rules, Subject, Who};
+use crate::oci::RepositoryName;
+use crate::store::RedbStore;
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+struct House {
+    _directory: tempfile::TempDir,
+    accounts: Arc<Accounts>,
+    authenticator: Authenticator,
+}
+
+fn house() -> House {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Arc::new(RedbStore::open(directory.path().join("store.redb")).unwrap());
+    let accounts = Arc::new(Accounts::new(store, Clock::SYSTEM));
+    let hashing = Hashing::start(1).unwrap();
+    let tokens = Arc::new(AccessTokens(Arc::clone(&accounts)));
+    let users = Arc::new(StoredUsers::new(Arc::clone(&accounts), hashing.clone()));
+    let authenticator = Authenticator::new(vec![tokens, users], hashing, Duration::ZERO).unwrap();
+    House { _directory: directory, accounts, authenticator }
+}
+
+fn name(text: &str) -> UserName {
+    UserName::parse(text).unwrap()
+}
+
+/// At little cost: what counts is the form.
+fn quick_hash(password: &str) -> String {
+    use argon2::password_hash::PasswordHasher;
+    let parameters = argon2::Params::new(8, 1, 1, None).unwrap();
+    let argon2 = argon2::Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, parameters);
+    argon2.hash_password(password.as_bytes()).unwrap().to_string()
+}
+
+impl House {
+    async fn add(&self, user: &str, password: &str) -> Result<AccountAnswer, AccountError> {
+        let (name, hash) = (name(user), quick_hash(password));
+        self.accounts.carry_out(AccountCommand::AddUser { name, hash, groups: vec!["dev".to_owned()] }).await
+    }
+
+    async fn token(&self, label: &str, user: Option<&str>, expires_in: Option<u64>) -> (String, String) {
+        let command = AccountCommand::CreateToken {
+            name: name(label),
+            user: user.map(name),
+            repositories: vec!["team/**".to_owned()],
+            actions: vec!["pull".to_owned(), "push".to_owned()],
+            expires_in,
+        };
+        match self.accounts.carry_out(command).await.unwrap() {
+            AccountAnswer::Created { id, token, .. } => (id, token),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn login(&self, user: &str, password: &str) -> Result<Identity, LoginError> {
+        let address = std::net::IpAddr::from([192, 0, 2, 1]);
+        let credentials = Credentials::new(name(user), password);
+        Ok(self.authenticator.login(&credentials, address).await?.as_ref().clone())
+    }
+}
+
+#[tokio::test]
+async fn users_come_change_and_go() {
+    let house = house();
+    house.add("alice", "first").await.unwrap();
+    assert!(matches!(house.add("alice", "other").await, Err(AccountError::Exists(_))));
+    assert_eq!(house.login("alice", "first").await.unwrap().groups, ["dev"]);
+    let command = AccountCommand::SetPassword { name: name("alice"), hash: quick_hash("second") };
+    house.accounts.carry_out(command).await.unwrap();
+    assert!(matches!(house.login("alice", "first").await, Err(LoginError::Wrong)));
+    house.login("alice", "second").await.unwrap();
+    house.accounts.carry_out(AccountCommand::RemoveUser { name: name("alice") }).await.unwrap();
+    assert!(matches!(house.login("alice", "second").await, Err(LoginError::Wrong)));
+    let gone = house.accounts.carry_out(AccountCommand::RemoveUser { name: name("alice") }).await;
+    assert!(matches!(gone, Err(AccountError::NoUser(_))));
+}
+
+#[tokio::test]
+async fn a_robot_may_do_what_its_token_says_and_a_denial_still_counts() {
+    let house = house();
+    let (_, token) = house.token("ci", None, None).await;
+    let robot = Subject::Known(house.login("ci", &token).await.unwrap());
+    let denial = Rule {
+        who: vec![Who::Everybody],
+        repositories: vec!["team/secret".to_owned()],
+        actions: Actions::ALL,
+        deny: true,
+        ..Rule::default()
+    };
+    let rules = Rules::new(vec![denial]).unwrap();
+    let may = |repository| rules.actions(&robot, &RepositoryName::parse(repository).unwrap()).to_string();
+    assert_eq!(
+        (may("team/app"), may("other"), may("team/secret")),
+        ("pull,push".into(), String::new(), String::new())
+    );
+    assert!(!rules.catalog(&robot));
+    assert!(house.login("somebody", &token).await.is_err());
+    assert!(house.login("ci", &token[..token.len() - 1]).await.is_err());
+}
+
+#[tokio::test]
+async fn a_personal_token_is_a_part_of_what_its_owner_may_do() {
+    let house = house();
+    house.add("alice", "password").await.unwrap();
+    let (_, token) = house.token("laptop", Some("alice"), None).await;
+    let alice = Subject::Known(house.login("alice", &token).await.unwrap());
+    let rule = |repositories: &str, actions: &[Action]| Rule {
+        who: vec![Who::Group("dev".to_owned())],
+        repositories: vec![repositories.to_owned()],
+        actions: Actions::of(actions),
+        catalog: true,
+        ..Rule::default()
+    };
+    let rules = Rules::new(vec![rule("team/*", &[Action::Pull]), rule("other", &[Action::Pull])]).unwrap();
+    let may = |repository| rules.actions(&alice, &RepositoryName::parse(repository).unwrap()).to_string();
+    assert_eq!((may("team/app"), may("other")), ("pull".to_owned(), String::new()));
+    assert!(!rules.catalog(&alice));
+    house.accounts.carry_out(AccountCommand::RemoveUser { name: name("alice") }).await.unwrap();
+    assert!(house.login("alice", &token).await.is_err());
+}
+
+#[tokio::test]
+async fn a_token_ends_when_it_is_revoked_or_expires() {
+    let house = house();
+    let (id, token) = house.token("ci", None, Some(1_000)).await;
+    house.login("ci", &token).await.unwrap();
+    house.accounts.carry_out(AccountCommand::RevokeToken { id: id.clone() }).await.unwrap();
+    assert!(house.login("ci", &token).await.is_err());
+    let again = house.accounts.carry_out(AccountCommand::RevokeToken { id }).await;
+    assert!(matches!(again, Err(AccountError::NoToken(_))));
+    let (_, expired) = house.token("old", None, Some(0)).await;
+    assert!(house.login("old", &expired).await.is_err());
+}
+
+#[tokio::test]
+async fn tokens_are_listed_without_their_secrets_and_with_their_last_use() {
+    let house = house();
+    let (id, token) = house.token("ci", None, None).await;
+    house.login("ci", &token).await.unwrap();
+    let answer = house.accounts.carry_out(AccountCommand::ListTokens).await.unwrap();
+    let shown = serde_json::to_string(&answer).unwrap();
+    let secret = token.rsplit('_').next().unwrap();
+    assert!(shown.contains(&id) && !shown.contains(secret) && !shown.contains(&hash_of(secret)), "{shown}");
+    let AccountAnswer::Tokens(tokens) = answer else { panic!() };
+    assert!(tokens[0].last_use.is_some());
+}
+
+#[tokio::test]
+async fn nonsense_is_refused_by_name() {
+    let house = house();
+    let create = |repositories: &str, actions: &str| AccountCommand::CreateToken {
+        name: name("ci"),
+        user: None,
+        repositories: vec![repositories.to_owned()],
+        actions: vec![actions.to_owned()],
+        expires_in: None,
+    };
+    for (command, told) in [(create("Team/**", "pull"), "`Team/**`"), (create("team/**", "read"), "`read`")] {
+        let refused = house.accounts.carry_out(command).await.unwrap_err().to_string();
+        assert!(refused.contains(told), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn a_login_goes_on_by_its_token_for_its_service_and_its_time() {
+    let house = house();
+    let found = Found { identity: Identity::new(name("alice"), Vec::new()), proof: "proof".to_owned() };
+    let token = house.accounts.remember_login(&found, "service").await.unwrap();
+    let asked = async |service: &str, idle, lifetime| {
+        house.accounts.remembered_login(&token, service, idle, lifetime).await.unwrap()
+    };
+    let known = Some((name("alice"), "proof".to_owned()));
+    assert_eq!(asked("service", DAY, DAY).await, known);
+    // Once more: Docker presents the same one again and again.
+    assert_eq!(asked("service", DAY, DAY).await, known);
+    assert_eq!(asked("other", DAY, DAY).await, None);
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    assert_eq!(asked("service", Duration::ZERO, DAY).await, None);
+    assert_eq!(asked("service", DAY, DAY).await, None, "it was forgotten");
+}

@@ -1,0 +1,159 @@
+//! `portreeve user` and `portreeve token` on the command line.
+
+use std::io::{BufRead, IsTerminal, Write};
+use std::time::Duration;
+
+use clap::Subcommand;
+use portreeve::auth::{AccountAnswer, AccountCommand, StoredHash, UserName, hash};
+use portreeve::config::Config;
+use portreeve::server;
+
+use super::{FAILURE, Failure, MISCONFIGURED};
+
+/// Shorter passwords are guessed.
+const SHORTEST_PASSWORD: usize = 8;
+
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum UserCommand {
+    /// Add a user; the password is read from the terminal, or from standard input
+    Add {
+        /// The name
+        #[arg(value_parser = UserName::parse)]
+        name: UserName,
+        /// A group that they are in; may be given again
+        #[arg(long = "group", value_name = "GROUP")]
+        groups: Vec<String>,
+    },
+    /// Give a user another password, which ends their logins
+    Passwd {
+        /// The name
+        #[arg(value_parser = UserName::parse)]
+        name: UserName,
+    },
+    /// Remove a user, with their tokens and logins
+    Remove {
+        /// The name
+        #[arg(value_parser = UserName::parse)]
+        name: UserName,
+    },
+    /// List the users
+    List,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum TokenCommand {
+    /// Make an access token; it is shown this once
+    Create {
+        /// The name by which a robot logs in; of a user's token what it is for
+        #[arg(long, value_parser = UserName::parse)]
+        name: UserName,
+        /// The user whose token it is; without this it is a robot's
+        #[arg(long, value_parser = UserName::parse)]
+        user: Option<UserName>,
+        /// Repositories that it is for, as patterns such as `team/**`
+        #[arg(long, required = true, value_delimiter = ',', value_name = "PATTERN")]
+        repositories: Vec<String>,
+        /// What it is for there: pull, push, delete, or *
+        #[arg(long, required = true, value_delimiter = ',', value_name = "ACTION")]
+        actions: Vec<String>,
+        /// For how long it is good, such as 90d; without this for ever
+        #[arg(long, value_parser = humantime::parse_duration, value_name = "TIME")]
+        expires: Option<Duration>,
+    },
+    /// List the access tokens, without their secrets
+    List,
+    /// Revoke an access token
+    Revoke {
+        /// Its identifier, as `list` shows it
+        id: String,
+    },
+}
+
+pub fn user(config: &Config, command: UserCommand) -> Result<(), Failure> {
+    match command {
+        UserCommand::Add { name, groups } => {
+            let hash = read_password(&name)?;
+            run(config, AccountCommand::AddUser { name, hash, groups })
+        }
+        UserCommand::Passwd { name } => {
+            let hash = read_password(&name)?;
+            run(config, AccountCommand::SetPassword { name, hash })
+        }
+        UserCommand::Remove { name } => run(config, AccountCommand::RemoveUser { name }),
+        UserCommand::List => run(config, AccountCommand::ListUsers),
+    }
+}
+
+pub fn token(config: &Config, command: TokenCommand) -> Result<(), Failure> {
+    match command {
+        TokenCommand::Create { name, user, repositories, actions, expires } => {
+            let expires_in = expires.map(|time| time.as_secs());
+            run(config, AccountCommand::CreateToken { name, user, repositories, actions, expires_in })
+        }
+        TokenCommand::List => run(config, AccountCommand::ListTokens),
+        TokenCommand::Revoke { id } => run(config, AccountCommand::RevokeToken { id }),
+    }
+}
+
+fn run(config: &Config, command: AccountCommand) -> Result<(), Failure> {
+    let answer = server::account(config, command).map_err(|error| {
+        Failure::new(if error.is_misconfiguration() { MISCONFIGURED } else { FAILURE }, &error)
+    })?;
+    tell(&answer).map_err(|error| Failure::new(FAILURE, &format_args!("it cannot be written: {error}")))
+}
+
+fn tell(answer: &AccountAnswer) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match answer {
+        AccountAnswer::Done => writeln!(out, "Done."),
+        AccountAnswer::Users(users) if users.is_empty() => writeln!(out, "The store keeps no users."),
+        AccountAnswer::Users(users) => users
+            .iter()
+            .try_for_each(|user| writeln!(out, "{}\t{}\t{}", user.name, user.created, user.groups.join(","))),
+        AccountAnswer::Tokens(tokens) if tokens.is_empty() => writeln!(out, "There are no access tokens."),
+        AccountAnswer::Tokens(tokens) => tokens.iter().try_for_each(|token| {
+            let until = token.expires.map_or("for ever".to_owned(), |time| format!("until {time}"));
+            let used = token.last_use.map_or("never used".to_owned(), |time| format!("used {time}"));
+            writeln!(
+                out,
+                "{}\t{}\t{}\t{}\t{}\t{until}\t{used}",
+                token.id,
+                token.name,
+                token.label,
+                token.repositories.join(","),
+                token.actions.join(","),
+            )
+        }),
+        AccountAnswer::Created { id, name, token } => writeln!(
+            out,
+            "Token {id}. Log in with the name\n\n    {name}\n\nand this password, which is shown only now:\n\n    {token}\n"
+        ),
+    }
+}
+
+/// Reads a password, and answers its hash: nothing else leaves this process.
+fn read_password(name: &UserName) -> Result<String, Failure> {
+    let unreadable =
+        |error: std::io::Error| Failure::new(FAILURE, &format_args!("the password cannot be read: {error}"));
+    let password = if std::io::stdin().is_terminal() {
+        let first = rpassword::prompt_password(format!("Password of {name}: ")).map_err(unreadable)?;
+        let second = rpassword::prompt_password("Once more: ").map_err(unreadable)?;
+        if first != second {
+            return Err(Failure::new(FAILURE, &"The two differ; nothing was changed."));
+        }
+        first
+    } else {
+        let mut line = String::new();
+        std::io::stdin().lock().read_line(&mut line).map_err(unreadable)?;
+        line.trim_end_matches(['\r', '\n']).to_owned()
+    };
+    if password.chars().count() < SHORTEST_PASSWORD {
+        let message = format!("A password has at least {SHORTEST_PASSWORD} characters; nothing was changed.");
+        return Err(Failure::new(FAILURE, &message));
+    }
+    match hash(&password) {
+        Ok(StoredHash::Argon2(hash)) => Ok(hash),
+        Ok(StoredHash::Bcrypt(_)) => Err(Failure::new(FAILURE, &"the password was hashed in another way")),
+        Err(error) => Err(Failure::new(FAILURE, &error)),
+    }
+}

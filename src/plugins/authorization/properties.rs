@@ -1,0 +1,234 @@
+//! For any rules, users and requests the plugin lets through exactly what a direct reading of the rules allows.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use base64::Engine as _;
+use http::{HeaderValue, Method};
+use pingora_http::RequestHeader;
+use proptest::prelude::*;
+
+use super::*;
+use crate::auth::{
+    Accounts, Action, Actions, Authenticator, Found, Hashing, IdentitySource, Issuer, KeyAlgorithm,
+    KeyDirectory, Logins, Policy, Rule, Rules, SourceError, TokenSettings, UserName, Verdict, Who,
+};
+use crate::clock::{Clock, Timestamp};
+use crate::door::Scheme;
+use crate::oci::RepositoryName;
+use crate::store::RedbStore;
+
+const USERS: [&str; 3] = ["a", "b", "c"];
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// Knows the users; everybody's password is their name. `a` and `b` are in the group `g`.
+struct Users;
+
+#[async_trait]
+impl IdentitySource for Users {
+    fn name(&self) -> &'static str {
+        "users"
+    }
+
+    async fn verify(&self, credentials: &Credentials) -> Result<Verdict, SourceError> {
+        Ok(Verdict::Right(identity(credentials.name.as_str())))
+    }
+
+    async fn find(&self, _: &UserName) -> Result<Option<Found>, SourceError> {
+        Ok(None)
+    }
+}
+
+fn identity(name: &str) -> Identity {
+    let groups = if name == "c" { Vec::new() } else { vec!["g".to_owned()] };
+    Identity::new(UserName::parse(name).unwrap(), groups)
+}
+
+struct House {
+    _directory: tempfile::TempDir,
+    gate: Arc<Gate>,
+    plugin: Authorization,
+}
+
+thread_local! {
+    static HOUSE: House = house();
+}
+
+fn house() -> House {
+    let directory = tempfile::tempdir().unwrap();
+    let keys = KeyDirectory::new(directory.path().join("keys"), KeyAlgorithm::EdDsa, HOUR);
+    let settings =
+        TokenSettings { issuer: "i".to_owned(), service: "s".to_owned(), ttl: HOUR, leeway: Duration::ZERO };
+    let issuer = Issuer::new(settings, keys.open(Timestamp::now()).unwrap(), Clock::SYSTEM);
+    let hashing = Hashing::start(1).unwrap();
+    let authenticator = Authenticator::new(vec![Arc::new(Users)], hashing, Duration::ZERO).unwrap();
+    let store = Arc::new(RedbStore::open(directory.path().join("store.redb")).unwrap());
+    let accounts = Arc::new(Accounts::new(store, Clock::SYSTEM));
+    let gate = Arc::new(Gate::new(
+        authenticator,
+        Arc::new(issuer),
+        UploadMarks::new(&[7; 32], HOUR),
+        Clock::SYSTEM,
+        None,
+        Logins { accounts, idle: HOUR, lifetime: HOUR },
+        Policy::default(),
+    ));
+    let plugin = Authorization { gate: Some(Arc::clone(&gate)), login: Arc::new(Login::None) };
+    House { _directory: directory, gate, plugin }
+}
+
+/// How somebody shows who they are.
+#[derive(Clone, Copy, Debug)]
+enum How {
+    Password,
+    Token,
+}
+
+#[derive(Clone, Debug)]
+struct Asked {
+    user: Option<&'static str>,
+    how: How,
+    action: Action,
+    repository: String,
+}
+
+fn exchange(asked: &Asked, authorization: Option<String>) -> Exchange {
+    let (method, path) = match asked.action {
+        Action::Pull => (Method::GET, "manifests/t"),
+        Action::Push => (Method::PUT, "manifests/t"),
+        Action::Delete => (Method::DELETE, "manifests/t"),
+    };
+    let path = format!("/v2/{}/{path}", asked.repository);
+    let route = Route::parse(&method, &path, None).unwrap();
+    let mut request = RequestHeader::build(method, path.as_bytes(), None).unwrap();
+    if let Some(value) = authorization {
+        request.insert_header(AUTHORIZATION, HeaderValue::try_from(value).unwrap()).unwrap();
+    }
+    let address = IpAddr::from([192, 0, 2, 1]);
+    let client = Client {
+        peer: address,
+        address,
+        scheme: Scheme::Https,
+        host: Some("door.example".to_owned()),
+        is_trusted_proxy: false,
+        user: None,
+        token: None,
+    };
+    let (target, onward) = (Target::Registry(route), Onward::default());
+    Exchange { started: Instant::now(), request, target, client, backend: None, onward }
+}
+
+/// What the rules say, read one after the other, component by component.
+fn allows(rules: &[Rule], asked: &Asked) -> bool {
+    let needed = match asked.action {
+        Action::Push => vec![Action::Pull, Action::Push],
+        other => vec![other],
+    };
+    let speaks = |rule: &Rule, action: Action| {
+        let is_for = rule.who.iter().any(|who| match who {
+            Who::Anonymous => true,
+            Who::Everybody => asked.user.is_some(),
+            Who::User(user) => asked.user == Some(user),
+            Who::Group(_) => matches!(asked.user, Some("a" | "b")),
+        });
+        let is_about = rule.repositories.iter().any(|pattern| {
+            let pattern = match (pattern.contains("${user}"), asked.user) {
+                (true, None) => return false,
+                (true, Some(user)) => pattern.replace("${user}", user),
+                (false, _) => pattern.clone(),
+            };
+            let (pattern, name): (Vec<&str>, Vec<&str>) =
+                (pattern.split('/').collect(), asked.repository.split('/').collect());
+            matches(&pattern, &name)
+        });
+        is_for && is_about && rule.actions.iter().any(|known| known == action)
+    };
+    needed.into_iter().all(|action| {
+        rules.iter().any(|rule| !rule.deny && speaks(rule, action))
+            && !rules.iter().any(|rule| rule.deny && speaks(rule, action))
+    })
+}
+
+fn matches(pattern: &[&str], name: &[&str]) -> bool {
+    match (pattern, name) {
+        ([], []) => true,
+        // At the end it stands for at least one component.
+        (["**"], name) => !name.is_empty(),
+        (["**", rest @ ..], name) => (0..=name.len()).any(|skipped| matches(rest, &name[skipped..])),
+        (["*", rest @ ..], [_, names @ ..]) => matches(rest, names),
+        ([first, rest @ ..], [component, names @ ..]) => first == component && matches(rest, names),
+        _ => false,
+    }
+}
+
+fn rule() -> impl Strategy<Value = Rule> {
+    let who = prop_oneof![
+        Just(Who::Anonymous),
+        Just(Who::Everybody),
+        Just(Who::Group("g".to_owned())),
+        proptest::sample::select(&USERS[..]).prop_map(|user| Who::User(user.to_owned())),
+    ];
+    let component = proptest::sample::select(&["a", "b", "c", "*", "**", "${user}"][..]);
+    let pattern = proptest::collection::vec(component, 1..4)
+        .prop_map(|components| components.join("/"))
+        .prop_filter("two globstars in a row mean one", |pattern| !pattern.contains("**/**"));
+    let actions = proptest::collection::vec(proptest::sample::select(&Action::ALL[..]), 1..4);
+    (
+        proptest::collection::vec(who, 1..3),
+        proptest::collection::vec(pattern, 1..3),
+        actions.prop_map(|actions| Actions::of(&actions)),
+        proptest::bool::weighted(0.2),
+    )
+        .prop_map(|(who, repositories, actions, deny)| Rule {
+            who,
+            repositories,
+            actions,
+            catalog: false,
+            deny,
+        })
+}
+
+fn asked() -> impl Strategy<Value = Asked> {
+    (
+        proptest::option::weighted(0.8, proptest::sample::select(&USERS[..])),
+        prop_oneof![Just(How::Password), Just(How::Token)],
+        proptest::sample::select(&Action::ALL[..]),
+        "[abc](/[abc]){0,2}",
+    )
+        .prop_map(|(user, how, action, repository)| Asked { user, how, action, repository })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_is_let_through_is_what_the_rules_allow(rules in proptest::collection::vec(rule(), 0..6), asked in asked()) {
+        let expected = allows(&rules, &asked);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        HOUSE.with(|House { gate, plugin, .. }| {
+            gate.set_policy(Policy { rules: Rules::new(rules.clone()).unwrap(), ..Policy::default() });
+            let authorization = match (asked.user, asked.how) {
+                // Without credentials there is nothing but an anonymous token.
+                (None, _) | (_, How::Token) => {
+                    let subject = asked.user.map_or(Subject::Anonymous, |user| Subject::Known(identity(user)));
+                    let name = RepositoryName::parse(&asked.repository).unwrap();
+                    let granted = gate.grant(&subject, &[Access::to(name, Actions::ALL)]);
+                    let token = gate.issuer.issue(asked.user, &granted).unwrap().token;
+                    format!("Bearer {token}")
+                }
+                (Some(user), How::Password) => {
+                    let text = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{user}"));
+                    format!("Basic {text}")
+                }
+            };
+            let mut exchange = exchange(&asked, Some(authorization));
+            let is_through = runtime.block_on(plugin.on_request(&mut exchange)).is_ok();
+            prop_assert_eq!(is_through, expected);
+            let mut bare = self::exchange(&asked, None);
+            prop_assert!(runtime.block_on(plugin.on_request(&mut bare)).is_err(), "nobody gets in with nothing");
+            Ok(())
+        })?;
+    }
+}

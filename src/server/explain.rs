@@ -1,0 +1,52 @@
+//! `portreeve check --as`: what the rules say of somebody, and which of them decides.
+
+use super::account_command::{CommandError, account};
+use super::gatehouse;
+use crate::auth::{AccountAnswer, AccountCommand, Action, Decision, Identity, Subject, UserName};
+use crate::config::Config;
+use crate::oci::RepositoryName;
+
+/// What somebody may do to a repository, by the rules of the configuration. The groups of a user of the store are asked of
+/// that; somebody whom nobody knows yet is taken at their name.
+///
+/// # Errors
+/// When a name is none, or the store cannot be asked.
+pub fn explain(config: &Config, user: &str, repository: &str) -> Result<String, CommandError> {
+    let name = RepositoryName::parse(repository).map_err(|error| CommandError::Refused(error.to_string()))?;
+    let policy = gatehouse::policy(&config.auth)?;
+    let subject = match user {
+        "anonymous" => Subject::Anonymous,
+        user => {
+            let user = UserName::parse(user).map_err(|error| CommandError::Refused(error.to_string()))?;
+            let mut groups = policy.groups.get(user.as_str()).cloned().unwrap_or_default();
+            if let AccountAnswer::Users(users) = account(config, AccountCommand::ListUsers)? {
+                groups.extend(
+                    users.into_iter().filter(|known| known.name == user).flat_map(|known| known.groups),
+                );
+            }
+            Subject::Known(Identity::new(user, groups))
+        }
+    };
+    let mut lines = Vec::new();
+    if !config.auth.is_on {
+        lines.push("auth.mode is off: everybody may do everything. If it were on:".to_owned());
+    }
+    if let Subject::Known(Identity { groups, .. }) = &subject
+        && !groups.is_empty()
+    {
+        lines.push(format!("{user} is in {}.", groups.join(", ")));
+    }
+    for action in Action::ALL {
+        let Decision { allowed, rule } = policy.rules.explain(&subject, &name, action);
+        let verb = if allowed { "may" } else { "may not" };
+        let why = match rule {
+            Some(rule) if allowed => format!("rule {rule} allows it"),
+            Some(rule) => format!("rule {rule} denies it"),
+            None => "no rule allows it".to_owned(),
+        };
+        lines.push(format!("{user} {verb} {} {repository}: {why}.", action.as_str()));
+    }
+    let verb = if policy.rules.catalog(&subject) { "may" } else { "may not" };
+    lines.push(format!("{user} {verb} list all repositories."));
+    Ok(lines.join("\n"))
+}

@@ -1,0 +1,34 @@
+//! `portreeve key`: the keys that tokens are signed with. They are files, which a running door follows.
+
+use super::{StartError, gatehouse};
+use crate::clock::Clock;
+use crate::config::Config;
+
+/// Makes a new key, which signs from now on; the old one is good until its tokens are gone. What to say about it.
+///
+/// # Errors
+/// When the directory cannot be read or written.
+pub fn rotate_key(config: &Config) -> Result<String, StartError> {
+    let keys = gatehouse::key_directory(config);
+    let ring = keys.rotate(Clock::shifted(config.clock.offset).now())?;
+    Ok(format!(
+        "The new key {} is in {}.\nA running door follows within seconds. A registry that verifies tokens needs the \
+         new certificate: `portreeve key show --certificate`.",
+        ring.signing().public().id(),
+        keys.path().display()
+    ))
+}
+
+/// The public keys as a JSON Web Key Set, or the certificate of the one that signs, for a registry's `rootcertbundle`. The
+/// first key is made if there is none.
+///
+/// # Errors
+/// When the directory cannot be read or written.
+pub fn show_key(config: &Config, certificate: bool) -> Result<String, StartError> {
+    let keys = gatehouse::key_directory(config);
+    let ring = keys.open(Clock::shifted(config.clock.offset).now())?;
+    if certificate {
+        return Ok(keys.certificates()?.trim_end().to_owned());
+    }
+    Ok(serde_json::to_string_pretty(&ring.jwks()).unwrap_or_default())
+}

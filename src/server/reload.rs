@@ -1,0 +1,129 @@
+//! What changes without a restart: rules and groups, at SIGHUP or when the configuration's file changes, and keys, when
+//! their directory does. All or nothing: a file that is wrong changes nothing, which is said loudly.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::gatehouse;
+use crate::auth::{Gate, KeyDirectory};
+use crate::config::{Auth, Config, ConfigError, DEFAULT_FILE};
+
+/// How often files are looked at.
+const PACE: Duration = Duration::from_secs(2);
+
+/// Where the configuration came from.
+pub struct ConfigSource {
+    /// The file, if one was named.
+    pub file: Option<PathBuf>,
+}
+
+impl ConfigSource {
+    /// Reads it. Variables of the environment count as they were when the process began.
+    ///
+    /// # Errors
+    /// When anything in it is wrong.
+    pub fn load(&self) -> Result<Config, ConfigError> {
+        // A variable that is not UTF-8 is kept in a form that the configuration refuses by name.
+        let environment = std::env::vars_os()
+            .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()));
+        Config::load(self.file.as_deref(), environment)
+    }
+
+    fn modified(&self) -> Option<SystemTime> {
+        let file = self.file.clone().unwrap_or_else(|| DEFAULT_FILE.into());
+        std::fs::metadata(file).and_then(|data| data.modified()).ok()
+    }
+}
+
+/// Follows changes.
+pub(super) struct Reload {
+    source: Arc<ConfigSource>,
+    config: Config,
+    gate: Arc<Gate>,
+    keys: KeyDirectory,
+    hangup: Signal,
+}
+
+impl Reload {
+    /// Of this configuration, for this gate. Needs a runtime.
+    pub fn new(source: ConfigSource, config: Config, gate: Arc<Gate>) -> std::io::Result<Self> {
+        let keys = gatehouse::key_directory(&config);
+        Ok(Self { source: Arc::new(source), config, gate, keys, hangup: signal(SignalKind::hangup())? })
+    }
+
+    /// Follows changes until told to stop.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let following = async {
+            let mut file = self.source.modified();
+            let mut keys = modified(&self.keys);
+            loop {
+                let is_told = tokio::select! {
+                    _ = self.hangup.recv() => true,
+                    () = tokio::time::sleep(PACE) => false,
+                };
+                let (file_now, keys_now) = (self.source.modified(), modified(&self.keys));
+                if is_told || file_now != file {
+                    self.read_configuration().await;
+                }
+                if is_told || keys_now != keys {
+                    self.read_keys();
+                }
+                (file, keys) = (file_now, keys_now);
+            }
+        };
+        stop.run_until_cancelled(following).await;
+    }
+
+    async fn read_configuration(&mut self) {
+        let source = Arc::clone(&self.source);
+        let read = tokio::task::spawn_blocking(move || source.load()).await;
+        let config = match read {
+            Ok(Ok(config)) => config,
+            Ok(Err(error)) => return refused(&error),
+            Err(error) => return refused(&error),
+        };
+        match gatehouse::policy(&config.auth) {
+            Ok(policy) => self.gate.set_policy(policy),
+            Err(error) => return refused(&error),
+        }
+        count("accepted");
+        tracing::info!(rules = config.auth.rules.len(), "the rules were read again");
+        if without_rules(&config) != without_rules(&self.config) {
+            tracing::warn!("more than rules and groups was changed; the rest counts after a restart");
+        }
+        self.config = config;
+    }
+
+    fn read_keys(&self) {
+        match self.keys.open(self.gate.clock.now()) {
+            Ok(keys) if keys.signing().public().id() != self.gate.issuer.keys().signing().public().id() => {
+                tracing::info!(key = keys.signing().public().id(), "another key signs tokens now");
+                self.gate.issuer.set_keys(keys);
+            }
+            Ok(_) => {}
+            Err(error) => tracing::error!(%error, "the keys cannot be read; those in use stay"),
+        }
+    }
+}
+
+fn refused(error: &dyn std::fmt::Display) {
+    count("refused");
+    tracing::error!(%error, "the new configuration is wrong; the old rules stay in force");
+}
+
+fn count(result: &'static str) {
+    metrics::counter!("portreeve_reloads_total", "result" => result).increment(1);
+}
+
+fn modified(keys: &KeyDirectory) -> Option<SystemTime> {
+    std::fs::metadata(keys.path()).and_then(|data| data.modified()).ok()
+}
+
+fn without_rules(config: &Config) -> Config {
+    let auth = Auth { rules: Vec::new(), groups: Default::default(), ..config.auth.clone() };
+    Config { auth, ..config.clone() }
+}

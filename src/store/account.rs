@@ -1,0 +1,44 @@
+//! What is kept of who comes in: users, access tokens, refresh tokens. What stands in it is the business of `auth/`; the
+//! store keeps it, whole and durable.
+
+/// What an account is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AccountKind {
+    /// A user, by name.
+    User,
+    /// A token that was made for somebody or something, by its identifier.
+    AccessToken,
+    /// A login that goes on, by the hash of its token.
+    RefreshToken,
+}
+
+impl AccountKind {
+    /// As it stands in keys.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::AccessToken => "access_token",
+            Self::RefreshToken => "refresh_token",
+        }
+    }
+}
+
+/// An account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// Its name among those of its kind.
+    pub key: String,
+    /// What is kept of it.
+    pub content: Vec<u8>,
+}
+
+/// Makes an account what it is to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountChange {
+    /// Of which kind.
+    pub kind: AccountKind,
+    /// Which one.
+    pub key: String,
+    /// What is kept of it from now on; nothing to remove it.
+    pub content: Option<Vec<u8>>,
+}

@@ -1,0 +1,19 @@
+//! Commands to the accounts, through the socket alone: whoever can open that runs the door.
+
+use axum::Json;
+use axum::extract::State;
+
+use super::WebState;
+use super::error::ApiError;
+use crate::auth::{AccountAnswer, AccountCommand};
+
+/// Where commands are posted.
+pub const ACCOUNTS_PATH: &str = "/api/v1/accounts";
+
+/// Does what a command says.
+pub(super) async fn carry_out(
+    State(state): State<WebState>,
+    Json(command): Json<AccountCommand>,
+) -> Result<Json<AccountAnswer>, ApiError> {
+    Ok(Json(state.accounts.carry_out(command).await?))
+}

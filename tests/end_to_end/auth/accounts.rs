@@ -1,0 +1,185 @@
+//! Users and tokens of the store, by the commands, and logins that go on.
+
+use std::process::Stdio;
+
+use reqwest::{Response, StatusCode};
+use serde_json::Value;
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+
+use crate::support::door::Door;
+use crate::support::guard::{Guard, ask_token, grants};
+use crate::support::http::http_client;
+
+async fn door(guard: &Guard) -> Door {
+    guard
+        .door("http://127.0.0.1:9")
+        .set("SERVER__SOCKET", guard.path("socket").to_str().unwrap())
+        .store(guard.path("store.redb"))
+        .start_listening()
+        .await
+}
+
+/// Runs a command; it has to end well or not, as said. What it printed.
+async fn portreeve(guard: &Guard, arguments: &[&str], input: &str, ends_well: bool) -> String {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_portreeve"))
+        .args(arguments)
+        .current_dir(guard.path(""))
+        .env("PORTREEVE__STORE__URL", format!("redb:{}", guard.path("store.redb").display()))
+        .env("PORTREEVE__SERVER__SOCKET", guard.path("socket"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    // A command that wants nothing has ended before it is written.
+    let _ = stdin.write_all(input.as_bytes()).await;
+    drop(stdin);
+    let output = child.wait_with_output().await.unwrap();
+    let said =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.success(), ends_well, "{arguments:?}: {said}");
+    said
+}
+
+async fn log_in(door: &Door, user: &str, password: &str, query: &str) -> Response {
+    let request = http_client().get(format!("{}/token?{query}", door.url()));
+    request.basic_auth(user, Some(password)).send().await.unwrap()
+}
+
+async fn refresh(door: &Door, token: &str, scope: &str) -> Response {
+    let form = url::form_urlencoded::Serializer::new(String::new())
+        .extend_pairs([
+            ("grant_type", "refresh_token"),
+            ("service", "portreeve"),
+            ("refresh_token", token),
+            ("scope", scope),
+        ])
+        .finish();
+    let request = http_client().post(format!("{}/token", door.url()));
+    request.header("content-type", "application/x-www-form-urlencoded").body(form).send().await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn users_are_added_changed_and_removed_with_a_door_and_without() {
+    let guard = Guard::new();
+    portreeve(&guard, &["user", "add", "dora", "--group", "developers"], "a-password-of-hers\n", true).await;
+    let door = door(&guard).await;
+    let response = log_in(&door, "dora", "a-password-of-hers", "scope=repository:team/a:push").await;
+    let answer: Value = response.json().await.unwrap();
+    assert_eq!(grants(answer["token"].as_str().unwrap())["repository:team/a"], ["push"]);
+    let said = portreeve(&guard, &["user", "add", "dora"], "something-else\n", false).await;
+    assert!(said.contains("already"), "{said}");
+    let said = portreeve(&guard, &["user", "passwd", "dora"], "short\n", false).await;
+    assert!(said.contains("8 characters"), "{said}");
+    portreeve(&guard, &["user", "passwd", "dora"], "another-password\n", true).await;
+    assert_eq!(log_in(&door, "dora", "a-password-of-hers", "").await.status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(log_in(&door, "dora", "another-password", "").await.status(), StatusCode::OK);
+    let said = portreeve(&guard, &["user", "list"], "", true).await;
+    assert!(said.contains("dora") && !said.contains("argon2"), "{said}");
+    portreeve(&guard, &["user", "remove", "dora"], "", true).await;
+    assert_eq!(log_in(&door, "dora", "another-password", "").await.status(), StatusCode::UNAUTHORIZED);
+    assert!(!door.log().contains("another-password"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn robots_log_in_with_tokens_that_are_shown_once() {
+    let guard = Guard::new();
+    let door = door(&guard).await;
+    let create = [
+        "token",
+        "create",
+        "--name",
+        "ci",
+        "--repositories",
+        "team/**,ci/*",
+        "--actions",
+        "pull,push",
+        "--expires",
+        "90d",
+    ];
+    let said = portreeve(&guard, &create, "", true).await;
+    let token = said.split_whitespace().find(|word| word.starts_with("portreeve_")).unwrap();
+    let scopes = "scope=repository:team/a:pull,push,delete&scope=repository:other:pull";
+    let answer: Value = log_in(&door, "ci", token, scopes).await.json().await.unwrap();
+    let granted = grants(answer["token"].as_str().unwrap());
+    assert_eq!(
+        granted.into_iter().collect::<Vec<_>>(),
+        [("repository:team/a".to_owned(), vec!["pull".to_owned(), "push".to_owned()])]
+    );
+    let listed = portreeve(&guard, &["token", "list"], "", true).await;
+    let id = listed.split_whitespace().next().unwrap().to_owned();
+    assert!(token.contains(&id) && !listed.contains(token), "{listed}");
+    portreeve(&guard, &["token", "revoke", &id], "", true).await;
+    assert_eq!(log_in(&door, "ci", token, "").await.status(), StatusCode::UNAUTHORIZED);
+    let wrong = ["token", "create", "--name", "ci", "--repositories", "Team/**", "--actions", "pull"];
+    assert!(portreeve(&guard, &wrong, "", false).await.contains("`Team/**`"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_check_says_which_rule_decides() {
+    let guard = Guard::new();
+    let rules = "[auth]\nmode = \"on\"\n[auth.groups]\ndevelopers = [\"alice\"]\n[[auth.rules]]\nwho = \"group:developers\"\n\
+                 repositories = \"team/**\"\nactions = [\"pull\", \"push\"]\n[[auth.rules]]\nwho = \"*\"\n\
+                 repositories = \"team/app\"\nactions = \"push\"\ndeny = true\n";
+    std::fs::write(guard.path("portreeve.toml"), rules).unwrap();
+    let said = portreeve(&guard, &["check", "--as", "alice", "--repository", "team/app"], "", true).await;
+    for line in [
+        "alice is in developers.",
+        "alice may pull team/app: rule 1 allows it.",
+        "alice may not push team/app: rule 2 denies it.",
+        "alice may not delete team/app: no rule allows it.",
+    ] {
+        assert!(said.contains(line), "{said}");
+    }
+    let said = portreeve(&guard, &["check", "--as", "alice", "--repository", "Team"], "", false).await;
+    assert!(said.contains("Team"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_to_accounts_go_through_the_socket_alone() {
+    let guard = Guard::new();
+    let door = door(&guard).await;
+    let admin = crate::support::guard::password("admin");
+    let request =
+        http_client().post(format!("{}/api/v1/accounts", door.url())).basic_auth("admin", Some(admin));
+    let response = request.json(&"list_users").send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::NOT_FOUND);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_goes_on_without_its_password_until_that_changes() {
+    let guard = Guard::new();
+    let mut door = door(&guard).await;
+    let answer: Value = ask_token(&door.url(), "alice", "offline_token=true").await.json().await.unwrap();
+    let login = answer["refresh_token"].as_str().unwrap().to_owned();
+    let plain: Value = ask_token(&door.url(), "alice", "").await.json().await.unwrap();
+    assert!(plain.get("refresh_token").is_none(), "nobody gets one who has not asked");
+    let scope = "repository:team/a:pull,push";
+    // Docker presents the same one again and again, also to a door that was started anew.
+    for _ in 0..2 {
+        for _ in 0..2 {
+            let response = refresh(&door, &login, scope).await;
+            assert_eq!(response.status(), StatusCode::OK);
+            let answer: Value = response.json().await.unwrap();
+            assert_eq!(
+                grants(answer["access_token"].as_str().unwrap())["repository:team/a"],
+                ["pull", "push"]
+            );
+            assert_eq!(answer["scope"], scope);
+        }
+        door.signal("TERM");
+        assert!(door.wait_exit(std::time::Duration::from_secs(20)).await.success());
+        door.restart_listening().await;
+    }
+    assert_eq!(refresh(&door, &format!("{login}x"), scope).await.status(), StatusCode::UNAUTHORIZED);
+    guard.write_users(&["reader"]);
+    crate::support::wait::until("the user is gone", std::time::Duration::from_secs(20), async || {
+        refresh(&door, &login, scope).await.status() == StatusCode::UNAUTHORIZED
+    })
+    .await;
+    let robots = ask_token(&door.url(), "", "offline_token=true").await;
+    assert!(robots.json::<Value>().await.unwrap().get("refresh_token").is_none());
+    assert!(!door.log().contains(&login));
+}
