@@ -5,7 +5,7 @@ use crate::oci::Reference;
 use crate::store::sample::{
     alice, at, image, manifest_deleted, put, repository, repository_gone, tag, tag_deleted,
 };
-use crate::store::{Change, Guard, Outcome, Recorded, Sequence, Source};
+use crate::store::{Change, Guard, Outcome, Recorded, Sequence, Source, Write};
 
 async fn record(
     store: &AnyStore,
@@ -86,4 +86,22 @@ pub(in crate::store) async fn a_vanished_repository_is_not_believed_when_anythin
     assert_eq!(record(&store, repository_gone("r"), None, since).await, Recorded::Changed(1));
     // And what was seen of a tag before the repository went is overtaken.
     assert_eq!(record(&store, put("r", &image, &["t"]), tag_of("t"), since).await, Recorded::Superseded);
+}
+
+pub(in crate::store) async fn a_guard_minds_a_write_that_made_no_event(store: AnyStore) {
+    let manifest = image("one", &[]);
+    // The registry was asked, and still had the tag; then a client deleted it, which the record had not.
+    let since = store.sequence().await.unwrap();
+    let deletion = Write::Delete { reference: tag_of("t") };
+    carry(&store, "r", deletion, vec![tag_deleted("r", "t")], 1).await;
+    let found = vec![put("r", &manifest, &["t"])];
+    let guard = Guard { reference: Some(tag_of("t")), since };
+    let recorded = store.record(found.clone(), Source::Swept, guard, at(2)).await.unwrap();
+    assert_eq!(recorded, Recorded::Superseded);
+    // Another tag, and a later answer, are not meant.
+    let guard = Guard { reference: Some(tag_of("other")), since };
+    let other = vec![put("r", &manifest, &["other"])];
+    assert_ne!(store.record(other, Source::Swept, guard, at(3)).await.unwrap(), Recorded::Superseded);
+    let guard = Guard { reference: Some(tag_of("t")), since: store.sequence().await.unwrap() };
+    assert_ne!(store.record(found, Source::Swept, guard, at(4)).await.unwrap(), Recorded::Superseded);
 }
