@@ -43,7 +43,7 @@ use self::reload::Reload;
 use self::socket::Socket;
 use self::status::Status;
 use self::sweep_thread::SweepThread;
-use crate::auth::{HtpasswdError, InvalidRule, KeyRingError};
+use crate::auth::{HtpasswdError, InvalidRule, KeyRingError, keep_journal};
 use crate::config::{Config, StoreUrl, Tls};
 use crate::door::{self, CertificateError, Certificates, Door, Listener, Parts, Service};
 use crate::plugins::{self, InvalidPlugins};
@@ -259,7 +259,8 @@ pub fn run(config: Config, source: ConfigSource) -> Result<(), StartError> {
             LAST_PASS,
         ));
         background.spawn(follow_hints(hints, verifier, stop.clone()));
-        background.spawn(flush_pulls(pulls, store, stop.clone()));
+        background.spawn(flush_pulls(pulls, Arc::clone(&store), stop.clone()));
+        background.spawn(keep_journal(Arc::clone(gatehouse.accounts.journal()), store, stop.clone()));
         let sweeps = SweepThread::start(sweeper, stop.clone())?;
         background.spawn(socket.serve(web::socket_router(web.clone()), stop.clone())?);
         if let Some(certificates) = certificates {

@@ -16,12 +16,13 @@ use subtle::ConstantTimeEq;
 
 use super::hashing::{Hashing, StoredHash};
 use super::identity::{Credentials, Found, IdentitySource, SourceError, Verdict, proof};
+use super::journal::Journal;
 use super::rules::Pattern;
 use super::scope::{Action, Actions};
 use super::sensitive::Sensitive;
 use super::subject::{Identity, Limits, UserName};
 use crate::clock::{Clock, Timestamp};
-use crate::store::{AccountChange, AccountKind, PageRequest, Store, StoreError};
+use crate::store::{AccountChange, AccountKind, AuthEventKind, PageRequest, Store, StoreError};
 
 /// What access tokens begin with, so that people and scanners know them.
 const PREFIX: &str = "portreeve_";
@@ -149,6 +150,25 @@ pub enum AccountCommand {
     },
 }
 
+impl AccountCommand {
+    /// What it does, without secrets; nothing if it only looks.
+    fn in_words(&self) -> Option<String> {
+        Some(match self {
+            Self::AddUser { name, .. } => format!("the user {name} was added"),
+            Self::SetPassword { name, .. } => format!("the user {name} was given another password"),
+            Self::RemoveUser { name } => format!("the user {name} was removed"),
+            Self::CreateToken { name, user: None, .. } => {
+                format!("an access token of the robot {name} was made")
+            }
+            Self::CreateToken { name, user: Some(user), .. } => {
+                format!("an access token of the user {user} was made: {name}")
+            }
+            Self::RevokeToken { id } => format!("the access token {id} was revoked"),
+            Self::ListUsers | Self::ListTokens => return None,
+        })
+    }
+}
+
 /// What came of a command.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -199,14 +219,20 @@ pub enum AccountError {
 /// The accounts of a store.
 pub struct Accounts {
     store: Arc<dyn Store>,
+    journal: Arc<Journal>,
     clock: Clock,
     version: AtomicU64,
 }
 
 impl Accounts {
-    /// Those of this store.
-    pub fn new(store: Arc<dyn Store>, clock: Clock) -> Self {
-        Self { store, clock, version: AtomicU64::new(0) }
+    /// Those of this store; what is done to them is noted in `journal`.
+    pub fn new(store: Arc<dyn Store>, journal: Arc<Journal>, clock: Clock) -> Self {
+        Self { store, journal, clock, version: AtomicU64::new(0) }
+    }
+
+    /// The journal of the gate.
+    pub fn journal(&self) -> &Arc<Journal> {
+        &self.journal
     }
 
     async fn read<T: DeserializeOwned>(
@@ -254,6 +280,7 @@ impl Accounts {
     /// # Errors
     /// When it makes no sense, or the store fails: then nothing was done.
     pub async fn carry_out(&self, command: AccountCommand) -> Result<AccountAnswer, AccountError> {
+        let about = command.in_words();
         let answer = match command {
             AccountCommand::AddUser { name, hash, groups } => self.add_user(name, hash, groups).await,
             AccountCommand::SetPassword { name, hash } => self.set_password(&name, hash).await,
@@ -283,6 +310,9 @@ impl Accounts {
         };
         // Whatever was remembered may be wrong now.
         self.version.fetch_add(1, Ordering::Release);
+        if let (Ok(_), Some(about)) = (&answer, about) {
+            self.journal.note(AuthEventKind::Account, None, None, about);
+        }
         answer
     }
 

@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use super::accounts::{AccountError, Accounts};
 use super::authenticator::{Authenticator, LoginError};
 use super::identity::{Credentials, SourceError};
+use super::journal::Journal;
 use super::rules::{Decision, Rules};
 use super::scope::{Access, Action};
 use super::sensitive::Sensitive;
@@ -18,6 +19,7 @@ use super::token::Issuer;
 use super::uploads::UploadMarks;
 use crate::clock::Clock;
 use crate::oci::RepositoryName;
+use crate::store::AuthEventKind;
 
 /// What can be changed without a restart: all of it at once, or nothing.
 #[derive(Debug, Default)]
@@ -80,7 +82,17 @@ impl Gate {
     /// # Errors
     /// When it is nobody, or that cannot be found out.
     pub async fn login(&self, credentials: &Credentials, address: IpAddr) -> Result<Identity, LoginError> {
-        Ok(self.with_groups(self.authenticator.login(credentials, address).await?.as_ref().clone()))
+        let login = self.authenticator.login(credentials, address).await;
+        let failed = match &login {
+            Err(LoginError::Wrong) => "the user name or the password was wrong",
+            Err(LoginError::TooMany(_)) => "after too many failed logins",
+            Ok(_) | Err(LoginError::Unavailable(_)) => "",
+        };
+        if !failed.is_empty() {
+            let name = Some(credentials.name.as_str());
+            self.journal().note(AuthEventKind::LoginFailed, name, Some(address), failed);
+        }
+        Ok(self.with_groups(login?.as_ref().clone()))
     }
 
     /// A token by which a login goes on without its password; none for somebody who came with an access token, which is
@@ -121,6 +133,11 @@ impl Gate {
             identity.groups.extend(news);
         }
         identity
+    }
+
+    /// The journal of the gate.
+    pub fn journal(&self) -> &Journal {
+        self.logins.accounts.journal()
     }
 
     /// Whether somebody may do this.

@@ -32,6 +32,8 @@ pub struct Auth {
     pub refresh_idle: Duration,
     /// `auth.refresh_lifetime`: after which time it ends in any case.
     pub refresh_lifetime: Duration,
+    /// `auth.events_age`: how long what happened at the gate is kept.
+    pub events_age: Duration,
     /// `auth.lockout`: the longest delay after failed logins; zero for none, at most a day.
     pub lockout: Duration,
     /// `auth.keys`: the directory with the keys; beside the store if absent.
@@ -125,6 +127,7 @@ impl Default for Auth {
             upload_grace: minutes(24 * 60),
             refresh_idle: minutes(30 * 24 * 60),
             refresh_lifetime: minutes(180 * 24 * 60),
+            events_age: minutes(90 * 24 * 60),
             lockout: minutes(15),
             keys: None,
             algorithm: Algorithm::Es256,
@@ -152,6 +155,7 @@ pub(super) fn read(settings: &mut Settings) -> Auth {
     set.to(&mut auth.upload_grace, "auth.upload_grace", value::duration);
     set.to(&mut auth.refresh_idle, "auth.refresh_idle", value::long_duration);
     set.to(&mut auth.refresh_lifetime, "auth.refresh_lifetime", value::long_duration);
+    set.to(&mut auth.events_age, "auth.events_age", value::long_duration);
     set.to(&mut auth.lockout, "auth.lockout", value::duration);
     set.to(&mut auth.algorithm, "auth.algorithm", algorithm);
     set.to(&mut auth.groups, "auth.groups", groups);

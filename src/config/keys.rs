@@ -122,6 +122,11 @@ pub const KEYS: &[Key] = &[
         meaning: "After which time such a login ends in any case.",
     },
     Key {
+        name: "auth.events_age",
+        default: "\"90d\"",
+        meaning: "How long logins, refusals, tokens and administrative acts are kept; 100,000 of them at most.",
+    },
+    Key {
         name: "auth.lockout",
         default: "\"15m\"",
         meaning: "The longest delay after failed logins; `0` for none.",

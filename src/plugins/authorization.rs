@@ -22,6 +22,7 @@ use crate::door::{
 };
 use crate::oci::{ErrorCode, Route};
 use crate::registry::Login;
+use crate::store::AuthEventKind;
 
 pub(super) const ENTRY: Entry = Entry {
     name: "authorization",
@@ -157,6 +158,8 @@ async fn admit(
     if let Some(needed) = &needed
         && !grants(needed)
     {
+        let (user, address) = (exchange.client.user.as_deref(), exchange.client.address);
+        gate.journal().note(AuthEventKind::Refused, user, Some(address), needed.to_string());
         return Err(challenge.insufficient(exchange.client.user.as_deref()));
     }
     // Whatever a registry finds elsewhere by itself, nobody has allowed.

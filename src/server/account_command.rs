@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use tokio::runtime;
+use tokio_util::sync::CancellationToken;
 
 use super::{StartError, socket};
-use crate::auth::{AccountAnswer, AccountCommand, AccountError, Accounts};
+use crate::auth::{AccountAnswer, AccountCommand, AccountError, Accounts, Journal, keep_journal};
 use crate::clock::Clock;
 use crate::config::{Config, StoreUrl};
 use crate::store::{OpenError, RedbStore, Store};
@@ -67,8 +68,13 @@ pub fn account(config: &Config, command: AccountCommand) -> Result<AccountAnswer
         let store = RedbStore::open(path).map_err(|error: OpenError| StartError::Store(error))?;
         let store = Arc::new(store);
         let any: Arc<dyn Store> = Arc::clone(&store) as _;
-        let accounts = Accounts::new(any, Clock::shifted(config.clock.offset));
+        let clock = Clock::shifted(config.clock.offset);
+        let journal = Arc::new(Journal::new(clock, config.auth.events_age));
+        let accounts = Accounts::new(Arc::clone(&any), Arc::clone(&journal), clock);
         let answer = accounts.carry_out(command).await;
+        let at_once = CancellationToken::new();
+        at_once.cancel();
+        keep_journal(journal, any, at_once).await;
         store.close();
         Ok(answer?)
     })

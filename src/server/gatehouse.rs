@@ -11,8 +11,8 @@ use tokio_util::task::TaskTracker;
 use super::StartError;
 use crate::auth::{
     AccessTokens, Accounts, Action, Actions, Authenticator, Gate, Hashing, Htpasswd, IdentitySource, Issuer,
-    KeyAlgorithm, KeyDirectory, Logins, Policy, RegistryTokens, Rule, Rules, StoredUsers, TokenSettings,
-    UploadMarks, Who,
+    Journal, KeyAlgorithm, KeyDirectory, Logins, Policy, RegistryTokens, Rule, Rules, StoredUsers,
+    TokenSettings, UploadMarks, Who,
 };
 use crate::clock::{Clock, ClockOffset};
 use crate::config::{self, Algorithm, AuthRule, Config, Principal, RegistryAuth, StoreUrl};
@@ -34,7 +34,9 @@ pub(super) struct Gatehouse {
 impl Gatehouse {
     /// Reads keys, users and rules. Makes a first key if there is none.
     pub fn build(config: &Config, store: &Arc<dyn Store>) -> Result<Self, StartError> {
-        let accounts = Arc::new(Accounts::new(Arc::clone(store), Clock::shifted(config.clock.offset)));
+        let clock = Clock::shifted(config.clock.offset);
+        let journal = Arc::new(Journal::new(clock, config.auth.events_age));
+        let accounts = Arc::new(Accounts::new(Arc::clone(store), journal, clock));
         let Foundation { asking, keys, issuer } = Foundation::lay(config)?;
         let (Some(keys), Some(issuer), true) = (keys, issuer, config.auth.is_on) else {
             return Ok(Self { gate: None, accounts, asking, htpasswd: None });

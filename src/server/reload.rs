@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::gatehouse;
 use crate::auth::{Gate, KeyDirectory};
 use crate::config::{Auth, Config, ConfigError, DEFAULT_FILE};
+use crate::store::AuthEventKind;
 
 /// How often files are looked at.
 const PACE: Duration = Duration::from_secs(2);
@@ -92,6 +93,8 @@ impl Reload {
         }
         count("accepted");
         tracing::info!(rules = config.auth.rules.len(), "the rules were read again");
+        let about = format!("{} rules were read", config.auth.rules.len());
+        self.gate.journal().note(AuthEventKind::Policy, None, None, about);
         if without_rules(&config) != without_rules(&self.config) {
             tracing::warn!("more than rules and groups was changed; the rest counts after a restart");
         }
@@ -102,6 +105,8 @@ impl Reload {
         match self.keys.open(self.gate.clock.now()) {
             Ok(keys) if keys.signing().public().id() != self.gate.issuer.keys().signing().public().id() => {
                 tracing::info!(key = keys.signing().public().id(), "another key signs tokens now");
+                let about = format!("the key {} signs", keys.signing().public().id());
+                self.gate.journal().note(AuthEventKind::Policy, None, None, about);
                 self.gate.issuer.set_keys(keys);
             }
             Ok(_) => {}

@@ -21,7 +21,7 @@ use url::Url;
 use super::socket::{self, Socket};
 use super::status::Status;
 use super::{StartError, bind_socket, gatehouse, new_sweeper};
-use crate::auth::Accounts;
+use crate::auth::{Accounts, Journal};
 use crate::config::{Config, StoreUrl};
 use crate::oci::{Digest, RepositoryName, Tag};
 use crate::registry::{Backends, RegistryClient};
@@ -143,7 +143,11 @@ async fn alone(
     });
     let web = WebState {
         gate: None,
-        accounts: Arc::new(Accounts::new(Arc::clone(&any), clock)),
+        accounts: Arc::new(Accounts::new(
+            Arc::clone(&any),
+            Arc::new(Journal::new(clock, config.auth.events_age)),
+            clock,
+        )),
         hints: Arc::new(HintQueue::new(Arc::clone(&any))),
         notifications: None,
         store: any,

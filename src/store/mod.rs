@@ -4,6 +4,7 @@
 //! (`effect`), and a backend applies its result in one transaction. Only `sync/` writes; `web/` reads.
 
 mod account;
+mod auth_event;
 mod change;
 #[cfg(test)]
 mod contract;
@@ -25,6 +26,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 pub use account::{Account, AccountChange, AccountKind};
+pub use auth_event::{AuthEvent, AuthEventKind, Retention};
 pub use change::{Actor, Change, Source};
 pub use event::{Event, EventKind};
 pub use hint::{Hint, HintedReference, Queued};
@@ -298,6 +300,15 @@ pub trait Store: Send + Sync + 'static {
         kind: AccountKind,
         page: PageRequest<String>,
     ) -> Result<Page<Account, String>, StoreError>;
+
+    /// Appends what happened at the gate, and purges what is too much or too old. Durable.
+    async fn add_auth_events(&self, events: Vec<AuthEvent>, keep: Retention) -> Result<(), StoreError>;
+
+    /// What happened at the gate, oldest first, each with its number.
+    async fn auth_events(
+        &self,
+        page: PageRequest<Sequence>,
+    ) -> Result<Page<(Sequence, AuthEvent), Sequence>, StoreError>;
 
     /// Whether a write would succeed now; for readiness. Cheap.
     fn is_writable(&self) -> bool;

@@ -4,7 +4,9 @@ use std::net::IpAddr;
 
 use axum::Json;
 use axum::extract::{RawQuery, State};
+use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use url::form_urlencoded;
 
 use super::WebState;
 use super::error::ApiError;
@@ -12,7 +14,7 @@ use super::list::List;
 use super::parameters::Parameters;
 use crate::clock::Timestamp;
 use crate::oci::{Digest, MediaType, RepositoryName, Tag};
-use crate::store::{Actor, Event, EventKind, PageRequest, Sequence, Source};
+use crate::store::{Actor, AuthEvent, Event, EventKind, PageRequest, Sequence, Source};
 
 /// An entry of the history.
 #[derive(Debug, Serialize)]
@@ -48,13 +50,51 @@ impl From<Event> for EventItem {
     }
 }
 
+/// Something that happened at the gate.
+#[derive(Debug, Serialize)]
+pub(super) struct AuthEventItem {
+    sequence: Sequence,
+    #[serde(flatten)]
+    event: AuthEvent,
+}
+
+impl From<(Sequence, AuthEvent)> for AuthEventItem {
+    fn from((sequence, event): (Sequence, AuthEvent)) -> Self {
+        Self { sequence, event }
+    }
+}
+
+/// Lists what happened at the registry, or at the gate with `kind=auth`.
+pub(super) async fn list_of_kind(
+    state: State<WebState>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, ApiError> {
+    let kind = form_urlencoded::parse(query.as_deref().unwrap_or_default().as_bytes());
+    let kind = kind.into_iter().find(|(name, _)| name == "kind").map(|(_, value)| value.into_owned());
+    match kind.as_deref() {
+        None => Ok(list(state, RawQuery(query)).await?.into_response()),
+        Some("auth") => {
+            let parameters = Parameters::parse(query.as_deref(), &["kind", "n", "after"])?;
+            let PageRequest { after, limit } = parameters.page::<u64>()?;
+            let page = PageRequest { after: after.map(Sequence::new), limit };
+            let page = state.store.auth_events(page).await?;
+            let list: Json<List<AuthEventItem>> = List::of(page);
+            Ok(list.into_response())
+        }
+        Some(_) => {
+            let wrong = "it can only be `auth`; without it the events are the registry's".to_owned();
+            Err(ApiError::InvalidParameter { name: "kind", wrong })
+        }
+    }
+}
+
 /// Lists events, oldest first, of one repository or of all. A repository that is gone keeps its history, and one that
 /// never was has none: neither is an error.
-pub(super) async fn list(
+async fn list(
     State(state): State<WebState>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<List<EventItem>>, ApiError> {
-    let parameters = Parameters::parse(query.as_deref(), &["repository", "n", "after"])?;
+    let parameters = Parameters::parse(query.as_deref(), &["kind", "repository", "n", "after"])?;
     let repository: Option<RepositoryName> = parameters.optional("repository")?;
     let PageRequest { after, limit } = parameters.page::<u64>()?;
     let page = PageRequest { after: after.map(Sequence::new), limit };

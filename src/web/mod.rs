@@ -83,7 +83,7 @@ fn routes() -> Router<WebState> {
         .route("/api/v1/repositories", get(repositories::list))
         .route("/api/v1/tags", get(tags::list))
         .route("/api/v1/manifests", get(manifests::list_or_show))
-        .route("/api/v1/events", get(events::list))
+        .route("/api/v1/events", get(events::list_of_kind))
         .route("/api/v1/notifications", post(notifications::take))
         .route("/api/v1/sync", post(sync::start))
 }

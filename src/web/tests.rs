@@ -16,9 +16,9 @@ use crate::clock::Timestamp;
 use crate::oci::{Descriptor, Digest, Manifest, ManifestKind, MediaType, Platform, RepositoryName, Tag};
 use crate::registry::{Asking, Backends, HttpTransport};
 use crate::store::{
-    Account, AccountChange, AccountKind, Actor, Change, Event, EventKind, Guard, Hint, HintedReference,
-    Intent, KeptSweep, ManifestRecord, Outcome, Page, PageRequest, Pull, Queued, Recorded, RepositoryRecord,
-    Sequence, Settled, Source, Statistics, StoreError, TagRecord, Write,
+    Account, AccountChange, AccountKind, Actor, AuthEvent, Change, Event, EventKind, Guard, Hint,
+    HintedReference, Intent, KeptSweep, ManifestRecord, Outcome, Page, PageRequest, Pull, Queued, Recorded,
+    RepositoryRecord, Retention, Sequence, Settled, Source, Statistics, StoreError, TagRecord, Write,
 };
 use crate::sync::{HintQueue, SweepSettings};
 
@@ -210,6 +210,17 @@ impl Store for Records {
         panic!("the API only reads");
     }
 
+    async fn add_auth_events(&self, _: Vec<AuthEvent>, _: Retention) -> Result<(), StoreError> {
+        panic!("the API only reads");
+    }
+
+    async fn auth_events(
+        &self,
+        _: PageRequest<Sequence>,
+    ) -> Result<Page<(Sequence, AuthEvent), Sequence>, StoreError> {
+        Ok(Page { items: Vec::new(), next: None })
+    }
+
     async fn account(&self, _: AccountKind, _: &str) -> Result<Option<Vec<u8>>, StoreError> {
         Ok(None)
     }
@@ -269,7 +280,11 @@ fn web(records: Records, state: ServiceState) -> WebState {
     let notifications = Some(NotificationSecret::new("0123456789abcdef"));
     WebState {
         gate: None,
-        accounts: Arc::new(crate::auth::Accounts::new(Arc::clone(&store), crate::clock::Clock::SYSTEM)),
+        accounts: Arc::new(crate::auth::Accounts::new(
+            Arc::clone(&store),
+            Arc::new(crate::auth::Journal::new(crate::clock::Clock::SYSTEM, Duration::ZERO)),
+            crate::clock::Clock::SYSTEM,
+        )),
         store,
         sweeper,
         hints,

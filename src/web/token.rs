@@ -19,6 +19,7 @@ use crate::auth::{
     UserName, read_authorization,
 };
 use crate::oci::{ErrorBody, ErrorCode};
+use crate::store::AuthEventKind;
 
 /// What a client is answered.
 #[derive(Serialize)]
@@ -63,7 +64,7 @@ pub(super) async fn get(
         Some(credentials) => Subject::Known(gate.login(&credentials, address).await?),
         None => Subject::Anonymous,
     };
-    let mut granted = grant(gate, &request, &subject)?;
+    let mut granted = grant(gate, &request, &subject, address)?;
     granted.0.refresh_token = remembered(gate, &request, &subject).await?;
     Ok(answer(granted))
 }
@@ -100,7 +101,7 @@ pub(super) async fn post(
         _ => return Err(TokenError::GrantType),
     };
     let subject = Subject::Known(identity);
-    let mut granted = grant(gate, &request, &subject)?;
+    let mut granted = grant(gate, &request, &subject, address)?;
     granted.0.refresh_token = match &request.refresh_token {
         // The same goes on: Docker presents it again and again.
         Some(token) => Some(token.reveal().to_owned()),
@@ -152,6 +153,7 @@ fn grant(
     gate: &Gate,
     request: &TokenRequest,
     subject: &Subject,
+    address: IpAddr,
 ) -> Result<(Granted, Vec<Access>), TokenError> {
     if let Some(asked) = request.service.as_deref().filter(|asked| *asked != gate.service()) {
         let asked = asked.chars().take(100).collect();
@@ -160,6 +162,9 @@ fn grant(
     let wanted = Access::parse_all(request.scopes.iter().map(String::as_str));
     let access = gate.grant(subject, &wanted);
     let issued = gate.issuer.issue(subject.name().map(UserName::as_str), &access)?;
+    let about: Vec<String> = access.iter().map(ToString::to_string).collect();
+    let name = subject.name().map(UserName::as_str);
+    gate.journal().note(AuthEventKind::Token, name, Some(address), about.join(" "));
     let kind = if subject.name().is_some() { "user" } else { "anonymous" };
     metrics::counter!("portreeve_tokens_total", "subject" => kind).increment(1);
     let granted = Granted {

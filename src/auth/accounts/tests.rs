@@ -16,7 +16,7 @@ struct House {
 fn house() -> House {
     let directory = tempfile::tempdir().unwrap();
     let store = Arc::new(RedbStore::open(directory.path().join("store.redb")).unwrap());
-    let accounts = Arc::new(Accounts::new(store, Clock::SYSTEM));
+    let accounts = Arc::new(Accounts::new(store, Arc::new(Journal::new(Clock::SYSTEM, DAY)), Clock::SYSTEM));
     let hashing = Hashing::start(1).unwrap();
     let tokens = Arc::new(AccessTokens(Arc::clone(&accounts)));
     let users = Arc::new(StoredUsers::new(Arc::clone(&accounts), hashing.clone()));

@@ -12,7 +12,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::auth::{
-    Accounts, Action, Actions, Authenticator, Found, Hashing, IdentitySource, Issuer, KeyAlgorithm,
+    Accounts, Action, Actions, Authenticator, Found, Hashing, IdentitySource, Issuer, Journal, KeyAlgorithm,
     KeyDirectory, Logins, Policy, Rule, Rules, SourceError, TokenSettings, UserName, Verdict, Who,
 };
 use crate::clock::{Clock, Timestamp};
@@ -65,7 +65,7 @@ fn house() -> House {
     let hashing = Hashing::start(1).unwrap();
     let authenticator = Authenticator::new(vec![Arc::new(Users)], hashing, Duration::ZERO).unwrap();
     let store = Arc::new(RedbStore::open(directory.path().join("store.redb")).unwrap());
-    let accounts = Arc::new(Accounts::new(store, Clock::SYSTEM));
+    let accounts = Arc::new(Accounts::new(store, Arc::new(Journal::new(Clock::SYSTEM, HOUR)), Clock::SYSTEM));
     let gate = Arc::new(Gate::new(
         authenticator,
         Arc::new(issuer),

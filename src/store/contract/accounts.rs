@@ -1,7 +1,10 @@
 //! Accounts.
 
 use super::AnyStore;
-use crate::store::{Account, AccountChange, AccountKind, PageRequest};
+use crate::store::sample::at;
+use crate::store::{
+    Account, AccountChange, AccountKind, AuthEvent, AuthEventKind, PageRequest, Retention, Sequence,
+};
 
 async fn change(store: &AnyStore, kind: AccountKind, key: &str, content: Option<&str>) {
     let content = content.map(|content| content.as_bytes().to_vec());
@@ -42,4 +45,34 @@ pub(in crate::store) async fn accounts_are_listed_by_their_kind_in_bytewise_orde
     assert_eq!(names(&store, AccountKind::User).await, ["B", "a", "b", "c", "ä"]);
     assert_eq!(names(&store, AccountKind::RefreshToken).await, ["x"]);
     assert!(names(&store, AccountKind::AccessToken).await.is_empty());
+}
+
+fn auth_event(time: u64, about: &str) -> AuthEvent {
+    let kind = AuthEventKind::LoginFailed;
+    AuthEvent { time: at(time), kind, user: None, address: None, about: about.to_owned(), count: 1 }
+}
+
+pub(in crate::store) async fn events_of_the_gate_are_kept_in_order_and_purged_by_number_and_age(
+    store: AnyStore,
+) {
+    let told = async |after| {
+        let page = store.auth_events(PageRequest { after, limit: 100 }).await.unwrap();
+        page.items.into_iter().map(|(number, event)| (number.get(), event.about)).collect::<Vec<_>>()
+    };
+    let all = Retention { most: 4, since: at(0) };
+    store.add_auth_events(vec![auth_event(1, "a"), auth_event(2, "b")], all).await.unwrap();
+    store.add_auth_events(vec![auth_event(3, "c")], all).await.unwrap();
+    let names = |told: Vec<(u64, String)>| told.into_iter().map(|(_, about)| about).collect::<Vec<_>>();
+    let first = told(None).await;
+    assert_eq!(names(first.clone()), ["a", "b", "c"]);
+    assert_eq!(names(told(Some(Sequence::new(first[0].0))).await), ["b", "c"]);
+    // Two too many, and then what is too old.
+    store
+        .add_auth_events(vec![auth_event(4, "d"), auth_event(5, "e"), auth_event(6, "f")], all)
+        .await
+        .unwrap();
+    assert_eq!(names(told(None).await), ["c", "d", "e", "f"]);
+    store.add_auth_events(vec![auth_event(7, "g")], Retention { most: 9, since: at(5) }).await.unwrap();
+    assert_eq!(names(told(None).await), ["e", "f", "g"]);
+    assert_eq!(store.sequence().await.unwrap().get(), 0, "they are no events of the registry's");
 }

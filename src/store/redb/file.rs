@@ -11,13 +11,13 @@ use redb::{Builder, Database, DatabaseError, ReadableDatabase, StorageError, Tab
 use super::failure::Failure;
 use super::overlay::Overlay;
 use super::tables::{
-    ACCOUNTS, BLOBS, CONTENT_HOLDERS, CONTENTS, DOCUMENTS, EVENTS, EVENTS_BY_REPOSITORY, HINTS, INTENTS,
-    MANIFESTS, META, META_LAYOUT, PROBE, REFERRERS, REPOSITORIES, SWEEP, TAGS, TAGS_BY_MANIFEST,
+    ACCOUNTS, AUTH_EVENTS, BLOBS, CONTENT_HOLDERS, CONTENTS, DOCUMENTS, EVENTS, EVENTS_BY_REPOSITORY, HINTS,
+    INTENTS, MANIFESTS, META, META_LAYOUT, PROBE, REFERRERS, REPOSITORIES, SWEEP, TAGS, TAGS_BY_MANIFEST,
 };
 
 /// The layout that this program reads and writes.
 const LAYOUT: u64 = 3;
-/// Older ones, which lack tables: the first `hints` and `sweep`, both `accounts`. They are brought up to date when they are
+/// Older ones, which lack tables: the first `hints` and `sweep`, both `accounts` and `auth_events`. They are brought up to date when they are
 /// opened.
 const LAYOUT_WITHOUT_SWEEPS: u64 = 1;
 const LAYOUT_WITHOUT_ACCOUNTS: u64 = 2;
@@ -135,6 +135,7 @@ fn bring_up_to_date(database: &Database) -> Result<(), BoxError> {
     transaction.open_table(HINTS)?;
     transaction.open_table(SWEEP)?;
     transaction.open_table(ACCOUNTS)?;
+    transaction.open_table(AUTH_EVENTS)?;
     transaction.commit()?;
     Ok(())
 }
@@ -208,6 +209,7 @@ pub(super) fn lay_out(database: &Database) -> Result<(), BoxError> {
     transaction.open_table(HINTS)?;
     transaction.open_table(SWEEP)?;
     transaction.open_table(ACCOUNTS)?;
+    transaction.open_table(AUTH_EVENTS)?;
     transaction.open_table(PROBE)?;
     transaction.commit()?;
     Ok(())

@@ -36,13 +36,14 @@ use self::intents::OpenIntents;
 use self::snapshot::Snapshot;
 use self::tables::{INTENTS, META, META_SEQUENCE, decode, number};
 use self::work::{
-    AddHints, Begin, ChangeAccounts, ForgetSweep, KeepSweep, Record, RecordPulls, RemoveHints, Settle,
+    AddAuthEvents, AddHints, Begin, ChangeAccounts, ForgetSweep, KeepSweep, Record, RecordPulls, RemoveHints,
+    Settle,
 };
 use self::writer::{Call, Message, QUEUE, Work, Writer};
 use super::{
-    Account, AccountChange, AccountKind, Actor, Change, Event, Guard, Hint, HintedReference, Intent,
-    KeptSweep, ManifestRecord, Outcome, Page, PageRequest, Pull, Queued, Recorded, RepositoryRecord,
-    Sequence, Settled, Source, Statistics, Store, StoreError, TagRecord, Write,
+    Account, AccountChange, AccountKind, Actor, AuthEvent, Change, Event, Guard, Hint, HintedReference,
+    Intent, KeptSweep, ManifestRecord, Outcome, Page, PageRequest, Pull, Queued, Recorded, RepositoryRecord,
+    Retention, Sequence, Settled, Source, Statistics, Store, StoreError, TagRecord, Write,
 };
 use crate::clock::Timestamp;
 use crate::oci::{Digest, Manifest, RepositoryName, Tag};
@@ -439,6 +440,17 @@ impl Store for RedbStore {
 
     async fn change_accounts(&self, changes: Vec<AccountChange>) -> Result<(), StoreError> {
         self.write(ChangeAccounts(changes)).await
+    }
+
+    async fn add_auth_events(&self, events: Vec<AuthEvent>, keep: Retention) -> Result<(), StoreError> {
+        self.write(AddAuthEvents { events, keep }).await
+    }
+
+    async fn auth_events(
+        &self,
+        page: PageRequest<Sequence>,
+    ) -> Result<Page<(Sequence, AuthEvent), Sequence>, StoreError> {
+        self.scan(move |snapshot| snapshot.auth_events(&page)).await
     }
 
     async fn account(&self, kind: AccountKind, key: &str) -> Result<Option<Vec<u8>>, StoreError> {

@@ -8,15 +8,16 @@ use redb::{ReadOnlyTable, ReadTransaction, ReadableTableMetadata};
 
 use super::failure::Failure;
 use super::tables::{
-    ACCOUNTS, CONTENTS, DOCUMENTS, EVENTS, EVENTS_BY_REPOSITORY, HINTS, Json, MANIFESTS, OneKey, REFERRERS,
-    REPOSITORIES, SWEEP, SWEEP_CHECKPOINT, SWEEP_MARKS, TAGS, TAGS_BY_MANIFEST, ThreeKeys, TwoKeys, behind,
-    decode, event, row, row_in, stored_digest, stored_name, stored_reference, stored_tag, tags_of,
+    ACCOUNTS, AUTH_EVENTS, CONTENTS, DOCUMENTS, EVENTS, EVENTS_BY_REPOSITORY, HINTS, Json, MANIFESTS, OneKey,
+    REFERRERS, REPOSITORIES, SWEEP, SWEEP_CHECKPOINT, SWEEP_MARKS, TAGS, TAGS_BY_MANIFEST, ThreeKeys,
+    TwoKeys, behind, decode, event, row, row_in, stored_digest, stored_name, stored_reference, stored_tag,
+    tags_of,
 };
 use crate::oci::{Digest, Manifest, RepositoryName, Tag};
 use crate::store::row::{Document, ManifestRow, RepositoryRow, TagRow};
 use crate::store::{
-    Account, AccountKind, Event, Hint, HintedReference, KeptSweep, ManifestRecord, Page, PageRequest,
-    RepositoryRecord, Sequence, Statistics, TagRecord,
+    Account, AccountKind, AuthEvent, Event, Hint, HintedReference, KeptSweep, ManifestRecord, Page,
+    PageRequest, RepositoryRecord, Sequence, Statistics, TagRecord,
 };
 
 /// The most items of one page, whatever was asked for: what bounds the memory of one answer.
@@ -163,6 +164,25 @@ impl Snapshot {
             }
             let account = Account { key: key.to_owned(), content: content.value().to_vec() };
             filling.push(account.key.clone(), account);
+        }
+        Ok(filling.end())
+    }
+
+    pub fn auth_events(
+        &self,
+        page: &PageRequest<Sequence>,
+    ) -> Result<Page<(Sequence, AuthEvent), Sequence>, Failure> {
+        let table = self.0.open_table(AUTH_EVENTS)?;
+        let from = page.after.map_or(0, |after| after.get().saturating_add(1));
+        let mut filling = Filling::new(page);
+        for entry in table.range(from..)? {
+            let (number, row) = entry?;
+            if filling.is_full() {
+                return Ok(filling.part());
+            }
+            let number = Sequence::new(number.value());
+            let event = decode(|| format!("event {number} of the gate"), row.value())?;
+            filling.push(number, (number, event));
         }
         Ok(filling.end())
     }

@@ -49,6 +49,8 @@ pub(super) const HINTS: TableDefinition<'_, TwoKeys, u64> = TableDefinition::new
 pub(super) const SWEEP: TableDefinition<'_, OneKey, &'static [u8]> = TableDefinition::new("sweep");
 /// What is kept of an account, by kind and key.
 pub(super) const ACCOUNTS: TableDefinition<'_, TwoKeys, &'static [u8]> = TableDefinition::new("accounts");
+/// `AuthEvent` by its own number.
+pub(super) const AUTH_EVENTS: TableDefinition<'_, u64, Json> = TableDefinition::new("auth_events");
 /// Single numbers: the constants below.
 pub(super) const META: TableDefinition<'_, OneKey, u64> = TableDefinition::new("meta");
 /// What is written to find out whether there is room again.

@@ -9,16 +9,17 @@ use super::failure::Failure;
 use super::intents::OpenIntents;
 use super::snapshot::Missing;
 use super::tables::{
-    ACCOUNTS, BLOBS, CONTENT_HOLDERS, CONTENTS, DOCUMENTS, EVENTS, EVENTS_BY_REPOSITORY, HINTS, INTENTS,
-    Json, MANIFESTS, META, META_HINT, META_SEQUENCE, OneKey, REFERRERS, REPOSITORIES, SWEEP,
-    SWEEP_CHECKPOINT, SWEEP_MARKS, TAGS, TAGS_BY_MANIFEST, ThreeKeys, TwoKeys, behind, encode, event, number,
-    row, row_in, stored_digest, tags_of,
+    ACCOUNTS, AUTH_EVENTS, BLOBS, CONTENT_HOLDERS, CONTENTS, DOCUMENTS, EVENTS, EVENTS_BY_REPOSITORY, HINTS,
+    INTENTS, Json, MANIFESTS, META, META_HINT, META_SEQUENCE, OneKey, REFERRERS, REPOSITORIES, SWEEP,
+    SWEEP_CHECKPOINT, SWEEP_MARKS, TAGS, TAGS_BY_MANIFEST, ThreeKeys, TwoKeys, behind, decode, encode, event,
+    number, row, row_in, stored_digest, tags_of,
 };
 use crate::oci::{Digest, Manifest, RepositoryName, Tag};
 use crate::store::effect::{Held, Learnt, RowChange, effect};
 use crate::store::row::{BlobRow, Document, RepositoryRow, TagRow, blobs};
 use crate::store::{
-    AccountChange, Change, Event, EventKind, Hint, HintedReference, Intent, Pull, Queued, Sequence, Source,
+    AccountChange, AuthEvent, Change, Event, EventKind, Hint, HintedReference, Intent, Pull, Queued,
+    Retention, Sequence, Source,
 };
 
 /// A write transaction that is being filled.
@@ -219,6 +220,34 @@ impl<'txn, 'store> Transaction<'txn, 'store> {
             Some(content) => table.insert(key, content.as_slice())?,
             None => table.remove(key)?,
         };
+        self.staged.dirty = true;
+        Ok(())
+    }
+
+    /// Appends what happened at the gate, and purges what is too much or too old.
+    pub fn add_auth_events(&mut self, events: &[AuthEvent], keep: Retention) -> Result<(), Failure> {
+        let mut table = self.transaction.open_table(AUTH_EVENTS)?;
+        let mut last = table.last()?.map_or(0, |(number, _)| number.value());
+        for event in events {
+            last += 1;
+            table.insert(last, encode("event of the gate", event)?.as_slice())?;
+        }
+        let mut excess = table.len()?.saturating_sub(keep.most);
+        let mut gone = Vec::new();
+        for entry in table.iter()? {
+            let (number, row) = entry?;
+            let number = number.value();
+            let event: AuthEvent = decode(|| format!("event {number} of the gate"), row.value())?;
+            // The last one stays, so that numbers go on.
+            if number == last || (excess == 0 && event.time >= keep.since) {
+                break;
+            }
+            gone.push(number);
+            excess = excess.saturating_sub(1);
+        }
+        for number in gone {
+            table.remove(number)?;
+        }
         self.staged.dirty = true;
         Ok(())
     }

@@ -13,8 +13,8 @@ use crate::oci::{Reference, RepositoryName};
 use crate::store::effect::Learnt;
 use crate::store::overlap::{Touch, between_writes, touches, with_event};
 use crate::store::{
-    AccountChange, Actor, Change, Guard, Hint, HintedReference, Intent, IntentState, Outcome, Pull, Queued,
-    Recorded, Sequence, Settled, Source, StoreError, Write,
+    AccountChange, Actor, AuthEvent, Change, Guard, Hint, HintedReference, Intent, IntentState, Outcome,
+    Pull, Queued, Recorded, Retention, Sequence, Settled, Source, StoreError, Write,
 };
 
 /// The most intents that may be open at once. Far more than writes can be under way; what lies beyond is a registry
@@ -71,6 +71,12 @@ pub(super) struct KeepSweep {
 
 /// [`Store::forget_sweep`](crate::store::Store::forget_sweep).
 pub(super) struct ForgetSweep;
+
+/// [`Store::add_auth_events`](crate::store::Store::add_auth_events).
+pub(super) struct AddAuthEvents {
+    pub events: Vec<AuthEvent>,
+    pub keep: Retention,
+}
 
 /// [`Store::change_accounts`](crate::store::Store::change_accounts).
 pub(super) struct ChangeAccounts(pub Vec<AccountChange>);
@@ -200,6 +206,15 @@ impl Work for ForgetSweep {
 
     fn apply(&self, transaction: &mut Transaction<'_, '_>) -> Result<(), Failure> {
         transaction.forget_sweep()
+    }
+}
+
+impl Work for AddAuthEvents {
+    type Answer = ();
+    const ATTEMPTED: &'static str = "write down what happened at the gate";
+
+    fn apply(&self, transaction: &mut Transaction<'_, '_>) -> Result<(), Failure> {
+        transaction.add_auth_events(&self.events, self.keep)
     }
 }
 

@@ -138,6 +138,46 @@ async fn the_check_says_which_rule_decides() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_happens_at_the_gate_is_written_down_without_secrets() {
+    let guard = Guard::new();
+    let door = door(&guard).await;
+    portreeve(&guard, &["user", "add", "dora"], "a-password-of-hers\n", true).await;
+    log_in(&door, "dora", "wrong-password", "").await;
+    let scope = "scope=repository:public/a:pull,push";
+    let answer: Value = log_in(&door, "dora", "a-password-of-hers", scope).await.json().await.unwrap();
+    let token = answer["token"].as_str().unwrap();
+    let path = format!("{}/v2/public/a/manifests/latest", door.url());
+    http_client().delete(path).bearer_auth(token).send().await.unwrap();
+    let admin = crate::support::guard::password("admin");
+    let ask = async |kind: &str| {
+        let request = http_client().get(format!("{}/api/v1/events?kind={kind}", door.url()));
+        request.basic_auth("admin", Some(&admin)).send().await.unwrap()
+    };
+    crate::support::wait::until("all is written down", std::time::Duration::from_secs(20), async || {
+        let told = ask("auth").await.text().await.unwrap();
+        ["account", "login_failed", "refused"]
+            .iter()
+            .all(|kind| told.contains(&format!("\"kind\":\"{kind}\"")))
+    })
+    .await;
+    let told = ask("auth").await.text().await.unwrap();
+    let list: Value = serde_json::from_str(&told).unwrap();
+    let events = list["items"].as_array().unwrap();
+    let about = |kind: &str| events.iter().find(|event| event["kind"] == kind).unwrap();
+    assert_eq!(about("account")["about"], "the user dora was added");
+    assert_eq!(about("login_failed")["user"], "dora");
+    assert_eq!(about("refused")["about"], "repository:public/a:delete");
+    assert_eq!(
+        (about("refused")["user"].as_str(), about("refused")["address"].as_str()),
+        (Some("dora"), Some("127.0.0.1"))
+    );
+    for secret in ["wrong-password", "a-password-of-hers", token] {
+        assert!(!told.contains(secret));
+    }
+    assert_eq!(ask("other").await.status(), StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn commands_to_accounts_go_through_the_socket_alone() {
     let guard = Guard::new();
     let door = door(&guard).await;
