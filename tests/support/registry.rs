@@ -1,4 +1,4 @@
-//! A real registry: Debian's `docker-registry` as a child process.
+//! A real registry as a child process: Debian's `docker-registry`, or the one that `PORTREEVE_TEST_REGISTRY` names.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -161,7 +161,7 @@ impl Drop for Registry {
 fn spawn(directory: &Path) -> Child {
     let log =
         std::fs::OpenOptions::new().create(true).append(true).open(directory.join("registry.log")).unwrap();
-    Command::new("docker-registry")
+    Command::new(program())
         .arg("serve")
         .arg(directory.join("registry.yml"))
         .stdin(Stdio::null())
@@ -169,7 +169,12 @@ fn spawn(directory: &Path) -> Child {
         .stderr(log)
         .kill_on_drop(true)
         .spawn()
-        .unwrap_or_else(|error| panic!("docker-registry cannot be started ({error}): is it installed?"))
+        .unwrap_or_else(|error| panic!("{} cannot be started ({error}): is it installed?", program()))
+}
+
+/// Debian's registry, or another one that `tests/matrix.sh` names.
+fn program() -> String {
+    std::env::var("PORTREEVE_TEST_REGISTRY").unwrap_or_else(|_| "docker-registry".to_owned())
 }
 
 /// Waits for an answer; false when the process ended instead.
