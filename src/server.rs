@@ -176,7 +176,7 @@ pub fn run(config: Config, source: ConfigSource) -> Result<(), StartError> {
     let StoreUrl::Redb(path) = &config.store.url;
     let redb = Arc::new(RedbStore::open(path)?);
     let store: Arc<dyn Store> = Arc::clone(&redb) as Arc<dyn Store>;
-    let gatehouse = Gatehouse::build(&config, &store)?;
+    let gatehouse = main.block_on(Gatehouse::build(&config, &store))?;
     let registry = RegistryClient::new(Arc::clone(&backends), config.registry.timeout)?;
     let registry = Arc::new(registry.asking(gatehouse.asking.clone()));
     let verifier = Arc::new(Verifier::new(Arc::clone(&store), Arc::clone(&registry)));
@@ -247,7 +247,7 @@ pub fn run(config: Config, source: ConfigSource) -> Result<(), StartError> {
             background.spawn(reload.run(stop.clone()));
         }
         let (asking, warn) = (gatehouse.asking.clone(), config.clock.warn);
-        background.spawn(gatehouse::watch_clock(asking, warn, stop.clone()));
+        background.spawn(gatehouse::watch_clock(asking, warn, Arc::clone(&store), stop.clone()));
         background.spawn(watch_health(Arc::clone(&registry), stop.clone()));
         background.spawn(settle_unknown(
             Arc::clone(&store),

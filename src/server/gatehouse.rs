@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -14,7 +14,7 @@ use crate::auth::{
     Journal, KeyAlgorithm, KeyDirectory, Logins, Policy, RegistryTokens, Rule, Rules, StoredUsers,
     TokenSettings, UploadMarks, Who,
 };
-use crate::clock::{Clock, ClockOffset};
+use crate::clock::{Clock, ClockOffset, Estimate};
 use crate::config::{self, Algorithm, AuthRule, Config, Principal, RegistryAuth, StoreUrl};
 use crate::registry::{Asking, Login, RegistryClient};
 use crate::store::Store;
@@ -33,11 +33,11 @@ pub(super) struct Gatehouse {
 
 impl Gatehouse {
     /// Reads keys, users and rules. Makes a first key if there is none.
-    pub fn build(config: &Config, store: &Arc<dyn Store>) -> Result<Self, StartError> {
+    pub async fn build(config: &Config, store: &Arc<dyn Store>) -> Result<Self, StartError> {
         let clock = Clock::shifted(config.clock.offset);
         let journal = Arc::new(Journal::new(clock, config.auth.events_age));
         let accounts = Arc::new(Accounts::new(Arc::clone(store), journal, clock));
-        let Foundation { asking, keys, issuer } = Foundation::lay(config)?;
+        let Foundation { asking, keys, issuer } = Foundation::lay(config, remembered(store).await)?;
         let (Some(keys), Some(issuer), true) = (keys, issuer, config.auth.is_on) else {
             return Ok(Self { gate: None, accounts, asking, htpasswd: None });
         };
@@ -73,16 +73,37 @@ impl Gatehouse {
     }
 }
 
+/// What was known of the registry's clock when the door ran last.
+async fn remembered(store: &Arc<dyn Store>) -> Option<Estimate> {
+    store.kept_clock().await.unwrap_or_else(|error| {
+        tracing::warn!(%error, "what was known of the registry's clock cannot be read; it is found out anew");
+        None
+    })
+}
+
 /// How often the clocks are looked at.
 const CLOCK_PACE: Duration = Duration::from_secs(5);
+/// How often what is known of them is kept.
+const KEEP_CLOCK: Duration = Duration::from_secs(10 * 60);
 
 /// Says how far the registry's clock is off, again and again until told to stop; loudly when it becomes more than `warn`.
-pub(super) async fn watch_clock(asking: Asking, warn: Duration, stop: CancellationToken) {
+pub(super) async fn watch_clock(
+    asking: Asking,
+    warn: Duration,
+    store: Arc<dyn Store>,
+    stop: CancellationToken,
+) {
+    let known = || asking.offset.estimate(asking.clock.now());
     let watching = async {
         let mut is_told = false;
+        let mut kept = Instant::now();
         loop {
             tokio::time::sleep(CLOCK_PACE).await;
-            let Some(estimate) = asking.offset.estimate(asking.clock.now()) else { continue };
+            let Some(estimate) = known() else { continue };
+            if kept.elapsed() > KEEP_CLOCK {
+                kept = Instant::now();
+                keep(store.as_ref(), estimate).await;
+            }
             let ClockStatus { offset_seconds, bound_seconds } = estimate.into();
             metrics::gauge!("portreeve_registry_clock_offset_seconds").set(offset_seconds);
             metrics::gauge!("portreeve_registry_clock_offset_bound_seconds").set(bound_seconds);
@@ -100,11 +121,20 @@ pub(super) async fn watch_clock(asking: Asking, warn: Duration, stop: Cancellati
         }
     };
     stop.run_until_cancelled(watching).await;
+    if let Some(estimate) = known() {
+        keep(store.as_ref(), estimate).await;
+    }
+}
+
+async fn keep(store: &dyn Store, estimate: Estimate) {
+    if let Err(error) = store.keep_clock(estimate).await {
+        tracing::debug!(%error, "what is known of the registry's clock cannot be kept");
+    }
 }
 
 /// How the registry is asked, for a command that only asks.
 pub(super) fn asking(config: &Config) -> Result<Asking, StartError> {
-    Ok(Foundation::lay(config)?.asking)
+    Ok(Foundation::lay(config, None)?.asking)
 }
 
 /// Looks at the registry's clock before the first token is made for it. A registry that does not answer is looked at by
@@ -125,9 +155,9 @@ struct Foundation {
 }
 
 impl Foundation {
-    fn lay(config: &Config) -> Result<Self, StartError> {
+    fn lay(config: &Config, known: Option<Estimate>) -> Result<Self, StartError> {
         let clock = Clock::shifted(config.clock.offset);
-        let offset = Arc::new(ClockOffset::default());
+        let offset = Arc::new(known.map_or_else(ClockOffset::default, ClockOffset::remembered));
         let needs_keys = config.auth.is_on || config.registry.auth == RegistryAuth::Token;
         let keys = needs_keys.then(|| key_directory(config));
         let issuer = match &keys {

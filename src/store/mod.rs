@@ -38,7 +38,7 @@ pub use record::{ManifestRecord, Page, PageRequest, RepositoryRecord, Statistics
 pub use redb::MemoryFile;
 pub use redb::{OpenError, RedbStore};
 
-use crate::clock::Timestamp;
+use crate::clock::{Estimate, Timestamp};
 use crate::oci::{Digest, Manifest, Reference, RepositoryName, Tag};
 
 /// The position of an event or an intent in the one order of everything the store wrote. Begins at 1, never reused,
@@ -309,6 +309,12 @@ pub trait Store: Send + Sync + 'static {
         &self,
         page: PageRequest<Sequence>,
     ) -> Result<Page<(Sequence, AuthEvent), Sequence>, StoreError>;
+
+    /// Keeps for a later run what is known of the registry's clock. Durable.
+    async fn keep_clock(&self, estimate: Estimate) -> Result<(), StoreError>;
+
+    /// What was kept of the registry's clock.
+    async fn kept_clock(&self) -> Result<Option<Estimate>, StoreError>;
 
     /// Whether a write would succeed now; for readiness. Cheap.
     fn is_writable(&self) -> bool;

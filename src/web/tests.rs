@@ -221,6 +221,14 @@ impl Store for Records {
         Ok(Page { items: Vec::new(), next: None })
     }
 
+    async fn keep_clock(&self, _: crate::clock::Estimate) -> Result<(), StoreError> {
+        panic!("the API only reads");
+    }
+
+    async fn kept_clock(&self) -> Result<Option<crate::clock::Estimate>, StoreError> {
+        Ok(None)
+    }
+
     async fn account(&self, _: AccountKind, _: &str) -> Result<Option<Vec<u8>>, StoreError> {
         Ok(None)
     }

@@ -1,6 +1,7 @@
-//! Accounts.
+//! Accounts, what happened at the gate, and the registry's clock.
 
 use super::AnyStore;
+use crate::clock::Estimate;
 use crate::store::sample::at;
 use crate::store::{
     Account, AccountChange, AccountKind, AuthEvent, AuthEventKind, PageRequest, Retention, Sequence,
@@ -75,4 +76,13 @@ pub(in crate::store) async fn events_of_the_gate_are_kept_in_order_and_purged_by
     store.add_auth_events(vec![auth_event(7, "g")], Retention { most: 9, since: at(5) }).await.unwrap();
     assert_eq!(names(told(None).await), ["e", "f", "g"]);
     assert_eq!(store.sequence().await.unwrap().get(), 0, "they are no events of the registry's");
+}
+
+pub(in crate::store) async fn what_is_known_of_the_registrys_clock_is_kept(store: AnyStore) {
+    assert_eq!(store.kept_clock().await.unwrap(), None);
+    for offset in [3_600_000, -5] {
+        let estimate = Estimate { offset, bound: 7, at: at(9) };
+        store.keep_clock(estimate).await.unwrap();
+        assert_eq!(store.kept_clock().await.unwrap(), Some(estimate));
+    }
 }

@@ -36,8 +36,8 @@ use self::intents::OpenIntents;
 use self::snapshot::Snapshot;
 use self::tables::{INTENTS, META, META_SEQUENCE, decode, number};
 use self::work::{
-    AddAuthEvents, AddHints, Begin, ChangeAccounts, ForgetSweep, KeepSweep, Record, RecordPulls, RemoveHints,
-    Settle,
+    AddAuthEvents, AddHints, Begin, ChangeAccounts, ForgetSweep, KeepClock, KeepSweep, Record, RecordPulls,
+    RemoveHints, Settle,
 };
 use self::writer::{Call, Message, QUEUE, Work, Writer};
 use super::{
@@ -45,7 +45,7 @@ use super::{
     Intent, KeptSweep, ManifestRecord, Outcome, Page, PageRequest, Pull, Queued, Recorded, RepositoryRecord,
     Retention, Sequence, Settled, Source, Statistics, Store, StoreError, TagRecord, Write,
 };
-use crate::clock::Timestamp;
+use crate::clock::{Estimate, Timestamp};
 use crate::oci::{Digest, Manifest, RepositoryName, Tag};
 
 /// What a failing read answers that it attempted.
@@ -451,6 +451,14 @@ impl Store for RedbStore {
         page: PageRequest<Sequence>,
     ) -> Result<Page<(Sequence, AuthEvent), Sequence>, StoreError> {
         self.scan(move |snapshot| snapshot.auth_events(&page)).await
+    }
+
+    async fn keep_clock(&self, estimate: Estimate) -> Result<(), StoreError> {
+        self.write(KeepClock(estimate)).await
+    }
+
+    async fn kept_clock(&self) -> Result<Option<Estimate>, StoreError> {
+        self.point(Snapshot::kept_clock).await
     }
 
     async fn account(&self, kind: AccountKind, key: &str) -> Result<Option<Vec<u8>>, StoreError> {

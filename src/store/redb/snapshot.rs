@@ -8,11 +8,12 @@ use redb::{ReadOnlyTable, ReadTransaction, ReadableTableMetadata};
 
 use super::failure::Failure;
 use super::tables::{
-    ACCOUNTS, AUTH_EVENTS, CONTENTS, DOCUMENTS, EVENTS, EVENTS_BY_REPOSITORY, HINTS, Json, MANIFESTS, OneKey,
-    REFERRERS, REPOSITORIES, SWEEP, SWEEP_CHECKPOINT, SWEEP_MARKS, TAGS, TAGS_BY_MANIFEST, ThreeKeys,
-    TwoKeys, behind, decode, event, row, row_in, stored_digest, stored_name, stored_reference, stored_tag,
-    tags_of,
+    ACCOUNTS, AUTH_EVENTS, CONTENTS, DOCUMENTS, EVENTS, EVENTS_BY_REPOSITORY, HINTS, Json, MANIFESTS, META,
+    META_CLOCK_AT, META_CLOCK_BOUND, META_CLOCK_OFFSET, OneKey, REFERRERS, REPOSITORIES, SWEEP,
+    SWEEP_CHECKPOINT, SWEEP_MARKS, TAGS, TAGS_BY_MANIFEST, ThreeKeys, TwoKeys, behind, decode, event, number,
+    row, row_in, stored_digest, stored_name, stored_reference, stored_tag, tags_of,
 };
+use crate::clock::{Estimate, Timestamp};
 use crate::oci::{Digest, Manifest, RepositoryName, Tag};
 use crate::store::row::{Document, ManifestRow, RepositoryRow, TagRow};
 use crate::store::{
@@ -185,6 +186,20 @@ impl Snapshot {
             filling.push(number, (number, event));
         }
         Ok(filling.end())
+    }
+
+    pub fn kept_clock(&self) -> Result<Option<Estimate>, Failure> {
+        let meta = self.0.open_table(META)?;
+        let at = number(&meta, META_CLOCK_AT)?;
+        // Nobody has known anything in 1970.
+        if at == 0 {
+            return Ok(None);
+        }
+        Ok(Some(Estimate {
+            offset: number(&meta, META_CLOCK_OFFSET)?.cast_signed(),
+            bound: number(&meta, META_CLOCK_BOUND)?,
+            at: Timestamp::from_milliseconds(at),
+        }))
     }
 
     pub fn kept_sweep(&self) -> Result<Option<KeptSweep>, Failure> {

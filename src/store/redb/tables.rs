@@ -64,6 +64,12 @@ pub(super) const SWEEP_MARKS: &str = "marks ";
 pub(super) const META_LAYOUT: &str = "layout";
 /// In `META`: the last number that a hint got.
 pub(super) const META_HINT: &str = "hint";
+/// In `META`: what is known of the registry's clock. The offset is a number with a sign, by its bits.
+pub(super) const META_CLOCK_OFFSET: &str = "clock offset";
+/// In `META`: how far that may be wrong.
+pub(super) const META_CLOCK_BOUND: &str = "clock bound";
+/// In `META`: when that was known.
+pub(super) const META_CLOCK_AT: &str = "clock at";
 /// In `META`: the last sequence number that was given out.
 pub(super) const META_SEQUENCE: &str = "sequence";
 /// Reads a row.

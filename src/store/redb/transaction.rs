@@ -10,10 +10,12 @@ use super::intents::OpenIntents;
 use super::snapshot::Missing;
 use super::tables::{
     ACCOUNTS, AUTH_EVENTS, BLOBS, CONTENT_HOLDERS, CONTENTS, DOCUMENTS, EVENTS, EVENTS_BY_REPOSITORY, HINTS,
-    INTENTS, Json, MANIFESTS, META, META_HINT, META_SEQUENCE, OneKey, REFERRERS, REPOSITORIES, SWEEP,
-    SWEEP_CHECKPOINT, SWEEP_MARKS, TAGS, TAGS_BY_MANIFEST, ThreeKeys, TwoKeys, behind, decode, encode, event,
-    number, row, row_in, stored_digest, tags_of,
+    INTENTS, Json, MANIFESTS, META, META_CLOCK_AT, META_CLOCK_BOUND, META_CLOCK_OFFSET, META_HINT,
+    META_SEQUENCE, OneKey, REFERRERS, REPOSITORIES, SWEEP, SWEEP_CHECKPOINT, SWEEP_MARKS, TAGS,
+    TAGS_BY_MANIFEST, ThreeKeys, TwoKeys, behind, decode, encode, event, number, row, row_in, stored_digest,
+    tags_of,
 };
+use crate::clock::Estimate;
 use crate::oci::{Digest, Manifest, RepositoryName, Tag};
 use crate::store::effect::{Held, Learnt, RowChange, effect};
 use crate::store::row::{BlobRow, Document, RepositoryRow, TagRow, blobs};
@@ -248,6 +250,16 @@ impl<'txn, 'store> Transaction<'txn, 'store> {
         for number in gone {
             table.remove(number)?;
         }
+        self.staged.dirty = true;
+        Ok(())
+    }
+
+    /// Keeps what is known of the registry's clock.
+    pub fn keep_clock(&mut self, estimate: Estimate) -> Result<(), Failure> {
+        let Estimate { offset, bound, at } = estimate;
+        self.tables.meta.insert(META_CLOCK_OFFSET, offset.cast_unsigned())?;
+        self.tables.meta.insert(META_CLOCK_BOUND, bound)?;
+        self.tables.meta.insert(META_CLOCK_AT, at.as_milliseconds())?;
         self.staged.dirty = true;
         Ok(())
     }

@@ -8,7 +8,7 @@ use super::failure::Failure;
 use super::intents::OpenIntents;
 use super::transaction::Transaction;
 use super::writer::Work;
-use crate::clock::Timestamp;
+use crate::clock::{Estimate, Timestamp};
 use crate::oci::{Reference, RepositoryName};
 use crate::store::effect::Learnt;
 use crate::store::overlap::{Touch, between_writes, touches, with_event};
@@ -77,6 +77,9 @@ pub(super) struct AddAuthEvents {
     pub events: Vec<AuthEvent>,
     pub keep: Retention,
 }
+
+/// [`Store::keep_clock`](crate::store::Store::keep_clock).
+pub(super) struct KeepClock(pub Estimate);
 
 /// [`Store::change_accounts`](crate::store::Store::change_accounts).
 pub(super) struct ChangeAccounts(pub Vec<AccountChange>);
@@ -215,6 +218,15 @@ impl Work for AddAuthEvents {
 
     fn apply(&self, transaction: &mut Transaction<'_, '_>) -> Result<(), Failure> {
         transaction.add_auth_events(&self.events, self.keep)
+    }
+}
+
+impl Work for KeepClock {
+    type Answer = ();
+    const ATTEMPTED: &'static str = "keep what is known of the registry's clock";
+
+    fn apply(&self, transaction: &mut Transaction<'_, '_>) -> Result<(), Failure> {
+        transaction.keep_clock(self.0)
     }
 }
 

@@ -70,6 +70,28 @@ async fn k7_clocks_that_differ_by_a_second_a_minute_or_an_hour_do_no_harm() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn k7_what_is_known_of_the_clock_outlives_the_door() {
+    let guard = Guard::new();
+    let mut registry = Registry::start_verifying(&guard.certificate()).await;
+    let mut door = guard
+        .door(registry.url())
+        .set("REGISTRY__AUTH", "token")
+        .set("CLOCK__OFFSET", "-1h")
+        .store(guard.path("store.redb"))
+        .start()
+        .await;
+    door.signal("TERM");
+    assert!(door.wait_exit(std::time::Duration::from_secs(20)).await.success());
+    registry.stop().await;
+    door.restart_listening().await;
+    let admin = crate::support::guard::password("admin");
+    let status = http_client().get(format!("{}/api/v1/status", door.url())).basic_auth("admin", Some(admin));
+    let status: serde_json::Value = status.send().await.unwrap().json().await.unwrap();
+    let offset = status["registry"]["clock"]["offset_seconds"].as_f64().unwrap();
+    assert!((offset - 3600.0).abs() < 5.0, "{status}");
+}
+
 fn parse(offset: &str) -> f64 {
     let (sign, size) = offset.strip_prefix('-').map_or((1.0, offset), |size| (-1.0, size));
     sign * humantime::parse_duration(size).unwrap().as_secs_f64()
