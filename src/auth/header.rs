@@ -29,6 +29,11 @@ pub struct Rejected {
     pub reason: &'static str,
 }
 
+impl Rejected {
+    /// Somebody who cannot be anybody: told like a wrong password.
+    pub const WRONG_LOGIN: Self = Self { reason: "the user name or the password is wrong" };
+}
+
 /// Reads a header.
 ///
 /// # Errors
@@ -58,7 +63,7 @@ pub fn read(value: Option<&[u8]>) -> Result<Authorization, Rejected> {
     if name.is_empty() && password.is_empty() {
         return Ok(Authorization::None);
     }
-    let name = UserName::parse(name).map_err(|_| rejected("the user name or the password is wrong"))?;
+    let name = UserName::parse(name).map_err(|_| Rejected::WRONG_LOGIN)?;
     Ok(Authorization::Basic(Credentials::new(name, password)))
 }
 
@@ -84,7 +89,7 @@ mod tests {
     fn an_empty_name_with_an_empty_password_is_nobody() {
         assert!(matches!(basic(":"), Ok(Authorization::None)));
         assert!(matches!(read(None), Ok(Authorization::None)));
-        assert!(basic(":x").is_err());
+        assert_eq!(basic(":x").err(), Some(Rejected::WRONG_LOGIN));
     }
 
     #[test]

@@ -130,6 +130,7 @@ fn credentials(headers: &HeaderMap) -> Result<Option<Credentials>, TokenError> {
         Ok(Authorization::Bearer(_)) => {
             Err(TokenError::Malformed("a token is to be had with a name and a password"))
         }
+        Err(Rejected::WRONG_LOGIN) => Err(LoginError::Wrong.into()),
         Err(Rejected { reason }) => Err(TokenError::Malformed(reason)),
     }
 }

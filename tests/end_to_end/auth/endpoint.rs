@@ -25,7 +25,13 @@ async fn k1_wrong_credentials_are_refused_alike_and_none_get_an_anonymous_token(
     let door = door(&guard).await;
     let url = format!("{}/token?service=portreeve&scope=repository:public/a:pull", door.url());
     let mut refusals = Vec::new();
-    for (user, password) in [("alice", "wrong"), ("nobody", "wrong"), ("nobody", "pass-of-nobody")] {
+    for (user, password) in [
+        ("alice", "wrong"),
+        ("nobody", "wrong"),
+        ("nobody", "pass-of-nobody"),
+        ("no body", "wrong"),
+        ("", "wrong"),
+    ] {
         let response = http_client().get(&url).basic_auth(user, Some(password)).send().await.unwrap();
         assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
         refusals.push(response.text().await.unwrap());
@@ -100,6 +106,28 @@ async fn k6_the_subject_is_who_authenticated() {
     let answer: Value = response.json().await.unwrap();
     let token = answer["token"].as_str().unwrap();
     assert_eq!((&claims(token)["sub"], &claims(token)["access"]), (&json!("reader"), &json!([])));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn k10_five_hundred_logins_with_one_password_cost_a_few_hashes() {
+    let guard = Guard::new();
+    // Half a minute of one processor, if each were hashed.
+    let hash = bcrypt::hash(password("alice"), 10).unwrap();
+    std::fs::write(guard.path("htpasswd"), format!("alice:{hash}\n")).unwrap();
+    let door = door(&guard).await;
+    assert_eq!(ask_token(&door.url(), "alice", "").await.status(), StatusCode::OK);
+    let asking = async {
+        for _ in 0..10 {
+            let (url, scope) = (door.url(), "scope=repository:team/a:pull");
+            let asked = (0..50).map(|_| ask_token(&url, "alice", scope));
+            for response in futures_util::future::join_all(asked).await {
+                assert_eq!(response.status(), StatusCode::OK);
+            }
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(15), asking)
+        .await
+        .expect("passwords are not remembered");
 }
 
 #[tokio::test(flavor = "multi_thread")]
