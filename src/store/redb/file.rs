@@ -9,18 +9,15 @@ use std::path::{Path, PathBuf};
 use redb::{Builder, Database, DatabaseError, ReadableDatabase, StorageError, TableError};
 
 use super::failure::Failure;
+use super::older_layouts;
 use super::overlay::Overlay;
 use super::tables::{
-    ACCOUNTS, AUTH_EVENTS, BLOBS, CONTENT_HOLDERS, CONTENTS, DOCUMENTS, EVENTS, EVENTS_BY_REPOSITORY, HINTS,
+    ACCOUNTS, AUTH_EVENTS, BLOBS, CONTENTS, EVENTS, EVENTS_BY_REPOSITORY, HINTS,
     INTENTS, MANIFESTS, META, META_LAYOUT, PROBE, REFERRERS, REPOSITORIES, SWEEP, TAGS, TAGS_BY_MANIFEST,
 };
 
 /// The layout that this program reads and writes.
-const LAYOUT: u64 = 3;
-/// Older ones, which lack tables: the first `hints` and `sweep`, both `accounts` and `auth_events`. They are brought up to date when they are
-/// opened.
-const LAYOUT_WITHOUT_SWEEPS: u64 = 1;
-const LAYOUT_WITHOUT_ACCOUNTS: u64 = 2;
+pub(super) const LAYOUT: u64 = 4;
 
 /// Memory for pages of the file, in bytes; the system caches the file as well.
 const CACHE_BYTES: usize = 8 * 1024 * 1024;
@@ -118,26 +115,13 @@ fn open_existing(path: &Path) -> Result<Database, OpenError> {
     check_layout(path, &looked_at.map_err(|error| refused(path, error))?)?;
     let database = builder().open(path).map_err(|error| refused(path, error))?;
     if check_layout(path, &database)? != LAYOUT {
-        bring_up_to_date(&database).map_err(|cause| OpenError::Unusable {
+        older_layouts::bring_up_to_date(&database).map_err(|cause| OpenError::Unusable {
             path: path.to_owned(),
             attempted: "bring up to date",
             cause,
         })?;
     }
     Ok(database)
-}
-
-/// Adds what an older layout lacks; all or nothing.
-fn bring_up_to_date(database: &Database) -> Result<(), BoxError> {
-    let mut transaction = database.begin_write()?;
-    transaction.set_quick_repair(true);
-    transaction.open_table(META)?.insert(META_LAYOUT, LAYOUT)?;
-    transaction.open_table(HINTS)?;
-    transaction.open_table(SWEEP)?;
-    transaction.open_table(ACCOUNTS)?;
-    transaction.open_table(AUTH_EVENTS)?;
-    transaction.commit()?;
-    Ok(())
 }
 
 /// The layout, if it is one that this program can read.
@@ -154,7 +138,7 @@ fn check_layout(path: &Path, database: &impl ReadableDatabase) -> Result<u64, Op
         Err(error) => return Err(damaged(error.into())),
     };
     match meta.get(META_LAYOUT).map_err(|error| damaged(error.into()))?.map(|found| found.value()) {
-        Some(known @ (LAYOUT | LAYOUT_WITHOUT_SWEEPS | LAYOUT_WITHOUT_ACCOUNTS)) => Ok(known),
+        Some(known) if known == LAYOUT || older_layouts::KNOWN.contains(&known) => Ok(known),
         Some(found) => Err(OpenError::Layout { path: path.to_owned(), found }),
         None => Err(foreign(path, "it does not say which layout it has")),
     }
@@ -179,7 +163,7 @@ fn create(path: &Path) -> Result<(), OpenError> {
     })
 }
 
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
+pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 fn write_new(draft: &Path) -> Result<(), BoxError> {
     OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(draft)?;
@@ -200,9 +184,7 @@ pub(super) fn lay_out(database: &Database) -> Result<(), BoxError> {
     transaction.open_table(MANIFESTS)?;
     transaction.open_table(REFERRERS)?;
     transaction.open_table(BLOBS)?;
-    transaction.open_table(DOCUMENTS)?;
     transaction.open_table(CONTENTS)?;
-    transaction.open_table(CONTENT_HOLDERS)?;
     transaction.open_table(EVENTS)?;
     transaction.open_table(EVENTS_BY_REPOSITORY)?;
     transaction.open_table(INTENTS)?;

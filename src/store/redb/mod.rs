@@ -9,6 +9,7 @@ mod file;
 #[cfg(test)]
 mod inline;
 mod intents;
+mod older_layouts;
 mod overlay;
 mod snapshot;
 mod tables;

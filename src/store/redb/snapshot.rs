@@ -8,9 +8,9 @@ use redb::{ReadOnlyTable, ReadTransaction, ReadableTableMetadata};
 
 use super::failure::Failure;
 use super::tables::{
-    ACCOUNTS, AUTH_EVENTS, CONTENTS, DOCUMENTS, EVENTS, EVENTS_BY_REPOSITORY, HINTS, Json, MANIFESTS, META,
+    ACCOUNTS, AUTH_EVENTS, CONTENTS, Content, EVENTS, EVENTS_BY_REPOSITORY, HINTS, Json, MANIFESTS, META,
     META_CLOCK_AT, META_CLOCK_BOUND, META_CLOCK_OFFSET, OneKey, REFERRERS, REPOSITORIES, SWEEP,
-    SWEEP_CHECKPOINT, SWEEP_MARKS, TAGS, TAGS_BY_MANIFEST, ThreeKeys, TwoKeys, behind, decode, event, number,
+    SWEEP_CHECKPOINT, SWEEP_MARKS, TAGS, TAGS_BY_MANIFEST, ThreeKeys, TwoKeys, behind, decode, document, event, number,
     row, row_in, stored_digest, stored_name, stored_reference, stored_tag, tags_of,
 };
 use crate::clock::{Estimate, Timestamp};
@@ -251,15 +251,11 @@ impl Snapshot {
     }
 
     pub fn manifest_content(&self, digest: &Digest) -> Result<Option<Arc<Manifest>>, Failure> {
-        let key = digest.as_str();
-        let Some(document) = row::<Document>(&self.0.open_table(DOCUMENTS)?, "document", key)? else {
-            return Ok(None);
-        };
-        let Some(bytes) = self.0.open_table(CONTENTS)?.get(key)? else {
-            return Err(Failure::corrupt(format!("content of `{key}`"), Missing));
-        };
-        let bytes = Bytes::copy_from_slice(bytes.value());
-        Ok(Some(Arc::new(document.manifest(digest.clone(), bytes))))
+        let table = self.0.open_table(CONTENTS)?;
+        let Some(content) = table.get(digest.as_str())? else { return Ok(None) };
+        let (_, document, bytes) = content.value();
+        let document: Document = decode(|| format!("document of `{digest}`"), document)?;
+        Ok(Some(Arc::new(document.manifest(digest.clone(), Bytes::copy_from_slice(bytes)))))
     }
 
     pub fn referrers(
@@ -339,7 +335,7 @@ pub(super) struct Missing;
 /// The tables that a manifest's record is put together from.
 struct ManifestTables {
     manifests: ReadOnlyTable<TwoKeys, Json>,
-    documents: ReadOnlyTable<OneKey, Json>,
+    contents: ReadOnlyTable<OneKey, Content>,
     tags: ReadOnlyTable<ThreeKeys, ()>,
 }
 
@@ -347,7 +343,7 @@ impl ManifestTables {
     fn open(transaction: &ReadTransaction) -> Result<Self, Failure> {
         Ok(Self {
             manifests: transaction.open_table(MANIFESTS)?,
-            documents: transaction.open_table(DOCUMENTS)?,
+            contents: transaction.open_table(CONTENTS)?,
             tags: transaction.open_table(TAGS_BY_MANIFEST)?,
         })
     }
@@ -358,7 +354,7 @@ impl ManifestTables {
         digest: Digest,
         manifest: ManifestRow,
     ) -> Result<ManifestRecord, Failure> {
-        let document = row(&self.documents, "document", digest.as_str())?
+        let document = document(&self.contents, &digest)?
             .ok_or_else(|| Failure::corrupt(format!("document of `{digest}`"), Missing))?;
         let tags = tags_of(&self.tags, repository, &digest, MAXIMUM_MANIFEST_TAGS)?;
         Ok(manifest.record(digest, document, tags))

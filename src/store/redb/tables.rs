@@ -11,11 +11,14 @@ use serde::de::DeserializeOwned;
 use super::failure::Failure;
 use crate::oci::{Digest, Reference, RepositoryName, Tag};
 use crate::store::Event;
+use crate::store::row::Document;
 
 pub(super) type OneKey = &'static str;
 pub(super) type TwoKeys = (&'static str, &'static str);
 pub(super) type ThreeKeys = (&'static str, &'static str, &'static str);
 pub(super) type Json = &'static [u8];
+/// How many repositories have a manifest (at zero its row goes), its `Document`, and its exact bytes.
+pub(super) type Content = (u64, Json, &'static [u8]);
 
 /// `RepositoryRow` by repository.
 pub(super) const REPOSITORIES: TableDefinition<'_, OneKey, Json> = TableDefinition::new("repositories");
@@ -30,12 +33,9 @@ pub(super) const MANIFESTS: TableDefinition<'_, TwoKeys, Json> = TableDefinition
 pub(super) const REFERRERS: TableDefinition<'_, ThreeKeys, ()> = TableDefinition::new("referrers");
 /// `BlobRow` by repository and digest.
 pub(super) const BLOBS: TableDefinition<'_, TwoKeys, Json> = TableDefinition::new("blobs");
-/// `Document` by digest.
-pub(super) const DOCUMENTS: TableDefinition<'_, OneKey, Json> = TableDefinition::new("documents");
-/// The exact bytes of a manifest by digest.
-pub(super) const CONTENTS: TableDefinition<'_, OneKey, &'static [u8]> = TableDefinition::new("contents");
-/// How many repositories have a manifest, by digest: at zero its document and content go.
-pub(super) const CONTENT_HOLDERS: TableDefinition<'_, OneKey, u64> = TableDefinition::new("content_holders");
+/// What is kept of a manifest once, in however many repositories it is, by digest. One table, since digests come in no
+/// order: each further one would cost a sweep another page read and written for every manifest.
+pub(super) const CONTENTS: TableDefinition<'_, OneKey, Content> = TableDefinition::new("manifest_contents");
 /// `Event` by sequence number.
 pub(super) const EVENTS: TableDefinition<'_, u64, Json> = TableDefinition::new("events");
 /// Repository and sequence number of everything in `EVENTS`.
@@ -106,6 +106,15 @@ pub(super) fn row_in<T: DeserializeOwned>(
 ) -> Result<Option<T>, Failure> {
     let found = table.get((repository.as_str(), key))?;
     found.map(|row| decode(|| format!("{what} row of `{key}` in `{repository}`"), row.value())).transpose()
+}
+
+/// What the manifest with this digest says.
+pub(super) fn document(
+    table: &impl ReadableTable<OneKey, Content>,
+    digest: &Digest,
+) -> Result<Option<Document>, Failure> {
+    let found = table.get(digest.as_str())?;
+    found.map(|content| decode(|| format!("document of `{digest}`"), content.value().1)).transpose()
 }
 
 /// At most `limit` tags that point to a manifest, in bytewise order.

@@ -4,6 +4,7 @@ mod crash;
 mod faults;
 mod full_disk;
 mod inline;
+mod older_layouts;
 mod opening;
 
 use std::sync::Arc;

@@ -9,10 +9,10 @@ use super::failure::Failure;
 use super::intents::OpenIntents;
 use super::snapshot::Missing;
 use super::tables::{
-    ACCOUNTS, AUTH_EVENTS, BLOBS, CONTENT_HOLDERS, CONTENTS, DOCUMENTS, EVENTS, EVENTS_BY_REPOSITORY, HINTS,
+    ACCOUNTS, AUTH_EVENTS, BLOBS, CONTENTS, Content, EVENTS, EVENTS_BY_REPOSITORY, HINTS,
     INTENTS, Json, MANIFESTS, META, META_CLOCK_AT, META_CLOCK_BOUND, META_CLOCK_OFFSET, META_HINT,
     META_SEQUENCE, OneKey, REFERRERS, REPOSITORIES, SWEEP, SWEEP_CHECKPOINT, SWEEP_MARKS, TAGS,
-    TAGS_BY_MANIFEST, ThreeKeys, TwoKeys, behind, decode, encode, event, number, row, row_in, stored_digest,
+    TAGS_BY_MANIFEST, ThreeKeys, TwoKeys, behind, decode, document, encode, event, number, row, row_in, stored_digest,
     tags_of,
 };
 use crate::clock::Estimate;
@@ -56,9 +56,7 @@ struct Tables<'txn> {
     manifests: Table<'txn, TwoKeys, Json>,
     referrers: Table<'txn, ThreeKeys, ()>,
     blobs: Table<'txn, TwoKeys, Json>,
-    documents: Table<'txn, OneKey, Json>,
-    contents: Table<'txn, OneKey, &'static [u8]>,
-    content_holders: Table<'txn, OneKey, u64>,
+    contents: Table<'txn, OneKey, Content>,
     events: Table<'txn, u64, Json>,
     events_by_repository: Table<'txn, (&'static str, u64), ()>,
     intents: Table<'txn, u64, Json>,
@@ -75,9 +73,7 @@ impl<'txn, 'store> Transaction<'txn, 'store> {
             manifests: transaction.open_table(MANIFESTS)?,
             referrers: transaction.open_table(REFERRERS)?,
             blobs: transaction.open_table(BLOBS)?,
-            documents: transaction.open_table(DOCUMENTS)?,
             contents: transaction.open_table(CONTENTS)?,
-            content_holders: transaction.open_table(CONTENT_HOLDERS)?,
             events: transaction.open_table(EVENTS)?,
             events_by_repository: transaction.open_table(EVENTS_BY_REPOSITORY)?,
             intents: transaction.open_table(INTENTS)?,
@@ -368,7 +364,7 @@ impl Tables<'_> {
         if self.manifests.get((repository.as_str(), digest.as_str()))?.is_none() {
             return Ok(None);
         }
-        let document = row(&self.documents, "document", digest.as_str())?;
+        let document = document(&self.contents, digest)?;
         document.map(Some).ok_or_else(|| Failure::corrupt(format!("document of `{digest}`"), Missing))
     }
 
@@ -459,28 +455,30 @@ impl Tables<'_> {
 
     /// One repository more has this manifest.
     fn hold_content(&mut self, manifest: &Manifest) -> Result<(), Failure> {
-        let digest = manifest.digest.as_str();
-        let holders = number(&self.content_holders, digest)?;
-        self.content_holders.insert(digest, holders + 1)?;
-        if holders == 0 {
-            let document = encode("document", &Document::from(manifest))?;
-            self.documents.insert(digest, document.as_slice())?;
-            self.contents.insert(digest, manifest.bytes.as_ref())?;
+        if self.count_holder(&manifest.digest, |holders| holders + 1)? {
+            return Ok(());
         }
+        let document = encode("document", &Document::from(manifest))?;
+        self.contents
+            .insert(manifest.digest.as_str(), (1, document.as_slice(), manifest.bytes.as_ref()))?;
         Ok(())
     }
 
     /// One repository less has this manifest.
     fn release_content(&mut self, digest: &Digest) -> Result<(), Failure> {
-        let digest = digest.as_str();
-        let holders = number(&self.content_holders, digest)?;
-        if holders > 1 {
-            self.content_holders.insert(digest, holders - 1)?;
-        } else {
-            self.content_holders.remove(digest)?;
-            self.documents.remove(digest)?;
-            self.contents.remove(digest)?;
-        }
+        self.count_holder(digest, |holders| holders.saturating_sub(1))?;
         Ok(())
+    }
+
+    /// Changes how many repositories have a manifest. Answers whether anything is kept of it to count with.
+    fn count_holder(&mut self, digest: &Digest, count: impl Fn(u64) -> u64) -> Result<bool, Failure> {
+        let Some(content) = self.contents.remove(digest.as_str())? else { return Ok(false) };
+        let (holders, document, bytes) = content.value();
+        let (holders, document, bytes) = (count(holders), document.to_vec(), bytes.to_vec());
+        drop(content);
+        if holders > 0 {
+            self.contents.insert(digest.as_str(), (holders, document.as_slice(), bytes.as_slice()))?;
+        }
+        Ok(true)
     }
 }

@@ -3,7 +3,7 @@ use std::path::Path;
 
 use redb::TableDefinition;
 
-use super::super::tables::{ACCOUNTS, HINTS, META_LAYOUT, REPOSITORIES, SWEEP};
+use super::super::tables::{META_LAYOUT, REPOSITORIES};
 use super::*;
 
 fn refusal(path: &Path) -> OpenError {
@@ -157,35 +157,4 @@ fn a_read_only_file_system_is_named_with_the_remedy() {
     disk.remount("ro");
     let error = refusal(&path);
     assert!(matches!(error, OpenError::Unusable { attempted: "open", .. }), "{error:?}");
-}
-
-#[test]
-fn a_store_of_an_older_layout_is_brought_up_to_date_with_all_that_is_in_it() {
-    older_layout(1, |write| {
-        write.delete_table(HINTS).unwrap()
-            & write.delete_table(SWEEP).unwrap()
-            & write.delete_table(ACCOUNTS).unwrap()
-    });
-    older_layout(2, |write| write.delete_table(ACCOUNTS).unwrap());
-}
-
-fn older_layout(layout: u64, without: impl Fn(&redb::WriteTransaction) -> bool) {
-    let (store, directory) = empty_file();
-    store.close();
-    let path = directory.path().join("store.redb");
-    let database = Database::open(&path).unwrap();
-    let write = database.begin_write().unwrap();
-    write.open_table(META).unwrap().insert(META_LAYOUT, layout).unwrap();
-    write.open_table(META).unwrap().insert(META_SEQUENCE, 41).unwrap();
-    assert!(without(&write));
-    write.commit().unwrap();
-    drop(database);
-    RedbStore::open(&path).unwrap().close();
-    let database = Database::open(&path).unwrap();
-    let read = database.begin_read().unwrap();
-    assert_eq!(number(&read.open_table(META).unwrap(), META_LAYOUT).unwrap(), 3);
-    assert_eq!(number(&read.open_table(META).unwrap(), META_SEQUENCE).unwrap(), 41);
-    read.open_table(HINTS).unwrap();
-    read.open_table(SWEEP).unwrap();
-    read.open_table(ACCOUNTS).unwrap();
 }
