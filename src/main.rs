@@ -68,11 +68,13 @@ enum Command {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
 enum KeyCommand {
-    /// Make a new key, which signs from now on; the old one is good until its tokens are gone
+    /// Make the key that is to sign next, so that a registry that verifies tokens can learn of it before
+    Prepare,
+    /// Let the prepared key, or a new one, sign from now on; the old one is good until its tokens are gone
     Rotate,
     /// Print the public keys as a JSON Web Key Set
     Show {
-        /// Print the certificate instead, for the `rootcertbundle` of a registry that verifies tokens
+        /// Print the certificates instead, for the `rootcertbundle` of a registry that verifies tokens
         #[arg(long)]
         certificate: bool,
     },
@@ -119,6 +121,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 fn key(config: &Config, command: KeyCommand) -> Result<(), Failure> {
     let said = match command {
+        KeyCommand::Prepare => server::prepare_key(config),
         KeyCommand::Rotate => server::rotate_key(config),
         KeyCommand::Show { certificate } => server::show_key(config, certificate),
     };

@@ -34,7 +34,7 @@ use url::Url;
 pub use account_command::{CommandError, account};
 pub use check::{Report, check};
 pub use explain::explain;
-pub use key_command::{rotate_key, show_key};
+pub use key_command::{prepare_key, rotate_key, show_key};
 pub use reload::ConfigSource;
 pub use sync_command::{SyncError, sync};
 

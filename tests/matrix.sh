@@ -20,5 +20,8 @@ if ! [ -x "$TOOLS/registry" ]; then
     GOBIN="$TOOLS" GOFLAGS=-mod=mod go install "github.com/distribution/distribution/v3/cmd/registry@$VERSION"
 fi
 
+export PORTREEVE_TEST_REGISTRY="$TOOLS/registry"
 say "Tests with distribution $VERSION"
-PORTREEVE_TEST_REGISTRY="$TOOLS/registry" cargo test --locked --test end_to_end -- auth:: clients:: tls::
+cargo test --locked --test end_to_end -- auth:: clients:: tls::
+say "Tests with distribution $VERSION, which knows keys by a JSON Web Key Set"
+PORTREEVE_TEST_TRUST=jwks cargo test --locked --test end_to_end -- auth::clients auth::verifying

@@ -32,6 +32,9 @@ pub struct TokenSettings {
     pub ttl: Duration,
     /// How far the clocks of several doors may be apart.
     pub leeway: Duration,
+    /// Whether they carry the certificate of their key (`x5c`). Distribution finds a key by nothing else if they do, and 2.8
+    /// knows it by no name that 3.x knows.
+    pub carries_certificate: bool,
 }
 
 /// Makes and checks tokens.
@@ -139,7 +142,7 @@ impl Issuer {
         now: Timestamp,
     ) -> Result<Issued, SigningFailed> {
         let keys = self.keys.load();
-        let TokenSettings { issuer, service, ttl, .. } = &self.settings;
+        let TokenSettings { issuer, service, ttl, carries_certificate, .. } = &self.settings;
         let seconds = now.as_milliseconds() / 1000;
         let claims = Claims {
             iss: issuer.clone(),
@@ -151,7 +154,7 @@ impl Issuer {
             jti: new_id()?,
             access: access.iter().map(Claim::from).collect(),
         };
-        let token = sign(keys.signing(), &claims)?;
+        let token = sign(keys.signing(), *carries_certificate, &claims)?;
         Ok(Issued { token, expires_in: *ttl })
     }
 
@@ -215,10 +218,10 @@ impl Token {
     }
 }
 
-fn sign(key: &SigningKey, claims: &Claims) -> Result<String, SigningFailed> {
+fn sign(key: &SigningKey, carries_certificate: bool, claims: &Claims) -> Result<String, SigningFailed> {
     let mut header = Header::new(key.public().algorithm().jwt());
     header.kid = Some(key.public().id().to_owned());
-    header.x5c = Some(vec![key.x5c().to_owned()]);
+    header.x5c = carries_certificate.then(|| vec![key.x5c().to_owned()]);
     jsonwebtoken::encode(&header, claims, key.encoding()).map_err(|error| SigningFailed(error.to_string()))
 }
 
@@ -252,6 +255,7 @@ mod tests {
             service: "service".to_owned(),
             ttl: TTL,
             leeway: Duration::from_secs(leeway),
+            carries_certificate: true,
         }
     }
 

@@ -40,6 +40,8 @@ pub struct Auth {
     pub keys: Option<PathBuf>,
     /// `auth.algorithm`: what new keys sign with.
     pub algorithm: Algorithm,
+    /// `auth.verified_by`: what a registry knows the keys by.
+    pub verified_by: VerifiedBy,
     /// `auth.groups`: names of users by group.
     pub groups: BTreeMap<String, Vec<String>>,
     /// `[[auth.rules]]`
@@ -55,6 +57,15 @@ pub enum Algorithm {
     EdDsa,
     /// `rs256`
     Rs256,
+}
+
+/// What a registry that verifies tokens knows their keys by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VerifiedBy {
+    /// `rootcertbundle`: certificates, which tokens carry.
+    Certificates,
+    /// `jwks`: a JSON Web Key Set.
+    KeySet,
 }
 
 /// One of `[[auth.rules]]`.
@@ -131,6 +142,7 @@ impl Default for Auth {
             lockout: minutes(15),
             keys: None,
             algorithm: Algorithm::Es256,
+            verified_by: VerifiedBy::Certificates,
             groups: BTreeMap::new(),
             rules: Vec::new(),
         }
@@ -158,6 +170,7 @@ pub(super) fn read(settings: &mut Settings) -> Auth {
     set.to(&mut auth.events_age, "auth.events_age", value::long_duration);
     set.to(&mut auth.lockout, "auth.lockout", value::duration);
     set.to(&mut auth.algorithm, "auth.algorithm", algorithm);
+    set.to(&mut auth.verified_by, "auth.verified_by", verified_by);
     set.to(&mut auth.groups, "auth.groups", groups);
     set.to(&mut auth.rules, "auth.rules", rules);
     auth.htpasswd = settings.read("auth.htpasswd", value::path);
@@ -244,6 +257,15 @@ fn algorithm(given: &Given) -> Result<Algorithm, String> {
         "es256" => Ok(Algorithm::Es256),
         "eddsa" => Ok(Algorithm::EdDsa),
         "rs256" => Ok(Algorithm::Rs256),
+        other => Err(format!("is {other:?}; {remedy}")),
+    }
+}
+
+fn verified_by(given: &Given) -> Result<VerifiedBy, String> {
+    let remedy = "write \"rootcertbundle\" or \"jwks\", as the registry's `auth.token` has it";
+    match text(given, remedy)? {
+        "rootcertbundle" => Ok(VerifiedBy::Certificates),
+        "jwks" => Ok(VerifiedBy::KeySet),
         other => Err(format!("is {other:?}; {remedy}")),
     }
 }

@@ -141,6 +141,11 @@ pub const KEYS: &[Key] = &[
         default: "\"es256\"",
         meaning: "What new keys sign with: `es256`, `eddsa` or `rs256`.",
     },
+    Key {
+        name: "auth.verified_by",
+        default: "\"rootcertbundle\"",
+        meaning: "What a registry that verifies tokens knows the keys by: `rootcertbundle` or `jwks`.",
+    },
     Key { name: "auth.groups", default: "none", meaning: "Names of users by group." },
     Key {
         name: "auth.rules",

@@ -15,7 +15,7 @@ use crate::auth::{
     TokenSettings, UploadMarks, Who,
 };
 use crate::clock::{Clock, ClockOffset, Estimate};
-use crate::config::{self, Algorithm, AuthRule, Config, Principal, RegistryAuth, StoreUrl};
+use crate::config::{self, Algorithm, AuthRule, Config, Principal, RegistryAuth, StoreUrl, VerifiedBy};
 use crate::registry::{Asking, Login, RegistryClient};
 use crate::store::Store;
 use crate::web::ClockStatus;
@@ -205,6 +205,7 @@ fn token_settings(config: &Config) -> TokenSettings {
         service: config.auth.service.clone(),
         ttl: config.auth.token_ttl,
         leeway: config.auth.leeway,
+        carries_certificate: config.auth.verified_by == VerifiedBy::Certificates,
     }
 }
 

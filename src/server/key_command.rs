@@ -4,7 +4,22 @@ use super::{StartError, gatehouse};
 use crate::clock::Clock;
 use crate::config::Config;
 
-/// Makes a new key, which signs from now on; the old one is good until its tokens are gone. What to say about it.
+/// Makes the key that is to sign next, so that a registry that verifies tokens can learn of it before. What to say about it.
+///
+/// # Errors
+/// When the directory cannot be read or written.
+pub fn prepare_key(config: &Config) -> Result<String, StartError> {
+    let keys = gatehouse::key_directory(config);
+    let ring = keys.prepare(Clock::shifted(config.clock.offset).now())?;
+    Ok(format!(
+        "The key {} in {} signs nothing yet.\nGive a registry that verifies tokens what `portreeve key show \
+         --certificate` prints now, restart it, and then run `portreeve key rotate`.",
+        ring.next().unwrap_or_default(),
+        keys.path().display()
+    ))
+}
+
+/// The prepared key, or a new one, signs from now on; the old one is good until its tokens are gone. What to say about it.
 ///
 /// # Errors
 /// When the directory cannot be read or written.
@@ -12,14 +27,15 @@ pub fn rotate_key(config: &Config) -> Result<String, StartError> {
     let keys = gatehouse::key_directory(config);
     let ring = keys.rotate(Clock::shifted(config.clock.offset).now())?;
     Ok(format!(
-        "The new key {} is in {}.\nA running door follows within seconds. A registry that verifies tokens needs the \
-         new certificate: `portreeve key show --certificate`.",
+        "The key {} in {} signs from now on.\nA running door follows within seconds. A registry that verifies tokens has \
+         to know its certificate (`portreeve key show --certificate`).",
         ring.signing().public().id(),
         keys.path().display()
     ))
 }
 
-/// The public keys as a JSON Web Key Set, or the certificate of the one that signs, for a registry's `rootcertbundle`. The
+/// The public keys as a JSON Web Key Set, or the certificates of those that sign now
+/// and next, for a registry's `rootcertbundle`. The
 /// first key is made if there is none.
 ///
 /// # Errors

@@ -13,6 +13,7 @@ use tempfile::TempDir;
 
 use super::door::{Door, DoorBuilder};
 use super::http::http_client;
+use super::registry::Trust;
 
 /// Everybody's password begins with this.
 const PASSWORD: &str = "pass-of-";
@@ -60,12 +61,17 @@ impl Guard {
         KeyDirectory::new(self.path("keys"), KeyAlgorithm::Es256, std::time::Duration::from_secs(3600))
     }
 
-    /// A file with the certificate of the key, for a registry; the key is made if there is none.
-    pub fn certificate(&self) -> PathBuf {
-        self.keys().open(Timestamp::now()).unwrap();
-        let path = self.path("bundle.pem");
-        std::fs::write(&path, self.keys().certificates().unwrap()).unwrap();
-        path
+    /// A file that lets a registry verify tokens; the key is made if there is none.
+    pub fn trust(&self) -> Trust {
+        let keys = self.keys();
+        let ring = keys.open(Timestamp::now()).unwrap();
+        let trust = Trust::here(|name| self.path(name));
+        let content = match &trust {
+            Trust::Certificates(_) => keys.certificates().unwrap(),
+            Trust::KeySet(_) => serde_json::to_string(&ring.jwks()).unwrap(),
+        };
+        std::fs::write(trust.path(), content).unwrap();
+        trust
     }
 
     /// A door that requires tokens.
@@ -73,6 +79,7 @@ impl Guard {
         let text = |path: &Path| path.to_str().unwrap().to_owned();
         Door::builder(registry_url)
             .set("AUTH__MODE", "on")
+            .set("AUTH__VERIFIED_BY", Trust::here(|name| self.path(name)).name())
             .set("AUTH__HTPASSWD", text(&self.path("htpasswd")))
             .set("AUTH__KEYS", text(&self.path("keys")))
             .set("AUTH__GROUPS", "{ developers = [\"alice\"] }")
@@ -102,10 +109,19 @@ pub async fn token(door: &str, user: &str, scopes: &[&str]) -> String {
     answer["token"].as_str().unwrap().to_owned()
 }
 
+/// The header of a token.
+pub fn header(token: &str) -> Value {
+    part(token, 0)
+}
+
 /// The claims of a token.
 pub fn claims(token: &str) -> Value {
-    let payload = token.split('.').nth(1).unwrap();
-    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap()
+    part(token, 1)
+}
+
+fn part(token: &str, place: usize) -> Value {
+    let part = token.split('.').nth(place).unwrap();
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
 }
 
 /// What a token grants: actions by repository, in their order.

@@ -16,6 +16,41 @@ use super::wait::PAUSE;
 /// How long it may take to come up, on a machine that is busy.
 const START: Duration = Duration::from_secs(20);
 
+/// What a registry verifies tokens by: certificates, or with `PORTREEVE_TEST_TRUST=jwks` a JSON Web Key Set, which
+/// distribution knows from 3.0 on.
+pub enum Trust {
+    /// The file is a `rootcertbundle`.
+    Certificates(PathBuf),
+    /// The file is a `jwks`.
+    KeySet(PathBuf),
+}
+
+impl Trust {
+    /// What this run of the tests tries, in a file that `path` places by its name.
+    pub fn here(path: impl Fn(&str) -> PathBuf) -> Self {
+        match std::env::var("PORTREEVE_TEST_TRUST").as_deref() {
+            Err(_) => Self::Certificates(path("bundle.pem")),
+            Ok("jwks") => Self::KeySet(path("jwks.json")),
+            Ok(other) => panic!("PORTREEVE_TEST_TRUST is `{other}`, and only `jwks` is known"),
+        }
+    }
+
+    /// What the registry's configuration calls it, and the door's.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Certificates(_) => "rootcertbundle",
+            Self::KeySet(_) => "jwks",
+        }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Certificates(path) | Self::KeySet(path) => path,
+        }
+    }
+}
+
 /// A running registry, with storage of its own. Dropping it kills it.
 pub struct Registry {
     directory: TempDir,
@@ -41,13 +76,13 @@ impl Registry {
         Self::start_in(directory, data, notifications).await
     }
 
-    /// Starts one that verifies tokens of the door with this certificate, as `config/registry-token-auth.yml` shows it.
-    pub async fn start_verifying(certificate: &Path) -> Self {
+    /// Starts one that verifies tokens of the door, as `config/registry-token-auth.yml` shows it.
+    pub async fn start_verifying(trust: &Trust) -> Self {
         let example = include_str!("../../config/registry-token-auth.yml");
-        let configuration =
-            example.replace("/etc/docker/registry/portreeve.pem", certificate.to_str().unwrap());
-        assert!(configuration.contains(certificate.to_str().unwrap()));
-        Self::start_notifying(&configuration).await
+        let shown = "rootcertbundle: /etc/docker/registry/portreeve.pem";
+        assert!(example.contains(shown));
+        let trusted = format!("{}: {}", trust.name(), trust.path().display());
+        Self::start_notifying(&example.replace(shown, &trusted)).await
     }
 
     /// Starts one that wants a name and a password.

@@ -44,12 +44,20 @@ pub enum KeyFileError {
     },
 }
 
-/// The name of a key: when it was made.
+/// The name of a key: since when it signs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Name(Timestamp);
 
+/// The name of the key that is to sign next.
+const NEXT: &str = "next";
+
 impl Name {
-    pub fn made(self) -> Timestamp {
+    /// A key that signs since then.
+    pub fn new(since: Timestamp) -> Self {
+        Self(since)
+    }
+
+    pub fn time(self) -> Timestamp {
         self.0
     }
 
@@ -63,8 +71,16 @@ impl Name {
     }
 
     fn path(self, directory: &Path, extension: &str) -> PathBuf {
-        directory.join(format!("{}.{extension}", self.0.as_milliseconds()))
+        path(directory, &self.stem(), extension)
     }
+
+    fn stem(self) -> String {
+        self.0.as_milliseconds().to_string()
+    }
+}
+
+fn path(directory: &Path, stem: &str, extension: &str) -> PathBuf {
+    directory.join(format!("{stem}.{extension}"))
 }
 
 fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> KeyFileError {
@@ -85,9 +101,9 @@ pub(super) fn names(directory: &Path) -> Result<Vec<Name>, KeyFileError> {
     with_extension(directory, PUBLIC)
 }
 
-/// The newest key that can sign.
-pub(super) fn newest_private(directory: &Path) -> Result<Option<Name>, KeyFileError> {
-    Ok(with_extension(directory, PRIVATE)?.pop())
+/// Whether there is a key that can sign.
+pub(super) fn has_signing(directory: &Path) -> Result<bool, KeyFileError> {
+    Ok(!with_extension(directory, PRIVATE)?.is_empty())
 }
 
 fn with_extension(directory: &Path, extension: &str) -> Result<Vec<Name>, KeyFileError> {
@@ -103,13 +119,22 @@ fn with_extension(directory: &Path, extension: &str) -> Result<Vec<Name>, KeyFil
     Ok(names)
 }
 
-/// Writes a key: the private part last, since a key is there when that is.
-pub(super) fn write(directory: &Path, key: &SigningKey) -> Result<(), KeyFileError> {
-    let name = Name(key.made());
+/// Writes a key that signs from now on.
+pub(super) fn write(directory: &Path, name: Name, key: &SigningKey) -> Result<(), KeyFileError> {
+    write_as(directory, &name.stem(), key)
+}
+
+/// Writes the key that is to sign next.
+pub(super) fn write_next(directory: &Path, key: &SigningKey) -> Result<(), KeyFileError> {
+    write_as(directory, NEXT, key)
+}
+
+/// The private part last, since a key is there when that is.
+fn write_as(directory: &Path, stem: &str, key: &SigningKey) -> Result<(), KeyFileError> {
     let jwk = serde_json::to_string_pretty(key.public().jwk()).unwrap_or_default();
-    put(&name.path(directory, PUBLIC), 0o644, &jwk)?;
-    put(&name.path(directory, CERTIFICATE), 0o644, &certificate_pem(key.certificate()))?;
-    put(&name.path(directory, PRIVATE), 0o600, &key.private_pem())?;
+    put(&path(directory, stem, PUBLIC), 0o644, &jwk)?;
+    put(&path(directory, stem, CERTIFICATE), 0o644, &certificate_pem(key.certificate()))?;
+    put(&path(directory, stem, PRIVATE), 0o600, &key.private_pem())?;
     File::open(directory).and_then(|directory| directory.sync_all()).map_err(failed("written", directory))
 }
 
@@ -156,23 +181,34 @@ fn put(path: &Path, mode: u32, text: &str) -> Result<(), KeyFileError> {
     written().map_err(failed("written", path))
 }
 
-/// Reads the key that signs.
-pub(super) fn read_private(directory: &Path, name: Option<Name>) -> Result<SigningKey, KeyFileError> {
-    let Some(name) = name else {
+/// Reads the key that signs: the newest with a private part.
+pub(super) fn read_signing(directory: &Path) -> Result<(Name, SigningKey), KeyFileError> {
+    let Some(name) = with_extension(directory, PRIVATE)?.pop() else {
         let wrong = "no key is left in it".to_owned();
         return Err(KeyFileError::Content { path: directory.to_owned(), wrong });
     };
-    let path = name.path(directory, PRIVATE);
-    let mode = fs::metadata(&path).map_err(failed("read", &path))?.permissions().mode();
-    if mode & 0o077 != 0 {
-        return Err(KeyFileError::Open { path });
+    Ok((name, read_as(directory, &name.stem())?))
+}
+
+/// Reads the key that is to sign next, if there is one.
+pub(super) fn read_next(directory: &Path) -> Result<Option<SigningKey>, KeyFileError> {
+    match path(directory, NEXT, PRIVATE).exists() {
+        true => read_as(directory, NEXT).map(Some),
+        false => Ok(None),
     }
-    let private = fs::read_to_string(&path).map_err(failed("read", &path))?;
-    let certificate = name.path(directory, CERTIFICATE);
+}
+
+fn read_as(directory: &Path, stem: &str) -> Result<SigningKey, KeyFileError> {
+    let (private_path, certificate) = (path(directory, stem, PRIVATE), path(directory, stem, CERTIFICATE));
+    let mode = fs::metadata(&private_path).map_err(failed("read", &private_path))?.permissions().mode();
+    if mode & 0o077 != 0 {
+        return Err(KeyFileError::Open { path: private_path });
+    }
+    let private = fs::read_to_string(&private_path).map_err(failed("read", &private_path))?;
     let der = CertificateDer::from_pem_file(&certificate)
         .map_err(|error| KeyFileError::Content { path: certificate, wrong: error.to_string() })?;
-    SigningKey::from_files(name.made(), &private, der.to_vec())
-        .map_err(|error: KeyError| KeyFileError::Content { path, wrong: error.to_string() })
+    SigningKey::from_files(&private, der.to_vec())
+        .map_err(|error: KeyError| KeyFileError::Content { path: private_path, wrong: error.to_string() })
 }
 
 /// Reads the public part of a key.
@@ -187,11 +223,20 @@ pub(super) fn remove_private(directory: &Path, name: Name) -> Result<(), KeyFile
     remove_file(&name.path(directory, PRIVATE))
 }
 
-/// Removes everything of a key. The name goes last.
+/// Removes everything of a key. The public part goes last, since its name is found by that.
 pub(super) fn remove(directory: &Path, name: Name) -> Result<(), KeyFileError> {
+    remove_as(directory, &name.stem())
+}
+
+/// Removes the key that is to sign next.
+pub(super) fn remove_next(directory: &Path) -> Result<(), KeyFileError> {
+    remove_as(directory, NEXT)
+}
+
+fn remove_as(directory: &Path, stem: &str) -> Result<(), KeyFileError> {
     [PRIVATE, CERTIFICATE, PUBLIC]
         .iter()
-        .try_for_each(|extension| remove_file(&name.path(directory, extension)))
+        .try_for_each(|extension| remove_file(&path(directory, stem, extension)))
 }
 
 fn remove_file(path: &Path) -> Result<(), KeyFileError> {

@@ -1,8 +1,9 @@
 //! The keys that tokens are signed with and checked by, and the files that keep them.
 //!
-//! Each key has three files in one directory, named by the time at which it was made: `.key` (the private key, PKCS #8 in
+//! Each key has three files in one directory, named by the time since which it signs: `.key` (the private key, PKCS #8 in
 //! PEM, for its owner alone), `.crt` (a certificate for the registry's `rootcertbundle`) and `.jwk` (the public key). The
 //! newest signs. Of a key that was replaced only the public part is kept, until no token can be left that it signed.
+//! `next.*` is a key that signs nothing yet, so that whoever verifies tokens may learn of it before.
 
 mod crypto;
 mod file;
@@ -22,6 +23,8 @@ use crate::clock::Timestamp;
 #[derive(Debug)]
 pub struct KeyRing {
     signing: SigningKey,
+    /// The one that is to sign next.
+    next: Option<PublicKey>,
     /// Those that were replaced, newest first.
     replaced: Vec<PublicKey>,
 }
@@ -64,8 +67,8 @@ impl KeyDirectory {
     /// When a file cannot be read or written, or others than its owner can read a private key.
     pub fn open(&self, now: Timestamp) -> Result<KeyRing, KeyRingError> {
         file::make_directory(&self.path)?;
-        if file::newest_private(&self.path)?.is_none() {
-            self.make(now)?;
+        if !file::has_signing(&self.path)? {
+            self.install(&SigningKey::generate(self.algorithm)?, now)?;
         }
         self.read(now)
     }
@@ -79,49 +82,73 @@ impl KeyDirectory {
         Ok(file::secret(&self.path)?)
     }
 
-    /// The certificates of all keys that may sign, in PEM: what a registry's `rootcertbundle` has to hold.
+    /// The certificates of the keys that sign now and next, in PEM: what a registry's `rootcertbundle` has to hold.
     ///
     /// # Errors
     /// When a file cannot be read.
     pub fn certificates(&self) -> Result<String, KeyRingError> {
-        let newest = file::newest_private(&self.path)?;
-        Ok(file::certificate_pem(file::read_private(&self.path, newest)?.certificate()))
+        let (_, signing) = file::read_signing(&self.path)?;
+        let next = self.next(&signing)?;
+        let keys = std::iter::once(&signing).chain(&next);
+        Ok(keys.map(|key| file::certificate_pem(key.certificate())).collect())
     }
 
-    /// Makes a new key, which signs from now on.
+    /// Makes the key that is to sign next, unless there is one. It signs nothing before [`rotate`](Self::rotate).
     ///
     /// # Errors
-    /// When a file cannot be written.
-    pub fn rotate(&self, now: Timestamp) -> Result<KeyRing, KeyRingError> {
-        file::make_directory(&self.path)?;
-        self.make(now)?;
+    /// When a file cannot be read or written.
+    pub fn prepare(&self, now: Timestamp) -> Result<KeyRing, KeyRingError> {
+        let ring = self.open(now)?;
+        if ring.next.is_some() {
+            return Ok(ring);
+        }
+        file::write_next(&self.path, &SigningKey::generate(self.algorithm)?)?;
         self.read(now)
     }
 
-    fn make(&self, now: Timestamp) -> Result<(), KeyRingError> {
+    /// The prepared key signs from now on, or a new one if none is prepared.
+    ///
+    /// # Errors
+    /// When a file cannot be read or written.
+    pub fn rotate(&self, now: Timestamp) -> Result<KeyRing, KeyRingError> {
+        let ring = self.open(now)?;
+        let next = match self.next(&ring.signing)? {
+            Some(next) => next,
+            None => SigningKey::generate(self.algorithm)?,
+        };
+        self.install(&next, now)?;
+        file::remove_next(&self.path)?;
+        self.read(now)
+    }
+
+    fn install(&self, key: &SigningKey, now: Timestamp) -> Result<(), KeyRingError> {
         // Two keys of one moment would be one.
         let newest = file::names(&self.path)?.into_iter().next_back();
-        let made = newest.map_or(now, |newest| now.max(newest.after()));
-        let key = SigningKey::generate(self.algorithm, made)?;
-        Ok(file::write(&self.path, &key)?)
+        let since = newest.map_or(now, |newest| now.max(newest.after()));
+        Ok(file::write(&self.path, file::Name::new(since), key)?)
+    }
+
+    /// The prepared key. One that signs already was left over when a rotation was interrupted.
+    fn next(&self, signing: &SigningKey) -> Result<Option<SigningKey>, KeyRingError> {
+        let next = file::read_next(&self.path)?;
+        Ok(next.filter(|next| next.public().id() != signing.public().id()))
     }
 
     fn read(&self, now: Timestamp) -> Result<KeyRing, KeyRingError> {
-        let names = file::names(&self.path)?;
-        let newest = file::newest_private(&self.path)?;
-        let signing = file::read_private(&self.path, newest)?;
+        let (since, signing) = file::read_signing(&self.path)?;
+        let next = self.next(&signing)?.map(|next| next.public().clone());
         let mut replaced = Vec::new();
-        let mut replaced_at = signing.made();
-        for name in names.into_iter().rev().filter(|name| name.made() < signing.made()) {
+        let mut replaced_at = since.time();
+        for name in file::names(&self.path)?.into_iter().rev().filter(|name| *name < since) {
             if now.since(replaced_at) > self.keep {
                 file::remove(&self.path, name)?;
             } else {
                 file::remove_private(&self.path, name)?;
                 replaced.push(file::read_public(&self.path, name)?);
             }
-            replaced_at = name.made();
+            replaced_at = name.time();
         }
-        Ok(KeyRing { signing, replaced })
+        Ok(KeyRing { signing, next, replaced })
     }
 }
 
@@ -133,13 +160,22 @@ impl KeyRing {
 
     /// The key with this identifier.
     pub fn with_id(&self, id: &str) -> Option<&PublicKey> {
-        std::iter::once(self.signing.public()).chain(&self.replaced).find(|key| key.id() == id)
+        self.public().find(|key| key.id() == id)
     }
 
     /// All public keys (RFC 7517).
     pub fn jwks(&self) -> JwkSet {
-        let keys = std::iter::once(self.signing.public()).chain(&self.replaced);
-        JwkSet { keys: keys.map(|key| key.jwk().clone()).collect() }
+        JwkSet { keys: self.public().map(|key| key.jwk().clone()).collect() }
+    }
+
+    /// The identifier of the key that is to sign next, if one is prepared.
+    pub fn next(&self) -> Option<&str> {
+        self.next.as_ref().map(PublicKey::id)
+    }
+
+    /// Of doors that share a directory one may have begun already to sign with the next key.
+    fn public(&self) -> impl Iterator<Item = &PublicKey> {
+        std::iter::once(self.signing.public()).chain(&self.next).chain(&self.replaced)
     }
 }
 
@@ -208,6 +244,40 @@ mod tests {
         assert!(keys.open(at(1_100)).unwrap().with_id(&old).is_some());
         assert!(keys.open(at(1_101)).unwrap().with_id(&old).is_none());
         assert_eq!(keys.open(at(1_101)).unwrap().jwks().keys.len(), 1);
+    }
+
+    #[test]
+    fn a_prepared_key_is_published_and_certified_but_signs_nothing_before_it_is_told_to() {
+        let root = tempfile::tempdir().unwrap();
+        let keys = directory(&root, KeyAlgorithm::Es256);
+        let old = keys.open(at(1)).unwrap().signing().public().id().to_owned();
+        let ring = keys.prepare(at(10)).unwrap();
+        let next = ring.next().unwrap().to_owned();
+        assert_eq!(ring.signing().public().id(), old);
+        assert!(ring.with_id(&next).is_some());
+        assert_eq!(ring.jwks().keys.len(), 2);
+        assert_eq!(keys.certificates().unwrap().matches("BEGIN CERTIFICATE").count(), 2);
+        assert_eq!(keys.prepare(at(20)).unwrap().next(), Some(next.as_str()), "one at a time");
+        // However long ago it was prepared, the tokens of the old one begin to run out now.
+        let ring = keys.rotate(at(1_000)).unwrap();
+        assert_eq!((ring.signing().public().id(), ring.next()), (next.as_str(), None));
+        assert!(ring.with_id(&old).is_some());
+        assert!(keys.open(at(1_100)).unwrap().with_id(&old).is_some());
+        assert!(keys.open(at(1_101)).unwrap().with_id(&old).is_none());
+        assert_eq!(keys.certificates().unwrap().matches("BEGIN CERTIFICATE").count(), 1);
+    }
+
+    #[test]
+    fn a_rotation_that_was_interrupted_leaves_no_key_that_is_signing_and_next_at_once() {
+        let root = tempfile::tempdir().unwrap();
+        let keys = directory(&root, KeyAlgorithm::Es256);
+        keys.prepare(at(1)).unwrap();
+        let next = file::read_next(keys.path()).unwrap().unwrap();
+        // As it stands before the prepared files are removed.
+        keys.install(&next, at(2)).unwrap();
+        let ring = keys.open(at(3)).unwrap();
+        assert_eq!((ring.signing().public().id(), ring.next()), (next.public().id(), None));
+        assert_ne!(keys.rotate(at(4)).unwrap().signing().public().id(), next.public().id());
     }
 
     #[test]

@@ -12,8 +12,6 @@ use rsa::pkcs8::EncodePrivateKey;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
-use crate::clock::Timestamp;
-
 /// How many bits a new RSA key has.
 const RSA_BITS: usize = 2048;
 /// How many P-256 keys are made at most until one has no leading zero: one in 128 has.
@@ -79,7 +77,6 @@ pub struct PublicKey {
 
 /// A key that signs.
 pub struct SigningKey {
-    made: Timestamp,
     private: KeyPair,
     encoding: EncodingKey,
     certificate: Vec<u8>,
@@ -162,18 +159,13 @@ impl SigningKey {
     ///
     /// # Errors
     /// When the system has no random numbers.
-    pub fn generate(algorithm: KeyAlgorithm, made: Timestamp) -> Result<Self, KeyError> {
+    pub fn generate(algorithm: KeyAlgorithm) -> Result<Self, KeyError> {
         let private = private_key(algorithm)?;
         let certificate = certify(&private)?;
-        Self::from_parts(algorithm, made, private, certificate)
+        Self::from_parts(algorithm, private, certificate)
     }
 
-    fn from_parts(
-        algorithm: KeyAlgorithm,
-        made: Timestamp,
-        private: KeyPair,
-        certificate: Vec<u8>,
-    ) -> Result<Self, KeyError> {
+    fn from_parts(algorithm: KeyAlgorithm, private: KeyPair, certificate: Vec<u8>) -> Result<Self, KeyError> {
         let der = private.serialized_der();
         let encoding = match algorithm {
             KeyAlgorithm::Es256 => EncodingKey::from_ec_der(der),
@@ -181,23 +173,18 @@ impl SigningKey {
             KeyAlgorithm::Rs256 => EncodingKey::from_rsa_der(der),
         };
         let public = PublicKey::of(algorithm, &private)?;
-        Ok(Self { made, encoding, x5c: STANDARD.encode(&certificate), certificate, public, private })
+        Ok(Self { encoding, x5c: STANDARD.encode(&certificate), certificate, public, private })
     }
 
     /// From what its files hold.
-    pub(super) fn from_files(made: Timestamp, private: &str, certificate: Vec<u8>) -> Result<Self, KeyError> {
+    pub(super) fn from_files(private: &str, certificate: Vec<u8>) -> Result<Self, KeyError> {
         let unusable = |error: rcgen::Error| KeyError::Unusable(error.to_string());
         let private = KeyPair::from_pem(private).map_err(unusable)?;
         let kinds = [KeyAlgorithm::Es256, KeyAlgorithm::EdDsa, KeyAlgorithm::Rs256];
         let algorithm = kinds.into_iter().find(|kind| private.is_compatible(kind.certificate()));
         let algorithm = algorithm
             .ok_or_else(|| KeyError::Unusable("it is a key for none of ES256, EdDSA and RS256".to_owned()))?;
-        Self::from_parts(algorithm, made, private, certificate)
-    }
-
-    /// When it was made.
-    pub fn made(&self) -> Timestamp {
-        self.made
+        Self::from_parts(algorithm, private, certificate)
     }
 
     /// Its public part.

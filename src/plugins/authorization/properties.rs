@@ -59,8 +59,13 @@ thread_local! {
 fn house() -> House {
     let directory = tempfile::tempdir().unwrap();
     let keys = KeyDirectory::new(directory.path().join("keys"), KeyAlgorithm::EdDsa, HOUR);
-    let settings =
-        TokenSettings { issuer: "i".to_owned(), service: "s".to_owned(), ttl: HOUR, leeway: Duration::ZERO };
+    let settings = TokenSettings {
+        issuer: "i".to_owned(),
+        service: "s".to_owned(),
+        ttl: HOUR,
+        leeway: Duration::ZERO,
+        carries_certificate: true,
+    };
     let issuer = Issuer::new(settings, keys.open(Timestamp::now()).unwrap(), Clock::SYSTEM);
     let hashing = Hashing::start(1).unwrap();
     let authenticator = Authenticator::new(vec![Arc::new(Users)], hashing, Duration::ZERO).unwrap();

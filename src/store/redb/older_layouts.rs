@@ -5,9 +5,7 @@ use redb::{Database, ReadableTable, TableDefinition, WriteTransaction};
 use super::failure::Failure;
 use super::file::{BoxError, LAYOUT};
 use super::snapshot::Missing;
-use super::tables::{
-    ACCOUNTS, AUTH_EVENTS, CONTENTS, HINTS, Json, META, META_LAYOUT, OneKey, SWEEP,
-};
+use super::tables::{ACCOUNTS, AUTH_EVENTS, CONTENTS, HINTS, Json, META, META_LAYOUT, OneKey, SWEEP};
 
 /// Layout 1 lacks `HINTS` and `SWEEP`, 1 and 2 lack `ACCOUNTS` and `AUTH_EVENTS`, and all three keep the parts of
 /// `CONTENTS` in tables of their own.

@@ -10,8 +10,8 @@ use super::failure::Failure;
 use super::tables::{
     ACCOUNTS, AUTH_EVENTS, CONTENTS, Content, EVENTS, EVENTS_BY_REPOSITORY, HINTS, Json, MANIFESTS, META,
     META_CLOCK_AT, META_CLOCK_BOUND, META_CLOCK_OFFSET, OneKey, REFERRERS, REPOSITORIES, SWEEP,
-    SWEEP_CHECKPOINT, SWEEP_MARKS, TAGS, TAGS_BY_MANIFEST, ThreeKeys, TwoKeys, behind, decode, document, event, number,
-    row, row_in, stored_digest, stored_name, stored_reference, stored_tag, tags_of,
+    SWEEP_CHECKPOINT, SWEEP_MARKS, TAGS, TAGS_BY_MANIFEST, ThreeKeys, TwoKeys, behind, decode, document,
+    event, number, row, row_in, stored_digest, stored_name, stored_reference, stored_tag, tags_of,
 };
 use crate::clock::{Estimate, Timestamp};
 use crate::oci::{Digest, Manifest, RepositoryName, Tag};

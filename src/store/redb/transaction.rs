@@ -9,11 +9,10 @@ use super::failure::Failure;
 use super::intents::OpenIntents;
 use super::snapshot::Missing;
 use super::tables::{
-    ACCOUNTS, AUTH_EVENTS, BLOBS, CONTENTS, Content, EVENTS, EVENTS_BY_REPOSITORY, HINTS,
-    INTENTS, Json, MANIFESTS, META, META_CLOCK_AT, META_CLOCK_BOUND, META_CLOCK_OFFSET, META_HINT,
-    META_SEQUENCE, OneKey, REFERRERS, REPOSITORIES, SWEEP, SWEEP_CHECKPOINT, SWEEP_MARKS, TAGS,
-    TAGS_BY_MANIFEST, ThreeKeys, TwoKeys, behind, decode, document, encode, event, number, row, row_in, stored_digest,
-    tags_of,
+    ACCOUNTS, AUTH_EVENTS, BLOBS, CONTENTS, Content, EVENTS, EVENTS_BY_REPOSITORY, HINTS, INTENTS, Json,
+    MANIFESTS, META, META_CLOCK_AT, META_CLOCK_BOUND, META_CLOCK_OFFSET, META_HINT, META_SEQUENCE, OneKey,
+    REFERRERS, REPOSITORIES, SWEEP, SWEEP_CHECKPOINT, SWEEP_MARKS, TAGS, TAGS_BY_MANIFEST, ThreeKeys,
+    TwoKeys, behind, decode, document, encode, event, number, row, row_in, stored_digest, tags_of,
 };
 use crate::clock::Estimate;
 use crate::oci::{Digest, Manifest, RepositoryName, Tag};
@@ -459,8 +458,7 @@ impl Tables<'_> {
             return Ok(());
         }
         let document = encode("document", &Document::from(manifest))?;
-        self.contents
-            .insert(manifest.digest.as_str(), (1, document.as_slice(), manifest.bytes.as_ref()))?;
+        self.contents.insert(manifest.digest.as_str(), (1, document.as_slice(), manifest.bytes.as_ref()))?;
         Ok(())
     }
 

@@ -64,7 +64,7 @@ async fn docker_before_an_open_registry() {
 #[tokio::test(flavor = "multi_thread")]
 async fn docker_before_a_registry_that_verifies_tokens() {
     let guard = Guard::new();
-    let registry = Registry::start_verifying(&guard.certificate()).await;
+    let registry = Registry::start_verifying(&guard.trust()).await;
     let door = guard.door(registry.url()).set("REGISTRY__AUTH", "token").start().await;
     docker_logs_in_pushes_pulls_and_is_refused(&door).await;
 }
@@ -99,7 +99,7 @@ async fn skopeo_before_an_open_registry() {
 #[tokio::test(flavor = "multi_thread")]
 async fn skopeo_before_a_registry_that_verifies_tokens() {
     let guard = Guard::new();
-    let registry = Registry::start_verifying(&guard.certificate()).await;
+    let registry = Registry::start_verifying(&guard.trust()).await;
     let door = guard.door(registry.url()).set("REGISTRY__AUTH", "token").start().await;
     skopeo_copies_and_deletes(&door).await;
 }
@@ -119,7 +119,7 @@ async fn what_is_public_is_pulled_without_credentials() {
 #[tokio::test(flavor = "multi_thread")]
 async fn buildah_and_podman_with_and_without_credentials() {
     let guard = Guard::new();
-    let registry = Registry::start_verifying(&guard.certificate()).await;
+    let registry = Registry::start_verifying(&guard.trust()).await;
     let door = guard.door(registry.url()).set("REGISTRY__AUTH", "token").start().await;
     let storage = tempfile::tempdir().unwrap();
     let path = |name: &str| storage.path().join(name).to_str().unwrap().to_owned();

@@ -1,8 +1,11 @@
 //! A registry that verifies tokens itself, whatever its clock says.
 
+use std::time::{Duration, Instant};
+
+use portreeve::clock::Timestamp;
 use reqwest::StatusCode;
 
-use crate::support::guard::{Guard, token};
+use crate::support::guard::{Guard, header, token};
 use crate::support::http::http_client;
 use crate::support::image::Image;
 use crate::support::registry::Registry;
@@ -29,7 +32,7 @@ async fn push(door: &str, image: &Image, repository: &str, tag: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_door_shows_the_registry_tokens_of_its_own() {
     let guard = Guard::new();
-    let registry = Registry::start_verifying(&guard.certificate()).await;
+    let registry = Registry::start_verifying(&guard.trust()).await;
     let door = guard.door(registry.url()).set("REGISTRY__AUTH", "token").start().await;
     let bare = http_client().get(format!("{}/v2/", registry.url())).send().await.unwrap();
     assert_eq!(bare.status(), StatusCode::UNAUTHORIZED, "the registry does verify");
@@ -49,7 +52,7 @@ async fn the_door_shows_the_registry_tokens_of_its_own() {
 async fn k7_clocks_that_differ_by_a_second_a_minute_or_an_hour_do_no_harm() {
     for offset in ["1s", "-1s", "1m", "-1m", "1h", "-1h"] {
         let guard = Guard::new();
-        let registry = Registry::start_verifying(&guard.certificate()).await;
+        let registry = Registry::start_verifying(&guard.trust()).await;
         let door = guard
             .door(registry.url())
             .set("REGISTRY__AUTH", "token")
@@ -73,7 +76,7 @@ async fn k7_clocks_that_differ_by_a_second_a_minute_or_an_hour_do_no_harm() {
 #[tokio::test(flavor = "multi_thread")]
 async fn k7_what_is_known_of_the_clock_outlives_the_door() {
     let guard = Guard::new();
-    let mut registry = Registry::start_verifying(&guard.certificate()).await;
+    let mut registry = Registry::start_verifying(&guard.trust()).await;
     let mut door = guard
         .door(registry.url())
         .set("REGISTRY__AUTH", "token")
@@ -82,7 +85,7 @@ async fn k7_what_is_known_of_the_clock_outlives_the_door() {
         .start()
         .await;
     door.signal("TERM");
-    assert!(door.wait_exit(std::time::Duration::from_secs(20)).await.success());
+    assert!(door.wait_exit(Duration::from_secs(20)).await.success());
     registry.stop().await;
     door.restart_listening().await;
     let admin = crate::support::guard::password("admin");
@@ -100,8 +103,10 @@ fn parse(offset: &str) -> f64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn sweeps_and_verifications_have_tokens_too() {
     let guard = Guard::new();
-    let registry = Registry::start_verifying(&guard.certificate()).await;
+    let trust = guard.trust();
+    let registry = Registry::start_verifying(&trust).await;
     let open = crate::support::door::Door::builder(registry.url())
+        .set("AUTH__VERIFIED_BY", trust.name())
         .set("REGISTRY__AUTH", "token")
         .set("AUTH__KEYS", guard.path("keys").to_str().unwrap())
         .start()
@@ -116,13 +121,42 @@ async fn sweeps_and_verifications_have_tokens_too() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_registry_that_does_not_know_the_key_is_no_riddle_for_clients() {
     let (guard, other) = (Guard::new(), Guard::new());
-    let registry = Registry::start_verifying(&other.certificate()).await;
+    let registry = Registry::start_verifying(&other.trust()).await;
     let door = guard.door(registry.url()).set("REGISTRY__AUTH", "token").start_listening().await;
     let alice = token(&door.url(), "alice", &["repository:team/app:pull"]).await;
     let url = format!("{}/v2/team/app/tags/list", door.url());
     let response = http_client().get(url).bearer_auth(alice).send().await.unwrap();
     assert_eq!(response.status(), StatusCode::BAD_GATEWAY);
     assert!(response.text().await.unwrap().contains("does not let the door in"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_prepared_key_takes_over_without_a_moment_of_refusals() {
+    let guard = Guard::new();
+    let prepared = guard.keys().prepare(Timestamp::now()).unwrap();
+    let registry = Registry::start_verifying(&guard.trust()).await;
+    let door = guard.door(registry.url()).set("REGISTRY__AUTH", "token").start().await;
+    push(&door.url(), &Image::small(1), "team/app", "before").await;
+    let old = token(&door.url(), "alice", &["repository:team/app:pull"]).await;
+
+    guard.keys().rotate(Timestamp::now()).unwrap();
+
+    let next = prepared.next().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let mut count = 0;
+    loop {
+        let new = token(&door.url(), "alice", &["repository:team/app:pull"]).await;
+        push(&door.url(), &Image::small(2), "team/app", &format!("during-{count}")).await;
+        count += 1;
+        if header(&new)["kid"] == next {
+            break;
+        }
+        assert!(Instant::now() < deadline, "the door does not follow");
+    }
+    push(&door.url(), &Image::small(3), "team/app", "after").await;
+    let url = format!("{}/v2/team/app/tags/list", door.url());
+    let listed = http_client().get(url).bearer_auth(old).send().await.unwrap();
+    assert_eq!(listed.status(), StatusCode::OK, "what the old key signed is good until it expires");
 }
 
 #[tokio::test(flavor = "multi_thread")]
