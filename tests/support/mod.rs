@@ -14,5 +14,6 @@ pub mod relay;
 pub mod scripted;
 pub mod state;
 pub mod sweep;
+pub mod throttle;
 pub mod tool;
 pub mod wait;

@@ -1,12 +1,15 @@
 //! Real clients log in, push, pull and are refused, before a registry that is open behind the door and before one that
 //! verifies tokens itself.
 
+use std::time::{Duration, Instant};
+
 use crate::support::door::Door;
 use crate::support::engine::Engine;
 use crate::support::guard::{Guard, password};
 use crate::support::image::Image;
 use crate::support::registry::Registry;
 use crate::support::state::truth;
+use crate::support::throttle::SlowLine;
 use crate::support::tool::Tool;
 
 /// What a program said that has to have failed.
@@ -67,6 +70,40 @@ async fn docker_before_a_registry_that_verifies_tokens() {
     let registry = Registry::start_verifying(&guard.trust()).await;
     let door = guard.door(registry.url()).set("REGISTRY__AUTH", "token").start().await;
     docker_logs_in_pushes_pulls_and_is_refused(&door).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn k7_docker_and_skopeo_mind_no_clock_that_differs_from_theirs() {
+    for offset in ["1h", "-1h"] {
+        let guard = Guard::new();
+        let registry = Registry::start_verifying(&guard.trust()).await;
+        let door = guard.door(registry.url()).set("REGISTRY__AUTH", "token").set("CLOCK__OFFSET", offset);
+        let door = door.start().await;
+        docker_logs_in_pushes_pulls_and_is_refused(&door).await;
+        skopeo_copies_and_deletes(&door).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn k8_docker_pushes_a_layer_for_longer_than_its_token_is_good() {
+    const TTL: Duration = Duration::from_secs(5);
+    let guard = Guard::new();
+    let registry = Registry::start_verifying(&guard.trust()).await;
+    let door = guard.door(registry.url()).set("REGISTRY__AUTH", "token").set("AUTH__TOKEN_TTL", "5s");
+    let door = door.start().await;
+    let line = SlowLine::start(door.address(), 100 * 1024).await;
+    let engine = Engine::start().await;
+    let docker = &engine.docker;
+    engine.import_base("base").await;
+    let address = line.address().to_string();
+    let name = format!("{address}/team/app:slow");
+    docker.run(&["tag", "base", &name]).await;
+    docker.run(&["login", "--username", "alice", "--password", &password("alice"), &address]).await;
+    let begun = Instant::now();
+    docker.run(&["push", &name]).await;
+    assert!(begun.elapsed() > TTL + TTL / 2, "the line was not slow enough to show anything");
+    docker.run(&["rmi", &name]).await;
+    docker.run(&["pull", &name]).await;
 }
 
 async fn skopeo_copies_and_deletes(door: &Door) {
