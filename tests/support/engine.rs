@@ -68,6 +68,12 @@ impl Engine {
         self.docker.run(&["import", archive, name]).await;
     }
 
+    /// The client of the containerd that this engine runs.
+    pub fn containerd(&self) -> Tool {
+        let socket = self.directory.path().join("exec/containerd/containerd.sock");
+        Tool::new("ctr", "containerd").always(&["--address", socket.to_str().unwrap()])
+    }
+
     fn log(&self) -> String {
         std::fs::read_to_string(self.directory.path().join("engine.log")).unwrap_or_default()
     }

@@ -106,6 +106,32 @@ async fn k8_docker_pushes_a_layer_for_longer_than_its_token_is_good() {
     docker.run(&["pull", &name]).await;
 }
 
+/// containerd asks for tokens by POST, as buildkit and a Docker engine with containerd's store do.
+#[tokio::test(flavor = "multi_thread")]
+async fn containerd_before_a_registry_that_verifies_tokens() {
+    let guard = Guard::new();
+    let registry = Registry::start_verifying(&guard.trust()).await;
+    let door = guard.door(registry.url()).set("REGISTRY__AUTH", "token").start().await;
+    let engine = Engine::start().await;
+    engine.import_base("base").await;
+    let ctr = engine.containerd();
+    let archive = ctr.home().join("base.tar");
+    let archive = archive.to_str().unwrap();
+    let name = format!("{}/team/app:one", door.address());
+    engine.docker.run(&["tag", "base", &name]).await;
+    engine.docker.run(&["save", "--output", archive, &name]).await;
+    ctr.run(&["images", "import", archive]).await;
+    let (alice, reader) = (credentials("alice"), credentials("reader"));
+    let push = ["images", "push", "--plain-http", "--user"];
+    refused(&ctr, &[&push[..], &["alice:wrong", &name]].concat()).await;
+    refused(&ctr, &[&push[..], &[reader.as_str(), &name]].concat()).await;
+    ctr.run(&[&push[..], &[alice.as_str(), &name]].concat()).await;
+    ctr.run(&["images", "remove", "--sync", &name]).await;
+    let fetch = ["content", "fetch", "--plain-http"];
+    refused(&ctr, &[&fetch[..], &[name.as_str()]].concat()).await;
+    ctr.run(&[&fetch[..], &["--user", &reader, &name]].concat()).await;
+}
+
 async fn skopeo_copies_and_deletes(door: &Door) {
     let skopeo = Tool::new("skopeo", "skopeo");
     let image = Image::small(1);
