@@ -14,7 +14,13 @@ const HOUR: Duration = Duration::from_secs(3600);
 static ISSUER: LazyLock<Issuer> = LazyLock::new(|| {
     let path = std::env::temp_dir().join(format!("portreeve-fuzz-{}", std::process::id()));
     let keys = KeyDirectory::new(path, KeyAlgorithm::Es256, HOUR);
-    let settings = TokenSettings { issuer: "i".to_owned(), service: "s".to_owned(), ttl: HOUR, leeway: HOUR };
+    let settings = TokenSettings {
+        issuer: "i".to_owned(),
+        service: "s".to_owned(),
+        ttl: HOUR,
+        leeway: HOUR,
+        carries_certificate: true,
+    };
     Issuer::new(settings, keys.open(Timestamp::now()).expect("a key"), Clock::SYSTEM)
 });
 
