@@ -141,7 +141,7 @@ impl Drop for Door {
 }
 
 /// Processor seconds and peak MiB of a process so far.
-fn used(process: u32) -> Result<(f64, f64), Fault> {
+pub fn used(process: u32) -> Result<(f64, f64), Fault> {
     let directory = Path::new("/proc").join(process.to_string());
     let stat = fs::read_to_string(directory.join("stat"))?;
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();

@@ -10,6 +10,7 @@ use portreeve::oci::{Digest, MediaType};
 use tempfile::TempDir;
 
 use crate::Fault;
+use crate::door::used;
 
 const START: Duration = Duration::from_secs(20);
 /// What the manifests name.
@@ -58,6 +59,11 @@ impl Filled {
 
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Its processor seconds so far.
+    pub fn processor(&self) -> Result<f64, Fault> {
+        Ok(used(self.child.id())?.0)
     }
 }
 

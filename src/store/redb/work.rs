@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::failure::Failure;
 use super::intents::OpenIntents;
 use super::transaction::Transaction;
-use super::writer::Work;
+use super::writer::{GATHERING, PATIENCE, Work};
 use crate::clock::{Estimate, Timestamp};
 use crate::oci::{Reference, RepositoryName};
 use crate::store::effect::Learnt;
@@ -150,6 +151,11 @@ impl Work for Settle {
 impl Work for Record {
     type Answer = Recorded;
     const ATTEMPTED: &'static str = "record what the registry answered";
+
+    fn patience(&self) -> Duration {
+        // A sweep has more to ask meanwhile.
+        if self.source == Source::Swept { PATIENCE } else { GATHERING }
+    }
 
     fn apply(&self, transaction: &mut Transaction<'_, '_>) -> Result<Recorded, Failure> {
         for (repository, touches) in touches(&self.guard, &self.changes) {

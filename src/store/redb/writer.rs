@@ -26,7 +26,13 @@ pub(super) const QUEUE: usize = 1_024;
 
 /// While several write at once, the writer waits this long for more of them to share a transaction: a commit costs
 /// more processor time than the rows in it. Whoever writes alone does not wait.
-const GATHERING: Duration = Duration::from_millis(5);
+pub(super) const GATHERING: Duration = Duration::from_millis(5);
+
+/// What no client waits for may wait this long for company, as long as more keeps coming and it is not enough yet.
+pub(super) const PATIENCE: Duration = Duration::from_millis(50);
+
+/// So many share a transaction that more would hardly make it cheaper.
+const ENOUGH: usize = 64;
 
 /// How long the writer waits after a failure before it tries whether the medium takes writes again. The pause doubles
 /// up to the second one, and is short again once a request could be written.
@@ -42,6 +48,11 @@ pub(super) trait Work: Send + 'static {
     /// Completes "the store cannot … now".
     const ATTEMPTED: &'static str;
 
+    /// How long it may wait for others to share a transaction.
+    fn patience(&self) -> Duration {
+        GATHERING
+    }
+
     /// Reads and writes. May be called again in another transaction when this one came to nothing.
     fn apply(&self, transaction: &mut Transaction<'_, '_>) -> Result<Self::Answer, Failure>;
 
@@ -51,6 +62,8 @@ pub(super) trait Work: Send + 'static {
 
 /// A [`Work`] with the caller who waits for it.
 pub(super) trait Request: Send {
+    /// How long it may wait for others.
+    fn patience(&self) -> Duration;
     /// Does the work and keeps its answer.
     fn apply(&mut self, transaction: &mut Transaction<'_, '_>) -> Result<(), Failure>;
     /// Gives the kept answer.
@@ -136,7 +149,21 @@ impl<W: Work> Drop for Waiting<W> {
     }
 }
 
+impl Message {
+    /// How long it may wait for others.
+    fn patience(&self) -> Duration {
+        match self {
+            Self::Request(request) => request.patience(),
+            Self::Inspect => Duration::ZERO,
+        }
+    }
+}
+
 impl<W: Work> Request for Call<W> {
+    fn patience(&self) -> Duration {
+        self.work.patience()
+    }
+
     fn apply(&mut self, transaction: &mut Transaction<'_, '_>) -> Result<(), Failure> {
         self.answer = Some(self.work.apply(transaction)?);
         Ok(())
@@ -175,7 +202,8 @@ impl Writer {
             }
             let mut inspect = false;
             let mut group: Vec<Box<dyn Request>> = Vec::new();
-            let more = self.more(Instant::now() + GATHERING);
+            let first = first.ok();
+            let more = self.more(first.as_ref());
             for message in first.into_iter().chain(more) {
                 match message {
                     Message::Request(request) => group.push(request),
@@ -196,15 +224,21 @@ impl Writer {
         }
     }
 
-    /// What else waits by now; while several write at once, also what comes until the deadline.
-    fn more(&self, deadline: Instant) -> Vec<Message> {
+    /// What else waits by now; while several write at once, also what comes while all of them have patience.
+    fn more(&self, first: Option<&Message>) -> Vec<Message> {
         let mut more: Vec<Message> = self.messages.try_iter().take(QUEUE).collect();
-        if self.is_shared || !more.is_empty() {
-            while more.len() < QUEUE
-                && let Ok(message) =
-                    self.messages.recv_timeout(deadline.saturating_duration_since(Instant::now()))
-            {
-                more.push(message);
+        if !self.is_shared && more.is_empty() {
+            return more;
+        }
+        let begun = Instant::now();
+        let mut patience = first.into_iter().chain(&more).map(Message::patience).min().unwrap_or_default();
+        while more.len() < QUEUE {
+            let left = patience.saturating_sub(begun.elapsed()).min(GATHERING);
+            let Ok(message) = self.messages.recv_timeout(left) else { break };
+            patience = patience.min(message.patience());
+            more.push(message);
+            if more.len() >= ENOUGH {
+                patience = patience.min(GATHERING);
             }
         }
         more

@@ -16,7 +16,7 @@ const ATTEMPTS: usize = 3;
 
 /// How many references are verified at once: many more than may be asked about at once, since those that differ wait for
 /// the store, which makes many durable as quickly as one. How much they hold is bounded by the transport.
-pub(super) const VERIFICATIONS: usize = 256;
+pub(super) const VERIFICATIONS: usize = 192;
 
 /// What a sweep works with.
 pub(super) struct Questions {
