@@ -31,7 +31,7 @@ macro_rules! contract_tests {
             deleting_a_manifest_takes_its_tags
             an_emptied_repository_stays_known_until_it_is_gone
             deleting_what_is_not_recorded_makes_no_event
-            content_is_kept_as_long_as_any_repository_has_it
+            content_is_kept_as_long_as_its_own_repository_has_it
             referrers_come_and_go_with_their_manifests
         }
         $crate::store::contract::contract_tests! { $open, lists;

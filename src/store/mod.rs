@@ -241,8 +241,12 @@ pub trait Store: Send + Sync + 'static {
         page: PageRequest<Digest>,
     ) -> Result<Page<ManifestRecord, Digest>, StoreError>;
 
-    /// The document itself, if any repository has it.
-    async fn manifest_content(&self, digest: &Digest) -> Result<Option<Arc<Manifest>>, StoreError>;
+    /// The document itself, if the repository has it.
+    async fn manifest_content(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Option<Arc<Manifest>>, StoreError>;
 
     /// The manifests of a repository whose subject is this digest.
     async fn referrers(

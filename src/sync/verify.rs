@@ -175,7 +175,7 @@ impl Verifier {
         tag: Option<&Tag>,
         previous: Option<Digest>,
     ) -> Result<Found, VerifyError> {
-        let manifest = match self.store.manifest_content(&digest).await? {
+        let manifest = match self.store.manifest_content(repository, &digest).await? {
             Some(manifest) => manifest,
             None => match self.registry.manifest(repository, &Reference::Digest(digest)).await? {
                 Some(manifest) => Arc::new(manifest),

@@ -146,7 +146,11 @@ impl Store for Records {
         Ok(Self::page(manifests, |record| record.digest.clone(), &page))
     }
 
-    async fn manifest_content(&self, _: &Digest) -> Result<Option<Arc<Manifest>>, StoreError> {
+    async fn manifest_content(
+        &self,
+        _: &RepositoryName,
+        _: &Digest,
+    ) -> Result<Option<Arc<Manifest>>, StoreError> {
         Ok(None)
     }
 

@@ -24,7 +24,7 @@ pub(in crate::store) async fn an_observed_push_is_recorded_whole(store: AnyStore
     assert_eq!((&manifest.config, &manifest.layers), (&image.config, &image.layers));
     assert_eq!((&manifest.artifact_type, &manifest.annotations), (&image.artifact_type, &image.annotations));
     assert_eq!(manifest.tags.iter().map(ToString::to_string).collect::<Vec<_>>(), ["latest", "v1"]);
-    assert_eq!(*store.manifest_content(&image.digest).await.unwrap().unwrap(), image);
+    assert_eq!(*store.manifest_content(&repository("a/b"), &image.digest).await.unwrap().unwrap(), image);
 
     let known = store.repository(&repository("a/b")).await.unwrap().unwrap();
     assert_eq!((known.tags, known.manifests, known.bytes), (2, 1, image.size() + blobs));
@@ -134,7 +134,7 @@ pub(in crate::store) async fn deleting_a_manifest_takes_its_tags(store: AnyStore
     let after = store.repository(&repository("r")).await.unwrap().unwrap();
     assert_eq!((after.tags, after.manifests, after.bytes), (before.tags, before.manifests, before.bytes));
     assert_eq!(store.manifest(&repository("r"), &first.digest).await.unwrap(), None);
-    assert_eq!(store.manifest_content(&first.digest).await.unwrap(), None);
+    assert_eq!(store.manifest_content(&repository("r"), &first.digest).await.unwrap(), None);
 }
 
 pub(in crate::store) async fn an_emptied_repository_stays_known_until_it_is_gone(store: AnyStore) {
@@ -153,7 +153,7 @@ pub(in crate::store) async fn an_emptied_repository_stays_known_until_it_is_gone
     assert_eq!(store.tag(&repository("r"), &tag("t")).await.unwrap(), None);
     assert_eq!(store.manifest(&repository("r"), &image.digest).await.unwrap(), None);
     assert!(store.tag(&repository("r-2"), &tag("t")).await.unwrap().is_some());
-    assert!(store.manifest_content(&image.digest).await.unwrap().is_some());
+    assert!(store.manifest_content(&repository("r-2"), &image.digest).await.unwrap().is_some());
     let statistics = store.statistics().await.unwrap();
     assert_eq!((statistics.repositories, statistics.tags, statistics.manifests), (1, 1, 1));
 }
@@ -175,16 +175,18 @@ pub(in crate::store) async fn deleting_what_is_not_recorded_makes_no_event(store
     assert_eq!(store.repository(&repository("s")).await.unwrap(), None);
 }
 
-pub(in crate::store) async fn content_is_kept_as_long_as_any_repository_has_it(store: AnyStore) {
+pub(in crate::store) async fn content_is_kept_as_long_as_its_own_repository_has_it(store: AnyStore) {
     let image = image("one", &[]);
     push(&store, "a", &image, &["t"], 1).await;
     push(&store, "b", &image, &[], 1).await;
+    let (a, b) = (repository("a"), repository("b"));
     find(&store, manifest_deleted("a", &image), Source::Swept, 2).await;
-    assert_eq!(*store.manifest_content(&image.digest).await.unwrap().unwrap(), image);
+    assert_eq!(store.manifest_content(&a, &image.digest).await.unwrap(), None);
+    assert_eq!(*store.manifest_content(&b, &image.digest).await.unwrap().unwrap(), image);
     find(&store, repository_gone("b"), Source::Swept, 3).await;
-    assert_eq!(store.manifest_content(&image.digest).await.unwrap(), None);
+    assert_eq!(store.manifest_content(&b, &image.digest).await.unwrap(), None);
     push(&store, "a", &image, &["t"], 4).await;
-    assert_eq!(*store.manifest_content(&image.digest).await.unwrap().unwrap(), image);
+    assert_eq!(*store.manifest_content(&a, &image.digest).await.unwrap().unwrap(), image);
 }
 
 pub(in crate::store) async fn referrers_come_and_go_with_their_manifests(store: AnyStore) {

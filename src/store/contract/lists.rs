@@ -91,7 +91,7 @@ pub(in crate::store) async fn any_changes_come_to_what_a_naive_model_holds(store
         let manifests = store.manifests(name, PageRequest { after: None, limit: 100 }).await.unwrap().items;
         assert!(manifests.iter().map(|record| &record.digest).eq(held.manifests.keys()));
         for (digest, manifest) in &held.manifests {
-            assert_eq!(store.manifest_content(digest).await.unwrap().as_ref(), Some(manifest));
+            assert_eq!(store.manifest_content(name, digest).await.unwrap().as_ref(), Some(manifest));
         }
     }
     assert_eq!(store.statistics().await.unwrap().events, events);

@@ -12,12 +12,12 @@ use super::failure::Failure;
 use super::older_layouts;
 use super::overlay::Overlay;
 use super::tables::{
-    ACCOUNTS, AUTH_EVENTS, BLOBS, CONTENTS, EVENTS, EVENTS_BY_REPOSITORY, HINTS, INTENTS, MANIFESTS, META,
-    META_LAYOUT, PROBE, REFERRERS, REPOSITORIES, SWEEP, TAGS, TAGS_BY_MANIFEST,
+    ACCOUNTS, AUTH_EVENTS, BLOBS, EVENTS, EVENTS_BY_REPOSITORY, HINTS, INTENTS, MANIFESTS, META, META_LAYOUT,
+    PROBE, REFERRERS, REPOSITORIES, SWEEP, TAGS, TAGS_BY_MANIFEST,
 };
 
 /// The layout that this program reads and writes.
-pub(super) const LAYOUT: u64 = 4;
+pub(super) const LAYOUT: u64 = 5;
 
 /// Memory for pages of the file, in bytes; the system caches the file as well.
 const CACHE_BYTES: usize = 8 * 1024 * 1024;
@@ -184,7 +184,6 @@ pub(super) fn lay_out(database: &Database) -> Result<(), BoxError> {
     transaction.open_table(MANIFESTS)?;
     transaction.open_table(REFERRERS)?;
     transaction.open_table(BLOBS)?;
-    transaction.open_table(CONTENTS)?;
     transaction.open_table(EVENTS)?;
     transaction.open_table(EVENTS_BY_REPOSITORY)?;
     transaction.open_table(INTENTS)?;

@@ -380,9 +380,12 @@ impl Store for RedbStore {
         self.scan(move |snapshot| snapshot.manifests(&repository, &page)).await
     }
 
-    async fn manifest_content(&self, digest: &Digest) -> Result<Option<Arc<Manifest>>, StoreError> {
-        let digest = digest.clone();
-        self.scan(move |snapshot| snapshot.manifest_content(&digest)).await
+    async fn manifest_content(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Option<Arc<Manifest>>, StoreError> {
+        self.point(|snapshot| snapshot.manifest_content(repository, digest)).await
     }
 
     async fn referrers(

@@ -1,22 +1,29 @@
 //! Stores that an earlier version wrote, and how they become ones of today when they are opened: all or nothing.
 
-use redb::{Database, ReadableTable, TableDefinition, WriteTransaction};
+use redb::{Database, ReadableTable, Table, TableDefinition, TableError, WriteTransaction};
 
 use super::failure::Failure;
 use super::file::{BoxError, LAYOUT};
 use super::snapshot::Missing;
-use super::tables::{ACCOUNTS, AUTH_EVENTS, CONTENTS, HINTS, Json, META, META_LAYOUT, OneKey, SWEEP};
+use super::tables::{
+    ACCOUNTS, AUTH_EVENTS, HINTS, Json, MANIFESTS, META, META_LAYOUT, OneKey, SWEEP, TwoKeys,
+};
 
-/// Layout 1 lacks `HINTS` and `SWEEP`, 1 and 2 lack `ACCOUNTS` and `AUTH_EVENTS`, and all three keep the parts of
-/// `CONTENTS` in tables of their own.
-pub(super) const KNOWN: [u64; 3] = [1, 2, 3];
+/// Layout 1 lacks `HINTS` and `SWEEP`, 1 and 2 lack `ACCOUNTS` and `AUTH_EVENTS`. All keep what a manifest says once for
+/// each digest beside `ROWS`: up to 3 in three tables, 4 in one.
+pub(super) const KNOWN: [u64; 4] = [1, 2, 3, 4];
 
+/// `ManifestRow` by repository and digest.
+pub(super) const ROWS: TableDefinition<'_, TwoKeys, Json> = TableDefinition::new("manifests");
 /// `Document` by digest.
 pub(super) const DOCUMENTS: TableDefinition<'_, OneKey, Json> = TableDefinition::new("documents");
 /// The exact bytes of a manifest by digest.
 pub(super) const BYTES: TableDefinition<'_, OneKey, &'static [u8]> = TableDefinition::new("contents");
 /// How many repositories have a manifest, by digest.
 pub(super) const HOLDERS: TableDefinition<'_, OneKey, u64> = TableDefinition::new("content_holders");
+/// Holders, `Document` and bytes by digest.
+pub(super) const CONTENTS: TableDefinition<'_, OneKey, (u64, Json, &'static [u8])> =
+    TableDefinition::new("manifest_contents");
 
 /// Makes a store of a known older layout one of today's.
 pub(super) fn bring_up_to_date(database: &Database) -> Result<(), BoxError> {
@@ -27,27 +34,59 @@ pub(super) fn bring_up_to_date(database: &Database) -> Result<(), BoxError> {
     transaction.open_table(SWEEP)?;
     transaction.open_table(ACCOUNTS)?;
     transaction.open_table(AUTH_EVENTS)?;
-    join_contents(&transaction)?;
+    join_manifests(&transaction)?;
     transaction.commit()?;
     Ok(())
 }
 
-fn join_contents(transaction: &WriteTransaction) -> Result<(), BoxError> {
-    let documents = transaction.open_table(DOCUMENTS)?;
-    let bytes = transaction.open_table(BYTES)?;
-    let holders = transaction.open_table(HOLDERS)?;
-    let mut contents = transaction.open_table(CONTENTS)?;
-    for entry in documents.iter()? {
-        let (digest, document) = entry?;
-        let digest = digest.value();
-        let lacks = |what: &str| Failure::corrupt(format!("{what} of `{digest}`"), Missing).into_cause();
-        let bytes = bytes.get(digest)?.ok_or_else(|| lacks("content"))?;
-        let holders = holders.get(digest)?.ok_or_else(|| lacks("number of holders"))?;
-        contents.insert(digest, (holders.value(), document.value(), bytes.value()))?;
+/// Where an older layout keeps what a manifest says.
+enum Contents<'txn> {
+    Joined(Table<'txn, OneKey, (u64, Json, &'static [u8])>),
+    Parted { documents: Table<'txn, OneKey, Json>, bytes: Table<'txn, OneKey, &'static [u8]> },
+}
+
+impl<'txn> Contents<'txn> {
+    fn open(transaction: &'txn WriteTransaction) -> Result<Self, TableError> {
+        let is_joined =
+            transaction.list_tables()?.any(|table| redb::TableHandle::name(&table) == CONTENTS.to_string());
+        Ok(if is_joined {
+            Self::Joined(transaction.open_table(CONTENTS)?)
+        } else {
+            let (documents, bytes) = (transaction.open_table(DOCUMENTS)?, transaction.open_table(BYTES)?);
+            Self::Parted { documents, bytes }
+        })
     }
-    drop((documents, bytes, holders));
+
+    /// A document and the bytes that it was read from.
+    fn of(&self, digest: &str) -> Result<(Vec<u8>, Vec<u8>), BoxError> {
+        let found = match self {
+            Self::Joined(contents) => contents.get(digest)?.map(|content| {
+                let (_, document, bytes) = content.value();
+                (document.to_vec(), bytes.to_vec())
+            }),
+            Self::Parted { documents, bytes } => documents
+                .get(digest)?
+                .zip(bytes.get(digest)?)
+                .map(|(document, bytes)| (document.value().to_vec(), bytes.value().to_vec())),
+        };
+        Ok(found.ok_or_else(|| Failure::corrupt(format!("content of `{digest}`"), Missing).into_cause())?)
+    }
+}
+
+fn join_manifests(transaction: &WriteTransaction) -> Result<(), BoxError> {
+    {
+        let (rows, contents) = (transaction.open_table(ROWS)?, Contents::open(transaction)?);
+        let mut manifests = transaction.open_table(MANIFESTS)?;
+        for entry in rows.iter()? {
+            let (key, row) = entry?;
+            let (document, bytes) = contents.of(key.value().1)?;
+            manifests.insert(key.value(), (row.value(), document.as_slice(), bytes.as_slice()))?;
+        }
+    }
+    transaction.delete_table(ROWS)?;
     transaction.delete_table(DOCUMENTS)?;
     transaction.delete_table(BYTES)?;
     transaction.delete_table(HOLDERS)?;
+    transaction.delete_table(CONTENTS)?;
     Ok(())
 }

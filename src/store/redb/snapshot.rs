@@ -8,14 +8,14 @@ use redb::{ReadOnlyTable, ReadTransaction, ReadableTableMetadata};
 
 use super::failure::Failure;
 use super::tables::{
-    ACCOUNTS, AUTH_EVENTS, CONTENTS, Content, EVENTS, EVENTS_BY_REPOSITORY, HINTS, Json, MANIFESTS, META,
-    META_CLOCK_AT, META_CLOCK_BOUND, META_CLOCK_OFFSET, OneKey, REFERRERS, REPOSITORIES, SWEEP,
-    SWEEP_CHECKPOINT, SWEEP_MARKS, TAGS, TAGS_BY_MANIFEST, ThreeKeys, TwoKeys, behind, decode, document,
-    event, number, row, row_in, stored_digest, stored_name, stored_reference, stored_tag, tags_of,
+    ACCOUNTS, AUTH_EVENTS, EVENTS, EVENTS_BY_REPOSITORY, HINTS, MANIFESTS, META, META_CLOCK_AT,
+    META_CLOCK_BOUND, META_CLOCK_OFFSET, ManifestRows, REFERRERS, REPOSITORIES, SWEEP, SWEEP_CHECKPOINT,
+    SWEEP_MARKS, TAGS, TAGS_BY_MANIFEST, ThreeKeys, TwoKeys, behind, decode, decode_document, event, number,
+    row, row_in, stored_digest, stored_name, stored_reference, stored_tag, tags_of,
 };
 use crate::clock::{Estimate, Timestamp};
 use crate::oci::{Digest, Manifest, RepositoryName, Tag};
-use crate::store::row::{Document, ManifestRow, RepositoryRow, TagRow};
+use crate::store::row::{ManifestRow, RepositoryRow, TagRow};
 use crate::store::{
     Account, AccountKind, AuthEvent, Event, Hint, HintedReference, KeptSweep, ManifestRecord, Page,
     PageRequest, RepositoryRecord, Sequence, Statistics, TagRecord,
@@ -224,8 +224,8 @@ impl Snapshot {
         digest: &Digest,
     ) -> Result<Option<ManifestRecord>, Failure> {
         let tables = ManifestTables::open(&self.0)?;
-        let found: Option<ManifestRow> = row_in(&tables.manifests, "manifest", repository, digest.as_str())?;
-        found.map(|row| tables.record(repository, digest.clone(), row)).transpose()
+        let found = tables.manifests.get((repository.as_str(), digest.as_str()))?;
+        found.map(|rows| tables.record(repository, digest.clone(), rows.value())).transpose()
     }
 
     pub fn manifests(
@@ -238,23 +238,25 @@ impl Snapshot {
         let after = page.after.as_ref().map_or("", Digest::as_str);
         let mut filling = Filling::new(page);
         for entry in tables.manifests.range(keys_behind(repository, &end, after))? {
-            let (key, row) = entry?;
+            let (key, rows) = entry?;
             if filling.is_full() {
                 return Ok(filling.part());
             }
             let digest = stored_digest(key.value().1)?;
-            let row: ManifestRow =
-                decode(|| format!("manifest row of `{digest}` in `{repository}`"), row.value())?;
-            filling.push(digest.clone(), tables.record(repository, digest, row)?);
+            filling.push(digest.clone(), tables.record(repository, digest, rows.value())?);
         }
         Ok(filling.end())
     }
 
-    pub fn manifest_content(&self, digest: &Digest) -> Result<Option<Arc<Manifest>>, Failure> {
-        let table = self.0.open_table(CONTENTS)?;
-        let Some(content) = table.get(digest.as_str())? else { return Ok(None) };
-        let (_, document, bytes) = content.value();
-        let document: Document = decode(|| format!("document of `{digest}`"), document)?;
+    pub fn manifest_content(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Option<Arc<Manifest>>, Failure> {
+        let table = self.0.open_table(MANIFESTS)?;
+        let Some(rows) = table.get((repository.as_str(), digest.as_str()))? else { return Ok(None) };
+        let (_, document, bytes) = rows.value();
+        let document = decode_document(repository, digest, document)?;
         Ok(Some(Arc::new(document.manifest(digest.clone(), Bytes::copy_from_slice(bytes)))))
     }
 
@@ -274,9 +276,11 @@ impl Snapshot {
                 break;
             }
             let digest = stored_digest(digest)?;
-            let row = row_in(&tables.manifests, "manifest", repository, digest.as_str())?
+            let rows = tables
+                .manifests
+                .get((name, digest.as_str()))?
                 .ok_or_else(|| Failure::corrupt(format!("referrer `{digest}` in `{repository}`"), Missing))?;
-            found.push(tables.record(repository, digest, row)?);
+            found.push(tables.record(repository, digest, rows.value())?);
         }
         Ok(found)
     }
@@ -334,8 +338,7 @@ pub(super) struct Missing;
 
 /// The tables that a manifest's record is put together from.
 struct ManifestTables {
-    manifests: ReadOnlyTable<TwoKeys, Json>,
-    contents: ReadOnlyTable<OneKey, Content>,
+    manifests: ReadOnlyTable<TwoKeys, ManifestRows>,
     tags: ReadOnlyTable<ThreeKeys, ()>,
 }
 
@@ -343,7 +346,6 @@ impl ManifestTables {
     fn open(transaction: &ReadTransaction) -> Result<Self, Failure> {
         Ok(Self {
             manifests: transaction.open_table(MANIFESTS)?,
-            contents: transaction.open_table(CONTENTS)?,
             tags: transaction.open_table(TAGS_BY_MANIFEST)?,
         })
     }
@@ -352,10 +354,10 @@ impl ManifestTables {
         &self,
         repository: &RepositoryName,
         digest: Digest,
-        manifest: ManifestRow,
+        (row, document, _): (&[u8], &[u8], &[u8]),
     ) -> Result<ManifestRecord, Failure> {
-        let document = document(&self.contents, &digest)?
-            .ok_or_else(|| Failure::corrupt(format!("document of `{digest}`"), Missing))?;
+        let manifest: ManifestRow = decode(|| format!("manifest row of `{digest}` in `{repository}`"), row)?;
+        let document = decode_document(repository, &digest, document)?;
         let tags = tags_of(&self.tags, repository, &digest, MAXIMUM_MANIFEST_TAGS)?;
         Ok(manifest.record(digest, document, tags))
     }

@@ -17,8 +17,8 @@ pub(super) type OneKey = &'static str;
 pub(super) type TwoKeys = (&'static str, &'static str);
 pub(super) type ThreeKeys = (&'static str, &'static str, &'static str);
 pub(super) type Json = &'static [u8];
-/// How many repositories have a manifest (at zero its row goes), its `Document`, and its exact bytes.
-pub(super) type Content = (u64, Json, &'static [u8]);
+/// Its `ManifestRow`, its `Document`, and its exact bytes.
+pub(super) type ManifestRows = (Json, Json, &'static [u8]);
 
 /// `RepositoryRow` by repository.
 pub(super) const REPOSITORIES: TableDefinition<'_, OneKey, Json> = TableDefinition::new("repositories");
@@ -27,15 +27,14 @@ pub(super) const TAGS: TableDefinition<'_, TwoKeys, Json> = TableDefinition::new
 /// Repository, digest and tag of everything in `TAGS`.
 pub(super) const TAGS_BY_MANIFEST: TableDefinition<'_, ThreeKeys, ()> =
     TableDefinition::new("tags_by_manifest");
-/// `ManifestRow` by repository and digest.
-pub(super) const MANIFESTS: TableDefinition<'_, TwoKeys, Json> = TableDefinition::new("manifests");
+/// All of a manifest by repository and digest, in each repository that has it: what is by digest alone lies in no order,
+/// and costs a sweep a page read and written for every manifest.
+pub(super) const MANIFESTS: TableDefinition<'_, TwoKeys, ManifestRows> =
+    TableDefinition::new("repository_manifests");
 /// Repository, subject and digest of those manifests that have a subject.
 pub(super) const REFERRERS: TableDefinition<'_, ThreeKeys, ()> = TableDefinition::new("referrers");
 /// `BlobRow` by repository and digest.
 pub(super) const BLOBS: TableDefinition<'_, TwoKeys, Json> = TableDefinition::new("blobs");
-/// What is kept of a manifest once, in however many repositories it is, by digest. One table, since digests come in no
-/// order: each further one would cost a sweep another page read and written for every manifest.
-pub(super) const CONTENTS: TableDefinition<'_, OneKey, Content> = TableDefinition::new("manifest_contents");
 /// `Event` by sequence number.
 pub(super) const EVENTS: TableDefinition<'_, u64, Json> = TableDefinition::new("events");
 /// Repository and sequence number of everything in `EVENTS`.
@@ -108,13 +107,23 @@ pub(super) fn row_in<T: DeserializeOwned>(
     found.map(|row| decode(|| format!("{what} row of `{key}` in `{repository}`"), row.value())).transpose()
 }
 
-/// What the manifest with this digest says.
+/// What a manifest of a repository says.
 pub(super) fn document(
-    table: &impl ReadableTable<OneKey, Content>,
+    table: &impl ReadableTable<TwoKeys, ManifestRows>,
+    repository: &RepositoryName,
     digest: &Digest,
 ) -> Result<Option<Document>, Failure> {
-    let found = table.get(digest.as_str())?;
-    found.map(|content| decode(|| format!("document of `{digest}`"), content.value().1)).transpose()
+    let found = table.get((repository.as_str(), digest.as_str()))?;
+    found.map(|rows| decode_document(repository, digest, rows.value().1)).transpose()
+}
+
+/// Reads what a manifest says.
+pub(super) fn decode_document(
+    repository: &RepositoryName,
+    digest: &Digest,
+    document: &[u8],
+) -> Result<Document, Failure> {
+    decode(|| format!("document of `{digest}` in `{repository}`"), document)
 }
 
 /// At most `limit` tags that point to a manifest, in bytewise order.

@@ -71,7 +71,7 @@ async fn everything_is_there_after_reopening_and_no_intent_is_carried() {
         store.statistics().await.unwrap(),
     );
     assert_eq!(before, after);
-    assert_eq!(*store.manifest_content(&image.digest).await.unwrap().unwrap(), image);
+    assert_eq!(*store.manifest_content(&repository("r"), &image.digest).await.unwrap().unwrap(), image);
     let expected = Intent { state: IntentState::Unknown, ..intent };
     assert_eq!(store.open_intents().await.unwrap(), std::slice::from_ref(&expected));
     let next = store.begin(repository("r"), put_write("v"), alice(), at(3)).await.unwrap();

@@ -9,13 +9,13 @@ use super::failure::Failure;
 use super::intents::OpenIntents;
 use super::snapshot::Missing;
 use super::tables::{
-    ACCOUNTS, AUTH_EVENTS, BLOBS, CONTENTS, Content, EVENTS, EVENTS_BY_REPOSITORY, HINTS, INTENTS, Json,
-    MANIFESTS, META, META_CLOCK_AT, META_CLOCK_BOUND, META_CLOCK_OFFSET, META_HINT, META_SEQUENCE, OneKey,
+    ACCOUNTS, AUTH_EVENTS, BLOBS, EVENTS, EVENTS_BY_REPOSITORY, HINTS, INTENTS, Json, MANIFESTS, META,
+    META_CLOCK_AT, META_CLOCK_BOUND, META_CLOCK_OFFSET, META_HINT, META_SEQUENCE, ManifestRows, OneKey,
     REFERRERS, REPOSITORIES, SWEEP, SWEEP_CHECKPOINT, SWEEP_MARKS, TAGS, TAGS_BY_MANIFEST, ThreeKeys,
-    TwoKeys, behind, decode, document, encode, event, number, row, row_in, stored_digest, tags_of,
+    TwoKeys, behind, decode, document, encode, event, number, row, row_in, tags_of,
 };
 use crate::clock::Estimate;
-use crate::oci::{Digest, Manifest, RepositoryName, Tag};
+use crate::oci::{Digest, RepositoryName, Tag};
 use crate::store::effect::{Held, Learnt, RowChange, effect};
 use crate::store::row::{BlobRow, Document, RepositoryRow, TagRow, blobs};
 use crate::store::{
@@ -52,10 +52,9 @@ struct Tables<'txn> {
     repositories: Table<'txn, OneKey, Json>,
     tags: Table<'txn, TwoKeys, Json>,
     tags_by_manifest: Table<'txn, ThreeKeys, ()>,
-    manifests: Table<'txn, TwoKeys, Json>,
+    manifests: Table<'txn, TwoKeys, ManifestRows>,
     referrers: Table<'txn, ThreeKeys, ()>,
     blobs: Table<'txn, TwoKeys, Json>,
-    contents: Table<'txn, OneKey, Content>,
     events: Table<'txn, u64, Json>,
     events_by_repository: Table<'txn, (&'static str, u64), ()>,
     intents: Table<'txn, u64, Json>,
@@ -72,7 +71,6 @@ impl<'txn, 'store> Transaction<'txn, 'store> {
             manifests: transaction.open_table(MANIFESTS)?,
             referrers: transaction.open_table(REFERRERS)?,
             blobs: transaction.open_table(BLOBS)?,
-            contents: transaction.open_table(CONTENTS)?,
             events: transaction.open_table(EVENTS)?,
             events_by_repository: transaction.open_table(EVENTS_BY_REPOSITORY)?,
             intents: transaction.open_table(INTENTS)?,
@@ -332,7 +330,7 @@ impl Tables<'_> {
         let mut held = Held::default();
         let repository = match change {
             Change::ManifestPut { repository, manifest, tags } => {
-                held.manifest = self.manifest(repository, &manifest.digest)?;
+                held.manifest = document(&self.manifests, repository, &manifest.digest)?;
                 self.hold_tags(&mut held, repository, tags)?;
                 if held.manifest.is_none() {
                     let names = blobs(manifest.config.as_ref(), &manifest.layers);
@@ -345,7 +343,7 @@ impl Tables<'_> {
                 repository
             }
             Change::ManifestDeleted { repository, digest } => {
-                held.manifest = self.manifest(repository, digest)?;
+                held.manifest = document(&self.manifests, repository, digest)?;
                 if let Some(document) = held.manifest.clone() {
                     let tags = tags_of(&self.tags_by_manifest, repository, digest, usize::MAX)?;
                     self.hold_tags(&mut held, repository, &tags)?;
@@ -357,14 +355,6 @@ impl Tables<'_> {
         };
         held.repository = row::<RepositoryRow>(&self.repositories, "repository", repository.as_str())?;
         Ok((repository, held))
-    }
-
-    fn manifest(&self, repository: &RepositoryName, digest: &Digest) -> Result<Option<Document>, Failure> {
-        if self.manifests.get((repository.as_str(), digest.as_str()))?.is_none() {
-            return Ok(None);
-        }
-        let document = document(&self.contents, digest)?;
-        document.map(Some).ok_or_else(|| Failure::corrupt(format!("document of `{digest}`"), Missing))
     }
 
     fn hold_tags(&self, held: &mut Held, repository: &RepositoryName, tags: &[Tag]) -> Result<(), Failure> {
@@ -410,18 +400,19 @@ impl Tables<'_> {
             }
             RowChange::Manifest { manifest, row } => {
                 let digest = manifest.digest.as_str();
-                self.manifests.insert((name, digest), encode("manifest row", &row)?.as_slice())?;
+                let row = encode("manifest row", &row)?;
+                let document = encode("document", &Document::from(&*manifest))?;
+                let rows = (row.as_slice(), document.as_slice(), manifest.bytes.as_ref());
+                self.manifests.insert((name, digest), rows)?;
                 if let Some(subject) = &manifest.subject {
                     self.referrers.insert((name, subject.digest.as_str(), digest), ())?;
                 }
-                self.hold_content(&manifest)?;
             }
             RowChange::ManifestRemoved { digest, subject } => {
                 self.manifests.remove((name, digest.as_str()))?;
                 if let Some(subject) = subject {
                     self.referrers.remove((name, subject.as_str(), digest.as_str()))?;
                 }
-                self.release_content(&digest)?;
             }
             RowChange::Blob { digest, row } => {
                 self.blobs.insert((name, digest.as_str()), encode("blob row", &row)?.as_slice())?;
@@ -436,13 +427,6 @@ impl Tables<'_> {
     fn remove_repository(&mut self, repository: &RepositoryName) -> Result<(), Failure> {
         let (name, end) = (repository.as_str(), behind(repository));
         let (two, three) = ((name, "")..(end.as_str(), ""), (name, "", "")..(end.as_str(), "", ""));
-        let mut digests = Vec::new();
-        for entry in self.manifests.range(two.clone())? {
-            digests.push(stored_digest(entry?.0.value().1)?);
-        }
-        for digest in digests {
-            self.release_content(&digest)?;
-        }
         self.repositories.remove(name)?;
         self.tags.retain_in(two.clone(), |_, _| false)?;
         self.tags_by_manifest.retain_in(three.clone(), |_, ()| false)?;
@@ -450,33 +434,5 @@ impl Tables<'_> {
         self.referrers.retain_in(three, |_, ()| false)?;
         self.blobs.retain_in(two, |_, _| false)?;
         Ok(())
-    }
-
-    /// One repository more has this manifest.
-    fn hold_content(&mut self, manifest: &Manifest) -> Result<(), Failure> {
-        if self.count_holder(&manifest.digest, |holders| holders + 1)? {
-            return Ok(());
-        }
-        let document = encode("document", &Document::from(manifest))?;
-        self.contents.insert(manifest.digest.as_str(), (1, document.as_slice(), manifest.bytes.as_ref()))?;
-        Ok(())
-    }
-
-    /// One repository less has this manifest.
-    fn release_content(&mut self, digest: &Digest) -> Result<(), Failure> {
-        self.count_holder(digest, |holders| holders.saturating_sub(1))?;
-        Ok(())
-    }
-
-    /// Changes how many repositories have a manifest. Answers whether anything is kept of it to count with.
-    fn count_holder(&mut self, digest: &Digest, count: impl Fn(u64) -> u64) -> Result<bool, Failure> {
-        let Some(content) = self.contents.remove(digest.as_str())? else { return Ok(false) };
-        let (holders, document, bytes) = content.value();
-        let (holders, document, bytes) = (count(holders), document.to_vec(), bytes.to_vec());
-        drop(content);
-        if holders > 0 {
-            self.contents.insert(digest.as_str(), (holders, document.as_slice(), bytes.as_slice()))?;
-        }
-        Ok(true)
     }
 }

@@ -132,7 +132,7 @@ async fn check(store: &RedbStore, told: &Acknowledged, round: usize) -> BTreeMap
         reached.insert(*writer, number);
         let digest: Digest = numbered(*writer, number).digest;
         assert_eq!(record.digest, digest);
-        assert!(store.manifest_content(&digest).await.unwrap().is_some());
+        assert!(store.manifest_content(&repository("r"), &digest).await.unwrap().is_some());
         if let Some(sequence) = told.begun.get(writer) {
             let is_open = open.iter().any(|intent| intent.sequence.get() == *sequence);
             assert_eq!(is_open, number == *last, "round {round}: the intent goes exactly with its outcome");

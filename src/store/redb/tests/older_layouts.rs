@@ -1,11 +1,10 @@
 //! What an earlier version wrote is all there in today's layout.
 
-use redb::{Database, ReadableTable as _, ReadableTableMetadata as _, WriteTransaction};
+use redb::{Database, ReadableTable as _, ReadableTableMetadata as _, TableHandle as _, WriteTransaction};
 
-use super::super::older_layouts::{BYTES, DOCUMENTS, HOLDERS};
-use super::super::tables::{ACCOUNTS, AUTH_EVENTS, CONTENTS, HINTS, META, META_LAYOUT, SWEEP};
+use super::super::older_layouts::{BYTES, CONTENTS, DOCUMENTS, HOLDERS, KNOWN, ROWS};
+use super::super::tables::{ACCOUNTS, AUTH_EVENTS, HINTS, MANIFESTS, META, META_LAYOUT, SWEEP};
 use super::*;
-use crate::store::sample::manifest_deleted;
 
 /// Makes a closed store one of an older layout.
 fn set_back(path: &std::path::Path, layout: u64) {
@@ -18,26 +17,36 @@ fn set_back(path: &std::path::Path, layout: u64) {
     if layout < 2 {
         assert!(write.delete_table(HINTS).unwrap() & write.delete_table(SWEEP).unwrap());
     }
-    part_contents(&write);
+    part_manifests(&write, layout == 4);
     write.commit().unwrap();
 }
 
-fn part_contents(write: &WriteTransaction) {
-    let (mut documents, mut bytes) = (write.open_table(DOCUMENTS).unwrap(), write.open_table(BYTES).unwrap());
-    let mut holders = write.open_table(HOLDERS).unwrap();
-    for entry in write.open_table(CONTENTS).unwrap().iter().unwrap() {
-        let (digest, content) = entry.unwrap();
-        let (count, document, content) = content.value();
-        documents.insert(digest.value(), document).unwrap();
-        bytes.insert(digest.value(), content).unwrap();
-        holders.insert(digest.value(), count).unwrap();
+/// What a manifest says once for each digest: in one table, or in three.
+fn part_manifests(write: &WriteTransaction, is_joined: bool) {
+    let mut rows = write.open_table(ROWS).unwrap();
+    for entry in write.open_table(MANIFESTS).unwrap().iter().unwrap() {
+        let (key, manifest) = entry.unwrap();
+        let (row, document, bytes) = manifest.value();
+        let digest = key.value().1;
+        rows.insert(key.value(), row).unwrap();
+        if is_joined {
+            let mut contents = write.open_table(CONTENTS).unwrap();
+            let holders = contents.get(digest).unwrap().map_or(0, |content| content.value().0);
+            contents.insert(digest, (holders + 1, document, bytes)).unwrap();
+        } else {
+            let mut counted = write.open_table(HOLDERS).unwrap();
+            let holders = counted.get(digest).unwrap().map_or(0, |holders| holders.value());
+            counted.insert(digest, holders + 1).unwrap();
+            write.open_table(DOCUMENTS).unwrap().insert(digest, document).unwrap();
+            write.open_table(BYTES).unwrap().insert(digest, bytes).unwrap();
+        }
     }
-    assert!(write.delete_table(CONTENTS).unwrap());
+    assert!(write.delete_table(MANIFESTS).unwrap());
 }
 
 #[tokio::test]
 async fn a_store_of_an_older_layout_is_brought_up_to_date_with_all_that_is_in_it() {
-    for layout in 1..=3 {
+    for layout in KNOWN {
         let (store, directory) = empty_file();
         let path = directory.path().join("store.redb");
         let any: Arc<dyn Store> = Arc::clone(&store) as _;
@@ -55,17 +64,14 @@ async fn a_store_of_an_older_layout_is_brought_up_to_date_with_all_that_is_in_it
         assert_eq!(content(&store, [&shared, &own]).await, before, "layout {layout}");
         store.add_hints(vec![]).await.unwrap();
         assert_eq!(store.kept_sweep().await.unwrap(), None);
-        // The holders were counted on: what two repositories have goes with the second.
-        for (name, is_left) in [("a", true), ("b", false)] {
-            let gone = vec![manifest_deleted(name, &shared)];
-            let since = store.sequence().await.unwrap();
-            let guard = Guard { reference: None, since };
-            store.record(gone, Source::Swept, guard, at(4)).await.unwrap();
-            assert_eq!(store.manifest_content(&shared.digest).await.unwrap().is_some(), is_left, "{name}");
-        }
         store.close();
         let database = Database::open(&path).unwrap();
-        assert_eq!(database.begin_read().unwrap().open_table(CONTENTS).unwrap().len().unwrap(), 1);
+        let read = database.begin_read().unwrap();
+        assert_eq!(read.open_table(MANIFESTS).unwrap().len().unwrap(), 3);
+        let tables: Vec<String> = read.list_tables().unwrap().map(|table| table.name().to_owned()).collect();
+        for old in ["manifests", "documents", "contents", "content_holders", "manifest_contents"] {
+            assert!(!tables.contains(&old.to_owned()), "{old} is left");
+        }
     }
 }
 
@@ -75,10 +81,8 @@ async fn content(store: &RedbStore, manifests: [&Manifest; 2]) -> String {
     for name in ["a", "b"] {
         for manifest in manifests {
             text += &format!("{:?}", store.manifest(&repository(name), &manifest.digest).await);
+            text += &format!("{:?}", store.manifest_content(&repository(name), &manifest.digest).await);
         }
-    }
-    for manifest in manifests {
-        text += &format!("{:?}", store.manifest_content(&manifest.digest).await);
     }
     text
 }
