@@ -1,6 +1,6 @@
 //! Stores that an earlier version wrote, and how they become ones of today when they are opened: all or nothing.
 
-use redb::{Database, ReadableTable, Table, TableDefinition, TableError, WriteTransaction};
+use redb::{Database, ReadableTable, Table, TableDefinition, TableError, TableHandle, WriteTransaction};
 
 use super::failure::Failure;
 use super::file::{BoxError, LAYOUT};
@@ -47,8 +47,7 @@ enum Contents<'txn> {
 
 impl<'txn> Contents<'txn> {
     fn open(transaction: &'txn WriteTransaction) -> Result<Self, TableError> {
-        let is_joined =
-            transaction.list_tables()?.any(|table| redb::TableHandle::name(&table) == CONTENTS.to_string());
+        let is_joined = transaction.list_tables()?.any(|table| table.name() == CONTENTS.name());
         Ok(if is_joined {
             Self::Joined(transaction.open_table(CONTENTS)?)
         } else {
