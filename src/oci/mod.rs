@@ -19,4 +19,4 @@ pub use manifest::{Descriptor, InvalidManifest, MAXIMUM_MANIFEST_BYTES, Manifest
 pub use media_type::{MANIFEST_ACCEPT, MediaType};
 pub use name::{InvalidRepositoryName, RepositoryName};
 pub use reference::{InvalidReference, InvalidTag, Reference, Tag};
-pub use route::{Mount, Route, UploadId};
+pub use route::{Mount, Route, UploadId, without_parameters};

@@ -23,6 +23,7 @@ use std::borrow::Cow;
 use http::Method;
 
 use self::path::Target;
+pub use self::query::without_parameters;
 use super::text::excerpt;
 use super::{Digest, ErrorCode, Reference, RepositoryName, Tag};
 
@@ -287,13 +288,17 @@ impl Route {
     /// repository that stands in no request line (tried against distribution 2.8.2). No client sends blobs or manifests as forms.
     ///
     /// # Errors
-    /// For a form on a route that the registry writes by.
+    /// For a form, or what might be read as one, on a route that the registry writes by.
     pub fn admits_body(&self, content_type: &str) -> Result<(), Refused> {
         let code = match self {
             Self::UploadStart { .. } | Self::Upload { .. } => ErrorCode::BlobUploadInvalid,
             Self::ManifestPut { .. } => ErrorCode::ManifestInvalid,
             _ => return Ok(()),
         };
+        // Go compares in lower case by Unicode's rules: `\u{130}` becomes an `i` there.
+        if !content_type.is_ascii() {
+            return Err(refuse(code, "`Content-Type` must be ASCII"));
+        }
         let media_type = content_type.split(';').next().unwrap_or_default().trim();
         let is = |form: &str| media_type.eq_ignore_ascii_case(form);
         if is("application/x-www-form-urlencoded") || is("multipart/form-data") {

@@ -71,6 +71,25 @@ pub(super) fn mount(query: &str) -> Result<Option<Mount>, Refused> {
     Ok(Some(Mount { digest, from }))
 }
 
+/// A path and query without some parameters, the rest byte for byte; and the last value that was left out, as it was
+/// written. A name is what the registry decodes it to, however it was spelled.
+pub fn without_parameters(path_and_query: &str, names: &[&str]) -> (String, Option<String>) {
+    let Some((path, query)) = path_and_query.split_once('?') else {
+        return (path_and_query.to_owned(), None);
+    };
+    let mut left_out = None;
+    let mut kept: Vec<&str> = Vec::new();
+    for parameter in query.split('&') {
+        let (key, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        match decode(key) {
+            Some(key) if names.contains(&key.as_ref()) => left_out = Some(value.to_owned()),
+            _ => kept.push(parameter),
+        }
+    }
+    let rest = if kept.is_empty() { path.to_owned() } else { format!("{path}?{}", kept.join("&")) };
+    (rest, left_out)
+}
+
 fn malformed(code: ErrorCode) -> Refused {
     refuse(code, "the query must be `key=value` pairs joined by `&`, percent-encoded UTF-8, without `;`")
 }

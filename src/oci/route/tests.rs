@@ -356,6 +356,11 @@ fn a_form_is_no_content_where_the_registry_would_read_it_as_a_query() {
         assert_eq!(manifest.admits_body(form).unwrap_err().code, ErrorCode::ManifestInvalid);
         assert_eq!(parse("GET", "/v2/a/tags/list").unwrap().admits_body(form), Ok(()));
     }
+    for like_a_form in ["appl\u{130}cation/x-www-form-urlencoded", "mult\u{130}part/form-data", "a/\u{fffd}"]
+    {
+        assert_eq!(upload.admits_body(like_a_form).unwrap_err().code, ErrorCode::BlobUploadInvalid);
+        assert_eq!(manifest.admits_body(like_a_form).unwrap_err().code, ErrorCode::ManifestInvalid);
+    }
     for content in ["application/octet-stream", "application/vnd.oci.image.manifest.v1+json", ""] {
         assert_eq!(upload.admits_body(content), Ok(()));
         assert_eq!(manifest.admits_body(content), Ok(()));
@@ -395,5 +400,21 @@ fn the_transcribed_registry_falls_for_what_the_parser_refuses() {
         assert_eq!(registry.read("/v2/a/blobs/uploads"), Reading::Redirects);
         assert_eq!(registry.read("/v2"), Reading::Redirects);
         assert_eq!(registry.read("/v2/a/blobs/latest"), Reading::Unknown);
+    }
+}
+
+#[test]
+fn parameters_are_left_out_however_they_are_spelled_and_the_others_stay_byte_for_byte() {
+    let both = &["mount", "from"][..];
+    for (line, names, expected, left_out) in [
+        ("/a?mount=x&digest=y%2F&from=z", both, "/a?digest=y%2F", Some("z")),
+        ("/a?mount=x&from=z", both, "/a", Some("z")),
+        ("/a?%6dount=x&%66rom=z&d=%6d", both, "/a?d=%6d", Some("z")),
+        ("/a?_state=1&grant=ff&digest=x", &["grant"], "/a?_state=1&digest=x", Some("ff")),
+        ("/a?b&%zz=1", both, "/a?b&%zz=1", None),
+        ("/a", both, "/a", None),
+    ] {
+        let expected = (expected.to_owned(), left_out.map(str::to_owned));
+        assert_eq!(without_parameters(line, names), expected, "{line}");
     }
 }

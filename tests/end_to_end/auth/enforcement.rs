@@ -140,13 +140,25 @@ async fn a_mount_of_what_may_not_be_read_becomes_a_plain_upload() {
         &["repository:team/new:pull,push", "repository:team/base:pull", "repository:private/app:pull"],
     )
     .await;
-    let mount = async |from: &str| {
-        let path = format!("/v2/team/new/blobs/uploads/?mount={blob}{from}");
+    let mount = async |query: &str| {
+        let path = format!("/v2/team/new/blobs/uploads/?{query}");
         send(&door, &alice, Method::POST, &path).await.status()
     };
-    assert_eq!(mount("&from=private/app").await, StatusCode::ACCEPTED);
-    assert_eq!(mount("").await, StatusCode::ACCEPTED);
-    assert_eq!(mount("&from=team/base").await, StatusCode::CREATED);
+    // The registry reads a name however it is spelled.
+    for (mounts, from) in [("mount", "from"), ("%6dount", "%66rom"), ("%6Doun%74", "from")] {
+        let query = format!("{mounts}={blob}&{from}=private/app");
+        assert_eq!(mount(&query).await, StatusCode::ACCEPTED, "{query}");
+    }
+    assert_eq!(mount(&format!("mount={blob}")).await, StatusCode::ACCEPTED);
+    assert_eq!(mount(&format!("mount={blob}&from=team/base")).await, StatusCode::CREATED);
+    // And it reads forms, which go on nowhere.
+    let url = format!("{}/v2/team/new/blobs/uploads/", door.url());
+    for form in ["application/x-www-form-urlencoded", "appl\u{130}cation/x-www-form-urlencoded"] {
+        let form = reqwest::header::HeaderValue::from_bytes(form.as_bytes()).unwrap();
+        let request = http_client().post(&url).bearer_auth(&alice).header("content-type", form);
+        let response = request.body(format!("mount={blob}&from=private/app")).send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::BAD_REQUEST);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
