@@ -1,12 +1,11 @@
-//! Who asks: credentials in, a subject out. Asks the sources in their order, remembers for a short while whom they knew, and
+//! Who asks: credentials in, a subject out. Asks the sources in their order, remembers for a short while what they said, and
 //! brakes those who guess.
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use moka::sync::Cache;
+use moka::future::Cache;
 use ring::hmac;
 use ring::rand::{SecureRandom, SystemRandom};
 
@@ -15,9 +14,9 @@ use super::identity::{Credentials, Found, IdentitySource, SourceError, Verdict};
 use super::lockout::Lockout;
 use super::subject::{Identity, UserName};
 
-/// How long a verified password is remembered.
+/// How long is remembered what came of credentials. An access token that expires meanwhile goes on for as long.
 const REMEMBER: Duration = Duration::from_secs(60);
-/// How many are remembered.
+/// Of how many.
 const REMEMBERED: u64 = 10_000;
 /// What is checked for a name that nobody knows, if no source has users: bcrypt at the cost of `htpasswd -B`. No password
 /// has it.
@@ -30,15 +29,20 @@ pub struct Authenticator {
     lockout: Lockout,
     /// For remembering passwords without keeping them.
     key: hmac::Key,
-    known: Cache<[u8; 32], Known>,
-    forgotten: AtomicU64,
+    /// What came of credentials, good or not: who sends the same again, or several times at once, makes one attempt.
+    remembered: Cache<Mark, Option<Arc<Identity>>>,
 }
 
-#[derive(Clone)]
-struct Known {
-    identity: Arc<Identity>,
-    /// What the sources were at.
-    version: u64,
+/// What credentials are remembered by, and what the sources were at.
+type Mark = ([u8; 32], u64);
+
+/// Somebody who has logged in.
+#[derive(Clone, Debug)]
+pub struct Login {
+    /// Who it is.
+    pub identity: Arc<Identity>,
+    /// Whether the sources were asked; else it was remembered.
+    pub is_fresh: bool,
 }
 
 /// Why somebody is not let in.
@@ -74,60 +78,93 @@ impl Authenticator {
             hashing,
             lockout: Lockout::new(longest),
             key: hmac::Key::new(hmac::HMAC_SHA256, &secret),
-            known: Cache::builder().max_capacity(REMEMBERED).time_to_live(REMEMBER).build(),
-            forgotten: AtomicU64::new(0),
+            remembered: Cache::builder().max_capacity(REMEMBERED).time_to_live(REMEMBER).build(),
         })
     }
 
-    /// Who it is.
+    /// Who it is. Dropping the future leaves the attempt counted as a failure.
     ///
     /// # Errors
     /// When it is nobody, or that cannot be found out.
-    pub async fn login(
+    pub async fn login(&self, credentials: &Credentials, address: IpAddr) -> Result<Login, LoginError> {
+        // Also before what is remembered is looked at: it would tell a guesser who has to wait which guess is right.
+        self.lockout.admit(address, &credentials.name, Instant::now()).map_err(LoginError::TooMany)?;
+        let mark = (self.mark(credentials), self.version());
+        let attempt = self.remembered.entry(mark).or_try_insert_with(self.attempt(credentials, address));
+        let entry = attempt.await.map_err(|error| match &*error {
+            LoginError::Wrong => LoginError::Wrong,
+            LoginError::TooMany(wait) => LoginError::TooMany(*wait),
+            LoginError::Unavailable(cause) => SourceError::Unavailable(cause.to_string()).into(),
+        })?;
+        let is_fresh = entry.is_fresh();
+        Ok(Login { identity: entry.into_value().ok_or(LoginError::Wrong)?, is_fresh })
+    }
+
+    /// Asks the sources, which is an attempt that counts.
+    async fn attempt(
         &self,
         credentials: &Credentials,
         address: IpAddr,
-    ) -> Result<Arc<Identity>, LoginError> {
-        let version = self.version();
-        let mark = self.mark(credentials);
-        if let Some(known) = self.known.get(&mark).filter(|known| known.version == version) {
-            return Ok(known.identity);
+    ) -> Result<Option<Arc<Identity>>, LoginError> {
+        let attempt = self.lockout.begin(address, &credentials.name, Instant::now());
+        let attempt = attempt.map_err(LoginError::TooMany)?;
+        if !attempt.delay.is_zero() {
+            tokio::time::sleep(attempt.delay).await;
         }
-        self.lockout.admit(address, &credentials.name, Instant::now()).map_err(LoginError::TooMany)?;
-        match self.ask(credentials).await? {
-            Some(identity) => {
-                self.lockout.note_success(address, &credentials.name);
-                let identity = Arc::new(identity);
-                self.known.insert(mark, Known { identity: Arc::clone(&identity), version });
-                Ok(identity)
+        match self.ask(credentials).await {
+            Ok(Some(identity)) => {
+                attempt.succeeded();
+                Ok(Some(Arc::new(identity)))
             }
-            None => {
-                self.lockout.note_failure(address, &credentials.name, Instant::now());
-                Err(LoginError::Wrong)
+            Ok(None) => Ok(None),
+            Err(error) => {
+                attempt.came_to_nothing();
+                Err(error.into())
             }
         }
     }
 
+    /// Asks until a source knows the name. Whoever is refused costs one hash of each source that has users, whatever is
+    /// wrong, so that nobody learns by the clock which names there are.
     async fn ask(&self, credentials: &Credentials) -> Result<Option<Identity>, SourceError> {
+        let mut left = Vec::new();
+        let mut is_hashed = false;
         for source in &self.sources {
-            match source.verify(credentials).await? {
-                Verdict::Unknown => {}
-                Verdict::Wrong => return Ok(None),
-                Verdict::Right(mut identity) => {
-                    // A personal token is nothing without its owner, who may come from any source.
-                    if identity.limits.as_ref().is_some_and(|limits| !limits.is_own) {
-                        let Some(owner) = self.find(&identity.name).await? else { return Ok(None) };
-                        identity.groups = owner.identity.groups;
-                    }
-                    return Ok(Some(identity));
-                }
+            let verdict = if is_hashed { Verdict::Unknown } else { source.verify(credentials).await? };
+            match verdict {
+                Verdict::Unknown => left.extend(source.decoy().await?),
+                Verdict::Wrong { is_hashed: false } => return Ok(None),
+                Verdict::Wrong { is_hashed: true } => is_hashed = true,
+                Verdict::Right(identity) => return self.admitted(identity).await,
             }
         }
-        // As much work as for a name that is known, so that nobody learns by the clock which names are.
-        let decoy = self.sources.iter().find_map(|source| source.decoy());
-        let decoy = decoy.unwrap_or_else(|| StoredHash::Bcrypt(DECOY.to_owned()));
-        self.hashing.verify(decoy, credentials.password.clone()).await?;
+        if left.is_empty() && !is_hashed {
+            left.push(StoredHash::Bcrypt(DECOY.to_owned()));
+        }
+        for decoy in left {
+            self.hashing.verify(decoy, credentials.password.clone()).await?;
+        }
         Ok(None)
+    }
+
+    /// Somebody who has proved who they are, if that is enough.
+    async fn admitted(&self, mut identity: Identity) -> Result<Option<Identity>, SourceError> {
+        let Some(limits) = &identity.limits else { return Ok(Some(identity)) };
+        let namesake = self.find(&identity.name).await?;
+        match (limits.is_own, namesake) {
+            (true, None) => Ok(Some(identity)),
+            // What a robot does must not look like a user's doing.
+            (true, Some(_)) => {
+                tracing::warn!(name = %identity.name, "a robot has a user's name and is not let in; make its token anew under another");
+                Ok(None)
+            }
+            // A personal token is nothing without its owner, who may come from any source.
+            (false, owner) => {
+                let Some(owner) = owner else { return Ok(None) };
+                identity.groups = owner.identity.groups;
+                Ok(Some(identity))
+            }
+        }
     }
 
     /// Somebody by name, without proof, from the first source that knows it.
@@ -143,17 +180,11 @@ impl Authenticator {
         Ok(None)
     }
 
-    /// Forgets whom it knew: somebody was removed or has another password.
-    pub fn forget(&self) {
-        self.forgotten.fetch_add(1, Ordering::Release);
-    }
-
     fn version(&self) -> u64 {
-        let sources = self.sources.iter().map(|source| source.version());
-        sources.fold(self.forgotten.load(Ordering::Acquire), u64::wrapping_add)
+        self.sources.iter().map(|source| source.version()).fold(0, u64::wrapping_add)
     }
 
-    /// What credentials are remembered by: says nothing about them to who does not have the key of this process.
+    /// Says nothing about the credentials to who does not have the key of this process.
     fn mark(&self, Credentials { name, password }: &Credentials) -> [u8; 32] {
         let mut context = hmac::Context::with_key(&self.key);
         // A name has no colon, so that no two credentials look the same.
@@ -168,7 +199,7 @@ impl Authenticator {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicUsize;
+    use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
     use async_trait::async_trait;
 
@@ -199,7 +230,7 @@ mod tests {
                 return Ok(Verdict::Unknown);
             }
             if password.reveal() != name.as_str() {
-                return Ok(Verdict::Wrong);
+                return Ok(Verdict::Wrong { is_hashed: false });
             }
             Ok(Verdict::Right(Identity::new(name.clone(), Vec::new())))
         }
@@ -225,7 +256,7 @@ mod tests {
     async fn login(authenticator: &Authenticator, name: &str, password: &str) -> Result<String, LoginError> {
         let credentials = Credentials::new(UserName::parse(name).unwrap(), password);
         let address = IpAddr::from([192, 0, 2, 1]);
-        Ok(authenticator.login(&credentials, address).await?.name.to_string())
+        Ok(authenticator.login(&credentials, address).await?.identity.name.to_string())
     }
 
     #[tokio::test]
@@ -248,7 +279,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_right_password_is_remembered_until_something_changes_and_a_wrong_one_is_not() {
+    async fn what_came_of_a_password_is_remembered_until_something_changes() {
         let source = counting(&["alice"]);
         let authenticator = authenticator(&[&source]);
         let asked = || source.asked.load(Ordering::Relaxed);
@@ -256,24 +287,46 @@ mod tests {
             login(&authenticator, "alice", "alice").await.unwrap();
         }
         assert_eq!(asked(), 1);
-        for expected in 2..4 {
-            login(&authenticator, "alice", "wrong").await.unwrap_err();
-            assert_eq!(asked(), expected);
+        // A script with an old password is no guesser, however often it tries.
+        for _ in 0..10 {
+            assert!(matches!(login(&authenticator, "alice", "wrong").await, Err(LoginError::Wrong)));
         }
+        assert_eq!(asked(), 2);
         source.version.store(1, Ordering::Relaxed);
         login(&authenticator, "alice", "alice").await.unwrap();
+        login(&authenticator, "alice", "wrong").await.unwrap_err();
         assert_eq!(asked(), 4);
-        authenticator.forget();
+    }
+
+    #[tokio::test]
+    async fn the_same_credentials_at_once_are_one_attempt_and_only_the_first_is_fresh() {
+        let source = counting(&["alice"]);
+        let authenticator = authenticator(&[&source]);
+        let credentials = Credentials::new(UserName::parse("alice").unwrap(), "alice");
+        let address = IpAddr::from([192, 0, 2, 1]);
+        let logins = (0..20).map(|_| authenticator.login(&credentials, address));
+        let logins = futures_util::future::join_all(logins).await;
+        assert_eq!(logins.into_iter().filter(|login| login.as_ref().unwrap().is_fresh).count(), 1);
+        assert_eq!(source.asked.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test]
+    async fn who_has_to_wait_does_not_learn_from_what_is_remembered() {
+        let source = counting(&["alice"]);
+        let authenticator = authenticator(&[&source]);
         login(&authenticator, "alice", "alice").await.unwrap();
-        assert_eq!(asked(), 5);
+        for number in 0..4 {
+            login(&authenticator, "alice", &format!("wrong {number}")).await.unwrap_err();
+        }
+        assert!(matches!(login(&authenticator, "alice", "alice").await, Err(LoginError::TooMany(_))));
     }
 
     #[tokio::test]
     async fn who_fails_too_often_is_not_even_asked_about_and_others_are() {
         let source = counting(&["alice", "bob"]);
         let authenticator = authenticator(&[&source]);
-        for _ in 0..4 {
-            login(&authenticator, "alice", "wrong").await.unwrap_err();
+        for number in 0..4 {
+            login(&authenticator, "alice", &format!("wrong {number}")).await.unwrap_err();
         }
         let asked = source.asked.load(Ordering::Relaxed);
         assert!(matches!(login(&authenticator, "alice", "alice").await, Err(LoginError::TooMany(_))));

@@ -3,11 +3,10 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
-use super::accounts::{AccountError, Accounts};
+use super::accounts::{AccountError, Accounts, LoginLife};
 use super::authenticator::{Authenticator, LoginError};
 use super::identity::{Credentials, SourceError};
 use super::journal::Journal;
@@ -51,10 +50,8 @@ pub struct Gate {
 pub struct Logins {
     /// Where they are kept.
     pub accounts: Arc<Accounts>,
-    /// After which time without use they end.
-    pub idle: Duration,
-    /// After which time they end in any case.
-    pub lifetime: Duration,
+    /// When they end.
+    pub life: LoginLife,
 }
 
 impl Gate {
@@ -83,16 +80,19 @@ impl Gate {
     /// When it is nobody, or that cannot be found out.
     pub async fn login(&self, credentials: &Credentials, address: IpAddr) -> Result<Identity, LoginError> {
         let login = self.authenticator.login(credentials, address).await;
-        let failed = match &login {
-            Err(LoginError::Wrong) => "the user name or the password was wrong",
-            Err(LoginError::TooMany(_)) => "after too many failed logins",
-            Ok(_) | Err(LoginError::Unavailable(_)) => "",
+        let noted = match &login {
+            // What is remembered goes on from a login that was noted.
+            Ok(login) => login.is_fresh.then_some((AuthEventKind::Login, "")),
+            Err(LoginError::Wrong) => {
+                Some((AuthEventKind::LoginFailed, "the user name or the password was wrong"))
+            }
+            Err(LoginError::TooMany(_)) => Some((AuthEventKind::LoginFailed, "after too many failed logins")),
+            Err(LoginError::Unavailable(_)) => None,
         };
-        if !failed.is_empty() {
-            let name = Some(credentials.name.as_str());
-            self.journal().note(AuthEventKind::LoginFailed, name, Some(address), failed);
+        if let Some((kind, about)) = noted {
+            self.journal().note(kind, Some(credentials.name.as_str()), Some(address), about);
         }
-        Ok(self.with_groups(login?.as_ref().clone()))
+        Ok(self.with_groups(login?.identity.as_ref().clone()))
     }
 
     /// A token by which a login goes on without its password; none for somebody who came with an access token, which is
@@ -114,8 +114,8 @@ impl Gate {
     /// # Errors
     /// When it has ended: its time is over, its user is gone or has another password.
     pub async fn go_on(&self, token: &Sensitive) -> Result<Identity, LoginError> {
-        let Logins { accounts, idle, lifetime } = &self.logins;
-        let login = accounts.remembered_login(token, self.service(), *idle, *lifetime).await;
+        let Logins { accounts, life } = &self.logins;
+        let login = accounts.remembered_login(token, self.service(), *life).await;
         let (name, proof) = login.map_err(unavailable)?.ok_or(LoginError::Wrong)?;
         match self.authenticator.find(&name).await? {
             Some(found) if found.proof == proof => Ok(self.with_groups(found.identity)),

@@ -1,4 +1,5 @@
-//! Users from an htpasswd file, as the registry itself reads one: bcrypt only. Read again when it changes.
+//! Users from an htpasswd file, as the registry itself reads one: bcrypt only, and a user with another hash cannot log in,
+//! which is also how one is shut out for a while. Read again when it changes.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -46,9 +47,21 @@ pub enum HtpasswdError {
 pub struct Htpasswd {
     path: PathBuf,
     hashing: Hashing,
-    users: ArcSwap<HashMap<UserName, String>>,
+    users: ArcSwap<Users>,
     version: AtomicU64,
     loaded: Option<Seen>,
+}
+
+/// What stands in a file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Users {
+    /// Their hashes; none for one who cannot log in.
+    hashes: HashMap<UserName, Option<String>>,
+    /// The hash that takes longest to check. Those of one file should take the same time: that of a wrong password must not
+    /// tell whether there is such a user.
+    decoy: Option<String>,
+    /// The lines of users who cannot log in, counted from one.
+    shut_out: Vec<usize>,
 }
 
 /// How the file was when it was looked at.
@@ -89,7 +102,7 @@ impl Htpasswd {
         }
         match read(&self.path) {
             Ok(users) => {
-                tracing::info!(file = %self.path.display(), users = users.len(), "the htpasswd file was read again");
+                tracing::info!(file = %self.path.display(), users = users.hashes.len(), "the htpasswd file was read again");
                 self.users.store(Arc::new(users));
                 self.version.fetch_add(1, Ordering::Release);
             }
@@ -106,19 +119,26 @@ fn seen(path: &Path) -> Option<Seen> {
     Some((data.modified().ok()?, data.len()))
 }
 
-fn read(path: &Path) -> Result<HashMap<UserName, String>, HtpasswdError> {
+fn read(path: &Path) -> Result<Users, HtpasswdError> {
     let unreadable = |source| HtpasswdError::Read { path: path.to_owned(), source };
     let length = std::fs::metadata(path).map_err(unreadable)?.len();
     if length > MAXIMUM_BYTES {
         return Err(unreadable(std::io::Error::other("it is longer than 64 MiB")));
     }
     let text = std::fs::read_to_string(path).map_err(unreadable)?;
-    parse(&text).map_err(|(line, wrong)| HtpasswdError::Line { path: path.to_owned(), line, wrong })
+    let users =
+        parse(&text).map_err(|(line, wrong)| HtpasswdError::Line { path: path.to_owned(), line, wrong })?;
+    if !users.shut_out.is_empty() {
+        let lines = &users.shut_out;
+        tracing::warn!(file = %path.display(), ?lines, "users whose hash is not bcrypt's cannot log in");
+    }
+    Ok(users)
 }
 
 /// Reads the lines of a file: `name:hash`, empty ones, and comments. The number of the line that is wrong, and how.
-pub fn parse(text: &str) -> Result<HashMap<UserName, String>, (usize, &'static str)> {
-    let mut users = HashMap::new();
+pub fn parse(text: &str) -> Result<Users, (usize, &'static str)> {
+    let mut users = Users::default();
+    let mut highest = 0;
     for (number, line) in text.lines().enumerate() {
         let line = line.trim();
         if line.is_empty() || line.starts_with('#') {
@@ -127,17 +147,25 @@ pub fn parse(text: &str) -> Result<HashMap<UserName, String>, (usize, &'static s
         let wrong = |what| (number + 1, what);
         let (name, hash) = line.split_once(':').ok_or(wrong("it has no colon behind a name"))?;
         let name = UserName::parse(name).map_err(|_| wrong("its name is none"))?;
-        let is_bcrypt = ["$2a$", "$2b$", "$2y$"].iter().any(|prefix| hash.starts_with(prefix));
-        if !is_bcrypt || hash.len() != 60 {
-            return Err(wrong("its hash is not bcrypt's"));
-        }
-        if hash.parse::<bcrypt::HashParts>().is_err() {
-            return Err(wrong("its hash is damaged"));
+        let cost = cost(hash);
+        if cost.is_none() {
+            users.shut_out.push(number + 1);
+        } else if cost > Some(highest) {
+            highest = cost.unwrap_or_default();
+            users.decoy = Some(hash.to_owned());
         }
         // Of two lines of one name the registry takes the last.
-        users.insert(name, hash.to_owned());
+        users.hashes.insert(name, cost.map(|_| hash.to_owned()));
     }
     Ok(users)
+}
+
+/// The cost of a hash; none if it is not bcrypt's.
+fn cost(hash: &str) -> Option<u32> {
+    let is_bcrypt =
+        ["$2a$", "$2b$", "$2y$"].iter().any(|prefix| hash.starts_with(prefix)) && hash.len() == 60;
+    let parts = hash.parse::<bcrypt::HashParts>().ok().filter(|_| is_bcrypt)?;
+    Some(parts.get_cost())
 }
 
 #[async_trait]
@@ -148,11 +176,15 @@ impl IdentitySource for Htpasswd {
 
     async fn verify(&self, credentials: &Credentials) -> Result<Verdict, SourceError> {
         let users = self.users.load_full();
-        let Some(hash) = users.get(&credentials.name) else { return Ok(Verdict::Unknown) };
-        let hash = StoredHash::Bcrypt(hash.clone());
-        Ok(match self.hashing.verify(hash, credentials.password.clone()).await? {
+        let Some(hash) = users.hashes.get(&credentials.name) else { return Ok(Verdict::Unknown) };
+        let Some(checked) = hash.as_ref().or(users.decoy.as_ref()) else {
+            return Ok(Verdict::Wrong { is_hashed: false });
+        };
+        let checked = StoredHash::Bcrypt(checked.clone());
+        let is_right = self.hashing.verify(checked, credentials.password.clone()).await?;
+        Ok(match is_right && hash.is_some() {
             true => Verdict::Right(Identity::new(credentials.name.clone(), Vec::new())),
-            false => Verdict::Wrong,
+            false => Verdict::Wrong { is_hashed: true },
         })
     }
 
@@ -160,15 +192,15 @@ impl IdentitySource for Htpasswd {
         let users = self.users.load();
         let found =
             |hash: &String| Found { identity: Identity::new(name.clone(), Vec::new()), proof: proof(hash) };
-        Ok(users.get(name).map(found))
+        Ok(users.hashes.get(name).and_then(Option::as_ref).map(found))
     }
 
     fn version(&self) -> u64 {
         self.version.load(Ordering::Acquire)
     }
 
-    fn decoy(&self) -> Option<StoredHash> {
-        self.users.load().values().next().cloned().map(StoredHash::Bcrypt)
+    async fn decoy(&self) -> Result<Option<StoredHash>, SourceError> {
+        Ok(self.users.load().decoy.clone().map(StoredHash::Bcrypt))
     }
 }
 
@@ -186,24 +218,40 @@ mod tests {
     fn lines_are_names_with_hashes_and_the_rest_is_skipped() {
         let text = format!("# people\n\n{}\r\n  {}  \n", line("alice"), line("bob"));
         let users = parse(&text).unwrap();
-        let mut names: Vec<_> = users.keys().map(UserName::as_str).collect();
+        let mut names: Vec<_> = users.hashes.keys().map(UserName::as_str).collect();
         names.sort_unstable();
         assert_eq!(names, ["alice", "bob"]);
     }
 
     #[test]
     fn what_is_wrong_is_told_by_its_line() {
-        for (wrong, told) in [
-            ("alice", "no colon"),
-            (":$2y$05$", "name"),
-            ("alice:plain", "bcrypt"),
-            ("alice:{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=", "bcrypt"),
-            ("alice:$apr1$x$y", "bcrypt"),
-            (&format!("alice:$2y$99${}", "a".repeat(53)), "damaged"),
-        ] {
+        for (wrong, told) in [("alice", "no colon"), (":$2y$05$", "name")] {
             let (number, what) = parse(&format!("{}\n{wrong}", line("bob"))).unwrap_err();
             assert!(number == 2 && what.contains(told), "{wrong}: {what}");
         }
+    }
+
+    #[test]
+    fn a_user_whose_hash_is_not_bcrypts_is_known_and_cannot_log_in() {
+        for hash in [
+            "plain",
+            "{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=",
+            "$apr1$x$y",
+            &format!("$2y$99${}", "a".repeat(53)),
+            &format!("!{}", bcrypt::hash("alice", 4).unwrap()),
+            "",
+        ] {
+            let users = parse(&format!("{}\nalice:{hash}", line("bob"))).unwrap();
+            assert_eq!(users.hashes[&UserName::parse("alice").unwrap()], None, "{hash}");
+            assert_eq!(users.shut_out, [2]);
+        }
+    }
+
+    #[test]
+    fn the_decoy_takes_as_long_as_the_slowest_hash() {
+        let slow = bcrypt::hash("x", 6).unwrap();
+        let users = parse(&format!("{}\nslow:{slow}\n{}", line("alice"), line("bob"))).unwrap();
+        assert_eq!(users.decoy, Some(slow));
     }
 
     #[tokio::test]

@@ -29,7 +29,10 @@ pub enum Verdict {
     /// It does not know the name; the next source is asked.
     Unknown,
     /// It knows the name, and the password is wrong, or the user may not log in. No other source is asked.
-    Wrong,
+    Wrong {
+        /// Whether that took a password's hash to find out.
+        is_hashed: bool,
+    },
     /// It is them.
     Right(Identity),
 }
@@ -76,9 +79,9 @@ pub trait IdentitySource: Send + Sync {
         0
     }
 
-    /// A hash that takes as long to check as those of its users: a name that nobody knows must take as long to refuse as a
-    /// wrong password.
-    fn decoy(&self) -> Option<StoredHash> {
-        None
+    /// A hash that takes as long to check as those of its users, if it has any: a name that nobody knows must take as long to
+    /// refuse as a wrong password.
+    async fn decoy(&self) -> Result<Option<StoredHash>, SourceError> {
+        Ok(None)
     }
 }

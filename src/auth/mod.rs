@@ -25,9 +25,10 @@ mod token_request;
 mod uploads;
 
 pub use accounts::{
-    AccessTokens, AccountAnswer, AccountCommand, AccountError, Accounts, StoredUsers, TokenShown, UserShown,
+    AccessTokens, AccountAnswer, AccountCommand, AccountError, Accounts, LoginLife, LoginShown, StoredUsers,
+    TokenShown, UserShown,
 };
-pub use authenticator::{Authenticator, LoginError};
+pub use authenticator::{Authenticator, Login, LoginError};
 pub use gate::{Gate, Logins, Policy};
 pub use hashing::{Hashing, HashingError, StoredHash, hash};
 pub use header::{Authorization, Rejected, read as read_authorization};

@@ -118,6 +118,11 @@ impl Rules {
         }
         let mut numbers: Vec<usize> =
             keys.iter().filter_map(|who| self.by_who.get(who)).flatten().copied().collect();
+        if *subject == Subject::Anonymous {
+            // Who is kept out when logged in does not get in by logging out.
+            let denials = self.by_who.get(&Who::Everybody).into_iter().flatten().copied();
+            numbers.extend(denials.filter(|number| self.rules[*number].rule.deny));
+        }
         numbers.sort_unstable();
         numbers.dedup();
         numbers.into_iter().filter_map(|number| Some((number, self.rules.get(number)?))).collect()

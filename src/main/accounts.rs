@@ -4,7 +4,7 @@ use std::io::{BufRead, IsTerminal, Write};
 use std::time::Duration;
 
 use clap::Subcommand;
-use portreeve::auth::{AccountAnswer, AccountCommand, StoredHash, UserName, hash};
+use portreeve::auth::{AccountAnswer, AccountCommand, LoginShown, StoredHash, TokenShown, UserName, hash};
 use portreeve::config::Config;
 use portreeve::server;
 
@@ -60,9 +60,9 @@ pub enum TokenCommand {
         #[arg(long, value_parser = humantime::parse_duration, value_name = "TIME")]
         expires: Option<Duration>,
     },
-    /// List the access tokens, without their secrets
+    /// List the access tokens, without their secrets, and the logins that go on
     List,
-    /// Revoke an access token
+    /// Revoke an access token, or end a login
     Revoke {
         /// Its identifier, as `list` shows it
         id: String,
@@ -110,25 +110,28 @@ fn tell(answer: &AccountAnswer) -> std::io::Result<()> {
         AccountAnswer::Users(users) => users
             .iter()
             .try_for_each(|user| writeln!(out, "{}\t{}\t{}", user.name, user.created, user.groups.join(","))),
-        AccountAnswer::Tokens(tokens) if tokens.is_empty() => writeln!(out, "There are no access tokens."),
-        AccountAnswer::Tokens(tokens) => tokens.iter().try_for_each(|token| {
-            let until = token.expires.map_or("for ever".to_owned(), |time| format!("until {time}"));
-            let used = token.last_use.map_or("never used".to_owned(), |time| format!("used {time}"));
-            writeln!(
-                out,
-                "{}\t{}\t{}\t{}\t{}\t{until}\t{used}",
-                token.id,
-                token.name,
-                token.label,
-                token.repositories.join(","),
-                token.actions.join(","),
-            )
-        }),
+        AccountAnswer::Tokens { access, logins } if access.is_empty() && logins.is_empty() => {
+            writeln!(out, "There are no access tokens and no logins.")
+        }
+        AccountAnswer::Tokens { access, logins } => {
+            access.iter().try_for_each(|token| tell_token(&mut out, token))?;
+            logins.iter().try_for_each(|LoginShown { id, user, created, last_use }| {
+                writeln!(out, "{id}\t{user}\tlogin\tsince {created}\tused {last_use}")
+            })
+        }
         AccountAnswer::Created { id, name, token } => writeln!(
             out,
             "Token {id}. Log in with the name\n\n    {name}\n\nand this password, which is shown only now:\n\n    {token}\n"
         ),
     }
+}
+
+fn tell_token(out: &mut impl Write, token: &TokenShown) -> std::io::Result<()> {
+    let until = token.expires.map_or("for ever".to_owned(), |time| format!("until {time}"));
+    let used = token.last_use.map_or("never used".to_owned(), |time| format!("used {time}"));
+    let TokenShown { id, name, label, .. } = token;
+    let (repositories, actions) = (token.repositories.join(","), token.actions.join(","));
+    writeln!(out, "{id}\t{name}\t{label}\t{repositories}\t{actions}\t{until}\t{used}")
 }
 
 /// Reads a password, and answers its hash: nothing else leaves this process.

@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 use super::StartError;
 use crate::auth::{
     AccessTokens, Accounts, Action, Actions, Authenticator, Gate, Hashing, Htpasswd, IdentitySource, Issuer,
-    Journal, KeyAlgorithm, KeyDirectory, Logins, Policy, RegistryTokens, Rule, Rules, StoredUsers,
+    Journal, KeyAlgorithm, KeyDirectory, LoginLife, Logins, Policy, RegistryTokens, Rule, Rules, StoredUsers,
     TokenSettings, UploadMarks, Who,
 };
 use crate::clock::{Clock, ClockOffset, Estimate};
@@ -57,20 +57,42 @@ impl Gatehouse {
             config.external_url.as_ref().map(|url| url.as_str().trim_end_matches('/').to_owned()),
             Logins {
                 accounts: Arc::clone(&accounts),
-                idle: config.auth.refresh_idle,
-                lifetime: config.auth.refresh_lifetime,
+                life: LoginLife { idle: config.auth.refresh_idle, lifetime: config.auth.refresh_lifetime },
             },
             policy(&config.auth)?,
         );
         Ok(Self { gate: Some(Arc::new(gate)), accounts, asking, htpasswd })
     }
 
-    /// Starts what watches files.
+    /// Starts what watches files, and what removes logins that are over.
     pub fn keep_up(&self, background: &TaskTracker, stop: &CancellationToken) {
+        if let Some(gate) = &self.gate {
+            background.spawn(purge_logins(Arc::clone(gate), stop.clone()));
+        }
         if let Some(htpasswd) = &self.htpasswd {
             background.spawn(Arc::clone(htpasswd).watch(stop.clone()));
         }
     }
+}
+
+/// How often logins are looked through that nobody comes back to.
+const PURGE_LOGINS: Duration = Duration::from_secs(60 * 60);
+
+async fn purge_logins(gate: Arc<Gate>, stop: CancellationToken) {
+    let Logins { accounts, life } = &gate.logins;
+    let purging = async {
+        loop {
+            match accounts.purge_logins(*life).await {
+                Ok(0) => {}
+                Ok(gone) => tracing::info!(gone, "logins that were over were removed"),
+                Err(error) => {
+                    tracing::warn!(%error, "logins that are over cannot be removed; it is tried again")
+                }
+            }
+            tokio::time::sleep(PURGE_LOGINS).await;
+        }
+    };
+    stop.run_until_cancelled(purging).await;
 }
 
 /// What was known of the registry's clock when the door ran last.

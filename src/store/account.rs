@@ -41,4 +41,13 @@ pub struct AccountChange {
     pub key: String,
     /// What is kept of it from now on; nothing to remove it.
     pub content: Option<Vec<u8>>,
+    /// What has to be kept of it till then, if that matters: else nothing is done.
+    pub instead_of: Option<Vec<u8>>,
+}
+
+impl AccountChange {
+    /// It goes.
+    pub const fn removed(kind: AccountKind, key: String) -> Self {
+        Self { kind, key, content: None, instead_of: None }
+    }
 }

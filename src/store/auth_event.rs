@@ -13,6 +13,8 @@ use crate::clock::Timestamp;
 pub enum AuthEventKind {
     /// Somebody was given a token.
     Token,
+    /// Somebody has proved who they are.
+    Login,
     /// Somebody could not prove who they are.
     LoginFailed,
     /// Somebody was not let do something.

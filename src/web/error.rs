@@ -77,7 +77,9 @@ impl ApiError {
             Self::NotificationsOff => (StatusCode::NOT_FOUND, "notifications_off"),
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
             Self::TooManyHints => (StatusCode::SERVICE_UNAVAILABLE, "too_many_hints"),
-            Self::Account(AccountError::Exists(_)) => (StatusCode::CONFLICT, "account_exists"),
+            Self::Account(AccountError::Exists(_) | AccountError::Robot(_)) => {
+                (StatusCode::CONFLICT, "account_exists")
+            }
             Self::Account(AccountError::NoUser(_) | AccountError::NoToken(_)) => {
                 (StatusCode::NOT_FOUND, "account_unknown")
             }

@@ -1,6 +1,9 @@
 //! Accounts in a real store.
 
 use super::*;
+use crate::auth::hashing::{Hashing, StoredHash};
+use crate::auth::identity::{Credentials, Found, IdentitySource as _};
+use crate::auth::subject::Identity;
 use crate::auth::{Authenticator, LoginError, Rule, Rules, Subject, Who};
 use crate::oci::RepositoryName;
 use crate::store::RedbStore;
@@ -59,7 +62,7 @@ impl House {
     async fn login(&self, user: &str, password: &str) -> Result<Identity, LoginError> {
         let address = std::net::IpAddr::from([192, 0, 2, 1]);
         let credentials = Credentials::new(name(user), password);
-        Ok(self.authenticator.login(&credentials, address).await?.as_ref().clone())
+        Ok(self.authenticator.login(&credentials, address).await?.identity.as_ref().clone())
     }
 }
 
@@ -145,8 +148,61 @@ async fn tokens_are_listed_without_their_secrets_and_with_their_last_use() {
     let shown = serde_json::to_string(&answer).unwrap();
     let secret = token.rsplit('_').next().unwrap();
     assert!(shown.contains(&id) && !shown.contains(secret) && !shown.contains(&hash_of(secret)), "{shown}");
-    let AccountAnswer::Tokens(tokens) = answer else { panic!() };
-    assert!(tokens[0].last_use.is_some());
+    let AccountAnswer::Tokens { access, .. } = answer else { panic!() };
+    assert!(access[0].last_use.is_some());
+}
+
+#[tokio::test]
+async fn what_is_shown_for_debugging_has_no_secret() {
+    let house = house();
+    let add = AccountCommand::AddUser { name: name("alice"), hash: quick_hash("x"), groups: vec![] };
+    assert!(!format!("{add:?}").contains("argon2"));
+    let (id, token) = (String::from("1"), String::from("portreeve_1_secret"));
+    let created = AccountAnswer::Created { id, name: name("ci"), token };
+    assert!(!format!("{created:?}").contains("secret"));
+    assert!(house.add("alice", "password").await.is_ok());
+}
+
+#[tokio::test]
+async fn a_robot_and_a_user_never_share_a_name() {
+    let house = house();
+    house.token("ci", None, None).await;
+    assert!(matches!(house.add("ci", "password").await, Err(AccountError::Robot(_))));
+    house.add("alice", "password").await.unwrap();
+    let robot = AccountCommand::CreateToken {
+        name: name("alice"),
+        user: None,
+        repositories: vec!["**".to_owned()],
+        actions: vec!["*".to_owned()],
+        expires_in: None,
+    };
+    assert!(matches!(house.accounts.carry_out(robot).await, Err(AccountError::Invalid(_))));
+}
+
+#[tokio::test]
+async fn a_robot_whose_name_is_a_users_elsewhere_is_not_let_in() {
+    let house = house();
+    let (_, token) = house.token("ci", None, None).await;
+    house.login("ci", &token).await.unwrap();
+    // As from a file, which the store knows nothing of.
+    let user = StoredUser { hash: quick_hash("password"), groups: vec![], created: Timestamp::now() };
+    house.accounts.write(AccountKind::User, "ci", Some(&user)).await.unwrap();
+    house.accounts.version.fetch_add(1, Ordering::Release);
+    assert!(matches!(house.login("ci", &token).await, Err(LoginError::Wrong)));
+}
+
+#[tokio::test]
+async fn a_name_that_is_unknown_costs_the_same_hash_as_a_wrong_password() {
+    let house = house();
+    let users = StoredUsers::new(Arc::clone(&house.accounts), Hashing::start(1).unwrap());
+    assert!(users.decoy().await.unwrap().is_none(), "nobody to take for");
+    house.add("alice", "password").await.unwrap();
+    let Some(StoredHash::Argon2(decoy)) = users.decoy().await.unwrap() else { panic!() };
+    let Ok(StoredHash::Argon2(made)) = crate::auth::hash("password") else { panic!() };
+    let parameters = |hash: &str| hash.split('$').take(4).map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(parameters(&decoy), parameters(&made));
+    let hashing = Hashing::start(1).unwrap();
+    assert!(!hashing.verify(StoredHash::Argon2(decoy), crate::auth::Sensitive::new("x")).await.unwrap());
 }
 
 #[tokio::test]
@@ -171,7 +227,7 @@ async fn a_login_goes_on_by_its_token_for_its_service_and_its_time() {
     let found = Found { identity: Identity::new(name("alice"), Vec::new()), proof: "proof".to_owned() };
     let token = house.accounts.remember_login(&found, "service").await.unwrap();
     let asked = async |service: &str, idle, lifetime| {
-        house.accounts.remembered_login(&token, service, idle, lifetime).await.unwrap()
+        house.accounts.remembered_login(&token, service, LoginLife { idle, lifetime }).await.unwrap()
     };
     let known = Some((name("alice"), "proof".to_owned()));
     assert_eq!(asked("service", DAY, DAY).await, known);
@@ -181,4 +237,55 @@ async fn a_login_goes_on_by_its_token_for_its_service_and_its_time() {
     tokio::time::sleep(Duration::from_millis(5)).await;
     assert_eq!(asked("service", Duration::ZERO, DAY).await, None);
     assert_eq!(asked("service", DAY, DAY).await, None, "it was forgotten");
+}
+
+#[tokio::test]
+async fn a_login_is_ended_by_what_it_is_listed_by() {
+    let house = house();
+    let found = Found { identity: Identity::new(name("alice"), Vec::new()), proof: "proof".to_owned() };
+    let tokens = [(); 2].map(|()| house.accounts.remember_login(&found, "service"));
+    let tokens = futures_util::future::join_all(tokens).await.into_iter().map(Result::unwrap);
+    let tokens: Vec<_> = tokens.collect();
+    let AccountAnswer::Tokens { logins, .. } =
+        house.accounts.carry_out(AccountCommand::ListTokens).await.unwrap()
+    else {
+        panic!()
+    };
+    let shown = serde_json::to_string(&logins).unwrap();
+    assert!(logins.len() == 2 && tokens.iter().all(|token| !shown.contains(token.reveal())));
+    let end = AccountCommand::RevokeToken { id: logins[0].id.clone() };
+    house.accounts.carry_out(end.clone()).await.unwrap();
+    assert!(matches!(house.accounts.carry_out(end).await, Err(AccountError::NoToken(_))));
+    let life = LoginLife { idle: DAY, lifetime: DAY };
+    let mut left = 0;
+    for token in &tokens {
+        left += usize::from(house.accounts.remembered_login(token, "service", life).await.unwrap().is_some());
+    }
+    assert_eq!(left, 1);
+}
+
+#[tokio::test]
+async fn logins_that_are_over_or_too_many_are_removed() {
+    let house = house();
+    let found = |user| Found { identity: Identity::new(name(user), Vec::new()), proof: String::new() };
+    for _ in 0..103 {
+        house.accounts.remember_login(&found("alice"), "service").await.unwrap();
+    }
+    house.accounts.remember_login(&found("bob"), "service").await.unwrap();
+    let life = |idle| LoginLife { idle, lifetime: DAY };
+    assert_eq!(house.accounts.purge_logins(life(DAY)).await.unwrap(), 3);
+    assert_eq!(house.accounts.purge_logins(life(DAY)).await.unwrap(), 0);
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    assert_eq!(house.accounts.purge_logins(life(Duration::ZERO)).await.unwrap(), 101);
+}
+
+#[tokio::test]
+async fn a_token_that_is_revoked_while_it_is_used_stays_revoked() {
+    let house = house();
+    let (id, _) = house.token("ci", None, None).await;
+    let kept: StoredToken = house.accounts.read(AccountKind::AccessToken, &id).await.unwrap().unwrap();
+    house.accounts.carry_out(AccountCommand::RevokeToken { id: id.clone() }).await.unwrap();
+    let used = StoredToken { last_use: Some(Timestamp::now()), ..kept.clone() };
+    house.accounts.note_use(AccountKind::AccessToken, &id, &kept, &used).await;
+    assert!(house.accounts.read::<StoredToken>(AccountKind::AccessToken, &id).await.unwrap().is_none());
 }

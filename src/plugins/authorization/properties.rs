@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::auth::{
     Accounts, Action, Actions, Authenticator, Found, Hashing, IdentitySource, Issuer, Journal, KeyAlgorithm,
-    KeyDirectory, Logins, Policy, Rule, Rules, SourceError, TokenSettings, UserName, Verdict, Who,
+    KeyDirectory, LoginLife, Logins, Policy, Rule, Rules, SourceError, TokenSettings, UserName, Verdict, Who,
 };
 use crate::clock::{Clock, Timestamp};
 use crate::door::Scheme;
@@ -77,7 +77,7 @@ fn house() -> House {
         UploadMarks::new(&[7; 32], HOUR),
         Clock::SYSTEM,
         None,
-        Logins { accounts, idle: HOUR, lifetime: HOUR },
+        Logins { accounts, life: LoginLife { idle: HOUR, lifetime: HOUR } },
         Policy::default(),
     ));
     let plugin = Authorization { gate: Some(Arc::clone(&gate)), login: Arc::new(Login::None) };
@@ -95,19 +95,91 @@ enum How {
 struct Asked {
     user: Option<&'static str>,
     how: How,
-    action: Action,
+    what: What,
     repository: String,
+    /// Where a mount is from.
+    source: String,
+}
+
+/// What is asked for: a route for each, with all that decides about it.
+#[derive(Clone, Copy, Debug)]
+enum What {
+    Manifest(Action),
+    Blob(Action),
+    Tags,
+    Referrers,
+    Upload,
+    Patch,
+    Mount,
+    /// The same, spelled otherwise.
+    EncodedMount,
+    Catalog,
+}
+
+const WHAT: [What; 13] = [
+    What::Manifest(Action::Pull),
+    What::Manifest(Action::Push),
+    What::Manifest(Action::Delete),
+    What::Blob(Action::Pull),
+    What::Blob(Action::Delete),
+    What::Tags,
+    What::Referrers,
+    What::Upload,
+    What::Patch,
+    What::Mount,
+    What::EncodedMount,
+    What::EncodedMount,
+    What::Catalog,
+];
+
+impl Asked {
+    fn line(&self) -> (Method, String) {
+        let digest = format!("sha256:{}", "a".repeat(64));
+        let method = |action| match action {
+            Action::Pull => Method::GET,
+            Action::Push => Method::PUT,
+            Action::Delete => Method::DELETE,
+        };
+        let (method, rest) = match self.what {
+            What::Manifest(action) => (method(action), "manifests/t".to_owned()),
+            What::Blob(action) => (method(action), format!("blobs/{digest}")),
+            What::Tags => (Method::GET, "tags/list?n=5".to_owned()),
+            What::Referrers => (Method::GET, format!("referrers/{digest}")),
+            What::Upload => (Method::POST, "blobs/uploads/".to_owned()),
+            What::Patch => (Method::PATCH, "blobs/uploads/1?_state=x".to_owned()),
+            What::Mount => (Method::POST, format!("blobs/uploads/?mount={digest}&from={}", self.source)),
+            What::EncodedMount => {
+                (Method::POST, format!("blobs/uploads/?%6dount={digest}&f%72om={}&x=1", self.source))
+            }
+            What::Catalog => return (Method::GET, "/v2/_catalog".to_owned()),
+        };
+        (method, format!("/v2/{}/{rest}", self.repository))
+    }
+
+    /// What the request needs.
+    fn needed(&self) -> &'static [Action] {
+        match self.what {
+            What::Manifest(Action::Push)
+            | What::Blob(Action::Push)
+            | What::Upload
+            | What::Patch
+            | What::Mount
+            | What::EncodedMount => &[Action::Pull, Action::Push],
+            What::Manifest(Action::Delete) | What::Blob(Action::Delete) => &[Action::Delete],
+            What::Manifest(Action::Pull) | What::Blob(Action::Pull) | What::Tags | What::Referrers => {
+                &[Action::Pull]
+            }
+            What::Catalog => &[],
+        }
+    }
 }
 
 fn exchange(asked: &Asked, authorization: Option<String>) -> Exchange {
-    let (method, path) = match asked.action {
-        Action::Pull => (Method::GET, "manifests/t"),
-        Action::Push => (Method::PUT, "manifests/t"),
-        Action::Delete => (Method::DELETE, "manifests/t"),
-    };
-    let path = format!("/v2/{}/{path}", asked.repository);
-    let route = Route::parse(&method, &path, None).unwrap();
-    let mut request = RequestHeader::build(method, path.as_bytes(), None).unwrap();
+    let (method, line) = asked.line();
+    let (path, query) =
+        line.split_once('?').map_or((line.as_str(), None), |(path, query)| (path, Some(query)));
+    let route = Route::parse(&method, path, query).unwrap();
+    let mut request = RequestHeader::build(method, line.as_bytes(), None).unwrap();
     if let Some(value) = authorization {
         request.insert_header(AUTHORIZATION, HeaderValue::try_from(value).unwrap()).unwrap();
     }
@@ -125,35 +197,44 @@ fn exchange(asked: &Asked, authorization: Option<String>) -> Exchange {
     Exchange { started: Instant::now(), request, target, client, backend: None, onward }
 }
 
+/// Whether a rule is for who asks.
+fn is_for(rule: &Rule, user: Option<&str>) -> bool {
+    rule.who.iter().any(|who| match who {
+        Who::Anonymous => true,
+        // Nobody gets around a denial by logging out.
+        Who::Everybody => user.is_some() || rule.deny,
+        Who::User(name) => user == Some(name),
+        Who::Group(_) => matches!(user, Some("a" | "b")),
+    })
+}
+
 /// What the rules say, read one after the other, component by component.
-fn allows(rules: &[Rule], asked: &Asked) -> bool {
-    let needed = match asked.action {
-        Action::Push => vec![Action::Pull, Action::Push],
-        other => vec![other],
-    };
+fn allows(rules: &[Rule], user: Option<&str>, repository: &str, needed: &[Action]) -> bool {
     let speaks = |rule: &Rule, action: Action| {
-        let is_for = rule.who.iter().any(|who| match who {
-            Who::Anonymous => true,
-            Who::Everybody => asked.user.is_some(),
-            Who::User(user) => asked.user == Some(user),
-            Who::Group(_) => matches!(asked.user, Some("a" | "b")),
-        });
         let is_about = rule.repositories.iter().any(|pattern| {
-            let pattern = match (pattern.contains("${user}"), asked.user) {
-                (true, None) => return false,
-                (true, Some(user)) => pattern.replace("${user}", user),
-                (false, _) => pattern.clone(),
-            };
+            let mut pattern = pattern.clone();
+            if let Some(user) = user {
+                pattern = pattern.replace("${user}", user);
+                if user != "c" {
+                    pattern = pattern.replace("${group}", "g");
+                }
+            }
             let (pattern, name): (Vec<&str>, Vec<&str>) =
-                (pattern.split('/').collect(), asked.repository.split('/').collect());
+                (pattern.split('/').collect(), repository.split('/').collect());
             matches(&pattern, &name)
         });
-        is_for && is_about && rule.actions.iter().any(|known| known == action)
+        is_for(rule, user) && is_about && rule.actions.iter().any(|known| known == action)
     };
-    needed.into_iter().all(|action| {
-        rules.iter().any(|rule| !rule.deny && speaks(rule, action))
-            && !rules.iter().any(|rule| rule.deny && speaks(rule, action))
+    needed.iter().all(|action| {
+        rules.iter().any(|rule| !rule.deny && speaks(rule, *action))
+            && !rules.iter().any(|rule| rule.deny && speaks(rule, *action))
     })
+}
+
+/// What the rules say of the catalog.
+fn allows_catalog(rules: &[Rule], user: Option<&str>) -> bool {
+    let speak = |deny| rules.iter().any(|rule| rule.deny == deny && rule.catalog && is_for(rule, user));
+    speak(false) && !speak(true)
 }
 
 fn matches(pattern: &[&str], name: &[&str]) -> bool {
@@ -175,7 +256,7 @@ fn rule() -> impl Strategy<Value = Rule> {
         Just(Who::Group("g".to_owned())),
         proptest::sample::select(&USERS[..]).prop_map(|user| Who::User(user.to_owned())),
     ];
-    let component = proptest::sample::select(&["a", "b", "c", "*", "**", "${user}"][..]);
+    let component = proptest::sample::select(&["a", "b", "g", "*", "**", "${user}", "${group}"][..]);
     let pattern = proptest::collection::vec(component, 1..4)
         .prop_map(|components| components.join("/"))
         .prop_filter("two globstars in a row mean one", |pattern| !pattern.contains("**/**"));
@@ -184,13 +265,14 @@ fn rule() -> impl Strategy<Value = Rule> {
         proptest::collection::vec(who, 1..3),
         proptest::collection::vec(pattern, 1..3),
         actions.prop_map(|actions| Actions::of(&actions)),
+        proptest::bool::weighted(0.3),
         proptest::bool::weighted(0.2),
     )
-        .prop_map(|(who, repositories, actions, deny)| Rule {
+        .prop_map(|(who, repositories, actions, catalog, deny)| Rule {
             who,
             repositories,
             actions,
-            catalog: false,
+            catalog,
             deny,
         })
 }
@@ -199,10 +281,11 @@ fn asked() -> impl Strategy<Value = Asked> {
     (
         proptest::option::weighted(0.8, proptest::sample::select(&USERS[..])),
         prop_oneof![Just(How::Password), Just(How::Token)],
-        proptest::sample::select(&Action::ALL[..]),
-        "[abc](/[abc]){0,2}",
+        proptest::sample::select(&WHAT[..]),
+        "[abg](/[abg]){0,2}",
+        "[abg](/[abg]){0,2}",
     )
-        .prop_map(|(user, how, action, repository)| Asked { user, how, action, repository })
+        .prop_map(|(user, how, what, repository, source)| Asked { user, how, what, repository, source })
 }
 
 proptest! {
@@ -210,7 +293,11 @@ proptest! {
 
     #[test]
     fn what_is_let_through_is_what_the_rules_allow(rules in proptest::collection::vec(rule(), 0..6), asked in asked()) {
-        let expected = allows(&rules, &asked);
+        let may = |repository: &str, needed: &[Action]| allows(&rules, asked.user, repository, needed);
+        let expected = match asked.what {
+            What::Catalog => allows_catalog(&rules, asked.user),
+            _ => may(&asked.repository, asked.needed()),
+        };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         HOUSE.with(|House { gate, plugin, .. }| {
             gate.set_policy(Policy { rules: Rules::new(rules.clone()).unwrap(), ..Policy::default() });
@@ -218,8 +305,9 @@ proptest! {
                 // Without credentials there is nothing but an anonymous token.
                 (None, _) | (_, How::Token) => {
                     let subject = asked.user.map_or(Subject::Anonymous, |user| Subject::Known(identity(user)));
-                    let name = RepositoryName::parse(&asked.repository).unwrap();
-                    let granted = gate.grant(&subject, &[Access::to(name, Actions::ALL)]);
+                    let all = |name: &str| Access::to(RepositoryName::parse(name).unwrap(), Actions::ALL);
+                    let wanted = [all(&asked.repository), all(&asked.source), Access::Catalog];
+                    let granted = gate.grant(&subject, &wanted);
                     let token = gate.issuer.issue(asked.user, &granted).unwrap().token;
                     format!("Bearer {token}")
                 }
@@ -231,6 +319,12 @@ proptest! {
             let mut exchange = exchange(&asked, Some(authorization));
             let is_through = runtime.block_on(plugin.on_request(&mut exchange)).is_ok();
             prop_assert_eq!(is_through, expected);
+            if is_through && matches!(asked.what, What::Mount | What::EncodedMount) {
+                let query = exchange.onward_path_and_query().split_once('?').map(|(_, query)| query.to_owned());
+                let url = url::Url::parse(&format!("http://r/?{}", query.unwrap_or_default())).unwrap();
+                let mounts = url.query_pairs().any(|(name, _)| name == "mount" || name == "from");
+                prop_assert_eq!(mounts, may(&asked.source, &[Action::Pull]), "a mount goes on that may be read");
+            }
             let mut bare = self::exchange(&asked, None);
             prop_assert!(runtime.block_on(plugin.on_request(&mut bare)).is_err(), "nobody gets in with nothing");
             Ok(())

@@ -9,7 +9,8 @@ use crate::store::{
 
 async fn change(store: &AnyStore, kind: AccountKind, key: &str, content: Option<&str>) {
     let content = content.map(|content| content.as_bytes().to_vec());
-    store.change_accounts(vec![AccountChange { kind, key: key.to_owned(), content }]).await.unwrap();
+    let change = AccountChange { kind, key: key.to_owned(), content, instead_of: None };
+    store.change_accounts(vec![change]).await.unwrap();
 }
 
 async fn names(store: &AnyStore, kind: AccountKind) -> Vec<String> {
@@ -36,6 +37,20 @@ pub(in crate::store) async fn an_account_is_kept_until_it_is_changed_or_removed(
     change(&store, kind, "alice", None).await;
     assert_eq!(store.account(kind, "alice").await.unwrap(), None);
     assert_eq!(store.sequence().await.unwrap().get(), 0, "an account is no event of the registry's");
+}
+
+pub(in crate::store) async fn an_account_that_is_not_as_expected_is_left_alone(store: AnyStore) {
+    let kind = AccountKind::AccessToken;
+    let replace = async |from: &str, to: &str| {
+        let (content, instead_of) = (Some(to.as_bytes().to_vec()), Some(from.as_bytes().to_vec()));
+        let change = AccountChange { kind, key: "ci".to_owned(), content, instead_of };
+        store.change_accounts(vec![change]).await.unwrap();
+        store.account(kind, "ci").await.unwrap()
+    };
+    assert_eq!(replace("old", "new").await, None, "revoked meanwhile");
+    change(&store, kind, "ci", Some("other")).await;
+    assert_eq!(replace("old", "new").await.as_deref(), Some(&b"other"[..]));
+    assert_eq!(replace("other", "new").await.as_deref(), Some(&b"new"[..]));
 }
 
 pub(in crate::store) async fn accounts_are_listed_by_their_kind_in_bytewise_order(store: AnyStore) {

@@ -211,6 +211,11 @@ impl<'txn, 'store> Transaction<'txn, 'store> {
     pub fn change_account(&mut self, change: &AccountChange) -> Result<(), Failure> {
         let mut table = self.transaction.open_table(ACCOUNTS)?;
         let key = (change.kind.as_str(), change.key.as_str());
+        if let Some(expected) = &change.instead_of
+            && table.get(key)?.is_none_or(|kept| kept.value() != expected.as_slice())
+        {
+            return Ok(());
+        }
         match &change.content {
             Some(content) => table.insert(key, content.as_slice())?,
             None => table.remove(key)?,

@@ -1,0 +1,170 @@
+//! What may be done to accounts, and what comes of it: the words between the command line and the door.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::auth::subject::UserName;
+use crate::clock::Timestamp;
+
+/// A user, as shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserShown {
+    /// The name.
+    pub name: UserName,
+    /// The groups.
+    pub groups: Vec<String>,
+    /// Since when.
+    pub created: Timestamp,
+}
+
+/// An access token, as shown: without its secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenShown {
+    /// By which it is revoked.
+    pub id: String,
+    /// By which name its bearer logs in.
+    pub name: UserName,
+    /// What it is for.
+    pub label: String,
+    /// Repositories, as patterns.
+    pub repositories: Vec<String>,
+    /// Actions on them.
+    pub actions: Vec<String>,
+    /// Since when.
+    pub created: Timestamp,
+    /// Until when.
+    pub expires: Option<Timestamp>,
+    /// When it was used last, to the hour.
+    pub last_use: Option<Timestamp>,
+}
+
+/// A login that goes on without its password, as shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoginShown {
+    /// By which it is revoked.
+    pub id: String,
+    /// Whose it is.
+    pub user: UserName,
+    /// Since when.
+    pub created: Timestamp,
+    /// When it was used last, to the hour.
+    pub last_use: Timestamp,
+}
+
+/// What to do to the accounts.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AccountCommand {
+    /// Add a user.
+    AddUser {
+        /// The name.
+        name: UserName,
+        /// The password's hash, argon2id.
+        hash: String,
+        /// The groups.
+        groups: Vec<String>,
+    },
+    /// Give a user another password. Their logins end.
+    SetPassword {
+        /// The name.
+        name: UserName,
+        /// The password's hash, argon2id.
+        hash: String,
+    },
+    /// Remove a user, with their tokens and logins.
+    RemoveUser {
+        /// The name.
+        name: UserName,
+    },
+    /// List users.
+    ListUsers,
+    /// Make an access token.
+    CreateToken {
+        /// By which name its bearer logs in: a robot's own.
+        name: UserName,
+        /// Of which user it is, if it is no robot's.
+        user: Option<UserName>,
+        /// Repositories, as patterns.
+        repositories: Vec<String>,
+        /// `pull`, `push`, `delete`, `*`.
+        actions: Vec<String>,
+        /// For how long, in seconds.
+        expires_in: Option<u64>,
+    },
+    /// List access tokens and logins.
+    ListTokens,
+    /// Revoke an access token, or end a login.
+    RevokeToken {
+        /// Which one.
+        id: String,
+    },
+}
+
+impl fmt::Debug for AccountCommand {
+    /// Without hashes.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.in_words().as_deref().unwrap_or("a list"))
+    }
+}
+
+impl AccountCommand {
+    /// What it does, without secrets; nothing if it only looks.
+    pub(super) fn in_words(&self) -> Option<String> {
+        Some(match self {
+            Self::AddUser { name, .. } => format!("the user {name} was added"),
+            Self::SetPassword { name, .. } => format!("the user {name} was given another password"),
+            Self::RemoveUser { name } => format!("the user {name} was removed"),
+            Self::CreateToken { name, user: None, .. } => {
+                format!("an access token of the robot {name} was made")
+            }
+            Self::CreateToken { name, user: Some(user), .. } => {
+                format!("an access token of the user {user} was made: {name}")
+            }
+            Self::RevokeToken { id } => format!("the token {id} was revoked"),
+            Self::ListUsers | Self::ListTokens => return None,
+        })
+    }
+}
+
+/// What came of a command.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AccountAnswer {
+    /// It is done.
+    Done,
+    /// The users.
+    Users(Vec<UserShown>),
+    /// The access tokens, and the logins that go on.
+    Tokens {
+        /// The access tokens.
+        access: Vec<TokenShown>,
+        /// The logins.
+        logins: Vec<LoginShown>,
+    },
+    /// An access token, shown this once.
+    Created {
+        /// By which it is revoked.
+        id: String,
+        /// By which name its bearer logs in.
+        name: UserName,
+        /// The token.
+        token: String,
+    },
+}
+
+impl fmt::Debug for AccountAnswer {
+    /// Without the token.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Done => formatter.write_str("Done"),
+            Self::Users(users) => formatter.debug_tuple("Users").field(users).finish(),
+            Self::Tokens { access, logins } => {
+                formatter.debug_struct("Tokens").field("access", access).field("logins", logins).finish()
+            }
+            Self::Created { id, name, token: _ } => {
+                formatter.debug_struct("Created").field("id", id).field("name", name).finish_non_exhaustive()
+            }
+        }
+    }
+}

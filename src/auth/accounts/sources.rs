@@ -1,0 +1,127 @@
+//! Users of the store and bearers of access tokens, as sources of identities.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use subtle::ConstantTimeEq;
+
+use super::{AccountError, Accounts, PREFIX, StoredToken, StoredUser, hash_of, read_action};
+use crate::auth::hashing::{Hashing, StoredHash};
+use crate::auth::identity::{Credentials, Found, IdentitySource, SourceError, Verdict, proof};
+use crate::auth::rules::Pattern;
+use crate::auth::scope::Actions;
+use crate::auth::subject::{Identity, Limits, UserName};
+use crate::store::{AccountKind, PageRequest};
+
+/// How often the last use of a token is written down.
+pub(super) const NOTE_EVERY: Duration = Duration::from_secs(60 * 60);
+/// A hash with the parameters of those that are made here. No password has it.
+const DECOY: &str =
+    "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
+impl Accounts {
+    /// Who bears an access token, if that is one.
+    async fn bearer(&self, credentials: &Credentials) -> Result<Option<Verdict>, AccountError> {
+        let Some(rest) = credentials.password.reveal().strip_prefix(PREFIX) else { return Ok(None) };
+        let Some((id, secret)) = rest.split_once('_') else { return Ok(None) };
+        let Some(token) = self.read::<StoredToken>(AccountKind::AccessToken, id).await? else {
+            return Ok(Some(Verdict::Wrong { is_hashed: false }));
+        };
+        let now = self.clock.now();
+        let is_right = bool::from(hash_of(secret).as_bytes().ct_eq(token.secret.as_bytes()));
+        let is_expired = token.expires.is_some_and(|expires| now >= expires);
+        if !is_right || is_expired || token.name != credentials.name {
+            return Ok(Some(Verdict::Wrong { is_hashed: false }));
+        }
+        let patterns = token.repositories.iter().filter_map(|text| Pattern::parse(text).ok());
+        let actions = token.actions.iter().filter_map(|action| read_action(action));
+        let limits = Limits {
+            repositories: patterns.collect(),
+            actions: actions.fold(Actions::NONE, Actions::or),
+            is_own: !token.is_personal,
+        };
+        if token.last_use.is_none_or(|last| now.since(last) >= NOTE_EVERY) {
+            let used = StoredToken { last_use: Some(now), ..token.clone() };
+            self.note_use(AccountKind::AccessToken, id, &token, &used).await;
+        }
+        let identity = Identity { name: token.name, groups: Vec::new(), limits: Some(limits) };
+        Ok(Some(Verdict::Right(identity)))
+    }
+}
+
+/// Access tokens, as a source: of passwords that have their form. Asked first, since their owners may come from anywhere.
+pub struct AccessTokens(pub Arc<Accounts>);
+
+#[async_trait]
+impl IdentitySource for AccessTokens {
+    fn name(&self) -> &'static str {
+        "access_token"
+    }
+
+    async fn verify(&self, credentials: &Credentials) -> Result<Verdict, SourceError> {
+        let verdict = self.0.bearer(credentials).await;
+        Ok(verdict.map_err(|error| SourceError::Unavailable(error.to_string()))?.unwrap_or(Verdict::Unknown))
+    }
+
+    async fn find(&self, _: &UserName) -> Result<Option<Found>, SourceError> {
+        Ok(None)
+    }
+
+    fn version(&self) -> u64 {
+        self.0.version.load(Ordering::Acquire)
+    }
+}
+
+/// Users of the store, as a source.
+pub struct StoredUsers {
+    accounts: Arc<Accounts>,
+    hashing: Hashing,
+}
+
+impl StoredUsers {
+    /// Those of these accounts; passwords are checked by `hashing`.
+    pub fn new(accounts: Arc<Accounts>, hashing: Hashing) -> Self {
+        Self { accounts, hashing }
+    }
+}
+
+#[async_trait]
+impl IdentitySource for StoredUsers {
+    fn name(&self) -> &'static str {
+        "store"
+    }
+
+    async fn verify(&self, credentials: &Credentials) -> Result<Verdict, SourceError> {
+        let unavailable = |error: AccountError| SourceError::Unavailable(error.to_string());
+        let user = self.accounts.read::<StoredUser>(AccountKind::User, credentials.name.as_str()).await;
+        let Some(user) = user.map_err(unavailable)? else { return Ok(Verdict::Unknown) };
+        let hash = StoredHash::Argon2(user.hash);
+        Ok(match self.hashing.verify(hash, credentials.password.clone()).await? {
+            true => Verdict::Right(Identity::new(credentials.name.clone(), user.groups)),
+            false => Verdict::Wrong { is_hashed: true },
+        })
+    }
+
+    async fn find(&self, name: &UserName) -> Result<Option<Found>, SourceError> {
+        let user = self.accounts.read::<StoredUser>(AccountKind::User, name.as_str()).await;
+        let user = user.map_err(|error| SourceError::Unavailable(error.to_string()))?;
+        let found = |user: StoredUser| Found {
+            proof: proof(&user.hash),
+            identity: Identity::new(name.clone(), user.groups),
+        };
+        Ok(user.map(found))
+    }
+
+    fn version(&self) -> u64 {
+        self.accounts.version.load(Ordering::Acquire)
+    }
+
+    async fn decoy(&self) -> Result<Option<StoredHash>, SourceError> {
+        let page = PageRequest { after: None, limit: 1 };
+        let users = self.accounts.store.accounts(AccountKind::User, page).await;
+        let users = users.map_err(|error| SourceError::Unavailable(error.to_string()))?;
+        Ok((!users.items.is_empty()).then(|| StoredHash::Argon2(DECOY.to_owned())))
+    }
+}
