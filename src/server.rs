@@ -170,6 +170,9 @@ pub fn run(config: Config, source: ConfigSource) -> Result<(), StartError> {
     let listener = bind("listen.door", config.listen.door)?;
     let admin = bind("listen.admin", config.listen.admin)?;
     let main = runtime::Builder::new_current_thread().enable_all().build()?;
+    // From here on no signal ends the process by itself.
+    let (signals, hangup) =
+        main.block_on(async { io::Result::Ok((Signals::new()?, signal(SignalKind::hangup())?)) })?;
 
     let urls = config.registry.backends.iter().map(|backend| Url::parse(&backend.to_string()));
     let backends = Arc::new(Backends::new(urls.collect::<Result<Vec<_>, _>>()?));
@@ -237,15 +240,17 @@ pub fn run(config: Config, source: ConfigSource) -> Result<(), StartError> {
     let door = Door::new(service, threads, tls, exchanges.clone());
 
     main.block_on(async {
-        let signals = Signals::new()?;
         gatehouse::read_clock(&registry, &gatehouse.asking).await;
         let stop = CancellationToken::new();
         let background = TaskTracker::new();
         gatehouse.keep_up(&background, &stop);
-        if let Some(gate) = &gatehouse.gate {
-            let reload = Reload::new(source, config.clone(), Arc::clone(gate))?;
-            background.spawn(reload.run(stop.clone()));
-        }
+        match &gatehouse.gate {
+            Some(gate) => {
+                let reload = Reload::new(source, config.clone(), Arc::clone(gate), hangup);
+                background.spawn(reload.run(stop.clone()))
+            }
+            None => background.spawn(reload::mind_no_hangup(hangup, stop.clone())),
+        };
         let (asking, warn) = (gatehouse.asking.clone(), config.clock.warn);
         background.spawn(gatehouse::watch_clock(asking, warn, Arc::clone(&store), stop.clone()));
         background.spawn(watch_health(Arc::clone(&registry), stop.clone()));

@@ -113,7 +113,16 @@ impl Gate {
     ///
     /// # Errors
     /// When it has ended: its time is over, its user is gone or has another password.
-    pub async fn go_on(&self, token: &Sensitive) -> Result<Identity, LoginError> {
+    pub async fn go_on(&self, token: &Sensitive, address: IpAddr) -> Result<Identity, LoginError> {
+        let identity = self.remembered(token).await;
+        if matches!(identity, Err(LoginError::Wrong)) {
+            let about = "the login has ended, or never was";
+            self.journal().note(AuthEventKind::LoginFailed, None, Some(address), about);
+        }
+        identity
+    }
+
+    async fn remembered(&self, token: &Sensitive) -> Result<Identity, LoginError> {
         let Logins { accounts, life } = &self.logins;
         let login = accounts.remembered_login(token, self.service(), *life).await;
         let (name, proof) = login.map_err(unavailable)?.ok_or(LoginError::Wrong)?;

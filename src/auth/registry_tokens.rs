@@ -41,6 +41,12 @@ impl RegistryTokens {
         Self { issuer, clock, offset, made: made.build() }
     }
 
+    /// The registry did not take one: perhaps its clock was set.
+    pub fn doubt(&self) {
+        self.offset.doubt();
+        self.made.invalidate_all();
+    }
+
     /// A token that is good at the registry now, and for at least half of `auth.token_ttl`.
     ///
     /// # Errors

@@ -80,6 +80,14 @@ impl ClockOffset {
         samples.push_back(Bounds { low, high, at: received });
     }
 
+    /// What was known may be wrong: the registry does not take what was made in its time. Only the last answer counts from now
+    /// on, with those that come.
+    pub fn doubt(&self) {
+        let mut samples = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let older = samples.len().saturating_sub(1);
+        samples.drain(..older);
+    }
+
     /// What is known now; nothing before the first answer.
     pub fn estimate(&self, now: Timestamp) -> Option<Estimate> {
         let samples = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -95,7 +103,8 @@ impl Bounds {
     /// As they are good for now: clocks drift.
     fn widened(self, now: Timestamp) -> Self {
         let age = self.at.since(now).max(now.since(self.at));
-        let drift = u64::try_from(age.as_millis()).unwrap_or(u64::MAX) / 1_000_000 * DRIFT_PER_MILLION;
+        let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+        let drift = age.saturating_mul(DRIFT_PER_MILLION).div_ceil(1_000_000);
         let drift = i64::try_from(drift).unwrap_or(i64::MAX);
         Self { low: self.low.saturating_sub(drift), high: self.high.saturating_add(drift), ..self }
     }
@@ -196,11 +205,24 @@ mod tests {
     }
 
     #[test]
+    fn what_is_doubted_gives_way_to_the_last_answer_at_once() {
+        let clock = ClockOffset::default();
+        clock.doubt();
+        for number in 0..64 {
+            clock.note(sample(0, 1_000_000_000 + number * 1_030, 1, 1));
+        }
+        clock.note(sample(90_000, 1_000_100_000, 1, 1));
+        clock.doubt();
+        let estimate = clock.estimate(at(1_000_100_010)).unwrap();
+        assert!(estimate.offset.abs_diff(90_000) <= estimate.bound, "{estimate:?}");
+    }
+
+    #[test]
     fn what_was_known_before_is_known_again_less_surely() {
         let known = Estimate { offset: 5_000, bound: 10, at: at(1_000_000_000) };
         let day = 24 * 60 * 60 * 1000;
         let later = ClockOffset::remembered(known).estimate(at(1_000_000_000 + day)).unwrap();
-        assert_eq!((later.offset, later.bound), (5_000, 10 + 8_600));
+        assert_eq!((later.offset, later.bound), (5_000, 10 + 8_640));
     }
 
     #[test]

@@ -18,6 +18,8 @@ pub struct Auth {
     pub is_on: bool,
     /// `auth.htpasswd`: a file of users.
     pub htpasswd: Option<PathBuf>,
+    /// `auth.sources`: where users come from, in the order in which they are asked; each at most once.
+    pub sources: Vec<UserSource>,
     /// `auth.issuer`: the `iss` of tokens.
     pub issuer: String,
     /// `auth.service`: their `aud`, and the `service` that clients ask for.
@@ -46,6 +48,15 @@ pub struct Auth {
     pub groups: BTreeMap<String, Vec<String>>,
     /// `[[auth.rules]]`
     pub rules: Vec<AuthRule>,
+}
+
+/// Where users come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UserSource {
+    /// `htpasswd`: the file that `auth.htpasswd` names.
+    Htpasswd,
+    /// `store`: those that `portreeve user` adds.
+    Store,
 }
 
 /// What tokens are signed with.
@@ -131,6 +142,7 @@ impl Default for Auth {
         Self {
             is_on: false,
             htpasswd: None,
+            sources: vec![UserSource::Htpasswd, UserSource::Store],
             issuer: "portreeve".to_owned(),
             service: "portreeve".to_owned(),
             token_ttl: minutes(5),
@@ -160,6 +172,7 @@ pub(super) fn read(settings: &mut Settings) -> Auth {
     let mut auth = Auth::default();
     let mut set = super::Setter(settings);
     set.to(&mut auth.is_on, "auth.mode", mode);
+    set.to(&mut auth.sources, "auth.sources", sources);
     set.to(&mut auth.issuer, "auth.issuer", name);
     set.to(&mut auth.service, "auth.service", name);
     set.to(&mut auth.token_ttl, "auth.token_ttl", ttl);
@@ -318,6 +331,24 @@ fn structured(given: &Given, remedy: &str) -> Result<Value, String> {
         }
         (value, _) => Ok(value.clone()),
     }
+}
+
+fn sources(given: &Given) -> Result<Vec<UserSource>, String> {
+    let remedy = "write a list with \"htpasswd\", \"store\" or both, the one that is asked first in front";
+    let names = texts(&structured(given, remedy)?).ok_or_else(|| format!("is no list of names; {remedy}"))?;
+    let mut sources = Vec::new();
+    for name in &names {
+        let source = match name.as_str() {
+            "htpasswd" => UserSource::Htpasswd,
+            "store" => UserSource::Store,
+            other => return Err(format!("has {other:?} in it; {remedy}")),
+        };
+        if sources.contains(&source) {
+            return Err(format!("has {name:?} twice; {remedy}"));
+        }
+        sources.push(source);
+    }
+    if sources.is_empty() { Err(format!("is empty; {remedy}")) } else { Ok(sources) }
 }
 
 fn groups(given: &Given) -> Result<BTreeMap<String, Vec<String>>, String> {

@@ -94,6 +94,11 @@ pub const KEYS: &[Key] = &[
         default: "none",
         meaning: "A file of users with bcrypt hashes, as `htpasswd -B` makes it; read again when it changes.",
     },
+    Key {
+        name: "auth.sources",
+        default: "[\"htpasswd\", \"store\"]",
+        meaning: "Where users come from, in the order in which they are asked.",
+    },
     Key { name: "auth.issuer", default: "\"portreeve\"", meaning: "The `iss` of tokens." },
     Key {
         name: "auth.service",

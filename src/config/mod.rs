@@ -25,7 +25,7 @@ use std::time::Duration;
 use url::{Host, Url};
 
 pub use address::{BackendUrl, InvalidUrl, StoreUrl};
-pub use auth::{Algorithm, Auth, AuthRule, Clock, Principal, RegistryAuth, VerifiedBy};
+pub use auth::{Algorithm, Auth, AuthRule, Clock, Principal, RegistryAuth, UserSource, VerifiedBy};
 pub use error::{ConfigError, Problem};
 pub use keys::{KEYS, Key};
 pub use secret::Secret;

@@ -10,7 +10,6 @@ use pingora_http::RequestHeader;
 use crate::oci::Route;
 
 /// One request with its response. Made once the request line is read.
-#[derive(Debug)]
 pub struct Exchange {
     /// When the request line was read.
     pub started: Instant,
@@ -24,6 +23,19 @@ pub struct Exchange {
     pub backend: Option<String>,
     /// How the request goes on to the registry, where that is not as it came.
     pub onward: Onward,
+}
+
+impl fmt::Debug for Exchange {
+    /// Without headers, which carry credentials.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { target, client, backend, .. } = self;
+        formatter
+            .debug_struct("Exchange")
+            .field("target", target)
+            .field("client", client)
+            .field("backend", backend)
+            .finish_non_exhaustive()
+    }
 }
 
 /// How a request goes on to the registry.

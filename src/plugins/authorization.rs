@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use http::header::{AUTHORIZATION, LOCATION};
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 use serde::Deserialize;
 
 use self::challenge::Challenge;
@@ -78,6 +78,7 @@ impl Plugin for Authorization {
         // What the registry says about the door's own credentials is nothing for the client, who can do nothing about it.
         let is_registrys = exchange.onward.went && matches!(head.status, StatusCode::UNAUTHORIZED);
         if is_registrys && self.login.is_some() {
+            self.login.doubt();
             return Err(Refusal::new(
                 ErrorCode::Unavailable,
                 "the registry does not let the door in; its log says why",
@@ -158,9 +159,7 @@ async fn admit(
     if let Some(needed) = &needed
         && !grants(needed)
     {
-        let (user, address) = (exchange.client.user.as_deref(), exchange.client.address);
-        gate.journal().note(AuthEventKind::Refused, user, Some(address), needed.to_string());
-        return Err(challenge.insufficient(exchange.client.user.as_deref()));
+        return Err(insufficient(gate, &exchange.client, needed, &challenge));
     }
     // Whatever a registry finds elsewhere by itself, nobody has allowed.
     let may_mount = source.as_ref().is_some_and(&grants);
@@ -173,7 +172,15 @@ async fn admit(
     Ok(())
 }
 
-/// Lets a request to the API in, or not. It tells the names of all repositories, so it needs what the catalog needs.
+/// Refuses somebody who may not do this.
+fn insufficient(gate: &Gate, client: &Client, needed: &Access, challenge: &Challenge<'_>) -> Refusal {
+    let user = client.user.as_deref();
+    gate.journal().note(AuthEventKind::Refused, user, Some(client.address), needed.to_string());
+    challenge.insufficient(user)
+}
+
+/// Lets a request to the API in, or not. It tells the names of all repositories, so it needs what the catalog needs; and what
+/// happened at the gate, and whatever is done there, is for somebody who has logged in.
 async fn admit_to_own(gate: &Gate, exchange: &mut Exchange) -> Result<(), Refusal> {
     let path = exchange.path();
     // Notifications have a secret of their own.
@@ -190,8 +197,18 @@ async fn admit_to_own(gate: &Gate, exchange: &mut Exchange) -> Result<(), Refusa
             (gate.allows(&subject, &needed), subject.name().map(ToString::to_string))
         }
     };
-    exchange.client.user.clone_from(&user);
-    if is_allowed { Ok(()) } else { Err(challenge.insufficient(user.as_deref())) }
+    exchange.client.user = user;
+    if is_allowed && (exchange.client.user.is_some() || is_for_everybody(exchange)) {
+        return Ok(());
+    }
+    Err(insufficient(gate, &exchange.client, &needed, &challenge))
+}
+
+/// Whether a request to the API may also be somebody's who has not logged in, where they may list all repositories.
+fn is_for_everybody(exchange: &Exchange) -> bool {
+    let query = exchange.request.uri.query().unwrap_or_default();
+    let has_kind = url::form_urlencoded::parse(query.as_bytes()).any(|(name, _)| name == "kind");
+    exchange.request.method == Method::GET && !has_kind
 }
 
 /// Who sends a request.
@@ -202,6 +219,8 @@ async fn bearer(gate: &Gate, exchange: &Exchange, challenge: &Challenge<'_>) -> 
             Ok(token) => Ok(Bearer::Token(token)),
             Err(InvalidToken::Expired(token)) => Ok(Bearer::Expired(token)),
             Err(error @ (InvalidToken::Foreign | InvalidToken::NotYet)) => {
+                let address = Some(exchange.client.address);
+                gate.journal().note(AuthEventKind::Refused, None, address, error.to_string());
                 Err(challenge.invalid_token(error.to_string()))
             }
         },

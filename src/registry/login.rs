@@ -63,6 +63,13 @@ impl Login {
         }
     }
 
+    /// The registry did not take what the door showed.
+    pub fn doubt(&self) {
+        if let Self::Token(tokens) = self {
+            tokens.doubt();
+        }
+    }
+
     /// Whether the door has credentials of its own.
     pub const fn is_some(&self) -> bool {
         !matches!(self, Self::None)

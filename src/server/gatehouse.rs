@@ -15,7 +15,9 @@ use crate::auth::{
     TokenSettings, UploadMarks, Who,
 };
 use crate::clock::{Clock, ClockOffset, Estimate};
-use crate::config::{self, Algorithm, AuthRule, Config, Principal, RegistryAuth, StoreUrl, VerifiedBy};
+use crate::config::{
+    self, Algorithm, AuthRule, Config, Principal, RegistryAuth, StoreUrl, UserSource, VerifiedBy,
+};
 use crate::registry::{Asking, Login, RegistryClient};
 use crate::store::Store;
 use crate::web::ClockStatus;
@@ -47,8 +49,16 @@ impl Gatehouse {
             Some(path) => Some(Arc::new(Htpasswd::load(path.clone(), hashing.clone())?)),
             None => None,
         };
-        sources.extend(htpasswd.iter().map(|source| Arc::clone(source) as Arc<dyn IdentitySource>));
-        sources.push(Arc::new(StoredUsers::new(Arc::clone(&accounts), hashing.clone())));
+        for source in &config.auth.sources {
+            match source {
+                UserSource::Htpasswd => {
+                    sources.extend(htpasswd.iter().map(|users| Arc::clone(users) as Arc<dyn IdentitySource>));
+                }
+                UserSource::Store => {
+                    sources.push(Arc::new(StoredUsers::new(Arc::clone(&accounts), hashing.clone())));
+                }
+            }
+        }
         let gate = Gate::new(
             Authenticator::new(sources, hashing, config.auth.lockout)?,
             issuer,

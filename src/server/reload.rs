@@ -3,9 +3,9 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::Signal;
 use tokio_util::sync::CancellationToken;
 
 use super::gatehouse;
@@ -15,6 +15,8 @@ use crate::store::AuthEventKind;
 
 /// How often files are looked at.
 const PACE: Duration = Duration::from_secs(2);
+/// How often keys are read though nothing has changed: those that were replaced are needed for a time only.
+const READ_KEYS: Duration = Duration::from_secs(5 * 60);
 
 /// Where the configuration came from.
 pub struct ConfigSource {
@@ -50,10 +52,10 @@ pub(super) struct Reload {
 }
 
 impl Reload {
-    /// Of this configuration, for this gate. Needs a runtime.
-    pub fn new(source: ConfigSource, config: Config, gate: Arc<Gate>) -> std::io::Result<Self> {
+    /// Of this configuration, for this gate, at each `hangup`.
+    pub fn new(source: ConfigSource, config: Config, gate: Arc<Gate>, hangup: Signal) -> Self {
         let keys = gatehouse::key_directory(&config);
-        Ok(Self { source: Arc::new(source), config, gate, keys, hangup: signal(SignalKind::hangup())? })
+        Self { source: Arc::new(source), config, gate, keys, hangup }
     }
 
     /// Follows changes until told to stop.
@@ -61,6 +63,7 @@ impl Reload {
         let following = async {
             let mut file = self.source.modified();
             let mut keys = modified(&self.keys);
+            let mut keys_read = Instant::now();
             loop {
                 let is_told = tokio::select! {
                     _ = self.hangup.recv() => true,
@@ -70,8 +73,9 @@ impl Reload {
                 if is_told || file_now != file {
                     self.read_configuration().await;
                 }
-                if is_told || keys_now != keys {
-                    self.read_keys();
+                if is_told || keys_now != keys || keys_read.elapsed() >= READ_KEYS {
+                    keys_read = Instant::now();
+                    self.read_keys().await;
                 }
                 (file, keys) = (file_now, keys_now);
             }
@@ -101,18 +105,38 @@ impl Reload {
         self.config = config;
     }
 
-    fn read_keys(&self) {
-        match self.keys.open(self.gate.clock.now()) {
-            Ok(keys) if keys.signing().public().id() != self.gate.issuer.keys().signing().public().id() => {
-                tracing::info!(key = keys.signing().public().id(), "another key signs tokens now");
-                let about = format!("the key {} signs", keys.signing().public().id());
-                self.gate.journal().note(AuthEventKind::Policy, None, None, about);
-                self.gate.issuer.set_keys(keys);
-            }
-            Ok(_) => {}
-            Err(error) => tracing::error!(%error, "the keys cannot be read; those in use stay"),
+    async fn read_keys(&self) {
+        let (directory, now) = (self.keys.clone(), self.gate.clock.now());
+        let read = tokio::task::spawn_blocking(move || directory.open(now)).await;
+        let keys = match read {
+            Ok(Ok(keys)) => keys,
+            Ok(Err(error)) => return tracing::error!(%error, "the keys cannot be read; those in use stay"),
+            Err(error) => return tracing::error!(%error, "reading the keys failed; those in use stay"),
+        };
+        let in_use = self.gate.issuer.keys();
+        if keys.is_same_as(&in_use) {
+            return;
         }
+        let signing = keys.signing().public().id();
+        let about = if signing == in_use.signing().public().id() {
+            "a key was prepared or removed".to_owned()
+        } else {
+            format!("the key {signing} signs")
+        };
+        tracing::info!(signing, next = keys.next(), "{about}");
+        self.gate.journal().note(AuthEventKind::Policy, None, None, about);
+        self.gate.issuer.set_keys(keys);
     }
+}
+
+/// An open door has nothing to read again, and a hangup must not end it.
+pub(super) async fn mind_no_hangup(mut hangup: Signal, stop: CancellationToken) {
+    let minding = async {
+        while hangup.recv().await.is_some() {
+            tracing::info!("told to read rules again, but auth.mode is off; nothing was changed");
+        }
+    };
+    stop.run_until_cancelled(minding).await;
 }
 
 fn refused(error: &dyn std::fmt::Display) {

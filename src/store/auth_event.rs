@@ -25,6 +25,17 @@ pub enum AuthEventKind {
     Policy,
 }
 
+impl AuthEventKind {
+    /// Whether it is an act of whoever runs the door. Such events are few, and whoever knocks at the gate must not be able to
+    /// push them out by making many of the others.
+    pub const fn is_administrative(self) -> bool {
+        match self {
+            Self::Account | Self::Policy => true,
+            Self::Token | Self::Login | Self::LoginFailed | Self::Refused => false,
+        }
+    }
+}
+
 /// Something that happened at the gate, once or several times in a moment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuthEvent {
@@ -45,7 +56,7 @@ pub struct AuthEvent {
 /// How many of them are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
-    /// At most so many.
+    /// At most so many; administrative ones go last.
     pub most: u64,
     /// None from before this.
     pub since: Timestamp,

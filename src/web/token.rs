@@ -96,16 +96,16 @@ pub(super) async fn post(
             let Some(token) = &request.refresh_token else {
                 return Err(TokenError::Malformed("`grant_type=refresh_token` needs `refresh_token`"));
             };
-            gate.go_on(token).await?
+            gate.go_on(token, address).await?
         }
         _ => return Err(TokenError::GrantType),
     };
     let subject = Subject::Known(identity);
     let mut granted = grant(gate, &request, &subject, address)?;
-    granted.0.refresh_token = match &request.refresh_token {
+    granted.0.refresh_token = match (request.grant_type.as_deref(), &request.refresh_token) {
         // The same goes on: Docker presents it again and again.
-        Some(token) => Some(token.reveal().to_owned()),
-        None => remembered(gate, &request, &subject).await?,
+        (Some("refresh_token"), Some(token)) => Some(token.reveal().to_owned()),
+        _ => remembered(gate, &request, &subject).await?,
     };
     let scope: Vec<String> = granted.1.iter().map(ToString::to_string).collect();
     granted.0.scope = Some(scope.join(" "));
@@ -163,8 +163,9 @@ fn grant(
     let wanted = Access::parse_all(request.scopes.iter().map(String::as_str));
     let access = gate.grant(subject, &wanted);
     let issued = gate.issuer.issue(subject.name().map(UserName::as_str), &access)?;
-    let about: Vec<String> = access.iter().map(ToString::to_string).collect();
     let name = subject.name().map(UserName::as_str);
+    // Anybody may ask for as many names as they can think of, and would fill the journal with them.
+    let about: Vec<String> = name.map_or_else(Vec::new, |_| access.iter().map(ToString::to_string).collect());
     gate.journal().note(AuthEventKind::Token, name, Some(address), about.join(" "));
     let kind = if subject.name().is_some() { "user" } else { "anonymous" };
     metrics::counter!("portreeve_tokens_total", "subject" => kind).increment(1);

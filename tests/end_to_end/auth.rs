@@ -4,4 +4,5 @@ mod accounts;
 mod clients;
 mod endpoint;
 mod enforcement;
+mod several_doors;
 mod verifying;

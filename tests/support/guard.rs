@@ -25,6 +25,7 @@ const RULES: &str = r#"[
     { who = "admin", repositories = "**", actions = ["*", "catalog"] },
     { who = "group:developers", repositories = ["team/**", "home/${user}/**"], actions = ["pull", "push", "delete"] },
     { who = "reader", repositories = "team/**", actions = "pull" },
+    { who = "mounter", repositories = "home/mounter/**", actions = ["pull", "push"] },
     { who = "anonymous", repositories = "public/**", actions = "pull" },
     { who = "*", repositories = "team/secret/**", actions = "*", deny = true },
 ]"#;
@@ -35,19 +36,20 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// With the users `admin`, `alice` (a developer), `reader` and `stranger`.
+    /// With the users `admin`, `alice` (a developer), `reader`, `mounter` (who has a home of their own) and `stranger`.
     pub fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let guard = Self { directory };
-        guard.write_users(&["admin", "alice", "reader", "stranger"]);
+        guard.write_users(&["admin", "alice", "reader", "mounter", "stranger"]);
         guard
     }
 
-    /// The users are these from now on.
+    /// The users are these from now on, and `disabled`, who cannot log in.
     pub fn write_users(&self, users: &[&str]) {
-        let line = |user: &&str| format!("{user}:{}\n", bcrypt::hash(password(user), COST).unwrap());
+        let line = |user: &str| format!("{user}:{}\n", bcrypt::hash(password(user), COST).unwrap());
         let aside = self.path("htpasswd.new");
-        std::fs::write(&aside, users.iter().map(line).collect::<String>()).unwrap();
+        let shut_out = line("disabled").replacen(':', ":!", 1);
+        std::fs::write(&aside, users.iter().map(|user| line(user)).collect::<String>() + &shut_out).unwrap();
         std::fs::rename(aside, self.path("htpasswd")).unwrap();
     }
 

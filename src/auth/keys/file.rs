@@ -34,6 +34,12 @@ pub enum KeyFileError {
         /// The file.
         path: PathBuf,
     },
+    /// Others can put keys there.
+    #[error("auth.keys: others can write to {}; run `chmod 700` on it, and look whose keys are in it", path.display())]
+    Shared {
+        /// The directory.
+        path: PathBuf,
+    },
     /// It holds no key.
     #[error("auth.keys: {} cannot be used: {wrong}; restore it, or remove all files of its name", path.display())]
     Content {
@@ -90,9 +96,22 @@ fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> KeyFileE
 
 /// Makes the directory, for its owner alone, if it is not there.
 pub(super) fn make_directory(path: &Path) -> Result<(), KeyFileError> {
-    match fs::DirBuilder::new().recursive(true).mode(0o700).create(path) {
-        Ok(()) => Ok(()),
-        Err(error) => Err(failed("made", path)(error)),
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed("made", path))?;
+    if mode(path)? & 0o022 != 0 {
+        return Err(KeyFileError::Shared { path: path.to_owned() });
+    }
+    Ok(())
+}
+
+fn mode(path: &Path) -> Result<u32, KeyFileError> {
+    Ok(fs::metadata(path).map_err(failed("read", path))?.permissions().mode())
+}
+
+/// Refuses a file that others than its owner can read.
+fn check_private(path: &Path) -> Result<(), KeyFileError> {
+    match mode(path)? & 0o077 {
+        0 => Ok(()),
+        _ => Err(KeyFileError::Open { path: path.to_owned() }),
     }
 }
 
@@ -142,7 +161,10 @@ fn write_as(directory: &Path, stem: &str, key: &SigningKey) -> Result<(), KeyFil
 pub(super) fn secret(directory: &Path) -> Result<[u8; 32], KeyFileError> {
     let path = directory.join("uploads.secret");
     let text = match fs::read_to_string(&path) {
-        Ok(text) => text,
+        Ok(text) => {
+            check_private(&path)?;
+            text
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let mut secret = [0; 32];
             ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut secret)
@@ -200,10 +222,7 @@ pub(super) fn read_next(directory: &Path) -> Result<Option<SigningKey>, KeyFileE
 
 fn read_as(directory: &Path, stem: &str) -> Result<SigningKey, KeyFileError> {
     let (private_path, certificate) = (path(directory, stem, PRIVATE), path(directory, stem, CERTIFICATE));
-    let mode = fs::metadata(&private_path).map_err(failed("read", &private_path))?.permissions().mode();
-    if mode & 0o077 != 0 {
-        return Err(KeyFileError::Open { path: private_path });
-    }
+    check_private(&private_path)?;
     let private = fs::read_to_string(&private_path).map_err(failed("read", &private_path))?;
     let der = CertificateDer::from_pem_file(&certificate)
         .map_err(|error| KeyFileError::Content { path: certificate, wrong: error.to_string() })?;

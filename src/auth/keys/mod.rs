@@ -25,8 +25,8 @@ pub struct KeyRing {
     signing: SigningKey,
     /// The one that is to sign next.
     next: Option<PublicKey>,
-    /// Those that were replaced, newest first.
-    replaced: Vec<PublicKey>,
+    /// Those that were replaced, newest first, with when they were.
+    replaced: Vec<(PublicKey, Timestamp)>,
 }
 
 /// Why there are no keys.
@@ -144,7 +144,7 @@ impl KeyDirectory {
                 file::remove(&self.path, name)?;
             } else {
                 file::remove_private(&self.path, name)?;
-                replaced.push(file::read_public(&self.path, name)?);
+                replaced.push((file::read_public(&self.path, name)?, replaced_at));
             }
             replaced_at = name.time();
         }
@@ -158,9 +158,24 @@ impl KeyRing {
         &self.signing
     }
 
-    /// The key with this identifier.
-    pub fn with_id(&self, id: &str) -> Option<&PublicKey> {
-        self.public().find(|key| key.id() == id)
+    /// The key with this identifier; and since when it signs nothing more, if it was replaced.
+    pub fn with_id(&self, id: &str) -> Option<(&PublicKey, Option<Timestamp>)> {
+        let in_use = std::iter::once(self.signing.public()).chain(&self.next).map(|key| (key, None));
+        let replaced = self.replaced.iter().map(|(key, at)| (key, Some(*at)));
+        in_use.chain(replaced).find(|(key, _)| key.id() == id)
+    }
+
+    /// Whether these are the same keys with the same parts.
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        let parts = |ring: &Self| {
+            let replaced = ring.replaced.iter().map(|(key, at)| (key.id().to_owned(), *at));
+            (
+                ring.signing.public().id().to_owned(),
+                ring.next().map(str::to_owned),
+                replaced.collect::<Vec<_>>(),
+            )
+        };
+        parts(self) == parts(other)
     }
 
     /// All public keys (RFC 7517).
@@ -175,7 +190,8 @@ impl KeyRing {
 
     /// Of doors that share a directory one may have begun already to sign with the next key.
     fn public(&self) -> impl Iterator<Item = &PublicKey> {
-        std::iter::once(self.signing.public()).chain(&self.next).chain(&self.replaced)
+        let replaced = self.replaced.iter().map(|(key, _)| key);
+        std::iter::once(self.signing.public()).chain(&self.next).chain(replaced)
     }
 }
 
@@ -213,6 +229,22 @@ mod tests {
             };
             assert_eq!(mode(&path), expected, "{}", path.display());
         }
+    }
+
+    #[test]
+    fn a_secret_that_others_can_read_and_a_directory_that_others_can_write_to_are_refused() {
+        let root = tempfile::tempdir().unwrap();
+        let keys = directory(&root, KeyAlgorithm::Es256);
+        let secret = keys.secret().unwrap();
+        assert_eq!(keys.secret().unwrap(), secret);
+        let set = |path: &Path, mode| {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+        };
+        set(&keys.path().join("uploads.secret"), 0o644);
+        assert!(keys.secret().unwrap_err().to_string().contains("chmod 600"));
+        set(&keys.path().join("uploads.secret"), 0o600);
+        set(keys.path(), 0o770);
+        assert!(keys.open(at(1)).unwrap_err().to_string().contains("chmod 700"));
     }
 
     #[test]

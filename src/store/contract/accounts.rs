@@ -64,7 +64,26 @@ pub(in crate::store) async fn accounts_are_listed_by_their_kind_in_bytewise_orde
 }
 
 fn auth_event(time: u64, about: &str) -> AuthEvent {
-    let kind = AuthEventKind::LoginFailed;
+    auth_event_of(AuthEventKind::LoginFailed, time, about)
+}
+
+pub(in crate::store) async fn acts_of_whoever_runs_the_door_are_the_last_to_be_purged(store: AnyStore) {
+    let told = async || {
+        let page = store.auth_events(PageRequest { after: None, limit: 100 }).await.unwrap();
+        page.items.into_iter().map(|(_, event)| event.about).collect::<Vec<_>>()
+    };
+    let few = Retention { most: 3, since: at(0) };
+    let act = |time, about| auth_event_of(AuthEventKind::Account, time, about);
+    store.add_auth_events(vec![auth_event(1, "a"), act(2, "act"), auth_event(3, "b")], few).await.unwrap();
+    store.add_auth_events((4..9).map(|time| auth_event(time, "guess")).collect(), few).await.unwrap();
+    assert_eq!(told().await, ["act", "guess", "guess"]);
+    store.add_auth_events((9..14).map(|time| act(time, "more")).collect(), few).await.unwrap();
+    assert_eq!(told().await, ["more", "more", "more"]);
+    store.add_auth_events(vec![auth_event(99, "last")], Retention { most: 3, since: at(50) }).await.unwrap();
+    assert_eq!(told().await, ["last"]);
+}
+
+fn auth_event_of(kind: AuthEventKind, time: u64, about: &str) -> AuthEvent {
     AuthEvent { time: at(time), kind, user: None, address: None, about: about.to_owned(), count: 1 }
 }
 

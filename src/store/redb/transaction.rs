@@ -233,7 +233,7 @@ impl<'txn, 'store> Transaction<'txn, 'store> {
             table.insert(last, encode("event of the gate", event)?.as_slice())?;
         }
         let mut excess = table.len()?.saturating_sub(keep.most);
-        let mut gone = Vec::new();
+        let (mut gone, mut spared) = (Vec::new(), Vec::new());
         for entry in table.iter()? {
             let (number, row) = entry?;
             let number = number.value();
@@ -242,10 +242,15 @@ impl<'txn, 'store> Transaction<'txn, 'store> {
             if number == last || (excess == 0 && event.time >= keep.since) {
                 break;
             }
+            if event.kind.is_administrative() && event.time >= keep.since {
+                spared.push(number);
+                continue;
+            }
             gone.push(number);
             excess = excess.saturating_sub(1);
         }
-        for number in gone {
+        let excess = usize::try_from(excess).unwrap_or(usize::MAX);
+        for number in gone.into_iter().chain(spared.into_iter().take(excess)) {
             table.remove(number)?;
         }
         self.staged.dirty = true;

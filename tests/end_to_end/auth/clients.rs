@@ -41,10 +41,18 @@ async fn docker_logs_in_pushes_pulls_and_is_refused(door: &Door) {
     docker.run(&["push", &name]).await;
     docker.run(&["rmi", &name]).await;
     docker.run(&["pull", &name]).await;
-    // Layers of one repository are mounted into another.
+    // Layers of one repository are mounted into another that is theirs as well, and uploaded to one from where they may not
+    // be read.
     let second = format!("{address}/team/second:one");
     docker.run(&["tag", &name, &second]).await;
-    docker.run(&["push", &second]).await;
+    let said = docker.run(&["push", &second]).await;
+    assert!(said.contains("Mounted from team/app"), "{said}");
+    docker.run(&["logout", &address]).await;
+    docker.run(&["login", "--username", "mounter", "--password", &password("mounter"), &address]).await;
+    let third = format!("{address}/home/mounter/third:one");
+    docker.run(&["tag", &name, &third]).await;
+    let said = docker.run(&["push", &third]).await;
+    assert!(!said.contains("Mounted") && said.contains("Pushed"), "{said}");
     docker.run(&["logout", &address]).await;
 
     docker.run(&["login", "--username", "reader", "--password", &password("reader"), &address]).await;
@@ -177,13 +185,37 @@ async fn what_is_public_is_pulled_without_credentials() {
     let there = format!("docker://{}/public/app:1", door.address());
     skopeo.run(&["copy", "--src-tls-verify=false", &there, "oci:copy:1"]).await;
     skopeo.run(&["inspect", "--tls-verify=false", "--creds", &credentials("stranger"), &there]).await;
+    let engine = Engine::start().await;
+    engine.import_base("base").await;
+    let name = format!("{}/public/docker:1", door.address());
+    engine.docker.run(&["tag", "base", &name]).await;
+    let admin = ["login", "--username", "admin", "--password", &password("admin")];
+    engine.docker.run(&[&admin[..], &[&door.address().to_string()]].concat()).await;
+    engine.docker.run(&["push", &name]).await;
+    engine.docker.run(&["logout", &door.address().to_string()]).await;
+    engine.docker.run(&["rmi", &name]).await;
+    engine.docker.run(&["pull", &name]).await;
+    let denied = refused(&engine.docker, &["push", &name]).await;
+    assert!(denied.contains("denied") || denied.contains("unauthorized"), "{denied}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn buildah_and_podman_with_and_without_credentials() {
+async fn buildah_and_podman_before_a_registry_that_verifies_tokens() {
     let guard = Guard::new();
     let registry = Registry::start_verifying(&guard.trust()).await;
     let door = guard.door(registry.url()).set("REGISTRY__AUTH", "token").start().await;
+    buildah_pushes_and_podman_pulls(&door).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn buildah_and_podman_before_an_open_registry() {
+    let guard = Guard::new();
+    let registry = Registry::start().await;
+    let door = guard.door(registry.url()).start().await;
+    buildah_pushes_and_podman_pulls(&door).await;
+}
+
+async fn buildah_pushes_and_podman_pulls(door: &Door) {
     let storage = tempfile::tempdir().unwrap();
     let path = |name: &str| storage.path().join(name).to_str().unwrap().to_owned();
     let (root, runroot) = (path("root"), path("runroot"));

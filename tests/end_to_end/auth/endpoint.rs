@@ -29,6 +29,7 @@ async fn k1_wrong_credentials_are_refused_alike_and_none_get_an_anonymous_token(
         ("alice", "wrong"),
         ("nobody", "wrong"),
         ("nobody", "pass-of-nobody"),
+        ("disabled", "pass-of-disabled"),
         ("no body", "wrong"),
         ("", "wrong"),
     ] {
@@ -184,16 +185,25 @@ async fn who_guesses_has_to_wait_and_who_knows_does_not() {
     let guard = Guard::new();
     let door = door(&guard).await;
     let url = format!("{}/token", door.url());
-    let guess = async || {
-        let request = http_client().get(&url).basic_auth("alice", Some("wrong"));
+    let guess = async |password: &str| {
+        let request = http_client().get(&url).basic_auth("alice", Some(password));
         request.send().await.unwrap()
     };
-    for _ in 0..4 {
-        assert_eq!(guess().await.status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(ask_token(&door.url(), "alice", "").await.status(), StatusCode::OK);
+    // A script with an old password is no guesser.
+    for _ in 0..10 {
+        assert_eq!(guess("old").await.status(), StatusCode::UNAUTHORIZED);
     }
-    let response = guess().await;
+    // Guesses at once are as many guesses.
+    let guesses: Vec<String> = (0..20).map(|number| format!("guess {number}")).collect();
+    let answers = futures_util::future::join_all(guesses.iter().map(|password| guess(password))).await;
+    let refused = answers.iter().filter(|answer| answer.status() == StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(refused.count(), 17);
+    let response = guess("another").await;
     assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
     assert!(response.headers().contains_key("retry-after"));
+    // Whether a guess is right is not told to who has to wait, though it was right a moment ago.
+    assert_eq!(ask_token(&door.url(), "alice", "").await.status(), StatusCode::TOO_MANY_REQUESTS);
     // Somebody else behind the same address.
     assert_eq!(ask_token(&door.url(), "reader", "").await.status(), StatusCode::OK);
 }

@@ -126,6 +126,31 @@ async fn the_api_is_for_those_who_may_list_all_repositories() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_happened_at_the_gate_and_sweeps_are_for_those_who_have_logged_in() {
+    let guard = Guard::new();
+    let rules = r#"[{ who = "anonymous", actions = ["catalog"] }]"#;
+    let door = guard.door("http://127.0.0.1:9").set("AUTH__RULES", rules).start_listening().await;
+    let asked = async |user: &str, method: Method, path: &str| {
+        let request = http_client().request(method, format!("{}{path}", door.url()));
+        let request = request.header("content-type", "application/json").body("{\"deep\":false}");
+        let request = match user {
+            "" => request.bearer_auth(token(&door.url(), "", &["registry:catalog:*"]).await),
+            user => request.basic_auth(user, Some(password(user))),
+        };
+        request.send().await.unwrap().status()
+    };
+    assert_eq!(asked("", Method::GET, "/api/v1/events").await, StatusCode::OK);
+    for (method, path) in [
+        (Method::GET, "/api/v1/events?kind=auth"),
+        (Method::GET, "/api/v1/events?k%69nd=auth"),
+        (Method::POST, "/api/v1/sync"),
+    ] {
+        assert_eq!(asked("", method.clone(), path).await, StatusCode::UNAUTHORIZED, "{path}");
+        assert!(asked("alice", method, path).await.is_success(), "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_mount_of_what_may_not_be_read_becomes_a_plain_upload() {
     let registry = Registry::start().await;
     let guard = Guard::new();
@@ -217,6 +242,23 @@ async fn k8_an_upload_outlives_the_token_that_opened_it_and_no_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn k8_an_upload_does_not_outlive_its_grace() {
+    let registry = Registry::start().await;
+    let guard = Guard::new();
+    let door = guard.door(registry.url()).set("AUTH__TOKEN_TTL", "1s").set("AUTH__LEEWAY", "0s");
+    let door = door.set("AUTH__UPLOAD_GRACE", "1s").start().await;
+    let opener = token(&door.url(), "alice", &["repository:team/app:pull,push"]).await;
+    let opened = send(&door, &opener, Method::POST, "/v2/team/app/blobs/uploads/").await;
+    let location = opened.headers()["location"].to_str().unwrap().to_owned();
+    crate::support::wait::until("the grace is over", std::time::Duration::from_secs(10), async || {
+        let status = http_client().get(&location).bearer_auth(&opener).send().await.unwrap().status();
+        assert!(matches!(status, StatusCode::NO_CONTENT | StatusCode::UNAUTHORIZED), "{status}");
+        status == StatusCode::UNAUTHORIZED
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn rules_follow_their_file_and_a_broken_file_changes_nothing() {
     let guard = Guard::new();
     let file = guard.path("portreeve.toml");
@@ -246,10 +288,28 @@ async fn rules_follow_their_file_and_a_broken_file_changes_nothing() {
     write(&rule("reader"));
     crate::support::wait::until("the new rules count", within, async || may("reader").await).await;
     assert!(!may("stranger").await);
-    // A hangup makes it look at once.
-    write(&rule("alice"));
+    // A hangup makes it look, also where a file does not look as if it had changed.
+    let modified = std::fs::metadata(&file).unwrap().modified().unwrap();
+    let aside = guard.path("portreeve.toml.new");
+    std::fs::write(&aside, rule("alice")).unwrap();
+    std::fs::File::options().write(true).open(&aside).unwrap().set_modified(modified).unwrap();
+    std::fs::rename(aside, &file).unwrap();
     door.signal("HUP");
     crate::support::wait::until("the hangup counts", within, async || may("alice").await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_open_door_is_not_ended_by_a_hangup() {
+    let door = Door::builder("http://127.0.0.1:9").start_listening().await;
+    door.signal("HUP");
+    crate::support::wait::until("it has heard", std::time::Duration::from_secs(10), async || {
+        door.log().contains("auth.mode is off")
+    })
+    .await;
+    assert_eq!(
+        http_client().get(format!("{}/healthz", door.url())).send().await.unwrap().status(),
+        StatusCode::OK
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -160,6 +160,24 @@ async fn a_prepared_key_takes_over_without_a_moment_of_refusals() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_is_prepared_beside_a_running_door_is_published_at_once() {
+    let guard = Guard::new();
+    let door = guard.door("http://127.0.0.1:9").start_listening().await;
+    let published = async || {
+        let keys = door.get_json("/.well-known/jwks.json").await["keys"].take();
+        keys.as_array().unwrap().iter().map(|key| key["kid"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(published().await.len(), 1);
+    let prepared = guard.keys().prepare(Timestamp::now()).unwrap();
+    crate::support::wait::until("the next key is published", Duration::from_secs(20), async || {
+        published().await.iter().any(|key| key == prepared.next().unwrap())
+    })
+    .await;
+    let signs = token(&door.url(), "alice", &[]).await;
+    assert_ne!(header(&signs)["kid"], prepared.next().unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_registry_with_a_password_is_shown_it() {
     let registry = Registry::start_with_password("door", "secret-of-the-door").await;
     let guard = Guard::new();
