@@ -69,7 +69,7 @@ async fn docker_before_an_open_registry() {
     let registry = Registry::start().await;
     let door = guard.door(registry.url()).start().await;
     docker_logs_in_pushes_pulls_and_is_refused(&door).await;
-    assert_eq!(truth(&registry.url()).await.len(), 2);
+    assert_eq!(truth(&registry.url()).await.len(), 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]
