@@ -212,6 +212,10 @@ mod tests {
         asked: AtomicUsize,
         version: AtomicU64,
         is_down: bool,
+        /// Whether a wrong password costs it a hash.
+        hashes: bool,
+        /// What is checked in its name for others.
+        decoy: Option<&'static str>,
     }
 
     #[async_trait]
@@ -230,7 +234,7 @@ mod tests {
                 return Ok(Verdict::Unknown);
             }
             if password.reveal() != name.as_str() {
-                return Ok(Verdict::Wrong { is_hashed: false });
+                return Ok(Verdict::Wrong { is_hashed: self.hashes });
             }
             Ok(Verdict::Right(Identity::new(name.clone(), Vec::new())))
         }
@@ -241,6 +245,10 @@ mod tests {
 
         fn version(&self) -> u64 {
             self.version.load(Ordering::Relaxed)
+        }
+
+        async fn decoy(&self) -> Result<Option<StoredHash>, SourceError> {
+            Ok(self.decoy.map(|hash| StoredHash::Bcrypt(hash.to_owned())))
         }
     }
 
@@ -276,6 +284,29 @@ mod tests {
         let wrong = login(&authenticator, "alice", "wrong").await.unwrap_err().to_string();
         let unknown = login(&authenticator, "mallory", "wrong").await.unwrap_err().to_string();
         assert_eq!(wrong, unknown);
+    }
+
+    #[tokio::test]
+    async fn k1_whoever_is_refused_costs_a_hash_of_each_source_whatever_is_wrong() {
+        // A hash that cannot be checked shows that somebody tried.
+        const NOTICED: Option<&str> = Some("no hash");
+        let source = |users: &[&'static str], decoy| {
+            Arc::new(Counting { users: users.to_vec(), hashes: true, decoy, ..Counting::default() })
+        };
+        let is_noticed = async |first, second, name: &str| {
+            let (first, second) = (source(&["alice"], first), source(&["bob"], second));
+            matches!(
+                login(&authenticator(&[&first, &second]), name, "wrong").await,
+                Err(LoginError::Unavailable(_))
+            )
+        };
+        for (name, hashed_by_first, hashed_by_second) in
+            [("alice", true, false), ("bob", false, true), ("nobody", false, false)]
+        {
+            // Its own users' passwords are checked by the source itself.
+            assert_eq!(is_noticed(NOTICED, None, name).await, !hashed_by_first, "{name}");
+            assert_eq!(is_noticed(None, NOTICED, name).await, !hashed_by_second, "{name}");
+        }
     }
 
     #[tokio::test]

@@ -247,6 +247,20 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn a_user_who_is_shut_out_is_refused_with_any_password_at_the_cost_of_a_hash() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("htpasswd");
+        std::fs::write(&path, format!("{}\nalice:!", line("bob"))).unwrap();
+        let users = Htpasswd::load(path, Hashing::start(1).unwrap()).unwrap();
+        for password in ["alice", "bob", "!"] {
+            let credentials = Credentials::new(UserName::parse("alice").unwrap(), password);
+            let verdict = users.verify(&credentials).await.unwrap();
+            assert_eq!(verdict, Verdict::Wrong { is_hashed: true }, "{password}");
+        }
+        assert!(users.find(&UserName::parse("alice").unwrap()).await.unwrap().is_none());
+    }
+
     #[test]
     fn the_decoy_takes_as_long_as_the_slowest_hash() {
         let slow = bcrypt::hash("x", 6).unwrap();

@@ -371,19 +371,21 @@ mod tests {
 
     #[test]
     fn a_key_that_was_replaced_makes_no_new_tokens_and_no_long_ones() {
-        let House { issuer, keys, .. } = &house(KeyAlgorithm::Es256, 0);
-        // Somebody else has the key.
-        let thief = Issuer::new(settings(0), keys.open(Timestamp::now()).unwrap(), Clock::SYSTEM);
+        let root = tempfile::tempdir().unwrap();
+        let keys = KeyDirectory::new(root.path().join("keys"), KeyAlgorithm::Es256, TTL * 10);
         let ago =
             |seconds: u64| Timestamp::from_milliseconds(Timestamp::now().as_milliseconds() - seconds * 1000);
-        issuer.set_keys(keys.rotate(ago(100)).unwrap());
-        let old = thief.issue_at(Some("alice"), &[], ago(150)).unwrap().token;
+        // Somebody else has the key.
+        let [issuer, thief] =
+            [(); 2].map(|()| Issuer::new(settings(0), keys.open(ago(1_000)).unwrap(), Clock::SYSTEM));
+        issuer.set_keys(keys.rotate(ago(200)).unwrap());
+        let old = thief.issue_at(Some("alice"), &[], ago(250)).unwrap().token;
         let new = thief.issue_at(Some("alice"), &[], ago(50)).unwrap().token;
         assert!(issuer.check(&old).is_ok());
         assert_eq!(issuer.check(&new), Err(InvalidToken::Foreign));
         let greedy = TokenSettings { ttl: TTL * 1000, ..settings(0) };
         let greedy = Issuer { settings: greedy, ..thief };
-        let long = greedy.issue_at(Some("alice"), &[], ago(150)).unwrap().token;
+        let long = greedy.issue_at(Some("alice"), &[], ago(250)).unwrap().token;
         assert_eq!(issuer.check(&long), Err(InvalidToken::Foreign));
     }
 
