@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use portreeve::clock::Timestamp;
 use reqwest::StatusCode;
 
+use crate::support::door::Door;
 use crate::support::guard::{Guard, header, token};
 use crate::support::http::http_client;
 use crate::support::image::Image;
@@ -71,6 +72,24 @@ async fn k7_clocks_that_differ_by_a_second_a_minute_or_an_hour_do_no_harm() {
         assert!(off <= seconds("bound_seconds") + 0.001, "{offset}: {clock}");
         assert!(seconds("bound_seconds") < 2.0, "{offset}: {clock}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn k7_a_clock_that_is_far_off_is_warned_about_once_and_shown_in_the_metrics() {
+    let registry = Registry::start().await;
+    let door = Door::builder(registry.url()).set("CLOCK__OFFSET", "-10m").start().await;
+    let warnings = || door.log().matches("off by more than clock.warn").count();
+    let offset = async || {
+        let metrics = http_client().get(format!("{}/metrics", door.admin())).send().await.unwrap();
+        let text = metrics.text().await.unwrap();
+        let line =
+            text.lines().find_map(|line| line.strip_prefix("portreeve_registry_clock_offset_seconds "));
+        line.map(|value| value.parse::<f64>().unwrap())
+    };
+    crate::support::wait::until("it is said", Duration::from_secs(20), async || warnings() > 0).await;
+    let shown = offset().await.unwrap();
+    assert!((shown - 600.0).abs() < 3.0, "{shown}");
+    assert_eq!(warnings(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
