@@ -83,11 +83,20 @@ impl Sweeper {
         is_busy: impl Fn() -> bool + Send + Sync + 'static,
     ) -> Self {
         let pace = Arc::new(Pace::new(settings.concurrency.get(), settings.seed, is_busy));
+        let probe = RegistryClient::with_transport(Arc::clone(&backends), timeout, Arc::clone(&transport));
         let paced = Arc::new(PacedTransport::new(transport, Arc::clone(&pace)));
         let registry = Arc::new(RegistryClient::with_transport(backends, timeout, paced).asking(asking));
         let verifier = Verifier::new(Arc::clone(&store), Arc::clone(&registry));
         Self {
-            questions: Questions { store, registry, verifier, pace, places: Semaphore::new(VERIFICATIONS) },
+            questions: Questions {
+                store,
+                registry,
+                verifier,
+                pace,
+                places: Semaphore::new(VERIFICATIONS),
+                probe,
+                looking: tokio::sync::Mutex::default(),
+            },
             settings,
             state: Mutex::new(State::default()),
             requested: Notify::new(),
@@ -191,6 +200,7 @@ impl Sweeper {
             }
         }
         let progress = self.begin(kind, checkpoint).await;
+        self.questions.pace.reassure();
         let walked = {
             let kept = Instant::now();
             let mut walk = Walk {

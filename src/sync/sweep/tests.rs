@@ -1,6 +1,8 @@
 //! When sweeps run, where they go on, and what they ask, against a scripted registry and a real store. What they make of
 //! the answers is shown end to end, and by the model test.
 
+mod failing;
+
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex};
@@ -16,13 +18,33 @@ use url::Url;
 use super::*;
 use crate::oci::{Digest, RepositoryName, Tag};
 use crate::registry::{Asking, Backends, Causes, Received, Request, Transport, TransportError};
-use crate::store::{RedbStore, Store};
+use crate::store::{MemoryFile, RedbStore, Store};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 const PAGE: usize = 10;
 
+/// What a registry answers to this method and this path with its query instead of the truth, if anything.
+type Script = Box<dyn Fn(&Method, &str) -> Option<Answer> + Send + Sync>;
+
+/// An answer that a test makes up.
+enum Answer {
+    /// This status and header, and no body.
+    Status(u16, Option<(&'static str, String)>),
+    /// A document.
+    Document(serde_json::Value),
+    /// The connection breaks.
+    Lost,
+    /// Nothing, for so long.
+    Silence(Duration),
+}
+
+impl Answer {
+    fn status(status: u16) -> Option<Self> {
+        Some(Self::Status(status, None))
+    }
+}
+
 /// A registry with the same manifest under one tag in each of its repositories.
-#[derive(Debug)]
 struct Lists {
     repositories: Vec<String>,
     /// Questions about the tags of a repository, by its name.
@@ -31,6 +53,13 @@ struct Lists {
     allowed: Semaphore,
     catalog_status: Mutex<Option<StatusCode>>,
     catalogs: Mutex<usize>,
+    script: Mutex<Script>,
+}
+
+impl std::fmt::Debug for Lists {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Lists")
+    }
 }
 
 impl Lists {
@@ -41,7 +70,12 @@ impl Lists {
             allowed: Semaphore::new(allowed),
             catalog_status: Mutex::new(None),
             catalogs: Mutex::new(0),
+            script: Mutex::new(Box::new(|_, _| None)),
         })
+    }
+
+    fn script(&self, script: impl Fn(&Method, &str) -> Option<Answer> + Send + Sync + 'static) {
+        *self.script.lock().unwrap() = Box::new(script);
     }
 
     fn asked_about(&self) -> usize {
@@ -70,6 +104,27 @@ impl Transport for Lists {
     async fn send(&self, request: Request) -> Result<Received, TransportError> {
         let url = Url::parse(&request.url).unwrap();
         let path = url.path().trim_start_matches("/v2/");
+        let line = format!("{}?{}", url.path(), url.query().unwrap_or_default());
+        let scripted = (self.script.lock().unwrap())(&request.method, &line);
+        match scripted {
+            None => {}
+            Some(Answer::Lost) => return Err(TransportError::Lost(Causes::default())),
+            Some(Answer::Silence(time)) => {
+                tokio::time::sleep(time).await;
+                return Err(TransportError::TimedOut(time));
+            }
+            Some(Answer::Status(status, header)) => {
+                let pair =
+                    |(name, value): (&'static str, String)| (name.parse().unwrap(), value.parse().unwrap());
+                let headers = header.into_iter().map(pair).collect();
+                let status = StatusCode::from_u16(status).unwrap();
+                return Ok(Received { status, headers, body: Ok(Bytes::new()) });
+            }
+            Some(Answer::Document(value)) => {
+                let body = Ok(value.to_string().into());
+                return Ok(Received { status: StatusCode::OK, headers: HeaderMap::new(), body });
+            }
+        }
         let (status, mut headers, body) = if path == "_catalog" {
             self.catalog(url.query())
         } else if let Some(name) = path.strip_suffix("/tags/list") {
@@ -93,14 +148,20 @@ impl Transport for Lists {
 struct House {
     registry: Arc<Lists>,
     store: Arc<dyn Store>,
-    _directory: tempfile::TempDir,
+    _directory: Option<tempfile::TempDir>,
 }
 
 impl House {
     fn new(registry: Arc<Lists>) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let store = Arc::new(RedbStore::open(directory.path().join("store.redb")).unwrap());
-        Self { registry, store, _directory: directory }
+        Self { registry, store, _directory: Some(directory) }
+    }
+
+    /// One whose store has no thread of its own, so that paused time goes on only when nobody does anything.
+    fn unhurried(registry: Arc<Lists>) -> Self {
+        let store = Arc::new(RedbStore::open_inline(&MemoryFile::default()).unwrap());
+        Self { registry, store, _directory: None }
     }
 
     fn sweeper(&self, interval: Duration, deep_interval: Duration) -> Arc<Sweeper> {
@@ -160,6 +221,17 @@ async fn pass(time: Duration) {
 
 async fn ended(sweeper: &Sweeper, number: u64) -> FinishedSweep {
     until(|| sweeper.status().last.filter(|last| last.number >= number)).await
+}
+
+/// The end of a sweep in paused time, which goes on whenever nothing else does.
+async fn ends(sweeper: &Sweeper, number: u64) -> FinishedSweep {
+    for _ in 0..1_000_000 {
+        if let Some(last) = sweeper.status().last.filter(|last| last.number >= number) {
+            return last;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("sweep {number} does not end");
 }
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
