@@ -28,6 +28,13 @@ const PAGE_SIZES: [Option<usize>; 3] = [Some(1_000), Some(100), None];
 #[serde(transparent)]
 pub struct Continuation(String);
 
+impl Continuation {
+    /// Path and query.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 /// A page of a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListingPage {

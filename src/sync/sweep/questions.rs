@@ -41,7 +41,7 @@ pub(super) enum Abort {
     Store(#[from] StoreError),
     /// The registry does not answer any more.
     #[error("the registry is down: {0}")]
-    Down(RegistryError),
+    Down(String),
 }
 
 /// Why one question has no answer.
@@ -89,12 +89,12 @@ impl Questions {
                 Err(VerifyError::Busy { .. }) => return Err(Unanswered::Busy),
             };
             if self.is_down().await {
-                return Err(Unanswered::Abort(Abort::Down(error)));
+                return Err(down(&error));
             }
             if attempts == ATTEMPTS || !may_pass(&error) {
                 // It has been silent for several times its limit.
                 if matches!(error, RegistryError::TimedOut { .. }) && !self.is_there().await {
-                    return Err(Unanswered::Abort(Abort::Down(error)));
+                    return Err(down(&error));
                 }
                 return Err(Unanswered::Registry(error));
             }
@@ -122,6 +122,10 @@ impl Questions {
         // Somebody else may have looked meanwhile.
         self.pace.is_doubtful() && !self.is_there().await
     }
+}
+
+fn down(error: &RegistryError) -> Unanswered {
+    Unanswered::Abort(Abort::Down(error.to_string()))
 }
 
 /// Whether the registry may answer if it is asked again.

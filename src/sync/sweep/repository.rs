@@ -13,11 +13,14 @@ use crate::clock::Timestamp;
 use crate::oci::{Digest, Reference, RepositoryName, Tag};
 use crate::registry::{Continuation, ListingPage};
 use crate::store::{Change, Guard, PageRequest, Recorded, Source, StoreError};
+use crate::sync::circles::Circles;
 
 /// How many rows of the record are read at once.
 const ROWS: usize = 100;
-/// How many pages in a row may name nothing new before a listing is taken to go round in circles.
-const BARREN_PAGES: usize = 16;
+/// How many tags of a page are compared at once, so that the longest page is never held in more than one shape.
+const PART: usize = 1_000;
+/// How many digests may wait to be asked about.
+const FOLLOWED: usize = 1_000;
 /// A repository is given up when so many questions about it got no answer in a row, over so long a time: it is damaged,
 /// and the others wait.
 const GIVEN_UP: (usize, Duration) = (10, Duration::from_secs(2 * 60));
@@ -27,8 +30,7 @@ pub(super) struct RepositorySweep<'a> {
     questions: &'a Questions,
     progress: &'a Progress,
     name: &'a RepositoryName,
-    /// Whether the catalog lists it.
-    is_listed: bool,
+    in_catalog: InCatalog,
     /// Tags that were listed.
     listed: Marks,
     /// Digests that the registry has named or denied.
@@ -37,6 +39,8 @@ pub(super) struct RepositorySweep<'a> {
     follow: Vec<Digest>,
     /// When the last answer about it came.
     answered: Instant,
+    /// How many questions the registry did not answer.
+    open: u64,
 }
 
 /// Why it ends before its time.
@@ -59,6 +63,17 @@ impl From<StoreError> for End {
     }
 }
 
+/// What the catalog says of a repository.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum InCatalog {
+    /// It lists it.
+    Listed,
+    /// It does not, or there is none.
+    Unlisted,
+    /// It could not be read to its end.
+    Unknown,
+}
+
 /// What the list of tags came to.
 enum Tags {
     /// It was read to its end.
@@ -74,25 +89,27 @@ impl<'a> RepositorySweep<'a> {
         questions: &'a Questions,
         progress: &'a Progress,
         name: &'a RepositoryName,
-        is_listed: bool,
+        in_catalog: InCatalog,
     ) -> Self {
         let (listed, asked) = (Marks::default(), Marks::default());
         Self {
             questions,
             progress,
             name,
-            is_listed,
+            in_catalog,
             listed,
             asked,
             follow: Vec::new(),
             answered: Instant::now(),
+            open: 0,
         }
     }
 
-    /// Compares everything. What cannot be compared is told to the progress, and left as it is.
-    pub async fn run(mut self) -> Result<(), Abort> {
+    /// Compares everything. What cannot be compared is told to the progress, and left as it is. Answers how much of that
+    /// may be otherwise when the registry is asked again.
+    pub async fn run(mut self) -> Result<u64, Abort> {
         match self.compare().await {
-            Ok(()) | Err(End::GivenUp) => Ok(()),
+            Ok(()) | Err(End::GivenUp) => Ok(self.open),
             Err(End::Sweep(abort)) => Err(abort),
         }
     }
@@ -103,14 +120,14 @@ impl<'a> RepositorySweep<'a> {
             return Ok(());
         }
         self.unlisted_tags().await?;
-        let may_be_gone = matches!(tags, Tags::Absent) && !self.is_listed;
+        let may_be_gone = matches!(tags, Tags::Absent) && self.in_catalog == InCatalog::Unlisted;
         if self.progress.kind == SweepKind::Deep || may_be_gone {
             self.recorded_manifests().await?;
         }
         self.follow_up().await?;
         if may_be_gone {
             self.remove_if_gone().await?;
-        } else if self.is_listed {
+        } else if self.in_catalog == InCatalog::Listed {
             self.add_if_empty().await?;
         }
         Ok(())
@@ -119,7 +136,7 @@ impl<'a> RepositorySweep<'a> {
     /// Goes through the list of tags, and verifies those that differ or might.
     async fn listed_tags(&mut self) -> Result<Tags, End> {
         let mut from: Option<Continuation> = None;
-        let mut barren = 0;
+        let mut circles = Circles::default();
         loop {
             let registry = &self.questions.registry;
             let asking = || async { Ok(registry.tags(self.name, from.as_ref()).await?) };
@@ -135,30 +152,43 @@ impl<'a> RepositorySweep<'a> {
                     return Ok(Tags::Unknown);
                 }
             };
-            let mut tags = Vec::with_capacity(names.len());
-            for name in names {
+            let has_news = self.compare_tags(names).await?;
+            if circles.close_with(next.as_ref(), has_news) {
+                self.problem("the list of its tags goes round in circles".to_owned());
+                return Ok(Tags::Unknown);
+            }
+            from = next;
+            if from.is_none() {
+                return Ok(Tags::Listed);
+            }
+        }
+    }
+
+    /// Compares listed tags, as many at once as there is need for. Answers whether any of them was not listed before.
+    async fn compare_tags(&mut self, names: Vec<String>) -> Result<bool, End> {
+        let mut names = names.into_iter();
+        let mut has_news = false;
+        while names.len() > 0 {
+            let mut tags = Vec::new();
+            for name in names.by_ref().take(PART) {
                 match Tag::parse(&name) {
                     Ok(tag) if self.listed.mark(tag.as_str()) => tags.push(tag),
                     Ok(_) => {}
                     Err(error) => self.problem(format!("it lists a tag that is none: {error}")),
                 }
             }
-            barren = if tags.is_empty() { barren + 1 } else { 0 };
-            if barren == BARREN_PAGES && next.is_some() {
-                self.problem("the list of its tags goes round in circles".to_owned());
-                return Ok(Tags::Unknown);
-            }
+            has_news |= !tags.is_empty();
             self.progress.tags(tags.len());
             let differing = match self.progress.kind {
                 SweepKind::Shallow => self.questions.store.unknown_tags(self.name, tags).await?,
                 SweepKind::Deep => tags,
             };
             self.verify(differing.into_iter().map(Reference::Tag).collect()).await?;
-            from = next;
-            if from.is_none() {
-                return Ok(Tags::Listed);
+            if self.follow.len() > FOLLOWED {
+                self.follow_up().await?;
             }
         }
+        Ok(has_news)
     }
 
     /// Asks about every recorded tag that was not listed.
@@ -217,6 +247,7 @@ impl<'a> RepositorySweep<'a> {
                 Ok(Some(answer)) => answer,
                 Ok(None) => return Ok(()),
                 Err(_elapsed) if failed.load(Ordering::Relaxed) >= most => {
+                    self.open += 1;
                     self.problem(
                         "there is no answer about it any more; what is left of it was not compared"
                             .to_owned(),
@@ -245,7 +276,7 @@ impl<'a> RepositorySweep<'a> {
     }
 
     /// Removes a repository that the catalog does not list, that the registry denies, and of which nothing is left.
-    async fn remove_if_gone(&self) -> Result<(), End> {
+    async fn remove_if_gone(&mut self) -> Result<(), End> {
         let since = self.questions.store.sequence().await?;
         let held = self.questions.store.repository(self.name).await?;
         if held.is_none_or(|held| held.tags + held.manifests > 0) {
@@ -281,10 +312,11 @@ impl<'a> RepositorySweep<'a> {
     }
 
     /// Tells what could not be learnt, or ends the sweep.
-    fn unanswered(&self, unanswered: Unanswered) -> Result<(), End> {
+    fn unanswered(&mut self, unanswered: Unanswered) -> Result<(), End> {
         match unanswered {
             Unanswered::Abort(abort) => Err(abort.into()),
             Unanswered::Registry(error) => {
+                self.open += 1;
                 self.problem(error.to_string());
                 Ok(())
             }
