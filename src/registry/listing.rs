@@ -140,6 +140,8 @@ fn read_page<T: DeserializeOwned>(
     let malformed = |reason: String| RegistryError::Malformed { asked: asked.to_owned(), reason };
     let page =
         serde_json::from_slice(&body).map_err(|error| malformed(format!("it is no listing: {error}")))?;
+    // The names are long enough without the bytes in which they came.
+    drop(body);
     let next = match next_link(&answer.headers) {
         Some(link) => Some(continuation(path, from, link).map_err(malformed)?),
         None => None,
