@@ -17,6 +17,8 @@ const LONGEST_REST: Duration = Duration::from_secs(10 * 60);
 /// After so many questions in a row that got no answer, the registry may be down. It may as well be what was asked about
 /// that is damaged, so this alone ends no sweep.
 const DOUBTFUL: u32 = 10;
+/// By how much of itself the quickest time drifts up in a minute.
+const DRIFT: f64 = 0.05;
 /// Answers that take less than this longer are not slower.
 const NOISE: Duration = Duration::from_millis(1);
 
@@ -71,8 +73,8 @@ struct State {
 /// How long answers of one kind take.
 #[derive(Clone, Copy, Default)]
 struct Usual {
-    /// At their quickest; drifts up slowly, since a registry may become slower for good.
-    quickest: Option<Duration>,
+    /// At their quickest, as of when; drifts up slowly, since a registry may become slower for good.
+    quickest: Option<(Duration, Instant)>,
     /// Of late.
     late: Duration,
 }
@@ -214,13 +216,16 @@ impl State {
     #[expect(clippy::cast_precision_loss, reason = "small numbers")]
     fn adapt(&mut self, question: Question, taken: Duration, now: Instant, ceiling: usize) {
         let usual = &mut self.usual[question as usize];
-        let drifted = usual.quickest.map_or(taken, |quickest| quickest.mul_f64(1.002));
+        // By time, not by answer: a registry that is asked much must not get used to being slow the sooner for it.
+        let drifted = usual.quickest.map_or(taken, |(quickest, as_of)| {
+            quickest.mul_f64(1.0 + DRIFT * now.duration_since(as_of).as_secs_f64() / 60.0)
+        });
         let quickest = drifted.min(taken);
         usual.late = match usual.quickest {
             Some(_) => usual.late.mul_f64(0.8) + taken.mul_f64(0.2),
             None => taken,
         };
-        usual.quickest = Some(quickest);
+        usual.quickest = Some((quickest, now));
         let late = usual.late;
         if late > quickest * 4 + NOISE * 2 {
             // Once for each round of answers: those under way were asked at the old pace.
@@ -293,6 +298,16 @@ mod tests {
         rounds(&pace, 50, USUAL).await;
         assert!(rounds(&pace, 20, USUAL * 10).await <= 2);
         assert_eq!(rounds(&pace, 50, USUAL).await, 8, "it recovers");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_registry_that_stays_slower_is_asked_less_however_often_it_answers() {
+        let pace = quiet(8);
+        rounds(&pace, 50, USUAL).await;
+        // Two minutes of it.
+        assert!(rounds(&pace, 1_200, USUAL * 10).await <= 2);
+        // Within hours it is taken to be so for good.
+        assert_eq!(rounds(&pace, 72_000, USUAL * 10).await, 8);
     }
 
     #[tokio::test(start_paused = true)]
