@@ -60,11 +60,7 @@ async fn a_deep_sweep_that_failed_is_what_is_tried_again_and_it_goes_on_where_it
     let third = ends(&sweeper, 3).await;
     assert_eq!((third.kind, third.started_at), (SweepKind::Deep, first.started_at), "{third:?}");
     assert_eq!((third.repositories, house.registry.asked_about()), (60, 60), "{third:?}");
-    assert_eq!(
-        (third.outcome, third.tags),
-        (Outcome::Complete, 60),
-        "what went unanswered was asked again: {third:?}"
-    );
+    assert_eq!(third.outcome, Outcome::Complete, "what went unanswered was asked again: {third:?}");
     assert!(asked_twice(&house.registry) <= 4, "those that were under way");
 }
 
