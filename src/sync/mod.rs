@@ -20,7 +20,7 @@ mod unknown;
 mod verify;
 
 pub use carry::{Carrier, CarryFailure, ManifestWrite};
-pub use compare::{CompareError, Comparison, compare};
+pub use compare::{CompareError, Comparison, RecordedNames, compare};
 pub use hints::{HintQueue, follow_hints};
 pub use outcome::Operation;
 pub use pulls::{PullCounts, flush_pulls};

@@ -296,3 +296,36 @@ impl Progress {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BEGAN: Timestamp = Timestamp::from_milliseconds(0);
+
+    #[tokio::test(start_paused = true)]
+    async fn about_how_many_there_are_is_what_is_known_or_listed_so_far_whichever_is_more() {
+        let progress = Progress::new(1, SweepKind::Deep, BEGAN, Phase::Catalog, None, Some(3));
+        let expected = || progress.running().repositories_expected;
+        assert_eq!(expected(), Some(3));
+        progress.listed(2);
+        assert_eq!(expected(), Some(3));
+        progress.listed(8);
+        assert_eq!(expected(), Some(10));
+        let nothing = Progress::new(1, SweepKind::Deep, BEGAN, Phase::Catalog, None, None);
+        assert_eq!(nothing.running().repositories_expected, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn rate_and_time_left_are_those_of_this_run_of_the_door() {
+        let before = Counts { repositories: 1_000, tags: 9, found: 8, problems: 7 };
+        let progress = Progress::new(1, SweepKind::Deep, BEGAN, Phase::Catalog, Some(before), Some(1_100));
+        (0..20).for_each(|_| progress.repository());
+        tokio::time::advance(std::time::Duration::from_secs(10)).await;
+        let running = progress.running();
+        assert!(running.resumed);
+        assert_eq!((running.repositories_done, running.repositories_per_second), (1_020, 2.0));
+        assert_eq!(running.seconds_left, Some(40));
+        assert_eq!((running.tags, running.found, running.problems), (9, 8, 7));
+    }
+}

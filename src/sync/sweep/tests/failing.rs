@@ -191,3 +191,40 @@ async fn a_sweep_that_panics_has_failed_and_is_tried_again() {
     let last = ends(&sweeper, 2).await;
     assert_eq!((last.outcome, last.repositories), (Outcome::Complete, 30));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_registry_that_asks_to_be_left_alone_until_a_date_is() {
+    let house = House::unhurried(Lists::new(3, 1_000));
+    let until = std::time::SystemTime::from(crate::clock::Timestamp::now().later_by(Duration::from_secs(90)));
+    let asked = Mutex::new(false);
+    house.registry.script(move |_, _| {
+        let first = !std::mem::replace(&mut *asked.lock().unwrap(), true);
+        first.then(|| Answer::Status(503, Some(("retry-after", httpdate::fmt_http_date(until)))))
+    });
+    let (sweeper, _running) = house.run(Duration::ZERO, Duration::ZERO);
+    let begun = Instant::now();
+    let last = ends(&sweeper, sweeper.request(SweepKind::Shallow)).await;
+    assert_eq!(last.outcome, Outcome::Complete);
+    // What the date is rounded by, and what the machine took.
+    assert!((80..91).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_of_very_many_tags_on_one_page_is_compared_part_by_part() {
+    const TAGS: usize = 5_500;
+    let house = House::unhurried(Lists::new(1, 1_000));
+    house.registry.script(|_, line| {
+        let tags: Vec<String> = (0..TAGS).map(|number| format!("v{number}")).collect();
+        line.contains("/tags/list").then(|| Answer::Page(serde_json::json!({ "tags": tags }), None))
+    });
+    let (sweeper, _running) = house.run(Duration::ZERO, Duration::ZERO);
+    for (number, found) in [(1, TAGS as u64), (2, 0)] {
+        assert_eq!(sweeper.request(SweepKind::Deep), number);
+        let last = ends(&sweeper, number).await;
+        assert_eq!(
+            (last.outcome, last.tags, last.found),
+            (Outcome::Complete, TAGS as u64, found),
+            "{last:?}"
+        );
+    }
+}
