@@ -149,6 +149,11 @@ impl Registry {
         std::fs::remove_dir_all(self.repository(repository).join("_manifests/tags").join(tag)).is_ok()
     }
 
+    /// Takes a whole repository off its disk if it is there.
+    pub fn try_lose_repository(&self, repository: &str) -> bool {
+        std::fs::remove_dir_all(self.repository(repository)).is_ok()
+    }
+
     /// Takes a repository's tags and manifests off its disk if there are any, and leaves it its blobs.
     pub fn try_lose_manifests(&self, repository: &str) -> bool {
         std::fs::remove_dir_all(self.repository(repository).join("_manifests")).is_ok()
