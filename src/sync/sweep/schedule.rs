@@ -242,6 +242,7 @@ impl Sweeper {
             catalog: CatalogEnd::default(),
             listed: Marks::default(),
             open: Open::default(),
+            open_page: None,
         };
         let mut walk = std::pin::pin!(walk.run());
         let mut shown = tokio::time::interval(Duration::from_secs(1));

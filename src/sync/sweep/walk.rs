@@ -46,6 +46,8 @@ pub(super) struct Walk<'a> {
     /// Repositories that could not be compared as a whole: they are not done, and if the walk is cut they are asked about
     /// again. With their problems, which do not count then.
     pub open: Open,
+    /// The first page of the catalog with one of them, where the walk goes on then, wherever else it was.
+    pub open_page: Option<Page>,
 }
 
 /// See [`Walk::open`].
@@ -56,7 +58,7 @@ pub(super) struct Open {
 }
 
 /// A page of the catalog that is not wholly done.
-struct Page {
+pub(super) struct Page {
     /// Where the listing was asked to go on for it.
     from: Option<Continuation>,
     /// How many of its repositories are not done.
@@ -120,6 +122,7 @@ impl Walk<'_> {
                 running.push(sweep_repository(questions, self.progress, page, name, InCatalog::Listed));
             }
             if asking.is_none() && running.is_empty() {
+                self.open_page = pages.into_iter().find(|page| page.left > 0);
                 return Ok(ended.unwrap_or_default());
             }
             let answer = OptionFuture::from(asking.as_mut());
@@ -233,6 +236,7 @@ impl Walk<'_> {
             let mut swept = std::pin::pin!(swept);
             while let Some((_, name, swept)) = swept.next().await {
                 is_open |= !self.note(&name, swept?);
+                self.keep_unlisted(kept.as_ref()).await?;
             }
             after = page.next;
             if after.is_none() {
@@ -241,7 +245,16 @@ impl Walk<'_> {
             if !is_open {
                 kept.clone_from(&after);
             }
-            self.keep(Phase::Unlisted, None, kept.as_ref()).await?;
+            self.keep_unlisted(kept.as_ref()).await?;
+        }
+    }
+
+    /// Notes how far it is beyond the catalog, after this repository; but where something of the catalog is open, it goes
+    /// on there.
+    async fn keep_unlisted(&mut self, after: Option<&RepositoryName>) -> Result<(), Abort> {
+        match self.open_page.as_ref().map(|page| page.from.clone()) {
+            Some(page) => self.keep(Phase::Catalog, page.as_ref(), None).await,
+            None => self.keep(Phase::Unlisted, None, after).await,
         }
     }
 

@@ -211,7 +211,7 @@ async fn a_registry_that_asks_to_be_left_alone_until_a_date_is() {
 
 #[tokio::test(start_paused = true)]
 async fn a_list_of_very_many_tags_on_one_page_is_compared_part_by_part() {
-    const TAGS: usize = 5_500;
+    const TAGS: usize = 2_500;
     let house = House::unhurried(Lists::new(1, 1_000));
     house.registry.script(|_, line| {
         let tags: Vec<String> = (0..TAGS).map(|number| format!("v{number}")).collect();

@@ -139,3 +139,47 @@ async fn a_page_that_the_registry_does_not_know_any_more_has_the_catalog_listed_
         assert_eq!((last.repositories, house.registry.asked_about()), (20, 20));
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_listed_repository_that_gave_no_answer_is_asked_about_as_a_listed_one_when_the_sweep_goes_on() {
+    const LISTED: usize = 10;
+    // More than are read of the record at once, so that the sweep is cut far behind the catalog.
+    let house = House::unhurried(Lists::new(600, 10_000));
+    let (sweeper, running) = house.run(Duration::ZERO, Duration::ZERO);
+    let whole = ends(&sweeper, sweeper.request(SweepKind::Deep)).await;
+    assert_eq!((whole.outcome, whole.repositories), (Outcome::Complete, 600));
+    drop(running);
+    let name = "team/r003";
+    let catalog = || {
+        let names: Vec<String> = (0..LISTED).map(|number| format!("team/r{number:03}")).collect();
+        Answer::Page(serde_json::json!({ "repositories": names }), None)
+    };
+    let left = Mutex::new(550);
+    house.registry.script(move |_, line| {
+        let mut left = left.lock().unwrap();
+        *left -= usize::from(*left > 0 && line.contains("/tags/list"));
+        match line {
+            _ if *left == 0 => Some(Answer::Lost),
+            line if line.starts_with("/v2/_catalog") => Some(catalog()),
+            line if line.starts_with("/v2/team/r003/") => Answer::status(500),
+            _ => None,
+        }
+    });
+    let (sweeper, _running) = house.run(HOUR, HOUR);
+    let cut = ends(&sweeper, 1).await;
+    assert_eq!((cut.outcome, cut.kind), (Outcome::Failed, SweepKind::Shallow), "{cut:?}");
+    // It is there, and holds nothing any more.
+    house.registry.script(move |_, line| match line {
+        line if line.starts_with("/v2/_catalog") => Some(catalog()),
+        line if line.starts_with("/v2/team/r003/") => Some(Answer::Absent("NAME_UNKNOWN")),
+        _ => None,
+    });
+    let next = ends(&sweeper, 2).await;
+    assert_eq!(
+        (next.outcome, next.started_at, next.repositories),
+        (Outcome::Complete, cut.started_at, 600),
+        "{next:?}"
+    );
+    let held = house.store.repository(&RepositoryName::parse(name).unwrap()).await.unwrap();
+    assert_eq!(held.map(|held| held.tags), Some(0), "the catalog lists it");
+}
