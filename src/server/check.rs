@@ -65,7 +65,7 @@ impl fmt::Display for Report {
             }
             let mark = match line.mark {
                 Mark::Good => "ok   ",
-                Mark::Warning => "look ",
+                Mark::Warning => "warn ",
                 Mark::Wrong => "wrong",
             };
             write!(formatter, "{mark}  {}", line.sentence)?;

@@ -295,3 +295,32 @@ impl std::fmt::Display for Summary<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::{get, post};
+    use axum::{Json, Router};
+    use serde_json::json;
+    use tokio::net::UnixListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_waits_for_a_sweep_is_told_when_another_door_answers_whose_numbers_are_others() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("door.sock");
+        let times = ["2026-01-01T00:00:00Z", "2026-01-01T00:00:01Z"];
+        let accepted = json!({ "sweep": 7, "since": 0, "numbered_since": times[0] });
+        let sweep = json!({ "running": null, "last": null, "next_at": null, "numbered_since": times[1] });
+        let status = json!({ "sweep": sweep, "store": { "tags": 0 } });
+        let router = Router::new()
+            .route("/api/v1/sync", post(async || Json(accepted)))
+            .route("/api/v1/status", get(async || Json(status)));
+        let listener = UnixListener::bind(&path).unwrap();
+        let served = tokio::spawn(async { axum::serve(listener, router).await });
+        let mut out = Vec::new();
+        let swept = Client::new(&path).unwrap().sweep(false, &mut out).await;
+        assert!(matches!(swept, Err(SyncError::Restarted)), "{swept:?}");
+        served.abort();
+    }
+}

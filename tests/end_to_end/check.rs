@@ -120,7 +120,7 @@ async fn a_clock_that_is_off_by_more_than_clock_warn_is_told_as_such() {
     let (good, said) = check(&relay.url(), &store).await;
     assert!(good, "the door works all the same: {said}");
     let line = said.lines().find(|line| line.contains("clock is")).unwrap();
-    assert!(line.starts_with("look ") && line.contains("more than clock.warn"), "{line}");
+    assert!(line.starts_with("warn ") && line.contains("more than clock.warn"), "{line}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
