@@ -6,9 +6,11 @@
 
 mod account_command;
 mod check;
+mod door_client;
 mod explain;
 mod gatehouse;
 mod key_command;
+mod progress_bar;
 mod reload;
 mod socket;
 mod status;
@@ -218,6 +220,7 @@ pub fn run(config: Config, source: ConfigSource) -> Result<(), StartError> {
     let secret = config.notifications_secret.as_ref();
     let web = WebState {
         hints: Arc::clone(&hints),
+        pulls: Arc::clone(&pulls),
         notifications: secret.map(|secret| NotificationSecret::new(secret.reveal())),
         store: Arc::clone(&store),
         sweeper: Arc::clone(&sweeper),

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use crate::clock::Timestamp;
 use crate::door::{Entry, Exchange, Invalid, Outcome, Parts, Plugin};
-use crate::oci::{Reference, Route};
+use crate::oci::Route;
 use crate::sync::PullCounts;
 
 pub(super) const ENTRY: Entry =
@@ -38,11 +38,7 @@ impl Plugin for Pulls {
             return;
         }
         if let Some(Route::ManifestRead { repository, reference }) = exchange.route() {
-            let tag = match reference {
-                Reference::Tag(tag) => Some(tag.clone()),
-                Reference::Digest(_) => None,
-            };
-            self.counts.note(repository.clone(), tag, Timestamp::now());
+            self.counts.note(repository.clone(), reference.clone(), Timestamp::now());
         }
     }
 }

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, RETRY_AFTER, USER_AGENT};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use super::listing::PageSize;
 use super::transport::{BodyError, Causes, HttpTransport, Received, Request, Transport, TransportError};
-use super::{Answer, Backend, Backends, CarryError, Login, OutgoingWrite, RegistryError};
+use super::{Answer, Backend, Backends, CarryError, Login, OutgoingWrite, RegistryError, retry_after};
 use crate::auth::{Access, Action, Actions};
 use crate::clock::{Clock, ClockOffset, Sample, Timestamp};
 use crate::oci::{
@@ -276,7 +276,7 @@ pub(super) fn to_pull(repository: &RepositoryName) -> Access {
 }
 
 /// The `Date` of an answer.
-fn date(headers: &HeaderMap) -> Option<Timestamp> {
+pub(super) fn date(headers: &HeaderMap) -> Option<Timestamp> {
     let date = headers.get(DATE)?.to_str().ok()?;
     httpdate::parse_http_date(date).ok().map(Timestamp::from)
 }
@@ -306,8 +306,7 @@ pub(super) fn whole(asked: &str, body: Result<Bytes, BodyError>) -> Result<Bytes
 
 /// An answer that is neither what was asked for nor "not there".
 pub(super) fn refused(asked: String, status: StatusCode, headers: &HeaderMap) -> RegistryError {
-    let seconds = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
-    RegistryError::Refused { asked, status, retry_after: seconds.map(Duration::from_secs) }
+    RegistryError::Refused { asked, status, retry_after: retry_after(headers, Timestamp::now()) }
 }
 
 /// The digest in `Docker-Content-Digest`, if there is a valid one.

@@ -28,6 +28,13 @@ const PAGE_SIZES: [Option<usize>; 3] = [Some(1_000), Some(100), None];
 #[serde(transparent)]
 pub struct Continuation(String);
 
+impl Continuation {
+    /// Path and query.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 /// A page of a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListingPage {
@@ -133,6 +140,8 @@ fn read_page<T: DeserializeOwned>(
     let malformed = |reason: String| RegistryError::Malformed { asked: asked.to_owned(), reason };
     let page =
         serde_json::from_slice(&body).map_err(|error| malformed(format!("it is no listing: {error}")))?;
+    // The names are long enough without the bytes in which they came.
+    drop(body);
     let next = match next_link(&answer.headers) {
         Some(link) => Some(continuation(path, from, link).map_err(malformed)?),
         None => None,

@@ -12,6 +12,7 @@ mod health;
 mod inspect;
 mod listing;
 mod login;
+mod retry_after;
 mod transport;
 
 pub use answer::{Answer, OutgoingWrite};
@@ -22,6 +23,7 @@ pub use health::watch_health;
 pub use inspect::{ClockReading, Deletion, Inspection};
 pub use listing::{Continuation, ListingPage};
 pub use login::Login;
+pub use retry_after::retry_after;
 pub use transport::{BodyError, Causes, HttpTransport, Received, Request, Transport, TransportError};
 
 /// Describes this floor's metrics to the exporter.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method, StatusCode};
+use tokio::time::Instant;
 
 /// A request to one backend.
 #[derive(Clone)]
@@ -57,6 +58,9 @@ pub enum BodyError {
     /// It stood still for too long.
     #[error("it stood still for {}", humantime::format_duration(*.0))]
     TimedOut(Duration),
+    /// It came too slowly to an end.
+    #[error("it did not end within {}", humantime::format_duration(*.0))]
+    Endless(Duration),
     /// It broke off.
     #[error("it broke off{0}")]
     Broken(Causes),
@@ -108,8 +112,12 @@ pub struct HttpTransport {
     timeout: Duration,
 }
 
+/// How many times its timeout a whole body may take: it may come slowly, but not by a byte now and then for ever.
+const WHOLE_BODY: u32 = 10;
+
 impl HttpTransport {
-    /// `timeout` bounds the wait for a connection, for an answer to begin, and for a body that stands still.
+    /// `timeout` bounds the wait for a connection, for an answer to begin, and for a body that stands still; ten times as
+    /// long a body as a whole.
     ///
     /// # Errors
     /// When the TLS configuration of the system cannot be used.
@@ -130,7 +138,12 @@ impl HttpTransport {
     /// Reads a whole body of at most `limit` bytes.
     async fn body(&self, mut response: reqwest::Response, limit: usize) -> Result<Bytes, BodyError> {
         let mut body = BytesMut::new();
+        let longest = self.timeout.saturating_mul(WHOLE_BODY);
+        let begun = Instant::now();
         loop {
+            if begun.elapsed() > longest {
+                return Err(BodyError::Endless(longest));
+            }
             match tokio::time::timeout(self.timeout, response.chunk()).await {
                 Err(_elapsed) => return Err(BodyError::TimedOut(self.timeout)),
                 Ok(Err(error)) => return Err(BodyError::Broken(Causes::of(&error))),
@@ -158,5 +171,38 @@ impl Transport for HttpTransport {
         let (status, headers) = (response.status(), response.headers().clone());
         let body = self.body(response, limit).await;
         Ok(Received { status, headers, body })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_body_that_comes_by_a_byte_now_and_then_ends() {
+        let timeout = Duration::from_millis(50);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/v2/", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            let (mut connection, _) = listener.accept().await.unwrap();
+            assert!(connection.read(&mut [0; 4096]).await.unwrap() > 0, "the request");
+            connection.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n").await.unwrap();
+            // Always in time for the next byte.
+            while connection.write_all(b"x").await.is_ok() {
+                tokio::time::sleep(timeout / 10).await;
+            }
+        });
+        let request = Request {
+            method: Method::GET,
+            url,
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+            limit: 1_000_000,
+        };
+        let received = HttpTransport::new(timeout).unwrap().send(request).await.unwrap();
+        assert!(matches!(received.body, Err(BodyError::Endless(_))), "{received:?}");
     }
 }

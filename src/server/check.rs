@@ -4,16 +4,18 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::StatusCode;
 use tokio::runtime;
 use url::Url;
 
-use super::sync_command::{Client, Summary};
+use super::door_client::Client;
+use super::sync_command::Summary;
 use super::{gatehouse, socket};
-use crate::config::{Config, StoreUrl, Tls};
+use crate::config::{Config, RegistryAuth, StoreUrl, Tls};
 use crate::door::Certificates;
 use crate::registry::{Backends, ClockReading, Deletion, Inspection, RegistryClient};
 use crate::store::{OpenError, RedbStore};
-use crate::sync::{Comparison, SweepOutcome, compare};
+use crate::sync::{Comparison, RecordedNames, SweepOutcome, compare};
 
 /// What was tried, and how it went: one sentence each.
 #[derive(Debug, Default)]
@@ -23,18 +25,35 @@ pub struct Report {
 
 #[derive(Debug)]
 struct Line {
-    good: bool,
+    mark: Mark,
     sentence: String,
 }
 
+/// How something is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mark {
+    /// As it should be.
+    Good,
+    /// Not as it should be; the door does its work all the same.
+    Warning,
+    /// Something has to be done.
+    Wrong,
+}
+
+impl From<bool> for Mark {
+    fn from(good: bool) -> Self {
+        if good { Self::Good } else { Self::Wrong }
+    }
+}
+
 impl Report {
-    /// Whether everything was as it should be.
+    /// Whether nothing has to be done.
     pub fn is_good(&self) -> bool {
-        self.lines.iter().all(|line| line.good)
+        self.lines.iter().all(|line| line.mark != Mark::Wrong)
     }
 
-    fn note(&mut self, good: bool, sentence: impl Into<String>) {
-        self.lines.push(Line { good, sentence: sentence.into() });
+    fn note(&mut self, mark: impl Into<Mark>, sentence: impl Into<String>) {
+        self.lines.push(Line { mark: mark.into(), sentence: sentence.into() });
     }
 }
 
@@ -44,7 +63,11 @@ impl fmt::Display for Report {
             if number > 0 {
                 formatter.write_str("\n")?;
             }
-            let mark = if line.good { "ok   " } else { "wrong" };
+            let mark = match line.mark {
+                Mark::Good => "ok   ",
+                Mark::Warning => "warn ",
+                Mark::Wrong => "wrong",
+            };
             write!(formatter, "{mark}  {}", line.sentence)?;
         }
         Ok(())
@@ -71,12 +94,16 @@ pub fn check(config: Config) -> Report {
         let registry = check_registry(&config, &mut report).await;
         match check_store(&config, &mut report) {
             Record::Open(store) => {
-                if let Some(registry) = registry {
-                    check_agreement(&store, &registry, &mut report).await;
-                }
+                check_agreement(&store, registry.as_ref(), &mut report).await;
                 store.close();
             }
-            Record::InUse => check_last_sweep(&config, &mut report).await,
+            Record::InUse => match Client::new(&socket::path(&config)) {
+                Ok(door) => {
+                    check_last_sweep(&door, &mut report).await;
+                    check_agreement(&door, registry.as_ref(), &mut report).await;
+                }
+                Err(error) => report.note(false, format!("{error}.")),
+            },
             Record::None => {}
         }
     });
@@ -118,7 +145,7 @@ async fn check_registry(config: &Config, report: &mut Report) -> Option<Registry
         return None;
     }
     match client.inspect().await {
-        Ok(inspection) => note_inspection(&inspection, report),
+        Ok(inspection) => note_inspection(&inspection, config, report),
         Err(error) => report.note(false, format!("{error}.")),
     }
     match client.try_deletion().await {
@@ -147,38 +174,58 @@ async fn check_registry(config: &Config, report: &mut Report) -> Option<Registry
     }
 }
 
-fn note_inspection(inspection: &Inspection, report: &mut Report) {
+fn note_inspection(inspection: &Inspection, config: &Config, report: &mut Report) {
     let Inspection { status, api, clock } = inspection;
     match api {
         Some(api) => report.note(true, format!("The registry speaks {api}.")),
         None => report.note(true, "The registry does not say which API it speaks."),
     }
-    if !status.is_success() {
-        report.note(
+    match (*status, &config.registry.auth) {
+        (status, _) if status.is_success() => {}
+        (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, RegistryAuth::None) => report.note(
             false,
-            format!("The registry answers {status} to /v2/; the door needs one that wants no credentials."),
-        );
+            format!("The registry wants credentials ({status} to /v2/); set registry.auth, so that the door has some."),
+        ),
+        (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _) => report.note(
+            false,
+            format!("The registry does not take the door's credentials ({status} to /v2/); see registry.auth."),
+        ),
+        (status, _) => report.note(
+            false,
+            format!("The registry answers {status} to /v2/; is registry.url where a registry is?"),
+        ),
     }
     match clock {
         Some(ClockReading { ahead, bound }) => {
-            let offset = Duration::from_millis(ahead.unsigned_abs()).as_secs_f64();
+            let warn = config.clock.warn;
+            let off = Duration::from_millis(ahead.unsigned_abs());
+            let is_beyond = !warn.is_zero() && off.saturating_sub(*bound) > warn;
+            let offset = off.as_secs_f64();
             let side = if *ahead < 0 { "behind" } else { "ahead of" };
             let bound = bound.as_secs_f64();
-            report.note(
-                true,
-                format!(
-                    "The registry's clock is {offset:.1} s {side} this machine's, give or take {bound:.1} s."
-                ),
+            let sentence = format!(
+                "The registry's clock is {offset:.1} s {side} this machine's, give or take {bound:.1} s"
             );
+            if is_beyond {
+                report.note(
+                    Mark::Warning,
+                    format!(
+                        "{sentence}, more than clock.warn ({}); tokens work all the same, but times in its log and in \
+                         the record differ: set the clock right that is wrong.",
+                        humantime::format_duration(warn)
+                    ),
+                );
+            } else {
+                report.note(true, format!("{sentence}."));
+            }
         }
         None => report.note(true, "The registry does not tell its time."),
     }
 }
 
 /// What the running door knows of it.
-async fn check_last_sweep(config: &Config, report: &mut Report) {
-    let asked = async { Client::new(&socket::path(config))?.sweeps().await };
-    match asked.await.map(|sweeps| sweeps.last) {
+async fn check_last_sweep(door: &Client, report: &mut Report) {
+    match door.sweeps().await.map(|sweeps| sweeps.last) {
         Ok(Some(last)) => report.note(
             last.outcome == SweepOutcome::Complete,
             format!("The last sweep of the running door, at {}: {}.", last.ended_at, Summary(&last)),
@@ -189,18 +236,26 @@ async fn check_last_sweep(config: &Config, report: &mut Report) {
 }
 
 /// Whether record and registry name the same.
-async fn check_agreement(store: &RedbStore, registry: &RegistryClient, report: &mut Report) {
-    match compare(store, registry).await {
+async fn check_agreement(record: &dyn RecordedNames, registry: Option<&RegistryClient>, report: &mut Report) {
+    let Some(registry) = registry else {
+        report.note(
+            Mark::Warning,
+            "Whether store and registry agree is not known, since the registry's catalog cannot be read.",
+        );
+        return;
+    };
+    match compare(record, registry).await {
         Ok(Comparison { repositories, tags, missing: 0, unlisted: 0 }) => report.note(
             true,
             format!("Store and registry agree by name: {tags} tags in {repositories} repositories."),
         ),
         Ok(Comparison { repositories, tags, missing, unlisted }) => report.note(
-            true,
+            Mark::Warning,
             format!(
                 "The registry lists {tags} tags in {repositories} repositories; the store does not know {missing} of \
-                 them, and knows {unlisted} others. A sweep mends that: a door makes one when it starts, `portreeve sync` \
-                 makes one now."
+                 them, and knows {unlisted} others. A sweep asks the registry about each of them and records the answer, \
+                 so that only tags stay different that it lists without having them, or has without listing them: a door \
+                 makes one when it starts, `portreeve sync` makes one now."
             ),
         ),
         Err(error) => report.note(false, format!("Store and registry cannot be compared: {error}.")),

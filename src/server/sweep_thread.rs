@@ -1,23 +1,36 @@
 //! The thread of the sweeps: reading long listings must not keep anything else waiting.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::runtime;
 use tokio_util::sync::CancellationToken;
 
 use crate::sync::Sweeper;
 
+/// How long sweeps rest after a panic between two of them; one within a sweep is that sweep's failure.
+const REST: Duration = Duration::from_secs(5);
+
 /// The running thread.
 pub(super) struct SweepThread(JoinHandle<()>);
 
 impl SweepThread {
-    /// Runs sweeps on a thread of their own until told to stop.
+    /// Runs sweeps on a thread of their own until told to stop, whatever happens.
     pub fn start(sweeper: Arc<Sweeper>, stop: CancellationToken) -> io::Result<Self> {
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
         let run = move || {
-            runtime.block_on(sweeper.run(stop));
+            while !stop.is_cancelled() {
+                let running = AssertUnwindSafe(|| runtime.block_on(sweeper.run(stop.clone())));
+                if catch_unwind(running).is_err() {
+                    tracing::error!(
+                        "the thread of the sweeps panicked, which is a mistake in this program; it begins anew"
+                    );
+                    runtime.block_on(stop.run_until_cancelled(tokio::time::sleep(REST)));
+                }
+            }
             // Blocking reads of the store are let go.
             runtime.shutdown_background();
         };

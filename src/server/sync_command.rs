@@ -4,36 +4,34 @@
 //! and that API itself, and then does the same.
 
 use std::io::{self, IsTerminal as _, Write};
-use std::num::NonZeroU64;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use tokio::{runtime, signal};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use super::door_client::Client;
+use super::progress_bar::{progress_bar, show};
 use super::socket::{self, Socket};
 use super::status::Status;
 use super::{StartError, bind_socket, gatehouse, new_sweeper};
 use crate::auth::{Accounts, Journal};
+use crate::clock::Timestamp;
 use crate::config::{Config, StoreUrl};
 use crate::oci::{Digest, RepositoryName, Tag};
 use crate::registry::{Backends, RegistryClient};
 use crate::store::{EventKind, OpenError, RedbStore, Sequence, Source, Store};
-use crate::sync::{FinishedSweep, HintQueue, RunningSweep, SweepOutcome, SweepStatus, UnknownIntents};
+use crate::sync::{FinishedSweep, HintQueue, SweepOutcome, UnknownIntents};
 use crate::telemetry::{Metrics, MetricsError};
 use crate::web::{self, StatusSource, WebState};
 
 /// How often the door is asked how far it is.
 const PACE: Duration = Duration::from_millis(200);
-/// How long the door may take to answer.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Why a sweep could not be run, or its differences not be told.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +58,11 @@ pub enum SyncError {
         /// What came of it.
         cause: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The door that was asked is no more.
+    #[error(
+        "the door was restarted meanwhile; its next sweep goes on where this one was cut, ask again for one from the beginning"
+    )]
+    Restarted,
     /// Without a door, it could not be run here.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -149,6 +152,7 @@ async fn alone(
             clock,
         )),
         hints: Arc::new(HintQueue::new(Arc::clone(&any))),
+        pulls: Arc::default(),
         notifications: None,
         store: any,
         sweeper: Arc::clone(&sweeper),
@@ -170,21 +174,11 @@ async fn alone(
     swept
 }
 
-/// The API of a door, through its socket.
-pub(super) struct Client {
-    socket: PathBuf,
-    http: reqwest::Client,
-}
-
 #[derive(Deserialize)]
 struct Accepted {
     sweep: u64,
     since: Sequence,
-}
-
-#[derive(Deserialize)]
-struct StatusPart {
-    sweep: SweepStatus,
+    numbered_since: Timestamp,
 }
 
 #[derive(Deserialize)]
@@ -205,19 +199,11 @@ struct Difference {
 }
 
 impl Client {
-    pub(super) fn new(socket: &Path) -> Result<Self, SyncError> {
-        // Only the first call of a process sets it; all set the same.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = reqwest::Client::builder().no_proxy().unix_socket(socket).timeout(PATIENCE).build();
-        let http = http.map_err(|error| SyncError::Start(StartError::Registry(error)))?;
-        Ok(Self { socket: socket.to_owned(), http })
-    }
-
     async fn sweep(&self, deep: bool, out: &mut dyn Write) -> Result<bool, SyncError> {
         let request = self.http.post("http://door/api/v1/sync").json(&serde_json::json!({ "deep": deep }));
-        let Accepted { sweep, since } = self.ask("begin a sweep", request).await?;
-        let finished = self.follow(sweep).await?;
-        self.tell_differences(since, out).await?;
+        let accepted: Accepted = self.ask("begin a sweep", request).await?;
+        let finished = self.follow(&accepted).await?;
+        self.tell_differences(accepted.since, out).await?;
         writeln!(out, "{}", Summary(&finished)).map_err(SyncError::Output)?;
         for problem in &finished.problems {
             let place = problem.repository.as_deref().unwrap_or("the registry");
@@ -227,10 +213,14 @@ impl Client {
     }
 
     /// Waits for the end of a sweep, showing how far it is where somebody looks.
-    async fn follow(&self, number: u64) -> Result<FinishedSweep, SyncError> {
+    async fn follow(&self, accepted: &Accepted) -> Result<FinishedSweep, SyncError> {
         let bar = io::stderr().is_terminal().then(progress_bar);
+        let number = accepted.sweep;
         loop {
             let sweep = self.sweeps().await?;
+            if sweep.numbered_since != accepted.numbered_since {
+                return Err(SyncError::Restarted);
+            }
             if let Some(last) = sweep.last.filter(|last| last.number >= number) {
                 if let Some(bar) = bar {
                     bar.finish_and_clear();
@@ -242,13 +232,6 @@ impl Client {
             }
             tokio::time::sleep(PACE).await;
         }
-    }
-
-    /// What the door's sweeps are at.
-    pub(super) async fn sweeps(&self) -> Result<SweepStatus, SyncError> {
-        let request = self.http.get("http://door/api/v1/status");
-        let StatusPart { sweep } = self.ask("tell how its sweeps are", request).await?;
-        Ok(sweep)
     }
 
     async fn tell_differences(&self, since: Sequence, out: &mut dyn Write) -> Result<(), SyncError> {
@@ -265,38 +248,6 @@ impl Client {
             }
         }
     }
-
-    async fn ask<T: DeserializeOwned>(
-        &self,
-        attempted: &'static str,
-        request: reqwest::RequestBuilder,
-    ) -> Result<T, SyncError> {
-        let answered = async { request.send().await?.error_for_status()?.json().await };
-        answered.await.map_err(|error: reqwest::Error| SyncError::Door {
-            socket: self.socket.clone(),
-            attempted,
-            cause: Box::new(error.without_url()),
-        })
-    }
-}
-
-fn progress_bar() -> ProgressBar {
-    let template = "{msg:20} {bar:30} {pos}/{len} repositories, {per_sec:.1}, {eta} left";
-    let bar = ProgressBar::no_length().with_message("waiting");
-    // The template is a constant; were it wrong, the bar would look otherwise.
-    if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style);
-    }
-    bar
-}
-
-fn show(bar: &ProgressBar, running: &RunningSweep, number: u64) {
-    let message = if running.number < number { "another sweep ends" } else { "sweeping" };
-    bar.set_message(message);
-    if let Some(expected) = running.repositories_expected.and_then(NonZeroU64::new) {
-        bar.set_length(expected.get());
-    }
-    bar.set_position(running.repositories_done);
 }
 
 impl std::fmt::Display for Difference {
@@ -342,5 +293,34 @@ impl std::fmt::Display for Summary<'_> {
             write!(formatter, ", {problem_count} problems")?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::{get, post};
+    use axum::{Json, Router};
+    use serde_json::json;
+    use tokio::net::UnixListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_waits_for_a_sweep_is_told_when_another_door_answers_whose_numbers_are_others() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("door.sock");
+        let times = ["2026-01-01T00:00:00Z", "2026-01-01T00:00:01Z"];
+        let accepted = json!({ "sweep": 7, "since": 0, "numbered_since": times[0] });
+        let sweep = json!({ "running": null, "last": null, "next_at": null, "numbered_since": times[1] });
+        let status = json!({ "sweep": sweep, "store": { "tags": 0 } });
+        let router = Router::new()
+            .route("/api/v1/sync", post(async || Json(accepted)))
+            .route("/api/v1/status", get(async || Json(status)));
+        let listener = UnixListener::bind(&path).unwrap();
+        let served = tokio::spawn(async { axum::serve(listener, router).await });
+        let mut out = Vec::new();
+        let swept = Client::new(&path).unwrap().sweep(false, &mut out).await;
+        assert!(matches!(swept, Err(SyncError::Restarted)), "{swept:?}");
+        served.abort();
     }
 }

@@ -3,12 +3,45 @@
 
 use std::collections::HashSet;
 
+use async_trait::async_trait;
+
+use super::circles::Circles;
+use super::sweep::Marks;
 use crate::oci::{RepositoryName, Tag};
 use crate::registry::{RegistryClient, RegistryError};
-use crate::store::{PageRequest, Store, StoreError};
+use crate::store::{Page, PageRequest, Store, StoreError};
 
 /// How many rows of the record are read at once.
 const ROWS: usize = 1_000;
+
+/// Where the names of the record are read: in the store, or through the door that has it open.
+#[async_trait]
+pub trait RecordedNames: Sync {
+    /// How many tags there are.
+    async fn tag_count(&self) -> Result<u64, CompareError>;
+
+    /// The tags of a repository after one of them, in any order that stays the same; none of one that is not recorded.
+    async fn tags(
+        &self,
+        repository: &RepositoryName,
+        after: Option<Tag>,
+    ) -> Result<Page<Tag, Tag>, CompareError>;
+}
+
+#[async_trait]
+impl<S: Store> RecordedNames for S {
+    async fn tag_count(&self) -> Result<u64, CompareError> {
+        Ok(self.statistics().await?.tags)
+    }
+
+    async fn tags(
+        &self,
+        repository: &RepositoryName,
+        after: Option<Tag>,
+    ) -> Result<Page<Tag, Tag>, CompareError> {
+        Ok(self.tag_names(repository, PageRequest { after, limit: ROWS }).await?)
+    }
+}
 
 /// How record and registry differ by name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,25 +65,43 @@ pub enum CompareError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The door that has the store open did not tell.
+    #[error("{0}")]
+    Door(Box<dyn std::error::Error + Send + Sync>),
+    /// A listing of the registry comes to no end.
+    #[error("the list of {0} goes round in circles")]
+    Endless(String),
 }
 
 /// Compares all names, one repository after the other. Holds the names of one repository's tags at a time.
 ///
 /// # Errors
 /// When either side cannot be read to its end.
-pub async fn compare(store: &dyn Store, registry: &RegistryClient) -> Result<Comparison, CompareError> {
+pub async fn compare(
+    record: &dyn RecordedNames,
+    registry: &RegistryClient,
+) -> Result<Comparison, CompareError> {
     let mut comparison = Comparison::default();
-    let mut recorded = store.statistics().await?.tags;
+    let mut recorded = record.tag_count().await?;
+    let (mut compared, mut circles) = (Marks::default(), Circles::default());
     let mut from = None;
     loop {
         let page = registry.catalog(from.as_ref()).await?;
+        let mut has_news = false;
         for name in page.names.iter().filter_map(|name| RepositoryName::parse(name).ok()) {
-            comparison.repositories += 1;
+            if !compared.mark(name.as_str()) {
+                continue;
+            }
+            has_news = true;
             let listed = listed_tags(registry, &name).await?;
+            let known = known_among(record, &name, &listed).await?;
+            comparison.repositories += 1;
             comparison.tags += listed.len() as u64;
-            let unknown = store.unknown_tags(&name, listed.iter().cloned().collect()).await?;
-            comparison.missing += unknown.len() as u64;
-            recorded = recorded.saturating_sub(known_among(store, &name, &listed).await?);
+            comparison.missing += listed.len() as u64 - known;
+            recorded = recorded.saturating_sub(known);
+        }
+        if circles.close_with(page.next.as_ref(), has_news) {
+            return Err(CompareError::Endless("the repositories".to_owned()));
         }
         from = page.next;
         if from.is_none() {
@@ -60,14 +111,15 @@ pub async fn compare(store: &dyn Store, registry: &RegistryClient) -> Result<Com
     }
 }
 
-async fn listed_tags(
-    registry: &RegistryClient,
-    name: &RepositoryName,
-) -> Result<HashSet<Tag>, RegistryError> {
-    let mut tags = HashSet::new();
+async fn listed_tags(registry: &RegistryClient, name: &RepositoryName) -> Result<HashSet<Tag>, CompareError> {
+    let (mut tags, mut circles) = (HashSet::new(), Circles::default());
     let mut from = None;
     while let Some(page) = registry.tags(name, from.as_ref()).await? {
+        let before = tags.len();
         tags.extend(page.names.iter().filter_map(|tag| Tag::parse(tag).ok()));
+        if circles.close_with(page.next.as_ref(), tags.len() > before) {
+            return Err(CompareError::Endless(format!("the tags of {name}")));
+        }
         from = page.next;
         if from.is_none() {
             break;
@@ -78,18 +130,18 @@ async fn listed_tags(
 
 /// How many recorded tags are among the listed ones.
 async fn known_among(
-    store: &dyn Store,
+    record: &dyn RecordedNames,
     name: &RepositoryName,
     listed: &HashSet<Tag>,
-) -> Result<u64, StoreError> {
-    let mut known = 0;
+) -> Result<u64, CompareError> {
+    let mut known = HashSet::new();
     let mut after = None;
     loop {
-        let page = store.tag_names(name, PageRequest { after, limit: ROWS }).await?;
-        known += page.items.iter().filter(|tag| listed.contains(*tag)).count() as u64;
+        let page = record.tags(name, after).await?;
+        known.extend(page.items.into_iter().filter(|tag| listed.contains(tag)));
         after = page.next;
         if after.is_none() {
-            return Ok(known);
+            return Ok(known.len() as u64);
         }
     }
 }

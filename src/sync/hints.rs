@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::verify::{Verified, Verifier, VerifyError};
 use crate::oci::{Reference, RepositoryName};
+use crate::registry::RegistryError;
 use crate::store::{Hint, HintedReference, PageRequest, Queued, Source, Store, StoreError};
 
 /// How many hints are followed at once.
@@ -25,6 +26,11 @@ const ROWS: usize = 500;
 const SECOND_LOOK: Duration = Duration::from_secs(2);
 /// The first pause after a question without an answer, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5 * 60));
+/// The longest that the registry is left alone because it said so.
+const LONGEST_REST: Duration = Duration::from_secs(10 * 60);
+/// A hint that got no clear answer for so long is given up: it must not hold its place for ever, and sweeps see what it
+/// was about. Counted from the start of the door, if that was later.
+const GIVEN_UP: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The hints that wait to be followed.
 pub struct HintQueue {
@@ -51,6 +57,8 @@ struct Plan {
     pause: Duration,
     /// Whether the registry has answered once.
     looked: bool,
+    /// Since when it waits.
+    since: Instant,
     /// The number of a new hint about the same, that came while this one was looked at.
     again: Option<u64>,
 }
@@ -60,8 +68,8 @@ struct Plan {
 enum Followed {
     /// The registry answered, and the record says the same now.
     Answered,
-    /// There was no answer.
-    Unanswered,
+    /// There was no answer, and perhaps the registry wants to be left alone for so long.
+    Unanswered(Option<Duration>),
 }
 
 impl HintQueue {
@@ -84,7 +92,7 @@ impl HintQueue {
 impl Plan {
     /// To be looked at now.
     fn new(number: u64, now: Instant) -> Self {
-        Self { number, next: Some(now), pause: PAUSES.0, looked: false, again: None }
+        Self { number, next: Some(now), pause: PAUSES.0, looked: false, since: now, again: None }
     }
 }
 
@@ -137,10 +145,16 @@ impl Plans {
                 plan.looked = true;
                 SECOND_LOOK
             }
-            Followed::Unanswered => {
+            Followed::Unanswered(_) if now.duration_since(plan.since) >= GIVEN_UP => {
+                let HintedReference { repository, reference } = &hint.about;
+                tracing::warn!(%repository, %reference, "a hint had no clear answer for a day and is given up");
+                metrics::counter!("portreeve_hints_total", "result" => "given_up").increment(1);
+                return true;
+            }
+            Followed::Unanswered(wanted) => {
                 let pause = plan.pause.mul_f64(0.5 + self.random.f64() / 2.0);
                 plan.pause = (plan.pause * 2).min(PAUSES.1);
-                pause
+                wanted.map_or(pause, |wanted| wanted.min(LONGEST_REST).max(pause))
             }
         };
         plan.next = Some(now + wait);
@@ -250,7 +264,10 @@ async fn follow(verifier: &Verifier, about: &HintedReference) -> Followed {
 fn unanswered(repository: &RepositoryName, reference: &Reference, error: &VerifyError) -> Followed {
     tracing::debug!(%repository, %reference, %error, "a hint cannot be followed yet");
     metrics::counter!("portreeve_hints_total", "result" => "unanswered").increment(1);
-    Followed::Unanswered
+    let VerifyError::Registry(RegistryError::Refused { retry_after, .. }) = error else {
+        return Followed::Unanswered(None);
+    };
+    Followed::Unanswered(*retry_after)
 }
 
 #[cfg(test)]
@@ -318,7 +335,7 @@ mod tests {
         let mut waits = Vec::new();
         for _ in 0..12 {
             let hint = plans.take(now).unwrap();
-            assert!(!plans.note(&hint, Followed::Unanswered, now));
+            assert!(!plans.note(&hint, Followed::Unanswered(None), now));
             let next = plans.next().unwrap();
             waits.push(next.duration_since(now));
             now = next;
@@ -328,5 +345,35 @@ mod tests {
             assert!(most / 2 <= *wait && *wait <= most, "{waits:?}");
         }
         assert!(waits.iter().any(|wait| wait.subsec_millis() != 0), "{waits:?}");
+    }
+    #[tokio::test(start_paused = true)]
+    async fn one_without_a_clear_answer_is_given_up_after_a_day() {
+        let (mut plans, begun) = (Plans::default(), Instant::now());
+        plans.update(vec![hint("a", 1)], begun);
+        let (mut now, mut looks) = (begun, 0);
+        loop {
+            let hint = plans.take(now).unwrap();
+            looks += 1;
+            if plans.note(&hint, Followed::Unanswered(None), now) {
+                break;
+            }
+            now = plans.next().unwrap();
+        }
+        let waited = now.duration_since(begun);
+        assert!(GIVEN_UP <= waited && waited <= GIVEN_UP + PAUSES.1, "{waited:?}");
+        assert!(looks > 250, "{looks}");
+        assert_eq!(known(&plans), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_registry_that_asks_for_time_gets_it_but_not_for_ever() {
+        let now = Instant::now();
+        for (wanted, waits) in [(42, 42), (1_000_000, LONGEST_REST.as_secs())] {
+            let mut plans = Plans::default();
+            plans.update(vec![hint("a", 1)], now);
+            let hint = plans.take(now).unwrap();
+            assert!(!plans.note(&hint, Followed::Unanswered(Some(Duration::from_secs(wanted))), now));
+            assert_eq!(plans.next().unwrap().duration_since(now).as_secs(), waits);
+        }
     }
 }

@@ -7,6 +7,7 @@
 //! it cannot change any more. `plugins/` hands writes to the carrier; `server.rs` runs the rest.
 
 mod carry;
+mod circles;
 mod compare;
 mod hints;
 #[cfg(test)]
@@ -19,7 +20,7 @@ mod unknown;
 mod verify;
 
 pub use carry::{Carrier, CarryFailure, ManifestWrite};
-pub use compare::{CompareError, Comparison, compare};
+pub use compare::{CompareError, Comparison, RecordedNames, compare};
 pub use hints::{HintQueue, follow_hints};
 pub use outcome::Operation;
 pub use pulls::{PullCounts, flush_pulls};
@@ -46,21 +47,8 @@ pub fn describe_metrics() {
         "portreeve_pulls_not_counted_total",
         "Pulls that were too many different ones to be counted"
     );
-    describe_counter!("portreeve_sweeps_total", "Sweeps by kind and by how they ended");
-    describe_counter!("portreeve_sweep_corrections_total", "Events by which sweeps mended the record");
-    describe_counter!("portreeve_sweep_problems_total", "What sweeps could not compare");
-    describe_histogram!("portreeve_sweep_seconds", Unit::Seconds, "How long sweeps took, by kind");
-    describe_gauge!(
-        "portreeve_sweep_repositories_done",
-        "Repositories that the running sweep has gone through"
-    );
-    describe_gauge!("portreeve_sweep_concurrency", "How many questions the running sweep may ask at once");
-    describe_gauge!(
-        "portreeve_sweep_last_complete_timestamp_seconds",
-        Unit::Seconds,
-        "When the last complete sweep ended, in seconds since 1970, by kind"
-    );
     describe_gauge!("portreeve_unknown_intents", "Writes whose outcome is being asked for");
+    sweep::describe_metrics();
 }
 
 #[cfg(test)]

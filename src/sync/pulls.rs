@@ -9,8 +9,8 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Timestamp;
-use crate::oci::{RepositoryName, Tag};
-use crate::store::{Pull, Store};
+use crate::oci::{Reference, RepositoryName};
+use crate::store::{Pull, Store, StoreError};
 
 /// How often the counts are written.
 const FLUSH_EVERY: Duration = Duration::from_secs(10);
@@ -20,8 +20,11 @@ const MAXIMUM: usize = 65_536;
 /// How many are written at once, so that no client's write waits long behind them.
 const PART: usize = 1_000;
 
-/// How often, and when last, by repository and tag; without a tag by digest.
-type Counts = HashMap<(RepositoryName, Option<Tag>), (u64, Timestamp)>;
+/// What was pulled.
+type Pulled = (RepositoryName, Reference);
+
+/// How often, and when last.
+type Counts = HashMap<Pulled, (u64, Timestamp)>;
 
 /// Counts by what was pulled.
 #[derive(Default)]
@@ -36,24 +39,27 @@ impl PullCounts {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A manifest was pulled, by tag or by digest.
-    pub fn note(&self, repository: RepositoryName, tag: Option<Tag>, now: Timestamp) {
-        self.add(Pull { repository, tag, count: 1, last: now });
+    /// A manifest was pulled.
+    pub fn note(&self, repository: RepositoryName, reference: Reference, now: Timestamp) {
+        self.add((repository, reference), 1, now);
     }
 
-    fn add(&self, pull: Pull) {
-        let Pull { repository, tag, count, last } = pull;
+    /// Somebody tells of a pull: it moves the time of the last one, and is not counted.
+    pub fn hear(&self, repository: RepositoryName, reference: Reference, when: Timestamp) {
+        self.add((repository, reference), 0, when);
+    }
+
+    fn add(&self, pulled: Pulled, count: u64, last: Timestamp) {
         let mut counts = self.counts();
         if counts.len() == MAXIMUM / 2 {
             self.crowded.notify_one();
         }
         let is_full = counts.len() >= MAXIMUM;
-        let key = (repository, tag);
-        match counts.get_mut(&key) {
+        match counts.get_mut(&pulled) {
             Some(sum) => *sum = (sum.0.saturating_add(count), sum.1.max(last)),
-            None if is_full => metrics::counter!("portreeve_pulls_not_counted_total").increment(count),
+            None if is_full => metrics::counter!("portreeve_pulls_not_counted_total").increment(count.max(1)),
             None => {
-                counts.insert(key, (count, last));
+                counts.insert(pulled, (count, last));
             }
         }
     }
@@ -61,20 +67,36 @@ impl PullCounts {
     /// Writes what was counted to the record. What cannot be written is kept for the next time.
     async fn flush(&self, store: &dyn Store) {
         let counts = std::mem::take(&mut *self.counts());
-        if counts.is_empty() {
-            return;
-        }
-        let pull = |((repository, tag), (count, last))| Pull { repository, tag, count, last };
-        let pulls: Vec<Pull> = counts.into_iter().map(pull).collect();
-        let mut parts = pulls.chunks(PART);
+        let counts: Vec<_> = counts.into_iter().collect();
+        let mut parts = counts.chunks(PART);
         while let Some(part) = parts.next() {
-            if let Err(error) = store.record_pulls(part.to_vec()).await {
+            if let Err(error) = record(store, part).await {
                 tracing::warn!(%error, "pulls cannot be recorded now; they are kept");
-                part.iter().chain(parts.flatten()).cloned().for_each(|pull| self.add(pull));
+                for (pulled, (count, last)) in part.iter().chain(parts.flatten()).cloned() {
+                    self.add(pulled, count, last);
+                }
                 return;
             }
         }
     }
+}
+
+/// Records some pulls, all at once. A pull by digest counts for the repository, and is the last pull of the tags that
+/// point to it now: some clients ask which digest a tag has, and then pull that.
+async fn record(store: &dyn Store, counts: &[(Pulled, (u64, Timestamp))]) -> Result<(), StoreError> {
+    let mut pulls = Vec::with_capacity(counts.len());
+    for ((repository, reference), (count, last)) in counts {
+        let pull = |tag, count| Pull { repository: repository.clone(), tag, count, last: *last };
+        match reference {
+            Reference::Tag(tag) => pulls.push(pull(Some(tag.clone()), *count)),
+            Reference::Digest(digest) => {
+                pulls.push(pull(None, *count));
+                let tags = store.tags_of(repository, digest).await?;
+                pulls.extend(tags.into_iter().map(|tag| pull(Some(tag), 0)));
+            }
+        }
+    }
+    store.record_pulls(pulls).await
 }
 
 /// Writes the counts to the record again and again, and a last time when told to stop.
@@ -96,10 +118,16 @@ pub async fn flush_pulls(counts: Arc<PullCounts>, store: Arc<dyn Store>, stop: C
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::oci::{Digest, Manifest, MediaType, Tag};
+    use crate::store::{Change, Guard, MemoryFile, RedbStore, Source};
+
+    fn latest() -> Reference {
+        Reference::parse("latest").unwrap()
+    }
 
     fn note(counts: &PullCounts, repository: &str, now: u64) {
-        let tag = Some(Tag::parse("t").unwrap());
-        counts.note(RepositoryName::parse(repository).unwrap(), tag, Timestamp::from_milliseconds(now));
+        let repository = RepositoryName::parse(repository).unwrap();
+        counts.note(repository, latest(), Timestamp::from_milliseconds(now));
     }
 
     #[test]
@@ -120,7 +148,34 @@ mod tests {
         }
         note(&counts, "r0", 2);
         assert_eq!(counts.counts().len(), MAXIMUM);
-        let first = (RepositoryName::parse("r0").unwrap(), Some(Tag::parse("t").unwrap()));
+        let first = (RepositoryName::parse("r0").unwrap(), latest());
         assert_eq!(counts.counts()[&first].0, 2);
+    }
+
+    #[tokio::test]
+    async fn a_pull_by_digest_is_the_last_pull_of_the_tags_that_point_to_it_and_of_no_other() {
+        let store = RedbStore::open_inline(&MemoryFile::default()).unwrap();
+        let name = RepositoryName::parse("team/app").unwrap();
+        let put = |content: &'static [u8], tags: &[&str]| Change::ManifestPut {
+            repository: name.clone(),
+            manifest: Arc::new(Manifest::unread(content.into(), MediaType::from_header("x/y"))),
+            tags: tags.iter().map(|tag| Tag::parse(tag).unwrap()).collect(),
+        };
+        let changes = vec![put(b"{}", &["v1", "latest"]), put(b"[]", &["v2"])];
+        let guard = Guard { reference: None, since: store.sequence().await.unwrap() };
+        store.record(changes, Source::Swept, guard, Timestamp::from_milliseconds(1)).await.unwrap();
+        let counts = PullCounts::default();
+        let (pulled, heard) = (Timestamp::from_milliseconds(7), Timestamp::from_milliseconds(8));
+        counts.note(name.clone(), Reference::Digest(Digest::sha256(b"{}")), pulled);
+        counts.hear(name.clone(), Reference::parse("v1").unwrap(), heard);
+        counts.flush(&store).await;
+        let mut found = Vec::new();
+        for tag in ["latest", "v1", "v2"] {
+            let record = store.tag(&name, &Tag::parse(tag).unwrap()).await.unwrap().unwrap();
+            found.push((record.last_pull, record.pulls));
+        }
+        assert_eq!(found, [(Some(pulled), 0), (Some(heard), 0), (None, 0)]);
+        let repository = store.repository(&name).await.unwrap().unwrap();
+        assert_eq!((repository.pulls, repository.last_pull), (1, Some(heard)));
     }
 }

@@ -63,7 +63,7 @@ impl Verifier {
     /// Dropping the future is harmless: a difference is recorded whole or not at all.
     ///
     /// # Errors
-    /// When the registry gave no clear answer, the store failed, or the reference is too busy.
+    /// When the registry gave no clear answer or contradicted itself, the store failed, or the reference is too busy.
     pub async fn verify(
         &self,
         repository: &RepositoryName,
@@ -71,6 +71,7 @@ impl Verifier {
         source: Source,
     ) -> Result<Verified, VerifyError> {
         let mut verified = Verified::default();
+        let mut is_contradiction = false;
         for _ in 0..ATTEMPTS {
             let since = self.store.sequence().await?;
             let guard = Guard { reference: Some(reference.clone()), since };
@@ -80,6 +81,7 @@ impl Verifier {
                     self.digest_difference(repository, digest, source, &mut verified).await?
                 }
             };
+            is_contradiction = matches!(found, Found::Moved);
             let recorded = match found {
                 Found::Same(digest) => {
                     verified.digest = digest;
@@ -112,6 +114,9 @@ impl Verifier {
                 }
             }
             return Ok(verified);
+        }
+        if is_contradiction {
+            return Err(contradiction(repository, reference).into());
         }
         Err(VerifyError::Busy { repository: repository.clone(), reference: reference.clone() })
     }
@@ -186,6 +191,14 @@ impl Verifier {
     }
 }
 
+/// Nobody wrote through the door, and the registry is of two minds again and again: no answer of its is clear.
+fn contradiction(repository: &RepositoryName, reference: &Reference) -> RegistryError {
+    RegistryError::Malformed {
+        asked: format!("HEAD {repository}:{reference}"),
+        reason: "it names a manifest that it denies to have".to_owned(),
+    }
+}
+
 /// What a question found.
 enum Found {
     /// Record and registry agree: on this digest, or that there is none.
@@ -197,7 +210,7 @@ enum Found {
         /// What the tag pointed to before.
         previous: Option<Digest>,
     },
-    /// The registry changed while it was asked.
+    /// The registry changed while it was asked; or it contradicts itself.
     Moved,
 }
 

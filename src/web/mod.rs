@@ -37,7 +37,7 @@ pub use status::{
 
 use crate::auth::{Accounts, Gate};
 use crate::store::Store;
-use crate::sync::{HintQueue, Sweeper};
+use crate::sync::{HintQueue, PullCounts, Sweeper};
 use crate::telemetry::Metrics;
 use error::ApiError;
 
@@ -48,6 +48,8 @@ pub struct WebState {
     pub store: Arc<dyn Store>,
     /// The hints.
     pub hints: Arc<HintQueue>,
+    /// Counts the pulls.
+    pub pulls: Arc<PullCounts>,
     /// What senders of notifications have to know; none are taken without.
     pub notifications: Option<NotificationSecret>,
     /// The sweeps.

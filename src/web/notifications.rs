@@ -16,7 +16,7 @@ use super::WebState;
 use super::error::ApiError;
 use crate::clock::Timestamp;
 use crate::oci::{Digest, Reference, RepositoryName, Tag};
-use crate::store::{HintedReference, Pull, Queued};
+use crate::store::{HintedReference, Queued};
 
 /// The media type under which distribution tells of blobs.
 const BLOB: &str = "application/octet-stream";
@@ -49,7 +49,7 @@ impl std::fmt::Debug for NotificationSecret {
 /// What became of the events of an envelope.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub(super) struct Taken {
-    /// Events that are looked into, or have moved a last pull.
+    /// Events that are looked into, or move a last pull.
     accepted: usize,
     /// Events from which nothing follows: about blobs, and of clients who only looked.
     skipped: usize,
@@ -62,13 +62,21 @@ pub(super) struct Taken {
 struct Envelope {
     taken: Taken,
     hints: HashSet<HintedReference>,
-    pulls: Vec<Pull>,
+    pulls: Vec<Heard>,
+}
+
+/// A pull that somebody tells of.
+#[derive(Debug, PartialEq, Eq)]
+struct Heard {
+    repository: RepositoryName,
+    reference: Reference,
+    when: Timestamp,
 }
 
 /// What an event comes to.
 enum Suggestion {
     Look(Vec<HintedReference>),
-    Pulled(Pull),
+    Pulled(Heard),
     /// Nothing follows from it.
     Ignore,
 }
@@ -91,8 +99,9 @@ pub(super) async fn take(
         count("no_room", taken.accepted);
         return Err(ApiError::TooManyHints);
     }
-    if !pulls.is_empty() {
-        state.store.record_pulls(pulls).await?;
+    // Written down with those that the door sees itself: registries send one event at a time.
+    for Heard { repository, reference, when } in pulls {
+        state.pulls.hear(repository, reference, when);
     }
     count("accepted", taken.accepted);
     count("skipped", taken.skipped);
@@ -136,24 +145,19 @@ fn suggestion(event: &Value, now: Timestamp) -> Option<Suggestion> {
     if tag.is_none() && text("mediaType") == Some(BLOB) {
         return Some(Suggestion::Ignore);
     }
-    if tag.is_none() && digest.is_none() {
-        return None;
-    }
+    let references: Vec<_> =
+        tag.map(Reference::Tag).into_iter().chain(digest.map(Reference::Digest)).collect();
+    let first = references.first()?;
     if event.get("action").and_then(Value::as_str) == Some("pull") {
         if !is_pull(event) {
             return Some(Suggestion::Ignore);
         }
         let told = event.get("timestamp").and_then(Value::as_str).and_then(Timestamp::parse);
-        return Some(Suggestion::Pulled(Pull {
-            repository,
-            tag,
-            count: 0,
-            last: told.unwrap_or(now).min(now),
-        }));
+        let when = told.unwrap_or(now).min(now);
+        return Some(Suggestion::Pulled(Heard { reference: first.clone(), repository, when }));
     }
-    let references = tag.map(Reference::Tag).into_iter().chain(digest.map(Reference::Digest));
     let about = |reference| HintedReference { repository: repository.clone(), reference };
-    Some(Suggestion::Look(references.map(about).collect()))
+    Some(Suggestion::Look(references.into_iter().map(about).collect()))
 }
 
 /// Whether somebody pulled what an event says was pulled. distribution tells of a HEAD too, and of the door's own
@@ -198,9 +202,9 @@ mod tests {
         let pull = |time: &str| json!({"action": "pull", "timestamp": time, "target": {"repository": "a", "tag": "v1"}});
         let future = "2999-01-01T00:00:00Z";
         let envelope = read_events(json!([pull("2001-09-09T01:46:40.5+00:00"), pull(future), pull("soon")]));
-        let times: Vec<_> = envelope.pulls.iter().map(|pull| (pull.last, pull.count)).collect();
+        let times: Vec<_> = envelope.pulls.iter().map(|pull| pull.when).collect();
         let told = Timestamp::from_milliseconds(1_000_000_000_500);
-        assert_eq!(times, [(told, 0), (NOW, 0), (NOW, 0)]);
+        assert_eq!(times, [told, NOW, NOW]);
         assert!(envelope.hints.is_empty());
     }
 

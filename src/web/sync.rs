@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::WebState;
 use super::error::ApiError;
+use crate::clock::Timestamp;
 use crate::store::Sequence;
 use crate::sync::SweepKind;
 
@@ -26,6 +27,8 @@ pub(super) struct Accepted {
     sweep: u64,
     /// The last event before it.
     since: Sequence,
+    /// When the door began to number its sweeps, as the status shows it: another door has other numbers.
+    numbered_since: Timestamp,
 }
 
 /// Asks for a sweep. It may have to wait for one that runs.
@@ -43,5 +46,6 @@ pub(super) async fn start(
     let kind = if wanted.deep { SweepKind::Deep } else { SweepKind::Shallow };
     let since = state.store.sequence().await?;
     let sweep = state.sweeper.request(kind);
-    Ok((StatusCode::ACCEPTED, Json(Accepted { sweep, since })))
+    let numbered_since = state.sweeper.numbered_since();
+    Ok((StatusCode::ACCEPTED, Json(Accepted { sweep, since, numbered_since })))
 }

@@ -20,7 +20,7 @@ use crate::store::{
     HintedReference, Intent, KeptSweep, ManifestRecord, Outcome, Page, PageRequest, Pull, Queued, Recorded,
     RepositoryRecord, Retention, Sequence, Settled, Source, Statistics, StoreError, TagRecord, Write,
 };
-use crate::sync::{HintQueue, SweepSettings};
+use crate::sync::{HintQueue, PullCounts, SweepSettings};
 
 /// A store for reading.
 #[derive(Default)]
@@ -300,6 +300,7 @@ fn web(records: Records, state: ServiceState) -> WebState {
         store,
         sweeper,
         hints,
+        pulls: Arc::new(PullCounts::default()),
         notifications,
         status: Arc::new(Door(state)),
         metrics: Metrics::install().unwrap(),
@@ -521,8 +522,9 @@ async fn events_are_listed_oldest_first_behind_a_position() {
 
 #[tokio::test]
 async fn the_status_shows_store_and_registry() {
-    let (status, body) = get(Records::default(), "/api/v1/status").await;
+    let (status, mut body) = get(Records::default(), "/api/v1/status").await;
     assert_eq!(status, StatusCode::OK);
+    assert!(body["sweep"]["numbered_since"].take().is_string());
     assert_eq!(
         body,
         json!({
@@ -531,7 +533,7 @@ async fn the_status_shows_store_and_registry() {
             "registry": {"reachable": true, "backends": [{"url": "http://127.0.0.1:5001", "healthy": true}], "clock": null},
             "open_intents": 5, "verifications": {"pending": 1, "completed": 2, "failed": 3},
             "hints": {"waiting": 0},
-            "sweep": {"running": null, "last": null, "next_at": null},
+            "sweep": {"running": null, "last": null, "next_at": null, "numbered_since": null},
         })
     );
     let records = Records { unwritable: AtomicBool::new(true), ..Default::default() };
@@ -684,7 +686,9 @@ async fn a_sweep_is_asked_for_by_post_and_those_who_ask_meanwhile_get_the_same_o
     let state = web(Records::default(), ServiceState::Ready);
     for body in ["", "{}", r#"{"deep": true}"#] {
         let (status, body) = post_sync(&state, body).await;
-        assert_eq!((status, body), (StatusCode::ACCEPTED, json!({"sweep": 1, "since": 0})));
+        let since = state.sweeper.numbered_since();
+        let accepted = json!({"sweep": 1, "since": 0, "numbered_since": since});
+        assert_eq!((status, body), (StatusCode::ACCEPTED, accepted));
     }
     for body in ["deep", r#"{"deep": 1}"#, r#"{"depp": true}"#] {
         let (status, answer) = post_sync(&state, body).await;

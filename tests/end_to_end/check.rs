@@ -9,6 +9,7 @@ use crate::support::door::Door;
 use crate::support::image::Image;
 use crate::support::registry::Registry;
 use crate::support::relay::{Fault, Relay};
+use crate::support::sweep::sweep_through;
 
 const TYPE: &str = "content-type";
 
@@ -54,11 +55,17 @@ async fn a_registry_that_can_be_swept_is_told_with_what_it_allows_and_how_the_re
     Image::small(2).push(&registry.url(), "team/app", "around").await;
     let (good, said) = check(&registry.url(), &store).await;
     assert!(good, "{said}");
-    assert_says(&said, &["in use by a running door", "has not ended a sweep yet"]);
+    let different = "lists 2 tags in 1 repositories; the store does not know 1 of them, and knows 0 others";
+    assert_says(&said, &["in use by a running door", "has not ended a sweep yet", different]);
+    sweep_through(&door, false).await;
+    let (good, said) = check(&registry.url(), &store).await;
+    assert!(good, "{said}");
+    assert_says(&said, &["in step", "agree by name: 2 tags in 1 repositories"]);
+    Image::small(3).push(&registry.url(), "team/app", "around-again").await;
     drop(door);
     let (good, said) = check(&registry.url(), &store).await;
     assert!(good, "{said}");
-    assert_says(&said, &["lists 2 tags in 1 repositories", "does not know 1 of them, and knows 0 others"]);
+    assert_says(&said, &["lists 3 tags in 1 repositories", "does not know 1 of them, and knows 0 others"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -78,10 +85,70 @@ async fn a_registry_without_a_catalog_or_deletion_or_within_reach_is_told_with_a
     });
     let (good, said) = check(&relay.url(), &store).await;
     assert!(!good, "{said}");
-    assert_says(&said, &["does not list its catalog", "405", "storage.delete.enabled"]);
+    assert_says(
+        &said,
+        &["does not list its catalog", "405", "storage.delete.enabled", "will be made at the first start"],
+    );
+    let door = Door::builder(registry.url()).store(&store).start().await;
+    let (_, said) = check(&relay.url(), &store).await;
+    assert_says(&said, &["Whether store and registry agree is not known"]);
+    drop(door);
+    std::fs::remove_file(&store).unwrap();
     drop((relay, registry));
     let (good, said) = check("http://127.0.0.1:9", &store).await;
     assert!(!good, "{said}");
     assert_says(&said, &["does not answer", "registry.url"]);
     assert!(!store.exists(), "a check makes nothing");
+}
+
+/// What a relay says for a registry, as JSON.
+fn json(status: u16, header: (&str, String), body: &str) -> Fault {
+    let headers = vec![(TYPE.to_owned(), "application/json".to_owned()), (header.0.to_owned(), header.1)];
+    Fault::Answer { status, headers, body: body.as_bytes().to_vec() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_off_by_more_than_clock_warn_is_told_as_such() {
+    let registry = Registry::start().await;
+    let relay = Relay::start(&registry.url()).await;
+    let directory = tempfile::tempdir().unwrap();
+    let store = directory.path().join("portreeve.redb");
+    relay.script(|request| match request.path.as_str() {
+        "/v2/" => json(200, ("date", "Sun, 06 Nov 1994 08:49:37 GMT".to_owned()), "{}"),
+        _ => Fault::None,
+    });
+    let (good, said) = check(&relay.url(), &store).await;
+    assert!(good, "the door works all the same: {said}");
+    let line = said.lines().find(|line| line.contains("clock is")).unwrap();
+    assert!(line.starts_with("warn ") && line.contains("more than clock.warn"), "{line}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registry_that_wants_credentials_is_told_with_the_key_that_gives_some() {
+    let registry = Registry::start_with_password("door", "secret").await;
+    let directory = tempfile::tempdir().unwrap();
+    let (good, said) = check(&registry.url(), &directory.path().join("portreeve.redb")).await;
+    assert!(!good, "{said}");
+    assert_says(&said, &["wants credentials (401 Unauthorized to /v2/)", "set registry.auth"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_catalog_that_goes_round_in_circles_is_told_and_not_followed_for_ever() {
+    let registry = Registry::start().await;
+    let relay = Relay::start(&registry.url()).await;
+    let directory = tempfile::tempdir().unwrap();
+    let store = directory.path().join("portreeve.redb");
+    drop(Door::builder(registry.url()).store(&store).start().await);
+    let pages = std::sync::atomic::AtomicUsize::new(0);
+    relay.script(move |request| match request.path.as_str() {
+        "/v2/_catalog" => {
+            let page = pages.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % 2;
+            let link = format!("</v2/_catalog?last={page}>; rel=\"next\"");
+            json(200, ("link", link), r#"{"repositories": []}"#)
+        }
+        _ => Fault::None,
+    });
+    let (good, said) = check(&relay.url(), &store).await;
+    assert!(!good, "{said}");
+    assert_says(&said, &["cannot be compared", "goes round in circles"]);
 }

@@ -16,42 +16,54 @@ use crate::support::image::Image;
 use crate::support::random::{Random, seed};
 use crate::support::registry::Registry;
 use crate::support::state::{all, assert_in_step, catalog};
-use crate::support::sweep::{events, sweep_through};
+use crate::support::sweep::{events, in_short, sweep_through};
 
 const REPOSITORIES: [&str; 5] = ["redis", "team/app", "team/app/part", "team/other", "deep/er/still"];
 const TAGS: [&str; 4] = ["latest", "Latest", "v1", "v1.2"];
+/// Repositories that are lost as a whole, with their blobs, and pushed anew around the door.
+const LOSABLE: [&str; 2] = ["lost/one", "lost/two"];
+/// Nobody touches this one after it was pushed.
+const CONTROL: &str = "control/untouched";
 const IMAGES: u64 = 6;
 const LONGEST: u64 = 600;
 /// Within which time a client gives up.
 const PATIENCE: Duration = Duration::from_secs(5);
 const SOON: Duration = Duration::from_secs(20);
 
+/// What a push that was acknowledged put: repository, tag and digest.
+type Put = (String, String, String);
+
 /// Pushes and deletes at a door or a registry until it is told to stop; what goes wrong is part of the day. Answers how
-/// many writes were acknowledged.
+/// many writes were acknowledged, and what the pushes among them put.
 async fn write(
     base: String,
     agent: &'static str,
     mut random: Random,
     pause: u64,
     stop: CancellationToken,
-) -> usize {
+) -> (usize, BTreeSet<Put>) {
     let client = client_builder().user_agent(agent).timeout(PATIENCE).build().unwrap();
     let images: Vec<Image> = (0..IMAGES).map(|seed| Image::heavy(seed, 10)).collect();
-    let mut acknowledged = 0;
+    let (mut acknowledged, mut puts) = (0, BTreeSet::new());
     while !stop.is_cancelled() {
         let repository = *random.one_of(&REPOSITORIES);
         let image = random.one_of(&images);
         let at = format!("{base}/v2/{repository}/manifests");
-        let answer = if random.below(8) == 0 {
-            client.delete(format!("{at}/{}", image.digest)).send().await
+        let (answer, put) = if random.below(8) == 0 {
+            (client.delete(format!("{at}/{}", image.digest)).send().await, None)
         } else {
-            image.put_by(&client, &base, repository, random.one_of::<&str>(&TAGS)).await
+            let tag = *random.one_of::<&str>(&TAGS);
+            let put = (repository.to_owned(), tag.to_owned(), image.digest.clone());
+            (image.put_by(&client, &base, repository, tag).await, Some(put))
         };
-        acknowledged += usize::from(answer.is_ok_and(|answer| answer.status().is_success()));
+        if answer.is_ok_and(|answer| answer.status().is_success()) {
+            acknowledged += 1;
+            puts.extend(put);
+        }
         // The pace of the day, not a way to wait for anything.
         sleep(Duration::from_millis(random.below(pause))).await;
     }
-    acknowledged
+    (acknowledged, puts)
 }
 
 /// Every repository has what all images need, and the registry has written each of them once: it never writes their bytes
@@ -81,6 +93,18 @@ async fn a_day_of_pushes_crashes_and_losses_ends_with_a_record_that_equals_the_r
         .start()
         .await;
     prepare(&registry.url()).await;
+    for seed in 0..3 {
+        Image::heavy(seed, 10).push(&door.url(), CONTROL, &format!("v{seed}")).await;
+    }
+    let control_path = format!("/api/v1/events?n=1000&repository={CONTROL}");
+    let control = all(&door.url(), &control_path).await;
+    assert_eq!(
+        in_short(&control),
+        (0..3).map(|seed| format!("observed manifest_put {CONTROL}:v{seed}")).collect::<Vec<_>>()
+    );
+    for repository in LOSABLE {
+        Image::heavy(0, 10).push(&door.url(), repository, "latest").await;
+    }
     let stop = CancellationToken::new();
     let writers =
         [(door.url(), "through/1", 60), (door.url(), "through/2", 60), (registry.url(), "around/1", 400)]
@@ -89,9 +113,9 @@ async fn a_day_of_pushes_crashes_and_losses_ends_with_a_record_that_equals_the_r
             });
 
     let begun = Instant::now();
-    let mut happened = [0_usize; 5];
+    let mut happened = [0_usize; 6];
     while begun.elapsed() < length {
-        let what = random.below(10);
+        let what = random.below(11);
         match what {
             0 => {
                 registry.restart().await;
@@ -110,6 +134,15 @@ async fn a_day_of_pushes_crashes_and_losses_ends_with_a_record_that_equals_the_r
                 // Its tags and manifests, so that what is pushed later needs no blobs first.
                 happened[3] += usize::from(registry.try_lose_manifests(repository));
             }
+            7 => {
+                let repository = random.one_of(&LOSABLE);
+                if registry.try_lose_repository(repository) {
+                    happened[5] += 1;
+                } else {
+                    let image = Image::heavy(random.below(IMAGES), 10);
+                    image.push(&registry.url(), repository, random.one_of::<&str>(&TAGS)).await;
+                }
+            }
             _ => {
                 let image = Image::heavy(random.below(IMAGES), 10);
                 let answer =
@@ -120,14 +153,16 @@ async fn a_day_of_pushes_crashes_and_losses_ends_with_a_record_that_equals_the_r
         sleep(Duration::from_millis(200 + random.below(800))).await;
     }
     stop.cancel();
-    let mut acknowledged = Vec::new();
+    let (mut acknowledged, mut puts) = (Vec::new(), Vec::new());
     for writer in writers {
-        acknowledged.push(writer.await.unwrap());
+        let (writes, put) = writer.await.unwrap();
+        acknowledged.push(writes);
+        puts.push(put);
     }
-    let [restarts, crashes, tags, repositories, deletions] = happened;
+    let [restarts, crashes, tags, manifests, deletions, repositories] = happened;
     eprintln!(
-        "{acknowledged:?} writes, {restarts} registry restarts, {crashes} crashes, {tags} tags and {repositories} \
-         repositories lost, {deletions} deletions around the door"
+        "{acknowledged:?} writes, {restarts} registry restarts, {crashes} crashes, {tags} tags, all manifests of \
+         {manifests} repositories and {repositories} whole ones lost, {deletions} deletions around the door"
     );
     assert!(acknowledged.iter().all(|writes| *writes > 0));
     registry.remove_empty_links();
@@ -145,6 +180,18 @@ async fn a_day_of_pushes_crashes_and_losses_ends_with_a_record_that_equals_the_r
     assert_eq!(sweep_through(&door, true).await, 0);
     let history = events(&door).await;
     assert_eq!(history.len(), before.len());
+    // What the door acknowledged is in the books, whatever became of it later.
+    let text = |event: &Value, field: &str| event[field].as_str().unwrap_or_default().to_owned();
+    let recorded: BTreeSet<Put> = history
+        .iter()
+        .filter(|event| event["kind"] == "manifest_put")
+        .map(|event| (text(event, "repository"), text(event, "tag"), text(event, "digest")))
+        .collect();
+    for put in &puts[..2] {
+        let missing: Vec<_> = put.difference(&recorded).collect();
+        assert!(missing.is_empty(), "acknowledged, and not in the history: {missing:?}");
+    }
+    assert_eq!(all(&door.url(), &control_path).await, control, "nobody touched it");
     for event in &history {
         let nobody = event["actor"].as_object().unwrap().values().all(Value::is_null);
         assert!(event["source"] != "swept" || nobody, "a correction has no author: {event}");

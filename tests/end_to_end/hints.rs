@@ -10,12 +10,15 @@ use crate::support::http::{delete, http_client};
 use crate::support::image::{Image, digest};
 use crate::support::registry::Registry;
 use crate::support::relay::{Fault, Relay};
+use crate::support::scripted::Scripted;
 use crate::support::state::{ACCEPT_ALL, record, truth};
 use crate::support::sweep::{events, in_short};
 use crate::support::wait::until;
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 const SOON: Duration = Duration::from_secs(10);
+/// Pulls are written down every ten seconds.
+const FLUSHED: Duration = Duration::from_secs(20);
 
 fn door(registry_url: &str) -> DoorBuilder {
     Door::builder(registry_url).set("NOTIFICATIONS__SECRET", TOKEN)
@@ -88,9 +91,15 @@ async fn n1_push_delete_pull_and_an_old_push_in_one_envelope_are_each_handled_on
     assert_eq!(notify(&door, envelope).await, [4, 0, 0]);
     until_followed(&door).await;
     assert_eq!(events(&door).await.len(), before + 3);
-    let known = door.get_json("/api/v1/repositories").await;
-    assert_eq!(known["items"][0]["last_pull"], "2016-03-09T22:44:26.402Z");
-    assert_eq!(known["items"][0]["pulls"], 0);
+    // Pulls are written down now and then.
+    let mut known = Value::Null;
+    until("the pull is written down", FLUSHED, async || {
+        known = door.get_json("/api/v1/repositories").await["items"][0].take();
+        known["last_pull"].is_string()
+    })
+    .await;
+    assert_eq!(known["last_pull"], "2016-03-09T22:44:26.402Z");
+    assert_eq!(known["pulls"], 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -98,21 +107,47 @@ async fn n2_every_type_of_manifest_leads_to_the_record() {
     let registry = Registry::start().await;
     let door = door(&registry.url()).start().await;
     let (oci, docker) = (Image::small(1), Image::docker(2));
-    let index = Image::index(&[&oci]);
+    let (index, list) = (Image::index(&[&oci]), Image::docker_list(&[&docker]));
     let artifact = Image::about(&oci, 3);
-    let kinds = [("oci", &oci), ("docker", &docker), ("index", &index), ("artifact", &artifact)];
+    let kinds =
+        [("oci", &oci), ("docker", &docker), ("index", &index), ("list", &list), ("artifact", &artifact)];
     let mut hints = Vec::new();
     for (tag, image) in kinds {
         image.push(&registry.url(), "team/app", tag).await;
         let mut hint = event("push", "team/app", tag, &image.digest);
-        hint["target"]["mediaType"] = json!(format!("application/vnd.unknown.{tag}"));
+        hint["target"]["mediaType"] = json!(image.media_type);
         hints.push(hint);
     }
-    assert_eq!(notify(&door, Value::Array(hints)).await, [4, 0, 0]);
+    let types: Vec<_> = kinds.iter().map(|(_, image)| image.media_type.as_str()).collect();
+    for real in [
+        "application/vnd.oci.image.manifest.v1+json",
+        "application/vnd.oci.image.index.v1+json",
+        "application/vnd.docker.distribution.manifest.v2+json",
+        "application/vnd.docker.distribution.manifest.list.v2+json",
+    ] {
+        assert!(types.contains(&real), "{real} is not in {types:?}");
+    }
+    assert_eq!(notify(&door, Value::Array(hints)).await, [5, 0, 0]);
     until_followed(&door).await;
     let recorded = record(&door.url()).await;
-    assert_eq!(recorded.len(), 4);
+    assert_eq!(recorded.len(), 5);
     assert_eq!(recorded, truth(&registry.url()).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn n2_a_type_that_nobody_knows_leads_to_the_record_too() {
+    let registry = Scripted::start().await;
+    let door = door(&registry.url()).start().await;
+    let mut strange = Image::small(1);
+    strange.media_type = "application/vnd.example.strange.v7+json".to_owned();
+    registry.hold("team/app", "strange", &strange);
+    let mut hint = event("push", "team/app", "strange", &strange.digest);
+    hint["target"]["mediaType"] = json!(strange.media_type);
+    assert_eq!(notify(&door, json!([hint])).await, [1, 0, 0]);
+    until_followed(&door).await;
+    assert_eq!(record(&door.url()).await, registry.truth());
+    let tags = door.get_json("/api/v1/tags?repository=team/app").await;
+    assert_eq!(tags["items"][0]["media_type"], strange.media_type);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,6 +4,7 @@ mod command;
 mod discoveries;
 mod listings;
 mod paging;
+mod progress;
 mod resuming;
 mod silence;
 mod under_load;

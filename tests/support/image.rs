@@ -10,6 +10,7 @@ use super::http::http_client;
 
 const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
+const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const OCI_LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 const OCI_EMPTY: &str = "application/vnd.oci.empty.v1+json";
@@ -69,6 +70,19 @@ impl Image {
             .collect();
         let document = json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": manifests});
         Self::of(&document, OCI_INDEX, Vec::new())
+    }
+
+    /// A Docker manifest list of these, all for one platform.
+    pub fn docker_list(children: &[&Self]) -> Self {
+        let child = |child: &&Self| {
+            json!({
+                "mediaType": child.media_type, "digest": child.digest, "size": child.manifest.len(),
+                "platform": {"os": "linux", "architecture": "amd64"},
+            })
+        };
+        let manifests: Vec<Value> = children.iter().map(child).collect();
+        let document = json!({"schemaVersion": 2, "mediaType": DOCKER_LIST, "manifests": manifests});
+        Self::of(&document, DOCKER_LIST, Vec::new())
     }
 
     /// An OCI artifact that is about another manifest.

@@ -68,12 +68,17 @@ impl Registry {
         Self::start_in(directory, data, "").await
     }
 
-    /// Starts one that sends its notifications somewhere: a part of its configuration, as `config/` shows one.
-    pub async fn start_notifying(notifications: &str) -> Self {
+    /// Starts one with more in its configuration.
+    pub async fn start_with(more: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let data = directory.path().join("data");
         std::fs::create_dir(&data).unwrap();
-        Self::start_in(directory, data, notifications).await
+        Self::start_in(directory, data, more).await
+    }
+
+    /// Starts one that sends its notifications somewhere: a part of its configuration, as `config/` shows one.
+    pub async fn start_notifying(notifications: &str) -> Self {
+        Self::start_with(notifications).await
     }
 
     /// Starts one that verifies tokens of the door, as `config/registry-token-auth.yml` shows it.
@@ -142,6 +147,11 @@ impl Registry {
     /// Takes a tag off its disk if it is there.
     pub fn try_lose_tag(&self, repository: &str, tag: &str) -> bool {
         std::fs::remove_dir_all(self.repository(repository).join("_manifests/tags").join(tag)).is_ok()
+    }
+
+    /// Takes a whole repository off its disk if it is there.
+    pub fn try_lose_repository(&self, repository: &str) -> bool {
+        std::fs::remove_dir_all(self.repository(repository)).is_ok()
     }
 
     /// Takes a repository's tags and manifests off its disk if there are any, and leaves it its blobs.

@@ -29,14 +29,9 @@ pub async fn truth(registry_url: &str) -> State {
     let client = http_client();
     let mut state = State::new();
     for repository in catalog(registry_url).await {
-        let url = format!("{registry_url}/v2/{repository}/tags/list");
-        let response = client.get(&url).send().await.unwrap();
-        if response.status() == StatusCode::NOT_FOUND {
-            continue;
-        }
-        assert_eq!(response.status(), 200, "{url}");
-        let list: Value = response.json().await.unwrap();
-        for tag in texts(&list["tags"]) {
+        for tag in
+            names(registry_url, &format!("/v2/{repository}/tags/list"), "tags").await.unwrap_or_default()
+        {
             if let Some(digest) = digest_of(&client, registry_url, &repository, &tag).await {
                 state.insert((repository.clone(), tag), digest);
             }
@@ -47,21 +42,29 @@ pub async fn truth(registry_url: &str) -> State {
 
 /// The repositories that the registry lists, over all pages of its catalog.
 pub async fn catalog(registry_url: &str) -> Vec<String> {
+    names(registry_url, "/v2/_catalog?n=100", "repositories").await.unwrap()
+}
+
+/// The names that a listing has in this field, over all its pages; nothing if it is not there.
+async fn names(registry_url: &str, path: &str, field: &str) -> Option<Vec<String>> {
     let client = http_client();
-    let mut repositories = Vec::new();
-    let mut next = Some(format!("{registry_url}/v2/_catalog?n=1000"));
+    let mut names = Vec::new();
+    let mut next = Some(format!("{registry_url}{path}"));
     while let Some(url) = next {
         let response = client.get(&url).send().await.unwrap();
+        if response.status() == StatusCode::NOT_FOUND {
+            return None;
+        }
         assert_eq!(response.status(), 200, "{url}");
         next = response.headers().get(LINK).map(|link| {
             let link = link.to_str().unwrap();
             let target = link.trim_start_matches('<').split('>').next().unwrap();
             if target.starts_with('/') { format!("{registry_url}{target}") } else { target.to_owned() }
         });
-        let catalog: Value = response.json().await.unwrap();
-        repositories.append(&mut texts(&catalog["repositories"]));
+        let page: Value = response.json().await.unwrap();
+        names.append(&mut texts(&page[field]));
     }
-    repositories
+    Some(names)
 }
 
 /// The digest of a tag; a tag that is listed but not there has none.

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::marks::Marks;
-use super::progress::{Counts, Phase, SweepKind};
+use super::marks::KeptMarks;
+use super::progress::{CatalogState, Counts, Phase, SweepKind};
 use crate::clock::Timestamp;
 use crate::oci::RepositoryName;
 use crate::registry::Continuation;
@@ -36,6 +36,23 @@ pub(super) struct Position {
     /// Beyond the catalog: the last known repository that is done.
     pub after: Option<RepositoryName>,
     pub counts: Counts,
+    /// What the catalog was good for, once it was read.
+    #[serde(default)]
+    pub catalog: CatalogEnd,
+}
+
+/// What the catalog was good for in the end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct CatalogEnd {
+    pub state: CatalogState,
+    /// Why it was not good for more.
+    pub cause: Option<String>,
+}
+
+impl Default for CatalogEnd {
+    fn default() -> Self {
+        Self { state: CatalogState::Listed, cause: None }
+    }
 }
 
 impl Position {
@@ -51,7 +68,7 @@ impl Position {
 }
 
 /// Reads what the last run of the door kept: the checkpoint, and the marks of a sweep that may go on.
-pub(super) async fn load(store: &dyn Store, now: Timestamp) -> Result<(Checkpoint, Marks), StoreError> {
+pub(super) async fn load(store: &dyn Store, now: Timestamp) -> Result<(Checkpoint, KeptMarks), StoreError> {
     let Some(kept) = store.kept_sweep().await? else { return Ok(Default::default()) };
     let mut checkpoint: Checkpoint = serde_json::from_slice(&kept.checkpoint).unwrap_or_else(|error| {
         // Perhaps another version's. Nothing is lost but the time of a sweep.
@@ -59,7 +76,7 @@ pub(super) async fn load(store: &dyn Store, now: Timestamp) -> Result<(Checkpoin
         Checkpoint::default()
     });
     checkpoint.running.take_if(|position| !position.is_recent(now));
-    let marks = if checkpoint.running.is_some() { Marks::kept(kept.marks) } else { Marks::default() };
+    let marks = if checkpoint.running.is_some() { KeptMarks::kept(kept.marks) } else { KeptMarks::default() };
     Ok((checkpoint, marks))
 }
 
@@ -67,7 +84,7 @@ pub(super) async fn load(store: &dyn Store, now: Timestamp) -> Result<(Checkpoin
 pub(super) async fn keep(
     store: &dyn Store,
     checkpoint: &Checkpoint,
-    marks: &mut Marks,
+    marks: &mut KeptMarks,
 ) -> Result<(), StoreError> {
     store.keep_sweep(encode(checkpoint), marks.take_fresh()).await
 }
@@ -81,4 +98,36 @@ pub(super) async fn finish(store: &dyn Store, checkpoint: &Checkpoint) -> Result
 /// Plain data always has a form in JSON; an empty checkpoint reads as none.
 fn encode(checkpoint: &Checkpoint) -> Vec<u8> {
     serde_json::to_vec(checkpoint).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_checkpoint_of_an_older_door_still_reads() {
+        let kept = r#"{"last_deep": null, "running": {"kind": "deep", "started": "2026-01-01T00:00:00Z",
+            "kept": "2026-01-01T00:00:01Z", "phase": "unlisted", "page": null, "after": "team/app",
+            "counts": {"repositories": 1, "tags": 2, "found": 3, "problems": 4}}}"#;
+        let checkpoint: Checkpoint = serde_json::from_str(kept).unwrap();
+        assert_eq!(checkpoint.running.unwrap().catalog, CatalogEnd::default());
+    }
+
+    #[test]
+    fn a_sweep_goes_on_for_an_hour_and_neither_longer_nor_before_it_was_cut() {
+        let kept = Timestamp::from_milliseconds(10_000_000);
+        let position = Position {
+            kind: SweepKind::Deep,
+            started: kept,
+            kept,
+            phase: Phase::Catalog,
+            page: None,
+            after: None,
+            counts: Counts::default(),
+            catalog: CatalogEnd::default(),
+        };
+        assert!(position.is_recent(kept.later_by(TOO_OLD)));
+        assert!(!position.is_recent(kept.later_by(TOO_OLD + Duration::from_millis(1))));
+        assert!(!position.is_recent(kept.shifted(-1)));
+    }
 }

@@ -11,39 +11,58 @@ const MAXIMUM: usize = 2_000_000;
 ///
 /// Two names may share a hash, once in 2^64 pairs; one of them would be overlooked by this sweep.
 #[derive(Debug, Default)]
-pub(super) struct Marks {
-    marked: HashSet<u64>,
-    /// What was marked since this was last taken.
-    fresh: Vec<u64>,
-}
+pub(in crate::sync) struct Marks(HashSet<u64>);
 
 impl Marks {
-    /// Marks that were kept.
-    pub fn kept(marks: Vec<u64>) -> Self {
-        Self { marked: marks.into_iter().take(MAXIMUM).collect(), fresh: Vec::new() }
-    }
-
     /// Marks a name. Answers whether it was not marked before.
     pub fn mark(&mut self, name: &str) -> bool {
         let hash = hash(name);
-        if self.marked.len() == MAXIMUM {
-            return !self.marked.contains(&hash);
+        if self.0.len() == MAXIMUM {
+            return !self.0.contains(&hash);
         }
-        let is_new = self.marked.insert(hash);
-        if is_new {
-            self.fresh.push(hash);
-        }
-        is_new
+        self.0.insert(hash)
     }
 
     /// Whether a name was marked.
     pub fn has(&self, name: &str) -> bool {
-        self.marked.contains(&hash(name))
+        self.0.contains(&hash(name))
+    }
+}
+
+/// Marks that are written down, piece by piece, so that they outlive a restart.
+#[derive(Debug, Default)]
+pub(super) struct KeptMarks {
+    marked: Marks,
+    /// What was marked since this was last taken.
+    fresh: Vec<u64>,
+}
+
+impl KeptMarks {
+    /// Marks that were kept.
+    pub fn kept(marks: Vec<u64>) -> Self {
+        Self { marked: Marks(marks.into_iter().take(MAXIMUM).collect()), fresh: Vec::new() }
+    }
+
+    /// Marks a name.
+    pub fn mark(&mut self, name: &str) {
+        if self.marked.mark(name) && self.marked.0.len() < MAXIMUM {
+            self.fresh.push(hash(name));
+        }
+    }
+
+    /// Whether a name was marked.
+    pub fn has(&self, name: &str) -> bool {
+        self.marked.has(name)
     }
 
     /// What was marked since the last time.
     pub fn take_fresh(&mut self) -> Vec<u64> {
         std::mem::take(&mut self.fresh)
+    }
+
+    /// What was kept was forgotten: all of it has to be kept again.
+    pub fn all_fresh(&mut self) {
+        self.fresh = self.marked.0.iter().copied().collect();
     }
 }
 
@@ -64,17 +83,23 @@ mod tests {
         let mut marks = Marks::default();
         assert!(marks.mark("a") && marks.mark("b") && !marks.mark("a"));
         assert!(marks.has("a") && !marks.has("c"));
+        let mut marks = KeptMarks::default();
+        ["a", "b", "a"].iter().for_each(|name| marks.mark(name));
         let kept = marks.take_fresh();
         assert_eq!((kept.len(), marks.take_fresh().len()), (2, 0));
-        let mut again = Marks::kept(kept);
-        assert!(again.has("b") && !again.mark("a") && again.mark("c"));
+        let mut again = KeptMarks::kept(kept);
+        ["a", "c"].iter().for_each(|name| again.mark(name));
+        assert!(again.has("b"));
         assert_eq!(again.take_fresh().len(), 1);
+        again.all_fresh();
+        assert_eq!(again.take_fresh().len(), 3);
     }
 
     #[test]
     fn beyond_the_most_names_none_is_remembered() {
-        let mut marks = Marks::kept((0..MAXIMUM as u64 + 7).collect());
-        assert!(marks.mark("one more") && !marks.has("one more"));
+        let mut marks = KeptMarks::kept((0..MAXIMUM as u64 + 7).collect());
+        assert!(marks.marked.mark("one more") && !marks.has("one more"));
+        marks.mark("one more");
         assert!(marks.take_fresh().is_empty());
     }
 }

@@ -5,12 +5,15 @@
 //! recorded manifest. Both use [`Verifier`](super::Verifier), so that a sweep can neither remove by silence nor override
 //! what is newer.
 //!
-//! [`Sweeper`] decides when (`schedule`) and shows how far it is (`progress`); `walk` goes through the repositories, one
+//! [`Sweeper`] runs them one after the other (`schedule`) when they are due (`due`), and shows how far each is (`progress`,
+//! and for metrics `gauges`); `walk` goes through the repositories, one
 //! of which is the business of `repository`. Every question waits for its turn in `pace`, which
 //! the transport `paced` sees to. `marks` remembers what was
 //! swept, in bounded memory, and `checkpoint` over a restart.
 
 mod checkpoint;
+mod due;
+mod gauges;
 mod marks;
 mod pace;
 mod paced;
@@ -22,6 +25,8 @@ mod schedule;
 mod tests;
 mod walk;
 
+pub(in crate::sync) use gauges::describe as describe_metrics;
+pub(in crate::sync) use marks::Marks;
 pub use progress::{
     CatalogState, FinishedSweep, Outcome, Phase, Problem, RunningSweep, SweepKind, SweepStatus,
 };

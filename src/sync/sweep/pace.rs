@@ -14,10 +14,11 @@ use tokio::time::Instant;
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
 /// The longest that a registry is left alone because it said so.
 const LONGEST_REST: Duration = Duration::from_secs(10 * 60);
-/// After so many troubles in a row, or so many faults, the registry is taken to be down. Faults may be those of the
-/// repositories that are asked about, so it takes more of them.
-const HOPELESS_TROUBLES: u32 = 10;
-const HOPELESS_FAULTS: u32 = 50;
+/// After so many questions in a row that got no answer, the registry may be down. It may as well be what was asked about
+/// that is damaged, so this alone ends no sweep.
+const DOUBTFUL: u32 = 10;
+/// By how much of itself the quickest time drifts up in a minute.
+const DRIFT: f64 = 0.05;
 /// Answers that take less than this longer are not slower.
 const NOISE: Duration = Duration::from_millis(1);
 
@@ -58,9 +59,10 @@ struct State {
     under_way: usize,
     /// When the next question may be asked.
     rest: Option<Instant>,
-    /// Troubles and faults since the last answer.
+    /// Troubles in a row, by which pauses grow.
     troubles: u32,
-    faults: u32,
+    /// Questions in a row without an answer, since somebody last looked whether the registry is there.
+    unanswered: u32,
     usual: [Usual; 3],
     /// When the limit was last lowered.
     lowered: Option<Instant>,
@@ -71,8 +73,8 @@ struct State {
 /// How long answers of one kind take.
 #[derive(Clone, Copy, Default)]
 struct Usual {
-    /// At their quickest; drifts up slowly, since a registry may become slower for good.
-    quickest: Option<Duration>,
+    /// At their quickest, as of when; drifts up slowly, since a registry may become slower for good.
+    quickest: Option<(Duration, Instant)>,
     /// Of late.
     late: Duration,
 }
@@ -98,7 +100,7 @@ impl Pace {
             under_way: 0,
             rest: None,
             troubles: 0,
-            faults: 0,
+            unanswered: 0,
             usual: [Usual::default(); 3],
             lowered: None,
             random: fastrand::Rng::with_seed(seed),
@@ -131,10 +133,16 @@ impl Pace {
         }
     }
 
-    /// Whether the registry has been in trouble so often in a row that it is taken to be down.
-    pub fn is_hopeless(&self) -> bool {
-        let state = self.state();
-        state.troubles >= HOPELESS_TROUBLES || state.faults >= HOPELESS_FAULTS
+    /// Whether so much went without an answer in a row that the registry may be down.
+    pub fn is_doubtful(&self) -> bool {
+        self.state().unanswered >= DOUBTFUL
+    }
+
+    /// The registry is there, or a new sweep is to find out: what failed before counts no more. Pauses begin small again;
+    /// one that runs, such as the registry asked for, stays.
+    pub fn reassure(&self) {
+        let mut state = self.state();
+        (state.troubles, state.unanswered) = (0, 0);
     }
 
     /// How many questions may be under way now.
@@ -172,19 +180,20 @@ impl Turn<'_> {
         let mut state = self.pace.state();
         match reply {
             Reply::Answered => {
-                (state.troubles, state.faults) = (0, 0);
+                (state.troubles, state.unanswered) = (0, 0);
                 state.adapt(self.question, taken, now, self.pace.ceiling);
                 if is_busy {
                     state.rest_until(now + taken);
                 }
             }
             Reply::Fault => {
-                state.faults = state.faults.saturating_add(1);
+                state.unanswered = state.unanswered.saturating_add(1);
                 state.limit = (state.limit / 2.0).max(1.0);
                 state.rest_until(now + PAUSES.0);
             }
             Reply::Trouble(wanted) => {
                 state.troubles = state.troubles.saturating_add(1);
+                state.unanswered = state.unanswered.saturating_add(1);
                 state.limit = (state.limit / 2.0).max(1.0);
                 let pause =
                     wanted.map_or(Duration::ZERO, |wanted| wanted.min(LONGEST_REST)).max(state.pause());
@@ -207,13 +216,16 @@ impl State {
     #[expect(clippy::cast_precision_loss, reason = "small numbers")]
     fn adapt(&mut self, question: Question, taken: Duration, now: Instant, ceiling: usize) {
         let usual = &mut self.usual[question as usize];
-        let drifted = usual.quickest.map_or(taken, |quickest| quickest.mul_f64(1.002));
+        // By time, not by answer: a registry that is asked much must not get used to being slow the sooner for it.
+        let drifted = usual.quickest.map_or(taken, |(quickest, as_of)| {
+            quickest.mul_f64(1.0 + DRIFT * now.duration_since(as_of).as_secs_f64() / 60.0)
+        });
         let quickest = drifted.min(taken);
         usual.late = match usual.quickest {
             Some(_) => usual.late.mul_f64(0.8) + taken.mul_f64(0.2),
             None => taken,
         };
-        usual.quickest = Some(quickest);
+        usual.quickest = Some((quickest, now));
         let late = usual.late;
         if late > quickest * 4 + NOISE * 2 {
             // Once for each round of answers: those under way were asked at the old pace.
@@ -289,7 +301,17 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn trouble_halves_it_and_pauses_longer_each_time_until_it_is_hopeless() {
+    async fn a_registry_that_stays_slower_is_asked_less_however_often_it_answers() {
+        let pace = quiet(8);
+        rounds(&pace, 50, USUAL).await;
+        // Two minutes of it.
+        assert!(rounds(&pace, 1_200, USUAL * 10).await <= 2);
+        // Within hours it is taken to be so for good.
+        assert_eq!(rounds(&pace, 72_000, USUAL * 10).await, 8);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn trouble_halves_it_and_pauses_longer_each_time_until_the_registry_may_be_down() {
         let pace = quiet(8);
         rounds(&pace, 50, USUAL).await;
         let mut before = Duration::ZERO;
@@ -302,28 +324,30 @@ mod tests {
             before = begun.elapsed();
         }
         assert_eq!(pace.concurrency(), 1);
-        assert!(!pace.is_hopeless());
+        assert!(!pace.is_doubtful());
         for _ in 0..6 {
             pace.turn(Question::Tags).await.note(Reply::Trouble(None));
         }
-        assert!(pace.is_hopeless());
+        assert!(pace.is_doubtful());
         pace.turn(Question::Tags).await.note(Reply::Answered);
-        assert!(!pace.is_hopeless());
+        assert!(!pace.is_doubtful());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn faults_slow_it_down_but_only_very_many_in_a_row_are_hopeless() {
+    async fn faults_slow_it_down_and_many_in_a_row_make_it_doubt_until_it_is_reassured() {
         let pace = quiet(8);
         rounds(&pace, 50, USUAL).await;
-        for _ in 0..49 {
+        for _ in 1..DOUBTFUL {
             let begun = Instant::now();
             pace.turn(Question::Tags).await.note(Reply::Fault);
             drop(pace.turn(Question::Tags).await);
             assert_eq!(begun.elapsed(), PAUSES.0);
         }
-        assert_eq!((pace.concurrency(), pace.is_hopeless()), (1, false));
+        assert_eq!((pace.concurrency(), pace.is_doubtful()), (1, false));
         pace.turn(Question::Tags).await.note(Reply::Fault);
-        assert!(pace.is_hopeless());
+        assert!(pace.is_doubtful());
+        pace.reassure();
+        assert!(!pace.is_doubtful());
     }
 
     #[tokio::test(start_paused = true)]

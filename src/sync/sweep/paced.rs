@@ -1,19 +1,18 @@
 //! A transport that waits for its turn: whatever a sweep asks of the registry goes through here.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::RETRY_AFTER;
-use http::{HeaderMap, Method, StatusCode};
+use http::{Method, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::pace::{Pace, Question, Reply};
-use crate::registry::{BodyError, Received, Request, Transport, TransportError};
+use crate::clock::Timestamp;
+use crate::registry::{BodyError, Received, Request, Transport, TransportError, retry_after};
 
-/// How many KiB of manifests a sweep holds before it asks for more: they wait for the store. Beyond that there is at most
-/// what the questions under way bring.
+/// How many KiB of answers a sweep holds before it asks for more: manifests that wait for the store, and listings until
+/// they are read. Beyond that there is at most what the questions under way bring.
 const HELD: usize = 64 * 1024;
 
 /// See the module.
@@ -21,11 +20,11 @@ const HELD: usize = 64 * 1024;
 pub(super) struct PacedTransport {
     transport: Arc<dyn Transport>,
     pace: Arc<Pace>,
-    /// A permit for each KiB of manifests.
+    /// A permit for each KiB of answers.
     room: Arc<Semaphore>,
 }
 
-/// The bytes of a manifest, with their part of the room until the last reference to them is dropped.
+/// The bytes of an answer, with their part of the room until the last reference to them is dropped.
 struct Held {
     bytes: Bytes,
     _room: Option<OwnedSemaphorePermit>,
@@ -55,7 +54,8 @@ impl PacedTransport {
 impl Transport for PacedTransport {
     async fn send(&self, request: Request) -> Result<Received, TransportError> {
         let question = question(&request);
-        let is_fetch = question == Question::Manifest && request.method == Method::GET;
+        // Listings are asked for by GET alone. To ask for a digest brings no bytes.
+        let is_fetch = request.method == Method::GET;
         if is_fetch {
             // Turns are in the order of asking, so this also waits behind everybody who waits for more.
             drop(self.room.acquire().await);
@@ -89,19 +89,17 @@ fn reply(received: &Result<Received, TransportError>) -> Reply {
     match received {
         Err(TransportError::Connect(_) | TransportError::Lost(_)) => Reply::Trouble(None),
         Err(TransportError::TimedOut(_)) => Reply::Fault,
-        Ok(Received { body: Err(BodyError::TimedOut(_) | BodyError::Broken(_)), .. }) => Reply::Fault,
+        Ok(Received {
+            body: Err(BodyError::TimedOut(_) | BodyError::Endless(_) | BodyError::Broken(_)),
+            ..
+        }) => Reply::Fault,
         Ok(Received { status, headers, .. }) => match *status {
             StatusCode::TOO_MANY_REQUESTS
             | StatusCode::BAD_GATEWAY
             | StatusCode::SERVICE_UNAVAILABLE
-            | StatusCode::GATEWAY_TIMEOUT => Reply::Trouble(retry_after(headers)),
+            | StatusCode::GATEWAY_TIMEOUT => Reply::Trouble(retry_after(headers, Timestamp::now())),
             status if status.is_server_error() => Reply::Fault,
             _ => Reply::Answered,
         },
     }
-}
-
-/// How long the registry asks to be left alone, where it says so in seconds.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
 }

@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+use super::checkpoint::CatalogEnd;
 use crate::clock::Timestamp;
 
 /// The most problems that are told one by one; the others are counted.
@@ -91,7 +92,7 @@ pub struct RunningSweep {
     pub resumed: bool,
     /// Repositories that are done.
     pub repositories_done: u64,
-    /// About how many there are.
+    /// About how many there are: as many as are known or listed so far.
     pub repositories_expected: Option<u64>,
     /// How many are done in a second.
     pub repositories_per_second: f64,
@@ -135,7 +136,7 @@ pub struct FinishedSweep {
 }
 
 /// What the sweeps are at.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SweepStatus {
     /// The one that is under way.
     pub running: Option<RunningSweep>,
@@ -143,6 +144,8 @@ pub struct SweepStatus {
     pub last: Option<FinishedSweep>,
     /// When the next one is due.
     pub next_at: Option<Timestamp>,
+    /// When the door began to number its sweeps: another time means another run of the door, whose numbers are others.
+    pub numbered_since: Timestamp,
 }
 
 /// The progress of one sweep, noted by those who do it and read by whoever asks.
@@ -161,6 +164,8 @@ pub(super) struct Progress {
 struct State {
     phase: Phase,
     counts: Counts,
+    /// Repositories that the catalog has listed so far, and those that were done before.
+    listed: u64,
     problems: Vec<Problem>,
 }
 
@@ -183,7 +188,7 @@ impl Progress {
             begun: Instant::now(),
             before: counts,
             expected,
-            state: Mutex::new(State { phase, counts, problems: Vec::new() }),
+            state: Mutex::new(State { phase, counts, listed: counts.repositories, problems: Vec::new() }),
         }
     }
 
@@ -199,6 +204,11 @@ impl Progress {
     /// The next phase begins.
     pub fn enter(&self, phase: Phase) {
         self.state().phase = phase;
+    }
+
+    /// The catalog has listed so many more.
+    pub fn listed(&self, count: usize) {
+        self.state().listed += count as u64;
     }
 
     /// A repository was gone through.
@@ -240,7 +250,8 @@ impl Progress {
         let Counts { repositories, tags, found, problems } = state.counts;
         let here = repositories.saturating_sub(self.before.repositories) as f64;
         let rate = here / self.begun.elapsed().as_secs_f64().max(0.001);
-        let expected = self.expected.map(|expected| expected.max(repositories));
+        let expected = self.expected.unwrap_or(0).max(state.listed).max(repositories);
+        let expected = (expected > 0).then_some(expected);
         let left = expected.map(|expected| (expected - repositories) as f64 / rate);
         RunningSweep {
             number: self.number,
@@ -259,13 +270,15 @@ impl Progress {
     }
 
     /// It has ended.
-    pub fn finished(&self, catalog: CatalogState, cause: Option<String>, now: Timestamp) -> FinishedSweep {
+    pub fn finished(&self, end: Result<CatalogEnd, String>, now: Timestamp) -> FinishedSweep {
         let state = self.state();
         let Counts { repositories, tags, found, problems } = state.counts;
-        let outcome = match (catalog, &cause, problems) {
-            (CatalogState::Listed, None, 0) => Outcome::Complete,
-            (CatalogState::Listed, None, _) | (CatalogState::Disabled, ..) => Outcome::Partial,
-            (CatalogState::Listed, Some(_), _) | (CatalogState::Failed, ..) => Outcome::Failed,
+        let (outcome, catalog, cause) = match end {
+            Ok(CatalogEnd { state: CatalogState::Listed, cause }) if problems == 0 => {
+                (Outcome::Complete, CatalogState::Listed, cause)
+            }
+            Ok(CatalogEnd { state, cause }) => (Outcome::Partial, state, cause),
+            Err(cause) => (Outcome::Failed, CatalogState::Failed, Some(cause)),
         };
         FinishedSweep {
             number: self.number,
@@ -281,5 +294,38 @@ impl Progress {
             problems: state.problems.clone(),
             problem_count: problems,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BEGAN: Timestamp = Timestamp::from_milliseconds(0);
+
+    #[tokio::test(start_paused = true)]
+    async fn about_how_many_there_are_is_what_is_known_or_listed_so_far_whichever_is_more() {
+        let progress = Progress::new(1, SweepKind::Deep, BEGAN, Phase::Catalog, None, Some(3));
+        let expected = || progress.running().repositories_expected;
+        assert_eq!(expected(), Some(3));
+        progress.listed(2);
+        assert_eq!(expected(), Some(3));
+        progress.listed(8);
+        assert_eq!(expected(), Some(10));
+        let nothing = Progress::new(1, SweepKind::Deep, BEGAN, Phase::Catalog, None, None);
+        assert_eq!(nothing.running().repositories_expected, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn rate_and_time_left_are_those_of_this_run_of_the_door() {
+        let before = Counts { repositories: 1_000, tags: 9, found: 8, problems: 7 };
+        let progress = Progress::new(1, SweepKind::Deep, BEGAN, Phase::Catalog, Some(before), Some(1_100));
+        (0..20).for_each(|_| progress.repository());
+        tokio::time::advance(std::time::Duration::from_secs(10)).await;
+        let running = progress.running();
+        assert!(running.resumed);
+        assert_eq!((running.repositories_done, running.repositories_per_second), (1_020, 2.0));
+        assert_eq!(running.seconds_left, Some(40));
+        assert_eq!((running.tags, running.found, running.problems), (9, 8, 7));
     }
 }

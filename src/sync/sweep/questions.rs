@@ -1,9 +1,10 @@
 //! How a sweep asks: again where the registry was in trouble, and not at all any more when it is down.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http::StatusCode;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 
 use super::pace::Pace;
 use crate::oci::{Reference, RepositoryName};
@@ -26,6 +27,10 @@ pub(super) struct Questions {
     pub pace: Arc<Pace>,
     /// A place for each reference that is being verified.
     pub places: Semaphore,
+    /// Asks past the pace whether the registry is there at all.
+    pub probe: RegistryClient,
+    /// Held by the one that looks for all whose questions failed.
+    pub looking: Mutex<()>,
 }
 
 /// Why a whole sweep ends before its time.
@@ -36,7 +41,7 @@ pub(super) enum Abort {
     Store(#[from] StoreError),
     /// The registry does not answer any more.
     #[error("the registry is down: {0}")]
-    Down(RegistryError),
+    Down(String),
 }
 
 /// Why one question has no answer.
@@ -50,15 +55,24 @@ pub(super) enum Unanswered {
 }
 
 impl Questions {
-    /// Verifies a reference, when there is a place for it.
+    /// Verifies a reference, when there is a place for it. Each attempt that the registry does not answer counts in
+    /// `failed`.
     pub async fn verify(
         &self,
         repository: &RepositoryName,
         reference: &Reference,
+        failed: &AtomicUsize,
     ) -> Result<Verified, Unanswered> {
         // Never closed; were it, there would be no bound.
         let _place = self.places.acquire().await;
-        self.ask(|| self.verifier.verify(repository, reference, Source::Swept)).await
+        let asking = || async {
+            let answer = self.verifier.verify(repository, reference, Source::Swept).await;
+            if matches!(answer, Err(VerifyError::Registry(_))) {
+                failed.fetch_add(1, Ordering::Relaxed);
+            }
+            answer
+        };
+        self.ask(asking).await
     }
 
     /// Asks, and again where the registry was in trouble. The pace is kept beneath, by the transport.
@@ -74,15 +88,44 @@ impl Questions {
                 Err(VerifyError::Store(error)) => return Err(Unanswered::Abort(Abort::Store(error))),
                 Err(VerifyError::Busy { .. }) => return Err(Unanswered::Busy),
             };
-            if self.pace.is_hopeless() {
-                return Err(Unanswered::Abort(Abort::Down(error)));
+            if self.is_down().await {
+                return Err(down(&error));
             }
             if attempts == ATTEMPTS || !may_pass(&error) {
+                // It has been silent for several times its limit.
+                if matches!(error, RegistryError::TimedOut { .. }) && !self.is_there().await {
+                    return Err(down(&error));
+                }
                 return Err(Unanswered::Registry(error));
             }
             attempts += 1;
         }
     }
+
+    /// Whether the registry answers at all, whatever becomes of the questions about what it holds.
+    pub async fn is_there(&self) -> bool {
+        for backend in self.probe.backends().all() {
+            if self.probe.probe(backend).await {
+                self.pace.reassure();
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Whether it is the registry that fails, and not only what it is asked about: a damaged repository ends no sweep.
+    async fn is_down(&self) -> bool {
+        if !self.pace.is_doubtful() {
+            return false;
+        }
+        let _looking = self.looking.lock().await;
+        // Somebody else may have looked meanwhile.
+        self.pace.is_doubtful() && !self.is_there().await
+    }
+}
+
+fn down(error: &RegistryError) -> Unanswered {
+    Unanswered::Abort(Abort::Down(error.to_string()))
 }
 
 /// Whether the registry may answer if it is asked again.

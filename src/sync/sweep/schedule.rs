@@ -1,27 +1,28 @@
-//! When sweeps run: in their intervals, when they are asked for, and soon again when one failed.
+//! The running of sweeps, one at a time: those that are due, and those that are asked for.
 
 use std::num::NonZeroUsize;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::checkpoint::{self, Checkpoint};
-use super::marks::Marks;
+use super::checkpoint::{self, CatalogEnd, Checkpoint, Position};
+use super::due::Due;
+use super::gauges;
+use super::marks::{KeptMarks, Marks};
 use super::pace::Pace;
 use super::paced::PacedTransport;
-use super::progress::{CatalogState, FinishedSweep, Outcome, Phase, Progress, SweepKind, SweepStatus};
-use super::questions::{Questions, VERIFICATIONS};
-use super::walk::Walk;
+use super::progress::{FinishedSweep, Outcome, Phase, Progress, SweepKind, SweepStatus};
+use super::questions::{Abort, Questions, VERIFICATIONS};
+use super::walk::{Open, Walk};
 use crate::clock::Timestamp;
 use crate::registry::{Asking, Backends, RegistryClient, Transport};
 use crate::store::{Store, StoreError};
 use crate::sync::Verifier;
-
-/// How soon a sweep that failed is tried again; each further failure in a row doubles it, up to the interval.
-const FIRST_RETRY: Duration = Duration::from_secs(5);
 
 /// How sweeps are to be.
 #[derive(Clone, Copy, Debug)]
@@ -42,11 +43,12 @@ pub struct Sweeper {
     settings: SweepSettings,
     state: Mutex<State>,
     requested: Notify,
+    numbered_since: Timestamp,
 }
 
 #[derive(Default)]
 struct State {
-    /// The number of the last sweep that began.
+    /// The number of the last sweep that began or is just about to.
     number: u64,
     running: Option<Arc<Progress>>,
     last: Option<FinishedSweep>,
@@ -57,17 +59,18 @@ struct State {
 
 /// A sweep that is to begin.
 struct Next {
+    number: u64,
     kind: SweepKind,
     is_requested: bool,
 }
 
-/// When the next sweeps are due.
-struct Due {
-    shallow: Option<Instant>,
-    deep: Option<Instant>,
-    /// Sweeps that failed in a row.
-    failures: u32,
-    random: fastrand::Rng,
+/// Where sweeps are, between one and the next.
+#[derive(Default)]
+struct Place {
+    checkpoint: Checkpoint,
+    marks: KeptMarks,
+    /// A deep sweep that failed, while a shallow one comes between.
+    parked: Option<(Position, KeptMarks)>,
 }
 
 impl Sweeper {
@@ -83,14 +86,24 @@ impl Sweeper {
         is_busy: impl Fn() -> bool + Send + Sync + 'static,
     ) -> Self {
         let pace = Arc::new(Pace::new(settings.concurrency.get(), settings.seed, is_busy));
+        let probe = RegistryClient::with_transport(Arc::clone(&backends), timeout, Arc::clone(&transport));
         let paced = Arc::new(PacedTransport::new(transport, Arc::clone(&pace)));
         let registry = Arc::new(RegistryClient::with_transport(backends, timeout, paced).asking(asking));
         let verifier = Verifier::new(Arc::clone(&store), Arc::clone(&registry));
         Self {
-            questions: Questions { store, registry, verifier, pace, places: Semaphore::new(VERIFICATIONS) },
+            questions: Questions {
+                store,
+                registry,
+                verifier,
+                pace,
+                places: Semaphore::new(VERIFICATIONS),
+                probe,
+                looking: tokio::sync::Mutex::default(),
+            },
             settings,
             state: Mutex::new(State::default()),
             requested: Notify::new(),
+            numbered_since: Timestamp::now(),
         }
     }
 
@@ -105,29 +118,34 @@ impl Sweeper {
             running: state.running.as_ref().map(|progress| progress.running()),
             last: state.last.clone(),
             next_at: state.next,
+            numbered_since: self.numbered_since,
         }
+    }
+
+    /// When the numbers of this door's sweeps began.
+    pub const fn numbered_since(&self) -> Timestamp {
+        self.numbered_since
     }
 
     /// Asks for a sweep that begins from now on; answers its number. One may wait while another runs: who asks for one
     /// meanwhile gets the same, and it is deep if anybody wanted that.
     pub fn request(&self, kind: SweepKind) -> u64 {
-        let mut state = self.state();
-        state.queued = state.queued.max(Some(kind));
+        let number = self.state().request(kind);
         self.requested.notify_one();
-        state.number + 1
+        number
     }
 
     /// Runs sweeps until told to stop. A sweep that is cut goes on at the next start.
     pub async fn run(&self, stop: CancellationToken) {
         let running = async {
-            let (mut checkpoint, mut marks) = self.kept().await;
-            let mut due = Due::new(&self.settings, &checkpoint);
+            let (checkpoint, marks) = self.kept().await;
+            let mut due = Due::new(self.settings, &checkpoint);
+            let mut place = Place { checkpoint, marks, parked: None };
             loop {
                 let next = self.next(&due).await;
-                // One that was asked for looks at everything anew; one that is due goes on where the last one was cut.
-                checkpoint.running.take_if(|cut| next.is_requested || !cut.can_go_on_as(next.kind));
-                let finished = self.sweep(next.kind, &mut checkpoint, &mut marks).await;
-                due.note(next.kind, finished.outcome, &self.settings);
+                place.prepare(&next);
+                let finished = self.sweep(&next, &mut place).await;
+                due.note(&finished);
             }
         };
         stop.run_until_cancelled(running).await;
@@ -140,10 +158,11 @@ impl Sweeper {
     pub async fn run_once(&self, kind: SweepKind) -> Result<FinishedSweep, StoreError> {
         let (mut checkpoint, _) = checkpoint::load(self.questions.store.as_ref(), Timestamp::now()).await?;
         checkpoint.running = None;
-        Ok(self.sweep(kind, &mut checkpoint, &mut Marks::default()).await)
+        let next = self.state().begin(kind, true);
+        Ok(self.sweep(&next, &mut Place { checkpoint, ..Place::default() }).await)
     }
 
-    async fn kept(&self) -> (Checkpoint, Marks) {
+    async fn kept(&self) -> (Checkpoint, KeptMarks) {
         checkpoint::load(self.questions.store.as_ref(), Timestamp::now()).await.unwrap_or_else(|error| {
             tracing::warn!(%error, "what was kept of the last sweep cannot be read; the next one begins anew");
             Default::default()
@@ -158,7 +177,7 @@ impl Sweeper {
             {
                 let mut state = self.state();
                 if let Some(kind) = state.queued.take() {
-                    return Next { kind, is_requested: true };
+                    return state.begin(kind, true);
                 }
                 let now = Instant::now();
                 state.next = next.map(|(when, _)| {
@@ -173,77 +192,103 @@ impl Sweeper {
                     biased;
                     () = requested => {}
                     () = tokio::time::sleep_until(when) => {
-                        let requested = self.state().queued.take();
+                        let mut state = self.state();
+                        let requested = state.queued.take();
                         let kind = requested.map_or(kind, |requested| requested.max(kind));
-                        return Next { kind, is_requested: requested.is_some() };
+                        return state.begin(kind, requested.is_some());
                     }
                 },
             }
         }
     }
 
-    /// One sweep to its end, or on to its end if the checkpoint is within one.
-    async fn sweep(&self, kind: SweepKind, checkpoint: &mut Checkpoint, marks: &mut Marks) -> FinishedSweep {
-        if checkpoint.running.is_none() {
-            *marks = Marks::default();
-            if let Err(error) = checkpoint::finish(self.questions.store.as_ref(), checkpoint).await {
+    /// One sweep to its end, or on to its end if the place is within one.
+    async fn sweep(&self, next: &Next, place: &mut Place) -> FinishedSweep {
+        if place.checkpoint.running.is_none() {
+            place.marks = KeptMarks::default();
+            if let Err(error) = checkpoint::finish(self.questions.store.as_ref(), &place.checkpoint).await {
                 tracing::warn!(%error, "what was kept of the last sweep cannot be forgotten");
             }
         }
-        let progress = self.begin(kind, checkpoint).await;
-        let walked = {
-            let kept = Instant::now();
-            let mut walk = Walk {
-                questions: &self.questions,
-                progress: &progress,
-                marks: &mut *marks,
-                checkpoint,
-                kept,
-            };
-            let mut walk = std::pin::pin!(walk.run());
-            let mut shown = tokio::time::interval(Duration::from_secs(1));
-            loop {
-                tokio::select! {
-                    biased;
-                    walked = &mut walk => break walked,
-                    _ = shown.tick() => show(&progress, &self.questions.pace),
-                }
-            }
-        };
+        let progress = self.begin(next, &place.checkpoint).await;
+        self.questions.pace.reassure();
+        let walked = AssertUnwindSafe(self.walk(&progress, place)).catch_unwind().await;
         let now = Timestamp::now();
         let finished = match walked {
-            Ok((catalog, cause)) => progress.finished(catalog, cause, now),
-            Err(abort) => progress.finished(CatalogState::Failed, Some(abort.to_string()), now),
+            Ok(Ok(catalog)) => progress.finished(Ok(catalog), now),
+            Ok(Err(abort)) => progress.finished(Err(abort.to_string()), now),
+            Err(_panic) => {
+                tracing::error!(
+                    number = next.number,
+                    "a sweep panicked, which is a mistake in this program; it is tried again"
+                );
+                // Nobody knows whether it is right.
+                (place.checkpoint.running, place.marks) = (None, KeptMarks::default());
+                progress.finished(Err("the sweep panicked, as the log tells".to_owned()), now)
+            }
         };
-        self.end(&finished, checkpoint).await;
+        self.end(&finished, place).await;
         finished
     }
 
-    async fn begin(&self, kind: SweepKind, checkpoint: &Checkpoint) -> Arc<Progress> {
+    /// Walks through everything, and shows how far it is.
+    async fn walk(&self, progress: &Progress, place: &mut Place) -> Result<CatalogEnd, Abort> {
+        let mut walk = Walk {
+            questions: &self.questions,
+            progress,
+            marks: &mut place.marks,
+            checkpoint: &mut place.checkpoint,
+            kept: Instant::now(),
+            catalog: CatalogEnd::default(),
+            listed: Marks::default(),
+            open: Open::default(),
+            open_page: None,
+        };
+        let mut walk = std::pin::pin!(walk.run());
+        let mut shown = tokio::time::interval(Duration::from_secs(1));
+        loop {
+            tokio::select! {
+                biased;
+                walked = &mut walk => return walked,
+                _ = shown.tick() => gauges::show(&progress.running(), self.questions.pace.concurrency()),
+            }
+        }
+    }
+
+    async fn begin(&self, next: &Next, checkpoint: &Checkpoint) -> Arc<Progress> {
         let known = self.questions.store.statistics().await.ok().map(|statistics| statistics.repositories);
-        let mut state = self.state();
-        state.number += 1;
-        state.next = None;
         let position = checkpoint.running.as_ref();
         let progress = Arc::new(Progress::new(
-            state.number,
-            kind,
+            next.number,
+            next.kind,
             position.map_or_else(Timestamp::now, |position| position.started),
             position.map_or(Phase::Catalog, |position| position.phase),
             position.map(|position| position.counts),
             known.filter(|known| *known > 0),
         ));
-        tracing::info!(number = state.number, ?kind, resumed = position.is_some(), "a sweep begins");
-        state.running = Some(Arc::clone(&progress));
+        tracing::info!(
+            number = next.number,
+            kind = ?next.kind,
+            resumed = position.is_some(),
+            "a sweep begins"
+        );
+        self.state().running = Some(Arc::clone(&progress));
         progress
     }
 
     /// Keeps and tells how a sweep ended.
-    async fn end(&self, finished: &FinishedSweep, checkpoint: &mut Checkpoint) {
+    async fn end(&self, finished: &FinishedSweep, place: &mut Place) {
         let FinishedSweep { number, kind, outcome, cause, repositories, tags, found, problem_count, .. } =
             finished;
         if *outcome == Outcome::Failed {
             tracing::warn!(number, ?kind, cause, repositories, tags, found, "a sweep came to no end");
+            // What is not written down now is only lost by a restart.
+            let Place { checkpoint, marks, .. } = place;
+            if checkpoint.running.is_some()
+                && let Err(error) = checkpoint::keep(self.questions.store.as_ref(), checkpoint, marks).await
+            {
+                tracing::warn!(%error, "how far a sweep came cannot be kept");
+            }
         } else {
             tracing::info!(
                 number,
@@ -255,6 +300,7 @@ impl Sweeper {
                 problem_count,
                 "a sweep has ended"
             );
+            let checkpoint = &mut place.checkpoint;
             checkpoint.running = None;
             if *kind == SweepKind::Deep {
                 checkpoint.last_deep = Some(finished.ended_at);
@@ -263,93 +309,58 @@ impl Sweeper {
                 tracing::warn!(%error, "the end of a sweep cannot be kept; the next start may repeat some of it");
             }
         }
-        count(finished);
+        gauges::count(finished);
         let mut state = self.state();
         state.running = None;
         state.last = Some(finished.clone());
     }
 }
 
-impl Due {
-    /// The first sweep is due at once: the one that was cut; else a deep one, unless the last deep one is recent.
-    fn new(settings: &SweepSettings, checkpoint: &Checkpoint) -> Self {
-        let now = Instant::now();
-        let cut = checkpoint.running.as_ref().map(|position| position.kind);
-        let deep_is_left = match (cut, checkpoint.last_deep) {
-            (Some(SweepKind::Deep), _) | (None, None) => Duration::ZERO,
-            (Some(SweepKind::Shallow), None) => settings.interval,
-            (_, Some(last)) => settings.deep_interval.saturating_sub(Timestamp::now().since(last)),
-        };
-        Self {
-            shallow: (!settings.interval.is_zero()).then_some(now),
-            deep: (!settings.deep_interval.is_zero()).then(|| now + deep_is_left),
-            failures: 0,
-            random: fastrand::Rng::with_seed(settings.seed),
-        }
+impl State {
+    fn request(&mut self, kind: SweepKind) -> u64 {
+        self.queued = self.queued.max(Some(kind));
+        self.number + 1
     }
 
-    /// What is due next. A deep sweep does what a shallow one does.
-    fn next(&self) -> Option<(Instant, SweepKind)> {
-        let deep = self.deep.map(|when| (when, SweepKind::Deep));
-        let shallow = self.shallow.map(|when| (when, SweepKind::Shallow));
-        match (deep, shallow) {
-            (Some(deep), Some(shallow)) => Some(if deep.0 <= shallow.0 { deep } else { shallow }),
-            (deep, shallow) => deep.or(shallow),
-        }
+    /// A sweep begins: whoever asks for one from now on gets the next.
+    fn begin(&mut self, kind: SweepKind, is_requested: bool) -> Next {
+        self.number += 1;
+        self.next = None;
+        Next { number: self.number, kind, is_requested }
     }
+}
 
-    /// A sweep has ended: when the next ones are due.
-    fn note(&mut self, kind: SweepKind, outcome: Outcome, settings: &SweepSettings) {
-        let now = Instant::now();
-        if outcome == Outcome::Failed {
-            self.failures = self.failures.saturating_add(1);
-            let doubled = FIRST_RETRY.saturating_mul(1 << self.failures.saturating_sub(1).min(16));
-            let jittered = self.jittered(doubled);
-            let retry = |interval: Duration| (!interval.is_zero()).then(|| now + jittered.min(interval));
-            match kind {
-                SweepKind::Shallow => self.shallow = retry(settings.interval),
-                SweepKind::Deep => self.deep = retry(settings.deep_interval),
+impl Place {
+    /// Brings everything to where this sweep is to begin. One that was asked for looks at everything anew; one that is due
+    /// goes on where the last one of its kind was cut or has failed.
+    fn prepare(&mut self, next: &Next) {
+        let may_go_on = |position: &Position| !next.is_requested && position.can_go_on_as(next.kind);
+        let cut = self.checkpoint.running.take_if(|position| !may_go_on(position));
+        if next.kind == SweepKind::Shallow {
+            // A shallow sweep takes nothing from the deep one that it comes before.
+            if let Some(cut) = cut.filter(|cut| cut.kind == SweepKind::Deep) {
+                self.parked = Some((cut, std::mem::take(&mut self.marks)));
             }
-            return;
+        } else if let Some((position, mut marks)) =
+            self.parked.take().filter(|(position, _)| may_go_on(position))
+        {
+            marks.all_fresh();
+            (self.checkpoint.running, self.marks) = (Some(position), marks);
         }
-        self.failures = 0;
-        self.shallow = (!settings.interval.is_zero()).then(|| now + self.jittered(settings.interval));
-        if kind == SweepKind::Deep {
-            self.deep =
-                (!settings.deep_interval.is_zero()).then(|| now + self.jittered(settings.deep_interval));
-        }
-    }
-
-    /// From nine tenths of a time to the whole of it, so that several doors drift apart and no interval gets longer.
-    fn jittered(&mut self, time: Duration) -> Duration {
-        time.mul_f64(0.9 + self.random.f64() / 10.0)
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "for a graph")]
-fn show(progress: &Progress, pace: &Pace) {
-    let running = progress.running();
-    metrics::gauge!("portreeve_sweep_repositories_done").set(running.repositories_done as f64);
-    metrics::gauge!("portreeve_sweep_concurrency").set(pace.concurrency() as f64);
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-#[expect(clippy::cast_precision_loss, reason = "for a graph")]
-fn count(finished: &FinishedSweep) {
-    let kind = match finished.kind {
-        SweepKind::Shallow => "shallow",
-        SweepKind::Deep => "deep",
-    };
-    let outcome = match finished.outcome {
-        Outcome::Complete => "complete",
-        Outcome::Partial => "partial",
-        Outcome::Failed => "failed",
-    };
-    metrics::counter!("portreeve_sweeps_total", "kind" => kind, "outcome" => outcome).increment(1);
-    let took = finished.ended_at.since(finished.started_at);
-    metrics::histogram!("portreeve_sweep_seconds", "kind" => kind).record(took.as_secs_f64());
-    metrics::gauge!("portreeve_sweep_concurrency").set(0.0);
-    if finished.outcome == Outcome::Complete {
-        let ended = finished.ended_at.as_milliseconds() as f64 / 1000.0;
-        metrics::gauge!("portreeve_sweep_last_complete_timestamp_seconds", "kind" => kind).set(ended);
+    #[test]
+    fn who_asks_when_a_sweep_is_just_about_to_begin_gets_the_next_one() {
+        let mut state = State::default();
+        assert_eq!(state.begin(SweepKind::Shallow, false).number, 1);
+        assert_eq!(state.request(SweepKind::Deep), 2);
+        let kind = state.queued.take().unwrap();
+        let next = state.begin(kind, true);
+        assert_eq!((next.number, next.kind), (2, SweepKind::Deep));
     }
 }

@@ -11,15 +11,16 @@ use futures_util::stream::FuturesUnordered;
 use http::StatusCode;
 use tokio::time::Instant;
 
-use super::checkpoint::{self, Checkpoint, Position};
-use super::marks::Marks;
+use super::checkpoint::{self, CatalogEnd, Checkpoint, Position};
+use super::marks::{KeptMarks, Marks};
 use super::progress::{CatalogState, Phase, Progress};
 use super::questions::{Abort, Questions, Unanswered};
-use super::repository::RepositorySweep;
+use super::repository::{InCatalog, RepositorySweep};
 use crate::clock::Timestamp;
 use crate::oci::RepositoryName;
 use crate::registry::{Continuation, ListingPage, RegistryError};
 use crate::store::PageRequest;
+use crate::sync::circles::Circles;
 
 /// How often a checkpoint is kept.
 const KEEP_EVERY: Duration = Duration::from_secs(5);
@@ -29,22 +30,35 @@ const REPOSITORIES: usize = 48;
 const WAITING: usize = 200;
 /// How many known repositories are read at once.
 const ROWS: usize = 500;
-/// How many pages in a row may name nothing that is not done before the catalog is taken to go round in circles. Where a
-/// sweep goes on, some pages are done already.
-const BARREN_PAGES: usize = 1_000;
 
 /// The walk of one sweep.
 pub(super) struct Walk<'a> {
     pub questions: &'a Questions,
     pub progress: &'a Progress,
     /// Repositories that are done.
-    pub marks: &'a mut Marks,
+    pub marks: &'a mut KeptMarks,
     pub checkpoint: &'a mut Checkpoint,
     pub kept: Instant,
+    /// What the catalog was good for, once it was read.
+    pub catalog: CatalogEnd,
+    /// What the catalog has listed, as far as this walk has read it.
+    pub listed: Marks,
+    /// Repositories that could not be compared as a whole: they are not done, and if the walk is cut they are asked about
+    /// again. With their problems, which do not count then.
+    pub open: Open,
+    /// The first page of the catalog with one of them, where the walk goes on then, wherever else it was.
+    pub open_page: Option<Page>,
+}
+
+/// See [`Walk::open`].
+#[derive(Clone, Copy, Default)]
+pub(super) struct Open {
+    repositories: u64,
+    problems: u64,
 }
 
 /// A page of the catalog that is not wholly done.
-struct Page {
+pub(super) struct Page {
     /// Where the listing was asked to go on for it.
     from: Option<Continuation>,
     /// How many of its repositories are not done.
@@ -60,31 +74,37 @@ enum Catalog {
 }
 
 impl Walk<'_> {
-    /// Walks to the end. Answers what the catalog was good for, and why it was not good for more.
-    pub async fn run(&mut self) -> Result<(CatalogState, Option<String>), Abort> {
-        let position = self.checkpoint.running.clone();
-        let (phase, page, after) =
-            position.map_or((Phase::Catalog, None, None), |at| (at.phase, at.page, at.after));
-        let mut catalog = (CatalogState::Listed, None);
+    /// Walks to the end. Answers what the catalog was good for.
+    pub async fn run(&mut self) -> Result<CatalogEnd, Abort> {
+        let (mut phase, mut page, mut after) = (Phase::Catalog, None, None);
+        if let Some(position) = self.checkpoint.running.clone() {
+            (phase, page, after) = (position.phase, position.page, position.after);
+            self.catalog = position.catalog;
+        }
         if phase == Phase::Catalog {
-            catalog = self.catalog(page).await?;
-            // What is not listed can only be told from a whole list.
-            if catalog.0 == CatalogState::Failed {
-                return Ok(catalog);
+            self.catalog = self.catalog(page).await?;
+            if let CatalogEnd { state, cause: Some(cause) } = &self.catalog {
+                tracing::warn!(
+                    ?state,
+                    cause,
+                    "the catalog cannot be read; the repositories that are known are swept"
+                );
             }
         }
         self.unlisted(after).await?;
-        Ok(catalog)
+        Ok(self.catalog.clone())
     }
 
-    async fn catalog(&mut self, from: Option<Continuation>) -> Result<(CatalogState, Option<String>), Abort> {
+    async fn catalog(&mut self, from: Option<Continuation>) -> Result<CatalogEnd, Abort> {
         self.progress.enter(Phase::Catalog);
         let questions = self.questions;
         let ask = |from: Option<Continuation>| Box::pin(ask_for_page(questions, from));
         let mut pages: VecDeque<Page> = VecDeque::new();
         let mut waiting: VecDeque<(usize, RepositoryName)> = VecDeque::new();
         let mut running = FuturesUnordered::new();
-        let (mut first, mut barren) = (0, 0);
+        let mut first = 0;
+        let mut circles = Circles::default();
+        let mut goes_on = from.is_some();
         let mut next = Some(from);
         let mut asking: Option<Pin<Box<_>>> = None;
         let mut ended = None;
@@ -99,10 +119,11 @@ impl Walk<'_> {
             while running.len() < REPOSITORIES
                 && let Some((page, name)) = waiting.pop_front()
             {
-                running.push(sweep_repository(questions, self.progress, page, name, true));
+                running.push(sweep_repository(questions, self.progress, page, name, InCatalog::Listed));
             }
             if asking.is_none() && running.is_empty() {
-                return Ok(ended.unwrap_or((CatalogState::Listed, None)));
+                self.open_page = pages.into_iter().find(|page| page.left > 0);
+                return Ok(ended.unwrap_or_default());
             }
             let answer = OptionFuture::from(asking.as_mut());
             tokio::select! {
@@ -111,33 +132,45 @@ impl Walk<'_> {
                     asking = None;
                     match answer? {
                         Catalog::Page(page) => {
+                            goes_on = false;
                             let number = first + pages.len() - 1;
-                            // Done already: before the sweep was cut, or on an earlier page.
                             let mut names = self.names(page.names);
+                            names.retain(|name| self.listed.mark(name.as_str()));
+                            let is_circle = circles.close_with(page.next.as_ref(), !names.is_empty());
+                            // Done before the sweep was cut.
                             names.retain(|name| !self.marks.has(name.as_str()));
-                            barren = if names.is_empty() { barren + 1 } else { 0 };
+                            self.progress.listed(names.len());
                             if let Some(open) = pages.back_mut() {
                                 open.left = names.len();
                             }
                             waiting.extend(names.into_iter().map(|name| (number, name)));
                             next = page.next.map(Some);
-                            if barren == BARREN_PAGES && next.take().is_some() {
-                                let cause = "the catalog goes round in circles".to_owned();
-                                ended = Some((CatalogState::Failed, Some(cause)));
+                            if is_circle {
+                                next = None;
+                                let cause = Some("the catalog goes round in circles".to_owned());
+                                ended = Some(CatalogEnd { state: CatalogState::Failed, cause });
                             }
                         }
+                        // Perhaps it does not know any more where it was to go on. What is done stays done.
+                        Catalog::Disabled(_) | Catalog::Failed(_) if goes_on => {
+                            goes_on = false;
+                            pages.clear();
+                            next = Some(None);
+                        }
                         Catalog::Disabled(error) => {
-                            ended = Some((CatalogState::Disabled, Some(error.to_string())));
+                            let cause = Some(error.to_string());
+                            ended = Some(CatalogEnd { state: CatalogState::Disabled, cause });
                         }
                         Catalog::Failed(error) => {
-                            ended = Some((CatalogState::Failed, Some(error.to_string())));
+                            let cause = Some(error.to_string());
+                            ended = Some(CatalogEnd { state: CatalogState::Failed, cause });
                         }
                     }
                 }
                 Some((page, name, swept)) = running.next() => {
-                    swept?;
-                    self.marks.mark(name.as_str());
-                    if let Some(page) = pages.get_mut(page - first) {
+                    if self.note(&name, swept?)
+                        && let Some(page) = pages.get_mut(page - first)
+                    {
                         page.left -= 1;
                     }
                 }
@@ -151,6 +184,17 @@ impl Walk<'_> {
                 self.keep(Phase::Catalog, page.from.as_ref(), None).await?;
             }
         }
+    }
+
+    /// Notes that a repository was gone through, and how much of it is open. Answers whether it is done.
+    fn note(&mut self, name: &RepositoryName, open: u64) -> bool {
+        if open > 0 {
+            self.open.repositories += 1;
+            self.open.problems += open;
+            return false;
+        }
+        self.marks.mark(name.as_str());
+        true
     }
 
     /// Reads the names of a page; those that are none are told.
@@ -170,38 +214,60 @@ impl Walk<'_> {
     /// Sweeps the known repositories that the catalog did not list.
     async fn unlisted(&mut self, mut after: Option<RepositoryName>) -> Result<(), Abort> {
         self.progress.enter(Phase::Unlisted);
+        let in_catalog = match self.catalog.state {
+            CatalogState::Listed | CatalogState::Disabled => InCatalog::Unlisted,
+            // What is not listed can only be told from a whole list.
+            CatalogState::Failed => InCatalog::Unknown,
+        };
         let questions = self.questions;
+        // If the walk is cut, it goes on before the first one that is open.
+        let mut kept = after.clone();
+        let mut is_open = false;
         loop {
             let request = PageRequest { after, limit: ROWS };
             let page = questions.store.repositories(None, request).await?;
-            let unlisted = page.items.into_iter().filter(|known| !self.marks.has(known.name.as_str()));
+            let unlisted = page.items.into_iter().filter(|known| {
+                !self.marks.has(known.name.as_str()) && !self.listed.has(known.name.as_str())
+            });
             let unlisted: Vec<RepositoryName> = unlisted.map(|known| known.name).collect();
             let swept = futures_util::stream::iter(unlisted)
-                .map(|name| sweep_repository(questions, self.progress, 0, name, false))
+                .map(|name| sweep_repository(questions, self.progress, 0, name, in_catalog))
                 .buffer_unordered(REPOSITORIES);
             let mut swept = std::pin::pin!(swept);
-            while let Some((_, _, swept)) = swept.next().await {
-                swept?;
+            while let Some((_, name, swept)) = swept.next().await {
+                is_open |= !self.note(&name, swept?);
+                self.keep_unlisted(kept.as_ref()).await?;
             }
             after = page.next;
             if after.is_none() {
                 return Ok(());
             }
-            self.keep(Phase::Unlisted, None, after.as_ref()).await?;
+            if !is_open {
+                kept.clone_from(&after);
+            }
+            self.keep_unlisted(kept.as_ref()).await?;
         }
     }
 
-    /// Keeps a checkpoint, now and then.
+    /// Notes how far it is beyond the catalog, after this repository; but where something of the catalog is open, it goes
+    /// on there.
+    async fn keep_unlisted(&mut self, after: Option<&RepositoryName>) -> Result<(), Abort> {
+        match self.open_page.as_ref().map(|page| page.from.clone()) {
+            Some(page) => self.keep(Phase::Catalog, page.as_ref(), None).await,
+            None => self.keep(Phase::Unlisted, None, after).await,
+        }
+    }
+
+    /// Notes how far the walk is, and keeps that in the store now and then.
     async fn keep(
         &mut self,
         phase: Phase,
         page: Option<&Continuation>,
         after: Option<&RepositoryName>,
     ) -> Result<(), Abort> {
-        if self.kept.elapsed() < KEEP_EVERY {
-            return Ok(());
-        }
-        self.kept = Instant::now();
+        let mut counts = self.progress.counts();
+        counts.repositories = counts.repositories.saturating_sub(self.open.repositories);
+        counts.problems = counts.problems.saturating_sub(self.open.problems);
         self.checkpoint.running = Some(Position {
             kind: self.progress.kind,
             started: self.progress.started,
@@ -209,8 +275,13 @@ impl Walk<'_> {
             phase,
             page: page.cloned(),
             after: after.cloned(),
-            counts: self.progress.counts(),
+            counts,
+            catalog: self.catalog.clone(),
         });
+        if self.kept.elapsed() < KEEP_EVERY {
+            return Ok(());
+        }
+        self.kept = Instant::now();
         Ok(checkpoint::keep(self.questions.store.as_ref(), self.checkpoint, self.marks).await?)
     }
 }
@@ -220,9 +291,9 @@ async fn sweep_repository(
     progress: &Progress,
     page: usize,
     name: RepositoryName,
-    is_listed: bool,
-) -> (usize, RepositoryName, Result<(), Abort>) {
-    let swept = RepositorySweep::new(questions, progress, &name, is_listed).run().await;
+    in_catalog: InCatalog,
+) -> (usize, RepositoryName, Result<u64, Abort>) {
+    let swept = RepositorySweep::new(questions, progress, &name, in_catalog).run().await;
     progress.repository();
     (page, name, swept)
 }
@@ -241,7 +312,9 @@ async fn ask_for_page(questions: &Questions, from: Option<Continuation>) -> Resu
                     | StatusCode::METHOD_NOT_ALLOWED,
                 ..
             } => Catalog::Disabled(error),
-            error => Catalog::Failed(error),
+            // What is known is asked about all the same, if there is anybody to ask.
+            error if questions.is_there().await => Catalog::Failed(error),
+            error => return Err(Abort::Down(error.to_string())),
         }),
         // Nobody writes to a catalog.
         Err(Unanswered::Busy) => Ok(Catalog::Page(ListingPage { names: Vec::new(), next: None })),

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::{Output, Stdio};
+use std::time::Duration;
 
 use tokio::process::Command;
 
@@ -11,6 +12,9 @@ use crate::support::registry::Registry;
 use crate::support::scripted::{Listing, Scripted};
 use crate::support::state::{record, truth};
 use crate::support::sweep::events;
+use crate::support::wait::until;
+
+const SOON: Duration = Duration::from_secs(20);
 
 /// Runs it: exit code, standard output, standard error.
 async fn sync(registry_url: &str, store: &Path, arguments: &[&str]) -> (i32, String, String) {
@@ -82,14 +86,14 @@ async fn it_exits_with_1_when_it_could_not_finish_or_not_compare_everything() {
     registry.hold("team/app", "v1", &Image::small(1));
     let directory = tempfile::tempdir().unwrap();
     let store = directory.path().join("portreeve.redb");
-    for (listing, says) in [
-        (Listing::answer(200, "<html>"), "the sweep came to no end"),
-        (Listing::answer(404, "{}"), "not everything could be compared"),
-    ] {
-        registry.quirks(|quirks| quirks.catalog = listing);
+    let (code, said, problems) = sync("http://127.0.0.1:9", &store, &[]).await;
+    assert_eq!(code, 1, "{said}{problems}");
+    assert!(said.contains("the sweep came to no end (the registry is down: "), "{said}");
+    for status in [404, 500] {
+        registry.quirks(|quirks| quirks.catalog = Listing::answer(status, "{}"));
         let (code, said, problems) = sync(&registry.url(), &store, &[]).await;
         assert_eq!(code, 1, "{said}{problems}");
-        assert!(said.contains(says), "{said}");
+        assert!(said.contains("not everything could be compared"), "{said}");
     }
     registry.quirks(|quirks| {
         quirks.catalog = Listing::Honest;
@@ -101,4 +105,28 @@ async fn it_exits_with_1_when_it_could_not_finish_or_not_compare_everything() {
     registry.quirks(|quirks| quirks.tags.clear());
     let (code, said, _) = sync(&registry.url(), &store, &[]).await;
     assert_eq!(code, 0, "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_door_that_is_restarted_meanwhile_is_told_and_not_waited_for_for_ever() {
+    let registry = Scripted::start().await;
+    registry.hold("team/app", "v1", &Image::small(1));
+    registry.quirks(|quirks| drop(quirks.tags.insert("team/app".to_owned(), Listing::Held)));
+    let directory = tempfile::tempdir().unwrap();
+    let store = directory.path().join("portreeve.redb");
+    let mut door = Door::builder(registry.url()).store(&store).start().await;
+    let url = registry.url();
+    let syncing = tokio::spawn({
+        let store = store.clone();
+        async move { sync(&url, &store, &[]).await }
+    });
+    until("the sweep has asked for the tags", SOON, async || registry.count("/tags/list") > 0).await;
+    door.restart().await;
+    let (code, said, problems) = tokio::time::timeout(SOON, syncing).await.unwrap().unwrap();
+    assert_eq!(code, 1, "{said}{problems}");
+    // Whichever it meets first: nobody at the socket, or another door.
+    assert!(
+        problems.contains("restarted") || problems.contains("did not tell how its sweeps are"),
+        "{problems}"
+    );
 }

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use crate::support::door::Door;
 use crate::support::image::Image;
 use crate::support::scripted::{Listing, Scripted};
@@ -33,14 +35,16 @@ async fn s2_a_catalog_that_cannot_be_had_changes_nothing_and_the_next_sweep_trie
         (Listing::answer(404, REFUSED), "partial", "disabled"),
         (Listing::answer(404, HTML), "partial", "disabled"),
         (Listing::answer(401, REFUSED), "partial", "disabled"),
-        (redirect(301), "failed", "failed"),
-        (redirect(302), "failed", "failed"),
-        (Listing::answer(500, "{}"), "failed", "failed"),
-        (Listing::answer(200, HTML), "failed", "failed"),
-        (Listing::answer(200, CUT_OFF), "failed", "failed"),
-        (Listing::answer(200, ""), "failed", "failed"),
-        (Listing::Held, "failed", "failed"),
+        (Listing::answer(405, REFUSED), "partial", "disabled"),
+        (redirect(301), "partial", "failed"),
+        (redirect(302), "partial", "failed"),
+        (Listing::answer(500, "{}"), "partial", "failed"),
+        (Listing::answer(200, HTML), "partial", "failed"),
+        (Listing::answer(200, CUT_OFF), "partial", "failed"),
+        (Listing::answer(200, ""), "partial", "failed"),
+        (Listing::Held, "partial", "failed"),
     ] {
+        let told = door.log().len();
         registry.quirks(|quirks| quirks.catalog = listing.clone());
         let last = sweep(&door, false).await;
         assert_eq!(
@@ -50,9 +54,15 @@ async fn s2_a_catalog_that_cannot_be_had_changes_nothing_and_the_next_sweep_trie
         );
         let cause = last["cause"].as_str().unwrap_or_else(|| panic!("no cause: {last:#}"));
         assert!(cause.contains("catalog"), "{cause}");
+        assert_eq!(last["repositories"], 2, "the known ones are swept: {last:#}");
+        let log = door.log();
+        let warning =
+            log[told..].lines().find(|line| line.contains("\"WARN\"") && line.contains("catalog cannot"));
+        let warning: Value =
+            serde_json::from_str(warning.unwrap_or_else(|| panic!("no warning: {log}"))).unwrap();
+        assert!(warning.to_string().contains(&Value::from(cause).to_string()[1..40]), "{warning}: {cause}");
         assert_eq!(events(&door).await, before, "{listing:?}");
     }
-    assert!(door.log().contains("\"WARN\""), "{}", door.log());
     registry.quirks(|quirks| quirks.catalog = Listing::Honest);
     registry.hold("new", "v1", &Image::small(2));
     sweep_through(&door, false).await;
@@ -77,6 +87,25 @@ async fn s2_without_a_catalog_the_known_repositories_are_swept() {
         in_short(&events(&door).await),
         ["observed manifest_put known:v1", "swept manifest_put known:v2"]
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn s2_a_catalog_that_fails_keeps_nobody_from_finding_what_changed_in_known_repositories() {
+    let registry = Scripted::start().await;
+    let door = Door::builder(registry.url()).start().await;
+    registry.hold("known", "goes", &Image::small(1));
+    registry.hold("known", "stays", &Image::small(2));
+    sweep_through(&door, true).await;
+    registry.quirks(|quirks| quirks.catalog = Listing::answer(500, "{}"));
+    registry.lose_tag("known", "goes");
+    registry.hold("known", "comes", &Image::small(3));
+    let last = sweep(&door, false).await;
+    assert_eq!(
+        (last["outcome"].as_str(), last["catalog"].as_str(), last["found"].as_u64()),
+        (Some("partial"), Some("failed"), Some(2)),
+        "{last:#}"
+    );
+    assert_eq!(record(&door.url()).await, registry.truth());
 }
 
 #[tokio::test(flavor = "multi_thread")]

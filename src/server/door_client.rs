@@ -1,0 +1,107 @@
+//! The API of the running door, as commands reach it through its socket.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::StartError;
+use super::sync_command::SyncError;
+use crate::oci::{RepositoryName, Tag};
+use crate::store::Page;
+use crate::sync::{CompareError, RecordedNames, SweepStatus};
+
+/// How long the door may take to answer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The API of a door, through its socket.
+pub(super) struct Client {
+    socket: PathBuf,
+    pub(super) http: reqwest::Client,
+}
+
+#[derive(Deserialize)]
+struct StatusPart {
+    sweep: SweepStatus,
+    store: StorePart,
+}
+
+#[derive(Deserialize)]
+struct StorePart {
+    tags: u64,
+}
+
+#[derive(Deserialize)]
+struct TagsPart {
+    items: Vec<TagPart>,
+    next: Option<Tag>,
+}
+
+#[derive(Deserialize)]
+struct TagPart {
+    tag: Tag,
+}
+
+impl Client {
+    pub(super) fn new(socket: &Path) -> Result<Self, SyncError> {
+        // Only the first call of a process sets it; all set the same.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let http = reqwest::Client::builder().no_proxy().unix_socket(socket).timeout(PATIENCE).build();
+        let http = http.map_err(|error| SyncError::Start(StartError::Registry(error)))?;
+        Ok(Self { socket: socket.to_owned(), http })
+    }
+
+    /// What the door's sweeps are at.
+    pub(super) async fn sweeps(&self) -> Result<SweepStatus, SyncError> {
+        Ok(self.status().await?.sweep)
+    }
+
+    async fn status(&self) -> Result<StatusPart, SyncError> {
+        self.ask("tell how its sweeps are", self.http.get("http://door/api/v1/status")).await
+    }
+
+    /// Sends a request, and reads what is answered.
+    pub(super) async fn ask<T: DeserializeOwned>(
+        &self,
+        attempted: &'static str,
+        request: reqwest::RequestBuilder,
+    ) -> Result<T, SyncError> {
+        let answered = async { request.send().await?.error_for_status()?.json().await };
+        answered.await.map_err(|error| self.failure(attempted, error))
+    }
+
+    fn failure(&self, attempted: &'static str, error: reqwest::Error) -> SyncError {
+        SyncError::Door { socket: self.socket.clone(), attempted, cause: Box::new(error.without_url()) }
+    }
+}
+
+#[async_trait]
+impl RecordedNames for Client {
+    async fn tag_count(&self) -> Result<u64, CompareError> {
+        let status = self.status().await.map_err(|error| CompareError::Door(error.into()))?;
+        Ok(status.store.tags)
+    }
+
+    async fn tags(
+        &self,
+        repository: &RepositoryName,
+        after: Option<Tag>,
+    ) -> Result<Page<Tag, Tag>, CompareError> {
+        // Neither has a letter in it that a query could not have.
+        let after = after.map_or_else(String::new, |after| format!("&after={after}"));
+        let url = format!("http://door/api/v1/tags?n=1000&repository={repository}{after}");
+        let answered = async {
+            let response = self.http.get(url).send().await?;
+            if response.status() == reqwest::StatusCode::NOT_FOUND {
+                return Ok(TagsPart { items: Vec::new(), next: None });
+            }
+            response.error_for_status()?.json().await
+        };
+        let TagsPart { items, next } = answered
+            .await
+            .map_err(|error| CompareError::Door(self.failure("tell its tags", error).into()))?;
+        Ok(Page { items: items.into_iter().map(|item| item.tag).collect(), next })
+    }
+}
