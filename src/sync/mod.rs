@@ -14,6 +14,7 @@ mod model;
 mod outcome;
 mod pulls;
 mod sweep;
+mod taken;
 mod turn;
 mod unknown;
 mod verify;
@@ -27,6 +28,7 @@ pub use sweep::{
     CatalogState, FinishedSweep, Outcome as SweepOutcome, Phase as SweepPhase, Problem, RunningSweep,
     SweepKind, SweepSettings, SweepStatus, Sweeper,
 };
+pub use taken::NotTold;
 pub use unknown::{FirstPass, UnknownIntents, settle_unknown};
 pub use verify::{Verified, Verifier, VerifyError};
 

@@ -51,7 +51,6 @@ impl House {
         let carrier = Carrier::new(
             Arc::clone(&store),
             client,
-            Arc::clone(&verifier),
             Arc::clone(&unknown),
             writes.clone(),
         );
