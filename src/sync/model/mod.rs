@@ -17,8 +17,13 @@
 mod checks;
 mod history;
 mod house;
+mod listing;
+mod past;
 mod random;
 mod registry;
+mod steps;
+mod told;
+mod way;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -72,7 +77,7 @@ fn after_any_history_the_record_equals_the_registry_and_nothing_was_removed_that
         if let Some(wrong) = fault_of(&history) {
             let (smallest, how) = shrink(history, wrong.clone());
             panic!(
-                "seed {seed}, history {} of {count}: {wrong}\n\nthe smallest like it: {how}\n{smallest:#?}\n\n\
+                "seed {seed}, history {} of {count}: {wrong}\n\nthe smallest like it: {how}\n{smallest}\n\n\
                  again: PORTREEVE_MODEL_SEED={seed} cargo test --lib model",
                 seed - first + 1
             );
