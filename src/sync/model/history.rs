@@ -13,10 +13,12 @@ const MANIFESTS: u64 = 5;
 const TAGS: &[&str] = &["v1", "v2", "V1"];
 /// How long a door lives, at most, before it crashes, in milliseconds of virtual time.
 const LIFE: u64 = 12_000;
+/// The same where the registry is slow.
+const SLOW_LIFE: u64 = 60_000;
 /// A door that crashes at a step does so at one below a power of two; these are the exponents.
 const STEPS: std::ops::Range<u64> = 3..10;
 /// Times between two shallow sweeps and between two deep ones, in seconds.
-const INTERVALS: &[(u64, u64)] = &[(0, 0), (0, 0), (3, 17), (13, 40)];
+const INTERVALS: &[(u64, u64)] = &[(0, 25), (12, 30), (20, 20)];
 
 /// A history: the lives of one door after the other, each ended by a crash but for the last.
 #[derive(Clone, Debug)]
@@ -77,9 +79,12 @@ impl History {
         let faults = *random.pick(&[0, 3, 6, 12]);
         let door_only = random.one_in(3);
         let nature = Nature::random(&mut random, door_only);
-        let (shallow, deep) = *random.pick(INTERVALS);
+        // Where each sweep takes long, it is cut in its middle and goes on in the next life.
+        let intervals = if nature.slow { INTERVALS } else { &[(0, 0)] };
+        let (shallow, deep) = *random.pick(intervals);
         let intervals = (Duration::from_secs(shallow), Duration::from_secs(deep));
-        let lives = (0..1 + random.below(3)).map(|_| Life::random(&mut random, door_only)).collect();
+        let lives = (0..1 + random.below(3)).map(|_| Life::random(&mut random, door_only, nature.slow));
+        let lives = lives.collect();
         Self { seed, faults, door_only, nature, intervals, lives }
     }
 
@@ -112,10 +117,10 @@ impl History {
 }
 
 impl Life {
-    fn random(random: &mut Random, door_only: bool) -> Self {
-        let length = Duration::from_millis(50) + random.milliseconds(LIFE);
+    fn random(random: &mut Random, door_only: bool, is_slow: bool) -> Self {
+        let length = Duration::from_millis(50) + random.milliseconds(if is_slow { SLOW_LIFE } else { LIFE });
         let most = 1 << (STEPS.start + random.below(STEPS.end - STEPS.start));
-        let last_step = (!random.one_in(3)).then(|| 1 + random.below(most));
+        let last_step = (!random.one_in(if is_slow { 2 } else { 3 })).then(|| 1 + random.below(most));
         // Crowded, so that much meets much.
         let span = 1 + random.below(400);
         let happenings = (0..1 + random.below(10))
@@ -166,7 +171,7 @@ impl Nature {
             null_tags: random.one_in(3),
             unnamed_digests: random.one_in(4),
             clamps: random.one_in(3),
-            slow: random.one_in(5),
+            slow: random.one_in(6),
             stops_half_way: !door_only,
         }
     }

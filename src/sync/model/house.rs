@@ -28,7 +28,7 @@ use crate::sync::{
 };
 
 /// Time enough for every outcome to become known, in virtual time.
-const QUIET: Duration = Duration::from_secs(120);
+const QUIET: Duration = Duration::from_secs(150);
 
 /// A door that runs on the current runtime, and ends with it.
 struct House {

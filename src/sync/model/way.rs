@@ -97,7 +97,7 @@ impl Transport for Way {
         let (fault, there, back, arrived) = {
             let mut state = self.registry.state();
             let slow = match state.faults {
-                _ if state.nature.slow => 800,
+                _ if state.nature.slow => 2_000,
                 0 => 3,
                 _ => 40,
             };
