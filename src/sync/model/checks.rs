@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::past::{Moment, Thing};
 use super::registry::Registry;
+use super::told::Deletion;
 use crate::oci::{Digest, Reference, Tag};
-use crate::store::{Event, EventKind, HintedReference, ManifestRecord, PageRequest, Store};
+use crate::store::{Event, EventKind, HintedReference, ManifestRecord, PageRequest, Source, Store};
 
 const ALL: usize = 10_000;
 
@@ -63,8 +64,7 @@ pub async fn in_step(store: &dyn Store, registry: &Registry, extent: Extent) -> 
     let mut tags = registry.tags();
     tags.retain(|tag, _| is_known(tag));
     equal("tags", &recorded.tags, &tags)?;
-    let there: BTreeSet<Thing> =
-        registry.things().into_iter().filter(|thing| thing.name.starts_with("sha256:")).collect();
+    let there: BTreeSet<Thing> = registry.things().into_iter().filter(Thing::is_manifest).collect();
     let manifests: BTreeSet<Thing> = recorded.manifests.keys().cloned().collect();
     if extent == Extent::Everything {
         equal("manifests", &manifests, &there)?;
@@ -122,9 +122,14 @@ pub async fn events(store: &dyn Store) -> Vec<Event> {
     store.events(None, PageRequest { after: None, limit: ALL }).await.unwrap().items
 }
 
-/// The history as a whole: it goes on where it was, and no removal of anything is in it that was there all the time since
-/// what the history says of it before.
-pub fn history(events: &[Event], earlier: &[Event], registry: &Registry) -> Result<(), String> {
+/// The history as a whole: it goes on where it was; no removal of anything is in it that was there all the time since what
+/// the history says of it before; and nothing was found in it that was not there in such a time.
+pub fn history(
+    events: &[Event],
+    earlier: &[Event],
+    deletions: &[Deletion],
+    registry: &Registry,
+) -> Result<(), String> {
     if !events.starts_with(earlier) {
         return Err(format!("the history was rewritten: from {earlier:?} to {events:?}"));
     }
@@ -134,30 +139,76 @@ pub fn history(events: &[Event], earlier: &[Event], registry: &Registry) -> Resu
     let past = registry.past();
     let mut told: BTreeMap<Thing, Moment> = BTreeMap::new();
     for event in events {
-        let repository = event.repository.as_str();
         let moment = past.moment_of(event.sequence);
-        let tag = event.tag.as_ref().map(|tag| Thing::new(repository, tag.as_str()));
-        let manifest = event.digest.as_ref().map(|digest| Thing::new(repository, digest.as_str()));
-        let whole = Some(Thing::new(repository, ""));
-        let (removed, about) = match event.kind {
-            EventKind::TagDeleted => (tag.clone(), [tag, None]),
-            EventKind::ManifestDeleted => (manifest.clone(), [manifest, None]),
-            EventKind::RepositoryGone => (whole.clone(), [None, None]),
-            EventKind::ManifestPut | EventKind::RepositoryFound => (None, [tag, manifest]),
+        let about = About::new(event);
+        let since = |thing: &Thing| {
+            let deleted = deletions
+                .iter()
+                .filter(|deletion| deletion.thing == *thing && deletion.heard < event.sequence)
+                .map(|deletion| deletion.moment);
+            deleted.chain(told.get(thing).copied()).max().unwrap_or_default()
         };
-        if let Some(thing) = removed {
-            let since = told.get(&thing).copied().unwrap_or_default();
-            if !past.was_absent(&thing, since, moment) {
-                let history = events.iter().map(|event| in_short(event, past.moment_of(event.sequence)));
-                return Err(format!(
-                    "{thing:?} was removed by event {} though it was there from moment {since} to {moment}; \
-                     the history:\n{}",
-                    event.sequence,
-                    history.collect::<String>()
-                ));
+        let wrong = match (&about.removed, about.found()) {
+            (Some(thing), _) if !past.was_absent(thing, since(thing), moment) => {
+                Some(format!("{thing:?} was removed though it was there from moment {}", since(thing)))
             }
+            (None, Some((thing, is_there))) if !past.was_there(&is_there, since(thing), moment) => {
+                Some(format!("{is_there:?} was found though it was not there from moment {}", since(thing)))
+            }
+            _ => None,
+        };
+        if let Some(wrong) = wrong {
+            let history = events.iter().map(|event| in_short(event, past.moment_of(event.sequence)));
+            return Err(format!(
+                "{wrong} to {moment}, by event {}; the history:\n{}",
+                event.sequence,
+                history.collect::<String>()
+            ));
         }
-        told.extend(about.into_iter().flatten().chain(whole).map(|thing| (thing, moment)));
+        told.extend(about.all().into_iter().map(|thing| (thing, moment)));
     }
     Ok(())
+}
+
+/// What an event is about.
+struct About<'a> {
+    event: &'a Event,
+    tag: Option<Thing>,
+    manifest: Option<Thing>,
+    removed: Option<Thing>,
+    whole: Thing,
+}
+
+impl<'a> About<'a> {
+    fn new(event: &'a Event) -> Self {
+        let repository = event.repository.as_str();
+        let tag = event.tag.as_ref().map(|tag| Thing::new(repository, tag.as_str()));
+        let manifest = event.digest.as_ref().map(|digest| Thing::new(repository, digest.as_str()));
+        let whole = Thing::new(repository, "");
+        let removed = match event.kind {
+            EventKind::TagDeleted => tag.clone(),
+            EventKind::ManifestDeleted => manifest.clone(),
+            EventKind::RepositoryGone => Some(whole.clone()),
+            EventKind::ManifestPut | EventKind::RepositoryFound => None,
+        };
+        Self { event, tag, manifest, removed, whole }
+    }
+
+    /// Of a put that was found: the tag or manifest that it is about, and what must have been so.
+    fn found(&self) -> Option<(&Thing, Thing)> {
+        if self.event.kind != EventKind::ManifestPut || self.event.source == Source::Observed {
+            return None;
+        }
+        let manifest = self.manifest.as_ref()?;
+        Some(match &self.tag {
+            Some(tag) => (tag, Thing::pointing(&tag.repository, &tag.name, &manifest.name)),
+            None => (manifest, manifest.clone()),
+        })
+    }
+
+    /// Everything that it says something of.
+    fn all(self) -> Vec<Thing> {
+        let manifest = self.manifest.filter(|_| self.event.kind != EventKind::TagDeleted);
+        [self.tag, manifest, Some(self.whole)].into_iter().flatten().collect()
+    }
 }

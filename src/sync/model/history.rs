@@ -8,8 +8,10 @@ use super::random::Random;
 use super::registry::{Nature, Outage, REPOSITORIES};
 use crate::oci::{Digest, Reference, Tag};
 
-/// How many different manifests there are; the last two are indexes of the others.
+/// How many different manifests there are; the last two are indexes of the first two.
 const MANIFESTS: u64 = 5;
+/// In which order they come where there are fewer: a manifest, its index, others.
+const ORDER: [u64; MANIFESTS as usize] = [0, MANIFESTS - 2, 1, MANIFESTS - 1, 2];
 const TAGS: &[&str] = &["v1", "v2", "V1"];
 /// How long a door lives, at most, before it crashes, in milliseconds of virtual time.
 const LIFE: u64 = 12_000;
@@ -19,6 +21,14 @@ const SLOW_LIFE: u64 = 60_000;
 const STEPS: std::ops::Range<u64> = 3..10;
 /// Times between two shallow sweeps and between two deep ones, in seconds.
 const INTERVALS: &[(u64, u64)] = &[(0, 25), (12, 30), (20, 20)];
+
+/// How many of everything there are: the fewer, the more meets.
+#[derive(Clone, Copy, Debug)]
+struct Crowd {
+    repositories: u64,
+    tags: u64,
+    manifests: u64,
+}
 
 /// A history: the lives of one door after the other, each ended by a crash but for the last.
 #[derive(Clone, Debug)]
@@ -83,7 +93,9 @@ impl History {
         let intervals = if nature.slow { INTERVALS } else { &[(0, 0)] };
         let (shallow, deep) = *random.pick(intervals);
         let intervals = (Duration::from_secs(shallow), Duration::from_secs(deep));
-        let lives = (0..1 + random.below(3)).map(|_| Life::random(&mut random, door_only, nature.slow));
+        let crowd = Crowd::random(&mut random);
+        let lives =
+            (0..1 + random.below(3)).map(|_| Life::random(&mut random, door_only, nature.slow, crowd));
         let lives = lives.collect();
         Self { seed, faults, door_only, nature, intervals, lives }
     }
@@ -117,24 +129,27 @@ impl History {
 }
 
 impl Life {
-    fn random(random: &mut Random, door_only: bool, is_slow: bool) -> Self {
+    fn random(random: &mut Random, door_only: bool, is_slow: bool, crowd: Crowd) -> Self {
         let length = Duration::from_millis(50) + random.milliseconds(if is_slow { SLOW_LIFE } else { LIFE });
         let most = 1 << (STEPS.start + random.below(STEPS.end - STEPS.start));
         let last_step = (!random.one_in(if is_slow { 2 } else { 3 })).then(|| 1 + random.below(most));
         // Crowded, so that much meets much.
         let span = 1 + random.below(400);
         let happenings = (0..1 + random.below(10))
-            .map(|_| Happening { at: random.milliseconds(span), action: Action::random(random, door_only) })
+            .map(|_| Happening {
+                at: random.milliseconds(span),
+                action: Action::random(random, door_only, crowd),
+            })
             .collect();
         Self { length, last_step, happenings }
     }
 }
 
 impl Action {
-    fn random(random: &mut Random, door_only: bool) -> Self {
-        let repository = *random.pick(&REPOSITORIES);
-        let manifest = manifest(random.below(MANIFESTS));
-        let tag = random.pick(TAGS);
+    fn random(random: &mut Random, door_only: bool, crowd: Crowd) -> Self {
+        let repository = REPOSITORIES[random.below(crowd.repositories) as usize];
+        let manifest = manifest(ORDER[random.below(crowd.manifests) as usize]);
+        let tag = TAGS[random.below(crowd.tags) as usize];
         let tag = Reference::Tag(Tag::parse(tag).unwrap());
         let digest = Reference::Digest(Digest::sha256(&manifest));
         let reference = if random.one_in(3) { digest } else { tag };
@@ -161,6 +176,19 @@ impl Action {
             _ => Outage::Broken,
         };
         Self::Outage { outage, length: random.milliseconds(9_000) }
+    }
+}
+
+impl Crowd {
+    fn random(random: &mut Random) -> Self {
+        if random.one_in(2) {
+            return Self {
+                repositories: REPOSITORIES.len() as u64,
+                tags: TAGS.len() as u64,
+                manifests: MANIFESTS,
+            };
+        }
+        Self { repositories: 1, tags: 1 + random.below(2), manifests: 1 + random.below(3) }
     }
 }
 

@@ -17,7 +17,7 @@ use super::history::{Action, History, Life};
 use super::past::Moment;
 use super::registry::{Outage, Registry};
 use super::steps::StepsOfALife;
-use super::told::Awaited;
+use super::told::{Awaited, Deletion};
 use super::way::{TIMEOUT, Way};
 use crate::oci::{Digest, Manifest, Reference, RepositoryName};
 use crate::registry::{Asking, Backends, OutgoingWrite, RegistryClient, Transport};
@@ -46,6 +46,8 @@ struct House {
 struct Told {
     /// The hints that were kept, and when.
     hints: Vec<(HintedReference, Moment)>,
+    /// The deletions of which clients have heard.
+    deletions: Vec<Deletion>,
     /// The events that there were when the last door was opened.
     events: Vec<Event>,
     /// What was not true of what was heard.
@@ -169,10 +171,11 @@ impl House {
             },
             None => carrying.await,
         };
-        if answer.is_ok_and(|answer| answer.status.is_success())
-            && let Err(wrong) = awaited.succeeded(store, &self.registry).await
-        {
-            self.told().wrong = Some(wrong);
+        if answer.is_ok_and(|answer| answer.status.is_success()) {
+            match awaited.succeeded(store, &self.registry).await {
+                Ok(deletion) => self.told().deletions.extend(deletion),
+                Err(wrong) => self.told().wrong = Some(wrong),
+            }
         }
     }
 
@@ -196,7 +199,8 @@ impl House {
             checks::in_step(store, registry, extent).await?;
         }
         let events = checks::events(store).await;
-        checks::history(&events, &self.told().events, registry)
+        let told = self.told();
+        checks::history(&events, &told.events, &told.deletions, registry)
     }
 
     /// Asks for a deep sweep, which has no trouble.
@@ -270,7 +274,7 @@ pub fn live(history: &History) -> Result<(), String> {
 async fn remember(memory: &MemoryFile, told: &Mutex<Told>, registry: &Registry) -> Result<(), String> {
     let events = checks::events(&RedbStore::open_inline(memory).unwrap()).await;
     let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
-    checks::history(&events, &told.events, registry)?;
+    checks::history(&events, &told.events, &told.deletions, registry)?;
     told.events = events;
     Ok(())
 }

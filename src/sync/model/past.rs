@@ -10,7 +10,8 @@ use crate::store::Sequence;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Thing {
     pub repository: String,
-    /// A tag, a digest; or empty for the repository itself, which is there as long as the registry does not deny it.
+    /// A tag, a digest, or both for what a tag points to; or empty for the repository itself, which is there as long as the
+    /// registry does not deny it.
     pub name: String,
 }
 
@@ -32,6 +33,15 @@ pub struct Past {
 impl Thing {
     pub fn new(repository: &str, name: &str) -> Self {
         Self { repository: repository.to_owned(), name: name.to_owned() }
+    }
+
+    /// That a tag points to a digest.
+    pub fn pointing(repository: &str, tag: &str, digest: &str) -> Self {
+        Self::new(repository, &format!("{tag} {digest}"))
+    }
+
+    pub fn is_manifest(&self) -> bool {
+        self.name.starts_with("sha256:")
     }
 }
 
@@ -81,6 +91,13 @@ impl Past {
         before % 2 == 0 || turns.get(before).is_some_and(|turn| *turn <= last)
     }
 
+    /// Whether something was there at some moment from the first to the last.
+    pub fn was_there(&self, thing: &Thing, first: Moment, last: Moment) -> bool {
+        let turns = self.turns(thing);
+        let before = turns.iter().filter(|turn| **turn <= first).count();
+        before % 2 == 1 || turns.get(before).is_some_and(|turn| *turn <= last)
+    }
+
     /// Whether something came after a moment.
     pub fn came_since(&self, thing: &Thing, moment: Moment) -> bool {
         self.turns(thing).iter().enumerate().any(|(number, turn)| number % 2 == 0 && *turn > moment)
@@ -88,7 +105,7 @@ impl Past {
 }
 
 #[test]
-fn absence_is_told_for_every_span_of_moments() {
+fn presence_and_absence_are_told_for_every_span_of_moments() {
     let thing = Thing::new("a", "t");
     let (without, with) = (BTreeSet::new(), BTreeSet::from([thing.clone()]));
     let mut past = Past::default();
@@ -101,6 +118,9 @@ fn absence_is_told_for_every_span_of_moments() {
         [(0, 0, true), (1, 6, true), (2, 3, false), (2, 4, true), (3, 6, true), (4, 4, true), (5, 6, false)]
     {
         assert_eq!(past.was_absent(&thing, first, last), absent, "{first} to {last}");
+    }
+    for (first, last, there) in [(0, 1, false), (0, 2, true), (3, 3, true), (4, 4, false), (4, 5, true)] {
+        assert_eq!(past.was_there(&thing, first, last), there, "{first} to {last}");
     }
     assert!(past.came_since(&thing, 1) && past.came_since(&thing, 4) && !past.came_since(&thing, 5));
     assert!(past.was_absent(&Thing::new("b", "t"), 0, 6));

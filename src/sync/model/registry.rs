@@ -234,8 +234,10 @@ impl State {
         let mut things = BTreeSet::new();
         for (repository, held) in &self.repositories {
             things.extend(held.manifests.keys().map(|digest| Thing::new(repository, digest.as_str())));
-            let tags = held.tags.iter().filter(|(_, digest)| held.manifests.contains_key(*digest));
-            things.extend(tags.map(|(tag, _)| Thing::new(repository, tag)));
+            for (tag, digest) in held.tags.iter().filter(|(_, digest)| held.manifests.contains_key(*digest)) {
+                things.insert(Thing::new(repository, tag));
+                things.insert(Thing::pointing(repository, tag, digest.as_str()));
+            }
             // Of a repository without tags the registry itself says that it is not there, as distribution does.
             if self.nature.null_tags || !held.tags.is_empty() {
                 things.insert(Thing::new(repository, ""));

@@ -16,6 +16,14 @@ pub struct Awaited {
     begun: Moment,
 }
 
+/// A deletion of which a client has heard: whoever says later that the thing is there must have found it afterwards.
+pub struct Deletion {
+    pub thing: Thing,
+    /// Where the store and the registry stood.
+    pub heard: Sequence,
+    pub moment: Moment,
+}
+
 impl Awaited {
     pub async fn begin(
         store: &dyn Store,
@@ -29,10 +37,13 @@ impl Awaited {
         Self { repository, reference: reference.clone(), digest, last, begun: registry.past().now() }
     }
 
-    /// The client hears of a success.
-    pub async fn succeeded(self, store: &dyn Store, registry: &Registry) -> Result<(), String> {
+    /// The client hears of a success. Answers what that says for later: of a deletion, that what it deleted was not there.
+    pub async fn succeeded(self, store: &dyn Store, registry: &Registry) -> Result<Option<Deletion>, String> {
+        // What is recorded from here on is too late.
+        let (heard, moment) = (store.sequence().await.unwrap(), registry.past().now());
         let page = PageRequest { after: Some(self.last), limit: 10_000 };
-        let events = store.events(Some(&self.repository), page).await.unwrap().items;
+        let mut events = store.events(Some(&self.repository), page).await.unwrap().items;
+        events.retain(|event| event.sequence <= heard);
         let Self { repository, reference, digest, .. } = &self;
         let wrong = match (digest, reference) {
             (Some(digest), reference) => self.put_is_missing(&events, digest, reference),
@@ -45,7 +56,10 @@ impl Awaited {
             Some(wrong) => Err(format!(
                 "the write of {repository}:{reference} ({digest:?}) was acknowledged, and {wrong}"
             )),
-            None => Ok(()),
+            None => Ok(digest.is_none().then(|| {
+                let thing = Thing::new(repository.as_str(), reference.as_str());
+                Deletion { thing, heard, moment }
+            })),
         }
     }
 
