@@ -19,6 +19,8 @@ const LIFE: u64 = 12_000;
 const SLOW_LIFE: u64 = 60_000;
 /// A door that crashes at a step does so at one below a power of two; these are the exponents.
 const STEPS: std::ops::Range<u64> = 3..10;
+/// In how many milliseconds of a life everything begins that happens in it.
+const SPANS: &[u64] = &[1, 8, 40, 40, 100, 400];
 /// Times between two shallow sweeps and between two deep ones, in seconds.
 const INTERVALS: &[(u64, u64)] = &[(0, 25), (12, 30), (20, 20)];
 
@@ -133,8 +135,8 @@ impl Life {
         let length = Duration::from_millis(50) + random.milliseconds(if is_slow { SLOW_LIFE } else { LIFE });
         let most = 1 << (STEPS.start + random.below(STEPS.end - STEPS.start));
         let last_step = (!random.one_in(if is_slow { 2 } else { 3 })).then(|| 1 + random.below(most));
-        // Crowded, so that much meets much.
-        let span = 1 + random.below(400);
+        // Crowded, so that much meets much; often in less time than one question takes.
+        let span = *random.pick(SPANS);
         let happenings = (0..1 + random.below(10))
             .map(|_| Happening {
                 at: random.milliseconds(span),
