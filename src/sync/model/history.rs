@@ -30,6 +30,8 @@ struct Crowd {
     repositories: u64,
     tags: u64,
     manifests: u64,
+    /// In a life, at most.
+    happenings: u64,
 }
 
 /// A history: the lives of one door after the other, each ended by a crash but for the last.
@@ -137,7 +139,7 @@ impl Life {
         let last_step = (!random.one_in(if is_slow { 2 } else { 3 })).then(|| 1 + random.below(most));
         // Crowded, so that much meets much; often in less time than one question takes.
         let span = *random.pick(SPANS);
-        let happenings = (0..1 + random.below(10))
+        let happenings = (0..1 + random.below(crowd.happenings))
             .map(|_| Happening {
                 at: random.milliseconds(span),
                 action: Action::random(random, door_only, crowd),
@@ -158,7 +160,10 @@ impl Action {
         let patience = random.one_in(4).then(|| random.milliseconds(60));
         match random.below(if door_only { 7 } else { 13 }) {
             0..=3 => Self::Push { repository, reference, manifest, patience },
-            4 | 5 => Self::Delete { repository, reference, patience },
+            4 => Self::Delete { repository, reference, patience },
+            5 => {
+                Self::Delete { repository, reference: Reference::Digest(Digest::sha256(&manifest)), patience }
+            }
             6 if random.one_in(4) => Self::Restart { length: random.milliseconds(3_000) },
             6 if random.one_in(3) => Self::outage(random),
             6 => Self::Sweep { deep: random.one_in(2) },
@@ -184,13 +189,10 @@ impl Action {
 impl Crowd {
     fn random(random: &mut Random) -> Self {
         if random.one_in(2) {
-            return Self {
-                repositories: REPOSITORIES.len() as u64,
-                tags: TAGS.len() as u64,
-                manifests: MANIFESTS,
-            };
+            let (repositories, tags) = (REPOSITORIES.len() as u64, TAGS.len() as u64);
+            return Self { repositories, tags, manifests: MANIFESTS, happenings: 10 };
         }
-        Self { repositories: 1, tags: 1 + random.below(2), manifests: 1 + random.below(3) }
+        Self { repositories: 1, tags: 1 + random.below(3), manifests: 1 + random.below(3), happenings: 14 }
     }
 }
 
