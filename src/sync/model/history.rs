@@ -156,21 +156,19 @@ impl Action {
         let tag = TAGS[random.below(crowd.tags) as usize];
         let tag = Reference::Tag(Tag::parse(tag).unwrap());
         let digest = Reference::Digest(Digest::sha256(&manifest));
+        let either = if random.one_in(2) { digest.clone() } else { tag.clone() };
         let reference = if random.one_in(3) { digest } else { tag };
         let patience = random.one_in(4).then(|| random.milliseconds(60));
         match random.below(if door_only { 7 } else { 13 }) {
             0..=3 => Self::Push { repository, reference, manifest, patience },
-            4 => Self::Delete { repository, reference, patience },
-            5 => {
-                Self::Delete { repository, reference: Reference::Digest(Digest::sha256(&manifest)), patience }
-            }
+            4 | 5 => Self::Delete { repository, reference: either, patience },
             6 if random.one_in(4) => Self::Restart { length: random.milliseconds(3_000) },
             6 if random.one_in(3) => Self::outage(random),
             6 => Self::Sweep { deep: random.one_in(2) },
             7 | 8 => Self::PushAround { repository, reference, manifest },
-            9 => Self::DeleteAround { repository, reference },
+            9 => Self::DeleteAround { repository, reference: either },
             10 if random.one_in(3) => Self::Forget { repository },
-            10 | 11 => Self::Hint { repository, reference },
+            10 | 11 => Self::Hint { repository, reference: either },
             _ => Self::Sweep { deep: random.one_in(2) },
         }
     }
