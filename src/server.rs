@@ -187,13 +187,8 @@ pub fn run(config: Config, source: ConfigSource) -> Result<(), StartError> {
     let verifier = Arc::new(Verifier::new(Arc::clone(&store), Arc::clone(&registry)));
     let unknown = Arc::new(UnknownIntents::default());
     let carries = TaskTracker::new();
-    let carrier = Carrier::new(
-        Arc::clone(&store),
-        Arc::clone(&registry),
-        Arc::clone(&verifier),
-        Arc::clone(&unknown),
-        carries.clone(),
-    );
+    let carrier =
+        Carrier::new(Arc::clone(&store), Arc::clone(&registry), Arc::clone(&unknown), carries.clone());
     let pulls = Arc::new(PullCounts::default());
     let parts = Parts {
         carrier,

@@ -129,6 +129,10 @@ fn refusal(failure: CarryFailure) -> Refusal {
             StatusCode::SERVICE_UNAVAILABLE,
             "the registry took the write, but the door cannot write its record now; try again later",
         ),
+        CarryFailure::NotTold(_) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the registry deleted the manifest, but does not say which tags went with it; that is being found out",
+        ),
         CarryFailure::Failed => (
             StatusCode::INTERNAL_SERVER_ERROR,
             "the door failed on this write; what became of it is being found out",

@@ -44,6 +44,7 @@ macro_rules! contract_tests {
             settling_twice_changes_nothing
             writes_to_one_tag_that_were_open_together_overlap
             a_deletion_by_digest_overlaps_what_moves_its_tags
+            what_was_found_with_an_outcome_is_recorded_with_it_by_nobody
             puts_of_one_manifest_under_different_tags_do_not_overlap
             sequence_numbers_are_never_given_twice
             a_write_whose_caller_left_is_done_whole_or_not_at_all

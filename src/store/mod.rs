@@ -35,7 +35,7 @@ pub use metrics::describe_metrics;
 pub use pull::Pull;
 pub use record::{ManifestRecord, Page, PageRequest, RepositoryRecord, Statistics, TagRecord};
 #[cfg(test)]
-pub use redb::MemoryFile;
+pub use redb::{MemoryFile, Steps};
 pub use redb::{OpenError, RedbStore};
 
 use crate::clock::{Estimate, Timestamp};
@@ -81,6 +81,14 @@ impl std::fmt::Display for Sequence {
 pub enum Outcome {
     /// The registry did it: these changes are recorded as `observed`, by the intent's actor.
     Applied(Vec<Change>),
+    /// The same, and the registry has told more that was not in the record. That is recorded first, as `verified`, by
+    /// nobody. No guard is asked: the intent stands in the way of everything that could have come in between.
+    Amended {
+        /// What the registry was found to hold.
+        found: Vec<Change>,
+        /// What it did.
+        applied: Vec<Change>,
+    },
     /// The registry did nothing, or verification has recorded what it did: the intent goes, nothing else changes.
     Closed,
 }

@@ -11,13 +11,13 @@ use futures_util::FutureExt;
 use tokio_util::task::TaskTracker;
 
 use super::outcome::{Meaning, Operation};
+use super::taken::{self, NotTold};
 use super::turn::{Turn, Turns};
 use super::unknown::UnknownIntents;
-use super::verify::Verifier;
 use crate::clock::Timestamp;
-use crate::oci::{Reference, RepositoryName, Tag};
+use crate::oci::{Reference, RepositoryName};
 use crate::registry::{Answer, CarryError, OutgoingWrite, RegistryClient};
-use crate::store::{Actor, Intent, Outcome, Source, Store, StoreError, Write};
+use crate::store::{Actor, Change, Intent, Outcome, Store, StoreError, Write};
 
 /// A manifest write as the door hands it over: parsed, allowed, and not yet known to the registry.
 #[derive(Debug)]
@@ -47,6 +47,9 @@ pub enum CarryFailure {
     /// The registry answered, but the outcome could not be written down. It will be verified.
     #[error("the registry's answer could not be recorded: {0}")]
     NotRecorded(#[source] StoreError),
+    /// The registry deleted a manifest, but it is not known which tags went with it. It will be verified.
+    #[error("it is not known what the deletion took with it: {0}")]
+    NotTold(#[source] NotTold),
     /// The task failed in an unforeseen way. What became of the write will be verified.
     #[error("carrying the write failed in an unforeseen way")]
     Failed,
@@ -61,7 +64,6 @@ pub struct Carrier {
 struct Shared {
     store: Arc<dyn Store>,
     registry: Arc<RegistryClient>,
-    verifier: Arc<Verifier>,
     unknown: Arc<UnknownIntents>,
     turns: Turns,
     tasks: TaskTracker,
@@ -73,13 +75,10 @@ impl Carrier {
     pub fn new(
         store: Arc<dyn Store>,
         registry: Arc<RegistryClient>,
-        verifier: Arc<Verifier>,
         unknown: Arc<UnknownIntents>,
         tasks: TaskTracker,
     ) -> Self {
-        Self {
-            shared: Arc::new(Shared { store, registry, verifier, unknown, turns: Turns::default(), tasks }),
-        }
+        Self { shared: Arc::new(Shared { store, registry, unknown, turns: Turns::default(), tasks }) }
     }
 
     /// Carries one write, to its end even if this future is dropped.
@@ -127,15 +126,6 @@ impl Shared {
         intent: &Intent,
         write: &ManifestWrite,
     ) -> Result<Answer, CarryFailure> {
-        let deleted = match &intent.write {
-            Write::Delete { reference: Reference::Digest(digest) } => {
-                self.store.tags_of(&write.repository, digest).await.unwrap_or_else(|error| {
-                    tracing::warn!(repository = %write.repository, %error, "the tags of a deleted manifest cannot be read; they are not asked about again");
-                    Vec::new()
-                })
-            }
-            Write::Delete { .. } | Write::Put { .. } => Vec::new(),
-        };
         let answer = match self.registry.carry(&write.outgoing).await {
             Ok(answer) => answer,
             Err(error @ CarryError::NotSent(_)) => {
@@ -156,7 +146,18 @@ impl Shared {
         let answered = Instant::now();
         match write.operation.meaning(&write.repository, &answer) {
             Meaning::Done(change) => {
-                let outcome = Outcome::Applied(vec![change]);
+                let outcome = match self.outcome(change).await {
+                    Ok(outcome) => outcome,
+                    Err(error) => {
+                        tracing::warn!(
+                            repository = %write.repository, intent = intent.sequence.get(), %error,
+                            "the registry deleted a manifest, and the tags that went with it are not known yet; it will be asked"
+                        );
+                        count("not_told");
+                        self.unknown.doubt(intent.sequence);
+                        return Err(CarryFailure::NotTold(error));
+                    }
+                };
                 match self.store.settle(intent.sequence, outcome, Timestamp::now()).await {
                     Ok(settled) => {
                         // The store keeps the intent of a write that another one overtook; it has to be asked about.
@@ -176,7 +177,6 @@ impl Shared {
                 }
                 metrics::histogram!("portreeve_settle_seconds").record(answered.elapsed());
                 count("recorded");
-                self.ask_again(&write.repository, deleted);
             }
             Meaning::Nothing => {
                 count("refused");
@@ -188,6 +188,19 @@ impl Shared {
             }
         }
         Ok(answer)
+    }
+
+    /// What has to be recorded of what the registry did.
+    async fn outcome(&self, change: Change) -> Result<Outcome, NotTold> {
+        match &change {
+            Change::ManifestDeleted { repository, digest } => {
+                taken::outcome(self.store.as_ref(), &self.registry, repository, digest).await
+            }
+            Change::ManifestPut { .. }
+            | Change::TagDeleted { .. }
+            | Change::RepositoryFound { .. }
+            | Change::RepositoryGone { .. } => Ok(Outcome::Applied(vec![change])),
+        }
     }
 
     async fn turn(&self, repository: &RepositoryName, write: &Write) -> Turn {
@@ -206,23 +219,6 @@ impl Shared {
             tracing::warn!(intent = intent.sequence.get(), %error, "an intent could not be removed; it will be verified");
             self.unknown.doubt(intent.sequence);
         }
-    }
-
-    /// Asks about tags that went with a deleted manifest: distribution untags one by one, and a push around the door may
-    /// have come in between.
-    fn ask_again(self: &Arc<Self>, repository: &RepositoryName, tags: Vec<Tag>) {
-        if tags.is_empty() {
-            return;
-        }
-        let (shared, repository) = (Arc::clone(self), repository.clone());
-        self.tasks.spawn(async move {
-            for tag in tags {
-                let reference = Reference::Tag(tag);
-                if let Err(error) = shared.verifier.verify(&repository, &reference, Source::Verified).await {
-                    tracing::warn!(%repository, %reference, %error, "a tag could not be asked about after its manifest was deleted");
-                }
-            }
-        });
     }
 }
 

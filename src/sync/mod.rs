@@ -1,6 +1,7 @@
 //! The only writer of the record.
 //!
-//! [`Carrier`] takes a manifest write to the registry and records its outcome; [`Verifier`] asks the registry about one
+//! [`Carrier`] takes a manifest write to the registry and records its outcome, of a deletion by digest with what it took
+//! (`taken`); [`Verifier`] asks the registry about one
 //! reference and records the difference; [`follow_hints`] follows
 //! hints; [`flush_pulls`] writes down pulls; [`Sweeper`] goes through everything that the registry lists, and through what
 //! the record holds beyond that; [`settle_unknown`] does so for every intent whose outcome is not known until
@@ -15,6 +16,7 @@ mod model;
 mod outcome;
 mod pulls;
 mod sweep;
+mod taken;
 mod turn;
 mod unknown;
 mod verify;
@@ -28,6 +30,7 @@ pub use sweep::{
     CatalogState, FinishedSweep, Outcome as SweepOutcome, Phase as SweepPhase, Problem, RunningSweep,
     SweepKind, SweepSettings, SweepStatus, Sweeper,
 };
+pub use taken::NotTold;
 pub use unknown::{FirstPass, UnknownIntents, settle_unknown};
 pub use verify::{Verified, Verifier, VerifyError};
 

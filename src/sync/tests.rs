@@ -40,6 +40,8 @@ struct Script {
     before_answer: Option<Hook>,
     /// Run before a write is done.
     before_write: Option<Hook>,
+    /// Run after a write was done, before that is answered.
+    after_write: Option<Hook>,
 }
 
 #[derive(Default)]
@@ -87,6 +89,10 @@ impl Registry {
             return std::future::pending().await;
         }
         let done = self.write(&method, reference, body);
+        let after_write = self.script.lock().unwrap().after_write.as_ref().map(|hook| hook());
+        if let Some(after_write) = after_write {
+            after_write.await;
+        }
         if cut {
             let begun = futures_util::stream::once(async { Ok(Bytes::from_static(b"begun")) });
             let broken = begun.chain(futures_util::stream::once(async {
@@ -178,13 +184,7 @@ impl House {
         let client = Arc::new(RegistryClient::new(Arc::new(Backends::new([url])), timeout).unwrap());
         let verifier = Arc::new(Verifier::new(Arc::clone(&store), Arc::clone(&client)));
         let unknown = Arc::new(UnknownIntents::default());
-        let carrier = Carrier::new(
-            Arc::clone(&store),
-            client,
-            Arc::clone(&verifier),
-            Arc::clone(&unknown),
-            TaskTracker::new(),
-        );
+        let carrier = Carrier::new(Arc::clone(&store), client, Arc::clone(&unknown), TaskTracker::new());
         Self { registry, store, verifier, unknown, carrier, timeout, _directory: directory }
     }
 
@@ -462,4 +462,64 @@ async fn a_deletion_by_digest_without_an_outcome_is_asked_about_with_every_tag_t
     house.carrier.carry(delete(Reference::Digest(digest.clone()))).await.unwrap();
     house.wait_for("taken", None).await;
     assert_eq!(house.recorded("kept").await, Some(digest));
+}
+
+#[tokio::test]
+async fn a_deletion_by_digest_never_records_the_removal_of_a_tag_that_was_moved_around_the_door() {
+    let house = House::new().await;
+    house.record("old", b"one").await;
+    house.record("moved", b"one").await;
+    house.registry.put("old", b"one");
+    house.registry.put("moved", b"two");
+    let digest = Digest::sha256(b"one");
+    let answer = house.carrier.carry(delete(Reference::Digest(digest.clone()))).await.unwrap();
+    assert_eq!(answer.status, 202);
+    assert_eq!(house.recorded("old").await, None);
+    assert_eq!(house.recorded("moved").await, Some(Digest::sha256(b"two")));
+    assert!(house.store.manifest(&repository(), &digest).await.unwrap().is_none());
+    let events = house.store.events(None, PageRequest { after: None, limit: 100 }).await.unwrap().items;
+    let removed: Vec<_> = events.iter().filter(|event| event.kind == EventKind::TagDeleted).collect();
+    assert_eq!(removed.len(), 1, "{removed:?}");
+    assert_eq!((&removed[0].tag, removed[0].source), (&Some(tag("old")), Source::Observed));
+    let found = events.iter().find(|event| event.digest == Some(Digest::sha256(b"two"))).unwrap();
+    assert_eq!((&found.tag, found.source), (&Some(tag("moved")), Source::Verified));
+    assert!(house.store.open_intents().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_manifest_that_is_pushed_again_as_soon_as_it_is_deleted_keeps_the_tags_that_the_registry_has() {
+    let house = House::new().await;
+    house.record("old", b"one").await;
+    house.record("again", b"one").await;
+    house.registry.put("old", b"one");
+    house.registry.script(|script| {
+        let registry = Arc::downgrade(&house.registry);
+        script.after_write = Some(Box::new(move || {
+            registry.upgrade().unwrap().put("again", b"one");
+            Box::pin(std::future::ready(()))
+        }));
+    });
+    let digest = Digest::sha256(b"one");
+    house.carrier.carry(delete(Reference::Digest(digest.clone()))).await.unwrap();
+    assert_eq!(house.recorded("old").await, None);
+    assert_eq!(house.recorded("again").await, Some(digest.clone()));
+    assert!(house.store.manifest(&repository(), &digest).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_registry_that_does_not_say_what_a_deletion_took_leaves_it_to_be_asked_about() {
+    let house = House::new().await;
+    house.record("old", b"one").await;
+    house.record("moved", b"one").await;
+    house.registry.put("old", b"one");
+    house.registry.put("moved", b"two");
+    house.registry.script(|script| script.question_status = Some(503));
+    let failure = house.carrier.carry(delete(Reference::Digest(Digest::sha256(b"one")))).await.unwrap_err();
+    assert!(matches!(failure, CarryFailure::NotTold(_)), "{failure}");
+    assert_eq!(house.store.open_intents().await.unwrap().len(), 1);
+    assert!(house.recorded("old").await.is_some() && house.recorded("moved").await.is_some());
+    let _settling = house.settle_unknown();
+    house.registry.script(|script| script.question_status = None);
+    house.wait_for("old", None).await;
+    house.wait_for("moved", Some(Digest::sha256(b"two"))).await;
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::{AnyStore, carry, deleting, digest_of, history, push, putting, tag_of};
 use crate::oci::Manifest;
-use crate::store::sample::{alice, at, image, manifest_deleted, put, repository};
-use crate::store::{Actor, Guard, IntentState, Outcome, PageRequest, Sequence, Settled, Source};
+use crate::store::sample::{alice, at, image, manifest_deleted, put, repository, tag};
+use crate::store::{Actor, EventKind, Guard, IntentState, Outcome, PageRequest, Sequence, Settled, Source};
 
 pub(in crate::store) async fn an_intent_is_open_until_it_is_settled(store: AnyStore) {
     let image = image("one", &[]);
@@ -99,6 +99,27 @@ pub(in crate::store) async fn a_deletion_by_digest_overlaps_what_moves_its_tags(
     let outcome = Outcome::Applied(vec![put("r", &new, &["x"])]);
     let settled = store.settle(put_again.sequence, outcome, at(7)).await.unwrap();
     assert_eq!(settled.overlapped, [tag_of("x"), digest_of(&new)]);
+}
+
+pub(in crate::store) async fn what_was_found_with_an_outcome_is_recorded_with_it_by_nobody(store: AnyStore) {
+    let (old, new) = (image("old", &[]), image("new", &[]));
+    push(&store, "r", &old, &["t", "u"], 1).await;
+    let delete = store.begin(repository("r"), deleting(&old), alice(), at(2)).await.unwrap();
+    let found = vec![put("r", &new, &["t"])];
+    let outcome = Outcome::Amended { found, applied: vec![manifest_deleted("r", &old)] };
+    assert_eq!(store.settle(delete.sequence, outcome, at(3)).await.unwrap(), Settled::default());
+    assert!(store.open_intents().await.unwrap().is_empty());
+    let kept = store.tag(&repository("r"), &tag("t")).await.unwrap().unwrap();
+    assert_eq!((kept.digest, kept.source, kept.pushed_by), (new.digest.clone(), Source::Verified, None));
+    let events: Vec<_> = history(&store).await.split_off(2);
+    let short: Vec<_> = events.iter().map(|event| (event.kind, event.tag.clone(), event.source)).collect();
+    let expected = [
+        (EventKind::ManifestPut, Some(tag("t")), Source::Verified),
+        (EventKind::TagDeleted, Some(tag("u")), Source::Observed),
+        (EventKind::ManifestDeleted, None, Source::Observed),
+    ];
+    assert_eq!(short, expected);
+    assert_eq!((&events[0].actor, &events[2].actor), (&Actor::default(), &alice()));
 }
 
 pub(in crate::store) async fn puts_of_one_manifest_under_different_tags_do_not_overlap(store: AnyStore) {

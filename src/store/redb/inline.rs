@@ -3,15 +3,38 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures_util::future::BoxFuture;
 use redb::StorageBackend;
 use tokio::sync::Semaphore;
 
 use super::writer::{Call, QUEUE, Request, Work, Writer};
 use super::{Failure, OpenError, RedbStore, Shared, file};
-use crate::store::StoreError;
+use crate::store::{Sequence, StoreError};
+
+/// Follows a store without threads from one thing that it does to the next.
+pub trait Steps: Send + Sync {
+    /// The store has done something, and this is its last number. Its caller hears of it when this is over, if ever.
+    fn step(&self, last: Sequence) -> BoxFuture<'_, ()>;
+}
+
+/// What a store without threads does its work with.
+pub(super) struct Inline {
+    pub writer: Mutex<Writer>,
+    pub steps: Arc<dyn Steps>,
+}
+
+/// Lets others come in between.
+struct Yields;
+
+impl Steps for Yields {
+    fn step(&self, _: Sequence) -> BoxFuture<'_, ()> {
+        Box::pin(tokio::task::yield_now())
+    }
+}
 
 /// A file in memory, which outlives the store over it.
 #[derive(Clone, Debug, Default)]
@@ -70,6 +93,11 @@ fn place(offset: u64) -> io::Result<usize> {
 impl RedbStore {
     /// Opens the store in `memory`, or makes one if that is empty.
     pub fn open_inline(memory: &MemoryFile) -> Result<Self, OpenError> {
+        Self::open_followed(memory, Arc::new(Yields))
+    }
+
+    /// The same, followed from step to step.
+    pub fn open_followed(memory: &MemoryFile, steps: Arc<dyn Steps>) -> Result<Self, OpenError> {
         let path = Path::new("memory");
         let unusable = |cause| OpenError::Unusable { path: path.to_owned(), attempted: "open", cause };
         let is_new = memory.with(|bytes| bytes.is_empty());
@@ -85,7 +113,7 @@ impl RedbStore {
             .map_err(|failure| unusable(Box::new(failure.into_error(super::READ))))?;
         let (_, received) = channel();
         Ok(Self {
-            inline: Some(Mutex::new(Writer::new(Arc::clone(&shared), received))),
+            inline: Some(Inline { writer: Mutex::new(Writer::new(Arc::clone(&shared), received)), steps }),
             shared,
             places: Arc::new(Semaphore::new(QUEUE)),
             messages: Mutex::new(None),
@@ -97,14 +125,19 @@ impl RedbStore {
     /// and the answer.
     pub(super) async fn write_inline<W: Work>(
         &self,
-        writer: &Mutex<Writer>,
+        inline: &Inline,
         work: W,
     ) -> Result<W::Answer, StoreError> {
         let place = Arc::clone(&self.places).acquire_owned().await.map_err(|_| StoreError::Closed)?;
         let (call, waiting) = Call::new(work, place, Arc::clone(&self.shared));
         let group: Vec<Box<dyn Request>> = vec![Box::new(call)];
-        writer.lock().unwrap_or_else(PoisonError::into_inner).serve(group);
-        tokio::task::yield_now().await;
+        inline.writer.lock().unwrap_or_else(PoisonError::into_inner).serve(group);
+        self.step(inline).await;
         waiting.answer().await
+    }
+
+    pub(super) async fn step(&self, inline: &Inline) {
+        let last = Sequence::new(self.shared.sequence.load(Ordering::Acquire));
+        inline.steps.step(last).await;
     }
 }

@@ -30,7 +30,7 @@ use tokio::sync::{Semaphore, watch};
 
 pub use file::OpenError;
 #[cfg(test)]
-pub use inline::MemoryFile;
+pub use inline::{MemoryFile, Steps};
 
 use self::failure::Failure;
 use self::intents::OpenIntents;
@@ -71,7 +71,7 @@ pub struct RedbStore {
     writer: Mutex<Option<JoinHandle<()>>>,
     /// Present where there is no writer thread, and callers do its work themselves.
     #[cfg(test)]
-    inline: Option<Mutex<Writer>>,
+    inline: Option<inline::Inline>,
 }
 
 /// How the writer opens the file again after an I/O error: [`file::reopen`], but for tests of such errors.
@@ -160,8 +160,8 @@ impl RedbStore {
 
     async fn write<W: Work>(&self, work: W) -> Result<W::Answer, StoreError> {
         #[cfg(test)]
-        if let Some(writer) = &self.inline {
-            return self.write_inline(writer, work).await;
+        if let Some(inline) = &self.inline {
+            return self.write_inline(inline, work).await;
         }
         let place = Arc::clone(&self.places).acquire_owned().await.map_err(|_| StoreError::Closed)?;
         let (call, waiting) = Call::new(work, place, Arc::clone(&self.shared));
@@ -189,8 +189,8 @@ impl RedbStore {
         read: impl Fn(&Snapshot) -> Result<T, Failure> + Send + Sync + 'static,
     ) -> Result<T, StoreError> {
         #[cfg(test)]
-        if self.inline.is_some() {
-            tokio::task::yield_now().await;
+        if let Some(inline) = &self.inline {
+            self.step(inline).await;
             return self.point(read).await;
         }
         let mut opened = self.shared.opened.subscribe();

@@ -120,8 +120,9 @@ impl Work for Settle {
         let Some(intent) = transaction.intent(self.intent) else {
             return Ok(Settled::default());
         };
-        let changes = match &self.outcome {
-            Outcome::Applied(changes) => changes,
+        let (found, applied): (&[Change], &[Change]) = match &self.outcome {
+            Outcome::Applied(changes) => (&[], changes),
+            Outcome::Amended { found, applied } => (found, applied),
             // Nothing new came of it, so nothing can be out of order; and one that was open for long has much behind it.
             Outcome::Closed => {
                 transaction.remove_intent(self.intent)?;
@@ -130,9 +131,14 @@ impl Work for Settle {
         };
         let by_events = overlapped_by_events(transaction, &intent)?;
         let by_intents = overlapped_by_intents(transaction, &intent)?;
+        let nobody = Actor::default();
+        let learnt = Learnt { source: Source::Verified, actor: &nobody, now: self.now };
+        for change in found {
+            transaction.apply(change, learnt)?;
+        }
         let learnt = Learnt { source: Source::Observed, actor: &intent.actor, now: self.now };
         let mut events = 0;
-        for change in changes {
+        for change in applied {
             events += transaction.apply(change, learnt)?;
         }
         if events == 0 {

@@ -5,14 +5,34 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::random::Random;
-use super::registry::REPOSITORIES;
+use super::registry::{Nature, Outage, REPOSITORIES};
 use crate::oci::{Digest, Reference, Tag};
 
-/// How many different manifests there are; the last two are indexes of the others.
+/// How many different manifests there are; the last two are indexes of the first two.
 const MANIFESTS: u64 = 5;
+/// In which order they come where there are fewer: a manifest, its index, others.
+const ORDER: [u64; MANIFESTS as usize] = [0, MANIFESTS - 2, 1, MANIFESTS - 1, 2];
 const TAGS: &[&str] = &["v1", "v2", "V1"];
 /// How long a door lives, at most, before it crashes, in milliseconds of virtual time.
 const LIFE: u64 = 12_000;
+/// The same where the registry is slow.
+const SLOW_LIFE: u64 = 60_000;
+/// A door that crashes at a step does so at one below a power of two; these are the exponents.
+const STEPS: std::ops::Range<u64> = 3..10;
+/// In how many milliseconds of a life everything begins that happens in it.
+const SPANS: &[u64] = &[1, 8, 40, 40, 100, 400];
+/// Times between two shallow sweeps and between two deep ones, in seconds.
+const INTERVALS: &[(u64, u64)] = &[(0, 25), (12, 30), (20, 20)];
+
+/// How many of everything there are: the fewer, the more meets.
+#[derive(Clone, Copy, Debug)]
+struct Crowd {
+    repositories: u64,
+    tags: u64,
+    manifests: u64,
+    /// In a life, at most.
+    happenings: u64,
+}
 
 /// A history: the lives of one door after the other, each ended by a crash but for the last.
 #[derive(Clone, Debug)]
@@ -22,6 +42,9 @@ pub struct History {
     pub faults: u64,
     /// Whether everything goes through the door: then the record has to be right without a sweep.
     pub door_only: bool,
+    pub nature: Nature,
+    /// Between two shallow sweeps, and between two deep ones; zero for those that are asked for only.
+    pub intervals: (Duration, Duration),
     pub lives: Vec<Life>,
 }
 
@@ -29,6 +52,8 @@ pub struct History {
 #[derive(Clone, Debug)]
 pub struct Life {
     pub length: Duration,
+    /// It crashes sooner, at this one of the steps of the door.
+    pub last_step: Option<u64>,
     pub happenings: Vec<Happening>,
 }
 
@@ -56,6 +81,10 @@ pub enum Action {
     Hint { repository: &'static str, reference: Reference },
     /// Somebody asks for a sweep.
     Sweep { deep: bool },
+    /// The registry is down for a while.
+    Outage { outage: Outage, length: Duration },
+    /// The registry is started anew, which takes a while.
+    Restart { length: Duration },
 }
 
 impl History {
@@ -63,8 +92,16 @@ impl History {
         let mut random = Random::new(seed);
         let faults = *random.pick(&[0, 3, 6, 12]);
         let door_only = random.one_in(3);
-        let lives = (0..1 + random.below(3)).map(|_| Life::random(&mut random, door_only)).collect();
-        Self { seed, faults, door_only, lives }
+        let nature = Nature::random(&mut random, door_only);
+        // Where each sweep takes long, it is cut in its middle and goes on in the next life.
+        let intervals = if nature.slow { INTERVALS } else { &[(0, 0)] };
+        let (shallow, deep) = *random.pick(intervals);
+        let intervals = (Duration::from_secs(shallow), Duration::from_secs(deep));
+        let crowd = Crowd::random(&mut random);
+        let lives =
+            (0..1 + random.below(3)).map(|_| Life::random(&mut random, door_only, nature.slow, crowd));
+        let lives = lives.collect();
+        Self { seed, faults, door_only, nature, intervals, lives }
     }
 
     /// Histories with a little less in them.
@@ -85,39 +122,128 @@ impl History {
         if self.faults > 0 {
             smaller.push(Self { faults: 0, ..self.clone() });
         }
+        if self.nature != Nature::default() {
+            smaller.push(Self { nature: Nature::default(), ..self.clone() });
+        }
+        if !self.intervals.1.is_zero() {
+            smaller.push(Self { intervals: Default::default(), ..self.clone() });
+        }
         smaller
     }
 }
 
 impl Life {
-    fn random(random: &mut Random, door_only: bool) -> Self {
-        let length = Duration::from_millis(50) + random.milliseconds(LIFE);
-        // Crowded, so that much meets much.
-        let span = 1 + random.below(400);
-        let happenings = (0..1 + random.below(10))
-            .map(|_| Happening { at: random.milliseconds(span), action: Action::random(random, door_only) })
+    fn random(random: &mut Random, door_only: bool, is_slow: bool, crowd: Crowd) -> Self {
+        let length = Duration::from_millis(50) + random.milliseconds(if is_slow { SLOW_LIFE } else { LIFE });
+        let most = 1 << (STEPS.start + random.below(STEPS.end - STEPS.start));
+        let last_step = (!random.one_in(if is_slow { 2 } else { 3 })).then(|| 1 + random.below(most));
+        // Crowded, so that much meets much; often in less time than one question takes.
+        let span = *random.pick(SPANS);
+        let happenings = (0..1 + random.below(crowd.happenings))
+            .map(|_| Happening {
+                at: random.milliseconds(span),
+                action: Action::random(random, door_only, crowd),
+            })
             .collect();
-        Self { length, happenings }
+        Self { length, last_step, happenings }
     }
 }
 
 impl Action {
-    fn random(random: &mut Random, door_only: bool) -> Self {
-        let repository = *random.pick(&REPOSITORIES);
-        let manifest = manifest(random.below(MANIFESTS));
-        let tag = random.pick(TAGS);
+    fn random(random: &mut Random, door_only: bool, crowd: Crowd) -> Self {
+        let repository = REPOSITORIES[random.below(crowd.repositories) as usize];
+        let manifest = manifest(ORDER[random.below(crowd.manifests) as usize]);
+        let tag = TAGS[random.below(crowd.tags) as usize];
         let tag = Reference::Tag(Tag::parse(tag).unwrap());
         let digest = Reference::Digest(Digest::sha256(&manifest));
+        let either = if random.one_in(2) { digest.clone() } else { tag.clone() };
         let reference = if random.one_in(3) { digest } else { tag };
         let patience = random.one_in(4).then(|| random.milliseconds(60));
-        match random.below(if door_only { 6 } else { 12 }) {
+        match random.below(if door_only { 7 } else { 13 }) {
             0..=3 => Self::Push { repository, reference, manifest, patience },
-            4 | 5 => Self::Delete { repository, reference, patience },
-            6 | 7 => Self::PushAround { repository, reference, manifest },
-            8 => Self::DeleteAround { repository, reference },
-            9 if random.one_in(3) => Self::Forget { repository },
-            9 | 10 => Self::Hint { repository, reference },
+            4 | 5 => Self::Delete { repository, reference: either, patience },
+            6 if random.one_in(4) => Self::Restart { length: random.milliseconds(3_000) },
+            6 if random.one_in(3) => Self::outage(random),
+            6 => Self::Sweep { deep: random.one_in(2) },
+            7 | 8 => Self::PushAround { repository, reference, manifest },
+            9 => Self::DeleteAround { repository, reference: either },
+            10 if random.one_in(3) => Self::Forget { repository },
+            10 | 11 => Self::Hint { repository, reference: either },
             _ => Self::Sweep { deep: random.one_in(2) },
+        }
+    }
+
+    fn outage(random: &mut Random) -> Self {
+        let outage = match random.below(4) {
+            0 => Outage::Deaf,
+            1 => Outage::Unavailable(None),
+            2 => Outage::Unavailable(Some(random.below(8))),
+            _ => Outage::Broken,
+        };
+        Self::Outage { outage, length: random.milliseconds(9_000) }
+    }
+}
+
+impl Crowd {
+    fn random(random: &mut Random) -> Self {
+        if random.one_in(2) {
+            let (repositories, tags) = (REPOSITORIES.len() as u64, TAGS.len() as u64);
+            return Self { repositories, tags, manifests: MANIFESTS, happenings: 10 };
+        }
+        Self { repositories: 1, tags: 1 + random.below(3), manifests: 1 + random.below(3), happenings: 14 }
+    }
+}
+
+impl Nature {
+    fn random(random: &mut Random, door_only: bool) -> Self {
+        Self {
+            no_catalog: random.one_in(6).then(|| *random.pick(&[401, 404, 405])),
+            null_tags: random.one_in(3),
+            unnamed_digests: random.one_in(4),
+            clamps: random.one_in(3),
+            slow: random.one_in(6),
+            stops_half_way: !door_only,
+        }
+    }
+}
+
+/// In lines, with the digests of manifests instead of their bytes.
+impl std::fmt::Display for History {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { seed, faults, door_only, nature, intervals, lives } = self;
+        writeln!(
+            formatter,
+            "seed {seed}, one fault in {faults}, door only: {door_only}, sweeps every {intervals:?}"
+        )?;
+        writeln!(formatter, "{nature:?}")?;
+        for (number, Life { length, last_step, happenings }) in lives.iter().enumerate() {
+            writeln!(formatter, "life {number}, at most {length:?} or to step {last_step:?}:")?;
+            for Happening { at, action } in happenings {
+                writeln!(formatter, "  {at:?} {action}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Display for Action {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Push { repository, reference, manifest, patience } => {
+                let digest = Digest::sha256(manifest);
+                write!(formatter, "push {repository}:{reference} {digest} patience {patience:?}")
+            }
+            Self::Delete { repository, reference, patience } => {
+                write!(formatter, "delete {repository}:{reference} patience {patience:?}")
+            }
+            Self::PushAround { repository, reference, manifest } => {
+                write!(formatter, "push around {repository}:{reference} {}", Digest::sha256(manifest))
+            }
+            Self::DeleteAround { repository, reference } => {
+                write!(formatter, "delete around {repository}:{reference}")
+            }
+            Self::Hint { repository, reference } => write!(formatter, "hint {repository}:{reference}"),
+            other => write!(formatter, "{other:?}"),
         }
     }
 }

@@ -1,30 +1,34 @@
 //! The door in the model, with its clients: put together as `server.rs` does it, over a store in memory.
 
-use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use url::Url;
 
-use super::checks;
+use super::checks::{self, Extent};
 use super::history::{Action, History, Life};
-use super::registry::{Registry, TIMEOUT, Way};
-use crate::oci::{Manifest, Reference, RepositoryName};
+use super::past::Moment;
+use super::registry::{Outage, Registry};
+use super::steps::StepsOfALife;
+use super::told::{Awaited, Deletion};
+use super::way::{TIMEOUT, Way};
+use crate::oci::{Digest, Manifest, Reference, RepositoryName};
 use crate::registry::{Asking, Backends, OutgoingWrite, RegistryClient, Transport};
-use crate::store::{Actor, HintedReference, MemoryFile, RedbStore, Store};
+use crate::store::{Actor, Event, HintedReference, MemoryFile, RedbStore, Store};
 use crate::sync::{
-    Carrier, HintQueue, ManifestWrite, Operation, SweepKind, SweepOutcome, SweepSettings, Sweeper,
-    UnknownIntents, Verifier, follow_hints, settle_unknown,
+    Carrier, CatalogState, HintQueue, ManifestWrite, Operation, SweepKind, SweepOutcome, SweepSettings,
+    Sweeper, UnknownIntents, Verifier, follow_hints, settle_unknown,
 };
 
 /// Time enough for every outcome to become known, in virtual time.
-const QUIET: Duration = Duration::from_secs(120);
+const QUIET: Duration = Duration::from_secs(150);
 
 /// A door that runs on the current runtime, and ends with it.
 struct House {
@@ -33,33 +37,48 @@ struct House {
     carrier: Carrier,
     sweeper: Arc<Sweeper>,
     hints: Arc<HintQueue>,
-    /// Writes of clients under way, by repository and tag, and all there ever were.
-    writes: Mutex<BTreeMap<(String, String), (usize, usize)>>,
-    broken: Mutex<Option<String>>,
+    steps: Arc<StepsOfALife>,
+    told: Arc<Mutex<Told>>,
+}
+
+/// What was heard from the doors of a history, and outlives them.
+#[derive(Default)]
+struct Told {
+    /// The hints that were kept, and when.
+    hints: Vec<(HintedReference, Moment)>,
+    /// The deletions of which clients have heard.
+    deletions: Vec<Deletion>,
+    /// The events that there were when the last door was opened.
+    events: Vec<Event>,
+    /// What was not true of what was heard.
+    wrong: Option<String>,
 }
 
 impl House {
-    fn open(registry: &Arc<Registry>, memory: &MemoryFile, seed: u64) -> Arc<Self> {
-        let store: Arc<dyn Store> = Arc::new(RedbStore::open_inline(memory).unwrap());
+    fn open(
+        registry: &Arc<Registry>,
+        memory: &MemoryFile,
+        history: &History,
+        last_step: Option<u64>,
+        told: &Arc<Mutex<Told>>,
+    ) -> Arc<Self> {
+        let steps = StepsOfALife::new(registry, last_step);
+        let followed: Arc<dyn crate::store::Steps> = Arc::<StepsOfALife>::clone(&steps);
+        let store: Arc<dyn Store> = Arc::new(RedbStore::open_followed(memory, followed).unwrap());
         let backends = Arc::new(Backends::new([Url::parse("http://registry").unwrap()]));
-        let way: Arc<dyn Transport> = Arc::new(Way(Arc::clone(registry)));
+        let way: Arc<dyn Transport> =
+            Arc::new(Way { registry: Arc::clone(registry), steps: Arc::clone(&steps) });
         let client = RegistryClient::with_transport(Arc::clone(&backends), TIMEOUT, Arc::clone(&way));
         let client = Arc::new(client);
         let verifier = Arc::new(Verifier::new(Arc::clone(&store), Arc::clone(&client)));
         let unknown = Arc::new(UnknownIntents::default());
         let writes = TaskTracker::new();
-        let carrier = Carrier::new(
-            Arc::clone(&store),
-            client,
-            Arc::clone(&verifier),
-            Arc::clone(&unknown),
-            writes.clone(),
-        );
+        let carrier = Carrier::new(Arc::clone(&store), client, Arc::clone(&unknown), writes.clone());
         let settings = SweepSettings {
-            interval: Duration::ZERO,
-            deep_interval: Duration::ZERO,
+            interval: history.intervals.0,
+            deep_interval: history.intervals.1,
             concurrency: NonZeroUsize::new(4).unwrap(),
-            seed,
+            seed: history.seed,
         };
         let is_busy = move || !writes.is_empty();
         let sweeper = Arc::new(Sweeper::new(
@@ -85,15 +104,12 @@ impl House {
         tokio::spawn(follow_hints(Arc::clone(&hints), verifier, stop.clone()));
         let running = Arc::clone(&sweeper);
         tokio::spawn(async move { running.run(stop).await });
-        Arc::new(Self {
-            registry: Arc::clone(registry),
-            store,
-            carrier,
-            sweeper,
-            hints,
-            writes: Mutex::default(),
-            broken: Mutex::default(),
-        })
+        let (registry, told) = (Arc::clone(registry), Arc::clone(told));
+        Arc::new(Self { registry, store, carrier, sweeper, hints, steps, told })
+    }
+
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn act(&self, action: Action) {
@@ -102,13 +118,14 @@ impl House {
                 let parsed = Arc::new(Manifest::parse(manifest.clone(), None).unwrap());
                 let operation =
                     Operation::Put { reference: reference.clone(), tags: Vec::new(), manifest: parsed };
+                let digest = Some(Digest::sha256(&manifest));
                 let write = write(repository, Method::PUT, &reference, operation, manifest);
-                self.carry(write, repository, &reference, patience).await;
+                self.carry(write, repository, &reference, digest, patience).await;
             }
             Action::Delete { repository, reference, patience } => {
                 let operation = Operation::Delete { reference: reference.clone() };
                 let write = write(repository, Method::DELETE, &reference, operation, Bytes::new());
-                self.carry(write, repository, &reference, patience).await;
+                self.carry(write, repository, &reference, None, patience).await;
             }
             Action::PushAround { repository, reference, manifest } => {
                 self.registry.put(repository, &reference, &manifest);
@@ -117,10 +134,20 @@ impl House {
             Action::Forget { repository } => self.registry.forget(repository),
             Action::Hint { repository, reference } => {
                 let repository = RepositoryName::parse(repository).unwrap();
-                self.hints.add(vec![HintedReference { repository, reference }]).await.unwrap();
+                let hint = HintedReference { repository, reference };
+                let moment = self.registry.past().now();
+                self.hints.add(vec![hint.clone()]).await.unwrap();
+                self.told().hints.push((hint, moment));
             }
             Action::Sweep { deep } => {
                 self.sweeper.request(if deep { SweepKind::Deep } else { SweepKind::Shallow });
+            }
+            Action::Outage { outage, length } => {
+                self.registry.go_down(Instant::now() + length, outage);
+            }
+            Action::Restart { length } => {
+                self.registry.go_down(Instant::now() + length, Outage::Deaf);
+                self.registry.lose_connections();
             }
         }
     }
@@ -131,76 +158,68 @@ impl House {
         write: ManifestWrite,
         repository: &str,
         reference: &Reference,
+        digest: Option<Digest>,
         patience: Option<Duration>,
     ) {
-        let place = (repository.to_owned(), reference.to_string());
-        let number = {
-            let mut writes = self.writes.lock().unwrap();
-            let (running, all) = writes.entry(place.clone()).or_default();
-            *running += 1;
-            *all += 1;
-            *all
-        };
+        let store = self.store.as_ref();
+        let awaited = Awaited::begin(store, &self.registry, repository, reference, digest).await;
         let carrying = self.carrier.carry(write);
         let answer = match patience {
             Some(patience) => match tokio::time::timeout(patience, carrying).await {
                 Ok(answer) => answer,
-                // The write goes on without its client, so it stays under way.
                 Err(_) => return,
             },
             None => carrying.await,
         };
-        let alone = {
-            let mut writes = self.writes.lock().unwrap();
-            let (running, all) = writes.entry(place).or_default();
-            *running -= 1;
-            *running == 0 && *all == number
-        };
-        if let (Ok(answer), Reference::Tag(tag), true) = (answer, reference, alone)
-            && answer.status.is_success()
-        {
-            let name = RepositoryName::parse(repository).unwrap();
-            let recorded = self.store.tag(&name, tag).await.unwrap().map(|record| record.digest);
-            let held = self.registry.tag(repository, tag.as_str());
-            // Whoever wrote around the door since makes them differ; then there is nothing to compare.
-            let told = answer.digest();
-            if held == told && recorded != told {
-                let wrong = format!(
-                    "{repository}:{tag} was acknowledged as {told:?}, and the store says {recorded:?}"
-                );
-                *self.broken.lock().unwrap() = Some(wrong);
+        if answer.is_ok_and(|answer| answer.status.is_success()) {
+            match awaited.succeeded(store, &self.registry).await {
+                Ok(deletion) => self.told().deletions.extend(deletion),
+                Err(wrong) => self.told().wrong = Some(wrong),
             }
         }
     }
 
     /// Everything ends well: faults are over, and time passes.
-    async fn settle(&self, door_only: bool) -> Result<(), String> {
+    async fn settle(&self, history: &History) -> Result<(), String> {
         self.registry.fail_one_in(0);
         tokio::time::sleep(QUIET).await;
-        if door_only {
-            let told = checks::contents(self.store.as_ref(), &self.registry).await;
-            told.map_err(|wrong| format!("before any sweep: {wrong}"))?;
+        let (store, registry) = (self.store.as_ref(), self.registry.as_ref());
+        let before = |wrong| format!("before any sweep was asked for: {wrong}");
+        let extent = if history.nature.no_catalog.is_some() { Extent::Known } else { Extent::Listed };
+        if history.door_only {
+            checks::in_step(store, registry, Extent::Everything).await.map_err(before)?;
         }
+        if !history.intervals.1.is_zero() {
+            checks::in_step(store, registry, extent).await.map_err(before)?;
+        }
+        let hints = std::mem::take(&mut self.told().hints);
+        checks::hinted(store, registry, &hints).await.map_err(before)?;
         for _ in 0..2 {
-            let number = self.sweeper.request(SweepKind::Deep);
-            let mut waited = 0;
-            let last = loop {
-                tokio::time::sleep(Duration::from_secs(1)).await;
-                match self.sweeper.status().last.filter(|last| last.number >= number) {
-                    Some(last) => break last,
-                    None if waited > 10_000 => return Err("a sweep does not end".to_owned()),
-                    None => waited += 1,
-                }
-            };
-            if last.outcome != SweepOutcome::Complete {
-                return Err(format!("the last sweep is not complete: {last:?}"));
-            }
-            if let Some(wrong) = self.broken.lock().unwrap().take() {
-                return Err(wrong);
-            }
-            checks::in_step(self.store.as_ref(), &self.registry).await?;
+            self.sweep_all().await?;
+            checks::in_step(store, registry, extent).await?;
         }
-        checks::history(self.store.as_ref(), &self.registry).await
+        let events = checks::events(store).await;
+        let told = self.told();
+        checks::history(&events, &told.events, &told.deletions, registry)
+    }
+
+    /// Asks for a deep sweep, which has no trouble.
+    async fn sweep_all(&self) -> Result<(), String> {
+        let number = self.sweeper.request(SweepKind::Deep);
+        let mut waited = 0;
+        let last = loop {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            match self.sweeper.status().last.filter(|last| last.number >= number) {
+                Some(last) => break last,
+                None if waited > 10_000 => return Err("a sweep does not end".to_owned()),
+                None => waited += 1,
+            }
+        };
+        let is_whole = last.outcome == SweepOutcome::Complete || last.catalog == CatalogState::Disabled;
+        if is_whole && last.problem_count == 0 {
+            return Ok(());
+        }
+        Err(format!("the last sweep is not complete: {last:?}"))
     }
 }
 
@@ -223,7 +242,8 @@ fn write(
 /// Lives through a history, and says what was not true of it.
 pub fn live(history: &History) -> Result<(), String> {
     fastrand::seed(history.seed);
-    let registry = Registry::new(history.seed, !history.door_only);
+    let registry = Registry::new(history.seed, history.nature);
+    let told = Arc::default();
     let mut memory = MemoryFile::default();
     let lives = history.lives.len();
     for (number, life) in history.lives.iter().enumerate() {
@@ -232,19 +252,30 @@ pub fn live(history: &History) -> Result<(), String> {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         runtime.block_on(async {
-            let house = House::open(&registry, &memory, history.seed);
+            remember(&memory, &told, &registry).await?;
+            let last_step = life.last_step.filter(|_| !is_last);
+            let house = House::open(&registry, &memory, history, last_step, &told);
             live_through(&house, life, is_last).await;
-            match house.broken.lock().unwrap().take() {
+            match house.told().wrong.take() {
                 Some(wrong) => Err(wrong),
                 None => Ok(()),
             }?;
-            if is_last { house.settle(history.door_only).await } else { Ok(()) }
+            if is_last { house.settle(history).await } else { Ok(()) }
         })?;
         // What was under way is cut wherever it was, and the file is as it was.
         memory = memory.left_by_a_crash();
         drop(runtime);
-        registry.lose_the_door();
+        registry.lose_connections();
     }
+    Ok(())
+}
+
+/// Looks at what the last door has left: its history must be true, and nothing may be changed about it later.
+async fn remember(memory: &MemoryFile, told: &Mutex<Told>, registry: &Registry) -> Result<(), String> {
+    let events = checks::events(&RedbStore::open_inline(memory).unwrap()).await;
+    let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
+    checks::history(&events, &told.events, &told.deletions, registry)?;
+    told.events = events;
     Ok(())
 }
 
@@ -261,7 +292,11 @@ async fn live_through(house: &Arc<House>, life: &Life, to_the_end: bool) {
     if to_the_end {
         clients.join_all().await;
     } else {
-        tokio::time::sleep(life.length).await;
+        tokio::select! {
+            biased;
+            () = house.steps.last() => {}
+            () = tokio::time::sleep(life.length) => {}
+        }
         clients.detach_all();
     }
 }

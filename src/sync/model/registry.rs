@@ -1,46 +1,79 @@
-//! A registry in the model: what it holds, as distribution holds it, and how it fails.
+//! A registry in the model: what it holds, as distribution holds it, and what it answers when nothing fails.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use async_trait::async_trait;
 use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use serde_json::json;
+use tokio::time::Instant;
 use url::Url;
 
+use super::past::{Past, Thing};
 use super::random::Random;
 use crate::oci::{Digest, Reference};
-use crate::registry::{Causes, Received, Request, Transport, TransportError};
 
-/// How long the door waits for an answer.
-pub const TIMEOUT: Duration = Duration::from_secs(5);
 /// Names of the model.
 pub const REPOSITORIES: [&str; 3] = ["a", "a/b", "a-b"];
 
-/// The registry. It outlives every door.
-#[derive(Debug)]
-pub struct Registry(Mutex<State>);
-
-#[derive(Debug)]
-struct State {
-    repositories: BTreeMap<String, Repository>,
-    random: Random,
-    /// Whether it fails, one time in so many; never at zero.
-    faults: u64,
-    /// How often each thing stopped being there.
-    vanished: BTreeMap<Thing, usize>,
-    /// Whether deletions may be left half done.
-    stops_half_way: bool,
-    /// Requests that have arrived and not taken effect.
-    pending: BTreeMap<u64, (Method, Url, Bytes)>,
-    arrived: u64,
+/// What kind of registry it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Nature {
+    /// With this it answers questions for its catalog, if it has none.
+    pub no_catalog: Option<u16>,
+    /// A repository without tags has a list of none instead of being denied.
+    pub null_tags: bool,
+    /// It does not name digests in its answers.
+    pub unnamed_digests: bool,
+    /// It gives no more than two names at a time.
+    pub clamps: bool,
+    /// It takes its time, so that sweeps are cut in the middle and go on where they were.
+    pub slow: bool,
+    /// Now and then a deletion by digest leaves tags that point nowhere.
+    pub stops_half_way: bool,
 }
 
-/// The way to the registry.
+/// The registry. It outlives every door.
 #[derive(Debug)]
-pub struct Way(pub Arc<Registry>);
+pub struct Registry(Mutex<State>, Mutex<Past>);
+
+#[derive(Debug)]
+pub(super) struct State {
+    repositories: BTreeMap<String, Repository>,
+    pub random: Random,
+    /// Whether it fails, one time in so many; never at zero.
+    pub faults: u64,
+    pub nature: Nature,
+    /// It is down until then.
+    pub outage: Option<(Instant, Outage)>,
+    /// Requests that have arrived and not taken effect.
+    pub pending: BTreeMap<u64, Heard>,
+    pub arrived: u64,
+}
+
+/// How a registry is down.
+#[derive(Clone, Copy, Debug)]
+pub enum Outage {
+    /// Nothing listens.
+    Deaf,
+    /// Something in front of it says so, with the seconds after which to come back.
+    Unavailable(Option<u64>),
+    /// It fails.
+    Broken,
+}
+
+/// A request as it has arrived.
+#[derive(Debug)]
+pub(super) struct Heard {
+    pub method: Method,
+    pub url: Url,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+/// Status, headers and body.
+pub(super) type Answered = (StatusCode, HeaderMap, Bytes);
 
 #[derive(Clone, Debug, Default)]
 struct Repository {
@@ -48,104 +81,75 @@ struct Repository {
     tags: BTreeMap<String, Digest>,
 }
 
-/// Something that is there or not.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Thing {
-    pub repository: String,
-    /// A tag, a digest; or empty for the repository itself, of which only denials are counted.
-    pub name: String,
-}
-
-/// What the registry does with a request, apart from answering it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fault {
-    None,
-    /// No connection comes about.
-    Refuse,
-    /// The connection breaks, before or after the request has taken effect.
-    Lose {
-        after: bool,
-    },
-    /// Nothing comes back in time; the effect comes before the door gives up, or never.
-    Hang {
-        after: bool,
-    },
-    /// A server error, before or after the effect.
-    Fail {
-        after: bool,
-        status: u16,
-    },
-    /// A 404 that is not the registry's own.
-    Stray,
-    /// The body breaks off.
-    Truncate,
-    /// Somebody sends the door elsewhere.
-    Redirect,
-}
-
 impl Registry {
-    pub fn new(seed: u64, stops_half_way: bool) -> Arc<Self> {
-        Arc::new(Self(Mutex::new(State {
+    pub fn new(seed: u64, nature: Nature) -> Arc<Self> {
+        let state = State {
             repositories: BTreeMap::new(),
             random: Random::new(seed),
             faults: 0,
-            vanished: BTreeMap::new(),
-            stops_half_way,
+            nature,
+            outage: None,
             pending: BTreeMap::new(),
             arrived: 0,
-        })))
+        };
+        Arc::new(Self(Mutex::new(state), Mutex::default()))
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap()
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// From now on it fails one time in so many; never, if that is zero.
+    /// What was there when.
+    pub fn past(&self) -> MutexGuard<'_, Past> {
+        self.1.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on it fails one time in so many; never, if that is zero. It is up in any case.
     pub fn fail_one_in(&self, times: u64) {
-        self.state().faults = times;
+        let mut state = self.state();
+        (state.faults, state.outage) = (times, None);
+    }
+
+    /// It is down until then.
+    pub fn go_down(&self, until: Instant, outage: Outage) {
+        self.state().outage = Some((until, outage));
     }
 
     /// A manifest is pushed around the door.
     pub fn put(&self, repository: &str, reference: &Reference, bytes: &Bytes) {
-        self.state().change(|state| state.put(repository, reference, bytes));
+        self.change(&mut self.state(), repository, |state| state.put(repository, reference, bytes));
     }
 
     /// A tag or manifest is deleted around the door.
     pub fn delete(&self, repository: &str, reference: &Reference) {
-        self.state().change(|state| {
+        self.change(&mut self.state(), repository, |state| {
             state.delete(repository, reference);
         });
     }
 
     /// A repository is removed from the registry's disk.
     pub fn forget(&self, repository: &str) {
-        self.state().change(|state| {
+        self.change(&mut self.state(), repository, |state| {
             state.repositories.remove(repository);
         });
     }
 
-    /// The door has crashed: of the requests that have arrived some still take effect.
-    pub fn lose_the_door(&self) {
+    /// Nobody waits for answers any more, since the door has crashed or the registry itself: of the requests that have
+    /// arrived some still take effect.
+    pub fn lose_connections(&self) {
         let mut state = self.state();
-        for (_, (method, url, body)) in std::mem::take(&mut state.pending) {
+        for (_, heard) in std::mem::take(&mut state.pending) {
             if state.random.one_in(2) {
-                state.answer(&method, &url, &body);
+                self.answer(&mut state, &heard);
             }
         }
     }
 
     /// A request takes effect, and is answered; nothing if it has vanished meanwhile.
-    fn take_effect(&self, arrived: u64) -> Option<(StatusCode, HeaderMap, Bytes)> {
+    pub(super) fn take_effect(&self, arrived: u64) -> Option<Answered> {
         let mut state = self.state();
-        let (method, url, body) = state.pending.remove(&arrived)?;
-        Some(state.answer(&method, &url, &body))
-    }
-
-    /// What a tag points to.
-    pub fn tag(&self, repository: &str, tag: &str) -> Option<Digest> {
-        let state = self.state();
-        let held = state.repositories.get(repository)?;
-        held.tags.get(tag).filter(|digest| held.manifests.contains_key(*digest)).cloned()
+        let heard = state.pending.remove(&arrived)?;
+        Some(self.answer(&mut state, &heard))
     }
 
     /// Everything that is there.
@@ -153,8 +157,8 @@ impl Registry {
         self.state().things()
     }
 
-    /// Everything that a tag points to, with the tags, and all repositories: what can be found from outside.
-    pub fn findable(&self) -> (BTreeMap<Thing, Digest>, BTreeSet<String>) {
+    /// What the tags point to.
+    pub fn tags(&self) -> BTreeMap<Thing, Digest> {
         let state = self.state();
         let mut tags = BTreeMap::new();
         for (repository, held) in &state.repositories {
@@ -162,43 +166,82 @@ impl Registry {
                 tags.insert(Thing::new(repository, tag), digest.clone());
             }
         }
-        (tags, state.repositories.keys().cloned().collect())
+        tags
     }
 
-    /// How often something stopped being there.
-    pub fn vanished(&self, thing: &Thing) -> usize {
-        self.state().vanished.get(thing).copied().unwrap_or_default()
+    /// What its catalog names.
+    pub fn repositories(&self) -> BTreeSet<String> {
+        self.state().repositories.keys().cloned().collect()
     }
-}
 
-impl Thing {
-    pub fn new(repository: &str, name: &str) -> Self {
-        Self { repository: repository.to_owned(), name: name.to_owned() }
+    /// Changes what is held, and notes what came and went.
+    fn change(&self, state: &mut State, repository: &str, change: impl FnOnce(&mut State)) {
+        let before = state.things();
+        change(state);
+        let mut past = self.past();
+        past.note(&before, &state.things());
+        past.touch(repository);
+    }
+
+    fn answer(&self, state: &mut State, heard: &Heard) -> Answered {
+        let Heard { method, url, headers, body } = heard;
+        let path = url.path().trim_start_matches("/v2/");
+        if path == "_catalog" {
+            if let Some(status) = state.nature.no_catalog {
+                let code = if status == 404 { "NAME_UNKNOWN" } else { "UNSUPPORTED" };
+                return refusal(status, code);
+            }
+            let names = state.repositories.keys().cloned().collect();
+            return state.listing("_catalog", "repositories", names, url);
+        }
+        if let Some(repository) = path.strip_suffix("/tags/list") {
+            return match state.repositories.get(repository) {
+                Some(held) if !held.tags.is_empty() => {
+                    let names = held.tags.keys().cloned().collect();
+                    state.listing(path, "tags", names, url)
+                }
+                Some(_) if state.nature.null_tags => {
+                    let body = json!({"name": repository, "tags": null});
+                    (StatusCode::OK, HeaderMap::new(), body.to_string().into())
+                }
+                _ => refusal(404, "NAME_UNKNOWN"),
+            };
+        }
+        let Some((repository, reference)) = path.split_once("/manifests/") else {
+            return (StatusCode::OK, HeaderMap::new(), Bytes::from_static(b"{}"));
+        };
+        let reference = Reference::parse(reference).unwrap();
+        match *method {
+            Method::PUT => {
+                self.change(state, repository, |state| state.put(repository, &reference, body));
+                (StatusCode::CREATED, state.named(&Digest::sha256(body)), Bytes::new())
+            }
+            Method::DELETE => {
+                let mut was_there = false;
+                self.change(state, repository, |state| was_there = state.delete(repository, &reference));
+                match was_there {
+                    true => (StatusCode::ACCEPTED, HeaderMap::new(), Bytes::new()),
+                    false => refusal(404, "MANIFEST_UNKNOWN"),
+                }
+            }
+            _ => state.manifest(repository, &reference, headers),
+        }
     }
 }
 
 impl State {
-    /// Changes what is held, and counts what is not there any more.
-    fn change(&mut self, change: impl FnOnce(&mut Self)) {
-        let before = self.things();
-        change(self);
-        for gone in before.difference(&self.things()) {
-            *self.vanished.entry(gone.clone()).or_default() += 1;
-        }
-        // Of a repository without tags the registry itself says that it is not there, as distribution does.
-        for repository in REPOSITORIES {
-            if self.repositories.get(repository).is_none_or(|held| held.tags.is_empty()) {
-                *self.vanished.entry(Thing::new(repository, "")).or_default() += 1;
-            }
-        }
-    }
-
     fn things(&self) -> BTreeSet<Thing> {
         let mut things = BTreeSet::new();
         for (repository, held) in &self.repositories {
             things.extend(held.manifests.keys().map(|digest| Thing::new(repository, digest.as_str())));
-            let tags = held.tags.iter().filter(|(_, digest)| held.manifests.contains_key(*digest));
-            things.extend(tags.map(|(tag, _)| Thing::new(repository, tag)));
+            for (tag, digest) in held.tags.iter().filter(|(_, digest)| held.manifests.contains_key(*digest)) {
+                things.insert(Thing::new(repository, tag));
+                things.insert(Thing::pointing(repository, tag, digest.as_str()));
+            }
+            // Of a repository without tags the registry itself says that it is not there, as distribution does.
+            if self.nature.null_tags || !held.tags.is_empty() {
+                things.insert(Thing::new(repository, ""));
+            }
         }
         things
     }
@@ -219,9 +262,9 @@ impl State {
             Reference::Tag(tag) => held.tags.remove(tag.as_str()).is_some(),
             Reference::Digest(digest) => {
                 let was_there = held.manifests.remove(digest).is_some();
-                // Now and then it stops half way, as distribution may: the tags stay, point nowhere, and are there again
-                // when somebody pushes the manifest anew.
-                if !(self.stops_half_way && self.faults > 0 && self.random.one_in(8)) {
+                // Where it stops half way, as distribution may, the tags stay, point nowhere, and are there again when
+                // somebody pushes the manifest anew.
+                if !(self.nature.stops_half_way && self.faults > 0 && self.random.one_in(8)) {
                     held.tags.retain(|_, pointed| pointed != digest);
                 }
                 was_there
@@ -229,180 +272,42 @@ impl State {
         }
     }
 
-    fn fault(&mut self) -> Fault {
-        if self.faults == 0 || !self.random.one_in(self.faults) {
-            return Fault::None;
+    fn manifest(&self, repository: &str, reference: &Reference, headers: &HeaderMap) -> Answered {
+        let held = self.repositories.get(repository);
+        let digest = held.and_then(|held| match reference {
+            Reference::Tag(tag) => held.tags.get(tag.as_str()).cloned(),
+            Reference::Digest(digest) => Some(digest.clone()),
+        });
+        let found = digest.and_then(|digest| Some((held?.manifests.get(&digest)?.clone(), digest)));
+        let Some((bytes, digest)) = found else { return refusal(404, "MANIFEST_UNKNOWN") };
+        let media_type = media_type(&bytes);
+        // As distribution does, it denies what has another type than was asked for.
+        let accepted = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+        if !accepted.split(',').any(|accepted| accepted.trim() == media_type) {
+            return refusal(404, "MANIFEST_UNKNOWN");
         }
-        let after = self.random.one_in(2);
-        match self.random.below(8) {
-            0 => Fault::Refuse,
-            1 => Fault::Lose { after },
-            2 => Fault::Hang { after },
-            // "Too many" is only said of what was not done.
-            3 | 4 if after => Fault::Fail { after, status: *self.random.pick(&[500, 502, 503]) },
-            3 | 4 => Fault::Fail { after, status: *self.random.pick(&[500, 502, 503, 429]) },
-            5 => Fault::Stray,
-            6 => Fault::Truncate,
-            _ => Fault::Redirect,
-        }
+        let mut headers = self.named(&digest);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+        (StatusCode::OK, headers, bytes)
     }
 
-    fn answer(&mut self, method: &Method, url: &Url, body: &Bytes) -> (StatusCode, HeaderMap, Bytes) {
-        let path = url.path().trim_start_matches("/v2/");
-        if path == "_catalog" {
-            let names = self.repositories.keys().cloned().collect();
-            return self.listing("_catalog", "repositories", names, url);
-        }
-        if let Some(repository) = path.strip_suffix("/tags/list") {
-            return match self.repositories.get(repository) {
-                Some(held) if !held.tags.is_empty() => {
-                    let names = held.tags.keys().cloned().collect();
-                    self.listing(path, "tags", names, url)
-                }
-                _ => absent("NAME_UNKNOWN"),
-            };
-        }
-        let Some((repository, reference)) = path.split_once("/manifests/") else {
-            return (StatusCode::OK, HeaderMap::new(), Bytes::from_static(b"{}"));
-        };
-        let reference = Reference::parse(reference).unwrap();
-        match *method {
-            Method::PUT => {
-                self.change(|state| state.put(repository, &reference, body));
-                (StatusCode::CREATED, named(&Digest::sha256(body)), Bytes::new())
-            }
-            Method::DELETE => {
-                let mut was_there = false;
-                self.change(|state| was_there = state.delete(repository, &reference));
-                match was_there {
-                    true => (StatusCode::ACCEPTED, HeaderMap::new(), Bytes::new()),
-                    false => absent("MANIFEST_UNKNOWN"),
-                }
-            }
-            _ => {
-                let held = self.repositories.get(repository);
-                let digest = held.and_then(|held| match &reference {
-                    Reference::Tag(tag) => held.tags.get(tag.as_str()).cloned(),
-                    Reference::Digest(digest) => Some(digest.clone()),
-                });
-                match digest.and_then(|digest| Some((held?.manifests.get(&digest)?.clone(), digest))) {
-                    Some((bytes, digest)) => (StatusCode::OK, named(&digest), bytes),
-                    None => absent("MANIFEST_UNKNOWN"),
-                }
-            }
-        }
-    }
-
-    /// A page of a listing. With faults it lies: names are missing, or there twice, or in another order.
-    fn listing(
-        &mut self,
-        path: &str,
-        field: &str,
-        mut names: Vec<String>,
-        url: &Url,
-    ) -> (StatusCode, HeaderMap, Bytes) {
-        let query: BTreeMap<_, _> = url.query_pairs().into_owned().collect();
-        if self.faults > 0 && query.contains_key("n") && self.random.one_in(6) {
-            let body = json!({"errors": [{"code": "PAGINATION_NUMBER_INVALID"}]});
-            return (StatusCode::BAD_REQUEST, HeaderMap::new(), body.to_string().into());
-        }
-        if let Some(last) = query.get("last") {
-            names.retain(|name| name > last);
-        }
-        let size = if self.random.one_in(2) { 2 } else { names.len() };
-        let more = names.len() > size;
-        names.truncate(size);
+    fn named(&self, digest: &Digest) -> HeaderMap {
         let mut headers = HeaderMap::new();
-        if let Some(last) = names.last().filter(|_| more) {
-            let base = if self.random.one_in(2) { "https://elsewhere.test" } else { "" };
-            let link = format!("<{base}/v2/{path}?last={last}&n=2>; rel=\"next\"");
-            headers.insert("link", HeaderValue::from_str(&link).unwrap());
+        if !self.nature.unnamed_digests {
+            headers.insert("docker-content-digest", HeaderValue::from_str(digest.as_str()).unwrap());
         }
-        if self.faults > 0 && self.random.one_in(4) {
-            let keep = self.random.below(2);
-            names.retain(|_| keep == 0);
-        }
-        if self.faults > 0 && self.random.one_in(4) {
-            names.reverse();
-            names.extend(names.first().cloned());
-        }
-        (StatusCode::OK, headers, json!({ field: names }).to_string().into())
+        headers
     }
 }
 
-fn named(digest: &Digest) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    headers.insert("docker-content-digest", HeaderValue::from_str(digest.as_str()).unwrap());
-    headers
+fn media_type(manifest: &[u8]) -> &'static str {
+    const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+    let is_index = manifest.windows(INDEX.len()).any(|window| window == INDEX.as_bytes());
+    if is_index { INDEX } else { "application/vnd.oci.image.manifest.v1+json" }
 }
 
-fn absent(code: &str) -> (StatusCode, HeaderMap, Bytes) {
+/// An answer of the registry's own that is none to what was asked.
+pub(super) fn refusal(status: u16, code: &str) -> Answered {
     let body = json!({"errors": [{"code": code, "message": "", "detail": {}}]});
-    (StatusCode::NOT_FOUND, HeaderMap::new(), body.to_string().into())
-}
-
-#[async_trait]
-impl Transport for Way {
-    async fn send(&self, request: Request) -> Result<Received, TransportError> {
-        let Request { method, url, body, .. } = request;
-        let url = Url::parse(&url).unwrap();
-        let (fault, there, back, arrived) = {
-            let mut state = self.0.state();
-            let slow = if state.faults > 0 { 40 } else { 3 };
-            state.arrived += 1;
-            let arrived = state.arrived;
-            let fault = state.fault();
-            let is_stray = method != Method::PUT && matches!(fault, Fault::Stray | Fault::Redirect);
-            let is_cut = matches!(
-                fault,
-                Fault::Refuse | Fault::Lose { after: false } | Fault::Fail { after: false, .. }
-            );
-            let is_heard = !is_stray && !is_cut;
-            if is_heard {
-                state.pending.insert(arrived, (method.clone(), url, body));
-            }
-            (fault, state.random.milliseconds(slow), state.random.milliseconds(slow), arrived)
-        };
-        let lost = || TransportError::Lost(Causes::default());
-        tokio::time::sleep(there).await;
-        match fault {
-            Fault::Refuse => return Err(TransportError::Connect(Causes::default())),
-            Fault::Lose { after: false } => return Err(lost()),
-            Fault::Hang { after: false } => {
-                // It may still take effect after the door has given up waiting.
-                let (registry, late) = (Arc::clone(&self.0), TIMEOUT + back * 100);
-                tokio::spawn(async move {
-                    tokio::time::sleep(late).await;
-                    registry.take_effect(arrived)
-                });
-                tokio::time::sleep(TIMEOUT).await;
-                return Err(TransportError::TimedOut(TIMEOUT));
-            }
-            Fault::Fail { after: false, status } => return Ok(failure(status)),
-            Fault::Stray if method != Method::PUT => return Ok(failure(404)),
-            // Without an effect, as far as anybody knows.
-            Fault::Redirect if method != Method::PUT => return Ok(failure(302)),
-            _ => {}
-        }
-        let Some((status, headers, bytes)) = self.0.take_effect(arrived) else { return Err(lost()) };
-        tokio::time::sleep(back).await;
-        match fault {
-            Fault::Lose { after: true } => return Err(lost()),
-            Fault::Hang { after: true } => {
-                tokio::time::sleep(TIMEOUT).await;
-                return Err(TransportError::TimedOut(TIMEOUT));
-            }
-            Fault::Fail { after: true, status } => return Ok(failure(status)),
-            _ => {}
-        }
-        let cut = if fault == Fault::Truncate { bytes.len() / 2 } else { bytes.len() };
-        let bytes = if method == Method::HEAD { Bytes::new() } else { bytes.slice(..cut) };
-        Ok(Received { status, headers, body: Ok(bytes) })
-    }
-}
-
-/// An answer that says nothing about what was asked.
-fn failure(status: u16) -> Received {
-    let status = StatusCode::from_u16(status).unwrap();
-    Received { status, headers: HeaderMap::new(), body: Ok(Bytes::from_static(b"<html>")) }
+    (StatusCode::from_u16(status).unwrap(), HeaderMap::new(), body.to_string().into())
 }

@@ -1,0 +1,118 @@
+//! What a deletion by digest takes with it: of the tags that are recorded for the manifest those that the registry denies.
+//!
+//! The record may be behind. A tag that was moved around the door points elsewhere and stays, so none goes by
+//! implication (P3). The questions come between the registry's answer and the record of it: what the client hears of is
+//! recorded (P1) and true. As long as the intent is carried it stands in the way of all that others may want to record of
+//! these tags or this manifest, so what is found here can be recorded with the outcome, in one transaction.
+//!
+//! A registry that does not answer keeps the client waiting for a moment only: then the intent stays, and is asked about
+//! later like any other whose outcome is not known.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{StreamExt, TryStreamExt};
+
+use super::verify::VerifyError;
+use crate::oci::{Digest, Manifest, Reference, RepositoryName, Tag};
+use crate::registry::{RegistryClient, RegistryError};
+use crate::store::{Change, Outcome, Store};
+
+/// How long the client waits for these answers, at most.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How many questions are asked at once.
+const CONCURRENCY: usize = 8;
+/// How often one question is asked, and the pause in between.
+const ATTEMPTS: usize = 3;
+const PAUSE: Duration = Duration::from_millis(50);
+/// How many tags may turn out to be there: their manifests are held. More are left to the later asking.
+const MOST_KEPT: usize = 16;
+
+/// Why it is not known what a deletion took with it.
+#[derive(Debug, thiserror::Error)]
+pub enum NotTold {
+    /// The registry gave no clear answer, or the store failed.
+    #[error(transparent)]
+    Unverified(#[from] VerifyError),
+    /// The answers took too long.
+    #[error("the registry did not say within {} which tags are left", humantime::format_duration(*.0))]
+    TooLate(Duration),
+    /// The record was too far behind.
+    #[error("more than {MOST_KEPT} of its tags had been moved around the door")]
+    TooMany,
+}
+
+/// Asks about the tags of a manifest that the registry has deleted. Answers what has to be recorded.
+pub(super) async fn outcome(
+    store: &dyn Store,
+    registry: &RegistryClient,
+    repository: &RepositoryName,
+    digest: &Digest,
+) -> Result<Outcome, NotTold> {
+    let tags = store.tags_of(repository, digest).await.map_err(VerifyError::Store)?;
+    let deleted = Change::ManifestDeleted { repository: repository.clone(), digest: digest.clone() };
+    let patience = registry.timeout().min(PATIENCE);
+    let asking = ask(registry, repository, tags);
+    let answers = tokio::time::timeout(patience, asking).await.map_err(|_| NotTold::TooLate(patience))??;
+    if answers.kept.is_empty() {
+        return Ok(Outcome::Applied(vec![deleted]));
+    }
+    // Somebody has pushed the manifest again.
+    let is_back = answers.kept.iter().any(|(_, manifest)| manifest.digest == *digest);
+    let put = |(tag, manifest)| {
+        let (repository, tags) = (repository.clone(), vec![tag]);
+        Change::ManifestPut { repository, manifest, tags }
+    };
+    let gone = |tag| Change::TagDeleted { repository: repository.clone(), tag };
+    let found = answers.kept.into_iter().map(put).collect();
+    let applied = if is_back { answers.gone.into_iter().map(gone).collect() } else { vec![deleted] };
+    Ok(Outcome::Amended { found, applied })
+}
+
+#[derive(Default)]
+struct Answers {
+    gone: Vec<Tag>,
+    kept: Vec<(Tag, Arc<Manifest>)>,
+}
+
+async fn ask(
+    registry: &RegistryClient,
+    repository: &RepositoryName,
+    tags: Vec<Tag>,
+) -> Result<Answers, NotTold> {
+    let asking = futures_util::stream::iter(tags)
+        .map(|tag| async move {
+            let reference = Reference::Tag(tag.clone());
+            let answer = question(registry, repository, &reference).await.map_err(VerifyError::Registry)?;
+            Ok::<_, NotTold>((tag, answer))
+        })
+        .buffer_unordered(CONCURRENCY);
+    asking
+        .try_fold(Answers::default(), |mut answers, (tag, answer)| async move {
+            match answer {
+                None => answers.gone.push(tag),
+                Some(_) if answers.kept.len() == MOST_KEPT => return Err(NotTold::TooMany),
+                Some(manifest) => answers.kept.push((tag, Arc::new(manifest))),
+            }
+            Ok(answers)
+        })
+        .await
+}
+
+async fn question(
+    registry: &RegistryClient,
+    repository: &RepositoryName,
+    reference: &Reference,
+) -> Result<Option<Manifest>, RegistryError> {
+    let mut attempts = 1;
+    loop {
+        match registry.manifest(repository, reference).await {
+            Err(error) if attempts < ATTEMPTS => {
+                tracing::debug!(%repository, %reference, %error, "a tag of a deleted manifest cannot be asked about yet");
+                attempts += 1;
+                tokio::time::sleep(PAUSE).await;
+            }
+            answer => return answer,
+        }
+    }
+}
