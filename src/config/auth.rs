@@ -335,7 +335,8 @@ fn structured(given: &Given, remedy: &str) -> Result<Value, String> {
 
 fn sources(given: &Given) -> Result<Vec<UserSource>, String> {
     let remedy = "write a list with \"htpasswd\", \"store\" or both, the one that is asked first in front";
-    let names = texts(&structured(given, remedy)?).ok_or_else(|| format!("is no list of names; {remedy}"))?;
+    let list = structured(given, remedy)?;
+    let names = texts(&list).ok_or_else(|| format!("is {}; {remedy}", kind(&list)))?;
     let mut sources = Vec::new();
     for name in &names {
         let source = match name.as_str() {
