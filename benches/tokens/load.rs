@@ -135,7 +135,8 @@ impl Connection {
     }
 }
 
-/// Guesses passwords of ever other users, so many times in a second, from many connections.
+/// Guesses passwords of ever other users, so many times in a second, from many connections; never the same one twice, which
+/// would cost no hash.
 pub async fn flood(address: SocketAddr, per_second: u32) {
     let mut ticks = tokio::time::interval(Duration::from_secs(1) / per_second);
     for number in 0_u64.. {
@@ -143,7 +144,7 @@ pub async fn flood(address: SocketAddr, per_second: u32) {
         tokio::spawn(async move {
             let user = format!("user{}", number % 1_000);
             let mut connection = Connection::open(address).await?;
-            connection.ask(&Load::token(&user, "a-wrong-password")).await
+            connection.ask(&Load::token(&user, &format!("a-wrong-password-{number}"))).await
         });
     }
 }

@@ -12,6 +12,9 @@ use super::sensitive::Sensitive;
 /// How many passwords wait to be checked, at most. Whoever comes then is told to come again.
 const WAITING: usize = 256;
 
+/// How much the threads step back (nice(1)).
+const NICE: i32 = 10;
+
 /// A password hash as it is kept.
 #[derive(Clone, PartialEq, Eq)]
 pub enum StoredHash {
@@ -61,6 +64,7 @@ impl Hashing {
         for number in 0..threads.max(1) {
             let receiver = Arc::clone(&receiver);
             std::thread::Builder::new().name(format!("hashing-{number}")).spawn(move || {
+                step_back();
                 loop {
                     // Only one waits in the channel at a time; the others wait for the lock.
                     let job = receiver.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv();
@@ -106,6 +110,14 @@ impl Hashing {
             mpsc::error::TrySendError::Closed(_) => HashingError::Stopped,
         })?;
         receiver.await.map_err(|_| HashingError::Stopped)
+    }
+}
+
+/// Lets every other thread go first: a hash takes milliseconds, and whoever waits for one waits for it anyway.
+fn step_back() {
+    // Without a process it is the calling thread (setpriority(2), "C library/kernel differences").
+    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+        tracing::debug!(%error, "hashes are computed as urgently as everything else");
     }
 }
 
@@ -156,6 +168,15 @@ mod tests {
             assert!(matches!(answer, Err(HashingError::Hash(_))));
         }
         assert!(hashing.hash(Sensitive::new("x")).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn hashing_steps_back_and_nothing_else_does() {
+        let priority = || rustix::process::getpriority_process(None).unwrap();
+        let before = priority();
+        let hashing = Hashing::start(1).unwrap();
+        assert_eq!(hashing.run(priority).await.unwrap(), (before + NICE).min(19).max(NICE));
+        assert_eq!(priority(), before);
     }
 
     #[tokio::test]
