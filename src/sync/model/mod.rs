@@ -30,13 +30,17 @@ mod steps;
 mod told;
 mod way;
 
+use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use history::History;
 use house::live;
 
 /// How many histories a usual run tries.
 const HISTORIES: u64 = 2_000;
+/// After so many a run shows how far it is.
+const SHOWN: u64 = 50_000;
 
 fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok().map(|text| text.parse().expect("a whole number"))
@@ -77,15 +81,37 @@ fn after_any_history_the_record_equals_the_registry_and_nothing_was_removed_that
         }
     };
     println!("{count} histories from seed {first} on");
-    for seed in first..first + count {
-        let history = History::from_seed(seed);
-        if let Some(wrong) = fault_of(&history) {
-            let (smallest, how) = shrink(history, wrong.clone());
-            panic!(
-                "seed {seed}, history {} of {count}: {wrong}\n\nthe smallest like it: {how}\n{smallest}\n\n\
-                 again: PORTREEVE_MODEL_SEED={seed} cargo test --lib model",
-                seed - first + 1
-            );
+    let done = AtomicU64::new(0);
+    let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let failed = std::thread::scope(|scope| {
+        let workers: Vec<_> =
+            (0..threads).map(|_| scope.spawn(|| first_failure(first, count, &done))).collect();
+        workers.into_iter().filter_map(|worker| worker.join().unwrap()).min_by_key(|(seed, _)| *seed)
+    });
+    let Some((seed, wrong)) = failed else { return };
+    let (smallest, how) = shrink(History::from_seed(seed), wrong.clone());
+    panic!(
+        "seed {seed}, history {} of {count}: {wrong}\n\nthe smallest like it: {how}\n{smallest}\n\n\
+         again: PORTREEVE_MODEL_SEED={seed} cargo test --lib model",
+        seed - first + 1
+    );
+}
+
+/// Lives through histories that nobody else has taken, until one fails.
+#[expect(clippy::print_stdout, reason = "a long run shows how far it is")]
+fn first_failure(first: u64, count: u64, done: &AtomicU64) -> Option<(u64, String)> {
+    loop {
+        let number = done.fetch_add(1, Ordering::Relaxed);
+        if number >= count {
+            return None;
+        }
+        if number > 0 && number % SHOWN == 0 {
+            println!("{number} histories");
+        }
+        if let Some(wrong) = fault_of(&History::from_seed(first + number)) {
+            // The others need not go on.
+            done.store(count, Ordering::Relaxed);
+            return Some((first + number, wrong));
         }
     }
 }
