@@ -105,7 +105,7 @@ fn first_failure(first: u64, count: u64, done: &AtomicU64) -> Option<(u64, Strin
         if number >= count {
             return None;
         }
-        if number > 0 && number % SHOWN == 0 {
+        if number > 0 && number.is_multiple_of(SHOWN) {
             println!("{number} histories");
         }
         if let Some(wrong) = fault_of(&History::from_seed(first + number)) {
