@@ -1,0 +1,123 @@
+//! Groups and `[[auth.rules]]`.
+
+use std::collections::BTreeMap;
+
+use toml::{Table, Value};
+
+use super::{AuthRule, Principal};
+use crate::config::error::Origin;
+use crate::config::settings::{Given, kind};
+
+/// What stands for a value of TOML: itself, or text from the environment that reads as one.
+pub(super) fn structured(given: &Given, remedy: &str) -> Result<Value, String> {
+    match (&given.value, &given.origin) {
+        (Value::String(text), Origin::Variable(_)) => {
+            let document: Table = format!("value = {text}")
+                .parse()
+                .map_err(|_| format!("is no TOML value on one line; {remedy}"))?;
+            document.get("value").cloned().ok_or_else(|| format!("is no TOML value; {remedy}"))
+        }
+        (value, _) => Ok(value.clone()),
+    }
+}
+
+pub(super) fn groups(given: &Given) -> Result<BTreeMap<String, Vec<String>>, String> {
+    let remedy = "write a list of user names for each group, such as `ci = [\"alice\", \"bob\"]`";
+    let table = match structured(given, remedy)? {
+        Value::Table(table) => table,
+        other => return Err(format!("is {}; {remedy}", kind(&other))),
+    };
+    let mut groups = BTreeMap::new();
+    for (group, users) in table {
+        let users =
+            texts(&users).ok_or_else(|| format!("has no list of names for the group `{group}`; {remedy}"))?;
+        groups.insert(group, users);
+    }
+    Ok(groups)
+}
+
+/// A string, or an array of strings.
+pub(super) fn texts(value: &Value) -> Option<Vec<String>> {
+    match value {
+        Value::String(text) => Some(vec![text.clone()]),
+        Value::Array(array) => array.iter().map(|value| value.as_str().map(str::to_owned)).collect(),
+        _ => None,
+    }
+}
+
+pub(super) fn rules(given: &Given) -> Result<Vec<AuthRule>, String> {
+    let remedy = "write `[[auth.rules]]` with `who`, `repositories` and `actions`";
+    let array = match structured(given, remedy)? {
+        Value::Array(array) => array,
+        other => return Err(format!("is {}; {remedy}", kind(&other))),
+    };
+    let rule = |(index, value): (usize, &Value)| {
+        let Value::Table(table) = value else {
+            return Err(format!("has something else than tables in it; {remedy}"));
+        };
+        rule(table).map_err(|wrong| format!("has a wrong rule, number {}: {wrong}", index + 1))
+    };
+    array.iter().enumerate().map(rule).collect()
+}
+
+fn rule(table: &Table) -> Result<AuthRule, String> {
+    const KNOWN: [&str; 4] = ["who", "repositories", "actions", "deny"];
+    if let Some(unknown) = table.keys().find(|key| !KNOWN.contains(&key.as_str())) {
+        return Err(format!("`{unknown}` is none of `who`, `repositories`, `actions` and `deny`"));
+    }
+    let list = |key: &str| match table.get(key) {
+        None => Ok(Vec::new()),
+        Some(value) => {
+            texts(value).ok_or_else(|| format!("`{key}` is neither a string nor a list of strings"))
+        }
+    };
+    let mut rule = AuthRule { repositories: list("repositories")?, ..AuthRule::default() };
+    rule.who = list("who")?.iter().map(|who| principal(who)).collect::<Result<_, _>>()?;
+    if rule.who.is_empty() {
+        return Err("`who` is missing; write a user name, \"group:NAME\", \"anonymous\" or \"*\"".to_owned());
+    }
+    for action in list("actions")? {
+        match action.as_str() {
+            "pull" => rule.pull = true,
+            "push" => rule.push = true,
+            "delete" => rule.delete = true,
+            "catalog" => rule.catalog = true,
+            "*" => (rule.pull, rule.push, rule.delete) = (true, true, true),
+            other => {
+                return Err(format!(
+                    "`actions` has {other:?}, which is none of \"pull\", \"push\", \"delete\", \"*\" and \"catalog\""
+                ));
+            }
+        }
+    }
+    let on_repositories = rule.pull || rule.push || rule.delete;
+    if !on_repositories && !rule.catalog {
+        return Err(
+            "`actions` is missing; write \"pull\", \"push\", \"delete\", \"*\" or \"catalog\"".to_owned()
+        );
+    }
+    if on_repositories && rule.repositories.is_empty() {
+        return Err("`repositories` is missing; write patterns of names, such as \"team/**\"".to_owned());
+    }
+    rule.deny = match table.get("deny") {
+        None => false,
+        Some(Value::Boolean(deny)) => *deny,
+        Some(other) => return Err(format!("`deny` is {}; write `true` or `false`", kind(other))),
+    };
+    Ok(rule)
+}
+
+fn principal(who: &str) -> Result<Principal, String> {
+    match who.strip_prefix("group:") {
+        Some("") => Err("`who` names a group without a name".to_owned()),
+        Some(group) => Ok(Principal::Group(group.to_owned())),
+        None => match who {
+            "*" => Ok(Principal::Everybody),
+            "anonymous" => Ok(Principal::Anonymous),
+            user if user.is_empty() || user.contains(':') || user.contains(char::is_whitespace) => Err(
+                format!("`who` has {user:?}, which is no user name, \"group:NAME\", \"anonymous\" or \"*\""),
+            ),
+            user => Ok(Principal::User(user.to_owned())),
+        },
+    }
+}
