@@ -114,11 +114,18 @@ impl Accounts {
         kind: AccountKind,
         key: &str,
     ) -> Result<Option<T>, AccountError> {
-        let content = self.store.account(kind, key).await?;
-        let parse = |content: Vec<u8>| {
-            serde_json::from_slice(&content).map_err(|_| AccountError::Damaged(key.to_owned()))
-        };
-        content.map(parse).transpose()
+        Ok(self.read_with_content(kind, key).await?.map(|(account, _)| account))
+    }
+
+    /// An account, and the very bytes that are kept of it.
+    async fn read_with_content<T: DeserializeOwned>(
+        &self,
+        kind: AccountKind,
+        key: &str,
+    ) -> Result<Option<(T, Vec<u8>)>, AccountError> {
+        let Some(content) = self.store.account(kind, key).await? else { return Ok(None) };
+        let account = serde_json::from_slice(&content).map_err(|_| AccountError::Damaged(key.to_owned()))?;
+        Ok(Some((account, content)))
     }
 
     async fn all<T: DeserializeOwned>(&self, kind: AccountKind) -> Result<Vec<(String, T)>, AccountError> {
@@ -152,8 +159,8 @@ impl Accounts {
 
     /// Writes down that something was used, unless it was changed or revoked meanwhile. It was good, so a store that cannot
     /// write keeps nobody out.
-    async fn note_use<T: Serialize>(&self, kind: AccountKind, key: &str, before: &T, used: &T) {
-        let (Ok(before), Ok(used)) = (serde_json::to_vec(before), serde_json::to_vec(used)) else { return };
+    async fn note_use<T: Serialize>(&self, kind: AccountKind, key: &str, before: Vec<u8>, used: &T) {
+        let Ok(used) = serde_json::to_vec(used) else { return };
         let change =
             AccountChange { kind, key: key.to_owned(), content: Some(used), instead_of: Some(before) };
         if let Err(error) = self.store.change_accounts(vec![change]).await {

@@ -78,9 +78,8 @@ impl Accounts {
         life: LoginLife,
     ) -> Result<Option<(UserName, String)>, AccountError> {
         let key = hash_of(token.reveal());
-        let Some(login) = self.read::<StoredLogin>(AccountKind::RefreshToken, &key).await? else {
-            return Ok(None);
-        };
+        let kept = self.read_with_content::<StoredLogin>(AccountKind::RefreshToken, &key).await?;
+        let Some((login, content)) = kept else { return Ok(None) };
         let now = self.clock.now();
         if login.is_over(now, life) {
             self.forget_login(token).await?;
@@ -91,7 +90,7 @@ impl Accounts {
         }
         if now.since(login.last_use) >= NOTE_EVERY {
             let used = StoredLogin { last_use: now, ..login.clone() };
-            self.note_use(AccountKind::RefreshToken, &key, &login, &used).await;
+            self.note_use(AccountKind::RefreshToken, &key, content, &used).await;
         }
         Ok(Some((login.user, login.proof)))
     }

@@ -26,7 +26,8 @@ impl Accounts {
     async fn bearer(&self, credentials: &Credentials) -> Result<Option<Verdict>, AccountError> {
         let Some(rest) = credentials.password.reveal().strip_prefix(PREFIX) else { return Ok(None) };
         let Some((id, secret)) = rest.split_once('_') else { return Ok(None) };
-        let Some(token) = self.read::<StoredToken>(AccountKind::AccessToken, id).await? else {
+        let kept = self.read_with_content::<StoredToken>(AccountKind::AccessToken, id).await?;
+        let Some((token, content)) = kept else {
             return Ok(Some(Verdict::Wrong { is_hashed: false }));
         };
         let now = self.clock.now();
@@ -44,7 +45,7 @@ impl Accounts {
         };
         if token.last_use.is_none_or(|last| now.since(last) >= NOTE_EVERY) {
             let used = StoredToken { last_use: Some(now), ..token.clone() };
-            self.note_use(AccountKind::AccessToken, id, &token, &used).await;
+            self.note_use(AccountKind::AccessToken, id, content, &used).await;
         }
         let identity = Identity { name: token.name, groups: Vec::new(), limits: Some(limits) };
         Ok(Some(Verdict::Right(identity)))

@@ -284,9 +284,25 @@ async fn logins_that_are_over_or_too_many_are_removed() {
 async fn a_token_that_is_revoked_while_it_is_used_stays_revoked() {
     let house = house();
     let (id, _) = house.token("ci", None, None).await;
-    let kept: StoredToken = house.accounts.read(AccountKind::AccessToken, &id).await.unwrap().unwrap();
+    let kept = house.accounts.read_with_content::<StoredToken>(AccountKind::AccessToken, &id).await.unwrap();
+    let (kept, content) = kept.unwrap();
     house.accounts.carry_out(AccountCommand::RevokeToken { id: id.clone() }).await.unwrap();
     let used = StoredToken { last_use: Some(Timestamp::now()), ..kept.clone() };
-    house.accounts.note_use(AccountKind::AccessToken, &id, &kept, &used).await;
+    house.accounts.note_use(AccountKind::AccessToken, &id, content, &used).await;
     assert!(house.accounts.read::<StoredToken>(AccountKind::AccessToken, &id).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn the_last_use_is_noted_also_of_what_another_version_has_written() {
+    let house = house();
+    let (id, token) = house.token("ci", None, None).await;
+    let content = house.accounts.store.account(AccountKind::AccessToken, &id).await.unwrap().unwrap();
+    // With its fields in another order, and one that this version does not know.
+    let text = String::from_utf8(content).unwrap().replacen('{', r#"{ "later": 1, "#, 1);
+    let content = Some(text.into_bytes());
+    let change = AccountChange { kind: AccountKind::AccessToken, key: id.clone(), content, instead_of: None };
+    house.accounts.store.change_accounts(vec![change]).await.unwrap();
+    house.login("ci", &token).await.unwrap();
+    let kept: StoredToken = house.accounts.read(AccountKind::AccessToken, &id).await.unwrap().unwrap();
+    assert!(kept.last_use.is_some());
 }

@@ -385,7 +385,8 @@ impl Store for RedbStore {
         repository: &RepositoryName,
         digest: &Digest,
     ) -> Result<Option<Arc<Manifest>>, StoreError> {
-        self.point(|snapshot| snapshot.manifest_content(repository, digest)).await
+        let (repository, digest) = (repository.clone(), digest.clone());
+        self.scan(move |snapshot| snapshot.manifest_content(&repository, &digest)).await
     }
 
     async fn referrers(

@@ -4,17 +4,14 @@
 
 use std::path::PathBuf;
 use std::sync::LazyLock;
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use libfuzzer_sys::fuzz_target;
-use portreeve::auth::{Issuer, KeyAlgorithm, KeyDirectory, TokenSettings};
-use portreeve::clock::{Clock, Timestamp};
+use portreeve::auth::Issuer;
+use portreeve_fuzz::gate;
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
-
-const HOUR: Duration = Duration::from_secs(3600);
 
 struct House {
     issuer: Issuer,
@@ -23,16 +20,7 @@ struct House {
 }
 
 static HOUSE: LazyLock<House> = LazyLock::new(|| {
-    let path = std::env::temp_dir().join(format!("portreeve-fuzz-claims-{}", std::process::id()));
-    let keys = KeyDirectory::new(path.clone(), KeyAlgorithm::Es256, HOUR);
-    let settings = TokenSettings {
-        issuer: "i".to_owned(),
-        service: "s".to_owned(),
-        ttl: HOUR,
-        leeway: HOUR,
-        carries_certificate: true,
-    };
-    let issuer = Issuer::new(settings, keys.open(Timestamp::now()).expect("a key"), Clock::SYSTEM);
+    let (issuer, path) = gate::issuer();
     let header =
         format!(r#"{{"typ":"JWT","alg":"ES256","kid":"{}"}}"#, issuer.keys().signing().public().id());
     House { key: private_key(path), issuer, header: URL_SAFE_NO_PAD.encode(header) }

@@ -3,26 +3,12 @@
 #![no_main]
 
 use std::sync::LazyLock;
-use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use portreeve::auth::{Issuer, KeyAlgorithm, KeyDirectory, TokenSettings};
-use portreeve::clock::{Clock, Timestamp};
+use portreeve::auth::Issuer;
+use portreeve_fuzz::gate;
 
-const HOUR: Duration = Duration::from_secs(3600);
-
-static ISSUER: LazyLock<Issuer> = LazyLock::new(|| {
-    let path = std::env::temp_dir().join(format!("portreeve-fuzz-{}", std::process::id()));
-    let keys = KeyDirectory::new(path, KeyAlgorithm::Es256, HOUR);
-    let settings = TokenSettings {
-        issuer: "i".to_owned(),
-        service: "s".to_owned(),
-        ttl: HOUR,
-        leeway: HOUR,
-        carries_certificate: true,
-    };
-    Issuer::new(settings, keys.open(Timestamp::now()).expect("a key"), Clock::SYSTEM)
-});
+static ISSUER: LazyLock<Issuer> = LazyLock::new(|| gate::issuer().0);
 
 fuzz_target!(|parts: (&str, &str, &str)| {
     use base64::Engine as _;

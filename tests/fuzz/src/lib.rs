@@ -12,6 +12,7 @@
 
 use portreeve::oci;
 
+pub mod gate;
 pub mod manifest_check;
 pub mod registry_grammar;
 pub mod route_check;
