@@ -1,254 +1,28 @@
 //! Tests over the routers, with a store that answers what each test put into it.
 
+mod records;
+mod samples;
+
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
+use self::records::Records;
+use self::samples::{descriptor, digest, event, manifest, repository, tag};
 use super::*;
 use crate::clock::Timestamp;
-use crate::oci::{Descriptor, Digest, Manifest, ManifestKind, MediaType, Platform, RepositoryName, Tag};
+use crate::oci::{Descriptor, Digest, Manifest, MediaType, Platform, RepositoryName, Tag};
 use crate::registry::{Asking, Backends, HttpTransport};
 use crate::store::{
-    Account, AccountChange, AccountKind, Actor, AuthEvent, Change, Event, EventKind, Guard, Hint,
-    HintedReference, Intent, KeptSweep, ManifestRecord, Outcome, Page, PageRequest, Pull, Queued, Recorded,
-    RepositoryRecord, Retention, Sequence, Settled, Source, Statistics, StoreError, TagRecord, Write,
+    Event, ManifestRecord, RepositoryRecord, Sequence, Source, Statistics, StoreError, TagRecord,
 };
 use crate::sync::{HintQueue, PullCounts, SweepSettings};
-
-/// A store for reading.
-#[derive(Default)]
-struct Records {
-    repositories: Vec<RepositoryRecord>,
-    tags: Vec<TagRecord>,
-    manifests: Vec<ManifestRecord>,
-    events: Vec<Event>,
-    /// Readings fail like this, if set.
-    failure: Option<StoreError>,
-    unwritable: AtomicBool,
-}
-
-impl Records {
-    fn check(&self) -> Result<(), StoreError> {
-        self.failure.clone().map_or(Ok(()), Err)
-    }
-
-    /// The part of a list behind a key.
-    fn page<T: Clone, K: Ord + Clone>(
-        records: impl Iterator<Item = T>,
-        key: impl Fn(&T) -> K,
-        page: &PageRequest<K>,
-    ) -> Page<T, K> {
-        let mut items: Vec<T> = records.filter(|item| page.after.as_ref() < Some(&key(item))).collect();
-        let more = items.len() > page.limit;
-        items.truncate(page.limit);
-        let next = more.then(|| items.last().map(key)).flatten();
-        Page { items, next }
-    }
-}
-
-#[async_trait]
-impl Store for Records {
-    async fn begin(&self, _: RepositoryName, _: Write, _: Actor, _: Timestamp) -> Result<Intent, StoreError> {
-        panic!("the API only reads");
-    }
-
-    async fn settle(&self, _: Sequence, _: Outcome, _: Timestamp) -> Result<Settled, StoreError> {
-        panic!("the API only reads");
-    }
-
-    async fn doubt(&self, _: Sequence) -> Result<(), StoreError> {
-        panic!("the API only reads");
-    }
-
-    async fn record(
-        &self,
-        _: Vec<Change>,
-        _: Source,
-        _: Guard,
-        _: Timestamp,
-    ) -> Result<Recorded, StoreError> {
-        panic!("the API only reads");
-    }
-
-    async fn open_intents(&self) -> Result<Vec<Intent>, StoreError> {
-        Ok(Vec::new())
-    }
-
-    async fn sequence(&self) -> Result<Sequence, StoreError> {
-        Ok(Sequence::ZERO)
-    }
-
-    async fn repository(&self, name: &RepositoryName) -> Result<Option<RepositoryRecord>, StoreError> {
-        self.check()?;
-        Ok(self.repositories.iter().find(|record| record.name == *name).cloned())
-    }
-
-    async fn repositories(
-        &self,
-        containing: Option<&str>,
-        page: PageRequest<RepositoryName>,
-    ) -> Result<Page<RepositoryRecord, RepositoryName>, StoreError> {
-        self.check()?;
-        let wanted = |record: &&RepositoryRecord| {
-            containing.is_none_or(|containing| record.name.as_str().contains(containing))
-        };
-        Ok(Self::page(self.repositories.iter().filter(wanted).cloned(), |record| record.name.clone(), &page))
-    }
-
-    async fn tag(&self, _: &RepositoryName, tag: &Tag) -> Result<Option<TagRecord>, StoreError> {
-        Ok(self.tags.iter().find(|record| record.tag == *tag).cloned())
-    }
-
-    async fn tags(
-        &self,
-        repository: &RepositoryName,
-        page: PageRequest<Tag>,
-    ) -> Result<Page<TagRecord, Tag>, StoreError> {
-        self.check()?;
-        let tags = self.tags.iter().filter(|_| *repository == app()).cloned();
-        Ok(Self::page(tags, |record| record.tag.clone(), &page))
-    }
-
-    async fn tag_names(&self, _: &RepositoryName, _: PageRequest<Tag>) -> Result<Page<Tag, Tag>, StoreError> {
-        Ok(Page { items: Vec::new(), next: None })
-    }
-
-    async fn unknown_tags(&self, _: &RepositoryName, _: Vec<Tag>) -> Result<Vec<Tag>, StoreError> {
-        Ok(Vec::new())
-    }
-
-    async fn tags_of(&self, _: &RepositoryName, _: &Digest) -> Result<Vec<Tag>, StoreError> {
-        Ok(Vec::new())
-    }
-
-    async fn manifest(
-        &self,
-        repository: &RepositoryName,
-        digest: &Digest,
-    ) -> Result<Option<ManifestRecord>, StoreError> {
-        let mut manifests = self.manifests.iter().filter(|_| *repository == app());
-        Ok(manifests.find(|record| record.digest == *digest).cloned())
-    }
-
-    async fn manifests(
-        &self,
-        repository: &RepositoryName,
-        page: PageRequest<Digest>,
-    ) -> Result<Page<ManifestRecord, Digest>, StoreError> {
-        let manifests = self.manifests.iter().filter(|_| *repository == app()).cloned();
-        Ok(Self::page(manifests, |record| record.digest.clone(), &page))
-    }
-
-    async fn manifest_content(
-        &self,
-        _: &RepositoryName,
-        _: &Digest,
-    ) -> Result<Option<Arc<Manifest>>, StoreError> {
-        Ok(None)
-    }
-
-    async fn referrers(
-        &self,
-        _: &RepositoryName,
-        subject: &Digest,
-    ) -> Result<Vec<ManifestRecord>, StoreError> {
-        let refers =
-            |record: &&ManifestRecord| record.subject.as_ref().is_some_and(|it| it.digest == *subject);
-        Ok(self.manifests.iter().filter(refers).cloned().collect())
-    }
-
-    async fn events(
-        &self,
-        repository: Option<&RepositoryName>,
-        page: PageRequest<Sequence>,
-    ) -> Result<Page<Event, Sequence>, StoreError> {
-        let wanted = |event: &&Event| repository.is_none_or(|repository| event.repository == *repository);
-        Ok(Self::page(self.events.iter().filter(wanted).cloned(), |event| event.sequence, &page))
-    }
-
-    async fn statistics(&self) -> Result<Statistics, StoreError> {
-        self.check()?;
-        Ok(Statistics { repositories: 1, tags: 2, manifests: 3, events: 4, open_intents: 5, hints: 0 })
-    }
-
-    async fn record_pulls(&self, _: Vec<Pull>) -> Result<(), StoreError> {
-        Ok(())
-    }
-
-    async fn add_hints(&self, _: Vec<HintedReference>) -> Result<Queued, StoreError> {
-        self.check()?;
-        Ok(Queued::Kept)
-    }
-
-    async fn hints(
-        &self,
-        _: PageRequest<HintedReference>,
-    ) -> Result<Page<Hint, HintedReference>, StoreError> {
-        Ok(Page { items: Vec::new(), next: None })
-    }
-
-    async fn remove_hints(&self, _: Vec<Hint>) -> Result<(), StoreError> {
-        panic!("the API only reads");
-    }
-
-    async fn keep_sweep(&self, _: Vec<u8>, _: Vec<u64>) -> Result<(), StoreError> {
-        panic!("the API only reads");
-    }
-
-    async fn kept_sweep(&self) -> Result<Option<KeptSweep>, StoreError> {
-        Ok(None)
-    }
-
-    async fn forget_sweep(&self) -> Result<(), StoreError> {
-        panic!("the API only reads");
-    }
-
-    async fn change_accounts(&self, _: Vec<AccountChange>) -> Result<(), StoreError> {
-        panic!("the API only reads");
-    }
-
-    async fn add_auth_events(&self, _: Vec<AuthEvent>, _: Retention) -> Result<(), StoreError> {
-        panic!("the API only reads");
-    }
-
-    async fn auth_events(
-        &self,
-        _: PageRequest<Sequence>,
-    ) -> Result<Page<(Sequence, AuthEvent), Sequence>, StoreError> {
-        Ok(Page { items: Vec::new(), next: None })
-    }
-
-    async fn keep_clock(&self, _: crate::clock::Estimate) -> Result<(), StoreError> {
-        panic!("the API only reads");
-    }
-
-    async fn kept_clock(&self) -> Result<Option<crate::clock::Estimate>, StoreError> {
-        Ok(None)
-    }
-
-    async fn account(&self, _: AccountKind, _: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(None)
-    }
-
-    async fn accounts(
-        &self,
-        _: AccountKind,
-        _: PageRequest<String>,
-    ) -> Result<Page<Account, String>, StoreError> {
-        Ok(Page { items: Vec::new(), next: None })
-    }
-
-    fn is_writable(&self) -> bool {
-        !self.unwritable.load(Ordering::Relaxed)
-    }
-}
 
 /// A door in a given state.
 struct Door(ServiceState);
@@ -315,94 +89,6 @@ async fn get(records: Records, path: &str) -> (StatusCode, Value) {
     let status = response.status();
     let body = response.into_body().collect().await.unwrap().to_bytes();
     (status, serde_json::from_slice(&body).unwrap())
-}
-
-fn app() -> RepositoryName {
-    RepositoryName::parse("team/app").unwrap()
-}
-
-fn digest(text: &str) -> Digest {
-    Digest::sha256(text.as_bytes())
-}
-
-fn time() -> Timestamp {
-    Timestamp::from_milliseconds(1_000)
-}
-
-fn repository(name: &str) -> RepositoryRecord {
-    RepositoryRecord {
-        name: RepositoryName::parse(name).unwrap(),
-        tags: 1,
-        manifests: 2,
-        bytes: 3,
-        last_push: Some(time()),
-        last_pull: None,
-        pulls: 4,
-    }
-}
-
-fn tag(name: &str) -> TagRecord {
-    TagRecord {
-        tag: Tag::parse(name).unwrap(),
-        digest: digest("image"),
-        media_type: MediaType::OCI_INDEX.into(),
-        bytes: 9,
-        platforms: vec!["linux/amd64".to_owned()],
-        pushed_at: time(),
-        pushed_by: Some("alice".to_owned()),
-        source: Source::Observed,
-        sequence: Sequence::new(1),
-        last_pull: Some(time()),
-        pulls: 5,
-    }
-}
-
-fn descriptor(text: &str) -> Descriptor {
-    Descriptor {
-        media_type: "application/x".into(),
-        digest: digest(text),
-        size: text.len() as u64,
-        platform: None,
-        artifact_type: None,
-        annotations: Default::default(),
-    }
-}
-
-fn manifest(text: &str) -> ManifestRecord {
-    ManifestRecord {
-        digest: digest(text),
-        media_type: MediaType::OCI_MANIFEST.into(),
-        kind: ManifestKind::Image,
-        size: 7,
-        config: None,
-        layers: Vec::new(),
-        children: Vec::new(),
-        subject: None,
-        artifact_type: None,
-        annotations: Default::default(),
-        tags: Vec::new(),
-        pushed_at: time(),
-        source: Source::Swept,
-    }
-}
-
-fn event(sequence: u64) -> Event {
-    Event {
-        sequence: Sequence::new(sequence),
-        time: time(),
-        kind: EventKind::TagDeleted,
-        source: Source::Verified,
-        repository: app(),
-        tag: Some(Tag::parse("latest").unwrap()),
-        digest: Some(digest("image")),
-        previous: None,
-        media_type: None,
-        actor: Actor {
-            user: None,
-            address: Some("192.0.2.1".parse().unwrap()),
-            agent: Some("docker".to_owned()),
-        },
-    }
 }
 
 #[tokio::test]
