@@ -11,7 +11,7 @@ use tokio::process::Command;
 /// Longer than any of them takes, even on a machine that is busy.
 const LIMIT: Duration = Duration::from_secs(90);
 
-/// A program, with a home directory of its own.
+/// A program, with a home directory and logins of its own.
 pub struct Tool {
     program: &'static str,
     package: &'static str,
@@ -24,7 +24,11 @@ impl Tool {
     /// The program of this name, which Debian's `package` brings. That it is missing shows when it is run.
     pub fn new(program: &'static str, package: &'static str) -> Self {
         let home = tempfile::tempdir().unwrap();
-        Self { program, package, before: Vec::new(), environment: Vec::new(), home }
+        // Podman, Buildah and Skopeo otherwise keep logins in one file of the whole system, for all tests at once.
+        let logins = home.path().join("logins.json");
+        std::fs::write(&logins, "{\"auths\": {}}").unwrap();
+        let tool = Self { program, package, before: Vec::new(), environment: Vec::new(), home };
+        tool.set("REGISTRY_AUTH_FILE", logins.to_str().unwrap())
     }
 
     /// Gives these arguments in front of those of each run.
