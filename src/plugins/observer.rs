@@ -133,6 +133,10 @@ fn refusal(failure: CarryFailure) -> Refusal {
             StatusCode::SERVICE_UNAVAILABLE,
             "the registry deleted the manifest, but does not say which tags went with it; that is being found out",
         ),
+        CarryFailure::Unconfirmed(_) => (
+            StatusCode::BAD_GATEWAY,
+            "the registry's answer does not say that it took the write; whether it did is being found out",
+        ),
         CarryFailure::Failed => (
             StatusCode::INTERNAL_SERVER_ERROR,
             "the door failed on this write; what became of it is being found out",

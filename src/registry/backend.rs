@@ -3,11 +3,14 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwapOption;
+use http::StatusCode;
 use sha2::{Digest as _, Sha256};
 use url::Url;
+
+use super::Presence;
 
 /// One backend: where it is, and whether it answers.
 #[derive(Debug)]
@@ -17,6 +20,8 @@ pub struct Backend {
     key: BackendKey,
     address: ArcSwapOption<SocketAddr>,
     healthy: AtomicBool,
+    /// The status of something else that answered in place of a registry when it was looked at last; else zero.
+    foreign: AtomicU16,
 }
 
 /// What an upload session's `Location` says about its backend: eight hexadecimal digits of a hash of the backend's
@@ -58,6 +63,7 @@ impl Backend {
             key: BackendKey::of(&url),
             address: ArcSwapOption::from_pointee(address),
             healthy: AtomicBool::new(true),
+            foreign: AtomicU16::new(0),
             url,
         }
     }
@@ -97,8 +103,29 @@ impl Backend {
         self.healthy.load(Ordering::Relaxed)
     }
 
-    /// Notes that it answered, or did not. Says so in the log when that is news.
+    /// The status with which something answered in its place that is no registry.
+    pub fn foreign_status(&self) -> Option<StatusCode> {
+        StatusCode::from_u16(self.foreign.load(Ordering::Relaxed)).ok()
+    }
+
+    /// Notes what was found when it was looked at.
+    pub fn note_presence(&self, presence: Presence) {
+        let status = match presence {
+            Presence::Foreign(status) => status.as_u16(),
+            Presence::Registry | Presence::Failing(_) | Presence::Silent => 0,
+        };
+        if self.foreign.swap(status, Ordering::Relaxed) != status && status != 0 {
+            tracing::warn!(
+                backend = %self.url, status,
+                "what answers is no registry: it answers /v2/ as no registry does; is registry.url right?"
+            );
+        }
+        self.note_health(presence.is_registry());
+    }
+
+    /// Notes that it answered, or did not. Says so in the log when that is news. An answer makes no registry of what is none.
     pub fn note_health(&self, healthy: bool) {
+        let healthy = healthy && self.foreign.load(Ordering::Relaxed) == 0;
         if self.healthy.swap(healthy, Ordering::Relaxed) != healthy {
             if healthy {
                 tracing::info!(backend = %self.url, "the registry answers again");
@@ -198,6 +225,17 @@ mod tests {
         for _ in 0..6 {
             assert_eq!(backends.choose(&[]).unwrap().authority(), "127.0.0.2:5001");
         }
+    }
+
+    #[test]
+    fn what_is_no_registry_is_not_made_healthy_by_its_answers() {
+        let backends = three();
+        let backend = &backends.all()[0];
+        backend.note_presence(Presence::Foreign(StatusCode::OK));
+        backend.note_health(true);
+        assert_eq!((backend.is_healthy(), backend.foreign_status()), (false, Some(StatusCode::OK)));
+        backend.note_presence(Presence::Registry);
+        assert_eq!((backend.is_healthy(), backend.foreign_status()), (true, None));
     }
 
     #[test]

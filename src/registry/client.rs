@@ -9,7 +9,9 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use super::listing::PageSize;
 use super::transport::{BodyError, Causes, HttpTransport, Received, Request, Transport, TransportError};
-use super::{Answer, Backend, Backends, CarryError, Login, OutgoingWrite, RegistryError, retry_after};
+use super::{
+    Answer, Backend, Backends, CarryError, Login, OutgoingWrite, Presence, RegistryError, retry_after,
+};
 use crate::auth::{Access, Action, Actions};
 use crate::clock::{Clock, ClockOffset, Sample, Timestamp};
 use crate::oci::{
@@ -105,12 +107,14 @@ impl RegistryClient {
         self.timeout
     }
 
-    /// Whether this backend answers `/v2/` at all; what it answers matters only if it is a server error.
-    pub async fn probe(&self, backend: &Backend) -> bool {
+    /// Whether a registry is behind this backend now.
+    pub async fn probe(&self, backend: &Backend) -> Presence {
         let url = format!("{}v2/", backend.url());
         let asking = self.send(question(Method::GET, url, None, None, MAXIMUM_ANSWER_BYTES));
-        let answer = tokio::time::timeout(self.timeout.min(PROBE_LIMIT), asking).await;
-        matches!(answer, Ok(Ok(answer)) if !answer.status.is_server_error())
+        match tokio::time::timeout(self.timeout.min(PROBE_LIMIT), asking).await {
+            Ok(Ok(answer)) => Presence::of(&answer),
+            Ok(Err(_)) | Err(_) => Presence::Silent,
+        }
     }
 
     /// The digest that a reference has now. `Ok(None)` is the registry's own "not there" about this very reference.
@@ -125,6 +129,10 @@ impl RegistryClient {
         let (asked, answer) = self.ask_about(Method::HEAD, repository, reference).await?;
         match answer.status {
             StatusCode::OK => match digest_named(&answer.headers) {
+                Some(digest) if is_another(&digest, reference) => {
+                    let reason = format!("it names the digest {digest} instead");
+                    Err(RegistryError::Malformed { asked, reason })
+                }
                 Some(digest) => Ok(Some(ManifestHead { digest })),
                 None => {
                     let manifest = self.manifest(repository, reference).await?;
@@ -330,25 +338,41 @@ fn read_manifest(
 ) -> Result<Manifest, RegistryError> {
     let media_type =
         headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(MediaType::from_header);
-    let named = match reference {
+    let in_header = digest_named(headers);
+    let asked_for = match reference {
         Reference::Digest(digest) => Some(digest.clone()),
-        Reference::Tag(_) => digest_named(headers),
+        Reference::Tag(_) => None,
     };
-    if let Some(digest) = &named
-        && digest.matches(&body) == Some(false)
-    {
-        let reason = format!("the bytes do not have the digest {digest}");
-        return Err(RegistryError::Malformed { asked, reason });
+    for digest in asked_for.iter().chain(&in_header) {
+        if digest.matches(&body) == Some(false) {
+            let reason = format!("the bytes do not have the digest {digest}");
+            return Err(RegistryError::Malformed { asked, reason });
+        }
     }
-    // What the registry holds is recorded even if its document is not what its type promises.
-    let manifest = Manifest::parse(body.clone(), media_type).unwrap_or_else(|error| {
-        tracing::warn!(%asked, %error, "the registry holds a manifest that cannot be read; its name and bytes are kept");
-        Manifest::unread(body, MediaType::from_header(headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default()))
-    });
+    let named = asked_for.or(in_header);
+    let manifest = if named.as_ref().and_then(|digest| digest.matches(&body)) == Some(true) {
+        // What the registry holds is recorded even if its document is not what its type promises.
+        Manifest::parse(body.clone(), media_type.clone()).unwrap_or_else(|error| {
+            tracing::warn!(%asked, %error, "the registry holds a manifest that cannot be read; its name and bytes are kept");
+            Manifest::unread(body, media_type.unwrap_or_else(|| MediaType::from("")))
+        })
+    } else {
+        // Nothing says that these bytes are the registry's: a gateway answers its page with 200 as well.
+        Manifest::recognise(body, media_type)
+            .map_err(|error| RegistryError::Malformed { asked, reason: error.to_string() })?
+    };
     Ok(match named {
         Some(digest) => manifest.with_digest(digest),
         None => manifest,
     })
+}
+
+/// Whether a registry that was asked for a digest names another one. One of another algorithm may be of the same bytes.
+fn is_another(named: &Digest, asked_for: &Reference) -> bool {
+    match asked_for {
+        Reference::Digest(digest) => digest.algorithm() == named.algorithm() && digest != named,
+        Reference::Tag(_) => false,
+    }
 }
 
 /// Whether the body of a 404 is the specification's, so that it speaks for the registry.
@@ -388,6 +412,65 @@ mod tests {
         ] {
             assert!(!is_absence(other), "{}", String::from_utf8_lossy(other));
         }
+    }
+
+    const IMAGE: &str = r#"{"schemaVersion":2,"config":{"mediaType":"a/b","digest":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","size":0},"layers":[]}"#;
+
+    fn read(reference: &str, headers: &[(http::HeaderName, &str)], body: &str) -> Option<Manifest> {
+        let headers = headers.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect();
+        let reference = Reference::parse(reference).unwrap();
+        read_manifest("GET".to_owned(), &reference, &headers, Bytes::copy_from_slice(body.as_bytes())).ok()
+    }
+
+    #[test]
+    fn without_a_digest_only_what_is_recognisably_a_manifest_counts() {
+        let digest = http::HeaderName::from_static(DOCKER_CONTENT_DIGEST);
+        let page = "<html>please log in</html>";
+        for media_type in ["text/html", "application/json", MediaType::OCI_MANIFEST, ""] {
+            for body in [
+                page,
+                "",
+                "{}",
+                "[]",
+                "null",
+                r#"{"schemaVersion":2}"#,
+                r#"{"errors":[]}"#,
+                r#"{"config":{},"layers":[]}"#,
+            ] {
+                assert_eq!(read("latest", &[(CONTENT_TYPE, media_type)], body), None, "{media_type} {body}");
+            }
+        }
+        // A registry that sends no type and no digest.
+        for media_type in ["text/plain", "application/json", MediaType::OCI_MANIFEST] {
+            let found = read("latest", &[(CONTENT_TYPE, media_type)], IMAGE).unwrap();
+            assert_eq!(
+                (found.digest.clone(), found.media_type.as_str()),
+                (Digest::sha256(IMAGE.as_bytes()), MediaType::OCI_MANIFEST)
+            );
+        }
+        // The digest vouches for what the door cannot read.
+        let own = Digest::sha256(page.as_bytes());
+        assert!(read("latest", &[(digest, own.as_str())], page).is_some());
+        assert!(read(own.as_str(), &[], page).is_some());
+    }
+
+    #[test]
+    fn a_body_that_contradicts_the_digest_in_its_header_is_malformed_however_it_was_asked_for() {
+        let name = http::HeaderName::from_static(DOCKER_CONTENT_DIGEST);
+        let (own, other) = (Digest::sha256(IMAGE.as_bytes()), Digest::sha256(b"other"));
+        for reference in ["latest", own.as_str()] {
+            let headers = [(CONTENT_TYPE, MediaType::OCI_MANIFEST), (name.clone(), other.as_str())];
+            assert_eq!(read(reference, &headers, IMAGE), None, "{reference}");
+        }
+    }
+
+    #[test]
+    fn a_registry_that_names_another_digest_than_the_one_asked_for_is_not_believed() {
+        let asked = Reference::Digest(Digest::sha256(b"a"));
+        assert!(is_another(&Digest::sha256(b"b"), &asked));
+        assert!(!is_another(&Digest::sha256(b"a"), &asked));
+        let sha512 = Digest::parse(&format!("sha512:{}", "0".repeat(128))).unwrap();
+        assert!(!is_another(&sha512, &asked), "it may be of the same bytes");
     }
 
     #[test]

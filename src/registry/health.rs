@@ -19,8 +19,9 @@ pub async fn watch_health(client: Arc<RegistryClient>, stop: CancellationToken) 
         async move {
             loop {
                 backend.resolve().await;
-                let answers = client.probe(backend).await;
-                backend.note_health(answers);
+                let presence = client.probe(backend).await;
+                backend.note_presence(presence);
+                let answers = presence.is_registry();
                 let gauge = metrics::gauge!("portreeve_registry_backend_healthy", "backend" => backend.authority().to_owned());
                 gauge.set(if answers { 1.0 } else { 0.0 });
                 tokio::time::sleep(if answers { PACE_HEALTHY } else { PACE_UNHEALTHY }).await;

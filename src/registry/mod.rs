@@ -12,6 +12,7 @@ mod health;
 mod inspect;
 mod listing;
 mod login;
+mod presence;
 mod retry_after;
 mod transport;
 
@@ -23,6 +24,7 @@ pub use health::watch_health;
 pub use inspect::{ClockReading, Deletion, Inspection};
 pub use listing::{Continuation, ListingPage};
 pub use login::Login;
+pub use presence::Presence;
 pub use retry_after::retry_after;
 pub use transport::{BodyError, Causes, HttpTransport, Received, Request, Transport, TransportError};
 

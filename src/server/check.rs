@@ -13,7 +13,7 @@ use super::sync_command::Summary;
 use super::{gatehouse, socket};
 use crate::config::{Config, RegistryAuth, StoreUrl, Tls};
 use crate::door::Certificates;
-use crate::registry::{Backends, ClockReading, Deletion, Inspection, RegistryClient};
+use crate::registry::{Backends, ClockReading, Deletion, Inspection, Presence, RegistryClient};
 use crate::store::{OpenError, RedbStore};
 use crate::sync::{Comparison, RecordedNames, SweepOutcome, compare};
 
@@ -131,15 +131,25 @@ async fn check_registry(config: &Config, report: &mut Report) -> Option<Registry
     let mut answers = false;
     for backend in backends.all() {
         let url = backend.url();
-        let answered = client.probe(backend).await;
-        backend.note_health(answered);
-        answers |= answered;
-        let sentence = if answered {
-            format!("The registry at {url} answers.")
-        } else {
-            format!("The registry at {url} does not answer; start it, or set registry.url to where it is.")
+        let presence = client.probe(backend).await;
+        backend.note_presence(presence);
+        answers |= presence.is_registry();
+        let sentence = match presence {
+            Presence::Registry => format!("The registry at {url} answers."),
+            Presence::Failing(status) => {
+                format!("The registry at {url} fails: it answers {status} to /v2/; see its log.")
+            }
+            Presence::Foreign(status) => format!(
+                "What answers at {url} is no registry: it answers {status} to /v2/ as no registry does; set registry.url to \
+                 where the registry is."
+            ),
+            Presence::Silent => {
+                format!(
+                    "The registry at {url} does not answer; start it, or set registry.url to where it is."
+                )
+            }
         };
-        report.note(answered, sentence);
+        report.note(presence.is_registry(), sentence);
     }
     if !answers {
         return None;

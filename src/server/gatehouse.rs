@@ -175,7 +175,7 @@ pub(super) async fn read_clock(registry: &RegistryClient, asking: &Asking) {
     if let Login::Token(_) = &*asking.login
         && let Some(backend) = registry.backends().all().first()
     {
-        registry.probe(backend).await;
+        backend.note_presence(registry.probe(backend).await);
     }
 }
 

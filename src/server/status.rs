@@ -44,7 +44,11 @@ impl StatusSource for Status {
             .backends
             .all()
             .iter()
-            .map(|backend| BackendStatus { url: backend.url().to_string(), healthy: backend.is_healthy() })
+            .map(|backend| BackendStatus {
+                url: backend.url().to_string(),
+                healthy: backend.is_healthy(),
+                foreign: backend.foreign_status().map(|status| status.as_u16()),
+            })
             .collect();
         let clock = self.offset.estimate(self.clock.now()).map(ClockStatus::from);
         RegistryStatus { reachable: backends.iter().any(|backend| backend.healthy), backends, clock }

@@ -8,8 +8,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::FutureExt;
+use http::StatusCode;
 use tokio_util::task::TaskTracker;
 
+use super::confirm;
 use super::outcome::{Meaning, Operation};
 use super::taken::{self, NotTold};
 use super::turn::{Turn, Turns};
@@ -50,6 +52,10 @@ pub enum CarryFailure {
     /// The registry deleted a manifest, but it is not known which tags went with it. It will be verified.
     #[error("it is not known what the deletion took with it: {0}")]
     NotTold(#[source] NotTold),
+    /// The registry's answer is a success, but none that says that it took the write, and asked about it, it did not say so
+    /// either. It will be verified.
+    #[error("the registry answered {0}, and does not confirm the write when it is asked")]
+    Unconfirmed(StatusCode),
     /// The task failed in an unforeseen way. What became of the write will be verified.
     #[error("carrying the write failed in an unforeseen way")]
     Failed,
@@ -144,7 +150,13 @@ impl Shared {
             }
         };
         let answered = Instant::now();
-        match write.operation.meaning(&write.repository, &answer) {
+        let meaning = match write.operation.meaning(&write.repository, &answer) {
+            Meaning::Unconfirmed(change) if confirm::is_so(&self.registry, &change).await => {
+                Meaning::Done(change)
+            }
+            meaning => meaning,
+        };
+        match meaning {
             Meaning::Done(change) => {
                 let outcome = match self.outcome(change).await {
                     Ok(outcome) => outcome,
@@ -177,6 +189,15 @@ impl Shared {
                 }
                 metrics::histogram!("portreeve_settle_seconds").record(answered.elapsed());
                 count("recorded");
+            }
+            Meaning::Unconfirmed(_) => {
+                tracing::warn!(
+                    repository = %write.repository, intent = intent.sequence.get(), status = %answer.status,
+                    "the registry's answer to a write does not say that it was done, and neither does the registry when it is asked; it will be asked again"
+                );
+                count("unconfirmed");
+                self.unknown.doubt(intent.sequence);
+                return Err(CarryFailure::Unconfirmed(answer.status));
             }
             Meaning::Nothing => {
                 count("refused");

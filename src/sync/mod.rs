@@ -10,6 +10,7 @@
 mod carry;
 mod circles;
 mod compare;
+mod confirm;
 mod hints;
 #[cfg(test)]
 mod model;

@@ -32,6 +32,9 @@ pub enum Operation {
 pub(super) enum Meaning {
     /// It did this.
     Done(Change),
+    /// It says "success", but not as the specification has it: a registry that is lax may have done this, and a page in
+    /// its place has not. It has to be asked before the client hears of a success.
+    Unconfirmed(Change),
     /// It did nothing.
     Nothing,
     /// It may have done something: it has to be asked.
@@ -64,15 +67,7 @@ impl Operation {
         if answer.status.is_success() {
             return match self {
                 Self::Put { reference, manifest, .. } => put_done(repository, reference, manifest, answer),
-                Self::Delete { reference: Reference::Tag(tag) } => {
-                    Meaning::Done(Change::TagDeleted { repository: repository.clone(), tag: tag.clone() })
-                }
-                Self::Delete { reference: Reference::Digest(digest) } => {
-                    Meaning::Done(Change::ManifestDeleted {
-                        repository: repository.clone(),
-                        digest: digest.clone(),
-                    })
-                }
+                Self::Delete { reference } => deleted(repository, reference, answer.status),
             };
         }
         match (self, answer.status) {
@@ -92,6 +87,8 @@ impl Operation {
     }
 }
 
+/// A manifest is put when the answer is 201 (OCI distribution spec, "Pushing manifests"), or another success that names
+/// the digest of what was sent.
 fn put_done(
     repository: &RepositoryName,
     reference: &Reference,
@@ -99,12 +96,15 @@ fn put_done(
     answer: &Answer,
 ) -> Meaning {
     let named = answer.digest();
-    if let Some(digest) = &named
-        && digest.matches(&manifest.bytes) == Some(false)
-    {
+    let is_named = named.as_ref().map(|digest| digest.matches(&manifest.bytes));
+    let is_done = match is_named {
+        Some(Some(true)) => true,
         // It stored something else than it was sent.
-        return Meaning::Unknown;
-    }
+        Some(Some(false)) => false,
+        // No digest, or one of an algorithm that the door cannot compute.
+        None | Some(None) => answer.status == StatusCode::CREATED,
+    };
+    let named = named.filter(|_| is_named != Some(Some(false)));
     let digest = named.unwrap_or_else(|| match reference {
         Reference::Digest(digest) => digest.clone(),
         Reference::Tag(_) => manifest.digest.clone(),
@@ -120,7 +120,18 @@ fn put_done(
     } else {
         Arc::new(Manifest::clone(manifest).with_digest(digest))
     };
-    Meaning::Done(Change::ManifestPut { repository: repository.clone(), manifest, tags })
+    let change = Change::ManifestPut { repository: repository.clone(), manifest, tags };
+    if is_done { Meaning::Done(change) } else { Meaning::Unconfirmed(change) }
+}
+
+/// A deletion is accepted by 202 (OCI distribution spec, "Deleting manifests").
+fn deleted(repository: &RepositoryName, reference: &Reference, status: StatusCode) -> Meaning {
+    let repository = repository.clone();
+    let change = match reference {
+        Reference::Tag(tag) => Change::TagDeleted { repository, tag: tag.clone() },
+        Reference::Digest(digest) => Change::ManifestDeleted { repository, digest: digest.clone() },
+    };
+    if status == StatusCode::ACCEPTED { Meaning::Done(change) } else { Meaning::Unconfirmed(change) }
 }
 
 /// The tags that the registry says it set: `OCI-Tag`, repeated or as lists (OCI distribution spec, "Pushing manifests
@@ -202,7 +213,33 @@ mod tests {
         let operation = put(Reference::Tag(Tag::parse("latest").unwrap()));
         let other = Digest::sha256(b"other");
         let answer = answer(201, &[("docker-content-digest", other.as_str())]);
-        assert!(matches!(operation.meaning(&repository(), &answer), Meaning::Unknown));
+        assert!(matches!(operation.meaning(&repository(), &answer), Meaning::Unconfirmed(_)));
+    }
+
+    #[test]
+    fn a_success_of_another_kind_counts_for_a_put_only_if_it_names_the_digest() {
+        let operation = put(Reference::Tag(Tag::parse("latest").unwrap()));
+        let own = Digest::sha256(b"text");
+        for status in [200, 202, 203, 204, 206] {
+            let page = answer(status, &[("content-type", "text/html")]);
+            assert!(matches!(operation.meaning(&repository(), &page), Meaning::Unconfirmed(_)), "{status}");
+            let named = answer(status, &[("docker-content-digest", own.as_str())]);
+            assert_eq!(tags_of(operation.meaning(&repository(), &named)), ["latest"], "{status}");
+        }
+    }
+
+    #[test]
+    fn only_202_accepts_a_deletion() {
+        for reference in [Reference::Digest(Digest::sha256(b"text")), Reference::parse("latest").unwrap()] {
+            let operation = Operation::Delete { reference };
+            assert!(matches!(operation.meaning(&repository(), &answer(202, &[])), Meaning::Done(_)));
+            for status in [200, 201, 203, 204] {
+                assert!(
+                    matches!(operation.meaning(&repository(), &answer(status, &[])), Meaning::Unconfirmed(_)),
+                    "{status}"
+                );
+            }
+        }
     }
 
     #[test]

@@ -72,6 +72,9 @@ pub struct BackendStatus {
     pub url: String,
     /// Whether it takes requests.
     pub healthy: bool,
+    /// The status of something that answers there and is no registry.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub foreign: Option<u16>,
 }
 
 /// The work of the verifier.

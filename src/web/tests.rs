@@ -33,7 +33,7 @@ impl StatusSource for Door {
     }
 
     fn registry(&self) -> RegistryStatus {
-        let backend = BackendStatus { url: "http://127.0.0.1:5001".to_owned(), healthy: true };
+        let backend = BackendStatus { url: "http://127.0.0.1:5001".to_owned(), healthy: true, foreign: None };
         RegistryStatus { reachable: true, backends: vec![backend], clock: None }
     }
 

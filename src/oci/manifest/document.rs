@@ -61,9 +61,14 @@ impl KnownType {
 pub(super) struct Outline {
     #[serde(rename = "mediaType")]
     pub(super) media_type: Option<String>,
+    #[serde(rename = "schemaVersion")]
+    schema_version: Option<i64>,
     config: Option<IgnoredAny>,
     layers: Option<IgnoredAny>,
     manifests: Option<IgnoredAny>,
+    blobs: Option<IgnoredAny>,
+    #[serde(rename = "fsLayers")]
+    fs_layers: Option<IgnoredAny>,
 }
 
 impl Outline {
@@ -71,6 +76,12 @@ impl Outline {
         // serde would fill the struct from an array as well.
         let is_object = bytes.trim_ascii_start().first() == Some(&b'{');
         is_object.then(|| serde_json::from_slice(bytes).ok()).flatten()
+    }
+
+    /// Whether it has a `schemaVersion` and the members of some kind of manifest.
+    pub(super) fn is_manifest(&self) -> bool {
+        let has_members = [&self.layers, &self.manifests, &self.blobs, &self.fs_layers];
+        self.schema_version.is_some() && has_members.into_iter().any(Option::is_some)
     }
 
     /// The type that the shape suggests, for a document that does not name its own.

@@ -115,6 +115,17 @@ pub enum InvalidManifest {
     },
 }
 
+/// Why bytes that nothing vouches for are not taken for a manifest.
+#[derive(Debug, thiserror::Error)]
+pub enum Unrecognised {
+    /// They are something else.
+    #[error("it is no manifest")]
+    NoManifest,
+    /// They are a manifest that cannot be read.
+    #[error(transparent)]
+    Invalid(#[from] InvalidManifest),
+}
+
 impl Manifest {
     /// Reads a manifest. `media_type` is the `Content-Type` it came with, if any; without one the document's own
     /// `mediaType` counts, and without that its shape: a configuration and layers are an OCI image manifest, a list of
@@ -147,6 +158,19 @@ impl Manifest {
             }),
             Ok(Err(document)) => Err(InvalidManifest::MediaType { document, header: media_type }),
             Err(source) => Err(InvalidManifest::Shape { media_type, source: shortened(source) }),
+        }
+    }
+
+    /// Reads bytes that nothing vouches for, such as an answer without a digest, which may as well be a gateway's page: a
+    /// JSON object that was sent as a manifest, or that has a `schemaVersion` and a manifest's members.
+    ///
+    /// # Errors
+    /// When it is neither, or a manifest that cannot be read.
+    pub fn recognise(bytes: Bytes, media_type: Option<MediaType>) -> Result<Self, Unrecognised> {
+        let sent_as = media_type.filter(MediaType::is_manifest);
+        match Outline::of(&bytes) {
+            Some(outline) if sent_as.is_some() || outline.is_manifest() => Ok(Self::parse(bytes, sent_as)?),
+            _ => Err(Unrecognised::NoManifest),
         }
     }
 

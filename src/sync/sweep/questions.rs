@@ -105,7 +105,7 @@ impl Questions {
     /// Whether the registry answers at all, whatever becomes of the questions about what it holds.
     pub async fn is_there(&self) -> bool {
         for backend in self.probe.backends().all() {
-            if self.probe.probe(backend).await {
+            if self.probe.probe(backend).await.is_registry() {
                 self.pace.reassure();
                 return true;
             }
