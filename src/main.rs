@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use accounts::{TokenCommand, UserCommand};
 use clap::{Parser, Subcommand};
 use portreeve::config::Config;
-use portreeve::server::{self, ConfigSource};
+use portreeve::server::{self, ConfigSource, WantedSweep};
 use portreeve::telemetry::logging;
 
 /// A request makes and drops dozens of small pieces; glibc's allocator spends a seventh of the door's time on them.
@@ -54,6 +54,9 @@ enum Command {
         /// Also ask for the digest of every tag, and about every recorded manifest
         #[arg(long)]
         deep: bool,
+        /// Remove what is held to be missing, if the registry still denies it
+        #[arg(long)]
+        accept_removals: bool,
     },
     /// The keys that tokens are signed with
     #[command(subcommand)]
@@ -115,7 +118,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
             explain(&config, &user, &repository)
         }
         Command::Check { .. } => check(config),
-        Command::Sync { deep } => sync(&config, deep),
+        Command::Sync { deep, accept_removals } => sync(&config, WantedSweep { deep, accept_removals }),
     }
 }
 
@@ -154,12 +157,12 @@ fn check(config: Config) -> Result<(), Failure> {
     if report.is_good() { Ok(()) } else { Err(Failure::new(FAILURE, &"Not everything is as it should be.")) }
 }
 
-fn sync(config: &Config, deep: bool) -> Result<(), Failure> {
-    let in_step = server::sync(config, deep, &mut std::io::stdout()).map_err(|error| {
+fn sync(config: &Config, wanted: WantedSweep) -> Result<(), Failure> {
+    let in_step = server::sync(config, wanted, &mut std::io::stdout()).map_err(|error| {
         let misconfigured = matches!(&error, server::SyncError::Start(error) if error.is_misconfiguration());
         Failure::new(if misconfigured { MISCONFIGURED } else { FAILURE }, &error)
     })?;
-    if in_step { Ok(()) } else { Err(Failure::new(FAILURE, &"Not everything could be compared.")) }
+    if in_step { Ok(()) } else { Err(Failure::new(FAILURE, &"Record and registry are not in step.")) }
 }
 
 #[cfg(test)]

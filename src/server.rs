@@ -9,6 +9,7 @@ mod check;
 mod door_client;
 mod explain;
 mod gatehouse;
+mod held;
 mod key_command;
 mod progress_bar;
 mod reload;
@@ -38,7 +39,7 @@ pub use check::{Report, check};
 pub use explain::explain;
 pub use key_command::{prepare_key, rotate_key, show_key};
 pub use reload::ConfigSource;
-pub use sync_command::{SyncError, sync};
+pub use sync_command::{SyncError, WantedSweep, sync};
 
 use self::gatehouse::Gatehouse;
 use self::reload::Reload;
@@ -46,20 +47,22 @@ use self::socket::Socket;
 use self::status::Status;
 use self::sweep_thread::SweepThread;
 use crate::auth::{HtpasswdError, InvalidRule, KeyRingError, keep_journal};
-use crate::config::{Config, StoreUrl, Tls};
+use crate::config::{self, Config, StoreUrl, Tls};
 use crate::door::{self, CertificateError, Certificates, Door, Listener, Parts, Service};
 use crate::plugins::{self, InvalidPlugins};
 use crate::registry::{self, Asking, Backends, HttpTransport, RegistryClient, watch_health};
 use crate::store::{self, OpenError, RedbStore, Store};
 use crate::sync::{
-    self, Carrier, HintQueue, PullCounts, SweepSettings, Sweeper, UnknownIntents, Verifier, flush_pulls,
-    follow_hints, settle_unknown,
+    self, Carrier, HintQueue, Judge, JudgeSettings, PullCounts, RemovalLimit, SeenAnswers, SweepSettings, Sweeper,
+    UnknownIntents, Verifier, compare_answers, flush_pulls, follow_hints, settle_unknown,
 };
 use crate::telemetry::{Metrics, MetricsError};
 use crate::web::{self, NotificationSecret, StatusSource, WebState};
 
 /// How long the last look at unknown outcomes may take when the door stops.
 const LAST_PASS: Duration = Duration::from_secs(2);
+/// How many tags or manifests may be found to be gone within an hour, whatever part of the record they are.
+const ALWAYS_BELIEVED: u64 = 50;
 /// How often the metrics' buckets are filled.
 const METRICS_UPKEEP: Duration = Duration::from_secs(5);
 
@@ -184,23 +187,32 @@ pub fn run(config: Config, source: ConfigSource) -> Result<(), StartError> {
     let gatehouse = main.block_on(Gatehouse::build(&config, &store))?;
     let registry = RegistryClient::new(Arc::clone(&backends), config.registry.timeout)?;
     let registry = Arc::new(registry.asking(gatehouse.asking.clone()));
-    let verifier = Arc::new(Verifier::new(Arc::clone(&store), Arc::clone(&registry)));
+    let judge = Arc::new(Judge::new(Arc::clone(&store), judge_settings(&config)));
+    let verifier = Arc::new(Verifier::new(Arc::clone(&store), Arc::clone(&registry), Arc::clone(&judge)));
     let unknown = Arc::new(UnknownIntents::default());
     let carries = TaskTracker::new();
-    let carrier =
-        Carrier::new(Arc::clone(&store), Arc::clone(&registry), Arc::clone(&unknown), carries.clone());
-    let pulls = Arc::new(PullCounts::default());
+    let hints = Arc::new(HintQueue::new(Arc::clone(&store)));
+    let carrier = Carrier::new(
+        Arc::clone(&store),
+        Arc::clone(&registry),
+        Arc::clone(&unknown),
+        Arc::clone(&hints),
+        carries.clone(),
+    );
+    let (pulls, seen) = (Arc::new(PullCounts::default()), Arc::new(SeenAnswers::default()));
     let parts = Parts {
         carrier,
         pulls: Arc::clone(&pulls),
+        seen: Arc::clone(&seen),
         gate: gatehouse.gate.clone(),
         login: Arc::clone(&gatehouse.asking.login),
     };
     let pipeline = plugins::build(&config.plugins, &parts)?;
 
     let writes = carries.clone();
-    let sweeper =
-        new_sweeper(&config, &store, &backends, gatehouse.asking.clone(), move || !writes.is_empty())?;
+    let asking = gatehouse.asking.clone();
+    let belief = (judge, Arc::clone(&hints));
+    let sweeper = new_sweeper(&config, &store, &backends, asking, belief, move || !writes.is_empty())?;
     let socket = bind_socket(&config)?;
     let (first_pass, ready) = watch::channel(false);
     let status = Arc::new(Status {
@@ -211,7 +223,6 @@ pub fn run(config: Config, source: ConfigSource) -> Result<(), StartError> {
         clock: gatehouse.asking.clock,
         offset: Arc::clone(&gatehouse.asking.offset),
     });
-    let hints = Arc::new(HintQueue::new(Arc::clone(&store)));
     let secret = config.notifications_secret.as_ref();
     let web = WebState {
         hints: Arc::clone(&hints),
@@ -261,6 +272,7 @@ pub fn run(config: Config, source: ConfigSource) -> Result<(), StartError> {
             stop.clone(),
             LAST_PASS,
         ));
+        background.spawn(compare_answers(seen, Arc::clone(&store), Arc::clone(&hints), stop.clone()));
         background.spawn(follow_hints(hints, verifier, stop.clone()));
         background.spawn(flush_pulls(pulls, Arc::clone(&store), stop.clone()));
         background.spawn(keep_journal(Arc::clone(gatehouse.accounts.journal()), store, stop.clone()));
@@ -320,6 +332,7 @@ fn new_sweeper(
     store: &Arc<dyn Store>,
     backends: &Arc<Backends>,
     asking: Asking,
+    belief: (Arc<Judge>, Arc<HintQueue>),
     is_busy: impl Fn() -> bool + Send + Sync + 'static,
 ) -> Result<Arc<Sweeper>, StartError> {
     let timeout = config.registry.timeout;
@@ -331,7 +344,13 @@ fn new_sweeper(
         seed: RandomState::new().hash_one(config.listen.door),
     };
     let (store, backends) = (Arc::clone(store), Arc::clone(backends));
-    Ok(Arc::new(Sweeper::new(store, backends, timeout, transport, asking, settings, is_busy)))
+    Ok(Arc::new(Sweeper::new(store, backends, timeout, transport, asking, belief, settings, is_busy)))
+}
+
+fn judge_settings(config: &Config) -> JudgeSettings {
+    let config::Sync { settling, removal_limit, removal_patience, .. } = config.sync;
+    let removal_limit = RemovalLimit { percent: removal_limit, always: ALWAYS_BELIEVED };
+    JudgeSettings { settling, removal_limit, removal_patience }
 }
 
 /// The admin listener: metrics and health, plain HTTP.

@@ -85,6 +85,21 @@ pub const KEYS: &[Key] = &[
         meaning: "The most questions that a sweep has under way at the registry; it asks fewer when the registry slows down.",
     },
     Key {
+        name: "sync.settling",
+        default: "\"1m\"",
+        meaning: "How long a write that the door carried is believed more than an answer of the registry that contradicts it: a replica may lag.",
+    },
+    Key {
+        name: "sync.removal_limit",
+        default: "\"10%\"",
+        meaning: "How much of the recorded tags, or manifests, may be found to be gone within an hour or one sweep (and fifty in any case); more is held.",
+    },
+    Key {
+        name: "sync.removal_patience",
+        default: "\"24h\"",
+        meaning: "How long what is held has to stay away until its removal is believed without the operator's word.",
+    },
+    Key {
         name: "auth.mode",
         default: "\"off\"",
         meaning: "`on`: tokens are required, and rules say who may do what; `off`: the door is open.",

@@ -108,6 +108,13 @@ pub struct Sync {
     pub deep_interval: Duration,
     /// `sync.concurrency`: the most questions that a sweep has under way at once; at most 1,024.
     pub concurrency: NonZeroUsize,
+    /// `sync.settling`: how long an observed write is believed more than an answer that contradicts it; zero for not at
+    /// all, at most an hour.
+    pub settling: Duration,
+    /// `sync.removal_limit`: how much of the record may be found to be gone within an hour, in per cent.
+    pub removal_limit: u8,
+    /// `sync.removal_patience`: how long what is held has to stay away until it is believed to be gone; at most ten years.
+    pub removal_patience: Duration,
 }
 
 /// The process.
@@ -141,6 +148,9 @@ impl Default for Config {
                 interval: Duration::from_secs(5 * 60),
                 deep_interval: Duration::from_secs(60 * 60),
                 concurrency: const { NonZeroUsize::new(8).unwrap() },
+                settling: Duration::from_secs(60),
+                removal_limit: 10,
+                removal_patience: Duration::from_secs(24 * 60 * 60),
             },
             auth: Auth::default(),
             clock: Clock::default(),
@@ -191,6 +201,9 @@ impl Config {
         set.to(&mut config.sync.interval, "sync.interval", value::duration);
         set.to(&mut config.sync.deep_interval, "sync.deep_interval", value::duration);
         set.to(&mut config.sync.concurrency, "sync.concurrency", value::count);
+        set.to(&mut config.sync.settling, "sync.settling", value::short_duration);
+        set.to(&mut config.sync.removal_limit, "sync.removal_limit", value::percentage);
+        set.to(&mut config.sync.removal_patience, "sync.removal_patience", value::long_duration);
         set.to(&mut config.server.threads, "server.threads", value::count);
         set.to(&mut config.server.grace, "server.grace", value::duration);
         config.registry.auth = auth::read_registry(&mut settings);

@@ -12,7 +12,7 @@ use super::{Exchange, Outcome, ResponseHead};
 use crate::auth::Gate;
 use crate::oci::{ErrorCode, Manifest, Reference, RepositoryName, Tag};
 use crate::registry::Login;
-use crate::sync::{Carrier, PullCounts};
+use crate::sync::{Carrier, PullCounts, SeenAnswers};
 
 /// One concern of the door.
 ///
@@ -178,6 +178,8 @@ pub struct Parts {
     pub carrier: Carrier,
     /// Counts pulls.
     pub pulls: Arc<PullCounts>,
+    /// Compares answers with the record.
+    pub seen: Arc<SeenAnswers>,
     /// Decides who comes in; none for an open door.
     pub gate: Option<Arc<Gate>>,
     /// How the door shows itself to the registry.

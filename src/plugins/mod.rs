@@ -7,6 +7,7 @@
 //! Adding a plugin is one new file and its line here.
 
 mod access_log;
+mod answers;
 mod authorization;
 mod client_address;
 mod observer;
@@ -18,7 +19,7 @@ use crate::door::{Entry, Invalid, Parts, Pipeline};
 
 /// Every plugin, in order.
 pub const TABLE: &[Entry] =
-    &[client_address::ENTRY, access_log::ENTRY, authorization::ENTRY, pulls::ENTRY, observer::ENTRY];
+    &[client_address::ENTRY, access_log::ENTRY, authorization::ENTRY, pulls::ENTRY, answers::ENTRY, observer::ENTRY];
 
 /// Builds all plugins from their options.
 ///

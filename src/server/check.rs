@@ -9,6 +9,7 @@ use tokio::runtime;
 use url::Url;
 
 use super::door_client::Client;
+use super::held::Held;
 use super::sync_command::Summary;
 use super::{gatehouse, socket};
 use crate::config::{Config, RegistryAuth, StoreUrl, Tls};
@@ -94,12 +95,14 @@ pub fn check(config: Config) -> Report {
         let registry = check_registry(&config, &mut report).await;
         match check_store(&config, &mut report) {
             Record::Open(store) => {
+                check_held(Held::in_store(&store).await, &mut report);
                 check_agreement(&store, registry.as_ref(), &mut report).await;
                 store.close();
             }
             Record::InUse => match Client::new(&socket::path(&config)) {
                 Ok(door) => {
                     check_last_sweep(&door, &mut report).await;
+                    check_held(door.held().await, &mut report);
                     check_agreement(&door, registry.as_ref(), &mut report).await;
                 }
                 Err(error) => report.note(false, format!("{error}.")),
@@ -242,6 +245,15 @@ async fn check_last_sweep(door: &Client, report: &mut Report) {
         ),
         Ok(None) => report.note(true, "The running door has not ended a sweep yet."),
         Err(error) => report.note(false, format!("{error}.")),
+    }
+}
+
+/// Whether the record keeps what the registry denies.
+fn check_held<E: fmt::Display>(held: Result<Held, E>, report: &mut Report) {
+    match held {
+        Ok(held) if held.missing.is_none() => {}
+        Ok(held) => report.note(false, format!("{held}.")),
+        Err(error) => report.note(false, format!("What is held is not known: {error}.")),
     }
 }
 

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use super::StartError;
 use super::sync_command::SyncError;
 use crate::oci::{RepositoryName, Tag};
-use crate::store::Page;
+use crate::store::{Missing, Page};
 use crate::sync::{CompareError, RecordedNames, SweepStatus};
 
 /// How long the door may take to answer.
@@ -31,6 +31,8 @@ struct StatusPart {
 #[derive(Deserialize)]
 struct StorePart {
     tags: u64,
+    #[serde(default)]
+    missing: Missing,
 }
 
 #[derive(Deserialize)]
@@ -56,6 +58,11 @@ impl Client {
     /// What the door's sweeps are at.
     pub(super) async fn sweeps(&self) -> Result<SweepStatus, SyncError> {
         Ok(self.status().await?.sweep)
+    }
+
+    /// How much the door holds that the registry denies.
+    pub(super) async fn missing(&self) -> Result<Missing, SyncError> {
+        Ok(self.status().await?.store.missing)
     }
 
     async fn status(&self) -> Result<StatusPart, SyncError> {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::{runtime, signal};
 use tokio_util::sync::CancellationToken;
@@ -19,14 +19,14 @@ use super::door_client::Client;
 use super::progress_bar::{progress_bar, show};
 use super::socket::{self, Socket};
 use super::status::Status;
-use super::{StartError, bind_socket, gatehouse, new_sweeper};
+use super::{StartError, bind_socket, gatehouse, judge_settings, new_sweeper};
 use crate::auth::{Accounts, Journal};
 use crate::clock::Timestamp;
 use crate::config::{Config, StoreUrl};
 use crate::oci::{Digest, RepositoryName, Tag};
 use crate::registry::{Backends, RegistryClient};
 use crate::store::{EventKind, OpenError, RedbStore, Sequence, Source, Store};
-use crate::sync::{FinishedSweep, HintQueue, SweepOutcome, UnknownIntents};
+use crate::sync::{FinishedSweep, HintQueue, Judge, SweepOutcome, UnknownIntents};
 use crate::telemetry::{Metrics, MetricsError};
 use crate::web::{self, StatusSource, WebState};
 
@@ -80,12 +80,21 @@ impl From<MetricsError> for SyncError {
     }
 }
 
+/// What sweep is wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct WantedSweep {
+    /// Also ask for the digest of every tag, and about every recorded manifest.
+    pub deep: bool,
+    /// Remove what is held to be missing, if the registry still denies it.
+    pub accept_removals: bool,
+}
+
 /// Runs one sweep, by the running door or else here, and writes one line to `out` for each difference, and one for the
 /// whole. Answers whether record and registry are in step.
 ///
 /// # Errors
 /// When the sweep cannot be run, or its outcome not be learnt or told.
-pub fn sync(config: &Config, deep: bool, out: &mut dyn Write) -> Result<bool, SyncError> {
+pub fn sync(config: &Config, wanted: WantedSweep, out: &mut dyn Write) -> Result<bool, SyncError> {
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -95,11 +104,11 @@ pub fn sync(config: &Config, deep: bool, out: &mut dyn Write) -> Result<bool, Sy
         let interrupted = signal::ctrl_c();
         let running = async {
             if std::os::unix::net::UnixStream::connect(&path).is_ok() {
-                return Client::new(&path)?.sweep(deep, out).await;
+                return Client::new(&path)?.sweep(wanted, out).await;
             }
             let StoreUrl::Redb(store) = &config.store.url;
             match RedbStore::open(store) {
-                Ok(opened) => alone(config, opened, deep, out).await,
+                Ok(opened) => alone(config, opened, wanted, out).await,
                 Err(OpenError::InUse { .. }) => {
                     Err(SyncError::Unreachable { store: store.clone(), socket: path.clone() })
                 }
@@ -117,7 +126,7 @@ pub fn sync(config: &Config, deep: bool, out: &mut dyn Write) -> Result<bool, Sy
 async fn alone(
     config: &Config,
     store: RedbStore,
-    deep: bool,
+    wanted: WantedSweep,
     out: &mut dyn Write,
 ) -> Result<bool, SyncError> {
     let metrics = Metrics::install()?;
@@ -134,7 +143,10 @@ async fn alone(
     let registry = registry.map_err(StartError::Registry)?.asking(asking.clone());
     gatehouse::read_clock(&registry, &asking).await;
     let (clock, offset) = (asking.clock, Arc::clone(&asking.offset));
-    let sweeper = new_sweeper(&only_asked, &any, &backends, asking, || false)?;
+    let judge = Arc::new(Judge::new(Arc::clone(&any), judge_settings(config)));
+    let hints = Arc::new(HintQueue::new(Arc::clone(&any)));
+    let belief = (judge, Arc::clone(&hints));
+    let sweeper = new_sweeper(&only_asked, &any, &backends, asking, belief, || false)?;
     let (_, ready) = watch::channel(true);
     let status: Arc<dyn StatusSource> = Arc::new(Status {
         backends,
@@ -151,7 +163,7 @@ async fn alone(
             Arc::new(Journal::new(clock, config.auth.events_age)),
             clock,
         )),
-        hints: Arc::new(HintQueue::new(Arc::clone(&any))),
+        hints,
         pulls: Arc::default(),
         notifications: None,
         store: any,
@@ -165,7 +177,7 @@ async fn alone(
     let client = Client::new(&socket::path(config))?;
     let swept = tokio::select! {
         biased;
-        swept = client.sweep(deep, out) => swept,
+        swept = client.sweep(wanted, out) => swept,
         // Neither ends before it is told to.
         ((), ()) = async { tokio::join!(served, sweeper.run(stop.clone())) } => Err(SyncError::Interrupted),
     };
@@ -199,8 +211,8 @@ struct Difference {
 }
 
 impl Client {
-    async fn sweep(&self, deep: bool, out: &mut dyn Write) -> Result<bool, SyncError> {
-        let request = self.http.post("http://door/api/v1/sync").json(&serde_json::json!({ "deep": deep }));
+    async fn sweep(&self, wanted: WantedSweep, out: &mut dyn Write) -> Result<bool, SyncError> {
+        let request = self.http.post("http://door/api/v1/sync").json(&wanted);
         let accepted: Accepted = self.ask("begin a sweep", request).await?;
         let finished = self.follow(&accepted).await?;
         self.tell_differences(accepted.since, out).await?;
@@ -209,7 +221,10 @@ impl Client {
             let place = problem.repository.as_deref().unwrap_or("the registry");
             writeln!(out, "not compared: {place}: {}", problem.message).map_err(SyncError::Output)?;
         }
-        Ok(finished.outcome == SweepOutcome::Complete)
+        if !finished.held.is_none() {
+            writeln!(out, "{}", self.held().await?).map_err(SyncError::Output)?;
+        }
+        Ok(finished.outcome == SweepOutcome::Complete && finished.held.is_none())
     }
 
     /// Waits for the end of a sweep, showing how far it is where somebody looks.
@@ -262,6 +277,10 @@ impl std::fmt::Display for Difference {
                 write!(formatter, "changed  {repository}:{tag} {digest}, was {previous}")
             }
             (EventKind::ManifestPut, None, _) => write!(formatter, "new      {repository}@{digest}"),
+            (EventKind::TagRestored, Some(tag), _) => {
+                write!(formatter, "back     {repository}:{tag} {digest}")
+            }
+            (EventKind::TagRestored, None, _) => write!(formatter, "back     {repository}@{digest}"),
             (EventKind::TagDeleted, Some(tag), _) => {
                 write!(formatter, "gone     {repository}:{tag} {digest}")
             }
@@ -319,7 +338,7 @@ mod tests {
         let listener = UnixListener::bind(&path).unwrap();
         let served = tokio::spawn(async { axum::serve(listener, router).await });
         let mut out = Vec::new();
-        let swept = Client::new(&path).unwrap().sweep(false, &mut out).await;
+        let swept = Client::new(&path).unwrap().sweep(WantedSweep::default(), &mut out).await;
         assert!(matches!(swept, Err(SyncError::Restarted)), "{swept:?}");
         served.abort();
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::oci::{Digest, Manifest, RepositoryName, Tag};
+use crate::oci::{Digest, Manifest, Reference, RepositoryName, Tag};
 
 /// One fact about the registry.
 #[derive(Clone, Debug)]
@@ -32,6 +32,20 @@ pub enum Change {
         repository: RepositoryName,
         /// Which manifest.
         digest: Digest,
+    },
+    /// The registry denies a recorded reference, and that is not believed yet: the record keeps and serves it.
+    ReferenceMissing {
+        /// In which repository.
+        repository: RepositoryName,
+        /// Which tag or manifest.
+        reference: Reference,
+    },
+    /// The registry has what was missing.
+    ReferencePresent {
+        /// In which repository.
+        repository: RepositoryName,
+        /// Which tag or manifest.
+        reference: Reference,
     },
     /// The repository is there, if only by its name: it may hold nothing.
     RepositoryFound {

@@ -39,6 +39,9 @@ pub struct Event {
 pub enum EventKind {
     /// A manifest is there, under a tag if the event names one.
     ManifestPut,
+    /// A tag that had gone without the door having carried that is back, with the same manifest: author, time, source and
+    /// pulls of old hold again.
+    TagRestored,
     /// A tag is gone.
     TagDeleted,
     /// A manifest is gone.

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
-use super::{EventKind, Source};
+use super::{EventKind, Missing, Source};
 
 const COMMIT_SECONDS: &str = "portreeve_store_commit_seconds";
 const WRITES_PER_COMMIT: &str = "portreeve_store_writes_per_commit";
 const OPEN_INTENTS: &str = "portreeve_open_intents";
 const ERRORS: &str = "portreeve_store_errors_total";
+const MISSING: &str = "portreeve_missing_references";
 const EVENTS: &str = "portreeve_events_total";
 
 /// Tells the installed recorder what the store's metrics mean. To be called once, after it was installed.
@@ -17,6 +18,11 @@ pub fn describe_metrics() {
     describe_histogram!(COMMIT_SECONDS, Unit::Seconds, "Time to make one group of writes durable.");
     describe_histogram!(WRITES_PER_COMMIT, Unit::Count, "Writes that shared one durable commit.");
     describe_gauge!(OPEN_INTENTS, Unit::Count, "Manifest writes whose outcome is not recorded yet.");
+    describe_gauge!(
+        MISSING,
+        Unit::Count,
+        "Recorded tags and manifests that the registry denies, and whose removal is held."
+    );
     describe_counter!(ERRORS, Unit::Count, "Commits, openings and reads that failed at the medium.");
     describe_counter!(EVENTS, Unit::Count, "Events recorded, by kind and by how they were learnt.");
 }
@@ -32,6 +38,12 @@ pub(super) fn open_intents(count: usize) {
     gauge!(OPEN_INTENTS).set(count as f64);
 }
 
+/// So much is missing at the registry now.
+pub(super) fn missing(missing: Missing) {
+    gauge!(MISSING, "kind" => "tag").set(missing.tags as f64);
+    gauge!(MISSING, "kind" => "manifest").set(missing.manifests as f64);
+}
+
 /// The medium failed.
 pub(super) fn failed() {
     counter!(ERRORS).increment(1);
@@ -41,6 +53,7 @@ pub(super) fn failed() {
 pub(super) fn recorded(kind: EventKind, source: Source) {
     let kind = match kind {
         EventKind::ManifestPut => "manifest_put",
+        EventKind::TagRestored => "tag_restored",
         EventKind::TagDeleted => "tag_deleted",
         EventKind::ManifestDeleted => "manifest_deleted",
         EventKind::RepositoryFound => "repository_found",

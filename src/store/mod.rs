@@ -20,8 +20,10 @@ mod redb;
 mod row;
 #[cfg(test)]
 mod sample;
+mod tombstone;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -33,7 +35,7 @@ pub use hint::{Hint, HintedReference, Queued};
 pub use intent::{Intent, IntentState, Write};
 pub use metrics::describe_metrics;
 pub use pull::Pull;
-pub use record::{ManifestRecord, Page, PageRequest, RepositoryRecord, Statistics, TagRecord};
+pub use record::{ManifestRecord, Missing, Page, PageRequest, RepositoryRecord, Statistics, TagRecord};
 #[cfg(test)]
 pub use redb::{MemoryFile, Steps};
 pub use redb::{OpenError, RedbStore};
@@ -201,6 +203,32 @@ pub trait Store: Send + Sync + 'static {
     /// The last sequence number that was given out.
     async fn sequence(&self) -> Result<Sequence, StoreError>;
 
+    /// How long ago something was observed last about this reference, or about the repository at all. Forgotten after an
+    /// hour, and sooner where very much is observed. Cheap.
+    fn observed_age(
+        &self,
+        repository: &RepositoryName,
+        reference: Option<&Reference>,
+    ) -> Option<Duration>;
+
+    /// How many tags and manifests were recorded as gone since then that the door did not carry.
+    async fn found_removals(&self, since: Timestamp) -> Result<Missing, StoreError>;
+
+    /// How much of what is recorded the registry denies, without that being believed yet. Cheap.
+    fn missing(&self) -> Missing;
+
+    /// Keeps the operator's word that what is missing since then or longer is gone. Durable.
+    async fn accept_removals(&self, until: Timestamp) -> Result<(), StoreError>;
+
+    /// Up to when what was missing is accepted as gone.
+    async fn removals_accepted_until(&self) -> Result<Option<Timestamp>, StoreError>;
+
+    /// Repositories of which something is missing, in bytewise order.
+    async fn repositories_with_missing(
+        &self,
+        page: PageRequest<RepositoryName>,
+    ) -> Result<Page<RepositoryRecord, RepositoryName>, StoreError>;
+
     /// One repository.
     async fn repository(&self, repository: &RepositoryName) -> Result<Option<RepositoryRecord>, StoreError>;
 
@@ -228,9 +256,8 @@ pub trait Store: Send + Sync + 'static {
         page: PageRequest<Tag>,
     ) -> Result<Page<Tag, Tag>, StoreError>;
 
-    /// Which of these tags the record does not have in this repository.
-    async fn unknown_tags(&self, repository: &RepositoryName, tags: Vec<Tag>)
-    -> Result<Vec<Tag>, StoreError>;
+    /// Which of these tags the record does not have in this repository, or holds to be missing at the registry.
+    async fn unsure_tags(&self, repository: &RepositoryName, tags: Vec<Tag>) -> Result<Vec<Tag>, StoreError>;
 
     /// The tags of a repository that point to this digest, in bytewise order.
     async fn tags_of(&self, repository: &RepositoryName, digest: &Digest) -> Result<Vec<Tag>, StoreError>;

@@ -30,6 +30,10 @@ pub(super) fn touches(guard: &Guard, changes: &[Change]) -> Vec<(RepositoryName,
             Change::ManifestDeleted { repository, digest } => {
                 (repository, write(Write::Delete { reference: Reference::Digest(digest.clone()) }))
             }
+            Change::ReferenceMissing { repository, reference }
+            | Change::ReferencePresent { repository, reference } => {
+                (repository, write(Write::Delete { reference: reference.clone() }))
+            }
             Change::RepositoryFound { repository } | Change::RepositoryGone { repository } => {
                 (repository, Touch::Everything)
             }

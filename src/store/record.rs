@@ -25,6 +25,24 @@ pub struct RepositoryRecord {
     pub last_pull: Option<Timestamp>,
     /// How many manifests were pulled from it through the door.
     pub pulls: u64,
+    /// What of it the registry denies.
+    pub missing: Missing,
+}
+
+/// How much of what is recorded the registry denies, without that being believed yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Missing {
+    /// Tags.
+    pub tags: u64,
+    /// Manifests.
+    pub manifests: u64,
+}
+
+impl Missing {
+    /// Whether nothing is.
+    pub const fn is_none(self) -> bool {
+        self.tags == 0 && self.manifests == 0
+    }
 }
 
 /// A tag as recorded, with what is known of the manifest it points to.
@@ -52,6 +70,8 @@ pub struct TagRecord {
     pub last_pull: Option<Timestamp>,
     /// How often it was pulled by this name through the door, whatever it pointed to.
     pub pulls: u64,
+    /// Since when the registry denies it, without that being believed yet.
+    pub missing_since: Option<Timestamp>,
 }
 
 /// A manifest as recorded in a repository.
@@ -83,6 +103,8 @@ pub struct ManifestRecord {
     pub pushed_at: Timestamp,
     /// How it was learnt.
     pub source: Source,
+    /// Since when the registry denies it, without that being believed yet.
+    pub missing_since: Option<Timestamp>,
 }
 
 /// Which part of a list is wanted.
@@ -118,4 +140,6 @@ pub struct Statistics {
     pub open_intents: u64,
     /// Hints that wait to be followed.
     pub hints: u64,
+    /// What the registry denies.
+    pub missing: Missing,
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{ManifestRecord, RepositoryRecord, Sequence, Source, TagRecord};
+use super::{ManifestRecord, Missing, RepositoryRecord, Sequence, Source, TagRecord};
 use crate::clock::Timestamp;
 use crate::oci::{Descriptor, Digest, Manifest, ManifestKind, MediaType, RepositoryName, Tag};
 
@@ -23,6 +23,17 @@ pub(super) struct RepositoryRow {
     pub last_pull: Option<Timestamp>,
     #[serde(default)]
     pub pulls: u64,
+    /// How many of its tags are missing at the registry.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub missing_tags: u64,
+    /// How many of its manifests are.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub missing_manifests: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// A tag of a repository, with what a list shows of its manifest.
@@ -43,6 +54,9 @@ pub(super) struct TagRow {
     pub last_pull: Option<Timestamp>,
     #[serde(default)]
     pub pulls: u64,
+    /// Since when the registry denies it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing_since: Option<Timestamp>,
 }
 
 /// That a repository has a manifest.
@@ -50,6 +64,9 @@ pub(super) struct TagRow {
 pub(super) struct ManifestRow {
     pub pushed_at: Timestamp,
     pub source: Source,
+    /// Since when the registry denies it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing_since: Option<Timestamp>,
 }
 
 /// A blob that manifests of a repository name.
@@ -82,10 +99,16 @@ pub(super) struct Document {
 }
 
 impl RepositoryRow {
+    /// What of it the registry denies.
+    pub fn missing(&self) -> Missing {
+        Missing { tags: self.missing_tags, manifests: self.missing_manifests }
+    }
+
     /// The record under its name.
     pub fn record(self, name: RepositoryName) -> RepositoryRecord {
-        let Self { tags, manifests, bytes, last_push, last_pull, pulls } = self;
-        RepositoryRecord { name, tags, manifests, bytes, last_push, last_pull, pulls }
+        let missing = self.missing();
+        let Self { tags, manifests, bytes, last_push, last_pull, pulls, .. } = self;
+        RepositoryRecord { name, tags, manifests, bytes, last_push, last_pull, pulls, missing }
     }
 }
 
@@ -103,6 +126,7 @@ impl TagRow {
             sequence,
             last_pull,
             pulls,
+            missing_since,
         } = self;
         TagRecord {
             tag,
@@ -116,6 +140,7 @@ impl TagRow {
             sequence,
             last_pull,
             pulls,
+            missing_since,
         }
     }
 }
@@ -123,7 +148,7 @@ impl TagRow {
 impl ManifestRow {
     /// The record, with the document and the tags that belong to it.
     pub fn record(self, digest: Digest, document: Document, tags: Vec<Tag>) -> ManifestRecord {
-        let Self { pushed_at, source } = self;
+        let Self { pushed_at, source, missing_since } = self;
         let Document {
             media_type,
             kind,
@@ -149,6 +174,7 @@ impl ManifestRow {
             tags,
             pushed_at,
             source,
+            missing_since,
         }
     }
 }

@@ -13,13 +13,16 @@ use tokio_util::task::TaskTracker;
 
 use super::confirm;
 use super::outcome::{Meaning, Operation};
-use super::taken::{self, NotTold};
+use super::hints::HintQueue;
+use super::taken::{self, NotTold, Taken};
 use super::turn::{Turn, Turns};
 use super::unknown::UnknownIntents;
 use crate::clock::Timestamp;
 use crate::oci::{Reference, RepositoryName};
 use crate::registry::{Answer, CarryError, OutgoingWrite, RegistryClient};
-use crate::store::{Actor, Change, Intent, Outcome, Store, StoreError, Write};
+use crate::store::{
+    Actor, Change, HintedReference, Intent, Outcome, Queued, Store, StoreError, Write,
+};
 
 /// A manifest write as the door hands it over: parsed, allowed, and not yet known to the registry.
 #[derive(Debug)]
@@ -71,20 +74,23 @@ struct Shared {
     store: Arc<dyn Store>,
     registry: Arc<RegistryClient>,
     unknown: Arc<UnknownIntents>,
+    hints: Arc<HintQueue>,
     turns: Turns,
     tasks: TaskTracker,
 }
 
 impl Carrier {
-    /// A carrier that hands what it cannot settle to `unknown`, and whose tasks are `tasks`: whoever stops the house
-    /// waits for them.
+    /// A carrier that hands what it cannot settle to `unknown` and what has to be looked at again to `hints`, and whose tasks
+    /// are `tasks`: whoever stops the house waits for them.
     pub fn new(
         store: Arc<dyn Store>,
         registry: Arc<RegistryClient>,
         unknown: Arc<UnknownIntents>,
+        hints: Arc<HintQueue>,
         tasks: TaskTracker,
     ) -> Self {
-        Self { shared: Arc::new(Shared { store, registry, unknown, turns: Turns::default(), tasks }) }
+        let turns = Turns::default();
+        Self { shared: Arc::new(Shared { store, registry, unknown, hints, turns, tasks }) }
     }
 
     /// Carries one write, to its end even if this future is dropped.
@@ -158,8 +164,8 @@ impl Shared {
         };
         match meaning {
             Meaning::Done(change) => {
-                let outcome = match self.outcome(change).await {
-                    Ok(outcome) => outcome,
+                let Taken { outcome, still_there } = match self.outcome(change).await {
+                    Ok(taken) => taken,
                     Err(error) => {
                         tracing::warn!(
                             repository = %write.repository, intent = intent.sequence.get(), %error,
@@ -176,6 +182,7 @@ impl Shared {
                         if !settled.overlapped.is_empty() {
                             self.unknown.doubt(intent.sequence);
                         }
+                        self.hint(still_there).await;
                     }
                     Err(error) => {
                         tracing::error!(
@@ -212,15 +219,32 @@ impl Shared {
     }
 
     /// What has to be recorded of what the registry did.
-    async fn outcome(&self, change: Change) -> Result<Outcome, NotTold> {
+    async fn outcome(&self, change: Change) -> Result<Taken, NotTold> {
         match &change {
             Change::ManifestDeleted { repository, digest } => {
                 taken::outcome(self.store.as_ref(), &self.registry, repository, digest).await
             }
             Change::ManifestPut { .. }
             | Change::TagDeleted { .. }
+            | Change::ReferenceMissing { .. }
+            | Change::ReferencePresent { .. }
             | Change::RepositoryFound { .. }
-            | Change::RepositoryGone { .. } => Ok(Outcome::Applied(vec![change])),
+            | Change::RepositoryGone { .. } => {
+                Ok(Taken { outcome: Outcome::Applied(vec![change]), still_there: Vec::new() })
+            }
+        }
+    }
+
+    /// Has references looked at that the registry answered otherwise than it did what it was asked to. If they cannot be
+    /// kept, a sweep will see them.
+    async fn hint(&self, about: Vec<HintedReference>) {
+        if about.is_empty() {
+            return;
+        }
+        match self.hints.add(about).await {
+            Ok(Queued::Kept) => {}
+            Ok(Queued::Full) => tracing::warn!("there are too many hints to look again at what a deletion left"),
+            Err(error) => tracing::warn!(%error, "what a deletion left cannot be kept as hints"),
         }
     }
 

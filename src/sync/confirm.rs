@@ -44,7 +44,10 @@ async fn ask(registry: &RegistryClient, change: &Change) -> Result<bool, Registr
         Change::ManifestDeleted { repository, digest } => {
             Ok(registry.resolve(repository, &Reference::Digest(digest.clone())).await?.is_none())
         }
-        Change::RepositoryFound { .. } | Change::RepositoryGone { .. } => Ok(false),
+        Change::ReferenceMissing { .. }
+        | Change::ReferencePresent { .. }
+        | Change::RepositoryFound { .. }
+        | Change::RepositoryGone { .. } => Ok(false),
     }
 }
 

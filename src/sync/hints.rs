@@ -70,6 +70,8 @@ enum Followed {
     Answered,
     /// There was no answer, and perhaps the registry wants to be left alone for so long.
     Unanswered(Option<Duration>),
+    /// The answer contradicts what was observed just now, and is believed after this time only.
+    Unsettled(Duration),
 }
 
 impl HintQueue {
@@ -132,6 +134,13 @@ impl Plans {
         Some(Hint { about, number })
     }
 
+    /// The pause before the next look, which is longer each time.
+    fn grown(&mut self, plan: &mut Plan) -> Duration {
+        let pause = plan.pause.mul_f64(0.5 + self.random.f64() / 2.0);
+        plan.pause = (plan.pause * 2).min(PAUSES.1);
+        pause
+    }
+
     /// A hint was looked at. Whether it is done.
     fn note(&mut self, hint: &Hint, followed: Followed, now: Instant) -> bool {
         let Some(mut plan) = self.plans.remove(&hint.about) else { return true };
@@ -145,6 +154,7 @@ impl Plans {
                 plan.looked = true;
                 SECOND_LOOK
             }
+            Followed::Unsettled(left) => self.grown(&mut plan).min(left),
             Followed::Unanswered(_) if now.duration_since(plan.since) >= GIVEN_UP => {
                 let HintedReference { repository, reference } = &hint.about;
                 tracing::warn!(%repository, %reference, "a hint had no clear answer for a day and is given up");
@@ -152,8 +162,7 @@ impl Plans {
                 return true;
             }
             Followed::Unanswered(wanted) => {
-                let pause = plan.pause.mul_f64(0.5 + self.random.f64() / 2.0);
-                plan.pause = (plan.pause * 2).min(PAUSES.1);
+                let pause = self.grown(&mut plan);
                 wanted.map_or(pause, |wanted| wanted.min(LONGEST_REST).max(pause))
             }
         };
@@ -263,6 +272,10 @@ async fn follow(verifier: &Verifier, about: &HintedReference) -> Followed {
 
 fn unanswered(repository: &RepositoryName, reference: &Reference, error: &VerifyError) -> Followed {
     tracing::debug!(%repository, %reference, %error, "a hint cannot be followed yet");
+    if let VerifyError::Unsettled { left, .. } = error {
+        metrics::counter!("portreeve_hints_total", "result" => "unsettled").increment(1);
+        return Followed::Unsettled(*left);
+    }
     metrics::counter!("portreeve_hints_total", "result" => "unanswered").increment(1);
     let VerifyError::Registry(RegistryError::Refused { retry_after, .. }) = error else {
         return Followed::Unanswered(None);

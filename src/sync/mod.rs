@@ -2,8 +2,8 @@
 //!
 //! [`Carrier`] takes a manifest write to the registry and records its outcome, of a deletion by digest with what it took
 //! (`taken`); [`Verifier`] asks the registry about one
-//! reference and records the difference; [`follow_hints`] follows
-//! hints; [`flush_pulls`] writes down pulls; [`Sweeper`] goes through everything that the registry lists, and through what
+//! reference and records the difference, as far as the [`Judge`] believes it; [`follow_hints`] follows
+//! hints; [`compare_answers`] makes hints of answers to clients that contradict the record; [`flush_pulls`] writes down pulls; [`Sweeper`] goes through everything that the registry lists, and through what
 //! the record holds beyond that; [`settle_unknown`] does so for every intent whose outcome is not known until
 //! it cannot change any more. `plugins/` hands writes to the carrier; `server.rs` runs the rest.
 
@@ -12,10 +12,12 @@ mod circles;
 mod compare;
 mod confirm;
 mod hints;
+mod judge;
 #[cfg(test)]
 mod model;
 mod outcome;
 mod pulls;
+mod seen;
 mod sweep;
 mod taken;
 mod turn;
@@ -25,8 +27,10 @@ mod verify;
 pub use carry::{Carrier, CarryFailure, ManifestWrite};
 pub use compare::{CompareError, Comparison, RecordedNames, compare};
 pub use hints::{HintQueue, follow_hints};
+pub use judge::{Judge, JudgeSettings, RemovalLimit};
 pub use outcome::Operation;
 pub use pulls::{PullCounts, flush_pulls};
+pub use seen::{SeenAnswer, SeenAnswers, compare_answers};
 pub use sweep::{
     CatalogState, FinishedSweep, Outcome as SweepOutcome, Phase as SweepPhase, Problem, RunningSweep,
     SweepKind, SweepSettings, SweepStatus, Sweeper,
@@ -47,6 +51,10 @@ pub fn describe_metrics() {
     describe_counter!("portreeve_verifications_total", "Questions about one reference by what was found");
     describe_counter!("portreeve_hints_total", "Looks at hinted references by what was found");
     describe_gauge!("portreeve_hints_waiting", "Hints that wait to be followed");
+    describe_counter!(
+        "portreeve_contradicting_answers_total",
+        "Answers to clients that contradict the record, and were taken as hints"
+    );
     describe_counter!(
         "portreeve_pulls_not_counted_total",
         "Pulls that were too many different ones to be counted"

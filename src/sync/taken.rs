@@ -1,7 +1,8 @@
 //! What a deletion by digest takes with it: of the tags that are recorded for the manifest those that the registry denies.
 //!
 //! The record may be behind. A tag that was moved around the door points elsewhere and stays, so none goes by
-//! implication (P3). The questions come between the registry's answer and the record of it: what the client hears of is
+//! implication (P3). One that the registry still answers with the deleted manifest has gone nevertheless: the registry has
+//! accepted the deletion, and its answer may be old. It is asked about again, until it is known what lasts. The questions come between the registry's answer and the record of it: what the client hears of is
 //! recorded (P1) and true. As long as the intent is carried it stands in the way of all that others may want to record of
 //! these tags or this manifest, so what is found here can be recorded with the outcome, in one transaction.
 //!
@@ -16,7 +17,7 @@ use futures_util::{StreamExt, TryStreamExt};
 use super::verify::VerifyError;
 use crate::oci::{Digest, Manifest, Reference, RepositoryName, Tag};
 use crate::registry::{RegistryClient, RegistryError};
-use crate::store::{Change, Outcome, Store};
+use crate::store::{Change, HintedReference, Outcome, Store};
 
 /// How long the client waits for these answers, at most.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -42,42 +43,51 @@ pub enum NotTold {
     TooMany,
 }
 
-/// Asks about the tags of a manifest that the registry has deleted. Answers what has to be recorded.
+/// What a deletion came to.
+pub(super) struct Taken {
+    /// What has to be recorded.
+    pub outcome: Outcome,
+    /// What the registry still answered, to be asked about again.
+    pub still_there: Vec<HintedReference>,
+}
+
+/// Asks about the tags of a manifest that the registry has deleted.
 pub(super) async fn outcome(
     store: &dyn Store,
     registry: &RegistryClient,
     repository: &RepositoryName,
     digest: &Digest,
-) -> Result<Outcome, NotTold> {
+) -> Result<Taken, NotTold> {
     let tags = store.tags_of(repository, digest).await.map_err(VerifyError::Store)?;
     let deleted = Change::ManifestDeleted { repository: repository.clone(), digest: digest.clone() };
     let patience = registry.timeout().min(PATIENCE);
-    let asking = ask(registry, repository, tags);
+    let asking = ask(registry, repository, digest, tags);
     let answers = tokio::time::timeout(patience, asking).await.map_err(|_| NotTold::TooLate(patience))??;
-    if answers.kept.is_empty() {
-        return Ok(Outcome::Applied(vec![deleted]));
-    }
-    // Somebody has pushed the manifest again.
-    let is_back = answers.kept.iter().any(|(_, manifest)| manifest.digest == *digest);
-    let put = |(tag, manifest)| {
-        let (repository, tags) = (repository.clone(), vec![tag]);
-        Change::ManifestPut { repository, manifest, tags }
+    let outcome = if answers.moved.is_empty() {
+        Outcome::Applied(vec![deleted])
+    } else {
+        let put = |(tag, manifest)| {
+            let (repository, tags) = (repository.clone(), vec![tag]);
+            Change::ManifestPut { repository, manifest, tags }
+        };
+        Outcome::Amended { found: answers.moved.into_iter().map(put).collect(), applied: vec![deleted] }
     };
-    let gone = |tag| Change::TagDeleted { repository: repository.clone(), tag };
-    let found = answers.kept.into_iter().map(put).collect();
-    let applied = if is_back { answers.gone.into_iter().map(gone).collect() } else { vec![deleted] };
-    Ok(Outcome::Amended { found, applied })
+    let about = |tag| HintedReference { repository: repository.clone(), reference: Reference::Tag(tag) };
+    Ok(Taken { outcome, still_there: answers.still_there.into_iter().map(about).collect() })
 }
 
 #[derive(Default)]
 struct Answers {
-    gone: Vec<Tag>,
-    kept: Vec<(Tag, Arc<Manifest>)>,
+    /// Tags that point to another manifest.
+    moved: Vec<(Tag, Arc<Manifest>)>,
+    /// Tags that the registry answers with the deleted one.
+    still_there: Vec<Tag>,
 }
 
 async fn ask(
     registry: &RegistryClient,
     repository: &RepositoryName,
+    deleted: &Digest,
     tags: Vec<Tag>,
 ) -> Result<Answers, NotTold> {
     let asking = futures_util::stream::iter(tags)
@@ -90,9 +100,10 @@ async fn ask(
     asking
         .try_fold(Answers::default(), |mut answers, (tag, answer)| async move {
             match answer {
-                None => answers.gone.push(tag),
-                Some(_) if answers.kept.len() == MOST_KEPT => return Err(NotTold::TooMany),
-                Some(manifest) => answers.kept.push((tag, Arc::new(manifest))),
+                None => {}
+                Some(manifest) if manifest.digest == *deleted => answers.still_there.push(tag),
+                Some(_) if answers.moved.len() == MOST_KEPT => return Err(NotTold::TooMany),
+                Some(manifest) => answers.moved.push((tag, Arc::new(manifest))),
             }
             Ok(answers)
         })

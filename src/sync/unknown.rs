@@ -14,7 +14,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::verify::Verifier;
+use super::verify::{Verifier, VerifyError};
 use crate::clock::Timestamp;
 use crate::oci::{Reference, RepositoryName};
 use crate::store::{Intent, IntentState, Outcome, Sequence, Source, Store, StoreError, Write};
@@ -208,7 +208,11 @@ impl Watched {
         let answers: Vec<Question> = futures_util::stream::iter(all)
             .map(|(repository, reference)| async move {
                 let error = verifier.verify(&repository, &reference, Source::Verified).await.err()?;
-                tracing::warn!(%repository, %reference, %error, "a write's outcome cannot be learnt yet; asking again");
+                if matches!(error, VerifyError::Unsettled { .. }) {
+                    tracing::debug!(%repository, %reference, %error, "a write's outcome is not certain yet; asking again");
+                } else {
+                    tracing::warn!(%repository, %reference, %error, "a write's outcome cannot be learnt yet; asking again");
+                }
                 Some((repository, reference))
             })
             .buffer_unordered(CONCURRENCY)

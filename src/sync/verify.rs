@@ -1,7 +1,9 @@
 //! Verify: ask the registry about one reference, and record the difference.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::judge::{Contradiction, Judge, Removal, Verdict};
 use crate::clock::Timestamp;
 use crate::oci::{Digest, Manifest, Reference, RepositoryName, Tag};
 use crate::registry::{RegistryClient, RegistryError};
@@ -14,6 +16,7 @@ const ATTEMPTS: usize = 4;
 pub struct Verifier {
     store: Arc<dyn Store>,
     registry: Arc<RegistryClient>,
+    judge: Arc<Judge>,
 }
 
 /// What a verification came to.
@@ -27,6 +30,8 @@ pub struct Verified {
     pub previous: Option<Digest>,
     /// The manifests that a manifest names which was recorded just now: they may not be recorded yet.
     pub children: Vec<Digest>,
+    /// Whether the registry denies it and the record keeps it all the same, as missing.
+    pub is_held: bool,
 }
 
 /// Why a verification came to no end. Nothing was recorded; it has to be tried again.
@@ -38,6 +43,19 @@ pub enum VerifyError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The registry contradicts what the door observed just now. It may lag; once this time is over it is believed.
+    #[error(
+        "{repository}:{reference} was written through the door just now and the registry says otherwise; it is asked \
+         again within {}", humantime::format_duration(*.left)
+    )]
+    Unsettled {
+        /// In which repository.
+        repository: RepositoryName,
+        /// Which reference.
+        reference: Reference,
+        /// After which time it is believed.
+        left: Duration,
+    },
     /// Something newer touched the reference each time.
     #[error(
         "{repository}:{reference} was written to while the registry was asked about it, {ATTEMPTS} times"
@@ -51,19 +69,20 @@ pub enum VerifyError {
 }
 
 impl Verifier {
-    /// A verifier for this record and this registry.
-    pub fn new(store: Arc<dyn Store>, registry: Arc<RegistryClient>) -> Self {
-        Self { store, registry }
+    /// A verifier for this record and this registry; `judge` decides about contradictions.
+    pub fn new(store: Arc<dyn Store>, registry: Arc<RegistryClient>, judge: Arc<Judge>) -> Self {
+        Self { store, registry, judge }
     }
 
     /// Makes the record of one reference equal to what the registry says of it, unless something newer touches it
     /// meanwhile: then it asks again, a few times. Removal happens only on the registry's own "not there" about this very
-    /// reference.
+    /// reference, and where the judge does not hold it.
     ///
     /// Dropping the future is harmless: a difference is recorded whole or not at all.
     ///
     /// # Errors
-    /// When the registry gave no clear answer or contradicted itself, the store failed, or the reference is too busy.
+    /// When the registry gave no clear answer or contradicted itself or what was observed just now, the store failed, or
+    /// the reference is too busy.
     pub async fn verify(
         &self,
         repository: &RepositoryName,
@@ -88,14 +107,20 @@ impl Verifier {
                     Recorded::Unchanged
                 }
                 Found::Moved => Recorded::Superseded,
-                Found::Different { change, previous } => {
-                    let (digest, children) = named(&change);
-                    let recorded = self.store.record(vec![change], source, guard, Timestamp::now()).await?;
-                    if recorded != Recorded::Superseded {
-                        (verified.digest, verified.children, verified.previous) =
-                            (digest, children, previous);
-                    }
-                    recorded
+                Found::Present(digest) => {
+                    verified.digest = Some(digest);
+                    let change = Change::ReferencePresent {
+                        repository: repository.clone(),
+                        reference: reference.clone(),
+                    };
+                    self.store.record(vec![change], source, guard, Timestamp::now()).await?
+                }
+                Found::Held => {
+                    verified.is_held = true;
+                    self.hold(repository, reference, source, guard).await?
+                }
+                Found::Different(different) => {
+                    self.contradiction(repository, reference, source, guard, different, &mut verified).await?
                 }
             };
             let result = match recorded {
@@ -121,6 +146,63 @@ impl Verifier {
         Err(VerifyError::Busy { repository: repository.clone(), reference: reference.clone() })
     }
 
+    /// Records what differs, or holds it, as the judge says.
+    async fn contradiction(
+        &self,
+        repository: &RepositoryName,
+        reference: &Reference,
+        source: Source,
+        guard: Guard,
+        Different { change, previous, removal }: Different,
+        verified: &mut Verified,
+    ) -> Result<Recorded, VerifyError> {
+        let recorded = match reference {
+            Reference::Tag(_) => previous.as_ref(),
+            Reference::Digest(digest) => removal.is_some().then_some(digest),
+        };
+        let about = Contradiction { repository, reference, recorded, removal };
+        let recorded = match self.judge.judge(about).await? {
+            Verdict::Later(left) => {
+                metrics::counter!("portreeve_verifications_total", "result" => "unsettled").increment(1);
+                let (repository, reference) = (repository.clone(), reference.clone());
+                return Err(VerifyError::Unsettled { repository, reference, left });
+            }
+            Verdict::Hold => {
+                verified.is_held = true;
+                let recorded = self.hold(repository, reference, source, guard).await?;
+                if recorded != Recorded::Superseded {
+                    verified.previous = previous;
+                }
+                return Ok(recorded);
+            }
+            Verdict::Believe(counted) => {
+                let (digest, children) = named(&change);
+                let recorded = self.store.record(vec![change], source, guard, Timestamp::now()).await?;
+                if recorded != Recorded::Superseded {
+                    (verified.digest, verified.children, verified.previous) = (digest, children, previous);
+                }
+                if let (Some(counted), Recorded::Changed(_)) = (counted, recorded) {
+                    counted.recorded();
+                }
+                recorded
+            }
+        };
+        Ok(recorded)
+    }
+
+    /// Marks a reference as missing.
+    async fn hold(
+        &self,
+        repository: &RepositoryName,
+        reference: &Reference,
+        source: Source,
+        guard: Guard,
+    ) -> Result<Recorded, VerifyError> {
+        let change =
+            Change::ReferenceMissing { repository: repository.clone(), reference: reference.clone() };
+        Ok(self.store.record(vec![change], source, guard, Timestamp::now()).await?)
+    }
+
     async fn tag_difference(&self, repository: &RepositoryName, tag: &Tag) -> Result<Found, VerifyError> {
         let reference = Reference::Tag(tag.clone());
         if self.store.tag(repository, tag).await?.is_none() {
@@ -131,15 +213,21 @@ impl Verifier {
             });
         }
         let head = self.registry.resolve(repository, &reference).await?;
-        let recorded = self.store.tag(repository, tag).await?.map(|record| record.digest);
+        let recorded = self.store.tag(repository, tag).await?;
         match (head.map(|head| head.digest), recorded) {
             (None, None) => Ok(Found::Same(None)),
-            (None, previous @ Some(_)) => {
-                let change = Change::TagDeleted { repository: repository.clone(), tag: tag.clone() };
-                Ok(Found::Different { change, previous })
+            (None, Some(recorded)) => Ok(Found::Different(Different {
+                change: Change::TagDeleted { repository: repository.clone(), tag: tag.clone() },
+                previous: Some(recorded.digest),
+                removal: Some(Removal { missing_since: recorded.missing_since }),
+            })),
+            (Some(digest), Some(recorded)) if digest == recorded.digest => Ok(match recorded.missing_since {
+                Some(_) => Found::Present(digest),
+                None => Found::Same(Some(digest)),
+            }),
+            (Some(digest), recorded) => {
+                self.put(repository, digest, Some(tag), recorded.map(|recorded| recorded.digest)).await
             }
-            (Some(digest), Some(recorded)) if digest == recorded => Ok(Found::Same(Some(digest))),
-            (Some(digest), previous) => self.put(repository, digest, Some(tag), previous).await,
         }
     }
 
@@ -154,20 +242,31 @@ impl Verifier {
         let recorded = self.store.manifest(repository, digest).await?;
         match (head, recorded) {
             (None, None) => Ok(Found::Same(None)),
-            (Some(head), Some(_)) => Ok(Found::Same(Some(head.digest))),
+            (Some(head), Some(recorded)) => Ok(match recorded.missing_since {
+                Some(_) => Found::Present(head.digest),
+                None => Found::Same(Some(head.digest)),
+            }),
             (Some(_), None) => self.put(repository, digest.clone(), None, None).await,
-            (None, Some(_)) => {
+            (None, Some(recorded)) => {
                 // No tag goes by implication: each is asked about itself.
+                let mut has_held = false;
                 for tag in self.store.tags_of(repository, digest).await? {
                     let tag = Box::pin(self.verify(repository, &Reference::Tag(tag), source)).await?;
                     verified.events += tag.events;
+                    has_held |= tag.is_held;
                 }
                 if !self.store.tags_of(repository, digest).await?.is_empty() {
-                    return Ok(Found::Moved);
+                    // As long as a tag of it is held, so is the manifest.
+                    return Ok(if has_held { Found::Held } else { Found::Moved });
                 }
-                let change =
-                    Change::ManifestDeleted { repository: repository.clone(), digest: digest.clone() };
-                Ok(Found::Different { change, previous: None })
+                Ok(Found::Different(Different {
+                    change: Change::ManifestDeleted {
+                        repository: repository.clone(),
+                        digest: digest.clone(),
+                    },
+                    previous: None,
+                    removal: Some(Removal { missing_since: recorded.missing_since }),
+                }))
             }
         }
     }
@@ -203,15 +302,24 @@ fn contradiction(repository: &RepositoryName, reference: &Reference) -> Registry
 enum Found {
     /// Record and registry agree: on this digest, or that there is none.
     Same(Option<Digest>),
-    /// They do not.
-    Different {
-        /// What has to be recorded.
-        change: Change,
-        /// What the tag pointed to before.
-        previous: Option<Digest>,
-    },
+    /// They agree on this digest, which was held to be missing.
+    Present(Digest),
+    /// The registry denies a manifest that the record has to keep.
+    Held,
+    /// They do not agree.
+    Different(Different),
     /// The registry changed while it was asked; or it contradicts itself.
     Moved,
+}
+
+/// How they differ.
+struct Different {
+    /// What has to be recorded.
+    change: Change,
+    /// What the tag pointed to before.
+    previous: Option<Digest>,
+    /// Present if the registry denies what is recorded.
+    removal: Option<Removal>,
 }
 
 impl Found {
@@ -223,7 +331,7 @@ impl Found {
     ) -> Self {
         let tags = tag.cloned().into_iter().collect();
         let change = Change::ManifestPut { repository: repository.clone(), manifest, tags };
-        Self::Different { change, previous }
+        Self::Different(Different { change, previous, removal: None })
     }
 }
 
@@ -236,6 +344,8 @@ fn named(change: &Change) -> (Option<Digest>, Vec<Digest>) {
         }
         Change::TagDeleted { .. }
         | Change::ManifestDeleted { .. }
+        | Change::ReferenceMissing { .. }
+        | Change::ReferencePresent { .. }
         | Change::RepositoryFound { .. }
         | Change::RepositoryGone { .. } => (None, Vec::new()),
     }

@@ -27,8 +27,12 @@ pub(super) async fn ready(State(state): State<WebState>) -> (StatusCode, &'stati
         ServiceState::Degraded if !state.store.is_writable() => {
             (StatusCode::SERVICE_UNAVAILABLE, "degraded: the store cannot be written; is its disk full?\n")
         }
-        ServiceState::Degraded => {
+        ServiceState::Degraded if !state.status.registry().reachable => {
             (StatusCode::SERVICE_UNAVAILABLE, "degraded: the registry cannot be reached\n")
+        }
+        // Another door would have no more to serve.
+        ServiceState::Degraded => {
+            (StatusCode::OK, "degraded: the registry denies much of what is recorded; see /api/v1/removals\n")
         }
     }
 }

@@ -32,6 +32,8 @@ struct ManifestItem {
     referrers: Vec<Referrer>,
     pushed_at: Timestamp,
     source: Source,
+    /// Since when the registry denies it, if it does.
+    missing_since: Option<Timestamp>,
 }
 
 /// A manifest whose subject is the one that is shown.
@@ -73,6 +75,7 @@ impl ManifestItem {
             tags,
             pushed_at,
             source,
+            missing_since,
         } = record;
         Ok(Self {
             digest,
@@ -89,6 +92,7 @@ impl ManifestItem {
             referrers: referrers.into_iter().map(Referrer::from).collect(),
             pushed_at,
             source,
+            missing_since,
         })
     }
 }

@@ -13,6 +13,7 @@ mod list;
 mod manifests;
 mod notifications;
 mod parameters;
+mod removals;
 mod repositories;
 mod status;
 mod sync;
@@ -88,6 +89,8 @@ fn routes() -> Router<WebState> {
         .route("/api/v1/events", get(events::list_of_kind))
         .route("/api/v1/notifications", post(notifications::take))
         .route("/api/v1/sync", post(sync::start))
+        .route("/api/v1/removals", get(removals::list))
+        .route("/api/v1/removals/accept", post(removals::accept))
 }
 
 /// Everything that the admin listener answers.

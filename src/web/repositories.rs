@@ -10,7 +10,7 @@ use super::list::List;
 use super::parameters::Parameters;
 use crate::clock::Timestamp;
 use crate::oci::RepositoryName;
-use crate::store::RepositoryRecord;
+use crate::store::{Missing, RepositoryRecord};
 
 /// A repository.
 #[derive(Debug, Serialize)]
@@ -24,12 +24,14 @@ pub(super) struct Repository {
     last_pull: Option<Timestamp>,
     /// Through the door.
     pulls: u64,
+    /// What of it the registry denies, and is held.
+    missing: Missing,
 }
 
 impl From<RepositoryRecord> for Repository {
     fn from(record: RepositoryRecord) -> Self {
-        let RepositoryRecord { name, tags, manifests, bytes, last_push, last_pull, pulls } = record;
-        Self { name, tags, manifests, bytes, last_push, last_pull, pulls }
+        let RepositoryRecord { name, tags, manifests, bytes, last_push, last_pull, pulls, missing } = record;
+        Self { name, tags, manifests, bytes, last_push, last_pull, pulls, missing }
     }
 }
 

@@ -8,7 +8,7 @@ use super::WebState;
 use super::error::ApiError;
 use super::parameters::Parameters;
 use crate::clock::Estimate;
-use crate::store::Statistics;
+use crate::store::{Missing, Statistics};
 use crate::sync::SweepStatus;
 
 /// What the running door knows about itself. Asked for every readiness check, so the answers must be at hand.
@@ -29,7 +29,7 @@ pub enum ServiceState {
     Starting,
     /// All is well.
     Ready,
-    /// Serving what can be served: the registry or the store is not what it should be.
+    /// Serving what can be served: the registry, the store or the record is not what it should be.
     Degraded,
     /// Letting running transfers finish.
     Stopping,
@@ -112,13 +112,18 @@ struct StoreStatus {
     tags: u64,
     manifests: u64,
     events: u64,
+    /// What the registry denies and the record keeps all the same.
+    missing: Missing,
 }
 
 impl WebState {
-    /// The state of door and store together: a door whose store cannot be written is not quite ready.
+    /// The state of door, store and record together: a door whose store cannot be written, or whose registry denies much of
+    /// what is recorded, is not quite as it should be.
     pub(super) fn service_state(&self) -> ServiceState {
         match self.status.state() {
-            ServiceState::Ready if !self.store.is_writable() => ServiceState::Degraded,
+            ServiceState::Ready if !self.store.is_writable() || !self.store.missing().is_none() => {
+                ServiceState::Degraded
+            }
             state => state,
         }
     }
@@ -130,12 +135,19 @@ pub(super) async fn show(
     RawQuery(query): RawQuery,
 ) -> Result<Json<Status>, ApiError> {
     Parameters::parse(query.as_deref(), &[])?;
-    let Statistics { repositories, tags, manifests, events, open_intents, hints } =
+    let Statistics { repositories, tags, manifests, events, open_intents, hints, missing } =
         state.store.statistics().await?;
     Ok(Json(Status {
         state: state.service_state(),
         version: env!("CARGO_PKG_VERSION"),
-        store: StoreStatus { writable: state.store.is_writable(), repositories, tags, manifests, events },
+        store: StoreStatus {
+            writable: state.store.is_writable(),
+            repositories,
+            tags,
+            manifests,
+            events,
+            missing,
+        },
         registry: state.status.registry(),
         open_intents,
         verifications: state.status.verifications(),

@@ -18,6 +18,8 @@ use crate::sync::SweepKind;
 struct Wanted {
     /// Whether to ask for the digest of every tag.
     deep: bool,
+    /// Whether what is held to be missing is to be removed if the registry still denies it.
+    accept_removals: bool,
 }
 
 /// What comes of it.
@@ -40,10 +42,27 @@ pub(super) async fn start(
         Wanted::default()
     } else {
         serde_json::from_slice(&body).map_err(|error| {
-            ApiError::InvalidBody(format!("{error}; write {{\"deep\": true}} or {{\"deep\": false}}"))
+            ApiError::InvalidBody(format!("{error}; write {{\"deep\": true}} or {{\"deep\": false}}, and {{\"accept_removals\": true}} to remove what is held"))
         })?
     };
-    let kind = if wanted.deep { SweepKind::Deep } else { SweepKind::Shallow };
+    if wanted.accept_removals {
+        accept_removals(&state).await?;
+    }
+    begin(&state, if wanted.deep { SweepKind::Deep } else { SweepKind::Shallow }).await
+}
+
+/// Keeps the operator's word that what is missing now is gone.
+pub(super) async fn accept_removals(state: &WebState) -> Result<(), ApiError> {
+    let missing = state.store.missing();
+    tracing::warn!(tags = missing.tags, manifests = missing.manifests, "the removal of what is missing is accepted");
+    Ok(state.store.accept_removals(Timestamp::now()).await?)
+}
+
+/// Asks for a sweep.
+pub(super) async fn begin(
+    state: &WebState,
+    kind: SweepKind,
+) -> Result<(StatusCode, Json<Accepted>), ApiError> {
     let since = state.store.sequence().await?;
     let sweep = state.sweeper.request(kind);
     let numbered_since = state.sweeper.numbered_since();

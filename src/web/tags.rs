@@ -27,6 +27,8 @@ pub(super) struct TagItem {
     last_pull: Option<Timestamp>,
     /// By this name, through the door.
     pulls: u64,
+    /// Since when the registry denies it, if it does.
+    missing_since: Option<Timestamp>,
 }
 
 impl From<TagRecord> for TagItem {
@@ -43,8 +45,21 @@ impl From<TagRecord> for TagItem {
             sequence: _,
             last_pull,
             pulls,
+            missing_since,
         } = record;
-        Self { tag, digest, media_type, bytes, platforms, pushed_at, pushed_by, source, last_pull, pulls }
+        Self {
+            tag,
+            digest,
+            media_type,
+            bytes,
+            platforms,
+            pushed_at,
+            pushed_by,
+            source,
+            last_pull,
+            pulls,
+            missing_since,
+        }
     }
 }
 

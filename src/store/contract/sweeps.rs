@@ -28,9 +28,9 @@ pub(in crate::store) async fn names_of_tags_are_listed_and_unknown_ones_told(sto
     for more in [0, 1_000] {
         let mut asked = vec![tag("c"), tag("d"), tag("a")];
         asked.extend((0..more).map(|_| tag("b")));
-        assert_eq!(store.unknown_tags(&here, asked).await.unwrap(), [tag("d")]);
+        assert_eq!(store.unsure_tags(&here, asked).await.unwrap(), [tag("d")]);
     }
-    assert_eq!(store.unknown_tags(&repository("none"), vec![tag("a")]).await.unwrap(), [tag("a")]);
+    assert_eq!(store.unsure_tags(&repository("none"), vec![tag("a")]).await.unwrap(), [tag("a")]);
 }
 
 pub(in crate::store) async fn what_is_kept_of_a_sweep_adds_up_until_it_is_forgotten(store: AnyStore) {

@@ -14,7 +14,7 @@ use super::overlay::Overlay;
 use super::tables::{
     ACCOUNTS, AUTH_EVENTS, BLOBS, EPOCHS, EVENTS, EVENTS_BY_REPOSITORY, HINTS, INTENTS, MANIFESTS, META,
     META_IDENTITY_HIGH, META_IDENTITY_LOW, META_LAYOUT, PROBE, REFERRERS, REPOSITORIES, SWEEP, TAGS,
-    TAGS_BY_MANIFEST, TOMBSTONES,
+    TAGS_BY_MANIFEST, TOMBSTONES, TOMBSTONES_BY_AGE,
 };
 
 /// The layout that this program reads and writes.
@@ -195,6 +195,7 @@ pub(super) fn lay_out(database: &Database) -> Result<(), BoxError> {
     transaction.open_table(AUTH_EVENTS)?;
     transaction.open_table(PROBE)?;
     transaction.open_table(TOMBSTONES)?;
+    transaction.open_table(TOMBSTONES_BY_AGE)?;
     transaction.open_table(EPOCHS)?;
     identify(&transaction)?;
     transaction.commit()?;

@@ -11,6 +11,7 @@ mod inline;
 mod intents;
 mod older_layouts;
 mod overlay;
+mod recent;
 mod snapshot;
 mod tables;
 mod transaction;
@@ -25,7 +26,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use redb::{Database, ReadableDatabase, ReadableTable};
+use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable};
 use tokio::sync::{Semaphore, watch};
 
 pub use file::OpenError;
@@ -34,26 +35,30 @@ pub use inline::{MemoryFile, Steps};
 
 use self::failure::Failure;
 use self::intents::OpenIntents;
+use self::recent::RecentlyObserved;
 use self::snapshot::Snapshot;
-use self::tables::{INTENTS, META, META_SEQUENCE, decode, number};
+use self::tables::{EVENTS, INTENTS, META, META_SEQUENCE, decode, number};
 use self::work::{
-    AddAuthEvents, AddHints, Begin, ChangeAccounts, ForgetSweep, KeepClock, KeepSweep, Record, RecordPulls,
+    AcceptRemovals, AddAuthEvents, AddHints, Begin, ChangeAccounts, ForgetSweep, KeepClock, KeepSweep, Record, RecordPulls,
     RemoveHints, Settle,
 };
 use self::writer::{Call, Message, QUEUE, Work, Writer};
 use super::{
     Account, AccountChange, AccountKind, Actor, AuthEvent, Change, Event, Guard, Hint, HintedReference,
-    Intent, KeptSweep, ManifestRecord, Outcome, Page, PageRequest, Pull, Queued, Recorded, RepositoryRecord,
-    Retention, Sequence, Settled, Source, Statistics, Store, StoreError, TagRecord, Write,
+    Intent, KeptSweep, ManifestRecord, Missing, Outcome, Page, PageRequest, Pull, Queued, Recorded, RepositoryRecord,
+    Retention, Sequence, Settled, Source, Statistics, Store, StoreError, TagRecord, Write, metrics,
 };
 use crate::clock::{Estimate, Timestamp};
-use crate::oci::{Digest, Manifest, RepositoryName, Tag};
+use crate::oci::{Digest, Manifest, Reference, RepositoryName, Tag};
 
 /// What a failing read answers that it attempted.
 const READ: &str = "be read";
 
 /// How many rows without contents a read may touch in place.
 const HANDFUL: usize = 100;
+
+/// How many of the last events are looked at for what was observed of late.
+const LOOKED_AT: usize = 65_536;
 
 /// How long a read waits for the file to be opened again after an I/O error.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -92,6 +97,9 @@ struct Shared {
     /// How many commits were durable since the store was opened.
     commits: AtomicU64,
     intents: OpenIntents,
+    observed: RecentlyObserved,
+    /// How much is missing, as last made durable.
+    missing: RwLock<Missing>,
 }
 
 impl RedbStore {
@@ -235,6 +243,8 @@ impl Shared {
         }
         let meta = read.open_table(META)?;
         let sequence = number(&meta, META_SEQUENCE)?;
+        let missing = snapshot::missing(&meta)?;
+        metrics::missing(missing);
         Ok(Self {
             path: path.to_owned(),
             reopen,
@@ -245,6 +255,8 @@ impl Shared {
             sequence: AtomicU64::new(sequence),
             commits: AtomicU64::new(0),
             intents: OpenIntents::found(intents),
+            observed: recently_observed(&read)?,
+            missing: RwLock::new(missing),
         })
     }
 
@@ -257,6 +269,23 @@ impl Shared {
     fn check_open(&self) -> Result<(), StoreError> {
         if self.closed.load(Ordering::Acquire) { Err(StoreError::Closed) } else { Ok(()) }
     }
+}
+
+/// What the last events say was observed.
+fn recently_observed(read: &ReadTransaction) -> Result<RecentlyObserved, Failure> {
+    let observed = RecentlyObserved::default();
+    let now = Timestamp::now();
+    let mut last = Vec::new();
+    for entry in read.open_table(EVENTS)?.iter()?.rev().take(LOOKED_AT) {
+        let (sequence, row) = entry?;
+        let event: Event = decode(|| format!("event {}", sequence.value()), row.value())?;
+        if now.since(event.time) > recent::LONGEST {
+            break;
+        }
+        last.push(event);
+    }
+    last.iter().rev().for_each(|event| observed.note(event, now.since(event.time)));
+    Ok(observed)
 }
 
 #[async_trait]
@@ -307,6 +336,40 @@ impl Store for RedbStore {
         Ok(Sequence::new(self.shared.sequence.load(Ordering::Acquire)))
     }
 
+    fn observed_age(
+        &self,
+        repository: &RepositoryName,
+        reference: Option<&Reference>,
+    ) -> Option<Duration> {
+        self.shared.observed.age(repository, reference)
+    }
+
+    async fn found_removals(&self, since: Timestamp) -> Result<Missing, StoreError> {
+        self.scan(move |snapshot| snapshot.found_removals(since)).await
+    }
+
+    fn missing(&self) -> Missing {
+        *self.shared.missing.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn accept_removals(&self, until: Timestamp) -> Result<(), StoreError> {
+        self.write(AcceptRemovals(until)).await
+    }
+
+    async fn removals_accepted_until(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.point(Snapshot::accepted).await
+    }
+
+    async fn repositories_with_missing(
+        &self,
+        page: PageRequest<RepositoryName>,
+    ) -> Result<Page<RepositoryRecord, RepositoryName>, StoreError> {
+        if self.missing().is_none() {
+            return Ok(Page { items: Vec::new(), next: None });
+        }
+        self.scan(move |snapshot| snapshot.repositories_with_missing(&page)).await
+    }
+
     async fn repository(&self, repository: &RepositoryName) -> Result<Option<RepositoryRecord>, StoreError> {
         self.point(|snapshot| snapshot.repository(repository)).await
     }
@@ -345,16 +408,16 @@ impl Store for RedbStore {
         self.scan(move |snapshot| snapshot.tag_names(&repository, &page)).await
     }
 
-    async fn unknown_tags(
+    async fn unsure_tags(
         &self,
         repository: &RepositoryName,
         tags: Vec<Tag>,
     ) -> Result<Vec<Tag>, StoreError> {
         if tags.len() <= HANDFUL {
-            return self.point(|snapshot| snapshot.unknown_tags(repository, &tags)).await;
+            return self.point(|snapshot| snapshot.unsure_tags(repository, &tags)).await;
         }
         let repository = repository.clone();
-        self.scan(move |snapshot| snapshot.unknown_tags(&repository, &tags)).await
+        self.scan(move |snapshot| snapshot.unsure_tags(&repository, &tags)).await
     }
 
     async fn tags_of(&self, repository: &RepositoryName, digest: &Digest) -> Result<Vec<Tag>, StoreError> {

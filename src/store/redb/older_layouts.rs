@@ -4,9 +4,9 @@ use redb::{Database, ReadableTable, Table, TableDefinition, TableError, TableHan
 
 use super::failure::Failure;
 use super::file::{BoxError, LAYOUT, identify};
-use super::snapshot::Missing;
+use super::snapshot::NotThere;
 use super::tables::{
-    ACCOUNTS, AUTH_EVENTS, EPOCHS, HINTS, Json, MANIFESTS, META, META_LAYOUT, OneKey, SWEEP, TOMBSTONES,
+    ACCOUNTS, AUTH_EVENTS, EPOCHS, HINTS, Json, MANIFESTS, META, META_LAYOUT, OneKey, SWEEP, TOMBSTONES, TOMBSTONES_BY_AGE,
     TwoKeys,
 };
 
@@ -39,6 +39,7 @@ pub(super) fn bring_up_to_date(database: &Database, layout: u64) -> Result<(), B
     transaction.open_table(ACCOUNTS)?;
     transaction.open_table(AUTH_EVENTS)?;
     transaction.open_table(TOMBSTONES)?;
+    transaction.open_table(TOMBSTONES_BY_AGE)?;
     transaction.open_table(EPOCHS)?;
     identify(&transaction)?;
     if layout < WITH_WHOLE_MANIFESTS {
@@ -77,7 +78,7 @@ impl<'txn> Contents<'txn> {
                 .zip(bytes.get(digest)?)
                 .map(|(document, bytes)| (document.value().to_vec(), bytes.value().to_vec())),
         };
-        Ok(found.ok_or_else(|| Failure::corrupt(format!("content of `{digest}`"), Missing).into_cause())?)
+        Ok(found.ok_or_else(|| Failure::corrupt(format!("content of `{digest}`"), NotThere).into_cause())?)
     }
 }
 

@@ -4,21 +4,22 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use redb::{ReadOnlyTable, ReadTransaction, ReadableTableMetadata};
+use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, ReadableTableMetadata};
 
 use super::failure::Failure;
 use super::tables::{
-    ACCOUNTS, AUTH_EVENTS, EVENTS, EVENTS_BY_REPOSITORY, HINTS, MANIFESTS, META, META_CLOCK_AT,
-    META_CLOCK_BOUND, META_CLOCK_OFFSET, ManifestRows, REFERRERS, REPOSITORIES, SWEEP, SWEEP_CHECKPOINT,
-    SWEEP_MARKS, TAGS, TAGS_BY_MANIFEST, ThreeKeys, TwoKeys, behind, decode, decode_document, event, number,
+    ACCOUNTS, AUTH_EVENTS, EVENTS, EVENTS_BY_REPOSITORY, HINTS, MANIFESTS, META, META_ACCEPTED,
+    META_CLOCK_AT, META_CLOCK_BOUND, META_CLOCK_OFFSET, META_MISSING_MANIFESTS, META_MISSING_TAGS,
+    ManifestRows, OneKey, REFERRERS, REPOSITORIES, SWEEP, SWEEP_CHECKPOINT, SWEEP_MARKS, TAGS,
+    TAGS_BY_MANIFEST, ThreeKeys, TwoKeys, behind, decode, decode_document, event, number,
     row, row_in, stored_digest, stored_name, stored_reference, stored_tag, tags_of,
 };
 use crate::clock::{Estimate, Timestamp};
 use crate::oci::{Digest, Manifest, RepositoryName, Tag};
 use crate::store::row::{ManifestRow, RepositoryRow, TagRow};
 use crate::store::{
-    Account, AccountKind, AuthEvent, Event, Hint, HintedReference, KeptSweep, ManifestRecord, Page,
-    PageRequest, RepositoryRecord, Sequence, Statistics, TagRecord,
+    Account, AccountKind, AuthEvent, Event, EventKind, Hint, HintedReference, KeptSweep, ManifestRecord, Missing,
+    Page, PageRequest, RepositoryRecord, Sequence, Source, Statistics, TagRecord,
 };
 
 /// The most items of one page, whatever was asked for: what bounds the memory of one answer.
@@ -58,6 +59,57 @@ impl Snapshot {
             filling.push(name.clone(), row.record(name));
         }
         Ok(filling.end())
+    }
+
+    /// Repositories of which the registry denies something.
+    pub fn repositories_with_missing(
+        &self,
+        page: &PageRequest<RepositoryName>,
+    ) -> Result<Page<RepositoryRecord, RepositoryName>, Failure> {
+        let table = self.0.open_table(REPOSITORIES)?;
+        let after = page.after.as_ref().map_or(Bound::Unbounded, |name| Bound::Excluded(name.as_str()));
+        let mut filling = Filling::new(page);
+        for entry in table.range::<&str>((after, Bound::Unbounded))? {
+            let (name, row) = entry?;
+            let name = stored_name(name.value())?;
+            let row: RepositoryRow = decode(|| format!("repository row of `{name}`"), row.value())?;
+            if row.missing().is_none() {
+                continue;
+            }
+            if filling.is_full() {
+                return Ok(filling.part());
+            }
+            filling.push(name.clone(), row.record(name));
+        }
+        Ok(filling.end())
+    }
+
+    /// How much was recorded as gone since then that the door did not carry.
+    pub fn found_removals(&self, since: Timestamp) -> Result<Missing, Failure> {
+        let mut found = Missing::default();
+        for entry in self.0.open_table(EVENTS)?.iter()?.rev() {
+            let (sequence, row) = entry?;
+            let event: Event = decode(|| format!("event {}", sequence.value()), row.value())?;
+            if event.time < since {
+                break;
+            }
+            match event.kind {
+                _ if event.source == Source::Observed => {}
+                EventKind::TagDeleted => found.tags += 1,
+                EventKind::ManifestDeleted => found.manifests += 1,
+                EventKind::ManifestPut
+                | EventKind::TagRestored
+                | EventKind::RepositoryFound
+                | EventKind::RepositoryGone => {}
+            }
+        }
+        Ok(found)
+    }
+
+    /// Up to when what was missing is accepted as gone.
+    pub fn accepted(&self) -> Result<Option<Timestamp>, Failure> {
+        let until = number(&self.0.open_table(META)?, META_ACCEPTED)?;
+        Ok((until > 0).then(|| Timestamp::from_milliseconds(until)))
     }
 
     pub fn tag(&self, repository: &RepositoryName, tag: &Tag) -> Result<Option<TagRecord>, Failure> {
@@ -108,15 +160,24 @@ impl Snapshot {
         Ok(filling.end())
     }
 
-    pub fn unknown_tags(&self, repository: &RepositoryName, tags: &[Tag]) -> Result<Vec<Tag>, Failure> {
+    pub fn unsure_tags(&self, repository: &RepositoryName, tags: &[Tag]) -> Result<Vec<Tag>, Failure> {
+        let repositories = self.0.open_table(REPOSITORIES)?;
+        let row: Option<RepositoryRow> = row(&repositories, "repository", repository.as_str())?;
+        let has_missing = row.is_some_and(|row| row.missing_tags > 0);
         let table = self.0.open_table(TAGS)?;
-        let mut unknown = Vec::new();
+        let mut unsure = Vec::new();
         for tag in tags {
-            if table.get((repository.as_str(), tag.as_str()))?.is_none() {
-                unknown.push(tag.clone());
+            let is_unsure = if has_missing {
+                let row: Option<TagRow> = row_in(&table, "tag", repository, tag.as_str())?;
+                row.is_none_or(|row| row.missing_since.is_some())
+            } else {
+                table.get((repository.as_str(), tag.as_str()))?.is_none()
+            };
+            if is_unsure {
+                unsure.push(tag.clone());
             }
         }
-        Ok(unknown)
+        Ok(unsure)
     }
 
     pub fn hints(&self, page: &PageRequest<HintedReference>) -> Result<Page<Hint, HintedReference>, Failure> {
@@ -279,7 +340,7 @@ impl Snapshot {
             let rows = tables
                 .manifests
                 .get((name, digest.as_str()))?
-                .ok_or_else(|| Failure::corrupt(format!("referrer `{digest}` in `{repository}`"), Missing))?;
+                .ok_or_else(|| Failure::corrupt(format!("referrer `{digest}` in `{repository}`"), NotThere))?;
             found.push(tables.record(repository, digest, rows.value())?);
         }
         Ok(found)
@@ -312,7 +373,7 @@ impl Snapshot {
             }
             let sequence = key.value().1;
             let event = event(&events, sequence)?
-                .ok_or_else(|| Failure::corrupt(format!("event {sequence}"), Missing))?;
+                .ok_or_else(|| Failure::corrupt(format!("event {sequence}"), NotThere))?;
             filling.push(Sequence::new(sequence), event);
         }
         Ok(filling.end())
@@ -327,14 +388,20 @@ impl Snapshot {
             events: self.0.open_table(EVENTS)?.len()?,
             open_intents: 0,
             hints: self.0.open_table(HINTS)?.len()?,
+            missing: missing(&self.0.open_table(META)?)?,
         })
     }
+}
+
+/// How much is missing.
+pub(super) fn missing(meta: &impl ReadableTable<OneKey, u64>) -> Result<Missing, Failure> {
+    Ok(Missing { tags: number(meta, META_MISSING_TAGS)?, manifests: number(meta, META_MISSING_MANIFESTS)? })
 }
 
 /// An index names a row that is not there.
 #[derive(Debug, thiserror::Error)]
 #[error("it is missing")]
-pub(super) struct Missing;
+pub(super) struct NotThere;
 
 /// The tables that a manifest's record is put together from.
 struct ManifestTables {

@@ -11,11 +11,12 @@ use serde::de::DeserializeOwned;
 use super::failure::Failure;
 use crate::oci::{Digest, Reference, RepositoryName, Tag};
 use crate::store::Event;
-use crate::store::row::Document;
+use crate::store::row::{Document, ManifestRow};
 
 pub(super) type OneKey = &'static str;
 pub(super) type TwoKeys = (&'static str, &'static str);
 pub(super) type ThreeKeys = (&'static str, &'static str, &'static str);
+pub(super) type AgeKeys = (u64, &'static str, &'static str);
 pub(super) type Json = &'static [u8];
 /// Its `ManifestRow`, its `Document`, and its exact bytes.
 pub(super) type ManifestRows = (Json, Json, &'static [u8]);
@@ -52,6 +53,9 @@ pub(super) const ACCOUNTS: TableDefinition<'_, TwoKeys, &'static [u8]> = TableDe
 pub(super) const AUTH_EVENTS: TableDefinition<'_, u64, Json> = TableDefinition::new("auth_events");
 /// What was removed without the door having carried it, by repository and reference.
 pub(super) const TOMBSTONES: TableDefinition<'_, TwoKeys, Json> = TableDefinition::new("tombstones");
+/// When it went, in milliseconds, repository and reference of everything in `TOMBSTONES`.
+pub(super) const TOMBSTONES_BY_AGE: TableDefinition<'_, AgeKeys, ()> =
+    TableDefinition::new("tombstones_by_age");
 /// The name of each epoch, by the last sequence number that was given out before it.
 pub(super) const EPOCHS: TableDefinition<'_, u64, u128> = TableDefinition::new("epochs");
 /// Single numbers: the constants below.
@@ -75,6 +79,13 @@ pub(super) const META_CLOCK_BOUND: &str = "clock bound";
 pub(super) const META_CLOCK_AT: &str = "clock at";
 /// In `META`: the last sequence number that was given out.
 pub(super) const META_SEQUENCE: &str = "sequence";
+/// In `META`: how many recorded tags the registry denies.
+pub(super) const META_MISSING_TAGS: &str = "missing tags";
+/// In `META`: how many recorded manifests it denies.
+pub(super) const META_MISSING_MANIFESTS: &str = "missing manifests";
+/// In `META`: what was missing up to then, in milliseconds, is accepted as gone.
+pub(super) const META_ACCEPTED: &str = "removals accepted";
+
 /// In `META`: the upper half of the store's identity, 128 random bits that it gets when it is made.
 pub(super) const META_IDENTITY_HIGH: &str = "identity high";
 /// In `META`: the lower half of it.
@@ -114,6 +125,18 @@ pub(super) fn row_in<T: DeserializeOwned>(
 ) -> Result<Option<T>, Failure> {
     let found = table.get((repository.as_str(), key))?;
     found.map(|row| decode(|| format!("{what} row of `{key}` in `{repository}`"), row.value())).transpose()
+}
+
+/// What is known of a manifest of a repository, and what it says.
+pub(super) fn manifest(
+    table: &impl ReadableTable<TwoKeys, ManifestRows>,
+    repository: &RepositoryName,
+    digest: &Digest,
+) -> Result<Option<(ManifestRow, Document)>, Failure> {
+    let Some(rows) = table.get((repository.as_str(), digest.as_str()))? else { return Ok(None) };
+    let (row, document, _) = rows.value();
+    let row = decode(|| format!("manifest row of `{digest}` in `{repository}`"), row)?;
+    Ok(Some((row, decode_document(repository, digest, document)?)))
 }
 
 /// What a manifest of a repository says.

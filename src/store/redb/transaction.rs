@@ -7,20 +7,22 @@ use redb::{ReadableTable, ReadableTableMetadata, Table, WriteTransaction};
 
 use super::failure::Failure;
 use super::intents::OpenIntents;
-use super::snapshot::Missing;
+use super::snapshot::NotThere;
 use super::tables::{
-    ACCOUNTS, AUTH_EVENTS, BLOBS, EVENTS, EVENTS_BY_REPOSITORY, HINTS, INTENTS, Json, MANIFESTS, META,
-    META_CLOCK_AT, META_CLOCK_BOUND, META_CLOCK_OFFSET, META_HINT, META_SEQUENCE, ManifestRows, OneKey,
-    REFERRERS, REPOSITORIES, SWEEP, SWEEP_CHECKPOINT, SWEEP_MARKS, TAGS, TAGS_BY_MANIFEST, ThreeKeys,
-    TwoKeys, behind, decode, document, encode, event, number, row, row_in, tags_of,
+    ACCOUNTS, AUTH_EVENTS, AgeKeys, BLOBS, EVENTS, EVENTS_BY_REPOSITORY, HINTS, INTENTS, Json, MANIFESTS, META,
+    META_ACCEPTED, META_CLOCK_AT, META_CLOCK_BOUND, META_CLOCK_OFFSET, META_HINT, META_MISSING_MANIFESTS,
+    META_MISSING_TAGS, META_SEQUENCE, ManifestRows, OneKey, REFERRERS, REPOSITORIES, SWEEP, SWEEP_CHECKPOINT,
+    SWEEP_MARKS, TAGS, TAGS_BY_MANIFEST, TOMBSTONES, TOMBSTONES_BY_AGE, ThreeKeys, TwoKeys, behind, decode,
+    encode, event, manifest, number, row, row_in, tags_of,
 };
-use crate::clock::Estimate;
-use crate::oci::{Digest, RepositoryName, Tag};
+use crate::clock::{Estimate, Timestamp};
+use crate::oci::{Digest, Reference, RepositoryName, Tag};
 use crate::store::effect::{Held, Learnt, RowChange, effect};
 use crate::store::row::{BlobRow, Document, RepositoryRow, TagRow, blobs};
+use crate::store::tombstone::{Buried, MAXIMUM_TOMBSTONES, TOMBSTONE_AGE, Tombstone};
 use crate::store::{
-    AccountChange, AuthEvent, Change, Event, EventKind, Hint, HintedReference, Intent, Pull, Queued,
-    Retention, Sequence, Source,
+    AccountChange, AuthEvent, Change, Event, Hint, HintedReference, Intent, Missing, Pull, Queued, Retention,
+    Sequence,
 };
 
 /// A write transaction that is being filled.
@@ -43,7 +45,9 @@ pub(super) struct Staged {
     /// The intents that were settled.
     pub settled: BTreeSet<Sequence>,
     /// The events that were appended.
-    pub events: Vec<(EventKind, Source)>,
+    pub events: Vec<Event>,
+    /// How much is missing, if that has changed.
+    pub missing: Option<Missing>,
     /// The writes that were settled without one.
     pub quiet: Vec<(Sequence, Intent)>,
 }
@@ -58,6 +62,8 @@ struct Tables<'txn> {
     events: Table<'txn, u64, Json>,
     events_by_repository: Table<'txn, (&'static str, u64), ()>,
     intents: Table<'txn, u64, Json>,
+    tombstones: Table<'txn, TwoKeys, Json>,
+    tombstones_by_age: Table<'txn, AgeKeys, ()>,
     meta: Table<'txn, OneKey, u64>,
 }
 
@@ -74,6 +80,8 @@ impl<'txn, 'store> Transaction<'txn, 'store> {
             events: transaction.open_table(EVENTS)?,
             events_by_repository: transaction.open_table(EVENTS_BY_REPOSITORY)?,
             intents: transaction.open_table(INTENTS)?,
+            tombstones: transaction.open_table(TOMBSTONES)?,
+            tombstones_by_age: transaction.open_table(TOMBSTONES_BY_AGE)?,
             meta: transaction.open_table(META)?,
         };
         let sequence = Sequence::new(number(&tables.meta, META_SEQUENCE)?);
@@ -83,6 +91,7 @@ impl<'txn, 'store> Transaction<'txn, 'store> {
             begun: BTreeMap::new(),
             settled: BTreeSet::new(),
             events: Vec::new(),
+            missing: None,
             quiet: Vec::new(),
         };
         Ok(Self { transaction, tables, open, staged })
@@ -175,7 +184,7 @@ impl<'txn, 'store> Transaction<'txn, 'store> {
         for entry in self.tables.events_by_repository.range(numbers)? {
             let sequence = entry?.0.value().1;
             let event = event(&self.tables.events, sequence)?
-                .ok_or_else(|| Failure::corrupt(format!("event {sequence}"), Missing))?;
+                .ok_or_else(|| Failure::corrupt(format!("event {sequence}"), NotThere))?;
             if look(&event).is_break() {
                 break;
             }
@@ -267,6 +276,13 @@ impl<'txn, 'store> Transaction<'txn, 'store> {
         Ok(())
     }
 
+    /// What was missing up to then is accepted as gone.
+    pub fn accept_removals(&mut self, until: Timestamp) -> Result<(), Failure> {
+        self.tables.meta.insert(META_ACCEPTED, until.as_milliseconds())?;
+        self.staged.dirty = true;
+        Ok(())
+    }
+
     /// Adds pulls to what is recorded.
     pub fn record_pull(&mut self, pull: &Pull) -> Result<(), Failure> {
         let (repository, name) = (&pull.repository, pull.repository.as_str());
@@ -318,19 +334,31 @@ impl<'txn, 'store> Transaction<'txn, 'store> {
     /// Applies a change. Answers how many events came of it.
     pub fn apply(&mut self, change: &Change, learnt: Learnt<'_>) -> Result<usize, Failure> {
         let (repository, held) = self.tables.held(change)?;
+        let before = held.repository.as_ref().map(RepositoryRow::missing).unwrap_or_default();
         let effect = effect(held, change, learnt, self.next());
+        let mut after = before;
         for row in effect.rows {
-            self.tables.write(repository, row)?;
+            match &row {
+                RowChange::Repository(row) => after = row.missing(),
+                RowChange::RepositoryRemoved => after = Missing::default(),
+                _ => {}
+            }
+            self.tables.write(repository, row, learnt.now)?;
+            self.staged.dirty = true;
+        }
+        if after != before {
+            self.staged.missing = Some(self.tables.count_missing(before, after)?);
         }
         for event in &effect.events {
             let row = encode("event", event)?;
             self.tables.events.insert(event.sequence.get(), row.as_slice())?;
             self.tables.events_by_repository.insert((repository.as_str(), event.sequence.get()), ())?;
             self.staged.sequence = event.sequence;
-            self.staged.events.push((event.kind, event.source));
             self.staged.dirty = true;
         }
-        Ok(effect.events.len())
+        let count = effect.events.len();
+        self.staged.events.extend(effect.events);
+        Ok(count)
     }
 }
 
@@ -340,8 +368,10 @@ impl Tables<'_> {
         let mut held = Held::default();
         let repository = match change {
             Change::ManifestPut { repository, manifest, tags } => {
-                held.manifest = document(&self.manifests, repository, &manifest.digest)?;
+                held.manifest = self::manifest(&self.manifests, repository, &manifest.digest)?;
                 self.hold_tags(&mut held, repository, tags)?;
+                self.hold_tombstone(&mut held, repository, Buried::Manifest(manifest.digest.clone()))?;
+                self.hold_tombstone(&mut held, repository, Buried::Repository)?;
                 if held.manifest.is_none() {
                     let names = blobs(manifest.config.as_ref(), &manifest.layers);
                     self.hold_blobs(&mut held, repository, names.into_keys())?;
@@ -353,15 +383,31 @@ impl Tables<'_> {
                 repository
             }
             Change::ManifestDeleted { repository, digest } => {
-                held.manifest = document(&self.manifests, repository, digest)?;
-                if let Some(document) = held.manifest.clone() {
+                held.manifest = self::manifest(&self.manifests, repository, digest)?;
+                self.hold_tombstone(&mut held, repository, Buried::Manifest(digest.clone()))?;
+                if let Some((_, document)) = held.manifest.clone() {
                     let tags = tags_of(&self.tags_by_manifest, repository, digest, usize::MAX)?;
                     self.hold_tags(&mut held, repository, &tags)?;
                     self.hold_blobs(&mut held, repository, document.blobs().into_keys())?;
                 }
                 repository
             }
-            Change::RepositoryFound { repository } | Change::RepositoryGone { repository } => repository,
+            Change::ReferenceMissing { repository, reference }
+            | Change::ReferencePresent { repository, reference } => {
+                match reference {
+                    Reference::Tag(tag) => {
+                        self.hold_tags(&mut held, repository, std::slice::from_ref(tag))?;
+                    }
+                    Reference::Digest(digest) => {
+                        held.manifest = self::manifest(&self.manifests, repository, digest)?;
+                    }
+                }
+                repository
+            }
+            Change::RepositoryFound { repository } | Change::RepositoryGone { repository } => {
+                self.hold_tombstone(&mut held, repository, Buried::Repository)?;
+                repository
+            }
         };
         held.repository = row::<RepositoryRow>(&self.repositories, "repository", repository.as_str())?;
         Ok((repository, held))
@@ -372,8 +418,63 @@ impl Tables<'_> {
             if let Some(row) = row_in(&self.tags, "tag", repository, tag.as_str())? {
                 held.tags.insert(tag.clone(), row);
             }
+            self.hold_tombstone(held, repository, Buried::Tag(tag.clone()))?;
         }
         Ok(())
+    }
+
+    fn hold_tombstone(
+        &self,
+        held: &mut Held,
+        repository: &RepositoryName,
+        buried: Buried,
+    ) -> Result<(), Failure> {
+        // There is none as a rule, which costs no look at a page.
+        if !self.tombstones.is_empty()?
+            && let Some(row) = row_in(&self.tombstones, "tombstone", repository, buried.as_str())?
+        {
+            held.tombstones.insert(buried, row);
+        }
+        Ok(())
+    }
+
+    /// Counts how much is missing in all, when that of a repository changes.
+    fn count_missing(&mut self, before: Missing, after: Missing) -> Result<Missing, Failure> {
+        let mut sum = |key, before: u64, after: u64| {
+            let sum = number(&self.meta, key)?.saturating_add(after).saturating_sub(before);
+            self.meta.insert(key, sum)?;
+            Ok::<_, Failure>(sum)
+        };
+        Ok(Missing {
+            tags: sum(META_MISSING_TAGS, before.tags, after.tags)?,
+            manifests: sum(META_MISSING_MANIFESTS, before.manifests, after.manifests)?,
+        })
+    }
+
+    /// Keeps what was known of something that went, and lets go of the oldest where there are too many.
+    fn bury(
+        &mut self,
+        repository: &RepositoryName,
+        buried: &Buried,
+        tombstone: &Tombstone,
+        now: Timestamp,
+    ) -> Result<(), Failure> {
+        let (name, reference) = (repository.as_str(), buried.as_str());
+        self.tombstones.insert((name, reference), encode("tombstone", tombstone)?.as_slice())?;
+        self.tombstones_by_age.insert((tombstone.at.as_milliseconds(), name, reference), ())?;
+        loop {
+            let oldest = self.tombstones_by_age.first()?.map(|(key, _)| {
+                let (at, name, reference) = key.value();
+                (at, name.to_owned(), reference.to_owned())
+            });
+            let Some((at, name, reference)) = oldest else { return Ok(()) };
+            let is_old = now.since(Timestamp::from_milliseconds(at)) > TOMBSTONE_AGE;
+            if !is_old && self.tombstones.len()? <= MAXIMUM_TOMBSTONES {
+                return Ok(());
+            }
+            self.tombstones.remove((name.as_str(), reference.as_str()))?;
+            self.tombstones_by_age.remove((at, name.as_str(), reference.as_str()))?;
+        }
     }
 
     fn hold_blobs<'d>(
@@ -390,7 +491,12 @@ impl Tables<'_> {
         Ok(())
     }
 
-    fn write(&mut self, repository: &RepositoryName, change: RowChange) -> Result<(), Failure> {
+    fn write(
+        &mut self,
+        repository: &RepositoryName,
+        change: RowChange,
+        now: Timestamp,
+    ) -> Result<(), Failure> {
         let name = repository.as_str();
         match change {
             RowChange::Repository(row) => {
@@ -418,6 +524,18 @@ impl Tables<'_> {
                     self.referrers.insert((name, subject.digest.as_str(), digest), ())?;
                 }
             }
+            RowChange::ManifestRow { digest, row } => {
+                let key = (name, digest.as_str());
+                let kept = self.manifests.get(key)?.map(|rows| {
+                    let (_, document, bytes) = rows.value();
+                    (document.to_vec(), bytes.to_vec())
+                });
+                let (document, bytes) = kept.ok_or_else(|| {
+                    Failure::corrupt(format!("manifest `{digest}` in `{repository}`"), NotThere)
+                })?;
+                let row = encode("manifest row", &row)?;
+                self.manifests.insert(key, (row.as_slice(), document.as_slice(), bytes.as_slice()))?;
+            }
             RowChange::ManifestRemoved { digest, subject } => {
                 self.manifests.remove((name, digest.as_str()))?;
                 if let Some(subject) = subject {
@@ -429,6 +547,12 @@ impl Tables<'_> {
             }
             RowChange::BlobRemoved { digest } => {
                 self.blobs.remove((name, digest.as_str()))?;
+            }
+            RowChange::Tombstone { buried, tombstone } => self.bury(repository, &buried, &tombstone, now)?,
+            RowChange::TombstoneRemoved { buried, at } => {
+                let reference = buried.as_str();
+                self.tombstones.remove((name, reference))?;
+                self.tombstones_by_age.remove((at.as_milliseconds(), name, reference))?;
             }
         }
         Ok(())

@@ -82,6 +82,9 @@ pub(super) struct AddAuthEvents {
 /// [`Store::keep_clock`](crate::store::Store::keep_clock).
 pub(super) struct KeepClock(pub Estimate);
 
+/// [`Store::accept_removals`](crate::store::Store::accept_removals).
+pub(super) struct AcceptRemovals(pub Timestamp);
+
 /// [`Store::change_accounts`](crate::store::Store::change_accounts).
 pub(super) struct ChangeAccounts(pub Vec<AccountChange>);
 
@@ -239,6 +242,15 @@ impl Work for KeepClock {
 
     fn apply(&self, transaction: &mut Transaction<'_, '_>) -> Result<(), Failure> {
         transaction.keep_clock(self.0)
+    }
+}
+
+impl Work for AcceptRemovals {
+    type Answer = ();
+    const ATTEMPTED: &'static str = "accept removals";
+
+    fn apply(&self, transaction: &mut Transaction<'_, '_>) -> Result<(), Failure> {
+        transaction.accept_removals(self.0)
     }
 }
 

@@ -302,8 +302,13 @@ impl Writer {
         self.shared.intents.publish(&mut staged);
         self.shared.sequence.store(staged.sequence.get(), Ordering::Release);
         self.shared.commits.fetch_add(1, Ordering::AcqRel);
-        for (kind, source) in staged.events {
-            metrics::recorded(kind, source);
+        for event in staged.events {
+            self.shared.observed.note(&event, Duration::ZERO);
+            metrics::recorded(event.kind, event.source);
+        }
+        if let Some(missing) = staged.missing {
+            *self.shared.missing.write().unwrap_or_else(PoisonError::into_inner) = missing;
+            metrics::missing(missing);
         }
     }
 

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::checkpoint::CatalogEnd;
 use crate::clock::Timestamp;
+use crate::store::Missing;
 
 /// The most problems that are told one by one; the others are counted.
 const MAXIMUM_PROBLEMS: usize = 20;
@@ -133,6 +134,8 @@ pub struct FinishedSweep {
     pub problems: Vec<Problem>,
     /// How many could not be compared.
     pub problem_count: u64,
+    /// What the registry denied and the record keeps all the same.
+    pub held: Missing,
 }
 
 /// What the sweeps are at.
@@ -270,7 +273,7 @@ impl Progress {
     }
 
     /// It has ended.
-    pub fn finished(&self, end: Result<CatalogEnd, String>, now: Timestamp) -> FinishedSweep {
+    pub fn finished(&self, end: Result<CatalogEnd, String>, held: Missing, now: Timestamp) -> FinishedSweep {
         let state = self.state();
         let Counts { repositories, tags, found, problems } = state.counts;
         let (outcome, catalog, cause) = match end {
@@ -293,6 +296,7 @@ impl Progress {
             found,
             problems: state.problems.clone(),
             problem_count: problems,
+            held,
         }
     }
 }

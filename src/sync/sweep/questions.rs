@@ -9,8 +9,8 @@ use tokio::sync::{Mutex, Semaphore};
 use super::pace::Pace;
 use crate::oci::{Reference, RepositoryName};
 use crate::registry::{BodyError, RegistryClient, RegistryError};
-use crate::store::{Source, Store, StoreError};
-use crate::sync::{Verified, Verifier, VerifyError};
+use crate::store::{HintedReference, Source, Store, StoreError};
+use crate::sync::{HintQueue, Judge, Verified, Verifier, VerifyError};
 
 /// How often one question is asked before its trouble counts.
 const ATTEMPTS: usize = 3;
@@ -25,6 +25,9 @@ pub(super) struct Questions {
     pub registry: Arc<RegistryClient>,
     pub verifier: Verifier,
     pub pace: Arc<Pace>,
+    pub judge: Arc<Judge>,
+    /// Where what is not believed yet is left to be looked at again.
+    pub hints: Arc<HintQueue>,
     /// A place for each reference that is being verified.
     pub places: Semaphore,
     /// Asks past the pace whether the registry is there at all.
@@ -50,7 +53,7 @@ pub(super) enum Unanswered {
     Abort(Abort),
     /// The registry gave no clear answer to this one.
     Registry(RegistryError),
-    /// Clients are writing to this very reference: what they do is seen anyway.
+    /// Clients are writing to this very reference, or did just now: what comes of it is seen anyway.
     Busy,
 }
 
@@ -87,6 +90,14 @@ impl Questions {
                 Err(VerifyError::Registry(error)) => error,
                 Err(VerifyError::Store(error)) => return Err(Unanswered::Abort(Abort::Store(error))),
                 Err(VerifyError::Busy { .. }) => return Err(Unanswered::Busy),
+                Err(VerifyError::Unsettled { repository, reference, .. }) => {
+                    // A sweep does not wait for it. Where it cannot be kept, the next sweep sees it.
+                    let about = HintedReference { repository, reference };
+                    if let Err(error) = self.hints.add(vec![about]).await {
+                        tracing::debug!(%error, "what is to be looked at again cannot be kept as a hint");
+                    }
+                    return Err(Unanswered::Busy);
+                }
             };
             if self.is_down().await {
                 return Err(down(&error));

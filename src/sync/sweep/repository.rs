@@ -121,7 +121,7 @@ impl<'a> RepositorySweep<'a> {
         }
         self.unlisted_tags().await?;
         let may_be_gone = matches!(tags, Tags::Absent) && self.in_catalog == InCatalog::Unlisted;
-        if self.progress.kind == SweepKind::Deep || may_be_gone {
+        if self.progress.kind == SweepKind::Deep || may_be_gone || self.has_missing_manifests().await? {
             self.recorded_manifests().await?;
         }
         self.follow_up().await?;
@@ -180,7 +180,7 @@ impl<'a> RepositorySweep<'a> {
             has_news |= !tags.is_empty();
             self.progress.tags(tags.len());
             let differing = match self.progress.kind {
-                SweepKind::Shallow => self.questions.store.unknown_tags(self.name, tags).await?,
+                SweepKind::Shallow => self.questions.store.unsure_tags(self.name, tags).await?,
                 SweepKind::Deep => tags,
             };
             self.verify(differing.into_iter().map(Reference::Tag).collect()).await?;
@@ -205,6 +205,15 @@ impl<'a> RepositorySweep<'a> {
                 return Ok(());
             }
         }
+    }
+
+    /// Whether manifests of it are held that the registry denied.
+    async fn has_missing_manifests(&self) -> Result<bool, End> {
+        if self.questions.store.missing().manifests == 0 {
+            return Ok(false);
+        }
+        let held = self.questions.store.repository(self.name).await?;
+        Ok(held.is_some_and(|held| held.missing.manifests > 0))
     }
 
     /// Asks about every recorded manifest that no tag has confirmed, and notes what it names.
@@ -279,7 +288,8 @@ impl<'a> RepositorySweep<'a> {
     async fn remove_if_gone(&mut self) -> Result<(), End> {
         let since = self.questions.store.sequence().await?;
         let held = self.questions.store.repository(self.name).await?;
-        if held.is_none_or(|held| held.tags + held.manifests > 0) {
+        let is_unsettled = self.questions.judge.unsettled(self.name, None).is_some();
+        if held.is_none_or(|held| held.tags + held.manifests > 0) || is_unsettled {
             return Ok(());
         }
         let asking = || async { Ok(self.questions.registry.tags(self.name, None).await?) };

@@ -21,8 +21,8 @@ use super::questions::{Abort, Questions, VERIFICATIONS};
 use super::walk::{Open, Walk};
 use crate::clock::Timestamp;
 use crate::registry::{Asking, Backends, RegistryClient, Transport};
-use crate::store::{Store, StoreError};
-use crate::sync::Verifier;
+use crate::store::{Missing, Store, StoreError};
+use crate::sync::{HintQueue, Judge, Verifier};
 
 /// How sweeps are to be.
 #[derive(Clone, Copy, Debug)]
@@ -74,7 +74,8 @@ struct Place {
 }
 
 impl Sweeper {
-    /// A sweeper that asks these backends by this transport and in this way, each answer to begin within `timeout`. `is_busy` tells
+    /// A sweeper that asks these backends by this transport and in this way, each answer to begin within `timeout`. `judge`
+    /// decides about contradictions, and what it does not believe yet goes to `hints`. `is_busy` tells
     /// whether clients are writing through the door, so that it makes way for them.
     pub fn new(
         store: Arc<dyn Store>,
@@ -82,6 +83,7 @@ impl Sweeper {
         timeout: Duration,
         transport: Arc<dyn Transport>,
         asking: Asking,
+        (judge, hints): (Arc<Judge>, Arc<HintQueue>),
         settings: SweepSettings,
         is_busy: impl Fn() -> bool + Send + Sync + 'static,
     ) -> Self {
@@ -89,13 +91,15 @@ impl Sweeper {
         let probe = RegistryClient::with_transport(Arc::clone(&backends), timeout, Arc::clone(&transport));
         let paced = Arc::new(PacedTransport::new(transport, Arc::clone(&pace)));
         let registry = Arc::new(RegistryClient::with_transport(backends, timeout, paced).asking(asking));
-        let verifier = Verifier::new(Arc::clone(&store), Arc::clone(&registry));
+        let verifier = Verifier::new(Arc::clone(&store), Arc::clone(&registry), Arc::clone(&judge));
         Self {
             questions: Questions {
                 store,
                 registry,
                 verifier,
                 pace,
+                judge,
+                hints,
                 places: Semaphore::new(VERIFICATIONS),
                 probe,
                 looking: tokio::sync::Mutex::default(),
@@ -212,11 +216,13 @@ impl Sweeper {
         }
         let progress = self.begin(next, &place.checkpoint).await;
         self.questions.pace.reassure();
+        self.questions.judge.sweep_begins();
         let walked = AssertUnwindSafe(self.walk(&progress, place)).catch_unwind().await;
-        let now = Timestamp::now();
+        self.questions.judge.sweep_ends();
+        let (now, held) = (Timestamp::now(), self.questions.store.missing());
         let finished = match walked {
-            Ok(Ok(catalog)) => progress.finished(Ok(catalog), now),
-            Ok(Err(abort)) => progress.finished(Err(abort.to_string()), now),
+            Ok(Ok(catalog)) => progress.finished(Ok(catalog), held, now),
+            Ok(Err(abort)) => progress.finished(Err(abort.to_string()), held, now),
             Err(_panic) => {
                 tracing::error!(
                     number = next.number,
@@ -224,7 +230,7 @@ impl Sweeper {
                 );
                 // Nobody knows whether it is right.
                 (place.checkpoint.running, place.marks) = (None, KeptMarks::default());
-                progress.finished(Err("the sweep panicked, as the log tells".to_owned()), now)
+                progress.finished(Err("the sweep panicked, as the log tells".to_owned()), held, now)
             }
         };
         self.end(&finished, place).await;
@@ -308,6 +314,16 @@ impl Sweeper {
             if let Err(error) = checkpoint::finish(self.questions.store.as_ref(), checkpoint).await {
                 tracing::warn!(%error, "the end of a sweep cannot be kept; the next start may repeat some of it");
             }
+        }
+        if !finished.held.is_none() {
+            let Missing { tags, manifests } = finished.held;
+            tracing::warn!(
+                tags,
+                manifests,
+                "the registry denies much of what is recorded, and the door did not delete it; it stays in the record \
+                 until the registry has it again, its removal is accepted (portreeve sync --accept-removals), or \
+                 sync.removal_patience is over. Is the registry's storage there?"
+            );
         }
         gauges::count(finished);
         let mut state = self.state();

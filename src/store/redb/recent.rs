@@ -1,0 +1,73 @@
+//! What was observed of late, in memory beside the events: an answer that contradicts it may only be old. After a restart it
+//! is read from the last events again.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::oci::{Reference, RepositoryName};
+use crate::store::{Event, Source};
+
+/// How many references are remembered at once. Beyond them the oldest are forgotten, and answers about them believed.
+const MOST: usize = 65_536;
+
+/// How long they are remembered: nothing is waited for longer.
+pub(super) const LONGEST: Duration = Duration::from_secs(60 * 60);
+
+/// A reference in a repository; none for the repository as a whole.
+type About = (RepositoryName, Option<Reference>);
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct RecentlyObserved(Mutex<Observed>);
+
+#[derive(Debug, Default)]
+struct Observed {
+    last: HashMap<About, Instant>,
+    /// In the order of their recording; what was observed again since has another time in `last`.
+    order: VecDeque<(Instant, About)>,
+}
+
+impl RecentlyObserved {
+    /// Takes up an event that was recorded so long ago, if it was observed. Ages are told by the monotonic clock, so that one
+    /// that is set back or forward changes nothing.
+    pub fn note(&self, event: &Event, age: Duration) {
+        if event.source != Source::Observed {
+            return;
+        }
+        let tag = event.tag.clone().map(Reference::Tag);
+        let digest = event.digest.clone().map(Reference::Digest);
+        // That a tag was deleted says nothing of its manifest.
+        let digest = digest.filter(|_| tag.is_none() || event.media_type.is_some());
+        let now = Instant::now();
+        let time = now.checked_sub(age).unwrap_or(now);
+        let mut observed = self.lock();
+        for reference in [None, tag, digest].into_iter().enumerate().filter_map(|(place, reference)| {
+            (place == 0 || reference.is_some()).then_some(reference)
+        }) {
+            let about = (event.repository.clone(), reference);
+            observed.last.insert(about.clone(), time);
+            observed.order.push_back((time, about));
+        }
+        while let Some((time, _)) = observed.order.front()
+            && (observed.order.len() > MOST || now.duration_since(*time) > LONGEST)
+            && let Some((time, about)) = observed.order.pop_front()
+        {
+            if observed.last.get(&about) == Some(&time) {
+                observed.last.remove(&about);
+            }
+        }
+    }
+
+    /// How long ago something was observed last about this reference, or about the repository at all.
+    pub fn age(&self, repository: &RepositoryName, reference: Option<&Reference>) -> Option<Duration> {
+        let observed = self.lock();
+        observed.last.get(&(repository.clone(), reference.cloned())).map(Instant::elapsed)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Observed> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

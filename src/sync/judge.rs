@@ -1,0 +1,313 @@
+//! Whether an answer of the registry that contradicts the record is believed, believed later, or held.
+//!
+//! Right after a write that the door carried, a contradiction may only be old: a replica that lags, a cache in front. It is
+//! asked about again until the write is older than `sync.settling`.
+//!
+//! A mass disappearance that the door did not carry is more often lost storage, a wrong volume or a wrong address than
+//! somebody's will. Removals beyond `sync.removal_limit` are held: the rows stay and are served, marked as missing, until
+//! the registry has them again, the operator accepts their removal, or they stayed away for `sync.removal_patience`.
+//!
+//! One judge is shared by all that verify: hints, unknown outcomes and sweeps count together.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::OnceCell;
+use tokio::time::Instant;
+
+use crate::clock::Timestamp;
+use crate::oci::{Digest, Reference, RepositoryName};
+use crate::store::{Intent, IntentState, Missing, Store, StoreError, Write};
+
+/// Over which time removals are counted; a sweep that takes longer counts all of its own.
+const WINDOW: Duration = Duration::from_secs(60 * 60);
+/// When contradictions are believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JudgeSettings {
+    /// How long a write that the door carried is believed more than an answer; zero for not at all.
+    pub settling: Duration,
+    /// How much of the record may be found to be gone within an hour.
+    pub removal_limit: RemovalLimit,
+    /// How long what is held has to stay away until its removal is believed.
+    pub removal_patience: Duration,
+}
+
+/// How many tags, or manifests, may go: the larger of the two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RemovalLimit {
+    /// Of those that are recorded, in per cent.
+    pub percent: u8,
+    /// Whatever part of the record they are.
+    pub always: u64,
+}
+
+/// What is to become of a contradiction.
+#[derive(Debug)]
+pub(super) enum Verdict {
+    /// It is recorded.
+    Believe(Option<Counted>),
+    /// It is asked about again; after this time it is believed.
+    Later(Duration),
+    /// The reference is marked as missing.
+    Hold,
+}
+
+/// What a contradiction is about.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Contradiction<'a> {
+    pub repository: &'a RepositoryName,
+    pub reference: &'a Reference,
+    /// What the record has for it; none if it has nothing.
+    pub recorded: Option<&'a Digest>,
+    /// Whether the registry denies it, and since when that is held.
+    pub removal: Option<Removal>,
+}
+
+/// The registry denies what is recorded.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Removal {
+    /// Since when it is held to be missing.
+    pub missing_since: Option<Timestamp>,
+}
+
+/// See the module.
+pub struct Judge {
+    store: Arc<dyn Store>,
+    settings: JudgeSettings,
+    counts: Arc<Mutex<Counts>>,
+    /// Filled from the history at the first removal.
+    remembered: OnceCell<()>,
+}
+
+/// A removal that is counted, unless nothing came of it.
+#[derive(Debug)]
+pub(super) struct Counted {
+    counts: Arc<Mutex<Counts>>,
+    kind: Kind,
+    at: Instant,
+    is_recorded: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Tag,
+    Manifest,
+}
+
+/// Removals that were believed, oldest first.
+#[derive(Debug, Default)]
+struct Counts {
+    tags: VecDeque<Instant>,
+    manifests: VecDeque<Instant>,
+    /// When the sweep that is running began.
+    sweep: Option<Instant>,
+}
+
+impl Judge {
+    /// A judge over what this store holds.
+    pub fn new(store: Arc<dyn Store>, settings: JudgeSettings) -> Self {
+        Self { store, settings, counts: Arc::default(), remembered: OnceCell::new() }
+    }
+
+    /// A sweep begins: until its end all that it removes counts together.
+    pub(super) fn sweep_begins(&self) {
+        lock(&self.counts).sweep = Some(Instant::now());
+    }
+
+    /// It has ended.
+    pub(super) fn sweep_ends(&self) {
+        lock(&self.counts).sweep = None;
+    }
+
+    /// Judges a contradiction. Dropping the future is harmless.
+    pub(super) async fn judge(&self, about: Contradiction<'_>) -> Result<Verdict, StoreError> {
+        let Contradiction { repository, reference, removal, .. } = about;
+        let unsettled = self.unsettled(repository, Some(reference));
+        if unsettled.is_none() && removal.is_none() {
+            return Ok(Verdict::Believe(None));
+        }
+        let writes = self.unknown_writes(about).await?;
+        if let Some(left) = unsettled
+            && writes.is_empty()
+        {
+            return Ok(Verdict::Later(left));
+        }
+        let Some(Removal { missing_since }) = removal else { return Ok(Verdict::Believe(None)) };
+        // Somebody deleted it through the door.
+        if writes.iter().any(|intent| matches!(intent.write, Write::Delete { .. })) {
+            return Ok(Verdict::Believe(None));
+        }
+        match missing_since {
+            Some(since) if Timestamp::now().since(since) >= self.settings.removal_patience => {
+                Ok(Verdict::Believe(None))
+            }
+            Some(since) => {
+                let accepted = self.store.removals_accepted_until().await?;
+                let is_accepted = accepted.is_some_and(|until| since <= until);
+                Ok(if is_accepted { Verdict::Believe(None) } else { Verdict::Hold })
+            }
+            None => self.count(reference).await,
+        }
+    }
+
+    /// How long something observed lately still settles; the repository as a whole where no reference is given.
+    pub(super) fn unsettled(
+        &self,
+        repository: &RepositoryName,
+        reference: Option<&Reference>,
+    ) -> Option<Duration> {
+        let age = self.store.observed_age(repository, reference)?;
+        self.settings.settling.checked_sub(age).filter(|left| !left.is_zero())
+    }
+
+    /// The writes through the door that may have done this, and whose outcome is not known.
+    async fn unknown_writes(&self, about: Contradiction<'_>) -> Result<Vec<Intent>, StoreError> {
+        let Contradiction { repository, reference, recorded, .. } = about;
+        let mut intents = self.store.open_intents().await?;
+        intents.retain(|intent| {
+            let takes_tag = |digest: &Digest| Some(digest) == recorded;
+            intent.state == IntentState::Unknown
+                && intent.repository == *repository
+                && (intent.write.references().contains(reference)
+                    || matches!(&intent.write, Write::Delete { reference: Reference::Digest(digest) } if takes_tag(digest)))
+        });
+        Ok(intents)
+    }
+
+    /// Counts one removal more, if that is within the limit.
+    async fn count(&self, reference: &Reference) -> Result<Verdict, StoreError> {
+        self.remember().await?;
+        let statistics = self.store.statistics().await?;
+        let kind = match reference {
+            Reference::Tag(_) => Kind::Tag,
+            Reference::Digest(_) => Kind::Manifest,
+        };
+        let (recorded, held) = match kind {
+            Kind::Tag => (statistics.tags, statistics.missing.tags),
+            Kind::Manifest => (statistics.manifests, statistics.missing.manifests),
+        };
+        let now = Instant::now();
+        let mut counts = lock(&self.counts);
+        let gone = counts.within(kind, now);
+        let most = self.settings.removal_limit.of(recorded.saturating_add(gone));
+        if gone.saturating_add(held) >= most {
+            return Ok(Verdict::Hold);
+        }
+        counts.of(kind).push_back(now);
+        drop(counts);
+        let counts = Arc::clone(&self.counts);
+        Ok(Verdict::Believe(Some(Counted { counts, kind, at: now, is_recorded: false })))
+    }
+
+    /// Counts what an earlier run of the door has removed: a restart is no way around the limit.
+    async fn remember(&self) -> Result<(), StoreError> {
+        let remember = || async {
+            let since = Timestamp::now();
+            let hour = i64::try_from(WINDOW.as_millis()).unwrap_or(i64::MAX);
+            let Missing { tags, manifests } = self.store.found_removals(since.shifted(-hour)).await?;
+            let now = Instant::now();
+            let mut counts = lock(&self.counts);
+            let times = |count| std::iter::repeat_n(now, usize::try_from(count).unwrap_or(usize::MAX));
+            counts.tags.extend(times(tags));
+            counts.manifests.extend(times(manifests));
+            Ok::<_, StoreError>(())
+        };
+        self.remembered.get_or_try_init(remember).await.map(|&()| ())
+    }
+}
+
+impl RemovalLimit {
+    /// How many may go of so many.
+    fn of(self, recorded: u64) -> u64 {
+        let part = u128::from(recorded) * u128::from(self.percent) / 100;
+        u64::try_from(part).unwrap_or(u64::MAX).max(self.always)
+    }
+}
+
+fn lock(counts: &Mutex<Counts>) -> MutexGuard<'_, Counts> {
+    counts.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Counts {
+    fn of(&mut self, kind: Kind) -> &mut VecDeque<Instant> {
+        match kind {
+            Kind::Tag => &mut self.tags,
+            Kind::Manifest => &mut self.manifests,
+        }
+    }
+
+    /// How many went within the window.
+    fn within(&mut self, kind: Kind, now: Instant) -> u64 {
+        let sweep = self.sweep;
+        let is_past = |at: &Instant| {
+            now.duration_since(*at) > WINDOW && sweep.is_none_or(|began| *at < began)
+        };
+        let times = self.of(kind);
+        while times.front().is_some_and(is_past) {
+            times.pop_front();
+        }
+        times.len() as u64
+    }
+}
+
+impl Counted {
+    /// The removal is recorded.
+    pub fn recorded(mut self) {
+        self.is_recorded = true;
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        if !self.is_recorded {
+            let mut counts = lock(&self.counts);
+            let times = counts.of(self.kind);
+            if let Some(place) = times.iter().rposition(|at| *at == self.at) {
+                times.remove(place);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tenth_of_the_record_may_go_and_fifty_in_any_case() {
+        let limit = |percent| RemovalLimit { percent, always: 50 };
+        let most = [0, 10, 499, 500, 501, 10_000].map(|recorded| limit(10).of(recorded));
+        assert_eq!(most, [50, 50, 50, 50, 50, 1_000]);
+        assert_eq!(limit(0).of(10_000), 50);
+        assert_eq!(limit(100).of(u64::MAX), u64::MAX);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn removals_count_for_an_hour_and_those_of_a_long_sweep_until_its_end() {
+        let mut counts = Counts::default();
+        let begun = Instant::now();
+        counts.tags.push_back(begun);
+        assert_eq!(counts.within(Kind::Tag, begun + WINDOW), 1);
+        assert_eq!(counts.within(Kind::Tag, begun + WINDOW * 2), 0);
+        counts.sweep = Some(begun);
+        counts.tags.push_back(begun);
+        assert_eq!(counts.within(Kind::Tag, begun + WINDOW * 9), 1);
+        counts.sweep = None;
+        assert_eq!(counts.within(Kind::Tag, begun + WINDOW * 9), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_not_recorded_after_all_does_not_count() {
+        let counts = Arc::new(Mutex::new(Counts::default()));
+        let at = Instant::now();
+        for is_recorded in [false, true] {
+            lock(&counts).tags.push_back(at);
+            let counted = Counted { counts: Arc::clone(&counts), kind: Kind::Tag, at, is_recorded: false };
+            if is_recorded {
+                counted.recorded();
+            }
+        }
+        assert_eq!(lock(&counts).within(Kind::Tag, at), 1);
+    }
+}

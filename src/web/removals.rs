@@ -1,0 +1,50 @@
+//! `GET /api/v1/removals?n=&after=`: what the registry denies and the record keeps all the same, by repository.
+//! `POST /api/v1/removals/accept`: it is gone.
+
+use axum::Json;
+use axum::extract::{RawQuery, State};
+use axum::http::StatusCode;
+use serde::Serialize;
+
+use super::WebState;
+use super::error::ApiError;
+use super::list::List;
+use super::parameters::Parameters;
+use super::sync::{self, Accepted};
+use crate::oci::RepositoryName;
+use crate::store::RepositoryRecord;
+use crate::sync::SweepKind;
+
+/// A repository of which something is held.
+#[derive(Debug, Serialize)]
+pub(super) struct HeldRepository {
+    repository: RepositoryName,
+    /// Tags that the registry denies.
+    tags: u64,
+    /// Manifests that it denies.
+    manifests: u64,
+}
+
+impl From<RepositoryRecord> for HeldRepository {
+    fn from(record: RepositoryRecord) -> Self {
+        let RepositoryRecord { name, missing, .. } = record;
+        Self { repository: name, tags: missing.tags, manifests: missing.manifests }
+    }
+}
+
+/// Lists repositories of which something is held.
+pub(super) async fn list(
+    State(state): State<WebState>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<List<HeldRepository>>, ApiError> {
+    let parameters = Parameters::parse(query.as_deref(), &["n", "after"])?;
+    Ok(List::of(state.store.repositories_with_missing(parameters.page()?).await?))
+}
+
+/// Accepts the removal of all that is held now, and asks for the sweep that carries it out.
+pub(super) async fn accept(
+    State(state): State<WebState>,
+) -> Result<(StatusCode, Json<Accepted>), ApiError> {
+    sync::accept_removals(&state).await?;
+    sync::begin(&state, SweepKind::Shallow).await
+}
