@@ -53,8 +53,9 @@ use crate::plugins::{self, InvalidPlugins};
 use crate::registry::{self, Asking, Backends, HttpTransport, RegistryClient, watch_health};
 use crate::store::{self, OpenError, RedbStore, Store};
 use crate::sync::{
-    self, Carrier, HintQueue, Judge, JudgeSettings, PullCounts, RemovalLimit, SeenAnswers, SweepSettings, Sweeper,
-    UnknownIntents, Verifier, compare_answers, flush_pulls, follow_hints, settle_unknown,
+    self, Carrier, HintQueue, Judge, JudgeSettings, PullCounts, Recording, RemovalLimit, SeenAnswers,
+    SweepSettings, Sweeper, UnknownIntents, Verifier, compare_answers, flush_pulls, follow_hints,
+    settle_unknown,
 };
 use crate::telemetry::{Metrics, MetricsError};
 use crate::web::{self, NotificationSecret, StatusSource, WebState};
@@ -211,8 +212,8 @@ pub fn run(config: Config, source: ConfigSource) -> Result<(), StartError> {
 
     let writes = carries.clone();
     let asking = gatehouse.asking.clone();
-    let belief = (judge, Arc::clone(&hints));
-    let sweeper = new_sweeper(&config, &store, &backends, asking, belief, move || !writes.is_empty())?;
+    let recording = Recording { store: Arc::clone(&store), judge, hints: Arc::clone(&hints) };
+    let sweeper = new_sweeper(&config, recording, &backends, asking, move || !writes.is_empty())?;
     let socket = bind_socket(&config)?;
     let (first_pass, ready) = watch::channel(false);
     let status = Arc::new(Status {
@@ -329,10 +330,9 @@ fn bind_socket(config: &Config) -> Result<Socket, StartError> {
 /// Sweeps have connections to the registry of their own, since they have a thread of their own.
 fn new_sweeper(
     config: &Config,
-    store: &Arc<dyn Store>,
+    recording: Recording,
     backends: &Arc<Backends>,
     asking: Asking,
-    belief: (Arc<Judge>, Arc<HintQueue>),
     is_busy: impl Fn() -> bool + Send + Sync + 'static,
 ) -> Result<Arc<Sweeper>, StartError> {
     let timeout = config.registry.timeout;
@@ -343,8 +343,8 @@ fn new_sweeper(
         concurrency: config.sync.concurrency,
         seed: RandomState::new().hash_one(config.listen.door),
     };
-    let (store, backends) = (Arc::clone(store), Arc::clone(backends));
-    Ok(Arc::new(Sweeper::new(store, backends, timeout, transport, asking, belief, settings, is_busy)))
+    let backends = Arc::clone(backends);
+    Ok(Arc::new(Sweeper::new(recording, backends, timeout, transport, asking, settings, is_busy)))
 }
 
 fn judge_settings(config: &Config) -> JudgeSettings {

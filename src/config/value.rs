@@ -53,7 +53,8 @@ pub(super) fn duration(given: &Given) -> Result<Duration, String> {
 pub(super) fn short_duration(given: &Given) -> Result<Duration, String> {
     let duration = duration(given)?;
     if duration > Duration::from_secs(60 * 60) {
-        return Err("is more than an hour; write a number with its unit, such as \"1m\", of at most an hour".to_owned());
+        return Err("is more than an hour; write a number with its unit, such as \"1m\", of at most an hour"
+            .to_owned());
     }
     Ok(duration)
 }
@@ -63,7 +64,9 @@ pub(super) fn percentage(given: &Given) -> Result<u8, String> {
     let remedy = "write a whole number from 0 to 100 with its sign, such as \"10%\"";
     let text = text(given, remedy)?;
     let number = text.trim().strip_suffix('%').and_then(|number| number.trim_end().parse().ok());
-    number.filter(|number| *number <= 100).ok_or_else(|| format!("is {}, which is no percentage; {remedy}", quoted(text)))
+    number
+        .filter(|number| *number <= 100)
+        .ok_or_else(|| format!("is {}, which is no percentage; {remedy}", quoted(text)))
 }
 
 /// A duration of at most ten years, and more than zero.

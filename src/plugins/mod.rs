@@ -18,8 +18,14 @@ use std::collections::BTreeMap;
 use crate::door::{Entry, Invalid, Parts, Pipeline};
 
 /// Every plugin, in order.
-pub const TABLE: &[Entry] =
-    &[client_address::ENTRY, access_log::ENTRY, authorization::ENTRY, pulls::ENTRY, answers::ENTRY, observer::ENTRY];
+pub const TABLE: &[Entry] = &[
+    client_address::ENTRY,
+    access_log::ENTRY,
+    authorization::ENTRY,
+    pulls::ENTRY,
+    answers::ENTRY,
+    observer::ENTRY,
+];
 
 /// Builds all plugins from their options.
 ///

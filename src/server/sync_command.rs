@@ -26,7 +26,7 @@ use crate::config::{Config, StoreUrl};
 use crate::oci::{Digest, RepositoryName, Tag};
 use crate::registry::{Backends, RegistryClient};
 use crate::store::{EventKind, OpenError, RedbStore, Sequence, Source, Store};
-use crate::sync::{FinishedSweep, HintQueue, Judge, SweepOutcome, UnknownIntents};
+use crate::sync::{FinishedSweep, HintQueue, Judge, Recording, SweepOutcome, UnknownIntents};
 use crate::telemetry::{Metrics, MetricsError};
 use crate::web::{self, StatusSource, WebState};
 
@@ -145,8 +145,8 @@ async fn alone(
     let (clock, offset) = (asking.clock, Arc::clone(&asking.offset));
     let judge = Arc::new(Judge::new(Arc::clone(&any), judge_settings(config)));
     let hints = Arc::new(HintQueue::new(Arc::clone(&any)));
-    let belief = (judge, Arc::clone(&hints));
-    let sweeper = new_sweeper(&only_asked, &any, &backends, asking, belief, || false)?;
+    let recording = Recording { store: Arc::clone(&any), judge, hints: Arc::clone(&hints) };
+    let sweeper = new_sweeper(&only_asked, recording, &backends, asking, || false)?;
     let (_, ready) = watch::channel(true);
     let status: Arc<dyn StatusSource> = Arc::new(Status {
         backends,

@@ -7,6 +7,7 @@ pub(super) mod guards;
 pub(super) mod hints;
 pub(super) mod intents;
 pub(super) mod lists;
+pub(super) mod past;
 pub(super) mod sweeps;
 
 use std::sync::Arc;
@@ -30,7 +31,7 @@ macro_rules! contract_tests {
             deleting_a_tag_leaves_its_manifest
             deleting_a_manifest_takes_its_tags
             an_emptied_repository_stays_known_until_it_is_gone
-            deleting_what_is_not_recorded_makes_no_event
+            a_deletion_through_the_door_is_told_of_whether_or_not_the_record_had_it
             content_is_kept_as_long_as_its_own_repository_has_it
             referrers_come_and_go_with_their_manifests
         }
@@ -56,6 +57,14 @@ macro_rules! contract_tests {
             there_is_room_for_so_many_hints_and_no_more
             pulls_add_up_and_the_last_one_never_moves_back
             a_pull_of_what_is_not_recorded_records_nothing
+        }
+        $crate::store::contract::contract_tests! { $open, past;
+            what_comes_back_has_its_past
+            only_the_same_manifest_under_the_same_tag_comes_back_with_its_past
+            what_was_deleted_or_pushed_through_the_door_has_no_older_past
+            what_the_registry_denies_stays_marked_until_it_is_there_or_gone
+            what_was_observed_of_late_is_known_by_its_references
+            removals_that_were_found_are_counted_since_a_time
         }
         $crate::store::contract::contract_tests! { $open, sweeps;
             a_repository_that_holds_nothing_is_found_once

@@ -205,11 +205,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// How long ago something was observed last about this reference, or about the repository at all. Forgotten after an
     /// hour, and sooner where very much is observed. Cheap.
-    fn observed_age(
-        &self,
-        repository: &RepositoryName,
-        reference: Option<&Reference>,
-    ) -> Option<Duration>;
+    fn observed_age(&self, repository: &RepositoryName, reference: Option<&Reference>) -> Option<Duration>;
 
     /// How many tags and manifests were recorded as gone since then that the door did not carry.
     async fn found_removals(&self, since: Timestamp) -> Result<Missing, StoreError>;

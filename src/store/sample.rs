@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::{Actor, Change, RepositoryRecord, Source};
+use super::{Actor, Change, Missing, RepositoryRecord, Source};
 use crate::clock::Timestamp;
 use crate::oci::{Descriptor, Digest, Manifest, ManifestKind, MediaType, Platform, RepositoryName, Tag};
 
@@ -124,6 +124,8 @@ pub(super) fn repository_found(name: &str) -> Change {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Model {
     pub repositories: BTreeMap<RepositoryName, ModelRepository>,
+    /// When repositories that went around the door were pushed to last.
+    pub past: BTreeMap<RepositoryName, Option<Timestamp>>,
 }
 
 /// A repository of the model.
@@ -140,7 +142,7 @@ impl Model {
         let observed = source == Source::Observed;
         match change {
             Change::ManifestPut { repository, manifest, tags } => {
-                let held = self.repositories.entry(repository.clone()).or_default();
+                let held = self.known(repository);
                 let digest = &manifest.digest;
                 let is_new = held.manifests.insert(digest.clone(), Arc::clone(manifest)).is_none();
                 let tags: BTreeSet<&Tag> = tags.iter().collect();
@@ -154,14 +156,16 @@ impl Model {
                 }
                 events
             }
+            // What was deleted through the door is told of, whether or not the record had it.
             Change::TagDeleted { repository, tag } => {
                 let held = self.repositories.get_mut(repository);
-                held.map_or(0, |held| usize::from(held.tags.remove(tag).is_some()))
+                usize::from(held.is_some_and(|held| held.tags.remove(tag).is_some()) || observed)
             }
             Change::ManifestDeleted { repository, digest } => {
-                let Some(held) = self.repositories.get_mut(repository) else { return 0 };
+                let nothing = usize::from(observed);
+                let Some(held) = self.repositories.get_mut(repository) else { return nothing };
                 if held.manifests.remove(digest).is_none() {
-                    return 0;
+                    return nothing;
                 }
                 let before = held.tags.len();
                 held.tags.retain(|_, pointed| pointed != digest);
@@ -169,13 +173,25 @@ impl Model {
             }
             Change::RepositoryFound { repository } => {
                 let known = self.repositories.contains_key(repository);
-                self.repositories.entry(repository.clone()).or_default();
+                self.known(repository);
                 usize::from(!known)
             }
             Change::RepositoryGone { repository } => {
-                usize::from(self.repositories.remove(repository).is_some())
+                let Some(gone) = self.repositories.remove(repository) else { return 0 };
+                self.past.remove(repository);
+                if !observed {
+                    self.past.insert(repository.clone(), gone.last_push);
+                }
+                1
             }
+            Change::ReferenceMissing { .. } | Change::ReferencePresent { .. } => 0,
         }
+    }
+
+    fn known(&mut self, repository: &RepositoryName) -> &mut ModelRepository {
+        let past = self.past.remove(repository).flatten();
+        let new = || ModelRepository { last_push: past, ..ModelRepository::default() };
+        self.repositories.entry(repository.clone()).or_insert_with(new)
     }
 
     /// What the record must say about each repository, counted from scratch.
@@ -195,6 +211,7 @@ impl Model {
                 last_push: held.last_push,
                 last_pull: None,
                 pulls: 0,
+                missing: Missing::default(),
             }
         };
         self.repositories.iter().map(record).collect()

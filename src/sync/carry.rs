@@ -12,17 +12,15 @@ use http::StatusCode;
 use tokio_util::task::TaskTracker;
 
 use super::confirm;
-use super::outcome::{Meaning, Operation};
 use super::hints::HintQueue;
+use super::outcome::{Meaning, Operation};
 use super::taken::{self, NotTold, Taken};
 use super::turn::{Turn, Turns};
 use super::unknown::UnknownIntents;
 use crate::clock::Timestamp;
 use crate::oci::{Reference, RepositoryName};
 use crate::registry::{Answer, CarryError, OutgoingWrite, RegistryClient};
-use crate::store::{
-    Actor, Change, HintedReference, Intent, Outcome, Queued, Store, StoreError, Write,
-};
+use crate::store::{Actor, Change, HintedReference, Intent, Outcome, Queued, Store, StoreError, Write};
 
 /// A manifest write as the door hands it over: parsed, allowed, and not yet known to the registry.
 #[derive(Debug)]
@@ -243,7 +241,9 @@ impl Shared {
         }
         match self.hints.add(about).await {
             Ok(Queued::Kept) => {}
-            Ok(Queued::Full) => tracing::warn!("there are too many hints to look again at what a deletion left"),
+            Ok(Queued::Full) => {
+                tracing::warn!("there are too many hints to look again at what a deletion left")
+            }
             Err(error) => tracing::warn!(%error, "what a deletion left cannot be kept as hints"),
         }
     }

@@ -33,6 +33,16 @@ pub struct JudgeSettings {
     pub removal_patience: Duration,
 }
 
+#[cfg(test)]
+impl JudgeSettings {
+    /// Every contradiction is believed at once.
+    pub const CREDULOUS: Self = Self {
+        settling: Duration::ZERO,
+        removal_limit: RemovalLimit { percent: 100, always: u64::MAX },
+        removal_patience: Duration::ZERO,
+    };
+}
+
 /// How many tags, or manifests, may go: the larger of the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RemovalLimit {
@@ -240,9 +250,8 @@ impl Counts {
     /// How many went within the window.
     fn within(&mut self, kind: Kind, now: Instant) -> u64 {
         let sweep = self.sweep;
-        let is_past = |at: &Instant| {
-            now.duration_since(*at) > WINDOW && sweep.is_none_or(|began| *at < began)
-        };
+        let is_past =
+            |at: &Instant| now.duration_since(*at) > WINDOW && sweep.is_none_or(|began| *at < began);
         let times = self.of(kind);
         while times.front().is_some_and(is_past) {
             times.pop_front();

@@ -32,8 +32,8 @@ pub use outcome::Operation;
 pub use pulls::{PullCounts, flush_pulls};
 pub use seen::{SeenAnswer, SeenAnswers, compare_answers};
 pub use sweep::{
-    CatalogState, FinishedSweep, Outcome as SweepOutcome, Phase as SweepPhase, Problem, RunningSweep,
-    SweepKind, SweepSettings, SweepStatus, Sweeper,
+    CatalogState, FinishedSweep, Outcome as SweepOutcome, Phase as SweepPhase, Problem, Recording,
+    RunningSweep, SweepKind, SweepSettings, SweepStatus, Sweeper,
 };
 pub use taken::NotTold;
 pub use unknown::{FirstPass, UnknownIntents, settle_unknown};

@@ -15,9 +15,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use url::Url;
 
+mod pages;
+mod removals;
+mod settling;
+
 use super::*;
 use crate::clock::Timestamp;
 use crate::oci::{Digest, Manifest, Reference, RepositoryName, Tag};
+use crate::registry::RegistryError;
 use crate::registry::{Backends, OutgoingWrite, RegistryClient};
 use crate::store::{Actor, Change, EventKind, Guard, PageRequest, Recorded, RedbStore, Source, Store};
 
@@ -36,6 +41,10 @@ struct Script {
     cut: bool,
     /// Answer questions with this status and a body that is none of the specification's.
     question_status: Option<u16>,
+    /// Answer everything with a page, and do nothing: a gateway in place of the registry.
+    page: bool,
+    /// Answer questions from this state: a replica that lags.
+    lagging: Option<HashMap<String, Bytes>>,
     /// Run before a question is answered.
     before_answer: Option<Hook>,
     /// Run before a write is done.
@@ -62,7 +71,17 @@ impl Registry {
         tags.insert(Digest::sha256(bytes).to_string(), Bytes::from_static(bytes));
     }
 
+    /// From now on questions are answered as if nothing changed any more.
+    fn lag(&self) {
+        let now = self.tags.lock().unwrap().clone();
+        self.script(|script| script.lagging = Some(now));
+    }
+
     async fn answer(self: Arc<Self>, method: Method, reference: String, body: Bytes) -> Response<Body> {
+        if self.script.lock().unwrap().page {
+            let page = Body::from("<html>please log in</html>");
+            return Response::builder().header("content-type", "text/html").body(page).unwrap();
+        }
         if method == Method::GET || method == Method::HEAD {
             return self.answer_question(&method, &reference).await;
         }
@@ -124,7 +143,8 @@ impl Registry {
     }
 
     async fn answer_question(&self, method: &Method, reference: &str) -> Response<Body> {
-        let found = self.tags.lock().unwrap().get(reference).cloned();
+        let lagging = self.script.lock().unwrap().lagging.clone();
+        let found = lagging.unwrap_or_else(|| self.tags.lock().unwrap().clone()).get(reference).cloned();
         let before = self.script.lock().unwrap().before_answer.as_ref().map(|hook| hook());
         if let Some(before) = before {
             before.await;
@@ -148,6 +168,7 @@ impl Registry {
 
 struct House {
     registry: Arc<Registry>,
+    client: Arc<RegistryClient>,
     store: Arc<dyn Store>,
     verifier: Arc<Verifier>,
     unknown: Arc<UnknownIntents>,
@@ -162,6 +183,15 @@ impl House {
     }
 
     async fn with_timeout(timeout: Duration) -> Self {
+        Self::with(timeout, JudgeSettings::CREDULOUS).await
+    }
+
+    /// One that judges contradictions so.
+    async fn cautious(settings: JudgeSettings) -> Self {
+        Self::with(Duration::from_secs(10), settings).await
+    }
+
+    async fn with(timeout: Duration, settings: JudgeSettings) -> Self {
         let registry = Arc::new(Registry::default());
         let router = axum::Router::new().route(
             "/v2/team/app/manifests/{reference}",
@@ -175,17 +205,30 @@ impl House {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = Url::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
         tokio::spawn(axum::serve(listener, router).into_future());
-        Self::at(url, registry, timeout)
+        Self::judging(url, registry, timeout, settings)
     }
 
     fn at(url: Url, registry: Arc<Registry>, timeout: Duration) -> Self {
+        Self::judging(url, registry, timeout, JudgeSettings::CREDULOUS)
+    }
+
+    fn judging(url: Url, registry: Arc<Registry>, timeout: Duration, settings: JudgeSettings) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let store: Arc<dyn Store> = Arc::new(RedbStore::open(directory.path().join("store.redb")).unwrap());
         let client = Arc::new(RegistryClient::new(Arc::new(Backends::new([url])), timeout).unwrap());
-        let verifier = Arc::new(Verifier::new(Arc::clone(&store), Arc::clone(&client)));
+        let Recording { judge, hints, .. } = Recording::judged(&store, settings);
+        let verifier = Arc::new(Verifier::new(Arc::clone(&store), Arc::clone(&client), judge));
         let unknown = Arc::new(UnknownIntents::default());
-        let carrier = Carrier::new(Arc::clone(&store), client, Arc::clone(&unknown), TaskTracker::new());
-        Self { registry, store, verifier, unknown, carrier, timeout, _directory: directory }
+        let tasks = TaskTracker::new();
+        let doubted = Arc::clone(&unknown);
+        let carrier = Carrier::new(Arc::clone(&store), Arc::clone(&client), doubted, hints, tasks);
+        Self { registry, client, store, verifier, unknown, carrier, timeout, _directory: directory }
+    }
+
+    /// Somebody who judges otherwise.
+    fn verifier(&self, settings: JudgeSettings) -> Verifier {
+        let Recording { judge, .. } = Recording::judged(&self.store, settings);
+        Verifier::new(Arc::clone(&self.store), Arc::clone(&self.client), judge)
     }
 
     /// Asks about unknown outcomes in the background until the token is dropped.
@@ -484,26 +527,6 @@ async fn a_deletion_by_digest_never_records_the_removal_of_a_tag_that_was_moved_
     let found = events.iter().find(|event| event.digest == Some(Digest::sha256(b"two"))).unwrap();
     assert_eq!((&found.tag, found.source), (&Some(tag("moved")), Source::Verified));
     assert!(house.store.open_intents().await.unwrap().is_empty());
-}
-
-#[tokio::test]
-async fn a_manifest_that_is_pushed_again_as_soon_as_it_is_deleted_keeps_the_tags_that_the_registry_has() {
-    let house = House::new().await;
-    house.record("old", b"one").await;
-    house.record("again", b"one").await;
-    house.registry.put("old", b"one");
-    house.registry.script(|script| {
-        let registry = Arc::downgrade(&house.registry);
-        script.after_write = Some(Box::new(move || {
-            registry.upgrade().unwrap().put("again", b"one");
-            Box::pin(std::future::ready(()))
-        }));
-    });
-    let digest = Digest::sha256(b"one");
-    house.carrier.carry(delete(Reference::Digest(digest.clone()))).await.unwrap();
-    assert_eq!(house.recorded("old").await, None);
-    assert_eq!(house.recorded("again").await, Some(digest.clone()));
-    assert!(house.store.manifest(&repository(), &digest).await.unwrap().is_some());
 }
 
 #[tokio::test]

@@ -42,9 +42,7 @@ pub(super) async fn list(
 }
 
 /// Accepts the removal of all that is held now, and asks for the sweep that carries it out.
-pub(super) async fn accept(
-    State(state): State<WebState>,
-) -> Result<(StatusCode, Json<Accepted>), ApiError> {
+pub(super) async fn accept(State(state): State<WebState>) -> Result<(StatusCode, Json<Accepted>), ApiError> {
     sync::accept_removals(&state).await?;
     sync::begin(&state, SweepKind::Shallow).await
 }

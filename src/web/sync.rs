@@ -54,7 +54,11 @@ pub(super) async fn start(
 /// Keeps the operator's word that what is missing now is gone.
 pub(super) async fn accept_removals(state: &WebState) -> Result<(), ApiError> {
     let missing = state.store.missing();
-    tracing::warn!(tags = missing.tags, manifests = missing.manifests, "the removal of what is missing is accepted");
+    tracing::warn!(
+        tags = missing.tags,
+        manifests = missing.manifests,
+        "the removal of what is missing is accepted"
+    );
     Ok(state.store.accept_removals(Timestamp::now()).await?)
 }
 

@@ -19,10 +19,11 @@ use super::*;
 use crate::clock::Timestamp;
 use crate::oci::{Descriptor, Digest, Manifest, MediaType, Platform, RepositoryName, Tag};
 use crate::registry::{Asking, Backends, HttpTransport};
+use crate::store::Missing;
 use crate::store::{
     Event, ManifestRecord, RepositoryRecord, Sequence, Source, Statistics, StoreError, TagRecord,
 };
-use crate::sync::{HintQueue, PullCounts, SweepSettings};
+use crate::sync::{HintQueue, PullCounts, Recording, SweepSettings};
 
 /// A door in a given state.
 struct Door(ServiceState);
@@ -34,7 +35,8 @@ impl StatusSource for Door {
 
     fn registry(&self) -> RegistryStatus {
         let backend = BackendStatus { url: "http://127.0.0.1:5001".to_owned(), healthy: true, foreign: None };
-        RegistryStatus { reachable: true, backends: vec![backend], clock: None }
+        let reachable = self.0 != ServiceState::Degraded;
+        RegistryStatus { reachable, backends: vec![backend], clock: None }
     }
 
     fn verifications(&self) -> VerificationStatus {
@@ -54,7 +56,7 @@ fn web(records: Records, state: ServiceState) -> WebState {
         seed: 1,
     };
     let sweeper = Arc::new(Sweeper::new(
-        Arc::clone(&store),
+        Recording::credulous(&store),
         backends,
         timeout,
         transport,
@@ -105,6 +107,7 @@ async fn repositories_are_listed_in_pages() {
         json!({
             "name": "a", "tags": 1, "manifests": 2, "bytes": 3,
             "last_push": "1970-01-01T00:00:01.000Z", "last_pull": null, "pulls": 4,
+            "missing": {"tags": 0, "manifests": 0},
         })
     );
     let (_, body) = get(records(), "/api/v1/repositories?n=2&after=b%2Fa").await;
@@ -129,6 +132,7 @@ async fn tags_are_listed_with_what_is_known_of_their_manifests() {
                 "tag": "v1", "digest": digest("image"), "media_type": MediaType::OCI_INDEX, "bytes": 9,
                 "platforms": ["linux/amd64"], "pushed_at": "1970-01-01T00:00:01.000Z", "pushed_by": "alice",
                 "last_pull": "1970-01-01T00:00:01.000Z", "pulls": 5, "source": "observed",
+                "missing_since": null,
             }],
             "next": "v1",
         })
@@ -177,7 +181,7 @@ async fn a_manifest_is_shown_with_its_parts_and_referrers() {
             "digest": digest("signature"), "media_type": MediaType::OCI_MANIFEST,
             "artifact_type": "application/signature", "size": 7, "annotations": {},
         }],
-        "pushed_at": "1970-01-01T00:00:01.000Z", "source": "swept",
+        "pushed_at": "1970-01-01T00:00:01.000Z", "source": "swept", "missing_since": null,
     });
     assert_eq!(body, shown);
     let (status, body) = get(records(), "/api/v1/manifests?repository=team/app").await;
@@ -215,7 +219,8 @@ async fn the_status_shows_store_and_registry() {
         body,
         json!({
             "state": "ready", "version": env!("CARGO_PKG_VERSION"),
-            "store": {"writable": true, "repositories": 1, "tags": 2, "manifests": 3, "events": 4},
+            "store": {"writable": true, "repositories": 1, "tags": 2, "manifests": 3, "events": 4,
+                "missing": {"tags": 0, "manifests": 0}},
             "registry": {"reachable": true, "backends": [{"url": "http://127.0.0.1:5001", "healthy": true}], "clock": null},
             "open_intents": 5, "verifications": {"pending": 1, "completed": 2, "failed": 3},
             "hints": {"waiting": 0},
@@ -344,6 +349,31 @@ async fn both_listeners_tell_whether_they_live_and_are_ready() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn what_the_registry_denies_is_told_and_leaves_the_door_ready() {
+    let missing = Missing { tags: 3, manifests: 1 };
+    let records = || Records {
+        missing,
+        repositories: vec![RepositoryRecord { missing, ..repository("lost") }, repository("whole")],
+        ..Default::default()
+    };
+    let router = door_router(web(records(), ServiceState::Ready));
+    let ready = router.oneshot(Request::get("/readyz").body(Body::empty()).unwrap()).await.unwrap();
+    assert_eq!(ready.status(), StatusCode::OK);
+    let body = ready.into_body().collect().await.unwrap().to_bytes();
+    assert!(body.starts_with(b"degraded: the registry denies"), "{body:?}");
+    let (_, status) = get(records(), "/api/v1/status").await;
+    assert_eq!(status["state"], "degraded");
+    assert_eq!(status["store"]["missing"], json!({"tags": 3, "manifests": 1}));
+    let (status, body) = get(records(), "/api/v1/removals").await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(body["items"], json!([{"repository": "lost", "tags": 3, "manifests": 1}]));
+    let state = web(records(), ServiceState::Ready);
+    let request = Request::post("/api/v1/removals/accept").body(Body::empty()).unwrap();
+    let accepted = door_router(state).oneshot(request).await.unwrap();
+    assert_eq!(accepted.status(), StatusCode::ACCEPTED);
 }
 
 #[tokio::test]

@@ -2,6 +2,9 @@
 
 mod client_gone;
 mod disk_full;
+mod lost_storage;
+mod no_registry;
+mod old_answers;
 mod refused_starts;
 mod registry_down;
 mod rewrites;

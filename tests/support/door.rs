@@ -49,6 +49,8 @@ impl Door {
             // What a test shows must not be what a sweep mended meanwhile.
             .set("SYNC__INTERVAL", "0")
             .set("SYNC__DEEP_INTERVAL", "0")
+            // Tests write through the door and then around it, and look at once.
+            .set("SYNC__SETTLING", "0")
     }
 
     /// Where clients reach it.

@@ -144,6 +144,18 @@ impl Registry {
         std::fs::remove_dir_all(self.repository(repository)).unwrap();
     }
 
+    /// Takes its storage away, as when its volume is not mounted: it serves an empty one.
+    pub fn lose_storage(&self) {
+        std::fs::rename(&self.data, self.data.with_extension("lost")).unwrap();
+        std::fs::create_dir(&self.data).unwrap();
+    }
+
+    /// Gives its storage back.
+    pub fn regain_storage(&self) {
+        std::fs::remove_dir_all(&self.data).unwrap();
+        std::fs::rename(self.data.with_extension("lost"), &self.data).unwrap();
+    }
+
     /// Takes a tag off its disk if it is there.
     pub fn try_lose_tag(&self, repository: &str, tag: &str) -> bool {
         std::fs::remove_dir_all(self.repository(repository).join("_manifests/tags").join(tag)).is_ok()

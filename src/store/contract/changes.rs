@@ -158,7 +158,9 @@ pub(in crate::store) async fn an_emptied_repository_stays_known_until_it_is_gone
     assert_eq!((statistics.repositories, statistics.tags, statistics.manifests), (1, 1, 1));
 }
 
-pub(in crate::store) async fn deleting_what_is_not_recorded_makes_no_event(store: AnyStore) {
+pub(in crate::store) async fn a_deletion_through_the_door_is_told_of_whether_or_not_the_record_had_it(
+    store: AnyStore,
+) {
     let (known, unknown) = (image("one", &[]), image("two", &[]));
     push(&store, "r", &known, &["t"], 1).await;
     for change in [
@@ -166,12 +168,15 @@ pub(in crate::store) async fn deleting_what_is_not_recorded_makes_no_event(store
         tag_deleted("s", "t"),
         manifest_deleted("r", &unknown),
         manifest_deleted("s", &known),
-        repository_gone("s"),
     ] {
+        let before = history(&store).await.len();
         assert_eq!(find(&store, change.clone(), Source::Swept, 2).await, Recorded::Unchanged);
         carry(&store, "r", deleting(&unknown), vec![change], 2).await;
+        let history = history(&store).await;
+        assert_eq!(history.len(), before + 1);
+        assert_eq!(history.last().unwrap().actor, alice());
     }
-    assert_eq!(history(&store).await.len(), 1);
+    assert_eq!(find(&store, repository_gone("s"), Source::Swept, 2).await, Recorded::Unchanged);
     assert_eq!(store.repository(&repository("s")).await.unwrap(), None);
 }
 

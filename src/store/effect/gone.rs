@@ -75,13 +75,7 @@ pub(super) fn repository(held: &Held, mut draft: Draft<'_>) -> Effect {
     draft.finish()
 }
 
-fn drop_tag(
-    held: &Held,
-    draft: &mut Draft<'_>,
-    repository: &mut RepositoryRow,
-    tag: &Tag,
-    row: &TagRow,
-) {
+fn drop_tag(held: &Held, draft: &mut Draft<'_>, repository: &mut RepositoryRow, tag: &Tag, row: &TagRow) {
     repository.tags = repository.tags.saturating_sub(1);
     if row.missing_since.is_some() {
         repository.missing_tags = repository.missing_tags.saturating_sub(1);

@@ -15,7 +15,12 @@ pub(super) fn present(held: &Held, draft: Draft<'_>, reference: &Reference) -> E
     mark(held, draft, reference, None)
 }
 
-fn mark(held: &Held, mut draft: Draft<'_>, reference: &Reference, missing_since: Option<Timestamp>) -> Effect {
+fn mark(
+    held: &Held,
+    mut draft: Draft<'_>,
+    reference: &Reference,
+    missing_since: Option<Timestamp>,
+) -> Effect {
     let Some(mut repository) = draft.repository.take() else { return Effect::default() };
     let is_news = |before: Option<Timestamp>| before.is_some() != missing_since.is_some();
     let count = match reference {

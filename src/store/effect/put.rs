@@ -97,11 +97,7 @@ fn add_manifest(
     let past = held.tombstones.get(&buried).filter(|_| !draft.is_observed());
     let row = match past.map(|tombstone| &tombstone.past) {
         Some(Past::Manifest(row)) => row.clone(),
-        _ => ManifestRow {
-            pushed_at: draft.learnt.now,
-            source: draft.learnt.source,
-            missing_since: None,
-        },
+        _ => ManifestRow { pushed_at: draft.learnt.now, source: draft.learnt.source, missing_since: None },
     };
     draft.forget(held, buried);
     draft.rows.push(RowChange::Manifest { manifest: Arc::clone(manifest), row });

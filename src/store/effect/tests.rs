@@ -1,5 +1,5 @@
 use super::*;
-use crate::oci::RepositoryName;
+use crate::oci::{Reference, RepositoryName};
 use crate::store::RepositoryRecord;
 use crate::store::sample::{Model, alice, any_change, at, image, index, put, repository, tag};
 use proptest::prelude::*;
@@ -9,8 +9,9 @@ use proptest::prelude::*;
 struct Rows {
     repositories: BTreeMap<RepositoryName, RepositoryRow>,
     tags: BTreeMap<(RepositoryName, Tag), TagRow>,
-    manifests: BTreeMap<(RepositoryName, Digest), Document>,
+    manifests: BTreeMap<(RepositoryName, Digest), (ManifestRow, Document)>,
     blobs: BTreeMap<(RepositoryName, Digest), BlobRow>,
+    tombstones: BTreeMap<(RepositoryName, Buried), Tombstone>,
     events: Vec<Event>,
 }
 
@@ -31,6 +32,11 @@ impl Rows {
         let (repository, digest) = match change {
             Change::ManifestPut { repository, manifest, .. } => (repository, Some(&manifest.digest)),
             Change::ManifestDeleted { repository, digest } => (repository, Some(digest)),
+            Change::ReferenceMissing { repository, reference }
+            | Change::ReferencePresent { repository, reference } => match reference {
+                Reference::Digest(digest) => (repository, Some(digest)),
+                Reference::Tag(_) => (repository, None),
+            },
             Change::TagDeleted { repository, .. }
             | Change::RepositoryFound { repository }
             | Change::RepositoryGone { repository } => (repository, None),
@@ -51,6 +57,12 @@ impl Rows {
                 .iter()
                 .filter(|(key, _)| of(key))
                 .map(|((_, digest), row)| (digest.clone(), row.clone()))
+                .collect(),
+            tombstones: self
+                .tombstones
+                .iter()
+                .filter(|((name, _), _)| name == repository)
+                .map(|((_, buried), stone)| (buried.clone(), stone.clone()))
                 .collect(),
         };
         (repository, held)
@@ -77,12 +89,21 @@ impl Rows {
                 let before = self.tags.remove(&(here, tag)).map(|row| row.digest);
                 assert_eq!(before, Some(digest));
             }
-            RowChange::Manifest { manifest, .. } => {
+            RowChange::Manifest { manifest, row } => {
                 let document = Document::from(manifest.as_ref());
-                assert!(self.manifests.insert((here, manifest.digest.clone()), document).is_none());
+                assert!(self.manifests.insert((here, manifest.digest.clone()), (row, document)).is_none());
+            }
+            RowChange::ManifestRow { digest, row } => {
+                self.manifests.get_mut(&(here, digest)).unwrap().0 = row
+            }
+            RowChange::Tombstone { buried, tombstone } => {
+                assert!(self.tombstones.insert((here, buried), tombstone).is_none());
+            }
+            RowChange::TombstoneRemoved { buried, at } => {
+                assert_eq!(self.tombstones.remove(&(here, buried)).unwrap().at, at);
             }
             RowChange::ManifestRemoved { digest, subject } => {
-                let document = self.manifests.remove(&(here, digest)).unwrap();
+                let (_, document) = self.manifests.remove(&(here, digest)).unwrap();
                 assert_eq!(document.subject.map(|subject| subject.digest), subject);
             }
             RowChange::Blob { digest, row } => {

@@ -39,14 +39,15 @@ use self::recent::RecentlyObserved;
 use self::snapshot::Snapshot;
 use self::tables::{EVENTS, INTENTS, META, META_SEQUENCE, decode, number};
 use self::work::{
-    AcceptRemovals, AddAuthEvents, AddHints, Begin, ChangeAccounts, ForgetSweep, KeepClock, KeepSweep, Record, RecordPulls,
-    RemoveHints, Settle,
+    AcceptRemovals, AddAuthEvents, AddHints, Begin, ChangeAccounts, ForgetSweep, KeepClock, KeepSweep,
+    Record, RecordPulls, RemoveHints, Settle,
 };
 use self::writer::{Call, Message, QUEUE, Work, Writer};
 use super::{
     Account, AccountChange, AccountKind, Actor, AuthEvent, Change, Event, Guard, Hint, HintedReference,
-    Intent, KeptSweep, ManifestRecord, Missing, Outcome, Page, PageRequest, Pull, Queued, Recorded, RepositoryRecord,
-    Retention, Sequence, Settled, Source, Statistics, Store, StoreError, TagRecord, Write, metrics,
+    Intent, KeptSweep, ManifestRecord, Missing, Outcome, Page, PageRequest, Pull, Queued, Recorded,
+    RepositoryRecord, Retention, Sequence, Settled, Source, Statistics, Store, StoreError, TagRecord, Write,
+    metrics,
 };
 use crate::clock::{Estimate, Timestamp};
 use crate::oci::{Digest, Manifest, Reference, RepositoryName, Tag};
@@ -336,11 +337,7 @@ impl Store for RedbStore {
         Ok(Sequence::new(self.shared.sequence.load(Ordering::Acquire)))
     }
 
-    fn observed_age(
-        &self,
-        repository: &RepositoryName,
-        reference: Option<&Reference>,
-    ) -> Option<Duration> {
+    fn observed_age(&self, repository: &RepositoryName, reference: Option<&Reference>) -> Option<Duration> {
         self.shared.observed.age(repository, reference)
     }
 
@@ -408,11 +405,7 @@ impl Store for RedbStore {
         self.scan(move |snapshot| snapshot.tag_names(&repository, &page)).await
     }
 
-    async fn unsure_tags(
-        &self,
-        repository: &RepositoryName,
-        tags: Vec<Tag>,
-    ) -> Result<Vec<Tag>, StoreError> {
+    async fn unsure_tags(&self, repository: &RepositoryName, tags: Vec<Tag>) -> Result<Vec<Tag>, StoreError> {
         if tags.len() <= HANDFUL {
             return self.point(|snapshot| snapshot.unsure_tags(repository, &tags)).await;
         }

@@ -6,8 +6,8 @@ use super::failure::Failure;
 use super::file::{BoxError, LAYOUT, identify};
 use super::snapshot::NotThere;
 use super::tables::{
-    ACCOUNTS, AUTH_EVENTS, EPOCHS, HINTS, Json, MANIFESTS, META, META_LAYOUT, OneKey, SWEEP, TOMBSTONES, TOMBSTONES_BY_AGE,
-    TwoKeys,
+    ACCOUNTS, AUTH_EVENTS, EPOCHS, HINTS, Json, MANIFESTS, META, META_LAYOUT, OneKey, SWEEP, TOMBSTONES,
+    TOMBSTONES_BY_AGE, TwoKeys,
 };
 
 /// Layout 1 lacks `HINTS` and `SWEEP`, 1 and 2 lack `ACCOUNTS` and `AUTH_EVENTS`. Up to 4 they keep what a manifest says

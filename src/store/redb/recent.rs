@@ -44,9 +44,11 @@ impl RecentlyObserved {
         let now = Instant::now();
         let time = now.checked_sub(age).unwrap_or(now);
         let mut observed = self.lock();
-        for reference in [None, tag, digest].into_iter().enumerate().filter_map(|(place, reference)| {
-            (place == 0 || reference.is_some()).then_some(reference)
-        }) {
+        for reference in [None, tag, digest]
+            .into_iter()
+            .enumerate()
+            .filter_map(|(place, reference)| (place == 0 || reference.is_some()).then_some(reference))
+        {
             let about = (event.repository.clone(), reference);
             observed.last.insert(about.clone(), time);
             observed.order.push_back((time, about));

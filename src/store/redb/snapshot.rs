@@ -11,15 +11,15 @@ use super::tables::{
     ACCOUNTS, AUTH_EVENTS, EVENTS, EVENTS_BY_REPOSITORY, HINTS, MANIFESTS, META, META_ACCEPTED,
     META_CLOCK_AT, META_CLOCK_BOUND, META_CLOCK_OFFSET, META_MISSING_MANIFESTS, META_MISSING_TAGS,
     ManifestRows, OneKey, REFERRERS, REPOSITORIES, SWEEP, SWEEP_CHECKPOINT, SWEEP_MARKS, TAGS,
-    TAGS_BY_MANIFEST, ThreeKeys, TwoKeys, behind, decode, decode_document, event, number,
-    row, row_in, stored_digest, stored_name, stored_reference, stored_tag, tags_of,
+    TAGS_BY_MANIFEST, ThreeKeys, TwoKeys, behind, decode, decode_document, event, number, row, row_in,
+    stored_digest, stored_name, stored_reference, stored_tag, tags_of,
 };
 use crate::clock::{Estimate, Timestamp};
 use crate::oci::{Digest, Manifest, RepositoryName, Tag};
 use crate::store::row::{ManifestRow, RepositoryRow, TagRow};
 use crate::store::{
-    Account, AccountKind, AuthEvent, Event, EventKind, Hint, HintedReference, KeptSweep, ManifestRecord, Missing,
-    Page, PageRequest, RepositoryRecord, Sequence, Source, Statistics, TagRecord,
+    Account, AccountKind, AuthEvent, Event, EventKind, Hint, HintedReference, KeptSweep, ManifestRecord,
+    Missing, Page, PageRequest, RepositoryRecord, Sequence, Source, Statistics, TagRecord,
 };
 
 /// The most items of one page, whatever was asked for: what bounds the memory of one answer.
@@ -337,10 +337,9 @@ impl Snapshot {
                 break;
             }
             let digest = stored_digest(digest)?;
-            let rows = tables
-                .manifests
-                .get((name, digest.as_str()))?
-                .ok_or_else(|| Failure::corrupt(format!("referrer `{digest}` in `{repository}`"), NotThere))?;
+            let rows = tables.manifests.get((name, digest.as_str()))?.ok_or_else(|| {
+                Failure::corrupt(format!("referrer `{digest}` in `{repository}`"), NotThere)
+            })?;
             found.push(tables.record(repository, digest, rows.value())?);
         }
         Ok(found)

@@ -139,16 +139,6 @@ pub(super) fn manifest(
     Ok(Some((row, decode_document(repository, digest, document)?)))
 }
 
-/// What a manifest of a repository says.
-pub(super) fn document(
-    table: &impl ReadableTable<TwoKeys, ManifestRows>,
-    repository: &RepositoryName,
-    digest: &Digest,
-) -> Result<Option<Document>, Failure> {
-    let found = table.get((repository.as_str(), digest.as_str()))?;
-    found.map(|rows| decode_document(repository, digest, rows.value().1)).transpose()
-}
-
 /// Reads what a manifest says.
 pub(super) fn decode_document(
     repository: &RepositoryName,

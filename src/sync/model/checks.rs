@@ -189,14 +189,15 @@ impl<'a> About<'a> {
             EventKind::TagDeleted => tag.clone(),
             EventKind::ManifestDeleted => manifest.clone(),
             EventKind::RepositoryGone => Some(whole.clone()),
-            EventKind::ManifestPut | EventKind::RepositoryFound => None,
+            EventKind::ManifestPut | EventKind::TagRestored | EventKind::RepositoryFound => None,
         };
         Self { event, tag, manifest, removed, whole }
     }
 
     /// Of a put that was found: the tag or manifest that it is about, and what must have been so.
     fn found(&self) -> Option<(&Thing, Thing)> {
-        if self.event.kind != EventKind::ManifestPut || self.event.source == Source::Observed {
+        let is_put = matches!(self.event.kind, EventKind::ManifestPut | EventKind::TagRestored);
+        if !is_put || self.event.source == Source::Observed {
             return None;
         }
         let manifest = self.manifest.as_ref()?;

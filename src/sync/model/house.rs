@@ -23,8 +23,8 @@ use crate::oci::{Digest, Manifest, Reference, RepositoryName};
 use crate::registry::{Asking, Backends, OutgoingWrite, RegistryClient, Transport};
 use crate::store::{Actor, Event, HintedReference, MemoryFile, RedbStore, Store};
 use crate::sync::{
-    Carrier, CatalogState, HintQueue, ManifestWrite, Operation, SweepKind, SweepOutcome, SweepSettings,
-    Sweeper, UnknownIntents, Verifier, follow_hints, settle_unknown,
+    Carrier, CatalogState, HintQueue, ManifestWrite, Operation, Recording, SweepKind, SweepOutcome,
+    SweepSettings, Sweeper, UnknownIntents, Verifier, follow_hints, settle_unknown,
 };
 
 /// Time enough for every outcome to become known, in virtual time.
@@ -70,10 +70,13 @@ impl House {
             Arc::new(Way { registry: Arc::clone(registry), steps: Arc::clone(&steps) });
         let client = RegistryClient::with_transport(Arc::clone(&backends), TIMEOUT, Arc::clone(&way));
         let client = Arc::new(client);
-        let verifier = Arc::new(Verifier::new(Arc::clone(&store), Arc::clone(&client)));
+        let recording = Recording::credulous(&store);
+        let Recording { judge, hints, .. } = recording.clone();
+        let verifier = Arc::new(Verifier::new(Arc::clone(&store), Arc::clone(&client), judge));
         let unknown = Arc::new(UnknownIntents::default());
         let writes = TaskTracker::new();
-        let carrier = Carrier::new(Arc::clone(&store), client, Arc::clone(&unknown), writes.clone());
+        let doubted = Arc::clone(&unknown);
+        let carrier = Carrier::new(Arc::clone(&store), client, doubted, Arc::clone(&hints), writes.clone());
         let settings = SweepSettings {
             interval: history.intervals.0,
             deep_interval: history.intervals.1,
@@ -81,16 +84,8 @@ impl House {
             seed: history.seed,
         };
         let is_busy = move || !writes.is_empty();
-        let sweeper = Arc::new(Sweeper::new(
-            Arc::clone(&store),
-            backends,
-            TIMEOUT,
-            way,
-            Asking::default(),
-            settings,
-            is_busy,
-        ));
-        let hints = Arc::new(HintQueue::new(Arc::clone(&store)));
+        let sweeper =
+            Arc::new(Sweeper::new(recording, backends, TIMEOUT, way, Asking::default(), settings, is_busy));
         let stop = CancellationToken::new();
         tokio::spawn(settle_unknown(
             Arc::clone(&store),

@@ -157,6 +157,7 @@ mod tests {
             found: 0,
             problems: Vec::new(),
             problem_count: 0,
+            held: Default::default(),
         }
     }
 

@@ -30,4 +30,4 @@ pub(in crate::sync) use marks::Marks;
 pub use progress::{
     CatalogState, FinishedSweep, Outcome, Phase, Problem, RunningSweep, SweepKind, SweepStatus,
 };
-pub use schedule::{SweepSettings, Sweeper};
+pub use schedule::{Recording, SweepSettings, Sweeper};

@@ -22,6 +22,8 @@ use super::walk::{Open, Walk};
 use crate::clock::Timestamp;
 use crate::registry::{Asking, Backends, RegistryClient, Transport};
 use crate::store::{Missing, Store, StoreError};
+#[cfg(test)]
+use crate::sync::JudgeSettings;
 use crate::sync::{HintQueue, Judge, Verifier};
 
 /// How sweeps are to be.
@@ -35,6 +37,34 @@ pub struct SweepSettings {
     pub concurrency: NonZeroUsize,
     /// What the jitter begins with: different for each door, so that several do not sweep at once.
     pub seed: u64,
+}
+
+/// What a sweep records with.
+#[derive(Clone)]
+pub struct Recording {
+    /// The record.
+    pub store: Arc<dyn Store>,
+    /// Decides about contradictions.
+    pub judge: Arc<Judge>,
+    /// Where what is not believed yet is left to be looked at again.
+    pub hints: Arc<HintQueue>,
+}
+
+#[cfg(test)]
+impl Recording {
+    /// One that believes everything at once.
+    pub fn credulous(store: &Arc<dyn Store>) -> Self {
+        Self::judged(store, JudgeSettings::CREDULOUS)
+    }
+
+    /// One that judges so.
+    pub fn judged(store: &Arc<dyn Store>, settings: JudgeSettings) -> Self {
+        Self {
+            store: Arc::clone(store),
+            judge: Arc::new(Judge::new(Arc::clone(store), settings)),
+            hints: Arc::new(HintQueue::new(Arc::clone(store))),
+        }
+    }
 }
 
 /// Runs the sweeps of one door, one at a time.
@@ -74,16 +104,14 @@ struct Place {
 }
 
 impl Sweeper {
-    /// A sweeper that asks these backends by this transport and in this way, each answer to begin within `timeout`. `judge`
-    /// decides about contradictions, and what it does not believe yet goes to `hints`. `is_busy` tells
+    /// A sweeper that asks these backends by this transport and in this way, each answer to begin within `timeout`. `is_busy` tells
     /// whether clients are writing through the door, so that it makes way for them.
     pub fn new(
-        store: Arc<dyn Store>,
+        Recording { store, judge, hints }: Recording,
         backends: Arc<Backends>,
         timeout: Duration,
         transport: Arc<dyn Transport>,
         asking: Asking,
-        (judge, hints): (Arc<Judge>, Arc<HintQueue>),
         settings: SweepSettings,
         is_busy: impl Fn() -> bool + Send + Sync + 'static,
     ) -> Self {

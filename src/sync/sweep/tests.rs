@@ -180,7 +180,7 @@ impl House {
         let concurrency = NonZeroUsize::new(4).unwrap();
         let settings = SweepSettings { interval, deep_interval, concurrency, seed: 7 };
         Arc::new(Sweeper::new(
-            Arc::clone(&self.store),
+            Recording::credulous(&self.store),
             backends,
             DEADLINE,
             transport,

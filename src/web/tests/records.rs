@@ -1,5 +1,7 @@
 //! A store that answers what a test put into it.
 
+use crate::oci::Reference;
+use crate::store::Missing;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
@@ -21,6 +23,7 @@ pub(super) struct Records {
     /// Readings fail like this, if set.
     pub failure: Option<StoreError>,
     pub unwritable: AtomicBool,
+    pub missing: Missing,
 }
 
 impl Records {
@@ -109,7 +112,35 @@ impl Store for Records {
         Ok(Page { items: Vec::new(), next: None })
     }
 
-    async fn unknown_tags(&self, _: &RepositoryName, _: Vec<Tag>) -> Result<Vec<Tag>, StoreError> {
+    fn observed_age(&self, _: &RepositoryName, _: Option<&Reference>) -> Option<std::time::Duration> {
+        None
+    }
+
+    async fn found_removals(&self, _: Timestamp) -> Result<Missing, StoreError> {
+        Ok(Missing::default())
+    }
+
+    fn missing(&self) -> Missing {
+        self.missing
+    }
+
+    async fn accept_removals(&self, _: Timestamp) -> Result<(), StoreError> {
+        self.check()
+    }
+
+    async fn removals_accepted_until(&self) -> Result<Option<Timestamp>, StoreError> {
+        Ok(None)
+    }
+
+    async fn repositories_with_missing(
+        &self,
+        page: PageRequest<RepositoryName>,
+    ) -> Result<Page<RepositoryRecord, RepositoryName>, StoreError> {
+        let wanted = |record: &&RepositoryRecord| !record.missing.is_none();
+        Ok(Self::page(self.repositories.iter().filter(wanted).cloned(), |record| record.name.clone(), &page))
+    }
+
+    async fn unsure_tags(&self, _: &RepositoryName, _: Vec<Tag>) -> Result<Vec<Tag>, StoreError> {
         Ok(Vec::new())
     }
 
@@ -164,7 +195,15 @@ impl Store for Records {
 
     async fn statistics(&self) -> Result<Statistics, StoreError> {
         self.check()?;
-        Ok(Statistics { repositories: 1, tags: 2, manifests: 3, events: 4, open_intents: 5, hints: 0 })
+        Ok(Statistics {
+            repositories: 1,
+            tags: 2,
+            manifests: 3,
+            events: 4,
+            open_intents: 5,
+            hints: 0,
+            missing: self.missing,
+        })
     }
 
     async fn record_pulls(&self, _: Vec<Pull>) -> Result<(), StoreError> {

@@ -25,6 +25,7 @@ pub(super) fn repository(name: &str) -> RepositoryRecord {
         last_push: Some(time()),
         last_pull: None,
         pulls: 4,
+        missing: Default::default(),
     }
 }
 
@@ -41,6 +42,7 @@ pub(super) fn tag(name: &str) -> TagRecord {
         sequence: Sequence::new(1),
         last_pull: Some(time()),
         pulls: 5,
+        missing_since: None,
     }
 }
 
@@ -70,6 +72,7 @@ pub(super) fn manifest(text: &str) -> ManifestRecord {
         tags: Vec::new(),
         pushed_at: time(),
         source: Source::Swept,
+        missing_since: None,
     }
 }
 

@@ -1,0 +1,156 @@
+//! What goes without the door having carried that, and comes back; and what the registry denies without that being believed.
+
+use super::{AnyStore, carry, digest_of, find, history, push, tag_of};
+use crate::store::sample::{
+    alice, at, image, manifest_deleted, put, repository, repository_gone, tag, tag_deleted,
+};
+use crate::store::{Change, EventKind, Missing, PageRequest, Pull, Recorded, Source, Write};
+
+/// Has a tag pulled.
+async fn pull(store: &AnyStore, name: &str) {
+    let pull = Pull { repository: repository(name), tag: Some(tag("t")), count: 7, last: at(9) };
+    store.record_pulls(vec![pull]).await.unwrap();
+}
+
+pub(in crate::store) async fn what_comes_back_has_its_past(store: AnyStore) {
+    let image = image("one", &["base"]);
+    push(&store, "r", &image, &["t"], 1).await;
+    pull(&store, "r").await;
+    let (r, t) = (repository("r"), tag("t"));
+    let before = (store.tag(&r, &t).await.unwrap(), store.repository(&r).await.unwrap());
+    let manifest = store.manifest(&r, &image.digest).await.unwrap();
+    for gone in [
+        vec![tag_deleted("r", "t")],
+        vec![manifest_deleted("r", &image)],
+        vec![tag_deleted("r", "t"), manifest_deleted("r", &image), repository_gone("r")],
+    ] {
+        for change in gone {
+            find(&store, change, Source::Swept, 20).await;
+        }
+        assert_eq!(store.tag(&r, &t).await.unwrap(), None);
+        find(&store, put("r", &image, &["t"]), Source::Hinted, 30).await;
+        assert_eq!(store.tag(&r, &t).await.unwrap(), before.0);
+        assert_eq!(store.repository(&r).await.unwrap(), before.1);
+        assert_eq!(store.manifest(&r, &image.digest).await.unwrap(), manifest);
+        let back = history(&store).await.pop().unwrap();
+        assert_eq!(
+            (back.kind, back.source, back.tag),
+            (EventKind::TagRestored, Source::Hinted, Some(t.clone()))
+        );
+        assert_eq!((back.digest, back.time), (Some(image.digest.clone()), at(30)));
+    }
+}
+
+pub(in crate::store) async fn only_the_same_manifest_under_the_same_tag_comes_back_with_its_past(
+    store: AnyStore,
+) {
+    let (first, second) = (image("one", &[]), image("two", &[]));
+    push(&store, "r", &first, &["t"], 1).await;
+    find(&store, tag_deleted("r", "t"), Source::Swept, 2).await;
+    find(&store, put("r", &second, &["t"]), Source::Swept, 3).await;
+    find(&store, put("r", &first, &["u"]), Source::Swept, 4).await;
+    for name in ["t", "u"] {
+        let found = store.tag(&repository("r"), &tag(name)).await.unwrap().unwrap();
+        assert_eq!((found.source, found.pushed_by), (Source::Swept, None), "{name}");
+    }
+    // The name has had another manifest since.
+    find(&store, tag_deleted("r", "t"), Source::Swept, 5).await;
+    find(&store, put("r", &first, &["t"]), Source::Swept, 6).await;
+    assert_eq!(history(&store).await.pop().unwrap().kind, EventKind::ManifestPut);
+}
+
+pub(in crate::store) async fn what_was_deleted_or_pushed_through_the_door_has_no_older_past(store: AnyStore) {
+    let image = image("one", &[]);
+    let (r, t) = (repository("r"), tag("t"));
+    push(&store, "r", &image, &["t"], 1).await;
+    carry(&store, "r", Write::Delete { reference: tag_of("t") }, vec![tag_deleted("r", "t")], 2).await;
+    find(&store, put("r", &image, &["t"]), Source::Swept, 3).await;
+    assert_eq!(store.tag(&r, &t).await.unwrap().unwrap().pushed_by, None);
+    // It vanished, and somebody pushed it again: that is the push that counts, also when it vanishes once more.
+    find(&store, tag_deleted("r", "t"), Source::Swept, 4).await;
+    push(&store, "r", &image, &["t"], 5).await;
+    find(&store, tag_deleted("r", "t"), Source::Swept, 6).await;
+    // A deletion of what has vanished already.
+    carry(&store, "r", Write::Delete { reference: tag_of("t") }, vec![tag_deleted("r", "t")], 7).await;
+    find(&store, put("r", &image, &["t"]), Source::Swept, 8).await;
+    assert_eq!(store.tag(&r, &t).await.unwrap().unwrap().pushed_at, at(8));
+}
+
+pub(in crate::store) async fn what_the_registry_denies_stays_marked_until_it_is_there_or_gone(
+    store: AnyStore,
+) {
+    let image = image("one", &[]);
+    let (r, t) = (repository("r"), tag("t"));
+    let (of_tag, of_manifest) = (tag_of("t"), digest_of(&image));
+    push(&store, "r", &image, &["t", "u"], 1).await;
+    let events = history(&store).await.len();
+    let missing = |reference| Change::ReferenceMissing { repository: r.clone(), reference };
+    let present = |reference| Change::ReferencePresent { repository: r.clone(), reference };
+    for time in [5, 6] {
+        for reference in [of_tag.clone(), of_manifest.clone()] {
+            assert_eq!(
+                find(&store, missing(reference), Source::Swept, time).await,
+                Recorded::Unchanged,
+                "no event tells of it"
+            );
+        }
+    }
+    assert_eq!(store.missing(), Missing { tags: 1, manifests: 1 });
+    assert_eq!(store.statistics().await.unwrap().missing, store.missing());
+    assert_eq!(store.tag(&r, &t).await.unwrap().unwrap().missing_since, Some(at(5)));
+    assert_eq!(store.manifest(&r, &image.digest).await.unwrap().unwrap().missing_since, Some(at(5)));
+    assert_eq!(*store.manifest_content(&r, &image.digest).await.unwrap().unwrap(), image);
+    let page = || PageRequest { after: None, limit: 10 };
+    let held = store.repositories_with_missing(page()).await.unwrap().items;
+    assert_eq!(held.iter().map(|held| held.missing).collect::<Vec<_>>(), [store.missing()]);
+    let unsure = store.unsure_tags(&r, vec![tag("t"), tag("u"), tag("v")]).await.unwrap();
+    assert_eq!(unsure, [tag("t"), tag("v")]);
+    for reference in [of_tag.clone(), of_manifest] {
+        find(&store, present(reference), Source::Swept, 7).await;
+    }
+    assert_eq!(store.missing(), Missing::default());
+    assert_eq!(history(&store).await.len(), events);
+    assert!(store.repositories_with_missing(page()).await.unwrap().items.is_empty());
+    // A push ends it as well, and so does a removal.
+    for end in [put("r", &image, &["t"]), tag_deleted("r", "t"), repository_gone("r")] {
+        push(&store, "r", &image, &["t"], 8).await;
+        find(&store, missing(of_tag.clone()), Source::Swept, 9).await;
+        assert_eq!(store.missing(), Missing { tags: 1, manifests: 0 });
+        find(&store, end, Source::Swept, 10).await;
+        assert_eq!(store.missing(), Missing::default());
+    }
+    push(&store, "r", &image, &["t"], 11).await;
+    find(&store, missing(of_tag), Source::Swept, 12).await;
+    push(&store, "r", &image, &["t"], 13).await;
+    assert_eq!(store.missing(), Missing::default());
+    assert_eq!(store.tag(&r, &t).await.unwrap().unwrap().pushed_by, alice().user);
+}
+
+pub(in crate::store) async fn what_was_observed_of_late_is_known_by_its_references(store: AnyStore) {
+    let (first, second) = (image("one", &[]), image("two", &[]));
+    push(&store, "r", &first, &["t"], 1).await;
+    find(&store, put("r", &second, &["u"]), Source::Swept, 2).await;
+    let r = repository("r");
+    let is_known = |reference: Option<&_>| store.observed_age(&r, reference).is_some();
+    assert!(is_known(Some(&tag_of("t"))) && is_known(Some(&digest_of(&first))) && is_known(None));
+    assert!(!is_known(Some(&tag_of("u"))) && !is_known(Some(&digest_of(&second))));
+    assert!(store.observed_age(&repository("s"), None).is_none());
+    carry(&store, "r", Write::Delete { reference: tag_of("u") }, vec![tag_deleted("r", "u")], 3).await;
+    assert!(store.observed_age(&r, Some(&tag_of("u"))).is_some());
+    assert!(store.observed_age(&r, Some(&digest_of(&second))).is_none(), "only its tag was deleted");
+}
+
+pub(in crate::store) async fn removals_that_were_found_are_counted_since_a_time(store: AnyStore) {
+    let image = image("one", &[]);
+    push(&store, "r", &image, &["t", "u"], 1).await;
+    find(&store, tag_deleted("r", "t"), Source::Swept, 10).await;
+    find(&store, manifest_deleted("r", &image), Source::Verified, 20).await;
+    push(&store, "r", &image, &["t"], 25).await;
+    carry(&store, "r", Write::Delete { reference: tag_of("t") }, vec![tag_deleted("r", "t")], 30).await;
+    assert_eq!(store.found_removals(at(0)).await.unwrap(), Missing { tags: 2, manifests: 1 });
+    assert_eq!(store.found_removals(at(11)).await.unwrap(), Missing { tags: 1, manifests: 1 });
+    assert_eq!(store.found_removals(at(21)).await.unwrap(), Missing::default());
+    assert_eq!(store.removals_accepted_until().await.unwrap(), None);
+    store.accept_removals(at(40)).await.unwrap();
+    assert_eq!(store.removals_accepted_until().await.unwrap(), Some(at(40)));
+}

@@ -1,0 +1,109 @@
+//! An answer right after a write that the door carried may be older than that.
+
+use super::*;
+
+/// Nothing settles as long as a test takes.
+const SETTLING: JudgeSettings =
+    JudgeSettings { settling: Duration::from_secs(3_600), ..JudgeSettings::CREDULOUS };
+
+async fn verify(verifier: &Verifier, reference: &Reference, source: Source) -> Result<Verified, VerifyError> {
+    verifier.verify(&repository(), reference, source).await
+}
+
+#[tokio::test]
+async fn a_404_right_after_a_push_removes_nothing_and_one_that_lasts_does() {
+    let house = House::cautious(SETTLING).await;
+    house.registry.lag();
+    house.carrier.carry(put("latest", b"one")).await.unwrap();
+    let digest = Digest::sha256(b"one");
+    for reference in [Reference::Tag(tag("latest")), Reference::Digest(digest.clone())] {
+        for source in [Source::Swept, Source::Hinted, Source::Verified] {
+            let answer = verify(&house.verifier, &reference, source).await;
+            assert!(matches!(answer, Err(VerifyError::Unsettled { .. })), "{reference}: {answer:?}");
+        }
+    }
+    assert_eq!(house.recorded("latest").await, Some(digest));
+    let later = house.verifier(JudgeSettings::CREDULOUS);
+    verify(&later, &Reference::Tag(tag("latest")), Source::Hinted).await.unwrap();
+    assert_eq!(house.recorded("latest").await, None);
+}
+
+#[tokio::test]
+async fn the_old_digest_right_after_a_push_turns_nothing_back() {
+    let house = House::cautious(SETTLING).await;
+    house.carrier.carry(put("latest", b"one")).await.unwrap();
+    house.registry.lag();
+    house.carrier.carry(put("latest", b"two")).await.unwrap();
+    let answer = verify(&house.verifier, &Reference::Tag(tag("latest")), Source::Swept).await;
+    assert!(matches!(answer, Err(VerifyError::Unsettled { .. })), "{answer:?}");
+    assert_eq!(house.recorded("latest").await, Some(Digest::sha256(b"two")));
+    house.registry.script(|script| script.lagging = None);
+    assert_eq!(
+        verify(&house.verifier, &Reference::Tag(tag("latest")), Source::Swept).await.unwrap().events,
+        0
+    );
+}
+
+#[tokio::test]
+async fn a_deletion_that_was_accepted_is_told_of_although_the_registry_still_answers() {
+    let house = House::cautious(SETTLING).await;
+    let digest = Digest::sha256(b"one");
+    house.carrier.carry(put("old", b"one")).await.unwrap();
+    house.registry.lag();
+    house.carrier.carry(delete(Reference::Digest(digest.clone()))).await.unwrap();
+    assert_eq!(house.recorded("old").await, None);
+    let page = PageRequest { after: None, limit: 100 };
+    let events = house.store.events(None, page).await.unwrap().items;
+    let last: Vec<_> = events.iter().rev().take(2).map(|event| (event.kind, event.source)).collect();
+    let observed = |kind| (kind, Source::Observed);
+    assert_eq!(last, [observed(EventKind::ManifestDeleted), observed(EventKind::TagDeleted)]);
+    // It is looked at again, and as long as the registry only lags it does not come back.
+    let hints = house.store.hints(PageRequest { after: None, limit: 10 }).await.unwrap().items;
+    assert_eq!(
+        hints.into_iter().map(|hint| hint.about.reference).collect::<Vec<_>>(),
+        [Reference::Tag(tag("old"))]
+    );
+    for reference in [Reference::Tag(tag("old")), Reference::Digest(digest.clone())] {
+        let answer = verify(&house.verifier, &reference, Source::Swept).await;
+        assert!(matches!(answer, Err(VerifyError::Unsettled { .. })), "{reference}: {answer:?}");
+    }
+    assert_eq!(house.recorded("old").await, None);
+    // What the registry says lastingly is the end.
+    let later = house.verifier(JudgeSettings::CREDULOUS);
+    verify(&later, &Reference::Tag(tag("old")), Source::Hinted).await.unwrap();
+    assert_eq!(house.recorded("old").await, Some(digest));
+}
+
+#[tokio::test]
+async fn a_tag_that_was_deleted_and_is_still_answered_does_not_come_back() {
+    let house = House::cautious(SETTLING).await;
+    house.carrier.carry(put("old", b"one")).await.unwrap();
+    house.registry.lag();
+    house.carrier.carry(delete(Reference::Tag(tag("old")))).await.unwrap();
+    let answer = verify(&house.verifier, &Reference::Tag(tag("old")), Source::Swept).await;
+    assert!(matches!(answer, Err(VerifyError::Unsettled { .. })), "{answer:?}");
+    assert_eq!(house.recorded("old").await, None);
+}
+
+#[tokio::test]
+async fn what_a_write_without_a_known_outcome_may_have_done_is_believed_at_once() {
+    let house = House::cautious(SETTLING).await;
+    house.carrier.carry(put("latest", b"one")).await.unwrap();
+    house.registry.script(|script| script.status_after = Some(500));
+    house.carrier.carry(put("latest", b"two")).await.unwrap();
+    assert_eq!(house.recorded("latest").await, Some(Digest::sha256(b"one")));
+    let _settling = house.settle_unknown();
+    house.wait_for("latest", Some(Digest::sha256(b"two"))).await;
+}
+
+#[tokio::test]
+async fn what_nobody_wrote_through_the_door_of_late_is_believed_at_once() {
+    let house = House::cautious(SETTLING).await;
+    house.carrier.carry(put("other", b"one")).await.unwrap();
+    house.registry.put("behind", b"two");
+    house.record("swept", b"three").await;
+    verify(&house.verifier, &Reference::Tag(tag("behind")), Source::Swept).await.unwrap();
+    verify(&house.verifier, &Reference::Tag(tag("swept")), Source::Swept).await.unwrap();
+    assert_eq!(house.recorded("behind").await, Some(Digest::sha256(b"two")));
+    assert_eq!(house.recorded("swept").await, None);
+}
