@@ -189,17 +189,14 @@ pub fn run(config: Config, source: ConfigSource) -> Result<(), StartError> {
     let registry = RegistryClient::new(Arc::clone(&backends), config.registry.timeout)?;
     let registry = Arc::new(registry.asking(gatehouse.asking.clone()));
     let judge = Arc::new(Judge::new(Arc::clone(&store), judge_settings(&config)));
-    let verifier = Arc::new(Verifier::new(Arc::clone(&store), Arc::clone(&registry), Arc::clone(&judge)));
+    let hints = Arc::new(HintQueue::new(Arc::clone(&store)));
+    let recording =
+        Recording { store: Arc::clone(&store), judge: Arc::clone(&judge), hints: Arc::clone(&hints) };
+    let verifier = Arc::new(Verifier::new(Arc::clone(&store), Arc::clone(&registry), judge));
     let unknown = Arc::new(UnknownIntents::default());
     let carries = TaskTracker::new();
-    let hints = Arc::new(HintQueue::new(Arc::clone(&store)));
-    let carrier = Carrier::new(
-        Arc::clone(&store),
-        Arc::clone(&registry),
-        Arc::clone(&unknown),
-        Arc::clone(&hints),
-        carries.clone(),
-    );
+    let carrier =
+        Carrier::new(recording.clone(), Arc::clone(&registry), Arc::clone(&unknown), carries.clone());
     let (pulls, seen) = (Arc::new(PullCounts::default()), Arc::new(SeenAnswers::default()));
     let parts = Parts {
         carrier,
@@ -212,7 +209,6 @@ pub fn run(config: Config, source: ConfigSource) -> Result<(), StartError> {
 
     let writes = carries.clone();
     let asking = gatehouse.asking.clone();
-    let recording = Recording { store: Arc::clone(&store), judge, hints: Arc::clone(&hints) };
     let sweeper = new_sweeper(&config, recording, &backends, asking, move || !writes.is_empty())?;
     let socket = bind_socket(&config)?;
     let (first_pass, ready) = watch::channel(false);

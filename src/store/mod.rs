@@ -203,8 +203,8 @@ pub trait Store: Send + Sync + 'static {
     /// The last sequence number that was given out.
     async fn sequence(&self) -> Result<Sequence, StoreError>;
 
-    /// How long ago something was observed last about this reference, or about the repository at all. Forgotten after an
-    /// hour, and sooner where very much is observed. Cheap.
+    /// How long ago a write through the door was last observed, or verified, about this reference, or about the repository at
+    /// all. Forgotten after an hour, and sooner where very much is observed. Cheap.
     fn observed_age(&self, repository: &RepositoryName, reference: Option<&Reference>) -> Option<Duration>;
 
     /// How many tags and manifests were recorded as gone since then that the door did not carry.

@@ -13,7 +13,9 @@ use tokio_util::task::TaskTracker;
 
 use super::confirm;
 use super::hints::HintQueue;
+use super::judge::Judge;
 use super::outcome::{Meaning, Operation};
+use super::sweep::Recording;
 use super::taken::{self, NotTold, Taken};
 use super::turn::{Turn, Turns};
 use super::unknown::UnknownIntents;
@@ -72,23 +74,22 @@ struct Shared {
     store: Arc<dyn Store>,
     registry: Arc<RegistryClient>,
     unknown: Arc<UnknownIntents>,
+    judge: Arc<Judge>,
     hints: Arc<HintQueue>,
     turns: Turns,
     tasks: TaskTracker,
 }
 
 impl Carrier {
-    /// A carrier that hands what it cannot settle to `unknown` and what has to be looked at again to `hints`, and whose tasks
-    /// are `tasks`: whoever stops the house waits for them.
+    /// A carrier that hands what it cannot settle to `unknown`, and whose tasks are `tasks`: whoever stops the house waits for them.
     pub fn new(
-        store: Arc<dyn Store>,
+        Recording { store, judge, hints }: Recording,
         registry: Arc<RegistryClient>,
         unknown: Arc<UnknownIntents>,
-        hints: Arc<HintQueue>,
         tasks: TaskTracker,
     ) -> Self {
         let turns = Turns::default();
-        Self { shared: Arc::new(Shared { store, registry, unknown, hints, turns, tasks }) }
+        Self { shared: Arc::new(Shared { store, registry, unknown, judge, hints, turns, tasks }) }
     }
 
     /// Carries one write, to its end even if this future is dropped.
@@ -220,7 +221,7 @@ impl Shared {
     async fn outcome(&self, change: Change) -> Result<Taken, NotTold> {
         match &change {
             Change::ManifestDeleted { repository, digest } => {
-                taken::outcome(self.store.as_ref(), &self.registry, repository, digest).await
+                taken::outcome(self.store.as_ref(), &self.registry, &self.judge, repository, digest).await
             }
             Change::ManifestPut { .. }
             | Change::TagDeleted { .. }

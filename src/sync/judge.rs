@@ -70,15 +70,20 @@ pub(super) struct Contradiction<'a> {
     pub reference: &'a Reference,
     /// What the record has for it; none if it has nothing.
     pub recorded: Option<&'a Digest>,
-    /// Whether the registry denies it, and since when that is held.
-    pub removal: Option<Removal>,
+    /// What the registry says of it.
+    pub answer: Answer<'a>,
 }
 
-/// The registry denies what is recorded.
+/// What the registry says.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Removal {
-    /// Since when it is held to be missing.
-    pub missing_since: Option<Timestamp>,
+pub(super) enum Answer<'a> {
+    /// It names this digest.
+    Names(&'a Digest),
+    /// It denies what is recorded.
+    Denies {
+        /// Since when that is held to be missing.
+        missing_since: Option<Timestamp>,
+    },
 }
 
 /// See the module.
@@ -132,32 +137,33 @@ impl Judge {
 
     /// Judges a contradiction. Dropping the future is harmless.
     pub(super) async fn judge(&self, about: Contradiction<'_>) -> Result<Verdict, StoreError> {
-        let Contradiction { repository, reference, removal, .. } = about;
+        let Contradiction { repository, reference, answer, .. } = about;
         let unsettled = self.unsettled(repository, Some(reference));
-        if unsettled.is_none() && removal.is_none() {
+        let missing_since = match answer {
+            Answer::Names(_) => None,
+            Answer::Denies { missing_since } => Some(missing_since),
+        };
+        if unsettled.is_none() && missing_since.is_none() {
             return Ok(Verdict::Believe(None));
         }
-        let writes = self.unknown_writes(about).await?;
-        if let Some(left) = unsettled
-            && writes.is_empty()
-        {
+        // Somebody did it through the door, as it turns out.
+        if self.is_explained(about).await? {
+            return Ok(Verdict::Believe(None));
+        }
+        if let Some(left) = unsettled {
             return Ok(Verdict::Later(left));
         }
-        let Some(Removal { missing_since }) = removal else { return Ok(Verdict::Believe(None)) };
-        // Somebody deleted it through the door.
-        if writes.iter().any(|intent| matches!(intent.write, Write::Delete { .. })) {
-            return Ok(Verdict::Believe(None));
-        }
         match missing_since {
-            Some(since) if Timestamp::now().since(since) >= self.settings.removal_patience => {
+            None => Ok(Verdict::Believe(None)),
+            Some(Some(since)) if Timestamp::now().since(since) >= self.settings.removal_patience => {
                 Ok(Verdict::Believe(None))
             }
-            Some(since) => {
+            Some(Some(since)) => {
                 let accepted = self.store.removals_accepted_until().await?;
                 let is_accepted = accepted.is_some_and(|until| since <= until);
                 Ok(if is_accepted { Verdict::Believe(None) } else { Verdict::Hold })
             }
-            None => self.count(reference).await,
+            Some(None) => self.count(reference).await,
         }
     }
 
@@ -171,18 +177,27 @@ impl Judge {
         self.settings.settling.checked_sub(age).filter(|left| !left.is_zero())
     }
 
-    /// The writes through the door that may have done this, and whose outcome is not known.
-    async fn unknown_writes(&self, about: Contradiction<'_>) -> Result<Vec<Intent>, StoreError> {
-        let Contradiction { repository, reference, recorded, .. } = about;
-        let mut intents = self.store.open_intents().await?;
-        intents.retain(|intent| {
-            let takes_tag = |digest: &Digest| Some(digest) == recorded;
+    /// Whether a write through the door whose outcome is not known would have done this.
+    async fn is_explained(&self, about: Contradiction<'_>) -> Result<bool, StoreError> {
+        let Contradiction { repository, reference, recorded, answer } = about;
+        let would_do = |write: &Write| match (write, answer) {
+            (Write::Put { digest, .. }, Answer::Names(named)) => {
+                digest == named && write.references().contains(reference)
+            }
+            (Write::Delete { reference: Reference::Digest(digest) }, Answer::Denies { .. })
+                if recorded == Some(digest) =>
+            {
+                true
+            }
+            (Write::Delete { reference: deleted }, Answer::Denies { .. }) => deleted == reference,
+            (Write::Put { .. }, Answer::Denies { .. }) | (Write::Delete { .. }, Answer::Names(_)) => false,
+        };
+        let intents: Vec<Intent> = self.store.open_intents().await?;
+        Ok(intents.iter().any(|intent| {
             intent.state == IntentState::Unknown
                 && intent.repository == *repository
-                && (intent.write.references().contains(reference)
-                    || matches!(&intent.write, Write::Delete { reference: Reference::Digest(digest) } if takes_tag(digest)))
-        });
-        Ok(intents)
+                && would_do(&intent.write)
+        }))
     }
 
     /// Counts one removal more, if that is within the limit.

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt};
 
+use super::judge::Judge;
 use super::verify::VerifyError;
 use crate::oci::{Digest, Manifest, Reference, RepositoryName, Tag};
 use crate::registry::{RegistryClient, RegistryError};
@@ -55,6 +56,7 @@ pub(super) struct Taken {
 pub(super) async fn outcome(
     store: &dyn Store,
     registry: &RegistryClient,
+    judge: &Judge,
     repository: &RepositoryName,
     digest: &Digest,
 ) -> Result<Taken, NotTold> {
@@ -63,17 +65,21 @@ pub(super) async fn outcome(
     let patience = registry.timeout().min(PATIENCE);
     let asking = ask(registry, repository, digest, tags);
     let answers = tokio::time::timeout(patience, asking).await.map_err(|_| NotTold::TooLate(patience))??;
-    let outcome = if answers.moved.is_empty() {
+    let is_unsettled = |tag: &Tag| judge.unsettled(repository, Some(&Reference::Tag(tag.clone()))).is_some();
+    // What was pushed just now has gone; an answer that names another manifest may be older than the push.
+    let (older, moved): (Vec<_>, Vec<_>) = answers.moved.into_iter().partition(|(tag, _)| is_unsettled(tag));
+    let still_there = answers.still_there.into_iter().chain(older.into_iter().map(|(tag, _)| tag));
+    let outcome = if moved.is_empty() {
         Outcome::Applied(vec![deleted])
     } else {
         let put = |(tag, manifest)| {
             let (repository, tags) = (repository.clone(), vec![tag]);
             Change::ManifestPut { repository, manifest, tags }
         };
-        Outcome::Amended { found: answers.moved.into_iter().map(put).collect(), applied: vec![deleted] }
+        Outcome::Amended { found: moved.into_iter().map(put).collect(), applied: vec![deleted] }
     };
     let about = |tag| HintedReference { repository: repository.clone(), reference: Reference::Tag(tag) };
-    Ok(Taken { outcome, still_there: answers.still_there.into_iter().map(about).collect() })
+    Ok(Taken { outcome, still_there: still_there.map(about).collect() })
 }
 
 #[derive(Default)]

@@ -216,12 +216,12 @@ impl House {
         let directory = tempfile::tempdir().unwrap();
         let store: Arc<dyn Store> = Arc::new(RedbStore::open(directory.path().join("store.redb")).unwrap());
         let client = Arc::new(RegistryClient::new(Arc::new(Backends::new([url])), timeout).unwrap());
-        let Recording { judge, hints, .. } = Recording::judged(&store, settings);
+        let recording = Recording::judged(&store, settings);
+        let judge = Arc::clone(&recording.judge);
         let verifier = Arc::new(Verifier::new(Arc::clone(&store), Arc::clone(&client), judge));
         let unknown = Arc::new(UnknownIntents::default());
         let tasks = TaskTracker::new();
-        let doubted = Arc::clone(&unknown);
-        let carrier = Carrier::new(Arc::clone(&store), Arc::clone(&client), doubted, hints, tasks);
+        let carrier = Carrier::new(recording, Arc::clone(&client), Arc::clone(&unknown), tasks);
         Self { registry, client, store, verifier, unknown, carrier, timeout, _directory: directory }
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::judge::{Contradiction, Judge, Removal, Verdict};
+use super::judge::{Answer, Contradiction, Judge, Verdict};
 use crate::clock::Timestamp;
 use crate::oci::{Digest, Manifest, Reference, RepositoryName, Tag};
 use crate::registry::{RegistryClient, RegistryError};
@@ -153,14 +153,19 @@ impl Verifier {
         reference: &Reference,
         source: Source,
         guard: Guard,
-        Different { change, previous, removal }: Different,
+        Different { change, previous, missing_since }: Different,
         verified: &mut Verified,
     ) -> Result<Recorded, VerifyError> {
+        let (named_digest, children) = named(&change);
+        let answer = match &named_digest {
+            Some(digest) => Answer::Names(digest),
+            None => Answer::Denies { missing_since },
+        };
         let recorded = match reference {
             Reference::Tag(_) => previous.as_ref(),
-            Reference::Digest(digest) => removal.is_some().then_some(digest),
+            Reference::Digest(digest) => named_digest.is_none().then_some(digest),
         };
-        let about = Contradiction { repository, reference, recorded, removal };
+        let about = Contradiction { repository, reference, recorded, answer };
         let recorded = match self.judge.judge(about).await? {
             Verdict::Later(left) => {
                 metrics::counter!("portreeve_verifications_total", "result" => "unsettled").increment(1);
@@ -176,10 +181,10 @@ impl Verifier {
                 return Ok(recorded);
             }
             Verdict::Believe(counted) => {
-                let (digest, children) = named(&change);
                 let recorded = self.store.record(vec![change], source, guard, Timestamp::now()).await?;
                 if recorded != Recorded::Superseded {
-                    (verified.digest, verified.children, verified.previous) = (digest, children, previous);
+                    (verified.digest, verified.children, verified.previous) =
+                        (named_digest, children, previous);
                 }
                 if let (Some(counted), Recorded::Changed(_)) = (counted, recorded) {
                     counted.recorded();
@@ -219,7 +224,7 @@ impl Verifier {
             (None, Some(recorded)) => Ok(Found::Different(Different {
                 change: Change::TagDeleted { repository: repository.clone(), tag: tag.clone() },
                 previous: Some(recorded.digest),
-                removal: Some(Removal { missing_since: recorded.missing_since }),
+                missing_since: recorded.missing_since,
             })),
             (Some(digest), Some(recorded)) if digest == recorded.digest => Ok(match recorded.missing_since {
                 Some(_) => Found::Present(digest),
@@ -265,7 +270,7 @@ impl Verifier {
                         digest: digest.clone(),
                     },
                     previous: None,
-                    removal: Some(Removal { missing_since: recorded.missing_since }),
+                    missing_since: recorded.missing_since,
                 }))
             }
         }
@@ -318,8 +323,8 @@ struct Different {
     change: Change,
     /// What the tag pointed to before.
     previous: Option<Digest>,
-    /// Present if the registry denies what is recorded.
-    removal: Option<Removal>,
+    /// Since when what the registry denies is held to be missing.
+    missing_since: Option<Timestamp>,
 }
 
 impl Found {
@@ -331,7 +336,7 @@ impl Found {
     ) -> Self {
         let tags = tag.cloned().into_iter().collect();
         let change = Change::ManifestPut { repository: repository.clone(), manifest, tags };
-        Self::Different(Different { change, previous, removal: None })
+        Self::Different(Different { change, previous, missing_since: None })
     }
 }
 

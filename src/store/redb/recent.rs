@@ -1,4 +1,5 @@
-//! What was observed of late, in memory beside the events: an answer that contradicts it may only be old. After a restart it
+//! What the door's own writes did of late, observed or verified, in memory beside the events: an answer that contradicts it
+//! may only be old. After a restart it
 //! is read from the last events again.
 
 use std::collections::{HashMap, VecDeque};
@@ -31,11 +32,12 @@ struct Observed {
 }
 
 impl RecentlyObserved {
-    /// Takes up an event that was recorded so long ago, if it was observed. Ages are told by the monotonic clock, so that one
+    /// Takes up an event that was recorded so long ago, if it comes of a write through the door. Ages are told by the monotonic clock, so that one
     /// that is set back or forward changes nothing.
     pub fn note(&self, event: &Event, age: Duration) {
-        if event.source != Source::Observed {
-            return;
+        match event.source {
+            Source::Observed | Source::Verified => {}
+            Source::Swept | Source::Hinted => return,
         }
         let tag = event.tag.clone().map(Reference::Tag);
         let digest = event.digest.clone().map(Reference::Digest);

@@ -170,6 +170,45 @@ pub fn history(
     Ok(())
 }
 
+/// How many removals the door believes at once that it did not carry.
+pub const BELIEVED: u64 = 2;
+
+/// Of what vanished no more was recorded as gone than the brake lets pass, but for what deletions through the door explain.
+pub fn brake(events: &[Event], deletions: usize) -> Result<(), String> {
+    let is_found = |event: &&Event| {
+        event.kind == EventKind::TagDeleted && matches!(event.source, Source::Swept | Source::Hinted)
+    };
+    let (found, most) = (events.iter().filter(is_found).count(), BELIEVED as usize + 3 * deletions);
+    if found <= most {
+        return Ok(());
+    }
+    Err(format!("{found} tags went though only {most} may: {events:?}"))
+}
+
+/// What came back as it was has its past.
+pub fn pasts(events: &[Event]) -> Result<(), String> {
+    let mut gone: BTreeMap<Thing, &Digest> = BTreeMap::new();
+    for event in events {
+        let (Some(tag), digest) = (&event.tag, event.digest.as_ref()) else { continue };
+        let thing = Thing::new(event.repository.as_str(), tag.as_str());
+        let before = gone.remove(&thing);
+        let is_same = before.is_some() && before == digest;
+        match (event.kind, event.source) {
+            (EventKind::TagDeleted, Source::Swept | Source::Hinted | Source::Verified) => {
+                gone.extend(digest.map(|digest| (thing, digest)));
+            }
+            (EventKind::ManifestPut, Source::Swept | Source::Hinted | Source::Verified) if is_same => {
+                return Err(format!("{thing:?} came back without its past by event {}", event.sequence));
+            }
+            (EventKind::TagRestored, _) if !is_same => {
+                return Err(format!("{thing:?} has a past that is not its own by event {}", event.sequence));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 /// What an event is about.
 struct About<'a> {
     event: &'a Event,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::random::Random;
-use super::registry::{Nature, Outage, REPOSITORIES};
+use super::registry::{Nature, Outage, REPOSITORIES, Temper};
 use crate::oci::{Digest, Reference, Tag};
 
 /// How many different manifests there are; the last two are indexes of the first two.
@@ -83,6 +83,8 @@ pub enum Action {
     Sweep { deep: bool },
     /// The registry is down for a while.
     Outage { outage: Outage, length: Duration },
+    /// The registry's storage is not there for a while.
+    LoseStorage { length: Duration },
     /// The registry is started anew, which takes a while.
     Restart { length: Duration },
 }
@@ -102,6 +104,12 @@ impl History {
             (0..1 + random.below(3)).map(|_| Life::random(&mut random, door_only, nature.slow, crowd));
         let lives = lives.collect();
         Self { seed, faults, door_only, nature, intervals, lives }
+    }
+
+    /// How many deletions clients ask for.
+    pub fn deletions(&self) -> usize {
+        let happenings = self.lives.iter().flat_map(|life| &life.happenings);
+        happenings.filter(|happening| matches!(happening.action, Action::Delete { .. })).count()
     }
 
     /// Histories with a little less in them.
@@ -169,6 +177,7 @@ impl Action {
             9 => Self::DeleteAround { repository, reference: either },
             10 if random.one_in(3) => Self::Forget { repository },
             10 | 11 => Self::Hint { repository, reference: either },
+            12 if random.one_in(3) => Self::LoseStorage { length: random.milliseconds(9_000) },
             _ => Self::Sweep { deep: random.one_in(2) },
         }
     }
@@ -203,7 +212,22 @@ impl Nature {
             clamps: random.one_in(3),
             slow: random.one_in(6),
             stops_half_way: !door_only,
+            // What changes around the door has no observed write that an old answer would contradict.
+            lags: door_only && random.one_in(2),
+            judge: Temper::Credulous,
         }
+        .tempered(random, door_only)
+    }
+
+    fn tempered(self, random: &mut Random, door_only: bool) -> Self {
+        let judge = match random.below(4) {
+            _ if self.lags => Temper::Settling,
+            0 => Temper::Settling,
+            1 if !door_only => Temper::Patient,
+            2 if !door_only && !self.slow => Temper::Strict,
+            _ => Temper::Credulous,
+        };
+        Self { judge, ..self }
     }
 }
 

@@ -15,20 +15,23 @@ use url::Url;
 use super::checks::{self, Extent};
 use super::history::{Action, History, Life};
 use super::past::Moment;
-use super::registry::{Outage, Registry};
+use super::registry::{Outage, Registry, Temper};
 use super::steps::StepsOfALife;
 use super::told::{Awaited, Deletion};
 use super::way::{TIMEOUT, Way};
+use crate::clock::Timestamp;
 use crate::oci::{Digest, Manifest, Reference, RepositoryName};
 use crate::registry::{Asking, Backends, OutgoingWrite, RegistryClient, Transport};
 use crate::store::{Actor, Event, HintedReference, MemoryFile, RedbStore, Store};
 use crate::sync::{
-    Carrier, CatalogState, HintQueue, ManifestWrite, Operation, Recording, SweepKind, SweepOutcome,
-    SweepSettings, Sweeper, UnknownIntents, Verifier, follow_hints, settle_unknown,
+    Carrier, CatalogState, HintQueue, JudgeSettings, ManifestWrite, Operation, Recording, RemovalLimit,
+    SweepKind, SweepOutcome, SweepSettings, Sweeper, UnknownIntents, Verifier, follow_hints, settle_unknown,
 };
 
 /// Time enough for every outcome to become known, in virtual time.
 const QUIET: Duration = Duration::from_secs(150);
+/// Longer than any replica lags.
+const SETTLING: Duration = Duration::from_secs(5);
 
 /// A door that runs on the current runtime, and ends with it.
 struct House {
@@ -70,13 +73,12 @@ impl House {
             Arc::new(Way { registry: Arc::clone(registry), steps: Arc::clone(&steps) });
         let client = RegistryClient::with_transport(Arc::clone(&backends), TIMEOUT, Arc::clone(&way));
         let client = Arc::new(client);
-        let recording = Recording::credulous(&store);
+        let recording = Recording::judged(&store, judge_settings(history.nature.judge));
         let Recording { judge, hints, .. } = recording.clone();
         let verifier = Arc::new(Verifier::new(Arc::clone(&store), Arc::clone(&client), judge));
         let unknown = Arc::new(UnknownIntents::default());
         let writes = TaskTracker::new();
-        let doubted = Arc::clone(&unknown);
-        let carrier = Carrier::new(Arc::clone(&store), client, doubted, Arc::clone(&hints), writes.clone());
+        let carrier = Carrier::new(recording.clone(), client, Arc::clone(&unknown), writes.clone());
         let settings = SweepSettings {
             interval: history.intervals.0,
             deep_interval: history.intervals.1,
@@ -140,6 +142,11 @@ impl House {
             Action::Outage { outage, length } => {
                 self.registry.go_down(Instant::now() + length, outage);
             }
+            Action::LoseStorage { length } => {
+                self.registry.lose_storage();
+                tokio::time::sleep(length).await;
+                self.registry.regain_storage();
+            }
             Action::Restart { length } => {
                 self.registry.go_down(Instant::now() + length, Outage::Deaf);
                 self.registry.lose_connections();
@@ -188,14 +195,32 @@ impl House {
             checks::in_step(store, registry, extent).await.map_err(before)?;
         }
         let hints = std::mem::take(&mut self.told().hints);
-        checks::hinted(store, registry, &hints).await.map_err(before)?;
+        if store.missing().is_none() {
+            checks::hinted(store, registry, &hints).await.map_err(before)?;
+        }
+        self.settle_what_is_held(history).await?;
         for _ in 0..2 {
             self.sweep_all().await?;
             checks::in_step(store, registry, extent).await?;
         }
         let events = checks::events(store).await;
+        checks::pasts(&events)?;
         let told = self.told();
         checks::history(&events, &told.events, &told.deletions, registry)
+    }
+
+    /// What the judge holds is met again, or accepted.
+    async fn settle_what_is_held(&self, history: &History) -> Result<(), String> {
+        if !matches!(history.nature.judge, Temper::Patient | Temper::Strict) {
+            return Ok(());
+        }
+        self.sweep_all().await?;
+        if history.nature.judge == Temper::Strict {
+            let events = checks::events(self.store.as_ref()).await;
+            checks::brake(&events, history.deletions())?;
+            self.store.accept_removals(Timestamp::now()).await.unwrap();
+        }
+        self.sweep_all().await
     }
 
     /// Asks for a deep sweep, which has no trouble.
@@ -215,6 +240,22 @@ impl House {
             return Ok(());
         }
         Err(format!("the last sweep is not complete: {last:?}"))
+    }
+}
+
+/// How the door judges in this history. A removal is one of few here, so that two are the most.
+fn judge_settings(temper: Temper) -> JudgeSettings {
+    let removal_limit = RemovalLimit { percent: 10, always: checks::BELIEVED };
+    let credulous = JudgeSettings::CREDULOUS;
+    match temper {
+        Temper::Credulous => credulous,
+        Temper::Settling => JudgeSettings { settling: SETTLING, ..credulous },
+        Temper::Patient => JudgeSettings { removal_limit, ..credulous },
+        Temper::Strict => JudgeSettings {
+            settling: SETTLING,
+            removal_limit,
+            removal_patience: Duration::from_secs(24 * 60 * 60),
+        },
     }
 }
 

@@ -1,7 +1,8 @@
 //! A registry in the model: what it holds, as distribution holds it, and what it answers when nothing fails.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE};
@@ -32,6 +33,24 @@ pub struct Nature {
     pub slow: bool,
     /// Now and then a deletion by digest leaves tags that point nowhere.
     pub stops_half_way: bool,
+    /// Now and then it answers as it would have a moment ago: a replica that lags.
+    pub lags: bool,
+    /// How the door judges contradictions.
+    pub judge: Temper,
+}
+
+/// How far contradictions are believed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Temper {
+    /// At once.
+    #[default]
+    Credulous,
+    /// At once, but for those of writes that just settle.
+    Settling,
+    /// Of a mass disappearance when it is met a second time.
+    Patient,
+    /// Of a mass disappearance when somebody says so.
+    Strict,
 }
 
 /// The registry. It outlives every door.
@@ -40,7 +59,11 @@ pub struct Registry(Mutex<State>, Mutex<Past>);
 
 #[derive(Debug)]
 pub(super) struct State {
-    repositories: BTreeMap<String, Repository>,
+    repositories: Repositories,
+    /// What it held before each of its last changes, and when these were.
+    before: VecDeque<(Instant, Repositories)>,
+    /// What is not mounted at the moment.
+    lost: Option<Repositories>,
     pub random: Random,
     /// Whether it fails, one time in so many; never at zero.
     pub faults: u64,
@@ -51,6 +74,11 @@ pub(super) struct State {
     pub pending: BTreeMap<u64, Heard>,
     pub arrived: u64,
 }
+
+type Repositories = BTreeMap<String, Repository>;
+
+/// How old an answer of a replica may be, in milliseconds: with what a late write takes, less than the door watches for.
+const LAG: u64 = 800;
 
 /// How a registry is down.
 #[derive(Clone, Copy, Debug)]
@@ -85,6 +113,8 @@ impl Registry {
     pub fn new(seed: u64, nature: Nature) -> Arc<Self> {
         let state = State {
             repositories: BTreeMap::new(),
+            before: VecDeque::new(),
+            lost: None,
             random: Random::new(seed),
             faults: 0,
             nature,
@@ -104,10 +134,44 @@ impl Registry {
         self.1.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// From now on it fails one time in so many; never, if that is zero. It is up in any case.
+    /// From now on it fails one time in so many; never, if that is zero. It is up in any case, and has its storage.
     pub fn fail_one_in(&self, times: u64) {
+        self.regain_storage();
         let mut state = self.state();
         (state.faults, state.outage) = (times, None);
+        // Each life has a clock of its own.
+        state.before.clear();
+    }
+
+    /// Its storage is not there: it serves an empty one.
+    pub fn lose_storage(&self) {
+        self.remount(|state| {
+            if state.lost.is_none() {
+                state.lost = Some(std::mem::take(&mut state.repositories));
+            }
+        });
+    }
+
+    /// Its storage is there again; what was written meanwhile went elsewhere.
+    pub fn regain_storage(&self) {
+        self.remount(|state| {
+            if let Some(lost) = state.lost.take() {
+                state.repositories = lost;
+            }
+        });
+    }
+
+    fn remount(&self, change: impl FnOnce(&mut State)) {
+        let mut state = self.state();
+        let before = state.things();
+        change(&mut state);
+        let after = state.things();
+        if before == after {
+            return;
+        }
+        let mut past = self.past();
+        past.note(&before, &after);
+        REPOSITORIES.iter().for_each(|repository| past.touch(repository));
     }
 
     /// It is down until then.
@@ -177,6 +241,14 @@ impl Registry {
     /// Changes what is held, and notes what came and went.
     fn change(&self, state: &mut State, repository: &str, change: impl FnOnce(&mut State)) {
         let before = state.things();
+        if state.nature.lags {
+            let now = Instant::now();
+            state.before.push_back((now, state.repositories.clone()));
+            let is_old = |(at, _): &(Instant, _)| now.duration_since(*at) > Duration::from_millis(LAG);
+            while state.before.front().is_some_and(is_old) {
+                state.before.pop_front();
+            }
+        }
         change(state);
         let mut past = self.past();
         past.note(&before, &state.things());
@@ -272,8 +344,22 @@ impl State {
         }
     }
 
-    fn manifest(&self, repository: &str, reference: &Reference, headers: &HeaderMap) -> Answered {
-        let held = self.repositories.get(repository);
+    /// What it answers from: what it holds, or held a moment ago.
+    fn answering(&mut self) -> Repositories {
+        if self.nature.lags && self.random.one_in(2) {
+            let lag = self.random.milliseconds(LAG);
+            let now = Instant::now();
+            let after = self.before.iter().find(|(changed, _)| now.duration_since(*changed) < lag);
+            if let Some((_, before)) = after {
+                return before.clone();
+            }
+        }
+        self.repositories.clone()
+    }
+
+    fn manifest(&mut self, repository: &str, reference: &Reference, headers: &HeaderMap) -> Answered {
+        let repositories = self.answering();
+        let held = repositories.get(repository);
         let digest = held.and_then(|held| match reference {
             Reference::Tag(tag) => held.tags.get(tag.as_str()).cloned(),
             Reference::Digest(digest) => Some(digest.clone()),

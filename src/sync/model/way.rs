@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::{LOCATION, RETRY_AFTER};
+use http::header::{CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use tokio::time::Instant;
 use url::Url;
@@ -47,6 +47,10 @@ enum Fault {
         status: u16,
         retry_after: Option<u64>,
     },
+    /// A page in place of the answer, before or after the effect.
+    Page {
+        after: bool,
+    },
     /// The body breaks off, and the connection tells of it or not.
     Truncate {
         told: bool,
@@ -68,7 +72,7 @@ impl State {
             return Fault::None;
         }
         let after = self.random.one_in(2);
-        match self.random.below(8) {
+        match self.random.below(9) {
             0 => Fault::Refuse,
             1 => Fault::Lose { after },
             2 => Fault::Hang { after },
@@ -81,6 +85,7 @@ impl State {
             // A 404 that is not the registry's own; and somebody who sends the door elsewhere.
             5 => Fault::Fail { after: false, status: 404, retry_after: None },
             // Of a manifest that nobody has named nothing else would tell.
+            8 => Fault::Page { after },
             6 => Fault::Truncate { told: after || self.nature.unnamed_digests },
             _ => Fault::Fail { after: false, status: *self.random.pick(&[301, 302, 307]), retry_after: None },
         }
@@ -106,7 +111,10 @@ impl Transport for Way {
             let fault = state.fault();
             let is_cut = matches!(
                 fault,
-                Fault::Refuse | Fault::Lose { after: false } | Fault::Fail { after: false, .. }
+                Fault::Refuse
+                    | Fault::Lose { after: false }
+                    | Fault::Fail { after: false, .. }
+                    | Fault::Page { after: false }
             );
             if !is_cut {
                 state.pending.insert(arrived, Heard { method, url, headers, body });
@@ -130,6 +138,7 @@ impl Transport for Way {
                 return Err(TransportError::TimedOut(TIMEOUT));
             }
             Fault::Fail { after: false, status, retry_after } => return Ok(failure(status, retry_after)),
+            Fault::Page { after: false } => return Ok(page(is_head)),
             _ => {}
         }
         let Some((status, headers, bytes)) = self.registry.take_effect(arrived) else { return Err(lost()) };
@@ -142,6 +151,7 @@ impl Transport for Way {
                 return Err(TransportError::TimedOut(TIMEOUT));
             }
             Fault::Fail { after: true, status, retry_after } => return Ok(failure(status, retry_after)),
+            Fault::Page { after: true } => return Ok(page(is_head)),
             _ => {}
         }
         let body = match fault {
@@ -152,6 +162,14 @@ impl Transport for Way {
         };
         Ok(Received { status, headers, body })
     }
+}
+
+/// What a gateway or a captive page answers to everything.
+fn page(is_head: bool) -> Received {
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html"));
+    let body = if is_head { Bytes::new() } else { Bytes::from_static(b"<html>please log in</html>") };
+    Received { status: StatusCode::OK, headers, body: Ok(body) }
 }
 
 /// An answer that says nothing about what was asked.

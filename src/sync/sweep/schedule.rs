@@ -39,7 +39,7 @@ pub struct SweepSettings {
     pub seed: u64,
 }
 
-/// What a sweep records with.
+/// What is recorded with, and what is not believed yet left to.
 #[derive(Clone)]
 pub struct Recording {
     /// The record.

@@ -44,7 +44,7 @@ async fn a_page_in_place_of_everything_makes_the_door_unready_and_changes_nothin
     // Neither writes nor questions take the page for an answer.
     let put = Image::small(2).put(&door.url(), "team/app", "v2").await;
     assert_eq!(put.status(), 502);
-    let deleted = delete(&format!("{}/v2/team/app/manifests/{}", door.url(), image.digest)).await;
+    let deleted = delete(&door.url(), "team/app", &image.digest).await;
     assert_eq!(deleted.status(), 502);
     for deep in [false, true] {
         let swept = sweep(&door, deep).await;

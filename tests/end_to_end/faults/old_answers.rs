@@ -77,7 +77,7 @@ async fn a_deletion_that_the_registry_accepts_and_still_answers_is_told_with_its
         Method::DELETE => Fault::Answer { status: 202, headers: Vec::new(), body: Vec::new() },
         _ => Fault::None,
     });
-    let deleted = delete(&format!("{}/v2/team/app/manifests/{}", door.url(), image.digest)).await;
+    let deleted = delete(&door.url(), "team/app", &image.digest).await;
     assert_eq!(deleted.status(), 202);
     sweep(&door, true).await;
     let history = events(&door).await;
