@@ -224,7 +224,8 @@ impl Client {
         if !finished.held.is_none() {
             writeln!(out, "{}", self.held().await?).map_err(SyncError::Output)?;
         }
-        Ok(finished.outcome == SweepOutcome::Complete && finished.held.is_none())
+        let FinishedSweep { outcome, held, unsettled, .. } = finished;
+        Ok(outcome == SweepOutcome::Complete && held.is_none() && unsettled == 0)
     }
 
     /// Waits for the end of a sweep, showing how far it is where somebody looks.
@@ -298,8 +299,11 @@ pub(super) struct Summary<'a>(pub(super) &'a FinishedSweep);
 
 impl std::fmt::Display for Summary<'_> {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let FinishedSweep { outcome, cause, repositories, tags, found, problem_count, .. } = self.0;
+        let FinishedSweep { outcome, cause, repositories, tags, found, problem_count, held, unsettled, .. } = self.0;
         match outcome {
+            SweepOutcome::Complete if *unsettled > 0 || !held.is_none() => {
+                formatter.write_str("everything was compared, not all is in step")?;
+            }
             SweepOutcome::Complete => formatter.write_str("in step")?,
             SweepOutcome::Partial => formatter.write_str("not everything could be compared")?,
             SweepOutcome::Failed => formatter.write_str("the sweep came to no end")?,
@@ -310,6 +314,13 @@ impl std::fmt::Display for Summary<'_> {
         write!(formatter, ": {repositories} repositories and {tags} tags compared, {found} corrections")?;
         if *problem_count > 0 {
             write!(formatter, ", {problem_count} problems")?;
+        }
+        if *unsettled > 0 {
+            write!(
+                formatter,
+                ", {unsettled} references to be asked about again, since they were written just now and the registry says \
+                 otherwise"
+            )?;
         }
         Ok(())
     }

@@ -127,6 +127,15 @@ pub enum Recorded {
     Superseded,
 }
 
+/// A write through the door that was recorded lately.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastWrite {
+    /// Its event.
+    pub sequence: Sequence,
+    /// How long ago it was recorded.
+    pub age: Duration,
+}
+
 /// What a sweep keeps over a restart; the store does not look into it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeptSweep {
@@ -203,9 +212,9 @@ pub trait Store: Send + Sync + 'static {
     /// The last sequence number that was given out.
     async fn sequence(&self) -> Result<Sequence, StoreError>;
 
-    /// How long ago a write through the door was last observed, or verified, about this reference, or about the repository at
-    /// all. Forgotten after an hour, and sooner where very much is observed. Cheap.
-    fn observed_age(&self, repository: &RepositoryName, reference: Option<&Reference>) -> Option<Duration>;
+    /// The last write through the door that was observed, or verified, about this reference, or in the repository at all.
+    /// Forgotten after an hour, and sooner where very much is observed. Cheap.
+    fn last_write(&self, repository: &RepositoryName, reference: Option<&Reference>) -> Option<LastWrite>;
 
     /// How many tags and manifests were recorded as gone since then that the door did not carry.
     async fn found_removals(&self, since: Timestamp) -> Result<Missing, StoreError>;

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use crate::clock::Timestamp;
 use crate::oci::{Digest, Reference, RepositoryName};
-use crate::store::{Intent, IntentState, Missing, Store, StoreError, Write};
+use crate::store::{Intent, IntentState, LastWrite, Missing, Sequence, Store, StoreError, Write};
 
 /// Over which time removals are counted; a sweep that takes longer counts all of its own.
 const WINDOW: Duration = Duration::from_secs(60 * 60);
@@ -138,7 +138,7 @@ impl Judge {
     /// Judges a contradiction. Dropping the future is harmless.
     pub(super) async fn judge(&self, about: Contradiction<'_>) -> Result<Verdict, StoreError> {
         let Contradiction { repository, reference, answer, .. } = about;
-        let unsettled = self.unsettled(repository, Some(reference));
+        let unsettled = self.settling_write(repository, Some(reference));
         let missing_since = match answer {
             Answer::Names(_) => None,
             Answer::Denies { missing_since } => Some(missing_since),
@@ -147,10 +147,11 @@ impl Judge {
             return Ok(Verdict::Believe(None));
         }
         // Somebody did it through the door, as it turns out.
-        if self.is_explained(about).await? {
+        let since = unsettled.map_or(Sequence::ZERO, |(sequence, _)| sequence);
+        if self.is_explained(about, since).await? {
             return Ok(Verdict::Believe(None));
         }
-        if let Some(left) = unsettled {
+        if let Some((_, left)) = unsettled {
             return Ok(Verdict::Later(left));
         }
         match missing_since {
@@ -167,18 +168,28 @@ impl Judge {
         }
     }
 
-    /// How long something observed lately still settles; the repository as a whole where no reference is given.
+    /// How long what the door wrote lately still settles; in the repository as a whole where no reference is given.
     pub(super) fn unsettled(
         &self,
         repository: &RepositoryName,
         reference: Option<&Reference>,
     ) -> Option<Duration> {
-        let age = self.store.observed_age(repository, reference)?;
-        self.settings.settling.checked_sub(age).filter(|left| !left.is_zero())
+        self.settling_write(repository, reference).map(|(_, left)| left)
     }
 
-    /// Whether a write through the door whose outcome is not known would have done this.
-    async fn is_explained(&self, about: Contradiction<'_>) -> Result<bool, StoreError> {
+    fn settling_write(
+        &self,
+        repository: &RepositoryName,
+        reference: Option<&Reference>,
+    ) -> Option<(Sequence, Duration)> {
+        let LastWrite { sequence, age } = self.store.last_write(repository, reference)?;
+        let left = self.settings.settling.checked_sub(age).filter(|left| !left.is_zero())?;
+        Some((sequence, left))
+    }
+
+    /// Whether a write through the door would have done this that began since then, and whose outcome is not known. One
+    /// that began before what just settles may come late, but an old answer is more likely: it waits.
+    async fn is_explained(&self, about: Contradiction<'_>, since: Sequence) -> Result<bool, StoreError> {
         let Contradiction { repository, reference, recorded, answer } = about;
         let would_do = |write: &Write| match (write, answer) {
             (Write::Put { digest, .. }, Answer::Names(named)) => {
@@ -195,6 +206,7 @@ impl Judge {
         let intents: Vec<Intent> = self.store.open_intents().await?;
         Ok(intents.iter().any(|intent| {
             intent.state == IntentState::Unknown
+                && intent.sequence > since
                 && intent.repository == *repository
                 && would_do(&intent.write)
         }))

@@ -131,13 +131,13 @@ pub(in crate::store) async fn what_was_observed_of_late_is_known_by_its_referenc
     push(&store, "r", &first, &["t"], 1).await;
     find(&store, put("r", &second, &["u"]), Source::Swept, 2).await;
     let r = repository("r");
-    let is_known = |reference: Option<&_>| store.observed_age(&r, reference).is_some();
+    let is_known = |reference: Option<&_>| store.last_write(&r, reference).is_some();
     assert!(is_known(Some(&tag_of("t"))) && is_known(Some(&digest_of(&first))) && is_known(None));
     assert!(!is_known(Some(&tag_of("u"))) && !is_known(Some(&digest_of(&second))));
-    assert!(store.observed_age(&repository("s"), None).is_none());
+    assert!(store.last_write(&repository("s"), None).is_none());
     carry(&store, "r", Write::Delete { reference: tag_of("u") }, vec![tag_deleted("r", "u")], 3).await;
-    assert!(store.observed_age(&r, Some(&tag_of("u"))).is_some());
-    assert!(store.observed_age(&r, Some(&digest_of(&second))).is_none(), "only its tag was deleted");
+    assert!(store.last_write(&r, Some(&tag_of("u"))).is_some());
+    assert!(store.last_write(&r, Some(&digest_of(&second))).is_none(), "only its tag was deleted");
 }
 
 pub(in crate::store) async fn removals_that_were_found_are_counted_since_a_time(store: AnyStore) {

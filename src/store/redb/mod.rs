@@ -45,9 +45,9 @@ use self::work::{
 use self::writer::{Call, Message, QUEUE, Work, Writer};
 use super::{
     Account, AccountChange, AccountKind, Actor, AuthEvent, Change, Event, Guard, Hint, HintedReference,
-    Intent, KeptSweep, ManifestRecord, Missing, Outcome, Page, PageRequest, Pull, Queued, Recorded,
-    RepositoryRecord, Retention, Sequence, Settled, Source, Statistics, Store, StoreError, TagRecord, Write,
-    metrics,
+    Intent, KeptSweep, LastWrite, ManifestRecord, Missing, Outcome, Page, PageRequest, Pull, Queued,
+    Recorded, RepositoryRecord, Retention, Sequence, Settled, Source, Statistics, Store, StoreError,
+    TagRecord, Write, metrics,
 };
 use crate::clock::{Estimate, Timestamp};
 use crate::oci::{Digest, Manifest, Reference, RepositoryName, Tag};
@@ -337,8 +337,8 @@ impl Store for RedbStore {
         Ok(Sequence::new(self.shared.sequence.load(Ordering::Acquire)))
     }
 
-    fn observed_age(&self, repository: &RepositoryName, reference: Option<&Reference>) -> Option<Duration> {
-        self.shared.observed.age(repository, reference)
+    fn last_write(&self, repository: &RepositoryName, reference: Option<&Reference>) -> Option<LastWrite> {
+        self.shared.observed.last(repository, reference)
     }
 
     async fn found_removals(&self, since: Timestamp) -> Result<Missing, StoreError> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::oci::{Reference, RepositoryName};
-use crate::store::{Event, Source};
+use crate::store::{Event, LastWrite, Sequence, Source};
 
 /// How many references are remembered at once. Beyond them the oldest are forgotten, and answers about them believed.
 const MOST: usize = 65_536;
@@ -26,9 +26,9 @@ pub(super) struct RecentlyObserved(Mutex<Observed>);
 
 #[derive(Debug, Default)]
 struct Observed {
-    last: HashMap<About, Instant>,
+    last: HashMap<About, (Instant, Sequence)>,
     /// In the order of their recording; what was observed again since has another time in `last`.
-    order: VecDeque<(Instant, About)>,
+    order: VecDeque<(Instant, Sequence, About)>,
 }
 
 impl RecentlyObserved {
@@ -52,23 +52,24 @@ impl RecentlyObserved {
             .filter_map(|(place, reference)| (place == 0 || reference.is_some()).then_some(reference))
         {
             let about = (event.repository.clone(), reference);
-            observed.last.insert(about.clone(), time);
-            observed.order.push_back((time, about));
+            observed.last.insert(about.clone(), (time, event.sequence));
+            observed.order.push_back((time, event.sequence, about));
         }
-        while let Some((time, _)) = observed.order.front()
+        while let Some((time, ..)) = observed.order.front()
             && (observed.order.len() > MOST || now.duration_since(*time) > LONGEST)
-            && let Some((time, about)) = observed.order.pop_front()
+            && let Some((_, sequence, about)) = observed.order.pop_front()
         {
-            if observed.last.get(&about) == Some(&time) {
+            if observed.last.get(&about).is_some_and(|(_, last)| *last == sequence) {
                 observed.last.remove(&about);
             }
         }
     }
 
-    /// How long ago something was observed last about this reference, or about the repository at all.
-    pub fn age(&self, repository: &RepositoryName, reference: Option<&Reference>) -> Option<Duration> {
+    /// The last one about this reference, or in the repository at all.
+    pub fn last(&self, repository: &RepositoryName, reference: Option<&Reference>) -> Option<LastWrite> {
         let observed = self.lock();
-        observed.last.get(&(repository.clone(), reference.cloned())).map(Instant::elapsed)
+        let (time, sequence) = observed.last.get(&(repository.clone(), reference.cloned()))?;
+        Some(LastWrite { sequence: *sequence, age: time.elapsed() })
     }
 
     fn lock(&self) -> MutexGuard<'_, Observed> {

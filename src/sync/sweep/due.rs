@@ -158,6 +158,7 @@ mod tests {
             problems: Vec::new(),
             problem_count: 0,
             held: Default::default(),
+            unsettled: 0,
         }
     }
 

@@ -136,6 +136,8 @@ pub struct FinishedSweep {
     pub problem_count: u64,
     /// What the registry denied and the record keeps all the same.
     pub held: Missing,
+    /// References that were written just now and of which the registry says otherwise: they are asked about again.
+    pub unsettled: u64,
 }
 
 /// What the sweeps are at.
@@ -170,6 +172,7 @@ struct State {
     /// Repositories that the catalog has listed so far, and those that were done before.
     listed: u64,
     problems: Vec<Problem>,
+    unsettled: u64,
 }
 
 impl Progress {
@@ -191,7 +194,7 @@ impl Progress {
             begun: Instant::now(),
             before: counts,
             expected,
-            state: Mutex::new(State { phase, counts, listed: counts.repositories, problems: Vec::new() }),
+            state: Mutex::new(State { phase, counts, listed: counts.repositories, problems: Vec::new(), unsettled: 0 }),
         }
     }
 
@@ -228,6 +231,11 @@ impl Progress {
     pub fn found(&self, events: usize) {
         self.state().counts.found += events as u64;
         metrics::counter!("portreeve_sweep_corrections_total").increment(events as u64);
+    }
+
+    /// A reference is to be asked about again, since it was written just now.
+    pub fn unsettled(&self) {
+        self.state().unsettled += 1;
     }
 
     /// Something could not be compared.
@@ -297,6 +305,7 @@ impl Progress {
             problems: state.problems.clone(),
             problem_count: problems,
             held,
+            unsettled: state.unsettled,
         }
     }
 }

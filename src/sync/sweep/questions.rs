@@ -53,8 +53,10 @@ pub(super) enum Unanswered {
     Abort(Abort),
     /// The registry gave no clear answer to this one.
     Registry(RegistryError),
-    /// Clients are writing to this very reference, or did just now: what comes of it is seen anyway.
+    /// Clients are writing to this very reference: what they do is seen anyway.
     Busy,
+    /// Clients wrote to it just now, and the answer says otherwise: it is left as a hint.
+    Unsettled,
 }
 
 impl Questions {
@@ -96,7 +98,7 @@ impl Questions {
                     if let Err(error) = self.hints.add(vec![about]).await {
                         tracing::debug!(%error, "what is to be looked at again cannot be kept as a hint");
                     }
-                    return Err(Unanswered::Busy);
+                    return Err(Unanswered::Unsettled);
                 }
             };
             if self.is_down().await {

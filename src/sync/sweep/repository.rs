@@ -331,6 +331,10 @@ impl<'a> RepositorySweep<'a> {
                 Ok(())
             }
             Unanswered::Busy => Ok(()),
+            Unanswered::Unsettled => {
+                self.progress.unsettled();
+                Ok(())
+            }
         }
     }
 

@@ -112,7 +112,7 @@ impl Store for Records {
         Ok(Page { items: Vec::new(), next: None })
     }
 
-    fn observed_age(&self, _: &RepositoryName, _: Option<&Reference>) -> Option<std::time::Duration> {
+    fn last_write(&self, _: &RepositoryName, _: Option<&Reference>) -> Option<crate::store::LastWrite> {
         None
     }
 

@@ -40,6 +40,7 @@ async fn command(registry: &Registry, store: &Path, arguments: &[&str]) -> (i32,
         .current_dir(store.parent().unwrap())
         .env("PORTREEVE__REGISTRY__URL", registry.url())
         .env("PORTREEVE__STORE__URL", format!("redb:{}", store.display()))
+        .env("PORTREEVE__SYNC__SETTLING", "0")
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output()
