@@ -6,18 +6,19 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use redb::{Builder, Database, DatabaseError, ReadableDatabase, StorageError, TableError};
+use redb::{Builder, Database, DatabaseError, ReadableDatabase, StorageError, TableError, WriteTransaction};
 
 use super::failure::Failure;
 use super::older_layouts;
 use super::overlay::Overlay;
 use super::tables::{
-    ACCOUNTS, AUTH_EVENTS, BLOBS, EVENTS, EVENTS_BY_REPOSITORY, HINTS, INTENTS, MANIFESTS, META, META_LAYOUT,
-    PROBE, REFERRERS, REPOSITORIES, SWEEP, TAGS, TAGS_BY_MANIFEST,
+    ACCOUNTS, AUTH_EVENTS, BLOBS, EPOCHS, EVENTS, EVENTS_BY_REPOSITORY, HINTS, INTENTS, MANIFESTS, META,
+    META_IDENTITY_HIGH, META_IDENTITY_LOW, META_LAYOUT, PROBE, REFERRERS, REPOSITORIES, SWEEP, TAGS,
+    TAGS_BY_MANIFEST, TOMBSTONES,
 };
 
 /// The layout that this program reads and writes.
-pub(super) const LAYOUT: u64 = 5;
+pub(super) const LAYOUT: u64 = 6;
 
 /// Memory for pages of the file, in bytes; the system caches the file as well.
 const CACHE_BYTES: usize = 8 * 1024 * 1024;
@@ -114,8 +115,9 @@ fn open_existing(path: &Path) -> Result<Database, OpenError> {
     let looked_at = Overlay::new(file).and_then(|overlay| builder().create_with_backend(overlay));
     check_layout(path, &looked_at.map_err(|error| refused(path, error))?)?;
     let database = builder().open(path).map_err(|error| refused(path, error))?;
-    if check_layout(path, &database)? != LAYOUT {
-        older_layouts::bring_up_to_date(&database).map_err(|cause| OpenError::Unusable {
+    let layout = check_layout(path, &database)?;
+    if layout != LAYOUT {
+        older_layouts::bring_up_to_date(&database, layout).map_err(|cause| OpenError::Unusable {
             path: path.to_owned(),
             attempted: "bring up to date",
             cause,
@@ -192,7 +194,18 @@ pub(super) fn lay_out(database: &Database) -> Result<(), BoxError> {
     transaction.open_table(ACCOUNTS)?;
     transaction.open_table(AUTH_EVENTS)?;
     transaction.open_table(PROBE)?;
+    transaction.open_table(TOMBSTONES)?;
+    transaction.open_table(EPOCHS)?;
+    identify(&transaction)?;
     transaction.commit()?;
+    Ok(())
+}
+
+/// Gives a store an identity of its own.
+pub(super) fn identify(transaction: &WriteTransaction) -> Result<(), BoxError> {
+    let mut meta = transaction.open_table(META)?;
+    meta.insert(META_IDENTITY_HIGH, getrandom::u64()?)?;
+    meta.insert(META_IDENTITY_LOW, getrandom::u64()?)?;
     Ok(())
 }
 

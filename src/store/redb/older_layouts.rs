@@ -3,15 +3,19 @@
 use redb::{Database, ReadableTable, Table, TableDefinition, TableError, TableHandle, WriteTransaction};
 
 use super::failure::Failure;
-use super::file::{BoxError, LAYOUT};
+use super::file::{BoxError, LAYOUT, identify};
 use super::snapshot::Missing;
 use super::tables::{
-    ACCOUNTS, AUTH_EVENTS, HINTS, Json, MANIFESTS, META, META_LAYOUT, OneKey, SWEEP, TwoKeys,
+    ACCOUNTS, AUTH_EVENTS, EPOCHS, HINTS, Json, MANIFESTS, META, META_LAYOUT, OneKey, SWEEP, TOMBSTONES,
+    TwoKeys,
 };
 
-/// Layout 1 lacks `HINTS` and `SWEEP`, 1 and 2 lack `ACCOUNTS` and `AUTH_EVENTS`. All keep what a manifest says once for
-/// each digest beside `ROWS`: up to 3 in three tables, 4 in one.
-pub(super) const KNOWN: [u64; 4] = [1, 2, 3, 4];
+/// Layout 1 lacks `HINTS` and `SWEEP`, 1 and 2 lack `ACCOUNTS` and `AUTH_EVENTS`. Up to 4 they keep what a manifest says
+/// once for each digest beside `ROWS`: up to 3 in three tables, 4 in one. All lack `TOMBSTONES`, `EPOCHS` and an identity.
+pub(super) const KNOWN: [u64; 5] = [1, 2, 3, 4, 5];
+
+/// From this layout on, a repository's manifests are whole in `MANIFESTS`.
+const WITH_WHOLE_MANIFESTS: u64 = 5;
 
 /// `ManifestRow` by repository and digest.
 pub(super) const ROWS: TableDefinition<'_, TwoKeys, Json> = TableDefinition::new("manifests");
@@ -25,8 +29,8 @@ pub(super) const HOLDERS: TableDefinition<'_, OneKey, u64> = TableDefinition::ne
 pub(super) const CONTENTS: TableDefinition<'_, OneKey, (u64, Json, &'static [u8])> =
     TableDefinition::new("manifest_contents");
 
-/// Makes a store of a known older layout one of today's.
-pub(super) fn bring_up_to_date(database: &Database) -> Result<(), BoxError> {
+/// Makes a store of this known older layout one of today's.
+pub(super) fn bring_up_to_date(database: &Database, layout: u64) -> Result<(), BoxError> {
     let mut transaction = database.begin_write()?;
     transaction.set_quick_repair(true);
     transaction.open_table(META)?.insert(META_LAYOUT, LAYOUT)?;
@@ -34,7 +38,12 @@ pub(super) fn bring_up_to_date(database: &Database) -> Result<(), BoxError> {
     transaction.open_table(SWEEP)?;
     transaction.open_table(ACCOUNTS)?;
     transaction.open_table(AUTH_EVENTS)?;
-    join_manifests(&transaction)?;
+    transaction.open_table(TOMBSTONES)?;
+    transaction.open_table(EPOCHS)?;
+    identify(&transaction)?;
+    if layout < WITH_WHOLE_MANIFESTS {
+        join_manifests(&transaction)?;
+    }
     transaction.commit()?;
     Ok(())
 }

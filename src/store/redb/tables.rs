@@ -50,6 +50,10 @@ pub(super) const SWEEP: TableDefinition<'_, OneKey, &'static [u8]> = TableDefini
 pub(super) const ACCOUNTS: TableDefinition<'_, TwoKeys, &'static [u8]> = TableDefinition::new("accounts");
 /// `AuthEvent` by its own number.
 pub(super) const AUTH_EVENTS: TableDefinition<'_, u64, Json> = TableDefinition::new("auth_events");
+/// What was removed without the door having carried it, by repository and reference.
+pub(super) const TOMBSTONES: TableDefinition<'_, TwoKeys, Json> = TableDefinition::new("tombstones");
+/// The name of each epoch, by the last sequence number that was given out before it.
+pub(super) const EPOCHS: TableDefinition<'_, u64, u128> = TableDefinition::new("epochs");
 /// Single numbers: the constants below.
 pub(super) const META: TableDefinition<'_, OneKey, u64> = TableDefinition::new("meta");
 /// What is written to find out whether there is room again.
@@ -71,6 +75,11 @@ pub(super) const META_CLOCK_BOUND: &str = "clock bound";
 pub(super) const META_CLOCK_AT: &str = "clock at";
 /// In `META`: the last sequence number that was given out.
 pub(super) const META_SEQUENCE: &str = "sequence";
+/// In `META`: the upper half of the store's identity, 128 random bits that it gets when it is made.
+pub(super) const META_IDENTITY_HIGH: &str = "identity high";
+/// In `META`: the lower half of it.
+pub(super) const META_IDENTITY_LOW: &str = "identity low";
+
 /// Reads a row.
 pub(super) fn decode<T: DeserializeOwned>(what: impl FnOnce() -> String, bytes: &[u8]) -> Result<T, Failure> {
     serde_json::from_slice(bytes).map_err(|cause| Failure::corrupt(what(), cause))

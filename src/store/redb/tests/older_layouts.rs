@@ -3,21 +3,32 @@
 use redb::{Database, ReadableTable as _, ReadableTableMetadata as _, TableHandle as _, WriteTransaction};
 
 use super::super::older_layouts::{BYTES, CONTENTS, DOCUMENTS, HOLDERS, KNOWN, ROWS};
-use super::super::tables::{ACCOUNTS, AUTH_EVENTS, HINTS, MANIFESTS, META, META_LAYOUT, SWEEP};
+use super::super::tables::{
+    ACCOUNTS, AUTH_EVENTS, EPOCHS, HINTS, MANIFESTS, META, META_IDENTITY_HIGH, META_IDENTITY_LOW,
+    META_LAYOUT, SWEEP, TOMBSTONES,
+};
 use super::*;
 
 /// Makes a closed store one of an older layout.
 fn set_back(path: &std::path::Path, layout: u64) {
     let database = Database::open(path).unwrap();
     let write = database.begin_write().unwrap();
-    write.open_table(META).unwrap().insert(META_LAYOUT, layout).unwrap();
+    {
+        let mut meta = write.open_table(META).unwrap();
+        meta.insert(META_LAYOUT, layout).unwrap();
+        meta.remove(META_IDENTITY_HIGH).unwrap().unwrap();
+        meta.remove(META_IDENTITY_LOW).unwrap().unwrap();
+    }
+    assert!(write.delete_table(TOMBSTONES).unwrap() & write.delete_table(EPOCHS).unwrap());
     if layout < 3 {
         assert!(write.delete_table(ACCOUNTS).unwrap() & write.delete_table(AUTH_EVENTS).unwrap());
     }
     if layout < 2 {
         assert!(write.delete_table(HINTS).unwrap() & write.delete_table(SWEEP).unwrap());
     }
-    part_manifests(&write, layout == 4);
+    if layout < 5 {
+        part_manifests(&write, layout == 4);
+    }
     write.commit().unwrap();
 }
 
@@ -68,6 +79,11 @@ async fn a_store_of_an_older_layout_is_brought_up_to_date_with_all_that_is_in_it
         let database = Database::open(&path).unwrap();
         let read = database.begin_read().unwrap();
         assert_eq!(read.open_table(MANIFESTS).unwrap().len().unwrap(), 3);
+        assert!(read.open_table(TOMBSTONES).unwrap().is_empty().unwrap());
+        assert!(read.open_table(EPOCHS).unwrap().is_empty().unwrap());
+        let meta = read.open_table(META).unwrap();
+        let identity = [META_IDENTITY_HIGH, META_IDENTITY_LOW].map(|half| number(&meta, half).unwrap());
+        assert_ne!(identity, [0, 0]);
         let tables: Vec<String> = read.list_tables().unwrap().map(|table| table.name().to_owned()).collect();
         for old in ["manifests", "documents", "contents", "content_holders", "manifest_contents"] {
             assert!(!tables.contains(&old.to_owned()), "{old} is left");
