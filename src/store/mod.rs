@@ -20,6 +20,7 @@ mod redb;
 mod row;
 #[cfg(test)]
 mod sample;
+mod trouble;
 
 use std::sync::Arc;
 
@@ -37,6 +38,7 @@ pub use record::{ManifestRecord, Page, PageRequest, RepositoryRecord, Statistics
 #[cfg(test)]
 pub use redb::{MemoryFile, Steps};
 pub use redb::{OpenError, RedbStore};
+pub use trouble::StoreTrouble;
 
 use crate::clock::{Estimate, Timestamp};
 use crate::oci::{Digest, Manifest, Reference, RepositoryName, Tag};
@@ -137,8 +139,8 @@ pub struct KeptSweep {
 /// Why the store did not do what it was asked.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The medium failed (no room, not writable, an I/O error). Nothing of the request was kept; trying again later may
-    /// succeed without a restart.
+    /// The medium failed (no room, not writable, an I/O error), or the file is not where it was opened any more. Nothing
+    /// of the request counts as kept; trying again later may succeed without a restart.
     #[error("the store cannot {attempted} now: {cause}")]
     Unavailable {
         /// What was attempted.
@@ -146,7 +148,7 @@ pub enum StoreError {
         /// The cause, with its own words.
         cause: Arc<dyn std::error::Error + Send + Sync>,
     },
-    /// A row cannot be read back: the file is damaged or from another program.
+    /// Something cannot be read back: the file is damaged or from another program.
     #[error(
         "the store's {what} is damaged: {cause}; restore a backup or let a new store be filled by a sweep"
     )]
@@ -330,4 +332,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// Whether a write would succeed now; for readiness. Cheap.
     fn is_writable(&self) -> bool;
+
+    /// Why no write would succeed now, if that is known. Cheap.
+    fn trouble(&self) -> Option<StoreTrouble> {
+        None
+    }
 }

@@ -107,8 +107,8 @@ impl RedbStore {
             file::lay_out(&database).map_err(unusable)?;
         }
         // The medium never fails here, so nothing is ever opened again.
-        let reopen = Box::new(|_: &Path| Err(Failure::Interrupted));
-        let shared = Shared::new(path, database, reopen)
+        let reopen = Box::new(|| Err(Failure::Interrupted));
+        let shared = Shared::new(path, database, None, reopen)
             .map(Arc::new)
             .map_err(|failure| unusable(Box::new(failure.into_error(super::READ))))?;
         let (_, received) = channel();

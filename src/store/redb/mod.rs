@@ -2,7 +2,8 @@
 //!
 //! [`RedbStore`] is the way in. `file` opens the file, after a look through an `overlay`; `tables` says what is in it,
 //! `snapshot` reads it. `writer` is the one thread that writes, `work` what it is asked to do, within a `transaction`;
-//! `intents` keeps the open ones in memory. For tests, `inline` is a store without threads.
+//! `intents` keeps the open ones in memory. `place` watches that the path still leads to the file, and `panics` makes errors
+//! of redb's. For tests, `inline` is a store without threads.
 
 mod failure;
 mod file;
@@ -11,6 +12,8 @@ mod inline;
 mod intents;
 mod older_layouts;
 mod overlay;
+mod panics;
+mod place;
 mod snapshot;
 mod tables;
 mod transaction;
@@ -34,6 +37,8 @@ pub use inline::{MemoryFile, Steps};
 
 use self::failure::Failure;
 use self::intents::OpenIntents;
+use self::panics::{caught, dropped, is_panic};
+use self::place::Place;
 use self::snapshot::Snapshot;
 use self::tables::{INTENTS, META, META_SEQUENCE, decode, number};
 use self::work::{
@@ -44,7 +49,8 @@ use self::writer::{Call, Message, QUEUE, Work, Writer};
 use super::{
     Account, AccountChange, AccountKind, Actor, AuthEvent, Change, Event, Guard, Hint, HintedReference,
     Intent, KeptSweep, ManifestRecord, Outcome, Page, PageRequest, Pull, Queued, Recorded, RepositoryRecord,
-    Retention, Sequence, Settled, Source, Statistics, Store, StoreError, TagRecord, Write,
+    Retention, Sequence, Settled, Source, Statistics, Store, StoreError, StoreTrouble, TagRecord, Write,
+    metrics,
 };
 use crate::clock::{Estimate, Timestamp};
 use crate::oci::{Digest, Manifest, RepositoryName, Tag};
@@ -75,7 +81,7 @@ pub struct RedbStore {
 }
 
 /// How the writer opens the file again after an I/O error: [`file::reopen`], but for tests of such errors.
-type Reopen = dyn Fn(&Path) -> Result<Database, Failure> + Send + Sync;
+type Reopen = dyn Fn() -> Result<Database, Failure> + Send + Sync;
 
 /// What readers and the writer share.
 struct Shared {
@@ -87,6 +93,10 @@ struct Shared {
     opened: watch::Sender<u64>,
     closed: AtomicBool,
     writable: AtomicBool,
+    /// What keeps it from writing.
+    trouble: Mutex<Option<StoreTrouble>>,
+    /// Where the file is; nowhere for one in memory.
+    place: Option<Arc<Place>>,
     /// The last sequence number of a durable commit.
     sequence: AtomicU64,
     /// How many commits were durable since the store was opened.
@@ -105,15 +115,19 @@ impl RedbStore {
     /// left as it was.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
         let path = path.as_ref();
-        Self::with(path, file::open(path)?, Box::new(file::reopen))
+        let (database, place) = file::open(path)?;
+        let again = Arc::clone(&place);
+        Self::with(path, database, Some(place), Box::new(move || file::reopen(&again)))
     }
 
-    fn with(path: &Path, database: Database, reopen: Box<Reopen>) -> Result<Self, OpenError> {
-        let shared = Shared::new(path, database, reopen)
-            .map_err(|failure| OpenError::Damaged {
-                path: path.to_owned(),
-                cause: Box::new(failure.into_error(READ)),
-            })
+    fn with(
+        path: &Path,
+        database: Database,
+        place: Option<Arc<Place>>,
+        reopen: Box<Reopen>,
+    ) -> Result<Self, OpenError> {
+        let shared = Shared::new(path, database, place, reopen)
+            .map_err(|failure| file::damaged(path, failure))
             .map(Arc::new)?;
         let (messages, received) = channel();
         let writer = Writer::new(Arc::clone(&shared), received);
@@ -176,11 +190,22 @@ impl RedbStore {
     ) -> Result<T, StoreError> {
         let mut opened = self.shared.opened.subscribe();
         loop {
-            match self.shared.snapshot().and_then(|snapshot| read(&snapshot)) {
+            match self.shared.read(&read) {
                 Err(Failure::Interrupted) => self.interrupted(&mut opened).await?,
-                result => return result.map_err(|failure| failure.into_error(READ)),
+                result => return result.map_err(|failure| self.failed(failure)),
             }
         }
+    }
+
+    /// What the reader is told whose reading failed.
+    fn failed(&self, failure: Failure) -> StoreError {
+        if is_panic(&failure) {
+            metrics::failed();
+            tracing::error!(store = %self.shared.path.display(), ?failure, "a page of the store is damaged");
+            // If the store is closed meanwhile, there is nothing to look after.
+            let _ = self.send(Message::Doubt);
+        }
+        failure.into_error(READ)
     }
 
     /// Reads on a thread that may block: for lists and scans.
@@ -197,11 +222,10 @@ impl RedbStore {
         let read = Arc::new(read);
         loop {
             let (shared, read) = (Arc::clone(&self.shared), Arc::clone(&read));
-            let task =
-                tokio::task::spawn_blocking(move || shared.snapshot().and_then(|snapshot| read(&snapshot)));
+            let task = tokio::task::spawn_blocking(move || shared.read(&*read));
             match task.await.unwrap_or_else(|error| Err(Failure::Medium(Arc::new(error)))) {
                 Err(Failure::Interrupted) => self.interrupted(&mut opened).await?,
-                result => return result.map_err(|failure| failure.into_error(READ)),
+                result => return result.map_err(|failure| self.failed(failure)),
             }
         }
     }
@@ -226,15 +250,17 @@ impl Drop for RedbStore {
 }
 
 impl Shared {
-    fn new(path: &Path, database: Database, reopen: Box<Reopen>) -> Result<Self, Failure> {
-        let read = database.begin_read()?;
-        let mut intents = Vec::new();
-        for entry in read.open_table(INTENTS)?.iter()? {
-            let (sequence, row) = entry?;
-            intents.push(decode(|| format!("intent {}", sequence.value()), row.value())?);
-        }
-        let meta = read.open_table(META)?;
-        let sequence = number(&meta, META_SEQUENCE)?;
+    fn new(
+        path: &Path,
+        database: Database,
+        place: Option<Arc<Place>>,
+        reopen: Box<Reopen>,
+    ) -> Result<Self, Failure> {
+        let (intents, sequence) = match caught(|| found(&database)) {
+            Ok(found) => found,
+            Err(failure) => return dropped(database).and(Err(failure)),
+        };
+        metrics::trouble(None);
         Ok(Self {
             path: path.to_owned(),
             reopen,
@@ -242,6 +268,8 @@ impl Shared {
             opened: watch::Sender::new(0),
             closed: AtomicBool::new(false),
             writable: AtomicBool::new(true),
+            trouble: Mutex::new(None),
+            place,
             sequence: AtomicU64::new(sequence),
             commits: AtomicU64::new(0),
             intents: OpenIntents::found(intents),
@@ -249,14 +277,46 @@ impl Shared {
     }
 
     fn snapshot(&self) -> Result<Snapshot, Failure> {
+        // What somebody else has written over the file is none of the record.
+        if self.trouble() == Some(StoreTrouble::Overwritten) {
+            return Err(StoreTrouble::Overwritten.into());
+        }
         let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
         Ok(Snapshot(database.as_ref().ok_or(Failure::Interrupted)?.begin_read()?))
+    }
+
+    fn read<T>(&self, read: impl FnOnce(&Snapshot) -> Result<T, Failure>) -> Result<T, Failure> {
+        let snapshot = caught(|| self.snapshot())?;
+        let result = caught(|| read(&snapshot));
+        dropped(snapshot).and(result)
+    }
+
+    fn trouble(&self) -> Option<StoreTrouble> {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Something keeps it from writing, or nothing does.
+    fn set_trouble(&self, trouble: Option<StoreTrouble>) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+        self.writable.store(trouble.is_none(), Ordering::Release);
+        metrics::trouble(trouble);
     }
 
     /// For what is answered from memory.
     fn check_open(&self) -> Result<(), StoreError> {
         if self.closed.load(Ordering::Acquire) { Err(StoreError::Closed) } else { Ok(()) }
     }
+}
+
+/// The open intents of a file, and the last sequence number that was given out in it.
+fn found(database: &Database) -> Result<(Vec<Intent>, u64), Failure> {
+    let read = database.begin_read()?;
+    let mut intents = Vec::new();
+    for entry in read.open_table(INTENTS)?.iter()? {
+        let (sequence, row) = entry?;
+        intents.push(decode(|| format!("intent {}", sequence.value()), row.value())?);
+    }
+    Ok((intents, number(&read.open_table(META)?, META_SEQUENCE)?))
 }
 
 #[async_trait]
@@ -480,6 +540,10 @@ impl Store for RedbStore {
 
     fn is_writable(&self) -> bool {
         self.shared.writable.load(Ordering::Acquire)
+    }
+
+    fn trouble(&self) -> Option<StoreTrouble> {
+        self.shared.trouble()
     }
 }
 

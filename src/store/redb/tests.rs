@@ -1,6 +1,8 @@
 //! What holds for the redb file in particular; `contract` is run here too.
 
 mod crash;
+mod damaged;
+mod displaced;
 mod faults;
 mod full_disk;
 mod inline;
