@@ -9,6 +9,7 @@ mod change;
 #[cfg(test)]
 mod contract;
 mod effect;
+mod epoch;
 mod event;
 mod hint;
 mod intent;
@@ -29,6 +30,7 @@ use async_trait::async_trait;
 pub use account::{Account, AccountChange, AccountKind};
 pub use auth_event::{AuthEvent, AuthEventKind, Retention};
 pub use change::{Actor, Change, Source};
+pub use epoch::{Epoch, History, InvalidEpoch};
 pub use event::{Event, EventKind};
 pub use hint::{Hint, HintedReference, Queued};
 pub use intent::{Intent, IntentState, Write};
@@ -271,6 +273,13 @@ pub trait Store: Send + Sync + 'static {
         repository: Option<&RepositoryName>,
         page: PageRequest<Sequence>,
     ) -> Result<Page<Event, Sequence>, StoreError>;
+
+    /// Which history this is.
+    async fn history(&self) -> Result<History, StoreError>;
+
+    /// Whether what was read up to a position, in an epoch that [`Store::history`] told no earlier, is part of this history:
+    /// not so when an older store was restored since, or when it was another's.
+    async fn continues(&self, epoch: Epoch, position: Sequence) -> Result<bool, StoreError>;
 
     /// How much there is of everything.
     async fn statistics(&self) -> Result<Statistics, StoreError>;

@@ -2,6 +2,7 @@
 
 mod client_gone;
 mod disk_full;
+mod displaced_store;
 mod refused_starts;
 mod registry_down;
 mod rewrites;

@@ -20,12 +20,17 @@ use super::tables::{
     META_IDENTITY_HIGH, META_IDENTITY_LOW, META_LAYOUT, PROBE, REFERRERS, REPOSITORIES, SWEEP, TAGS,
     TAGS_BY_MANIFEST, TOMBSTONES,
 };
+use crate::store::Epoch;
 
 /// The layout that this program reads and writes.
 pub(super) const LAYOUT: u64 = 6;
 
 /// Memory for pages of the file, in bytes; the system caches the file as well.
 const CACHE_BYTES: usize = 8 * 1024 * 1024;
+
+/// Up to this length a file is read whole before it is opened, and every page checked: that takes some tens of
+/// milliseconds. Beyond, a damaged page is found when it is read.
+pub(super) const CHECKED_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Why a store could not be opened. The file is as it was before.
 #[derive(Debug, thiserror::Error)]
@@ -84,15 +89,15 @@ pub enum OpenError {
     },
 }
 
-/// Opens the store at `path`, or creates one if there is no file.
-pub(super) fn open(path: &Path) -> Result<(Database, Arc<Place>), OpenError> {
+/// Opens the store at `path`, or creates one if there is no file. One of up to `checked` bytes is checked whole.
+pub(super) fn open(path: &Path, checked: u64) -> Result<(Database, Arc<Place>), OpenError> {
     match std::fs::metadata(path) {
         Ok(metadata) if !metadata.is_file() => Err(foreign(path, "it is not a regular file")),
         Ok(metadata) if metadata.len() == 0 => Err(foreign(path, "it is empty")),
-        Ok(_) => open_existing(path),
+        Ok(metadata) => open_existing(path, metadata.len() <= checked),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             create(path)?;
-            open_existing(path)
+            open_existing(path, false)
         }
         Err(error) => Err(unusable(path, "open", error)),
     }
@@ -110,11 +115,13 @@ pub(super) fn builder() -> Builder {
     builder
 }
 
-fn open_existing(path: &Path) -> Result<(Database, Arc<Place>), OpenError> {
+fn open_existing(path: &Path, is_checked: bool) -> Result<(Database, Arc<Place>), OpenError> {
     // Looked at through an overlay first, since opening marks the file, and repairs it after a crash.
     let file = open_file(path)?;
     let overlay = read(path, || {
-        let opened = Overlay::new(file).and_then(|overlay| builder().create_with_backend(overlay));
+        let mut builder = builder();
+        builder.set_check_integrity_on_open(is_checked);
+        let opened = Overlay::new(file).and_then(|overlay| builder.create_with_backend(overlay));
         opened.map_err(|error| refused(path, error))
     })?;
     let looked = read(path, || check_layout(path, &overlay));
@@ -233,8 +240,9 @@ pub(super) fn lay_out(database: &Database) -> Result<(), BoxError> {
 /// Gives a store an identity of its own.
 pub(super) fn identify(transaction: &WriteTransaction) -> Result<(), BoxError> {
     let mut meta = transaction.open_table(META)?;
-    meta.insert(META_IDENTITY_HIGH, getrandom::u64()?)?;
-    meta.insert(META_IDENTITY_LOW, getrandom::u64()?)?;
+    let (high, low) = Epoch::random()?.halves();
+    meta.insert(META_IDENTITY_HIGH, high)?;
+    meta.insert(META_IDENTITY_LOW, low)?;
     Ok(())
 }
 

@@ -108,9 +108,7 @@ impl RedbStore {
         }
         // The medium never fails here, so nothing is ever opened again.
         let reopen = Box::new(|| Err(Failure::Interrupted));
-        let shared = Shared::new(path, database, None, reopen)
-            .map(Arc::new)
-            .map_err(|failure| unusable(Box::new(failure.into_error(super::READ))))?;
+        let shared = Arc::new(Shared::new(path, database, None, reopen)?);
         let (_, received) = channel();
         Ok(Self {
             inline: Some(Inline { writer: Mutex::new(Writer::new(Arc::clone(&shared), received)), steps }),

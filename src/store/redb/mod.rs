@@ -47,10 +47,10 @@ use self::work::{
 };
 use self::writer::{Call, Message, QUEUE, Work, Writer};
 use super::{
-    Account, AccountChange, AccountKind, Actor, AuthEvent, Change, Event, Guard, Hint, HintedReference,
-    Intent, KeptSweep, ManifestRecord, Outcome, Page, PageRequest, Pull, Queued, Recorded, RepositoryRecord,
-    Retention, Sequence, Settled, Source, Statistics, Store, StoreError, StoreTrouble, TagRecord, Write,
-    metrics,
+    Account, AccountChange, AccountKind, Actor, AuthEvent, Change, Epoch, Event, Guard, Hint,
+    HintedReference, History, Intent, KeptSweep, ManifestRecord, Outcome, Page, PageRequest, Pull, Queued,
+    Recorded, RepositoryRecord, Retention, Sequence, Settled, Source, Statistics, Store, StoreError,
+    StoreTrouble, TagRecord, Write, metrics,
 };
 use crate::clock::{Estimate, Timestamp};
 use crate::oci::{Digest, Manifest, RepositoryName, Tag};
@@ -102,20 +102,26 @@ struct Shared {
     /// How many commits were durable since the store was opened.
     commits: AtomicU64,
     intents: OpenIntents,
+    /// The epoch of what this process gives out.
+    epoch: Epoch,
 }
 
 impl RedbStore {
     /// Opens the store at `path`, or creates one there, readable for its owner alone, if there is no file. Every intent
     /// found in it is [`Unknown`](super::IntentState::Unknown).
     ///
-    /// Blocks for some milliseconds; longer only if the file needs a repair, which a crash alone does not cause.
+    /// Blocks for some tens of milliseconds; longer only if the file needs a repair, which a crash alone does not cause.
     ///
     /// # Errors
     /// When the file is in use, of another layout, no store at all, damaged, or when the system refuses. It is then
     /// left as it was.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
-        let path = path.as_ref();
-        let (database, place) = file::open(path)?;
+        Self::open_checked(path.as_ref(), file::CHECKED_BYTES)
+    }
+
+    /// The same, with every page checked of a file of up to so many bytes.
+    fn open_checked(path: &Path, bytes: u64) -> Result<Self, OpenError> {
+        let (database, place) = file::open(path, bytes)?;
         let again = Arc::clone(&place);
         Self::with(path, database, Some(place), Box::new(move || file::reopen(&again)))
     }
@@ -126,9 +132,8 @@ impl RedbStore {
         place: Option<Arc<Place>>,
         reopen: Box<Reopen>,
     ) -> Result<Self, OpenError> {
-        let shared = Shared::new(path, database, place, reopen)
-            .map_err(|failure| file::damaged(path, failure))
-            .map(Arc::new)?;
+        let shared = Shared::new(path, database, place, reopen)?;
+        let shared = Arc::new(shared);
         let (messages, received) = channel();
         let writer = Writer::new(Arc::clone(&shared), received);
         let writer = std::thread::Builder::new()
@@ -255,11 +260,19 @@ impl Shared {
         database: Database,
         place: Option<Arc<Place>>,
         reopen: Box<Reopen>,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, OpenError> {
         let (intents, sequence) = match caught(|| found(&database)) {
             Ok(found) => found,
-            Err(failure) => return dropped(database).and(Err(failure)),
+            Err(failure) => {
+                let failure = dropped(database).err().unwrap_or(failure);
+                return Err(file::damaged(path, failure));
+            }
         };
+        let epoch = Epoch::random().map_err(|cause| OpenError::Unusable {
+            path: path.to_owned(),
+            attempted: "begin an epoch of",
+            cause: Box::new(cause),
+        })?;
         metrics::trouble(None);
         Ok(Self {
             path: path.to_owned(),
@@ -273,6 +286,7 @@ impl Shared {
             sequence: AtomicU64::new(sequence),
             commits: AtomicU64::new(0),
             intents: OpenIntents::found(intents),
+            epoch,
         })
     }
 
@@ -465,6 +479,14 @@ impl Store for RedbStore {
     ) -> Result<Page<Event, Sequence>, StoreError> {
         let repository = repository.cloned();
         self.scan(move |snapshot| snapshot.events(repository.as_ref(), &page)).await
+    }
+
+    async fn history(&self) -> Result<History, StoreError> {
+        self.point(Snapshot::history).await
+    }
+
+    async fn continues(&self, epoch: Epoch, position: Sequence) -> Result<bool, StoreError> {
+        self.scan(move |snapshot| snapshot.continues(epoch, position)).await
     }
 
     async fn statistics(&self) -> Result<Statistics, StoreError> {

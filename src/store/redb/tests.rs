@@ -5,6 +5,7 @@ mod damaged;
 mod displaced;
 mod faults;
 mod full_disk;
+mod history;
 mod inline;
 mod older_layouts;
 mod opening;

@@ -312,7 +312,7 @@ impl Writer {
         // Which request is under way. The transaction ends here even by a panic, so that the tables are closed.
         let mut at = None;
         let applied = caught(|| {
-            let mut transaction = Transaction::new(write, &self.shared.intents)?;
+            let mut transaction = Transaction::new(write, &self.shared.intents, self.shared.epoch)?;
             for (place, request) in group.iter_mut().enumerate() {
                 at = Some(place);
                 request.apply(&mut transaction)?;

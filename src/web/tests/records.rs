@@ -7,8 +7,9 @@ use async_trait::async_trait;
 use super::samples::app;
 use super::*;
 use crate::store::{
-    Account, AccountChange, AccountKind, Actor, AuthEvent, Change, Guard, Hint, HintedReference, Intent,
-    KeptSweep, Outcome, Page, PageRequest, Pull, Queued, Recorded, Retention, Settled, Write,
+    Account, AccountChange, AccountKind, Actor, AuthEvent, Change, Epoch, Guard, Hint, HintedReference,
+    History, Intent, KeptSweep, Outcome, Page, PageRequest, Pull, Queued, Recorded, Retention, Settled,
+    StoreTrouble, Write,
 };
 
 /// A store for reading.
@@ -160,6 +161,19 @@ impl Store for Records {
     ) -> Result<Page<Event, Sequence>, StoreError> {
         let wanted = |event: &&Event| repository.is_none_or(|repository| event.repository == *repository);
         Ok(Self::page(self.events.iter().filter(wanted).cloned(), |event| event.sequence, &page))
+    }
+
+    async fn history(&self) -> Result<History, StoreError> {
+        self.check()?;
+        Ok(History { identity: Epoch::new(1), epoch: Epoch::new(2) })
+    }
+
+    async fn continues(&self, epoch: Epoch, position: Sequence) -> Result<bool, StoreError> {
+        Ok(epoch == Epoch::new(2) && position <= Sequence::new(8))
+    }
+
+    fn trouble(&self) -> Option<StoreTrouble> {
+        (!self.is_writable()).then_some(StoreTrouble::Replaced)
     }
 
     async fn statistics(&self) -> Result<Statistics, StoreError> {

@@ -1,6 +1,7 @@
 //! Damaged pages: whatever is in the file, opening it ends in words or in a store, and a store goes on as far as it can.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
 
 use proptest::prelude::Rng as _;
@@ -13,6 +14,8 @@ const PAGE: usize = 4096;
 /// So many files are damaged in an ordinary run; more with this variable.
 const FILES: u32 = 150;
 const MORE: &str = "PORTREEVE_DAMAGED_FILES";
+/// The number of the first one.
+const FIRST: &str = "PORTREEVE_DAMAGED_FIRST";
 
 /// A store with something in every table that is read at the start, and with pages that point to pages.
 async fn filled(path: &Path) {
@@ -35,11 +38,19 @@ async fn filled(path: &Path) {
     store.close();
 }
 
-/// Damages some pages that are in use.
-fn damage(content: &mut [u8], random: &mut TestRng) -> String {
-    let used: Vec<usize> = (0..content.len() / PAGE)
-        .filter(|page| content[page * PAGE..(page + 1) * PAGE].iter().any(|byte| *byte != 0))
-        .collect();
+fn is_in_use(page: &[u8]) -> bool {
+    page.iter().any(|byte| *byte != 0)
+}
+
+/// Whether it is one of those that keep the record, rather than redb's own.
+fn is_of_the_record(page: &[u8]) -> bool {
+    page.windows(7).any(|word| word == b"sha256:")
+}
+
+/// Damages some pages.
+fn damage(content: &mut [u8], which: fn(&[u8]) -> bool, random: &mut TestRng) -> String {
+    let used: Vec<usize> =
+        (0..content.len() / PAGE).filter(|page| which(&content[page * PAGE..(page + 1) * PAGE])).collect();
     let mut any = |below: usize| random.next_u64() as usize % below;
     let mut said = String::new();
     for _ in 0..=any(3) {
@@ -99,25 +110,27 @@ async fn use_all(store: &Arc<RedbStore>) -> Vec<StoreError> {
     errors
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_damaged_file_is_refused_in_words_or_serves_what_it_can() {
+/// Opens and uses many files, each with other pages damaged. Answers how many were refused, and how often a damaged page
+/// was met in one that was not.
+async fn damaged_files(checked: u64, which: fn(&[u8]) -> bool) -> (u32, u32) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("store.redb");
     filled(&path).await;
     let whole = fs::read(&path).unwrap();
-    let files = std::env::var(MORE).map_or(FILES, |number| number.parse().unwrap());
-    let first = std::env::var("PORTREEVE_DAMAGED_FIRST").map_or(0, |number| number.parse().unwrap());
+    let number_in = |variable, otherwise| {
+        std::env::var(variable).map_or(otherwise, |number| number.parse::<u32>().unwrap())
+    };
+    let first = number_in(FIRST, 0);
     let (mut refused, mut corrupt) = (0, 0);
-    for number in first..first + files {
+    for number in first..first + number_in(MORE, FILES) {
         let mut seed = [0; 32];
         seed[..4].copy_from_slice(&number.to_le_bytes());
         let mut content = whole.clone();
-        let said = damage(&mut content, &mut TestRng::from_seed(RngAlgorithm::ChaCha, &seed));
+        let pages = damage(&mut content, which, &mut TestRng::from_seed(RngAlgorithm::ChaCha, &seed));
         fs::write(&path, &content).unwrap();
         // Shown when the process ends in the midst of it.
-        use std::io::Write as _;
-        std::io::stdout().write_all(format!("file {number}: {said}\n").as_bytes()).unwrap();
-        match RedbStore::open(&path) {
+        std::io::stdout().write_all(format!("file {number}: {pages}\n").as_bytes()).unwrap();
+        match RedbStore::open_checked(&path, checked) {
             Err(error) => {
                 refused += 1;
                 assert!(error.to_string().contains(&path.display().to_string()), "{error}");
@@ -135,5 +148,35 @@ async fn a_damaged_file_is_refused_in_words_or_serves_what_it_can() {
             }
         }
     }
-    assert!(refused > 0 && corrupt > 0, "{refused} refused, {corrupt} times corrupt");
+    (refused, corrupt)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_page_anywhere_is_told_in_words_at_the_start() {
+    let (refused, corrupt) = damaged_files(u64::MAX, is_in_use).await;
+    assert!(refused > 0);
+    assert_eq!(corrupt, 0, "what is served was checked");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_page_that_is_met_while_serving_is_called_so_and_the_writer_lives_on() {
+    let (_, corrupt) = damaged_files(0, is_of_the_record).await;
+    assert!(corrupt > 0);
+}
+
+#[tokio::test]
+async fn a_whole_file_is_not_called_damaged() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store.redb");
+    filled(&path).await;
+    for _ in 0..3 {
+        let store = Arc::new(RedbStore::open(&path).unwrap());
+        assert!(use_all(&store).await.is_empty());
+        // As a crash leaves it: nothing is written at its end.
+        let left = directory.path().join("left.redb");
+        fs::copy(&path, &left).unwrap();
+        let left = Arc::new(RedbStore::open(&left).unwrap());
+        assert!(use_all(&left).await.is_empty());
+        store.close();
+    }
 }
