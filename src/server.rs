@@ -45,7 +45,7 @@ use self::reload::Reload;
 use self::socket::Socket;
 use self::status::Status;
 use self::sweep_thread::SweepThread;
-use crate::auth::{HtpasswdError, InvalidRule, KeyRingError, keep_journal};
+use crate::auth::{self, HtpasswdError, InvalidRule, KeyRingError, keep_journal};
 use crate::config::{Config, StoreUrl, Tls};
 use crate::door::{self, CertificateError, Certificates, Door, Listener, Parts, Service};
 use crate::plugins::{self, InvalidPlugins};
@@ -161,6 +161,9 @@ pub fn run(config: Config, source: ConfigSource) -> Result<(), StartError> {
     registry::describe_metrics();
     sync::describe_metrics();
     door::describe_metrics();
+    auth::describe_metrics();
+    web::describe_metrics();
+    reload::describe_metrics();
 
     let certificates = match &config.listen.tls {
         Some(Tls { certificate, key }) => {

@@ -27,7 +27,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-pub use account::{Account, AccountChange, AccountKind};
+pub use account::{Account, AccountChange, AccountKind, Changed, Expected};
 pub use auth_event::{AuthEvent, AuthEventKind, Retention};
 pub use change::{Actor, Change, Source};
 pub use epoch::{Epoch, History, InvalidEpoch};
@@ -289,7 +289,7 @@ pub trait Store: Send + Sync + 'static {
     async fn record_pulls(&self, pulls: Vec<Pull>) -> Result<(), StoreError>;
 
     /// Keeps hints until they are removed; of several about the same reference only one. All of them or, when there is no
-    /// room for so many, none. Durable.
+    /// room for so many, none. Answers them with their numbers. Durable.
     async fn add_hints(&self, hints: Vec<HintedReference>) -> Result<Queued, StoreError>;
 
     /// Hints that are kept, in the order of their repositories and references.
@@ -311,8 +311,8 @@ pub trait Store: Send + Sync + 'static {
     /// Forgets what was kept of a sweep. Durable.
     async fn forget_sweep(&self) -> Result<(), StoreError>;
 
-    /// Makes accounts what they are to be, all at once. Durable.
-    async fn change_accounts(&self, changes: Vec<AccountChange>) -> Result<(), StoreError>;
+    /// Makes accounts what they are to be, all at once, or none if one of them is not as expected before. Durable.
+    async fn change_accounts(&self, changes: Vec<AccountChange>) -> Result<Changed, StoreError>;
 
     /// What is kept of an account.
     async fn account(&self, kind: AccountKind, key: &str) -> Result<Option<Vec<u8>>, StoreError>;

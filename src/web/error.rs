@@ -87,6 +87,7 @@ impl ApiError {
             Self::Account(AccountError::Exists(_) | AccountError::Robot(_)) => {
                 (StatusCode::CONFLICT, "account_exists")
             }
+            Self::Account(AccountError::Overtaken) => (StatusCode::CONFLICT, "account_changed"),
             Self::Account(AccountError::NoUser(_) | AccountError::NoToken(_)) => {
                 (StatusCode::NOT_FOUND, "account_unknown")
             }

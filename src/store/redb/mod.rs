@@ -47,7 +47,7 @@ use self::work::{
 };
 use self::writer::{Call, Message, QUEUE, Work, Writer};
 use super::{
-    Account, AccountChange, AccountKind, Actor, AuthEvent, Change, Epoch, Event, Guard, Hint,
+    Account, AccountChange, AccountKind, Actor, AuthEvent, Change, Changed, Epoch, Event, Guard, Hint,
     HintedReference, History, Intent, KeptSweep, ManifestRecord, Outcome, Page, PageRequest, Pull, Queued,
     Recorded, RepositoryRecord, Retention, Sequence, Settled, Source, Statistics, Store, StoreError,
     StoreTrouble, TagRecord, Write, metrics,
@@ -525,7 +525,7 @@ impl Store for RedbStore {
         self.write(ForgetSweep).await
     }
 
-    async fn change_accounts(&self, changes: Vec<AccountChange>) -> Result<(), StoreError> {
+    async fn change_accounts(&self, changes: Vec<AccountChange>) -> Result<Changed, StoreError> {
         self.write(ChangeAccounts(changes)).await
     }
 

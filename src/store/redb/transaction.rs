@@ -20,8 +20,8 @@ use crate::oci::{Digest, RepositoryName, Tag};
 use crate::store::effect::{Held, Learnt, RowChange, effect};
 use crate::store::row::{BlobRow, Document, RepositoryRow, TagRow, blobs};
 use crate::store::{
-    AccountChange, AuthEvent, Change, Epoch, Event, EventKind, Hint, HintedReference, Intent, Pull, Queued,
-    Retention, Sequence, Source,
+    AccountChange, AuthEvent, Change, Changed, Epoch, Event, EventKind, Expected, Hint, HintedReference,
+    Intent, Pull, Queued, Retention, Sequence, Source,
 };
 
 /// How many keys are collected at once when all of a repository is removed.
@@ -234,21 +234,29 @@ impl<'txn, 'store> Transaction<'txn, 'store> {
         Ok(())
     }
 
-    /// Makes an account what it is to be.
-    pub fn change_account(&mut self, change: &AccountChange) -> Result<(), Failure> {
+    /// Makes accounts what they are to be, if all are as expected.
+    pub fn change_accounts(&mut self, changes: &[AccountChange]) -> Result<Changed, Failure> {
         let mut table = self.transaction.open_table(ACCOUNTS)?;
-        let key = (change.kind.as_str(), change.key.as_str());
-        if let Some(expected) = &change.instead_of
-            && table.get(key)?.is_none_or(|kept| kept.value() != expected.as_slice())
-        {
-            return Ok(());
+        for AccountChange { kind, key, expected, .. } in changes {
+            let kept = table.get((kind.as_str(), key.as_str()))?;
+            let is_as_expected = match expected {
+                Expected::Anything => true,
+                Expected::Nothing => kept.is_none(),
+                Expected::Content(content) => kept.is_some_and(|kept| kept.value() == content.as_slice()),
+            };
+            if !is_as_expected {
+                return Ok(Changed::Overtaken);
+            }
         }
-        match &change.content {
-            Some(content) => table.insert(key, content.as_slice())?,
-            None => table.remove(key)?,
-        };
-        self.staged.dirty = true;
-        Ok(())
+        for AccountChange { kind, key, content, .. } in changes {
+            let key = (kind.as_str(), key.as_str());
+            match content {
+                Some(content) => table.insert(key, content.as_slice())?,
+                None => table.remove(key)?,
+            };
+            self.staged.dirty = true;
+        }
+        Ok(Changed::Made)
     }
 
     /// Appends what happened at the gate, and purges what is too much or too old.
@@ -320,13 +328,15 @@ impl<'txn, 'store> Transaction<'txn, 'store> {
             return Ok(Queued::Full);
         }
         let mut last = number(&self.tables.meta, META_HINT)?;
-        for HintedReference { repository, reference } in hints {
+        let mut kept = Vec::with_capacity(hints.len());
+        for about in hints {
             last += 1;
-            table.insert((repository.as_str(), reference.as_str()), last)?;
+            table.insert((about.repository.as_str(), about.reference.as_str()), last)?;
+            kept.push(Hint { about: about.clone(), number: last });
         }
         self.tables.meta.insert(META_HINT, last)?;
         self.staged.dirty = true;
-        Ok(Queued::Kept)
+        Ok(Queued::Kept(kept))
     }
 
     /// Removes hints that were not given again.

@@ -7,9 +7,9 @@ use async_trait::async_trait;
 use super::samples::app;
 use super::*;
 use crate::store::{
-    Account, AccountChange, AccountKind, Actor, AuthEvent, Change, Epoch, Guard, Hint, HintedReference,
-    History, Intent, KeptSweep, Outcome, Page, PageRequest, Pull, Queued, Recorded, Retention, Settled,
-    StoreTrouble, Write,
+    Account, AccountChange, AccountKind, Actor, AuthEvent, Change, Changed, Epoch, Guard, Hint,
+    HintedReference, History, Intent, KeptSweep, Outcome, Page, PageRequest, Pull, Queued, Recorded,
+    Retention, Settled, StoreTrouble, Write,
 };
 
 /// A store for reading.
@@ -187,7 +187,7 @@ impl Store for Records {
 
     async fn add_hints(&self, _: Vec<HintedReference>) -> Result<Queued, StoreError> {
         self.check()?;
-        Ok(Queued::Kept)
+        Ok(Queued::Kept(Vec::new()))
     }
 
     async fn hints(
@@ -213,7 +213,7 @@ impl Store for Records {
         panic!("the API only reads");
     }
 
-    async fn change_accounts(&self, _: Vec<AccountChange>) -> Result<(), StoreError> {
+    async fn change_accounts(&self, _: Vec<AccountChange>) -> Result<Changed, StoreError> {
         panic!("the API only reads");
     }
 
