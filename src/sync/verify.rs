@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use crate::clock::Timestamp;
 use crate::oci::{Digest, Manifest, Reference, RepositoryName, Tag};
 use crate::registry::{RegistryClient, RegistryError};
 use crate::store::{Change, Guard, Recorded, Source, Store, StoreError};
@@ -90,7 +89,8 @@ impl Verifier {
                 Found::Moved => Recorded::Superseded,
                 Found::Different { change, previous } => {
                     let (digest, children) = named(&change);
-                    let recorded = self.store.record(vec![change], source, guard, Timestamp::now()).await?;
+                    let recorded =
+                        self.store.record(vec![change], source, guard, self.registry.now()).await?;
                     if recorded != Recorded::Superseded {
                         (verified.digest, verified.children, verified.previous) =
                             (digest, children, previous);
