@@ -90,6 +90,7 @@ impl Sweeper {
         let paced = Arc::new(PacedTransport::new(transport, Arc::clone(&pace)));
         let registry = Arc::new(RegistryClient::with_transport(backends, timeout, paced).asking(asking));
         let verifier = Verifier::new(Arc::clone(&store), Arc::clone(&registry));
+        let numbered_since = registry.now();
         Self {
             questions: Questions {
                 store,
@@ -103,7 +104,7 @@ impl Sweeper {
             settings,
             state: Mutex::new(State::default()),
             requested: Notify::new(),
-            numbered_since: Timestamp::now(),
+            numbered_since,
         }
     }
 
@@ -139,11 +140,11 @@ impl Sweeper {
     pub async fn run(&self, stop: CancellationToken) {
         let running = async {
             let (checkpoint, marks) = self.kept().await;
-            let mut due = Due::new(self.settings, &checkpoint);
+            let mut due = Due::new(self.settings, &checkpoint, self.questions.registry.now());
             let mut place = Place { checkpoint, marks, parked: None };
             loop {
                 let next = self.next(&due).await;
-                place.prepare(&next);
+                place.prepare(&next, self.questions.registry.now());
                 let finished = self.sweep(&next, &mut place).await;
                 due.note(&finished);
             }
@@ -156,14 +157,15 @@ impl Sweeper {
     /// # Errors
     /// When the store fails before it begins.
     pub async fn run_once(&self, kind: SweepKind) -> Result<FinishedSweep, StoreError> {
-        let (mut checkpoint, _) = checkpoint::load(self.questions.store.as_ref(), Timestamp::now()).await?;
+        let (mut checkpoint, _) =
+            checkpoint::load(self.questions.store.as_ref(), self.questions.registry.now()).await?;
         checkpoint.running = None;
         let next = self.state().begin(kind, true);
         Ok(self.sweep(&next, &mut Place { checkpoint, ..Place::default() }).await)
     }
 
     async fn kept(&self) -> (Checkpoint, KeptMarks) {
-        checkpoint::load(self.questions.store.as_ref(), Timestamp::now()).await.unwrap_or_else(|error| {
+        checkpoint::load(self.questions.store.as_ref(), self.questions.registry.now()).await.unwrap_or_else(|error| {
             tracing::warn!(%error, "what was kept of the last sweep cannot be read; the next one begins anew");
             Default::default()
         })
@@ -183,7 +185,9 @@ impl Sweeper {
                 state.next = next.map(|(when, _)| {
                     let wait = when.saturating_duration_since(now).as_millis();
                     let wait = u64::try_from(wait).unwrap_or(u64::MAX);
-                    Timestamp::from_milliseconds(Timestamp::now().as_milliseconds().saturating_add(wait))
+                    Timestamp::from_milliseconds(
+                        self.questions.registry.now().as_milliseconds().saturating_add(wait),
+                    )
                 });
             }
             match next {
@@ -213,7 +217,7 @@ impl Sweeper {
         let progress = self.begin(next, &place.checkpoint).await;
         self.questions.pace.reassure();
         let walked = AssertUnwindSafe(self.walk(&progress, place)).catch_unwind().await;
-        let now = Timestamp::now();
+        let now = self.questions.registry.now();
         let finished = match walked {
             Ok(Ok(catalog)) => progress.finished(Ok(catalog), now),
             Ok(Err(abort)) => progress.finished(Err(abort.to_string()), now),
@@ -261,7 +265,7 @@ impl Sweeper {
         let progress = Arc::new(Progress::new(
             next.number,
             next.kind,
-            position.map_or_else(Timestamp::now, |position| position.started),
+            position.map_or_else(|| self.questions.registry.now(), |position| position.started),
             position.map_or(Phase::Catalog, |position| position.phase),
             position.map(|position| position.counts),
             known.filter(|known| *known > 0),
@@ -333,8 +337,8 @@ impl State {
 impl Place {
     /// Brings everything to where this sweep is to begin. One that was asked for looks at everything anew; one that is due
     /// goes on where the last one of its kind was cut or has failed.
-    fn prepare(&mut self, next: &Next) {
-        let may_go_on = |position: &Position| !next.is_requested && position.can_go_on_as(next.kind);
+    fn prepare(&mut self, next: &Next, now: Timestamp) {
+        let may_go_on = |position: &Position| !next.is_requested && position.can_go_on_as(next.kind, now);
         let cut = self.checkpoint.running.take_if(|position| !may_go_on(position));
         if next.kind == SweepKind::Shallow {
             // A shallow sweep takes nothing from the deep one that it comes before.
