@@ -192,7 +192,7 @@ pub fn run(config: Config, source: ConfigSource) -> Result<(), StartError> {
     let carries = TaskTracker::new();
     let carrier =
         Carrier::new(Arc::clone(&store), Arc::clone(&registry), Arc::clone(&unknown), carries.clone());
-    let pulls = Arc::new(PullCounts::default());
+    let pulls = Arc::new(PullCounts::by(gatehouse.asking.clock));
     let parts = Parts {
         carrier,
         pulls: Arc::clone(&pulls),
