@@ -12,7 +12,7 @@ use super::*;
 const PAGE: usize = 4096;
 
 /// So many files are damaged in an ordinary run; more with this variable.
-const FILES: u32 = 150;
+const FILES: u32 = 50;
 const MORE: &str = "PORTREEVE_DAMAGED_FILES";
 /// The number of the first one.
 const FIRST: &str = "PORTREEVE_DAMAGED_FIRST";
