@@ -9,22 +9,23 @@
 //! file is still at its place and as it was left. If not, it refuses as well, but keeps the file open: nobody may find it
 //! again otherwise. When the same file is back, it goes on.
 
-use std::collections::BTreeSet;
+mod recovery;
+
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use redb::{ReadableDatabase, ReadableTable, WriteTransaction};
+use redb::WriteTransaction;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
+use self::recovery::PAUSES;
 use super::Shared;
 use super::failure::Failure;
 use super::intents::OpenIntents;
-use super::panics::{caught, dropped};
-use super::tables::{INTENTS, META, META_SEQUENCE, PROBE, number};
+use super::panics::caught;
 use super::transaction::{Staged, Transaction};
-use crate::store::{Sequence, StoreError, StoreTrouble, metrics};
+use crate::store::{StoreError, StoreTrouble, metrics};
 
 /// How many requests may wait for the writer; further callers wait for a place.
 pub(super) const QUEUE: usize = 1_024;
@@ -41,13 +42,6 @@ const ENOUGH: usize = 64;
 
 /// How often an idle writer looks whether the file is at its place.
 const LOOKS: Duration = Duration::from_millis(500);
-
-/// How long the writer waits after a failure before it tries whether the medium takes writes again. The pause doubles
-/// up to the second one, and is short again once a request could be written.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
-
-/// What a try writes: enough to need room of its own.
-const PROBE_BYTES: usize = 256 * 1024;
 
 /// What a writing method does within a transaction.
 pub(super) trait Work: Send + 'static {
@@ -346,159 +340,6 @@ impl Writer {
             metrics::recorded(kind, source);
         }
     }
-
-    /// It cannot be written: refuse from now on, and try again later.
-    fn fail(&mut self, failure: Failure) {
-        metrics::failed();
-        let (trouble, cause) = (failure.trouble(), failure.clone().into_cause());
-        if self.shared.trouble() != Some(trouble) {
-            let store = self.shared.path.display();
-            match trouble {
-                StoreTrouble::Damaged | StoreTrouble::Medium => {
-                    tracing::error!(%store, %cause, "the store keeps trying to write");
-                }
-                _ => tracing::error!(%store, %cause, "the store takes no writes until its file is back"),
-            }
-        }
-        self.shared.set_trouble(Some(trouble));
-        self.trouble = Some(Trouble { failure, retry: self.next_try() });
-    }
-
-    /// Opens the file anew, since redb serves nothing after an I/O error. Answers whether it is open.
-    fn reopen(&self) -> bool {
-        // Closing ends every read transaction; their readers try again.
-        if let Some(Err(failure)) = self.take_database().map(dropped) {
-            tracing::error!(store = %self.shared.path.display(), ?failure, "the store could not be closed cleanly");
-        }
-        let opened = caught(|| {
-            let database = (self.shared.reopen)()?;
-            let sequence = last_sequence(&database)?;
-            Ok((sequence, database))
-        });
-        match opened {
-            Ok((sequence, database)) => {
-                *self.shared.database.write().unwrap_or_else(PoisonError::into_inner) = Some(database);
-                self.shared.sequence.store(sequence, Ordering::Release);
-                self.shared.opened.send_modify(|count| *count += 1);
-                true
-            }
-            Err(failure) => {
-                metrics::failed();
-                tracing::error!(store = %self.shared.path.display(), ?failure, "the store cannot be opened again");
-                false
-            }
-        }
-    }
-
-    fn take_database(&self) -> Option<redb::Database> {
-        self.shared.database.write().unwrap_or_else(PoisonError::into_inner).take()
-    }
-
-    /// Looks whether the file is at its place.
-    fn look(&mut self) {
-        if let Err(trouble) = self.check_place() {
-            self.fail(trouble.into());
-        }
-    }
-
-    /// Tries whether the medium takes writes again.
-    fn recover(&mut self) {
-        if let Err(trouble) = self.check_place() {
-            return self.fail(trouble.into());
-        }
-        let is_open = self.shared.database.read().unwrap_or_else(PoisonError::into_inner).is_some();
-        let probed = (is_open || self.reopen()).then(|| self.probe());
-        match probed {
-            Some(Ok(())) => {
-                if let Err(trouble) = self.check_place() {
-                    return self.fail(trouble.into());
-                }
-                self.trouble = None;
-                self.shared.set_trouble(None);
-                tracing::info!(store = %self.shared.path.display(), "the store can write again");
-                return;
-            }
-            Some(Err(failure)) => {
-                tracing::debug!(store = %self.shared.path.display(), ?failure, "the store still cannot write");
-                metrics::failed();
-                self.reopen();
-            }
-            None => {}
-        }
-        let retry = self.next_try();
-        if let Some(trouble) = &mut self.trouble {
-            trouble.retry = retry;
-        }
-    }
-
-    fn next_try(&mut self) -> Instant {
-        let pause = self.pause;
-        self.pause = (pause * 2).min(PAUSES.1);
-        Instant::now() + pause
-    }
-
-    /// A durable write for its own sake. It also brings rows and memory together again: an intent whose beginning was
-    /// answered with an error was carried by nobody and goes; one whose settling was answered with an error but took
-    /// place is settled.
-    fn probe(&self) -> Result<(), Failure> {
-        let write = caught(|| self.begin_write())?;
-        let (stored, sequence) = match caught(|| self.bring_together(&write)) {
-            Ok(found) => found,
-            Err(failure) => return dropped(write).and(Err(failure)),
-        };
-        caught(|| Ok(write.commit()?))?;
-        self.shared.intents.retain(|intent| stored.contains(&intent.get()));
-        self.shared.intents.forget_quiet(Sequence::new(sequence));
-        self.shared.sequence.store(sequence, Ordering::Release);
-        Ok(())
-    }
-
-    /// Writes, and removes the intents that nobody knows. Answers the others, and the last sequence number.
-    fn bring_together(&self, write: &WriteTransaction) -> Result<(BTreeSet<u64>, u64), Failure> {
-        write.open_table(PROBE)?.insert("room", [0x5a; PROBE_BYTES].as_slice())?;
-        let mut stored = BTreeSet::new();
-        let mut intents = write.open_table(INTENTS)?;
-        for entry in intents.iter()? {
-            stored.insert(entry?.0.value());
-        }
-        for sequence in &stored {
-            if self.shared.intents.get(Sequence::new(*sequence)).is_none() {
-                intents.remove(sequence)?;
-            }
-        }
-        Ok((stored, number(&write.open_table(META)?, META_SEQUENCE)?))
-    }
-
-    /// Looks whether the database still works after a reader's failure, and opens it anew if not.
-    fn inspect(&mut self) {
-        if let Err(trouble) = self.check_place() {
-            return self.fail(trouble.into());
-        }
-        if let Err(failure) = self.probe() {
-            self.fail(failure);
-            self.reopen();
-        }
-    }
-
-    /// Looks whether the database can be used again after a panic, which may have left a lock of its own behind, and opens
-    /// it anew if not. Writes nothing: whoever reads a damaged page again and again costs no more than that.
-    fn use_again(&mut self) {
-        let used = caught(|| {
-            let database = self.shared.database.read().unwrap_or_else(PoisonError::into_inner);
-            last_sequence(database.as_ref().ok_or(Failure::Interrupted)?).map(|_| ())
-        });
-        let used =
-            used.and_then(|()| caught(|| self.begin_write())).and_then(|write| caught(|| Ok(write.abort()?)));
-        if let Err(failure) = used {
-            self.fail(failure);
-            self.reopen();
-        }
-    }
-}
-
-/// The last sequence number that was given out.
-fn last_sequence(database: &redb::Database) -> Result<u64, Failure> {
-    number(&database.begin_read()?.open_table(META)?, META_SEQUENCE)
 }
 
 /// A thread that ends for another reason than being told to, by a panic, leaves a store that cannot write.
