@@ -46,7 +46,7 @@ use self::reload::Reload;
 use self::socket::Socket;
 use self::status::Status;
 use self::sweep_thread::SweepThread;
-use crate::auth::{HtpasswdError, InvalidRule, KeyRingError, keep_journal};
+use crate::auth::{self, HtpasswdError, InvalidRule, KeyRingError, keep_journal};
 use crate::config::{self, Config, StoreUrl, Tls};
 use crate::door::{self, CertificateError, Certificates, Door, Listener, Parts, Service};
 use crate::plugins::{self, InvalidPlugins};
@@ -165,6 +165,9 @@ pub fn run(config: Config, source: ConfigSource) -> Result<(), StartError> {
     registry::describe_metrics();
     sync::describe_metrics();
     door::describe_metrics();
+    auth::describe_metrics();
+    web::describe_metrics();
+    reload::describe_metrics();
 
     let certificates = match &config.listen.tls {
         Some(Tls { certificate, key }) => {
@@ -188,7 +191,7 @@ pub fn run(config: Config, source: ConfigSource) -> Result<(), StartError> {
     let gatehouse = main.block_on(Gatehouse::build(&config, &store))?;
     let registry = RegistryClient::new(Arc::clone(&backends), config.registry.timeout)?;
     let registry = Arc::new(registry.asking(gatehouse.asking.clone()));
-    let judge = Arc::new(Judge::new(Arc::clone(&store), judge_settings(&config)));
+    let judge = Arc::new(Judge::new(Arc::clone(&store), judge_settings(&config), gatehouse.asking.clock));
     let hints = Arc::new(HintQueue::new(Arc::clone(&store)));
     let recording =
         Recording { store: Arc::clone(&store), judge: Arc::clone(&judge), hints: Arc::clone(&hints) };
@@ -197,7 +200,8 @@ pub fn run(config: Config, source: ConfigSource) -> Result<(), StartError> {
     let carries = TaskTracker::new();
     let carrier =
         Carrier::new(recording.clone(), Arc::clone(&registry), Arc::clone(&unknown), carries.clone());
-    let (pulls, seen) = (Arc::new(PullCounts::default()), Arc::new(SeenAnswers::default()));
+    let pulls = Arc::new(PullCounts::by(gatehouse.asking.clock));
+    let seen = Arc::new(SeenAnswers::default());
     let parts = Parts {
         carrier,
         pulls: Arc::clone(&pulls),

@@ -16,6 +16,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use tokio::sync::Mutex;
 
 pub use self::command::{AccountAnswer, AccountCommand, LoginShown, TokenShown, UserShown};
 pub use self::logins::LoginLife;
@@ -27,7 +28,9 @@ use super::rules::Pattern;
 use super::scope::{Action, Actions};
 use super::subject::UserName;
 use crate::clock::{Clock, Timestamp};
-use crate::store::{AccountChange, AccountKind, AuthEventKind, PageRequest, Store, StoreError};
+use crate::store::{
+    AccountChange, AccountKind, AuthEventKind, Changed, Expected, PageRequest, Store, StoreError,
+};
 
 /// What access tokens begin with, so that people and scanners know them.
 const PREFIX: &str = "portreeve_";
@@ -82,6 +85,9 @@ pub enum AccountError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Somebody else was quicker.
+    #[error("somebody else changed the same account just now; nothing was done, try again")]
+    Overtaken,
     /// What the store keeps is none of it.
     #[error("the account `{0}` in the store cannot be read")]
     Damaged(String),
@@ -96,12 +102,14 @@ pub struct Accounts {
     journal: Arc<Journal>,
     clock: Clock,
     version: AtomicU64,
+    /// One command at a time: some look at many accounts before they change one.
+    commands: Mutex<()>,
 }
 
 impl Accounts {
     /// Those of this store; what is done to them is noted in `journal`.
     pub fn new(store: Arc<dyn Store>, journal: Arc<Journal>, clock: Clock) -> Self {
-        Self { store, journal, clock, version: AtomicU64::new(0) }
+        Self { store, journal, clock, version: AtomicU64::new(0), commands: Mutex::new(()) }
     }
 
     /// The journal of the gate.
@@ -145,26 +153,37 @@ impl Accounts {
         }
     }
 
+    /// Makes all of these changes.
+    ///
+    /// # Errors
+    /// When the store fails, or an account is not as expected: then none was made.
+    async fn change(&self, changes: Vec<AccountChange>) -> Result<(), AccountError> {
+        match self.store.change_accounts(changes).await? {
+            Changed::Made => Ok(()),
+            Changed::Overtaken => Err(AccountError::Overtaken),
+        }
+    }
+
     async fn write<T: Serialize>(
         &self,
         kind: AccountKind,
         key: &str,
-        value: Option<&T>,
+        value: &T,
+        expected: Expected,
     ) -> Result<(), AccountError> {
-        let content = value.map(serde_json::to_vec).transpose();
-        let content = content.map_err(|_| AccountError::Damaged(key.to_owned()))?;
-        let change = AccountChange { kind, key: key.to_owned(), content, instead_of: None };
-        Ok(self.store.change_accounts(vec![change]).await?)
+        self.change(vec![change_to(kind, key, value, expected)?]).await
     }
 
-    /// Writes down that something was used, unless it was changed or revoked meanwhile. It was good, so a store that cannot
-    /// write keeps nobody out.
+    async fn remove(&self, kind: AccountKind, key: &str) -> Result<(), AccountError> {
+        self.change(vec![AccountChange::removed(kind, key.to_owned())]).await
+    }
+
+    /// Writes down that something was used, unless it was changed or revoked meanwhile, or its use is noted already. It was
+    /// good, so a store that cannot write keeps nobody out.
     async fn note_use<T: Serialize>(&self, kind: AccountKind, key: &str, before: Vec<u8>, used: &T) {
-        let Ok(used) = serde_json::to_vec(used) else { return };
-        let change =
-            AccountChange { kind, key: key.to_owned(), content: Some(used), instead_of: Some(before) };
-        if let Err(error) = self.store.change_accounts(vec![change]).await {
-            tracing::warn!(%error, "the last use of a token cannot be written down");
+        match self.write(kind, key, used, Expected::Content(before)).await {
+            Ok(()) | Err(AccountError::Overtaken) => {}
+            Err(error) => tracing::warn!(%error, "the last use of a token cannot be written down"),
         }
     }
 
@@ -174,6 +193,7 @@ impl Accounts {
     /// When it makes no sense, or the store fails: then nothing was done.
     pub async fn carry_out(&self, command: AccountCommand) -> Result<AccountAnswer, AccountError> {
         let about = command.in_words();
+        let _alone = self.commands.lock().await;
         let answer = match command {
             AccountCommand::AddUser { name, hash, groups } => self.add_user(name, hash, groups).await,
             AccountCommand::SetPassword { name, hash } => self.set_password(&name, hash).await,
@@ -196,7 +216,7 @@ impl Accounts {
             }
             AccountCommand::RevokeToken { id } => {
                 if self.store.account(AccountKind::AccessToken, &id).await?.is_some() {
-                    self.write::<()>(AccountKind::AccessToken, &id, None).await?;
+                    self.remove(AccountKind::AccessToken, &id).await?;
                 } else if !self.end_login(&id).await? {
                     return Err(AccountError::NoToken(id));
                 }
@@ -225,15 +245,18 @@ impl Accounts {
             return Err(AccountError::Robot(name));
         }
         let user = StoredUser { hash, groups, created: self.clock.now() };
-        self.write(AccountKind::User, name.as_str(), Some(&user)).await?;
-        Ok(AccountAnswer::Done)
+        match self.write(AccountKind::User, name.as_str(), &user, Expected::Nothing).await {
+            Err(AccountError::Overtaken) => Err(AccountError::Exists(name)),
+            done => done.map(|()| AccountAnswer::Done),
+        }
     }
 
     async fn set_password(&self, name: &UserName, hash: String) -> Result<AccountAnswer, AccountError> {
-        let user = self.read::<StoredUser>(AccountKind::User, name.as_str()).await?;
-        let user = user.ok_or_else(|| AccountError::NoUser(name.clone()))?;
+        let user = self.read_with_content::<StoredUser>(AccountKind::User, name.as_str()).await?;
+        let (user, before) = user.ok_or_else(|| AccountError::NoUser(name.clone()))?;
+        let user = StoredUser { hash, ..user };
         // Logins that go on have another proof now, and end.
-        self.write(AccountKind::User, name.as_str(), Some(&StoredUser { hash, ..user })).await?;
+        self.write(AccountKind::User, name.as_str(), &user, Expected::Content(before)).await?;
         Ok(AccountAnswer::Done)
     }
 
@@ -252,7 +275,7 @@ impl Accounts {
                 changes.push(AccountChange::removed(AccountKind::RefreshToken, id));
             }
         }
-        self.store.change_accounts(changes).await?;
+        self.change(changes).await?;
         Ok(AccountAnswer::Done)
     }
 
@@ -290,6 +313,8 @@ impl Accounts {
         let id = hex::encode(id);
         let secret = URL_SAFE_NO_PAD.encode(secret);
         let now = self.clock.now();
+        // Nobody may have become a user of a robot's name meanwhile.
+        let no_user = user.is_none().then(|| AccountChange::absent(AccountKind::User, name.to_string()));
         let token = StoredToken {
             is_personal: user.is_some(),
             label: name.to_string(),
@@ -301,9 +326,21 @@ impl Accounts {
             expires: expires_in.map(|seconds| now.later_by(Duration::from_secs(seconds))),
             last_use: None,
         };
-        self.write(AccountKind::AccessToken, &id, Some(&token)).await?;
+        let kept = change_to(AccountKind::AccessToken, &id, &token, Expected::Nothing)?;
+        self.change(no_user.into_iter().chain([kept]).collect()).await?;
         Ok(AccountAnswer::Created { token: format!("{PREFIX}{id}_{secret}"), id, name: token.name })
     }
+}
+
+/// The change that makes an account this.
+fn change_to<T: Serialize>(
+    kind: AccountKind,
+    key: &str,
+    value: &T,
+    expected: Expected,
+) -> Result<AccountChange, AccountError> {
+    let content = serde_json::to_vec(value).map_err(|_| AccountError::Damaged(key.to_owned()))?;
+    Ok(AccountChange { kind, key: key.to_owned(), content: Some(content), expected })
 }
 
 impl From<(String, StoredToken)> for TokenShown {

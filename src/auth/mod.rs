@@ -44,3 +44,11 @@ pub use subject::{Identity, InvalidUserName, Limits, Subject, UserName};
 pub use token::{InvalidToken, Issued, Issuer, SigningFailed, Token, TokenSettings};
 pub use token_request::TokenRequest;
 pub use uploads::UploadMarks;
+
+/// Describes this floor's metrics to the exporter.
+pub fn describe_metrics() {
+    metrics::describe_counter!(
+        "portreeve_auth_events_lost_total",
+        "Events of the gate that were too many different ones to be written down"
+    );
+}

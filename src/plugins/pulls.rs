@@ -7,7 +7,6 @@ use async_trait::async_trait;
 use http::{Method, StatusCode};
 use serde::Deserialize;
 
-use crate::clock::Timestamp;
 use crate::door::{Entry, Exchange, Invalid, Outcome, Parts, Plugin};
 use crate::oci::Route;
 use crate::sync::PullCounts;
@@ -38,7 +37,7 @@ impl Plugin for Pulls {
             return;
         }
         if let Some(Route::ManifestRead { repository, reference }) = exchange.route() {
-            self.counts.note(repository.clone(), reference.clone(), Timestamp::now());
+            self.counts.note(repository.clone(), reference.clone(), self.counts.now());
         }
     }
 }

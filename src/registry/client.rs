@@ -226,6 +226,11 @@ impl RegistryClient {
         Ok((asked, answer))
     }
 
+    /// The time by the door's clock: what is recorded of the registry's answers is recorded with it.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
     /// Sends a request, and notes what the answer says of the registry's clock.
     async fn send(&self, request: Request) -> Result<Received, TransportError> {
         let sent = self.clock.now();

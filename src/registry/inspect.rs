@@ -59,7 +59,7 @@ impl RegistryClient {
         Ok(Inspection {
             status: answer.status,
             api: text("docker-distribution-api-version").map(str::to_owned),
-            clock: date.map(|date| reading(date, crate::clock::Timestamp::now().into(), took)),
+            clock: date.map(|date| reading(date, self.now().into(), took)),
         })
     }
 

@@ -144,6 +144,14 @@ fn refused(error: &dyn std::fmt::Display) {
     tracing::error!(%error, "the new configuration is wrong; the old rules stay in force");
 }
 
+/// Describes the metrics of this file to the exporter.
+pub(super) fn describe_metrics() {
+    metrics::describe_counter!(
+        "portreeve_reloads_total",
+        "Times that rules and groups were read again, by what came of it"
+    );
+}
+
 fn count(result: &'static str) {
     metrics::counter!("portreeve_reloads_total", "result" => result).increment(1);
 }

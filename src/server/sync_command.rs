@@ -1,7 +1,7 @@
 //! `portreeve sync`: one sweep now, and what came of it in words.
 //!
 //! It speaks to the API of the running door through its socket. Where no door runs, it opens the store, runs the sweep
-//! and that API itself, and then does the same.
+//! and that API itself, with all that a door's socket answers, and then does the same.
 
 use std::io::{self, IsTerminal as _, Write};
 use std::path::PathBuf;
@@ -20,7 +20,7 @@ use super::progress_bar::{progress_bar, show};
 use super::socket::{self, Socket};
 use super::status::Status;
 use super::{StartError, bind_socket, gatehouse, judge_settings, new_sweeper};
-use crate::auth::{Accounts, Journal};
+use crate::auth::{Accounts, Journal, keep_journal};
 use crate::clock::Timestamp;
 use crate::config::{Config, StoreUrl};
 use crate::oci::{Digest, RepositoryName, Tag};
@@ -143,7 +143,7 @@ async fn alone(
     let registry = registry.map_err(StartError::Registry)?.asking(asking.clone());
     gatehouse::read_clock(&registry, &asking).await;
     let (clock, offset) = (asking.clock, Arc::clone(&asking.offset));
-    let judge = Arc::new(Judge::new(Arc::clone(&any), judge_settings(config)));
+    let judge = Arc::new(Judge::new(Arc::clone(&any), judge_settings(config), clock));
     let hints = Arc::new(HintQueue::new(Arc::clone(&any)));
     let recording = Recording { store: Arc::clone(&any), judge, hints: Arc::clone(&hints) };
     let sweeper = new_sweeper(&only_asked, recording, &backends, asking, || false)?;
@@ -156,13 +156,12 @@ async fn alone(
         clock,
         offset,
     });
+    let journal = Arc::new(Journal::new(clock, config.auth.events_age));
+    let stop = CancellationToken::new();
+    let kept = keep_journal(Arc::clone(&journal), Arc::clone(&any), stop.clone());
     let web = WebState {
         gate: None,
-        accounts: Arc::new(Accounts::new(
-            Arc::clone(&any),
-            Arc::new(Journal::new(clock, config.auth.events_age)),
-            clock,
-        )),
+        accounts: Arc::new(Accounts::new(Arc::clone(&any), journal, clock)),
         hints,
         pulls: Arc::default(),
         notifications: None,
@@ -172,16 +171,15 @@ async fn alone(
         metrics,
     };
     let socket: Socket = bind_socket(config)?;
-    let stop = CancellationToken::new();
-    let served = socket.serve(web::door_router(web), stop.clone()).map_err(StartError::System)?;
+    // The store is this process's as long as it sweeps: commands that need it are carried out here, as by a door.
+    let served = socket.serve(web::socket_router(web), stop.clone()).map_err(StartError::System)?;
     let client = Client::new(&socket::path(config))?;
-    let swept = tokio::select! {
-        biased;
-        swept = client.sweep(wanted, out) => swept,
-        // Neither ends before it is told to.
-        ((), ()) = async { tokio::join!(served, sweeper.run(stop.clone())) } => Err(SyncError::Interrupted),
+    let sweeping = async {
+        let swept = client.sweep(wanted, out).await;
+        stop.cancel();
+        swept
     };
-    stop.cancel();
+    let (swept, (), (), ()) = tokio::join!(sweeping, served, sweeper.run(stop.clone()), kept);
     store.close();
     swept
 }

@@ -41,13 +41,39 @@ pub struct AccountChange {
     pub key: String,
     /// What is kept of it from now on; nothing to remove it.
     pub content: Option<Vec<u8>>,
-    /// What has to be kept of it till then, if that matters: else nothing is done.
-    pub instead_of: Option<Vec<u8>>,
+    /// What has to be kept of it till then.
+    pub expected: Expected,
+}
+
+/// What an account has to be for a change to be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// Whatever it is.
+    Anything,
+    /// There is none.
+    Nothing,
+    /// Exactly this is kept of it.
+    Content(Vec<u8>),
+}
+
+/// Whether changes of accounts were made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "somebody else may have been quicker"]
+pub enum Changed {
+    /// All of them.
+    Made,
+    /// None of them: an account was not as expected.
+    Overtaken,
 }
 
 impl AccountChange {
-    /// It goes.
+    /// It goes, whatever it is.
     pub const fn removed(kind: AccountKind, key: String) -> Self {
-        Self { kind, key, content: None, instead_of: None }
+        Self { kind, key, content: None, expected: Expected::Anything }
+    }
+
+    /// Nothing changes, but there must be none.
+    pub const fn absent(kind: AccountKind, key: String) -> Self {
+        Self { kind, key, content: None, expected: Expected::Nothing }
     }
 }

@@ -74,6 +74,7 @@ macro_rules! contract_tests {
         $crate::store::contract::contract_tests! { $open, accounts;
             an_account_is_kept_until_it_is_changed_or_removed
             an_account_that_is_not_as_expected_is_left_alone
+            changes_of_accounts_are_made_all_or_none
             acts_of_whoever_runs_the_door_are_the_last_to_be_purged
             accounts_are_listed_by_their_kind_in_bytewise_order
             what_is_known_of_the_registrys_clock_is_kept

@@ -21,10 +21,10 @@ pub struct Hint {
 }
 
 /// Whether hints were kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Queued {
-    /// They are, durably.
-    Kept,
+    /// They are, durably, as these.
+    Kept(Vec<Hint>),
     /// There are too many.
     Full,
 }

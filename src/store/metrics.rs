@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
-use super::{EventKind, Missing, Source};
+use super::{EventKind, Missing, Source, StoreTrouble};
 
 const COMMIT_SECONDS: &str = "portreeve_store_commit_seconds";
 const WRITES_PER_COMMIT: &str = "portreeve_store_writes_per_commit";
 const OPEN_INTENTS: &str = "portreeve_open_intents";
 const ERRORS: &str = "portreeve_store_errors_total";
 const MISSING: &str = "portreeve_missing_references";
+const TROUBLE: &str = "portreeve_store_trouble";
 const EVENTS: &str = "portreeve_events_total";
 
 /// Tells the installed recorder what the store's metrics mean. To be called once, after it was installed.
@@ -24,6 +25,10 @@ pub fn describe_metrics() {
         "Recorded tags and manifests that the registry denies, and whose removal is held."
     );
     describe_counter!(ERRORS, Unit::Count, "Commits, openings and reads that failed at the medium.");
+    describe_gauge!(
+        TROUBLE,
+        "1 for what keeps the store from being written (gone, replaced, overwritten, unreachable, damaged, medium), else 0."
+    );
     describe_counter!(EVENTS, Unit::Count, "Events recorded, by kind and by how they were learnt.");
 }
 
@@ -47,6 +52,23 @@ pub(super) fn missing(missing: Missing) {
 /// The medium failed.
 pub(super) fn failed() {
     counter!(ERRORS).increment(1);
+}
+
+/// This keeps the store from being written, or nothing does.
+pub(super) fn trouble(trouble: Option<StoreTrouble>) {
+    use StoreTrouble::{Damaged, Gone, Medium, Overwritten, Replaced, Unreachable};
+    for known in [Gone, Replaced, Overwritten, Unreachable, Damaged, Medium] {
+        let cause = match known {
+            Gone => "gone",
+            Replaced => "replaced",
+            Overwritten => "overwritten",
+            Unreachable => "unreachable",
+            Damaged => "damaged",
+            Medium => "medium",
+        };
+        let value = if trouble == Some(known) { 1.0 } else { 0.0 };
+        gauge!(TROUBLE, "cause" => cause).set(value);
+    }
 }
 
 /// An event is durable.

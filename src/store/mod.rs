@@ -9,6 +9,7 @@ mod change;
 #[cfg(test)]
 mod contract;
 mod effect;
+mod epoch;
 mod event;
 mod hint;
 mod intent;
@@ -21,15 +22,17 @@ mod row;
 #[cfg(test)]
 mod sample;
 mod tombstone;
+mod trouble;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
-pub use account::{Account, AccountChange, AccountKind};
+pub use account::{Account, AccountChange, AccountKind, Changed, Expected};
 pub use auth_event::{AuthEvent, AuthEventKind, Retention};
 pub use change::{Actor, Change, Source};
+pub use epoch::{Epoch, History, InvalidEpoch};
 pub use event::{Event, EventKind};
 pub use hint::{Hint, HintedReference, Queued};
 pub use intent::{Intent, IntentState, Write};
@@ -39,6 +42,7 @@ pub use record::{ManifestRecord, Missing, Page, PageRequest, RepositoryRecord, S
 #[cfg(test)]
 pub use redb::{MemoryFile, Steps};
 pub use redb::{OpenError, RedbStore};
+pub use trouble::StoreTrouble;
 
 use crate::clock::{Estimate, Timestamp};
 use crate::oci::{Digest, Manifest, Reference, RepositoryName, Tag};
@@ -148,8 +152,8 @@ pub struct KeptSweep {
 /// Why the store did not do what it was asked.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The medium failed (no room, not writable, an I/O error). Nothing of the request was kept; trying again later may
-    /// succeed without a restart.
+    /// The medium failed (no room, not writable, an I/O error), or the file is not where it was opened any more. Nothing
+    /// of the request counts as kept; trying again later may succeed without a restart.
     #[error("the store cannot {attempted} now: {cause}")]
     Unavailable {
         /// What was attempted.
@@ -157,7 +161,7 @@ pub enum StoreError {
         /// The cause, with its own words.
         cause: Arc<dyn std::error::Error + Send + Sync>,
     },
-    /// A row cannot be read back: the file is damaged or from another program.
+    /// Something cannot be read back: the file is damaged or from another program.
     #[error(
         "the store's {what} is damaged: {cause}; restore a backup or let a new store be filled by a sweep"
     )]
@@ -302,6 +306,13 @@ pub trait Store: Send + Sync + 'static {
         page: PageRequest<Sequence>,
     ) -> Result<Page<Event, Sequence>, StoreError>;
 
+    /// Which history this is.
+    async fn history(&self) -> Result<History, StoreError>;
+
+    /// Whether what was read up to a position, in an epoch that [`Store::history`] told no earlier, is part of this history:
+    /// not so when an older store was restored since, or when it was another's.
+    async fn continues(&self, epoch: Epoch, position: Sequence) -> Result<bool, StoreError>;
+
     /// How much there is of everything.
     async fn statistics(&self) -> Result<Statistics, StoreError>;
 
@@ -310,7 +321,7 @@ pub trait Store: Send + Sync + 'static {
     async fn record_pulls(&self, pulls: Vec<Pull>) -> Result<(), StoreError>;
 
     /// Keeps hints until they are removed; of several about the same reference only one. All of them or, when there is no
-    /// room for so many, none. Durable.
+    /// room for so many, none. Answers them with their numbers. Durable.
     async fn add_hints(&self, hints: Vec<HintedReference>) -> Result<Queued, StoreError>;
 
     /// Hints that are kept, in the order of their repositories and references.
@@ -332,8 +343,8 @@ pub trait Store: Send + Sync + 'static {
     /// Forgets what was kept of a sweep. Durable.
     async fn forget_sweep(&self) -> Result<(), StoreError>;
 
-    /// Makes accounts what they are to be, all at once. Durable.
-    async fn change_accounts(&self, changes: Vec<AccountChange>) -> Result<(), StoreError>;
+    /// Makes accounts what they are to be, all at once, or none if one of them is not as expected before. Durable.
+    async fn change_accounts(&self, changes: Vec<AccountChange>) -> Result<Changed, StoreError>;
 
     /// What is kept of an account.
     async fn account(&self, kind: AccountKind, key: &str) -> Result<Option<Vec<u8>>, StoreError>;
@@ -362,4 +373,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// Whether a write would succeed now; for readiness. Cheap.
     fn is_writable(&self) -> bool;
+
+    /// Why no write would succeed now, if that is known. Cheap.
+    fn trouble(&self) -> Option<StoreTrouble> {
+        None
+    }
 }

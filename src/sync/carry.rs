@@ -19,7 +19,6 @@ use super::sweep::Recording;
 use super::taken::{self, NotTold, Taken};
 use super::turn::{Turn, Turns};
 use super::unknown::UnknownIntents;
-use crate::clock::Timestamp;
 use crate::oci::{Reference, RepositoryName};
 use crate::registry::{Answer, CarryError, OutgoingWrite, RegistryClient};
 use crate::store::{Actor, Change, HintedReference, Intent, Outcome, Queued, Store, StoreError, Write};
@@ -115,7 +114,7 @@ impl Shared {
         };
         let intent = self
             .store
-            .begin(write.repository.clone(), announced, write.actor.clone(), Timestamp::now())
+            .begin(write.repository.clone(), announced, write.actor.clone(), self.registry.now())
             .await
             .map_err(|error| {
                 count("not_noted");
@@ -175,7 +174,7 @@ impl Shared {
                         return Err(CarryFailure::NotTold(error));
                     }
                 };
-                match self.store.settle(intent.sequence, outcome, Timestamp::now()).await {
+                match self.store.settle(intent.sequence, outcome, self.registry.now()).await {
                     Ok(settled) => {
                         // The store keeps the intent of a write that another one overtook; it has to be asked about.
                         if !settled.overlapped.is_empty() {
@@ -261,7 +260,7 @@ impl Shared {
 
     /// Removes the intent of a write that changed nothing. If that fails, verification will find that out.
     async fn close(&self, intent: &Intent) {
-        if let Err(error) = self.store.settle(intent.sequence, Outcome::Closed, Timestamp::now()).await {
+        if let Err(error) = self.store.settle(intent.sequence, Outcome::Closed, self.registry.now()).await {
             tracing::warn!(intent = intent.sequence.get(), %error, "an intent could not be removed; it will be verified");
             self.unknown.doubt(intent.sequence);
         }

@@ -4,7 +4,7 @@
 //! The store is the queue, so that nothing is lost at a restart. `web/` adds to it; `server.rs` runs [`follow_hints`].
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::stream::FuturesUnordered;
@@ -22,6 +22,8 @@ use crate::store::{Hint, HintedReference, PageRequest, Queued, Source, Store, St
 const CONCURRENCY: usize = 4;
 /// How many hints are read at once.
 const ROWS: usize = 500;
+/// So many are remembered that came since somebody looked; if there are more, all are read again.
+const MOST_ADDED: usize = 10_000;
 /// A registry tells of a push before it has written the tag: it is asked once more after this.
 const SECOND_LOOK: Duration = Duration::from_secs(2);
 /// The first pause after a question without an answer, and the longest.
@@ -36,6 +38,27 @@ const GIVEN_UP: Duration = Duration::from_secs(24 * 60 * 60);
 pub struct HintQueue {
     store: Arc<dyn Store>,
     wake: Notify,
+    added: Mutex<Added>,
+}
+
+/// An adding whose end nobody has heard of yet.
+struct Unheard<'a>(Option<&'a HintQueue>);
+
+impl Drop for Unheard<'_> {
+    fn drop(&mut self) {
+        if let Some(queue) = self.0 {
+            *queue.added() = Added::Unknown;
+            queue.wake.notify_one();
+        }
+    }
+}
+
+/// What came into the store since it was looked at last, so that it need not be read for each hint.
+enum Added {
+    /// These.
+    Hints(Vec<Hint>),
+    /// What is not known any more: at the start, and when nobody has looked for long.
+    Unknown,
 }
 
 /// Which hints are looked at when. It knows as many as the store keeps, which bounds it.
@@ -77,7 +100,7 @@ enum Followed {
 impl HintQueue {
     /// The queue that this store keeps.
     pub fn new(store: Arc<dyn Store>) -> Self {
-        Self { store, wake: Notify::new() }
+        Self { store, wake: Notify::new(), added: Mutex::new(Added::Unknown) }
     }
 
     /// Adds hints, durably, unless there are too many.
@@ -85,9 +108,32 @@ impl HintQueue {
     /// # Errors
     /// When the store cannot keep them.
     pub async fn add(&self, hints: Vec<HintedReference>) -> Result<Queued, StoreError> {
-        let queued = self.store.add_hints(hints).await?;
-        self.wake.notify_one();
-        Ok(queued)
+        // Whoever adds may leave before the store has answered; what it keeps then is known to nobody.
+        let mut unheard = Unheard(Some(self));
+        let queued = self.store.add_hints(hints).await;
+        if let Ok(queued) = &queued {
+            unheard.0 = None;
+            if let Queued::Kept(hints) = queued {
+                self.added().note(hints);
+            }
+            self.wake.notify_one();
+        }
+        queued
+    }
+
+    fn added(&self) -> MutexGuard<'_, Added> {
+        self.added.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Added {
+    fn note(&mut self, more: &[Hint]) {
+        if let Self::Hints(hints) = self {
+            hints.extend_from_slice(more);
+            if hints.len() > MOST_ADDED {
+                *self = Self::Unknown;
+            }
+        }
     }
 }
 
@@ -104,11 +150,23 @@ impl Plans {
         let numbers: HashSet<u64> = kept.iter().map(|hint| hint.number).collect();
         self.plans.retain(|_, plan| numbers.contains(&plan.number) || plan.next.is_none());
         self.due.retain(|(_, number), _| numbers.contains(number));
-        for Hint { about, number } in kept {
+        self.add(kept, now);
+    }
+
+    /// Takes up what has come. Costs no more than that.
+    fn add(&mut self, hints: Vec<Hint>, now: Instant) {
+        for Hint { about, number } in hints {
             match self.plans.get_mut(&about) {
-                Some(plan) if plan.number == number => {}
+                // Known, or given again since.
+                Some(plan) if plan.number.max(plan.again.unwrap_or_default()) >= number => {}
                 Some(plan) if plan.next.is_none() => plan.again = Some(number),
-                _ => self.plan(about, Plan::new(number, now)),
+                Some(plan) => {
+                    if let Some(next) = plan.next {
+                        self.due.remove(&(next, plan.number));
+                    }
+                    self.plan(about, Plan::new(number, now));
+                }
+                None => self.plan(about, Plan::new(number, now)),
             }
         }
     }
@@ -179,6 +237,7 @@ pub async fn follow_hints(queue: Arc<HintQueue>, verifier: Arc<Verifier>, stop: 
         let mut plans = Plans::default();
         let mut running = FuturesUnordered::new();
         let mut done = Vec::new();
+        *queue.added() = Added::Unknown;
         queue.wake.notify_one();
         loop {
             while running.len() < CONCURRENCY
@@ -220,8 +279,24 @@ pub async fn follow_hints(queue: Arc<HintQueue>, verifier: Arc<Verifier>, stop: 
     stop.run_until_cancelled(following).await;
 }
 
-/// Reads all hints that are kept.
+/// Takes up the hints that have come. All that are kept are read where it is not known which those are.
 async fn update(queue: &HintQueue, plans: &mut Plans) -> Result<(), StoreError> {
+    // From here on everything is noted, so that nothing is missed that comes while the store is read.
+    let added = std::mem::replace(&mut *queue.added(), Added::Hints(Vec::new()));
+    match added {
+        Added::Hints(hints) => plans.add(hints, Instant::now()),
+        Added::Unknown => {
+            let read = read_all(queue, plans).await;
+            if read.is_err() {
+                *queue.added() = Added::Unknown;
+            }
+            return read;
+        }
+    }
+    Ok(())
+}
+
+async fn read_all(queue: &HintQueue, plans: &mut Plans) -> Result<(), StoreError> {
     let mut kept = Vec::new();
     let mut after = None;
     loop {
@@ -330,6 +405,50 @@ mod tests {
         plans.update(vec![hint("a", 2)], now);
         assert_eq!(known(&plans), 1);
         assert_eq!(plans.take(now), Some(hint("a", 2)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_hint_that_is_told_late_does_not_take_the_place_of_a_newer_one() {
+        let (mut plans, now) = (Plans::default(), Instant::now());
+        plans.update(vec![hint("a", 2)], now);
+        plans.add(vec![hint("a", 1)], now);
+        assert_eq!(known(&plans), 1);
+        assert_eq!(plans.take(now), Some(hint("a", 2)));
+        plans.add(vec![hint("a", 3), hint("a", 1)], now);
+        assert!(!plans.note(&hint("a", 2), Followed::Answered, now));
+        assert_eq!(plans.take(now), Some(hint("a", 3)));
+    }
+
+    #[tokio::test]
+    async fn adding_a_hint_does_not_read_those_that_are_there_and_what_was_lost_is_read_again() {
+        let store = Arc::new(crate::store::RedbStore::open_inline(&Default::default()).unwrap());
+        let queue = HintQueue::new(Arc::clone(&store) as Arc<dyn Store>);
+        let add = async |name: &str| match queue.add(vec![hint(name, 0).about]).await.unwrap() {
+            Queued::Kept(hints) => hints,
+            Queued::Full => panic!("there is room"),
+        };
+        let mut plans = Plans::default();
+        let before = add("before").await;
+        update(&queue, &mut plans).await.unwrap();
+        assert_eq!(known(&plans), 1, "all are read at the start");
+        // Behind the queue's back: whoever read all would miss it.
+        store.remove_hints(before).await.unwrap();
+        add("after").await;
+        update(&queue, &mut plans).await.unwrap();
+        assert_eq!(known(&plans), 2);
+        // Nobody looks for long: it is not all remembered, but nothing is lost.
+        let names = |range: std::ops::Range<usize>| range.map(|n| hint(&n.to_string(), 0).about).collect();
+        queue.add(names(0..MOST_ADDED)).await.unwrap();
+        queue.add(names(0..1)).await.unwrap();
+        assert!(matches!(*queue.added(), Added::Unknown));
+        update(&queue, &mut plans).await.unwrap();
+        assert_eq!(known(&plans), MOST_ADDED + 1, "and what is gone is forgotten");
+        // Whoever adds one leaves before the answer.
+        let mut leaving = Box::pin(queue.add(vec![hint("left", 0).about]));
+        assert!(futures_util::poll!(&mut leaving).is_pending());
+        drop(leaving);
+        update(&queue, &mut plans).await.unwrap();
+        assert_eq!(known(&plans), MOST_ADDED + 2);
     }
 
     #[tokio::test(start_paused = true)]

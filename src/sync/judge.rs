@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
-use crate::clock::Timestamp;
+use crate::clock::{Clock, Timestamp};
 use crate::oci::{Digest, Reference, RepositoryName};
 use crate::store::{Intent, IntentState, LastWrite, Missing, Sequence, Store, StoreError, Write};
 
@@ -90,6 +90,7 @@ pub(super) enum Answer<'a> {
 pub struct Judge {
     store: Arc<dyn Store>,
     settings: JudgeSettings,
+    clock: Clock,
     counts: Arc<Mutex<Counts>>,
     /// Filled from the history at the first removal.
     remembered: OnceCell<()>,
@@ -120,9 +121,9 @@ struct Counts {
 }
 
 impl Judge {
-    /// A judge over what this store holds.
-    pub fn new(store: Arc<dyn Store>, settings: JudgeSettings) -> Self {
-        Self { store, settings, counts: Arc::default(), remembered: OnceCell::new() }
+    /// A judge over what this store holds; `clock` is the one that the record's times are told by.
+    pub fn new(store: Arc<dyn Store>, settings: JudgeSettings, clock: Clock) -> Self {
+        Self { store, settings, clock, counts: Arc::default(), remembered: OnceCell::new() }
     }
 
     /// A sweep begins: until its end all that it removes counts together.
@@ -156,7 +157,7 @@ impl Judge {
         }
         match missing_since {
             None => Ok(Verdict::Believe(None)),
-            Some(Some(since)) if Timestamp::now().since(since) >= self.settings.removal_patience => {
+            Some(Some(since)) if self.clock.now().since(since) >= self.settings.removal_patience => {
                 Ok(Verdict::Believe(None))
             }
             Some(Some(since)) => {
@@ -240,7 +241,7 @@ impl Judge {
     /// Counts what an earlier run of the door has removed: a restart is no way around the limit.
     async fn remember(&self) -> Result<(), StoreError> {
         let remember = || async {
-            let since = Timestamp::now();
+            let since = self.clock.now();
             let hour = i64::try_from(WINDOW.as_millis()).unwrap_or(i64::MAX);
             let Missing { tags, manifests } = self.store.found_removals(since.shifted(-hour)).await?;
             let now = Instant::now();

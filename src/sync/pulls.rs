@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::Timestamp;
+use crate::clock::{Clock, Timestamp};
 use crate::oci::{Reference, RepositoryName};
 use crate::store::{Pull, Store, StoreError};
 
@@ -32,9 +32,20 @@ pub struct PullCounts {
     counts: Mutex<Counts>,
     /// It is half full.
     crowded: Notify,
+    clock: Clock,
 }
 
 impl PullCounts {
+    /// Counts whose times are those of this clock.
+    pub fn by(clock: Clock) -> Self {
+        Self { clock, ..Self::default() }
+    }
+
+    /// The time by the door's clock.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
     fn counts(&self) -> MutexGuard<'_, Counts> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }

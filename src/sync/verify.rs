@@ -113,7 +113,7 @@ impl Verifier {
                         repository: repository.clone(),
                         reference: reference.clone(),
                     };
-                    self.store.record(vec![change], source, guard, Timestamp::now()).await?
+                    self.store.record(vec![change], source, guard, self.registry.now()).await?
                 }
                 Found::Held => {
                     verified.is_held = true;
@@ -181,7 +181,7 @@ impl Verifier {
                 return Ok(recorded);
             }
             Verdict::Believe(counted) => {
-                let recorded = self.store.record(vec![change], source, guard, Timestamp::now()).await?;
+                let recorded = self.store.record(vec![change], source, guard, self.registry.now()).await?;
                 if recorded != Recorded::Superseded {
                     (verified.digest, verified.children, verified.previous) =
                         (named_digest, children, previous);
@@ -205,7 +205,7 @@ impl Verifier {
     ) -> Result<Recorded, VerifyError> {
         let change =
             Change::ReferenceMissing { repository: repository.clone(), reference: reference.clone() };
-        Ok(self.store.record(vec![change], source, guard, Timestamp::now()).await?)
+        Ok(self.store.record(vec![change], source, guard, self.registry.now()).await?)
     }
 
     async fn tag_difference(&self, repository: &RepositoryName, tag: &Tag) -> Result<Found, VerifyError> {

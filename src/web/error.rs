@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::auth::AccountError;
 use crate::oci::{Digest, RepositoryName};
-use crate::store::StoreError;
+use crate::store::{Sequence, StoreError};
 
 /// Why a request to the API has no other answer. What it shows is for the client.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +30,12 @@ pub(super) enum ApiError {
     /// The store does not know the manifest.
     #[error("the repository `{repository}` has no manifest {digest}")]
     ManifestUnknown { repository: RepositoryName, digest: Digest },
+    /// The history that was read is not this one.
+    #[error(
+        "what was read up to {position} is no part of this history: an older store was restored, or it was another; \
+         read from the beginning"
+    )]
+    HistoryReplaced { position: Sequence },
     /// Notifications are not configured.
     #[error("notifications are not taken; set notifications.secret for them")]
     NotificationsOff,
@@ -74,12 +80,14 @@ impl ApiError {
             Self::InvalidBody(_) => (StatusCode::BAD_REQUEST, "invalid_body"),
             Self::RepositoryUnknown(_) => (StatusCode::NOT_FOUND, "repository_unknown"),
             Self::ManifestUnknown { .. } => (StatusCode::NOT_FOUND, "manifest_unknown"),
+            Self::HistoryReplaced { .. } => (StatusCode::CONFLICT, "history_replaced"),
             Self::NotificationsOff => (StatusCode::NOT_FOUND, "notifications_off"),
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
             Self::TooManyHints => (StatusCode::SERVICE_UNAVAILABLE, "too_many_hints"),
             Self::Account(AccountError::Exists(_) | AccountError::Robot(_)) => {
                 (StatusCode::CONFLICT, "account_exists")
             }
+            Self::Account(AccountError::Overtaken) => (StatusCode::CONFLICT, "account_changed"),
             Self::Account(AccountError::NoUser(_) | AccountError::NoToken(_)) => {
                 (StatusCode::NOT_FOUND, "account_unknown")
             }

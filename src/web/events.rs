@@ -1,4 +1,4 @@
-//! `GET /api/v1/events?repository=&n=&after=`
+//! `GET /api/v1/events?repository=&n=&after=&epoch=`
 
 use std::net::IpAddr;
 
@@ -14,7 +14,7 @@ use super::list::List;
 use super::parameters::Parameters;
 use crate::clock::Timestamp;
 use crate::oci::{Digest, MediaType, RepositoryName, Tag};
-use crate::store::{Actor, AuthEvent, Event, EventKind, PageRequest, Sequence, Source};
+use crate::store::{Actor, AuthEvent, Epoch, Event, EventKind, PageRequest, Sequence, Source};
 
 /// An entry of the history.
 #[derive(Debug, Serialize)]
@@ -64,6 +64,14 @@ impl From<(Sequence, AuthEvent)> for AuthEventItem {
     }
 }
 
+/// Events, with the epoch in which they were read: whoever keeps a position keeps it too.
+#[derive(Debug, Serialize)]
+pub(super) struct Events {
+    #[serde(flatten)]
+    list: List<EventItem>,
+    epoch: Epoch,
+}
+
 /// Lists what happened at the registry, or at the gate with `kind=auth`.
 pub(super) async fn list_of_kind(
     state: State<WebState>,
@@ -89,14 +97,20 @@ pub(super) async fn list_of_kind(
 }
 
 /// Lists events, oldest first, of one repository or of all. A repository that is gone keeps its history, and one that
-/// never was has none: neither is an error.
-async fn list(
-    State(state): State<WebState>,
-    RawQuery(query): RawQuery,
-) -> Result<Json<List<EventItem>>, ApiError> {
-    let parameters = Parameters::parse(query.as_deref(), &["kind", "repository", "n", "after"])?;
+/// never was has none: neither is an error. With `epoch`, a position is refused that is not part of this history.
+async fn list(State(state): State<WebState>, RawQuery(query): RawQuery) -> Result<Json<Events>, ApiError> {
+    let parameters = Parameters::parse(query.as_deref(), &["kind", "repository", "n", "after", "epoch"])?;
     let repository: Option<RepositoryName> = parameters.optional("repository")?;
     let PageRequest { after, limit } = parameters.page::<u64>()?;
     let page = PageRequest { after: after.map(Sequence::new), limit };
-    Ok(List::of(state.store.events(repository.as_ref(), page).await?))
+    if let Some(epoch) = parameters.optional::<Epoch>("epoch")? {
+        let position = page.after.unwrap_or(Sequence::ZERO);
+        if !state.store.continues(epoch, position).await? {
+            return Err(ApiError::HistoryReplaced { position });
+        }
+    }
+    let Json(list) = List::of(state.store.events(repository.as_ref(), page).await?);
+    // Looked at after the events: an epoch that began meanwhile continues what they belong to.
+    let epoch = state.store.history().await?.epoch;
+    Ok(Json(Events { list, epoch }))
 }

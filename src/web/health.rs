@@ -1,12 +1,15 @@
 //! What machines ask: `/healthz`, `/readyz`, `/metrics`; and `/` for the person who opens the door's address in a
 //! browser.
 
+use std::borrow::Cow;
+
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 
 use super::WebState;
 use super::status::ServiceState;
+use crate::store::StoreTrouble;
 
 /// Alive: whoever can answer is.
 pub(super) async fn alive() -> &'static str {
@@ -14,27 +17,25 @@ pub(super) async fn alive() -> &'static str {
 }
 
 /// Whether to send traffic here, and if not, why.
-pub(super) async fn ready(State(state): State<WebState>) -> (StatusCode, &'static str) {
-    match state.service_state() {
-        ServiceState::Ready => (StatusCode::OK, "ready\n"),
-        ServiceState::Starting => {
-            (StatusCode::SERVICE_UNAVAILABLE, "starting: the last run is being settled\n")
-        }
-        ServiceState::Stopping => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "stopping: running transfers may finish, new ones go elsewhere\n",
-        ),
+pub(super) async fn ready(State(state): State<WebState>) -> (StatusCode, Cow<'static, str>) {
+    let words = match state.service_state() {
+        ServiceState::Ready => return (StatusCode::OK, "ready\n".into()),
+        ServiceState::Starting => "starting: the last run is being settled\n".into(),
+        ServiceState::Stopping => "stopping: running transfers may finish, new ones go elsewhere\n".into(),
         ServiceState::Degraded if !state.store.is_writable() => {
-            (StatusCode::SERVICE_UNAVAILABLE, "degraded: the store cannot be written; is its disk full?\n")
+            let trouble = state.store.trouble().unwrap_or(StoreTrouble::Medium);
+            format!("degraded: the store cannot be written: {trouble}\n").into()
         }
         ServiceState::Degraded if !state.status.registry().reachable => {
-            (StatusCode::SERVICE_UNAVAILABLE, "degraded: the registry cannot be reached\n")
+            "degraded: the registry cannot be reached\n".into()
         }
         // Another door would have no more to serve.
         ServiceState::Degraded => {
-            (StatusCode::OK, "degraded: the registry denies much of what is recorded; see /api/v1/removals\n")
+            let words = "degraded: the registry denies much of what is recorded; see /api/v1/removals\n";
+            return (StatusCode::OK, words.into());
         }
-    }
+    };
+    (StatusCode::SERVICE_UNAVAILABLE, words)
 }
 
 /// The metrics, in the text format of Prometheus.

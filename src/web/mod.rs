@@ -42,6 +42,15 @@ use crate::sync::{HintQueue, PullCounts, Sweeper};
 use crate::telemetry::Metrics;
 use error::ApiError;
 
+/// Describes this floor's metrics to the exporter.
+pub fn describe_metrics() {
+    metrics::describe_counter!("portreeve_tokens_total", "Tokens that were issued, by whom they are for");
+    metrics::describe_counter!(
+        "portreeve_notifications_total",
+        "Events of the registry's notifications by what became of them"
+    );
+}
+
 /// What the answers are made from.
 #[derive(Clone)]
 pub struct WebState {

@@ -91,7 +91,7 @@ pub(super) async fn take(
     if !secret.is_in(&headers) {
         return Err(ApiError::Unauthorized);
     }
-    let Envelope { taken, hints, pulls } = read(&body, Timestamp::now())?;
+    let Envelope { taken, hints, pulls } = read(&body, state.pulls.now())?;
     let count = |result, number| {
         metrics::counter!("portreeve_notifications_total", "result" => result).increment(number as u64);
     };

@@ -8,7 +8,7 @@ use super::WebState;
 use super::error::ApiError;
 use super::parameters::Parameters;
 use crate::clock::Estimate;
-use crate::store::{Missing, Statistics};
+use crate::store::{Epoch, History, Missing, Statistics};
 use crate::sync::SweepStatus;
 
 /// What the running door knows about itself. Asked for every readiness check, so the answers must be at hand.
@@ -107,7 +107,13 @@ struct HintStatus {
 
 #[derive(Debug, Serialize)]
 struct StoreStatus {
+    /// Who it is. Another store that has the same name is a copy of it.
+    identity: Epoch,
+    /// The epoch of the last event, as the events show it.
+    epoch: Epoch,
     writable: bool,
+    /// What keeps it from being written, in words; nothing while it can be.
+    trouble: Option<String>,
     repositories: u64,
     tags: u64,
     manifests: u64,
@@ -137,11 +143,15 @@ pub(super) async fn show(
     Parameters::parse(query.as_deref(), &[])?;
     let Statistics { repositories, tags, manifests, events, open_intents, hints, missing } =
         state.store.statistics().await?;
+    let History { identity, epoch } = state.store.history().await?;
     Ok(Json(Status {
         state: state.service_state(),
         version: env!("CARGO_PKG_VERSION"),
         store: StoreStatus {
+            identity,
+            epoch,
             writable: state.store.is_writable(),
+            trouble: state.store.trouble().map(|trouble| trouble.to_string()),
             repositories,
             tags,
             manifests,

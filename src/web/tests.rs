@@ -203,11 +203,30 @@ async fn events_are_listed_oldest_first_behind_a_position() {
                 "repository": "team/app", "tag": "latest", "digest": digest("image"), "previous": null,
                 "media_type": null, "actor": {"user": null, "address": "192.0.2.1", "agent": "docker"},
             }],
-            "next": "5",
+            "next": "5", "epoch": "00000000000000000000000000000002",
         })
     );
     let (status, body) = get(records(), "/api/v1/events?repository=other").await;
-    assert_eq!((status, body), (StatusCode::OK, json!({"items": [], "next": null})));
+    let epoch = "00000000000000000000000000000002";
+    assert_eq!((status, body), (StatusCode::OK, json!({"items": [], "next": null, "epoch": epoch})));
+}
+
+#[tokio::test]
+async fn a_position_in_another_history_is_refused() {
+    let (ours, other) = ("00000000000000000000000000000002", "00000000000000000000000000000003");
+    for (query, status) in [
+        (format!("after=8&epoch={ours}"), StatusCode::OK),
+        (format!("epoch={ours}"), StatusCode::OK),
+        (format!("after=9&epoch={ours}"), StatusCode::CONFLICT),
+        (format!("after=3&epoch={other}"), StatusCode::CONFLICT),
+        ("after=3&epoch=2".to_owned(), StatusCode::BAD_REQUEST),
+    ] {
+        let (answered, body) = get(Records::default(), &format!("/api/v1/events?{query}")).await;
+        assert_eq!(answered, status, "{query}: {body}");
+        if status == StatusCode::CONFLICT {
+            assert_eq!(body["error"]["code"], "history_replaced", "{query}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -219,8 +238,11 @@ async fn the_status_shows_store_and_registry() {
         body,
         json!({
             "state": "ready", "version": env!("CARGO_PKG_VERSION"),
-            "store": {"writable": true, "repositories": 1, "tags": 2, "manifests": 3, "events": 4,
-                "missing": {"tags": 0, "manifests": 0}},
+            "store": {
+                "identity": "00000000000000000000000000000001", "epoch": "00000000000000000000000000000002",
+                "writable": true, "trouble": null, "repositories": 1, "tags": 2, "manifests": 3, "events": 4,
+                "missing": {"tags": 0, "manifests": 0},
+            },
             "registry": {"reachable": true, "backends": [{"url": "http://127.0.0.1:5001", "healthy": true}], "clock": null},
             "open_intents": 5, "verifications": {"pending": 1, "completed": 2, "failed": 3},
             "hints": {"waiting": 0},
@@ -230,6 +252,8 @@ async fn the_status_shows_store_and_registry() {
     let records = Records { unwritable: AtomicBool::new(true), ..Default::default() };
     let (_, body) = get(records, "/api/v1/status").await;
     assert_eq!((&body["state"], &body["store"]["writable"]), (&json!("degraded"), &json!(false)));
+    let trouble = body["store"]["trouble"].as_str().unwrap();
+    assert!(trouble.contains("another file is at its path"), "{trouble}");
 }
 
 #[tokio::test]

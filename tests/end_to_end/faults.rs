@@ -2,6 +2,7 @@
 
 mod client_gone;
 mod disk_full;
+mod displaced_store;
 mod lost_storage;
 mod no_registry;
 mod old_answers;

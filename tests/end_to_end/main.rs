@@ -15,6 +15,7 @@ mod support;
 mod auth;
 mod check;
 mod clients;
+mod clock;
 mod crash;
 mod day_in_a_box;
 mod faults;

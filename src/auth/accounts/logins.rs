@@ -15,7 +15,7 @@ use crate::auth::identity::Found;
 use crate::auth::sensitive::Sensitive;
 use crate::auth::subject::UserName;
 use crate::clock::Timestamp;
-use crate::store::{AccountChange, AccountKind};
+use crate::store::{AccountChange, AccountKind, Expected};
 
 /// How many logins of one user are kept when they are looked through; those that were used last.
 const KEPT: usize = 100;
@@ -63,7 +63,7 @@ impl Accounts {
             created: now,
             last_use: now,
         };
-        self.write(AccountKind::RefreshToken, &hash_of(&token), Some(&login)).await?;
+        self.write(AccountKind::RefreshToken, &hash_of(&token), &login, Expected::Nothing).await?;
         Ok(Sensitive::new(&token))
     }
 
@@ -100,7 +100,7 @@ impl Accounts {
     /// # Errors
     /// When the store fails.
     pub async fn forget_login(&self, token: &Sensitive) -> Result<(), AccountError> {
-        self.write::<()>(AccountKind::RefreshToken, &hash_of(token.reveal()), None).await
+        self.remove(AccountKind::RefreshToken, &hash_of(token.reveal())).await
     }
 
     /// Removes the logins that are over, and what is too much of one user's.
@@ -121,7 +121,7 @@ impl Accounts {
         if gone > 0 {
             let removed =
                 logins.into_iter().map(|(key, _)| AccountChange::removed(AccountKind::RefreshToken, key));
-            self.store.change_accounts(removed.collect()).await?;
+            self.change(removed.collect()).await?;
         }
         Ok(gone)
     }
@@ -145,7 +145,7 @@ impl Accounts {
         let removed: Vec<_> =
             keys.map(|key| AccountChange::removed(AccountKind::RefreshToken, key)).collect();
         let was_there = !removed.is_empty();
-        self.store.change_accounts(removed).await?;
+        self.change(removed).await?;
         Ok(was_there)
     }
 }

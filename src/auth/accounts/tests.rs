@@ -187,7 +187,7 @@ async fn a_robot_whose_name_is_a_users_elsewhere_is_not_let_in() {
     house.login("ci", &token).await.unwrap();
     // As from a file, which the store knows nothing of.
     let user = StoredUser { hash: quick_hash("password"), groups: vec![], created: Timestamp::now() };
-    house.accounts.write(AccountKind::User, "ci", Some(&user)).await.unwrap();
+    house.accounts.write(AccountKind::User, "ci", &user, Expected::Anything).await.unwrap();
     house.accounts.version.fetch_add(1, Ordering::Release);
     assert!(matches!(house.login("ci", &token).await, Err(LoginError::Wrong)));
 }
@@ -300,8 +300,13 @@ async fn the_last_use_is_noted_also_of_what_another_version_has_written() {
     // With its fields in another order, and one that this version does not know.
     let text = String::from_utf8(content).unwrap().replacen('{', r#"{ "later": 1, "#, 1);
     let content = Some(text.into_bytes());
-    let change = AccountChange { kind: AccountKind::AccessToken, key: id.clone(), content, instead_of: None };
-    house.accounts.store.change_accounts(vec![change]).await.unwrap();
+    let change = AccountChange {
+        kind: AccountKind::AccessToken,
+        key: id.clone(),
+        content,
+        expected: Expected::Anything,
+    };
+    assert_eq!(house.accounts.store.change_accounts(vec![change]).await.unwrap(), Changed::Made);
     house.login("ci", &token).await.unwrap();
     let kept: StoredToken = house.accounts.read(AccountKind::AccessToken, &id).await.unwrap().unwrap();
     assert!(kept.last_use.is_some());

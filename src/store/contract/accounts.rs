@@ -4,13 +4,14 @@ use super::AnyStore;
 use crate::clock::Estimate;
 use crate::store::sample::at;
 use crate::store::{
-    Account, AccountChange, AccountKind, AuthEvent, AuthEventKind, PageRequest, Retention, Sequence,
+    Account, AccountChange, AccountKind, AuthEvent, AuthEventKind, Changed, Expected, PageRequest, Retention,
+    Sequence,
 };
 
 async fn change(store: &AnyStore, kind: AccountKind, key: &str, content: Option<&str>) {
     let content = content.map(|content| content.as_bytes().to_vec());
-    let change = AccountChange { kind, key: key.to_owned(), content, instead_of: None };
-    store.change_accounts(vec![change]).await.unwrap();
+    let change = AccountChange { kind, key: key.to_owned(), content, expected: Expected::Anything };
+    assert_eq!(store.change_accounts(vec![change]).await.unwrap(), Changed::Made);
 }
 
 async fn names(store: &AnyStore, kind: AccountKind) -> Vec<String> {
@@ -42,15 +43,43 @@ pub(in crate::store) async fn an_account_is_kept_until_it_is_changed_or_removed(
 pub(in crate::store) async fn an_account_that_is_not_as_expected_is_left_alone(store: AnyStore) {
     let kind = AccountKind::AccessToken;
     let replace = async |from: &str, to: &str| {
-        let (content, instead_of) = (Some(to.as_bytes().to_vec()), Some(from.as_bytes().to_vec()));
-        let change = AccountChange { kind, key: "ci".to_owned(), content, instead_of };
-        store.change_accounts(vec![change]).await.unwrap();
-        store.account(kind, "ci").await.unwrap()
+        let (content, expected) = (Some(to.as_bytes().to_vec()), Expected::Content(from.as_bytes().to_vec()));
+        let change = AccountChange { kind, key: "ci".to_owned(), content, expected };
+        (store.change_accounts(vec![change]).await.unwrap(), store.account(kind, "ci").await.unwrap())
     };
-    assert_eq!(replace("old", "new").await, None, "revoked meanwhile");
+    assert_eq!(replace("old", "new").await, (Changed::Overtaken, None), "revoked meanwhile");
     change(&store, kind, "ci", Some("other")).await;
-    assert_eq!(replace("old", "new").await.as_deref(), Some(&b"other"[..]));
-    assert_eq!(replace("other", "new").await.as_deref(), Some(&b"new"[..]));
+    assert_eq!(replace("old", "new").await, (Changed::Overtaken, Some(b"other".to_vec())));
+    assert_eq!(replace("other", "new").await, (Changed::Made, Some(b"new".to_vec())));
+}
+
+pub(in crate::store) async fn changes_of_accounts_are_made_all_or_none(store: AnyStore) {
+    let kind = AccountKind::User;
+    change(&store, kind, "there", Some("content")).await;
+    let made = |key: &str, expected| AccountChange {
+        kind,
+        key: key.to_owned(),
+        content: Some(b"new".to_vec()),
+        expected,
+    };
+    let overtaken = [
+        vec![made("a", Expected::Anything), made("there", Expected::Nothing)],
+        vec![made("there", Expected::Content(b"other".to_vec())), made("a", Expected::Anything)],
+        vec![made("a", Expected::Nothing), AccountChange::absent(kind, "there".to_owned())],
+        vec![AccountChange::removed(kind, "there".to_owned()), made("a", Expected::Content(Vec::new()))],
+    ];
+    for changes in overtaken {
+        assert_eq!(store.change_accounts(changes.clone()).await.unwrap(), Changed::Overtaken, "{changes:?}");
+        assert_eq!(store.account(kind, "a").await.unwrap(), None, "{changes:?}");
+        assert_eq!(store.account(kind, "there").await.unwrap().as_deref(), Some(&b"content"[..]));
+    }
+    let changes = vec![
+        made("a", Expected::Nothing),
+        AccountChange::absent(kind, "b".to_owned()),
+        made("there", Expected::Content(b"content".to_vec())),
+    ];
+    assert_eq!(store.change_accounts(changes).await.unwrap(), Changed::Made);
+    assert_eq!(names(&store, kind).await, ["a", "there"]);
 }
 
 pub(in crate::store) async fn accounts_are_listed_by_their_kind_in_bytewise_order(store: AnyStore) {

@@ -3,10 +3,10 @@
 use std::error::Error;
 use std::sync::Arc;
 
-use crate::store::StoreError;
+use crate::store::{StoreError, StoreTrouble};
 
 /// Why something could not be read or written.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Failure {
     /// The medium failed.
     Medium(Arc<dyn Error + Send + Sync>),
@@ -39,7 +39,7 @@ impl Failure {
         }
     }
 
-    /// What went wrong, for all who are refused because of it.
+    /// What went wrong, in its own words.
     pub fn into_cause(self) -> Arc<dyn Error + Send + Sync> {
         match self {
             Self::Medium(cause) => cause,
@@ -48,9 +48,24 @@ impl Failure {
         }
     }
 
+    /// What it means for a store that it keeps from writing.
+    pub fn trouble(&self) -> StoreTrouble {
+        match self {
+            Self::Medium(cause) => cause.downcast_ref().copied().unwrap_or(StoreTrouble::Medium),
+            Self::Interrupted | Self::Refused(_) => StoreTrouble::Medium,
+            Self::Corrupt { .. } => StoreTrouble::Damaged,
+        }
+    }
+
     /// Whether the fault lies with one request rather than with the medium.
     pub fn is_of_one_request(&self) -> bool {
         matches!(self, Self::Corrupt { .. } | Self::Refused(_))
+    }
+}
+
+impl From<StoreTrouble> for Failure {
+    fn from(trouble: StoreTrouble) -> Self {
+        Self::Medium(Arc::new(trouble))
     }
 }
 

@@ -5,23 +5,32 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use redb::backends::FileBackend;
 use redb::{Builder, Database, DatabaseError, ReadableDatabase, StorageError, TableError, WriteTransaction};
 
 use super::failure::Failure;
 use super::older_layouts;
 use super::overlay::Overlay;
+use super::panics::{caught, dropped};
+use super::place::{Place, Watched};
 use super::tables::{
     ACCOUNTS, AUTH_EVENTS, BLOBS, EPOCHS, EVENTS, EVENTS_BY_REPOSITORY, HINTS, INTENTS, MANIFESTS, META,
     META_IDENTITY_HIGH, META_IDENTITY_LOW, META_LAYOUT, PROBE, REFERRERS, REPOSITORIES, SWEEP, TAGS,
     TAGS_BY_MANIFEST, TOMBSTONES, TOMBSTONES_BY_AGE,
 };
+use crate::store::Epoch;
 
 /// The layout that this program reads and writes.
 pub(super) const LAYOUT: u64 = 6;
 
 /// Memory for pages of the file, in bytes; the system caches the file as well.
 const CACHE_BYTES: usize = 8 * 1024 * 1024;
+
+/// Up to this length a file is read whole before it is opened, and every page checked: that takes some tens of
+/// milliseconds. Beyond, a damaged page is found when it is read.
+pub(super) const CHECKED_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Why a store could not be opened. The file is as it was before.
 #[derive(Debug, thiserror::Error)]
@@ -80,23 +89,24 @@ pub enum OpenError {
     },
 }
 
-/// Opens the store at `path`, or creates one if there is no file.
-pub(super) fn open(path: &Path) -> Result<Database, OpenError> {
+/// Opens the store at `path`, or creates one if there is no file. One of up to `checked` bytes is checked whole.
+pub(super) fn open(path: &Path, checked: u64) -> Result<(Database, Arc<Place>), OpenError> {
     match std::fs::metadata(path) {
         Ok(metadata) if !metadata.is_file() => Err(foreign(path, "it is not a regular file")),
         Ok(metadata) if metadata.len() == 0 => Err(foreign(path, "it is empty")),
-        Ok(_) => open_existing(path),
+        Ok(metadata) => open_existing(path, metadata.len() <= checked),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             create(path)?;
-            open_existing(path)
+            open_existing(path, false)
         }
         Err(error) => Err(unusable(path, "open", error)),
     }
 }
 
-/// Opens the file again that this process had open.
-pub(super) fn reopen(path: &Path) -> Result<Database, Failure> {
-    Ok(builder().open(path)?)
+/// Opens the file again that this process had open, if it is where and as it was left.
+pub(super) fn reopen(place: &Arc<Place>) -> Result<Database, Failure> {
+    let backend = FileBackend::new(place.open_again()?)?;
+    Ok(builder().create_with_backend(Watched::new(backend, Arc::clone(place)))?)
 }
 
 pub(super) fn builder() -> Builder {
@@ -105,30 +115,56 @@ pub(super) fn builder() -> Builder {
     builder
 }
 
-fn open_existing(path: &Path) -> Result<Database, OpenError> {
+fn open_existing(path: &Path, is_checked: bool) -> Result<(Database, Arc<Place>), OpenError> {
     // Looked at through an overlay first, since opening marks the file, and repairs it after a crash.
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(path)
-        .map_err(|error| unusable(path, "open", error))?;
-    let looked_at = Overlay::new(file).and_then(|overlay| builder().create_with_backend(overlay));
-    check_layout(path, &looked_at.map_err(|error| refused(path, error))?)?;
-    let database = builder().open(path).map_err(|error| refused(path, error))?;
-    let layout = check_layout(path, &database)?;
-    if layout != LAYOUT {
-        older_layouts::bring_up_to_date(&database, layout).map_err(|cause| OpenError::Unusable {
-            path: path.to_owned(),
-            attempted: "bring up to date",
-            cause,
-        })?;
+    let file = open_file(path)?;
+    let overlay = read(path, || {
+        let mut builder = builder();
+        builder.set_check_integrity_on_open(is_checked);
+        let opened = Overlay::new(file).and_then(|overlay| builder.create_with_backend(overlay));
+        opened.map_err(|error| refused(path, error))
+    })?;
+    let looked = read(path, || check_layout(path, &overlay));
+    dropped(overlay).map_err(|failure| damaged(path, failure))?;
+    looked?;
+    let file = open_file(path)?;
+    let place = Place::new(path, &file).map_err(|error| unusable(path, "open", error))?;
+    let database = read(path, || {
+        let opened = FileBackend::new(file)
+            .and_then(|backend| builder().create_with_backend(Watched::new(backend, Arc::clone(&place))));
+        opened.map_err(|error| refused(path, error))
+    })?;
+    match read(path, || bring_up_to_date(path, &database)) {
+        Ok(()) => Ok((database, place)),
+        Err(error) => dropped(database).map_err(|failure| damaged(path, failure)).and(Err(error)),
     }
-    Ok(database)
+}
+
+fn open_file(path: &Path) -> Result<File, OpenError> {
+    let file = OpenOptions::new().read(true).write(true).open(path);
+    file.map_err(|error| unusable(path, "open", error))
+}
+
+/// Runs what reads a file that nobody has looked at: a damaged one may end in a panic.
+fn read<T>(path: &Path, run: impl FnOnce() -> Result<T, OpenError>) -> Result<T, OpenError> {
+    caught(|| Ok(run())).map_err(|failure| damaged(path, failure))?
+}
+
+fn bring_up_to_date(path: &Path, database: &Database) -> Result<(), OpenError> {
+    let layout = check_layout(path, database)?;
+    if layout == LAYOUT {
+        return Ok(());
+    }
+    older_layouts::bring_up_to_date(database, layout).map_err(|cause| OpenError::Unusable {
+        path: path.to_owned(),
+        attempted: "bring up to date",
+        cause,
+    })
 }
 
 /// The layout, if it is one that this program can read.
 fn check_layout(path: &Path, database: &impl ReadableDatabase) -> Result<u64, OpenError> {
-    let damaged = |error: redb::Error| OpenError::Damaged { path: path.to_owned(), cause: error.into() };
+    let damaged = |error: redb::Error| damaged(path, error.into());
     let transaction = database.begin_read().map_err(|error| damaged(error.into()))?;
     let meta = match transaction.open_table(META) {
         Ok(meta) => meta,
@@ -205,8 +241,9 @@ pub(super) fn lay_out(database: &Database) -> Result<(), BoxError> {
 /// Gives a store an identity of its own.
 pub(super) fn identify(transaction: &WriteTransaction) -> Result<(), BoxError> {
     let mut meta = transaction.open_table(META)?;
-    meta.insert(META_IDENTITY_HIGH, getrandom::u64()?)?;
-    meta.insert(META_IDENTITY_LOW, getrandom::u64()?)?;
+    let (high, low) = Epoch::random()?.halves();
+    meta.insert(META_IDENTITY_HIGH, high)?;
+    meta.insert(META_IDENTITY_LOW, low)?;
     Ok(())
 }
 
@@ -240,6 +277,11 @@ fn refused(path: &Path, error: DatabaseError) -> OpenError {
         }
         error => OpenError::Damaged { path: path.to_owned(), cause: Box::new(error) },
     }
+}
+
+/// It may have been a store.
+pub(super) fn damaged(path: &Path, failure: Failure) -> OpenError {
+    OpenError::Damaged { path: path.to_owned(), cause: Box::new(failure.into_cause()) }
 }
 
 fn foreign(path: &Path, reason: &'static str) -> OpenError {

@@ -107,10 +107,8 @@ impl RedbStore {
             file::lay_out(&database).map_err(unusable)?;
         }
         // The medium never fails here, so nothing is ever opened again.
-        let reopen = Box::new(|_: &Path| Err(Failure::Interrupted));
-        let shared = Shared::new(path, database, reopen)
-            .map(Arc::new)
-            .map_err(|failure| unusable(Box::new(failure.into_error(super::READ))))?;
+        let reopen = Box::new(|| Err(Failure::Interrupted));
+        let shared = Arc::new(Shared::new(path, database, None, reopen)?);
         let (_, received) = channel();
         Ok(Self {
             inline: Some(Inline { writer: Mutex::new(Writer::new(Arc::clone(&shared), received)), steps }),

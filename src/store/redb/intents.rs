@@ -73,6 +73,12 @@ impl OpenIntents {
         )
     }
 
+    /// Writes up to here may have been settled quietly without being noted: answers that are as old are refused.
+    pub fn forget_quiet(&self, up_to: Sequence) {
+        let mut quiet = self.quiet.lock().unwrap_or_else(PoisonError::into_inner);
+        quiet.forgotten = quiet.forgotten.max(up_to);
+    }
+
     /// Nobody carries this one any more.
     pub fn doubt(&self, sequence: Sequence) {
         if let Some(intent) = self.lock().get_mut(&sequence) {

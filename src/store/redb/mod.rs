@@ -2,7 +2,8 @@
 //!
 //! [`RedbStore`] is the way in. `file` opens the file, after a look through an `overlay`; `tables` says what is in it,
 //! `snapshot` reads it. `writer` is the one thread that writes, `work` what it is asked to do, within a `transaction`;
-//! `intents` keeps the open ones in memory. For tests, `inline` is a store without threads.
+//! `intents` keeps the open ones in memory. `place` watches that the path still leads to the file, and `panics` makes errors
+//! of redb's. For tests, `inline` is a store without threads.
 
 mod failure;
 mod file;
@@ -11,6 +12,8 @@ mod inline;
 mod intents;
 mod older_layouts;
 mod overlay;
+mod panics;
+mod place;
 mod recent;
 mod snapshot;
 mod tables;
@@ -35,6 +38,8 @@ pub use inline::{MemoryFile, Steps};
 
 use self::failure::Failure;
 use self::intents::OpenIntents;
+use self::panics::{caught, dropped, is_panic};
+use self::place::Place;
 use self::recent::RecentlyObserved;
 use self::snapshot::Snapshot;
 use self::tables::{EVENTS, INTENTS, META, META_SEQUENCE, decode, number};
@@ -44,10 +49,10 @@ use self::work::{
 };
 use self::writer::{Call, Message, QUEUE, Work, Writer};
 use super::{
-    Account, AccountChange, AccountKind, Actor, AuthEvent, Change, Event, Guard, Hint, HintedReference,
-    Intent, KeptSweep, LastWrite, ManifestRecord, Missing, Outcome, Page, PageRequest, Pull, Queued,
-    Recorded, RepositoryRecord, Retention, Sequence, Settled, Source, Statistics, Store, StoreError,
-    TagRecord, Write, metrics,
+    Account, AccountChange, AccountKind, Actor, AuthEvent, Change, Changed, Epoch, Event, Guard, Hint,
+    HintedReference, History, Intent, KeptSweep, LastWrite, ManifestRecord, Missing, Outcome, Page, PageRequest,
+    Pull, Queued, Recorded, RepositoryRecord, Retention, Sequence, Settled, Source, Statistics, Store, StoreError,
+    StoreTrouble, TagRecord, Write, metrics,
 };
 use crate::clock::{Estimate, Timestamp};
 use crate::oci::{Digest, Manifest, Reference, RepositoryName, Tag};
@@ -81,7 +86,7 @@ pub struct RedbStore {
 }
 
 /// How the writer opens the file again after an I/O error: [`file::reopen`], but for tests of such errors.
-type Reopen = dyn Fn(&Path) -> Result<Database, Failure> + Send + Sync;
+type Reopen = dyn Fn() -> Result<Database, Failure> + Send + Sync;
 
 /// What readers and the writer share.
 struct Shared {
@@ -93,6 +98,10 @@ struct Shared {
     opened: watch::Sender<u64>,
     closed: AtomicBool,
     writable: AtomicBool,
+    /// What keeps it from writing.
+    trouble: Mutex<Option<StoreTrouble>>,
+    /// Where the file is; nowhere for one in memory.
+    place: Option<Arc<Place>>,
     /// The last sequence number of a durable commit.
     sequence: AtomicU64,
     /// How many commits were durable since the store was opened.
@@ -101,29 +110,38 @@ struct Shared {
     observed: RecentlyObserved,
     /// How much is missing, as last made durable.
     missing: RwLock<Missing>,
+    /// The epoch of what this process gives out.
+    epoch: Epoch,
 }
 
 impl RedbStore {
     /// Opens the store at `path`, or creates one there, readable for its owner alone, if there is no file. Every intent
     /// found in it is [`Unknown`](super::IntentState::Unknown).
     ///
-    /// Blocks for some milliseconds; longer only if the file needs a repair, which a crash alone does not cause.
+    /// Blocks for some tens of milliseconds; longer only if the file needs a repair, which a crash alone does not cause.
     ///
     /// # Errors
     /// When the file is in use, of another layout, no store at all, damaged, or when the system refuses. It is then
     /// left as it was.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
-        let path = path.as_ref();
-        Self::with(path, file::open(path)?, Box::new(file::reopen))
+        Self::open_checked(path.as_ref(), file::CHECKED_BYTES)
     }
 
-    fn with(path: &Path, database: Database, reopen: Box<Reopen>) -> Result<Self, OpenError> {
-        let shared = Shared::new(path, database, reopen)
-            .map_err(|failure| OpenError::Damaged {
-                path: path.to_owned(),
-                cause: Box::new(failure.into_error(READ)),
-            })
-            .map(Arc::new)?;
+    /// The same, with every page checked of a file of up to so many bytes.
+    fn open_checked(path: &Path, bytes: u64) -> Result<Self, OpenError> {
+        let (database, place) = file::open(path, bytes)?;
+        let again = Arc::clone(&place);
+        Self::with(path, database, Some(place), Box::new(move || file::reopen(&again)))
+    }
+
+    fn with(
+        path: &Path,
+        database: Database,
+        place: Option<Arc<Place>>,
+        reopen: Box<Reopen>,
+    ) -> Result<Self, OpenError> {
+        let shared = Shared::new(path, database, place, reopen)?;
+        let shared = Arc::new(shared);
         let (messages, received) = channel();
         let writer = Writer::new(Arc::clone(&shared), received);
         let writer = std::thread::Builder::new()
@@ -185,11 +203,22 @@ impl RedbStore {
     ) -> Result<T, StoreError> {
         let mut opened = self.shared.opened.subscribe();
         loop {
-            match self.shared.snapshot().and_then(|snapshot| read(&snapshot)) {
+            match self.shared.read(&read) {
                 Err(Failure::Interrupted) => self.interrupted(&mut opened).await?,
-                result => return result.map_err(|failure| failure.into_error(READ)),
+                result => return result.map_err(|failure| self.failed(failure)),
             }
         }
+    }
+
+    /// What the reader is told whose reading failed.
+    fn failed(&self, failure: Failure) -> StoreError {
+        if is_panic(&failure) {
+            metrics::failed();
+            tracing::error!(store = %self.shared.path.display(), ?failure, "a page of the store is damaged");
+            // If the store is closed meanwhile, there is nothing to look after.
+            let _ = self.send(Message::Doubt);
+        }
+        failure.into_error(READ)
     }
 
     /// Reads on a thread that may block: for lists and scans.
@@ -206,11 +235,10 @@ impl RedbStore {
         let read = Arc::new(read);
         loop {
             let (shared, read) = (Arc::clone(&self.shared), Arc::clone(&read));
-            let task =
-                tokio::task::spawn_blocking(move || shared.snapshot().and_then(|snapshot| read(&snapshot)));
+            let task = tokio::task::spawn_blocking(move || shared.read(&*read));
             match task.await.unwrap_or_else(|error| Err(Failure::Medium(Arc::new(error)))) {
                 Err(Failure::Interrupted) => self.interrupted(&mut opened).await?,
-                result => return result.map_err(|failure| failure.into_error(READ)),
+                result => return result.map_err(|failure| self.failed(failure)),
             }
         }
     }
@@ -235,16 +263,25 @@ impl Drop for RedbStore {
 }
 
 impl Shared {
-    fn new(path: &Path, database: Database, reopen: Box<Reopen>) -> Result<Self, Failure> {
-        let read = database.begin_read()?;
-        let mut intents = Vec::new();
-        for entry in read.open_table(INTENTS)?.iter()? {
-            let (sequence, row) = entry?;
-            intents.push(decode(|| format!("intent {}", sequence.value()), row.value())?);
-        }
-        let meta = read.open_table(META)?;
-        let sequence = number(&meta, META_SEQUENCE)?;
-        let missing = snapshot::missing(&meta)?;
+    fn new(
+        path: &Path,
+        database: Database,
+        place: Option<Arc<Place>>,
+        reopen: Box<Reopen>,
+    ) -> Result<Self, OpenError> {
+        let Found { intents, sequence, missing, observed } = match caught(|| found(&database)) {
+            Ok(found) => found,
+            Err(failure) => {
+                let failure = dropped(database).err().unwrap_or(failure);
+                return Err(file::damaged(path, failure));
+            }
+        };
+        let epoch = Epoch::random().map_err(|cause| OpenError::Unusable {
+            path: path.to_owned(),
+            attempted: "begin an epoch of",
+            cause: Box::new(cause),
+        })?;
+        metrics::trouble(None);
         metrics::missing(missing);
         Ok(Self {
             path: path.to_owned(),
@@ -253,23 +290,69 @@ impl Shared {
             opened: watch::Sender::new(0),
             closed: AtomicBool::new(false),
             writable: AtomicBool::new(true),
+            trouble: Mutex::new(None),
+            place,
             sequence: AtomicU64::new(sequence),
             commits: AtomicU64::new(0),
             intents: OpenIntents::found(intents),
-            observed: recently_observed(&read)?,
+            observed,
             missing: RwLock::new(missing),
+            epoch,
         })
     }
 
     fn snapshot(&self) -> Result<Snapshot, Failure> {
+        // What somebody else has written over the file is none of the record.
+        if self.trouble() == Some(StoreTrouble::Overwritten) {
+            return Err(StoreTrouble::Overwritten.into());
+        }
         let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
         Ok(Snapshot(database.as_ref().ok_or(Failure::Interrupted)?.begin_read()?))
+    }
+
+    fn read<T>(&self, read: impl FnOnce(&Snapshot) -> Result<T, Failure>) -> Result<T, Failure> {
+        let snapshot = caught(|| self.snapshot())?;
+        let result = caught(|| read(&snapshot));
+        dropped(snapshot).and(result)
+    }
+
+    fn trouble(&self) -> Option<StoreTrouble> {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Something keeps it from writing, or nothing does.
+    fn set_trouble(&self, trouble: Option<StoreTrouble>) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+        self.writable.store(trouble.is_none(), Ordering::Release);
+        metrics::trouble(trouble);
     }
 
     /// For what is answered from memory.
     fn check_open(&self) -> Result<(), StoreError> {
         if self.closed.load(Ordering::Acquire) { Err(StoreError::Closed) } else { Ok(()) }
     }
+}
+
+/// What a file is found with.
+struct Found {
+    /// The open intents.
+    intents: Vec<Intent>,
+    /// The last sequence number that was given out.
+    sequence: u64,
+    missing: Missing,
+    observed: RecentlyObserved,
+}
+
+fn found(database: &Database) -> Result<Found, Failure> {
+    let read = database.begin_read()?;
+    let mut intents = Vec::new();
+    for entry in read.open_table(INTENTS)?.iter()? {
+        let (sequence, row) = entry?;
+        intents.push(decode(|| format!("intent {}", sequence.value()), row.value())?);
+    }
+    let meta = read.open_table(META)?;
+    let (sequence, missing) = (number(&meta, META_SEQUENCE)?, snapshot::missing(&meta)?);
+    Ok(Found { intents, sequence, missing, observed: recently_observed(&read)? })
 }
 
 /// What the last events say was observed.
@@ -463,6 +546,14 @@ impl Store for RedbStore {
         self.scan(move |snapshot| snapshot.events(repository.as_ref(), &page)).await
     }
 
+    async fn history(&self) -> Result<History, StoreError> {
+        self.point(Snapshot::history).await
+    }
+
+    async fn continues(&self, epoch: Epoch, position: Sequence) -> Result<bool, StoreError> {
+        self.scan(move |snapshot| snapshot.continues(epoch, position)).await
+    }
+
     async fn statistics(&self) -> Result<Statistics, StoreError> {
         let statistics = self.point(Snapshot::statistics).await?;
         Ok(Statistics { open_intents: self.shared.intents.len() as u64, ..statistics })
@@ -499,7 +590,7 @@ impl Store for RedbStore {
         self.write(ForgetSweep).await
     }
 
-    async fn change_accounts(&self, changes: Vec<AccountChange>) -> Result<(), StoreError> {
+    async fn change_accounts(&self, changes: Vec<AccountChange>) -> Result<Changed, StoreError> {
         self.write(ChangeAccounts(changes)).await
     }
 
@@ -536,6 +627,10 @@ impl Store for RedbStore {
 
     fn is_writable(&self) -> bool {
         self.shared.writable.load(Ordering::Acquire)
+    }
+
+    fn trouble(&self) -> Option<StoreTrouble> {
+        self.shared.trouble()
     }
 }
 

@@ -71,7 +71,8 @@ impl StorageBackend for Overlay {
 
     fn read(&self, offset: u64, mut out: &mut [u8]) -> io::Result<()> {
         let state = self.state();
-        if offset + out.len() as u64 > state.length {
+        // An offset from a damaged page may be anything.
+        if offset.checked_add(out.len() as u64).is_none_or(|end| end > state.length) {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         for (place, range) in parts(offset, out.len()) {

@@ -8,18 +8,19 @@ use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, ReadableTableMetadata}
 
 use super::failure::Failure;
 use super::tables::{
-    ACCOUNTS, AUTH_EVENTS, EVENTS, EVENTS_BY_REPOSITORY, HINTS, MANIFESTS, META, META_ACCEPTED,
-    META_CLOCK_AT, META_CLOCK_BOUND, META_CLOCK_OFFSET, META_MISSING_MANIFESTS, META_MISSING_TAGS,
-    ManifestRows, OneKey, REFERRERS, REPOSITORIES, SWEEP, SWEEP_CHECKPOINT, SWEEP_MARKS, TAGS,
-    TAGS_BY_MANIFEST, ThreeKeys, TwoKeys, behind, decode, decode_document, event, number, row, row_in,
-    stored_digest, stored_name, stored_reference, stored_tag, tags_of,
+    ACCOUNTS, AUTH_EVENTS, EPOCHS, EVENTS, EVENTS_BY_REPOSITORY, HINTS, MANIFESTS, MAXIMUM_EPOCHS, META,
+    META_ACCEPTED, META_CLOCK_AT, META_CLOCK_BOUND, META_CLOCK_OFFSET, META_IDENTITY_HIGH, META_IDENTITY_LOW,
+    META_MISSING_MANIFESTS, META_MISSING_TAGS, META_SEQUENCE, ManifestRows, OneKey, REFERRERS, REPOSITORIES,
+    SWEEP, SWEEP_CHECKPOINT, SWEEP_MARKS, TAGS, TAGS_BY_MANIFEST, ThreeKeys, TwoKeys, behind, decode,
+    decode_document, event, number, row, row_in, stored_digest, stored_name, stored_reference, stored_tag,
+    tags_of,
 };
 use crate::clock::{Estimate, Timestamp};
 use crate::oci::{Digest, Manifest, RepositoryName, Tag};
 use crate::store::row::{ManifestRow, RepositoryRow, TagRow};
 use crate::store::{
-    Account, AccountKind, AuthEvent, Event, EventKind, Hint, HintedReference, KeptSweep, ManifestRecord,
-    Missing, Page, PageRequest, RepositoryRecord, Sequence, Source, Statistics, TagRecord,
+    Account, AccountKind, AuthEvent, Epoch, Event, EventKind, Hint, HintedReference, History, KeptSweep,
+    ManifestRecord, Missing, Page, PageRequest, RepositoryRecord, Sequence, Source, Statistics, TagRecord,
 };
 
 /// The most items of one page, whatever was asked for: what bounds the memory of one answer.
@@ -376,6 +377,29 @@ impl Snapshot {
             filling.push(Sequence::new(sequence), event);
         }
         Ok(filling.end())
+    }
+
+    pub fn history(&self) -> Result<History, Failure> {
+        let meta = self.0.open_table(META)?;
+        let identity =
+            Epoch::from_halves(number(&meta, META_IDENTITY_HIGH)?, number(&meta, META_IDENTITY_LOW)?);
+        let last = self.0.open_table(EPOCHS)?.last()?.map(|(_, epoch)| Epoch::new(epoch.value()));
+        Ok(History { identity, epoch: last.unwrap_or(identity) })
+    }
+
+    pub fn continues(&self, epoch: Epoch, position: Sequence) -> Result<bool, Failure> {
+        let epochs = self.0.open_table(EPOCHS)?;
+        // The last number of the epoch that is looked at.
+        let mut end = number(&self.0.open_table(META)?, META_SEQUENCE)?;
+        for entry in epochs.iter()?.rev() {
+            let (begun, found) = entry?;
+            if Epoch::new(found.value()) == epoch {
+                return Ok(position.get() <= end);
+            }
+            end = begun.value();
+        }
+        let is_whole = epochs.len()? < MAXIMUM_EPOCHS;
+        Ok(is_whole && epoch == self.history()?.identity && position.get() <= end)
     }
 
     /// The sums; open intents are not counted here.

@@ -58,6 +58,8 @@ pub(super) const TOMBSTONES_BY_AGE: TableDefinition<'_, AgeKeys, ()> =
     TableDefinition::new("tombstones_by_age");
 /// The name of each epoch, by the last sequence number that was given out before it.
 pub(super) const EPOCHS: TableDefinition<'_, u64, u128> = TableDefinition::new("epochs");
+/// So many epochs are known; the oldest ones are forgotten.
+pub(super) const MAXIMUM_EPOCHS: u64 = 10_000;
 /// Single numbers: the constants below.
 pub(super) const META: TableDefinition<'_, OneKey, u64> = TableDefinition::new("meta");
 /// What is written to find out whether there is room again.

@@ -1,8 +1,11 @@
 //! What holds for the redb file in particular; `contract` is run here too.
 
 mod crash;
+mod damaged;
+mod displaced;
 mod faults;
 mod full_disk;
+mod history;
 mod inline;
 mod older_layouts;
 mod opening;

@@ -1,7 +1,7 @@
 //! One write transaction, as the works that share it see it: what is recorded, and what changes.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 use redb::{ReadableTable, ReadableTableMetadata, Table, WriteTransaction};
 
@@ -9,8 +9,8 @@ use super::failure::Failure;
 use super::intents::OpenIntents;
 use super::snapshot::NotThere;
 use super::tables::{
-    ACCOUNTS, AUTH_EVENTS, AgeKeys, BLOBS, EVENTS, EVENTS_BY_REPOSITORY, HINTS, INTENTS, Json, MANIFESTS,
-    META, META_ACCEPTED, META_CLOCK_AT, META_CLOCK_BOUND, META_CLOCK_OFFSET, META_HINT,
+    ACCOUNTS, AUTH_EVENTS, AgeKeys, BLOBS, EPOCHS, EVENTS, EVENTS_BY_REPOSITORY, HINTS, INTENTS, Json, MANIFESTS,
+    MAXIMUM_EPOCHS, META, META_ACCEPTED, META_CLOCK_AT, META_CLOCK_BOUND, META_CLOCK_OFFSET, META_HINT,
     META_MISSING_MANIFESTS, META_MISSING_TAGS, META_SEQUENCE, ManifestRows, OneKey, REFERRERS, REPOSITORIES,
     SWEEP, SWEEP_CHECKPOINT, SWEEP_MARKS, TAGS, TAGS_BY_MANIFEST, TOMBSTONES, TOMBSTONES_BY_AGE, ThreeKeys,
     TwoKeys, behind, decode, encode, event, manifest, number, row, row_in, tags_of,
@@ -21,15 +21,21 @@ use crate::store::effect::{Held, Learnt, RowChange, effect};
 use crate::store::row::{BlobRow, Document, RepositoryRow, TagRow, blobs};
 use crate::store::tombstone::{Buried, MAXIMUM_TOMBSTONES, TOMBSTONE_AGE, Tombstone};
 use crate::store::{
-    AccountChange, AuthEvent, Change, Event, Hint, HintedReference, Intent, Missing, Pull, Queued, Retention,
-    Sequence,
+    AccountChange, AuthEvent, Change, Changed, Epoch, Event, Expected, Hint, HintedReference, Intent, Missing,
+    Pull, Queued, Retention, Sequence,
 };
+
+/// How many keys are collected at once when all of a repository is removed.
+const REMOVED: usize = 1_000;
 
 /// A write transaction that is being filled.
 pub(super) struct Transaction<'txn, 'store> {
     transaction: &'txn WriteTransaction,
     tables: Tables<'txn>,
     open: &'store OpenIntents,
+    epoch: Epoch,
+    /// The last number that was given out before it.
+    before: Sequence,
     staged: Staged,
 }
 
@@ -68,8 +74,12 @@ struct Tables<'txn> {
 }
 
 impl<'txn, 'store> Transaction<'txn, 'store> {
-    /// Opens the tables.
-    pub fn new(transaction: &'txn WriteTransaction, open: &'store OpenIntents) -> Result<Self, Failure> {
+    /// Opens the tables. What is given out belongs to this epoch.
+    pub fn new(
+        transaction: &'txn WriteTransaction,
+        open: &'store OpenIntents,
+        epoch: Epoch,
+    ) -> Result<Self, Failure> {
         let tables = Tables {
             repositories: transaction.open_table(REPOSITORIES)?,
             tags: transaction.open_table(TAGS)?,
@@ -94,7 +104,7 @@ impl<'txn, 'store> Transaction<'txn, 'store> {
             missing: None,
             quiet: Vec::new(),
         };
-        Ok(Self { transaction, tables, open, staged })
+        Ok(Self { transaction, tables, open, epoch, before: sequence, staged })
     }
 
     /// Writes the last sequence number, and says what has to change beside the file.
@@ -102,7 +112,23 @@ impl<'txn, 'store> Transaction<'txn, 'store> {
         if self.staged.dirty {
             self.tables.meta.insert(META_SEQUENCE, self.staged.sequence.get())?;
         }
+        if self.staged.sequence > self.before {
+            self.begin_epoch()?;
+        }
         Ok(self.staged)
+    }
+
+    /// Notes the epoch of this process, unless that is done.
+    fn begin_epoch(&self) -> Result<(), Failure> {
+        let mut epochs = self.transaction.open_table(EPOCHS)?;
+        if epochs.last()?.is_some_and(|(_, last)| last.value() == self.epoch.get()) {
+            return Ok(());
+        }
+        epochs.insert(self.before.get(), self.epoch.get())?;
+        while epochs.len()? > MAXIMUM_EPOCHS {
+            epochs.pop_first()?;
+        }
+        Ok(())
     }
 
     /// How many intents are open.
@@ -208,29 +234,37 @@ impl<'txn, 'store> Transaction<'txn, 'store> {
 
     /// Forgets what is kept of a sweep.
     pub fn forget_sweep(&mut self) -> Result<(), Failure> {
-        let mut table = self.transaction.open_table(SWEEP)?;
-        if !table.is_empty()? {
-            table.retain(|_, _| false)?;
+        if !self.transaction.open_table(SWEEP)?.is_empty()? {
+            self.transaction.delete_table(SWEEP)?;
+            self.transaction.open_table(SWEEP)?;
             self.staged.dirty = true;
         }
         Ok(())
     }
 
-    /// Makes an account what it is to be.
-    pub fn change_account(&mut self, change: &AccountChange) -> Result<(), Failure> {
+    /// Makes accounts what they are to be, if all are as expected.
+    pub fn change_accounts(&mut self, changes: &[AccountChange]) -> Result<Changed, Failure> {
         let mut table = self.transaction.open_table(ACCOUNTS)?;
-        let key = (change.kind.as_str(), change.key.as_str());
-        if let Some(expected) = &change.instead_of
-            && table.get(key)?.is_none_or(|kept| kept.value() != expected.as_slice())
-        {
-            return Ok(());
+        for AccountChange { kind, key, expected, .. } in changes {
+            let kept = table.get((kind.as_str(), key.as_str()))?;
+            let is_as_expected = match expected {
+                Expected::Anything => true,
+                Expected::Nothing => kept.is_none(),
+                Expected::Content(content) => kept.is_some_and(|kept| kept.value() == content.as_slice()),
+            };
+            if !is_as_expected {
+                return Ok(Changed::Overtaken);
+            }
         }
-        match &change.content {
-            Some(content) => table.insert(key, content.as_slice())?,
-            None => table.remove(key)?,
-        };
-        self.staged.dirty = true;
-        Ok(())
+        for AccountChange { kind, key, content, .. } in changes {
+            let key = (kind.as_str(), key.as_str());
+            match content {
+                Some(content) => table.insert(key, content.as_slice())?,
+                None => table.remove(key)?,
+            };
+            self.staged.dirty = true;
+        }
+        Ok(Changed::Made)
     }
 
     /// Appends what happened at the gate, and purges what is too much or too old.
@@ -309,13 +343,15 @@ impl<'txn, 'store> Transaction<'txn, 'store> {
             return Ok(Queued::Full);
         }
         let mut last = number(&self.tables.meta, META_HINT)?;
-        for HintedReference { repository, reference } in hints {
+        let mut kept = Vec::with_capacity(hints.len());
+        for about in hints {
             last += 1;
-            table.insert((repository.as_str(), reference.as_str()), last)?;
+            table.insert((about.repository.as_str(), about.reference.as_str()), last)?;
+            kept.push(Hint { about: about.clone(), number: last });
         }
         self.tables.meta.insert(META_HINT, last)?;
         self.staged.dirty = true;
-        Ok(Queued::Kept)
+        Ok(Queued::Kept(kept))
     }
 
     /// Removes hints that were not given again.
@@ -562,11 +598,53 @@ impl Tables<'_> {
         let (name, end) = (repository.as_str(), behind(repository));
         let (two, three) = ((name, "")..(end.as_str(), ""), (name, "", "")..(end.as_str(), "", ""));
         self.repositories.remove(name)?;
-        self.tags.retain_in(two.clone(), |_, _| false)?;
-        self.tags_by_manifest.retain_in(three.clone(), |_, ()| false)?;
-        self.manifests.retain_in(two.clone(), |_, _| false)?;
-        self.referrers.retain_in(three, |_, ()| false)?;
-        self.blobs.retain_in(two, |_, _| false)?;
-        Ok(())
+        remove_two(&mut self.tags, two.clone())?;
+        remove_three(&mut self.tags_by_manifest, three.clone())?;
+        remove_two(&mut self.manifests, two.clone())?;
+        remove_three(&mut self.referrers, three)?;
+        remove_two(&mut self.blobs, two)
+    }
+}
+
+/// Removes what lies between two keys. One by one: when redb's own way to do that meets a damaged page it panics, and
+/// again while the stack unwinds, which ends the process.
+fn remove_two<V: redb::Value + 'static>(
+    table: &mut Table<'_, TwoKeys, V>,
+    keys: Range<(&str, &str)>,
+) -> Result<(), Failure> {
+    loop {
+        let mut some = Vec::new();
+        for entry in table.range(keys.clone())?.take(REMOVED) {
+            let (key, _) = entry?;
+            let (first, second) = key.value();
+            some.push((first.to_owned(), second.to_owned()));
+        }
+        for (first, second) in &some {
+            table.remove((first.as_str(), second.as_str()))?;
+        }
+        if some.len() < REMOVED {
+            return Ok(());
+        }
+    }
+}
+
+/// The same for keys of three parts.
+fn remove_three(
+    table: &mut Table<'_, ThreeKeys, ()>,
+    keys: Range<(&str, &str, &str)>,
+) -> Result<(), Failure> {
+    loop {
+        let mut some = Vec::new();
+        for entry in table.range(keys.clone())?.take(REMOVED) {
+            let (key, ()) = (entry?.0, ());
+            let (first, second, third) = key.value();
+            some.push((first.to_owned(), second.to_owned(), third.to_owned()));
+        }
+        for (first, second, third) in &some {
+            table.remove((first.as_str(), second.as_str(), third.as_str()))?;
+        }
+        if some.len() < REMOVED {
+            return Ok(());
+        }
     }
 }

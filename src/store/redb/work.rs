@@ -14,8 +14,8 @@ use crate::oci::{Reference, RepositoryName};
 use crate::store::effect::Learnt;
 use crate::store::overlap::{Touch, between_writes, touches, with_event};
 use crate::store::{
-    AccountChange, Actor, AuthEvent, Change, Guard, Hint, HintedReference, Intent, IntentState, Outcome,
-    Pull, Queued, Recorded, Retention, Sequence, Settled, Source, StoreError, Write,
+    AccountChange, Actor, AuthEvent, Change, Changed, Guard, Hint, HintedReference, Intent, IntentState,
+    Outcome, Pull, Queued, Recorded, Retention, Sequence, Settled, Source, StoreError, Write,
 };
 
 /// The most intents that may be open at once. Far more than writes can be under way; what lies beyond is a registry
@@ -255,11 +255,11 @@ impl Work for AcceptRemovals {
 }
 
 impl Work for ChangeAccounts {
-    type Answer = ();
+    type Answer = Changed;
     const ATTEMPTED: &'static str = "keep accounts";
 
-    fn apply(&self, transaction: &mut Transaction<'_, '_>) -> Result<(), Failure> {
-        self.0.iter().try_for_each(|change| transaction.change_account(change))
+    fn apply(&self, transaction: &mut Transaction<'_, '_>) -> Result<Changed, Failure> {
+        transaction.change_accounts(&self.0)
     }
 }
 

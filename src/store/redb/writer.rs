@@ -4,22 +4,28 @@
 //! When the medium fails (no room, an I/O error) it answers `Unavailable`, opens the file again for the readers, and
 //! tries at a steady pace whether a write succeeds again, whether or not anybody asks for one. Until then it refuses
 //! at once.
+//!
+//! Before each transaction, before anybody is told that one is durable, and at a steady pace besides, it looks whether the
+//! file is still at its place and as it was left. If not, it refuses as well, but keeps the file open: nobody may find it
+//! again otherwise. When the same file is back, it goes on.
 
-use std::collections::BTreeSet;
+mod recovery;
+
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use redb::{ReadableDatabase, ReadableTable, WriteTransaction};
+use redb::WriteTransaction;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
+use self::recovery::PAUSES;
 use super::Shared;
 use super::failure::Failure;
 use super::intents::OpenIntents;
-use super::tables::{INTENTS, META, META_SEQUENCE, PROBE, number};
+use super::panics::caught;
 use super::transaction::{Staged, Transaction};
-use crate::store::{Sequence, StoreError, metrics};
+use crate::store::{StoreError, StoreTrouble, metrics};
 
 /// How many requests may wait for the writer; further callers wait for a place.
 pub(super) const QUEUE: usize = 1_024;
@@ -34,12 +40,8 @@ pub(super) const PATIENCE: Duration = Duration::from_millis(50);
 /// So many share a transaction that more would hardly make it cheaper.
 const ENOUGH: usize = 64;
 
-/// How long the writer waits after a failure before it tries whether the medium takes writes again. The pause doubles
-/// up to the second one, and is short again once a request could be written.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
-
-/// What a try writes: enough to need room of its own.
-const PROBE_BYTES: usize = 256 * 1024;
+/// How often an idle writer looks whether the file is at its place.
+const LOOKS: Duration = Duration::from_millis(500);
 
 /// What a writing method does within a transaction.
 pub(super) trait Work: Send + 'static {
@@ -86,6 +88,8 @@ pub(super) enum Message {
     Request(Box<dyn Request>),
     /// A reader met an I/O error: find out whether the file has to be opened anew.
     Inspect,
+    /// The database panicked under a reader: find out whether it is of any use still.
+    Doubt,
 }
 
 /// The writer's own state, on its thread.
@@ -102,12 +106,10 @@ pub(super) struct Writer {
 
 /// The medium does not take writes.
 struct Trouble {
-    cause: Cause,
+    failure: Failure,
     /// When to try again.
     retry: Instant,
 }
-
-type Cause = Arc<dyn std::error::Error + Send + Sync>;
 
 /// How a transaction ended that is not durable.
 enum Undone {
@@ -116,6 +118,9 @@ enum Undone {
     /// For want of the medium. If the very last fsync failed, it may have taken effect all the same; but no later fsync
     /// can prove that it is durable, so nobody is told that it is.
     Medium(Failure),
+    /// The file is not at its place, or not as it was left. If that was found after the commit, it has taken effect in a
+    /// file that may be lost: nobody is told that it is durable.
+    Displaced(StoreTrouble),
 }
 
 /// A caller who waits for an answer. When the caller's future is dropped, so is this.
@@ -154,7 +159,7 @@ impl Message {
     fn patience(&self) -> Duration {
         match self {
             Self::Request(request) => request.patience(),
-            Self::Inspect => Duration::ZERO,
+            Self::Inspect | Self::Doubt => Duration::ZERO,
         }
     }
 }
@@ -190,37 +195,41 @@ impl Writer {
     pub fn run(mut self) {
         loop {
             let retry = self.trouble.as_ref().map(|trouble| trouble.retry);
-            let first = match retry {
-                None => self.messages.recv().map_err(RecvTimeoutError::from),
-                Some(when) => self.messages.recv_timeout(when.saturating_duration_since(Instant::now())),
+            let wait = retry.map_or(LOOKS, |when| when.saturating_duration_since(Instant::now()));
+            let first = match self.messages.recv_timeout(wait) {
+                Err(RecvTimeoutError::Disconnected) => break,
+                first => first.ok(),
             };
-            if matches!(first, Err(RecvTimeoutError::Disconnected)) {
-                break;
+            match retry {
+                Some(when) if when <= Instant::now() => self.recover(),
+                None if first.is_none() => self.look(),
+                _ => {}
             }
-            if retry.is_some_and(|when| when <= Instant::now()) {
-                self.recover();
-            }
-            let mut inspect = false;
+            let (mut inspect, mut doubt) = (false, false);
             let mut group: Vec<Box<dyn Request>> = Vec::new();
-            let first = first.ok();
             let more = self.more(first.as_ref());
             for message in first.into_iter().chain(more) {
                 match message {
                     Message::Request(request) => group.push(request),
                     Message::Inspect => inspect = true,
+                    Message::Doubt => doubt = true,
                 }
             }
             self.is_shared = group.len() > 1;
             if inspect && self.trouble.is_none() {
                 self.inspect();
             }
+            if doubt && self.trouble.is_none() {
+                self.use_again();
+            }
             if !group.is_empty() {
                 self.serve(group);
             }
         }
         self.shared.writable.store(false, Ordering::Release);
-        if let Some(Err(cause)) = self.take_database().map(redb::Database::close) {
-            tracing::error!(store = %self.shared.path.display(), %cause, "the store could not be closed cleanly");
+        let closed = self.take_database().map(|database| caught(|| Ok(database.close()?)));
+        if let Some(Err(failure)) = closed {
+            tracing::error!(store = %self.shared.path.display(), ?failure, "the store could not be closed cleanly");
         }
     }
 
@@ -247,7 +256,7 @@ impl Writer {
     /// Serves a group of requests by one transaction.
     pub fn serve(&mut self, mut group: Vec<Box<dyn Request>>) {
         if let Some(trouble) = &self.trouble {
-            return refuse(group, &trouble.cause);
+            return refuse(group, &trouble.failure);
         }
         loop {
             match self.attempt(&mut group) {
@@ -260,9 +269,13 @@ impl Writer {
                 // The others have to be done again without it, since a transaction cannot be undone in part.
                 Err(Undone::Request(place, failure)) => group.remove(place).refuse(failure),
                 Err(Undone::Medium(failure)) => {
-                    let cause = self.fail(failure);
+                    self.fail(failure.clone());
                     self.reopen();
-                    return refuse(group, &cause);
+                    return refuse(group, &failure);
+                }
+                Err(Undone::Displaced(trouble)) => {
+                    self.fail(trouble.into());
+                    return refuse(group, &trouble.into());
                 }
             }
         }
@@ -271,23 +284,44 @@ impl Writer {
     /// Applies all requests and commits. Answers whether there was anything to commit.
     fn attempt(&self, group: &mut [Box<dyn Request>]) -> Result<bool, Undone> {
         let begun = Instant::now();
-        let medium = Undone::Medium;
-        let write = self.begin_write().map_err(medium)?;
-        let mut transaction = Transaction::new(&write, &self.shared.intents).map_err(medium)?;
-        for (place, request) in group.iter_mut().enumerate() {
-            request.apply(&mut transaction).map_err(|failure| match failure.is_of_one_request() {
-                true => Undone::Request(place, failure),
-                false => medium(failure),
-            })?;
-        }
-        let staged = transaction.finish().map_err(medium)?;
-        if !staged.dirty {
-            return write.abort().map(|()| false).map_err(|error| medium(error.into()));
-        }
-        write.commit().map_err(|error| medium(error.into()))?;
+        self.check_place().map_err(Undone::Displaced)?;
+        let write = caught(|| self.begin_write()).map_err(Undone::Medium)?;
+        let staged = match self.apply(&write, group) {
+            Ok(staged) if staged.dirty => staged,
+            undone => {
+                // Not undone by a panic: what it does with the file is undone as well.
+                caught(|| Ok(write.abort()?)).map_err(Undone::Medium)?;
+                return undone.map(|_| false);
+            }
+        };
+        caught(|| Ok(write.commit()?)).map_err(Undone::Medium)?;
         metrics::committed(begun.elapsed(), group.len());
+        self.check_place().map_err(Undone::Displaced)?;
         self.publish(staged);
         Ok(true)
+    }
+
+    /// Applies all requests, and says what changes beside the file.
+    fn apply(&self, write: &WriteTransaction, group: &mut [Box<dyn Request>]) -> Result<Staged, Undone> {
+        // Which request is under way. The transaction ends here even by a panic, so that the tables are closed.
+        let mut at = None;
+        let applied = caught(|| {
+            let mut transaction = Transaction::new(write, &self.shared.intents, self.shared.epoch)?;
+            for (place, request) in group.iter_mut().enumerate() {
+                at = Some(place);
+                request.apply(&mut transaction)?;
+            }
+            at = None;
+            transaction.finish()
+        });
+        applied.map_err(|failure| match at {
+            Some(place) if failure.is_of_one_request() => Undone::Request(place, failure),
+            _ => Undone::Medium(failure),
+        })
+    }
+
+    fn check_place(&self) -> Result<(), StoreTrouble> {
+        self.shared.place.as_ref().map_or(Ok(()), |place| place.check())
     }
 
     fn begin_write(&self) -> Result<WriteTransaction, Failure> {
@@ -311,106 +345,6 @@ impl Writer {
             metrics::missing(missing);
         }
     }
-
-    /// The medium failed: refuse from now on, and try again later.
-    fn fail(&mut self, failure: Failure) -> Cause {
-        metrics::failed();
-        self.shared.writable.store(false, Ordering::Release);
-        let cause = failure.into_cause();
-        self.trouble = Some(Trouble { cause: Arc::clone(&cause), retry: self.next_try() });
-        tracing::error!(store = %self.shared.path.display(), %cause, "the store keeps trying to write");
-        cause
-    }
-
-    /// Opens the file anew, since redb serves nothing after an I/O error. Answers whether it is open.
-    fn reopen(&self) -> bool {
-        // Closing ends every read transaction; their readers try again.
-        drop(self.take_database());
-        let opened = (self.shared.reopen)(&self.shared.path).and_then(|database| {
-            let read = database.begin_read()?;
-            let meta = read.open_table(META)?;
-            Ok((number(&meta, META_SEQUENCE)?, database))
-        });
-        match opened {
-            Ok((sequence, database)) => {
-                *self.shared.database.write().unwrap_or_else(PoisonError::into_inner) = Some(database);
-                self.shared.sequence.store(sequence, Ordering::Release);
-                self.shared.opened.send_modify(|count| *count += 1);
-                true
-            }
-            Err(failure) => {
-                metrics::failed();
-                tracing::error!(store = %self.shared.path.display(), ?failure, "the store cannot be opened again");
-                false
-            }
-        }
-    }
-
-    fn take_database(&self) -> Option<redb::Database> {
-        self.shared.database.write().unwrap_or_else(PoisonError::into_inner).take()
-    }
-
-    /// Tries whether the medium takes writes again.
-    fn recover(&mut self) {
-        let is_open = self.shared.database.read().unwrap_or_else(PoisonError::into_inner).is_some();
-        let recovered = (is_open || self.reopen())
-            && match self.probe() {
-                Ok(()) => true,
-                Err(failure) => {
-                    tracing::debug!(store = %self.shared.path.display(), ?failure, "the store still cannot write");
-                    metrics::failed();
-                    self.reopen();
-                    false
-                }
-            };
-        if recovered {
-            self.trouble = None;
-            self.shared.writable.store(true, Ordering::Release);
-            tracing::info!(store = %self.shared.path.display(), "the store can write again");
-            return;
-        }
-        let retry = self.next_try();
-        if let Some(trouble) = &mut self.trouble {
-            trouble.retry = retry;
-        }
-    }
-
-    fn next_try(&mut self) -> Instant {
-        let pause = self.pause;
-        self.pause = (pause * 2).min(PAUSES.1);
-        Instant::now() + pause
-    }
-
-    /// A durable write for its own sake. It also brings rows and memory together again: an intent whose beginning was
-    /// answered with an error was carried by nobody and goes; one whose settling was answered with an error but took
-    /// place is settled.
-    fn probe(&self) -> Result<(), Failure> {
-        let write = self.begin_write()?;
-        let mut stored = BTreeSet::new();
-        {
-            write.open_table(PROBE)?.insert("room", [0x5a; PROBE_BYTES].as_slice())?;
-            let mut intents = write.open_table(INTENTS)?;
-            for entry in intents.iter()? {
-                stored.insert(entry?.0.value());
-            }
-            for sequence in &stored {
-                if self.shared.intents.get(Sequence::new(*sequence)).is_none() {
-                    intents.remove(sequence)?;
-                }
-            }
-        }
-        write.commit()?;
-        self.shared.intents.retain(|sequence| stored.contains(&sequence.get()));
-        Ok(())
-    }
-
-    /// Looks whether the database still works after a reader's failure, and opens it anew if not.
-    fn inspect(&mut self) {
-        if let Err(failure) = self.probe() {
-            self.fail(failure);
-            self.reopen();
-        }
-    }
 }
 
 /// A thread that ends for another reason than being told to, by a panic, leaves a store that cannot write.
@@ -420,8 +354,8 @@ impl Drop for Writer {
     }
 }
 
-fn refuse(group: Vec<Box<dyn Request>>, cause: &Cause) {
+fn refuse(group: Vec<Box<dyn Request>>, failure: &Failure) {
     for request in group {
-        request.refuse(Failure::Medium(Arc::clone(cause)));
+        request.refuse(failure.clone());
     }
 }

@@ -57,8 +57,8 @@ impl Default for CatalogEnd {
 
 impl Position {
     /// Whether a sweep of this kind may go on here now.
-    pub fn can_go_on_as(&self, kind: SweepKind) -> bool {
-        self.kind == kind && self.is_recent(Timestamp::now())
+    pub fn can_go_on_as(&self, kind: SweepKind, now: Timestamp) -> bool {
+        self.kind == kind && self.is_recent(now)
     }
 
     /// Not too old; and not from the future, as it looks when a clock was set back.

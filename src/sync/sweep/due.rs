@@ -27,13 +27,13 @@ pub(super) struct Due {
 
 impl Due {
     /// The first sweep is due at once: the one that was cut; else a deep one, unless the last deep one is recent.
-    pub fn new(settings: SweepSettings, checkpoint: &Checkpoint) -> Self {
+    pub fn new(settings: SweepSettings, checkpoint: &Checkpoint, time: Timestamp) -> Self {
         let now = Instant::now();
         let cut = checkpoint.running.as_ref().map(|position| position.kind);
         let deep_is_left = match (cut, checkpoint.last_deep) {
             (Some(SweepKind::Deep), _) | (None, None) => Duration::ZERO,
             (Some(SweepKind::Shallow), None) => settings.interval,
-            (_, Some(last)) => settings.deep_interval.saturating_sub(Timestamp::now().since(last)),
+            (_, Some(last)) => settings.deep_interval.saturating_sub(time.since(last)),
         };
         Self {
             shallow: (!settings.interval.is_zero()).then_some(now),
@@ -139,7 +139,7 @@ mod tests {
     fn due() -> Due {
         let concurrency = NonZeroUsize::MIN;
         let settings = SweepSettings { interval: SHALLOW, deep_interval: DEEP, concurrency, seed: 7 };
-        Due::new(settings, &Checkpoint::default())
+        Due::new(settings, &Checkpoint::default(), Timestamp::from_milliseconds(0))
     }
 
     fn finished(kind: SweepKind, outcome: Outcome, catalog: CatalogState) -> FinishedSweep {

@@ -9,7 +9,6 @@ use tokio::time::Instant;
 use super::marks::Marks;
 use super::progress::{Progress, SweepKind};
 use super::questions::{Abort, Questions, Unanswered, VERIFICATIONS};
-use crate::clock::Timestamp;
 use crate::oci::{Digest, Reference, RepositoryName, Tag};
 use crate::registry::{Continuation, ListingPage};
 use crate::store::{Change, Guard, PageRequest, Recorded, Source, StoreError};
@@ -313,8 +312,11 @@ impl<'a> RepositorySweep<'a> {
     /// see.
     async fn record(&self, change: Change, since: crate::store::Sequence) -> Result<(), End> {
         let guard = Guard { reference: None, since };
-        let recorded =
-            self.questions.store.record(vec![change], Source::Swept, guard, Timestamp::now()).await?;
+        let recorded = self
+            .questions
+            .store
+            .record(vec![change], Source::Swept, guard, self.questions.registry.now())
+            .await?;
         if let Recorded::Changed(events) = recorded {
             self.progress.found(events);
         }

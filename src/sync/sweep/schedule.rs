@@ -19,6 +19,8 @@ use super::paced::PacedTransport;
 use super::progress::{FinishedSweep, Outcome, Phase, Progress, SweepKind, SweepStatus};
 use super::questions::{Abort, Questions, VERIFICATIONS};
 use super::walk::{Open, Walk};
+#[cfg(test)]
+use crate::clock::Clock;
 use crate::clock::Timestamp;
 use crate::registry::{Asking, Backends, RegistryClient, Transport};
 use crate::store::{Missing, Store, StoreError};
@@ -61,7 +63,7 @@ impl Recording {
     pub fn judged(store: &Arc<dyn Store>, settings: JudgeSettings) -> Self {
         Self {
             store: Arc::clone(store),
-            judge: Arc::new(Judge::new(Arc::clone(store), settings)),
+            judge: Arc::new(Judge::new(Arc::clone(store), settings, Clock::SYSTEM)),
             hints: Arc::new(HintQueue::new(Arc::clone(store))),
         }
     }
@@ -120,6 +122,7 @@ impl Sweeper {
         let paced = Arc::new(PacedTransport::new(transport, Arc::clone(&pace)));
         let registry = Arc::new(RegistryClient::with_transport(backends, timeout, paced).asking(asking));
         let verifier = Verifier::new(Arc::clone(&store), Arc::clone(&registry), Arc::clone(&judge));
+        let numbered_since = registry.now();
         Self {
             questions: Questions {
                 store,
@@ -135,7 +138,7 @@ impl Sweeper {
             settings,
             state: Mutex::new(State::default()),
             requested: Notify::new(),
-            numbered_since: Timestamp::now(),
+            numbered_since,
         }
     }
 
@@ -152,6 +155,11 @@ impl Sweeper {
             next_at: state.next,
             numbered_since: self.numbered_since,
         }
+    }
+
+    /// The time by which the record's times are told.
+    pub fn now(&self) -> Timestamp {
+        self.questions.registry.now()
     }
 
     /// When the numbers of this door's sweeps began.
@@ -171,11 +179,11 @@ impl Sweeper {
     pub async fn run(&self, stop: CancellationToken) {
         let running = async {
             let (checkpoint, marks) = self.kept().await;
-            let mut due = Due::new(self.settings, &checkpoint);
+            let mut due = Due::new(self.settings, &checkpoint, self.questions.registry.now());
             let mut place = Place { checkpoint, marks, parked: None };
             loop {
                 let next = self.next(&due).await;
-                place.prepare(&next);
+                place.prepare(&next, self.questions.registry.now());
                 let finished = self.sweep(&next, &mut place).await;
                 due.note(&finished);
             }
@@ -188,14 +196,15 @@ impl Sweeper {
     /// # Errors
     /// When the store fails before it begins.
     pub async fn run_once(&self, kind: SweepKind) -> Result<FinishedSweep, StoreError> {
-        let (mut checkpoint, _) = checkpoint::load(self.questions.store.as_ref(), Timestamp::now()).await?;
+        let (mut checkpoint, _) =
+            checkpoint::load(self.questions.store.as_ref(), self.questions.registry.now()).await?;
         checkpoint.running = None;
         let next = self.state().begin(kind, true);
         Ok(self.sweep(&next, &mut Place { checkpoint, ..Place::default() }).await)
     }
 
     async fn kept(&self) -> (Checkpoint, KeptMarks) {
-        checkpoint::load(self.questions.store.as_ref(), Timestamp::now()).await.unwrap_or_else(|error| {
+        checkpoint::load(self.questions.store.as_ref(), self.questions.registry.now()).await.unwrap_or_else(|error| {
             tracing::warn!(%error, "what was kept of the last sweep cannot be read; the next one begins anew");
             Default::default()
         })
@@ -215,7 +224,9 @@ impl Sweeper {
                 state.next = next.map(|(when, _)| {
                     let wait = when.saturating_duration_since(now).as_millis();
                     let wait = u64::try_from(wait).unwrap_or(u64::MAX);
-                    Timestamp::from_milliseconds(Timestamp::now().as_milliseconds().saturating_add(wait))
+                    Timestamp::from_milliseconds(
+                        self.questions.registry.now().as_milliseconds().saturating_add(wait),
+                    )
                 });
             }
             match next {
@@ -247,7 +258,7 @@ impl Sweeper {
         self.questions.judge.sweep_begins();
         let walked = AssertUnwindSafe(self.walk(&progress, place)).catch_unwind().await;
         self.questions.judge.sweep_ends();
-        let (now, held) = (Timestamp::now(), self.questions.store.missing());
+        let (now, held) = (self.questions.registry.now(), self.questions.store.missing());
         let finished = match walked {
             Ok(Ok(catalog)) => progress.finished(Ok(catalog), held, now),
             Ok(Err(abort)) => progress.finished(Err(abort.to_string()), held, now),
@@ -295,7 +306,7 @@ impl Sweeper {
         let progress = Arc::new(Progress::new(
             next.number,
             next.kind,
-            position.map_or_else(Timestamp::now, |position| position.started),
+            position.map_or_else(|| self.questions.registry.now(), |position| position.started),
             position.map_or(Phase::Catalog, |position| position.phase),
             position.map(|position| position.counts),
             known.filter(|known| *known > 0),
@@ -377,8 +388,8 @@ impl State {
 impl Place {
     /// Brings everything to where this sweep is to begin. One that was asked for looks at everything anew; one that is due
     /// goes on where the last one of its kind was cut or has failed.
-    fn prepare(&mut self, next: &Next) {
-        let may_go_on = |position: &Position| !next.is_requested && position.can_go_on_as(next.kind);
+    fn prepare(&mut self, next: &Next, now: Timestamp) {
+        let may_go_on = |position: &Position| !next.is_requested && position.can_go_on_as(next.kind, now);
         let cut = self.checkpoint.running.take_if(|position| !may_go_on(position));
         if next.kind == SweepKind::Shallow {
             // A shallow sweep takes nothing from the deep one that it comes before.

@@ -16,7 +16,6 @@ use super::marks::{KeptMarks, Marks};
 use super::progress::{CatalogState, Phase, Progress};
 use super::questions::{Abort, Questions, Unanswered};
 use super::repository::{InCatalog, RepositorySweep};
-use crate::clock::Timestamp;
 use crate::oci::RepositoryName;
 use crate::registry::{Continuation, ListingPage, RegistryError};
 use crate::store::PageRequest;
@@ -271,7 +270,7 @@ impl Walk<'_> {
         self.checkpoint.running = Some(Position {
             kind: self.progress.kind,
             started: self.progress.started,
-            kept: Timestamp::now(),
+            kept: self.questions.registry.now(),
             phase,
             page: page.cloned(),
             after: after.cloned(),

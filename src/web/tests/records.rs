@@ -9,8 +9,9 @@ use async_trait::async_trait;
 use super::samples::app;
 use super::*;
 use crate::store::{
-    Account, AccountChange, AccountKind, Actor, AuthEvent, Change, Guard, Hint, HintedReference, Intent,
-    KeptSweep, Outcome, Page, PageRequest, Pull, Queued, Recorded, Retention, Settled, Write,
+    Account, AccountChange, AccountKind, Actor, AuthEvent, Change, Changed, Epoch, Guard, Hint,
+    HintedReference, History, Intent, KeptSweep, Outcome, Page, PageRequest, Pull, Queued, Recorded,
+    Retention, Settled, StoreTrouble, Write,
 };
 
 /// A store for reading.
@@ -193,6 +194,19 @@ impl Store for Records {
         Ok(Self::page(self.events.iter().filter(wanted).cloned(), |event| event.sequence, &page))
     }
 
+    async fn history(&self) -> Result<History, StoreError> {
+        self.check()?;
+        Ok(History { identity: Epoch::new(1), epoch: Epoch::new(2) })
+    }
+
+    async fn continues(&self, epoch: Epoch, position: Sequence) -> Result<bool, StoreError> {
+        Ok(epoch == Epoch::new(2) && position <= Sequence::new(8))
+    }
+
+    fn trouble(&self) -> Option<StoreTrouble> {
+        (!self.is_writable()).then_some(StoreTrouble::Replaced)
+    }
+
     async fn statistics(&self) -> Result<Statistics, StoreError> {
         self.check()?;
         Ok(Statistics {
@@ -212,7 +226,7 @@ impl Store for Records {
 
     async fn add_hints(&self, _: Vec<HintedReference>) -> Result<Queued, StoreError> {
         self.check()?;
-        Ok(Queued::Kept)
+        Ok(Queued::Kept(Vec::new()))
     }
 
     async fn hints(
@@ -238,7 +252,7 @@ impl Store for Records {
         panic!("the API only reads");
     }
 
-    async fn change_accounts(&self, _: Vec<AccountChange>) -> Result<(), StoreError> {
+    async fn change_accounts(&self, _: Vec<AccountChange>) -> Result<Changed, StoreError> {
         panic!("the API only reads");
     }
 

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
+use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
 use crate::support::door::Door;
@@ -129,4 +130,51 @@ async fn a_door_that_is_restarted_meanwhile_is_told_and_not_waited_for_for_ever(
         problems.contains("restarted") || problems.contains("did not tell how its sweeps are"),
         "{problems}"
     );
+}
+
+/// Runs another command with the same store: whether it succeeded, and what it said.
+async fn command(store: &Path, arguments: &[&str], input: &str) -> (bool, String) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_portreeve"))
+        .args(arguments)
+        .current_dir(store.parent().unwrap())
+        .env("PORTREEVE__STORE__URL", format!("redb:{}", store.display()))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).await.unwrap();
+    let Output { status, stdout, stderr } = child.wait_with_output().await.unwrap();
+    let said = String::from_utf8(stdout).unwrap() + &String::from_utf8(stderr).unwrap();
+    (status.success(), said)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_it_sweeps_without_a_door_commands_for_accounts_are_carried_out() {
+    let registry = Scripted::start().await;
+    registry.hold("team/app", "v1", &Image::small(1));
+    registry.quirks(|quirks| drop(quirks.tags.insert("team/app".to_owned(), Listing::Held)));
+    let directory = tempfile::tempdir().unwrap();
+    let store = directory.path().join("portreeve.redb");
+    let (url, path) = (registry.url(), store.clone());
+    let sweeping = tokio::spawn(async move { sync(&url, &path, &[]).await });
+    until("the sweep waits for the registry", SOON, async || registry.count("tags/list") > 0).await;
+
+    let (done, said) = command(&store, &["user", "add", "alice"], "correct horse battery\n").await;
+    assert!(done, "{said}");
+    let (done, said) = command(&store, &["user", "add", "alice"], "correct horse battery\n").await;
+    assert!(!done && said.contains("there is a user `alice` already"), "{said}");
+    let token = ["token", "create", "--name", "ci", "--repositories", "team/**", "--actions", "pull"];
+    let (done, said) = command(&store, &token, "").await;
+    assert!(done && said.contains("portreeve_"), "{said}");
+
+    registry.quirks(|quirks| drop(quirks.tags.insert("team/app".to_owned(), Listing::Honest)));
+    let (code, said, problems) = sweeping.await.unwrap();
+    assert_eq!(code, 0, "{said}{problems}");
+    let (done, said) = command(&store, &["user", "list"], "").await;
+    assert!(done && said.contains("alice"), "{said}");
+    let door = Door::builder(registry.url()).store(&store).start().await;
+    let acts = door.get_json("/api/v1/events?kind=auth").await;
+    assert_eq!(acts["items"].as_array().unwrap().len(), 2, "both acts are in the journal: {acts}");
 }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use redb::backends::FileBackend;
 use redb::{BackendError, Builder, StorageBackend};
 
+use super::super::place::Watched;
 use super::*;
 use crate::store::IntentState;
 
@@ -90,13 +91,14 @@ impl StorageBackend for Faulty {
 fn faulty(path: &Path, countdown: &Countdown, full: &Arc<AtomicBool>) -> RedbStore {
     RedbStore::open(path).unwrap().close();
     let (countdown, full) = (countdown.clone(), Arc::clone(full));
-    let reopen = Box::new(move |path: &Path| {
-        let file = File::options().read(true).write(true).open(path).map_err(redb::Error::from)?;
-        let file = FileBackend::new(file)?;
+    let place = Place::new(path, &File::open(path).unwrap()).unwrap();
+    let again = Arc::clone(&place);
+    let reopen = Box::new(move || {
+        let file = FileBackend::new(again.open_again()?)?;
         let faulty = Faulty { file, countdown: countdown.clone(), full: Arc::clone(&full) };
-        Ok(Builder::new().create_with_backend(faulty)?)
+        Ok(Builder::new().create_with_backend(Watched::new(faulty, Arc::clone(&again)))?)
     });
-    RedbStore::with(path, reopen(path).unwrap(), reopen).unwrap()
+    RedbStore::with(path, reopen().unwrap(), Some(place), reopen).unwrap()
 }
 
 /// One push with the operation `place` failing. Answers whether that operation was reached.
