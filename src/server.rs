@@ -52,8 +52,8 @@ use crate::plugins::{self, InvalidPlugins};
 use crate::registry::{self, Asking, Backends, HttpTransport, RegistryClient, watch_health};
 use crate::store::{self, OpenError, RedbStore, Store};
 use crate::sync::{
-    self, Carrier, HintQueue, PullCounts, SweepSettings, Sweeper, UnknownIntents, Verifier, flush_pulls,
-    follow_hints, settle_unknown,
+    self, Carrier, HintQueue, PullCounts, PulledReferences, SweepSettings, Sweeper, UnknownIntents, Verifier,
+    flush_pulls, follow_hints, record_pulled, settle_unknown,
 };
 use crate::telemetry::{Metrics, MetricsError};
 use crate::web::{self, NotificationSecret, StatusSource, WebState};
@@ -190,9 +190,11 @@ pub fn run(config: Config, source: ConfigSource) -> Result<(), StartError> {
     let carrier =
         Carrier::new(Arc::clone(&store), Arc::clone(&registry), Arc::clone(&unknown), carries.clone());
     let pulls = Arc::new(PullCounts::default());
+    let pulled = registry.is_cache().then(|| Arc::new(PulledReferences::default()));
     let parts = Parts {
         carrier,
         pulls: Arc::clone(&pulls),
+        pulled: pulled.clone(),
         gate: gatehouse.gate.clone(),
         login: Arc::clone(&gatehouse.asking.login),
     };
@@ -261,6 +263,9 @@ pub fn run(config: Config, source: ConfigSource) -> Result<(), StartError> {
             stop.clone(),
             LAST_PASS,
         ));
+        if let Some(pulled) = pulled {
+            background.spawn(record_pulled(pulled, Arc::clone(&store), Arc::clone(&hints), stop.clone()));
+        }
         background.spawn(follow_hints(hints, verifier, stop.clone()));
         background.spawn(flush_pulls(pulls, Arc::clone(&store), stop.clone()));
         background.spawn(keep_journal(Arc::clone(gatehouse.accounts.journal()), store, stop.clone()));

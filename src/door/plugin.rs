@@ -12,7 +12,7 @@ use super::{Exchange, Outcome, ResponseHead};
 use crate::auth::Gate;
 use crate::oci::{ErrorCode, Manifest, Reference, RepositoryName, Tag};
 use crate::registry::Login;
-use crate::sync::{Carrier, PullCounts};
+use crate::sync::{Carrier, PullCounts, PulledReferences};
 
 /// One concern of the door.
 ///
@@ -178,6 +178,8 @@ pub struct Parts {
     pub carrier: Carrier,
     /// Counts pulls.
     pub pulls: Arc<PullCounts>,
+    /// Hears of what is pulled, where the registry is a cache; none where it is not.
+    pub pulled: Option<Arc<PulledReferences>>,
     /// Decides who comes in; none for an open door.
     pub gate: Option<Arc<Gate>>,
     /// How the door shows itself to the registry.

@@ -15,7 +15,9 @@ mod text;
 
 pub use digest::{Digest, InvalidDigest};
 pub use error::{ErrorBody, ErrorCode};
-pub use manifest::{Descriptor, InvalidManifest, MAXIMUM_MANIFEST_BYTES, Manifest, ManifestKind, Platform};
+pub use manifest::{
+    Descriptor, InvalidManifest, MAXIMUM_MANIFEST_BYTES, Manifest, ManifestKind, Platform, child_manifests,
+};
 pub use media_type::{MANIFEST_ACCEPT, MediaType};
 pub use name::{InvalidRepositoryName, RepositoryName};
 pub use reference::{InvalidReference, InvalidTag, Reference, Tag};

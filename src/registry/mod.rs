@@ -12,17 +12,19 @@ mod health;
 mod inspect;
 mod listing;
 mod login;
+mod page_size;
 mod retry_after;
 mod transport;
 
 pub use answer::{Answer, OutgoingWrite};
 pub use backend::{Backend, BackendKey, Backends};
-pub use client::{Asking, ManifestHead, RegistryClient};
+pub use client::{Asking, ManifestHead, RegistryClient, RegistryKind};
 pub use error::{CarryError, RegistryError};
 pub use health::watch_health;
 pub use inspect::{ClockReading, Deletion, Inspection};
 pub use listing::{Continuation, ListingPage};
 pub use login::Login;
+pub use page_size::PageLimit;
 pub use retry_after::retry_after;
 pub use transport::{BodyError, Causes, HttpTransport, Received, Request, Transport, TransportError};
 

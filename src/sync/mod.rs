@@ -3,7 +3,7 @@
 //! [`Carrier`] takes a manifest write to the registry and records its outcome, of a deletion by digest with what it took
 //! (`taken`); [`Verifier`] asks the registry about one
 //! reference and records the difference; [`follow_hints`] follows
-//! hints; [`flush_pulls`] writes down pulls; [`Sweeper`] goes through everything that the registry lists, and through what
+//! hints; [`record_pulled`] makes some of what is pulled from a cache; [`flush_pulls`] writes down pulls; [`Sweeper`] goes through everything that the registry lists, and through what
 //! the record holds beyond that; [`settle_unknown`] does so for every intent whose outcome is not known until
 //! it cannot change any more. `plugins/` hands writes to the carrier; `server.rs` runs the rest.
 
@@ -14,6 +14,7 @@ mod hints;
 #[cfg(test)]
 mod model;
 mod outcome;
+mod pulled;
 mod pulls;
 mod sweep;
 mod taken;
@@ -25,6 +26,7 @@ pub use carry::{Carrier, CarryFailure, ManifestWrite};
 pub use compare::{CompareError, Comparison, RecordedNames, compare};
 pub use hints::{HintQueue, follow_hints};
 pub use outcome::Operation;
+pub use pulled::{PulledReferences, record_pulled};
 pub use pulls::{PullCounts, flush_pulls};
 pub use sweep::{
     CatalogState, FinishedSweep, Outcome as SweepOutcome, Phase as SweepPhase, Problem, RunningSweep,
@@ -49,6 +51,10 @@ pub fn describe_metrics() {
     describe_counter!(
         "portreeve_pulls_not_counted_total",
         "Pulls that were too many different ones to be counted"
+    );
+    describe_counter!(
+        "portreeve_pulls_not_looked_at_total",
+        "Pulls from a cache that were too many different ones to be looked at"
     );
     describe_gauge!("portreeve_unknown_intents", "Writes whose outcome is being asked for");
     sweep::describe_metrics();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::clock::Timestamp;
-use crate::oci::{Digest, Manifest, Reference, RepositoryName, Tag};
+use crate::oci::{Digest, Manifest, Reference, RepositoryName, Tag, child_manifests};
 use crate::registry::{RegistryClient, RegistryError};
 use crate::store::{Change, Guard, Recorded, Source, Store, StoreError};
 
@@ -25,7 +25,8 @@ pub struct Verified {
     pub digest: Option<Digest>,
     /// What the record held for the tag before, where that was another: it may be gone as well.
     pub previous: Option<Digest>,
-    /// The manifests that a manifest names which was recorded just now: they may not be recorded yet.
+    /// The manifests that a manifest names which was recorded just now: they may not be recorded yet. None of them where
+    /// the registry is a cache: to ask for one is to make it fetch it.
     pub children: Vec<Digest>,
 }
 
@@ -92,8 +93,8 @@ impl Verifier {
                     let (digest, children) = named(&change);
                     let recorded = self.store.record(vec![change], source, guard, Timestamp::now()).await?;
                     if recorded != Recorded::Superseded {
-                        (verified.digest, verified.children, verified.previous) =
-                            (digest, children, previous);
+                        (verified.digest, verified.previous) = (digest, previous);
+                        verified.children = if self.registry.is_cache() { Vec::new() } else { children };
                     }
                     recorded
                 }
@@ -227,12 +228,11 @@ impl Found {
     }
 }
 
-/// The digest that a change puts, and what its manifest names.
+/// The digest that a change puts, and the manifests that its manifest names.
 fn named(change: &Change) -> (Option<Digest>, Vec<Digest>) {
     match change {
         Change::ManifestPut { manifest, .. } => {
-            let children = manifest.children.iter().map(|child| child.digest.clone());
-            (Some(manifest.digest.clone()), children.collect())
+            (Some(manifest.digest.clone()), child_manifests(&manifest.children).cloned().collect())
         }
         Change::TagDeleted { .. }
         | Change::ManifestDeleted { .. }

@@ -10,7 +10,7 @@ use super::marks::Marks;
 use super::progress::{Progress, SweepKind};
 use super::questions::{Abort, Questions, Unanswered, VERIFICATIONS};
 use crate::clock::Timestamp;
-use crate::oci::{Digest, Reference, RepositoryName, Tag};
+use crate::oci::{Digest, Reference, RepositoryName, Tag, child_manifests};
 use crate::registry::{Continuation, ListingPage};
 use crate::store::{Change, Guard, PageRequest, Recorded, Source, StoreError};
 use crate::sync::circles::Circles;
@@ -121,7 +121,9 @@ impl<'a> RepositorySweep<'a> {
         }
         self.unlisted_tags().await?;
         let may_be_gone = matches!(tags, Tags::Absent) && self.in_catalog == InCatalog::Unlisted;
-        if self.progress.kind == SweepKind::Deep || may_be_gone {
+        // A cache would fetch what it does not hold any more; but of a repository that its origin denies there is nothing.
+        let is_deep = self.progress.kind == SweepKind::Deep && !self.questions.registry.is_cache();
+        if is_deep || may_be_gone {
             self.recorded_manifests().await?;
         }
         self.follow_up().await?;
@@ -139,8 +141,9 @@ impl<'a> RepositorySweep<'a> {
         let mut circles = Circles::default();
         loop {
             let registry = &self.questions.registry;
-            let asking = || async { Ok(registry.tags(self.name, from.as_ref()).await?) };
-            let ListingPage { names, next } = match self.questions.ask(asking).await {
+            let asking = |limit| registry.tags_page(self.name, from.as_ref(), limit);
+            let page = self.questions.ask_for_page(registry.tags_limit(), asking).await;
+            let ListingPage { names, next } = match page {
                 Ok(Some(page)) => page,
                 Ok(None) if from.is_none() => return Ok(Tags::Absent),
                 Ok(None) => {
@@ -178,6 +181,10 @@ impl<'a> RepositorySweep<'a> {
                 }
             }
             has_news |= !tags.is_empty();
+            if self.questions.registry.is_cache() {
+                // They are the origin's, and nobody has asked for them here.
+                continue;
+            }
             self.progress.tags(tags.len());
             let differing = match self.progress.kind {
                 SweepKind::Shallow => self.questions.store.unknown_tags(self.name, tags).await?,
@@ -197,6 +204,9 @@ impl<'a> RepositorySweep<'a> {
         loop {
             let page = PageRequest { after, limit: ROWS };
             let page = self.questions.store.tag_names(self.name, page).await?;
+            if self.questions.registry.is_cache() {
+                self.progress.tags(page.items.len());
+            }
             let unlisted = page.items.into_iter().filter(|tag| !self.listed.has(tag.as_str()));
             let unlisted: Vec<Reference> = unlisted.map(Reference::Tag).collect();
             self.verify(unlisted).await?;
@@ -207,7 +217,7 @@ impl<'a> RepositorySweep<'a> {
         }
     }
 
-    /// Asks about every recorded manifest that no tag has confirmed, and notes what it names.
+    /// Asks about every recorded manifest that no tag has confirmed, and about the manifests that it names.
     async fn recorded_manifests(&mut self) -> Result<(), End> {
         let mut after = None;
         loop {
@@ -215,7 +225,7 @@ impl<'a> RepositorySweep<'a> {
             let page = self.questions.store.manifests(self.name, page).await?;
             for manifest in page.items {
                 self.follow.push(manifest.digest);
-                self.follow.extend(manifest.children.into_iter().map(|child| child.digest));
+                self.follow.extend(child_manifests(&manifest.children).cloned());
             }
             self.follow_up().await?;
             after = page.next;
@@ -268,7 +278,9 @@ impl<'a> RepositorySweep<'a> {
                     if let Some(digest) = verified.digest {
                         self.asked.mark(digest.as_str());
                     }
-                    self.follow.extend(verified.previous.into_iter().chain(verified.children));
+                    if !self.questions.registry.is_cache() {
+                        self.follow.extend(verified.previous.into_iter().chain(verified.children));
+                    }
                 }
                 Err(unanswered) => self.unanswered(unanswered)?,
             }
@@ -282,8 +294,9 @@ impl<'a> RepositorySweep<'a> {
         if held.is_none_or(|held| held.tags + held.manifests > 0) {
             return Ok(());
         }
-        let asking = || async { Ok(self.questions.registry.tags(self.name, None).await?) };
-        match self.questions.ask(asking).await {
+        let registry = &self.questions.registry;
+        let asking = |limit| registry.tags_page(self.name, None, limit);
+        match self.questions.ask_for_page(registry.tags_limit(), asking).await {
             Ok(None) => self.record(Change::RepositoryGone { repository: self.name.clone() }, since).await,
             Ok(Some(_)) => Ok(()),
             Err(unanswered) => self.unanswered(unanswered),
