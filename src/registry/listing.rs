@@ -125,7 +125,7 @@ impl RegistryClient {
             return Err(refused(asked.to_owned(), answer.status, &answer.headers));
         }
         let page = read_page(asked, "v2/_catalog", from, answer, |catalog: Catalog| catalog.repositories)?;
-        size.managed(limit);
+        size.managed(limit, page.names.len());
         Ok(page)
     }
 
@@ -147,7 +147,7 @@ impl RegistryClient {
         match answer.status {
             StatusCode::OK => {
                 let page = read_page(&asked, &path, from, answer, |tags: Tags| tags.tags)?;
-                size.managed(limit);
+                size.managed(limit, page.names.len());
                 Ok(Some(page))
             }
             StatusCode::NOT_FOUND if is_absence(&whole(&asked, answer.body)?) => Ok(None),

@@ -1,7 +1,7 @@
 //! How many names a page of a listing is asked to have: as many as distribution gives at most, fewer where the registry
 //! refuses so many, and fewer for a while where it does not manage so many.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::StatusCode;
@@ -69,43 +69,54 @@ struct Managed {
 }
 
 impl PageSize {
+    fn learnt(&self) -> MutexGuard<'_, Learnt> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// What is to be asked for now.
     pub(super) fn limit(&self) -> PageLimit {
-        let mut learnt = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        let accepted = learnt.accepted;
-        let Some(managed) = &mut learnt.managed else { return PageLimit(accepted) };
-        if managed.until > now {
-            return PageLimit(managed.size.max(accepted));
-        }
-        // One tries; until that is known, the others go on as before.
-        managed.pause = (managed.pause * 2).min(SMALL_FOR.1);
-        managed.until = now + managed.pause;
-        PageLimit((managed.size - 1).max(accepted))
+        let learnt = self.learnt();
+        let size = match learnt.managed {
+            Some(managed) if managed.until > Instant::now() => managed.size,
+            Some(managed) => managed.size - 1,
+            None => 0,
+        };
+        PageLimit(size.max(learnt.accepted))
     }
 
     /// Whether this is less than what the registry accepts, since it did not manage that.
     pub(super) fn is_small(&self, limit: PageLimit) -> bool {
-        limit.0 > self.0.lock().unwrap_or_else(PoisonError::into_inner).accepted
+        limit.0 > self.learnt().accepted
     }
 
     /// The registry does not refuse this.
     pub(super) fn accepted(&self, limit: PageLimit) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).accepted = limit.0;
+        self.learnt().accepted = limit.0;
     }
 
-    /// A whole page came of this.
-    pub(super) fn managed(&self, limit: PageLimit) {
-        let mut learnt = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if limit.0 <= learnt.accepted {
-            learnt.managed = None;
-            return;
-        }
-        if learnt.managed.is_some_and(|managed| managed.size == limit.0) {
-            return;
-        }
-        let pause = SMALL_FOR.0;
-        learnt.managed = Some(Managed { size: limit.0, until: Instant::now() + pause, pause });
+    /// A whole page with so many names came of this.
+    pub(super) fn managed(&self, limit: PageLimit, names: usize) {
+        let mut learnt = self.learnt();
+        let now = Instant::now();
+        let fresh = Managed { size: limit.0, until: now + SMALL_FOR.0, pause: SMALL_FOR.0 };
+        let is_small = limit.0 > learnt.accepted;
+        learnt.managed = match learnt.managed {
+            None => is_small.then_some(fresh),
+            Some(managed) if limit.0 > managed.size => Some(fresh),
+            // A larger one was tried, in vain.
+            Some(managed) if limit.0 == managed.size && managed.until <= now => {
+                let pause = (managed.pause * 2).min(SMALL_FOR.1);
+                Some(Managed { until: now + pause, pause, ..managed })
+            }
+            // A short page tells nothing of long ones.
+            Some(managed)
+                if limit.0 < managed.size
+                    && PageLimit(managed.size).names().is_some_and(|most| names > most) =>
+            {
+                is_small.then_some(fresh)
+            }
+            managed => managed,
+        };
     }
 }
 
@@ -127,26 +138,38 @@ mod tests {
     async fn what_was_managed_is_asked_for_until_a_larger_page_is_tried_less_and_less_often() {
         let size = PageSize::default();
         let hundred = smaller(size.limit());
-        size.managed(hundred);
+        size.managed(hundred, 100);
         let mut waits = Vec::new();
         for _ in 0..9 {
             let begun = Instant::now();
             while names(&size) == Some(100) {
                 tokio::time::advance(Duration::from_secs(1)).await;
             }
-            // Only one tries, and it fails again.
+            // It fails again.
+            size.managed(hundred, 100);
             assert_eq!(names(&size), Some(100));
-            size.managed(hundred);
             waits.push(begun.elapsed().as_secs());
         }
         assert_eq!(waits, [60, 120, 240, 480, 960, 1_920, 3_600, 3_600, 3_600]);
         tokio::time::advance(SMALL_FOR.1).await;
         let larger = size.limit();
         assert_eq!(larger.names(), Some(1_000));
-        size.managed(larger);
-        assert_eq!(names(&size), Some(1_000));
+        size.managed(larger, 1_000);
         tokio::time::advance(SMALL_FOR.1).await;
         assert_eq!(names(&size), Some(1_000), "it is forgotten");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_short_page_does_not_show_that_long_ones_are_managed() {
+        let size = PageSize::default();
+        let (thousand, hundred) = (size.limit(), smaller(size.limit()));
+        size.managed(hundred, 100);
+        for names_on_it in [0, 3, 100] {
+            size.managed(thousand, names_on_it);
+            assert_eq!(names(&size), Some(100), "{names_on_it}");
+        }
+        size.managed(thousand, 101);
+        assert_eq!(names(&size), Some(1_000));
     }
 
     #[tokio::test(start_paused = true)]
@@ -155,11 +178,11 @@ mod tests {
         size.accepted(PageLimit(1));
         let ten = smaller(size.limit());
         assert_eq!(ten.names(), Some(10));
-        size.managed(ten);
+        size.managed(ten, 10);
         tokio::time::advance(SMALL_FOR.0).await;
         let hundred = size.limit();
         assert_eq!(hundred.names(), Some(100));
-        size.managed(hundred);
+        size.managed(hundred, 100);
         tokio::time::advance(SMALL_FOR.1).await;
         assert_eq!(names(&size), Some(100));
     }
