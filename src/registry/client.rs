@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
+use super::origin::is_absence_at_origin;
 use super::page_size::PageSize;
 use super::transport::{BodyError, Causes, HttpTransport, Received, Request, Transport, TransportError};
 use super::{Answer, Backend, Backends, CarryError, Login, OutgoingWrite, RegistryError, retry_after};
@@ -160,6 +161,11 @@ impl RegistryClient {
                 let manifest = self.manifest(repository, reference).await?;
                 Ok(manifest.map(|manifest| ManifestHead { digest: manifest.digest }))
             }
+            // A cache says it so, if its origin does not have it; only the body of a GET tells.
+            StatusCode::INTERNAL_SERVER_ERROR if self.is_cache() => {
+                let manifest = self.manifest(repository, reference).await?;
+                Ok(manifest.map(|manifest| ManifestHead { digest: manifest.digest }))
+            }
             status => Err(refused(asked, status, &answer.headers)),
         }
     }
@@ -175,12 +181,14 @@ impl RegistryClient {
     ) -> Result<Option<Manifest>, RegistryError> {
         let (asked, Received { status, headers, body }) =
             self.ask_about(Method::GET, repository, reference).await?;
+        let is_denied = self.is_cache() && body.as_ref().is_ok_and(|body| is_absence_at_origin(body));
         match status {
             StatusCode::OK => {
                 read_manifest(asked.clone(), reference, &headers, whole(&asked, body)?).map(Some)
             }
             StatusCode::NOT_FOUND if is_absence(&whole(&asked, body)?) => Ok(None),
             StatusCode::NOT_FOUND => Err(RegistryError::Malformed { asked, reason: NOT_ITS_OWN.to_owned() }),
+            StatusCode::INTERNAL_SERVER_ERROR if is_denied => Ok(None),
             status => Err(refused(asked, status, &headers)),
         }
     }

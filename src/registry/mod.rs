@@ -12,6 +12,7 @@ mod health;
 mod inspect;
 mod listing;
 mod login;
+mod origin;
 mod page_size;
 mod retry_after;
 mod transport;
