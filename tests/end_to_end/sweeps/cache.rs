@@ -105,6 +105,8 @@ async fn only_what_was_pulled_through_the_door_is_known_and_a_sweep_makes_the_ca
     until_quiet(&door).await;
     let before = cached.fetched();
     assert!(before.iter().all(|line| line.ends_with("/v2/team/app/manifests/v1")), "{before:#?}");
+    // Nor does it matter whether the cache still holds it.
+    assert!(cached.cache.try_lose_manifests("team/app"));
     for deep in [true, false, true] {
         let last = sweep(&door, deep).await;
         assert_eq!(
