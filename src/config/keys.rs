@@ -45,6 +45,11 @@ pub const KEYS: &[Key] = &[
         meaning: "The registry behind the door: one URL, or a list of interchangeable backends.",
     },
     Key {
+        name: "registry.kind",
+        default: "\"registry\"",
+        meaning: "What it is: `registry`, or `proxy` for a pull-through cache, of which only what came through the door is known and swept.",
+    },
+    Key {
         name: "registry.timeout",
         default: "\"30s\"",
         meaning: "The wait for a connection or for an answer to begin; never a limit on a whole transfer.",

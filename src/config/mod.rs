@@ -86,10 +86,22 @@ pub struct Tls {
 pub struct Registry {
     /// `registry.url`: interchangeable backends, at least one, each different.
     pub backends: Vec<BackendUrl>,
+    /// `registry.kind`
+    pub kind: RegistryKind,
     /// `registry.timeout`: the wait for a connection or for an answer to begin; above zero, at most a day.
     pub timeout: Duration,
     /// `registry.auth`, with `registry.username` and `registry.password`
     pub auth: RegistryAuth,
+}
+
+/// What the registry is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RegistryKind {
+    /// `"registry"`: it holds what was pushed to it.
+    #[default]
+    Registry,
+    /// `"proxy"`: a pull-through cache of another registry.
+    Proxy,
 }
 
 /// The record.
@@ -140,6 +152,7 @@ impl Default for Config {
             external_url: None,
             registry: Registry {
                 backends: backend.into_iter().collect(),
+                kind: RegistryKind::default(),
                 timeout: Duration::from_secs(30),
                 auth: RegistryAuth::None,
             },
@@ -196,6 +209,7 @@ impl Config {
         set.to(&mut config.listen.door, "listen.door", value::socket_address);
         set.to(&mut config.listen.admin, "listen.admin", value::socket_address);
         set.to(&mut config.registry.backends, "registry.url", value::backends);
+        set.to(&mut config.registry.kind, "registry.kind", value::registry_kind);
         set.to(&mut config.registry.timeout, "registry.timeout", value::positive_duration);
         set.to(&mut config.store.url, "store.url", value::store_url);
         set.to(&mut config.sync.interval, "sync.interval", value::duration);

@@ -208,6 +208,11 @@ fn each_kind_of_mistake_gets_its_sentence() {
         ("server.grace = 30", "`server.grace` is an integer; write a number with its unit"),
         ("server.grace = \"30\"", "`server.grace` is \"30\", which is no duration"),
         ("server.grace = \"2 days\"", "which is more than a day"),
+        (
+            "registry.kind = \"cache\"",
+            "`registry.kind` is \"cache\"; write \"registry\", or \"proxy\" for a pull",
+        ),
+        ("registry.kind = true", "`registry.kind` is a boolean"),
         ("registry.url = []", "`registry.url` is an empty array; write \"http://HOST:PORT\""),
         ("registry.url = [1]", "`registry.url` has an integer in its array"),
         ("registry.url = \"ftp://a\"", "is \"ftp://a\", which does not begin with `http://` or `https://`"),

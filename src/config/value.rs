@@ -9,6 +9,7 @@ use std::time::Duration;
 use toml::Value;
 use url::Url;
 
+use super::RegistryKind;
 use super::address::{BackendUrl, InvalidUrl, StoreUrl, parse_origin};
 use super::error::Origin;
 use super::secret::Secret;
@@ -103,6 +104,16 @@ pub(super) fn secret(given: &Given) -> Result<Secret, String> {
         return Err(format!("has other characters than a header may carry; {remedy}"));
     }
     Ok(Secret::new(text))
+}
+
+/// What the registry is.
+pub(super) fn registry_kind(given: &Given) -> Result<RegistryKind, String> {
+    const REMEDY: &str = "write \"registry\", or \"proxy\" for a pull-through cache";
+    match text(given, REMEDY)? {
+        "registry" => Ok(RegistryKind::Registry),
+        "proxy" => Ok(RegistryKind::Proxy),
+        other => Err(format!("is {}; {REMEDY}", quoted(other))),
+    }
 }
 
 /// How many of something: threads, questions.

@@ -55,6 +55,11 @@ impl MediaType {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether it is that of a manifest, so that a registry can be asked for one by the digest.
+    pub fn is_manifest(&self) -> bool {
+        MANIFEST_TYPES.contains(&self.as_str())
+    }
 }
 
 impl From<&str> for MediaType {
@@ -68,6 +73,17 @@ impl fmt::Display for MediaType {
         formatter.write_str(&self.0)
     }
 }
+
+/// Every media type of a manifest.
+const MANIFEST_TYPES: [&str; 7] = [
+    MediaType::OCI_MANIFEST,
+    MediaType::OCI_INDEX,
+    MediaType::OCI_ARTIFACT,
+    MediaType::DOCKER_MANIFEST,
+    MediaType::DOCKER_LIST,
+    MediaType::DOCKER_SCHEMA_1,
+    MediaType::DOCKER_SCHEMA_1_SIGNED,
+];
 
 /// The `Accept` value that names every manifest type: registries answer 404 to a narrower question about a manifest
 /// that is there, so no question about presence may be asked without it.
@@ -93,16 +109,27 @@ mod tests {
 
     #[test]
     fn every_manifest_type_is_asked_for() {
-        for media_type in [
-            MediaType::OCI_MANIFEST,
-            MediaType::OCI_INDEX,
-            MediaType::OCI_ARTIFACT,
-            MediaType::DOCKER_MANIFEST,
-            MediaType::DOCKER_LIST,
-            MediaType::DOCKER_SCHEMA_1,
-            MediaType::DOCKER_SCHEMA_1_SIGNED,
-        ] {
+        for media_type in MANIFEST_TYPES {
             assert!(MANIFEST_ACCEPT.split(", ").any(|accepted| accepted == media_type), "{media_type}");
+        }
+    }
+
+    #[test]
+    fn only_the_types_of_manifests_are_those_of_manifests() {
+        for media_type in
+            ["application/vnd.OCI.image.manifest.v1+json; charset=utf-8", MediaType::DOCKER_LIST]
+        {
+            assert!(MediaType::from_header(media_type).is_manifest(), "{media_type}");
+        }
+        for media_type in [
+            "",
+            "application/json",
+            "application/vnd.oci.image.layer.v1.tar+gzip",
+            "application/vnd.oci.image.config.v1+json",
+            "application/vnd.buildkit.cacheconfig.v0",
+            "application/vnd.oci.image.manifest.v2+json",
+        ] {
+            assert!(!MediaType::from_header(media_type).is_manifest(), "{media_type}");
         }
     }
 }

@@ -17,6 +17,7 @@ pub use digest::{Digest, InvalidDigest};
 pub use error::{ErrorBody, ErrorCode};
 pub use manifest::{
     Descriptor, InvalidManifest, MAXIMUM_MANIFEST_BYTES, Manifest, ManifestKind, Platform, Unrecognised,
+    child_manifests,
 };
 pub use media_type::{MANIFEST_ACCEPT, MediaType};
 pub use name::{InvalidRepositoryName, RepositoryName};

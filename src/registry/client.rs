@@ -7,7 +7,8 @@ use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
-use super::listing::PageSize;
+use super::origin::is_absence_at_origin;
+use super::page_size::PageSize;
 use super::transport::{BodyError, Causes, HttpTransport, Received, Request, Transport, TransportError};
 use super::{
     Answer, Backend, Backends, CarryError, Login, OutgoingWrite, Presence, RegistryError, retry_after,
@@ -41,11 +42,24 @@ pub struct RegistryClient {
     offset: Arc<ClockOffset>,
     pub(super) catalog_pages: PageSize,
     pub(super) tag_pages: PageSize,
+    kind: RegistryKind,
+}
+
+/// What the registry is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum RegistryKind {
+    /// It holds what was pushed to it.
+    #[default]
+    Registry,
+    /// It is a pull-through cache of another registry, its origin: what it is asked for and does not hold, it fetches.
+    Proxy,
 }
 
 /// How the registry is asked, beside where it is.
 #[derive(Debug, Clone)]
 pub struct Asking {
+    /// What it is.
+    pub kind: RegistryKind,
     /// How the door shows itself.
     pub login: Arc<Login>,
     /// The door's own clock.
@@ -56,7 +70,12 @@ pub struct Asking {
 
 impl Default for Asking {
     fn default() -> Self {
-        Self { login: Arc::new(Login::None), clock: Clock::SYSTEM, offset: Arc::default() }
+        Self {
+            kind: RegistryKind::Registry,
+            login: Arc::new(Login::None),
+            clock: Clock::SYSTEM,
+            offset: Arc::default(),
+        }
     }
 }
 
@@ -88,13 +107,19 @@ impl RegistryClient {
             offset: Arc::default(),
             catalog_pages: PageSize::default(),
             tag_pages: PageSize::default(),
+            kind: RegistryKind::Registry,
         }
     }
 
     /// The same, asking in this way.
     #[must_use]
-    pub fn asking(self, Asking { login, clock, offset }: Asking) -> Self {
-        Self { login, clock, offset, ..self }
+    pub fn asking(self, Asking { kind, login, clock, offset }: Asking) -> Self {
+        Self { kind, login, clock, offset, ..self }
+    }
+
+    /// Whether it is a pull-through cache, which fetches what it is asked for.
+    pub fn is_cache(&self) -> bool {
+        self.kind == RegistryKind::Proxy
     }
 
     /// The backends it speaks to.
@@ -144,6 +169,11 @@ impl RegistryClient {
                 let manifest = self.manifest(repository, reference).await?;
                 Ok(manifest.map(|manifest| ManifestHead { digest: manifest.digest }))
             }
+            // A cache says it so, if its origin does not have it; only the body of a GET tells.
+            StatusCode::INTERNAL_SERVER_ERROR if self.is_cache() => {
+                let manifest = self.manifest(repository, reference).await?;
+                Ok(manifest.map(|manifest| ManifestHead { digest: manifest.digest }))
+            }
             status => Err(refused(asked, status, &answer.headers)),
         }
     }
@@ -159,12 +189,14 @@ impl RegistryClient {
     ) -> Result<Option<Manifest>, RegistryError> {
         let (asked, Received { status, headers, body }) =
             self.ask_about(Method::GET, repository, reference).await?;
+        let is_denied = self.is_cache() && body.as_ref().is_ok_and(|body| is_absence_at_origin(body));
         match status {
             StatusCode::OK => {
                 read_manifest(asked.clone(), reference, &headers, whole(&asked, body)?).map(Some)
             }
             StatusCode::NOT_FOUND if is_absence(&whole(&asked, body)?) => Ok(None),
             StatusCode::NOT_FOUND => Err(RegistryError::Malformed { asked, reason: NOT_ITS_OWN.to_owned() }),
+            StatusCode::INTERNAL_SERVER_ERROR if is_denied => Ok(None),
             status => Err(refused(asked, status, &headers)),
         }
     }
@@ -255,6 +287,38 @@ impl RegistryClient {
         access: Option<Access>,
         limit: usize,
     ) -> Result<Received, RegistryError> {
+        let question = |url, authorization| question(method.clone(), url, accept, authorization, limit);
+        self.ask_one_by_one(asked, path, access, question).await
+    }
+
+    /// The same with a body of this type, if there is one.
+    pub(super) async fn ask_with(
+        &self,
+        asked: &str,
+        method: Method,
+        path: &str,
+        content: Option<(&'static str, Bytes)>,
+        access: Option<Access>,
+        limit: usize,
+    ) -> Result<Received, RegistryError> {
+        let question = |url, authorization| {
+            let mut question = question(method.clone(), url, None, authorization, limit);
+            if let Some((media_type, body)) = &content {
+                question.headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+                question.body = body.clone();
+            }
+            question
+        };
+        self.ask_one_by_one(asked, path, access, question).await
+    }
+
+    async fn ask_one_by_one(
+        &self,
+        asked: &str,
+        path: &str,
+        access: Option<Access>,
+        question: impl Fn(String, Option<HeaderValue>) -> Request,
+    ) -> Result<Received, RegistryError> {
         let authorization = self.login.authorization(None, access.as_slice()).map_err(|error| {
             RegistryError::Malformed { asked: asked.to_owned(), reason: error.to_string() }
         })?;
@@ -262,8 +326,7 @@ impl RegistryClient {
         let mut unreachable = None;
         while let Some(backend) = self.backends.choose(&tried) {
             let url = format!("{}{path}", backend.url());
-            let question = question(method.clone(), url, accept, authorization.clone(), limit);
-            match self.send(question).await {
+            match self.send(question(url, authorization.clone())).await {
                 Err(TransportError::TimedOut(limit)) => {
                     return Err(RegistryError::TimedOut { asked: asked.to_owned(), limit });
                 }

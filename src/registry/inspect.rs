@@ -2,18 +2,23 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::header::DATE;
+use bytes::Bytes;
+use http::header::{ALLOW, DATE};
 use http::{Method, StatusCode};
 use tokio::time::Instant;
 
+use super::transport::Received;
 use super::{RegistryClient, RegistryError};
 use crate::auth::{Access, Action, Actions};
-use crate::oci::{Digest, RepositoryName};
+use crate::oci::{Digest, MediaType, RepositoryName};
 
 /// How long the answers may be: nobody reads them.
 const MAXIMUM_BYTES: usize = 64 * 1024;
 /// Where nothing is deleted.
 const NOWHERE: &str = "portreeve-check/nothing-is-here";
+
+/// A manifest that no registry takes, since it names no configuration.
+const NO_MANIFEST: &[u8] = br#"{"schemaVersion":2}"#;
 
 /// What a registry says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +51,38 @@ pub enum Deletion {
 }
 
 impl RegistryClient {
+    /// Whether the registry looks like a pull-through cache: asked to delete and to put what cannot be there, it says of both
+    /// that it does not do such things at all. One that merely does not delete says of the put what is wrong with it, and a
+    /// read-only one tells what it does do (`Allow`), which a cache of distribution does not. Changes nothing.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn looks_like_a_cache(&self) -> Result<bool, RegistryError> {
+        let digest = Digest::sha256(NOWHERE.as_bytes());
+        let deletion = self.try_write(Method::DELETE, &digest.to_string(), Bytes::new()).await?;
+        if !is_unsupported(&deletion) {
+            return Ok(false);
+        }
+        let put = self.try_write(Method::PUT, "nothing", Bytes::from_static(NO_MANIFEST)).await?;
+        Ok(is_unsupported(&put))
+    }
+
+    /// Asks for a write to a repository that is not there.
+    async fn try_write(
+        &self,
+        method: Method,
+        reference: &str,
+        body: Bytes,
+    ) -> Result<Received, RegistryError> {
+        let action = if method == Method::DELETE { Action::Delete } else { Action::Push };
+        let access = RepositoryName::parse(NOWHERE).ok();
+        let access = access.map(|name| Access::to(name, Actions::of(&[Action::Pull, action])));
+        let asked = format!("take back or refuse a {method} of what is not there");
+        let path = format!("v2/{NOWHERE}/manifests/{reference}");
+        let content = (!body.is_empty()).then_some((MediaType::OCI_MANIFEST, body));
+        self.ask_with(&asked, method, &path, content, access, MAXIMUM_BYTES).await
+    }
+
     /// Asks what the registry is.
     ///
     /// # Errors
@@ -85,6 +122,23 @@ impl RegistryClient {
             status => Deletion::Refused(status),
         })
     }
+}
+
+/// Whether a registry says that it does not do such things at all (the specification's `UNSUPPORTED`).
+fn is_unsupported(answer: &Received) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Errors {
+        errors: Vec<Entry>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Entry {
+        code: String,
+    }
+    let body = answer.body.as_deref().unwrap_or_default();
+    answer.status == StatusCode::METHOD_NOT_ALLOWED
+        && !answer.headers.contains_key(ALLOW)
+        && serde_json::from_slice::<Errors>(body)
+            .is_ok_and(|body| body.errors.first().is_some_and(|error| error.code == "UNSUPPORTED"))
 }
 
 /// What a `Date` says of the clock, if it was written in the middle of the time that the answer took.

@@ -3,8 +3,6 @@
 //! Registries page in many ways: `n` is obeyed, clamped, ignored or refused, `Link` is relative or absolute, and the
 //! order is not bytewise. What a page says is a hint at what to compare, never the truth about what is not on it.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use http::header::LINK;
 use http::{HeaderMap, Method, StatusCode};
 use serde::de::DeserializeOwned;
@@ -12,16 +10,14 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::client::{NOT_ITS_OWN, is_absence, refused, to_pull, whole};
+use super::page_size::PageSize;
 use super::transport::Received;
-use super::{RegistryClient, RegistryError};
+use super::{BodyError, Causes, PageLimit, RegistryClient, RegistryError};
 use crate::auth::Access;
 use crate::oci::RepositoryName;
 
 /// How long a page may be: registries that ignore `n` send everything at once.
 const MAXIMUM_PAGE_BYTES: usize = 32 * 1024 * 1024;
-/// How many names are asked for: at first as many as distribution gives at most, and fewer where that is refused. None at
-/// all leaves it to the registry.
-const PAGE_SIZES: [Option<usize>; 3] = [Some(1_000), Some(100), None];
 
 /// Where a listing goes on: the path and query of the next page, as the registry wrote them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +29,27 @@ impl Continuation {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The same place with at most so many names, whatever number the registry wrote. Nothing else of its query is touched.
+    fn with_at_most(&self, names: usize) -> String {
+        let (path, query) = self.0.split_once('?').unwrap_or((&self.0, ""));
+        let mut is_limited = false;
+        let mut parts: Vec<String> = Vec::new();
+        for part in query.split('&').filter(|part| !part.is_empty()) {
+            match part.strip_prefix("n=") {
+                Some(number) => {
+                    is_limited = true;
+                    let number = number.parse().map_or(names, |number: usize| number.min(names));
+                    parts.push(format!("n={number}"));
+                }
+                None => parts.push(part.to_owned()),
+            }
+        }
+        if !is_limited {
+            parts.push(format!("n={names}"));
+        }
+        format!("{path}?{}", parts.join("&"))
+    }
 }
 
 /// A page of a listing.
@@ -43,10 +60,6 @@ pub struct ListingPage {
     /// Where the listing goes on, unless this was the last page.
     pub next: Option<Continuation>,
 }
-
-/// Which of [`PAGE_SIZES`] the registry takes; learnt by its refusals.
-#[derive(Debug, Default)]
-pub(super) struct PageSize(AtomicUsize);
 
 #[derive(Deserialize)]
 struct Catalog {
@@ -62,21 +75,17 @@ struct Tags {
 }
 
 impl RegistryClient {
-    /// A page of the catalog: the first one, or the one that a page before named.
+    /// A page of the catalog: the first one, or the one that a page before named. Asks for fewer names where the registry
+    /// does not manage as many.
     ///
     /// # Errors
     /// Whenever there is no clear answer; [`RegistryError::Refused`] where the registry has no catalog.
     pub async fn catalog(&self, from: Option<&Continuation>) -> Result<ListingPage, RegistryError> {
-        let asked = "list the catalog";
-        let answer = self.page(asked, "v2/_catalog", from, Access::Catalog, &self.catalog_pages).await?;
-        if answer.status != StatusCode::OK {
-            return Err(refused(asked.to_owned(), answer.status, &answer.headers));
-        }
-        read_page(asked, "v2/_catalog", from, answer, |catalog: Catalog| catalog.repositories)
+        smaller_and_smaller(self.catalog_limit(), async |limit| self.catalog_page(from, limit).await).await
     }
 
-    /// A page of a repository's tags. `Ok(None)` is the registry's own "not there", which some say of repositories that
-    /// have manifests but no tags.
+    /// A page of a repository's tags, as [`RegistryClient::catalog`] gives one of the catalog. `Ok(None)` is the registry's
+    /// own "not there", which some say of repositories that have manifests but no tags.
     ///
     /// # Errors
     /// Whenever there is no clear answer.
@@ -85,18 +94,70 @@ impl RegistryClient {
         repository: &RepositoryName,
         from: Option<&Continuation>,
     ) -> Result<Option<ListingPage>, RegistryError> {
+        let asking = async |limit| self.tags_page(repository, from, limit).await;
+        smaller_and_smaller(self.tags_limit(), asking).await
+    }
+
+    /// How many names a page of the catalog is to have now.
+    pub fn catalog_limit(&self) -> PageLimit {
+        self.catalog_pages.limit()
+    }
+
+    /// How many names a page of tags is to have now.
+    pub fn tags_limit(&self) -> PageLimit {
+        self.tag_pages.limit()
+    }
+
+    /// A page of the catalog with at most so many names. One that comes is remembered for
+    /// [`RegistryClient::catalog_limit`].
+    ///
+    /// # Errors
+    /// Whenever there is no clear answer; see [`PageLimit::smaller_after`].
+    pub async fn catalog_page(
+        &self,
+        from: Option<&Continuation>,
+        limit: PageLimit,
+    ) -> Result<ListingPage, RegistryError> {
+        let asked = "list the catalog";
+        let size = &self.catalog_pages;
+        let (answer, limit) = self.page(asked, "v2/_catalog", from, Access::Catalog, size, limit).await?;
+        if answer.status != StatusCode::OK {
+            return Err(refused(asked.to_owned(), answer.status, &answer.headers));
+        }
+        let page = read_page(asked, "v2/_catalog", from, answer, |catalog: Catalog| catalog.repositories)?;
+        size.managed(limit, page.names.len());
+        Ok(page)
+    }
+
+    /// A page of a repository's tags with at most so many names. One that comes is remembered for
+    /// [`RegistryClient::tags_limit`].
+    ///
+    /// # Errors
+    /// Whenever there is no clear answer; see [`PageLimit::smaller_after`].
+    pub async fn tags_page(
+        &self,
+        repository: &RepositoryName,
+        from: Option<&Continuation>,
+        limit: PageLimit,
+    ) -> Result<Option<ListingPage>, RegistryError> {
         let asked = format!("list the tags of {repository}");
         let path = format!("v2/{repository}/tags/list");
-        let answer = self.page(&asked, &path, from, to_pull(repository), &self.tag_pages).await?;
+        let size = &self.tag_pages;
+        let (answer, limit) = self.page(&asked, &path, from, to_pull(repository), size, limit).await?;
         match answer.status {
-            StatusCode::OK => read_page(&asked, &path, from, answer, |tags: Tags| tags.tags).map(Some),
+            StatusCode::OK => {
+                let page = read_page(&asked, &path, from, answer, |tags: Tags| tags.tags)?;
+                size.managed(limit, page.names.len());
+                Ok(Some(page))
+            }
             StatusCode::NOT_FOUND if is_absence(&whole(&asked, answer.body)?) => Ok(None),
             StatusCode::NOT_FOUND => Err(RegistryError::Malformed { asked, reason: NOT_ITS_OWN.to_owned() }),
             status => Err(refused(asked, status, &answer.headers)),
         }
     }
 
-    /// Asks for a page, and if the number of names is refused, for a smaller one from then on.
+    /// Asks for a page, and if the number of names is refused, for a smaller one from then on. Answers also which number
+    /// was not refused.
     async fn page(
         &self,
         asked: &str,
@@ -104,28 +165,55 @@ impl RegistryClient {
         from: Option<&Continuation>,
         access: Access,
         size: &PageSize,
-    ) -> Result<Received, RegistryError> {
-        if let Some(Continuation(next)) = from {
-            return self.ask(asked, Method::GET, next, None, Some(access), MAXIMUM_PAGE_BYTES).await;
+        mut limit: PageLimit,
+    ) -> Result<(Received, PageLimit), RegistryError> {
+        let ask = async |wanted: &str| {
+            self.ask(asked, Method::GET, wanted, None, Some(access.clone()), MAXIMUM_PAGE_BYTES).await
+        };
+        if let Some(next) = from {
+            if let Some(names) = limit.names()
+                && size.is_small(limit)
+            {
+                let answer = ask(&next.with_at_most(names)).await?;
+                // It takes its own words only.
+                if answer.status != StatusCode::BAD_REQUEST {
+                    return Ok((answer, limit));
+                }
+            }
+            return Ok((ask(next.as_str()).await?, limit));
         }
-        let mut place = size.0.load(Ordering::Relaxed);
+        let wanted = limit;
         loop {
-            let wanted = match PAGE_SIZES.get(place).copied().flatten() {
-                Some(count) => format!("{path}?n={count}"),
-                None => path.to_owned(),
+            let answer = match limit.names() {
+                Some(names) => ask(&format!("{path}?n={names}")).await?,
+                None => ask(path).await?,
             };
-            let answer =
-                self.ask(asked, Method::GET, &wanted, None, Some(access.clone()), MAXIMUM_PAGE_BYTES).await?;
             if answer.status != StatusCode::BAD_REQUEST {
-                size.0.store(place, Ordering::Relaxed);
-                return Ok(answer);
+                if limit != wanted {
+                    size.accepted(limit);
+                }
+                return Ok((answer, limit));
             }
-            place += 1;
-            // Whatever was refused, it was not the number.
-            if place == PAGE_SIZES.len() {
-                return Ok(answer);
+            match limit.after_refusal() {
+                Some(next) => limit = next,
+                // Whatever was refused, it was not the number.
+                None => return Ok((answer, limit)),
             }
         }
+    }
+}
+
+/// Asks for pages of fewer names, as long as that may help.
+async fn smaller_and_smaller<T>(
+    mut limit: PageLimit,
+    asking: impl AsyncFn(PageLimit) -> Result<T, RegistryError>,
+) -> Result<T, RegistryError> {
+    loop {
+        let error = match asking(limit).await {
+            Ok(page) => return Ok(page),
+            Err(error) => error,
+        };
+        limit = limit.smaller_after(&error).ok_or(error)?;
     }
 }
 
@@ -138,8 +226,14 @@ fn read_page<T: DeserializeOwned>(
 ) -> Result<ListingPage, RegistryError> {
     let body = whole(asked, answer.body)?;
     let malformed = |reason: String| RegistryError::Malformed { asked: asked.to_owned(), reason };
-    let page =
-        serde_json::from_slice(&body).map_err(|error| malformed(format!("it is no listing: {error}")))?;
+    let page = serde_json::from_slice(&body).map_err(|error| {
+        // Some gateways end a body in the middle as if that were its end.
+        if error.is_eof() && !body.is_empty() {
+            let source = BodyError::Broken(Causes::default());
+            return RegistryError::Broken { asked: asked.to_owned(), source };
+        }
+        malformed(format!("it is no listing: {error}"))
+    })?;
     // The names are long enough without the bytes in which they came.
     drop(body);
     let next = match next_link(&answer.headers) {
@@ -232,6 +326,18 @@ mod tests {
         }
         let from = Continuation("v2/_catalog?last=b".to_owned());
         assert!(continuation("v2/_catalog", Some(&from), "/v2/_catalog?last=b").is_err());
+    }
+
+    #[test]
+    fn a_page_is_made_smaller_by_its_number_alone() {
+        for (link, smaller) in [
+            ("v2/_catalog?last=a%2Fb&n=1000", "v2/_catalog?last=a%2Fb&n=10"),
+            ("v2/_catalog?n=5&last=b", "v2/_catalog?n=5&last=b"),
+            ("v2/_catalog?n=x&next=t0k%3D%3D", "v2/_catalog?n=10&next=t0k%3D%3D"),
+            ("v2/_catalog?next_page=n%3D7", "v2/_catalog?next_page=n%3D7&n=10"),
+        ] {
+            assert_eq!(Continuation(link.to_owned()).with_at_most(10), smaller);
+        }
     }
 
     #[test]

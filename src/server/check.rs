@@ -12,7 +12,7 @@ use super::door_client::Client;
 use super::held::Held;
 use super::sync_command::Summary;
 use super::{gatehouse, socket};
-use crate::config::{Config, RegistryAuth, StoreUrl, Tls};
+use crate::config::{Config, RegistryAuth, RegistryKind, StoreUrl, Tls};
 use crate::door::Certificates;
 use crate::registry::{Backends, ClockReading, Deletion, Inspection, Presence, RegistryClient};
 use crate::store::{OpenError, RedbStore};
@@ -93,17 +93,19 @@ pub fn check(config: Config) -> Report {
     };
     runtime.block_on(async {
         let registry = check_registry(&config, &mut report).await;
+        // What a cache lists is its origin's.
+        let is_cache = config.registry.kind == RegistryKind::Proxy;
         match check_store(&config, &mut report) {
             Record::Open(store) => {
                 check_held(Held::in_store(&store).await, &mut report);
-                check_agreement(&store, registry.as_ref(), &mut report).await;
+                check_agreement(&store, registry.as_ref(), is_cache, &mut report).await;
                 store.close();
             }
             Record::InUse => match Client::new(&socket::path(&config)) {
                 Ok(door) => {
                     check_last_sweep(&door, &mut report).await;
                     check_held(door.held().await, &mut report);
-                    check_agreement(&door, registry.as_ref(), &mut report).await;
+                    check_agreement(&door, registry.as_ref(), is_cache, &mut report).await;
                 }
                 Err(error) => report.note(false, format!("{error}.")),
             },
@@ -171,6 +173,20 @@ async fn check_registry(config: &Config, report: &mut Report) -> Option<Registry
             ),
         ),
         Err(error) => report.note(false, format!("Whether the registry deletes is not known: {error}.")),
+    }
+    if config.registry.kind == RegistryKind::Proxy {
+        report.note(
+            true,
+            "The registry is a pull-through cache (registry.kind): what was pulled or pushed through the door is swept.",
+        );
+        return None;
+    }
+    if client.looks_like_a_cache().await.unwrap_or(false) {
+        report.note(
+            Mark::Warning,
+            "The registry looks like a pull-through cache, which fetches from its origin whatever a sweep asks about; set \
+             registry.kind = \"proxy\" if it is one.",
+        );
     }
     match client.catalog(None).await {
         Ok(_) => {
@@ -258,8 +274,16 @@ fn check_held<E: fmt::Display>(held: Result<Held, E>, report: &mut Report) {
 }
 
 /// Whether record and registry name the same.
-async fn check_agreement(record: &dyn RecordedNames, registry: Option<&RegistryClient>, report: &mut Report) {
+async fn check_agreement(
+    record: &dyn RecordedNames,
+    registry: Option<&RegistryClient>,
+    is_cache: bool,
+    report: &mut Report,
+) {
     let Some(registry) = registry else {
+        if is_cache {
+            return;
+        }
         report.note(
             Mark::Warning,
             "Whether store and registry agree is not known, since the registry's catalog cannot be read.",

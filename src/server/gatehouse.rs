@@ -18,7 +18,7 @@ use crate::clock::{Clock, ClockOffset, Estimate};
 use crate::config::{
     self, Algorithm, AuthRule, Config, Principal, RegistryAuth, StoreUrl, UserSource, VerifiedBy,
 };
-use crate::registry::{Asking, Login, RegistryClient};
+use crate::registry::{Asking, Login, RegistryClient, RegistryKind};
 use crate::store::Store;
 use crate::web::ClockStatus;
 
@@ -196,6 +196,10 @@ impl Foundation {
             Some(keys) => Some(Arc::new(Issuer::new(token_settings(config), keys.open(clock.now())?, clock))),
             None => None,
         };
+        let kind = match config.registry.kind {
+            config::RegistryKind::Registry => RegistryKind::Registry,
+            config::RegistryKind::Proxy => RegistryKind::Proxy,
+        };
         let login = match (&config.registry.auth, &issuer) {
             (RegistryAuth::Basic { username, password }, _) => Login::basic(username, password.reveal()),
             (RegistryAuth::Token, Some(issuer)) => {
@@ -203,7 +207,7 @@ impl Foundation {
             }
             (RegistryAuth::None | RegistryAuth::Token, _) => Login::None,
         };
-        let asking = Asking { login: Arc::new(login), clock, offset };
+        let asking = Asking { kind, login: Arc::new(login), clock, offset };
         Ok(Self { asking, keys, issuer })
     }
 }

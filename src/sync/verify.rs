@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::judge::{Answer, Contradiction, Judge, Verdict};
 use crate::clock::Timestamp;
-use crate::oci::{Digest, Manifest, Reference, RepositoryName, Tag};
+use crate::oci::{Digest, Manifest, Reference, RepositoryName, Tag, child_manifests};
 use crate::registry::{RegistryClient, RegistryError};
 use crate::store::{Change, Guard, Recorded, Source, Store, StoreError};
 
@@ -28,7 +28,8 @@ pub struct Verified {
     pub digest: Option<Digest>,
     /// What the record held for the tag before, where that was another: it may be gone as well.
     pub previous: Option<Digest>,
-    /// The manifests that a manifest names which was recorded just now: they may not be recorded yet.
+    /// The manifests that a manifest names which was recorded just now: they may not be recorded yet. None of them where
+    /// the registry is a cache: to ask for one is to make it fetch it.
     pub children: Vec<Digest>,
     /// Whether the registry denies it and the record keeps it all the same, as missing.
     pub is_held: bool,
@@ -183,8 +184,8 @@ impl Verifier {
             Verdict::Believe(counted) => {
                 let recorded = self.store.record(vec![change], source, guard, self.registry.now()).await?;
                 if recorded != Recorded::Superseded {
-                    (verified.digest, verified.children, verified.previous) =
-                        (named_digest, children, previous);
+                    (verified.digest, verified.previous) = (named_digest, previous);
+                    verified.children = if self.registry.is_cache() { Vec::new() } else { children };
                 }
                 if let (Some(counted), Recorded::Changed(_)) = (counted, recorded) {
                     counted.recorded();
@@ -340,12 +341,11 @@ impl Found {
     }
 }
 
-/// The digest that a change puts, and what its manifest names.
+/// The digest that a change puts, and the manifests that its manifest names.
 fn named(change: &Change) -> (Option<Digest>, Vec<Digest>) {
     match change {
         Change::ManifestPut { manifest, .. } => {
-            let children = manifest.children.iter().map(|child| child.digest.clone());
-            (Some(manifest.digest.clone()), children.collect())
+            (Some(manifest.digest.clone()), child_manifests(&manifest.children).cloned().collect())
         }
         Change::TagDeleted { .. }
         | Change::ManifestDeleted { .. }

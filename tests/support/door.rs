@@ -117,6 +117,22 @@ impl Door {
         log(self.directory.path(), 0)
     }
 
+    /// Runs `portreeve check` with its configuration: whether nothing has to be done, and what it says.
+    pub async fn check(&self) -> (bool, String) {
+        let settings = self.settings.iter().filter(|(key, _)| *key != CONFIGURATION);
+        let output = Command::new(env!("CARGO_BIN_EXE_portreeve"))
+            .arg("check")
+            .current_dir(self.directory.path())
+            .envs(settings.map(|(key, value)| (format!("PORTREEVE__{key}"), value)))
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .output()
+            .await
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+        (output.status.success(), said.into_owned())
+    }
+
     /// The answer of the API to a question that has to be answered with 200.
     pub async fn get_json(&self, path: &str) -> serde_json::Value {
         let response = http_client().get(format!("{}{path}", self.url())).send().await.unwrap();

@@ -72,6 +72,23 @@ impl Image {
         Self::of(&document, OCI_INDEX, Vec::new())
     }
 
+    /// A cache as BuildKit exports it: an OCI index of layers and of a configuration, none of which is a manifest; and
+    /// perhaps of images besides.
+    pub fn buildkit_cache(layers: usize, images: &[&Self]) -> Self {
+        let mut blobs: Vec<Bytes> =
+            (0..layers).map(|number| Bytes::from(format!("layer {number}"))).collect();
+        let mut manifests: Vec<Value> = blobs
+            .iter()
+            .map(|layer| descriptor("application/vnd.oci.image.layer.v1.tar+gzip", layer))
+            .collect();
+        let configuration = Bytes::from_static(br#"{"layers":[],"records":[]}"#);
+        manifests.push(descriptor("application/vnd.buildkit.cacheconfig.v0", &configuration));
+        blobs.push(configuration);
+        manifests.extend(images.iter().map(|image| descriptor(&image.media_type, &image.manifest)));
+        let document = json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": manifests});
+        Self::of(&document, OCI_INDEX, blobs)
+    }
+
     /// A Docker manifest list of these, all for one platform.
     pub fn docker_list(children: &[&Self]) -> Self {
         let child = |child: &&Self| {

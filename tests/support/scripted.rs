@@ -19,6 +19,9 @@ use super::state::State;
 /// The most that a manifest or a blob of a test may have.
 const LIMIT: usize = 8 * 1024 * 1024;
 
+/// The status of an answer that is not given.
+const NEVER: u16 = 999;
+
 /// How a listing is answered.
 #[derive(Clone, Debug, Default)]
 pub enum Listing {
@@ -59,6 +62,19 @@ pub enum PageSize {
     Refused(usize),
 }
 
+/// What becomes of a page with more names than a registry manages.
+#[derive(Clone, Copy, Debug)]
+pub enum TooBig {
+    /// It is answered with this status.
+    Status(u16),
+    /// It never comes.
+    Never,
+    /// It ends in the middle.
+    Cut,
+    /// It is longer than anybody reads.
+    Endless,
+}
+
 /// What is odd about a registry.
 #[derive(Clone, Debug, Default)]
 pub struct Quirks {
@@ -68,6 +84,8 @@ pub struct Quirks {
     pub tags: BTreeMap<String, Listing>,
     /// How long pages are.
     pub page_size: PageSize,
+    /// How many names it manages behind the first so many of a listing, and what becomes of pages with more.
+    pub too_big: Option<(usize, usize, TooBig)>,
     /// What comes before the path of a `Link`: scheme and host, or nothing.
     pub link_to: String,
     /// Each page begins with so many names of the one before.
@@ -220,6 +238,9 @@ async fn answer(Extract(shared): Extract<Arc<Shared>>, request: Request<Body>) -
             }
         }
     };
+    if honest.status() == NEVER {
+        std::future::pending::<()>().await;
+    }
     let mut changed = shared.changed.subscribe();
     while matches!(shared.held.lock().unwrap().listing(path), Listing::Held) {
         // The sender outlives every request.
@@ -305,6 +326,22 @@ impl Held {
         let begin = last.map_or(0, |last| names.iter().position(|name| *name == last).unwrap() + 1);
         let begin = begin.saturating_sub(self.quirks.repeated);
         let end = begin.saturating_add(size).min(names.len());
+        if let Some((behind, most, becomes)) = self.quirks.too_big
+            && begin >= behind
+            && end - begin > most
+        {
+            let page = write(&names[begin..end]).to_string();
+            let body = match becomes {
+                TooBig::Status(status) => return error(status, "UNKNOWN"),
+                TooBig::Never => return error(NEVER, "UNKNOWN"),
+                TooBig::Cut => page[..page.len() / 2].to_owned(),
+                TooBig::Endless => format!("{page}{}", " ".repeat(33 * 1024 * 1024)),
+            };
+            return Response::builder()
+                .header("content-type", "application/json")
+                .body(Body::from(body))
+                .unwrap();
+        }
         let mut response = document(&write(&names[begin..end]));
         if end < names.len() {
             let (to, path, last) = (&self.quirks.link_to, uri.path(), names[end - 1]);

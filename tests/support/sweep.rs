@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::door::Door;
 use super::http::http_client;
 use super::state::all;
-use super::wait::until;
+use super::wait::PAUSE;
 
 /// Longer than any sweep of a test takes on a busy machine.
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(180);
 
 /// Asks for a sweep: its number.
 pub async fn request(door: &Door, deep: bool) -> u64 {
@@ -22,13 +23,28 @@ pub async fn request(door: &Door, deep: bool) -> u64 {
 
 /// Waits for the end of a sweep, or of one after it: what came of it.
 pub async fn finished(door: &Door, number: u64) -> Value {
-    let mut last = Value::Null;
-    until("the sweep ends", LIMIT, async || {
-        last = status(door).await["last"].take();
-        last["number"].as_u64().is_some_and(|ended| ended >= number)
-    })
-    .await;
-    last
+    let ended = |status: &Value| status["last"]["number"].as_u64().is_some_and(|ended| ended >= number);
+    until_status(door, "the sweep ends", ended).await["last"].take()
+}
+
+/// Waits until the sweeps are so; fails the test with how they were last.
+pub async fn until_status(door: &Door, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        let status = status(door).await;
+        if is_so(&status) {
+            return status;
+        }
+        assert!(Instant::now() < deadline, "not within {LIMIT:?}: {what}; the sweeps are at\n{status:#}");
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Waits until the running sweep has done so many repositories: how it is then.
+pub async fn until_done(door: &Door, repositories: u64) -> Value {
+    let what = format!("{repositories} repositories are done");
+    let done = |status: &Value| status["running"]["repositories_done"].as_u64() == Some(repositories);
+    until_status(door, &what, done).await["running"].take()
 }
 
 /// One sweep, now: what came of it.

@@ -40,7 +40,7 @@ pub struct Manifest {
     pub config: Option<Descriptor>,
     /// The layers of an image, or the blobs of an artifact, in order.
     pub layers: Vec<Descriptor>,
-    /// The manifests that an index or list names, in order.
+    /// What an index or list names, in order: manifests, and whatever else; see [`child_manifests`].
     pub children: Vec<Descriptor>,
     /// The manifest that this one is about (OCI 1.1).
     pub subject: Option<Descriptor>,
@@ -219,6 +219,13 @@ impl Manifest {
             .filter_map(|child| child.platform.as_ref())
             .filter(|platform| platform.os != "unknown")
     }
+}
+
+/// Those of an index's children that are manifests, in order. The OCI image specification lets an index name anything
+/// (image-index.md, "manifests": unknown media types are no error): a cache of BuildKit names its layers, and who asks a
+/// registry for one of them as a manifest is answered with an error.
+pub fn child_manifests(children: &[Descriptor]) -> impl Iterator<Item = &Digest> {
+    children.iter().filter(|child| child.media_type.is_manifest()).map(|child| &child.digest)
 }
 
 /// serde quotes a value of a wrong type whole, and here it may be megabytes long.

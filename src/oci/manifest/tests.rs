@@ -357,3 +357,24 @@ fn an_error_quotes_a_piece_of_the_document_at_most() {
         assert!(error.len() < 1024, "{}", error.len());
     }
 }
+
+#[test]
+fn of_what_an_index_names_only_manifests_are_child_manifests() {
+    let child = |media_type: &str, content: &str| {
+        let digest = crate::oci::Digest::sha256(content.as_bytes());
+        serde_json::json!({ "mediaType": media_type, "digest": digest.as_str(), "size": 2 })
+    };
+    let children = [
+        child("application/vnd.oci.image.layer.v1.tar+gzip", "layer"),
+        child(MediaType::OCI_MANIFEST, "image"),
+        child("application/vnd.buildkit.cacheconfig.v0", "configuration"),
+        child("application/vnd.example.unknown+json", "unknown"),
+        child(MediaType::DOCKER_LIST, "list"),
+        child("", "without a type"),
+    ];
+    let index = serde_json::json!({ "schemaVersion": 2, "manifests": children }).to_string();
+    let index = Manifest::parse(index.into(), Some(MediaType::from(MediaType::OCI_INDEX))).unwrap();
+    assert_eq!(index.children.len(), 6, "all are kept");
+    let followed: Vec<_> = super::child_manifests(&index.children).cloned().collect();
+    assert_eq!(followed, ["image", "list"].map(|content| crate::oci::Digest::sha256(content.as_bytes())));
+}

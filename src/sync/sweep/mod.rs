@@ -8,7 +8,7 @@
 //! [`Sweeper`] runs them one after the other (`schedule`) when they are due (`due`), and shows how far each is (`progress`,
 //! and for metrics `gauges`); `walk` goes through the repositories, one
 //! of which is the business of `repository`. Every question waits for its turn in `pace`, which
-//! the transport `paced` sees to. `marks` remembers what was
+//! the transport `paced` sees to; `troubles` tells a repository's trouble from the registry's. `marks` remembers what was
 //! swept, in bounded memory, and `checkpoint` over a restart.
 
 mod checkpoint;
@@ -23,6 +23,7 @@ mod repository;
 mod schedule;
 #[cfg(test)]
 mod tests;
+mod troubles;
 mod walk;
 
 pub(in crate::sync) use gauges::describe as describe_metrics;

@@ -3,6 +3,10 @@
 //! It begins with one, asks more as long as answers come as quickly as before, fewer when they take longer, and pauses
 //! when the registry is in trouble or says how long it wants to be left alone. While clients write through the door, a
 //! sweep asks one question at a time and rests as long as each took.
+//!
+//! What goes wrong with one repository is that repository's: it rests, and the others go on. Only failures about several
+//! of them, without an answer in between, are the registry's. A question that waits for much longer than usual steps
+//! aside: it holds no place any more, and no more than the ceiling of them can do so.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,8 +14,10 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::troubles::{Subject, Troubles};
+
 /// The first pause after trouble, and the longest; each further trouble in a row doubles it.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
+pub(super) const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
 /// The longest that a registry is left alone because it said so.
 const LONGEST_REST: Duration = Duration::from_secs(10 * 60);
 /// After so many questions in a row that got no answer, the registry may be down. It may as well be what was asked about
@@ -21,6 +27,8 @@ const DOUBTFUL: u32 = 10;
 const DRIFT: f64 = 0.05;
 /// Answers that take less than this longer are not slower.
 const NOISE: Duration = Duration::from_millis(1);
+/// A question that has waited for so many times the usual time, and for so long at least, holds no place any more.
+const PATIENCE: (u32, Duration) = (8, Duration::from_millis(500));
 
 /// What is asked for. Each kind has its own usual time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +48,9 @@ pub(super) enum Reply {
     Answered,
     /// It failed on this question, and may do better on others.
     Fault,
-    /// It could not be asked, or answered that it cannot now; perhaps with a time to be left alone for.
+    /// It could not answer now, and may later.
+    Unavailable,
+    /// It cannot be asked, or wants to be left alone; perhaps for so long.
     Trouble(Option<Duration>),
 }
 
@@ -49,6 +59,8 @@ pub(super) struct Pace {
     state: Mutex<State>,
     /// Somebody may find a place.
     places: Notify,
+    /// A question that stood aside has ended.
+    ended: Notify,
     ceiling: usize,
     is_busy: Box<dyn Fn() -> bool + Send + Sync>,
 }
@@ -56,13 +68,18 @@ pub(super) struct Pace {
 struct State {
     /// How many questions may be under way.
     limit: f64,
+    /// How many are, without those that stand aside.
     under_way: usize,
+    /// How many stand aside.
+    aside: usize,
     /// When the next question may be asked.
     rest: Option<Instant>,
     /// Troubles in a row, by which pauses grow.
     troubles: u32,
     /// Questions in a row without an answer, since somebody last looked whether the registry is there.
     unanswered: u32,
+    /// What goes wrong with which repository.
+    subjects: Troubles,
     usual: [Usual; 3],
     /// When the limit was last lowered.
     lowered: Option<Instant>,
@@ -85,50 +102,83 @@ impl std::fmt::Debug for Pace {
     }
 }
 
-/// A place among the questions under way; it ends when this is dropped.
+/// A place among the questions under way, or aside of them; it ends when this is dropped.
 pub(super) struct Turn<'a> {
     pace: &'a Pace,
     question: Question,
+    subject: Subject,
     asked: Instant,
+    is_aside: bool,
+}
+
+/// What somebody waits for who wants to ask.
+enum Wait {
+    Until(Instant),
+    /// The questions about this subject that stand aside.
+    Subject,
+    Place,
 }
 
 impl Pace {
-    /// At most `ceiling` questions at once; `is_busy` tells whether clients are writing through the door.
+    /// At most `ceiling` questions at once, and as many that stand aside; `is_busy` tells whether clients are writing
+    /// through the door.
     pub fn new(ceiling: usize, seed: u64, is_busy: impl Fn() -> bool + Send + Sync + 'static) -> Self {
         let state = State {
             limit: 1.0,
             under_way: 0,
+            aside: 0,
             rest: None,
             troubles: 0,
             unanswered: 0,
+            subjects: Troubles::default(),
             usual: [Usual::default(); 3],
             lowered: None,
             random: fastrand::Rng::with_seed(seed),
         };
-        Self { state: Mutex::new(state), places: Notify::new(), ceiling, is_busy: Box::new(is_busy) }
+        Self {
+            state: Mutex::new(state),
+            places: Notify::new(),
+            ended: Notify::new(),
+            ceiling,
+            is_busy: Box::new(is_busy),
+        }
     }
 
     /// Waits for a place. Dropping the future gives it up.
-    pub async fn turn(&self, question: Question) -> Turn<'_> {
+    pub async fn turn(&self, question: Question, subject: Subject) -> Turn<'_> {
+        // Whether a word that there is a place has come here, which somebody else may be waiting for.
+        let mut is_woken = false;
         loop {
-            let place = self.places.notified();
+            let (place, ended) = (self.places.notified(), self.ended.notified());
             tokio::pin!(place);
-            place.as_mut().enable();
+            tokio::pin!(ended);
+            is_woken |= place.as_mut().enable();
+            ended.as_mut().enable();
             let now = Instant::now();
-            let rest = {
+            let wait = {
                 let mut state = self.state();
-                match state.rest.filter(|rest| *rest > now) {
-                    Some(rest) => Some(rest),
+                let rest = state.rest.max(state.subjects.rest(subject)).filter(|rest| *rest > now);
+                match rest {
+                    Some(rest) => Wait::Until(rest),
+                    None if state.subjects.is_held_up(subject) => Wait::Subject,
                     None if state.under_way < self.limit(&state) => {
                         state.under_way += 1;
-                        return Turn { pace: self, question, asked: now };
+                        return Turn { pace: self, question, subject, asked: now, is_aside: false };
                     }
-                    None => None,
+                    None => Wait::Place,
                 }
             };
-            match rest {
-                Some(rest) => tokio::time::sleep_until(rest).await,
-                None => place.await,
+            if is_woken && !matches!(wait, Wait::Place) {
+                self.places.notify_one();
+            }
+            is_woken = false;
+            match wait {
+                Wait::Until(rest) => tokio::time::sleep_until(rest).await,
+                Wait::Subject => ended.await,
+                Wait::Place => {
+                    place.await;
+                    is_woken = true;
+                }
             }
         }
     }
@@ -138,11 +188,17 @@ impl Pace {
         self.state().unanswered >= DOUBTFUL
     }
 
-    /// The registry is there, or a new sweep is to find out: what failed before counts no more. Pauses begin small again;
-    /// one that runs, such as the registry asked for, stays.
+    /// The registry is there: what failed before counts no more. Pauses begin small again; one that runs, such as the
+    /// registry asked for, stays.
     pub fn reassure(&self) {
         let mut state = self.state();
         (state.troubles, state.unanswered) = (0, 0);
+    }
+
+    /// A new sweep is to find out how the registry is, and everything in it.
+    pub fn begin(&self) {
+        self.reassure();
+        self.state().subjects.forget();
     }
 
     /// How many questions may be under way now.
@@ -172,15 +228,38 @@ impl Pace {
 }
 
 impl Turn<'_> {
+    /// How long it may hold its place from now on.
+    pub fn patience(&self) -> Duration {
+        self.pace.state().patience(self.question)
+    }
+
+    /// Gives up its place though there is no answer yet, unless too many have done so. Answers whether it has.
+    pub fn step_aside(&mut self) -> bool {
+        let mut state = self.pace.state();
+        if !self.is_aside && state.aside < self.pace.ceiling {
+            self.is_aside = true;
+            state.aside += 1;
+            state.under_way -= 1;
+            state.subjects.step_aside(self.subject);
+            self.pace.wake(&state);
+        }
+        self.is_aside
+    }
+
     /// Notes what came of the question.
     pub fn note(self, reply: Reply) {
         let now = Instant::now();
-        let taken = now.duration_since(self.asked);
         let is_busy = (self.pace.is_busy)();
         let mut state = self.pace.state();
+        let mut taken = now.duration_since(self.asked);
+        if self.is_aside {
+            // One that hung says little of how the others fare.
+            taken = taken.min(state.patience(self.question));
+        }
         match reply {
             Reply::Answered => {
                 (state.troubles, state.unanswered) = (0, 0);
+                state.subjects.answered(self.subject);
                 state.adapt(self.question, taken, now, self.pace.ceiling);
                 if is_busy {
                     state.rest_until(now + taken);
@@ -188,16 +267,33 @@ impl Turn<'_> {
             }
             Reply::Fault => {
                 state.unanswered = state.unanswered.saturating_add(1);
-                state.limit = (state.limit / 2.0).max(1.0);
-                state.rest_until(now + PAUSES.0);
+                state.subjects.failed(self.subject, now);
+                if state.subjects.are_wide() {
+                    state.slow_down(now + PAUSES.0);
+                } else {
+                    state.subjects.rest_until(self.subject, now + PAUSES.0);
+                }
+            }
+            Reply::Unavailable => {
+                state.unanswered = state.unanswered.saturating_add(1);
+                let failures = state.subjects.failed(self.subject, now);
+                if state.subjects.are_wide() {
+                    state.troubles = state.troubles.saturating_add(1);
+                    let troubles = state.troubles;
+                    let pause = state.pause(troubles);
+                    state.slow_down(now + pause);
+                } else {
+                    let pause = state.pause(failures);
+                    state.subjects.rest_until(self.subject, now + pause);
+                }
             }
             Reply::Trouble(wanted) => {
                 state.troubles = state.troubles.saturating_add(1);
                 state.unanswered = state.unanswered.saturating_add(1);
-                state.limit = (state.limit / 2.0).max(1.0);
-                let pause =
-                    wanted.map_or(Duration::ZERO, |wanted| wanted.min(LONGEST_REST)).max(state.pause());
-                state.rest_until(now + pause);
+                let wanted = wanted.map_or(Duration::ZERO, |wanted| wanted.min(LONGEST_REST));
+                let troubles = state.troubles;
+                let pause = state.pause(troubles).max(wanted);
+                state.slow_down(now + pause);
             }
         }
     }
@@ -206,12 +302,24 @@ impl Turn<'_> {
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
         let mut state = self.pace.state();
-        state.under_way -= 1;
+        if self.is_aside {
+            state.aside -= 1;
+            state.subjects.end_aside(self.subject);
+            self.pace.ended.notify_waiters();
+        } else {
+            state.under_way -= 1;
+        }
         self.pace.wake(&state);
     }
 }
 
 impl State {
+    /// How long an answer of this kind is waited for in a place.
+    fn patience(&self, question: Question) -> Duration {
+        let (times, least) = PATIENCE;
+        self.usual[question as usize].late.saturating_mul(times).max(least)
+    }
+
     /// Raises or lowers the limit by how long an answer took.
     #[expect(clippy::cast_precision_loss, reason = "small numbers")]
     fn adapt(&mut self, question: Question, taken: Duration, now: Instant, ceiling: usize) {
@@ -242,150 +350,18 @@ impl State {
         self.rest = self.rest.max(Some(time));
     }
 
-    /// How long to pause after as many troubles: from half to the whole of a time that doubles.
-    fn pause(&mut self) -> Duration {
-        let doubled = PAUSES.0.saturating_mul(1 << self.troubles.saturating_sub(1).min(16)).min(PAUSES.1);
+    /// The registry as a whole is asked less, and nothing before this time.
+    fn slow_down(&mut self, rest: Instant) {
+        self.limit = (self.limit / 2.0).max(1.0);
+        self.rest_until(rest);
+    }
+
+    /// How long to pause after as many troubles in a row: from half to the whole of a time that doubles.
+    fn pause(&mut self, troubles: u32) -> Duration {
+        let doubled = PAUSES.0.saturating_mul(1 << troubles.saturating_sub(1).min(16)).min(PAUSES.1);
         doubled.mul_f64(0.5 + self.random.f64() / 2.0)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicBool, Ordering};
-
-    use futures_util::FutureExt;
-
-    use super::*;
-
-    const USUAL: Duration = Duration::from_millis(10);
-
-    fn quiet(ceiling: usize) -> Pace {
-        Pace::new(ceiling, 7, || false)
-    }
-
-    /// Asks as many questions at once as it may, each taking so long.
-    async fn round(pace: &Pace, takes: Duration, reply: Reply) -> usize {
-        let first = pace.turn(Question::Tags).await;
-        let mut turns = vec![first];
-        while let Some(turn) = pace.turn(Question::Tags).now_or_never() {
-            turns.push(turn);
-        }
-        let count = turns.len();
-        tokio::time::advance(takes).await;
-        turns.into_iter().for_each(|turn| turn.note(reply));
-        count
-    }
-
-    async fn rounds(pace: &Pace, count: usize, takes: Duration) -> usize {
-        let mut last = 0;
-        for _ in 0..count {
-            last = round(pace, takes, Reply::Answered).await;
-        }
-        last
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn it_begins_with_one_question_and_asks_more_up_to_the_ceiling_while_answers_stay_quick() {
-        let pace = quiet(8);
-        assert_eq!(rounds(&pace, 1, USUAL).await, 1);
-        assert_eq!(rounds(&pace, 50, USUAL).await, 8);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn it_asks_less_when_answers_take_much_longer() {
-        let pace = quiet(8);
-        rounds(&pace, 50, USUAL).await;
-        assert!(rounds(&pace, 20, USUAL * 10).await <= 2);
-        assert_eq!(rounds(&pace, 50, USUAL).await, 8, "it recovers");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_registry_that_stays_slower_is_asked_less_however_often_it_answers() {
-        let pace = quiet(8);
-        rounds(&pace, 50, USUAL).await;
-        // Two minutes of it.
-        assert!(rounds(&pace, 1_200, USUAL * 10).await <= 2);
-        // Within hours it is taken to be so for good.
-        assert_eq!(rounds(&pace, 72_000, USUAL * 10).await, 8);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn trouble_halves_it_and_pauses_longer_each_time_until_the_registry_may_be_down() {
-        let pace = quiet(8);
-        rounds(&pace, 50, USUAL).await;
-        let mut before = Duration::ZERO;
-        for _ in 0..4 {
-            pace.turn(Question::Tags).await.note(Reply::Trouble(None));
-            assert!(pace.turn(Question::Tags).now_or_never().is_none());
-            let begun = Instant::now();
-            drop(pace.turn(Question::Tags).await);
-            assert!(begun.elapsed() > before / 2, "{:?} after {before:?}", begun.elapsed());
-            before = begun.elapsed();
-        }
-        assert_eq!(pace.concurrency(), 1);
-        assert!(!pace.is_doubtful());
-        for _ in 0..6 {
-            pace.turn(Question::Tags).await.note(Reply::Trouble(None));
-        }
-        assert!(pace.is_doubtful());
-        pace.turn(Question::Tags).await.note(Reply::Answered);
-        assert!(!pace.is_doubtful());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn faults_slow_it_down_and_many_in_a_row_make_it_doubt_until_it_is_reassured() {
-        let pace = quiet(8);
-        rounds(&pace, 50, USUAL).await;
-        for _ in 1..DOUBTFUL {
-            let begun = Instant::now();
-            pace.turn(Question::Tags).await.note(Reply::Fault);
-            drop(pace.turn(Question::Tags).await);
-            assert_eq!(begun.elapsed(), PAUSES.0);
-        }
-        assert_eq!((pace.concurrency(), pace.is_doubtful()), (1, false));
-        pace.turn(Question::Tags).await.note(Reply::Fault);
-        assert!(pace.is_doubtful());
-        pace.reassure();
-        assert!(!pace.is_doubtful());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn it_leaves_the_registry_alone_as_long_as_that_asks_for() {
-        let pace = quiet(8);
-        let begun = Instant::now();
-        pace.turn(Question::Tags).await.note(Reply::Trouble(Some(Duration::from_secs(42))));
-        drop(pace.turn(Question::Manifest).await);
-        assert_eq!(begun.elapsed().as_secs(), 42);
-        pace.turn(Question::Tags).await.note(Reply::Trouble(Some(Duration::from_secs(1_000_000))));
-        drop(pace.turn(Question::Manifest).await);
-        assert_eq!(begun.elapsed().as_secs(), 42 + LONGEST_REST.as_secs());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn while_clients_write_it_asks_one_question_at_a_time_and_rests_between() {
-        let busy = Arc::new(AtomicBool::new(false));
-        let pace = Pace::new(8, 7, {
-            let busy = Arc::clone(&busy);
-            move || busy.load(Ordering::Relaxed)
-        });
-        rounds(&pace, 50, USUAL).await;
-        busy.store(true, Ordering::Relaxed);
-        let begun = Instant::now();
-        assert_eq!(rounds(&pace, 10, USUAL).await, 1);
-        assert!(begun.elapsed() >= USUAL * 19);
-        busy.store(false, Ordering::Relaxed);
-        assert_eq!(rounds(&pace, 2, USUAL).await, 8);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn whoever_waits_for_a_place_gets_it_when_one_is_given_up() {
-        let pace = quiet(1);
-        let first = pace.turn(Question::Tags).await;
-        let waiting = pace.turn(Question::Tags);
-        tokio::pin!(waiting);
-        assert!(waiting.as_mut().now_or_never().is_none());
-        drop(first);
-        drop(waiting.await);
-    }
-}
+mod tests;

@@ -8,6 +8,7 @@ use http::{Method, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::pace::{Pace, Question, Reply};
+use super::troubles::Subject;
 use crate::clock::Timestamp;
 use crate::registry::{BodyError, Received, Request, Transport, TransportError, retry_after};
 
@@ -53,15 +54,22 @@ impl PacedTransport {
 #[async_trait]
 impl Transport for PacedTransport {
     async fn send(&self, request: Request) -> Result<Received, TransportError> {
-        let question = question(&request);
+        let (question, subject) = about(&request);
         // Listings are asked for by GET alone. To ask for a digest brings no bytes.
         let is_fetch = request.method == Method::GET;
         if is_fetch {
             // Turns are in the order of asking, so this also waits behind everybody who waits for more.
             drop(self.room.acquire().await);
         }
-        let turn = self.pace.turn(question).await;
-        let mut received = self.transport.send(request).await;
+        let mut turn = self.pace.turn(question, subject).await;
+        let mut sending = self.transport.send(request);
+        let mut received = loop {
+            match tokio::time::timeout(turn.patience(), &mut sending).await {
+                Ok(received) => break received,
+                Err(_elapsed) if turn.step_aside() => break sending.await,
+                Err(_elapsed) => {}
+            }
+        };
         turn.note(reply(&received));
         if let Ok(Received { body: Ok(body), .. }) = &mut received
             && is_fetch
@@ -72,32 +80,39 @@ impl Transport for PacedTransport {
     }
 }
 
-fn question(request: &Request) -> Question {
+/// What kind of question it is, and what it is about, whichever backend is asked.
+fn about(request: &Request) -> (Question, Subject) {
     let path = request.url.split('?').next().unwrap_or_default();
-    if path.ends_with("/_catalog") {
+    let path = path.find("/v2/").map_or(path, |begin| &path[begin..]);
+    let question = if path == "/v2/_catalog" {
         Question::Catalog
     } else if path.ends_with("/tags/list") {
         Question::Tags
     } else {
         Question::Manifest
-    }
+    };
+    (question, Subject::of(path))
 }
 
 /// What an answer tells about the registry: that it is in trouble, so that it should be asked less and may answer later;
-/// that it failed on this question; or nothing, since an unwelcome answer is one.
+/// that it has no answer to this now; that it failed on this question; or nothing, since an unwelcome answer is one.
 fn reply(received: &Result<Received, TransportError>) -> Reply {
     match received {
-        Err(TransportError::Connect(_) | TransportError::Lost(_)) => Reply::Trouble(None),
+        Err(TransportError::Connect(_)) => Reply::Trouble(None),
+        Err(TransportError::Lost(_)) => Reply::Unavailable,
         Err(TransportError::TimedOut(_)) => Reply::Fault,
         Ok(Received {
             body: Err(BodyError::TimedOut(_) | BodyError::Endless(_) | BodyError::Broken(_)),
             ..
         }) => Reply::Fault,
         Ok(Received { status, headers, .. }) => match *status {
-            StatusCode::TOO_MANY_REQUESTS
-            | StatusCode::BAD_GATEWAY
-            | StatusCode::SERVICE_UNAVAILABLE
-            | StatusCode::GATEWAY_TIMEOUT => Reply::Trouble(retry_after(headers, Timestamp::now())),
+            StatusCode::TOO_MANY_REQUESTS => Reply::Trouble(retry_after(headers, Timestamp::now())),
+            StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
+                match retry_after(headers, Timestamp::now()) {
+                    None => Reply::Unavailable,
+                    wanted => Reply::Trouble(wanted),
+                }
+            }
             status if status.is_server_error() => Reply::Fault,
             _ => Reply::Answered,
         },

@@ -54,6 +54,8 @@ pub enum CatalogState {
     Disabled,
     /// It could not be listed to its end.
     Failed,
+    /// It was not asked for: the registry is a cache, and known repositories only are swept.
+    NotRead,
 }
 
 /// Something that could not be compared.
@@ -285,8 +287,10 @@ impl Progress {
         let state = self.state();
         let Counts { repositories, tags, found, problems } = state.counts;
         let (outcome, catalog, cause) = match end {
-            Ok(CatalogEnd { state: CatalogState::Listed, cause }) if problems == 0 => {
-                (Outcome::Complete, CatalogState::Listed, cause)
+            Ok(CatalogEnd { state: state @ (CatalogState::Listed | CatalogState::NotRead), cause })
+                if problems == 0 =>
+            {
+                (Outcome::Complete, state, cause)
             }
             Ok(CatalogEnd { state, cause }) => (Outcome::Partial, state, cause),
             Err(cause) => (Outcome::Failed, CatalogState::Failed, Some(cause)),

@@ -1,23 +1,28 @@
 //! How a sweep asks: again where the registry was in trouble, and not at all any more when it is down.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex as Guarded, PoisonError};
+use std::time::Duration;
 
 use http::StatusCode;
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::Mutex;
 
 use super::pace::Pace;
 use crate::oci::{Reference, RepositoryName};
-use crate::registry::{BodyError, RegistryClient, RegistryError};
+use crate::registry::{BodyError, PageLimit, RegistryClient, RegistryError};
 use crate::store::{HintedReference, Source, Store, StoreError};
 use crate::sync::{HintQueue, Judge, Verified, Verifier, VerifyError};
 
 /// How often one question is asked before its trouble counts.
 const ATTEMPTS: usize = 3;
 
-/// How many references are verified at once: many more than may be asked about at once, since those that differ wait for
-/// the store, which makes many durable as quickly as one. How much they hold is bounded by the transport.
-pub(super) const VERIFICATIONS: usize = 192;
+/// How long it may take to find out whether the registry is a cache.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// How many references of one repository are verified at once: many more than may be asked about at once, since those that
+/// differ wait for the store, which makes many durable as quickly as one. How much they hold is bounded by the transport.
+/// Each repository has its own, so that one that gives no answers takes nothing from the others.
+pub(super) const VERIFICATIONS: usize = 64;
 
 /// What a sweep works with.
 pub(super) struct Questions {
@@ -28,12 +33,12 @@ pub(super) struct Questions {
     pub judge: Arc<Judge>,
     /// Where what is not believed yet is left to be looked at again.
     pub hints: Arc<HintQueue>,
-    /// A place for each reference that is being verified.
-    pub places: Semaphore,
     /// Asks past the pace whether the registry is there at all.
     pub probe: RegistryClient,
     /// Held by the one that looks for all whose questions failed.
     pub looking: Mutex<()>,
+    /// Whether it is known if the registry looks like a cache.
+    pub looked_for_a_cache: AtomicBool,
 }
 
 /// Why a whole sweep ends before its time.
@@ -60,16 +65,13 @@ pub(super) enum Unanswered {
 }
 
 impl Questions {
-    /// Verifies a reference, when there is a place for it. Each attempt that the registry does not answer counts in
-    /// `failed`.
+    /// Verifies a reference. Each attempt that the registry does not answer counts in `failed`.
     pub async fn verify(
         &self,
         repository: &RepositoryName,
         reference: &Reference,
         failed: &AtomicUsize,
     ) -> Result<Verified, Unanswered> {
-        // Never closed; were it, there would be no bound.
-        let _place = self.places.acquire().await;
         let asking = || async {
             let answer = self.verifier.verify(repository, reference, Source::Swept).await;
             if matches!(answer, Err(VerifyError::Registry(_))) {
@@ -80,9 +82,39 @@ impl Questions {
         self.ask(asking).await
     }
 
+    /// Asks for a page of a listing, and again where the registry was in trouble: for fewer names, where it may have been
+    /// too many.
+    pub async fn ask_for_page<T, F: Future<Output = Result<T, RegistryError>>>(
+        &self,
+        limit: PageLimit,
+        asking: impl Fn(PageLimit) -> F,
+    ) -> Result<T, Unanswered> {
+        let limit = Guarded::new(limit);
+        let lock = || limit.lock().unwrap_or_else(PoisonError::into_inner);
+        let asking = || async {
+            let asked = *lock();
+            let answer = asking(asked).await;
+            if let Err(error) = &answer
+                && let Some(smaller) = asked.smaller_after(error)
+            {
+                *lock() = smaller;
+            }
+            Ok(answer?)
+        };
+        self.ask_while(may_pass_on_a_page, asking).await
+    }
+
     /// Asks, and again where the registry was in trouble. The pace is kept beneath, by the transport.
     pub async fn ask<T, F: Future<Output = Result<T, VerifyError>>>(
         &self,
+        asking: impl Fn() -> F,
+    ) -> Result<T, Unanswered> {
+        self.ask_while(may_pass, asking).await
+    }
+
+    async fn ask_while<T, F: Future<Output = Result<T, VerifyError>>>(
+        &self,
+        may_pass: impl Fn(&RegistryError) -> bool,
         asking: impl Fn() -> F,
     ) -> Result<T, Unanswered> {
         let mut attempts = 1;
@@ -126,6 +158,29 @@ impl Questions {
         false
     }
 
+    /// Warns, once, if the registry looks like a pull-through cache and is swept as if it were none: each deep sweep has it
+    /// download what its origin holds then.
+    pub async fn look_for_a_cache(&self) {
+        if self.registry.is_cache() || self.looked_for_a_cache.load(Ordering::Relaxed) {
+            return;
+        }
+        match tokio::time::timeout(LOOK, self.probe.looks_like_a_cache()).await {
+            Ok(Ok(is_cache)) => {
+                self.looked_for_a_cache.store(true, Ordering::Relaxed);
+                if is_cache {
+                    tracing::warn!(
+                        "the registry looks like a pull-through cache, which fetches from its origin whatever a sweep asks \
+                         about; set registry.kind = \"proxy\" if it is one"
+                    );
+                }
+            }
+            Ok(Err(error)) => tracing::debug!(%error, "whether the registry is a cache is not known"),
+            Err(_elapsed) => {
+                tracing::debug!("whether the registry is a cache is not known: it takes too long")
+            }
+        }
+    }
+
     /// Whether it is the registry that fails, and not only what it is asked about: a damaged repository ends no sweep.
     async fn is_down(&self) -> bool {
         if !self.pace.is_doubtful() {
@@ -151,4 +206,9 @@ fn may_pass(error: &RegistryError) -> bool {
         }
         RegistryError::Malformed { .. } => false,
     }
+}
+
+/// A page that is too long may be shorter the next time.
+fn may_pass_on_a_page(error: &RegistryError) -> bool {
+    matches!(error, RegistryError::Broken { .. }) || may_pass(error)
 }

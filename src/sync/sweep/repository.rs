@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::marks::Marks;
 use super::progress::{Progress, SweepKind};
 use super::questions::{Abort, Questions, Unanswered, VERIFICATIONS};
-use crate::oci::{Digest, Reference, RepositoryName, Tag};
+use crate::oci::{Digest, Reference, RepositoryName, Tag, child_manifests};
 use crate::registry::{Continuation, ListingPage};
 use crate::store::{Change, Guard, PageRequest, Recorded, Source, StoreError};
 use crate::sync::circles::Circles;
@@ -120,7 +120,9 @@ impl<'a> RepositorySweep<'a> {
         }
         self.unlisted_tags().await?;
         let may_be_gone = matches!(tags, Tags::Absent) && self.in_catalog == InCatalog::Unlisted;
-        if self.progress.kind == SweepKind::Deep || may_be_gone || self.has_missing_manifests().await? {
+        // A cache would fetch what it does not hold any more; but of a repository that its origin denies there is nothing.
+        let is_deep = self.progress.kind == SweepKind::Deep && !self.questions.registry.is_cache();
+        if is_deep || may_be_gone || self.has_missing_manifests().await? {
             self.recorded_manifests().await?;
         }
         self.follow_up().await?;
@@ -138,8 +140,9 @@ impl<'a> RepositorySweep<'a> {
         let mut circles = Circles::default();
         loop {
             let registry = &self.questions.registry;
-            let asking = || async { Ok(registry.tags(self.name, from.as_ref()).await?) };
-            let ListingPage { names, next } = match self.questions.ask(asking).await {
+            let asking = |limit| registry.tags_page(self.name, from.as_ref(), limit);
+            let page = self.questions.ask_for_page(registry.tags_limit(), asking).await;
+            let ListingPage { names, next } = match page {
                 Ok(Some(page)) => page,
                 Ok(None) if from.is_none() => return Ok(Tags::Absent),
                 Ok(None) => {
@@ -177,6 +180,10 @@ impl<'a> RepositorySweep<'a> {
                 }
             }
             has_news |= !tags.is_empty();
+            if self.questions.registry.is_cache() {
+                // They are the origin's, and nobody has asked for them here.
+                continue;
+            }
             self.progress.tags(tags.len());
             let differing = match self.progress.kind {
                 SweepKind::Shallow => self.questions.store.unsure_tags(self.name, tags).await?,
@@ -196,6 +203,9 @@ impl<'a> RepositorySweep<'a> {
         loop {
             let page = PageRequest { after, limit: ROWS };
             let page = self.questions.store.tag_names(self.name, page).await?;
+            if self.questions.registry.is_cache() {
+                self.progress.tags(page.items.len());
+            }
             let unlisted = page.items.into_iter().filter(|tag| !self.listed.has(tag.as_str()));
             let unlisted: Vec<Reference> = unlisted.map(Reference::Tag).collect();
             self.verify(unlisted).await?;
@@ -215,7 +225,7 @@ impl<'a> RepositorySweep<'a> {
         Ok(held.is_some_and(|held| held.missing.manifests > 0))
     }
 
-    /// Asks about every recorded manifest that no tag has confirmed, and notes what it names.
+    /// Asks about every recorded manifest that no tag has confirmed, and about the manifests that it names.
     async fn recorded_manifests(&mut self) -> Result<(), End> {
         let mut after = None;
         loop {
@@ -223,7 +233,7 @@ impl<'a> RepositorySweep<'a> {
             let page = self.questions.store.manifests(self.name, page).await?;
             for manifest in page.items {
                 self.follow.push(manifest.digest);
-                self.follow.extend(manifest.children.into_iter().map(|child| child.digest));
+                self.follow.extend(child_manifests(&manifest.children).cloned());
             }
             self.follow_up().await?;
             after = page.next;
@@ -276,7 +286,9 @@ impl<'a> RepositorySweep<'a> {
                     if let Some(digest) = verified.digest {
                         self.asked.mark(digest.as_str());
                     }
-                    self.follow.extend(verified.previous.into_iter().chain(verified.children));
+                    if !self.questions.registry.is_cache() {
+                        self.follow.extend(verified.previous.into_iter().chain(verified.children));
+                    }
                 }
                 Err(unanswered) => self.unanswered(unanswered)?,
             }
@@ -291,8 +303,9 @@ impl<'a> RepositorySweep<'a> {
         if held.is_none_or(|held| held.tags + held.manifests > 0) || is_unsettled {
             return Ok(());
         }
-        let asking = || async { Ok(self.questions.registry.tags(self.name, None).await?) };
-        match self.questions.ask(asking).await {
+        let registry = &self.questions.registry;
+        let asking = |limit| registry.tags_page(self.name, None, limit);
+        match self.questions.ask_for_page(registry.tags_limit(), asking).await {
             Ok(None) => self.record(Change::RepositoryGone { repository: self.name.clone() }, since).await,
             Ok(Some(_)) => Ok(()),
             Err(unanswered) => self.unanswered(unanswered),

@@ -2,11 +2,12 @@
 
 use std::num::NonZeroUsize;
 use std::panic::AssertUnwindSafe;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -17,7 +18,7 @@ use super::marks::{KeptMarks, Marks};
 use super::pace::Pace;
 use super::paced::PacedTransport;
 use super::progress::{FinishedSweep, Outcome, Phase, Progress, SweepKind, SweepStatus};
-use super::questions::{Abort, Questions, VERIFICATIONS};
+use super::questions::{Abort, Questions};
 use super::walk::{Open, Walk};
 #[cfg(test)]
 use crate::clock::Clock;
@@ -118,7 +119,8 @@ impl Sweeper {
         is_busy: impl Fn() -> bool + Send + Sync + 'static,
     ) -> Self {
         let pace = Arc::new(Pace::new(settings.concurrency.get(), settings.seed, is_busy));
-        let probe = RegistryClient::with_transport(Arc::clone(&backends), timeout, Arc::clone(&transport));
+        let probe = RegistryClient::with_transport(Arc::clone(&backends), timeout, Arc::clone(&transport))
+            .asking(asking.clone());
         let paced = Arc::new(PacedTransport::new(transport, Arc::clone(&pace)));
         let registry = Arc::new(RegistryClient::with_transport(backends, timeout, paced).asking(asking));
         let verifier = Verifier::new(Arc::clone(&store), Arc::clone(&registry), Arc::clone(&judge));
@@ -131,9 +133,9 @@ impl Sweeper {
                 pace,
                 judge,
                 hints,
-                places: Semaphore::new(VERIFICATIONS),
                 probe,
                 looking: tokio::sync::Mutex::default(),
+                looked_for_a_cache: AtomicBool::new(false),
             },
             settings,
             state: Mutex::new(State::default()),
@@ -186,6 +188,9 @@ impl Sweeper {
                 place.prepare(&next, self.questions.registry.now());
                 let finished = self.sweep(&next, &mut place).await;
                 due.note(&finished);
+                if finished.kind == SweepKind::Deep && finished.outcome != Outcome::Failed {
+                    self.questions.look_for_a_cache().await;
+                }
             }
         };
         stop.run_until_cancelled(running).await;
@@ -254,7 +259,7 @@ impl Sweeper {
             }
         }
         let progress = self.begin(next, &place.checkpoint).await;
-        self.questions.pace.reassure();
+        self.questions.pace.begin();
         self.questions.judge.sweep_begins();
         let walked = AssertUnwindSafe(self.walk(&progress, place)).catch_unwind().await;
         self.questions.judge.sweep_ends();

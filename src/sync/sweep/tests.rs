@@ -2,6 +2,7 @@
 //! the answers is shown end to end, and by the model test.
 
 mod failing;
+mod hanging;
 mod resuming;
 
 use std::collections::BTreeMap;
@@ -18,10 +19,12 @@ use url::Url;
 
 use super::*;
 use crate::oci::{Digest, RepositoryName, Tag};
-use crate::registry::{Asking, Backends, Causes, Received, Request, Transport, TransportError};
+use crate::registry::{Asking, Backends, Causes, Received, RegistryKind, Request, Transport, TransportError};
 use crate::store::{MemoryFile, RedbStore, Store};
 
-const DEADLINE: Duration = Duration::from_secs(20);
+const DEADLINE: Duration = Duration::from_secs(60);
+/// How long the registry may take to answer.
+const TIMEOUT: Duration = Duration::from_secs(20);
 const PAGE: usize = 10;
 
 /// What a registry answers to this method and this path with its query instead of the truth, if anything.
@@ -158,6 +161,7 @@ impl Transport for Lists {
 struct House {
     registry: Arc<Lists>,
     store: Arc<dyn Store>,
+    kind: RegistryKind,
     _directory: Option<tempfile::TempDir>,
 }
 
@@ -165,13 +169,13 @@ impl House {
     fn new(registry: Arc<Lists>) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let store = Arc::new(RedbStore::open(directory.path().join("store.redb")).unwrap());
-        Self { registry, store, _directory: Some(directory) }
+        Self { registry, store, kind: RegistryKind::Registry, _directory: Some(directory) }
     }
 
     /// One whose store has no thread of its own, so that paused time goes on only when nobody does anything.
     fn unhurried(registry: Arc<Lists>) -> Self {
         let store = Arc::new(RedbStore::open_inline(&MemoryFile::default()).unwrap());
-        Self { registry, store, _directory: None }
+        Self { registry, store, kind: RegistryKind::Registry, _directory: None }
     }
 
     fn sweeper(&self, interval: Duration, deep_interval: Duration) -> Arc<Sweeper> {
@@ -182,9 +186,9 @@ impl House {
         Arc::new(Sweeper::new(
             Recording::credulous(&self.store),
             backends,
-            DEADLINE,
+            TIMEOUT,
             transport,
-            Asking::default(),
+            Asking { kind: self.kind, ..Asking::default() },
             settings,
             || false,
         ))
@@ -230,7 +234,15 @@ async fn pass(time: Duration) {
 }
 
 async fn ended(sweeper: &Sweeper, number: u64) -> FinishedSweep {
-    until(|| sweeper.status().last.filter(|last| last.number >= number)).await
+    let begun = std::time::Instant::now();
+    loop {
+        let status = sweeper.status();
+        if let Some(last) = status.last.clone().filter(|last| last.number >= number) {
+            return last;
+        }
+        assert!(begun.elapsed() < DEADLINE, "sweep {number} does not end: {status:#?}");
+        give_way().await;
+    }
 }
 
 /// The end of a sweep in paused time, which goes on whenever nothing else does.
@@ -241,7 +253,7 @@ async fn ends(sweeper: &Sweeper, number: u64) -> FinishedSweep {
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    panic!("sweep {number} does not end");
+    panic!("sweep {number} does not end: {:#?}", sweeper.status());
 }
 
 const HOUR: Duration = Duration::from_secs(60 * 60);

@@ -80,7 +80,9 @@ impl Walk<'_> {
             (phase, page, after) = (position.phase, position.page, position.after);
             self.catalog = position.catalog;
         }
-        if phase == Phase::Catalog {
+        if self.questions.registry.is_cache() {
+            self.catalog = CatalogEnd { state: CatalogState::NotRead, cause: None };
+        } else if phase == Phase::Catalog {
             self.catalog = self.catalog(page).await?;
             if let CatalogEnd { state, cause: Some(cause) } = &self.catalog {
                 tracing::warn!(
@@ -214,7 +216,7 @@ impl Walk<'_> {
     async fn unlisted(&mut self, mut after: Option<RepositoryName>) -> Result<(), Abort> {
         self.progress.enter(Phase::Unlisted);
         let in_catalog = match self.catalog.state {
-            CatalogState::Listed | CatalogState::Disabled => InCatalog::Unlisted,
+            CatalogState::Listed | CatalogState::Disabled | CatalogState::NotRead => InCatalog::Unlisted,
             // What is not listed can only be told from a whole list.
             CatalogState::Failed => InCatalog::Unknown,
         };
@@ -298,8 +300,9 @@ async fn sweep_repository(
 }
 
 async fn ask_for_page(questions: &Questions, from: Option<Continuation>) -> Result<Catalog, Abort> {
-    let asking = || async { Ok(questions.registry.catalog(from.as_ref()).await?) };
-    match questions.ask(asking).await {
+    let registry = &questions.registry;
+    let asking = |limit| registry.catalog_page(from.as_ref(), limit);
+    match questions.ask_for_page(registry.catalog_limit(), asking).await {
         Ok(page) => Ok(Catalog::Page(page)),
         Err(Unanswered::Abort(abort)) => Err(abort),
         Err(Unanswered::Registry(error)) => Ok(match error {

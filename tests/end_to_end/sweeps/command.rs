@@ -15,7 +15,7 @@ use crate::support::state::{record, truth};
 use crate::support::sweep::events;
 use crate::support::wait::until;
 
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(60);
 
 /// Runs it: exit code, standard output, standard error.
 async fn sync(registry_url: &str, store: &Path, arguments: &[&str]) -> (i32, String, String) {

@@ -25,7 +25,7 @@ fn redirect(status: u16) -> Listing {
 #[tokio::test(flavor = "multi_thread")]
 async fn s2_a_catalog_that_cannot_be_had_changes_nothing_and_the_next_sweep_tries_again() {
     let registry = Scripted::start().await;
-    let door = Door::builder(registry.url()).set("REGISTRY__TIMEOUT", "500ms").start().await;
+    let door = Door::builder(registry.url()).set("REGISTRY__TIMEOUT", "2s").start().await;
     for repository in ["redis", "team/app"] {
         registry.hold(repository, "v1", &Image::small(1));
     }
@@ -111,7 +111,7 @@ async fn s2_a_catalog_that_fails_keeps_nobody_from_finding_what_changed_in_known
 #[tokio::test(flavor = "multi_thread")]
 async fn s7_a_repository_whose_tags_cannot_be_had_is_left_as_it_was_and_the_others_are_swept() {
     let registry = Scripted::start().await;
-    let door = Door::builder(registry.url()).set("REGISTRY__TIMEOUT", "500ms").start().await;
+    let door = Door::builder(registry.url()).set("REGISTRY__TIMEOUT", "2s").start().await;
     for repository in ["a", "broken", "z"] {
         registry.hold(repository, "v0", &Image::small(1));
     }

@@ -4,7 +4,7 @@ use crate::support::door::Door;
 use crate::support::image::Image;
 use crate::support::registry::Registry;
 use crate::support::relay::Relay;
-use crate::support::scripted::{PageSize, Quirks, Scripted};
+use crate::support::scripted::{PageSize, Quirks, Scripted, TooBig};
 use crate::support::state::{record, truth};
 use crate::support::sweep::{sweep, sweep_through};
 
@@ -36,6 +36,12 @@ async fn s13_102_repositories_and_102_tags_of_a_real_registry_are_found() {
 
 /// Sweeps 102 repositories and 102 tags with these quirks: all are found, and nothing is found the second time.
 async fn finds_all(quirks: Quirks) {
+    let (registry, _door) = found_all(quirks).await;
+    drop(registry);
+}
+
+/// The same; answers the registry, and the door that has swept it twice.
+async fn found_all(quirks: Quirks) -> (Scripted, Door) {
     let registry = Scripted::start().await;
     let image = Image::small(1);
     for number in 0..MANY {
@@ -43,10 +49,83 @@ async fn finds_all(quirks: Quirks) {
         registry.hold("team-1", &format!("v{number}"), &image);
     }
     registry.quirks(|held| *held = quirks);
-    let door = Door::builder(registry.url()).start().await;
+    let door = Door::builder(registry.url()).set("REGISTRY__TIMEOUT", "2s").start().await;
     sweep_through(&door, false).await;
     assert_eq!(record(&door.url()).await, registry.truth());
     assert_eq!(sweep_through(&door, false).await, 0);
+    (registry, door)
+}
+
+/// Every way in which a page can be too much for a registry, or for the door.
+const TOO_BIG: [TooBig; 5] =
+    [TooBig::Status(500), TooBig::Status(504), TooBig::Never, TooBig::Cut, TooBig::Endless];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_is_too_big_is_asked_for_smaller_and_what_worked_is_remembered() {
+    for becomes in TOO_BIG {
+        let quirks = Quirks { too_big: Some((0, 10, becomes)), ..Quirks::default() };
+        let (registry, _door) = found_all(quirks).await;
+        // The catalog, and the long list of tags; lists of one tag are no trouble, however many are asked for.
+        for listing in ["/v2/_catalog?", "/v2/team-1/tags/list?"] {
+            let asked: Vec<_> = registry.asked().into_iter().filter(|line| line.contains(listing)).collect();
+            let too_big = asked.iter().filter(|line| line.ends_with("n=1000") || line.ends_with("n=100"));
+            assert!(too_big.count() <= 3, "it is not remembered: {becomes:?}: {asked:#?}");
+            assert!(asked.iter().any(|line| line.ends_with("n=10")), "{becomes:?}: {asked:#?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_in_the_middle_that_is_too_big_is_asked_for_smaller_from_the_same_place() {
+    for becomes in TOO_BIG {
+        // Pages of 50, but none of more than 10 behind the first.
+        let quirks = Quirks {
+            page_size: PageSize::Clamped(50),
+            too_big: Some((50, 10, becomes)),
+            ..Quirks::default()
+        };
+        let (registry, _door) = found_all(quirks).await;
+        let firsts = registry.asked().iter().filter(|line| line.ends_with("/v2/_catalog?n=1000")).count();
+        assert!(firsts <= 1, "{becomes:?}: {:#?}", registry.asked());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registry_that_ignores_n_is_not_asked_for_ever_for_what_it_does_not_manage() {
+    for becomes in TOO_BIG {
+        let registry = Scripted::start().await;
+        for number in 0..20 {
+            registry.hold("team/many", &format!("v{number}"), &Image::small(1));
+        }
+        registry.hold("team/few", "v1", &Image::small(2));
+        registry.quirks(|quirks| {
+            quirks.page_size = PageSize::Ignored;
+            quirks.too_big = Some((0, 10, becomes));
+        });
+        let door = Door::builder(registry.url()).set("REGISTRY__TIMEOUT", "2s").start().await;
+        let last = sweep(&door, true).await;
+        assert_eq!(
+            (last["outcome"].as_str(), last["problem_count"].as_u64(), last["tags"].as_u64()),
+            (Some("partial"), Some(1), Some(1)),
+            "{becomes:?}: {last:#}"
+        );
+        assert_eq!(last["problems"][0]["repository"], "team/many", "{becomes:?}: {last:#}");
+        let asked = registry.count("/v2/team/many/tags/list");
+        assert!(asked <= 3, "{becomes:?}: {asked}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_compares_by_smaller_pages_too() {
+    let registry = Scripted::start().await;
+    for number in 0..30 {
+        registry.hold("team/many", &format!("v{number}"), &Image::small(1));
+    }
+    let door = Door::builder(registry.url()).start().await;
+    sweep_through(&door, false).await;
+    registry.quirks(|quirks| quirks.too_big = Some((0, 10, TooBig::Status(504))));
+    let (_, said) = door.check().await;
+    assert!(said.contains("Store and registry agree by name: 30 tags in 1 repositories."), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,20 +1,18 @@
 //! How far a sweep is: in the status, and in the metrics.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
-
-use serde_json::Value;
+use std::time::{Duration, Instant};
 
 use crate::support::door::Door;
 use crate::support::http::http_client;
 use crate::support::image::Image;
 use crate::support::scripted::{Listing, PageSize, Scripted};
-use crate::support::sweep::{finished, request, status};
-use crate::support::wait::until;
+use crate::support::sweep::{finished, request, until_done};
+use crate::support::wait::PAUSE;
 
 const REPOSITORIES: usize = 12;
 const HELD: usize = 3;
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(60);
 
 /// What the metrics say of the running sweep.
 async fn metrics(door: &Door) -> BTreeMap<String, f64> {
@@ -42,12 +40,7 @@ async fn status_and_metrics_tell_where_a_sweep_is_of_how_many_how_quick_and_what
     let door = Door::builder(registry.url()).start().await;
     let number = request(&door, true).await;
     let done = (REPOSITORIES - HELD) as u64;
-    let mut running = Value::Null;
-    until("all others are done", SOON, async || {
-        running = status(&door).await["running"].take();
-        running["repositories_done"].as_u64() == Some(done)
-    })
-    .await;
+    let running = until_done(&door, done).await;
     let count = |field: &str| running[field].as_u64();
     assert_eq!((running["phase"].as_str(), running["kind"].as_str()), (Some("catalog"), Some("deep")));
     assert_eq!((count("tags"), count("found"), count("problems")), (Some(done), Some(done), Some(0)));
@@ -56,13 +49,16 @@ async fn status_and_metrics_tell_where_a_sweep_is_of_how_many_how_quick_and_what
     assert!(running["repositories_per_second"].as_f64().unwrap() > 0.0, "{running:#}");
     assert!(running["seconds_left"].is_u64(), "{running:#}");
 
-    let mut shown = BTreeMap::new();
-    until("the metrics show it", SOON, async || {
-        shown = metrics(&door).await;
+    let deadline = Instant::now() + SOON;
+    let shown = loop {
+        let shown = metrics(&door).await;
         // Rate and time left are of the same moment as the count.
-        shown.get("repositories_done") == Some(&(done as f64))
-    })
-    .await;
+        if shown.get("repositories_done") == Some(&(done as f64)) {
+            break shown;
+        }
+        assert!(Instant::now() < deadline, "the metrics do not show it: {shown:#?}");
+        tokio::time::sleep(PAUSE).await;
+    };
     for (gauge, value) in [("phase{phase=\"catalog\"}", 1.0), ("phase{phase=\"unlisted\"}", 0.0)] {
         assert_eq!(shown[gauge], value, "{gauge}: {shown:#?}");
     }

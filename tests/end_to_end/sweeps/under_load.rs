@@ -12,7 +12,7 @@ use crate::support::state::{assert_in_step, record};
 use crate::support::sweep::{events, finished, in_short, request, status, sweep_through};
 use crate::support::wait::until;
 
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn s10_a_push_that_lands_while_the_sweep_reads_wins() {
@@ -100,7 +100,8 @@ async fn s15_a_long_sweep_does_not_delay_a_push() {
     until("the sweep is in the middle", SOON, async || registry.count("/tags/list") > 0).await;
     let begun = Instant::now();
     Image::small(2).push(&door.url(), "team/app", "latest").await;
-    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    // The questions of the sweep would be waited for much longer.
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
     assert_eq!(status(&door).await["running"]["number"].as_u64(), Some(number));
     registry.quirks(|quirks| quirks.tags.clear());
     assert_eq!(finished(&door, number).await["outcome"], "complete");

@@ -5,7 +5,11 @@ use tokio::time::Instant;
 use super::*;
 
 /// Lists these tags in a repository, and answers questions about its manifests with a status.
-fn damaged(repository: &'static str, tags: usize, status: u16) -> impl Fn(&Method, &str) -> Option<Answer> {
+pub(super) fn damaged(
+    repository: &'static str,
+    tags: usize,
+    status: u16,
+) -> impl Fn(&Method, &str) -> Option<Answer> {
     move |_, line| {
         let rest = line.strip_prefix(&format!("/v2/{repository}/"))?;
         if rest.starts_with("tags/list") {
@@ -59,7 +63,7 @@ async fn a_repository_that_gives_no_answer_for_long_is_given_up_and_the_others_a
 async fn a_registry_that_goes_down_ends_the_sweep_soon_and_the_next_one_is_whole_when_it_is_back() {
     let lost: fn() -> Answer = || Answer::Lost;
     let answers =
-        [lost, || Answer::Status(503, None), || Answer::Status(500, None), || Answer::Silence(DEADLINE)];
+        [lost, || Answer::Status(503, None), || Answer::Status(500, None), || Answer::Silence(TIMEOUT)];
     for answer in answers {
         let house = House::unhurried(Lists::new(30, 1_000));
         let (sweeper, _running) = house.run(Duration::ZERO, Duration::ZERO);
@@ -97,7 +101,7 @@ async fn a_catalog_that_fails_does_not_keep_the_known_repositories_from_being_sw
         || Answer::Status(500, None),
         || Answer::Status(501, None),
         || Answer::Status(400, None),
-        || Answer::Silence(DEADLINE),
+        || Answer::Silence(TIMEOUT),
     ] {
         let house = House::unhurried(Lists::new(12, 1_000));
         let (sweeper, _running) = house.run(HOUR, Duration::ZERO);
