@@ -88,8 +88,20 @@ pub struct Registry {
     pub backends: Vec<BackendUrl>,
     /// `registry.timeout`: the wait for a connection or for an answer to begin; above zero, at most a day.
     pub timeout: Duration,
+    /// `registry.host`: which `Host` the registry sees.
+    pub host: RegistryHost,
     /// `registry.auth`, with `registry.username` and `registry.password`
     pub auth: RegistryAuth,
+}
+
+/// Which `Host` the registry sees.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RegistryHost {
+    /// Its own name, from `registry.url`.
+    #[default]
+    Backend,
+    /// The name by which the client knows the door.
+    Keep,
 }
 
 /// The record.
@@ -134,6 +146,7 @@ impl Default for Config {
             registry: Registry {
                 backends: backend.into_iter().collect(),
                 timeout: Duration::from_secs(30),
+                host: RegistryHost::default(),
                 auth: RegistryAuth::None,
             },
             store: Store { url: StoreUrl::Redb("portreeve.redb".into()) },
@@ -187,6 +200,7 @@ impl Config {
         set.to(&mut config.listen.admin, "listen.admin", value::socket_address);
         set.to(&mut config.registry.backends, "registry.url", value::backends);
         set.to(&mut config.registry.timeout, "registry.timeout", value::positive_duration);
+        set.to(&mut config.registry.host, "registry.host", value::registry_host);
         set.to(&mut config.store.url, "store.url", value::store_url);
         set.to(&mut config.sync.interval, "sync.interval", value::duration);
         set.to(&mut config.sync.deep_interval, "sync.deep_interval", value::duration);
