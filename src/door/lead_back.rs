@@ -76,7 +76,9 @@ impl Service {
             };
             lead_links_back(&Links { list, door: &door, is_own }, head)?;
         }
-        let Some(location) = head.headers.get(LOCATION).and_then(|location| location.to_str().ok()) else {
+        let Some(location) =
+            head.headers.get(LOCATION).and_then(|location| std::str::from_utf8(location.as_bytes()).ok())
+        else {
             return Ok(());
         };
         let continues = match (route, head.status) {
@@ -149,7 +151,7 @@ where
 {
     let values: Vec<HeaderValue> = head.headers.get_all(LINK).iter().cloned().collect();
     let rewritten: Vec<Option<String>> =
-        values.iter().map(|value| links.rewritten(value.to_str().ok()?)).collect();
+        values.iter().map(|value| links.rewritten(std::str::from_utf8(value.as_bytes()).ok()?)).collect();
     if rewritten.iter().all(Option::is_none) {
         return Ok(());
     }

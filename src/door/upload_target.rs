@@ -143,7 +143,9 @@ fn usual(repository: &RepositoryName, target: &str) -> Option<String> {
     let Ok(Route::Upload { repository: named, upload, .. }) = Route::parse(&Method::GET, path, query) else {
         return None;
     };
-    let is_plain = !TargetSeal::is_sealed(upload.as_str()) && !target.contains(OWN_PARAMETERS);
+    // Empty parameters would not be there any more when the door's own are taken off again.
+    let is_whole = query.is_none_or(|query| query.split('&').all(|parameter| !parameter.is_empty()));
+    let is_plain = is_whole && !TargetSeal::is_sealed(upload.as_str()) && !target.contains(OWN_PARAMETERS);
     (named == *repository && is_plain).then(|| upload.as_str().to_owned())
 }
 
