@@ -40,7 +40,7 @@ pub use keys::{KeyAlgorithm, KeyDirectory, KeyFileError, KeyRing, KeyRingError};
 pub use registry_tokens::RegistryTokens;
 pub use rules::{Decision, InvalidRule, Pattern, Rule, Rules, Who};
 pub use scope::{Access, Action, Actions};
-pub use sealed_target::{SealError, SealedTarget, TargetSeal};
+pub use sealed_target::{SealError, SealedFor, SealedTarget, TargetSeal};
 pub use sensitive::Sensitive;
 pub use subject::{Identity, InvalidUserName, Limits, Subject, UserName};
 pub use token::{InvalidToken, Issued, Issuer, SigningFailed, Token, TokenSettings};

@@ -26,7 +26,16 @@ pub struct TargetSeal {
     random: SystemRandom,
 }
 
-/// Where a sealed upload goes on.
+/// What a sealed target is good for. One that was sealed for something else does not open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SealedFor {
+    /// To go on with an upload.
+    Upload,
+    /// To follow a redirect of a pull.
+    Pull,
+}
+
+/// Where an upload goes on, or a pull.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SealedTarget {
     /// The key of the backend.
@@ -55,12 +64,17 @@ impl TargetSeal {
     ///
     /// # Errors
     /// When it is too long to be such a name, or the system has no randomness.
-    pub fn seal(&self, repository: &RepositoryName, target: &SealedTarget) -> Result<String, SealError> {
+    pub fn seal(
+        &self,
+        purpose: SealedFor,
+        repository: &RepositoryName,
+        target: &SealedTarget,
+    ) -> Result<String, SealError> {
         // Not known before, and never used again: 96 random bits last for 2^32 targets under one key.
         let mut nonce = [0; NONCE_LEN];
         self.random.fill(&mut nonce)?;
         let mut text = format!("{}{SEPARATOR}{}", target.backend, target.path_and_query).into_bytes();
-        let bound = Aad::from(repository.as_str().as_bytes());
+        let bound = purpose.bound_to(repository);
         let tag =
             self.key.seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), bound, &mut text)?;
         let sealed = [nonce.as_slice(), &text, tag.as_ref()].concat();
@@ -68,16 +82,27 @@ impl TargetSeal {
         if name.len() > UploadId::MAXIMUM_BYTES { Err(SealError::TooLong) } else { Ok(name) }
     }
 
-    /// The target that was sealed for this repository; nothing if this was never sealed by a door with this key, or for
-    /// another repository.
-    pub fn open(&self, repository: &RepositoryName, upload: &str) -> Option<SealedTarget> {
-        let sealed = URL_SAFE_NO_PAD.decode(upload.strip_prefix(PREFIX)?).ok()?;
+    /// The target that was sealed for this purpose and repository; nothing if this was never sealed by a door with this
+    /// key, or for something else.
+    pub fn open(&self, purpose: SealedFor, repository: &RepositoryName, text: &str) -> Option<SealedTarget> {
+        let sealed = URL_SAFE_NO_PAD.decode(text.strip_prefix(PREFIX)?).ok()?;
         let (nonce, text) = sealed.split_first_chunk::<NONCE_LEN>()?;
         let mut text = text.to_vec();
-        let bound = Aad::from(repository.as_str().as_bytes());
+        let bound = purpose.bound_to(repository);
         let opened = self.key.open_in_place(Nonce::assume_unique_for_key(*nonce), bound, &mut text).ok()?;
         let (backend, path_and_query) = std::str::from_utf8(opened).ok()?.split_once(SEPARATOR)?;
         Some(SealedTarget { backend: backend.to_owned(), path_and_query: path_and_query.to_owned() })
+    }
+}
+
+impl SealedFor {
+    /// What a target is bound to.
+    fn bound_to(self, repository: &RepositoryName) -> Aad<Vec<u8>> {
+        let purpose = match self {
+            Self::Upload => "upload",
+            Self::Pull => "pull",
+        };
+        Aad::from(format!("{purpose} {repository}").into_bytes())
     }
 }
 
@@ -124,18 +149,21 @@ mod tests {
     #[test]
     fn a_sealed_target_opens_for_its_repository_at_every_door_with_the_same_secret() {
         let target = target("/v2/x/blobs/upload/1+~?_state=a%2Bb%3D&x");
-        let sealed = seal(1).seal(&name("team/app"), &target).unwrap();
+        let sealed = seal(1).seal(SealedFor::Upload, &name("team/app"), &target).unwrap();
         assert!(TargetSeal::is_sealed(&sealed));
-        assert_eq!(seal(1).open(&name("team/app"), &sealed), Some(target));
-        assert_eq!(seal(1).open(&name("team/other"), &sealed), None, "another repository");
-        assert_eq!(seal(2).open(&name("team/app"), &sealed), None, "another secret");
+        assert_eq!(seal(1).open(SealedFor::Upload, &name("team/app"), &sealed), Some(target));
+        assert_eq!(seal(1).open(SealedFor::Upload, &name("team/other"), &sealed), None, "another repository");
+        assert_eq!(seal(2).open(SealedFor::Upload, &name("team/app"), &sealed), None, "another secret");
+        assert_eq!(seal(1).open(SealedFor::Pull, &name("team/app"), &sealed), None, "another purpose");
     }
 
     #[test]
     fn a_sealed_target_shows_nothing_of_what_is_in_it_and_is_never_the_same_twice() {
         let target = target("/secret-path/secret-path/secret-path");
-        let (one, two) =
-            (seal(1).seal(&name("a"), &target).unwrap(), seal(1).seal(&name("a"), &target).unwrap());
+        let (one, two) = (
+            seal(1).seal(SealedFor::Upload, &name("a"), &target).unwrap(),
+            seal(1).seal(SealedFor::Upload, &name("a"), &target).unwrap(),
+        );
         assert_ne!(one, two);
         let decoded = URL_SAFE_NO_PAD.decode(one.strip_prefix(PREFIX).unwrap()).unwrap();
         assert!(!String::from_utf8_lossy(&decoded).contains("secret"));
@@ -144,19 +172,19 @@ mod tests {
     #[test]
     fn a_target_that_has_no_room_is_told_apart() {
         let longest = "/".repeat(UploadId::MAXIMUM_BYTES / 2);
-        assert!(seal(1).seal(&name("a"), &target(&longest)).is_ok());
+        assert!(seal(1).seal(SealedFor::Upload, &name("a"), &target(&longest)).is_ok());
         let too_long = "/".repeat(UploadId::MAXIMUM_BYTES);
-        assert_eq!(seal(1).seal(&name("a"), &target(&too_long)), Err(SealError::TooLong));
+        assert_eq!(seal(1).seal(SealedFor::Upload, &name("a"), &target(&too_long)), Err(SealError::TooLong));
     }
 
     proptest! {
         #[test]
         fn whatever_is_sealed_is_the_name_of_an_upload_session_and_opens(path_and_query in "/[!-~]{0,500}") {
             let target = target(&path_and_query);
-            let sealed = seal(1).seal(&name("a/b"), &target).unwrap();
+            let sealed = seal(1).seal(SealedFor::Upload, &name("a/b"), &target).unwrap();
             let route = Route::parse(&Method::PATCH, &format!("/v2/a/b/blobs/uploads/{sealed}"), None).unwrap();
             let Route::Upload { upload, .. } = route else { panic!("{route:?}") };
-            prop_assert_eq!(seal(1).open(&name("a/b"), upload.as_str()), Some(target));
+            prop_assert_eq!(seal(1).open(SealedFor::Upload, &name("a/b"), upload.as_str()), Some(target));
         }
 
         #[test]
@@ -165,15 +193,15 @@ mod tests {
             other in "[A-Za-z0-9_-]",
             made_up in "(portreeve\\.)?[A-Za-z0-9_.=-]{0,200}",
         ) {
-            let sealed = seal(1).seal(&name("a"), &target("/v2/a/blobs/upload/1?x=1")).unwrap();
+            let sealed = seal(1).seal(SealedFor::Upload, &name("a"), &target("/v2/a/blobs/upload/1?x=1")).unwrap();
             let mut altered = sealed.clone();
             let at = PREFIX.len() + position.index(sealed.len() - PREFIX.len());
             altered.replace_range(at..=at, &other);
             // The last character carries bits beyond the last byte: they have to be zero.
-            prop_assert!(altered == sealed || seal(1).open(&name("a"), &altered).is_none());
-            prop_assert!(seal(1).open(&name("a"), &sealed[..at]).is_none());
-            prop_assert!(seal(1).open(&name("a"), &(sealed + &other)).is_none());
-            prop_assert!(seal(1).open(&name("a"), &made_up).is_none());
+            prop_assert!(altered == sealed || seal(1).open(SealedFor::Upload, &name("a"), &altered).is_none());
+            prop_assert!(seal(1).open(SealedFor::Upload, &name("a"), &sealed[..at]).is_none());
+            prop_assert!(seal(1).open(SealedFor::Upload, &name("a"), &(sealed + &other)).is_none());
+            prop_assert!(seal(1).open(SealedFor::Upload, &name("a"), &made_up).is_none());
         }
     }
 }

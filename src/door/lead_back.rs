@@ -81,39 +81,48 @@ impl Service {
         else {
             return Ok(());
         };
-        let continues = match (route, head.status) {
-            // That of the blob.
-            (_, StatusCode::CREATED) => false,
-            // Only these keep method and body, and a session takes no POST.
-            (Route::Upload { .. }, StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT) => true,
-            (_, status) if status.is_redirection() => false,
-            (Route::Upload { .. } | Route::UploadStart { .. }, _) => true,
-            _ => false,
+        let is_redirect = head.status.is_redirection();
+        // Only these keep method and body, and a session takes no POST.
+        let keeps_method =
+            matches!(head.status, StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT);
+        let continues = match route {
+            // What was made has a place of its own.
+            _ if head.status == StatusCode::CREATED => Continues::Not,
+            Route::Upload { .. } if keeps_method || !is_redirect => Continues::Upload,
+            Route::UploadStart { .. } if !is_redirect => Continues::Upload,
+            Route::BlobRead { .. } | Route::ManifestRead { .. } if is_redirect => Continues::Pull,
+            _ => Continues::Not,
         };
-        let (rewritten, upload) = match (&context.backend, route.repository()) {
-            (Some(backend), Some(repository)) if continues => {
-                let names: Vec<&str> = exchange
-                    .client
-                    .host
-                    .as_deref()
-                    .into_iter()
-                    .chain(self.naming.external_authority())
-                    .collect();
-                let answered = Answered {
-                    repository,
-                    backend,
-                    asked,
-                    door: &door,
-                    scheme: exchange.client.scheme.as_str(),
-                    names: &names,
-                    redirects: head.status.is_redirection(),
-                };
-                match self.uploads.lead_back(location, &answered).map_err(no_sense)? {
+        let names: Vec<&str> =
+            exchange.client.host.as_deref().into_iter().chain(self.naming.external_authority()).collect();
+        let answered =
+            context.backend.as_ref().zip(route.repository()).map(|(backend, repository)| Answered {
+                repository,
+                backend,
+                asked,
+                door: &door,
+                scheme: exchange.client.scheme.as_str(),
+                names: &names,
+                redirects: is_redirect,
+            });
+        let (rewritten, upload) = match (continues, &answered) {
+            (Continues::Upload, Some(answered)) => {
+                match self.uploads.lead_back(location, answered).map_err(no_sense)? {
                     Some(Continued { location, upload }) => (Some(location), Some(upload)),
                     None => (None, None),
                 }
             }
-            (_, repository) => {
+            (Continues::Pull, Some(answered)) => {
+                let back =
+                    self.uploads.redirect_back(location, answered, exchange.path()).map_err(no_sense)?;
+                let plain = || {
+                    let repository = Some(answered.repository);
+                    location::rewritten(head.status, location, asked, repository, &door, is_own)
+                };
+                (back.or_else(plain), None)
+            }
+            _ => {
+                let repository = route.repository();
                 (location::rewritten(head.status, location, asked, repository, &door, is_own), None)
             }
         };
@@ -124,25 +133,39 @@ impl Service {
         }
     }
 
-    /// How the request of an upload session goes on, where that is not as it came.
+    /// How a request goes on that follows where an answer has led, if that is not as it came.
     ///
     /// # Errors
-    /// When it must not: its session was not made by a door, or not for this.
+    /// When it must not: what it follows was not made by a door, or not for this.
     pub(super) fn lead_on(&self, exchange: &Exchange) -> Result<Option<UploadSession>, Refusal> {
-        let Some((repository, upload)) = exchange.route().and_then(Route::upload) else { return Ok(None) };
-        self.uploads.lead_on(repository, upload.as_str(), exchange.onward_path_and_query()).map_err(|error| {
-            match error {
-                NotOnward::Unknown => Refusal::new(
-                    ErrorCode::BlobUploadUnknown,
-                    "there is no such upload in this repository; begin a new one",
-                ),
-                NotOnward::Added => Refusal::new(
-                    ErrorCode::BlobUploadInvalid,
-                    "nothing but `digest` may be added to the URL of this upload",
-                ),
-            }
+        let Some(route) = exchange.route() else { return Ok(None) };
+        let asked = exchange.onward_path_and_query();
+        let Some((repository, upload)) = route.upload() else {
+            return self.uploads.follow(route, asked).map_err(|_| {
+                Refusal::new(ErrorCode::BlobUnknown, "there is no such place in this repository; pull again")
+            });
+        };
+        self.uploads.lead_on(repository, upload.as_str(), asked).map_err(|error| match error {
+            NotOnward::Unknown => Refusal::new(
+                ErrorCode::BlobUploadUnknown,
+                "there is no such upload in this repository; begin a new one",
+            ),
+            NotOnward::Added => Refusal::new(
+                ErrorCode::BlobUploadInvalid,
+                "nothing but `digest` may be added to the URL of this upload",
+            ),
         })
     }
+}
+
+/// What an answer's `Location` says.
+enum Continues {
+    /// Where an upload goes on.
+    Upload,
+    /// Where a pull goes on.
+    Pull,
+    /// Something else.
+    Not,
 }
 
 fn lead_links_back<F>(links: &Links<'_, F>, head: &mut ResponseHead) -> Result<(), Refusal>

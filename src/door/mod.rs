@@ -33,6 +33,7 @@ mod listen;
 mod location;
 mod pipeline;
 mod plugin;
+mod pull_target;
 mod respond;
 mod service;
 mod sticky;

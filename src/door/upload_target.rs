@@ -13,18 +13,18 @@ use http::Method;
 use super::context::UploadSession;
 use super::sticky;
 use super::uri_reference::UriReference;
-use crate::auth::{SealError, SealedTarget, TargetSeal};
+use crate::auth::{SealError, SealedFor, SealedTarget, TargetSeal};
 use crate::oci::{RepositoryName, Route};
 use crate::registry::{Backend, Backends};
 
 /// With what the door's own parameters begin. The registry's own have to come through whatever they are called.
-const OWN_PARAMETERS: &str = "_portreeve_";
+pub(super) const OWN_PARAMETERS: &str = "_portreeve_";
 
 /// Leads uploads back to the door and on to the registry.
 #[derive(Clone)]
 pub(super) struct UploadTargets {
-    seal: Arc<TargetSeal>,
-    backends: Arc<Backends>,
+    pub(super) seal: Arc<TargetSeal>,
+    pub(super) backends: Arc<Backends>,
 }
 
 /// An answer of the registry about an upload.
@@ -75,29 +75,37 @@ impl UploadTargets {
     pub fn lead_back(&self, location: &str, answered: &Answered<'_>) -> Result<Option<Continued>, SealError> {
         let Some(reference) = UriReference::parse(location) else { return Ok(None) };
         let target = reference.resolve(answered.asked);
-        let named = self.backends.all().iter().find(|backend| is_at(&reference, backend));
-        let is_own = reference.authority.is_none()
-            || named.is_some()
-            || answered.names.iter().any(|name| reference.is_at(answered.scheme, name));
-        if answered.redirects && !is_own {
+        let owner = self.owner(&reference, answered);
+        if answered.redirects && owner.is_none() {
             return Ok(None);
         }
-        let backend = named.unwrap_or(answered.backend);
         let door = if reference.authority.is_some() { answered.door } else { "" };
         if let Some(upload) = usual(answered.repository, &target) {
             // What a client made is at the door, whatever the registry calls itself.
             let location = format!("{door}{target}");
-            let location =
-                if self.backends.are_several() { sticky::mark(&location, backend.key()) } else { location };
+            let key = owner.unwrap_or(answered.backend).key();
+            let location = if self.backends.are_several() { sticky::mark(&location, key) } else { location };
             return Ok(Some(Continued { location, upload }));
         }
-        if !is_own || is_manifest(&target) {
-            return Ok(None);
-        }
+        let Some(backend) = owner.filter(|_| !is_manifest(&target)) else { return Ok(None) };
         let sealed = SealedTarget { backend: backend.key().to_string(), path_and_query: target };
-        let upload = self.seal.seal(answered.repository, &sealed)?;
+        let upload = self.seal.seal(SealedFor::Upload, answered.repository, &sealed)?;
         let location = format!("{door}/v2/{}/blobs/uploads/{upload}", answered.repository);
         Ok(Some(Continued { location, upload }))
+    }
+
+    /// The backend that a reference leads to; none if it leads to another server.
+    pub(super) fn owner<'a>(
+        &'a self,
+        reference: &UriReference<'_>,
+        answered: &Answered<'a>,
+    ) -> Option<&'a Arc<Backend>> {
+        let named = self.backends.all().iter().find(|backend| is_at(reference, backend));
+        let answers = || {
+            reference.authority.is_none()
+                || answered.names.iter().any(|name| reference.is_at(answered.scheme, name))
+        };
+        named.or_else(|| answers().then_some(answered.backend))
     }
 
     /// How a request of an upload goes on, where that is not as it came. `path_and_query` is the client's.
@@ -112,7 +120,7 @@ impl UploadTargets {
     ) -> Result<Option<UploadSession>, NotOnward> {
         let (path, query) = path_and_query.split_once('?').unwrap_or((path_and_query, ""));
         if TargetSeal::is_sealed(upload) {
-            let target = self.seal.open(repository, upload).ok_or(NotOnward::Unknown)?;
+            let target = self.seal.open(SealedFor::Upload, repository, upload).ok_or(NotOnward::Unknown)?;
             let backend = self.backends.with_key(&target.backend).ok_or(NotOnward::Unknown)?;
             let path_and_query = with_query(target.path_and_query, query)?;
             return Ok(Some(UploadSession { backend: Some(Arc::clone(backend)), path_and_query }));

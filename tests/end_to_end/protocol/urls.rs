@@ -5,4 +5,5 @@ mod arrival;
 mod host;
 mod links;
 mod preflight;
+mod redirects;
 mod uploads;
