@@ -46,9 +46,9 @@ use self::reload::Reload;
 use self::socket::Socket;
 use self::status::Status;
 use self::sweep_thread::SweepThread;
-use crate::auth::{self, HtpasswdError, InvalidRule, KeyRingError, keep_journal};
-use crate::config::{self, Config, StoreUrl, Tls};
-use crate::door::{self, CertificateError, Certificates, Door, Listener, Parts, Service};
+use crate::auth::{self, HtpasswdError, InvalidRule, KeyRingError, SealError, keep_journal};
+use crate::config::{self, Config, RegistryHost, StoreUrl, Tls};
+use crate::door::{self, CertificateError, Certificates, Door, Listener, Naming, Parts, Service};
 use crate::plugins::{self, InvalidPlugins};
 use crate::registry::{self, Asking, Backends, HttpTransport, RegistryClient, watch_health};
 use crate::store::{self, OpenError, RedbStore, Store};
@@ -103,6 +103,9 @@ pub enum StartError {
     /// The keys of tokens.
     #[error(transparent)]
     Keys(#[from] KeyRingError),
+    /// What hides targets of the registry's own in URLs of the door.
+    #[error("URLs of uploads cannot be sealed: {0}")]
+    Seal(#[from] SealError),
     /// The file of users.
     #[error(transparent)]
     Htpasswd(#[from] HtpasswdError),
@@ -136,7 +139,7 @@ impl StartError {
             | Self::Htpasswd(_)
             | Self::Rules(_)
             | Self::Url(_) => true,
-            Self::Tls(_) | Self::Metrics(_) | Self::Registry(_) | Self::System(_) => false,
+            Self::Tls(_) | Self::Metrics(_) | Self::Registry(_) | Self::System(_) | Self::Seal(_) => false,
         }
     }
 }
@@ -237,13 +240,17 @@ pub fn run(config: Config, source: ConfigSource) -> Result<(), StartError> {
         metrics,
     };
     let exchanges = TaskTracker::new();
-    let external = config.external_url.as_ref().map(|url| url.as_str().trim_end_matches('/').to_owned());
+    let naming = Naming {
+        external: config.external_url.as_ref().map(|url| url.as_str().trim_end_matches('/').to_owned()),
+        keeps_host: config.registry.host == RegistryHost::Keep,
+    };
     let service = Service::new(
         pipeline,
         web::door_router(web.clone()),
         backends,
         config.registry.timeout,
-        external,
+        naming,
+        gatehouse.seal.clone(),
         exchanges.clone(),
     );
     let threads = config.server.threads.get();

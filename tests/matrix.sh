@@ -22,6 +22,7 @@ fi
 
 export PORTREEVE_TEST_REGISTRY="$TOOLS/registry"
 say "Tests with distribution $VERSION"
-cargo test --locked --test end_to_end -- auth:: clients:: tls:: sweeps:: hints:: observed:: check::
+cargo test --locked --test end_to_end -- auth:: clients:: tls:: sweeps:: hints:: observed:: check:: \
+    protocol::urls:: oci_subject
 say "Tests with distribution $VERSION, which knows keys by a JSON Web Key Set"
 PORTREEVE_TEST_TRUST=jwks cargo test --locked --test end_to_end -- auth::clients auth::verifying

@@ -6,10 +6,11 @@ use crate::oci::Route;
 
 impl Access {
     /// What a route needs. `/v2/` itself needs nothing but somebody who is let in at all. A mount also needs to read its
-    /// source, which is not in here: without that it is a plain upload.
+    /// source, which is not in here: without that it is a plain upload. A preflight comes without credentials and needs
+    /// nothing.
     pub fn needed_for(route: &Route) -> Option<Self> {
         let (repository, actions) = match route {
-            Route::Base => return None,
+            Route::Base | Route::Preflight { .. } => return None,
             Route::Catalog => return Some(Self::Catalog),
             Route::Tags { repository }
             | Route::ManifestRead { repository, .. }
@@ -58,6 +59,8 @@ mod tests {
             (Method::POST, "/v2/a/blobs/uploads/".to_owned(), "repository:a:pull,push"),
             (Method::PATCH, "/v2/a/blobs/uploads/1".to_owned(), "repository:a:pull,push"),
             (Method::DELETE, "/v2/a/blobs/uploads/1".to_owned(), "repository:a:pull,push"),
+            (Method::OPTIONS, "/v2/a/manifests/t".to_owned(), ""),
+            (Method::OPTIONS, "/v2/_catalog".to_owned(), ""),
         ] {
             let route = Route::parse(&method, &path, None).unwrap();
             let found = Access::needed_for(&route).map(|access| access.to_string()).unwrap_or_default();

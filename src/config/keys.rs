@@ -55,6 +55,11 @@ pub const KEYS: &[Key] = &[
         meaning: "The wait for a connection or for an answer to begin; never a limit on a whole transfer.",
     },
     Key {
+        name: "registry.host",
+        default: "\"backend\"",
+        meaning: "Which `Host` the registry sees: its own name, `backend`, or the one by which the client knows the door, `keep`.",
+    },
+    Key {
         name: "registry.auth",
         default: "\"none\"",
         meaning: "How the door shows itself to the registry: `none`, `basic`, or `token` for one that verifies the door's tokens.",

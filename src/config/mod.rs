@@ -90,6 +90,8 @@ pub struct Registry {
     pub kind: RegistryKind,
     /// `registry.timeout`: the wait for a connection or for an answer to begin; above zero, at most a day.
     pub timeout: Duration,
+    /// `registry.host`: which `Host` the registry sees.
+    pub host: RegistryHost,
     /// `registry.auth`, with `registry.username` and `registry.password`
     pub auth: RegistryAuth,
 }
@@ -102,6 +104,16 @@ pub enum RegistryKind {
     Registry,
     /// `"proxy"`: a pull-through cache of another registry.
     Proxy,
+}
+
+/// Which `Host` the registry sees.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RegistryHost {
+    /// Its own name, from `registry.url`.
+    #[default]
+    Backend,
+    /// The name by which the client knows the door.
+    Keep,
 }
 
 /// The record.
@@ -154,6 +166,7 @@ impl Default for Config {
                 backends: backend.into_iter().collect(),
                 kind: RegistryKind::default(),
                 timeout: Duration::from_secs(30),
+                host: RegistryHost::default(),
                 auth: RegistryAuth::None,
             },
             store: Store { url: StoreUrl::Redb("portreeve.redb".into()) },
@@ -211,6 +224,7 @@ impl Config {
         set.to(&mut config.registry.backends, "registry.url", value::backends);
         set.to(&mut config.registry.kind, "registry.kind", value::registry_kind);
         set.to(&mut config.registry.timeout, "registry.timeout", value::positive_duration);
+        set.to(&mut config.registry.host, "registry.host", value::registry_host);
         set.to(&mut config.store.url, "store.url", value::store_url);
         set.to(&mut config.sync.interval, "sync.interval", value::duration);
         set.to(&mut config.sync.deep_interval, "sync.deep_interval", value::duration);

@@ -100,6 +100,7 @@ fn every_kind_of_value_is_read_from_the_file() {
         [registry]
         url = ["http://one:5000", "https://two", "http://[::1]:80"]
         timeout = "1m 30s"
+        host = "keep"
         [store]
         url = "redb:/var/lib/portreeve/record.redb"
         [server]
@@ -121,6 +122,7 @@ fn every_kind_of_value_is_read_from_the_file() {
     let addresses: Vec<_> = config.registry.backends.iter().map(BackendUrl::address).collect();
     assert_eq!(addresses, ["one:5000", "two:443", "[::1]:80"]);
     assert_eq!(config.registry.timeout, Duration::from_secs(90));
+    assert_eq!(config.registry.host, RegistryHost::Keep);
     assert_eq!(config.store.url, StoreUrl::Redb("/var/lib/portreeve/record.redb".into()));
     assert_eq!(config.server.threads.get(), 3);
     assert_eq!(config.server.grace, Duration::ZERO);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use toml::Value;
 use url::Url;
 
-use super::RegistryKind;
+use super::{RegistryHost, RegistryKind};
 use super::address::{BackendUrl, InvalidUrl, StoreUrl, parse_origin};
 use super::error::Origin;
 use super::secret::Secret;
@@ -128,6 +128,16 @@ pub(super) fn count(given: &Given) -> Result<NonZeroUsize, String> {
     number.and_then(NonZeroUsize::new).filter(|number| number.get() <= MOST).ok_or_else(|| {
         format!("is {}; {remedy}", quoted(given.value.as_str().unwrap_or(&given.value.to_string())))
     })
+}
+
+/// Which `Host` the registry sees.
+pub(super) fn registry_host(given: &Given) -> Result<RegistryHost, String> {
+    let remedy = "write \"backend\" or \"keep\"";
+    match text(given, remedy)? {
+        "backend" => Ok(RegistryHost::Backend),
+        "keep" => Ok(RegistryHost::Keep),
+        other => Err(format!("is {}; {remedy}", quoted(other))),
+    }
 }
 
 /// The door's own URL.

@@ -15,7 +15,7 @@ pub struct Context {
     pub(super) tried: Vec<BackendKey>,
     /// The backend in use.
     pub(super) backend: Option<Arc<Backend>>,
-    /// For an upload session: the backend that has it, and the query without saying so.
+    /// For an upload session: the backend that has it, and what it is asked for.
     pub(super) session: Option<UploadSession>,
     /// Why the exchange fails, if it was decided in the middle of forwarding.
     pub(super) refusal: Option<Refusal>,
@@ -25,9 +25,12 @@ pub struct Context {
     _running: TaskTrackerToken,
 }
 
-/// An upload session's request, when there are several backends.
+/// How the request of an upload session goes on, where that is not as it came.
+#[derive(Debug)]
 pub(super) struct UploadSession {
+    /// The backend that has it, if that is known.
     pub(super) backend: Option<Arc<Backend>>,
+    /// What the backend is asked for.
     pub(super) path_and_query: String,
 }
 

@@ -45,8 +45,12 @@ pub struct Onward {
     pub path_and_query: Option<String>,
     /// Another `Authorization`.
     pub authorization: OnwardAuthorization,
+    /// Another `Host` than the backend's own.
+    pub host: Option<String>,
     /// Whether it went on: then the answer is the registry's.
     pub went: bool,
+    /// The name of the upload session at this door by which the answer's `Location` lets the client go on.
+    pub upload: Option<String>,
 }
 
 /// With which `Authorization` a request goes on.

@@ -32,11 +32,18 @@ const HOP_BY_HOP: [HeaderName; 9] = [
 /// the others; what a client that is no trusted proxy says of itself is not passed on.
 fn forwarding_headers(exchange: &Exchange) -> [(HeaderName, Option<HeaderValue>); 4] {
     let client = &exchange.client;
-    let before = if client.is_trusted_proxy { exchange.header(&X_FORWARDED_FOR) } else { None };
-    let chain = match before {
-        Some(before) => HeaderValue::from_str(&format!("{before}, {}", client.peer)).ok(),
-        None => HeaderValue::from_str(&client.peer.to_string()).ok(),
-    };
+    let mut chain: Vec<&str> = Vec::new();
+    if client.is_trusted_proxy {
+        let before = exchange.request.headers.get_all(X_FORWARDED_FOR).iter();
+        chain.extend(before.filter_map(|value| value.to_str().ok()));
+    }
+    let (address, peer) = (client.address.to_string(), client.peer.to_string());
+    if chain.is_empty() && address != peer {
+        // Learnt from `Forwarded`.
+        chain.push(&address);
+    }
+    chain.push(&peer);
+    let chain = HeaderValue::from_str(&chain.join(", ")).ok();
     [
         (FORWARDED, None),
         (X_FORWARDED_FOR, chain),
@@ -67,17 +74,20 @@ pub(super) fn prepare_request(
             }
         }
     }
-    request.insert_header(HOST, authority)
+    request.insert_header(HOST, exchange.onward.host.as_deref().unwrap_or(authority))
 }
 
 /// The client's end-to-end headers with the door's forwarding headers, for a request that the door makes itself: without
-/// `Host`, framing, and `Expect`, which the door has answered.
+/// framing, `Expect`, which the door has answered, and `Host`, unless it is to be another one than the backend's.
 pub fn end_to_end_headers(exchange: &Exchange) -> HeaderMap {
     let mut headers = exchange.request.headers.clone();
     remove_hop_by_hop(&mut headers);
     for name in [HOST, CONTENT_LENGTH, EXPECT] {
         headers.remove(name);
     }
+    headers.extend(
+        exchange.onward.host.as_deref().and_then(|host| Some((HOST, HeaderValue::from_str(host).ok()?))),
+    );
     if let OnwardAuthorization::Replaced(authorization) = &exchange.onward.authorization {
         headers.remove(AUTHORIZATION);
         headers.extend(authorization.clone().map(|value| (AUTHORIZATION, value)));

@@ -11,9 +11,9 @@ use pingora_core::{Error, ErrorSource, ErrorType, Result};
 use pingora_http::RequestHeader;
 use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 
-use super::context::{Context, UploadSession};
+use super::context::Context;
 use super::service::Service;
-use super::{Outcome, ResponseHead, failure, forward, sticky};
+use super::{Outcome, ResponseHead, failure, forward};
 use crate::oci::Route;
 
 /// How long an idle connection to the registry is kept.
@@ -32,24 +32,16 @@ impl ProxyHttp for Service {
 
     async fn request_filter(&self, session: &mut Session, context: &mut Context) -> Result<bool> {
         let (mut exchange, readable) = self.exchange(session);
-        let answer = match readable {
+        let mut answer = match readable {
             Ok(()) => self.answer(session, &mut exchange).await,
             Err(refusal) => Err(refusal),
         };
-        let upload = match exchange.route() {
-            Some(Route::Upload { .. }) if self.backends.are_several() => {
-                exchange.onward_path_and_query().split_once('?').map(|(path, query)| {
-                    let (rest, key) = sticky::unmark(query);
-                    let separator = if rest.is_empty() { "" } else { "?" };
-                    UploadSession {
-                        backend: key.and_then(|key| self.backends.with_key(key)).cloned(),
-                        path_and_query: format!("{path}{separator}{rest}"),
-                    }
-                })
+        if let Ok(None) = &answer {
+            match self.lead_on(&exchange) {
+                Ok(session) => context.session = session,
+                Err(refusal) => answer = Err(refusal),
             }
-            _ => None,
-        };
-        context.session = upload;
+        }
         context.exchange = Some(Box::new(exchange));
         match answer {
             Ok(None) => Ok(false),

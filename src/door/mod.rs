@@ -9,13 +9,14 @@
 //!   ├─ pages and API ── bridge ── axum router
 //!   ├─ manifest PUT, DELETE ── body read whole ── Plugin::on_write, in table order; the last one carries it (sync/)
 //!   └─ all else ── backend chosen ── headers for the registry ── streamed both ways
-//!   Plugin::on_response, in reverse ── Location leads back to the door ── client
+//!   Location and Link lead back to the door ── Plugin::on_response, in reverse ── client
 //!   Plugin::on_end, in reverse, however it ended
 //! ```
 //!
 //! Only this module, `plugins/` and `server.rs` name pingora. It knows the [`Plugin`] trait but no plugin, and an axum
 //! router but no page: `server.rs` hands it both.
 
+mod arrival;
 mod body;
 mod bridge;
 mod certificate;
@@ -24,18 +25,27 @@ mod context;
 mod exchange;
 mod failure;
 mod forward;
+mod forwarded;
 mod hooks;
+mod lead_back;
+mod link;
 mod listen;
 mod location;
 mod pipeline;
 mod plugin;
+mod pull_target;
 mod respond;
 mod service;
 mod sticky;
+mod upload_target;
+mod uri_reference;
 
+pub use arrival::is_authority;
 pub use certificate::{CertificateError, Certificates};
 pub use exchange::{Client, Exchange, Onward, OnwardAuthorization, Outcome, Scheme, Target};
 pub use forward::{end_to_end_headers, remove_hop_by_hop};
+pub use forwarded::{Hop, read_forwarded};
+pub use lead_back::Naming;
 pub use listen::{Door, Listener, Worker};
 pub use pipeline::Pipeline;
 pub use plugin::{BoxError, Entry, Flow, Invalid, Parts, Plugin, Refusal, Response, Write};

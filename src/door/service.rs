@@ -5,20 +5,22 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::StatusCode;
-use http::header::{CONTENT_TYPE, HOST, LOCATION};
+use http::header::CONTENT_TYPE;
 use pingora_core::Result;
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 use tokio_util::task::TaskTracker;
 
 use super::context::Context;
+use super::lead_back::Naming;
+use super::upload_target::UploadTargets;
 use super::{
-    Client, Exchange, Flow, Pipeline, Refusal, Response, ResponseHead, Target, Write, body, bridge, location,
-    respond, sticky,
+    Client, Exchange, Flow, Pipeline, Refusal, Response, ResponseHead, Target, Write, arrival, body, bridge,
+    respond,
 };
+use crate::auth::TargetSeal;
 use crate::oci::{ErrorCode, MAXIMUM_MANIFEST_BYTES, Manifest, MediaType, Reference, Route};
-use crate::registry::{BackendKey, Backends};
+use crate::registry::Backends;
 
 /// The door's logic, as pingora calls it. Cheap to clone: each worker thread has one.
 #[derive(Clone)]
@@ -27,27 +29,31 @@ pub struct Service {
     router: axum::Router,
     pub(super) backends: Arc<Backends>,
     pub(super) timeout: Duration,
-    external: Option<Arc<str>>,
+    pub(super) naming: Arc<Naming>,
+    pub(super) uploads: UploadTargets,
     pub(super) exchanges: TaskTracker,
 }
 
 impl Service {
-    /// Puts the door's logic together. `external` is scheme and authority by which clients know the door, when that is
-    /// configured; `timeout` is `registry.timeout`; whoever stops the door waits for `exchanges`.
+    /// Puts the door's logic together. `naming` says by which names client, door and registry know each other, `seal`
+    /// hides targets of the registry's own in URLs of the door; `timeout` is `registry.timeout`; whoever stops the door
+    /// waits for `exchanges`.
     pub fn new(
         pipeline: Pipeline,
         router: axum::Router,
         backends: Arc<Backends>,
         timeout: Duration,
-        external: Option<String>,
+        naming: Naming,
+        seal: Arc<TargetSeal>,
         exchanges: TaskTracker,
     ) -> Self {
         Self {
             pipeline: Arc::new(pipeline),
             router,
+            uploads: UploadTargets::new(seal, Arc::clone(&backends)),
             backends,
             timeout,
-            external: external.map(Arc::from),
+            naming: Arc::new(naming),
             exchanges,
         }
     }
@@ -55,17 +61,15 @@ impl Service {
     /// Reads the request line.
     pub(super) fn exchange(&self, session: &mut Session) -> (Exchange, Result<(), Refusal>) {
         let has_body = !session.is_body_empty();
+        let arrived = arrival::normalize(session.req_header_mut());
         let request = session.req_header().clone();
-        let (target, readable) = match target(&request, has_body) {
-            Ok(target) => (target, Ok(())),
-            Err(refusal) => (Target::Unreadable, Err(refusal)),
+        let read = arrived.and_then(|host| Ok((host, target(&request, has_body)?)));
+        let ((host, target), readable) = match read {
+            Ok(read) => (read, Ok(())),
+            Err(refusal) => ((None, Target::Unreadable), Err(refusal)),
         };
         let peer = session.client_addr().and_then(|address| address.as_inet()).map(std::net::SocketAddr::ip);
         let is_tls = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
-        let host = match request.uri.authority() {
-            Some(authority) => Some(authority.as_str().to_owned()),
-            None => request.headers.get(HOST).and_then(|host| host.to_str().ok()).map(str::to_owned),
-        };
         let client = Client::of_connection(peer, is_tls, host);
         let onward = super::exchange::Onward::default();
         (Exchange { started: Instant::now(), request, target, client, backend: None, onward }, readable)
@@ -80,6 +84,8 @@ impl Service {
         if let Flow::Respond(response) = self.pipeline.on_request(exchange).await? {
             return Ok(Some(Local::Whole(*response)));
         }
+        // Known now: who is trusted to say it has been heard.
+        exchange.onward.host = self.naming.host_for_registry(&exchange.client);
         let write = match &exchange.target {
             Target::Own | Target::Unreadable => {
                 return bridge::ask(&self.router, session, exchange.client.address)
@@ -116,46 +122,9 @@ impl Service {
         context: &mut Context,
         head: &mut ResponseHead,
     ) -> Result<(), Refusal> {
+        self.lead_back(context, head)?;
         let Some(exchange) = context.exchange.as_mut() else { return Ok(()) };
-        if let Target::Registry(route) = &exchange.target {
-            let backend = context.backend.as_ref().filter(|_| self.backends.are_several());
-            let key = match route {
-                Route::UploadStart { .. } | Route::Upload { .. } => backend.map(|backend| backend.key()),
-                _ => None,
-            };
-            self.lead_back(&exchange.client, key, head)?;
-        }
         self.pipeline.on_response(exchange, head).await
-    }
-
-    /// Makes `Location` lead back to the door, and an upload session's one to its backend.
-    fn lead_back(
-        &self,
-        client: &Client,
-        session_of: Option<&BackendKey>,
-        head: &mut ResponseHead,
-    ) -> Result<(), Refusal> {
-        let Some(location) = head.headers.get(LOCATION).and_then(|location| location.to_str().ok()) else {
-            return Ok(());
-        };
-        let door = match (&self.external, &client.host) {
-            (Some(external), _) => external.to_string(),
-            (None, Some(host)) => format!("{}://{host}", client.scheme),
-            (None, None) => String::new(),
-        };
-        let authorities = self.backends.all().iter().map(|backend| backend.authority());
-        let mut rewritten = location::rewritten(head.status, location, &door, authorities);
-        if let Some(key) = session_of
-            && head.status == StatusCode::ACCEPTED
-        {
-            rewritten = Some(sticky::mark(rewritten.as_deref().unwrap_or(location), key));
-        }
-        let Some(rewritten) = rewritten else { return Ok(()) };
-        head.insert_header(LOCATION, rewritten).map_err(|error| {
-            Refusal::new(ErrorCode::Unavailable, "the registry's answer makes no sense")
-                .with_status(StatusCode::BAD_GATEWAY)
-                .because(error)
-        })
     }
 
     /// Sends an answer of the door's own.
@@ -218,6 +187,12 @@ fn target(request: &RequestHeader, has_body: bool) -> Result<Target, Refusal> {
         return Ok(Target::Own);
     }
     let route = Route::parse(&request.method, path, query)?;
+    if let Route::Preflight { .. } = route
+        && has_body
+    {
+        return Err(Refusal::new(ErrorCode::Unsupported, "an `OPTIONS` request has no body here")
+            .with_status(http::StatusCode::BAD_REQUEST));
+    }
     for value in request.headers.get_all(CONTENT_TYPE).iter().filter(|_| has_body) {
         route.admits_body(&String::from_utf8_lossy(value.as_bytes()))?;
     }

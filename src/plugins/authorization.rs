@@ -62,6 +62,8 @@ impl Plugin for Authorization {
         let marked = take_mark(exchange);
         if let Some(gate) = &self.gate {
             match exchange.target.clone() {
+                // It comes without credentials, and whatever came with it is not shown to the registry.
+                Target::Registry(Route::Preflight { .. }) => {}
                 Target::Registry(route) => admit(gate, exchange, &route, marked.as_deref()).await?,
                 Target::Own => admit_to_own(gate, exchange).await?,
                 Target::Unreadable => {}
@@ -89,7 +91,7 @@ impl Plugin for Authorization {
         if let (Some(gate), Some(token)) = (&self.gate, &exchange.client.token)
             && matches!(head.status, StatusCode::ACCEPTED | StatusCode::NO_CONTENT)
         {
-            mark_upload(&gate.marks, route, token, head);
+            mark_upload(&gate.marks, route, exchange.onward.upload.as_deref(), token, head);
         }
         Ok(())
     }
@@ -266,9 +268,7 @@ fn given(headers: &HeaderMap) -> Result<Given, Rejected> {
 
 /// Takes the mark off an upload's query: the registry never sees it.
 fn take_mark(exchange: &mut Exchange) -> Option<String> {
-    if !matches!(exchange.route(), Some(Route::Upload { .. })) {
-        return None;
-    }
+    exchange.route()?.upload()?;
     let (onward, mark) = without_parameters(exchange.onward_path_and_query(), &[MARK]);
     if mark.is_some() {
         exchange.onward.path_and_query = Some(onward);
@@ -276,14 +276,19 @@ fn take_mark(exchange: &mut Exchange) -> Option<String> {
     mark
 }
 
-/// Marks the URL at which an upload goes on.
-fn mark_upload(marks: &UploadMarks, route: &Route, token: &str, head: &mut ResponseHead) {
+/// Marks the URL at which an upload goes on, if that is the door's.
+fn mark_upload(
+    marks: &UploadMarks,
+    route: &Route,
+    upload: Option<&str>,
+    token: &str,
+    head: &mut ResponseHead,
+) {
     let (Route::UploadStart { repository, .. } | Route::Upload { repository, .. }) = route else { return };
+    let Some(upload) = upload else { return };
     let Some(location) = head.headers.get(LOCATION).and_then(|location| location.to_str().ok()) else {
         return;
     };
-    let path = location.split('?').next().unwrap_or_default();
-    let upload = path.rsplit('/').next().unwrap_or_default();
     let mark = marks.mark(repository, upload, token);
     let separator = if location.contains('?') { '&' } else { '?' };
     let marked = format!("{location}{separator}{MARK}={mark}");

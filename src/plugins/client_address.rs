@@ -3,11 +3,14 @@
 use std::net::IpAddr;
 
 use async_trait::async_trait;
-use http::HeaderName;
+use http::header::FORWARDED;
+use http::{HeaderMap, HeaderName};
 use ipnet::IpNet;
 use serde::Deserialize;
 
-use crate::door::{Client, Entry, Exchange, Flow, Invalid, Parts, Plugin, Refusal, Scheme};
+use crate::door::{
+    Client, Entry, Exchange, Flow, Hop, Invalid, Parts, Plugin, Refusal, Scheme, is_authority, read_forwarded,
+};
 
 pub(super) const ENTRY: Entry = Entry {
     name: "client_address",
@@ -39,18 +42,7 @@ fn build(table: &toml::Table, _parts: &Parts) -> Result<Box<dyn Plugin>, Invalid
 impl Plugin for ClientAddress {
     async fn on_request(&self, exchange: &mut Exchange) -> Result<Flow, Refusal> {
         if self.is_trusted(exchange.client.peer) {
-            let headers = &exchange.request.headers;
-            let text = |name: &HeaderName| {
-                headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
-            };
-            let chain: Vec<String> = headers
-                .get_all(&X_FORWARDED_FOR)
-                .iter()
-                .filter_map(|value| value.to_str().ok())
-                .map(str::to_owned)
-                .collect();
-            let (scheme, host) = (text(&X_FORWARDED_PROTO), text(&X_FORWARDED_HOST));
-            self.believe(&mut exchange.client, &chain.join(","), scheme.as_deref(), host.as_deref());
+            self.believe(&mut exchange.client, &exchange.request.headers);
         }
         Ok(Flow::Continue)
     }
@@ -61,10 +53,34 @@ impl ClientAddress {
         self.trusted.iter().any(|network| network.contains(&address))
     }
 
+    /// Believes a trusted proxy. It may pass on from the client what it does not set itself, and most proxies set
+    /// `X-Forwarded-*`: so `Forwarded` counts only where there is none of those.
+    fn believe(&self, client: &mut Client, headers: &HeaderMap) {
+        client.is_trusted_proxy = true;
+        let (chain, scheme, host) = (
+            values(headers, &X_FORWARDED_FOR),
+            values(headers, &X_FORWARDED_PROTO),
+            values(headers, &X_FORWARDED_HOST),
+        );
+        if !(chain.is_empty() && scheme.is_empty() && host.is_empty()) {
+            self.believe_chain(client, &chain.join(","));
+            // Of several values the first is the outermost proxy's.
+            let first = |values: &[&str]| {
+                values
+                    .first()
+                    .and_then(|values| values.split(',').next())
+                    .map(|value| value.trim().to_owned())
+            };
+            set_scheme(client, first(&scheme).as_deref());
+            set_host(client, first(&host));
+        } else {
+            self.believe_hops(client, read_forwarded(values(headers, &FORWARDED).into_iter()));
+        }
+    }
+
     /// The client is the last address in the chain that is no trusted proxy: what stands in front of it, anyone may
     /// have written.
-    fn believe(&self, client: &mut Client, chain: &str, scheme: Option<&str>, host: Option<&str>) {
-        client.is_trusted_proxy = true;
+    fn believe_chain(&self, client: &mut Client, chain: &str) {
         for hop in chain.rsplit(',').map(str::trim).filter(|hop| !hop.is_empty()) {
             let Some(address) = parse_hop(hop) else { break };
             client.address = address;
@@ -72,16 +88,38 @@ impl ClientAddress {
                 break;
             }
         }
-        // Of several values the first is the outermost proxy's.
-        let first = |values: &str| values.split(',').next().unwrap_or_default().trim().to_owned();
-        match scheme.map(first).as_deref() {
-            Some("https") => client.scheme = Scheme::Https,
-            Some("http") => client.scheme = Scheme::Http,
-            _ => {}
+    }
+
+    /// The same for hops, the nearest one first. Scheme and host are those of the outermost trusted proxy that says them.
+    fn believe_hops(&self, client: &mut Client, hops: Vec<Hop>) {
+        for Hop { address, host, scheme } in hops {
+            set_scheme(client, scheme.as_deref());
+            set_host(client, host);
+            let Some(address) = address else { break };
+            client.address = address;
+            if !self.is_trusted(address) {
+                break;
+            }
         }
-        if let Some(host) = host.map(first).filter(|host| host.parse::<http::uri::Authority>().is_ok()) {
-            client.host = Some(host);
-        }
+    }
+}
+
+fn values<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Vec<&'a str> {
+    headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect()
+}
+
+/// A scheme has no case (RFC 3986 section 3.1).
+fn set_scheme(client: &mut Client, scheme: Option<&str>) {
+    match scheme.map(str::to_ascii_lowercase).as_deref() {
+        Some("https") => client.scheme = Scheme::Https,
+        Some("http") => client.scheme = Scheme::Http,
+        _ => {}
+    }
+}
+
+fn set_host(client: &mut Client, host: Option<String>) {
+    if let Some(host) = host.filter(|host| is_authority(host)) {
+        client.host = Some(host);
     }
 }
 
@@ -99,7 +137,7 @@ fn parse_hop(hop: &str) -> Option<IpAddr> {
 mod tests {
     use super::*;
 
-    fn client(chain: &str, scheme: Option<&str>, host: Option<&str>) -> Client {
+    fn client_with(headers: &[(&'static str, &'static str)]) -> Client {
         let plugin =
             ClientAddress { trusted: vec!["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()] };
         let mut client = Client {
@@ -111,7 +149,11 @@ mod tests {
             user: None,
             token: None,
         };
-        plugin.believe(&mut client, chain, scheme, host);
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(*name, value.parse().unwrap());
+        }
+        plugin.believe(&mut client, &map);
         client
     }
 
@@ -127,18 +169,109 @@ mod tests {
             ("", "10.0.0.1"),
             ("192.0.2.7, nonsense, 10.1.1.1", "10.1.1.1"),
         ] {
-            assert_eq!(client(chain, None, None).address, expected.parse::<IpAddr>().unwrap(), "{chain}");
+            let client = client_with(&[("x-forwarded-for", chain)]);
+            assert_eq!(client.address, expected.parse::<IpAddr>().unwrap(), "{chain}");
         }
+        let split = [("x-forwarded-for", "203.0.113.9, 192.0.2.7"), ("x-forwarded-for", "10.1.1.1")];
+        assert_eq!(client_with(&split).address, "192.0.2.7".parse::<IpAddr>().unwrap());
     }
 
     #[test]
     fn scheme_and_host_are_those_of_the_outermost_proxy() {
-        let client = client("", Some("https, http"), Some("registry.example, inner"));
-        assert_eq!((client.scheme, client.host.as_deref()), (Scheme::Https, Some("registry.example")));
+        for (scheme, expected) in [
+            ("https, http", Scheme::Https),
+            ("https", Scheme::Https),
+            ("HTTPS", Scheme::Https),
+            (" Https ,HTTP", Scheme::Https),
+            ("HTTP", Scheme::Http),
+            ("wss", Scheme::Http),
+            ("", Scheme::Http),
+        ] {
+            let headers = [("x-forwarded-proto", scheme), ("x-forwarded-host", "registry.example, inner")];
+            let client = client_with(&headers);
+            assert_eq!(
+                (client.scheme, client.host.as_deref()),
+                (expected, Some("registry.example")),
+                "{scheme}"
+            );
+        }
     }
 
     #[test]
     fn a_host_that_is_none_is_not_believed() {
-        assert_eq!(client("", None, Some("a b/c")).host.as_deref(), Some("door:5000"));
+        for host in ["a b/c", "", "user@registry.example", "a\",b=\"c"] {
+            assert_eq!(
+                client_with(&[("x-forwarded-host", host)]).host.as_deref(),
+                Some("door:5000"),
+                "{host}"
+            );
+        }
+    }
+
+    #[test]
+    fn forwarded_says_the_same() {
+        for (fields, address, scheme, host) in [
+            (
+                vec!["for=192.0.2.7;proto=https;host=registry.example"],
+                "192.0.2.7",
+                "https",
+                "registry.example",
+            ),
+            (vec!["FOR=\"[2001:db8::1]:4711\";PROTO=HTTPS"], "2001:db8::1", "https", "door:5000"),
+            // What the client wrote itself stands in front.
+            (
+                vec![
+                    "for=203.0.113.9;proto=http;host=evil.example, for=192.0.2.7;proto=https;host=registry.example",
+                ],
+                "192.0.2.7",
+                "https",
+                "registry.example",
+            ),
+            // Through two proxies, in one field or two; the inner one says how it was reached by the outer one.
+            (
+                vec!["for=192.0.2.7;proto=https;host=registry.example, for=10.1.1.1;proto=http;host=inner"],
+                "192.0.2.7",
+                "https",
+                "registry.example",
+            ),
+            (
+                vec!["for=192.0.2.7;proto=https;host=registry.example", "for=10.1.1.1;proto=http;host=inner"],
+                "192.0.2.7",
+                "https",
+                "registry.example",
+            ),
+            (
+                vec!["for=192.0.2.7;proto=https, for=10.1.1.1;host=registry.example"],
+                "192.0.2.7",
+                "https",
+                "registry.example",
+            ),
+            (vec!["for=unknown;proto=https"], "10.0.0.1", "https", "door:5000"),
+            (vec!["for=192.0.2.7, for=_hidden;proto=https"], "10.0.0.1", "https", "door:5000"),
+            (vec!["for=192.0.2.7;proto=https;host=\"a b\""], "192.0.2.7", "https", "door:5000"),
+            // A quotation mark that the client left open.
+            (vec!["for=\"203.0.113.9, for=192.0.2.7;proto=https"], "10.0.0.1", "http", "door:5000"),
+            (vec![], "10.0.0.1", "http", "door:5000"),
+        ] {
+            let headers: Vec<_> = fields.iter().map(|field| ("forwarded", *field)).collect();
+            let client = client_with(&headers);
+            let seen = (client.address, client.scheme.as_str(), client.host.as_deref());
+            assert_eq!(seen, (address.parse().unwrap(), scheme, Some(host)), "{fields:?}");
+        }
+    }
+
+    /// nginx and others set `X-Forwarded-*` and pass `Forwarded` on from whoever sent it.
+    #[test]
+    fn forwarded_counts_for_nothing_beside_x_forwarded() {
+        let passed_on = ("forwarded", "for=203.0.113.9;proto=https;host=evil.example");
+        for (set, address) in [
+            (("x-forwarded-for", "192.0.2.7"), "192.0.2.7"),
+            (("x-forwarded-proto", "http"), "10.0.0.1"),
+            (("x-forwarded-host", "door:5000"), "10.0.0.1"),
+        ] {
+            let client = client_with(&[passed_on, set]);
+            let seen = (client.address, client.scheme, client.host.as_deref());
+            assert_eq!(seen, (address.parse().unwrap(), Scheme::Http, Some("door:5000")), "{set:?}");
+        }
     }
 }

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, USER_AGENT};
-use http::{HeaderValue, Method, StatusCode};
+use http::{Method, StatusCode};
 
 use crate::door::{
     Entry, Exchange, Flow, Invalid, Parts, Plugin, Refusal, Response, ResponseHead, Write, end_to_end_headers,
@@ -58,7 +58,7 @@ impl Plugin for Observer {
         };
         exchange.onward.went = true;
         let answer = self.carrier.carry(carried).await.map_err(refusal)?;
-        response(answer, write).map(|response| Flow::Respond(Box::new(response))).map_err(|error| {
+        response(answer).map(|response| Flow::Respond(Box::new(response))).map_err(|error| {
             Refusal::new(ErrorCode::Unavailable, "the registry's answer makes no sense")
                 .with_status(StatusCode::BAD_GATEWAY)
                 .because(error)
@@ -82,20 +82,14 @@ fn outgoing(exchange: &Exchange, method: Method, body: Bytes) -> OutgoingWrite {
     OutgoingWrite { method, path_and_query, headers: end_to_end_headers(exchange), body }
 }
 
-/// The registry's answer as the client gets it; with `OCI-Subject` where the registry did not know to send it (OCI
-/// distribution spec, "Pushing manifests with subject").
-fn response(answer: Answer, write: &Write) -> Result<Response, Box<dyn std::error::Error + Send + Sync>> {
+/// The registry's answer as the client gets it. `OCI-Subject` stands in it only if the registry says so: a client that
+/// reads it leaves out the fallback tag, by which everybody else finds what refers to the subject (OCI distribution spec,
+/// "Pushing manifests with subject").
+fn response(answer: Answer) -> Result<Response, Box<dyn std::error::Error + Send + Sync>> {
     let Answer { status, mut headers, body } = answer;
     crate::door::remove_hop_by_hop(&mut headers);
     headers.remove(CONTENT_LENGTH);
-    if let Write::Put { manifest, .. } = write
-        && status.is_success()
-        && let Some(subject) = &manifest.subject
-        && !headers.contains_key("oci-subject")
-    {
-        headers.insert("oci-subject", HeaderValue::from_str(subject.digest.as_str())?);
-    }
-    let mut head = ResponseHead::build(status, Some(headers.len() + 1))?;
+    let mut head = ResponseHead::build(status, Some(headers.len()))?;
     for (name, value) in &headers {
         head.append_header(name, value)?;
     }

@@ -10,7 +10,8 @@ pub struct OutgoingWrite {
     pub method: Method,
     /// Path and query exactly as the client sent them.
     pub path_and_query: String,
-    /// The client's end-to-end headers with the door's forwarding headers; no `Host`, no framing.
+    /// The client's end-to-end headers with the door's forwarding headers; no framing, and a `Host` only if that is to be
+    /// another one than the backend's.
     pub headers: HeaderMap,
     /// The body; empty for a deletion.
     pub body: Bytes,

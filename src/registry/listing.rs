@@ -274,7 +274,8 @@ fn continuation(path: &str, from: Option<&Continuation>, link: &str) -> Result<C
     let here = format!("http://registry/{path}");
     let target = Url::parse(&here).and_then(|here| here.join(link));
     let target = target.map_err(|error| format!("its Link leads nowhere: {error}"))?;
-    if target.path().trim_start_matches('/') != path {
+    // A gateway may put a prefix of its own before the registry's paths.
+    if !target.path().ends_with(&format!("/{path}")) {
         return Err("its Link leads to another listing".to_owned());
     }
     let next = Continuation(match target.query() {
@@ -320,6 +321,7 @@ mod tests {
         assert_eq!(go_on("/v2/_catalog?last=a%2Fb&n=2"), wanted);
         assert_eq!(go_on("https://elsewhere.test:444/v2/_catalog?last=a%2Fb&n=2"), wanted);
         assert_eq!(go_on("_catalog?last=a%2Fb&n=2"), wanted);
+        assert_eq!(go_on("/inner/v2/_catalog?last=a%2Fb&n=2"), wanted);
         assert_eq!(go_on("?last=a%2Fb&n=2"), wanted);
         for link in ["/v2/x/tags/list?last=b", "/other?last=b", "/v2/_catalog", "http://[?last=b"] {
             assert!(go_on(link).is_err(), "{link}");

@@ -16,7 +16,7 @@ pub struct Request {
     pub method: Method,
     /// The whole URL, path and query byte for byte as they have to arrive.
     pub url: String,
-    /// Its headers, without `Host` and framing.
+    /// Its headers, without framing; with a `Host` only if that is to be another one than the URL's.
     pub headers: HeaderMap,
     /// Its body; empty for a question.
     pub body: Bytes,

@@ -12,7 +12,7 @@ use super::StartError;
 use crate::auth::{
     AccessTokens, Accounts, Action, Actions, Authenticator, Gate, Hashing, Htpasswd, IdentitySource, Issuer,
     Journal, KeyAlgorithm, KeyDirectory, LoginLife, Logins, Policy, RegistryTokens, Rule, Rules, StoredUsers,
-    TokenSettings, UploadMarks, Who,
+    TargetSeal, TokenSettings, UploadMarks, Who,
 };
 use crate::clock::{Clock, ClockOffset, Estimate};
 use crate::config::{
@@ -30,6 +30,8 @@ pub(super) struct Gatehouse {
     pub accounts: Arc<Accounts>,
     /// How the registry is asked.
     pub asking: Asking,
+    /// Hides targets of the registry's own in URLs of the door.
+    pub seal: Arc<TargetSeal>,
     htpasswd: Option<Arc<Htpasswd>>,
 }
 
@@ -39,9 +41,12 @@ impl Gatehouse {
         let clock = Clock::shifted(config.clock.offset);
         let journal = Arc::new(Journal::new(clock, config.auth.events_age));
         let accounts = Arc::new(Accounts::new(Arc::clone(store), journal, clock));
-        let Foundation { asking, keys, issuer } = Foundation::lay(config, remembered(store).await)?;
-        let (Some(keys), Some(issuer), true) = (keys, issuer, config.auth.is_on) else {
-            return Ok(Self { gate: None, accounts, asking, htpasswd: None });
+        let Foundation { asking, issuer } = Foundation::lay(config, remembered(store).await)?;
+        // An open door has no keys, but a secret beside where they would be.
+        let secret = key_directory(config).secret()?;
+        let seal = Arc::new(TargetSeal::new(&secret)?);
+        let (Some(issuer), true) = (issuer, config.auth.is_on) else {
+            return Ok(Self { gate: None, accounts, asking, seal, htpasswd: None });
         };
         let hashing = Hashing::start(hashing_threads())?;
         let mut sources: Vec<Arc<dyn IdentitySource>> = vec![Arc::new(AccessTokens(Arc::clone(&accounts)))];
@@ -62,7 +67,7 @@ impl Gatehouse {
         let gate = Gate::new(
             Authenticator::new(sources, hashing, config.auth.lockout)?,
             issuer,
-            UploadMarks::new(&keys.secret()?, config.auth.upload_grace),
+            UploadMarks::new(&secret, config.auth.upload_grace),
             asking.clock,
             config.external_url.as_ref().map(|url| url.as_str().trim_end_matches('/').to_owned()),
             Logins {
@@ -71,7 +76,7 @@ impl Gatehouse {
             },
             policy(&config.auth)?,
         );
-        Ok(Self { gate: Some(Arc::new(gate)), accounts, asking, htpasswd })
+        Ok(Self { gate: Some(Arc::new(gate)), accounts, asking, seal, htpasswd })
     }
 
     /// Starts what watches files, and what removes logins that are over.
@@ -182,7 +187,6 @@ pub(super) async fn read_clock(registry: &RegistryClient, asking: &Asking) {
 /// What both the gate and the questions to the registry stand on.
 struct Foundation {
     asking: Asking,
-    keys: Option<KeyDirectory>,
     issuer: Option<Arc<Issuer>>,
 }
 
@@ -208,7 +212,7 @@ impl Foundation {
             (RegistryAuth::None | RegistryAuth::Token, _) => Login::None,
         };
         let asking = Asking { kind, login: Arc::new(login), clock, offset };
-        Ok(Self { asking, keys, issuer })
+        Ok(Self { asking, issuer })
     }
 }
 

@@ -59,10 +59,6 @@ pub fn describe_metrics() {
         "portreeve_pulls_not_counted_total",
         "Pulls that were too many different ones to be counted"
     );
-    describe_counter!(
-        "portreeve_pulls_not_looked_at_total",
-        "Pulls from a cache that were too many different ones to be looked at"
-    );
     describe_gauge!("portreeve_unknown_intents", "Writes whose outcome is being asked for");
     sweep::describe_metrics();
 }

@@ -9,6 +9,7 @@ mod manifests;
 mod paths;
 mod seeing;
 mod uploads;
+mod urls;
 
 use bytes::Bytes;
 use reqwest::header::{CONTENT_TYPE, LOCATION};

@@ -76,6 +76,14 @@ impl Registry {
         Self::start_in(directory, data, more).await
     }
 
+    /// Starts one with more in the part of its configuration that is about HTTP, such as `prefix: /inner/`.
+    pub async fn start_with_http(more: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let data = directory.path().join("data");
+        std::fs::create_dir(&data).unwrap();
+        Self::start_with_parts(directory, data, &format!(", {more}"), "").await
+    }
+
     /// Starts one that sends its notifications somewhere: a part of its configuration, as `config/` shows one.
     pub async fn start_notifying(notifications: &str) -> Self {
         Self::start_with(notifications).await
@@ -108,11 +116,15 @@ impl Registry {
     }
 
     async fn start_in(directory: TempDir, data: PathBuf, more: &str) -> Self {
+        Self::start_with_parts(directory, data, "", more).await
+    }
+
+    async fn start_with_parts(directory: TempDir, data: PathBuf, http: &str, more: &str) -> Self {
         for _ in 0..10 {
             let address = port::free();
             let configuration = format!(
                 "version: 0.1\nlog: {{level: warn, accesslog: {{disabled: true}}}}\nstorage:\n  filesystem: \
-                 {{rootdirectory: {}}}\n  delete: {{enabled: true}}\nhttp: {{addr: \"{address}\"}}\n{more}",
+                 {{rootdirectory: {}}}\n  delete: {{enabled: true}}\nhttp: {{addr: \"{address}\"{http}}}\n{more}",
                 data.display()
             );
             std::fs::write(directory.path().join("registry.yml"), configuration).unwrap();
@@ -246,7 +258,7 @@ async fn comes_up(child: &mut Child, address: SocketAddr) -> bool {
             .get(format!("http://{address}/v2/"))
             .send()
             .await
-            .is_ok_and(|answer| matches!(answer.status().as_u16(), 200 | 401))
+            .is_ok_and(|answer| matches!(answer.status().as_u16(), 200 | 401 | 404))
         {
             // Somebody else may have been quicker on this port: then ours is about to end.
             return child.try_wait().unwrap().is_none();

@@ -13,6 +13,7 @@ use hyper::{Method, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::{CancellationToken, DropGuard};
+use url::{Position, Url};
 
 use super::http::http_client;
 
@@ -105,7 +106,7 @@ impl Relay {
         *self.shared.script.lock().unwrap() = Arc::new(decide);
     }
 
-    /// From now on it forwards there.
+    /// From now on it forwards there. A path in `upstream` is put before those of all requests that do not have it yet.
     pub fn lead_to(&self, upstream: &str) {
         *self.shared.upstream.lock().unwrap() = upstream.trim_end_matches('/').to_owned();
     }
@@ -194,7 +195,10 @@ impl Shared {
         for name in [CONNECTION, TRANSFER_ENCODING, CONTENT_LENGTH] {
             headers.remove(name);
         }
-        let url = format!("{}{target}", self.upstream.lock().unwrap());
+        let upstream = Url::parse(&self.upstream.lock().unwrap()).unwrap();
+        let prefix = upstream.path().trim_end_matches('/');
+        let prefix = if target.starts_with(prefix) { "" } else { prefix };
+        let url = format!("{}{prefix}{target}", &upstream[..Position::BeforePath]);
         let sent = self.client.request(request.method.clone(), url).headers(headers).body(body).send().await;
         let response = sent.map_err(|_| Broken)?;
         let mut answer = hyper::Response::builder().status(response.status());

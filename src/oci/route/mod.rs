@@ -99,6 +99,12 @@ pub enum Route {
         /// What is done to it.
         action: UploadAction,
     },
+    /// `OPTIONS` of any of these paths: what may be done there? A browser asks it, without credentials, before it lets a
+    /// page do it (Fetch standard, "CORS-preflight request").
+    Preflight {
+        /// What a `GET` of the path asks for, or a `POST` where that is all it takes.
+        of: Box<Route>,
+    },
 }
 
 /// A cross-repository mount.
@@ -128,8 +134,8 @@ pub enum UploadAction {
 pub struct UploadId(String);
 
 impl UploadId {
-    /// The longest name, in bytes. Distribution uses UUIDs; others are longer, but none that is known by far.
-    pub const MAXIMUM_BYTES: usize = 1024;
+    /// The longest name, in bytes. Distribution uses UUIDs; the door's own, which carry a registry's target, are longer.
+    pub const MAXIMUM_BYTES: usize = 8 * 1024;
 
     fn parse(text: &str) -> Result<Self, Refused> {
         let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'=');
@@ -177,6 +183,10 @@ impl Route {
     /// can be there and the specification wants 404 for that, and 400 `TAG_INVALID` when it is written or deleted.
     pub fn parse(method: &Method, path: &str, query: Option<&str>) -> Result<Self, Refused> {
         let target = Target::parse(path)?;
+        if *method == Method::OPTIONS {
+            let plain = if matches!(target, Target::Uploads { .. }) { Method::POST } else { Method::GET };
+            return Ok(Self::Preflight { of: Box::new(Self::parse(&plain, path, query)?) });
+        }
         let query = query.unwrap_or_default();
         query::refuse_ambiguous(query)?;
         match target {
@@ -271,6 +281,7 @@ impl Route {
             Self::Upload { repository, upload, .. } => {
                 format!("/v2/{repository}/blobs/uploads/{}", upload.as_str())
             }
+            Self::Preflight { of } => of.path(),
         }
     }
 
@@ -323,6 +334,16 @@ impl Route {
             | Self::BlobDelete { repository, .. }
             | Self::UploadStart { repository, .. }
             | Self::Upload { repository, .. } => Some(repository),
+            Self::Preflight { of } => of.repository(),
+        }
+    }
+
+    /// The upload session that the request is about, if it is about one.
+    pub fn upload(&self) -> Option<(&RepositoryName, &UploadId)> {
+        match self {
+            Self::Upload { repository, upload, .. } => Some((repository, upload)),
+            Self::Preflight { of } => of.upload(),
+            _ => None,
         }
     }
 
@@ -340,6 +361,7 @@ impl Route {
             Self::BlobDelete { .. } => "blob_delete",
             Self::UploadStart { .. } => "upload_start",
             Self::Upload { .. } => "upload",
+            Self::Preflight { .. } => "preflight",
         }
     }
 }

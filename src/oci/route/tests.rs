@@ -273,9 +273,7 @@ fn a_method_that_a_path_does_not_take_is_told_which_it_takes() {
         ("/v2/a/blobs/uploads/", "POST"),
         ("/v2/a/blobs/uploads/x", "GET, HEAD, PATCH, PUT, DELETE"),
     ] {
-        for method in
-            ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PROPFIND"]
-        {
+        for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE", "CONNECT", "PROPFIND"] {
             let parsed = parse(method, path);
             if allowed.split(", ").any(|allowed| allowed == method) {
                 assert!(parsed.is_ok(), "{method} {path}: {parsed:?}");
@@ -289,6 +287,32 @@ fn a_method_that_a_path_does_not_take_is_told_which_it_takes() {
                 assert_eq!(refused.code.status(), StatusCode::METHOD_NOT_ALLOWED);
             }
         }
+    }
+}
+
+#[test]
+fn a_preflight_is_of_every_path_that_can_be_read_and_of_no_other() {
+    let (blob, referrers) = (format!("/v2/a/blobs/{SHA256}"), format!("/v2/a/referrers/{SHA256}"));
+    for path in [
+        "/v2/",
+        "/v2/_catalog",
+        "/v2/a/tags/list",
+        "/v2/a/manifests/x",
+        &blob,
+        &referrers,
+        "/v2/a/blobs/uploads/",
+        "/v2/a/blobs/uploads/x",
+    ] {
+        let route = parse("OPTIONS", path).unwrap();
+        let method = if path.ends_with("uploads/") { "POST" } else { "GET" };
+        assert_eq!(route, Route::Preflight { of: Box::new(parse(method, path).unwrap()) });
+        assert_eq!(route.path(), path);
+        assert!(!route.is_manifest_write());
+    }
+    for path in
+        ["/v2/a/../b/manifests/x", "/v2/A/manifests/x", "/v2/a%2fb/manifests/x", "/v2/a", "/v2/a/blobs/x"]
+    {
+        assert!(parse("OPTIONS", path).is_err(), "{path}");
     }
 }
 

@@ -108,9 +108,11 @@ async fn a_location_leads_back_the_way_the_client_came() {
     }
 
     // A registry that redirects to itself would lead around the door.
-    relay.script(move |_| Fault::Redirect(format!("{own}/v2/a/blobs/elsewhere")));
+    let path = format!("/v2/b/blobs/{DIGEST}");
+    let elsewhere = path.clone();
+    relay.script(move |_| Fault::Redirect(format!("{own}{elsewhere}")));
     let response = http_client().get(format!("{}/v2/a/blobs/{DIGEST}", door.url())).send().await.unwrap();
-    assert_eq!(response.headers()[LOCATION], format!("{}/v2/a/blobs/elsewhere", door.url()).as_str());
+    assert_eq!(response.headers()[LOCATION], format!("{}{path}", door.url()).as_str());
 }
 
 #[tokio::test(flavor = "multi_thread")]
