@@ -49,7 +49,7 @@ use crate::auth::{HtpasswdError, InvalidRule, KeyRingError, keep_journal};
 use crate::config::{Config, StoreUrl, Tls};
 use crate::door::{self, CertificateError, Certificates, Door, Listener, Parts, Service};
 use crate::plugins::{self, InvalidPlugins};
-use crate::registry::{self, Asking, Backends, HttpTransport, RegistryClient, watch_health};
+use crate::registry::{self, Asking, Backends, HttpTransport, Patience, RegistryClient, watch_health};
 use crate::store::{self, OpenError, RedbStore, Store};
 use crate::sync::{
     self, Carrier, HintQueue, PullCounts, SweepSettings, Sweeper, UnknownIntents, Verifier, flush_pulls,
@@ -182,7 +182,8 @@ pub fn run(config: Config, source: ConfigSource) -> Result<(), StartError> {
     let redb = Arc::new(RedbStore::open(path)?);
     let store: Arc<dyn Store> = Arc::clone(&redb) as Arc<dyn Store>;
     let gatehouse = main.block_on(Gatehouse::build(&config, &store))?;
-    let registry = RegistryClient::new(Arc::clone(&backends), config.registry.timeout)?;
+    let registry = RegistryClient::new(Arc::clone(&backends), config.registry.timeout)?
+        .committing_within(config.registry.commit_timeout);
     let registry = Arc::new(registry.asking(gatehouse.asking.clone()));
     let verifier = Arc::new(Verifier::new(Arc::clone(&store), Arc::clone(&registry)));
     let unknown = Arc::new(UnknownIntents::default());
@@ -230,7 +231,13 @@ pub fn run(config: Config, source: ConfigSource) -> Result<(), StartError> {
         pipeline,
         web::door_router(web.clone()),
         backends,
-        config.registry.timeout,
+        door::Limits {
+            client_timeout: config.listen.client_timeout,
+            patience: Patience {
+                timeout: config.registry.timeout,
+                commit_timeout: config.registry.commit_timeout,
+            },
+        },
         external,
         exchanges.clone(),
     );

@@ -1,6 +1,7 @@
 //! The one bridge from pingora to the axum router that serves pages and the API.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -31,8 +32,9 @@ pub(super) async fn ask(
     router: &axum::Router,
     session: &mut Session,
     client: IpAddr,
+    client_timeout: Duration,
 ) -> Result<Answer, Refusal> {
-    let body = body::read(session, MAXIMUM_BODY_BYTES).await?;
+    let body = body::read(session, MAXIMUM_BODY_BYTES, client_timeout).await?;
     let header = session.req_header();
     let mut request = http::Request::new(Body::from(body));
     *request.method_mut() = header.method.clone();

@@ -25,6 +25,7 @@ mod exchange;
 mod failure;
 mod forward;
 mod hooks;
+mod line;
 mod listen;
 mod location;
 mod pipeline;
@@ -32,6 +33,7 @@ mod plugin;
 mod respond;
 mod service;
 mod sticky;
+mod watch;
 
 pub use certificate::{CertificateError, Certificates};
 pub use exchange::{Client, Exchange, Onward, OnwardAuthorization, Outcome, Scheme, Target};
@@ -40,6 +42,7 @@ pub use listen::{Door, Listener, Worker};
 pub use pipeline::Pipeline;
 pub use plugin::{BoxError, Entry, Flow, Invalid, Parts, Plugin, Refusal, Response, Write};
 pub use service::Service;
+pub use watch::Limits;
 
 /// The response head as plugins see and change it.
 pub use pingora_http::ResponseHeader as ResponseHead;
@@ -56,6 +59,10 @@ pub fn describe_metrics() {
     describe_counter!(
         "portreeve_connections_refused_total",
         "Connections that ended before a request, by cause"
+    );
+    describe_counter!(
+        "portreeve_stalls_total",
+        "Exchanges that ended because one side let the other wait for too long, by side and cause"
     );
     describe_gauge!("portreeve_exchanges", "Exchanges that are running, looked at every few seconds");
     describe_counter!("portreeve_plugin_panics_total", "Exchanges that failed because a plugin panicked");

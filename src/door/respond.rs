@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
-use http::{HeaderValue, Method};
+use http::{HeaderValue, Method, StatusCode};
 use pingora_core::Result;
 use pingora_proxy::Session;
 
@@ -18,12 +18,13 @@ const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api
 /// When the client is gone.
 pub(super) async fn send(session: &mut Session, response: Response) -> Result<()> {
     let Response { mut head, body } = response;
-    let is_reusable = body::drain(session).await;
+    // Of a client that stands still nothing more is waited for.
+    let is_reusable = head.status != StatusCode::REQUEST_TIMEOUT && body::drain(session).await;
     if !is_reusable {
         session.set_keepalive(None);
     }
     if !head.status.is_informational()
-        && head.status != http::StatusCode::NO_CONTENT
+        && head.status != StatusCode::NO_CONTENT
         && !head.headers.contains_key(CONTENT_LENGTH)
     {
         head.insert_header(CONTENT_LENGTH, HeaderValue::from(body.len()))?;

@@ -2,7 +2,7 @@
 //! every response. `hooks.rs` calls it where pingora lets it.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -13,8 +13,9 @@ use pingora_proxy::Session;
 use tokio_util::task::TaskTracker;
 
 use super::context::Context;
+use super::line::Lines;
 use super::{
-    Client, Exchange, Flow, Pipeline, Refusal, Response, ResponseHead, Target, Write, body, bridge, location,
+    Client, Exchange, Flow, Limits, Pipeline, Refusal, Response, ResponseHead, Target, Write, body, bridge, location,
     respond, sticky,
 };
 use crate::oci::{ErrorCode, MAXIMUM_MANIFEST_BYTES, Manifest, MediaType, Reference, Route};
@@ -26,19 +27,20 @@ pub struct Service {
     pub(super) pipeline: Arc<Pipeline>,
     router: axum::Router,
     pub(super) backends: Arc<Backends>,
-    pub(super) timeout: Duration,
+    pub(super) limits: Limits,
+    pub(super) lines: Lines,
     external: Option<Arc<str>>,
     pub(super) exchanges: TaskTracker,
 }
 
 impl Service {
     /// Puts the door's logic together. `external` is scheme and authority by which clients know the door, when that is
-    /// configured; `timeout` is `registry.timeout`; whoever stops the door waits for `exchanges`.
+    /// configured; `limits` say who may let whom wait; whoever stops the door waits for `exchanges`.
     pub fn new(
         pipeline: Pipeline,
         router: axum::Router,
         backends: Arc<Backends>,
-        timeout: Duration,
+        limits: Limits,
         external: Option<String>,
         exchanges: TaskTracker,
     ) -> Self {
@@ -46,7 +48,8 @@ impl Service {
             pipeline: Arc::new(pipeline),
             router,
             backends,
-            timeout,
+            limits,
+            lines: Lines::default(),
             external: external.map(Arc::from),
             exchanges,
         }
@@ -82,12 +85,12 @@ impl Service {
         }
         let write = match &exchange.target {
             Target::Own | Target::Unreadable => {
-                return bridge::ask(&self.router, session, exchange.client.address)
+                return bridge::ask(&self.router, session, exchange.client.address, self.limits.client_timeout)
                     .await
                     .map(|answer| Some(Local::Streamed(answer)));
             }
             Target::Registry(Route::ManifestPut { repository, reference, tags }) => {
-                let bytes = body::read(session, MAXIMUM_MANIFEST_BYTES).await?;
+                let bytes = body::read(session, MAXIMUM_MANIFEST_BYTES, self.limits.client_timeout).await?;
                 let manifest = parse_manifest(exchange, reference, bytes)?;
                 Write::Put {
                     repository: repository.clone(),

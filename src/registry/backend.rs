@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Instant;
 
 use arc_swap::ArcSwapOption;
 use sha2::{Digest as _, Sha256};
@@ -17,6 +18,7 @@ pub struct Backend {
     key: BackendKey,
     address: ArcSwapOption<SocketAddr>,
     healthy: AtomicBool,
+    answered: ArcSwapOption<Instant>,
 }
 
 /// What an upload session's `Location` says about its backend: eight hexadecimal digits of a hash of the backend's
@@ -58,6 +60,7 @@ impl Backend {
             key: BackendKey::of(&url),
             address: ArcSwapOption::from_pointee(address),
             healthy: AtomicBool::new(true),
+            answered: ArcSwapOption::empty(),
             url,
         }
     }
@@ -106,6 +109,16 @@ impl Backend {
                 tracing::warn!(backend = %self.url, "the registry does not answer");
             }
         }
+    }
+
+    /// Notes that it has answered its probe.
+    pub(super) fn note_answer(&self) {
+        self.answered.store(Some(Arc::new(Instant::now())));
+    }
+
+    /// When it last answered its probe; `None` if it never did.
+    pub fn answered(&self) -> Option<Instant> {
+        self.answered.load().as_deref().copied()
     }
 
     /// Looks its name up; an address that was given as such stays.

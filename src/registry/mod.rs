@@ -12,6 +12,7 @@ mod health;
 mod inspect;
 mod listing;
 mod login;
+mod patience;
 mod retry_after;
 mod transport;
 
@@ -23,8 +24,9 @@ pub use health::watch_health;
 pub use inspect::{ClockReading, Deletion, Inspection};
 pub use listing::{Continuation, ListingPage};
 pub use login::Login;
+pub use patience::{Awaited, Exhausted, Patience, Since};
 pub use retry_after::retry_after;
-pub use transport::{BodyError, Causes, HttpTransport, Received, Request, Transport, TransportError};
+pub use transport::{BodyError, Causes, HttpTransport, Received, Request, RequestPatience, Transport, TransportError};
 
 /// Describes this floor's metrics to the exporter.
 pub fn describe_metrics() {

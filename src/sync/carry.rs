@@ -38,9 +38,6 @@ pub enum CarryFailure {
     /// The intent could not be written down: the registry has heard nothing.
     #[error("the write could not be noted before being carried: {0}")]
     NotNoted(#[source] StoreError),
-    /// Other writes to the same reference took too long: the registry has heard nothing.
-    #[error("other writes to the same reference did not end in time")]
-    Busy,
     /// The registry could not be reached, or its answer did not come.
     #[error(transparent)]
     Registry(#[from] CarryError),
@@ -98,10 +95,13 @@ impl Shared {
     async fn carry(self: Arc<Self>, write: ManifestWrite) -> Result<Answer, CarryFailure> {
         let announced = write.operation.write();
         let waiting = self.turn(&write.repository, &announced);
-        let Ok(turn) = tokio::time::timeout(self.registry.timeout(), waiting).await else {
-            count("busy");
-            return Err(CarryFailure::Busy);
-        };
+        // A write before it may be at the registry for as long as `registry.commit_timeout`. Without the door nobody would
+        // wait for it; so this one goes on after a while, and the store finds that the two overlapped.
+        let turn = tokio::time::timeout(self.registry.timeout(), waiting).await.ok();
+        if turn.is_none() {
+            tracing::info!(repository = %write.repository, "a write goes on beside one to the same reference that takes long");
+            metrics::counter!("portreeve_writes_out_of_turn_total").increment(1);
+        }
         let intent = self
             .store
             .begin(write.repository.clone(), announced, write.actor.clone(), Timestamp::now())

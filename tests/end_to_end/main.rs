@@ -21,6 +21,7 @@ mod faults;
 mod hints;
 mod observed;
 mod protocol;
+mod standstill;
 mod stopping;
 mod sweeps;
 mod tls;

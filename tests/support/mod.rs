@@ -9,6 +9,7 @@ pub mod http;
 pub mod image;
 pub mod port;
 pub mod random;
+pub mod raw;
 pub mod registry;
 pub mod relay;
 pub mod scripted;

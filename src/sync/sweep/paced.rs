@@ -88,7 +88,7 @@ fn question(request: &Request) -> Question {
 fn reply(received: &Result<Received, TransportError>) -> Reply {
     match received {
         Err(TransportError::Connect(_) | TransportError::Lost(_)) => Reply::Trouble(None),
-        Err(TransportError::TimedOut(_)) => Reply::Fault,
+        Err(TransportError::TimedOut(_) | TransportError::GivenUp(_)) => Reply::Fault,
         Ok(Received {
             body: Err(BodyError::TimedOut(_) | BodyError::Endless(_) | BodyError::Broken(_)),
             ..
