@@ -15,7 +15,7 @@ use crate::oci::ErrorCode;
 /// case, but clients such as curl take an answer in the middle of what they send for a broken stream.
 const DRAIN_BYTES: usize = 4 * 1024 * 1024;
 const DRAIN_BYTES_HTTP2: usize = 64 * 1024 * 1024;
-const DRAIN_TIME: Duration = Duration::from_secs(2);
+pub(super) const DRAIN_TIME: Duration = Duration::from_secs(2);
 
 /// Reads a whole body of at most `limit` bytes, from a client that may stand still for `client_timeout`.
 ///

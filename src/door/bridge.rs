@@ -12,7 +12,7 @@ use pingora_core::Result;
 use pingora_proxy::Session;
 use tower::ServiceExt;
 
-use super::{Refusal, ResponseHead, body, forward};
+use super::{Refusal, ResponseHead, body, forward, spelling};
 use crate::oci::ErrorCode;
 
 /// The longest request body that a page or the API takes.
@@ -76,7 +76,7 @@ pub(super) async fn send(session: &mut Session, answer: Answer) -> Result<()> {
         None => {}
     }
     let has_body = length != Some(0) && session.req_header().method != Method::HEAD;
-    session.write_response_header(Box::new(head), !has_body).await?;
+    session.write_response_header(Box::new(spelling::canonical(&head)?), !has_body).await?;
     if !has_body {
         return Ok(());
     }

@@ -14,6 +14,8 @@ use crate::registry::Exhausted;
 pub(super) fn stall(error: &Error, limits: &Limits) -> Option<Stall> {
     let client: Duration = limits.client_timeout;
     match (error.esource(), error.etype()) {
+        // Beneath pingora, the connection itself knows that the client reads nothing.
+        (ErrorSource::Downstream, _) if is_timed_out(error) => Some(Stall::Reader(client)),
         (ErrorSource::Downstream, ErrorType::ReadTimedout) => Some(Stall::Client(client)),
         (ErrorSource::Downstream, ErrorType::WriteTimedout) => Some(Stall::Reader(client)),
         (ErrorSource::Upstream, ErrorType::ReadTimedout | ErrorType::WriteTimedout) => {
@@ -61,4 +63,10 @@ pub(super) fn refusal(error: &Error) -> Option<Refusal> {
 
 fn unavailable(status: StatusCode, message: &'static str) -> Refusal {
     Refusal::new(ErrorCode::Unavailable, message).with_status(status)
+}
+
+/// Whether an operation on a connection took too long, at the bottom of an error.
+fn is_timed_out(error: &Error) -> bool {
+    let cause = error.root_cause().downcast_ref::<std::io::Error>();
+    cause.is_some_and(|cause| cause.kind() == std::io::ErrorKind::TimedOut)
 }

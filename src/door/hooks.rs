@@ -37,11 +37,14 @@ impl ProxyHttp for Service {
     fn init_downstream_modules(&self, _modules: &mut pingora_core::modules::http::HttpModules) {}
 
     async fn request_filter(&self, session: &mut Session, context: &mut Context) -> Result<bool> {
-        self.bound(session, false);
+        self.bound(session);
         let (mut exchange, readable) = self.exchange(session);
         let answer = match readable {
             Ok(()) => self.answer(session, &mut exchange).await,
-            Err(refusal) => Err(refusal),
+            Err(refusal) => match self.base_without_slash(&exchange) {
+                Some(local) => Ok(Some(local)),
+                None => Err(refusal),
+            },
         };
         let upload = match exchange.route() {
             Some(Route::Upload { .. }) if self.backends.are_several() => {
@@ -83,7 +86,6 @@ impl ProxyHttp for Service {
             // Connections of their own, each with a handle for the watch to end it by; pingora's timers are off.
             peer.group_key = WATCHED;
             self.lines.follow(&mut peer.options);
-            self.bound(session, true);
         } else {
             // Both begin anew with each piece that moves, and do not run while the client is to read.
             peer.options.read_timeout = limit;
@@ -336,12 +338,13 @@ fn awaited(context: &Context) -> Awaited {
 }
 
 impl Service {
-    /// Bounds how long the client may stand still: while it reads, and in a body unless that is watched.
-    fn bound(&self, session: &mut Session, is_watched: bool) {
-        let limit = Some(self.limits.client_timeout);
+    /// Bounds how long a client may read nothing. What reads a body bounds that by itself, and pingora only what it throws
+    /// away of one at the end.
+    fn bound(&self, session: &mut Session) {
         let client = session.as_downstream_mut();
-        client.set_write_timeout(limit);
-        client.set_read_timeout(limit.filter(|_| !is_watched));
+        client.set_write_timeout(Some(self.limits.client_timeout));
+        client.set_read_timeout(None);
+        client.set_total_drain_timeout(Some(body::DRAIN_TIME));
     }
 }
 

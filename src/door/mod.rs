@@ -32,6 +32,7 @@ mod pipeline;
 mod plugin;
 mod respond;
 mod service;
+mod spelling;
 mod sticky;
 mod watch;
 

@@ -18,6 +18,7 @@ use super::{
     Client, Exchange, Flow, Limits, Pipeline, Refusal, Response, ResponseHead, Target, Write, body, bridge, location,
     respond, sticky,
 };
+use crate::oci::route::with_plain_colon;
 use crate::oci::{ErrorCode, MAXIMUM_MANIFEST_BYTES, Manifest, MediaType, Reference, Route};
 use crate::registry::{BackendKey, Backends};
 
@@ -58,7 +59,14 @@ impl Service {
     /// Reads the request line.
     pub(super) fn exchange(&self, session: &mut Session) -> (Exchange, Result<(), Refusal>) {
         let has_body = !session.is_body_empty();
-        let request = session.req_header().clone();
+        let mut request = session.req_header().clone();
+        let mut onward = super::exchange::Onward::default();
+        // The registry reads the one as the other; it is given what rules and record speak of.
+        if let Some(plain) = std::str::from_utf8(request.raw_path()).ok().and_then(with_plain_colon)
+            && request.set_raw_path(plain.as_bytes()).is_ok()
+        {
+            onward.path_and_query = Some(plain);
+        }
         let (target, readable) = match target(&request, has_body) {
             Ok(target) => (target, Ok(())),
             Err(refusal) => (Target::Unreadable, Err(refusal)),
@@ -70,8 +78,22 @@ impl Service {
             None => request.headers.get(HOST).and_then(|host| host.to_str().ok()).map(str::to_owned),
         };
         let client = Client::of_connection(peer, is_tls, host);
-        let onward = super::exchange::Onward::default();
         (Exchange { started: Instant::now(), request, target, client, backend: None, onward }, readable)
+    }
+
+    /// `/v2` is answered as distribution does it, before it asks who is there: with the way to `/v2/`.
+    pub(super) fn base_without_slash(&self, exchange: &Exchange) -> Option<Local> {
+        let path_and_query = exchange.request.uri.path_and_query()?;
+        if path_and_query.path() != "/v2" {
+            return None;
+        }
+        let query = path_and_query.query().map_or_else(String::new, |query| format!("?{query}"));
+        let mut head = ResponseHead::build(StatusCode::MOVED_PERMANENTLY, Some(4)).ok()?;
+        head.insert_header("Location", format!("/v2/{query}")).ok()?;
+        head.insert_header(CONTENT_TYPE, "text/html; charset=utf-8").ok()?;
+        head.insert_header("Docker-Distribution-Api-Version", "registry/2.0").ok()?;
+        let body = Bytes::from_static(b"<a href=\"/v2/\">Moved Permanently</a>.\n\n");
+        Some(Local::Whole(Response { head, body }))
     }
 
     /// A request that the door answers itself, or `None` for one to stream.
@@ -154,7 +176,7 @@ impl Service {
             rewritten = Some(sticky::mark(rewritten.as_deref().unwrap_or(location), key));
         }
         let Some(rewritten) = rewritten else { return Ok(()) };
-        head.insert_header(LOCATION, rewritten).map_err(|error| {
+        head.insert_header("Location", rewritten).map_err(|error| {
             Refusal::new(ErrorCode::Unavailable, "the registry's answer makes no sense")
                 .with_status(StatusCode::BAD_GATEWAY)
                 .because(error)

@@ -37,7 +37,11 @@ impl House {
     async fn open() -> Self {
         let registry = Registry::start().await;
         let relay = Relay::start(&registry.url()).await;
-        let door = Door::builder(relay.url()).set("REGISTRY__TIMEOUT", "1s").start().await;
+        let door = Door::builder(relay.url())
+            .set("REGISTRY__TIMEOUT", "1s")
+            .set("REGISTRY__COMMIT_TIMEOUT", "1s")
+            .start()
+            .await;
         Self { registry, relay, door }
     }
 
@@ -96,6 +100,8 @@ impl House {
 /// An answer that says that something is unavailable, in the specification's form; its message.
 async fn unavailable(response: Response, status: u16) -> String {
     let found = response.status();
+    let comes_again = response.headers().contains_key("retry-after");
+    assert_eq!(comes_again, status == 503, "`Retry-After` goes with 503: {:?}", response.headers());
     let (code, message) = error_of(response).await;
     assert_eq!((found.as_u16(), code.as_str()), (status, "UNAVAILABLE"), "{message}");
     message

@@ -9,14 +9,25 @@ use tokio::io::AsyncReadExt;
 use super::{House, PAUSE, SOON, begin, body, end_of, location, with_pauses};
 use crate::support::connection::Connection;
 use crate::support::door::Door;
-use crate::support::http::error_of;
-use crate::support::image::{Image, digest};
+use crate::support::http::{error_of, http_client};
+use crate::support::image::digest;
 use crate::support::raw::RawRegistry;
 use crate::support::registry::Registry;
 use crate::support::wait::until;
 
 /// More than fits between a registry that does not read and a client, or the other way round.
 const MUCH: usize = 64 * 1024 * 1024;
+
+/// Puts a layer of so many bytes into the registry, and says its digest.
+async fn layer(registry: &Registry, length: usize) -> String {
+    let client = http_client();
+    let bytes = vec![7; length];
+    let name = digest(&bytes);
+    let begun = client.post(format!("{}/v2/a/blobs/uploads/", registry.url())).send().await.unwrap();
+    let ended = client.put(end_of(&location(&begun), &name)).body(bytes).send().await.unwrap();
+    assert_eq!(ended.status(), 201);
+    name
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_may_pause_within_a_layer_for_longer_than_the_registrys_timeout() {
@@ -88,25 +99,6 @@ async fn a_client_that_stands_still_within_a_manifest_is_408() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_upload_that_ended_with_408_goes_on_where_it_was() {
-    let registry = Registry::start().await;
-    let house = House::plain(Door::builder(registry.url()).set("LISTEN__CLIENT_TIMEOUT", "1s")).await;
-    let (_, client) = &house.clients[0];
-    let session = begin(client, &house.door).await;
-    let (pieces, body) = body();
-    pieces.send(Bytes::from_static(b"half")).unwrap();
-    assert_eq!(client.patch(&session).body(body).send().await.unwrap().status(), 408);
-    // Whatever the registry kept of it: it says so, and the client goes on from there.
-    let answer = client.get(&session).send().await.unwrap();
-    assert_eq!(answer.status(), 204);
-    let session = location(&answer);
-    let kept = answer.headers()["range"].to_str().unwrap().rsplit('-').next().unwrap().parse::<usize>().unwrap();
-    let rest = if kept == 0 { b"half and half".as_slice() } else { &b"half and half"[kept + 1..] };
-    let answer = client.put(end_of(&session, &digest(b"half and half"))).body(rest).send().await.unwrap();
-    assert_eq!(answer.status(), 201);
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_waits_to_be_asked_for_its_body_waits_for_the_registry() {
     let registry = RawRegistry::start(async |mut exchange| {
         tokio::time::sleep(PAUSE).await;
@@ -129,9 +121,7 @@ async fn a_client_that_waits_to_be_asked_for_its_body_waits_for_the_registry() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_may_pause_while_it_reads_a_layer() {
     let registry = Registry::start().await;
-    let layer = Image::heavy(1, MUCH);
-    layer.push_blobs(&registry.url(), "a").await;
-    let (name, bytes) = layer.blobs.iter().max_by_key(|(_, bytes)| bytes.len()).unwrap();
+    let name = layer(&registry, MUCH).await;
     for house in House::both(|| Door::builder(registry.url()).set("REGISTRY__TIMEOUT", "1s")).await {
         let tries = house.clients.iter().map(async |(what, client)| {
             let url = format!("{}/v2/a/blobs/{name}", house.door.url());
@@ -141,7 +131,7 @@ async fn a_client_may_pause_while_it_reads_a_layer() {
             while let Some(piece) = pieces.next().await {
                 read += piece.unwrap_or_else(|error| panic!("{what}: {error} after {read}")).len();
             }
-            assert_eq!(read, bytes.len(), "{what}");
+            assert_eq!(read, MUCH, "{what}");
         });
         futures_util::future::join_all(tries).await;
         assert_eq!((house.stalls("registry").await, house.stalls("client").await), (0, 0));
@@ -151,9 +141,7 @@ async fn a_client_may_pause_while_it_reads_a_layer() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_does_not_read_on_is_cut_off_and_named() {
     let registry = Registry::start().await;
-    let layer = Image::heavy(2, MUCH);
-    layer.push_blobs(&registry.url(), "a").await;
-    let (name, bytes) = layer.blobs.iter().max_by_key(|(_, bytes)| bytes.len()).unwrap();
+    let name = layer(&registry, MUCH).await;
     let settings =
         || Door::builder(registry.url()).set("REGISTRY__TIMEOUT", "10s").set("LISTEN__CLIENT_TIMEOUT", "1s");
     for house in House::both(settings).await {
@@ -170,7 +158,7 @@ async fn a_client_that_does_not_read_on_is_cut_off_and_named() {
                     None => break false,
                 }
             };
-            assert!(is_cut && read < bytes.len(), "{what}: {read} bytes");
+            assert!(is_cut && read < MUCH, "{what}: {read} bytes");
         }
         house.until_logged(&["read nothing", "listen.client_timeout"]).await;
         assert_eq!(house.stalls("registry").await, 0);
@@ -181,9 +169,7 @@ async fn a_client_that_does_not_read_on_is_cut_off_and_named() {
 async fn the_last_bytes_of_an_answer_are_not_waited_for_without_end() {
     // Just more than the system holds between door and client: what is left is less than a piece.
     let registry = Registry::start().await;
-    let layer = Image::heavy(3, 8 * 1024 * 1024);
-    layer.push_blobs(&registry.url(), "a").await;
-    let (name, _) = layer.blobs.iter().max_by_key(|(_, bytes)| bytes.len()).unwrap();
+    let name = layer(&registry, 8 * 1024 * 1024).await;
     let house = House::plain(Door::builder(registry.url()).set("LISTEN__CLIENT_TIMEOUT", "1s")).await;
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
