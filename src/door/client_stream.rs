@@ -50,7 +50,14 @@ impl ClientStream {
 
     /// Sends each write as it comes.
     pub fn direct(stream: TcpStream, socket: SocketDigest, client_timeout: Duration) -> Self {
-        Self { stream, socket: Arc::new(socket), held: Vec::new(), gathers: false, client_timeout, waiting: None }
+        Self {
+            stream,
+            socket: Arc::new(socket),
+            held: Vec::new(),
+            gathers: false,
+            client_timeout,
+            waiting: None,
+        }
     }
 
     /// Lets what is sent through; what has to wait may do so for the client's time.

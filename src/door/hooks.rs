@@ -231,7 +231,8 @@ impl ProxyHttp for Service {
         error: &Error,
         context: &mut Context,
     ) -> FailToProxy {
-        let stall = context.stall().or_else(|| failure::stall(error, &self.limits).inspect(|stall| stall.count()));
+        let stall =
+            context.stall().or_else(|| failure::stall(error, &self.limits).inspect(|stall| stall.count()));
         let refusal = match (context.refusal.take(), stall) {
             (Some(refusal), _) => Some(refusal),
             (None, Some(stall)) => {

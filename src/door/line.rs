@@ -33,7 +33,11 @@ impl Lines {
         let lines = self.clone();
         options.upstream_tcp_sock_tweak_hook = Some(Arc::new(move |socket: &TcpSocket| {
             let handle = socket.as_fd().try_clone_to_owned().map_err(|error| {
-                Error::because(ErrorType::SocketError, "a second handle on a connection to the registry", error)
+                Error::because(
+                    ErrorType::SocketError,
+                    "a second handle on a connection to the registry",
+                    error,
+                )
             })?;
             // Set once: each of these options makes one connection.
             let _ = line.socket.set(TcpStream::from(handle));

@@ -15,8 +15,8 @@ use tokio_util::task::TaskTracker;
 use super::context::Context;
 use super::line::Lines;
 use super::{
-    Client, Exchange, Flow, Limits, Pipeline, Refusal, Response, ResponseHead, Target, Write, body, bridge, location,
-    respond, sticky,
+    Client, Exchange, Flow, Limits, Pipeline, Refusal, Response, ResponseHead, Target, Write, body, bridge,
+    location, respond, sticky,
 };
 use crate::oci::route::with_plain_colon;
 use crate::oci::{ErrorCode, MAXIMUM_MANIFEST_BYTES, Manifest, MediaType, Reference, Route};
@@ -107,9 +107,14 @@ impl Service {
         }
         let write = match &exchange.target {
             Target::Own | Target::Unreadable => {
-                return bridge::ask(&self.router, session, exchange.client.address, self.limits.client_timeout)
-                    .await
-                    .map(|answer| Some(Local::Streamed(answer)));
+                return bridge::ask(
+                    &self.router,
+                    session,
+                    exchange.client.address,
+                    self.limits.client_timeout,
+                )
+                .await
+                .map(|answer| Some(Local::Streamed(answer)));
             }
             Target::Registry(Route::ManifestPut { repository, reference, tags }) => {
                 let bytes = body::read(session, MAXIMUM_MANIFEST_BYTES, self.limits.client_timeout).await?;

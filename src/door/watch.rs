@@ -43,7 +43,10 @@ impl fmt::Display for Stall {
         match self {
             Self::Client(limit) => {
                 let limit = humantime::format_duration(*limit);
-                write!(formatter, "the client sent nothing of its request's body for {limit} (listen.client_timeout)")
+                write!(
+                    formatter,
+                    "the client sent nothing of its request's body for {limit} (listen.client_timeout)"
+                )
             }
             Self::Reader(limit) => {
                 let limit = humantime::format_duration(*limit);
@@ -135,7 +138,13 @@ struct State {
 
 impl Watch {
     /// Begins to watch. To be called within the runtime of the exchange.
-    pub fn begin(limits: Limits, awaited: Awaited, owed: Owed, backend: Arc<Backend>, line: Weak<Line>) -> Self {
+    pub fn begin(
+        limits: Limits,
+        awaited: Awaited,
+        owed: Owed,
+        backend: Arc<Backend>,
+        line: Weak<Line>,
+    ) -> Self {
         let state = State { owed, awaited, since: Since::now(), answering: false, stall: None };
         let shared =
             Arc::new(Shared { state: Mutex::new(state), turned: Notify::new(), limits, backend, line });
@@ -233,13 +242,21 @@ impl State {
             Owed::Asked | Owed::Nothing => registrys.map_err(Stall::Registry),
             // It has said what it had to say, and reads on or not: what is still to come is the client's.
             Owed::Body if self.answering => {
-                if now < clients_end { Ok(clients_end) } else { Err(Stall::Client(limits.client_timeout)) }
+                if now < clients_end {
+                    Ok(clients_end)
+                } else {
+                    Err(Stall::Client(limits.client_timeout))
+                }
             }
             Owed::Body => match registrys {
                 Ok(until) if now < clients_end => Ok(until.min(clients_end)),
                 // One of the two is at its end: whose turn is it?
                 Ok(until) => {
-                    if registry_takes_bytes() { Err(Stall::Client(limits.client_timeout)) } else { Ok(until) }
+                    if registry_takes_bytes() {
+                        Err(Stall::Client(limits.client_timeout))
+                    } else {
+                        Ok(until)
+                    }
                 }
                 Err(exhausted) => {
                     if !registry_takes_bytes() {
@@ -265,7 +282,13 @@ mod tests {
     };
 
     /// What is judged so many seconds after something moved last; `Ok` with the second of the next look.
-    fn judge(owed: Owed, awaited: Awaited, takes_bytes: bool, limits: &Limits, now: u64) -> Result<u64, Stall> {
+    fn judge(
+        owed: Owed,
+        awaited: Awaited,
+        takes_bytes: bool,
+        limits: &Limits,
+        now: u64,
+    ) -> Result<u64, Stall> {
         let since = Since::now();
         let state = State { owed, awaited, since, answering: false, stall: None };
         let now = since.moved + Duration::from_secs(now);

@@ -109,6 +109,10 @@ fn refusal(failure: CarryFailure) -> Refusal {
             StatusCode::SERVICE_UNAVAILABLE,
             "the door cannot write its record now, so the registry was not asked; try again later",
         ),
+        CarryFailure::Busy => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "other writes to the same tag take too long, so the registry was not asked; try again later",
+        ),
         CarryFailure::Registry(CarryError::NotSent(_)) => (
             StatusCode::BAD_GATEWAY,
             "the registry refuses connections or cannot be reached; nothing was written",

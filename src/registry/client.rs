@@ -10,7 +10,9 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use super::health::PROBE_LIMIT;
 use super::listing::PageSize;
 use super::patience::Patience;
-use super::transport::{BodyError, Causes, HttpTransport, Received, Request, RequestPatience, Transport, TransportError};
+use super::transport::{
+    BodyError, Causes, HttpTransport, Received, Request, RequestPatience, Transport, TransportError,
+};
 use super::{Answer, Backend, Backends, CarryError, Login, OutgoingWrite, RegistryError, retry_after};
 use crate::auth::{Access, Action, Actions};
 use crate::clock::{Clock, ClockOffset, Sample, Timestamp};

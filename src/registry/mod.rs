@@ -26,7 +26,9 @@ pub use listing::{Continuation, ListingPage};
 pub use login::Login;
 pub use patience::{Awaited, Exhausted, Patience, Since};
 pub use retry_after::retry_after;
-pub use transport::{BodyError, Causes, HttpTransport, Received, Request, RequestPatience, Transport, TransportError};
+pub use transport::{
+    BodyError, Causes, HttpTransport, Received, Request, RequestPatience, Transport, TransportError,
+};
 
 /// Describes this floor's metrics to the exporter.
 pub fn describe_metrics() {

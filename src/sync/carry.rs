@@ -38,6 +38,9 @@ pub enum CarryFailure {
     /// The intent could not be written down: the registry has heard nothing.
     #[error("the write could not be noted before being carried: {0}")]
     NotNoted(#[source] StoreError),
+    /// Other writes to the same reference took too long: the registry has heard nothing.
+    #[error("other writes to the same reference did not end in time")]
+    Busy,
     /// The registry could not be reached, or its answer did not come.
     #[error(transparent)]
     Registry(#[from] CarryError),
@@ -95,13 +98,12 @@ impl Shared {
     async fn carry(self: Arc<Self>, write: ManifestWrite) -> Result<Answer, CarryFailure> {
         let announced = write.operation.write();
         let waiting = self.turn(&write.repository, &announced);
-        // A write before it may be at the registry for as long as `registry.commit_timeout`. Without the door nobody would
-        // wait for it; so this one goes on after a while, and the store finds that the two overlapped.
-        let turn = tokio::time::timeout(self.registry.timeout(), waiting).await.ok();
-        if turn.is_none() {
-            tracing::info!(repository = %write.repository, "a write goes on beside one to the same reference that takes long");
-            metrics::counter!("portreeve_writes_out_of_turn_total").increment(1);
-        }
+        // The write before it may be at the registry for as long as any may. Going on beside it would be no loss to the
+        // registry's other clients, but a deletion by digest and a push that overlap leave a wrong event in the history.
+        let Ok(turn) = tokio::time::timeout(self.registry.commit_timeout(), waiting).await else {
+            count("busy");
+            return Err(CarryFailure::Busy);
+        };
         let intent = self
             .store
             .begin(write.repository.clone(), announced, write.actor.clone(), Timestamp::now())

@@ -43,10 +43,6 @@ pub fn describe_metrics() {
         "From the registry's answer to a manifest write until its record is durable"
     );
     describe_counter!("portreeve_writes_total", "Manifest writes by what became of them");
-    describe_counter!(
-        "portreeve_writes_out_of_turn_total",
-        "Manifest writes that went on beside one to the same reference that took long"
-    );
     describe_counter!("portreeve_verifications_total", "Questions about one reference by what was found");
     describe_counter!("portreeve_hints_total", "Looks at hinted references by what was found");
     describe_gauge!("portreeve_hints_waiting", "Hints that wait to be followed");

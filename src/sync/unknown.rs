@@ -187,7 +187,8 @@ impl Watched {
         for (intent, progress) in answers {
             match progress {
                 Progress::Settled => {
-                    let first_seen = self.schedule.remove(&intent).map_or(now, |schedule| schedule.first_seen);
+                    let first_seen =
+                        self.schedule.remove(&intent).map_or(now, |schedule| schedule.first_seen);
                     self.watch_late(asked.get(&intent).into_iter().flatten(), now, first_seen);
                     self.unknown.completed.fetch_add(1, Ordering::Relaxed);
                 }
@@ -203,17 +204,26 @@ impl Watched {
     }
 
     /// Has these looked at for as long as the registry may still be at the write that was first seen then.
-    fn watch_late<'a>(&mut self, questions: impl Iterator<Item = &'a Question>, now: Instant, first_seen: Instant) {
+    fn watch_late<'a>(
+        &mut self,
+        questions: impl Iterator<Item = &'a Question>,
+        now: Instant,
+        first_seen: Instant,
+    ) {
         let until = first_seen + self.verifier.commit_timeout();
         if until <= now {
             return;
         }
         for question in questions {
             if self.late.len() >= LATE_LOOKS && !self.late.contains_key(question) {
-                let first = self.late.iter().min_by_key(|(_, late)| late.until).map(|(first, _)| first.clone());
+                let first =
+                    self.late.iter().min_by_key(|(_, late)| late.until).map(|(first, _)| first.clone());
                 first.map(|first| self.late.remove(&first));
             }
-            self.late.insert(question.clone(), Late { next: until.min(now + LATE_PAUSE), pause: LATE_PAUSE, until });
+            self.late.insert(
+                question.clone(),
+                Late { next: until.min(now + LATE_PAUSE), pause: LATE_PAUSE, until },
+            );
         }
     }
 

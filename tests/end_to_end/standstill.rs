@@ -71,7 +71,8 @@ impl House {
         let metrics = crate::support::http::http_client().get(format!("{}/metrics", self.door.admin()));
         let text = metrics.send().await.unwrap().text().await.unwrap();
         let by = format!("by=\"{by}\"");
-        let counts = text.lines().filter(|line| line.starts_with("portreeve_stalls_total") && line.contains(&by));
+        let counts =
+            text.lines().filter(|line| line.starts_with("portreeve_stalls_total") && line.contains(&by));
         counts.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
     }
 }

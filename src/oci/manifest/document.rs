@@ -126,6 +126,11 @@ struct SubjectFields {
     digest: Option<Digest>,
     #[serde(default, deserialize_with = "size")]
     size: u64,
+    platform: Option<PlatformFields>,
+    #[serde(default)]
+    artifact_type: LooseText,
+    #[serde(default)]
+    annotations: LooseTexts,
 }
 
 /// A size is an `int64` (OCI image spec): a larger one is refused by Go, and so it is here. One that is not told, or
@@ -215,14 +220,9 @@ impl From<DescriptorFields> for Descriptor {
 
 impl SubjectFields {
     fn into_descriptor(self) -> Option<Descriptor> {
-        Some(Descriptor {
-            media_type: told(self.media_type),
-            digest: self.digest?,
-            size: self.size,
-            platform: None,
-            artifact_type: None,
-            annotations: BTreeMap::new(),
-        })
+        let Self { media_type, digest, size, platform, artifact_type, annotations } = self;
+        let digest = digest?;
+        Some(DescriptorFields { media_type, digest, size, platform, artifact_type, annotations }.into())
     }
 }
 

@@ -174,8 +174,9 @@ pub fn with_plain_colon(target: &str) -> Option<String> {
     let (before, last) = path.rsplit_once('/')?;
     let (algorithm, encoded) = last.split_once('%')?;
     let rest = encoded.strip_prefix("3A").or_else(|| encoded.strip_prefix("3a"))?;
-    let is_reference =
-        [ "/manifests", "/blobs", "/referrers"].iter().any(|kind| before.starts_with("/v2/") && before.ends_with(kind));
+    let is_reference = ["/manifests", "/blobs", "/referrers"]
+        .iter()
+        .any(|kind| before.starts_with("/v2/") && before.ends_with(kind));
     if !is_reference || algorithm.is_empty() || rest.contains('%') || before.contains('%') {
         return None;
     }

@@ -135,8 +135,9 @@ async fn what_is_not_told_is_recorded_as_absent() {
     let put = http_client().put(format!("{}/v2/a/manifests/tag", door.url()));
     let answer = put.header(CONTENT_TYPE, OCI_MANIFEST).body(document.clone()).send().await.unwrap();
     assert_eq!(answer.status(), 201);
-    let known =
-        door.get_json(&format!("/api/v1/manifests?repository=a&digest={}", digest(document.as_bytes()))).await;
+    let known = door
+        .get_json(&format!("/api/v1/manifests?repository=a&digest={}", digest(document.as_bytes())))
+        .await;
     let layer = &known["layers"][0];
     assert_eq!(layer["digest"], image.blobs[1].0.as_str());
     assert_eq!((layer["size"].as_u64(), layer["media_type"].as_str()), (Some(0), Some("")), "{known}");

@@ -48,7 +48,10 @@ async fn the_names_of_the_doors_own_headers_are_spelt_as_everybody_spells_them()
     assert_has(&names(&door, "GET", "/token", "", "").await, &["Content-Type", "Cache-Control", "Pragma"]);
     let wrong = names(&door, "GET", "/token", "Authorization: Basic YTpi\r\n", "").await;
     assert_has(&wrong, &["WWW-Authenticate"]);
-    assert_has(&names(&door, "GET", "/api/v1/status", "", "").await, &["Content-Type", "X-Content-Type-Options"]);
+    assert_has(
+        &names(&door, "GET", "/api/v1/status", "", "").await,
+        &["Content-Type", "X-Content-Type-Options"],
+    );
 
     let image = Image::small(1);
     image.push_blobs(&registry.url(), "team/app").await;
@@ -83,9 +86,12 @@ async fn the_base_without_its_slash_is_answered_as_the_registry_does() {
     for method in [reqwest::Method::GET, reqwest::Method::HEAD] {
         for query in ["", "?a=b"] {
             let ask = async |base: String| {
-                let answer = client.request(method.clone(), format!("{base}/v2{query}")).send().await.unwrap();
-                let header = |name: &str| answer.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
-                let headers = (header("location"), header("content-type"), header("docker-distribution-api-version"));
+                let answer =
+                    client.request(method.clone(), format!("{base}/v2{query}")).send().await.unwrap();
+                let header =
+                    |name: &str| answer.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+                let headers =
+                    (header("location"), header("content-type"), header("docker-distribution-api-version"));
                 (answer.status().as_u16(), headers)
             };
             let expected = ask(registry.url()).await;
@@ -122,8 +128,12 @@ async fn an_encoded_colon_of_a_digest_is_read_as_the_registry_reads_it() {
             for method in [reqwest::Method::GET, reqwest::Method::HEAD] {
                 let ask = async |base: String| {
                     let url = format!("{base}/v2/a/{kind}/{}", encoded(digest));
-                    let answer =
-                        client.request(method.clone(), url).header("accept", ACCEPT_ALL).send().await.unwrap();
+                    let answer = client
+                        .request(method.clone(), url)
+                        .header("accept", ACCEPT_ALL)
+                        .send()
+                        .await
+                        .unwrap();
                     (answer.status().as_u16(), answer.bytes().await.unwrap())
                 };
                 let expected = ask(registry.url()).await;
@@ -149,7 +159,8 @@ async fn rules_hold_for_what_is_encoded() {
     image.push(&registry.url(), "team/secret/app", "tag").await;
     let guard = Guard::new();
     let door = guard.door(registry.url()).start().await;
-    let token = token(&door.url(), "alice", &["repository:team/secret/app:pull", "repository:team/app:pull"]).await;
+    let token =
+        token(&door.url(), "alice", &["repository:team/secret/app:pull", "repository:team/app:pull"]).await;
     for path in [
         format!("team/secret/app/manifests/{}", image.digest.replace(':', "%3A")),
         format!("team/secret/app/blobs/{}", image.blobs[0].0.replace(':', "%3a")),
@@ -179,7 +190,8 @@ async fn an_empty_service_is_none_to_the_token_endpoint() {
     }
     assert_eq!(ask_token(&door.url(), "alice", "service=other").await.status(), 400);
     let password = crate::support::guard::password("alice");
-    let form = |service: &str| format!("grant_type=password&username=alice&password={password}&service={service}");
+    let form =
+        |service: &str| format!("grant_type=password&username=alice&password={password}&service={service}");
     for (service, status) in [("", 200), ("portreeve", 200), ("other", 400)] {
         let post = http_client().post(format!("{}/token", door.url()));
         let post = post.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form(service));

@@ -149,7 +149,8 @@ async fn a_client_that_does_not_read_on_is_cut_off_and_named() {
             let url = format!("{}/v2/a/blobs/{name}", house.door.url());
             let mut pieces = client.get(url).send().await.unwrap().bytes_stream();
             assert!(pieces.next().await.unwrap().is_ok(), "{what}");
-            until("the client is named", SOON, async || house.stalls("client").await == number as u64 + 1).await;
+            until("the client is named", SOON, async || house.stalls("client").await == number as u64 + 1)
+                .await;
             let mut read = 0;
             let is_cut = loop {
                 match pieces.next().await {
