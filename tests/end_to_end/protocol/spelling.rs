@@ -13,7 +13,7 @@ use crate::support::state::{ACCEPT_ALL, assert_in_step, record};
 
 use std::time::Duration;
 
-const SOON: Duration = Duration::from_secs(5);
+const SOON: Duration = Duration::from_secs(20);
 
 /// The names of an answer's headers as they are spelt on the wire.
 async fn names(door: &Door, method: &str, target: &str, lines: &str, body: &str) -> Vec<String> {
