@@ -50,7 +50,7 @@ use crate::auth::{self, HtpasswdError, InvalidRule, KeyRingError, SealError, kee
 use crate::config::{self, Config, RegistryHost, StoreUrl, Tls};
 use crate::door::{self, CertificateError, Certificates, Door, Listener, Naming, Parts, Service};
 use crate::plugins::{self, InvalidPlugins};
-use crate::registry::{self, Asking, Backends, HttpTransport, RegistryClient, watch_health};
+use crate::registry::{self, Asking, Backends, HttpTransport, Patience, RegistryClient, watch_health};
 use crate::store::{self, OpenError, RedbStore, Store};
 use crate::sync::{
     self, Carrier, HintQueue, Judge, JudgeSettings, PullCounts, Recording, RemovalLimit, SeenAnswers,
@@ -192,7 +192,8 @@ pub fn run(config: Config, source: ConfigSource) -> Result<(), StartError> {
     let redb = Arc::new(RedbStore::open(path)?);
     let store: Arc<dyn Store> = Arc::clone(&redb) as Arc<dyn Store>;
     let gatehouse = main.block_on(Gatehouse::build(&config, &store))?;
-    let registry = RegistryClient::new(Arc::clone(&backends), config.registry.timeout)?;
+    let registry = RegistryClient::new(Arc::clone(&backends), config.registry.timeout)?
+        .committing_within(config.registry.commit_timeout);
     let registry = Arc::new(registry.asking(gatehouse.asking.clone()));
     let judge = Arc::new(Judge::new(Arc::clone(&store), judge_settings(&config), gatehouse.asking.clock));
     let hints = Arc::new(HintQueue::new(Arc::clone(&store)));
@@ -248,7 +249,13 @@ pub fn run(config: Config, source: ConfigSource) -> Result<(), StartError> {
         pipeline,
         web::door_router(web.clone()),
         backends,
-        config.registry.timeout,
+        door::Limits {
+            client_timeout: config.listen.client_timeout,
+            patience: Patience {
+                timeout: config.registry.timeout,
+                commit_timeout: config.registry.commit_timeout,
+            },
+        },
         naming,
         gatehouse.seal.clone(),
         exchanges.clone(),

@@ -31,7 +31,8 @@ impl TokenRequest {
         let mut request = Self::default();
         for (name, value) in form_urlencoded::parse(form) {
             match &*name {
-                "service" => request.service = Some(value.into_owned()),
+                // An empty one is how some clients leave it out.
+                "service" => request.service = Some(value.into_owned()).filter(|service| !service.is_empty()),
                 "scope" => request.scopes.push(value.into_owned()),
                 "grant_type" => request.grant_type = Some(value.into_owned()),
                 "username" => request.username = Some(value.into_owned()),
@@ -49,6 +50,15 @@ impl TokenRequest {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_empty_service_is_none() {
+        let service = |form: &[u8]| TokenRequest::read(form).service;
+        assert_eq!(service(b"service=door"), Some("door".to_owned()));
+        for absent in [b"".as_slice(), b"service", b"service=", b"service=&scope=a"] {
+            assert_eq!(service(absent), None);
+        }
+    }
 
     #[test]
     fn a_form_is_read_with_all_its_scopes_and_shows_no_secret() {

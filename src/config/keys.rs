@@ -40,6 +40,11 @@ pub const KEYS: &[Key] = &[
         meaning: "PEM file with the door's private key; with `listen.tls.cert`.",
     },
     Key {
+        name: "listen.client_timeout",
+        default: "\"5m\"",
+        meaning: "How long a client may stand still in the middle of what it sends or reads; then a request ends with 408.",
+    },
+    Key {
         name: "registry.url",
         default: "\"http://127.0.0.1:5001\"",
         meaning: "The registry behind the door: one URL, or a list of interchangeable backends.",
@@ -52,7 +57,12 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "registry.timeout",
         default: "\"30s\"",
-        meaning: "The wait for a connection or for an answer to begin; never a limit on a whole transfer.",
+        meaning: "The wait for a connection, for an answer to begin, or for a stalled transfer to move; does not run while the client is to send.",
+    },
+    Key {
+        name: "registry.commit_timeout",
+        default: "\"15m\"",
+        meaning: "The wait for the answer to what ends an upload and to manifest writes, while the registry answers otherwise.",
     },
     Key {
         name: "registry.host",

@@ -70,6 +70,8 @@ pub struct Listen {
     pub admin: SocketAddr,
     /// `listen.tls`: TLS on the door; plain if absent.
     pub tls: Option<Tls>,
+    /// `listen.client_timeout`: how long a client may stand still in the middle of a transfer; above zero, at most a day.
+    pub client_timeout: Duration,
 }
 
 /// The door's certificate.
@@ -92,6 +94,9 @@ pub struct Registry {
     pub timeout: Duration,
     /// `registry.host`: which `Host` the registry sees.
     pub host: RegistryHost,
+    /// `registry.commit_timeout`: the wait for the answer to what ends an upload and to a manifest write, while the
+    /// registry shows signs of life; not shorter than `timeout`, at most a day.
+    pub commit_timeout: Duration,
     /// `registry.auth`, with `registry.username` and `registry.password`
     pub auth: RegistryAuth,
 }
@@ -160,6 +165,7 @@ impl Default for Config {
                 door: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 5000)),
                 admin: SocketAddr::from((Ipv4Addr::LOCALHOST, 5080)),
                 tls: None,
+                client_timeout: Duration::from_secs(5 * 60),
             },
             external_url: None,
             registry: Registry {
@@ -167,6 +173,7 @@ impl Default for Config {
                 kind: RegistryKind::default(),
                 timeout: Duration::from_secs(30),
                 host: RegistryHost::default(),
+                commit_timeout: Duration::from_secs(15 * 60),
                 auth: RegistryAuth::None,
             },
             store: Store { url: StoreUrl::Redb("portreeve.redb".into()) },
@@ -222,8 +229,10 @@ impl Config {
         set.to(&mut config.listen.door, "listen.door", value::socket_address);
         set.to(&mut config.listen.admin, "listen.admin", value::socket_address);
         set.to(&mut config.registry.backends, "registry.url", value::backends);
+        set.to(&mut config.listen.client_timeout, "listen.client_timeout", value::positive_duration);
         set.to(&mut config.registry.kind, "registry.kind", value::registry_kind);
         set.to(&mut config.registry.timeout, "registry.timeout", value::positive_duration);
+        set.to(&mut config.registry.commit_timeout, "registry.commit_timeout", value::positive_duration);
         set.to(&mut config.registry.host, "registry.host", value::registry_host);
         set.to(&mut config.store.url, "store.url", value::store_url);
         set.to(&mut config.sync.interval, "sync.interval", value::duration);
@@ -242,8 +251,25 @@ impl Config {
         config.external_url = settings.read("external_url", value::origin_url);
         config.listen.tls = read_tls(&mut settings);
         config.check_addresses(&mut settings);
+        config.check_timeouts(&mut settings);
         config.plugins = std::mem::take(&mut settings.plugins);
         if settings.problems.is_empty() { Ok(config) } else { Err(ConfigError::new(settings.problems)) }
+    }
+
+    /// Finds a commit that would have less time than a question; a default makes room by itself.
+    fn check_timeouts(&mut self, settings: &mut Settings) {
+        let Registry { timeout, commit_timeout, .. } = self.registry;
+        if commit_timeout < timeout {
+            if settings.has("registry.commit_timeout") {
+                let sentence = format!(
+                    "`registry.commit_timeout` {} is shorter than `registry.timeout` {}; make it at least as long",
+                    humantime::format_duration(commit_timeout),
+                    humantime::format_duration(timeout)
+                );
+                settings.complain(settings.origin("registry.commit_timeout"), sentence);
+            }
+            self.registry.commit_timeout = timeout;
+        }
     }
 
     /// Finds listeners that would take each other's port, and a door that would be its own registry.

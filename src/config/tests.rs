@@ -130,6 +130,12 @@ fn every_kind_of_value_is_read_from_the_file() {
 }
 
 #[test]
+fn a_timeout_beyond_the_default_for_commits_makes_room_by_itself() {
+    let config = load("registry.timeout = \"20m\"", &[]).unwrap();
+    assert_eq!(config.registry.commit_timeout, Duration::from_secs(20 * 60));
+}
+
+#[test]
 fn the_environment_overrides_the_file() {
     let text = "[listen]\ndoor = \"127.0.0.1:1\"\nadmin = \"127.0.0.1:2\"\n[plugins.a]\nkept = 1\nlost = 2\n";
     let config = load(
@@ -202,6 +208,10 @@ fn each_kind_of_mistake_gets_its_sentence() {
         ("door = \"1.2.3.4:5\"", "did you mean `listen.door`?"),
         ("\"listen.door\" = \"1.2.3.4:5\"", "is not a known key; did you mean"),
         ("listen.tls.cert = \"a\"", "`listen.tls.cert` is set but `listen.tls.key` is not; set both"),
+        (
+            "registry = { timeout = \"2m\", commit_timeout = \"1m\" }",
+            "`registry.commit_timeout` 1m is shorter than `registry.timeout` 2m; make it at least as long",
+        ),
         ("listen.tls.key = \"a\"", "`listen.tls.key` is set but `listen.tls.cert` is not; set both"),
         ("server.threads = 0", "`server.threads` is \"0\"; write a whole number from 1 to 1024"),
         ("server.threads = \"2\"", "`server.threads` is a string; write a whole number"),

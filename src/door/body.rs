@@ -7,22 +7,25 @@ use http::header::{CONTENT_LENGTH, EXPECT};
 use pingora_proxy::Session;
 
 use super::Refusal;
+use super::watch::Stall;
 use crate::oci::ErrorCode;
 
-/// How long a client may be silent in the middle of a body that the door waits for.
-const SILENCE: Duration = Duration::from_secs(30);
 /// How much of an unread body is thrown away, and for how long, before the connection is given up instead: enough for a
 /// client that has already sent a manifest or a small layer to read the answer. With HTTP/2 the connection goes on in any
 /// case, but clients such as curl take an answer in the middle of what they send for a broken stream.
 const DRAIN_BYTES: usize = 4 * 1024 * 1024;
 const DRAIN_BYTES_HTTP2: usize = 64 * 1024 * 1024;
-const DRAIN_TIME: Duration = Duration::from_secs(2);
+pub(super) const DRAIN_TIME: Duration = Duration::from_secs(2);
 
-/// Reads a whole body of at most `limit` bytes.
+/// Reads a whole body of at most `limit` bytes, from a client that may stand still for `client_timeout`.
 ///
 /// # Errors
 /// 413 when it is longer (said at once if the client announced it), 400 when it breaks off, 408 when it stands still.
-pub(super) async fn read(session: &mut Session, limit: usize) -> Result<Bytes, Refusal> {
+pub(super) async fn read(
+    session: &mut Session,
+    limit: usize,
+    client_timeout: Duration,
+) -> Result<Bytes, Refusal> {
     if announced_length(session).is_some_and(|length| length > limit as u64) {
         return Err(too_long(limit));
     }
@@ -36,11 +39,11 @@ pub(super) async fn read(session: &mut Session, limit: usize) -> Result<Bytes, R
     let mut first: Option<Bytes> = None;
     let mut whole = BytesMut::new();
     loop {
-        let chunk = match tokio::time::timeout(SILENCE, session.read_request_body()).await {
+        let chunk = match tokio::time::timeout(client_timeout, session.read_request_body()).await {
             Err(_elapsed) => {
-                let refusal =
-                    Refusal::new(ErrorCode::ManifestInvalid, "the request's body did not arrive in time");
-                return Err(refusal.with_status(http::StatusCode::REQUEST_TIMEOUT));
+                let stall = Stall::Client(client_timeout);
+                stall.count();
+                return Err(stall.refusal());
             }
             Ok(chunk) => chunk.map_err(broken_off)?,
         };
@@ -92,7 +95,7 @@ pub(super) async fn drain(session: &mut Session) -> bool {
 }
 
 /// Whether the client holds its body back until it is told to go on (RFC 9110 section 10.1.1).
-fn expects_continue(session: &Session) -> bool {
+pub(super) fn expects_continue(session: &Session) -> bool {
     session
         .req_header()
         .headers

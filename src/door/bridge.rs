@@ -1,6 +1,7 @@
 //! The one bridge from pingora to the axum router that serves pages and the API.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -11,7 +12,7 @@ use pingora_core::Result;
 use pingora_proxy::Session;
 use tower::ServiceExt;
 
-use super::{Refusal, ResponseHead, body, forward};
+use super::{Refusal, ResponseHead, body, forward, spelling};
 use crate::oci::ErrorCode;
 
 /// The longest request body that a page or the API takes.
@@ -31,8 +32,9 @@ pub(super) async fn ask(
     router: &axum::Router,
     session: &mut Session,
     client: IpAddr,
+    client_timeout: Duration,
 ) -> Result<Answer, Refusal> {
-    let body = body::read(session, MAXIMUM_BODY_BYTES).await?;
+    let body = body::read(session, MAXIMUM_BODY_BYTES, client_timeout).await?;
     let header = session.req_header();
     let mut request = http::Request::new(Body::from(body));
     *request.method_mut() = header.method.clone();
@@ -74,7 +76,7 @@ pub(super) async fn send(session: &mut Session, answer: Answer) -> Result<()> {
         None => {}
     }
     let has_body = length != Some(0) && session.req_header().method != Method::HEAD;
-    session.write_response_header(Box::new(head), !has_body).await?;
+    session.write_response_header(Box::new(spelling::canonical(&head)?), !has_body).await?;
     if !has_body {
         return Ok(());
     }

@@ -1,14 +1,17 @@
-//! A client's connection that sends the head of an answer together with the first of its body.
+//! A client's connection that sends the head of an answer together with the first of its body, and does not wait without
+//! end for a client that does not read.
 //!
 //! pingora writes the two one after the other, and flushes where something has to leave. A segment of its own for the
-//! head costs a tenth of the time of a small exchange. Used by [`super::listen`] for HTTP/1.1 without TLS; TLS and
-//! HTTP/2 gather by themselves.
+//! head costs a tenth of the time of a small exchange; TLS gathers by itself. pingora bounds most of its writes, but not its
+//! flushes: the last bytes of an answer to a client that has stopped reading would be waited for without end. Used by
+//! [`super::listen`] for HTTP/1.1 without TLS, and beneath TLS.
 
 use std::io::{self, IoSlice};
 use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use pingora_core::protocols::raw_connect::ProxyDigest;
@@ -18,6 +21,7 @@ use pingora_core::protocols::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::Sleep;
 
 /// The longest write that is held for company, in bytes: any usual head of an answer.
 const HELD: usize = 4 * 1024;
@@ -30,16 +34,49 @@ pub(super) struct ClientStream {
     stream: TcpStream,
     socket: Arc<SocketDigest>,
     held: Vec<u8>,
+    /// Whether short writes are held at all.
+    gathers: bool,
+    /// How long the client may take none of what is sent.
+    client_timeout: Duration,
+    /// Runs while it takes none.
+    waiting: Option<Pin<Box<Sleep>>>,
 }
 
 impl ClientStream {
-    pub fn new(stream: TcpStream, socket: SocketDigest) -> Self {
-        Self { stream, socket: Arc::new(socket), held: Vec::new() }
+    /// Holds short writes.
+    pub fn gathering(stream: TcpStream, socket: SocketDigest, client_timeout: Duration) -> Self {
+        Self { gathers: true, ..Self::direct(stream, socket, client_timeout) }
+    }
+
+    /// Sends each write as it comes.
+    pub fn direct(stream: TcpStream, socket: SocketDigest, client_timeout: Duration) -> Self {
+        Self {
+            stream,
+            socket: Arc::new(socket),
+            held: Vec::new(),
+            gathers: false,
+            client_timeout,
+            waiting: None,
+        }
+    }
+
+    /// Lets what is sent through; what has to wait may do so for the client's time.
+    fn bounded<T>(&mut self, sent: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
+        if sent.is_ready() {
+            self.waiting = None;
+            return sent;
+        }
+        let limit = self.client_timeout;
+        let waiting = self.waiting.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
+        ready!(waiting.as_mut().poll(context));
+        self.waiting = None;
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client reads nothing")))
     }
 
     fn poll_send_held(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.held.is_empty() {
-            let sent = ready!(Pin::new(&mut self.stream).poll_write(context, &self.held))?;
+            let sent = Pin::new(&mut self.stream).poll_write(context, &self.held);
+            let sent = ready!(self.bounded(sent, context))?;
             self.discard(sent)?;
         }
         Poll::Ready(Ok(()))
@@ -77,21 +114,23 @@ impl AsyncWrite for ClientStream {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let length: usize = parts.iter().map(|part| part.len()).sum();
-        if this.held.is_empty() && length <= HELD {
+        if this.gathers && this.held.is_empty() && length <= HELD {
             parts.iter().for_each(|part| this.held.extend_from_slice(part));
             return Poll::Ready(Ok(length));
         }
         while !this.held.is_empty() {
             let together: Vec<IoSlice<'_>> =
                 std::iter::once(IoSlice::new(&this.held)).chain(parts.iter().copied()).collect();
-            let sent = ready!(Pin::new(&mut this.stream).poll_write_vectored(context, &together))?;
+            let sent = Pin::new(&mut this.stream).poll_write_vectored(context, &together);
+            let sent = ready!(this.bounded(sent, context))?;
             let held = this.held.len().min(sent);
             this.discard(held)?;
             if sent > held {
                 return Poll::Ready(Ok(sent - held));
             }
         }
-        Pin::new(&mut this.stream).poll_write_vectored(context, parts)
+        let sent = Pin::new(&mut this.stream).poll_write_vectored(context, parts);
+        this.bounded(sent, context)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -162,7 +201,7 @@ mod tests {
         let client = TcpStream::connect(listener.local_addr()?).await?;
         let (stream, _) = listener.accept().await?;
         let socket = SocketDigest::from_raw_fd(stream.as_raw_fd());
-        Ok((ClientStream::new(stream, socket), client))
+        Ok((ClientStream::gathering(stream, socket, Duration::from_secs(60)), client))
     }
 
     #[tokio::test]
@@ -222,6 +261,23 @@ mod tests {
         }
         writing.await??;
         assert!(received == expected, "{} bytes of {}", received.len(), expected.len());
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_client_that_reads_nothing_is_waited_for_no_longer_than_its_time() -> TestResult {
+        let (mut door, client) = pair().await?;
+        door.client_timeout = Duration::from_millis(50);
+        let piece = vec![7; 1_000_000];
+        let written = loop {
+            if let Err(error) = door.write_all(&piece).await {
+                break error;
+            }
+        };
+        assert_eq!(written.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(door.write_all(b"held").await.map_err(|error| error.kind()), Ok(()));
+        assert_eq!(door.flush().await.map_err(|error| error.kind()), Err(io::ErrorKind::TimedOut));
+        drop(client);
         Ok(())
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use super::watch::{Stall, Watch};
 use super::{Exchange, Refusal};
 use crate::registry::{Backend, BackendKey};
 
@@ -17,6 +18,8 @@ pub struct Context {
     pub(super) backend: Option<Arc<Backend>>,
     /// For an upload session: the backend that has it, and what it is asked for.
     pub(super) session: Option<UploadSession>,
+    /// Who keeps whom waiting, for an exchange with a body or a commit that is at the registry.
+    pub(super) watch: Option<Watch>,
     /// Why the exchange fails, if it was decided in the middle of forwarding.
     pub(super) refusal: Option<Refusal>,
     /// For the log: why it failed.
@@ -42,9 +45,14 @@ impl Context {
             tried: Vec::new(),
             backend: None,
             session: None,
+            watch: None,
             refusal: None,
             cause: None,
             _running: running,
         }
+    }
+    /// Who let the other wait for too long, if that ended the exchange.
+    pub(super) fn stall(&self) -> Option<Stall> {
+        self.watch.as_ref().and_then(Watch::stall)
     }
 }

@@ -1,5 +1,6 @@
 //! The request's way through pingora's hooks, in the order in which pingora calls them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,11 +14,16 @@ use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 
 use super::context::Context;
 use super::service::Service;
-use super::{Outcome, ResponseHead, failure, forward};
+use super::watch::{Owed, Stall, Watch};
+use super::{Outcome, ResponseHead, body, failure, forward};
 use crate::oci::Route;
+use crate::oci::route::UploadAction;
+use crate::registry::Awaited;
 
 /// How long an idle connection to the registry is kept.
 const IDLE_CONNECTION: Duration = Duration::from_secs(60);
+/// The group of connections to the registry that carry watched exchanges; the others are in group 0.
+const WATCHED: u64 = 1;
 
 #[async_trait]
 impl ProxyHttp for Service {
@@ -31,10 +37,14 @@ impl ProxyHttp for Service {
     fn init_downstream_modules(&self, _modules: &mut pingora_core::modules::http::HttpModules) {}
 
     async fn request_filter(&self, session: &mut Session, context: &mut Context) -> Result<bool> {
+        self.bound(session);
         let (mut exchange, readable) = self.exchange(session);
         let mut answer = match readable {
             Ok(()) => self.answer(session, &mut exchange).await,
-            Err(refusal) => Err(refusal),
+            Err(refusal) => match self.base_without_slash(&exchange) {
+                Some(local) => Ok(Some(local)),
+                None => Err(refusal),
+            },
         };
         if let Ok(None) = &answer {
             match self.lead_on(&exchange) {
@@ -50,7 +60,7 @@ impl ProxyHttp for Service {
         }
     }
 
-    async fn upstream_peer(&self, _session: &mut Session, context: &mut Context) -> Result<Box<HttpPeer>> {
+    async fn upstream_peer(&self, session: &mut Session, context: &mut Context) -> Result<Box<HttpPeer>> {
         let bound = context.session.as_ref().and_then(|session| session.backend.clone());
         let chosen = bound.or_else(|| self.backends.choose(&context.tried));
         let Some((backend, address)) =
@@ -61,12 +71,18 @@ impl ProxyHttp for Service {
             );
         };
         let mut peer = HttpPeer::new(address, backend.is_tls(), backend.host().to_owned());
-        let limit = Some(self.timeout);
+        let limit = Some(self.limits.patience.timeout);
         peer.options.connection_timeout = limit;
         peer.options.total_connection_timeout = limit;
-        // Both begin anew with each piece that moves, so they bound standstill and not transfers.
-        peer.options.read_timeout = limit;
-        peer.options.write_timeout = limit;
+        if is_watched(session, context) {
+            // Connections of their own, each with a handle for the watch to end it by; pingora's timers are off.
+            peer.group_key = WATCHED;
+            self.lines.follow(&mut peer.options);
+        } else {
+            // Both begin anew with each piece that moves, and do not run while the client is to read.
+            peer.options.read_timeout = limit;
+            peer.options.write_timeout = limit;
+        }
         peer.options.idle_timeout = Some(IDLE_CONNECTION);
         // An upgraded connection would be a way around everything that reads requests here.
         peer.options.http_upstream_request_policy.h1_upgrade = H1UpgradePolicy::Deny;
@@ -100,14 +116,44 @@ impl ProxyHttp for Service {
         _session: &mut Session,
         body: &mut Option<Bytes>,
         end_of_stream: bool,
-        _context: &mut Context,
+        context: &mut Context,
     ) -> Result<()> {
+        if let Some(watch) = &context.watch {
+            watch.client_sent(end_of_stream);
+        }
         // pingora writes an empty last piece as a second end of a chunked body, which the registry reads as the start
         // of the next request on that connection (cloudflare/pingora#935).
         if end_of_stream && body.as_ref().is_some_and(Bytes::is_empty) {
             *body = None;
         }
         Ok(())
+    }
+
+    async fn upstream_response_filter(
+        &self,
+        _session: &mut Session,
+        head: &mut ResponseHead,
+        context: &mut Context,
+    ) -> Result<()> {
+        match &context.watch {
+            Some(watch) if head.status.is_informational() => watch.registry_lives(),
+            Some(watch) => watch.registry_answers(),
+            None => {}
+        }
+        Ok(())
+    }
+
+    fn upstream_response_body_filter(
+        &self,
+        _session: &mut Session,
+        _body: &mut Option<Bytes>,
+        _end_of_stream: bool,
+        context: &mut Context,
+    ) -> Result<Option<Duration>> {
+        if let Some(watch) = &context.watch {
+            watch.registry_answers();
+        }
+        Ok(None)
     }
 
     async fn response_filter(
@@ -163,7 +209,7 @@ impl ProxyHttp for Service {
             .is_some_and(|exchange| matches!(exchange.route(), Some(Route::UploadStart { .. })))
             && session.is_body_empty();
         let may_repeat = session.req_header().method.is_idempotent() || starts_upload;
-        if may_repeat && !session.as_ref().retry_buffer_truncated() {
+        if context.stall().is_none() && may_repeat && !session.as_ref().retry_buffer_truncated() {
             error.retry.decide_reuse(client_reused);
         } else {
             error.set_retry(false);
@@ -177,7 +223,17 @@ impl ProxyHttp for Service {
         error: &Error,
         context: &mut Context,
     ) -> FailToProxy {
-        let refusal = context.refusal.take().or_else(|| failure::refusal(error));
+        let stall =
+            context.stall().or_else(|| failure::stall(error, &self.limits).inspect(|stall| stall.count()));
+        let refusal = match (context.refusal.take(), stall) {
+            (Some(refusal), _) => Some(refusal),
+            (None, Some(stall)) => {
+                context.cause = Some(stall.to_string());
+                // One that does not read cannot be told.
+                (!matches!(stall, Stall::Reader(_))).then(|| stall.refusal())
+            }
+            (None, None) => failure::refusal(error),
+        };
         let status = match refusal {
             // The client is gone, or has part of an answer that can only be cut off.
             None => StatusCode::default(),
@@ -213,15 +269,24 @@ impl ProxyHttp for Service {
 
     async fn connected_to_upstream(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         _reused: bool,
-        _peer: &HttpPeer,
-        _socket: std::os::unix::io::RawFd,
+        peer: &HttpPeer,
+        socket: std::os::unix::io::RawFd,
         _digest: Option<&ConnectionDigest>,
         context: &mut Context,
     ) -> Result<()> {
         if let Some(backend) = &context.backend {
             backend.note_health(true);
+            if peer.group_key == WATCHED {
+                let owed = match session.as_mut().is_body_done() {
+                    true => Owed::Nothing,
+                    false if body::expects_continue(session) => Owed::Asked,
+                    false => Owed::Body,
+                };
+                let (backend, line) = (Arc::clone(backend), self.lines.get(socket));
+                context.watch = Some(Watch::begin(self.limits, awaited(context), owed, backend, line));
+            }
         }
         Ok(())
     }
@@ -241,6 +306,38 @@ impl ProxyHttp for Service {
         metrics::counter!("portreeve_requests_total", "route" => route, "status" => class).increment(1);
         metrics::histogram!("portreeve_request_seconds", "route" => route).record(duration);
         self.pipeline.on_end(&exchange, &outcome).await;
+    }
+}
+
+/// Whether an exchange is one for the watch: there is a body in which the client may stand still, or a commit at which the
+/// registry may be for long.
+fn is_watched(session: &mut Session, context: &Context) -> bool {
+    !session.is_body_empty() || awaited(context) == Awaited::Commit
+}
+
+/// What the registry has to do: a commit is what makes a blob, at the end of an upload, in one request or by a mount (OCI
+/// distribution spec, "Pushing blobs", "Mounting a blob from another repository").
+fn awaited(context: &Context) -> Awaited {
+    let Some(exchange) = &context.exchange else { return Awaited::Answer };
+    let ends_upload = match exchange.route() {
+        Some(Route::Upload { action, .. }) => *action == UploadAction::Finish,
+        Some(Route::UploadStart { mount, .. }) => {
+            let query = exchange.request.uri.query().unwrap_or_default();
+            mount.is_some() || query.split('&').any(|pair| pair.starts_with("digest="))
+        }
+        _ => false,
+    };
+    if ends_upload { Awaited::Commit } else { Awaited::Answer }
+}
+
+impl Service {
+    /// Bounds how long a client may read nothing. What reads a body bounds that by itself, and pingora only what it throws
+    /// away of one at the end.
+    fn bound(&self, session: &mut Session) {
+        let client = session.as_downstream_mut();
+        client.set_write_timeout(Some(self.limits.client_timeout));
+        client.set_read_timeout(None);
+        client.set_total_drain_timeout(Some(body::DRAIN_TIME));
     }
 }
 

@@ -98,6 +98,8 @@ struct Shared {
     /// Every open connection.
     connections: TaskTracker,
     stopping: watch::Sender<bool>,
+    /// `listen.client_timeout`.
+    client_timeout: Duration,
 }
 
 impl Door {
@@ -109,6 +111,7 @@ impl Door {
             exchanges,
             connections: TaskTracker::new(),
             stopping: watch::Sender::new(false),
+            client_timeout: service.limits.client_timeout,
         });
         let configuration = Arc::new(ServerConf { threads: 1, ..ServerConf::default() });
         let workers = (0..threads)
@@ -207,20 +210,26 @@ impl Worker {
         // The cell is new, so that it takes the value.
         let _ = digest.peer_addr.set(Some(peer.into()));
         if self.shared.acceptor.is_none() && !is_http2 {
-            return self.http1(Box::new(ClientStream::new(stream, digest))).await;
+            let stream = ClientStream::gathering(stream, digest, self.shared.client_timeout);
+            return self.http1(Box::new(stream)).await;
         }
-        let mut stream = TransportStream::from(stream);
-        stream.set_socket_digest(digest);
         match &self.shared.acceptor {
-            None => self.by_protocol(Box::new(stream)).await,
-            Some(acceptor) => match self.beginning(acceptor.tls_handshake(stream)).await {
-                Some(Ok(stream)) => self.by_protocol(Box::new(stream)).await,
-                Some(Err(error)) => {
-                    tracing::debug!(%peer, %error, "a TLS handshake failed");
-                    refused("tls");
+            None => {
+                let mut stream = TransportStream::from(stream);
+                stream.set_socket_digest(digest);
+                self.by_protocol(Box::new(stream)).await;
+            }
+            Some(acceptor) => {
+                let stream = ClientStream::direct(stream, digest, self.shared.client_timeout);
+                match self.beginning(acceptor.tls_handshake(stream)).await {
+                    Some(Ok(stream)) => self.by_protocol(Box::new(stream)).await,
+                    Some(Err(error)) => {
+                        tracing::debug!(%peer, %error, "a TLS handshake failed");
+                        refused("tls");
+                    }
+                    None => refused("silent"),
                 }
-                None => refused("silent"),
-            },
+            }
         }
     }
 

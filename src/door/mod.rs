@@ -28,6 +28,7 @@ mod forward;
 mod forwarded;
 mod hooks;
 mod lead_back;
+mod line;
 mod link;
 mod listen;
 mod location;
@@ -36,9 +37,11 @@ mod plugin;
 mod pull_target;
 mod respond;
 mod service;
+mod spelling;
 mod sticky;
 mod upload_target;
 mod uri_reference;
+mod watch;
 
 pub use arrival::is_authority;
 pub use certificate::{CertificateError, Certificates};
@@ -50,6 +53,7 @@ pub use listen::{Door, Listener, Worker};
 pub use pipeline::Pipeline;
 pub use plugin::{BoxError, Entry, Flow, Invalid, Parts, Plugin, Refusal, Response, Write};
 pub use service::Service;
+pub use watch::Limits;
 
 /// The response head as plugins see and change it.
 pub use pingora_http::ResponseHeader as ResponseHead;
@@ -66,6 +70,10 @@ pub fn describe_metrics() {
     describe_counter!(
         "portreeve_connections_refused_total",
         "Connections that ended before a request, by cause"
+    );
+    describe_counter!(
+        "portreeve_stalls_total",
+        "Exchanges that ended because one side let the other wait for too long, by side and cause"
     );
     describe_gauge!("portreeve_exchanges", "Exchanges that are running, looked at every few seconds");
     describe_counter!("portreeve_plugin_panics_total", "Exchanges that failed because a plugin panicked");

@@ -1,13 +1,13 @@
 //! Sending the door's own answers: pages, carried writes, errors.
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
-use http::{HeaderValue, Method};
+use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, RETRY_AFTER};
+use http::{HeaderValue, Method, StatusCode};
 use pingora_core::Result;
 use pingora_proxy::Session;
 
-use super::{Refusal, Response, ResponseHead, body};
-use crate::oci::ErrorBody;
+use super::{Refusal, Response, ResponseHead, body, spelling};
+use crate::oci::{ErrorBody, RETRY_AFTER_SECONDS};
 
 const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
 
@@ -18,18 +18,19 @@ const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api
 /// When the client is gone.
 pub(super) async fn send(session: &mut Session, response: Response) -> Result<()> {
     let Response { mut head, body } = response;
-    let is_reusable = body::drain(session).await;
+    // Of a client that stands still nothing more is waited for.
+    let is_reusable = head.status != StatusCode::REQUEST_TIMEOUT && body::drain(session).await;
     if !is_reusable {
         session.set_keepalive(None);
     }
     if !head.status.is_informational()
-        && head.status != http::StatusCode::NO_CONTENT
+        && head.status != StatusCode::NO_CONTENT
         && !head.headers.contains_key(CONTENT_LENGTH)
     {
         head.insert_header(CONTENT_LENGTH, HeaderValue::from(body.len()))?;
     }
     let has_body = !body.is_empty() && session.req_header().method != Method::HEAD;
-    session.write_response_header(Box::new(head), !has_body).await?;
+    session.write_response_header(Box::new(spelling::canonical(&head)?), !has_body).await?;
     if has_body {
         session.write_response_body(Some(body), true).await?;
     }
@@ -48,6 +49,9 @@ pub(super) fn refusal(refusal: &Refusal) -> Result<Response> {
     }
     for (name, value) in &refusal.headers {
         head.append_header(name, value.clone())?;
+    }
+    if refusal.status == StatusCode::SERVICE_UNAVAILABLE && !head.headers.contains_key(RETRY_AFTER) {
+        head.insert_header(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS))?;
     }
     Ok(Response { head, body: Bytes::from(body) })
 }

@@ -2,7 +2,7 @@
 //! every response. `hooks.rs` calls it where pingora lets it.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
@@ -13,12 +13,14 @@ use tokio_util::task::TaskTracker;
 
 use super::context::Context;
 use super::lead_back::Naming;
+use super::line::Lines;
 use super::upload_target::UploadTargets;
 use super::{
-    Client, Exchange, Flow, Pipeline, Refusal, Response, ResponseHead, Target, Write, arrival, body, bridge,
-    respond,
+    Client, Exchange, Flow, Limits, Pipeline, Refusal, Response, ResponseHead, Target, Write, arrival, body,
+    bridge, respond,
 };
 use crate::auth::TargetSeal;
+use crate::oci::route::with_plain_colon;
 use crate::oci::{ErrorCode, MAXIMUM_MANIFEST_BYTES, Manifest, MediaType, Reference, Route};
 use crate::registry::Backends;
 
@@ -28,7 +30,8 @@ pub struct Service {
     pub(super) pipeline: Arc<Pipeline>,
     router: axum::Router,
     pub(super) backends: Arc<Backends>,
-    pub(super) timeout: Duration,
+    pub(super) limits: Limits,
+    pub(super) lines: Lines,
     pub(super) naming: Arc<Naming>,
     pub(super) uploads: UploadTargets,
     pub(super) exchanges: TaskTracker,
@@ -36,13 +39,13 @@ pub struct Service {
 
 impl Service {
     /// Puts the door's logic together. `naming` says by which names client, door and registry know each other, `seal`
-    /// hides targets of the registry's own in URLs of the door; `timeout` is `registry.timeout`; whoever stops the door
+    /// hides targets of the registry's own in URLs of the door; `limits` say who may let whom wait; whoever stops the door
     /// waits for `exchanges`.
     pub fn new(
         pipeline: Pipeline,
         router: axum::Router,
         backends: Arc<Backends>,
-        timeout: Duration,
+        limits: Limits,
         naming: Naming,
         seal: Arc<TargetSeal>,
         exchanges: TaskTracker,
@@ -52,7 +55,8 @@ impl Service {
             router,
             uploads: UploadTargets::new(seal, Arc::clone(&backends)),
             backends,
-            timeout,
+            limits,
+            lines: Lines::default(),
             naming: Arc::new(naming),
             exchanges,
         }
@@ -62,7 +66,14 @@ impl Service {
     pub(super) fn exchange(&self, session: &mut Session) -> (Exchange, Result<(), Refusal>) {
         let has_body = !session.is_body_empty();
         let arrived = arrival::normalize(session.req_header_mut());
-        let request = session.req_header().clone();
+        let mut request = session.req_header().clone();
+        let mut onward = super::exchange::Onward::default();
+        // The registry reads the one as the other; it is given what rules and record speak of.
+        if let Some(plain) = std::str::from_utf8(request.raw_path()).ok().and_then(with_plain_colon)
+            && request.set_raw_path(plain.as_bytes()).is_ok()
+        {
+            onward.path_and_query = Some(plain);
+        }
         let read = arrived.and_then(|host| Ok((host, target(&request, has_body)?)));
         let ((host, target), readable) = match read {
             Ok(read) => (read, Ok(())),
@@ -71,8 +82,22 @@ impl Service {
         let peer = session.client_addr().and_then(|address| address.as_inet()).map(std::net::SocketAddr::ip);
         let is_tls = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
         let client = Client::of_connection(peer, is_tls, host);
-        let onward = super::exchange::Onward::default();
         (Exchange { started: Instant::now(), request, target, client, backend: None, onward }, readable)
+    }
+
+    /// `/v2` is answered as distribution does it, before it asks who is there: with the way to `/v2/`.
+    pub(super) fn base_without_slash(&self, exchange: &Exchange) -> Option<Local> {
+        let path_and_query = exchange.request.uri.path_and_query()?;
+        if path_and_query.path() != "/v2" {
+            return None;
+        }
+        let query = path_and_query.query().map_or_else(String::new, |query| format!("?{query}"));
+        let mut head = ResponseHead::build(StatusCode::MOVED_PERMANENTLY, Some(4)).ok()?;
+        head.insert_header("Location", format!("/v2/{query}")).ok()?;
+        head.insert_header(CONTENT_TYPE, "text/html; charset=utf-8").ok()?;
+        head.insert_header("Docker-Distribution-Api-Version", "registry/2.0").ok()?;
+        let body = Bytes::from_static(b"<a href=\"/v2/\">Moved Permanently</a>.\n\n");
+        Some(Local::Whole(Response { head, body }))
     }
 
     /// A request that the door answers itself, or `None` for one to stream.
@@ -88,12 +113,17 @@ impl Service {
         exchange.onward.host = self.naming.host_for_registry(&exchange.client);
         let write = match &exchange.target {
             Target::Own | Target::Unreadable => {
-                return bridge::ask(&self.router, session, exchange.client.address)
-                    .await
-                    .map(|answer| Some(Local::Streamed(answer)));
+                return bridge::ask(
+                    &self.router,
+                    session,
+                    exchange.client.address,
+                    self.limits.client_timeout,
+                )
+                .await
+                .map(|answer| Some(Local::Streamed(answer)));
             }
             Target::Registry(Route::ManifestPut { repository, reference, tags }) => {
-                let bytes = body::read(session, MAXIMUM_MANIFEST_BYTES).await?;
+                let bytes = body::read(session, MAXIMUM_MANIFEST_BYTES, self.limits.client_timeout).await?;
                 let manifest = parse_manifest(exchange, reference, bytes)?;
                 Write::Put {
                     repository: repository.clone(),

@@ -94,6 +94,10 @@ impl ErrorCode {
     }
 }
 
+/// When to come again after a 503 of the door's own that does not know better (RFC 9110 section 10.2.3): what is unavailable
+/// (a full disk, a busy queue) rarely comes back at once, and clients that push should not wait for long.
+pub const RETRY_AFTER_SECONDS: u64 = 5;
+
 impl Serialize for ErrorCode {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.as_str())

@@ -14,7 +14,7 @@ pub mod route;
 mod text;
 
 pub use digest::{Digest, InvalidDigest};
-pub use error::{ErrorBody, ErrorCode};
+pub use error::{ErrorBody, ErrorCode, RETRY_AFTER_SECONDS};
 pub use manifest::{
     Descriptor, InvalidManifest, MAXIMUM_MANIFEST_BYTES, Manifest, ManifestKind, Platform, Unrecognised,
     child_manifests,

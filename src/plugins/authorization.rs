@@ -292,7 +292,7 @@ fn mark_upload(
     let mark = marks.mark(repository, upload, token);
     let separator = if location.contains('?') { '&' } else { '?' };
     let marked = format!("{location}{separator}{MARK}={mark}");
-    if let Err(error) = head.insert_header(LOCATION, marked) {
+    if let Err(error) = head.insert_header("Location", marked) {
         tracing::error!(%error, "an upload could not be marked; it ends with its token");
     }
 }

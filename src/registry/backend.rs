@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
+use std::time::Instant;
 
 use arc_swap::ArcSwapOption;
 use http::StatusCode;
@@ -22,6 +23,7 @@ pub struct Backend {
     healthy: AtomicBool,
     /// The status of something else that answered in place of a registry when it was looked at last; else zero.
     foreign: AtomicU16,
+    answered: ArcSwapOption<Instant>,
 }
 
 /// What an upload session's `Location` says about its backend: eight hexadecimal digits of a hash of the backend's
@@ -64,6 +66,7 @@ impl Backend {
             address: ArcSwapOption::from_pointee(address),
             healthy: AtomicBool::new(true),
             foreign: AtomicU16::new(0),
+            answered: ArcSwapOption::empty(),
             url,
         }
     }
@@ -133,6 +136,16 @@ impl Backend {
                 tracing::warn!(backend = %self.url, "the registry does not answer");
             }
         }
+    }
+
+    /// Notes that it has answered its probe.
+    pub(super) fn note_answer(&self) {
+        self.answered.store(Some(Arc::new(Instant::now())));
+    }
+
+    /// When it last answered its probe; `None` if it never did.
+    pub fn answered(&self) -> Option<Instant> {
+        self.answered.load().as_deref().copied()
     }
 
     /// Looks its name up; an address that was given as such stays.

@@ -7,9 +7,13 @@ use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
+use super::health::PROBE_LIMIT;
 use super::origin::is_absence_at_origin;
 use super::page_size::PageSize;
-use super::transport::{BodyError, Causes, HttpTransport, Received, Request, Transport, TransportError};
+use super::patience::Patience;
+use super::transport::{
+    BodyError, Causes, HttpTransport, Received, Request, RequestPatience, Transport, TransportError,
+};
 use super::{
     Answer, Backend, Backends, CarryError, Login, OutgoingWrite, Presence, RegistryError, retry_after,
 };
@@ -28,8 +32,6 @@ const AGENT: &str = concat!("portreeve/", env!("CARGO_PKG_VERSION"));
 /// What is wrong with a 404 that does not speak for the registry.
 pub(super) const NOT_ITS_OWN: &str =
     "a 404 without the specification's error body, perhaps not from the registry";
-/// How long a health probe waits, unless `registry.timeout` is shorter.
-const PROBE_LIMIT: Duration = Duration::from_secs(5);
 
 /// The door's own client to the registry. Cheap to share; its connections are pooled and bounded by its callers.
 #[derive(Debug)]
@@ -37,6 +39,7 @@ pub struct RegistryClient {
     transport: Arc<dyn Transport>,
     backends: Arc<Backends>,
     timeout: Duration,
+    commit_timeout: Duration,
     login: Arc<Login>,
     clock: Clock,
     offset: Arc<ClockOffset>,
@@ -102,6 +105,7 @@ impl RegistryClient {
             transport,
             backends,
             timeout,
+            commit_timeout: timeout,
             login: Arc::new(Login::None),
             clock: Clock::SYSTEM,
             offset: Arc::default(),
@@ -122,6 +126,13 @@ impl RegistryClient {
         self.kind == RegistryKind::Proxy
     }
 
+    /// The same, waiting so long for the answer to a write while the registry shows signs of life; without this it waits
+    /// no longer than for another answer.
+    #[must_use]
+    pub fn committing_within(self, commit_timeout: Duration) -> Self {
+        Self { commit_timeout, ..self }
+    }
+
     /// The backends it speaks to.
     pub fn backends(&self) -> &Arc<Backends> {
         &self.backends
@@ -132,14 +143,23 @@ impl RegistryClient {
         self.timeout
     }
 
+    /// How long it waits for the answer to a write.
+    pub fn commit_timeout(&self) -> Duration {
+        self.commit_timeout
+    }
+
     /// Whether a registry is behind this backend now.
     pub async fn probe(&self, backend: &Backend) -> Presence {
         let url = format!("{}v2/", backend.url());
         let asking = self.send(question(Method::GET, url, None, None, MAXIMUM_ANSWER_BYTES));
-        match tokio::time::timeout(self.timeout.min(PROBE_LIMIT), asking).await {
+        let presence = match tokio::time::timeout(self.timeout.min(PROBE_LIMIT), asking).await {
             Ok(Ok(answer)) => Presence::of(&answer),
             Ok(Err(_)) | Err(_) => Presence::Silent,
+        };
+        if presence.is_registry() {
+            backend.note_answer();
         }
+        presence
     }
 
     /// The digest that a reference has now. `Ok(None)` is the registry's own "not there" about this very reference.
@@ -224,7 +244,7 @@ impl RegistryClient {
         Err(not_sent.unwrap_or(CarryError::NotSent(TransportError::Connect(Causes::default()))))
     }
 
-    async fn carry_to(&self, backend: &Backend, write: &OutgoingWrite) -> Result<Answer, CarryError> {
+    async fn carry_to(&self, backend: &Arc<Backend>, write: &OutgoingWrite) -> Result<Answer, CarryError> {
         // The path is passed on byte for byte: it has been parsed in exactly one way and must be read so again.
         let url = format!("{}{}", backend.url().as_str().trim_end_matches('/'), write.path_and_query);
         let request = Request {
@@ -233,6 +253,10 @@ impl RegistryClient {
             headers: write.headers.clone(),
             body: write.body.clone(),
             limit: MAXIMUM_ANSWER_BYTES,
+            patience: RequestPatience::Commit {
+                patience: Patience { timeout: self.timeout, commit_timeout: self.commit_timeout },
+                backend: Arc::clone(backend),
+            },
         };
         let Received { status, headers, body } = self.send(request).await?;
         // The status has told the outcome; a body that breaks off changes nothing about it.
@@ -372,7 +396,8 @@ fn question(
     if let Some(accept) = accept {
         headers.insert(ACCEPT, HeaderValue::from_static(accept));
     }
-    Request { method, url, headers, body: Bytes::new(), limit }
+    let patience = RequestPatience::Answer;
+    Request { method, url, headers, body: Bytes::new(), limit, patience }
 }
 
 /// The body, if it is whole.

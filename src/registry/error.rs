@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+use super::patience::Exhausted;
 use super::transport::{BodyError, TransportError};
 
 /// Why a question to the registry has no answer. None of these ever means "it is not there".
@@ -60,8 +61,8 @@ pub enum CarryError {
     #[error("the registry cannot be reached: {0}")]
     NotSent(#[source] TransportError),
     /// The answer did not begin in time: the registry may or may not do it.
-    #[error("the registry did not answer within {}", humantime::format_duration(*.0))]
-    TimedOut(Duration),
+    #[error("the answer did not come: {0}")]
+    TimedOut(Exhausted),
     /// The connection broke before the answer: the registry may or may not have done it.
     #[error("the connection to the registry broke before its answer: {0}")]
     Lost(#[source] TransportError),
@@ -71,7 +72,8 @@ impl From<TransportError> for CarryError {
     fn from(error: TransportError) -> Self {
         match error {
             TransportError::Connect(_) => Self::NotSent(error),
-            TransportError::TimedOut(limit) => Self::TimedOut(limit),
+            TransportError::TimedOut(limit) => Self::TimedOut(Exhausted::Silent(limit)),
+            TransportError::GivenUp(exhausted) => Self::TimedOut(exhausted),
             TransportError::Lost(_) => Self::Lost(error),
         }
     }

@@ -14,6 +14,7 @@ mod listing;
 mod login;
 mod origin;
 mod page_size;
+mod patience;
 mod presence;
 mod retry_after;
 mod transport;
@@ -27,9 +28,12 @@ pub use inspect::{ClockReading, Deletion, Inspection};
 pub use listing::{Continuation, ListingPage};
 pub use login::Login;
 pub use page_size::PageLimit;
+pub use patience::{Awaited, Exhausted, Patience, Since};
 pub use presence::Presence;
 pub use retry_after::retry_after;
-pub use transport::{BodyError, Causes, HttpTransport, Received, Request, Transport, TransportError};
+pub use transport::{
+    BodyError, Causes, HttpTransport, Received, Request, RequestPatience, Transport, TransportError,
+};
 
 /// Describes this floor's metrics to the exporter.
 pub fn describe_metrics() {

@@ -2,12 +2,16 @@
 //! above it, from paging to what a 404 means, can be tried against a scripted registry without sockets.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method, StatusCode};
 use tokio::time::Instant;
+
+use super::Backend;
+use super::patience::{Exhausted, Patience};
 
 /// A request to one backend.
 #[derive(Clone)]
@@ -22,6 +26,22 @@ pub struct Request {
     pub body: Bytes,
     /// How long the answer's body may be, in bytes.
     pub limit: usize,
+    /// How long the answer may take to begin.
+    pub patience: RequestPatience,
+}
+
+/// How long the answer to a request may take to begin.
+#[derive(Clone, Debug)]
+pub enum RequestPatience {
+    /// As long as the transport waits for any.
+    Answer,
+    /// As long as the backend may be at a commit.
+    Commit {
+        /// The limits.
+        patience: Patience,
+        /// Whose signs of life count.
+        backend: Arc<Backend>,
+    },
 }
 
 /// What a backend answered.
@@ -47,6 +67,9 @@ pub enum TransportError {
     /// The answer did not begin in time: the backend may have heard the request.
     #[error("no answer within {}", humantime::format_duration(*.0))]
     TimedOut(Duration),
+    /// The answer to a commit was waited for as long as that is done: the backend may have heard the request.
+    #[error("no answer: {0}")]
+    GivenUp(Exhausted),
 }
 
 /// Why the body of an answer is not there.
@@ -160,13 +183,22 @@ impl HttpTransport {
 #[async_trait]
 impl Transport for HttpTransport {
     async fn send(&self, request: Request) -> Result<Received, TransportError> {
-        let Request { method, url, headers, body, limit } = request;
+        let Request { method, url, headers, body, limit, patience } = request;
         let sent = self.http.request(method, url).headers(headers).body(body).send();
-        let response = match tokio::time::timeout(self.timeout, sent).await {
-            Err(_elapsed) => return Err(TransportError::TimedOut(self.timeout)),
-            Ok(Err(error)) if error.is_connect() => return Err(TransportError::Connect(Causes::of(&error))),
-            Ok(Err(error)) => return Err(TransportError::Lost(Causes::of(&error))),
-            Ok(Ok(response)) => response,
+        let answer = match patience {
+            RequestPatience::Answer => tokio::time::timeout(self.timeout, sent)
+                .await
+                .map_err(|_elapsed| TransportError::TimedOut(self.timeout))?,
+            RequestPatience::Commit { patience, backend } => tokio::select! {
+                biased;
+                answer = sent => answer,
+                exhausted = patience.run_out(backend) => return Err(TransportError::GivenUp(exhausted)),
+            },
+        };
+        let response = match answer {
+            Err(error) if error.is_connect() => return Err(TransportError::Connect(Causes::of(&error))),
+            Err(error) => return Err(TransportError::Lost(Causes::of(&error))),
+            Ok(response) => response,
         };
         let (status, headers) = (response.status(), response.headers().clone());
         let body = self.body(response, limit).await;
@@ -201,6 +233,7 @@ mod tests {
             headers: HeaderMap::new(),
             body: Bytes::new(),
             limit: 1_000_000,
+            patience: RequestPatience::Answer,
         };
         let received = HttpTransport::new(timeout).unwrap().send(request).await.unwrap();
         assert!(matches!(received.body, Err(BodyError::Endless(_))), "{received:?}");

@@ -108,7 +108,9 @@ impl Shared {
     async fn carry(self: Arc<Self>, write: ManifestWrite) -> Result<Answer, CarryFailure> {
         let announced = write.operation.write();
         let waiting = self.turn(&write.repository, &announced);
-        let Ok(turn) = tokio::time::timeout(self.registry.timeout(), waiting).await else {
+        // The write before it may be at the registry for as long as any may. Going on beside it would be no loss to the
+        // registry's other clients, but a deletion by digest and a push that overlap leave a wrong event in the history.
+        let Ok(turn) = tokio::time::timeout(self.registry.commit_timeout(), waiting).await else {
             count("busy");
             return Err(CarryFailure::Busy);
         };

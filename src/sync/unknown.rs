@@ -2,7 +2,10 @@
 //!
 //! The store is the queue, so nothing is lost at a restart. A registry that has taken a write may still be at it long
 //! after the door gave up waiting; so an intent is not settled by the first answer, but once answers have been had over
-//! a whole `registry.timeout`.
+//! a whole `registry.timeout`. Registries are done by then, but for a commit that takes minutes; so what was settled is
+//! looked at now and then until `registry.commit_timeout` has passed, as long as the door itself would have waited. These
+//! late looks are not durable: what a registry finishes even later, or while the door restarts, is found by hints and
+//! sweeps.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,6 +30,10 @@ const REMOVALS: usize = 256;
 /// registry that finishes late.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// The first pause between late looks at what was settled; each one is twice as long as the one before.
+const LATE_PAUSE: Duration = Duration::from_secs(30);
+/// How many references are looked at late, at most; the first ones to end make room.
+const LATE_LOOKS: usize = 10_000;
 
 /// Where the carrier leaves what it could not settle.
 #[derive(Default)]
@@ -93,10 +100,12 @@ pub async fn settle_unknown(
     stop: CancellationToken,
     last_pass: Duration,
 ) {
-    let mut watched = Watched { store, verifier, unknown, settled_after, schedule: HashMap::new() };
+    let mut watched =
+        Watched { store, verifier, unknown, settled_after, schedule: HashMap::new(), late: HashMap::new() };
     let running = async {
         loop {
             let next = watched.pass(false).await;
+            let next = next.into_iter().chain(watched.look_late().await).min();
             first_pass.send_replace(true);
             tokio::select! {
                 biased;
@@ -126,6 +135,15 @@ struct Watched {
     unknown: Arc<UnknownIntents>,
     settled_after: Duration,
     schedule: HashMap<Sequence, Schedule>,
+    late: HashMap<Question, Late>,
+}
+
+/// When a reference whose write is settled is looked at next, and until when.
+#[derive(Clone, Copy)]
+struct Late {
+    next: Instant,
+    pause: Duration,
+    until: Instant,
 }
 
 #[derive(Clone, Copy)]
@@ -147,6 +165,8 @@ impl Watched {
             }
         };
         let unanswered = self.ask(&intents).await;
+        let asked: HashMap<Sequence, Vec<Question>> =
+            intents.iter().map(|intent| (intent.sequence, questions(intent).collect())).collect();
         let (store, settled_after, schedule) = (&self.store, self.settled_after, &self.schedule);
         let unanswered = &unanswered;
         let answers: Vec<(Sequence, Progress)> = futures_util::stream::iter(intents)
@@ -167,7 +187,9 @@ impl Watched {
         for (intent, progress) in answers {
             match progress {
                 Progress::Settled => {
-                    self.schedule.remove(&intent);
+                    let first_seen =
+                        self.schedule.remove(&intent).map_or(now, |schedule| schedule.first_seen);
+                    self.watch_late(asked.get(&intent).into_iter().flatten(), now, first_seen);
                     self.unknown.completed.fetch_add(1, Ordering::Relaxed);
                 }
                 Progress::Watched => {}
@@ -179,6 +201,54 @@ impl Watched {
         self.unknown.pending.store(self.schedule.len() as u64, Ordering::Relaxed);
         metrics::gauge!("portreeve_unknown_intents").set(self.schedule.len() as f64);
         self.schedule.values().map(|schedule| schedule.next).min()
+    }
+
+    /// Has these looked at for as long as the registry may still be at the write that was first seen then.
+    fn watch_late<'a>(
+        &mut self,
+        questions: impl Iterator<Item = &'a Question>,
+        now: Instant,
+        first_seen: Instant,
+    ) {
+        let until = first_seen + self.verifier.commit_timeout();
+        if until <= now {
+            return;
+        }
+        for question in questions {
+            if self.late.len() >= LATE_LOOKS && !self.late.contains_key(question) {
+                let first =
+                    self.late.iter().min_by_key(|(_, late)| late.until).map(|(first, _)| first.clone());
+                first.map(|first| self.late.remove(&first));
+            }
+            self.late.insert(
+                question.clone(),
+                Late { next: until.min(now + LATE_PAUSE), pause: LATE_PAUSE, until },
+            );
+        }
+    }
+
+    /// Looks at what was settled and may have changed since; says when the next one is due.
+    async fn look_late(&mut self) -> Option<Instant> {
+        let now = Instant::now();
+        let mut due = Vec::new();
+        self.late.retain(|question, late| {
+            if now < late.next {
+                return true;
+            }
+            due.push(question.clone());
+            late.pause *= 2;
+            late.next = late.until.min(now + late.pause);
+            now < late.until
+        });
+        let verifier = &self.verifier;
+        futures_util::stream::iter(due)
+            .for_each_concurrent(CONCURRENCY, |(repository, reference)| async move {
+                if let Err(error) = verifier.verify(&repository, &reference, Source::Verified).await {
+                    tracing::debug!(%repository, %reference, %error, "a late look came to nothing");
+                }
+            })
+            .await;
+        self.late.values().map(|late| late.next).min()
     }
 
     /// Asks about everything that these intents may have changed, once however many of them name it: a door that crashes

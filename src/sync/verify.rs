@@ -75,6 +75,11 @@ impl Verifier {
         Self { store, registry, judge }
     }
 
+    /// How long the registry may be at a write: `registry.commit_timeout`.
+    pub(super) fn commit_timeout(&self) -> std::time::Duration {
+        self.registry.commit_timeout()
+    }
+
     /// Makes the record of one reference equal to what the registry says of it, unless something newer touches it
     /// meanwhile: then it asks again, a few times. Removal happens only on the registry's own "not there" about this very
     /// reference, and where the judge does not hold it.

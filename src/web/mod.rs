@@ -25,7 +25,7 @@ mod token;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::map_response;
 use axum::response::Response;
 use axum::routing::{get, post};
@@ -37,6 +37,7 @@ pub use status::{
 };
 
 use crate::auth::{Accounts, Gate};
+use crate::oci::RETRY_AFTER_SECONDS;
 use crate::store::Store;
 use crate::sync::{HintQueue, PullCounts, Sweeper};
 use crate::telemetry::Metrics;
@@ -123,7 +124,11 @@ fn finish(router: Router<WebState>, state: WebState) -> Router {
 
 /// The record moves with every push, so no answer may be kept; and none is anything but what it says it is.
 async fn with_headers(mut response: Response) -> Response {
+    let is_unavailable = response.status() == StatusCode::SERVICE_UNAVAILABLE;
     let headers = response.headers_mut();
+    if is_unavailable && !headers.contains_key(header::RETRY_AFTER) {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
+    }
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response

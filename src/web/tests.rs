@@ -361,6 +361,8 @@ async fn both_listeners_tell_whether_they_live_and_are_ready() {
             assert_eq!(alive.status(), StatusCode::OK);
             let ready = router.oneshot(Request::get("/readyz").body(Body::empty()).unwrap()).await.unwrap();
             let status = ready.status();
+            let comes_again = ready.headers().contains_key("retry-after");
+            assert_eq!(comes_again, status == StatusCode::SERVICE_UNAVAILABLE);
             let body = ready.into_body().collect().await.unwrap().to_bytes();
             let text = String::from_utf8(body.to_vec()).unwrap();
             assert_eq!(text.lines().count(), 1);

@@ -12,7 +12,7 @@ use crate::support::relay::{Fault, Relay};
 use crate::support::state::{assert_in_step, record, truth};
 use crate::support::sweep::{events, in_short};
 
-const SOON: Duration = Duration::from_secs(5);
+const SOON: Duration = Duration::from_secs(20);
 
 fn key(repository: &str, tag: &str) -> (String, String) {
     (repository.to_owned(), tag.to_owned())

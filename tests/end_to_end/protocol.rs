@@ -5,9 +5,11 @@ mod bulk;
 mod connections;
 mod forwarding;
 mod http2;
+mod lenient;
 mod manifests;
 mod paths;
 mod seeing;
+mod spelling;
 mod uploads;
 mod urls;
 

@@ -10,6 +10,7 @@ pub mod image;
 pub mod odd_uploads;
 pub mod port;
 pub mod random;
+pub mod raw;
 pub mod registry;
 pub mod relay;
 pub mod scripted;

@@ -47,6 +47,8 @@ pub enum Fault {
     HangAfter,
     /// It is forwarded after this time, even when nobody waits for the answer any more.
     Delay(Duration),
+    /// The connection is reset, and it is forwarded after this time.
+    ResetThenDelay(Duration),
     /// It is answered with a 307 to this place.
     Redirect(String),
     /// It is answered with this.
@@ -168,7 +170,7 @@ impl Shared {
         let script = Arc::clone(&self.script.lock().unwrap());
         // Read in any case: its connection may be gone when it is wanted.
         let body = body.collect().await.map_err(|_| Broken)?.to_bytes();
-        let forward = || self.forward(&request, &target, body);
+        let forward = || self.forward(&request, &target, body.clone());
         match script(&request) {
             Fault::None => forward().await,
             Fault::RefuseBefore(status) => Ok(refusal(status)),
@@ -183,6 +185,15 @@ impl Shared {
             Fault::Delay(time) => {
                 tokio::time::sleep(time).await;
                 forward().await
+            }
+            Fault::ResetThenDelay(time) => {
+                let later = Arc::clone(&self);
+                let (request, target) = (request.clone(), target.clone());
+                tokio::spawn(async move {
+                    tokio::time::sleep(time).await;
+                    later.forward(&request, &target, body).await
+                });
+                Err(Broken)
             }
             Fault::Redirect(location) => Ok(answer(307, &[(LOCATION.to_string(), location)], Vec::new())),
             Fault::Answer { status, headers, body } => Ok(answer(status, &headers, body)),

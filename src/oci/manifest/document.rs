@@ -1,13 +1,16 @@
 //! The JSON of the known manifest types, as far as it is read. Only `Manifest::parse` calls this.
 //!
-//! Lenient where registries are and clients rely on it (a list that Go wrote as `null`, an empty platform), strict
-//! where a document could pass for something else: CVE-2021-41190.
+//! Lenient where registries are (a list that Go wrote as `null`, a descriptor without size or media type, a field that
+//! only newer specifications know in a shape that they do not): whether such a manifest is good enough is the registry's to
+//! judge, and what is not told is recorded as absent. Strict where a document could pass for something else
+//! (CVE-2021-41190), or be read in two ways.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde::de::{Error as _, IgnoredAny};
 
+use super::loose::{LooseText, LooseTexts};
 use super::unambiguous;
 use super::{Descriptor, Platform};
 use crate::oci::text::excerpt;
@@ -103,43 +106,49 @@ struct Fields {
     config: Option<DescriptorFields>,
     layers: Option<Vec<DescriptorFields>>,
     blobs: Option<Vec<DescriptorFields>>,
-    #[serde(default, deserialize_with = "present")]
-    manifests: Presence<Vec<DescriptorFields>>,
+    manifests: Option<Vec<DescriptorFields>>,
     fs_layers: Option<IgnoredAny>,
-    subject: Option<DescriptorFields>,
-    artifact_type: Option<MediaType>,
-    annotations: Option<BTreeMap<String, Option<String>>>,
-}
-
-/// Tells a field that is not there from one that is `null`, which is how Go writes an empty list.
-#[derive(Default)]
-struct Presence<T> {
-    is_present: bool,
-    value: Option<T>,
-}
-
-fn present<'de, T: Deserialize<'de>, D: serde::Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Presence<T>, D::Error> {
-    Ok(Presence { is_present: true, value: Option::deserialize(deserializer)? })
+    subject: Option<SubjectFields>,
+    #[serde(default)]
+    artifact_type: LooseText,
+    #[serde(default)]
+    annotations: LooseTexts,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct DescriptorFields {
-    media_type: MediaType,
+    media_type: Option<MediaType>,
     digest: Digest,
-    #[serde(deserialize_with = "size")]
+    #[serde(default, deserialize_with = "size")]
     size: u64,
     platform: Option<PlatformFields>,
-    artifact_type: Option<MediaType>,
-    annotations: Option<BTreeMap<String, Option<String>>>,
+    #[serde(default)]
+    artifact_type: LooseText,
+    #[serde(default)]
+    annotations: LooseTexts,
 }
 
-/// A size is an `int64` (OCI image spec): a larger one is refused by Go, and so it is here.
+/// A subject; one without a digest is none to registries that know of subjects, and nothing to others.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct SubjectFields {
+    media_type: Option<MediaType>,
+    digest: Option<Digest>,
+    #[serde(default, deserialize_with = "size")]
+    size: u64,
+    platform: Option<PlatformFields>,
+    #[serde(default)]
+    artifact_type: LooseText,
+    #[serde(default)]
+    annotations: LooseTexts,
+}
+
+/// A size is an `int64` (OCI image spec): a larger one is refused by Go, and so it is here. One that is not told, or
+/// cannot be, is 0.
 fn size<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-    let size = i64::deserialize(deserializer)?;
-    u64::try_from(size).map_err(|_| D::Error::custom("`size` must not be negative"))
+    let size: Option<i64> = Option::deserialize(deserializer)?;
+    Ok(size.and_then(|size| u64::try_from(size).ok()).unwrap_or_default())
 }
 
 #[derive(Deserialize)]
@@ -159,8 +168,10 @@ impl Document {
         known: KnownType,
         media_type: &MediaType,
     ) -> Result<Result<Self, MediaType>, serde_json::Error> {
-        unambiguous::check(bytes)?;
-        let fields: Fields = serde_json::from_slice(bytes)?;
+        // Go reads what is no UTF-8 as U+FFFD.
+        let text = String::from_utf8_lossy(bytes);
+        unambiguous::check(text.as_bytes())?;
+        let fields: Fields = serde_json::from_str(&text)?;
         // An empty `mediaType` is none to Go.
         if let Some(own) =
             fields.media_type.as_deref().filter(|own| !own.is_empty() && *own != media_type.as_str())
@@ -175,7 +186,7 @@ impl Document {
             ("layers", fields.layers.is_some(), known.is_index() || known == KnownType::Artifact),
             ("blobs", fields.blobs.is_some(), known.is_index()),
             ("fsLayers", fields.fs_layers.is_some(), true),
-            ("manifests", fields.manifests.value.is_some(), !known.is_index()),
+            ("manifests", fields.manifests.is_some(), !known.is_index()),
         ];
         if let Some((name, ..)) =
             foreign.into_iter().find(|(_, is_there, is_foreign)| *is_there && *is_foreign)
@@ -183,15 +194,12 @@ impl Document {
             let message = format!("`{name}` belongs to another type of document");
             return Err(serde_json::Error::custom(message));
         }
-        if known.is_index() && !fields.manifests.is_present {
-            return Err(serde_json::Error::missing_field("manifests"));
-        }
         if matches!(known, KnownType::Manifest | KnownType::DockerManifest) && fields.config.is_none() {
             return Err(serde_json::Error::missing_field("config"));
         }
         let layers = if known == KnownType::Artifact { fields.blobs } else { fields.layers };
         let config = fields.config.map(Descriptor::from);
-        let artifact_type = match (filled(fields.artifact_type), &config) {
+        let artifact_type = match (fields.artifact_type.media_type(), &config) {
             (None, Some(config)) => filled(Some(config.media_type.clone())),
             (artifact_type, _) => artifact_type,
         };
@@ -200,10 +208,10 @@ impl Document {
         Ok(Ok(Self {
             config,
             layers: descriptors(layers),
-            children: descriptors(fields.manifests.value),
-            subject: fields.subject.filter(|_| !is_docker).map(Descriptor::from),
+            children: descriptors(fields.manifests),
+            subject: fields.subject.filter(|_| !is_docker).and_then(SubjectFields::into_descriptor),
             artifact_type,
-            annotations: annotations(fields.annotations),
+            annotations: fields.annotations.0,
         }))
     }
 }
@@ -211,13 +219,21 @@ impl Document {
 impl From<DescriptorFields> for Descriptor {
     fn from(fields: DescriptorFields) -> Self {
         Self {
-            media_type: fields.media_type,
+            media_type: told(fields.media_type),
             digest: fields.digest,
             size: fields.size,
             platform: fields.platform.and_then(PlatformFields::into_platform),
-            artifact_type: filled(fields.artifact_type),
-            annotations: annotations(fields.annotations),
+            artifact_type: fields.artifact_type.media_type(),
+            annotations: fields.annotations.0,
         }
+    }
+}
+
+impl SubjectFields {
+    fn into_descriptor(self) -> Option<Descriptor> {
+        let Self { media_type, digest, size, platform, artifact_type, annotations } = self;
+        let digest = digest?;
+        Some(DescriptorFields { media_type, digest, size, platform, artifact_type, annotations }.into())
     }
 }
 
@@ -237,8 +253,9 @@ fn descriptors(fields: Option<Vec<DescriptorFields>>) -> Vec<Descriptor> {
     fields.into_iter().flatten().map(Descriptor::from).collect()
 }
 
-fn annotations(fields: Option<BTreeMap<String, Option<String>>>) -> BTreeMap<String, String> {
-    fields.into_iter().flatten().map(|(key, value)| (key, value.unwrap_or_default())).collect()
+/// A type that is not told is the empty one.
+fn told(media_type: Option<MediaType>) -> MediaType {
+    media_type.unwrap_or_else(|| MediaType::from(""))
 }
 
 fn filled(media_type: Option<MediaType>) -> Option<MediaType> {

@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod check;
 mod document;
+mod loose;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]

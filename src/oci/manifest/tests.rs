@@ -222,6 +222,61 @@ fn a_document_that_registries_read_differently_is_refused() {
     assert!(shape_error(MediaType::OCI_INDEX, &document).contains("`os` must be spelt"));
 }
 
+/// distribution 2.8.2 and 3.1.1 take each of these.
+#[test]
+fn what_a_registry_takes_is_taken_and_what_is_not_told_is_absent() {
+    for (field, value) in [
+        ("size", None),
+        ("size", Some(Value::Null)),
+        ("size", Some(json!(-1))),
+        ("mediaType", None),
+        ("mediaType", Some(Value::Null)),
+    ] {
+        let mut document = image();
+        let layer = document["layers"][0].as_object_mut().unwrap();
+        match value {
+            Some(value) => layer.insert(field.to_owned(), value),
+            None => layer.remove(field),
+        };
+        let manifest = parse(MediaType::OCI_MANIFEST, &document).unwrap();
+        let layer = &manifest.layers[0];
+        assert_eq!(layer.digest.as_str(), DIGEST);
+        let (size, media_type) =
+            if field == "size" { (0, "application/vnd.oci.image.layer.v1.tar+gzip") } else { (11, "") };
+        assert_eq!((layer.size, layer.media_type.as_str()), (size, media_type), "{document}");
+    }
+    let bare = parse(MediaType::OCI_MANIFEST, &with(image(), "config", json!({"digest": DIGEST}))).unwrap();
+    assert_eq!((bare.config.unwrap().size, bare.artifact_type), (0, None));
+    for (field, value) in [
+        ("artifactType", json!(1)),
+        ("artifactType", json!({"a": []})),
+        ("annotations", json!(["a"])),
+        ("annotations", json!({"a": 1, "b": {"c": "d"}})),
+        ("subject", json!({})),
+        ("subject", json!({"mediaType": "x/y"})),
+    ] {
+        let manifest = parse(MediaType::OCI_MANIFEST, &with(image(), field, value)).unwrap();
+        assert_eq!((manifest.subject, manifest.annotations.len()), (None, 0), "{field}");
+    }
+    let subject =
+        parse(MediaType::OCI_MANIFEST, &with(image(), "subject", json!({"digest": DIGEST}))).unwrap();
+    assert_eq!(subject.subject.map(|subject| subject.size), Some(0));
+    for media_type in [MediaType::OCI_INDEX, MediaType::DOCKER_LIST] {
+        let document = with(without(index(), "manifests"), "mediaType", json!(media_type));
+        assert_eq!(parse(media_type, &document).unwrap().children, []);
+    }
+    let mut child = index();
+    child["manifests"] = json!([{"digest": DIGEST}]);
+    assert_eq!(parse(MediaType::OCI_INDEX, &child).unwrap().children[0].size, 0);
+    let mut latin1 =
+        image().to_string().replacen('{', "{\"annotations\":{\"author\":\"J?rg\"},", 1).into_bytes();
+    let place = latin1.iter().position(|byte| *byte == b'?').unwrap();
+    latin1[place] = 0xf6;
+    let manifest =
+        Manifest::parse(Bytes::from(latin1), Some(MediaType::from(MediaType::OCI_MANIFEST))).unwrap();
+    assert_eq!(manifest.annotations["author"], "J\u{fffd}rg");
+}
+
 #[test]
 fn a_document_without_the_shape_of_its_type_is_refused() {
     for document in [
@@ -231,10 +286,7 @@ fn a_document_without_the_shape_of_its_type_is_refused() {
         with(image(), "schemaVersion", json!("2")),
         with(image(), "layers", json!({})),
         with(image(), "layers", json!([null])),
-        with(image(), "layers", json!([{"digest": DIGEST, "size": 1}])),
-        with(image(), "layers", json!([{"mediaType": "x/y", "digest": DIGEST}])),
-        with(image(), "annotations", json!({"a": 1})),
-        with(image(), "artifactType", json!(1)),
+        with(image(), "layers", json!([{"mediaType": "x/y", "size": 1}])),
         with(image(), "subject", json!("x")),
         json!([]),
         json!(null),
@@ -243,17 +295,14 @@ fn a_document_without_the_shape_of_its_type_is_refused() {
     ] {
         shape_error(MediaType::OCI_MANIFEST, &document);
     }
-    shape_error(MediaType::OCI_INDEX, &without(index(), "manifests"));
-    shape_error(MediaType::OCI_INDEX, &json!({}));
     for (field, value) in [
         ("digest", json!("sha256:00")),
         ("digest", json!("md5:d41d8cd98f00b204e9800998ecf8427e")),
         ("digest", json!("")),
-        ("size", json!(-1)),
         ("size", json!(1.5)),
         ("size", json!("1")),
         ("size", json!(1_u64 << 63)),
-        ("mediaType", Value::Null),
+        ("mediaType", json!(1)),
     ] {
         let mut document = image();
         document["layers"][0][field] = value;
@@ -268,8 +317,6 @@ fn malformed_json_of_a_known_type_is_refused() {
             assert!(!assert_holds_together(Some(media_type), Bytes::from(body)), "{body:?} as {media_type}");
         }
     }
-    let not_utf8 = Bytes::from_static(b"{\"config\":\"\xff\"}");
-    assert!(!assert_holds_together(Some(MediaType::OCI_MANIFEST), not_utf8));
 }
 
 #[test]
@@ -348,7 +395,6 @@ fn an_error_quotes_a_piece_of_the_document_at_most() {
     let long = "x".repeat(1 << 20);
     for document in [
         with(image(), "mediaType", json!(long)),
-        with(image(), "artifactType", json!([long])),
         with(image(), "config", json!(long)),
         with(image(), "schemaVersion", json!(long)),
         with(image(), "layers", json!([{"mediaType": "x/y", "digest": long, "size": 1}])),

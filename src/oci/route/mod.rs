@@ -169,6 +169,27 @@ fn refuse(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Refused {
     Refused { code, message: message.into(), allow: None }
 }
 
+/// A request target whose reference or digest has its colon percent-encoded, with a plain one instead: some clients encode
+/// it, and it has no second meaning. `None` for any other target: nothing else may be encoded, and the encoding of a colon
+/// nowhere else.
+pub fn with_plain_colon(target: &str) -> Option<String> {
+    let (path, query) = match target.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (target, None),
+    };
+    let (before, last) = path.rsplit_once('/')?;
+    let (algorithm, encoded) = last.split_once('%')?;
+    let rest = encoded.strip_prefix("3A").or_else(|| encoded.strip_prefix("3a"))?;
+    let is_reference = ["/manifests", "/blobs", "/referrers"]
+        .iter()
+        .any(|kind| before.starts_with("/v2/") && before.ends_with(kind));
+    if !is_reference || algorithm.is_empty() || rest.contains('%') || before.contains('%') {
+        return None;
+    }
+    let query = query.map_or_else(String::new, |query| format!("?{query}"));
+    Some(format!("{before}/{algorithm}:{rest}{query}"))
+}
+
 impl Route {
     /// Reads a request line. `path` is the raw path as it came over the wire (nothing decoded), `query` the raw query
     /// without its question mark. The path must begin with `/v2`.

@@ -442,3 +442,29 @@ fn parameters_are_left_out_however_they_are_spelled_and_the_others_stay_byte_for
         assert_eq!(without_parameters(line, names), expected, "{line}");
     }
 }
+
+#[test]
+fn an_encoded_colon_is_plain_in_a_reference_and_nowhere_else() {
+    for (target, plain) in [
+        ("/v2/a/blobs/sha256%3Aabc", "/v2/a/blobs/sha256:abc"),
+        ("/v2/a/b/manifests/sha256%3aabc?ns=x%3Ay", "/v2/a/b/manifests/sha256:abc?ns=x%3Ay"),
+        ("/v2/a/referrers/sha512%3Aabc", "/v2/a/referrers/sha512:abc"),
+    ] {
+        assert_eq!(with_plain_colon(target).as_deref(), Some(plain));
+    }
+    for target in [
+        "/v2/a/blobs/sha256:abc",
+        "/v2/a/blobs/sha256%253Aabc",
+        "/v2/a/blobs/sha256%3Aa%62c",
+        "/v2/a/blobs/sha256%3A%3Aabc",
+        "/v2/a%2fb/blobs/sha256%3Aabc",
+        "/v2/a/blobs/%3Aabc",
+        "/v2/a/blobs/uploads/x%3Ay",
+        "/v2/a/tags/x%3Ay",
+        "/v2/a%3Ab/manifests/c",
+        "/v2/a/manifests/x?digest=sha256%3Aabc",
+        "/api/blobs/sha256%3Aabc",
+    ] {
+        assert_eq!(with_plain_colon(target), None, "{target}");
+    }
+}

@@ -100,7 +100,7 @@ fn reply(received: &Result<Received, TransportError>) -> Reply {
     match received {
         Err(TransportError::Connect(_)) => Reply::Trouble(None),
         Err(TransportError::Lost(_)) => Reply::Unavailable,
-        Err(TransportError::TimedOut(_)) => Reply::Fault,
+        Err(TransportError::TimedOut(_) | TransportError::GivenUp(_)) => Reply::Fault,
         Ok(Received {
             body: Err(BodyError::TimedOut(_) | BodyError::Endless(_) | BodyError::Broken(_)),
             ..

@@ -6,6 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
 use super::{House, SLACK, TIMEOUT, each_way, timed, unavailable};
+use crate::support::connection::Connection;
 use crate::support::door::Door;
 use crate::support::http::http_client;
 use crate::support::image::Image;
@@ -102,15 +103,15 @@ async fn an_error_answer_says_so_when_its_connection_ends() {
     let (house, _) = furnished().await;
     for fault in [Fault::HangBefore, Fault::ResetBefore] {
         house.relay.script(move |_| fault.clone());
-        let mut stream = TcpStream::connect(house.door.address()).await.unwrap();
-        let request =
-            format!("GET /v2/team/app/manifests/latest HTTP/1.1\r\nHost: {}\r\n\r\n", house.door.address());
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut answer = Vec::new();
-        let ended = tokio::time::timeout(TIMEOUT + SLACK, stream.read_to_end(&mut answer)).await.is_ok();
-        let answer = String::from_utf8(answer).unwrap().to_ascii_lowercase();
-        assert!(answer.starts_with("http/1.1 50"), "{answer}");
-        assert_eq!(answer.contains("connection: close"), ended, "{answer}");
+        let mut connection = Connection::open(house.door.address()).await;
+        let answer = connection.ask("GET", "/v2/team/app/manifests/latest", "", b"").await;
+        assert_eq!(answer.head.status / 100, 5, "{answer:?}");
+        if answer.head.get("connection") == Some("close") {
+            assert_eq!(connection.rest().await, b"", "nothing comes after the end that was announced");
+        } else {
+            let next = connection.ask("GET", "/healthz", "", b"").await;
+            assert_eq!(next.head.status, 200, "a connection that was not said to end goes on");
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use crate::support::registry::Registry;
 use crate::support::relay::Relay;
 use crate::support::state::{ACCEPT_ALL, assert_in_step};
 
-const SOON: Duration = Duration::from_secs(5);
+const SOON: Duration = Duration::from_secs(20);
 
 /// The backends' own sessions among the requests that a relay has seen.
 fn sessions(relay: &Relay) -> BTreeSet<String> {

@@ -186,7 +186,7 @@ async fn the_shortest_requests_are_answered_at_once() {
         assert_eq!(answer.head.status, 200, "{request:?}");
         assert!(!answer.body.is_empty(), "{request:?}");
         assert_eq!(connection.rest().await, b"", "HTTP/1.0 ends with the answer: {request:?}");
-        assert!(started.elapsed() < Duration::from_secs(2), "{request:?} took {:?}", started.elapsed());
+        assert!(started.elapsed() < Duration::from_secs(8), "{request:?} took {:?}", started.elapsed());
     }
 }
 

@@ -41,7 +41,7 @@ fn ambiguous() -> Vec<String> {
     .chain([
         format!("/v2/a/b/blobs/{DIGEST}/"),
         format!("/v2/a/b/blobs/../blobs/{DIGEST}"),
-        format!("/v2/a/b/blobs/sha256%3a{}", &DIGEST[7..]),
+        format!("/v2/a/b/blobs/sha256%253a{}", &DIGEST[7..]),
     ])
     .collect()
 }

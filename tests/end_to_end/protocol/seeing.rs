@@ -11,7 +11,7 @@ use crate::support::image::{Image, digest};
 use crate::support::registry::Registry;
 use crate::support::wait::until;
 
-const SOON: Duration = Duration::from_secs(5);
+const SOON: Duration = Duration::from_secs(20);
 
 /// The access log so far.
 fn access_log(door: &Door) -> Vec<Value> {

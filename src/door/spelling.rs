@@ -1,0 +1,80 @@
+//! How the names of headers are spelt over HTTP/1.1, in answers that the door makes.
+//!
+//! They are compared without regard to case (RFC 9110 section 5.1), but old clients and scripts are not that careful. An
+//! answer that is streamed keeps the registry's own spelling.
+
+use http::HeaderName;
+use http::header::{ETAG, TE, WWW_AUTHENTICATE};
+use pingora_core::Result;
+
+use super::ResponseHead;
+
+/// The same head, with each name as its specification spells it.
+pub(super) fn canonical(head: &ResponseHead) -> Result<ResponseHead> {
+    let mut spelt = ResponseHead::build(head.status, Some(head.headers.len()))?;
+    for (name, value) in &head.headers {
+        spelt.append_header(spelling(name), value.clone())?;
+    }
+    Ok(spelt)
+}
+
+/// `Docker-Content-Digest`, `OCI-Subject`, `WWW-Authenticate`.
+fn spelling(name: &HeaderName) -> String {
+    match *name {
+        ETAG => "ETag".to_owned(),
+        TE => "TE".to_owned(),
+        WWW_AUTHENTICATE => "WWW-Authenticate".to_owned(),
+        _ => {
+            let word = |word: &str| match word {
+                "oci" | "uuid" => word.to_ascii_uppercase(),
+                _ => {
+                    let (first, rest) = word.split_at(word.len().min(1));
+                    first.to_ascii_uppercase() + rest
+                }
+            };
+            name.as_str().split('-').map(word).collect::<Vec<_>>().join("-")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_spelt_as_their_specifications_spell_them() {
+        for spelt in [
+            "Allow",
+            "Cache-Control",
+            "Content-Length",
+            "Content-Type",
+            "Docker-Content-Digest",
+            "Docker-Distribution-Api-Version",
+            "Docker-Upload-UUID",
+            "ETag",
+            "Location",
+            "OCI-Filters-Applied",
+            "OCI-Subject",
+            "OCI-Tag",
+            "Range",
+            "Retry-After",
+            "WWW-Authenticate",
+            "X-Content-Type-Options",
+        ] {
+            let name: HeaderName = spelt.parse().unwrap();
+            assert_eq!(spelling(&name), spelt);
+        }
+        assert_eq!(spelling(&"a--b-".parse().unwrap()), "A--B-");
+    }
+
+    #[test]
+    fn repeated_headers_keep_their_order() {
+        let mut head = ResponseHead::build(201, None).unwrap();
+        for tag in ["a", "b"] {
+            head.append_header("oci-tag", tag).unwrap();
+        }
+        let mut wire = Vec::new();
+        canonical(&head).unwrap().header_to_h1_wire(&mut wire);
+        assert_eq!(String::from_utf8(wire).unwrap(), "OCI-Tag: a\r\nOCI-Tag: b\r\n");
+    }
+}
