@@ -37,20 +37,6 @@ impl MediaType {
         Self(media_type.into())
     }
 
-    /// Whether it is one of the manifests that registries are known to hold.
-    pub fn is_manifest(&self) -> bool {
-        matches!(
-            self.as_str(),
-            Self::OCI_MANIFEST
-                | Self::OCI_INDEX
-                | Self::OCI_ARTIFACT
-                | Self::DOCKER_MANIFEST
-                | Self::DOCKER_LIST
-                | Self::DOCKER_SCHEMA_1
-                | Self::DOCKER_SCHEMA_1_SIGNED
-        )
-    }
-
     /// The media type as text.
     pub fn as_str(&self) -> &str {
         &self.0

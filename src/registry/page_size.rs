@@ -26,7 +26,7 @@ impl PageLimit {
             RegistryError::TimedOut { .. } | RegistryError::Broken { .. } => true,
             RegistryError::Unreachable { source, .. } => match source {
                 TransportError::Lost(_) | TransportError::TimedOut(_) => true,
-                TransportError::Connect(_) => false,
+                TransportError::Connect(_) | TransportError::GivenUp(_) => false,
             },
             RegistryError::Refused { status, .. } => {
                 status.is_server_error() && *status != StatusCode::NOT_IMPLEMENTED

@@ -242,7 +242,7 @@ impl Shared {
             return;
         }
         match self.hints.add(about).await {
-            Ok(Queued::Kept) => {}
+            Ok(Queued::Kept(_)) => {}
             Ok(Queued::Full) => {
                 tracing::warn!("there are too many hints to look again at what a deletion left")
             }
