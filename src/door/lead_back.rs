@@ -56,6 +56,9 @@ impl Service {
     /// # Errors
     /// When an upload cannot go on through the door.
     pub(super) fn lead_back(&self, context: &mut Context, head: &mut ResponseHead) -> Result<(), Refusal> {
+        if !head.headers.contains_key(LINK) && !head.headers.contains_key(LOCATION) {
+            return Ok(());
+        }
         let Some(exchange) = context.exchange.as_mut().filter(|exchange| exchange.onward.went) else {
             return Ok(());
         };

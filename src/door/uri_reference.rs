@@ -203,14 +203,15 @@ mod tests {
         fn a_reference_leads_where_clients_would_go(
             base in "/([a-c+~%-]{1,3}/){0,3}[a-c]{0,2}(\\?[a-c=&%]{0,4})?",
             start in "(http://h:1|//h:1|)",
-            rest in "(/{0,2}([a-c0-9+~:=-]{0,3}|\\.|\\.\\.|%2F|a%20b)){0,5}(\\?[a-c=&%+~/?:]{0,6})?(#[a-c]{0,2})?",
+            rest in "(/{0,2}([a-c0-9+~=-]{0,3}|\\.|\\.\\.|%2F|a%20b)){0,5}(\\?[a-c=&%+~/?:]{0,6})?(#[a-c]{0,2})?",
         ) {
             let text = if start.is_empty() || rest.starts_with('/') || rest.starts_with('?') || rest.starts_with('#') {
                 format!("{start}{rest}")
             } else {
                 format!("{start}/{rest}")
             };
-            // The url crate reads an empty host in `///a` as a needless slash, which no client in Go does.
+            // The url crate takes `a:` for a drive, which `..` does not leave, and reads an empty host in `///a` as a needless
+            // slash, which no client in Go does.
             prop_assume!(!text.starts_with("///") && !text.contains("h:1//..") );
             let Some(reference) = UriReference::parse(&text) else { return Ok(()) };
             prop_assume!(reference.authority.is_none_or(|authority| authority == "h:1"));
