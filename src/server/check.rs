@@ -94,7 +94,7 @@ pub fn check(config: Config) -> Report {
         let registry = check_registry(&config, &mut report).await;
         match check_store(&config, &mut report) {
             Record::Open(store) => {
-                check_agreement(&store, registry.as_ref(), &mut report).await;
+                check_agreement(&*store, registry.as_ref(), &mut report).await;
                 store.close();
             }
             Record::InUse => match Client::new(&socket::path(&config)) {
@@ -265,7 +265,7 @@ async fn check_agreement(record: &dyn RecordedNames, registry: Option<&RegistryC
 /// What there is of a store.
 enum Record {
     /// It is open here.
-    Open(RedbStore),
+    Open(Box<RedbStore>),
     /// A door has it.
     InUse,
     /// There is none, or none that can be used.
@@ -282,7 +282,7 @@ fn check_store(config: &Config, report: &mut Report) -> Record {
     match RedbStore::open(path) {
         Ok(store) => {
             report.note(true, format!("The store {} can be opened.", path.display()));
-            Record::Open(store)
+            Record::Open(Box::new(store))
         }
         Err(OpenError::InUse { .. }) => {
             report.note(true, format!("The store {} is in use by a running door.", path.display()));
