@@ -98,7 +98,7 @@ pub fn check(config: Config) -> Report {
         match check_store(&config, &mut report) {
             Record::Open(store) => {
                 check_held(Held::in_store(&store).await, &mut report);
-                check_agreement(&store, registry.as_ref(), is_cache, &mut report).await;
+                check_agreement(&*store, registry.as_ref(), is_cache, &mut report).await;
                 store.close();
             }
             Record::InUse => match Client::new(&socket::path(&config)) {
@@ -311,7 +311,7 @@ async fn check_agreement(
 /// What there is of a store.
 enum Record {
     /// It is open here.
-    Open(RedbStore),
+    Open(Box<RedbStore>),
     /// A door has it.
     InUse,
     /// There is none, or none that can be used.
@@ -328,7 +328,7 @@ fn check_store(config: &Config, report: &mut Report) -> Record {
     match RedbStore::open(path) {
         Ok(store) => {
             report.note(true, format!("The store {} can be opened.", path.display()));
-            Record::Open(store)
+            Record::Open(Box::new(store))
         }
         Err(OpenError::InUse { .. }) => {
             report.note(true, format!("The store {} is in use by a running door.", path.display()));

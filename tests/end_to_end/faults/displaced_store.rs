@@ -13,7 +13,7 @@ use crate::support::http::http_client;
 use crate::support::image::Image;
 use crate::support::registry::Registry;
 use crate::support::state::{ACCEPT_ALL, assert_in_step, record};
-use crate::support::wait::PAUSE;
+use crate::support::wait::{PAUSE, until};
 
 /// A door whose store is in a directory that can be moved.
 struct House {
@@ -79,7 +79,8 @@ async fn while_the_stores_directory_is_away_writes_are_refused_and_pulls_go_on()
     assert!(status["store"]["trouble"].as_str().unwrap().contains("not at its path"), "{status}");
     assert!(house.metrics().await.contains("portreeve_store_trouble{cause=\"gone\"} 1"));
     let error = |line: &str| line.contains("ERROR") && line.contains("until its file is back");
-    assert!(house.door.log().lines().any(error), "{}", house.door.log());
+    // The log is written by a thread of its own.
+    until("the log says so", SOON, async || house.door.log().lines().any(error)).await;
     let pulled = http_client().get(format!("{door}/v2/team/app/manifests/kept")).header("accept", ACCEPT_ALL);
     assert_eq!(pulled.send().await.unwrap().status(), 200);
     assert_eq!(record(&door).await.len(), 1);
