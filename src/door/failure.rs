@@ -15,9 +15,13 @@ pub(super) fn stall(error: &Error, limits: &Limits) -> Option<Stall> {
     let client: Duration = limits.client_timeout;
     match (error.esource(), error.etype()) {
         // Beneath pingora, the connection itself knows that the client reads nothing.
-        (ErrorSource::Downstream | ErrorSource::Unset, _) if is_timed_out(error) => Some(Stall::Reader(client)),
+        (ErrorSource::Downstream | ErrorSource::Unset, _) if is_timed_out(error) => {
+            Some(Stall::Reader(client))
+        }
         (ErrorSource::Downstream, ErrorType::ReadTimedout) => Some(Stall::Client(client)),
-        (ErrorSource::Downstream | ErrorSource::Unset, ErrorType::WriteTimedout) => Some(Stall::Reader(client)),
+        (ErrorSource::Downstream | ErrorSource::Unset, ErrorType::WriteTimedout) => {
+            Some(Stall::Reader(client))
+        }
         (ErrorSource::Upstream, ErrorType::ReadTimedout | ErrorType::WriteTimedout) => {
             Some(Stall::Registry(Exhausted::Silent(limits.patience.timeout)))
         }

@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
 use super::{House, SLACK, TIMEOUT, each_way, timed, unavailable};
