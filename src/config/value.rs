@@ -9,11 +9,11 @@ use std::time::Duration;
 use toml::Value;
 use url::Url;
 
-use super::{RegistryHost, RegistryKind};
 use super::address::{BackendUrl, InvalidUrl, StoreUrl, parse_origin};
 use super::error::Origin;
 use super::secret::Secret;
 use super::settings::{Given, kind};
+use super::{RegistryHost, RegistryKind};
 
 /// No wait of the door is longer: beyond a day it is a slip of the pen, and far beyond clocks overflow.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);

@@ -297,7 +297,9 @@ pub(super) struct Summary<'a>(pub(super) &'a FinishedSweep);
 
 impl std::fmt::Display for Summary<'_> {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let FinishedSweep { outcome, cause, repositories, tags, found, problem_count, held, unsettled, .. } = self.0;
+        let FinishedSweep {
+            outcome, cause, repositories, tags, found, problem_count, held, unsettled, ..
+        } = self.0;
         match outcome {
             SweepOutcome::Complete if *unsettled > 0 || !held.is_none() => {
                 formatter.write_str("everything was compared, not all is in step")?;

@@ -50,9 +50,9 @@ use self::work::{
 use self::writer::{Call, Message, QUEUE, Work, Writer};
 use super::{
     Account, AccountChange, AccountKind, Actor, AuthEvent, Change, Changed, Epoch, Event, Guard, Hint,
-    HintedReference, History, Intent, KeptSweep, LastWrite, ManifestRecord, Missing, Outcome, Page, PageRequest,
-    Pull, Queued, Recorded, RepositoryRecord, Retention, Sequence, Settled, Source, Statistics, Store, StoreError,
-    StoreTrouble, TagRecord, Write, metrics,
+    HintedReference, History, Intent, KeptSweep, LastWrite, ManifestRecord, Missing, Outcome, Page,
+    PageRequest, Pull, Queued, Recorded, RepositoryRecord, Retention, Sequence, Settled, Source, Statistics,
+    Store, StoreError, StoreTrouble, TagRecord, Write, metrics,
 };
 use crate::clock::{Estimate, Timestamp};
 use crate::oci::{Digest, Manifest, Reference, RepositoryName, Tag};

@@ -9,11 +9,12 @@ use super::failure::Failure;
 use super::intents::OpenIntents;
 use super::snapshot::NotThere;
 use super::tables::{
-    ACCOUNTS, AUTH_EVENTS, AgeKeys, BLOBS, EPOCHS, EVENTS, EVENTS_BY_REPOSITORY, HINTS, INTENTS, Json, MANIFESTS,
-    MAXIMUM_EPOCHS, META, META_ACCEPTED, META_CLOCK_AT, META_CLOCK_BOUND, META_CLOCK_OFFSET, META_HINT,
-    META_MISSING_MANIFESTS, META_MISSING_TAGS, META_SEQUENCE, ManifestRows, OneKey, REFERRERS, REPOSITORIES,
-    SWEEP, SWEEP_CHECKPOINT, SWEEP_MARKS, TAGS, TAGS_BY_MANIFEST, TOMBSTONES, TOMBSTONES_BY_AGE, ThreeKeys,
-    TwoKeys, behind, decode, encode, event, manifest, number, row, row_in, tags_of,
+    ACCOUNTS, AUTH_EVENTS, AgeKeys, BLOBS, EPOCHS, EVENTS, EVENTS_BY_REPOSITORY, HINTS, INTENTS, Json,
+    MANIFESTS, MAXIMUM_EPOCHS, META, META_ACCEPTED, META_CLOCK_AT, META_CLOCK_BOUND, META_CLOCK_OFFSET,
+    META_HINT, META_MISSING_MANIFESTS, META_MISSING_TAGS, META_SEQUENCE, ManifestRows, OneKey, REFERRERS,
+    REPOSITORIES, SWEEP, SWEEP_CHECKPOINT, SWEEP_MARKS, TAGS, TAGS_BY_MANIFEST, TOMBSTONES,
+    TOMBSTONES_BY_AGE, ThreeKeys, TwoKeys, behind, decode, encode, event, manifest, number, row, row_in,
+    tags_of,
 };
 use crate::clock::{Estimate, Timestamp};
 use crate::oci::{Digest, Reference, RepositoryName, Tag};
@@ -21,8 +22,8 @@ use crate::store::effect::{Held, Learnt, RowChange, effect};
 use crate::store::row::{BlobRow, Document, RepositoryRow, TagRow, blobs};
 use crate::store::tombstone::{Buried, MAXIMUM_TOMBSTONES, TOMBSTONE_AGE, Tombstone};
 use crate::store::{
-    AccountChange, AuthEvent, Change, Changed, Epoch, Event, Expected, Hint, HintedReference, Intent, Missing,
-    Pull, Queued, Retention, Sequence,
+    AccountChange, AuthEvent, Change, Changed, Epoch, Event, Expected, Hint, HintedReference, Intent,
+    Missing, Pull, Queued, Retention, Sequence,
 };
 
 /// How many keys are collected at once when all of a repository is removed.

@@ -196,7 +196,13 @@ impl Progress {
             begun: Instant::now(),
             before: counts,
             expected,
-            state: Mutex::new(State { phase, counts, listed: counts.repositories, problems: Vec::new(), unsettled: 0 }),
+            state: Mutex::new(State {
+                phase,
+                counts,
+                listed: counts.repositories,
+                problems: Vec::new(),
+                unsettled: 0,
+            }),
         }
     }
 

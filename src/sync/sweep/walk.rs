@@ -319,6 +319,8 @@ async fn ask_for_page(questions: &Questions, from: Option<Continuation>) -> Resu
             error => return Err(Abort::Down(error.to_string())),
         }),
         // Nobody writes to a catalog.
-        Err(Unanswered::Busy | Unanswered::Unsettled) => Ok(Catalog::Page(ListingPage { names: Vec::new(), next: None })),
+        Err(Unanswered::Busy | Unanswered::Unsettled) => {
+            Ok(Catalog::Page(ListingPage { names: Vec::new(), next: None }))
+        }
     }
 }
