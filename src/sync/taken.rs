@@ -18,7 +18,7 @@ use super::judge::Judge;
 use super::verify::VerifyError;
 use crate::oci::{Digest, Manifest, Reference, RepositoryName, Tag};
 use crate::registry::{RegistryClient, RegistryError};
-use crate::store::{Change, HintedReference, Outcome, Store};
+use crate::store::{Change, HintedReference, Outcome, PageRequest, Sequence, Store};
 
 /// How long the client waits for these answers, at most.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -30,6 +30,9 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// How many tags may turn out to be there: their manifests are held. More are left to the later asking.
 const MOST_KEPT: usize = 16;
 
+/// How many of the last events are looked at for what a tag pointed to.
+const LATE_EVENTS: u64 = 10_000;
+
 /// Why it is not known what a deletion took with it.
 #[derive(Debug, thiserror::Error)]
 pub enum NotTold {
@@ -39,6 +42,9 @@ pub enum NotTold {
     /// The answers took too long.
     #[error("the registry did not say within {} which tags are left", humantime::format_duration(*.0))]
     TooLate(Duration),
+    /// The answer names what the tag pointed to before a push that the door carried just now.
+    #[error("what the registry says of {0} may be older than the last push to it")]
+    MayBeOld(Tag),
     /// The record was too far behind.
     #[error("more than {MOST_KEPT} of its tags had been moved around the door")]
     TooMany,
@@ -65,21 +71,41 @@ pub(super) async fn outcome(
     let patience = registry.timeout().min(PATIENCE);
     let asking = ask(registry, repository, digest, tags);
     let answers = tokio::time::timeout(patience, asking).await.map_err(|_| NotTold::TooLate(patience))??;
-    let is_unsettled = |tag: &Tag| judge.unsettled(repository, Some(&Reference::Tag(tag.clone()))).is_some();
-    // What was pushed just now has gone; an answer that names another manifest may be older than the push.
-    let (older, moved): (Vec<_>, Vec<_>) = answers.moved.into_iter().partition(|(tag, _)| is_unsettled(tag));
-    let still_there = answers.still_there.into_iter().chain(older.into_iter().map(|(tag, _)| tag));
-    let outcome = if moved.is_empty() {
+    for (tag, manifest) in &answers.moved {
+        let is_unsettled = judge.unsettled(repository, Some(&Reference::Tag(tag.clone()))).is_some();
+        if is_unsettled && pointed_before(store, repository, tag, &manifest.digest).await? {
+            return Err(NotTold::MayBeOld(tag.clone()));
+        }
+    }
+    let outcome = if answers.moved.is_empty() {
         Outcome::Applied(vec![deleted])
     } else {
         let put = |(tag, manifest)| {
             let (repository, tags) = (repository.clone(), vec![tag]);
             Change::ManifestPut { repository, manifest, tags }
         };
-        Outcome::Amended { found: moved.into_iter().map(put).collect(), applied: vec![deleted] }
+        Outcome::Amended { found: answers.moved.into_iter().map(put).collect(), applied: vec![deleted] }
     };
     let about = |tag| HintedReference { repository: repository.clone(), reference: Reference::Tag(tag) };
-    Ok(Taken { outcome, still_there: still_there.map(about).collect() })
+    Ok(Taken { outcome, still_there: answers.still_there.into_iter().map(about).collect() })
+}
+
+/// Whether a tag has pointed to this manifest before, as far as its late history tells: what a replica that lags answers has
+/// been so once.
+async fn pointed_before(
+    store: &dyn Store,
+    repository: &RepositoryName,
+    tag: &Tag,
+    digest: &Digest,
+) -> Result<bool, NotTold> {
+    let last = store.sequence().await.map_err(VerifyError::Store)?;
+    let after = Sequence::new(last.get().saturating_sub(LATE_EVENTS));
+    let page = PageRequest { after: Some(after), limit: LATE_EVENTS as usize };
+    let events = store.events(Some(repository), page).await.map_err(VerifyError::Store)?.items;
+    let names = |named: &Option<Digest>| named.as_ref() == Some(digest);
+    Ok(events.iter().any(|event| {
+        event.tag.as_ref() == Some(tag) && (names(&event.digest) || names(&event.previous))
+    }))
 }
 
 #[derive(Default)]
