@@ -26,6 +26,8 @@ const ROWS: usize = 500;
 const MOST_ADDED: usize = 10_000;
 /// A registry tells of a push before it has written the tag: it is asked once more after this.
 const SECOND_LOOK: Duration = Duration::from_secs(2);
+/// Among how many hints that are due one is looked for whose repository is free; else one that is looked at has to end.
+const LOOKED_THROUGH: usize = 1_000;
 /// The first pause after a question without an answer, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5 * 60));
 /// The longest that the registry is left alone because it said so.
@@ -67,6 +69,8 @@ struct Plans {
     plans: HashMap<HintedReference, Plan>,
     /// What is due, in the order of time, and of arrival among equals.
     due: BTreeMap<(Instant, u64), HintedReference>,
+    /// The repositories of which a hint is looked at.
+    busy: HashSet<RepositoryName>,
     random: fastrand::Rng,
 }
 
@@ -178,14 +182,23 @@ impl Plans {
         self.plans.insert(about, plan);
     }
 
+    /// When the next hint is due that may be looked at: one of a repository of which nothing is looked at just now, so that
+    /// the hints of an event are followed in their order, and a repository whose questions hang takes one place only.
     fn next(&self) -> Option<Instant> {
-        self.due.first_key_value().map(|((next, _), _)| *next)
+        self.free().map(|((next, _), _)| *next)
+    }
+
+    fn free(&self) -> Option<(&(Instant, u64), &HintedReference)> {
+        self.due.iter().take(LOOKED_THROUGH).find(|(_, about)| !self.busy.contains(&about.repository))
     }
 
     /// The next hint to look at now, if there is one.
     fn take(&mut self, now: Instant) -> Option<Hint> {
-        self.next().filter(|next| *next <= now)?;
-        let ((_, number), about) = self.due.pop_first()?;
+        let (key, _) = self.free().filter(|((next, _), _)| *next <= now)?;
+        let key = *key;
+        let about = self.due.remove(&key)?;
+        let (_, number) = key;
+        self.busy.insert(about.repository.clone());
         if let Some(plan) = self.plans.get_mut(&about) {
             plan.next = None;
         }
@@ -201,6 +214,7 @@ impl Plans {
 
     /// A hint was looked at. Whether it is done.
     fn note(&mut self, hint: &Hint, followed: Followed, now: Instant) -> bool {
+        self.busy.remove(&hint.about.repository);
         let Some(mut plan) = self.plans.remove(&hint.about) else { return true };
         if let Some(number) = plan.again {
             self.plan(hint.about.clone(), Plan::new(number, now));
@@ -364,7 +378,8 @@ mod tests {
 
     fn hint(tag: &str, number: u64) -> Hint {
         let reference = Reference::parse(tag).unwrap();
-        Hint { about: HintedReference { repository: RepositoryName::parse("a").unwrap(), reference }, number }
+        let repository = RepositoryName::parse(&format!("of-{tag}")).unwrap();
+        Hint { about: HintedReference { repository, reference }, number }
     }
 
     fn known(plans: &Plans) -> usize {
@@ -385,6 +400,39 @@ mod tests {
         let later = now + SECOND_LOOK;
         assert_eq!(plans.take(later), Some(first.clone()));
         assert!(plans.note(&first, Followed::Answered, later));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_one_repository_one_hint_is_looked_at_at_a_time_in_order() {
+        let (mut plans, now) = (Plans::default(), Instant::now());
+        let of_one = |number| {
+            let mut hint = hint("a", number);
+            hint.about.reference = Reference::parse(&format!("tag-{number}")).unwrap();
+            hint
+        };
+        let elsewhere = hint("b", 3);
+        plans.add(vec![of_one(1), of_one(2), elsewhere.clone()], now);
+        assert_eq!(plans.take(now), Some(of_one(1)));
+        assert_eq!(plans.take(now), Some(elsewhere));
+        assert_eq!((plans.take(now), plans.next()), (None, None));
+        assert!(!plans.note(&of_one(1), Followed::Unanswered(None), now));
+        assert_eq!(plans.take(now), Some(of_one(2)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_is_not_believed_yet_is_asked_for_again_ever_later_and_no_later_than_it_will_be() {
+        let (mut plans, mut now) = (Plans::default(), Instant::now());
+        plans.add(vec![hint("a", 1)], now);
+        let believed = now + Duration::from_secs(60);
+        let mut looks = 0;
+        while now < believed {
+            let hint = plans.take(now).unwrap();
+            assert!(!plans.note(&hint, Followed::Unsettled(believed - now), now));
+            now = plans.next().unwrap();
+            looks += 1;
+        }
+        assert_eq!(now, believed);
+        assert!((5..15).contains(&looks), "{looks}");
     }
 
     #[tokio::test(start_paused = true)]

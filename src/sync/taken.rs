@@ -103,9 +103,9 @@ async fn pointed_before(
     let page = PageRequest { after: Some(after), limit: LATE_EVENTS as usize };
     let events = store.events(Some(repository), page).await.map_err(VerifyError::Store)?.items;
     let names = |named: &Option<Digest>| named.as_ref() == Some(digest);
-    Ok(events.iter().any(|event| {
-        event.tag.as_ref() == Some(tag) && (names(&event.digest) || names(&event.previous))
-    }))
+    Ok(events
+        .iter()
+        .any(|event| event.tag.as_ref() == Some(tag) && (names(&event.digest) || names(&event.previous))))
 }
 
 #[derive(Default)]

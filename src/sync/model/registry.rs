@@ -129,6 +129,11 @@ impl Registry {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether its answers may be old.
+    pub fn lags(&self) -> bool {
+        self.state().nature.lags
+    }
+
     /// What was there when.
     pub fn past(&self) -> MutexGuard<'_, Past> {
         self.1.lock().unwrap_or_else(PoisonError::into_inner)
