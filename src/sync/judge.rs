@@ -188,20 +188,20 @@ impl Judge {
         Some((sequence, left))
     }
 
-    /// Whether a write through the door would have done this that began since then, and whose outcome is not known. One
-    /// that began before what just settles may come late, but an old answer is more likely: it waits.
+    /// Whether a write through the door would have done this that began since what just settles, and whose outcome is not
+    /// known. One that began before that may come late, but an old answer is more likely: it waits.
     async fn is_explained(&self, about: Contradiction<'_>, since: Sequence) -> Result<bool, StoreError> {
         let Contradiction { repository, reference, recorded, answer } = about;
         let would_do = |write: &Write| match (write, answer) {
             (Write::Put { digest, .. }, Answer::Names(named)) => {
                 digest == named && write.references().contains(reference)
             }
-            (Write::Delete { reference: Reference::Digest(digest) }, Answer::Denies { .. })
-                if recorded == Some(digest) =>
-            {
-                true
+            (Write::Delete { reference: deleted }, Answer::Denies { .. }) if deleted == reference => true,
+            // What a deletion by digest takes is not asked about again once it is recorded to be gone: it has to settle.
+            (Write::Delete { reference: Reference::Digest(digest) }, Answer::Denies { .. }) => {
+                recorded == Some(digest) && since == Sequence::ZERO
             }
-            (Write::Delete { reference: deleted }, Answer::Denies { .. }) => deleted == reference,
+            (Write::Delete { reference: Reference::Tag(_) }, Answer::Denies { .. }) => false,
             (Write::Put { .. }, Answer::Denies { .. }) | (Write::Delete { .. }, Answer::Names(_)) => false,
         };
         let intents: Vec<Intent> = self.store.open_intents().await?;

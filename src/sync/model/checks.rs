@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::past::{Moment, Thing};
+use super::past::{Moment, Past, Thing};
 use super::registry::Registry;
 use super::told::Deletion;
 use crate::oci::{Digest, Reference, Tag};
@@ -110,6 +110,11 @@ pub async fn hinted(
     Ok(())
 }
 
+/// Events, a line each.
+pub fn in_lines(events: &[Event], past: &Past) -> String {
+    events.iter().map(|event| in_short(event, past.moment_of(event.sequence))).collect()
+}
+
 fn in_short(event: &Event, moment: Moment) -> String {
     let Event { sequence, kind, source, repository, tag, digest, .. } = event;
     let (tag, digest) =
@@ -163,11 +168,10 @@ pub fn history(
             _ => None,
         };
         if let Some(wrong) = wrong {
-            let history = events.iter().map(|event| in_short(event, past.moment_of(event.sequence)));
             return Err(format!(
                 "{wrong} to {moment}, by event {}; the history:\n{}",
                 event.sequence,
-                history.collect::<String>()
+                in_lines(events, &past)
             ));
         }
         told.extend(about.all().into_iter().map(|thing| (thing, moment)));

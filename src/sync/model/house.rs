@@ -183,6 +183,16 @@ impl House {
 
     /// Everything ends well: faults are over, and time passes.
     async fn settle(&self, history: &History) -> Result<(), String> {
+        match self.settled(history).await {
+            Ok(()) => Ok(()),
+            Err(wrong) => {
+                let events = checks::events(self.store.as_ref()).await;
+                Err(format!("{wrong}\nthe history:\n{}", checks::in_lines(&events, &self.registry.past())))
+            }
+        }
+    }
+
+    async fn settled(&self, history: &History) -> Result<(), String> {
         self.registry.fail_one_in(0);
         tokio::time::sleep(QUIET).await;
         let (store, registry) = (self.store.as_ref(), self.registry.as_ref());
