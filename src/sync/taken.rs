@@ -2,9 +2,11 @@
 //!
 //! The record may be behind. A tag that was moved around the door points elsewhere and stays, so none goes by
 //! implication (P3). One that the registry still answers with the deleted manifest has gone nevertheless: the registry has
-//! accepted the deletion, and its answer may be old. It is asked about again, until it is known what lasts. The questions come between the registry's answer and the record of it: what the client hears of is
-//! recorded (P1) and true. As long as the intent is carried it stands in the way of all that others may want to record of
-//! these tags or this manifest, so what is found here can be recorded with the outcome, in one transaction.
+//! accepted the deletion, and its answer may be old. It is asked about again, until it is known what lasts.
+//!
+//! The questions come between the registry's answer and the record of it: what the client hears of is recorded (P1) and
+//! true. As long as the intent is carried it stands in the way of all that others may want to record of these tags or this
+//! manifest, so what is found here can be recorded with the outcome, in one transaction.
 //!
 //! A registry that does not answer keeps the client waiting for a moment only: then the intent stays, and is asked about
 //! later like any other whose outcome is not known.
@@ -18,7 +20,7 @@ use super::judge::Judge;
 use super::verify::VerifyError;
 use crate::oci::{Digest, Manifest, Reference, RepositoryName, Tag};
 use crate::registry::{RegistryClient, RegistryError};
-use crate::store::{Change, HintedReference, Outcome, PageRequest, Sequence, Store};
+use crate::store::{Change, HintedReference, Outcome, PageRequest, Sequence, Store, Write};
 
 /// How long the client waits for these answers, at most.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -77,6 +79,22 @@ pub(super) async fn outcome(
             return Err(NotTold::MayBeOld(tag.clone()));
         }
     }
+    // A push without a known outcome may have moved a tag before the deletion, and an old answer not show it. None is carried
+    // beside that.
+    let intents = store.open_intents().await.map_err(VerifyError::Store)?;
+    let pushed = intents.iter().filter(|intent| intent.repository == *repository).flat_map(|intent| {
+        match &intent.write {
+            Write::Put { tags, .. } => tags.as_slice(),
+            Write::Delete { .. } => &[],
+        }
+    });
+    let is_unclear = |tag: &&Tag| {
+        (answers.gone.contains(tag) || answers.still_there.contains(tag))
+            && judge.unsettled(repository, Some(&Reference::Tag((*tag).clone()))).is_some()
+    };
+    if let Some(tag) = pushed.into_iter().find(is_unclear) {
+        return Err(NotTold::MayBeOld(tag.clone()));
+    }
     let outcome = if answers.moved.is_empty() {
         Outcome::Applied(vec![deleted])
     } else {
@@ -110,6 +128,8 @@ async fn pointed_before(
 
 #[derive(Default)]
 struct Answers {
+    /// Tags that the registry denies.
+    gone: Vec<Tag>,
     /// Tags that point to another manifest.
     moved: Vec<(Tag, Arc<Manifest>)>,
     /// Tags that the registry answers with the deleted one.
@@ -132,7 +152,7 @@ async fn ask(
     asking
         .try_fold(Answers::default(), |mut answers, (tag, answer)| async move {
             match answer {
-                None => {}
+                None => answers.gone.push(tag),
                 Some(manifest) if manifest.digest == *deleted => answers.still_there.push(tag),
                 Some(_) if answers.moved.len() == MOST_KEPT => return Err(NotTold::TooMany),
                 Some(manifest) => answers.moved.push((tag, Arc::new(manifest))),
