@@ -1,6 +1,7 @@
 //! `portreeve check`: tries what the configuration names, and says in plain words what is wrong.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use http::StatusCode;
 use tokio::runtime;
 use url::Url;
 
-use super::door_client::Client;
+use super::door_client::{Client, Readiness};
 use super::held::Held;
 use super::sync_command::Summary;
 use super::{gatehouse, socket};
@@ -95,7 +96,7 @@ pub fn check(config: Config) -> Report {
         let registry = check_registry(&config, &mut report).await;
         // What a cache lists is its origin's.
         let is_cache = config.registry.kind == RegistryKind::Proxy;
-        match check_store(&config, &mut report) {
+        match check_store(&config, &mut report).await {
             Record::Open(store) => {
                 check_held(Held::in_store(&store).await, &mut report);
                 check_agreement(&*store, registry.as_ref(), is_cache, &mut report).await;
@@ -103,6 +104,7 @@ pub fn check(config: Config) -> Report {
             }
             Record::InUse => match Client::new(&socket::path(&config)) {
                 Ok(door) => {
+                    check_readiness(&door, &mut report).await;
                     check_last_sweep(&door, &mut report).await;
                     check_held(door.held().await, &mut report);
                     check_agreement(&door, registry.as_ref(), is_cache, &mut report).await;
@@ -252,6 +254,19 @@ fn note_inspection(inspection: &Inspection, config: &Config, report: &mut Report
     }
 }
 
+/// Whether the running door takes traffic.
+async fn check_readiness(door: &Client, report: &mut Report) {
+    match door.readiness().await {
+        Ok(Readiness { is_ready: true, words }) => {
+            report.note(true, format!("The running door says: {words}."))
+        }
+        Ok(Readiness { is_ready: false, words }) => {
+            report.note(false, format!("The running door says: {words}."))
+        }
+        Err(error) => report.note(false, format!("{error}.")),
+    }
+}
+
 /// What the running door knows of it.
 async fn check_last_sweep(door: &Client, report: &mut Report) {
     match door.sweeps().await.map(|sweeps| sweeps.last) {
@@ -318,12 +333,34 @@ enum Record {
     None,
 }
 
+/// Says what becomes of a store that is not where it is to be. A running door may still have it open.
+async fn check_absent_store(config: &Config, path: &Path, report: &mut Report) -> Record {
+    let store = path.display();
+    let door = Client::new(&socket::path(config));
+    if let Ok(door) = door
+        && door.readiness().await.is_ok()
+    {
+        report
+            .note(false, format!("The store {store} is not there, and a door is running that had it open."));
+        return Record::InUse;
+    }
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    if path.is_symlink() {
+        report.note(false, format!("The store {store} is a symbolic link to a file that is not there."));
+    } else if let Some(directory) = directory.filter(|directory| !directory.is_dir()) {
+        let directory = directory.display();
+        report.note(false, format!("The store {store} cannot be made: there is no directory {directory}."));
+    } else {
+        report.note(true, format!("The store {store} will be made at the first start."));
+    }
+    Record::None
+}
+
 /// Opens the store, if it is there and not in use.
-fn check_store(config: &Config, report: &mut Report) -> Record {
+async fn check_store(config: &Config, report: &mut Report) -> Record {
     let StoreUrl::Redb(path) = &config.store.url;
     if !path.exists() {
-        report.note(true, format!("The store {} will be made at the first start.", path.display()));
-        return Record::None;
+        return check_absent_store(config, path, report).await;
     }
     match RedbStore::open(path) {
         Ok(store) => {

@@ -22,6 +22,22 @@ pub(super) struct Client {
     pub(super) http: reqwest::Client,
 }
 
+/// Whether a door takes traffic, in its own words.
+pub(super) struct Readiness {
+    pub(super) is_ready: bool,
+    pub(super) words: String,
+}
+
+#[derive(Deserialize)]
+struct ErrorPart {
+    error: ErrorWords,
+}
+
+#[derive(Deserialize)]
+struct ErrorWords {
+    message: String,
+}
+
 #[derive(Deserialize)]
 struct StatusPart {
     sweep: SweepStatus,
@@ -75,8 +91,25 @@ impl Client {
         attempted: &'static str,
         request: reqwest::RequestBuilder,
     ) -> Result<T, SyncError> {
-        let answered = async { request.send().await?.error_for_status()?.json().await };
-        answered.await.map_err(|error| self.failure(attempted, error))
+        let response = request.send().await.map_err(|error| self.failure(attempted, error))?;
+        let status = response.status();
+        if status.is_success() {
+            return response.json().await.map_err(|error| self.failure(attempted, error));
+        }
+        // The door says why, in words that its caller can be told.
+        let said = response.json::<ErrorPart>().await.map(|said| said.error.message);
+        let cause = said.map_or_else(|_| status.to_string(), |message| format!("{message} ({status})"));
+        Err(SyncError::Door { socket: self.socket.clone(), attempted, cause: cause.into() })
+    }
+
+    /// Why the door that answers here cannot write its store, if it cannot.
+    pub(super) async fn readiness(&self) -> Result<Readiness, SyncError> {
+        let attempted = "say whether it is ready";
+        let request = self.http.get("http://door/readyz");
+        let response = request.send().await.map_err(|error| self.failure(attempted, error))?;
+        let is_ready = response.status().is_success();
+        let words = response.text().await.map_err(|error| self.failure(attempted, error))?;
+        Ok(Readiness { is_ready, words: words.trim_end().to_owned() })
     }
 
     fn failure(&self, attempted: &'static str, error: reqwest::Error) -> SyncError {

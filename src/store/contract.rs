@@ -65,6 +65,7 @@ macro_rules! contract_tests {
             what_the_registry_denies_stays_marked_until_it_is_there_or_gone
             what_was_observed_of_late_is_known_by_its_references
             removals_that_were_found_are_counted_since_a_time
+            what_is_missing_is_accepted_by_number_and_what_is_lost_later_is_not
         }
         $crate::store::contract::contract_tests! { $open, sweeps;
             a_repository_that_holds_nothing_is_found_once

@@ -38,7 +38,9 @@ pub use hint::{Hint, HintedReference, Queued};
 pub use intent::{Intent, IntentState, Write};
 pub use metrics::describe_metrics;
 pub use pull::Pull;
-pub use record::{ManifestRecord, Missing, Page, PageRequest, RepositoryRecord, Statistics, TagRecord};
+pub use record::{
+    ManifestRecord, Missing, MissingMark, Page, PageRequest, RepositoryRecord, Statistics, TagRecord,
+};
 #[cfg(test)]
 pub use redb::{MemoryFile, Steps};
 pub use redb::{OpenError, RedbStore};
@@ -226,11 +228,11 @@ pub trait Store: Send + Sync + 'static {
     /// How much of what is recorded the registry denies, without that being believed yet. Cheap.
     fn missing(&self) -> Missing;
 
-    /// Keeps the operator's word that what is missing since then or longer is gone. Durable.
-    async fn accept_removals(&self, until: Timestamp) -> Result<(), StoreError>;
+    /// Keeps the operator's word that what is missing now is gone. Durable.
+    async fn accept_removals(&self) -> Result<(), StoreError>;
 
-    /// Up to when what was missing is accepted as gone.
-    async fn removals_accepted_until(&self) -> Result<Option<Timestamp>, StoreError>;
+    /// Up to which number what was marked as missing is accepted as gone.
+    async fn removals_accepted_until(&self) -> Result<Sequence, StoreError>;
 
     /// Repositories of which something is missing, in bytewise order.
     async fn repositories_with_missing(

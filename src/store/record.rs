@@ -38,6 +38,15 @@ pub struct Missing {
     pub manifests: u64,
 }
 
+/// That the registry denies something, without that being believed yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MissingMark {
+    /// Since when.
+    pub since: Timestamp,
+    /// The number that was to be given out next then: clocks may be set back, this is not.
+    pub sequence: Sequence,
+}
+
 impl Missing {
     /// Whether nothing is.
     pub const fn is_none(self) -> bool {
@@ -70,8 +79,8 @@ pub struct TagRecord {
     pub last_pull: Option<Timestamp>,
     /// How often it was pulled by this name through the door, whatever it pointed to.
     pub pulls: u64,
-    /// Since when the registry denies it, without that being believed yet.
-    pub missing_since: Option<Timestamp>,
+    /// Since when the registry denies it, if it does.
+    pub missing: Option<MissingMark>,
 }
 
 /// A manifest as recorded in a repository.
@@ -103,8 +112,8 @@ pub struct ManifestRecord {
     pub pushed_at: Timestamp,
     /// How it was learnt.
     pub source: Source,
-    /// Since when the registry denies it, without that being believed yet.
-    pub missing_since: Option<Timestamp>,
+    /// Since when the registry denies it, if it does.
+    pub missing: Option<MissingMark>,
 }
 
 /// Which part of a list is wanted.

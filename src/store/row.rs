@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{ManifestRecord, Missing, RepositoryRecord, Sequence, Source, TagRecord};
+use super::{ManifestRecord, Missing, MissingMark, RepositoryRecord, Sequence, Source, TagRecord};
 use crate::clock::Timestamp;
 use crate::oci::{Descriptor, Digest, Manifest, ManifestKind, MediaType, RepositoryName, Tag};
 
@@ -56,7 +56,7 @@ pub(super) struct TagRow {
     pub pulls: u64,
     /// Since when the registry denies it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub missing_since: Option<Timestamp>,
+    pub missing: Option<MissingMark>,
 }
 
 /// That a repository has a manifest.
@@ -66,7 +66,7 @@ pub(super) struct ManifestRow {
     pub source: Source,
     /// Since when the registry denies it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub missing_since: Option<Timestamp>,
+    pub missing: Option<MissingMark>,
 }
 
 /// A blob that manifests of a repository name.
@@ -126,7 +126,7 @@ impl TagRow {
             sequence,
             last_pull,
             pulls,
-            missing_since,
+            missing,
         } = self;
         TagRecord {
             tag,
@@ -140,7 +140,7 @@ impl TagRow {
             sequence,
             last_pull,
             pulls,
-            missing_since,
+            missing,
         }
     }
 }
@@ -148,7 +148,7 @@ impl TagRow {
 impl ManifestRow {
     /// The record, with the document and the tags that belong to it.
     pub fn record(self, digest: Digest, document: Document, tags: Vec<Tag>) -> ManifestRecord {
-        let Self { pushed_at, source, missing_since } = self;
+        let Self { pushed_at, source, missing } = self;
         let Document {
             media_type,
             kind,
@@ -174,7 +174,7 @@ impl ManifestRow {
             tags,
             pushed_at,
             source,
-            missing_since,
+            missing,
         }
     }
 }

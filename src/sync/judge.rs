@@ -16,9 +16,11 @@ use std::time::Duration;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
-use crate::clock::{Clock, Timestamp};
+use crate::clock::Clock;
 use crate::oci::{Digest, Reference, RepositoryName};
-use crate::store::{Intent, IntentState, LastWrite, Missing, Sequence, Store, StoreError, Write};
+use crate::store::{
+    Intent, IntentState, LastWrite, Missing, MissingMark, Sequence, Store, StoreError, Write,
+};
 
 /// Over which time removals are counted; a sweep that takes longer counts all of its own.
 const WINDOW: Duration = Duration::from_secs(60 * 60);
@@ -81,8 +83,8 @@ pub(super) enum Answer<'a> {
     Names(&'a Digest),
     /// It denies what is recorded.
     Denies {
-        /// Since when that is held to be missing.
-        missing_since: Option<Timestamp>,
+        /// The mark of what is held to be missing.
+        missing: Option<MissingMark>,
     },
 }
 
@@ -136,15 +138,35 @@ impl Judge {
         lock(&self.counts).sweep = None;
     }
 
+    /// What is held now is gone, as the operator says. What went before counts no more.
+    pub(super) async fn accept_removals(&self) -> Result<(), StoreError> {
+        self.store.accept_removals().await?;
+        let mut counts = lock(&self.counts);
+        counts.tags.clear();
+        counts.manifests.clear();
+        Ok(())
+    }
+
+    /// Whether removals are counted, so that what comes back has to be told.
+    pub(super) fn is_counting(&self) -> bool {
+        let counts = lock(&self.counts);
+        !counts.tags.is_empty() || !counts.manifests.is_empty()
+    }
+
+    /// A tag has come back that had gone: it counts no more.
+    pub(super) fn tag_is_back(&self) {
+        lock(&self.counts).tags.pop_back();
+    }
+
     /// Judges a contradiction. Dropping the future is harmless.
     pub(super) async fn judge(&self, about: Contradiction<'_>) -> Result<Verdict, StoreError> {
         let Contradiction { repository, reference, answer, .. } = about;
         let unsettled = self.settling_write(repository, Some(reference));
-        let missing_since = match answer {
+        let denied = match answer {
             Answer::Names(_) => None,
-            Answer::Denies { missing_since } => Some(missing_since),
+            Answer::Denies { missing } => Some(missing),
         };
-        if unsettled.is_none() && missing_since.is_none() {
+        if unsettled.is_none() && denied.is_none() {
             return Ok(Verdict::Believe(None));
         }
         // Somebody did it through the door, as it turns out.
@@ -155,14 +177,15 @@ impl Judge {
         if let Some((_, left)) = unsettled {
             return Ok(Verdict::Later(left));
         }
-        match missing_since {
+        match denied {
             None => Ok(Verdict::Believe(None)),
-            Some(Some(since)) if self.clock.now().since(since) >= self.settings.removal_patience => {
+            Some(Some(MissingMark { since, .. }))
+                if self.clock.now().since(since) >= self.settings.removal_patience =>
+            {
                 Ok(Verdict::Believe(None))
             }
-            Some(Some(since)) => {
-                let accepted = self.store.removals_accepted_until().await?;
-                let is_accepted = accepted.is_some_and(|until| since <= until);
+            Some(Some(MissingMark { sequence, .. })) => {
+                let is_accepted = sequence <= self.store.removals_accepted_until().await?;
                 Ok(if is_accepted { Verdict::Believe(None) } else { Verdict::Hold })
             }
             Some(None) => self.count(reference).await,
@@ -244,6 +267,14 @@ impl Judge {
             let since = self.clock.now();
             let hour = i64::try_from(WINDOW.as_millis()).unwrap_or(i64::MAX);
             let Missing { tags, manifests } = self.store.found_removals(since.shifted(-hour)).await?;
+            let statistics = self.store.statistics().await?;
+            // More than may go unasked has gone by the operator's word, or after long patience: neither counts.
+            let counted = |found: u64, recorded: u64| {
+                let most = self.settings.removal_limit.of(recorded.saturating_add(found));
+                if found > most { 0 } else { found }
+            };
+            let (tags, manifests) =
+                (counted(tags, statistics.tags), counted(manifests, statistics.manifests));
             let now = Instant::now();
             let mut counts = lock(&self.counts);
             let times = |count| std::iter::repeat_n(now, usize::try_from(count).unwrap_or(usize::MAX));

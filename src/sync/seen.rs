@@ -101,10 +101,8 @@ async fn contradicts(store: &dyn Store, answer: &SeenAnswer) -> Result<bool, Sto
         Reference::Tag(tag) => {
             let recorded = store.tag(repository, tag).await?;
             Ok(match (digest, recorded) {
-                (None, Some(recorded)) => recorded.missing_since.is_none(),
-                (Some(digest), Some(recorded)) => {
-                    recorded.digest != *digest || recorded.missing_since.is_some()
-                }
+                (None, Some(recorded)) => recorded.missing.is_none(),
+                (Some(digest), Some(recorded)) => recorded.digest != *digest || recorded.missing.is_some(),
                 (Some(_), None) => true,
                 (None, None) => false,
             })
@@ -112,8 +110,8 @@ async fn contradicts(store: &dyn Store, answer: &SeenAnswer) -> Result<bool, Sto
         Reference::Digest(asked) => {
             let recorded = store.manifest(repository, asked).await?;
             Ok(match (digest, recorded) {
-                (None, Some(recorded)) => recorded.missing_since.is_none(),
-                (Some(_), Some(recorded)) => recorded.missing_since.is_some(),
+                (None, Some(recorded)) => recorded.missing.is_none(),
+                (Some(_), Some(recorded)) => recorded.missing.is_some(),
                 (Some(_), None) => true,
                 (None, None) => false,
             })

@@ -4,10 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::judge::{Answer, Contradiction, Judge, Verdict};
-use crate::clock::Timestamp;
 use crate::oci::{Digest, Manifest, Reference, RepositoryName, Tag, child_manifests};
 use crate::registry::{RegistryClient, RegistryError};
-use crate::store::{Change, Guard, Recorded, Source, Store, StoreError};
+use crate::store::{Change, Guard, MissingMark, Recorded, Sequence, Source, Store, StoreError};
 
 /// How often one verification asks anew when something newer came in between.
 const ATTEMPTS: usize = 4;
@@ -159,19 +158,20 @@ impl Verifier {
         reference: &Reference,
         source: Source,
         guard: Guard,
-        Different { change, previous, missing_since }: Different,
+        Different { change, previous, missing }: Different,
         verified: &mut Verified,
     ) -> Result<Recorded, VerifyError> {
         let (named_digest, children) = named(&change);
         let answer = match &named_digest {
             Some(digest) => Answer::Names(digest),
-            None => Answer::Denies { missing_since },
+            None => Answer::Denies { missing },
         };
         let recorded = match reference {
             Reference::Tag(_) => previous.as_ref(),
             Reference::Digest(digest) => named_digest.is_none().then_some(digest),
         };
         let about = Contradiction { repository, reference, recorded, answer };
+        let since = guard.since;
         let recorded = match self.judge.judge(about).await? {
             Verdict::Later(left) => {
                 metrics::counter!("portreeve_verifications_total", "result" => "unsettled").increment(1);
@@ -192,13 +192,32 @@ impl Verifier {
                     (verified.digest, verified.previous) = (named_digest, previous);
                     verified.children = if self.registry.is_cache() { Vec::new() } else { children };
                 }
-                if let (Some(counted), Recorded::Changed(_)) = (counted, recorded) {
-                    counted.recorded();
+                match (recorded, counted) {
+                    (Recorded::Changed(_), Some(counted)) => counted.recorded(),
+                    (Recorded::Changed(_), None) if self.judge.is_counting() => {
+                        self.note_return(repository, reference, since).await?;
+                    }
+                    _ => {}
                 }
                 recorded
             }
         };
         Ok(recorded)
+    }
+
+    /// Tells the judge of a tag that has just come back with its past, which is older than this recording.
+    async fn note_return(
+        &self,
+        repository: &RepositoryName,
+        reference: &Reference,
+        since: Sequence,
+    ) -> Result<(), VerifyError> {
+        if let Reference::Tag(tag) = reference
+            && self.store.tag(repository, tag).await?.is_some_and(|recorded| recorded.sequence <= since)
+        {
+            self.judge.tag_is_back();
+        }
+        Ok(())
     }
 
     /// Marks a reference as missing.
@@ -230,9 +249,9 @@ impl Verifier {
             (None, Some(recorded)) => Ok(Found::Different(Different {
                 change: Change::TagDeleted { repository: repository.clone(), tag: tag.clone() },
                 previous: Some(recorded.digest),
-                missing_since: recorded.missing_since,
+                missing: recorded.missing,
             })),
-            (Some(digest), Some(recorded)) if digest == recorded.digest => Ok(match recorded.missing_since {
+            (Some(digest), Some(recorded)) if digest == recorded.digest => Ok(match recorded.missing {
                 Some(_) => Found::Present(digest),
                 None => Found::Same(Some(digest)),
             }),
@@ -253,7 +272,7 @@ impl Verifier {
         let recorded = self.store.manifest(repository, digest).await?;
         match (head, recorded) {
             (None, None) => Ok(Found::Same(None)),
-            (Some(head), Some(recorded)) => Ok(match recorded.missing_since {
+            (Some(head), Some(recorded)) => Ok(match recorded.missing {
                 Some(_) => Found::Present(head.digest),
                 None => Found::Same(Some(head.digest)),
             }),
@@ -276,7 +295,7 @@ impl Verifier {
                         digest: digest.clone(),
                     },
                     previous: None,
-                    missing_since: recorded.missing_since,
+                    missing: recorded.missing,
                 }))
             }
         }
@@ -329,8 +348,8 @@ struct Different {
     change: Change,
     /// What the tag pointed to before.
     previous: Option<Digest>,
-    /// Since when what the registry denies is held to be missing.
-    missing_since: Option<Timestamp>,
+    /// The mark of what the registry denies and the record holds to be missing.
+    missing: Option<MissingMark>,
 }
 
 impl Found {
@@ -342,7 +361,7 @@ impl Found {
     ) -> Self {
         let tags = tag.cloned().into_iter().collect();
         let change = Change::ManifestPut { repository: repository.clone(), manifest, tags };
-        Self::Different(Different { change, previous, missing_since: None })
+        Self::Different(Different { change, previous, missing: None })
     }
 }
 

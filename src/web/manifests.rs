@@ -75,7 +75,7 @@ impl ManifestItem {
             tags,
             pushed_at,
             source,
-            missing_since,
+            missing,
         } = record;
         Ok(Self {
             digest,
@@ -92,7 +92,7 @@ impl ManifestItem {
             referrers: referrers.into_iter().map(Referrer::from).collect(),
             pushed_at,
             source,
-            missing_since,
+            missing_since: missing.map(|mark| mark.since),
         })
     }
 }

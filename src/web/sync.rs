@@ -59,7 +59,7 @@ pub(super) async fn accept_removals(state: &WebState) -> Result<(), ApiError> {
         manifests = missing.manifests,
         "the removal of what is missing is accepted"
     );
-    Ok(state.store.accept_removals(state.sweeper.now()).await?)
+    Ok(state.sweeper.accept_removals().await?)
 }
 
 /// Asks for a sweep.

@@ -45,7 +45,7 @@ impl From<TagRecord> for TagItem {
             sequence: _,
             last_pull,
             pulls,
-            missing_since,
+            missing,
         } = record;
         Self {
             tag,
@@ -58,7 +58,7 @@ impl From<TagRecord> for TagItem {
             source,
             last_pull,
             pulls,
-            missing_since,
+            missing_since: missing.map(|mark| mark.since),
         }
     }
 }

@@ -10,8 +10,10 @@ use crate::support::image::Image;
 use crate::support::registry::Registry;
 use crate::support::relay::{Fault, Relay};
 use crate::support::sweep::sweep_through;
+use crate::support::wait::until;
 
 const TYPE: &str = "content-type";
+const SOON: std::time::Duration = std::time::Duration::from_secs(30);
 
 async fn check(registry_url: &str, store: &Path) -> (bool, String) {
     let Output { status, stdout, stderr, .. } = Command::new(env!("CARGO_BIN_EXE_portreeve"))
@@ -151,4 +153,48 @@ async fn a_catalog_that_goes_round_in_circles_is_told_and_not_followed_for_ever(
     let (good, said) = check(&relay.url(), &store).await;
     assert!(!good, "{said}");
     assert_says(&said, &["cannot be compared", "goes round in circles"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_cannot_be_made_is_told_before_the_door_starts() {
+    let registry = Registry::start().await;
+    let directory = tempfile::tempdir().unwrap();
+    let link = directory.path().join("link.redb");
+    std::os::unix::fs::symlink(directory.path().join("nowhere.redb"), &link).unwrap();
+    let (good, said) = check(&registry.url(), &link).await;
+    assert!(!good, "{said}");
+    assert_says(&said, &["is a symbolic link to a file that is not there"]);
+    let output = Command::new(env!("CARGO_BIN_EXE_portreeve"))
+        .arg("check")
+        .current_dir(directory.path())
+        .env("PORTREEVE__REGISTRY__URL", registry.url())
+        .env("PORTREEVE__STORE__URL", format!("redb:{}/none/store.redb", directory.path().display()))
+        .stdin(Stdio::null())
+        .output()
+        .await
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_says(&String::from_utf8(output.stdout).unwrap(), &["cannot be made: there is no directory"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_was_taken_from_the_running_door_is_told_with_its_reason() {
+    let registry = Registry::start().await;
+    let directory = tempfile::tempdir().unwrap();
+    let store = directory.path().join("portreeve.redb");
+    let door = Door::builder(registry.url()).store(&store).start().await;
+    Image::small(1).push(&door.url(), "team/app", "v1").await;
+    for is_moved in [true, false] {
+        if is_moved {
+            std::fs::rename(&store, directory.path().join("away.redb")).unwrap();
+        } else {
+            std::fs::rename(directory.path().join("away.redb"), &store).unwrap();
+            std::fs::OpenOptions::new().write(true).open(&store).unwrap().set_len(4096).unwrap();
+        }
+        until("check tells it", SOON, async || {
+            let (good, said) = check(&registry.url(), &store).await;
+            !good && said.contains("the store cannot be written")
+        })
+        .await;
+    }
 }

@@ -26,6 +26,18 @@ pub(super) fn tag(held: &Held, mut draft: Draft<'_>, tag: &Tag) -> Effect {
 
 pub(super) fn manifest(held: &Held, mut draft: Draft<'_>, digest: &Digest) -> Effect {
     let about = || About { digest: Some(digest.clone()), ..About::default() };
+    if draft.is_observed() {
+        // Whoever deletes a manifest also deletes what its tags were, though they had gone before.
+        for (buried, tombstone) in &held.tombstones {
+            let is_of_it = matches!(&tombstone.past, Past::Tag(row) if row.digest == *digest);
+            if let Buried::Tag(tag) = buried
+                && is_of_it
+                && !held.tags.contains_key(tag)
+            {
+                draft.forget(held, buried.clone());
+            }
+        }
+    }
     let buried = Buried::Manifest(digest.clone());
     let Some((row, document)) = &held.manifest else {
         if !draft.is_observed() {
@@ -41,7 +53,7 @@ pub(super) fn manifest(held: &Held, mut draft: Draft<'_>, digest: &Digest) -> Ef
         drop_tag(held, &mut draft, &mut repository, tag, row);
     }
     repository.manifests = repository.manifests.saturating_sub(1);
-    if row.missing_since.is_some() {
+    if row.missing.is_some() {
         repository.missing_manifests = repository.missing_manifests.saturating_sub(1);
     }
     repository.bytes = repository.bytes.wrapping_sub(document.size);
@@ -59,7 +71,7 @@ pub(super) fn manifest(held: &Held, mut draft: Draft<'_>, digest: &Digest) -> Ef
     }
     let subject = document.subject.as_ref().map(|subject| subject.digest.clone());
     draft.rows.push(RowChange::ManifestRemoved { digest: digest.clone(), subject });
-    draft.bury(held, buried, Past::Manifest(ManifestRow { missing_since: None, ..row.clone() }));
+    draft.bury(held, buried, Past::Manifest(ManifestRow { missing: None, ..row.clone() }));
     draft.event(EventKind::ManifestDeleted, about());
     draft.repository = Some(repository);
     draft.finish()
@@ -77,11 +89,11 @@ pub(super) fn repository(held: &Held, mut draft: Draft<'_>) -> Effect {
 
 fn drop_tag(held: &Held, draft: &mut Draft<'_>, repository: &mut RepositoryRow, tag: &Tag, row: &TagRow) {
     repository.tags = repository.tags.saturating_sub(1);
-    if row.missing_since.is_some() {
+    if row.missing.is_some() {
         repository.missing_tags = repository.missing_tags.saturating_sub(1);
     }
     draft.rows.push(RowChange::TagRemoved { tag: tag.clone(), digest: row.digest.clone() });
-    let past = TagRow { missing_since: None, ..row.clone() };
+    let past = TagRow { missing: None, ..row.clone() };
     draft.bury(held, Buried::Tag(tag.clone()), Past::Tag(past));
     let about = About { tag: Some(tag.clone()), digest: Some(row.digest.clone()), ..About::default() };
     draft.event(EventKind::TagDeleted, about);

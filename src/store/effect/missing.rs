@@ -2,47 +2,42 @@
 //! tells of it, since nothing of the record has changed.
 
 use super::{Draft, Effect, Held, RowChange};
-use crate::clock::Timestamp;
 use crate::oci::Reference;
+use crate::store::MissingMark;
 use crate::store::row::{ManifestRow, TagRow};
 
 pub(super) fn missing(held: &Held, draft: Draft<'_>, reference: &Reference) -> Effect {
-    let now = draft.learnt.now;
-    mark(held, draft, reference, Some(now))
+    let mark = MissingMark { since: draft.learnt.now, sequence: draft.next };
+    set(held, draft, reference, Some(mark))
 }
 
 pub(super) fn present(held: &Held, draft: Draft<'_>, reference: &Reference) -> Effect {
-    mark(held, draft, reference, None)
+    set(held, draft, reference, None)
 }
 
-fn mark(
-    held: &Held,
-    mut draft: Draft<'_>,
-    reference: &Reference,
-    missing_since: Option<Timestamp>,
-) -> Effect {
+fn set(held: &Held, mut draft: Draft<'_>, reference: &Reference, missing: Option<MissingMark>) -> Effect {
     let Some(mut repository) = draft.repository.take() else { return Effect::default() };
-    let is_news = |before: Option<Timestamp>| before.is_some() != missing_since.is_some();
+    let is_news = |before: Option<MissingMark>| before.is_some() != missing.is_some();
     let count = match reference {
         Reference::Tag(tag) => {
-            let Some(row) = held.tags.get(tag).filter(|row| is_news(row.missing_since)) else {
+            let Some(row) = held.tags.get(tag).filter(|row| is_news(row.missing)) else {
                 return Effect::default();
             };
-            let row = TagRow { missing_since, ..row.clone() };
+            let row = TagRow { missing, ..row.clone() };
             draft.rows.push(RowChange::Tag { tag: tag.clone(), row, previous: None });
             &mut repository.missing_tags
         }
         Reference::Digest(digest) => {
             let row = held.manifest.as_ref().map(|(row, _)| row);
-            let Some(row) = row.filter(|row| is_news(row.missing_since)) else {
+            let Some(row) = row.filter(|row| is_news(row.missing)) else {
                 return Effect::default();
             };
-            let row = ManifestRow { missing_since, ..row.clone() };
+            let row = ManifestRow { missing, ..row.clone() };
             draft.rows.push(RowChange::ManifestRow { digest: digest.clone(), row });
             &mut repository.missing_manifests
         }
     };
-    *count = if missing_since.is_some() { *count + 1 } else { count.saturating_sub(1) };
+    *count = if missing.is_some() { *count + 1 } else { count.saturating_sub(1) };
     draft.repository = Some(repository);
     draft.finish()
 }

@@ -16,8 +16,8 @@ pub(super) fn manifest(held: &Held, mut draft: Draft<'_>, manifest: &Arc<Manifes
     let named: BTreeSet<&Tag> = tags.iter().collect();
     let (moved, same): (Vec<&Tag>, Vec<&Tag>) = named.iter().copied().partition(differs);
     let untagged = named.is_empty() && (observed || held.manifest.is_none());
-    let is_missing = held.manifest.as_ref().is_some_and(|(row, _)| row.missing_since.is_some())
-        || same.iter().any(|tag| held.tags.get(*tag).is_some_and(|row| row.missing_since.is_some()));
+    let is_missing = held.manifest.as_ref().is_some_and(|(row, _)| row.missing.is_some())
+        || same.iter().any(|tag| held.tags.get(*tag).is_some_and(|row| row.missing.is_some()));
     if moved.is_empty() && !untagged && !is_missing {
         return Effect::default();
     }
@@ -30,17 +30,17 @@ pub(super) fn manifest(held: &Held, mut draft: Draft<'_>, manifest: &Arc<Manifes
     }
     match &held.manifest {
         None => add_manifest(held, &mut draft, &mut repository, manifest),
-        Some((row, _)) if row.missing_since.is_some() => {
+        Some((row, _)) if row.missing.is_some() => {
             repository.missing_manifests = repository.missing_manifests.saturating_sub(1);
-            let row = ManifestRow { missing_since: None, ..row.clone() };
+            let row = ManifestRow { missing: None, ..row.clone() };
             draft.rows.push(RowChange::ManifestRow { digest: manifest.digest.clone(), row });
         }
         Some(_) => {}
     }
     for tag in same {
-        let Some(row) = held.tags.get(tag).filter(|row| row.missing_since.is_some()) else { continue };
+        let Some(row) = held.tags.get(tag).filter(|row| row.missing.is_some()) else { continue };
         repository.missing_tags = repository.missing_tags.saturating_sub(1);
-        let row = TagRow { missing_since: None, ..row.clone() };
+        let row = TagRow { missing: None, ..row.clone() };
         draft.rows.push(RowChange::Tag { tag: tag.clone(), row, previous: None });
     }
     for tag in moved {
@@ -97,7 +97,7 @@ fn add_manifest(
     let past = held.tombstones.get(&buried).filter(|_| !draft.is_observed());
     let row = match past.map(|tombstone| &tombstone.past) {
         Some(Past::Manifest(row)) => row.clone(),
-        _ => ManifestRow { pushed_at: draft.learnt.now, source: draft.learnt.source, missing_since: None },
+        _ => ManifestRow { pushed_at: draft.learnt.now, source: draft.learnt.source, missing: None },
     };
     draft.forget(held, buried);
     draft.rows.push(RowChange::Manifest { manifest: Arc::clone(manifest), row });
@@ -115,7 +115,7 @@ fn point(
     let previous = before.map(|row| &row.digest).filter(|digest| **digest != manifest.digest).cloned();
     match before {
         None => repository.tags += 1,
-        Some(row) if row.missing_since.is_some() => {
+        Some(row) if row.missing.is_some() => {
             repository.missing_tags = repository.missing_tags.saturating_sub(1);
         }
         Some(_) => {}
@@ -146,7 +146,7 @@ fn point(
                 sequence,
                 last_pull: before.and_then(|row| row.last_pull),
                 pulls: before.map_or(0, |row| row.pulls),
-                missing_since: None,
+                missing: None,
             }
         }
     };

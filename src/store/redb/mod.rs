@@ -432,11 +432,11 @@ impl Store for RedbStore {
         *self.shared.missing.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn accept_removals(&self, until: Timestamp) -> Result<(), StoreError> {
-        self.write(AcceptRemovals(until)).await
+    async fn accept_removals(&self) -> Result<(), StoreError> {
+        self.write(AcceptRemovals).await
     }
 
-    async fn removals_accepted_until(&self) -> Result<Option<Timestamp>, StoreError> {
+    async fn removals_accepted_until(&self) -> Result<Sequence, StoreError> {
         self.point(Snapshot::accepted).await
     }
 

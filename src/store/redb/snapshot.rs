@@ -107,10 +107,9 @@ impl Snapshot {
         Ok(found)
     }
 
-    /// Up to when what was missing is accepted as gone.
-    pub fn accepted(&self) -> Result<Option<Timestamp>, Failure> {
-        let until = number(&self.0.open_table(META)?, META_ACCEPTED)?;
-        Ok((until > 0).then(|| Timestamp::from_milliseconds(until)))
+    /// Up to which number what was marked as missing is accepted as gone.
+    pub fn accepted(&self) -> Result<Sequence, Failure> {
+        Ok(Sequence::new(number(&self.0.open_table(META)?, META_ACCEPTED)?))
     }
 
     pub fn tag(&self, repository: &RepositoryName, tag: &Tag) -> Result<Option<TagRecord>, Failure> {
@@ -170,7 +169,7 @@ impl Snapshot {
         for tag in tags {
             let is_unsure = if has_missing {
                 let row: Option<TagRow> = row_in(&table, "tag", repository, tag.as_str())?;
-                row.is_none_or(|row| row.missing_since.is_some())
+                row.is_none_or(|row| row.missing.is_some())
             } else {
                 table.get((repository.as_str(), tag.as_str()))?.is_none()
             };

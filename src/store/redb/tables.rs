@@ -85,7 +85,7 @@ pub(super) const META_SEQUENCE: &str = "sequence";
 pub(super) const META_MISSING_TAGS: &str = "missing tags";
 /// In `META`: how many recorded manifests it denies.
 pub(super) const META_MISSING_MANIFESTS: &str = "missing manifests";
-/// In `META`: what was missing up to then, in milliseconds, is accepted as gone.
+/// In `META`: what was marked as missing up to this sequence number is accepted as gone.
 pub(super) const META_ACCEPTED: &str = "removals accepted";
 
 /// In `META`: the upper half of the store's identity, 128 random bits that it gets when it is made.

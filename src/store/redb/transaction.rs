@@ -20,7 +20,7 @@ use crate::clock::{Estimate, Timestamp};
 use crate::oci::{Digest, Reference, RepositoryName, Tag};
 use crate::store::effect::{Held, Learnt, RowChange, effect};
 use crate::store::row::{BlobRow, Document, RepositoryRow, TagRow, blobs};
-use crate::store::tombstone::{Buried, MAXIMUM_TOMBSTONES, TOMBSTONE_AGE, Tombstone};
+use crate::store::tombstone::{Buried, MAXIMUM_TOMBSTONES, Past, TOMBSTONE_AGE, Tombstone};
 use crate::store::{
     AccountChange, AuthEvent, Change, Changed, Epoch, Event, Expected, Hint, HintedReference, Intent,
     Missing, Pull, Queued, Retention, Sequence,
@@ -311,9 +311,11 @@ impl<'txn, 'store> Transaction<'txn, 'store> {
         Ok(())
     }
 
-    /// What was missing up to then is accepted as gone.
-    pub fn accept_removals(&mut self, until: Timestamp) -> Result<(), Failure> {
-        self.tables.meta.insert(META_ACCEPTED, until.as_milliseconds())?;
+    /// What is missing now is accepted as gone: that gets a number, behind those of all marks.
+    pub fn accept_removals(&mut self) -> Result<(), Failure> {
+        let until = self.next();
+        self.tables.meta.insert(META_ACCEPTED, until.get())?;
+        self.staged.sequence = until;
         self.staged.dirty = true;
         Ok(())
     }
@@ -422,6 +424,7 @@ impl Tables<'_> {
             Change::ManifestDeleted { repository, digest } => {
                 held.manifest = self::manifest(&self.manifests, repository, digest)?;
                 self.hold_tombstone(&mut held, repository, Buried::Manifest(digest.clone()))?;
+                self.hold_tombstones_of(&mut held, repository, digest)?;
                 if let Some((_, document)) = held.manifest.clone() {
                     let tags = tags_of(&self.tags_by_manifest, repository, digest, usize::MAX)?;
                     self.hold_tags(&mut held, repository, &tags)?;
@@ -471,6 +474,26 @@ impl Tables<'_> {
             && let Some(row) = row_in(&self.tombstones, "tombstone", repository, buried.as_str())?
         {
             held.tombstones.insert(buried, row);
+        }
+        Ok(())
+    }
+
+    /// Reads the tombstones of tags that pointed to a manifest.
+    fn hold_tombstones_of(
+        &self,
+        held: &mut Held,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<(), Failure> {
+        let (name, end) = (repository.as_str(), behind(repository));
+        for entry in self.tombstones.range((name, "")..(end.as_str(), ""))? {
+            let (key, row) = entry?;
+            let Ok(tag) = Tag::parse(key.value().1) else { continue };
+            let tombstone: Tombstone =
+                decode(|| format!("tombstone of `{tag}` in `{repository}`"), row.value())?;
+            if matches!(&tombstone.past, Past::Tag(row) if row.digest == *digest) {
+                held.tombstones.insert(Buried::Tag(tag), tombstone);
+            }
         }
         Ok(())
     }

@@ -83,7 +83,7 @@ pub(super) struct AddAuthEvents {
 pub(super) struct KeepClock(pub Estimate);
 
 /// [`Store::accept_removals`](crate::store::Store::accept_removals).
-pub(super) struct AcceptRemovals(pub Timestamp);
+pub(super) struct AcceptRemovals;
 
 /// [`Store::change_accounts`](crate::store::Store::change_accounts).
 pub(super) struct ChangeAccounts(pub Vec<AccountChange>);
@@ -250,7 +250,7 @@ impl Work for AcceptRemovals {
     const ATTEMPTED: &'static str = "accept removals";
 
     fn apply(&self, transaction: &mut Transaction<'_, '_>) -> Result<(), Failure> {
-        transaction.accept_removals(self.0)
+        transaction.accept_removals()
     }
 }
 

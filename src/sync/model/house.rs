@@ -19,7 +19,6 @@ use super::registry::{Outage, Registry, Temper};
 use super::steps::StepsOfALife;
 use super::told::{Awaited, Deletion};
 use super::way::{TIMEOUT, Way};
-use crate::clock::Timestamp;
 use crate::oci::{Digest, Manifest, Reference, RepositoryName};
 use crate::registry::{Asking, Backends, OutgoingWrite, RegistryClient, Transport};
 use crate::store::{Actor, Event, HintedReference, MemoryFile, RedbStore, Store};
@@ -228,7 +227,7 @@ impl House {
         if history.nature.judge == Temper::Strict {
             let events = checks::events(self.store.as_ref()).await;
             checks::brake(&events, history.deletions())?;
-            self.store.accept_removals(Timestamp::now()).await.unwrap();
+            self.sweeper.accept_removals().await.unwrap();
         }
         self.sweep_all().await
     }

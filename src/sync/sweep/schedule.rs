@@ -159,9 +159,12 @@ impl Sweeper {
         }
     }
 
-    /// The time by which the record's times are told.
-    pub fn now(&self) -> Timestamp {
-        self.questions.registry.now()
+    /// What is held to be missing now is gone, as the operator says: sweeps remove it if the registry still denies it.
+    ///
+    /// # Errors
+    /// When the store cannot keep that.
+    pub async fn accept_removals(&self) -> Result<(), StoreError> {
+        self.questions.judge.accept_removals().await
     }
 
     /// When the numbers of this door's sweeps began.

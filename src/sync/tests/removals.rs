@@ -42,7 +42,7 @@ async fn what_vanishes_beyond_the_limit_stays_and_comes_back_as_it_was() {
     // A tenth of thirty goes; what held the manifest holds it still.
     assert_eq!(sweep(&house.verifier, &references).await, 27 + 1);
     assert_eq!(tags(&house).await.len(), 27);
-    assert!(tags(&house).await.iter().all(|tag| tag.missing_since.is_some()));
+    assert!(tags(&house).await.iter().all(|tag| tag.missing.is_some()));
     assert_eq!(house.store.missing(), Missing { tags: 27, manifests: 1 });
     assert_eq!(sweep(&house.verifier, &references).await, 28, "it goes on holding");
     *house.registry.tags.lock().unwrap() = kept;
@@ -59,7 +59,7 @@ async fn what_is_accepted_or_stayed_away_for_long_is_gone() {
         house.registry.tags.lock().unwrap().clear();
         sweep(&house.verifier, &references).await;
         if is_accepted {
-            house.store.accept_removals(Timestamp::now()).await.unwrap();
+            house.store.accept_removals().await.unwrap();
             sweep(&house.verifier, &references).await;
         } else {
             sweep(&house.verifier(eager), &references).await;
@@ -73,10 +73,7 @@ async fn what_is_accepted_or_stayed_away_for_long_is_gone() {
 #[tokio::test]
 async fn what_was_accepted_once_does_not_let_later_losses_pass() {
     let (house, references) = with_tags(CAUTIOUS, 30).await;
-    house.store.accept_removals(Timestamp::now()).await.unwrap();
-    // Times are whole milliseconds.
-    let accepted = Timestamp::now();
-    house.wait_until("the clock goes on", || async move { Timestamp::now() > accepted }).await;
+    house.store.accept_removals().await.unwrap();
     house.registry.tags.lock().unwrap().clear();
     sweep(&house.verifier, &references).await;
     assert_eq!(tags(&house).await.len(), 27);
@@ -116,4 +113,40 @@ async fn a_push_through_the_door_ends_that_a_tag_is_missing() {
     sweep(&house.verifier, &references).await;
     house.carrier.carry(put("v029", b"one")).await.unwrap();
     assert_eq!(house.store.missing(), Missing { tags: 26, manifests: 0 });
+}
+
+#[tokio::test]
+async fn what_came_back_counts_no_more() {
+    let (house, references) = with_tags(CAUTIOUS, 30).await;
+    let kept = house.registry.tags.lock().unwrap().clone();
+    for _ in 0..5 {
+        for reference in &references[..3] {
+            house.registry.tags.lock().unwrap().remove(&reference.to_string());
+        }
+        assert_eq!(sweep(&house.verifier, &references).await, 0);
+        assert_eq!(tags(&house).await.len(), 27);
+        *house.registry.tags.lock().unwrap() = kept.clone();
+        assert_eq!(sweep(&house.verifier, &references).await, 0);
+        assert_eq!(tags(&house).await.len(), 30);
+    }
+}
+
+#[tokio::test]
+async fn what_went_by_the_operators_word_does_not_count_after_a_restart() {
+    let (house, references) = with_tags(CAUTIOUS, 60).await;
+    let kept = house.registry.tags.lock().unwrap().clone();
+    for reference in &references[..40] {
+        house.registry.tags.lock().unwrap().remove(&reference.to_string());
+    }
+    sweep(&house.verifier, &references).await;
+    house.store.accept_removals().await.unwrap();
+    sweep(&house.verifier, &references).await;
+    assert_eq!((tags(&house).await.len(), house.store.missing()), (20, Missing::default()));
+    // Another one of those that are left.
+    *house.registry.tags.lock().unwrap() = kept;
+    for reference in &references[..41] {
+        house.registry.tags.lock().unwrap().remove(&reference.to_string());
+    }
+    assert_eq!(sweep(&house.verifier(CAUTIOUS), &references).await, 0);
+    assert_eq!(tags(&house).await.len(), 19);
 }

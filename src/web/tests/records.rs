@@ -125,12 +125,12 @@ impl Store for Records {
         self.missing
     }
 
-    async fn accept_removals(&self, _: Timestamp) -> Result<(), StoreError> {
+    async fn accept_removals(&self) -> Result<(), StoreError> {
         self.check()
     }
 
-    async fn removals_accepted_until(&self) -> Result<Option<Timestamp>, StoreError> {
-        Ok(None)
+    async fn removals_accepted_until(&self) -> Result<Sequence, StoreError> {
+        Ok(Sequence::ZERO)
     }
 
     async fn repositories_with_missing(

@@ -42,7 +42,7 @@ pub(super) fn tag(name: &str) -> TagRecord {
         sequence: Sequence::new(1),
         last_pull: Some(time()),
         pulls: 5,
-        missing_since: None,
+        missing: None,
     }
 }
 
@@ -72,7 +72,7 @@ pub(super) fn manifest(text: &str) -> ManifestRecord {
         tags: Vec::new(),
         pushed_at: time(),
         source: Source::Swept,
-        missing_since: None,
+        missing: None,
     }
 }
 
