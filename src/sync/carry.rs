@@ -157,7 +157,7 @@ impl Shared {
         };
         let answered = Instant::now();
         let meaning = match write.operation.meaning(&write.repository, &answer) {
-            Meaning::Unconfirmed(change) if confirm::is_so(&self.registry, &change).await => {
+            Meaning::Unconfirmed(change) if confirm::is_so(&self.registry, &self.judge, &change).await => {
                 Meaning::Done(change)
             }
             meaning => meaning,

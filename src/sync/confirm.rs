@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use super::judge::Judge;
 use crate::oci::{Digest, Reference, RepositoryName};
 use crate::registry::{RegistryClient, RegistryError};
 use crate::store::Change;
@@ -11,8 +12,24 @@ use crate::store::Change;
 /// How long the client waits for this answer, at most.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Whether the registry says now what the change says. No clear answer is no confirmation.
-pub(super) async fn is_so(registry: &RegistryClient, change: &Change) -> bool {
+/// Whether the registry says now what the change says. No clear answer is no confirmation; nor is "not there" about what was
+/// written just now, which may be older than that.
+pub(super) async fn is_so(registry: &RegistryClient, judge: &Judge, change: &Change) -> bool {
+    let is_unsettled = |repository, reference| judge.unsettled(repository, Some(&reference)).is_some();
+    let may_be_old = match change {
+        Change::TagDeleted { repository, tag } => is_unsettled(repository, Reference::Tag(tag.clone())),
+        Change::ManifestDeleted { repository, digest } => {
+            is_unsettled(repository, Reference::Digest(digest.clone()))
+        }
+        Change::ManifestPut { .. }
+        | Change::ReferenceMissing { .. }
+        | Change::ReferencePresent { .. }
+        | Change::RepositoryFound { .. }
+        | Change::RepositoryGone { .. } => false,
+    };
+    if may_be_old {
+        return false;
+    }
     let patience = registry.timeout().min(PATIENCE);
     match tokio::time::timeout(patience, ask(registry, change)).await {
         Ok(Ok(is_so)) => is_so,

@@ -61,7 +61,8 @@ pub(super) struct Taken {
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Envelope {
     taken: Taken,
-    hints: HashSet<HintedReference>,
+    /// Each once, in the order of the events.
+    hints: Vec<HintedReference>,
     pulls: Vec<Heard>,
 }
 
@@ -95,7 +96,7 @@ pub(super) async fn take(
     let count = |result, number| {
         metrics::counter!("portreeve_notifications_total", "result" => result).increment(number as u64);
     };
-    if !hints.is_empty() && state.hints.add(hints.into_iter().collect()).await? == Queued::Full {
+    if !hints.is_empty() && state.hints.add(hints).await? == Queued::Full {
         count("no_room", taken.accepted);
         return Err(ApiError::TooManyHints);
     }
@@ -117,11 +118,13 @@ fn read(body: &[u8], now: Timestamp) -> Result<Envelope, ApiError> {
         return Err(ApiError::InvalidBody("an envelope has an array `events`".to_owned()));
     };
     let mut envelope = Envelope::default();
+    let mut seen = HashSet::new();
     for event in events {
         match suggestion(event, now) {
             Some(Suggestion::Look(references)) => {
                 envelope.taken.accepted += 1;
-                envelope.hints.extend(references);
+                let new = references.into_iter().filter(|reference| seen.insert(reference.clone()));
+                envelope.hints.extend(new);
             }
             Some(Suggestion::Pulled(pull)) => {
                 envelope.taken.accepted += 1;
