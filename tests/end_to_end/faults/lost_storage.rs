@@ -131,7 +131,7 @@ async fn without_a_door_a_sweep_holds_and_accepts_as_well() {
     let registry = Registry::start().await;
     let directory = tempfile::tempdir().unwrap();
     let store = directory.path().join("portreeve.redb");
-    drop(filled(&registry, &store).await);
+    filled(&registry, &store).await.kill().await;
     registry.lose_storage();
     let (code, said) = command(&registry, &store, &["sync"]).await;
     assert_eq!(code, 1, "{said}");
@@ -147,7 +147,7 @@ async fn a_lasting_loss_is_believed_without_anybody_when_patience_is_over() {
     let registry = Registry::start().await;
     let directory = tempfile::tempdir().unwrap();
     let store = directory.path().join("portreeve.redb");
-    drop(filled(&registry, &store).await);
+    filled(&registry, &store).await.kill().await;
     let door = Door::builder(registry.url()).store(&store).set("SYNC__REMOVAL_PATIENCE", "1ms").start().await;
     registry.lose_storage();
     sweep(&door, false).await;

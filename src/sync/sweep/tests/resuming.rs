@@ -5,7 +5,7 @@ use crate::clock::Timestamp;
 
 #[tokio::test(start_paused = true)]
 async fn a_sweep_that_was_cut_goes_on_where_it_was_after_a_restart() {
-    let house = House::new(Lists::new(60, 35));
+    let house = House::unhurried(Lists::new(60, 35));
     let (sweeper, running) = house.run(HOUR, HOUR);
     until(|| (house.registry.asked_about() == 35).then_some(())).await;
     pass(Duration::from_secs(6)).await;
