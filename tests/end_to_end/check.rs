@@ -52,7 +52,7 @@ async fn a_registry_that_can_be_swept_is_told_with_what_it_allows_and_how_the_re
             "will be made at the first start",
         ],
     );
-    let door = Door::builder(registry.url()).store(&store).start().await;
+    let mut door = Door::builder(registry.url()).store(&store).start().await;
     Image::small(1).push(&door.url(), "team/app", "through").await;
     Image::small(2).push(&registry.url(), "team/app", "around").await;
     let (good, said) = check(&registry.url(), &store).await;
@@ -64,7 +64,7 @@ async fn a_registry_that_can_be_swept_is_told_with_what_it_allows_and_how_the_re
     assert!(good, "{said}");
     assert_says(&said, &["in step", "agree by name: 2 tags in 1 repositories"]);
     Image::small(3).push(&registry.url(), "team/app", "around-again").await;
-    drop(door);
+    door.kill().await;
     let (good, said) = check(&registry.url(), &store).await;
     assert!(good, "{said}");
     assert_says(&said, &["lists 3 tags in 1 repositories", "does not know 1 of them, and knows 0 others"]);
@@ -91,10 +91,10 @@ async fn a_registry_without_a_catalog_or_deletion_or_within_reach_is_told_with_a
         &said,
         &["does not list its catalog", "405", "storage.delete.enabled", "will be made at the first start"],
     );
-    let door = Door::builder(registry.url()).store(&store).start().await;
+    let mut door = Door::builder(registry.url()).store(&store).start().await;
     let (_, said) = check(&relay.url(), &store).await;
     assert_says(&said, &["Whether store and registry agree is not known"]);
-    drop(door);
+    door.kill().await;
     std::fs::remove_file(&store).unwrap();
     drop((relay, registry));
     let (good, said) = check("http://127.0.0.1:9", &store).await;
