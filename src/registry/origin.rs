@@ -13,8 +13,12 @@ struct Entry {
 }
 
 #[derive(Deserialize)]
-struct Detail {
-    errors: Vec<Cause>,
+#[serde(untagged)]
+enum Detail {
+    /// As 2.8 passes the origin's answer on.
+    Errors { errors: Vec<Cause> },
+    /// As 3.x puts it into words.
+    Words(String),
 }
 
 #[derive(Deserialize)]
@@ -23,12 +27,17 @@ struct Cause {
 }
 
 /// Whether the body of a cache's 500 is its origin's own "not there" about a manifest. Distribution 2.8 answers a question
-/// about a digest that neither of them has with `UNKNOWN`, and with the origin's answer as its detail; where the origin cannot
-/// be reached, the detail is another.
+/// about a digest that neither of them has with `UNKNOWN`, and with the origin's answer as its detail; 3.1 with that in words.
+/// Where the origin cannot be reached, the detail is another.
 pub(super) fn is_absence_at_origin(body: &[u8]) -> bool {
     serde_json::from_slice::<Body>(body).is_ok_and(|body| {
-        let [Entry { detail: Detail { errors } }] = body.errors.as_slice() else { return false };
-        matches!(errors.as_slice(), [cause] if cause.code == "MANIFEST_UNKNOWN")
+        let [Entry { detail }] = body.errors.as_slice() else { return false };
+        match detail {
+            Detail::Errors { errors } => {
+                matches!(errors.as_slice(), [cause] if cause.code == "MANIFEST_UNKNOWN")
+            }
+            Detail::Words(words) => words.starts_with("manifest unknown: "),
+        }
     })
 }
 
@@ -42,6 +51,9 @@ mod tests {
         let denied = br#"{"errors":[{"code":"UNKNOWN","message":"unknown error","detail":{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown","detail":{"Name":"a","Revision":"sha256:b"}}]}}]}"#;
         let away = br#"{"errors":[{"code":"UNKNOWN","message":"unknown error","detail":{"Op":"Get","URL":"http://127.0.0.1:1/v2/","Err":{"Op":"dial","Net":"tcp"}}}]}"#;
         assert!(is_absence_at_origin(denied));
+        // As 3.1.1 wrote it.
+        let in_words = br#"{"errors":[{"code":"UNKNOWN","message":"unknown error","detail":"manifest unknown: manifest unknown"}]}"#;
+        assert!(is_absence_at_origin(in_words));
         for other in [
             &away[..],
             b"",

@@ -198,6 +198,13 @@ pub fn brake(events: &[Event], deletions: usize) -> Result<(), String> {
 pub fn pasts(events: &[Event]) -> Result<(), String> {
     let mut gone: BTreeMap<Thing, &Digest> = BTreeMap::new();
     for event in events {
+        if event.kind == EventKind::ManifestDeleted && event.source == Source::Observed {
+            // Somebody wanted it gone, whatever its tags were.
+            let is_of_it = |thing: &Thing, digest: &&Digest| {
+                thing.repository == event.repository.as_str() && Some(*digest) == event.digest.as_ref()
+            };
+            gone.retain(|thing, digest| !is_of_it(thing, digest));
+        }
         let (Some(tag), digest) = (&event.tag, event.digest.as_ref()) else { continue };
         let thing = Thing::new(event.repository.as_str(), tag.as_str());
         let before = gone.remove(&thing);

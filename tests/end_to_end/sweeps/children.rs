@@ -24,7 +24,7 @@ fn assert_no_layer_is_asked_for(relay: &Relay, cache: &Image) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cache_of_buildkit_whose_index_names_layers_is_swept_to_the_end_like_any_other_image() {
-    let registry = Registry::start().await;
+    let registry = Registry::start_lenient().await;
     let relay = Relay::start(&registry.url()).await;
     let door = Door::builder(relay.url()).start().await;
     let image = Image::small(1);
@@ -52,7 +52,7 @@ async fn a_cache_of_buildkit_whose_index_names_layers_is_swept_to_the_end_like_a
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hint_about_a_cache_of_buildkit_asks_for_no_layer() {
     const SECRET: &str = "a-long-secret-for-tests";
-    let registry = Registry::start().await;
+    let registry = Registry::start_lenient().await;
     let relay = Relay::start(&registry.url()).await;
     let door = Door::builder(relay.url()).set("NOTIFICATIONS__SECRET", SECRET).start().await;
     let cache = Image::buildkit_cache(LAYERS, &[]);
@@ -78,7 +78,7 @@ async fn a_hint_about_a_cache_of_buildkit_asks_for_no_layer() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repository_that_is_damaged_delays_the_record_of_no_other() {
-    let registry = Registry::start().await;
+    let registry = Registry::start_lenient().await;
     let relay = Relay::start(&registry.url()).await;
     let image = Image::small(1);
     image.push(&registry.url(), "team/damaged", "v0").await;
