@@ -131,7 +131,8 @@ impl Service {
         };
         exchange.onward.upload = upload;
         match rewritten {
-            Some(rewritten) => head.insert_header(LOCATION, rewritten).map_err(no_sense),
+            // pingora keeps the spelling of strings only.
+            Some(rewritten) => head.insert_header("Location", rewritten).map_err(no_sense),
             None => Ok(()),
         }
     }
@@ -182,10 +183,11 @@ where
         return Ok(());
     }
     head.remove_header(&LINK);
+    // pingora keeps the spelling of strings only.
     for (value, rewritten) in values.into_iter().zip(rewritten) {
         match rewritten {
-            Some(rewritten) => head.append_header(LINK, rewritten),
-            None => head.append_header(LINK, value),
+            Some(rewritten) => head.append_header("Link", rewritten),
+            None => head.append_header("Link", value),
         }
         .map_err(no_sense)?;
     }
