@@ -45,9 +45,14 @@ pub(super) async fn read(
             Err(_elapsed) => {
                 let stall = Stall::Client(client_timeout);
                 stall.count();
-                return Err(stall.refusal());
+                return Err(Refusal { code: ErrorCode::ManifestInvalid, ..stall.refusal() });
             }
-            Ok(chunk) => chunk.map_err(broken_off)?,
+            Ok(Err(error)) => {
+                // Where the next request would begin is unknown.
+                session.set_keepalive(None);
+                return Err(broken_off(error));
+            }
+            Ok(Ok(chunk)) => chunk,
         };
         let Some(chunk) = chunk else { break };
         let so_far = first.as_ref().map_or(whole.len(), Bytes::len);

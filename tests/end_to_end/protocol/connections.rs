@@ -202,3 +202,19 @@ async fn an_http_1_0_client_pulls() {
     let answer = connection.answer("GET").await;
     assert_eq!((answer.head.status, answer.body), (200, image.manifest.to_vec()));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_malformed_chunked_body_ends_its_connection_after_the_answer() {
+    let registry = Registry::start().await;
+    let door = Door::builder(registry.url()).start().await;
+    for body in ["0x3\r\nabc\r\n0\r\n\r\n", "3\nabc\n0\n\n", "-3\r\nabc\r\n0\r\n\r\n"] {
+        let mut connection = Connection::open(door.address()).await;
+        let lines = format!("{MANIFEST_TYPE}Transfer-Encoding: chunked\r\n");
+        connection.request("PUT", "/v2/a/manifests/tag", &lines).await;
+        connection.send(body).await;
+        let answer = connection.answer("PUT").await;
+        assert_eq!(answer.head.status, 400, "{body:?}");
+        assert_eq!(answer.head.get("connection"), Some("close"), "{body:?}");
+        assert_eq!(connection.rest().await, b"", "{body:?}");
+    }
+}
