@@ -16,9 +16,9 @@ use super::context::Context;
 use super::early_answer::EarlyAnswer;
 use super::service::Service;
 use super::watch::{Owed, Stall, Watch};
-use super::{Outcome, ResponseHead, body, failure, forward};
-use crate::oci::Route;
+use super::{Outcome, Refusal, ResponseHead, body, failure, forward};
 use crate::oci::route::UploadAction;
+use crate::oci::{ErrorCode, Route};
 use crate::registry::Awaited;
 
 /// How long an idle connection to the registry is kept.
@@ -136,6 +136,13 @@ impl ProxyHttp for Service {
         head: &mut ResponseHead,
         context: &mut Context,
     ) -> Result<()> {
+        if head.status == StatusCode::SWITCHING_PROTOCOLS {
+            // The door asks no registry for another protocol.
+            let message = "the registry answered with another protocol, for which it was not asked";
+            let refusal = Refusal::new(ErrorCode::Unavailable, message).with_status(StatusCode::BAD_GATEWAY);
+            context.refusal = Some(refusal);
+            return Err(Error::explain(ErrorType::InvalidHTTPHeader, "101 without `Upgrade`").into_up());
+        }
         match &context.watch {
             Some(watch) if head.status.is_informational() => watch.registry_lives(),
             Some(watch) => watch.registry_answers(),

@@ -218,3 +218,27 @@ async fn a_malformed_chunked_body_ends_its_connection_after_the_answer() {
         assert_eq!(connection.rest().await, b"", "{body:?}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_protocol_for_which_the_registry_was_not_asked_is_502() {
+    let registry = crate::support::raw::RawRegistry::start(async |mut exchange| {
+        exchange
+            .send("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: odd\r\n\r\n")
+            .await;
+        std::future::pending().await
+    })
+    .await;
+    let door = Door::builder(registry.url()).start().await;
+    for (method, target) in [("GET", "/v2/a/tags/list"), ("POST", "/v2/a/blobs/uploads/")] {
+        for lines in ["", "Connection: upgrade\r\nUpgrade: odd\r\n"] {
+            let mut connection = Connection::open(door.address()).await;
+            connection.request(method, target, &format!("{lines}Content-Length: 0\r\n")).await;
+            let head = connection.head().await;
+            assert_eq!(head.status, 502, "{method} {lines:?}");
+        }
+        let http2 = crate::support::http::client_builder().http2_prior_knowledge().build().unwrap();
+        let url = format!("{}{target}", door.url());
+        let answer = http2.request(method.parse().unwrap(), url).send().await.unwrap();
+        assert_eq!(answer.status(), 502, "{method}");
+    }
+}
