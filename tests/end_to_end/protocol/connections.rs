@@ -242,3 +242,19 @@ async fn another_protocol_for_which_the_registry_was_not_asked_is_502() {
         assert_eq!(answer.status(), 502, "{method}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_writes_all_before_it_reads_is_told_that_its_manifest_is_too_large() {
+    let registry = Registry::start().await;
+    let door = Door::builder(registry.url()).start().await;
+    for mebibytes in [5, 20] {
+        let mut connection = Connection::open(door.address()).await;
+        let body = vec![b' '; mebibytes * 1024 * 1024];
+        let lines = format!("{MANIFEST_TYPE}Content-Length: {}\r\n", body.len());
+        connection.request("PUT", "/v2/a/manifests/tag", &lines).await;
+        connection.send(&body).await;
+        let answer = connection.answer("PUT").await;
+        assert_eq!((answer.head.status, answer.code().as_str()), (413, "SIZE_INVALID"));
+        assert_eq!(connection.rest().await, b"");
+    }
+}
