@@ -258,3 +258,15 @@ async fn a_client_that_writes_all_before_it_reads_is_told_that_its_manifest_is_t
         assert_eq!(connection.rest().await, b"");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_target_with_a_fragment_is_refused() {
+    let registry = Registry::start().await;
+    let door = Door::builder(registry.url()).start().await;
+    Image::small(1).push(&door.url(), "a", "tag").await;
+    for target in ["/v2/a/manifests/tag#x", "/v2/#", "/v2/a/tags/list?n=1#x", "/#/api"] {
+        let mut connection = Connection::open(door.address()).await;
+        let answer = connection.ask("GET", target, "", b"").await;
+        assert_eq!(answer.head.status, 400, "{target}");
+    }
+}
