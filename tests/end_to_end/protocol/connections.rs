@@ -270,3 +270,17 @@ async fn a_request_target_with_a_fragment_is_refused() {
         assert_eq!(answer.head.status, 400, "{target}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_location_that_is_too_long_to_lead_back_is_502_in_words() {
+    let registry = crate::support::raw::RawRegistry::start(async |mut exchange| {
+        exchange.answer("202 Accepted", &format!("Location: /odd/{}\r\n", "x".repeat(9000))).await;
+    })
+    .await;
+    let door = Door::builder(registry.url()).start().await;
+    let mut connection = Connection::open(door.address()).await;
+    let answer = connection.ask("POST", "/v2/a/blobs/uploads/", "", b"").await;
+    assert_eq!(answer.head.status, 502);
+    let said = String::from_utf8(answer.body).unwrap();
+    assert!(said.contains("`Location`") && said.contains("too long"), "{said}");
+}
