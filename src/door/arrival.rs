@@ -60,6 +60,20 @@ pub(super) fn normalize(request: &mut RequestHeader) -> Result<Option<String>, R
     if is_authority(&authority) { Ok(Some(authority)) } else { Err(refused(NO_HOST)) }
 }
 
+/// Refuses a request target with a fragment (RFC 9112 section 3.2 has none), which the parser of URIs cuts off: the registry
+/// would be asked for something else. `head` is the head of an HTTP/1.1 request as it came.
+///
+/// # Errors
+/// When its first line has a `#`.
+pub(super) fn refuse_fragment(head: &[u8]) -> Result<(), Refusal> {
+    let mut line =
+        head.iter().skip_while(|byte| matches!(byte, b'\r' | b'\n')).take_while(|byte| **byte != b'\n');
+    if line.any(|byte| *byte == b'#') {
+        return Err(refused("the request target must not have a `#`"));
+    }
+    Ok(())
+}
+
 const NO_HOST: &str = "`Host` must be a host, perhaps with a port";
 
 /// Whether text is a host, perhaps with a port: it comes to stand in URLs and headers.

@@ -15,6 +15,8 @@ use crate::oci::ErrorCode;
 /// case, but clients such as curl take an answer in the middle of what they send for a broken stream.
 const DRAIN_BYTES: usize = 4 * 1024 * 1024;
 const DRAIN_BYTES_HTTP2: usize = 64 * 1024 * 1024;
+/// How much is thrown away after the answer, of a connection that ends with it.
+const LINGER_BYTES: usize = 64 * 1024 * 1024;
 pub(super) const DRAIN_TIME: Duration = Duration::from_secs(2);
 
 /// Reads a whole body of at most `limit` bytes, from a client that may stand still for `client_timeout`.
@@ -43,9 +45,14 @@ pub(super) async fn read(
             Err(_elapsed) => {
                 let stall = Stall::Client(client_timeout);
                 stall.count();
-                return Err(stall.refusal());
+                return Err(Refusal { code: ErrorCode::ManifestInvalid, ..stall.refusal() });
             }
-            Ok(chunk) => chunk.map_err(broken_off)?,
+            Ok(Err(error)) => {
+                // Where the next request would begin is unknown.
+                session.set_keepalive(None);
+                return Err(broken_off(error));
+            }
+            Ok(Ok(chunk)) => chunk,
         };
         let Some(chunk) = chunk else { break };
         let so_far = first.as_ref().map_or(whole.len(), Bytes::len);
@@ -80,6 +87,25 @@ pub(super) async fn drain(session: &mut Session) -> bool {
     if announced_length(session).is_some_and(|length| length > limit as u64) {
         return false;
     }
+    throw_away(session, limit).await
+}
+
+/// After an answer with which the connection ends: lets the client see that at once, and throws away what it still sends,
+/// for [`DRAIN_TIME`]. To close a connection while bytes come in is to reset it, and the answer may be lost with it (RFC 9112
+/// section 9.6).
+pub(super) async fn linger(session: &mut Session) {
+    if session.is_body_done() {
+        return;
+    }
+    if !session.is_http2() {
+        // Of HTTP/1.1 this closes what goes to the client, and nothing else.
+        session.as_downstream_mut().shutdown().await;
+    }
+    throw_away(session, LINGER_BYTES).await;
+}
+
+/// Reads at most so much of a body, for [`DRAIN_TIME`]. Says whether its end was reached.
+async fn throw_away(session: &mut Session, limit: usize) -> bool {
     let draining = async {
         let mut drained = 0;
         while drained <= limit {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use super::early_answer::EarlyAnswer;
 use super::watch::{Stall, Watch};
 use super::{Exchange, Refusal};
 use crate::registry::{Backend, BackendKey};
@@ -20,8 +21,12 @@ pub struct Context {
     pub(super) session: Option<UploadSession>,
     /// Who keeps whom waiting, for an exchange with a body or a commit that is at the registry.
     pub(super) watch: Option<Watch>,
+    /// The registry's final answer, if that came before the end of the request's body.
+    pub(super) early_answer: Option<EarlyAnswer>,
     /// Why the exchange fails, if it was decided in the middle of forwarding.
     pub(super) refusal: Option<Refusal>,
+    /// Whether pingora's error is no failure: the registry's answer has been passed on.
+    pub(super) is_answered: bool,
     /// For the log: why it failed.
     pub(super) cause: Option<String>,
     /// Held until the exchange is over, so that stopping waits for it.
@@ -46,7 +51,9 @@ impl Context {
             backend: None,
             session: None,
             watch: None,
+            early_answer: None,
             refusal: None,
+            is_answered: false,
             cause: None,
             _running: running,
         }

@@ -13,11 +13,12 @@ use pingora_http::RequestHeader;
 use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 
 use super::context::Context;
+use super::early_answer::EarlyAnswer;
 use super::service::Service;
 use super::watch::{Owed, Stall, Watch};
-use super::{Outcome, ResponseHead, body, failure, forward};
-use crate::oci::Route;
+use super::{Outcome, Refusal, ResponseHead, body, failure, forward};
 use crate::oci::route::UploadAction;
+use crate::oci::{ErrorCode, Route};
 use crate::registry::Awaited;
 
 /// How long an idle connection to the registry is kept.
@@ -135,6 +136,13 @@ impl ProxyHttp for Service {
         head: &mut ResponseHead,
         context: &mut Context,
     ) -> Result<()> {
+        if head.status == StatusCode::SWITCHING_PROTOCOLS {
+            // The door asks no registry for another protocol.
+            let message = "the registry answered with another protocol, for which it was not asked";
+            let refusal = Refusal::new(ErrorCode::Unavailable, message).with_status(StatusCode::BAD_GATEWAY);
+            context.refusal = Some(refusal);
+            return Err(Error::explain(ErrorType::InvalidHTTPHeader, "101 without `Upgrade`").into_up());
+        }
         match &context.watch {
             Some(watch) if head.status.is_informational() => watch.registry_lives(),
             Some(watch) => watch.registry_answers(),
@@ -145,13 +153,19 @@ impl ProxyHttp for Service {
 
     fn upstream_response_body_filter(
         &self,
-        _session: &mut Session,
-        _body: &mut Option<Bytes>,
-        _end_of_stream: bool,
+        session: &mut Session,
+        body: &mut Option<Bytes>,
+        end_of_stream: bool,
         context: &mut Context,
     ) -> Result<Option<Duration>> {
         if let Some(watch) = &context.watch {
             watch.registry_answers();
+        }
+        let Some(answer) = &mut context.early_answer else { return Ok(None) };
+        answer.piece(body.as_ref(), session.body_bytes_sent());
+        if end_of_stream && !session.is_body_done() {
+            answer.end();
+            return EarlyAnswer::error();
         }
         Ok(None)
     }
@@ -172,7 +186,16 @@ impl ProxyHttp for Service {
         self.finish_head(context, head).await.map_err(|refusal| {
             context.refusal = Some(refusal);
             Error::explain(ErrorType::InternalError, "a plugin refused the registry's response")
-        })
+        })?;
+        if !session.is_body_done() {
+            let answer = EarlyAnswer::new(head, &session.req_header().method);
+            let is_whole = answer.is_whole();
+            context.early_answer = Some(answer);
+            if is_whole {
+                return EarlyAnswer::error();
+            }
+        }
+        Ok(())
     }
 
     fn fail_to_connect(
@@ -209,7 +232,12 @@ impl ProxyHttp for Service {
             .is_some_and(|exchange| matches!(exchange.route(), Some(Route::UploadStart { .. })))
             && session.is_body_empty();
         let may_repeat = session.req_header().method.is_idempotent() || starts_upload;
-        if context.stall().is_none() && may_repeat && !session.as_ref().retry_buffer_truncated() {
+        let is_answered = context.early_answer.as_ref().is_some_and(EarlyAnswer::is_whole);
+        if !is_answered
+            && context.stall().is_none()
+            && may_repeat
+            && !session.as_ref().retry_buffer_truncated()
+        {
             error.retry.decide_reuse(client_reused);
         } else {
             error.set_retry(false);
@@ -223,6 +251,19 @@ impl ProxyHttp for Service {
         error: &Error,
         context: &mut Context,
     ) -> FailToProxy {
+        if let Some(answer) = context.early_answer.take_if(|answer| answer.is_whole()) {
+            // Nobody owes anything any more.
+            context.watch = None;
+            context.is_answered = true;
+            if let Err(error) = answer.finish(session).await {
+                let stall = failure::stall(&error, &self.limits).inspect(|stall| stall.count());
+                context.cause = Some(
+                    stall.map_or_else(|| format!("the client left: {error}"), |stall| stall.to_string()),
+                );
+            }
+            let status = session.response_written().map_or(0, |head| head.status.as_u16());
+            return FailToProxy { error_code: status, can_reuse_downstream: false };
+        }
         let stall =
             context.stall().or_else(|| failure::stall(error, &self.limits).inspect(|stall| stall.count()));
         let refusal = match (context.refusal.take(), stall) {
@@ -300,7 +341,10 @@ impl ProxyHttp for Service {
             received: session.body_bytes_read() as u64,
             sent: session.body_bytes_sent() as u64,
             duration,
-            cause: context.cause.take().or_else(|| error.map(ToString::to_string)),
+            cause: context
+                .cause
+                .take()
+                .or_else(|| error.filter(|_| !context.is_answered).map(ToString::to_string)),
         };
         let (route, class) = (exchange.route_name(), status_class(status));
         metrics::counter!("portreeve_requests_total", "route" => route, "status" => class).increment(1);

@@ -12,6 +12,7 @@ use super::service::Service;
 use super::upload_target::{Answered, Continued, NotOnward, is_at};
 use super::uri_reference::UriReference;
 use super::{Client, Exchange, Refusal, ResponseHead, location};
+use crate::auth::SealError;
 use crate::oci::{ErrorCode, Route};
 
 /// By which names client, door and registry know each other.
@@ -110,14 +111,14 @@ impl Service {
             });
         let (rewritten, upload) = match (continues, &answered) {
             (Continues::Upload, Some(answered)) => {
-                match self.uploads.lead_back(location, answered).map_err(no_sense)? {
+                match self.uploads.lead_back(location, answered).map_err(not_led_back)? {
                     Some(Continued { location, upload }) => (Some(location), Some(upload)),
                     None => (None, None),
                 }
             }
             (Continues::Pull, Some(answered)) => {
                 let back =
-                    self.uploads.redirect_back(location, answered, exchange.path()).map_err(no_sense)?;
+                    self.uploads.redirect_back(location, answered, exchange.path()).map_err(not_led_back)?;
                 let plain = || {
                     let repository = Some(answered.repository);
                     location::rewritten(head.status, location, asked, repository, &door, is_own)
@@ -131,7 +132,8 @@ impl Service {
         };
         exchange.onward.upload = upload;
         match rewritten {
-            Some(rewritten) => head.insert_header(LOCATION, rewritten).map_err(no_sense),
+            // pingora keeps the spelling of strings only.
+            Some(rewritten) => head.insert_header("Location", rewritten).map_err(no_sense),
             None => Ok(()),
         }
     }
@@ -182,14 +184,20 @@ where
         return Ok(());
     }
     head.remove_header(&LINK);
+    // pingora keeps the spelling of strings only.
     for (value, rewritten) in values.into_iter().zip(rewritten) {
         match rewritten {
-            Some(rewritten) => head.append_header(LINK, rewritten),
-            None => head.append_header(LINK, value),
+            Some(rewritten) => head.append_header("Link", rewritten),
+            None => head.append_header("Link", value),
         }
         .map_err(no_sense)?;
     }
     Ok(())
+}
+
+fn not_led_back(error: SealError) -> Refusal {
+    let message = format!("the registry's `Location` cannot be led back to the door: {error}");
+    Refusal::new(ErrorCode::Unavailable, message).with_status(StatusCode::BAD_GATEWAY).because(error)
 }
 
 fn no_sense(error: impl Into<super::BoxError>) -> Refusal {

@@ -22,6 +22,7 @@ mod bridge;
 mod certificate;
 mod client_stream;
 mod context;
+mod early_answer;
 mod exchange;
 mod failure;
 mod forward;

@@ -19,7 +19,8 @@ const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api
 pub(super) async fn send(session: &mut Session, response: Response) -> Result<()> {
     let Response { mut head, body } = response;
     // Of a client that stands still nothing more is waited for.
-    let is_reusable = head.status != StatusCode::REQUEST_TIMEOUT && body::drain(session).await;
+    let stands_still = head.status == StatusCode::REQUEST_TIMEOUT;
+    let is_reusable = !stands_still && body::drain(session).await;
     if !is_reusable {
         session.set_keepalive(None);
     }
@@ -33,6 +34,9 @@ pub(super) async fn send(session: &mut Session, response: Response) -> Result<()
     session.write_response_header(Box::new(spelling::canonical(&head)?), !has_body).await?;
     if has_body {
         session.write_response_body(Some(body), true).await?;
+    }
+    if !is_reusable && !stands_still {
+        body::linger(session).await;
     }
     Ok(())
 }

@@ -66,7 +66,11 @@ impl Service {
     /// Reads the request line.
     pub(super) fn exchange(&self, session: &mut Session) -> (Exchange, Result<(), Refusal>) {
         let has_body = !session.is_body_empty();
-        let arrived = arrival::normalize(session.req_header_mut());
+        let has_fragment = match session.is_http2() {
+            true => Ok(()),
+            false => arrival::refuse_fragment(&session.as_downstream().to_h1_raw()),
+        };
+        let arrived = has_fragment.and_then(|()| arrival::normalize(session.req_header_mut()));
         let mut request = session.req_header().clone();
         let mut onward = super::exchange::Onward::default();
         // The registry reads the one as the other; it is given what rules and record speak of.

@@ -155,7 +155,9 @@ impl Watch {
     /// A piece of the request's body came, or its end.
     pub fn client_sent(&self, is_end: bool) {
         let mut state = self.shared.lock();
-        state.since = Since::now();
+        if !state.answering {
+            state.since = Since::now();
+        }
         let owed = if is_end { Owed::Nothing } else { Owed::Body };
         let has_turned = state.owed != owed;
         state.owed = owed;
@@ -240,14 +242,8 @@ impl State {
         let registrys = limits.patience.judge(self.awaited, self.since, answered, now);
         match self.owed {
             Owed::Asked | Owed::Nothing => registrys.map_err(Stall::Registry),
-            // It has said what it had to say, and reads on or not: what is still to come is the client's.
-            Owed::Body if self.answering => {
-                if now < clients_end {
-                    Ok(clients_end)
-                } else {
-                    Err(Stall::Client(limits.client_timeout))
-                }
-            }
+            // The rest of its answer is all that is still waited for: the exchange ends with that.
+            Owed::Body if self.answering => registrys.map_err(Stall::Registry),
             Owed::Body => match registrys {
                 Ok(until) if now < clients_end => Ok(until.min(clients_end)),
                 // One of the two is at its end: whose turn is it?
@@ -315,6 +311,21 @@ mod tests {
         let hasty = Limits { client_timeout: Duration::from_secs(10), ..LIMITS };
         assert_eq!(judge(Owed::Body, Awaited::Answer, false, &hasty, 10), Ok(30));
         assert_eq!(judge(Owed::Body, Awaited::Answer, false, &hasty, 30), Err(SILENT));
+    }
+
+    #[test]
+    fn a_registry_that_has_begun_to_answer_owes_the_rest_though_the_client_owes_body() {
+        for owed in [Owed::Nothing, Owed::Asked, Owed::Body] {
+            let since = Since::now();
+            let state = State { owed, awaited: Awaited::Answer, since, answering: true, stall: None };
+            for takes_bytes in [false, true] {
+                let judge = |seconds| {
+                    state.judge(&LIMITS, None, || takes_bytes, since.moved + Duration::from_secs(seconds))
+                };
+                assert_eq!(judge(29), Ok(since.moved + Duration::from_secs(30)));
+                assert_eq!(judge(30), Err(SILENT));
+            }
+        }
     }
 
     #[test]

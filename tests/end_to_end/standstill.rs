@@ -3,6 +3,7 @@
 
 mod clients;
 mod commits;
+mod early_answers;
 mod registries;
 
 use std::time::Duration;

@@ -202,3 +202,85 @@ async fn an_http_1_0_client_pulls() {
     let answer = connection.answer("GET").await;
     assert_eq!((answer.head.status, answer.body), (200, image.manifest.to_vec()));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_malformed_chunked_body_ends_its_connection_after_the_answer() {
+    let registry = Registry::start().await;
+    let door = Door::builder(registry.url()).start().await;
+    for body in ["0x3\r\nabc\r\n0\r\n\r\n", "3\nabc\n0\n\n", "-3\r\nabc\r\n0\r\n\r\n"] {
+        let mut connection = Connection::open(door.address()).await;
+        let lines = format!("{MANIFEST_TYPE}Transfer-Encoding: chunked\r\n");
+        connection.request("PUT", "/v2/a/manifests/tag", &lines).await;
+        connection.send(body).await;
+        let answer = connection.answer("PUT").await;
+        assert_eq!(answer.head.status, 400, "{body:?}");
+        assert_eq!(answer.head.get("connection"), Some("close"), "{body:?}");
+        assert_eq!(connection.rest().await, b"", "{body:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_protocol_for_which_the_registry_was_not_asked_is_502() {
+    let registry = crate::support::raw::RawRegistry::start(async |mut exchange| {
+        exchange
+            .send("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: odd\r\n\r\n")
+            .await;
+        std::future::pending().await
+    })
+    .await;
+    let door = Door::builder(registry.url()).start().await;
+    for (method, target) in [("GET", "/v2/a/tags/list"), ("POST", "/v2/a/blobs/uploads/")] {
+        for lines in ["", "Connection: upgrade\r\nUpgrade: odd\r\n"] {
+            let mut connection = Connection::open(door.address()).await;
+            connection.request(method, target, &format!("{lines}Content-Length: 0\r\n")).await;
+            let head = connection.head().await;
+            assert_eq!(head.status, 502, "{method} {lines:?}");
+        }
+        let http2 = crate::support::http::client_builder().http2_prior_knowledge().build().unwrap();
+        let url = format!("{}{target}", door.url());
+        let answer = http2.request(method.parse().unwrap(), url).send().await.unwrap();
+        assert_eq!(answer.status(), 502, "{method}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_writes_all_before_it_reads_is_told_that_its_manifest_is_too_large() {
+    let registry = Registry::start().await;
+    let door = Door::builder(registry.url()).start().await;
+    for mebibytes in [5, 20] {
+        let mut connection = Connection::open(door.address()).await;
+        let body = vec![b' '; mebibytes * 1024 * 1024];
+        let lines = format!("{MANIFEST_TYPE}Content-Length: {}\r\n", body.len());
+        connection.request("PUT", "/v2/a/manifests/tag", &lines).await;
+        connection.send(&body).await;
+        let answer = connection.answer("PUT").await;
+        assert_eq!((answer.head.status, answer.code().as_str()), (413, "SIZE_INVALID"));
+        assert_eq!(connection.rest().await, b"");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_target_with_a_fragment_is_refused() {
+    let registry = Registry::start().await;
+    let door = Door::builder(registry.url()).start().await;
+    Image::small(1).push(&door.url(), "a", "tag").await;
+    for target in ["/v2/a/manifests/tag#x", "/v2/#", "/v2/a/tags/list?n=1#x", "/#/api"] {
+        let mut connection = Connection::open(door.address()).await;
+        let answer = connection.ask("GET", target, "", b"").await;
+        assert_eq!(answer.head.status, 400, "{target}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_location_that_is_too_long_to_lead_back_is_502_in_words() {
+    let registry = crate::support::raw::RawRegistry::start(async |mut exchange| {
+        exchange.answer("202 Accepted", &format!("Location: /odd/{}\r\n", "x".repeat(9000))).await;
+    })
+    .await;
+    let door = Door::builder(registry.url()).start().await;
+    let mut connection = Connection::open(door.address()).await;
+    let answer = connection.ask("POST", "/v2/a/blobs/uploads/", "", b"").await;
+    assert_eq!(answer.head.status, 502);
+    let said = String::from_utf8(answer.body).unwrap();
+    assert!(said.contains("`Location`") && said.contains("too long"), "{said}");
+}

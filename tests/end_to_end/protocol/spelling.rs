@@ -77,6 +77,22 @@ async fn a_streamed_answer_keeps_the_registrys_own_spelling() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_the_door_leads_back_is_spelt_as_everybody_spells_it() {
+    let registry = RawRegistry::start(async |mut exchange| {
+        let host = exchange.head.lines().find_map(|line| line.strip_prefix("host: ")).unwrap();
+        let lines = match exchange.line.starts_with("GET") {
+            true => format!("Link: <http://{host}/v2/a/tags/list?last=b&n=1>; rel=\"next\"\r\n"),
+            false => format!("Location: http://{host}/v2/a/blobs/uploads/1\r\n"),
+        };
+        exchange.answer(if lines.starts_with("Link") { "200 OK" } else { "202 Accepted" }, &lines).await;
+    })
+    .await;
+    let door = Door::builder(registry.url()).start().await;
+    assert_has(&names(&door, "GET", "/v2/a/tags/list", "", "").await, &["Link"]);
+    assert_has(&names(&door, "POST", "/v2/a/blobs/uploads/", "", "").await, &["Location"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_base_without_its_slash_is_answered_as_the_registry_does() {
     let registry = Registry::start().await;
     let open = Door::builder(registry.url()).start().await;

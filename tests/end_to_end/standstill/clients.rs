@@ -92,7 +92,9 @@ async fn a_client_that_stands_still_within_a_manifest_is_408() {
             let url = format!("{}/v2/a/manifests/tag", house.door.url());
             let answer = client.put(url).body(body).send().await.unwrap();
             assert_eq!(answer.status(), 408, "{what}");
-            assert!(error_of(answer).await.1.contains("the client"), "{what}");
+            let (code, message) = error_of(answer).await;
+            assert_eq!(code, "MANIFEST_INVALID", "{what}");
+            assert!(message.contains("the client"), "{what}");
         }
         assert_eq!((house.stalls("registry").await, house.stalls("client").await), (0, 2));
     }
