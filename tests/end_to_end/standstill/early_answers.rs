@@ -95,3 +95,16 @@ async fn a_registry_that_stands_still_within_an_early_answer_is_the_one_that_is_
         assert_eq!((house.stalls("registry").await, house.stalls("client").await), (2, 0));
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_exchange_that_is_answered_does_not_keep_the_door_from_ending() {
+    let registry = hasty(WITH_BODY).await;
+    let mut house = House::plain(Door::builder(registry.url())).await;
+    let mut connection = Connection::open(house.door.address()).await;
+    connection.request("PATCH", SESSION, "Content-Length: 1000000\r\n").await;
+    assert_eq!(connection.answer("PATCH").await.head.status, 404);
+    house.door.signal("TERM");
+    let begun = Instant::now();
+    assert_eq!(house.door.wait_exit(SOON * 2).await.code(), Some(0), "{}", house.door.log());
+    assert!(begun.elapsed() < SOON, "{:?}\n{}", begun.elapsed(), house.door.log());
+}
