@@ -95,3 +95,42 @@ async fn a_registry_that_stands_still_within_an_early_answer_is_the_one_that_is_
         assert_eq!((house.stalls("registry").await, house.stalls("client").await), (2, 0));
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_exchange_that_is_answered_does_not_keep_the_door_from_ending() {
+    let registry = hasty(WITH_BODY).await;
+    let mut house = House::plain(Door::builder(registry.url())).await;
+    let mut connection = Connection::open(house.door.address()).await;
+    connection.request("PATCH", SESSION, "Content-Length: 1000000\r\n").await;
+    assert_eq!(connection.answer("PATCH").await.head.status, 404);
+    house.door.signal("TERM");
+    let begun = Instant::now();
+    assert_eq!(house.door.wait_exit(SOON * 2).await.code(), Some(0), "{}", house.door.log());
+    assert!(begun.elapsed() < SOON, "{:?}\n{}", begun.elapsed(), house.door.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_answer_that_came_before_the_body_arrives_whole_and_once() {
+    let expected: Vec<u8> = (0..3_000_000_u32).flat_map(u32::to_be_bytes).collect();
+    let sent = expected.clone();
+    let registry = RawRegistry::start(move |mut exchange| {
+        let body = sent.clone();
+        async move {
+            exchange.send(format!("HTTP/1.1 404 Not Found\r\nContent-Length: {}\r\n\r\n", body.len())).await;
+            exchange.send(body).await;
+            std::future::pending().await
+        }
+    })
+    .await;
+    for house in House::both(|| Door::builder(registry.url())).await {
+        for (what, client) in &house.clients {
+            let (pieces, body) = body();
+            pieces.send(Bytes::from_static(b"some")).unwrap();
+            let url = format!("{}{SESSION}", house.door.url());
+            let answer = client.patch(url).body(body).timeout(SOON).send().await.unwrap();
+            let received = answer.bytes().await.unwrap();
+            assert!(received == expected, "{what}: {} bytes of {}", received.len(), expected.len());
+            drop(pieces);
+        }
+    }
+}
