@@ -9,6 +9,7 @@ use crate::support::image::Image;
 use crate::support::scripted::{Listing, Scripted};
 use crate::support::state::record;
 use crate::support::sweep::{events, in_short, sweep, sweep_through};
+use crate::support::wait::until;
 
 const REFUSED: &str = r#"{"errors":[{"code":"UNAUTHORIZED","message":"no"}]}"#;
 const HTML: &str = "<html><body>It works!</body></html>";
@@ -21,6 +22,9 @@ fn redirect(status: u16) -> Listing {
         body: "",
     }
 }
+
+/// Longer than anything takes on a busy machine.
+const LIMIT: std::time::Duration = std::time::Duration::from_secs(30);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn s2_a_catalog_that_cannot_be_had_changes_nothing_and_the_next_sweep_tries_again() {
@@ -55,11 +59,18 @@ async fn s2_a_catalog_that_cannot_be_had_changes_nothing_and_the_next_sweep_trie
         let cause = last["cause"].as_str().unwrap_or_else(|| panic!("no cause: {last:#}"));
         assert!(cause.contains("catalog"), "{cause}");
         assert_eq!(last["repositories"], 2, "the known ones are swept: {last:#}");
-        let log = door.log();
-        let warning =
-            log[told..].lines().find(|line| line.contains("\"WARN\"") && line.contains("catalog cannot"));
-        let warning: Value =
-            serde_json::from_str(warning.unwrap_or_else(|| panic!("no warning: {log}"))).unwrap();
+        // The log has a thread of its own.
+        let mut warning = None;
+        until("the log warns of the catalog", LIMIT, async || {
+            let log = door.log();
+            let mut lines = log[told..].lines();
+            warning = lines
+                .find(|line| line.contains("\"WARN\"") && line.contains("catalog cannot"))
+                .and_then(|line| serde_json::from_str::<Value>(line).ok());
+            warning.is_some()
+        })
+        .await;
+        let warning = warning.unwrap();
         assert!(warning.to_string().contains(&Value::from(cause).to_string()[1..40]), "{warning}: {cause}");
         assert_eq!(events(&door).await, before, "{listing:?}");
     }
