@@ -176,13 +176,14 @@ impl Shared {
                         return Err(CarryFailure::NotTold(error));
                     }
                 };
+                // Before the outcome, so that a crash loses none; as long as the intent is carried, no answer is recorded.
+                self.hint(still_there).await;
                 match self.store.settle(intent.sequence, outcome, self.registry.now()).await {
                     Ok(settled) => {
                         // The store keeps the intent of a write that another one overtook; it has to be asked about.
                         if !settled.overlapped.is_empty() {
                             self.unknown.doubt(intent.sequence);
                         }
-                        self.hint(still_there).await;
                     }
                     Err(error) => {
                         tracing::error!(
