@@ -5,30 +5,23 @@
 use std::time::Duration;
 
 use super::judge::Judge;
-use crate::oci::{Digest, Reference, RepositoryName};
+use crate::oci::{Digest, Manifest, Reference, RepositoryName, Tag};
 use crate::registry::{RegistryClient, RegistryError};
-use crate::store::Change;
+use crate::store::{Change, StoreError};
 
 /// How long the client waits for this answer, at most.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Whether the registry says now what the change says. No clear answer is no confirmation; nor is "not there" about what was
-/// written just now, which may be older than that.
+/// Whether the registry says now what the change says. No clear answer is no confirmation; nor is one that may be older than
+/// the write.
 pub(super) async fn is_so(registry: &RegistryClient, judge: &Judge, change: &Change) -> bool {
-    let is_unsettled = |repository, reference| judge.unsettled(repository, Some(&reference)).is_some();
-    let may_be_old = match change {
-        Change::TagDeleted { repository, tag } => is_unsettled(repository, Reference::Tag(tag.clone())),
-        Change::ManifestDeleted { repository, digest } => {
-            is_unsettled(repository, Reference::Digest(digest.clone()))
+    match may_be_old(judge, change).await {
+        Ok(false) => {}
+        Ok(true) => return false,
+        Err(error) => {
+            tracing::warn!(%error, "a write cannot be confirmed");
+            return false;
         }
-        Change::ManifestPut { .. }
-        | Change::ReferenceMissing { .. }
-        | Change::ReferencePresent { .. }
-        | Change::RepositoryFound { .. }
-        | Change::RepositoryGone { .. } => false,
-    };
-    if may_be_old {
-        return false;
     }
     let patience = registry.timeout().min(PATIENCE);
     match tokio::time::timeout(patience, ask(registry, change)).await {
@@ -44,16 +37,45 @@ pub(super) async fn is_so(registry: &RegistryClient, judge: &Judge, change: &Cha
     }
 }
 
+async fn may_be_old(judge: &Judge, change: &Change) -> Result<bool, StoreError> {
+    let is_unsettled = |repository, reference| judge.unsettled(repository, Some(&reference)).is_some();
+    match change {
+        Change::TagDeleted { repository, tag } => Ok(is_unsettled(repository, Reference::Tag(tag.clone()))),
+        Change::ManifestDeleted { repository, digest } => {
+            Ok(is_unsettled(repository, Reference::Digest(digest.clone())))
+        }
+        Change::ManifestPut { repository, manifest, tags } => {
+            for reference in put_under(manifest, tags) {
+                if judge.may_be_old(repository, &reference, &manifest.digest).await? {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        }
+        Change::ReferenceMissing { .. }
+        | Change::ReferencePresent { .. }
+        | Change::RepositoryFound { .. }
+        | Change::RepositoryGone { .. } => Ok(false),
+    }
+}
+
+/// By which names the registry is asked for what was put: its tags, or the digest where it has none.
+fn put_under(manifest: &Manifest, tags: &[Tag]) -> Vec<Reference> {
+    if tags.is_empty() {
+        return vec![Reference::Digest(manifest.digest.clone())];
+    }
+    tags.iter().cloned().map(Reference::Tag).collect()
+}
+
 async fn ask(registry: &RegistryClient, change: &Change) -> Result<bool, RegistryError> {
     match change {
         Change::ManifestPut { repository, manifest, tags } => {
-            for tag in tags {
-                if !names(registry, repository, &Reference::Tag(tag.clone()), &manifest.digest).await? {
+            for reference in put_under(manifest, tags) {
+                if !names(registry, repository, &reference, &manifest.digest).await? {
                     return Ok(false);
                 }
             }
-            let reference = Reference::Digest(manifest.digest.clone());
-            Ok(!tags.is_empty() || names(registry, repository, &reference, &manifest.digest).await?)
+            Ok(true)
         }
         Change::TagDeleted { repository, tag } => {
             Ok(registry.resolve(repository, &Reference::Tag(tag.clone())).await?.is_none())

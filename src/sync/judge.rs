@@ -17,13 +17,16 @@ use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 use crate::clock::Clock;
-use crate::oci::{Digest, Reference, RepositoryName};
+use crate::oci::{Digest, Reference, RepositoryName, Tag};
 use crate::store::{
-    Intent, IntentState, LastWrite, Missing, MissingMark, Sequence, Store, StoreError, Write,
+    Intent, IntentState, LastWrite, Missing, MissingMark, PageRequest, Sequence, Store, StoreError, Write,
 };
 
 /// Over which time removals are counted; a sweep that takes longer counts all of its own.
 const WINDOW: Duration = Duration::from_secs(60 * 60);
+/// How many of the last events are looked at for what a tag pointed to.
+const LATE_EVENTS: u64 = 10_000;
+
 /// When contradictions are believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JudgeSettings {
@@ -199,6 +202,53 @@ impl Judge {
         reference: Option<&Reference>,
     ) -> Option<Duration> {
         self.settling_write(repository, reference).map(|(_, left)| left)
+    }
+
+    /// Whether an answer that names this digest may be older than a push that has just been sent, so that it does not
+    /// confirm it: it was so before, and something that the door carried has changed it since, or may have.
+    pub(super) async fn may_be_old(
+        &self,
+        repository: &RepositoryName,
+        reference: &Reference,
+        digest: &Digest,
+    ) -> Result<bool, StoreError> {
+        let is_recorded = match reference {
+            Reference::Tag(tag) => {
+                self.store.tag(repository, tag).await?.is_some_and(|tag| tag.digest == *digest)
+            }
+            Reference::Digest(digest) => self.store.manifest(repository, digest).await?.is_some(),
+        };
+        let is_unsettled = self.unsettled(repository, Some(reference)).is_some();
+        if is_recorded || !is_unsettled {
+            let intents = self.store.open_intents().await?;
+            let is_unknown =
+                |intent: &Intent| intent.state == IntentState::Unknown && intent.repository == *repository;
+            if !intents.iter().any(is_unknown) {
+                return Ok(false);
+            }
+        }
+        match reference {
+            Reference::Tag(tag) => self.pointed_before(repository, tag, digest).await,
+            Reference::Digest(_) => Ok(is_recorded || is_unsettled),
+        }
+    }
+
+    /// Whether a tag has pointed to this manifest before, as far as its late history tells: what a replica that lags
+    /// answers has been so once.
+    pub(super) async fn pointed_before(
+        &self,
+        repository: &RepositoryName,
+        tag: &Tag,
+        digest: &Digest,
+    ) -> Result<bool, StoreError> {
+        let last = self.store.sequence().await?;
+        let after = Sequence::new(last.get().saturating_sub(LATE_EVENTS));
+        let page = PageRequest { after: Some(after), limit: LATE_EVENTS as usize };
+        let events = self.store.events(Some(repository), page).await?.items;
+        let names = |named: &Option<Digest>| named.as_ref() == Some(digest);
+        Ok(events
+            .iter()
+            .any(|event| event.tag.as_ref() == Some(tag) && (names(&event.digest) || names(&event.previous))))
     }
 
     fn settling_write(

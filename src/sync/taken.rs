@@ -20,7 +20,7 @@ use super::judge::Judge;
 use super::verify::VerifyError;
 use crate::oci::{Digest, Manifest, Reference, RepositoryName, Tag};
 use crate::registry::{RegistryClient, RegistryError};
-use crate::store::{Change, HintedReference, Outcome, PageRequest, Sequence, Store, Write};
+use crate::store::{Change, HintedReference, Outcome, Store, Write};
 
 /// How long the client waits for these answers, at most.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -31,9 +31,6 @@ const ATTEMPTS: usize = 3;
 const PAUSE: Duration = Duration::from_millis(50);
 /// How many tags may turn out to be there: their manifests are held. More are left to the later asking.
 const MOST_KEPT: usize = 16;
-
-/// How many of the last events are looked at for what a tag pointed to.
-const LATE_EVENTS: u64 = 10_000;
 
 /// Why it is not known what a deletion took with it.
 #[derive(Debug, thiserror::Error)]
@@ -75,7 +72,9 @@ pub(super) async fn outcome(
     let answers = tokio::time::timeout(patience, asking).await.map_err(|_| NotTold::TooLate(patience))??;
     for (tag, manifest) in &answers.moved {
         let is_unsettled = judge.unsettled(repository, Some(&Reference::Tag(tag.clone()))).is_some();
-        if is_unsettled && pointed_before(store, repository, tag, &manifest.digest).await? {
+        let may_be_old = is_unsettled
+            && judge.pointed_before(repository, tag, &manifest.digest).await.map_err(VerifyError::Store)?;
+        if may_be_old {
             return Err(NotTold::MayBeOld(tag.clone()));
         }
     }
@@ -106,24 +105,6 @@ pub(super) async fn outcome(
     };
     let about = |tag| HintedReference { repository: repository.clone(), reference: Reference::Tag(tag) };
     Ok(Taken { outcome, still_there: answers.still_there.into_iter().map(about).collect() })
-}
-
-/// Whether a tag has pointed to this manifest before, as far as its late history tells: what a replica that lags answers has
-/// been so once.
-async fn pointed_before(
-    store: &dyn Store,
-    repository: &RepositoryName,
-    tag: &Tag,
-    digest: &Digest,
-) -> Result<bool, NotTold> {
-    let last = store.sequence().await.map_err(VerifyError::Store)?;
-    let after = Sequence::new(last.get().saturating_sub(LATE_EVENTS));
-    let page = PageRequest { after: Some(after), limit: LATE_EVENTS as usize };
-    let events = store.events(Some(repository), page).await.map_err(VerifyError::Store)?.items;
-    let names = |named: &Option<Digest>| named.as_ref() == Some(digest);
-    Ok(events
-        .iter()
-        .any(|event| event.tag.as_ref() == Some(tag) && (names(&event.digest) || names(&event.previous))))
 }
 
 #[derive(Default)]

@@ -86,6 +86,30 @@ async fn a_tag_that_was_deleted_and_is_still_answered_does_not_come_back() {
 }
 
 #[tokio::test]
+async fn a_push_is_not_confirmed_by_an_answer_of_before_the_last_deletion() {
+    for deleted in [Reference::Tag(tag("old")), Reference::Digest(Digest::sha256(b"one"))] {
+        let house = House::cautious(SETTLING).await;
+        house.carrier.carry(put("old", b"one")).await.unwrap();
+        house.registry.lag();
+        house.carrier.carry(delete(deleted)).await.unwrap();
+        house.registry.script(|script| script.status_instead = Some(200));
+        let failure = house.carrier.carry(put("old", b"one")).await.unwrap_err();
+        assert!(matches!(failure, CarryFailure::Unconfirmed(StatusCode::OK)), "{failure}");
+        assert_eq!(house.recorded("old").await, None);
+    }
+}
+
+#[tokio::test]
+async fn a_lax_registry_confirms_one_push_right_after_another() {
+    let house = House::cautious(SETTLING).await;
+    house.registry.script(|script| script.status_after = Some(200));
+    for content in [b"one", b"one", b"two"] {
+        house.carrier.carry(put("old", content)).await.unwrap();
+        assert_eq!(house.recorded("old").await, Some(Digest::sha256(content)));
+    }
+}
+
+#[tokio::test]
 async fn what_a_write_without_a_known_outcome_may_have_done_is_believed_at_once() {
     let house = House::cautious(SETTLING).await;
     house.carrier.carry(put("latest", b"one")).await.unwrap();
