@@ -205,7 +205,7 @@ impl Judge {
     }
 
     /// Whether an answer that names this digest may be older than a push that has just been sent, so that it does not
-    /// confirm it: it was so before, and something that the door carried has changed it since, or may have.
+    /// confirm it: it was so lately, and something that the door carried has changed it since, or may have.
     pub(super) async fn may_be_old(
         &self,
         repository: &RepositoryName,
@@ -218,18 +218,33 @@ impl Judge {
             }
             Reference::Digest(digest) => self.store.manifest(repository, digest).await?.is_some(),
         };
-        let is_unsettled = self.unsettled(repository, Some(reference)).is_some();
-        if is_recorded || !is_unsettled {
-            let intents = self.store.open_intents().await?;
-            let is_unknown =
-                |intent: &Intent| intent.state == IntentState::Unknown && intent.repository == *repository;
-            if !intents.iter().any(is_unknown) {
-                return Ok(false);
-            }
+        // What is carried beside the push touches none of its tags: of those that do, the outcome is not known.
+        let mut open = self.store.open_intents().await?;
+        open.retain(|intent| intent.repository == *repository);
+        let may_have_changed = |write: &Write| match write {
+            Write::Put { digest: put, .. } => put != digest && write.references().contains(reference),
+            Write::Delete { reference: deleted } => match deleted {
+                Reference::Digest(deleted) if deleted == digest => true,
+                deleted => deleted == reference,
+            },
+        };
+        let changed = open.iter().filter(|intent| may_have_changed(&intent.write));
+        let changed = changed.map(|intent| intent.sequence).max();
+        let settling = self.settling_write(repository, Some(reference)).map(|(sequence, _)| sequence);
+        let settling = settling.filter(|_| !is_recorded);
+        let Some(changed) = changed.max(settling) else { return Ok(false) };
+        let may_have_been_put = open.iter().any(|Intent { sequence, write, .. }| {
+            *sequence < changed
+                && matches!(write, Write::Put { digest: put, .. } if put == digest)
+                && write.references().contains(reference)
+        });
+        if is_recorded || may_have_been_put {
+            return Ok(true);
         }
         match reference {
-            Reference::Tag(tag) => self.pointed_before(repository, tag, digest).await,
-            Reference::Digest(_) => Ok(is_recorded || is_unsettled),
+            Reference::Tag(tag) if settling.is_some() => self.pointed_before(repository, tag, digest).await,
+            // What was written just now and is not recorded was deleted, so it was there.
+            Reference::Tag(_) | Reference::Digest(_) => Ok(settling.is_some()),
         }
     }
 

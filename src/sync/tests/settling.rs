@@ -100,6 +100,36 @@ async fn a_push_is_not_confirmed_by_an_answer_of_before_the_last_deletion() {
 }
 
 #[tokio::test]
+async fn a_push_is_not_confirmed_by_an_answer_of_before_a_write_without_a_known_outcome() {
+    let digest = Reference::Digest(Digest::sha256(b"one"));
+    for unknown in [delete(Reference::Tag(tag("old"))), delete(digest), put("old", b"two")] {
+        let house = House::cautious(JudgeSettings { settling: Duration::from_nanos(1), ..SETTLING }).await;
+        house.carrier.carry(put("old", b"one")).await.unwrap();
+        house.registry.lag();
+        house.registry.script(|script| script.status_after = Some(500));
+        assert_eq!(house.carrier.carry(unknown).await.unwrap().status, 500);
+        house.registry.script(|script| script.status_instead = Some(200));
+        let failure = house.carrier.carry(put("old", b"one")).await.unwrap_err();
+        assert!(matches!(failure, CarryFailure::Unconfirmed(StatusCode::OK)), "{failure}");
+    }
+}
+
+#[tokio::test]
+async fn a_lax_registry_confirms_a_push_that_is_tried_again_and_beside_others_without_a_known_outcome() {
+    let house = House::cautious(SETTLING).await;
+    house.carrier.carry(put("old", b"one")).await.unwrap();
+    house.carrier.carry(put("old", b"two")).await.unwrap();
+    for lost in [put("other", b"six"), put("old", b"ten")] {
+        house.registry.script(|script| script.status_instead = Some(500));
+        assert_eq!(house.carrier.carry(lost).await.unwrap().status, 500);
+    }
+    house.registry.script(|script| (script.status_instead, script.status_after) = (None, Some(200)));
+    house.carrier.carry(put("old", b"ten")).await.unwrap();
+    assert_eq!(house.recorded("old").await, Some(Digest::sha256(b"ten")));
+    house.carrier.carry(put("old", b"ten")).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_lax_registry_confirms_one_push_right_after_another() {
     let house = House::cautious(SETTLING).await;
     house.registry.script(|script| script.status_after = Some(200));
