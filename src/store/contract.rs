@@ -85,7 +85,7 @@ macro_rules! contract_tests {
             a_guard_refuses_what_an_event_has_overtaken
             a_guard_refuses_while_somebody_is_writing
             a_guard_on_a_digest_minds_its_tags
-            a_guard_minds_a_write_that_made_no_event
+            a_guard_minds_a_deletion_of_what_was_not_recorded
             a_vanished_repository_is_not_believed_when_anything_in_it_was_touched
         }
     };

@@ -88,7 +88,7 @@ pub(in crate::store) async fn a_vanished_repository_is_not_believed_when_anythin
     assert_eq!(record(&store, put("r", &image, &["t"]), tag_of("t"), since).await, Recorded::Superseded);
 }
 
-pub(in crate::store) async fn a_guard_minds_a_write_that_made_no_event(store: AnyStore) {
+pub(in crate::store) async fn a_guard_minds_a_deletion_of_what_was_not_recorded(store: AnyStore) {
     let manifest = image("one", &[]);
     // The registry was asked, and still had the tag; then a client deleted it, which the record had not.
     let since = store.sequence().await.unwrap();

@@ -55,8 +55,6 @@ pub(super) struct Staged {
     pub events: Vec<Event>,
     /// How much is missing, if that has changed.
     pub missing: Option<Missing>,
-    /// The writes that were settled without one.
-    pub quiet: Vec<(Sequence, Intent)>,
 }
 
 struct Tables<'txn> {
@@ -103,7 +101,6 @@ impl<'txn, 'store> Transaction<'txn, 'store> {
             settled: BTreeSet::new(),
             events: Vec::new(),
             missing: None,
-            quiet: Vec::new(),
         };
         Ok(Self { transaction, tables, open, epoch, before: sequence, staged })
     }
@@ -174,23 +171,6 @@ impl<'txn, 'store> Transaction<'txn, 'store> {
         self.staged.settled.insert(sequence);
         self.staged.dirty = true;
         Ok(())
-    }
-
-    /// Notes a write that was settled and made no event: it gets a number of its own, so that older answers are known as
-    /// such.
-    pub fn note_quiet(&mut self, intent: Intent) {
-        self.staged.sequence = self.next();
-        self.staged.quiet.push((self.staged.sequence, intent));
-        self.staged.dirty = true;
-    }
-
-    /// The writes of a repository that were settled behind `since` without an event; nothing if they are forgotten.
-    pub fn quiet_since(&self, repository: &RepositoryName, since: Sequence) -> Option<Vec<Intent>> {
-        let mut quiet = self.open.quiet_since(repository, since)?;
-        let staged = self.staged.quiet.iter().filter(|(sequence, _)| *sequence > since);
-        let staged = staged.map(|(_, intent)| intent).filter(|intent| intent.repository == *repository);
-        quiet.extend(staged.cloned());
-        Some(quiet)
     }
 
     /// What the record holds for a tag.

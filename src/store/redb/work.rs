@@ -140,12 +140,8 @@ impl Work for Settle {
             transaction.apply(change, learnt)?;
         }
         let learnt = Learnt { source: Source::Observed, actor: &intent.actor, now: self.now };
-        let mut events = 0;
         for change in applied {
-            events += transaction.apply(change, learnt)?;
-        }
-        if events == 0 {
-            transaction.note_quiet(intent.clone());
+            transaction.apply(change, learnt)?;
         }
         // The order at the registry is known to nobody: the intent stays, so that the question survives a crash. An
         // intent that is still open will meet this one's events when it settles, or is asked about itself.
@@ -304,14 +300,6 @@ fn is_superseded(
         if intent.state == IntentState::Unknown {
             continue;
         }
-        for touch in touches {
-            if touch.meets_write(&intent.write, |tag| transaction.points_to(repository, tag))? {
-                return Ok(true);
-            }
-        }
-    }
-    let Some(quiet) = transaction.quiet_since(repository, since) else { return Ok(true) };
-    for intent in quiet {
         for touch in touches {
             if touch.meets_write(&intent.write, |tag| transaction.points_to(repository, tag))? {
                 return Ok(true);

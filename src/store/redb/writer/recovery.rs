@@ -123,7 +123,6 @@ impl Writer {
         };
         caught(|| Ok(write.commit()?))?;
         self.shared.intents.retain(|intent| stored.contains(&intent.get()));
-        self.shared.intents.forget_quiet(Sequence::new(sequence));
         self.shared.sequence.store(sequence, Ordering::Release);
         Ok(())
     }
