@@ -15,12 +15,16 @@ use std::time::Instant;
 
 use futures_util::future::join_all;
 
-use super::tables::TAGS;
+use super::tables::{META, META_SEQUENCE, TAGS, number};
 use super::*;
-use crate::oci::Reference;
-use crate::store::IntentState;
+use crate::clock::Timestamp;
+use crate::oci::{Manifest, Reference};
 use crate::store::contract::{contract_tests, push};
 use crate::store::sample::{alice, at, image, put, repository, tag};
+use crate::store::{
+    AccountKind, Change, Guard, HintedReference, History, Intent, IntentState, Outcome, PageRequest,
+    Recorded, Sequence, Settled, Source, Store, Write,
+};
 
 /// An empty store in a directory of its own.
 fn empty() -> (Arc<dyn Store>, tempfile::TempDir) {

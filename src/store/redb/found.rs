@@ -1,0 +1,55 @@
+//! What a file is found with at the opening and is kept in memory from then on.
+
+use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable};
+
+use super::failure::Failure;
+use super::recent::{self, RecentlyObserved};
+use super::snapshot;
+use super::tables::{EVENTS, INTENTS, META, META_SEQUENCE, decode, number};
+use crate::clock::Timestamp;
+use crate::store::{Event, Intent, Missing};
+
+/// How many of the last events are looked at for what was observed of late.
+const LOOKED_AT: usize = 65_536;
+
+/// What a file is found with.
+pub(super) struct Found {
+    /// The open intents.
+    pub intents: Vec<Intent>,
+    /// The last sequence number that was given out.
+    pub sequence: u64,
+    /// How much is missing.
+    pub missing: Missing,
+    /// What the door wrote of late.
+    pub observed: RecentlyObserved,
+}
+
+/// Reads what the store keeps in memory.
+pub(super) fn found(database: &Database) -> Result<Found, Failure> {
+    let read = database.begin_read()?;
+    let mut intents = Vec::new();
+    for entry in read.open_table(INTENTS)?.iter()? {
+        let (sequence, row) = entry?;
+        intents.push(decode(|| format!("intent {}", sequence.value()), row.value())?);
+    }
+    let meta = read.open_table(META)?;
+    let (sequence, missing) = (number(&meta, META_SEQUENCE)?, snapshot::missing(&meta)?);
+    Ok(Found { intents, sequence, missing, observed: recently_observed(&read)? })
+}
+
+/// What the last events say was observed.
+fn recently_observed(read: &ReadTransaction) -> Result<RecentlyObserved, Failure> {
+    let observed = RecentlyObserved::default();
+    let now = Timestamp::now();
+    let mut last = Vec::new();
+    for entry in read.open_table(EVENTS)?.iter()?.rev().take(LOOKED_AT) {
+        let (sequence, row) = entry?;
+        let event: Event = decode(|| format!("event {}", sequence.value()), row.value())?;
+        if now.since(event.time) > recent::LONGEST {
+            break;
+        }
+        last.push(event);
+    }
+    last.iter().rev().for_each(|event| observed.note(event, now.since(event.time)));
+    Ok(observed)
+}

@@ -1,0 +1,168 @@
+//! What is kept beside the record: sweeps, accounts, what happened at the gate, the registry's clock, pulls and hints.
+
+use redb::{ReadableTable, ReadableTableMetadata};
+
+use super::super::failure::Failure;
+use super::super::tables::{
+    ACCOUNTS, AUTH_EVENTS, HINTS, META_ACCEPTED, META_CLOCK_AT, META_CLOCK_BOUND, META_CLOCK_OFFSET,
+    META_HINT, SWEEP, SWEEP_CHECKPOINT, SWEEP_MARKS, decode, encode, number, row, row_in,
+};
+use super::Transaction;
+use crate::clock::Estimate;
+use crate::store::row::{RepositoryRow, TagRow};
+use crate::store::{
+    AccountChange, AuthEvent, Changed, Expected, Hint, HintedReference, Pull, Queued, Retention,
+};
+
+impl Transaction<'_, '_> {
+    /// Replaces what is kept of a sweep: the checkpoint, and one piece of marks more.
+    pub fn keep_sweep(&mut self, checkpoint: &[u8], marks: &[u64]) -> Result<(), Failure> {
+        let mut table = self.transaction.open_table(SWEEP)?;
+        table.insert(SWEEP_CHECKPOINT, checkpoint)?;
+        if !marks.is_empty() {
+            // The checkpoint is one of the rows; the others are pieces.
+            let piece = format!("{SWEEP_MARKS}{:010}", table.len()?);
+            let bytes: Vec<u8> = marks.iter().flat_map(|mark| mark.to_le_bytes()).collect();
+            table.insert(piece.as_str(), bytes.as_slice())?;
+        }
+        self.staged.dirty = true;
+        Ok(())
+    }
+
+    /// Forgets what is kept of a sweep.
+    pub fn forget_sweep(&mut self) -> Result<(), Failure> {
+        if !self.transaction.open_table(SWEEP)?.is_empty()? {
+            self.transaction.delete_table(SWEEP)?;
+            self.transaction.open_table(SWEEP)?;
+            self.staged.dirty = true;
+        }
+        Ok(())
+    }
+
+    /// Makes accounts what they are to be, if all are as expected.
+    pub fn change_accounts(&mut self, changes: &[AccountChange]) -> Result<Changed, Failure> {
+        let mut table = self.transaction.open_table(ACCOUNTS)?;
+        for AccountChange { kind, key, expected, .. } in changes {
+            let kept = table.get((kind.as_str(), key.as_str()))?;
+            let is_as_expected = match expected {
+                Expected::Anything => true,
+                Expected::Nothing => kept.is_none(),
+                Expected::Content(content) => kept.is_some_and(|kept| kept.value() == content.as_slice()),
+            };
+            if !is_as_expected {
+                return Ok(Changed::Overtaken);
+            }
+        }
+        for AccountChange { kind, key, content, .. } in changes {
+            let key = (kind.as_str(), key.as_str());
+            match content {
+                Some(content) => table.insert(key, content.as_slice())?,
+                None => table.remove(key)?,
+            };
+            self.staged.dirty = true;
+        }
+        Ok(Changed::Made)
+    }
+
+    /// Appends what happened at the gate, and purges what is too much or too old.
+    pub fn add_auth_events(&mut self, events: &[AuthEvent], keep: Retention) -> Result<(), Failure> {
+        let mut table = self.transaction.open_table(AUTH_EVENTS)?;
+        let mut last = table.last()?.map_or(0, |(number, _)| number.value());
+        for event in events {
+            last += 1;
+            table.insert(last, encode("event of the gate", event)?.as_slice())?;
+        }
+        let mut excess = table.len()?.saturating_sub(keep.most);
+        let (mut gone, mut spared) = (Vec::new(), Vec::new());
+        for entry in table.iter()? {
+            let (number, row) = entry?;
+            let number = number.value();
+            let event: AuthEvent = decode(|| format!("event {number} of the gate"), row.value())?;
+            // The last one stays, so that numbers go on.
+            if number == last || (excess == 0 && event.time >= keep.since) {
+                break;
+            }
+            if event.kind.is_administrative() && event.time >= keep.since {
+                spared.push(number);
+                continue;
+            }
+            gone.push(number);
+            excess = excess.saturating_sub(1);
+        }
+        let excess = usize::try_from(excess).unwrap_or(usize::MAX);
+        for number in gone.into_iter().chain(spared.into_iter().take(excess)) {
+            table.remove(number)?;
+        }
+        self.staged.dirty = true;
+        Ok(())
+    }
+
+    /// Keeps what is known of the registry's clock.
+    pub fn keep_clock(&mut self, estimate: Estimate) -> Result<(), Failure> {
+        let Estimate { offset, bound, at } = estimate;
+        self.tables.meta.insert(META_CLOCK_OFFSET, offset.cast_unsigned())?;
+        self.tables.meta.insert(META_CLOCK_BOUND, bound)?;
+        self.tables.meta.insert(META_CLOCK_AT, at.as_milliseconds())?;
+        self.staged.dirty = true;
+        Ok(())
+    }
+
+    /// What is missing now is accepted as gone: that gets a number, behind those of all marks.
+    pub fn accept_removals(&mut self) -> Result<(), Failure> {
+        let until = self.next();
+        self.tables.meta.insert(META_ACCEPTED, until.get())?;
+        self.staged.sequence = until;
+        self.staged.dirty = true;
+        Ok(())
+    }
+
+    /// Adds pulls to what is recorded.
+    pub fn record_pull(&mut self, pull: &Pull) -> Result<(), Failure> {
+        let (repository, name) = (&pull.repository, pull.repository.as_str());
+        let Some(mut row) = row::<RepositoryRow>(&self.tables.repositories, "repository", name)? else {
+            return Ok(());
+        };
+        row.pulls = row.pulls.saturating_add(pull.count);
+        row.last_pull = row.last_pull.max(Some(pull.last));
+        self.tables.repositories.insert(name, encode("repository row", &row)?.as_slice())?;
+        self.staged.dirty = true;
+        let Some(tag) = &pull.tag else { return Ok(()) };
+        if let Some(mut row) = row_in::<TagRow>(&self.tables.tags, "tag", repository, tag.as_str())? {
+            row.pulls = row.pulls.saturating_add(pull.count);
+            row.last_pull = row.last_pull.max(Some(pull.last));
+            self.tables.tags.insert((name, tag.as_str()), encode("tag row", &row)?.as_slice())?;
+        }
+        Ok(())
+    }
+
+    /// Keeps hints, if there is room.
+    pub fn add_hints(&mut self, hints: &[HintedReference], most: u64) -> Result<Queued, Failure> {
+        let mut table = self.transaction.open_table(HINTS)?;
+        if table.len()? + hints.len() as u64 > most {
+            return Ok(Queued::Full);
+        }
+        let mut last = number(&self.tables.meta, META_HINT)?;
+        let mut kept = Vec::with_capacity(hints.len());
+        for about in hints {
+            last += 1;
+            table.insert((about.repository.as_str(), about.reference.as_str()), last)?;
+            kept.push(Hint { about: about.clone(), number: last });
+        }
+        self.tables.meta.insert(META_HINT, last)?;
+        self.staged.dirty = true;
+        Ok(Queued::Kept(kept))
+    }
+
+    /// Removes hints that were not given again.
+    pub fn remove_hints(&mut self, hints: &[Hint]) -> Result<(), Failure> {
+        let mut table = self.transaction.open_table(HINTS)?;
+        for Hint { about: HintedReference { repository, reference }, number } in hints {
+            let key = (repository.as_str(), reference.as_str());
+            if table.get(key)?.is_some_and(|kept| kept.value() == *number) {
+                table.remove(key)?;
+                self.staged.dirty = true;
+            }
+        }
+        Ok(())
+    }
+}
