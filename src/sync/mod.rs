@@ -17,6 +17,7 @@ mod judge;
 mod model;
 mod outcome;
 mod pulls;
+mod removals;
 mod seen;
 mod sweep;
 mod taken;
@@ -27,9 +28,10 @@ mod verify;
 pub use carry::{Carrier, CarryFailure, ManifestWrite};
 pub use compare::{CompareError, Comparison, RecordedNames, compare};
 pub use hints::{HintQueue, follow_hints};
-pub use judge::{Judge, JudgeSettings, RemovalLimit};
+pub use judge::{Judge, JudgeSettings};
 pub use outcome::Operation;
 pub use pulls::{PullCounts, flush_pulls};
+pub use removals::RemovalLimit;
 pub use seen::{SeenAnswer, SeenAnswers, compare_answers};
 pub use sweep::{
     CatalogState, FinishedSweep, Outcome as SweepOutcome, Phase as SweepPhase, Problem, Recording,
