@@ -182,16 +182,27 @@ pub fn history(
 /// How many removals the door believes at once that it did not carry.
 pub const BELIEVED: u64 = 2;
 
-/// Of what vanished no more was recorded as gone than the brake lets pass, but for what deletions through the door explain.
+/// Of what vanished no more was recorded as gone at any time than the brake lets pass, but for what deletions through the door
+/// explain. What came back counts no more.
 pub fn brake(events: &[Event], deletions: usize) -> Result<(), String> {
-    let is_found = |event: &&Event| {
-        event.kind == EventKind::TagDeleted && matches!(event.source, Source::Swept | Source::Hinted)
-    };
-    let (found, most) = (events.iter().filter(is_found).count(), BELIEVED as usize + 3 * deletions);
-    if found <= most {
-        return Ok(());
+    let most = BELIEVED as usize + 3 * deletions;
+    let mut gone = Vec::new();
+    for event in events {
+        let thing = event.tag.as_ref().map(|tag| Thing::new(event.repository.as_str(), tag.as_str()));
+        let Some(thing) = thing else { continue };
+        match (event.kind, event.source) {
+            (EventKind::TagDeleted, Source::Swept | Source::Hinted) => gone.push(thing),
+            (EventKind::TagRestored, _) => {
+                let place = gone.iter().position(|other| *other == thing);
+                place.into_iter().for_each(|place| drop(gone.swap_remove(place)));
+            }
+            _ => {}
+        }
+        if gone.len() > most {
+            return Err(format!("{} tags went though only {most} may: {events:?}", gone.len()));
+        }
     }
-    Err(format!("{found} tags went though only {most} may: {events:?}"))
+    Ok(())
 }
 
 /// What came back as it was has its past.

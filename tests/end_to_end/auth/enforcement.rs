@@ -206,18 +206,32 @@ async fn what_the_client_shows_to_the_door_never_reaches_the_registry() {
     assert_eq!(write.status(), StatusCode::NOT_FOUND);
 }
 
+/// An upload that was opened with a token of a short life: on a busy machine the first may be too old when it is used. The
+/// token, and where the upload goes on.
+async fn opened_upload(door: &Door) -> (String, String) {
+    let mut opened = None;
+    crate::support::wait::until("an upload is opened", std::time::Duration::from_secs(30), async || {
+        let opener = token(&door.url(), "alice", &["repository:team/app:pull,push"]).await;
+        let response = send(door, &opener, Method::POST, "/v2/team/app/blobs/uploads/").await;
+        let status = response.status();
+        assert!(matches!(status, StatusCode::ACCEPTED | StatusCode::UNAUTHORIZED), "{status}");
+        let location =
+            response.headers().get("location").map(|location| location.to_str().unwrap().to_owned());
+        opened = location.map(|location| (opener, location));
+        opened.is_some()
+    })
+    .await;
+    opened.unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn k8_an_upload_outlives_the_token_that_opened_it_and_no_other() {
     let registry = Registry::start().await;
     let guard = Guard::new();
     let door =
         guard.door(registry.url()).set("AUTH__TOKEN_TTL", "2s").set("AUTH__LEEWAY", "0s").start().await;
-    let scope = ["repository:team/app:pull,push"];
-    let opener = token(&door.url(), "alice", &scope).await;
-    let other = token(&door.url(), "alice", &scope).await;
-    let opened = send(&door, &opener, Method::POST, "/v2/team/app/blobs/uploads/").await;
-    assert_eq!(opened.status(), StatusCode::ACCEPTED);
-    let mut location = opened.headers()["location"].to_str().unwrap().to_owned();
+    let other = token(&door.url(), "alice", &["repository:team/app:pull,push"]).await;
+    let (opener, mut location) = opened_upload(&door).await;
     let path = "/v2/team/app/blobs/uploads/";
     crate::support::wait::until("the token expires", std::time::Duration::from_secs(10), async || {
         send(&door, &opener, Method::POST, path).await.status() == StatusCode::UNAUTHORIZED
@@ -247,9 +261,7 @@ async fn k8_an_upload_does_not_outlive_its_grace() {
     let guard = Guard::new();
     let door = guard.door(registry.url()).set("AUTH__TOKEN_TTL", "1s").set("AUTH__LEEWAY", "0s");
     let door = door.set("AUTH__UPLOAD_GRACE", "1s").start().await;
-    let opener = token(&door.url(), "alice", &["repository:team/app:pull,push"]).await;
-    let opened = send(&door, &opener, Method::POST, "/v2/team/app/blobs/uploads/").await;
-    let location = opened.headers()["location"].to_str().unwrap().to_owned();
+    let (opener, location) = opened_upload(&door).await;
     crate::support::wait::until("the grace is over", std::time::Duration::from_secs(10), async || {
         let status = http_client().get(&location).bearer_auth(&opener).send().await.unwrap().status();
         assert!(matches!(status, StatusCode::NO_CONTENT | StatusCode::UNAUTHORIZED), "{status}");
