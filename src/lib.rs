@@ -8,16 +8,17 @@
 //! ```text
 //! oci        may use  nothing
 //! clock      may use  nothing
+//! files      may use  nothing
 //! telemetry  may use  nothing
 //! config     may use  nothing
 //! store      may use  oci clock telemetry
-//! auth       may use  oci clock telemetry store
+//! auth       may use  oci clock files telemetry store
 //! registry   may use  oci clock telemetry auth
 //! sync       may use  oci clock telemetry store registry
-//! door       may use  oci clock telemetry store auth registry sync
+//! door       may use  oci clock files telemetry store auth registry sync
 //! plugins    may use  oci clock telemetry store auth registry sync door
 //! web        may use  oci clock telemetry store auth registry sync
-//! server     may use  oci clock telemetry config store auth registry sync door plugins web
+//! server     may use  oci clock files telemetry config store auth registry sync door plugins web
 //! ```
 //!
 //! # The life of a push
@@ -36,6 +37,7 @@ pub mod auth;
 pub mod clock;
 pub mod config;
 pub mod door;
+pub mod files;
 pub mod oci;
 pub mod plugins;
 pub mod registry;

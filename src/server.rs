@@ -267,14 +267,13 @@ pub fn run(config: Config, source: ConfigSource) -> Result<(), StartError> {
         gatehouse::read_clock(&registry, &gatehouse.asking).await;
         let stop = CancellationToken::new();
         let background = TaskTracker::new();
-        gatehouse.keep_up(&background, &stop);
-        match &gatehouse.gate {
-            Some(gate) => {
-                let reload = Reload::new(source, config.clone(), Arc::clone(gate), hangup);
-                background.spawn(reload.run(stop.clone()))
-            }
-            None => background.spawn(reload::mind_no_hangup(hangup, stop.clone())),
-        };
+        let (reread, requests) = watch::channel(());
+        background.spawn(reload::pass_on_hangups(hangup, reread, stop.clone()));
+        gatehouse.keep_up(&background, &requests, &stop);
+        if let Some(gate) = &gatehouse.gate {
+            let reload = Reload::new(source, config.clone(), Arc::clone(gate), requests.clone());
+            background.spawn(reload.run(stop.clone()));
+        }
         let (asking, warn) = (gatehouse.asking.clone(), config.clock.warn);
         background.spawn(gatehouse::watch_clock(asking, warn, Arc::clone(&store), stop.clone()));
         background.spawn(watch_health(Arc::clone(&registry), stop.clone()));
@@ -294,7 +293,7 @@ pub fn run(config: Config, source: ConfigSource) -> Result<(), StartError> {
         let sweeps = SweepThread::start(sweeper, stop.clone())?;
         background.spawn(socket.serve(web::socket_router(web.clone()), stop.clone())?);
         if let Some(certificates) = certificates {
-            background.spawn(certificates.watch(stop.clone()));
+            background.spawn(certificates.watch(requests, stop.clone()));
         }
         background.spawn(keep_metrics_up(web.metrics.clone(), exchanges, stop.clone()));
         let (door_address, admin_address) = (listener.address()?, admin.address()?);

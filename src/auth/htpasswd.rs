@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::hashing::{Hashing, StoredHash};
 use super::identity::{Credentials, Found, IdentitySource, SourceError, Verdict, proof};
 use super::subject::{Identity, UserName};
+use crate::files::{FileVersion, RereadRequests, next_look};
 
 /// How often the file is looked at.
 const PACE: Duration = Duration::from_secs(2);
@@ -41,6 +42,15 @@ pub enum HtpasswdError {
         /// What is wrong.
         wrong: &'static str,
     },
+    /// A file that had users and has none now.
+    #[error(
+        "auth.htpasswd: {} has no users any more, which is seldom meant; write the users into it, or restart the door to shut \
+         all of them out", path.display()
+    )]
+    NoUsersLeft {
+        /// The file.
+        path: PathBuf,
+    },
 }
 
 /// The users of a file.
@@ -49,7 +59,7 @@ pub struct Htpasswd {
     hashing: Hashing,
     users: ArcSwap<Users>,
     version: AtomicU64,
-    loaded: Option<Seen>,
+    loaded: Option<FileVersion>,
 }
 
 /// What stands in a file.
@@ -64,26 +74,26 @@ pub struct Users {
     shut_out: Vec<usize>,
 }
 
-/// How the file was when it was looked at.
-type Seen = (SystemTime, u64);
-
 impl Htpasswd {
     /// Reads a file.
     ///
     /// # Errors
     /// When it cannot be read, or a line is none.
     pub fn load(path: PathBuf, hashing: Hashing) -> Result<Self, HtpasswdError> {
-        let loaded = seen(&path);
+        let loaded = FileVersion::of(&path);
         let users = ArcSwap::from_pointee(read(&path)?);
         Ok(Self { path, hashing, users, version: AtomicU64::new(0), loaded })
     }
 
-    /// Looks at the file again and again until told to stop. One that cannot be used changes nothing, which is said loudly.
-    pub async fn watch(self: Arc<Self>, stop: CancellationToken) {
+    /// Looks at the file again and again until told to stop, and reads it when it has changed or somebody asks for that. One
+    /// that cannot be used changes nothing, which is said loudly.
+    pub async fn watch(self: Arc<Self>, mut requests: RereadRequests, stop: CancellationToken) {
         let watching = async {
             let mut last = self.loaded;
             loop {
-                tokio::time::sleep(PACE).await;
+                if next_look(PACE, &mut requests).await {
+                    last = None;
+                }
                 let users = Arc::clone(&self);
                 match tokio::task::spawn_blocking(move || users.look(last)).await {
                     Ok(now) => last = now,
@@ -95,12 +105,12 @@ impl Htpasswd {
     }
 
     /// Reads the file if it is not as it was. Blocks.
-    fn look(&self, last: Option<Seen>) -> Option<Seen> {
-        let now = seen(&self.path);
+    fn look(&self, last: Option<FileVersion>) -> Option<FileVersion> {
+        let now = FileVersion::of(&self.path);
         if now == last {
             return last;
         }
-        match read(&self.path) {
+        match self.read_again() {
             Ok(users) => {
                 tracing::info!(file = %self.path.display(), users = users.hashes.len(), "the htpasswd file was read again");
                 self.users.store(Arc::new(users));
@@ -112,11 +122,15 @@ impl Htpasswd {
         }
         now
     }
-}
 
-fn seen(path: &Path) -> Option<Seen> {
-    let data = std::fs::metadata(path).ok()?;
-    Some((data.modified().ok()?, data.len()))
+    fn read_again(&self) -> Result<Users, HtpasswdError> {
+        let users = read(&self.path)?;
+        // A file that is emptied before it is written, or comes from a volume that is not there yet.
+        if users.hashes.is_empty() && !self.users.load().hashes.is_empty() {
+            return Err(HtpasswdError::NoUsersLeft { path: self.path.clone() });
+        }
+        Ok(users)
+    }
 }
 
 fn read(path: &Path) -> Result<Users, HtpasswdError> {
@@ -148,6 +162,9 @@ pub fn parse(text: &str) -> Result<Users, (usize, &'static str)> {
         let (name, hash) = line.split_once(':').ok_or(wrong("it has no colon behind a name"))?;
         let name = UserName::parse(name).map_err(|_| wrong("its name is none"))?;
         let cost = cost(hash);
+        if cost.is_none() && is_cut(hash, text) {
+            return Err(wrong("the file ends in the middle of this hash"));
+        }
         if cost.is_none() {
             users.shut_out.push(number + 1);
         } else if cost > Some(highest) {
@@ -158,6 +175,14 @@ pub fn parse(text: &str) -> Result<Users, (usize, &'static str)> {
         users.hashes.insert(name, cost.map(|_| hash.to_owned()));
     }
     Ok(users)
+}
+
+/// Whether a hash at the end of a file is the beginning of one of bcrypt's: the file was read before it was written whole.
+fn is_cut(hash: &str, text: &str) -> bool {
+    const LENGTH: usize = 60;
+    let is_last = !hash.is_empty() && text.ends_with(hash);
+    let may_begin = |whole: &str| hash.len() < LENGTH && (hash.starts_with(whole) || whole.starts_with(hash));
+    is_last && ["$2a$", "$2b$", "$2y$"].into_iter().any(may_begin)
 }
 
 /// The cost of a hash; none if it is not bcrypt's.
@@ -288,6 +313,91 @@ mod tests {
         users.look(seen);
         assert!(matches!(knows("bob").await, Verdict::Right(_)));
         assert_eq!(users.version(), 1);
+    }
+
+    #[test]
+    fn a_file_that_ends_within_a_hash_is_refused_and_one_that_ends_with_a_user_who_is_shut_out_is_not() {
+        let whole = format!("{}\n{}", line("bob"), line("alice"));
+        let hash = whole.rfind(':').unwrap() + 1;
+        for length in hash + 1..whole.len() {
+            let parsed = parse(&whole[..length]);
+            assert!(parsed.is_err(), "{}", &whole[..length]);
+        }
+        for ending in ["", "\n", "\n# people"] {
+            assert_eq!(parse(&format!("{whole}{ending}")).unwrap().hashes.len(), 2);
+        }
+        for shut_out in ["alice:!", "alice:$apr1$x$y", "alice:!$2y$05$"] {
+            assert_eq!(parse(shut_out).unwrap().shut_out, [1], "{shut_out}");
+        }
+        assert_eq!(
+            parse("alice:$2y$05$\n").unwrap().shut_out,
+            [1],
+            "a line that is whole is as the operator wants it"
+        );
+    }
+
+    /// A file with these users that looks, by time and length, like any other of them.
+    fn replace(path: &Path, users: &str) {
+        let next = path.with_extension("next");
+        std::fs::write(&next, users).unwrap();
+        let times = std::fs::FileTimes::new().set_modified(std::time::SystemTime::UNIX_EPOCH);
+        std::fs::File::options().write(true).open(&next).unwrap().set_times(times).unwrap();
+        std::fs::rename(next, path).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_replaced_by_one_of_the_same_time_and_length_is_read_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("htpasswd");
+        let with_password = |password: &str| format!("alice:{}", bcrypt::hash(password, 4).unwrap());
+        replace(&path, &with_password("leaked"));
+        let users = Htpasswd::load(path.clone(), Hashing::start(1).unwrap()).unwrap();
+        replace(&path, &with_password("secret"));
+        users.look(users.loaded);
+        let verdict = async |password: &str| {
+            let credentials = Credentials::new(UserName::parse("alice").unwrap(), password);
+            users.verify(&credentials).await.unwrap()
+        };
+        assert_eq!(verdict("leaked").await, Verdict::Wrong { is_hashed: true });
+        assert!(matches!(verdict("secret").await, Verdict::Right(_)));
+    }
+
+    #[tokio::test]
+    async fn a_file_that_loses_all_its_users_at_once_changes_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("htpasswd");
+        std::fs::write(&path, line("alice")).unwrap();
+        let users = Htpasswd::load(path.clone(), Hashing::start(1).unwrap()).unwrap();
+        let mut seen = users.loaded;
+        for emptied in ["", "\n\n", "# nobody\n", &line("alice")[..20]] {
+            std::fs::write(&path, emptied).unwrap();
+            seen = users.look(seen);
+            assert!(users.find(&UserName::parse("alice").unwrap()).await.unwrap().is_some(), "{emptied:?}");
+            assert_eq!(users.version(), 0);
+        }
+        std::fs::write(&path, line("bob")).unwrap();
+        users.look(seen);
+        assert!(users.find(&UserName::parse("alice").unwrap()).await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn users_are_read_again_when_somebody_asks_although_the_file_looks_as_before() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("htpasswd");
+        std::fs::write(&path, line("alice")).unwrap();
+        let users = Arc::new(Htpasswd::load(path, Hashing::start(1).unwrap()).unwrap());
+        let (ask, requests) = tokio::sync::watch::channel(());
+        let stop = CancellationToken::new();
+        let watching = tokio::spawn(Arc::clone(&users).watch(requests, stop.clone()));
+        ask.send_replace(());
+        let reread = async {
+            while users.version() == 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), reread).await.expect("the users were not read again");
+        stop.cancel();
+        watching.await.unwrap();
     }
 
     proptest! {

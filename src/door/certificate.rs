@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
@@ -13,6 +13,8 @@ use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_util::sync::CancellationToken;
+
+use crate::files::{FileVersion, RereadRequests, next_look};
 
 /// How often the files are looked at.
 const PACE: Duration = Duration::from_secs(5);
@@ -24,11 +26,11 @@ pub struct Certificates {
     provider: Arc<CryptoProvider>,
     current: ArcSwap<CertifiedKey>,
     /// How the files were before they were read first.
-    loaded: Modified,
+    loaded: Versions,
 }
 
-/// When certificate and key were changed last, as far as they are there.
-type Modified = [Option<SystemTime>; 2];
+/// Of certificate and key, as far as they are there.
+type Versions = [Option<FileVersion>; 2];
 
 /// Why a certificate cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -64,7 +66,7 @@ impl Certificates {
     /// When one cannot be read, is no PEM of the right kind, or the two do not go together.
     pub fn load(certificate_file: PathBuf, key_file: PathBuf) -> Result<Self, CertificateError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let loaded = modified(&certificate_file, &key_file);
+        let loaded = versions(&certificate_file, &key_file);
         let current = read(&provider, &certificate_file, &key_file)?;
         Ok(Self { certificate_file, key_file, provider, current: ArcSwap::from_pointee(current), loaded })
     }
@@ -82,13 +84,15 @@ impl Certificates {
         Ok(configuration)
     }
 
-    /// Looks at the files again and again until told to stop; a pair that cannot be used leaves the old one in place
-    /// and is said loudly.
-    pub async fn watch(self: Arc<Self>, stop: CancellationToken) {
+    /// Looks at the files again and again until told to stop, and reads them when they have changed or somebody asks for
+    /// that; a pair that cannot be used leaves the old one in place and is said loudly.
+    pub async fn watch(self: Arc<Self>, mut requests: RereadRequests, stop: CancellationToken) {
         let watching = async {
             let mut seen = self.loaded;
             loop {
-                tokio::time::sleep(PACE).await;
+                if next_look(PACE, &mut requests).await {
+                    seen = [None; 2];
+                }
                 let certificates = Arc::clone(&self);
                 match tokio::task::spawn_blocking(move || certificates.look(seen)).await {
                     Ok(now) => seen = now,
@@ -102,9 +106,9 @@ impl Certificates {
     }
 
     /// Reads the files if they are not as they were `seen` last, and says how they are. Blocks.
-    fn look(&self, seen: Modified) -> Modified {
+    fn look(&self, seen: Versions) -> Versions {
         // Looked at before they are read, so that a change in between is found the next time.
-        let now = modified(&self.certificate_file, &self.key_file);
+        let now = versions(&self.certificate_file, &self.key_file);
         if now == seen {
             return seen;
         }
@@ -121,8 +125,8 @@ impl Certificates {
     }
 }
 
-fn modified(certificate_file: &Path, key_file: &Path) -> Modified {
-    [certificate_file, key_file].map(|file| std::fs::metadata(file).and_then(|data| data.modified()).ok())
+fn versions(certificate_file: &Path, key_file: &Path) -> Versions {
+    [certificate_file, key_file].map(FileVersion::of)
 }
 
 impl ResolvesServerCert for Certificates {

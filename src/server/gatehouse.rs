@@ -18,6 +18,7 @@ use crate::clock::{Clock, ClockOffset, Estimate};
 use crate::config::{
     self, Algorithm, AuthRule, Config, Principal, RegistryAuth, StoreUrl, UserSource, VerifiedBy,
 };
+use crate::files::RereadRequests;
 use crate::registry::{Asking, Login, RegistryClient, RegistryKind};
 use crate::store::Store;
 use crate::web::ClockStatus;
@@ -80,12 +81,12 @@ impl Gatehouse {
     }
 
     /// Starts what watches files, and what removes logins that are over.
-    pub fn keep_up(&self, background: &TaskTracker, stop: &CancellationToken) {
+    pub fn keep_up(&self, background: &TaskTracker, requests: &RereadRequests, stop: &CancellationToken) {
         if let Some(gate) = &self.gate {
             background.spawn(purge_logins(Arc::clone(gate), stop.clone()));
         }
         if let Some(htpasswd) = &self.htpasswd {
-            background.spawn(Arc::clone(htpasswd).watch(stop.clone()));
+            background.spawn(Arc::clone(htpasswd).watch(requests.clone(), stop.clone()));
         }
     }
 }

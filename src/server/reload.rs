@@ -1,16 +1,19 @@
-//! What changes without a restart: rules and groups, at SIGHUP or when the configuration's file changes, and keys, when
-//! their directory does. All or nothing: a file that is wrong changes nothing, which is said loudly.
+//! What changes without a restart: rules and groups, when the configuration's file changes, and keys, when their directory
+//! does; both at SIGHUP, as well as users and certificates, whose files are watched where they are used. All or nothing: a
+//! file that is wrong changes nothing, which is said loudly.
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use tokio::signal::unix::Signal;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::gatehouse;
 use crate::auth::{Gate, KeyDirectory};
 use crate::config::{Auth, Config, ConfigError, DEFAULT_FILE};
+use crate::files::{FileVersion, RereadRequests, next_look};
 use crate::store::AuthEventKind;
 
 /// How often files are looked at.
@@ -36,9 +39,8 @@ impl ConfigSource {
         Config::load(self.file.as_deref(), environment)
     }
 
-    fn modified(&self) -> Option<SystemTime> {
-        let file = self.file.clone().unwrap_or_else(|| DEFAULT_FILE.into());
-        std::fs::metadata(file).and_then(|data| data.modified()).ok()
+    fn version(&self) -> Option<FileVersion> {
+        FileVersion::of(self.file.as_deref().unwrap_or_else(|| DEFAULT_FILE.as_ref()))
     }
 }
 
@@ -48,28 +50,25 @@ pub(super) struct Reload {
     config: Config,
     gate: Arc<Gate>,
     keys: KeyDirectory,
-    hangup: Signal,
+    requests: RereadRequests,
 }
 
 impl Reload {
-    /// Of this configuration, for this gate, at each `hangup`.
-    pub fn new(source: ConfigSource, config: Config, gate: Arc<Gate>, hangup: Signal) -> Self {
+    /// Of this configuration, for this gate, when files change and at each of the `requests`.
+    pub fn new(source: ConfigSource, config: Config, gate: Arc<Gate>, requests: RereadRequests) -> Self {
         let keys = gatehouse::key_directory(&config);
-        Self { source: Arc::new(source), config, gate, keys, hangup }
+        Self { source: Arc::new(source), config, gate, keys, requests }
     }
 
     /// Follows changes until told to stop.
     pub async fn run(mut self, stop: CancellationToken) {
         let following = async {
-            let mut file = self.source.modified();
-            let mut keys = modified(&self.keys);
+            let mut file = self.source.version();
+            let mut keys = versions(&self.keys);
             let mut keys_read = Instant::now();
             loop {
-                let is_told = tokio::select! {
-                    _ = self.hangup.recv() => true,
-                    () = tokio::time::sleep(PACE) => false,
-                };
-                let (file_now, keys_now) = (self.source.modified(), modified(&self.keys));
+                let is_told = next_look(PACE, &mut self.requests).await;
+                let (file_now, keys_now) = (self.source.version(), versions(&self.keys));
                 if is_told || file_now != file {
                     self.read_configuration().await;
                 }
@@ -129,14 +128,17 @@ impl Reload {
     }
 }
 
-/// An open door has nothing to read again, and a hangup must not end it.
-pub(super) async fn mind_no_hangup(mut hangup: Signal, stop: CancellationToken) {
-    let minding = async {
+/// At each SIGHUP has everything read anew that can change while the door runs. The signal never ends the door.
+pub(super) async fn pass_on_hangups(mut hangup: Signal, reread: watch::Sender<()>, stop: CancellationToken) {
+    let passing_on = async {
         while hangup.recv().await.is_some() {
-            tracing::info!("told to read rules again, but auth.mode is off; nothing was changed");
+            tracing::info!(
+                "SIGHUP: users, rules, keys and certificates are read again, as far as there are any"
+            );
+            reread.send_replace(());
         }
     };
-    stop.run_until_cancelled(minding).await;
+    stop.run_until_cancelled(passing_on).await;
 }
 
 fn refused(error: &dyn std::fmt::Display) {
@@ -156,8 +158,13 @@ fn count(result: &'static str) {
     metrics::counter!("portreeve_reloads_total", "result" => result).increment(1);
 }
 
-fn modified(keys: &KeyDirectory) -> Option<SystemTime> {
-    std::fs::metadata(keys.path()).and_then(|data| data.modified()).ok()
+/// The versions of the directory and of the files in it, in the order of their names: one that is written in place leaves the
+/// directory as it was.
+fn versions(keys: &KeyDirectory) -> Vec<Option<FileVersion>> {
+    let entries = std::fs::read_dir(keys.path()).into_iter().flatten().flatten();
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+    files.sort_unstable();
+    std::iter::once(keys.path()).chain(files.iter().map(PathBuf::as_path)).map(FileVersion::of).collect()
 }
 
 fn without_rules(config: &Config) -> Config {
