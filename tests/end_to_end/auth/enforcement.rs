@@ -315,7 +315,7 @@ async fn an_open_door_is_not_ended_by_a_hangup() {
     let door = Door::builder("http://127.0.0.1:9").start_listening().await;
     door.signal("HUP");
     crate::support::wait::until("it has heard", std::time::Duration::from_secs(10), async || {
-        door.log().contains("auth.mode is off")
+        door.log().contains("SIGHUP: users")
     })
     .await;
     assert_eq!(
