@@ -127,7 +127,8 @@ impl Place {
                 Ok(())
             }
             Work::LoginBesideStale => {
-                let stale = client.get(format!("{}/token", self.url)).basic_auth("rotated", Some("the old one"));
+                let stale =
+                    client.get(format!("{}/token", self.url)).basic_auth("rotated", Some("the old one"));
                 let status = stale.send().await.map_err(|error| format!("{error:?}"))?.status();
                 if status != 401 && status != 429 {
                     return Err(format!("a stale password is answered with {status}"));
@@ -151,7 +152,8 @@ impl Place {
     async fn push(&self, client: &Client) -> Result<(), String> {
         let seed = self.seed.fetch_add(1, Ordering::Relaxed) as u64;
         let token = token(client, &self.url, "worker", "repository:team/pushed:pull,push").await?;
-        push(client, &self.url, &token, "team/pushed", &Image::small(seed), &format!("tag-{}", seed % 10)).await
+        push(client, &self.url, &token, "team/pushed", &Image::small(seed), &format!("tag-{}", seed % 10))
+            .await
     }
 
     async fn pull(&self, client: &Client) -> Result<(), String> {
@@ -169,7 +171,8 @@ impl Place {
         }
         response.bytes().await.map_err(|error| format!("{error:?}"))?;
         for (digest, bytes) in &image.blobs {
-            let request = client.get(format!("{}/v2/team/pulled/blobs/{digest}", self.url)).bearer_auth(&token);
+            let request =
+                client.get(format!("{}/v2/team/pulled/blobs/{digest}", self.url)).bearer_auth(&token);
             let response = request.send().await.map_err(|error| format!("{error:?}"))?;
             let pulled = response.bytes().await.map_err(|error| format!("{error:?}"))?;
             if pulled != *bytes {

@@ -41,15 +41,13 @@ impl Footprint {
     }
 
     fn or_more(self, other: Self) -> Self {
-        Self {
-            memory: self.memory.max(other.memory),
-            descriptors: self.descriptors.max(other.descriptors),
-        }
+        Self { memory: self.memory.max(other.memory), descriptors: self.descriptors.max(other.descriptors) }
     }
 
     /// Whether this is about what it was at first.
     pub fn is_about(self, settled: Self) -> bool {
-        self.memory <= settled.memory + MEMORY_KEPT && self.descriptors <= settled.descriptors + DESCRIPTORS_KEPT
+        self.memory <= settled.memory + MEMORY_KEPT
+            && self.descriptors <= settled.descriptors + DESCRIPTORS_KEPT
     }
 }
 

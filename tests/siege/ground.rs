@@ -1,5 +1,6 @@
 //! What is besieged: a registry that verifies tokens, a door behind TLS in front of it, users, and something to pull.
 
+use std::io::Read;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -7,7 +8,7 @@ use std::process::Stdio;
 use bytes::Bytes;
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 use tokio::process::{Child, Command};
 
 use crate::attackers::Attack;
@@ -99,7 +100,7 @@ impl Ground {
         let mut command = Command::new("nice");
         command.args(["-n", "19"]).arg(std::env::current_exe().unwrap()).args(["--target", &target]);
         for attack in only {
-            command.args(["--only", attack.name()]);
+            command.args(["--only", &attack.name()]);
         }
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
         Attackers(command.spawn().unwrap())
@@ -132,7 +133,9 @@ impl Ground {
         }
         match (robots >= ROBOTS, logins >= 1) {
             (true, true) => Ok(()),
-            _ => Err(format!("of {ROBOTS} robots {robots} are in the audit, and the first login {logins} times")),
+            _ => Err(format!(
+                "of {ROBOTS} robots {robots} are in the audit, and the first login {logins} times"
+            )),
         }
     }
 
@@ -144,7 +147,10 @@ impl Ground {
             eprintln!("{}", line.chars().take(400).collect::<String>());
         }
         let length: usize = log.len();
-        eprintln!("siege: the door's log has {length} bytes; the guard's files are in {}", self.guard.path("").display());
+        eprintln!(
+            "siege: the door's log has {length} bytes; the guard's files are in {}",
+            self.guard.path("").display()
+        );
     }
 }
 
@@ -162,8 +168,7 @@ impl Attackers {
 
 /// All newcomers have one hash: making twenty thousand would take longer than the siege.
 fn write_users(guard: &Guard) {
-    let (right, insider) =
-        (bcrypt::hash(PASSWORD, COST).unwrap(), bcrypt::hash(INSIDER.1, COST).unwrap());
+    let (right, insider) = (bcrypt::hash(PASSWORD, COST).unwrap(), bcrypt::hash(INSIDER.1, COST).unwrap());
     let mut text = format!("admin:{right}\nworker:{right}\nrotated:{right}\n{}:{insider}\n", INSIDER.0);
     for number in 0..NEWCOMERS {
         text += &format!("newcomer-{number}:{right}\n");
@@ -231,9 +236,8 @@ pub async fn token_by(
     Ok(answer["token"].as_str().unwrap_or_default().to_owned())
 }
 
-/// What tells the attackers to stop: the end of their input.
+/// Waits for what tells the attackers to stop: the end of their input.
 pub async fn until_told_to_stop() {
-    let mut nothing = Vec::new();
-    tokio::io::stdin().read_to_end(&mut nothing).await.unwrap();
-    tokio::io::stdout().flush().await.unwrap();
+    let ended = tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new()));
+    ended.await.unwrap().unwrap();
 }

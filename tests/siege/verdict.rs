@@ -45,7 +45,10 @@ impl Verdict {
             for (work, done) in report {
                 if done.failed > 0 || done.took.is_empty() {
                     let failures_told = done.failures.join("; ");
-                    failures.push(format!("{work:?} {time} the siege failed {} times: {failures_told}", done.failed));
+                    failures.push(format!(
+                        "{work:?} {time} the siege failed {} times: {failures_told}",
+                        done.failed
+                    ));
                 }
             }
         }
@@ -53,9 +56,12 @@ impl Verdict {
             let most = match work {
                 Work::Login | Work::LoginBesideStale => LOGIN,
                 Work::Ready | Work::Metrics => PROBE,
-                Work::Pull | Work::Push => SLOWER * self.before[work].p99().max(self.after[work].p99()).max(NOISE),
+                Work::Pull | Work::Push => {
+                    SLOWER * self.before[work].p99().max(self.after[work].p99()).max(NOISE)
+                }
             };
-            let slowest = if matches!(work, Work::Ready | Work::Metrics) { done.took.max() } else { done.p99() };
+            let slowest =
+                if matches!(work, Work::Ready | Work::Metrics) { done.took.max() } else { done.p99() };
             if slowest > most {
                 failures.push(format!("{work:?} takes {slowest} ms beside the attackers, more than {most}"));
             }
@@ -65,7 +71,8 @@ impl Verdict {
         }
         let (recovered, within) = self.recovered;
         if !recovered.is_about(self.settled) {
-            failures.push(format!("after {within:?} the door had {recovered:?}, and before {:?}", self.settled));
+            failures
+                .push(format!("after {within:?} the door had {recovered:?}, and before {:?}", self.settled));
         }
         failures.extend(self.kept.clone().err());
         failures
@@ -81,7 +88,11 @@ impl fmt::Display for Verdict {
             }
         }
         let (recovered, within) = self.recovered;
-        writeln!(formatter, "before {:?}, at most {:?}, {within:.1?} later {recovered:?}", self.settled, self.most)?;
+        writeln!(
+            formatter,
+            "before {:?}, at most {:?}, {within:.1?} later {recovered:?}",
+            self.settled, self.most
+        )?;
         let failures = self.failures();
         let count = failures.len();
         failures.iter().try_for_each(|failure| writeln!(formatter, "NOT IN ORDER: {failure}"))?;
