@@ -65,7 +65,7 @@ impl Ground {
         write_users(&guard);
         let registry = Registry::start_verifying(&guard.trust()).await;
         let rules = r#"[
-            { who = "admin", repositories = "**", actions = ["*", "catalog", "admin"] },
+            { who = "admin", repositories = "**", actions = ["*", "catalog"] },
             { who = "*", repositories = "team/**", actions = ["pull", "push"] },
             { who = "insider", repositories = "insider/**", actions = ["pull", "push"] },
             { who = "anonymous", repositories = "public/**", actions = "pull" },
@@ -142,7 +142,7 @@ impl Ground {
     /// Shows the end of what the door said.
     pub fn show_log(&self) {
         let log = self.door.log();
-        let lines: Vec<&str> = log.lines().filter(|line| !line.contains("\"exchange\"")).collect();
+        let lines: Vec<&str> = log.lines().filter(|line| !line.contains("\"target\":\"access\"")).collect();
         for line in &lines[lines.len().saturating_sub(60)..] {
             eprintln!("{}", line.chars().take(400).collect::<String>());
         }
