@@ -3,6 +3,7 @@
 //! argon2id for passwords, SHA-256 for tokens, which nobody can guess.
 
 mod command;
+mod login_index;
 mod logins;
 mod sources;
 
@@ -16,12 +17,13 @@ use ring::rand::{SecureRandom, SystemRandom};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OnceCell};
 
 pub use self::command::{AccountAnswer, AccountCommand, LoginShown, TokenShown, UserShown};
 pub use self::logins::LoginLife;
 pub use self::sources::{AccessTokens, StoredUsers};
 
+use self::login_index::LoginIndex;
 use self::logins::StoredLogin;
 use super::journal::Journal;
 use super::rules::Pattern;
@@ -102,6 +104,8 @@ pub struct Accounts {
     journal: Arc<Journal>,
     clock: Clock,
     version: AtomicU64,
+    /// Which logins there are, as soon as one was made.
+    login_index: OnceCell<LoginIndex>,
     /// One command at a time: some look at many accounts before they change one.
     commands: Mutex<()>,
 }
@@ -109,7 +113,8 @@ pub struct Accounts {
 impl Accounts {
     /// Those of this store; what is done to them is noted in `journal`.
     pub fn new(store: Arc<dyn Store>, journal: Arc<Journal>, clock: Clock) -> Self {
-        Self { store, journal, clock, version: AtomicU64::new(0), commands: Mutex::new(()) }
+        let (version, login_index, commands) = (AtomicU64::new(0), OnceCell::new(), Mutex::new(()));
+        Self { store, journal, clock, version, login_index, commands }
     }
 
     /// The journal of the gate.
@@ -193,6 +198,7 @@ impl Accounts {
     /// When it makes no sense, or the store fails: then nothing was done.
     pub async fn carry_out(&self, command: AccountCommand) -> Result<AccountAnswer, AccountError> {
         let about = command.in_words();
+        let changes = about.is_some();
         let _alone = self.commands.lock().await;
         let answer = match command {
             AccountCommand::AddUser { name, hash, groups } => self.add_user(name, hash, groups).await,
@@ -224,7 +230,9 @@ impl Accounts {
             }
         };
         // Whatever was remembered may be wrong now.
-        self.version.fetch_add(1, Ordering::Release);
+        if changes {
+            self.version.fetch_add(1, Ordering::Release);
+        }
         if let (Ok(_), Some(about)) = (&answer, about) {
             self.journal.note(AuthEventKind::Account, None, None, about);
         }
@@ -276,6 +284,7 @@ impl Accounts {
             }
         }
         self.change(changes).await?;
+        self.forget_logins_of(name).await;
         Ok(AccountAnswer::Done)
     }
 

@@ -86,7 +86,9 @@ impl Gate {
             Err(LoginError::Wrong) => {
                 Some((AuthEventKind::LoginFailed, "the user name or the password was wrong"))
             }
-            Err(LoginError::TooMany(_)) => Some((AuthEventKind::LoginFailed, "after too many failed logins")),
+            Err(LoginError::TooMany(_)) => {
+                Some((AuthEventKind::LoginFailed, "after too many failed logins, or too many at once"))
+            }
             Err(LoginError::Unavailable(_)) => None,
         };
         if let Some((kind, about)) = noted {
@@ -129,7 +131,7 @@ impl Gate {
         match self.authenticator.find(&name).await? {
             Some(found) if found.proof == proof => Ok(self.with_groups(found.identity)),
             Some(_) | None => {
-                accounts.forget_login(token).await.map_err(unavailable)?;
+                accounts.forget_login(token, &name).await.map_err(unavailable)?;
                 Err(LoginError::Wrong)
             }
         }

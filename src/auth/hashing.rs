@@ -1,16 +1,27 @@
-//! Password hashes, and the few threads that compute them: a flood of logins must not take the processors from everybody.
+//! Password hashes, and the few threads that compute them: a flood of logins must not take the processors from everybody, nor
+//! one network the threads from all others.
 
-use std::sync::{Arc, Mutex, PoisonError};
+mod queue;
+
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
+use self::queue::{FairQueue, QueueLimits};
+use super::network::Network;
 use super::sensitive::Sensitive;
 
 /// How many passwords wait to be checked, at most. Whoever comes then is told to come again.
-const WAITING: usize = 256;
+const WAITING: usize = 1024;
+/// How many of one network.
+const WAITING_OF_ONE: usize = 128;
+/// How many of one network are checked at once, at most.
+const RUNNING_OF_ONE: usize = 4;
 
 /// How much the threads step back (nice(1)).
 const NICE: i32 = 10;
@@ -47,11 +58,81 @@ pub enum HashingError {
     Stopped,
 }
 
-type Job = Box<dyn FnOnce() + Send>;
+/// Who a hash is computed for.
+#[derive(Clone, Debug)]
+pub struct Ticket {
+    network: Network,
+    /// Whether a hash was computed, or is.
+    pub(super) has_begun: Arc<AtomicBool>,
+}
 
-/// Threads that compute hashes. They end when the last handle is dropped.
+impl Ticket {
+    /// For somebody from there.
+    pub fn new(network: Network) -> Self {
+        Self { network, has_begun: Arc::default() }
+    }
+}
+
+struct Job {
+    run: Box<dyn FnOnce() + Send>,
+    is_wanted: Box<dyn Fn() -> bool + Send>,
+}
+
+impl queue::Job for Job {
+    fn is_wanted(&self) -> bool {
+        (self.is_wanted)()
+    }
+}
+
+/// Threads that compute hashes, for one network after the other. They end when the last handle is dropped.
 #[derive(Clone)]
-pub struct Hashing(mpsc::Sender<Job>);
+pub struct Hashing(Arc<Handle>);
+
+/// Tells the threads when nobody has it any more.
+struct Handle(Arc<Shared>);
+
+struct Shared {
+    state: Mutex<State>,
+    news: Condvar,
+}
+
+struct State {
+    queue: FairQueue<Job>,
+    is_over: bool,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.0.state().is_over = true;
+        self.0.news.notify_all();
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs what waits until all is over.
+    fn work(&self) {
+        let mut state = self.state();
+        while !state.is_over {
+            let Some((network, job)) = state.queue.next() else {
+                state = self.news.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            drop(state);
+            // A library that panics must not take the thread from everybody.
+            if std::panic::catch_unwind(AssertUnwindSafe(job.run)).is_err() {
+                tracing::error!("computing a hash failed");
+            }
+            state = self.state();
+            state.queue.done(network);
+            // What waited for this network's turn may run now, in whichever thread.
+            self.news.notify_one();
+        }
+    }
+}
 
 impl Hashing {
     /// So many threads.
@@ -59,58 +140,101 @@ impl Hashing {
     /// # Errors
     /// When the system gives none.
     pub fn start(threads: usize) -> std::io::Result<Self> {
-        let (sender, receiver) = mpsc::channel::<Job>(WAITING);
-        let receiver = Arc::new(Mutex::new(receiver));
-        for number in 0..threads.max(1) {
-            let receiver = Arc::clone(&receiver);
+        let threads = threads.max(1);
+        let limits = QueueLimits {
+            waiting: WAITING,
+            waiting_of_one: WAITING_OF_ONE,
+            // The last thread is always somebody else's.
+            running_of_one: (threads - 1).clamp(1, RUNNING_OF_ONE),
+        };
+        let state = Mutex::new(State { queue: FairQueue::new(limits), is_over: false });
+        let shared = Arc::new(Shared { state, news: Condvar::new() });
+        let handle = Handle(Arc::clone(&shared));
+        for number in 0..threads {
+            let shared = Arc::clone(&shared);
             std::thread::Builder::new().name(format!("hashing-{number}")).spawn(move || {
                 step_back();
-                loop {
-                    // Only one waits in the channel at a time; the others wait for the lock.
-                    let job = receiver.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv();
-                    match job {
-                        Some(job) => job(),
-                        None => return,
-                    }
-                }
+                shared.work();
             })?;
         }
-        Ok(Self(sender))
+        Ok(Self(Arc::new(handle)))
     }
 
     /// Whether a password has this hash. Dropping the future does not stop a computation that has begun.
     ///
     /// # Errors
     /// When too many wait, or the hash is none.
-    pub async fn verify(&self, hash: StoredHash, password: Sensitive) -> Result<bool, HashingError> {
-        self.run(move || verify(&hash, password.reveal().as_bytes())).await?
+    pub async fn verify(
+        &self,
+        hash: StoredHash,
+        password: Sensitive,
+        ticket: &Ticket,
+    ) -> Result<bool, HashingError> {
+        self.verify_evenly(hash, Vec::new(), password, ticket).await
     }
 
-    /// The hash under which a password is kept in the store.
+    /// Whether a password has this hash. If it does not, these others are computed too, so that a refusal takes as long as
+    /// that of somebody with a dearer hash.
     ///
     /// # Errors
-    /// When too many wait, or the system has no random numbers.
-    pub async fn hash(&self, password: Sensitive) -> Result<StoredHash, HashingError> {
-        self.run(move || hash(password.reveal())).await?
+    /// When too many wait, or a hash is none.
+    pub async fn verify_evenly(
+        &self,
+        hash: StoredHash,
+        others: Vec<StoredHash>,
+        password: Sensitive,
+        ticket: &Ticket,
+    ) -> Result<bool, HashingError> {
+        let job = move || {
+            let password = password.reveal().as_bytes();
+            let is_right = verify(&hash, password)?;
+            if !is_right {
+                for other in &others {
+                    verify(other, password)?;
+                }
+            }
+            Ok(is_right)
+        };
+        self.run(job, ticket).await?
     }
 
     async fn run<T: Send + 'static>(
         &self,
         job: impl FnOnce() -> T + Send + 'static,
+        ticket: &Ticket,
     ) -> Result<T, HashingError> {
         let (sender, receiver) = oneshot::channel();
-        let job: Job = Box::new(move || {
+        let sender = Arc::new(Mutex::new(Some(sender)));
+        let has_begun = Arc::clone(&ticket.has_begun);
+        let is_wanted = {
+            let sender = Arc::clone(&sender);
+            move || is_awaited(&sender)
+        };
+        let run = move || {
             // Nobody waits for one whose client has left.
-            if !sender.is_closed() {
-                let _ = sender.send(job());
+            if is_awaited(&sender) {
+                has_begun.store(true, Ordering::Release);
+                let done = job();
+                if let Some(sender) = sender.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                    let _ = sender.send(done);
+                }
             }
-        });
-        self.0.try_send(job).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => HashingError::Busy,
-            mpsc::error::TrySendError::Closed(_) => HashingError::Stopped,
-        })?;
-        receiver.await.map_err(|_| HashingError::Stopped)
+        };
+        let job = Job { run: Box::new(run), is_wanted: Box::new(is_wanted) };
+        let shared = &self.0.0;
+        shared.state().queue.push(ticket.network, job).map_err(|queue::Full| HashingError::Busy)?;
+        shared.news.notify_one();
+        receiver
+            .await
+            .map_err(|_| if shared.state().is_over { HashingError::Stopped } else { HashingError::Busy })
     }
+}
+
+type Answer<T> = Arc<Mutex<Option<oneshot::Sender<T>>>>;
+
+fn is_awaited<T>(answer: &Answer<T>) -> bool {
+    let answer = answer.lock().unwrap_or_else(PoisonError::into_inner);
+    answer.as_ref().is_some_and(|sender| !sender.is_closed())
 }
 
 /// Lets every other thread go first: a hash takes milliseconds, and whoever waits for one waits for it anyway.
@@ -150,26 +274,50 @@ pub fn hash(password: &str) -> Result<StoredHash, HashingError> {
 mod tests {
     use super::*;
 
+    fn ticket(last: u8) -> Ticket {
+        Ticket::new(Network::of(std::net::IpAddr::from([192, 0, 2, last])))
+    }
+
+    async fn check(hashing: &Hashing, hash: &StoredHash, password: &str) -> Result<bool, HashingError> {
+        hashing.verify(hash.clone(), Sensitive::new(password), &ticket(1)).await
+    }
+
+    /// Keeps a thread busy until it is told to go on, for somebody from there.
+    async fn block(
+        hashing: &Hashing,
+        from: u8,
+    ) -> (std::sync::mpsc::Sender<()>, tokio::task::JoinHandle<bool>) {
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let (begun, begins) = oneshot::channel();
+        let hashing = hashing.clone();
+        let job = move || begun.send(()).is_ok() && held.recv().is_ok();
+        let blocked = tokio::spawn(async move { hashing.run(job, &ticket(from)).await.unwrap() });
+        begins.await.unwrap();
+        (release, blocked)
+    }
+
     #[tokio::test]
     async fn both_kinds_of_hashes_know_their_password_and_no_other() {
         let hashing = Hashing::start(2).unwrap();
         let bcrypt = StoredHash::Bcrypt(bcrypt::hash("secret", 4).unwrap());
-        let argon2 = hashing.hash(Sensitive::new("secret")).await.unwrap();
+        let argon2 = hash("secret").unwrap();
         for hash in [bcrypt, argon2] {
-            assert!(hashing.verify(hash.clone(), Sensitive::new("secret")).await.unwrap());
-            assert!(!hashing.verify(hash.clone(), Sensitive::new("secrets")).await.unwrap());
+            assert!(check(&hashing, &hash, "secret").await.unwrap());
+            assert!(!check(&hashing, &hash, "secrets").await.unwrap());
             assert!(!format!("{hash:?}").contains('$'));
         }
     }
 
     #[tokio::test]
-    async fn what_is_no_hash_is_an_error_and_stops_nothing() {
+    async fn what_is_no_hash_or_panics_is_an_error_and_stops_nothing() {
         let hashing = Hashing::start(1).unwrap();
         for hash in [StoredHash::Bcrypt("$2y$05$x".to_owned()), StoredHash::Argon2("plain".to_owned())] {
-            let answer = hashing.verify(hash, Sensitive::new("plain")).await;
-            assert!(matches!(answer, Err(HashingError::Hash(_))));
+            assert!(matches!(check(&hashing, &hash, "plain").await, Err(HashingError::Hash(_))));
         }
-        assert!(hashing.hash(Sensitive::new("x")).await.is_ok());
+        let panics = hashing.run(|| panic!("as a library might"), &ticket(1)).await;
+        let panics: Result<(), HashingError> = panics;
+        assert!(panics.is_err());
+        assert!(hashing.run(|| true, &ticket(1)).await.unwrap());
     }
 
     #[tokio::test]
@@ -177,34 +325,60 @@ mod tests {
         let priority = || rustix::process::getpriority_process(None).unwrap();
         let before = priority();
         let hashing = Hashing::start(1).unwrap();
-        assert_eq!(hashing.run(priority).await.unwrap(), before.max(NICE));
+        assert_eq!(hashing.run(priority, &ticket(1)).await.unwrap(), before.max(NICE));
         assert_eq!(priority(), before);
     }
 
     #[tokio::test]
-    async fn only_so_many_wait() {
+    async fn only_so_many_of_one_network_wait_and_others_are_served_before_most_of_them() {
         let hashing = Hashing::start(1).unwrap();
-        let (release, held) = std::sync::mpsc::channel::<()>();
-        let blocked = tokio::spawn({
-            let hashing = hashing.clone();
-            async move { hashing.run(move || held.recv().is_ok()).await }
-        });
-        let mut waiting = Vec::new();
-        let refused = loop {
-            assert!(waiting.len() <= WAITING + 1, "it never says no");
-            let next = hashing.run(|| true);
-            let mut next = Box::pin(next);
-            match futures_util::poll!(&mut next) {
-                std::task::Poll::Pending => waiting.push(next),
-                std::task::Poll::Ready(answer) => break answer,
-            }
-            tokio::task::yield_now().await;
+        let (release, blocked) = block(&hashing, 1).await;
+        let order = Arc::new(Mutex::new(Vec::new()));
+        let job = |from: u8| {
+            let order = Arc::clone(&order);
+            move || order.lock().unwrap().push(from)
         };
-        assert!(matches!(refused, Err(HashingError::Busy)));
-        release.send(()).unwrap();
-        assert!(blocked.await.unwrap().unwrap());
-        for waiting in waiting {
-            assert!(waiting.await.unwrap());
+        let (one, other) = (ticket(1), ticket(2));
+        let mut waiting = Vec::new();
+        for _ in 0..WAITING_OF_ONE {
+            waiting.push(Box::pin(hashing.run(job(1), &one)));
+            assert!(futures_util::poll!(waiting.last_mut().unwrap()).is_pending());
         }
+        assert!(matches!(hashing.run(job(1), &one).await, Err(HashingError::Busy)));
+        waiting.push(Box::pin(hashing.run(job(2), &other)));
+        assert!(futures_util::poll!(waiting.last_mut().unwrap()).is_pending());
+        release.send(()).unwrap();
+        assert!(blocked.await.unwrap());
+        for answer in futures_util::future::join_all(waiting).await {
+            answer.unwrap();
+        }
+        let place = order.lock().unwrap().iter().position(|from| *from == 2).unwrap();
+        assert!(place <= 1, "the other was served after {place}");
+    }
+
+    #[tokio::test]
+    async fn one_network_never_holds_all_threads() {
+        let hashing = Hashing::start(2).unwrap();
+        let (release, blocked) = block(&hashing, 1).await;
+        let one = ticket(1);
+        let mut more = Box::pin(hashing.run(|| true, &one));
+        assert!(futures_util::poll!(&mut more).is_pending());
+        assert!(hashing.run(|| true, &ticket(2)).await.unwrap());
+        assert!(futures_util::poll!(&mut more).is_pending(), "its own thread is busy");
+        release.send(()).unwrap();
+        assert!(blocked.await.unwrap() && more.await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_hash_that_nobody_waits_for_is_not_computed() {
+        let hashing = Hashing::start(1).unwrap();
+        let (release, blocked) = block(&hashing, 1).await;
+        let left = ticket(2);
+        let mut leaving = Box::pin(hashing.run(|| (), &left));
+        assert!(futures_util::poll!(&mut leaving).is_pending());
+        drop(leaving);
+        release.send(()).unwrap();
+        assert!(blocked.await.unwrap() && hashing.run(|| true, &ticket(2)).await.unwrap());
+        assert!(!left.has_begun.load(Ordering::Acquire));
     }
 }

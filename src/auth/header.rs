@@ -34,6 +34,19 @@ impl Rejected {
     pub const WRONG_LOGIN: Self = Self { reason: "the user name or the password is wrong" };
 }
 
+/// Reads the only header of a request.
+///
+/// # Errors
+/// When there are several, or it is neither of the two, or malformed.
+pub fn read_only<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Result<Authorization, Rejected> {
+    let mut values = values.into_iter();
+    let (first, second) = (values.next(), values.next());
+    if second.is_some() {
+        return Err(Rejected { reason: "there are several `Authorization` headers" });
+    }
+    read(first)
+}
+
 /// Reads a header.
 ///
 /// # Errors
@@ -90,6 +103,14 @@ mod tests {
         assert!(matches!(basic(":"), Ok(Authorization::None)));
         assert!(matches!(read(None), Ok(Authorization::None)));
         assert_eq!(basic(":x").err(), Some(Rejected::WRONG_LOGIN));
+    }
+
+    #[test]
+    fn one_of_several_is_never_chosen() {
+        let both = [&b"Basic YTpi"[..], b"Basic YTpi"];
+        assert!(read_only(both).is_err());
+        assert!(matches!(read_only([both[0]]), Ok(Authorization::Basic(_))));
+        assert!(matches!(read_only([]), Ok(Authorization::None)));
     }
 
     #[test]

@@ -11,13 +11,15 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
-use super::hashing::{Hashing, StoredHash};
+use super::hashing::{Hashing, StoredHash, Ticket};
 use super::identity::{Credentials, Found, IdentitySource, SourceError, Verdict, proof};
 use super::subject::{Identity, UserName};
 use crate::files::{FileVersion, RereadRequests, next_look};
 
 /// How often the file is looked at.
 const PACE: Duration = Duration::from_secs(2);
+/// The cost of `htpasswd -B`.
+pub(super) const DECOY_COST: u32 = 5;
 /// The longest file that is read.
 const MAXIMUM_BYTES: u64 = 64 * 1024 * 1024;
 
@@ -67,8 +69,8 @@ pub struct Htpasswd {
 pub struct Users {
     /// Their hashes; none for one who cannot log in.
     hashes: HashMap<UserName, Option<String>>,
-    /// The hash that takes longest to check. Those of one file should take the same time: that of a wrong password must not
-    /// tell whether there is such a user.
+    /// The hash that takes longest to check, or a cheap one if nobody can log in; none if there are no users. A refusal takes
+    /// as long as that one, whoever is refused.
     decoy: Option<String>,
     /// The lines of users who cannot log in, counted from one.
     shut_out: Vec<usize>,
@@ -152,7 +154,6 @@ fn read(path: &Path) -> Result<Users, HtpasswdError> {
 /// Reads the lines of a file: `name:hash`, empty ones, and comments. The number of the line that is wrong, and how.
 pub fn parse(text: &str) -> Result<Users, (usize, &'static str)> {
     let mut users = Users::default();
-    let mut highest = 0;
     for (number, line) in text.lines().enumerate() {
         let line = line.trim();
         if line.is_empty() || line.starts_with('#') {
@@ -167,14 +168,26 @@ pub fn parse(text: &str) -> Result<Users, (usize, &'static str)> {
         }
         if cost.is_none() {
             users.shut_out.push(number + 1);
-        } else if cost > Some(highest) {
-            highest = cost.unwrap_or_default();
-            users.decoy = Some(hash.to_owned());
         }
         // Of two lines of one name the registry takes the last.
         users.hashes.insert(name, cost.map(|_| hash.to_owned()));
     }
+    let dearest = users.hashes.values().flatten().max_by_key(|hash| cost(hash));
+    let nobodys = || (!users.hashes.is_empty()).then(|| decoy_of(DECOY_COST));
+    users.decoy = dearest.cloned().or_else(nobodys);
     Ok(users)
+}
+
+/// A hash of this cost that no password has.
+pub(super) fn decoy_of(cost: u32) -> String {
+    format!("$2y${cost:02}$abcdefghijklmnopqrstuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuu")
+}
+
+/// What takes as long, together with a hash, as a dearer one. The cost is a power of two, and what two powers differ by is
+/// the sum of those between them.
+fn up_to(hash: &str, dearest: &str) -> Vec<StoredHash> {
+    let (Some(from), Some(to)) = (cost(hash), cost(dearest)) else { return Vec::new() };
+    (from..to).map(|cost| StoredHash::Bcrypt(decoy_of(cost))).collect()
 }
 
 /// Whether a hash at the end of a file is the beginning of one of bcrypt's: the file was read before it was written whole.
@@ -199,14 +212,14 @@ impl IdentitySource for Htpasswd {
         "htpasswd"
     }
 
-    async fn verify(&self, credentials: &Credentials) -> Result<Verdict, SourceError> {
+    async fn verify(&self, credentials: &Credentials, ticket: &Ticket) -> Result<Verdict, SourceError> {
         let users = self.users.load_full();
         let Some(hash) = users.hashes.get(&credentials.name) else { return Ok(Verdict::Unknown) };
-        let Some(checked) = hash.as_ref().or(users.decoy.as_ref()) else {
-            return Ok(Verdict::Wrong { is_hashed: false });
-        };
-        let checked = StoredHash::Bcrypt(checked.clone());
-        let is_right = self.hashing.verify(checked, credentials.password.clone()).await?;
+        let Some(dearest) = &users.decoy else { return Ok(Verdict::Wrong { is_hashed: false }) };
+        let checked = StoredHash::Bcrypt(hash.as_ref().unwrap_or(dearest).clone());
+        let others = hash.as_ref().map_or_else(Vec::new, |hash| up_to(hash, dearest));
+        let password = credentials.password.clone();
+        let is_right = self.hashing.verify_evenly(checked, others, password, ticket).await?;
         Ok(match is_right && hash.is_some() {
             true => Verdict::Right(Identity::new(credentials.name.clone(), Vec::new())),
             false => Verdict::Wrong { is_hashed: true },
@@ -218,6 +231,10 @@ impl IdentitySource for Htpasswd {
         let found =
             |hash: &String| Found { identity: Identity::new(name.clone(), Vec::new()), proof: proof(hash) };
         Ok(users.hashes.get(name).and_then(Option::as_ref).map(found))
+    }
+
+    fn shuts_out(&self, name: &UserName) -> bool {
+        self.users.load().hashes.get(name).is_some_and(Option::is_none)
     }
 
     fn version(&self) -> u64 {
@@ -234,6 +251,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    fn ticket() -> Ticket {
+        Ticket::new(crate::auth::network::Network::of(std::net::IpAddr::from([192, 0, 2, 1])))
+    }
 
     fn line(name: &str) -> String {
         format!("{name}:{}", bcrypt::hash(name, 4).unwrap())
@@ -280,7 +301,7 @@ mod tests {
         let users = Htpasswd::load(path, Hashing::start(1).unwrap()).unwrap();
         for password in ["alice", "bob", "!"] {
             let credentials = Credentials::new(UserName::parse("alice").unwrap(), password);
-            let verdict = users.verify(&credentials).await.unwrap();
+            let verdict = users.verify(&credentials, &ticket()).await.unwrap();
             assert_eq!(verdict, Verdict::Wrong { is_hashed: true }, "{password}");
         }
         assert!(users.find(&UserName::parse("alice").unwrap()).await.unwrap().is_none());
@@ -293,6 +314,41 @@ mod tests {
         assert_eq!(users.decoy, Some(slow));
     }
 
+    #[test]
+    fn a_line_that_another_one_replaces_is_nobodys_decoy() {
+        let dear = format!("alice:{}", bcrypt::hash("x", 6).unwrap());
+        let users = parse(&format!("{dear}\n{}", line("alice"))).unwrap();
+        assert_eq!(cost(users.decoy.as_ref().unwrap()), Some(4));
+    }
+
+    #[test]
+    fn a_refusal_takes_as_long_as_that_of_the_dearest_user_whoever_is_refused() {
+        let work = |hash: &str| 1_u64 << cost(hash).unwrap();
+        for (own, dearest) in [(4, 4), (4, 5), (4, 12), (10, 12), (12, 12)] {
+            let (own, dearest) = (decoy_of(own), decoy_of(dearest));
+            let others = up_to(&own, &dearest);
+            let others = others.iter().map(|hash| match hash {
+                StoredHash::Bcrypt(hash) => work(hash),
+                StoredHash::Argon2(_) => panic!("another kind"),
+            });
+            assert_eq!(work(&own) + others.sum::<u64>(), work(&dearest));
+        }
+        assert!(!bcrypt::verify("", &decoy_of(4)).unwrap());
+    }
+
+    #[tokio::test]
+    async fn who_is_shut_out_costs_a_hash_also_where_nobody_can_log_in() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("htpasswd");
+        std::fs::write(&path, "alice:!\n").unwrap();
+        let users = Htpasswd::load(path, Hashing::start(1).unwrap()).unwrap();
+        let ticket = ticket();
+        let credentials = Credentials::new(UserName::parse("alice").unwrap(), "x");
+        assert_eq!(users.verify(&credentials, &ticket).await.unwrap(), Verdict::Wrong { is_hashed: true });
+        assert!(ticket.has_begun.load(Ordering::Acquire));
+        assert!(users.decoy().await.unwrap().is_some(), "so does a name that is unknown");
+    }
+
     #[tokio::test]
     async fn a_file_that_changes_is_read_again_and_a_broken_one_changes_nothing() {
         let directory = tempfile::tempdir().unwrap();
@@ -301,7 +357,7 @@ mod tests {
         let users = Htpasswd::load(path.clone(), Hashing::start(1).unwrap()).unwrap();
         let knows = async |name: &str| {
             let credentials = Credentials::new(UserName::parse(name).unwrap(), name);
-            users.verify(&credentials).await.unwrap()
+            users.verify(&credentials, &ticket()).await.unwrap()
         };
         assert!(matches!(knows("alice").await, Verdict::Right(_)));
         assert_eq!(knows("bob").await, Verdict::Unknown);
@@ -356,7 +412,7 @@ mod tests {
         users.look(users.loaded);
         let verdict = async |password: &str| {
             let credentials = Credentials::new(UserName::parse("alice").unwrap(), password);
-            users.verify(&credentials).await.unwrap()
+            users.verify(&credentials, &ticket()).await.unwrap()
         };
         assert_eq!(verdict("leaked").await, Verdict::Wrong { is_hashed: true });
         assert!(matches!(verdict("secret").await, Verdict::Right(_)));

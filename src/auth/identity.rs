@@ -3,9 +3,12 @@
 use async_trait::async_trait;
 use sha2::{Digest as _, Sha256};
 
-use super::hashing::{HashingError, StoredHash};
+use super::hashing::{HashingError, StoredHash, Ticket};
 use super::sensitive::Sensitive;
 use super::subject::{Identity, UserName};
+
+/// The longest password that is looked at. Access tokens have 60 bytes, and bcrypt knows the first 72.
+const MAXIMUM_PASSWORD_BYTES: usize = 4096;
 
 /// A name with a password.
 #[derive(Clone, Debug)]
@@ -20,6 +23,13 @@ impl Credentials {
     /// From a name and a password.
     pub fn new(name: UserName, password: &str) -> Self {
         Self { name, password: Sensitive::new(password) }
+    }
+
+    /// Whether anybody may have such a password. To bcrypt one is the same with and without a NUL and all of itself once
+    /// more behind it, so that one password would have many forms.
+    pub(super) fn are_possible(&self) -> bool {
+        let password = self.password.reveal();
+        password.len() <= MAXIMUM_PASSWORD_BYTES && !password.contains('\0')
     }
 }
 
@@ -68,11 +78,21 @@ pub trait IdentitySource: Send + Sync {
     /// For logs and events.
     fn name(&self) -> &'static str;
 
-    /// What it says of credentials.
-    async fn verify(&self, credentials: &Credentials) -> Result<Verdict, SourceError>;
+    /// What it says of credentials. Hashes are computed with the ticket.
+    async fn verify(&self, credentials: &Credentials, ticket: &Ticket) -> Result<Verdict, SourceError>;
 
     /// Somebody by name, without proof: for a login that goes on. None if they are not known or may not log in any more.
     async fn find(&self, name: &UserName) -> Result<Option<Found>, SourceError>;
+
+    /// Whether it knows the name as one that may not log in, whatever the sources after it say.
+    fn shuts_out(&self, _name: &UserName) -> bool {
+        false
+    }
+
+    /// By which name the password names itself, if it is one that nobody can guess: its failures count for that name.
+    fn token<'a>(&self, _credentials: &'a Credentials) -> Option<&'a str> {
+        None
+    }
 
     /// Another number whenever what it says may have changed: answers that were remembered are forgotten then.
     fn version(&self) -> u64 {

@@ -1,158 +1,314 @@
-//! Brakes on guessing passwords. Who guesses at one account from one address waits longer after each failure; who guesses at
+//! Brakes on guessing passwords. Who guesses at one account from one network waits longer after each failure; who guesses at
 //! one account from everywhere slows down all who have not proved before, from where they are, that they know it; and who
-//! guesses at many accounts from one address is answered slower and slower, while nobody else behind the same address is
-//! kept from logging in.
+//! guesses at many accounts from one network is answered slower and slower, a few at a time. What nobody can guess, an access
+//! token, has a brake of its own at each network and none everywhere.
+//!
+//! A failure is a password that was hashed and is wrong: whatever ends before that leaves nothing behind, so that nobody can
+//! fill the tables faster than hashes are computed. A brake that is in force is never forgotten for another one.
 
-use std::hash::Hash;
-use std::net::IpAddr;
+mod flight;
+mod table;
+
+use std::sync::atomic::Ordering;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use moka::sync::Cache;
+pub(super) use self::table::Table;
 
+use self::flight::{Flight, Marks};
+use super::fingerprint::{Fingerprint, Fingerprints};
+use super::hashing::Ticket;
+use super::network::Network;
 use super::subject::UserName;
 
-/// How many accounts and addresses are remembered.
-const REMEMBERED: u64 = 100_000;
-/// Failures of one account from one address that cost nothing: people mistype.
+/// How many are remembered of each kind: 10 MB at most.
+pub(super) const REMEMBERED: usize = 50_000;
+/// How many access tokens: a failure costs no hash, so the table is filled quickly, and nothing depends on it.
+pub(super) const REMEMBERED_TOKENS: usize = 10_000;
+/// How long is remembered who has logged in from where.
+pub(super) const KNOWN: Duration = Duration::from_secs(24 * 60 * 60);
+/// Failures of one account from one network that cost nothing: people mistype.
 const FREE: u32 = 3;
 /// Failures of one account from everywhere that cost nothing.
 const FREE_FROM_EVERYWHERE: u32 = 50;
-/// Failures of one address at whatever accounts that cost nothing.
-const FREE_FROM_ADDRESS: u32 = 30;
+/// Failures of one network at whatever accounts that cost nothing.
+const FREE_FROM_NETWORK: u32 = 30;
 /// The first delay; each further failure doubles it.
 const FIRST: Duration = Duration::from_secs(1);
-/// How much later the first attempt is looked at that an address pays for, and the last; each further failure doubles it.
-/// Nobody is refused for the address alone, since others may be behind it.
+/// How much later the first attempt is looked at that a network pays for, and the last; each further failure doubles it.
+/// Nobody is refused for others behind the same network, unless there are too many at once.
 const SLOWER: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// How many attempts of one network are under way at once.
+const AT_ONCE: usize = 128;
+/// How many of one that is answered slower.
+const AT_ONCE_SLOWER: usize = 4;
+/// When somebody should come again who comes while too many are under way.
+const SOON: Duration = Duration::from_secs(1);
 
 /// Counts failures.
-pub struct Lockout {
-    /// The longest delay; zero turns all off.
+pub(super) struct Lockout {
+    /// The longest delay; zero turns delays off.
     longest: Duration,
-    pairs: Cache<Pair, Failures>,
-    accounts: Cache<UserName, Failures>,
-    addresses: Cache<IpAddr, Failures>,
-    /// Who has logged in from where of late.
-    proven: Cache<Pair, ()>,
-    /// Attempts are counted one after the other.
-    counting: Mutex<()>,
+    fingerprints: Fingerprints,
+    state: Mutex<State>,
 }
 
-type Pair = (IpAddr, UserName);
+/// What somebody tries to be let in with.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Target<'a> {
+    /// The password of a user.
+    Password(&'a UserName),
+    /// The secret of an access token, by the token's name.
+    Token(&'a str),
+}
 
-#[derive(Clone, Copy)]
+struct State {
+    pairs: Table<Fingerprint, Failures>,
+    accounts: Table<Fingerprint, Failures>,
+    networks: Table<Network, Failures>,
+    tokens: Table<Fingerprint, Failures>,
+    /// Who has logged in from where of late.
+    known: Table<Fingerprint, ()>,
+    flight: Flight,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Failures {
     count: u32,
     last: Instant,
 }
 
-/// An attempt to log in. It counts as a failure from its beginning, so that many at once are as many guesses; what is known
-/// to be none has to be said. One that is dropped stays counted.
-pub struct Attempt<'a> {
+/// An attempt to log in, under way until it is dropped. It counts as a failure meanwhile, so that many at once are as many
+/// guesses. One that is dropped without a word stays a failure if a hash was computed for it.
+pub(super) struct Attempt<'a> {
     lockout: &'a Lockout,
-    pair: Pair,
+    marks: Marks,
+    begun: Instant,
+    outcome: Outcome,
+    ticket: Ticket,
     /// How long to wait before it is looked at.
-    pub delay: Duration,
+    pub(super) delay: Duration,
+}
+
+#[derive(Clone, Copy)]
+enum Outcome {
+    Unsaid,
+    Succeeded,
+    Failed,
+    Nothing,
 }
 
 impl Lockout {
-    /// With delays up to this; what is counted is forgotten after it.
-    pub fn new(longest: Duration) -> Self {
+    /// With delays up to this; what is counted is forgotten after twice that.
+    pub(super) fn new(longest: Duration, fingerprints: Fingerprints) -> Self {
         let forget = longest.max(Duration::from_secs(1)) * 2;
-        let proven = Duration::from_secs(24 * 60 * 60);
-        Self {
-            longest,
-            pairs: Cache::builder().max_capacity(REMEMBERED).time_to_live(forget).build(),
-            accounts: Cache::builder().max_capacity(REMEMBERED).time_to_live(forget).build(),
-            addresses: Cache::builder().max_capacity(REMEMBERED).time_to_live(forget).build(),
-            proven: Cache::builder().max_capacity(REMEMBERED).time_to_live(proven).build(),
-            counting: Mutex::default(),
-        }
+        let state = State {
+            pairs: Table::new(REMEMBERED, forget),
+            accounts: Table::new(REMEMBERED, forget),
+            networks: Table::new(REMEMBERED, forget),
+            tokens: Table::new(REMEMBERED_TOKENS, forget),
+            known: Table::new(REMEMBERED, KNOWN),
+            flight: Flight::default(),
+        };
+        Self { longest, fingerprints, state: Mutex::new(state) }
     }
 
-    /// Whether somebody may try at all.
+    /// Begins an attempt with a credential.
     ///
     /// # Errors
     /// How long they have to wait.
-    pub fn admit(&self, address: IpAddr, name: &UserName, now: Instant) -> Result<(), Duration> {
-        let pair = (address, name.clone());
-        let mut wait = self.wait(self.pairs.get(&pair), FREE, now);
-        if !self.proven.contains_key(&pair) {
-            wait = wait.max(self.wait(self.accounts.get(name), FREE_FROM_EVERYWHERE, now));
+    pub(super) fn begin(
+        &self,
+        network: Network,
+        target: Target<'_>,
+        credential: Fingerprint,
+        now: Instant,
+    ) -> Result<Attempt<'_>, Duration> {
+        let marks = self.marks(network, target, credential);
+        let mut state = self.state();
+        let (wait, delay) = match marks.account {
+            Some(account) => self.look(&state, &marks, &account, now)?,
+            None => (self.at_pair(&state.tokens, &state, &marks, now), Duration::ZERO),
+        };
+        if !wait.is_zero() {
+            return Err(wait);
         }
-        if wait.is_zero() { Ok(()) } else { Err(wait) }
+        state.flight.begin(&marks, now);
+        let ticket = Ticket::new(network);
+        Ok(Attempt { lockout: self, marks, begun: now, outcome: Outcome::Unsaid, ticket, delay })
     }
 
-    /// Begins an attempt.
-    ///
-    /// # Errors
-    /// How long they have to wait.
-    pub fn begin(&self, address: IpAddr, name: &UserName, now: Instant) -> Result<Attempt<'_>, Duration> {
-        let _counting = self.counting();
-        self.admit(address, name, now)?;
-        let pair = (address, name.clone());
+    /// How long to wait before a password may be tried, and how much later it is looked at then.
+    fn look(
+        &self,
+        state: &State,
+        marks: &Marks,
+        account: &Fingerprint,
+        now: Instant,
+    ) -> Result<(Duration, Duration), Duration> {
+        let is_known = state.known.get(&marks.pair, now).is_some();
+        let mut wait = self.at_pair(&state.pairs, state, marks, now);
         let mut delay = Duration::ZERO;
-        if !self.longest.is_zero() {
-            let at_address = more(&self.addresses, &address, now);
-            if at_address > FREE_FROM_ADDRESS && !self.proven.contains_key(&pair) {
-                delay = doubled(SLOWER.0, at_address - FREE_FROM_ADDRESS).min(SLOWER.1);
-            }
-            more(&self.accounts, name, now);
-            more(&self.pairs, &pair, now);
+        if !is_known {
+            let counted = state.accounts.get(account, now).copied();
+            let failures = sum(counted, state.flight.at_account(account, &marks.credential));
+            wait = wait.max(self.wait(failures, FREE_FROM_EVERYWHERE, now));
+            delay = self.delay(state, marks, account, now);
         }
-        Ok(Attempt { lockout: self, pair, delay })
+        let at_once = if delay.is_zero() { AT_ONCE } else { AT_ONCE_SLOWER };
+        if wait.is_zero() && state.flight.from(marks.network) >= at_once {
+            return Err(SOON);
+        }
+        Ok((wait, delay))
+    }
+
+    fn at_pair(
+        &self,
+        table: &Table<Fingerprint, Failures>,
+        state: &State,
+        marks: &Marks,
+        now: Instant,
+    ) -> Duration {
+        let counted = table.get(&marks.pair, now).copied();
+        self.wait(sum(counted, state.flight.at(&marks.pair)), FREE, now)
     }
 
     fn wait(&self, failures: Option<Failures>, free: u32, now: Instant) -> Duration {
-        let Some(Failures { count, last }) = failures.filter(|failures| failures.count > free) else {
-            return Duration::ZERO;
-        };
-        let delay = doubled(FIRST, count - free).min(self.longest);
-        (last + delay).saturating_duration_since(now)
+        failures
+            .map_or(Duration::ZERO, |failures| self.in_force(failures, free).saturating_duration_since(now))
     }
 
-    fn counting(&self) -> MutexGuard<'_, ()> {
-        self.counting.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Until when a brake is in force.
+    fn in_force(&self, Failures { count, last }: Failures, free: u32) -> Instant {
+        let delay =
+            if count > free { doubled(FIRST, count - free).min(self.longest) } else { Duration::ZERO };
+        last + delay
+    }
+
+    fn delay(&self, state: &State, marks: &Marks, account: &Fingerprint, now: Instant) -> Duration {
+        if self.longest.is_zero() {
+            return Duration::ZERO;
+        }
+        // Where no failure can be counted any more, each is paid for as the dearest.
+        let is_counted = state.pairs.has_room(&marks.pair, now)
+            && state.accounts.has_room(account, now)
+            && state.networks.has_room(&marks.network, now);
+        if !is_counted {
+            return SLOWER.1;
+        }
+        let failures = state.networks.get(&marks.network, now).map_or(0, |failures| failures.count);
+        let paid = failures.saturating_add(1).saturating_sub(FREE_FROM_NETWORK);
+        if paid == 0 { Duration::ZERO } else { doubled(SLOWER.0, paid).min(SLOWER.1) }
+    }
+
+    fn marks(&self, network: Network, target: Target<'_>, credential: Fingerprint) -> Marks {
+        let (kind, name) = match target {
+            Target::Password(name) => ("password", name.as_str()),
+            Target::Token(id) => ("token", id),
+        };
+        let from = match network {
+            Network::V4(address) => address.octets().to_vec(),
+            Network::V6(prefix) => prefix.to_be_bytes().to_vec(),
+        };
+        let account = match target {
+            Target::Password(_) => Some(self.fingerprints.of("account", &[name.as_bytes()])),
+            Target::Token(_) => None,
+        };
+        Marks { network, pair: self.fingerprints.of(kind, &[&from, name.as_bytes()]), account, credential }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts a failure. What there is no room for was paid for before it was tried.
+    fn count(&self, state: &mut State, marks: &Marks, begun: Instant) {
+        if self.longest.is_zero() {
+            return;
+        }
+        let more = |counted: Option<&Failures>| Failures {
+            count: counted.map_or(0, |failures| failures.count).saturating_add(1),
+            last: counted.map_or(begun, |failures| failures.last.max(begun)),
+        };
+        let mut is_lost = false;
+        let mut put = |table: &mut Table<Fingerprint, Failures>, key: Fingerprint, free: u32| {
+            let failures = more(table.get(&key, begun));
+            is_lost |= table.put(key, failures, failures.last, self.in_force(failures, free)).is_err();
+        };
+        match marks.account {
+            None => put(&mut state.tokens, marks.pair, FREE),
+            Some(account) => {
+                put(&mut state.pairs, marks.pair, FREE);
+                put(&mut state.accounts, account, FREE_FROM_EVERYWHERE);
+                let failures = more(state.networks.get(&marks.network, begun));
+                let pays = failures.count >= FREE_FROM_NETWORK;
+                let until = failures.last + if pays { self.longest } else { Duration::ZERO };
+                is_lost |= state.networks.put(marks.network, failures, failures.last, until).is_err();
+            }
+        }
+        if is_lost {
+            metrics::counter!("portreeve_login_failures_uncounted_total").increment(1);
+        }
     }
 }
 
 impl Attempt<'_> {
+    /// With which hashes are computed for it.
+    pub(super) const fn ticket(&self) -> &Ticket {
+        &self.ticket
+    }
+
     /// They have proved who they are.
-    pub fn succeeded(self) {
-        let Self { lockout, pair, .. } = self;
-        let _counting = lockout.counting();
-        less(&lockout.addresses, &pair.0);
-        less(&lockout.accounts, &pair.1);
-        lockout.pairs.invalidate(&pair);
-        lockout.proven.insert(pair, ());
+    pub(super) fn succeeded(mut self) {
+        self.outcome = Outcome::Succeeded;
     }
 
-    /// It was not looked at, and tells nothing.
-    pub fn came_to_nothing(self) {
-        let Self { lockout, pair, .. } = self;
-        let _counting = lockout.counting();
-        less(&lockout.addresses, &pair.0);
-        less(&lockout.accounts, &pair.1);
-        less(&lockout.pairs, &pair);
+    /// They have not.
+    pub(super) fn failed(mut self) {
+        self.outcome = Outcome::Failed;
+    }
+
+    /// It tells nothing: the same was refused before, or it was not looked at.
+    pub(super) fn came_to_nothing(mut self) {
+        self.outcome = Outcome::Nothing;
     }
 }
 
-/// Counts one failure more; answers how many there are.
-fn more<K: Hash + Eq + Clone + Send + Sync + 'static>(
-    failures: &Cache<K, Failures>,
-    of: &K,
-    now: Instant,
-) -> u32 {
-    let count = failures.get(of).map_or(0, |failures| failures.count).saturating_add(1);
-    failures.insert(of.clone(), Failures { count, last: now });
-    count
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        let Self { lockout, marks, begun, .. } = self;
+        let mut state = lockout.state();
+        state.flight.end(marks);
+        let is_failure = match self.outcome {
+            Outcome::Succeeded => {
+                match marks.account {
+                    Some(_) => {
+                        state.pairs.remove(&marks.pair);
+                        // Whoever has no room there is a stranger, as before.
+                        let _ = state.known.put(marks.pair, (), *begun, *begun);
+                    }
+                    None => drop(state.tokens.remove(&marks.pair)),
+                }
+                false
+            }
+            Outcome::Failed => true,
+            Outcome::Nothing => false,
+            Outcome::Unsaid => self.ticket.has_begun.load(Ordering::Acquire),
+        };
+        if is_failure {
+            lockout.count(&mut state, marks, *begun);
+        }
+    }
 }
 
-/// Counts one failure less.
-fn less<K: Hash + Eq + Clone + Send + Sync + 'static>(failures: &Cache<K, Failures>, of: &K) {
-    if let Some(Failures { count, last }) = failures.get(of) {
-        failures.insert(of.clone(), Failures { count: count.saturating_sub(1), last });
+/// What was counted with what is under way.
+fn sum(counted: Option<Failures>, under_way: Option<Failures>) -> Option<Failures> {
+    match (counted, under_way) {
+        (Some(counted), Some(under_way)) => Some(Failures {
+            count: counted.count.saturating_add(under_way.count),
+            last: counted.last.max(under_way.last),
+        }),
+        (counted, under_way) => counted.or(under_way),
     }
 }
 
@@ -162,119 +318,4 @@ fn doubled(first: Duration, times: u32) -> Duration {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const LONGEST: Duration = Duration::from_secs(60);
-
-    fn name(text: &str) -> UserName {
-        UserName::parse(text).unwrap()
-    }
-
-    fn address(last: u8) -> IpAddr {
-        IpAddr::from([192, 0, 2, last])
-    }
-
-    fn begin<'a>(lockout: &'a Lockout, from: u8, who: &str, now: Instant) -> Attempt<'a> {
-        lockout.begin(address(from), &name(who), now).unwrap_or_else(|wait| panic!("{who} waits {wait:?}"))
-    }
-
-    /// Fails so many times, and waits before each as long as it has to. When it was done.
-    fn fail(lockout: &Lockout, times: u32, from: u8, who: &str, mut now: Instant) -> Instant {
-        for _ in 0..times {
-            if let Err(wait) = lockout.admit(address(from), &name(who), now) {
-                now += wait;
-            }
-            drop(begin(lockout, from, who, now));
-        }
-        now
-    }
-
-    fn succeed(lockout: &Lockout, from: u8, who: &str, now: Instant) {
-        begin(lockout, from, who, now).succeeded();
-    }
-
-    #[test]
-    fn some_mistakes_are_free_and_then_each_costs_twice_as_much_up_to_the_longest() {
-        let (lockout, mut now) = (Lockout::new(LONGEST), Instant::now());
-        fail(&lockout, FREE, 1, "alice", now);
-        assert_eq!(lockout.admit(address(1), &name("alice"), now), Ok(()));
-        for expected in [1, 2, 4, 8, 16, 32, 60, 60] {
-            now = fail(&lockout, 1, 1, "alice", now);
-            let wait = Duration::from_secs(expected);
-            assert_eq!(lockout.admit(address(1), &name("alice"), now), Err(wait));
-            assert_eq!(lockout.admit(address(1), &name("alice"), now + wait), Ok(()));
-        }
-    }
-
-    #[test]
-    fn attempts_at_once_are_as_many_guesses() {
-        let (lockout, now) = (Lockout::new(LONGEST), Instant::now());
-        let begun: Vec<_> =
-            (0..100).filter_map(|_| lockout.begin(address(1), &name("alice"), now).ok()).collect();
-        assert_eq!(begun.len(), FREE as usize + 1);
-    }
-
-    #[test]
-    fn others_behind_the_same_address_and_the_same_account_elsewhere_go_on() {
-        let (lockout, now) = (Lockout::new(LONGEST), Instant::now());
-        let now = fail(&lockout, 10, 1, "alice", now);
-        assert!(lockout.admit(address(1), &name("alice"), now).is_err());
-        assert_eq!(lockout.admit(address(1), &name("bob"), now), Ok(()));
-        assert_eq!(lockout.admit(address(2), &name("alice"), now), Ok(()));
-    }
-
-    #[test]
-    fn guessing_from_everywhere_slows_down_strangers_but_not_who_has_logged_in_before() {
-        let (lockout, now) = (Lockout::new(LONGEST), Instant::now());
-        succeed(&lockout, 200, "alice", now);
-        for from in 0..100 {
-            let _ = lockout.begin(address(from), &name("alice"), now);
-        }
-        assert!(lockout.admit(address(201), &name("alice"), now).is_err());
-        assert_eq!(lockout.admit(address(200), &name("alice"), now), Ok(()));
-    }
-
-    #[test]
-    fn guessing_at_many_accounts_from_one_address_is_slow_but_not_for_who_is_known_there() {
-        let (lockout, now) = (Lockout::new(LONGEST), Instant::now());
-        succeed(&lockout, 1, "alice", now);
-        let delay = |who: &str| begin(&lockout, 1, who, now).delay;
-        let delays: Vec<_> = (0..40).map(|number| delay(&format!("user{number}"))).collect();
-        assert!(delays[..FREE_FROM_ADDRESS as usize].iter().all(Duration::is_zero));
-        let paid: Vec<_> = delays[FREE_FROM_ADDRESS as usize..].iter().map(Duration::as_millis).collect();
-        assert_eq!(paid, [100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000, 5_000, 5_000]);
-        assert_eq!(delay("alice"), Duration::ZERO);
-        assert_eq!(begin(&lockout, 2, "bob", now).delay, Duration::ZERO);
-    }
-
-    #[test]
-    fn a_success_forgets_the_mistakes_before_it_and_counts_as_none() {
-        let (lockout, now) = (Lockout::new(LONGEST), Instant::now());
-        let now = fail(&lockout, 10, 1, "alice", now) + LONGEST;
-        succeed(&lockout, 1, "alice", now);
-        assert_eq!(lockout.admit(address(1), &name("alice"), now), Ok(()));
-        for _ in 0..200 {
-            succeed(&lockout, 2, "bob", now);
-        }
-        let stranger = begin(&lockout, 2, "carol", now);
-        assert!(stranger.delay.is_zero() && lockout.admit(address(3), &name("bob"), now).is_ok());
-    }
-
-    #[test]
-    fn what_was_not_looked_at_counts_as_nothing() {
-        let (lockout, now) = (Lockout::new(LONGEST), Instant::now());
-        for _ in 0..200 {
-            begin(&lockout, 1, "alice", now).came_to_nothing();
-        }
-        assert_eq!(lockout.admit(address(1), &name("alice"), now), Ok(()));
-    }
-
-    #[test]
-    fn it_can_be_off() {
-        let (lockout, now) = (Lockout::new(Duration::ZERO), Instant::now());
-        for _ in 0..1_000 {
-            assert_eq!(begin(&lockout, 1, "alice", now).delay, Duration::ZERO);
-        }
-    }
-}
+mod tests;

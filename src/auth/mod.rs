@@ -6,6 +6,7 @@
 
 mod accounts;
 mod authenticator;
+mod fingerprint;
 mod gate;
 mod hashing;
 mod header;
@@ -14,6 +15,7 @@ mod identity;
 mod journal;
 mod keys;
 mod lockout;
+mod network;
 mod registry_tokens;
 mod requirement;
 mod rules;
@@ -31,12 +33,13 @@ pub use accounts::{
 };
 pub use authenticator::{Authenticator, Login, LoginError};
 pub use gate::{Gate, Logins, Policy};
-pub use hashing::{Hashing, HashingError, StoredHash, hash};
-pub use header::{Authorization, Rejected, read as read_authorization};
+pub use hashing::{Hashing, HashingError, StoredHash, Ticket, hash};
+pub use header::{Authorization, Rejected, read as read_authorization, read_only as read_only_authorization};
 pub use htpasswd::{Htpasswd, HtpasswdError, parse as parse_htpasswd};
 pub use identity::{Credentials, Found, IdentitySource, SourceError, Verdict};
 pub use journal::{Journal, keep_journal};
 pub use keys::{KeyAlgorithm, KeyDirectory, KeyFileError, KeyRing, KeyRingError};
+pub use network::Network;
 pub use registry_tokens::RegistryTokens;
 pub use rules::{Decision, InvalidRule, Pattern, Rule, Rules, Who};
 pub use scope::{Access, Action, Actions};
@@ -52,5 +55,9 @@ pub fn describe_metrics() {
     metrics::describe_counter!(
         "portreeve_auth_events_lost_total",
         "Events of the gate that were too many different ones to be written down"
+    );
+    metrics::describe_counter!(
+        "portreeve_login_failures_uncounted_total",
+        "Failed logins that no brake had room for; each was delayed as long as any before it was looked at"
     );
 }

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Header, Validation};
 use moka::sync::Cache;
 use ring::rand::{SecureRandom, SystemRandom};
@@ -193,6 +195,9 @@ impl Issuer {
         if token.len() > MAXIMUM_BYTES {
             return None;
         }
+        if has_critical_extensions(token)? {
+            return None;
+        }
         let header = jsonwebtoken::decode_header(token).ok()?;
         let keys = self.keys.load();
         let (key, replaced) = keys.with_id(header.kid.as_deref()?)?;
@@ -236,6 +241,15 @@ fn sign(key: &SigningKey, carries_certificate: bool, claims: &Claims) -> Result<
     jsonwebtoken::encode(&header, claims, key.encoding()).map_err(|error| SigningFailed(error.to_string()))
 }
 
+/// Whether a token's header names extensions that it must not be read without (`crit`, RFC 7515 section 4.1.11). None is
+/// known here. None for what has no header.
+fn has_critical_extensions(token: &str) -> Option<bool> {
+    let (header, _) = token.split_once('.')?;
+    let header: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(header).ok()?).ok()?;
+    Some(header.contains_key("crit"))
+}
+
 fn new_id() -> Result<String, SigningFailed> {
     let mut bytes = [0; 16];
     SystemRandom::new().fill(&mut bytes).map_err(|error| SigningFailed(error.to_string()))?;
@@ -244,8 +258,6 @@ fn new_id() -> Result<String, SigningFailed> {
 
 #[cfg(test)]
 mod tests {
-    use base64::Engine as _;
-    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
@@ -408,6 +420,32 @@ mod tests {
                 assert_eq!(issuer.check(&forged), Err(InvalidToken::Foreign), "{algorithm}");
             }
         }
+    }
+
+    #[test]
+    fn a_token_with_extensions_that_are_not_understood_is_refused_although_its_signature_is_right() {
+        let House { issuer, .. } = &house(KeyAlgorithm::Es256, 0);
+        let [header, claims] = parts(&issuer.issue(Some("alice"), &wanted()).unwrap().token);
+        let signed = |header: &Value| {
+            let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+            let message = format!("{}.{}", encode(header), encode(&claims));
+            let keys = issuer.keys();
+            let key = keys.signing();
+            let algorithm = key.public().algorithm().jwt();
+            let signature =
+                jsonwebtoken::crypto::sign(message.as_bytes(), key.encoding(), algorithm).unwrap();
+            format!("{message}.{signature}")
+        };
+        assert!(issuer.check(&signed(&header)).is_ok());
+        for critical in [json!(["b64"]), json!(["exp"]), json!([]), json!(null), json!("b64"), json!(false)] {
+            let mut header = header.clone();
+            header["crit"] = critical.clone();
+            assert_eq!(issuer.check(&signed(&header)), Err(InvalidToken::Foreign), "{critical}");
+        }
+        // What is no extension that has to be understood is of no interest (RFC 7519 section 5).
+        let mut header = header;
+        header["x"] = json!(1);
+        assert!(issuer.check(&signed(&header)).is_ok());
     }
 
     #[test]

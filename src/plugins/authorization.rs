@@ -5,6 +5,7 @@ mod challenge;
 mod properties;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use http::header::{AUTHORIZATION, LOCATION};
@@ -14,7 +15,7 @@ use serde::Deserialize;
 use self::challenge::Challenge;
 use crate::auth::{
     Access, Authorization as Given, Credentials, Gate, Identity, InvalidToken, LoginError, Rejected, Subject,
-    Token, UploadMarks, read_authorization,
+    Token, UploadMarks, read_only_authorization,
 };
 use crate::door::{
     Client, Entry, Exchange, Flow, Invalid, Onward, OnwardAuthorization, Parts, Plugin, Refusal,
@@ -246,8 +247,9 @@ async fn login(
             Err(challenge::retry_after(Refusal::new(ErrorCode::TooManyRequests, error.to_string()), wait))
         }
         Err(LoginError::Unavailable(cause)) => {
-            Err(Refusal::new(ErrorCode::Unavailable, "logins cannot be checked now; try again soon")
-                .because(cause))
+            let refusal =
+                Refusal::new(ErrorCode::Unavailable, "logins cannot be checked now; try again soon");
+            Err(challenge::retry_after(refusal.because(cause), Duration::from_secs(1)))
         }
     }
 }
@@ -258,12 +260,7 @@ fn realm(gate: &Gate, client: &Client) -> String {
 
 /// The one `Authorization` of a request.
 fn given(headers: &HeaderMap) -> Result<Given, Rejected> {
-    let mut values = headers.get_all(AUTHORIZATION).iter();
-    let (first, second) = (values.next(), values.next());
-    if second.is_some() {
-        return Err(Rejected { reason: "there are several `Authorization` headers" });
-    }
-    read_authorization(first.map(|value| value.as_bytes()))
+    read_only_authorization(headers.get_all(AUTHORIZATION).iter().map(|value| value.as_bytes()))
 }
 
 /// Takes the mark off an upload's query: the registry never sees it.

@@ -15,8 +15,8 @@ use serde::Serialize;
 
 use super::WebState;
 use crate::auth::{
-    Access, Authorization, Credentials, Gate, LoginError, Rejected, SigningFailed, Subject, TokenRequest,
-    UserName, read_authorization,
+    Access, Authorization, Credentials, Gate, HashingError, LoginError, Rejected, SigningFailed, SourceError,
+    Subject, TokenRequest, UserName, read_only_authorization,
 };
 use crate::oci::{ErrorBody, ErrorCode};
 use crate::store::AuthEventKind;
@@ -77,6 +77,10 @@ pub(super) async fn post(
     body: Bytes,
 ) -> Result<Response, TokenError> {
     let gate = gate(&state)?;
+    // The form says who it is; a header that nobody looks at must not say something else twice.
+    if headers.get_all(header::AUTHORIZATION).iter().nth(1).is_some() {
+        return Err(TokenError::Malformed("there are several `Authorization` headers"));
+    }
     let media_type =
         headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let media_type = media_type.split(';').next().unwrap_or_default().trim();
@@ -123,8 +127,8 @@ fn gate(state: &WebState) -> Result<&Arc<Gate>, TokenError> {
 
 /// The credentials in the header; none for somebody anonymous.
 fn credentials(headers: &HeaderMap) -> Result<Option<Credentials>, TokenError> {
-    let value = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
-    match read_authorization(value) {
+    let values = headers.get_all(header::AUTHORIZATION).iter().map(HeaderValue::as_bytes);
+    match read_only_authorization(values) {
         Ok(Authorization::None) => Ok(None),
         Ok(Authorization::Basic(credentials)) => Ok(Some(credentials)),
         Ok(Authorization::Bearer(_)) => {
@@ -196,7 +200,10 @@ impl IntoResponse for TokenError {
                 (ErrorCode::TooManyRequests, StatusCode::TOO_MANY_REQUESTS)
             }
             Self::Login(LoginError::Unavailable(error)) => {
-                tracing::warn!(%error, "a login could not be checked");
+                // Whoever floods the door must not write its log.
+                if !matches!(error, SourceError::Hashing(HashingError::Busy)) {
+                    tracing::warn!(%error, "a login could not be checked");
+                }
                 (ErrorCode::Unavailable, StatusCode::SERVICE_UNAVAILABLE)
             }
             Self::Signing(error) => {
@@ -211,6 +218,9 @@ impl IntoResponse for TokenError {
         match &self {
             Self::Login(LoginError::TooMany(wait)) => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
+            }
+            Self::Login(LoginError::Unavailable(_)) => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(1));
             }
             Self::Login(LoginError::Wrong) => {
                 headers

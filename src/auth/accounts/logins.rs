@@ -7,18 +7,18 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
+use tokio::sync::MutexGuard;
 
 use super::command::LoginShown;
+use super::login_index::{KEPT, LoginIndex, LoginKey, LoginsByUser};
 use super::sources::NOTE_EVERY;
-use super::{AccountError, Accounts, hash_of, random};
+use super::{AccountError, Accounts, change_to, hash_of, random};
 use crate::auth::identity::Found;
 use crate::auth::sensitive::Sensitive;
 use crate::auth::subject::UserName;
 use crate::clock::Timestamp;
 use crate::store::{AccountChange, AccountKind, Expected};
 
-/// How many logins of one user are kept when they are looked through; those that were used last.
-const KEPT: usize = 100;
 /// How many hexadecimal digits of its hash a login is known by.
 const SHOWN: usize = 16;
 
@@ -48,8 +48,36 @@ impl StoredLogin {
     }
 }
 
+/// Logins that end for a new one. What is not known to have ended when this is dropped counts on.
+struct Ending<'a> {
+    logins: MutexGuard<'a, LoginsByUser>,
+    user: &'a UserName,
+    ended: Vec<(LoginKey, Timestamp)>,
+}
+
+impl<'a> Ending<'a> {
+    fn begin(
+        mut logins: MutexGuard<'a, LoginsByUser>,
+        user: &'a UserName,
+        new: LoginKey,
+        now: Timestamp,
+    ) -> Self {
+        let ended = logins.add(user, new, now);
+        Self { logins, user, ended }
+    }
+}
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        for (key, last_use) in self.ended.drain(..) {
+            self.logins.note(self.user, key, last_use);
+        }
+    }
+}
+
 impl Accounts {
-    /// A token by which a login goes on without a password.
+    /// A token by which a login goes on without a password. Where its user has too many, the one that was used longest ago
+    /// ends.
     ///
     /// # Errors
     /// When the store cannot keep it.
@@ -63,8 +91,45 @@ impl Accounts {
             created: now,
             last_use: now,
         };
-        self.write(AccountKind::RefreshToken, &hash_of(&token), &login, Expected::Nothing).await?;
+        let text = hash_of(&token);
+        let key = LoginKey::parse(&text).ok_or_else(|| AccountError::Damaged(text.clone()))?;
+        let mut changes = vec![change_to(AccountKind::RefreshToken, &text, &login, Expected::Nothing)?];
+        let logins = self.login_index().await?.of(&login.user).await;
+        // Held until the store has taken all, which it does in the order of asking.
+        let mut ending = Ending::begin(logins, &login.user, key, now);
+        let removed = |key: LoginKey| AccountChange::removed(AccountKind::RefreshToken, key.to_text());
+        changes.extend(ending.ended.iter().map(|(key, _)| removed(*key)));
+        self.change(changes).await?;
+        ending.ended.clear();
         Ok(Sensitive::new(&token))
+    }
+
+    async fn login_index(&self) -> Result<&LoginIndex, AccountError> {
+        let reading = || async {
+            let index = LoginIndex::new();
+            for (key, login) in self.all::<StoredLogin>(AccountKind::RefreshToken).await? {
+                if let Some(key) = LoginKey::parse(&key) {
+                    index.of(&login.user).await.note(&login.user, key, login.last_use);
+                }
+            }
+            Ok(index)
+        };
+        self.login_index.get_or_try_init(reading).await
+    }
+
+    /// Notes that logins have ended, if it is known yet which there are.
+    async fn note_end(&self, ended: &[(String, StoredLogin)]) {
+        let Some(index) = self.login_index.get() else { return };
+        for (key, login) in ended {
+            index.of(&login.user).await.forget(&login.user, key);
+        }
+    }
+
+    /// Notes that all logins of a user have ended.
+    pub(super) async fn forget_logins_of(&self, user: &UserName) {
+        if let Some(index) = self.login_index.get() {
+            index.of(user).await.forget_user(user);
+        }
     }
 
     /// Whose login goes on by this token, with what their password has to be known by; none if it is no good, or too old.
@@ -82,7 +147,7 @@ impl Accounts {
         let Some((login, content)) = kept else { return Ok(None) };
         let now = self.clock.now();
         if login.is_over(now, life) {
-            self.forget_login(token).await?;
+            self.forget_login(token, &login.user).await?;
             return Ok(None);
         }
         if login.service != service {
@@ -91,16 +156,24 @@ impl Accounts {
         if now.since(login.last_use) >= NOTE_EVERY {
             let used = StoredLogin { last_use: now, ..login.clone() };
             self.note_use(AccountKind::RefreshToken, &key, content, &used).await;
+            if let Some(index) = self.login_index.get() {
+                index.of(&login.user).await.note_use(&login.user, &key, now);
+            }
         }
         Ok(Some((login.user, login.proof)))
     }
 
-    /// Ends a login.
+    /// Ends a login of this user.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn forget_login(&self, token: &Sensitive) -> Result<(), AccountError> {
-        self.remove(AccountKind::RefreshToken, &hash_of(token.reveal())).await
+    pub async fn forget_login(&self, token: &Sensitive, user: &UserName) -> Result<(), AccountError> {
+        let key = hash_of(token.reveal());
+        self.remove(AccountKind::RefreshToken, &key).await?;
+        if let Some(index) = self.login_index.get() {
+            index.of(user).await.forget(user, &key);
+        }
+        Ok(())
     }
 
     /// Removes the logins that are over, and what is too much of one user's.
@@ -120,8 +193,9 @@ impl Accounts {
         let gone = logins.len();
         if gone > 0 {
             let removed =
-                logins.into_iter().map(|(key, _)| AccountChange::removed(AccountKind::RefreshToken, key));
+                logins.iter().map(|(key, _)| AccountChange::removed(AccountKind::RefreshToken, key.clone()));
             self.change(removed.collect()).await?;
+            self.note_end(&logins).await;
         }
         Ok(gone)
     }
@@ -141,11 +215,12 @@ impl Accounts {
     /// Ends the login that is shown by this identifier. Answers whether there was one.
     pub(super) async fn end_login(&self, id: &str) -> Result<bool, AccountError> {
         let logins = self.all::<StoredLogin>(AccountKind::RefreshToken).await?;
-        let keys = logins.into_iter().map(|(key, _)| key).filter(|key| key.get(..SHOWN) == Some(id));
-        let removed: Vec<_> =
-            keys.map(|key| AccountChange::removed(AccountKind::RefreshToken, key)).collect();
-        let was_there = !removed.is_empty();
-        self.change(removed).await?;
-        Ok(was_there)
+        let shown = logins.into_iter().filter(|(key, _)| key.get(..SHOWN) == Some(id));
+        let ended: Vec<(String, StoredLogin)> = shown.collect();
+        let removed =
+            ended.iter().map(|(key, _)| AccountChange::removed(AccountKind::RefreshToken, key.clone()));
+        self.change(removed.collect()).await?;
+        self.note_end(&ended).await;
+        Ok(!ended.is_empty())
     }
 }

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use subtle::ConstantTimeEq;
 
 use super::{AccountError, Accounts, PREFIX, StoredToken, StoredUser, hash_of, read_action};
-use crate::auth::hashing::{Hashing, StoredHash};
+use crate::auth::hashing::{Hashing, StoredHash, Ticket};
 use crate::auth::identity::{Credentials, Found, IdentitySource, SourceError, Verdict, proof};
 use crate::auth::rules::Pattern;
 use crate::auth::scope::Actions;
@@ -24,8 +24,7 @@ const DECOY: &str =
 impl Accounts {
     /// Who bears an access token, if that is one.
     async fn bearer(&self, credentials: &Credentials) -> Result<Option<Verdict>, AccountError> {
-        let Some(rest) = credentials.password.reveal().strip_prefix(PREFIX) else { return Ok(None) };
-        let Some((id, secret)) = rest.split_once('_') else { return Ok(None) };
+        let Some((id, secret)) = parts(credentials) else { return Ok(None) };
         let kept = self.read_with_content::<StoredToken>(AccountKind::AccessToken, id).await?;
         let Some((token, content)) = kept else {
             return Ok(Some(Verdict::Wrong { is_hashed: false }));
@@ -52,6 +51,11 @@ impl Accounts {
     }
 }
 
+/// Identifier and secret of a password that has the form of an access token.
+fn parts(credentials: &Credentials) -> Option<(&str, &str)> {
+    credentials.password.reveal().strip_prefix(PREFIX)?.split_once('_')
+}
+
 /// Access tokens, as a source: of passwords that have their form. Asked first, since their owners may come from anywhere.
 pub struct AccessTokens(pub Arc<Accounts>);
 
@@ -61,13 +65,17 @@ impl IdentitySource for AccessTokens {
         "access_token"
     }
 
-    async fn verify(&self, credentials: &Credentials) -> Result<Verdict, SourceError> {
+    async fn verify(&self, credentials: &Credentials, _: &Ticket) -> Result<Verdict, SourceError> {
         let verdict = self.0.bearer(credentials).await;
         Ok(verdict.map_err(|error| SourceError::Unavailable(error.to_string()))?.unwrap_or(Verdict::Unknown))
     }
 
     async fn find(&self, _: &UserName) -> Result<Option<Found>, SourceError> {
         Ok(None)
+    }
+
+    fn token<'a>(&self, credentials: &'a Credentials) -> Option<&'a str> {
+        parts(credentials).map(|(id, _)| id)
     }
 
     fn version(&self) -> u64 {
@@ -94,12 +102,12 @@ impl IdentitySource for StoredUsers {
         "store"
     }
 
-    async fn verify(&self, credentials: &Credentials) -> Result<Verdict, SourceError> {
+    async fn verify(&self, credentials: &Credentials, ticket: &Ticket) -> Result<Verdict, SourceError> {
         let unavailable = |error: AccountError| SourceError::Unavailable(error.to_string());
         let user = self.accounts.read::<StoredUser>(AccountKind::User, credentials.name.as_str()).await;
         let Some(user) = user.map_err(unavailable)? else { return Ok(Verdict::Unknown) };
         let hash = StoredHash::Argon2(user.hash);
-        Ok(match self.hashing.verify(hash, credentials.password.clone()).await? {
+        Ok(match self.hashing.verify(hash, credentials.password.clone(), ticket).await? {
             true => Verdict::Right(Identity::new(credentials.name.clone(), user.groups)),
             false => Verdict::Wrong { is_hashed: true },
         })

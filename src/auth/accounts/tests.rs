@@ -1,10 +1,10 @@
 //! Accounts in a real store.
 
 use super::*;
-use crate::auth::hashing::{Hashing, StoredHash};
+use crate::auth::hashing::{Hashing, StoredHash, Ticket};
 use crate::auth::identity::{Credentials, Found, IdentitySource as _};
 use crate::auth::subject::Identity;
-use crate::auth::{Authenticator, LoginError, Rule, Rules, Subject, Who};
+use crate::auth::{Authenticator, LoginError, Network, Rule, Rules, Subject, Who};
 use crate::oci::RepositoryName;
 use crate::store::RedbStore;
 
@@ -203,7 +203,9 @@ async fn a_name_that_is_unknown_costs_the_same_hash_as_a_wrong_password() {
     let parameters = |hash: &str| hash.split('$').take(4).map(str::to_owned).collect::<Vec<_>>();
     assert_eq!(parameters(&decoy), parameters(&made));
     let hashing = Hashing::start(1).unwrap();
-    assert!(!hashing.verify(StoredHash::Argon2(decoy), crate::auth::Sensitive::new("x")).await.unwrap());
+    let ticket = Ticket::new(Network::of(std::net::IpAddr::from([192, 0, 2, 1])));
+    let wrong = crate::auth::Sensitive::new("x");
+    assert!(!hashing.verify(StoredHash::Argon2(decoy), wrong, &ticket).await.unwrap());
 }
 
 #[tokio::test]
@@ -266,18 +268,94 @@ async fn a_login_is_ended_by_what_it_is_listed_by() {
 }
 
 #[tokio::test]
+async fn a_user_has_a_hundred_logins_however_many_are_made() {
+    let house = house();
+    let found = |user| Found { identity: Identity::new(name(user), Vec::new()), proof: String::new() };
+    let (alice, bob) = (found("alice"), found("bob"));
+    let bobs = house.accounts.remember_login(&bob, "service").await.unwrap();
+    let first = house.accounts.remember_login(&alice, "service").await.unwrap();
+    let made = (0..250).map(|_| house.accounts.remember_login(&alice, "service"));
+    let made = futures_util::future::join_all(made).await;
+    assert_eq!(house.accounts.logins().await.unwrap().len(), 101);
+    let life = LoginLife { idle: DAY, lifetime: DAY };
+    let goes_on =
+        async |token| house.accounts.remembered_login(token, "service", life).await.unwrap().is_some();
+    assert!(goes_on(&bobs).await && !goes_on(&first).await);
+    assert!(made.iter().all(Result::is_ok));
+    let last = house.accounts.remember_login(&alice, "service").await.unwrap();
+    assert!(goes_on(&last).await);
+    assert_eq!(house.accounts.logins().await.unwrap().len(), 101);
+}
+
+#[tokio::test]
+async fn logins_that_were_made_before_a_restart_count_too() {
+    let house = house();
+    let found = Found { identity: Identity::new(name("alice"), Vec::new()), proof: String::new() };
+    for _ in 0..90 {
+        house.accounts.remember_login(&found, "service").await.unwrap();
+    }
+    let House { accounts, .. } = &house;
+    let again = Accounts::new(Arc::clone(&accounts.store), Arc::clone(&accounts.journal), accounts.clock);
+    for _ in 0..20 {
+        again.remember_login(&found, "service").await.unwrap();
+    }
+    assert_eq!(again.logins().await.unwrap().len(), 100);
+}
+
+#[tokio::test]
+async fn logins_that_have_ended_make_room() {
+    let house = house();
+    let found = Found { identity: Identity::new(name("alice"), Vec::new()), proof: String::new() };
+    let accounts = &house.accounts;
+    let kept = accounts.remember_login(&found, "service").await.unwrap();
+    for number in 0..150 {
+        let token = accounts.remember_login(&found, "service").await.unwrap();
+        if number % 2 == 0 {
+            accounts.forget_login(&token, &name("alice")).await.unwrap();
+        } else {
+            let listed = accounts.logins().await.unwrap();
+            let id = hash_of(token.reveal());
+            let id = listed.into_iter().map(|login| login.id).find(|shown| id.starts_with(shown)).unwrap();
+            accounts.carry_out(AccountCommand::RevokeToken { id }).await.unwrap();
+        }
+    }
+    let life = LoginLife { idle: DAY, lifetime: DAY };
+    assert!(accounts.remembered_login(&kept, "service", life).await.unwrap().is_some());
+}
+
+#[tokio::test]
 async fn logins_that_are_over_or_too_many_are_removed() {
     let house = house();
     let found = |user| Found { identity: Identity::new(name(user), Vec::new()), proof: String::new() };
-    for _ in 0..103 {
-        house.accounts.remember_login(&found("alice"), "service").await.unwrap();
+    for number in 0..103 {
+        // As another version has made them, or another door.
+        let login = accounts_login("alice", house.accounts.clock.now());
+        let key = hash_of(&number.to_string());
+        house.accounts.write(AccountKind::RefreshToken, &key, &login, Expected::Nothing).await.unwrap();
     }
-    house.accounts.remember_login(&found("bob"), "service").await.unwrap();
+    let bobs = house.accounts.remember_login(&found("bob"), "service").await.unwrap();
     let life = |idle| LoginLife { idle, lifetime: DAY };
     assert_eq!(house.accounts.purge_logins(life(DAY)).await.unwrap(), 3);
     assert_eq!(house.accounts.purge_logins(life(DAY)).await.unwrap(), 0);
+    assert!(house.accounts.remembered_login(&bobs, "service", life(DAY)).await.unwrap().is_some());
     tokio::time::sleep(Duration::from_millis(5)).await;
     assert_eq!(house.accounts.purge_logins(life(Duration::ZERO)).await.unwrap(), 101);
+}
+
+fn accounts_login(user: &str, now: Timestamp) -> serde_json::Value {
+    serde_json::json!({"user": user, "service": "service", "proof": "", "created": now, "last_use": now})
+}
+
+#[tokio::test]
+async fn a_list_changes_nothing_that_is_remembered() {
+    let house = house();
+    let version = || house.accounts.version.load(Ordering::Acquire);
+    for list in [AccountCommand::ListUsers, AccountCommand::ListTokens] {
+        house.accounts.carry_out(list).await.unwrap();
+    }
+    assert_eq!(version(), 0);
+    house.token("ci", None, None).await;
+    assert_eq!(version(), 1);
 }
 
 #[tokio::test]

@@ -13,7 +13,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::auth::{
     Accounts, Action, Actions, Authenticator, Found, Hashing, IdentitySource, Issuer, Journal, KeyAlgorithm,
-    KeyDirectory, LoginLife, Logins, Policy, Rule, Rules, SourceError, TokenSettings, UserName, Verdict, Who,
+    KeyDirectory, LoginLife, Logins, Policy, Rule, Rules, SourceError, Ticket, TokenSettings, UserName,
+    Verdict, Who,
 };
 use crate::clock::{Clock, Timestamp};
 use crate::door::Scheme;
@@ -32,7 +33,7 @@ impl IdentitySource for Users {
         "users"
     }
 
-    async fn verify(&self, credentials: &Credentials) -> Result<Verdict, SourceError> {
+    async fn verify(&self, credentials: &Credentials, _: &Ticket) -> Result<Verdict, SourceError> {
         Ok(Verdict::Right(identity(credentials.name.as_str())))
     }
 
