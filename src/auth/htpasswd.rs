@@ -220,6 +220,10 @@ impl IdentitySource for Htpasswd {
         Ok(users.hashes.get(name).and_then(Option::as_ref).map(found))
     }
 
+    async fn knows(&self, name: &UserName) -> Result<bool, SourceError> {
+        Ok(self.users.load().hashes.contains_key(name))
+    }
+
     fn version(&self) -> u64 {
         self.version.load(Ordering::Acquire)
     }

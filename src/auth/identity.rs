@@ -74,6 +74,11 @@ pub trait IdentitySource: Send + Sync {
     /// Somebody by name, without proof: for a login that goes on. None if they are not known or may not log in any more.
     async fn find(&self, name: &UserName) -> Result<Option<Found>, SourceError>;
 
+    /// Whether it has this name, also of somebody who may not log in.
+    async fn knows(&self, name: &UserName) -> Result<bool, SourceError> {
+        Ok(self.find(name).await?.is_some())
+    }
+
     /// Another number whenever what it says may have changed: answers that were remembered are forgotten then.
     fn version(&self) -> u64 {
         0

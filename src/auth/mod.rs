@@ -24,6 +24,7 @@ mod subject;
 mod token;
 mod token_request;
 mod uploads;
+mod viewer;
 
 pub use accounts::{
     AccessTokens, AccountAnswer, AccountCommand, AccountError, Accounts, LoginLife, LoginShown, StoredUsers,
@@ -35,10 +36,11 @@ pub use hashing::{Hashing, HashingError, StoredHash, hash};
 pub use header::{Authorization, Rejected, read as read_authorization};
 pub use htpasswd::{Htpasswd, HtpasswdError, parse as parse_htpasswd};
 pub use identity::{Credentials, Found, IdentitySource, SourceError, Verdict};
-pub use journal::{Journal, keep_journal};
+pub use journal::{Journal, Names, keep_journal};
 pub use keys::{KeyAlgorithm, KeyDirectory, KeyFileError, KeyRing, KeyRingError};
 pub use registry_tokens::RegistryTokens;
-pub use rules::{Decision, InvalidRule, Pattern, Rule, Rules, Who};
+pub use requirement::{OwnAccess, OwnAccessOf};
+pub use rules::{Decision, InvalidRule, Pattern, Privilege, Rule, Rules, Who};
 pub use scope::{Access, Action, Actions};
 pub use sealed_target::{SealError, SealedFor, SealedTarget, TargetSeal};
 pub use sensitive::Sensitive;
@@ -46,11 +48,12 @@ pub use subject::{Identity, InvalidUserName, Limits, Subject, UserName};
 pub use token::{InvalidToken, Issued, Issuer, SigningFailed, Token, TokenSettings};
 pub use token_request::TokenRequest;
 pub use uploads::UploadMarks;
+pub use viewer::Viewer;
 
 /// Describes this floor's metrics to the exporter.
 pub fn describe_metrics() {
     metrics::describe_counter!(
         "portreeve_auth_events_lost_total",
-        "Events of the gate that were too many different ones to be written down"
+        "Events of the gate that were too many different ones to be told apart, and are only counted"
     );
 }
