@@ -211,6 +211,7 @@ pub fn run(config: Config, source: ConfigSource) -> Result<(), StartError> {
         pulls: Arc::clone(&pulls),
         seen: Arc::clone(&seen),
         gate: gatehouse.gate.clone(),
+        own_access: web::own_access,
         login: Arc::clone(&gatehouse.asking.login),
     };
     let pipeline = plugins::build(&config.plugins, &parts)?;

@@ -285,6 +285,20 @@ impl Authenticator {
         Ok(None)
     }
 
+    /// Whether any source has this name, whoever has it may log in or not.
+    ///
+    /// # Errors
+    /// When a source cannot be asked.
+    pub async fn knows(&self, name: &UserName) -> Result<bool, SourceError> {
+        // Access tokens come first, and are the dearest to look through.
+        for source in self.sources.iter().rev() {
+            if source.knows(name).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     fn version(&self) -> u64 {
         self.sources.iter().map(|source| source.version()).fold(0, u64::wrapping_add)
     }

@@ -5,15 +5,16 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use async_trait::async_trait;
 
 use super::accounts::{AccountError, Accounts, LoginLife};
 use super::authenticator::{Authenticator, LoginError};
 use super::identity::{Credentials, SourceError};
-use super::journal::Journal;
+use super::journal::{Journal, Names};
 use super::rules::{Decision, Rules};
 use super::scope::{Access, Action};
 use super::sensitive::Sensitive;
-use super::subject::{Identity, Subject};
+use super::subject::{Identity, Subject, UserName};
 use super::token::Issuer;
 use super::uploads::UploadMarks;
 use crate::clock::Clock;
@@ -80,19 +81,19 @@ impl Gate {
     /// When it is nobody, or that cannot be found out.
     pub async fn login(&self, credentials: &Credentials, address: IpAddr) -> Result<Identity, LoginError> {
         let login = self.authenticator.login(credentials, address).await;
-        let noted = match &login {
-            // What is remembered goes on from a login that was noted.
-            Ok(login) => login.is_fresh.then_some((AuthEventKind::Login, "")),
-            Err(LoginError::Wrong) => {
-                Some((AuthEventKind::LoginFailed, "the user name or the password was wrong"))
-            }
-            Err(LoginError::TooMany(_)) => {
-                Some((AuthEventKind::LoginFailed, "after too many failed logins, or too many at once"))
-            }
-            Err(LoginError::Unavailable(_)) => None,
+        let failed = |about| {
+            self.journal().note_claim(AuthEventKind::LoginFailed, &credentials.name, address, about);
         };
-        if let Some((kind, about)) = noted {
-            self.journal().note(kind, Some(credentials.name.as_str()), Some(address), about);
+        match &login {
+            // What is remembered goes on from a login that was noted.
+            Ok(login) if !login.is_fresh => {}
+            Ok(login) => {
+                let name = login.identity.name.as_str();
+                self.journal().note(AuthEventKind::Login, Some(name), Some(address), "");
+            }
+            Err(LoginError::Wrong) => failed("the user name or the password was wrong"),
+            Err(LoginError::TooMany(_)) => failed("after too many failed logins, or too many at once"),
+            Err(LoginError::Unavailable(_)) => {}
         }
         Ok(self.with_groups(login?.identity.as_ref().clone()))
     }
@@ -179,6 +180,13 @@ impl Gate {
             (None, Some(host)) => format!("{scheme}://{host}/token"),
             (None, None) => "/token".to_owned(),
         }
+    }
+}
+
+#[async_trait]
+impl Names for Gate {
+    async fn is_known(&self, name: &UserName) -> bool {
+        self.authenticator.knows(name).await.unwrap_or(false)
     }
 }
 

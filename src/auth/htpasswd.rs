@@ -237,6 +237,10 @@ impl IdentitySource for Htpasswd {
         self.users.load().hashes.get(name).is_some_and(Option::is_none)
     }
 
+    async fn knows(&self, name: &UserName) -> Result<bool, SourceError> {
+        Ok(self.users.load().hashes.contains_key(name))
+    }
+
     fn version(&self) -> u64 {
         self.version.load(Ordering::Acquire)
     }

@@ -94,6 +94,11 @@ pub trait IdentitySource: Send + Sync {
         None
     }
 
+    /// Whether it has this name, also of somebody who may not log in.
+    async fn knows(&self, name: &UserName) -> Result<bool, SourceError> {
+        Ok(self.find(name).await?.is_some())
+    }
+
     /// Another number whenever what it says may have changed: answers that were remembered are forgotten then.
     fn version(&self) -> u64 {
         0

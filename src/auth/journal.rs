@@ -1,140 +1,199 @@
 //! The journal of the gate: every login, refusal, token and administrative act. Nobody who comes in waits for it: what happens
-//! is gathered in memory, what happens again in the same second is counted, and a task writes it down.
+//! is gathered in memory, what happens again is counted, and a task writes it down.
 
-use std::collections::HashMap;
+mod gathering;
+
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
+use self::gathering::{Due, Gathering, Happening};
+use super::subject::UserName;
 use crate::clock::{Clock, Timestamp};
-use crate::store::{AuthEvent, AuthEventKind, Retention, Store};
+use crate::store::{AuthEvent, AuthEventKind, Quotas, Retention, Sequence, Store};
 
 /// How often it is written down.
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
-/// The most different things that are gathered between two writings. Further ones are lost, and counted.
-const MAXIMUM: usize = 10_000;
-/// The most that are kept.
-const KEPT: u64 = 100_000;
-/// The longest text of an event, in bytes.
-const LONGEST: usize = 1_000;
+/// The most that are kept, of each kind: 100,000 in all.
+const KEPT: Quotas = Quotas {
+    tokens: 20_000,
+    logins: 30_000,
+    failures: 15_000,
+    refusals: 15_000,
+    accounts: 10_000,
+    policies: 10_000,
+};
 
-type Gathered = HashMap<(AuthEventKind, Option<String>, Option<IpAddr>, String), (u64, Timestamp)>;
+/// Knows whose names there are.
+#[async_trait]
+pub trait Names: Send + Sync {
+    /// Whether anybody has this name. What cannot be found out is nobody's.
+    async fn is_known(&self, name: &UserName) -> bool;
+}
 
 /// Gathers what happens.
 pub struct Journal {
     clock: Clock,
     keep: Duration,
-    gathered: Mutex<Gathered>,
+    gathering: Mutex<Gathering>,
+    /// Without it every claimed name is nobody's.
+    names: OnceLock<Weak<dyn Names>>,
 }
 
 impl Journal {
     /// One whose events are kept for so long.
     pub fn new(clock: Clock, keep: Duration) -> Self {
-        Self { clock, keep, gathered: Mutex::default() }
+        Self { clock, keep, gathering: Mutex::default(), names: OnceLock::new() }
     }
 
-    fn gathered(&self) -> MutexGuard<'_, Gathered> {
-        self.gathered.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Asks there whose names there are, from now on. The first one counts.
+    pub fn ask_for_names(&self, names: Weak<dyn Names>) {
+        // Only a second one is refused.
+        let _ = self.names.set(names);
     }
 
-    /// Something has happened.
+    fn gathering(&self) -> MutexGuard<'_, Gathering> {
+        self.gathering.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Something has happened. `user` is who has proved to be it; what somebody says they are goes to
+    /// [`Journal::note_claim`].
     pub fn note(
         &self,
         kind: AuthEventKind,
         user: Option<&str>,
         address: Option<IpAddr>,
-        about: impl Into<String>,
+        about: impl AsRef<str>,
     ) {
-        self.add(kind, user.map(cut), address, cut(&about.into()), 1, self.clock.now());
+        self.add(kind, user, None, address, about.as_ref());
+    }
+
+    /// Somebody has said they are this, and has not proved it. A name that nobody has is not kept: people type passwords where
+    /// a name is asked for.
+    pub fn note_claim(&self, kind: AuthEventKind, claimed: &UserName, address: IpAddr, about: &str) {
+        self.add(kind, None, Some(claimed), Some(address), about);
     }
 
     fn add(
         &self,
         kind: AuthEventKind,
-        user: Option<String>,
+        user: Option<&str>,
+        claimed: Option<&UserName>,
         address: Option<IpAddr>,
-        about: String,
-        count: u64,
-        now: Timestamp,
+        about: &str,
     ) {
-        let mut gathered = self.gathered();
-        let is_full = gathered.len() >= MAXIMUM;
-        let key = (kind, user, address, about);
-        match gathered.get_mut(&key) {
-            Some(known) => *known = (known.0.saturating_add(count), known.1.max(now)),
-            None if is_full => metrics::counter!("portreeve_auth_events_lost_total").increment(count),
-            None => {
-                gathered.insert(key, (count, now));
-            }
+        let (time, now) = (self.clock.now(), Instant::now());
+        let is_told = self.gathering().note(&Happening { kind, user, claimed, address, about, time, now });
+        if !is_told {
+            metrics::counter!("portreeve_auth_events_lost_total").increment(1);
         }
     }
 
-    /// Writes down what was gathered. What cannot be written is kept for the next time.
-    async fn flush(&self, store: &dyn Store) {
-        let gathered = std::mem::take(&mut *self.gathered());
-        if gathered.is_empty() {
+    /// Writes down what was gathered; at the `end`, all of it. What cannot be written is kept for the next time.
+    async fn flush(&self, store: &dyn Store, end: bool) {
+        let mut due = self.gathering().due(Instant::now(), end);
+        if due.is_empty() {
             return;
         }
-        let mut events: Vec<AuthEvent> = gathered
-            .into_iter()
-            .map(|((kind, user, address, about), (count, time))| AuthEvent {
-                time,
-                kind,
-                user,
-                address,
-                about,
-                count,
-            })
-            .collect();
-        events.sort_by_key(|event| event.time);
-        let keep = i64::try_from(self.keep.as_millis()).unwrap_or(i64::MAX);
-        let retention = Retention { most: KEPT, since: self.clock.now().shifted(keep.saturating_neg()) };
-        if let Err(error) = store.add_auth_events(events.clone(), retention).await {
-            tracing::warn!(%error, "what happened at the gate cannot be written down now; it is kept");
-            for AuthEvent { time, kind, user, address, about, count } in events {
-                self.add(kind, user, address, about, count, time);
+        self.look_up_names(&mut due).await;
+        let events: Vec<(Option<Sequence>, AuthEvent)> =
+            due.iter().map(|due| (due.number, due.event.clone())).collect();
+        match store.add_auth_events(events, self.retention()).await {
+            Ok(numbers) => self.gathering().written(due, &numbers, Instant::now()),
+            Err(error) => {
+                tracing::warn!(%error, "what happened at the gate cannot be written down now; it is kept");
             }
         }
     }
-}
 
-fn cut(text: &str) -> String {
-    let mut end = text.len().min(LONGEST);
-    while !text.is_char_boundary(end) {
-        end -= 1;
+    fn retention(&self) -> Retention {
+        let keep = i64::try_from(self.keep.as_millis()).unwrap_or(i64::MAX);
+        let since: Timestamp = self.clock.now().shifted(keep.saturating_neg());
+        Retention { most: KEPT, since }
     }
-    text[..end].to_owned()
+
+    /// Shows the names that somebody has. Done here, so that whoever tries names learns nothing by the clock.
+    async fn look_up_names(&self, due: &mut [Due]) {
+        let Some(names) = self.names.get().and_then(Weak::upgrade) else { return };
+        for Due { claimed, event, .. } in due {
+            if let Some(name) = claimed
+                && names.is_known(name).await
+            {
+                event.user = Some(name.to_string());
+            }
+        }
+    }
 }
 
 /// Writes the journal down again and again, and a last time when told to stop.
 pub async fn keep_journal(journal: Arc<Journal>, store: Arc<dyn Store>, stop: CancellationToken) {
     // Never cut while it writes.
     while stop.run_until_cancelled(tokio::time::sleep(FLUSH_EVERY)).await.is_some() {
-        journal.flush(store.as_ref()).await;
+        journal.flush(store.as_ref(), false).await;
     }
-    journal.flush(store.as_ref()).await;
+    journal.flush(store.as_ref(), true).await;
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::{PageRequest, RedbStore};
 
-    #[test]
-    fn what_happens_again_is_counted_and_only_so_much_is_gathered() {
-        let journal = Journal::new(Clock::SYSTEM, Duration::from_secs(1));
-        for _ in 0..3 {
-            journal.note(AuthEventKind::Token, Some("alice"), None, "scope");
+    /// Knows one name.
+    struct Only(&'static str);
+
+    #[async_trait]
+    impl Names for Only {
+        async fn is_known(&self, name: &UserName) -> bool {
+            name.as_str() == self.0
         }
-        assert_eq!(journal.gathered().values().map(|(count, _)| *count).collect::<Vec<_>>(), [3]);
-        for number in 0..MAXIMUM + 10 {
-            journal.note(AuthEventKind::LoginFailed, Some(&number.to_string()), None, "");
-        }
-        assert_eq!(journal.gathered().len(), MAXIMUM);
-        journal.note(AuthEventKind::Token, Some(&"ü".repeat(LONGEST)), None, "x".repeat(LONGEST * 2));
-        assert!(journal.gathered().keys().all(|(_, user, _, about)| {
-            about.len() <= LONGEST && user.as_ref().is_none_or(|user| user.len() <= LONGEST)
-        }));
+    }
+
+    async fn written(store: &RedbStore) -> Vec<AuthEvent> {
+        let page = store.auth_events(PageRequest { after: None, limit: 100 }).await.unwrap();
+        page.items.into_iter().map(|(_, event)| event).collect()
+    }
+
+    #[tokio::test]
+    async fn a_claimed_name_is_written_down_if_somebody_has_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = RedbStore::open(directory.path().join("store.redb")).unwrap();
+        let journal = Journal::new(Clock::SYSTEM, Duration::from_secs(3600));
+        let names: Arc<dyn Names> = Arc::new(Only("alice"));
+        let address = IpAddr::from([192, 0, 2, 1]);
+        let claim = |name: &str| {
+            let name = UserName::parse(name).unwrap();
+            journal.note_claim(AuthEventKind::LoginFailed, &name, address, "wrong");
+        };
+        claim("before");
+        journal.flush(&store, false).await;
+        journal.ask_for_names(Arc::downgrade(&names));
+        ["alice", "hunter2"].into_iter().for_each(claim);
+        journal.flush(&store, false).await;
+        let shown: Vec<String> = written(&store).await.into_iter().filter_map(|event| event.user).collect();
+        assert_eq!(shown.iter().filter(|user| user.as_str() == "alice").count(), 1, "{shown:?}");
+        assert_eq!(shown.iter().filter(|user| user.starts_with("nobody:")).count(), 2, "{shown:?}");
+        drop(names);
+        claim("alicf");
+        journal.flush(&store, true).await;
+        assert_eq!(written(&store).await.len(), 4, "without anybody to ask, it is nobody's");
+    }
+
+    #[tokio::test]
+    async fn what_could_not_be_written_is_written_later() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("store.redb");
+        let closed = RedbStore::open(&path).unwrap();
+        closed.close();
+        let journal = Journal::new(Clock::SYSTEM, Duration::from_secs(3600));
+        journal.note(AuthEventKind::Account, None, None, "the user dora was added");
+        journal.flush(&closed, false).await;
+        drop(closed);
+        let store = RedbStore::open(&path).unwrap();
+        journal.flush(&store, false).await;
+        assert_eq!(written(&store).await[0].about, "the user dora was added");
     }
 }

@@ -26,6 +26,7 @@ mod subject;
 mod token;
 mod token_request;
 mod uploads;
+mod viewer;
 
 pub use accounts::{
     AccessTokens, AccountAnswer, AccountCommand, AccountError, Accounts, LoginLife, LoginShown, StoredUsers,
@@ -37,11 +38,12 @@ pub use hashing::{Hashing, HashingError, StoredHash, Ticket, hash};
 pub use header::{Authorization, Rejected, read as read_authorization, read_only as read_only_authorization};
 pub use htpasswd::{Htpasswd, HtpasswdError, parse as parse_htpasswd};
 pub use identity::{Credentials, Found, IdentitySource, SourceError, Verdict};
-pub use journal::{Journal, keep_journal};
+pub use journal::{Journal, Names, keep_journal};
 pub use keys::{KeyAlgorithm, KeyDirectory, KeyFileError, KeyRing, KeyRingError};
 pub use network::Network;
 pub use registry_tokens::RegistryTokens;
-pub use rules::{Decision, InvalidRule, Pattern, Rule, Rules, Who};
+pub use requirement::{OwnAccess, OwnAccessOf};
+pub use rules::{Decision, InvalidRule, Pattern, Privilege, Rule, Rules, Who};
 pub use scope::{Access, Action, Actions};
 pub use sealed_target::{SealError, SealedFor, SealedTarget, TargetSeal};
 pub use sensitive::Sensitive;
@@ -49,12 +51,13 @@ pub use subject::{Identity, InvalidUserName, Limits, Subject, UserName};
 pub use token::{InvalidToken, Issued, Issuer, SigningFailed, Token, TokenSettings};
 pub use token_request::TokenRequest;
 pub use uploads::UploadMarks;
+pub use viewer::Viewer;
 
 /// Describes this floor's metrics to the exporter.
 pub fn describe_metrics() {
     metrics::describe_counter!(
         "portreeve_auth_events_lost_total",
-        "Events of the gate that were too many different ones to be written down"
+        "Events of the gate that were too many different ones to be told apart, and are only counted"
     );
     metrics::describe_counter!(
         "portreeve_login_failures_uncounted_total",

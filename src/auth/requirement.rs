@@ -1,8 +1,22 @@
 //! What a request needs: the access that a route asks for, as distribution asks for it too
-//! (`registry/handlers/app.go`, `appendAccessRecords`).
+//! (`registry/handlers/app.go`, `appendAccessRecords`); and how paths of the door's own say what they need.
 
 use super::scope::{Access, Action, Actions};
 use crate::oci::Route;
+
+/// What a request to a path of the door's own needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OwnAccess {
+    /// Nothing of the gate's: it is for everybody, or asks for a secret of its own.
+    Open,
+    /// Somebody who has logged in, whoever they are: nothing but that the request is malformed can be told.
+    Login,
+    /// This; administrators may do all that can be done here.
+    Needs(Access),
+}
+
+/// Tells what a request to a path of the door's own needs: to one that is not known, too.
+pub type OwnAccessOf = fn(&http::Uri) -> OwnAccess;
 
 impl Access {
     /// What a route needs. `/v2/` itself needs nothing but somebody who is let in at all. A mount also needs to read its

@@ -18,8 +18,28 @@ pub struct Rule {
     pub actions: Actions,
     /// Whether it is about the catalog too.
     pub catalog: bool,
+    /// Whether it is about running the door too.
+    pub admin: bool,
     /// Whether it forbids instead of allowing.
     pub deny: bool,
+}
+
+/// What a rule allows beside actions on repositories.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Privilege {
+    /// To list all repositories.
+    Catalog,
+    /// To see and do what is for whoever runs the door. Nobody has it who has not logged in.
+    Admin,
+}
+
+impl Privilege {
+    const fn is_in(self, rule: &Rule) -> bool {
+        match self {
+            Self::Catalog => rule.catalog,
+            Self::Admin => rule.admin,
+        }
+    }
 }
 
 /// For whom a rule is.
@@ -147,16 +167,23 @@ impl Rules {
         allowed.without(denied)
     }
 
-    /// Whether somebody may list all repositories.
-    pub fn catalog(&self, subject: &Subject) -> bool {
-        // An access token is for repositories.
-        if matches!(subject, Subject::Known(Identity { limits: Some(_), .. })) {
-            return false;
+    /// Whether somebody has a privilege.
+    pub fn has(&self, subject: &Subject, privilege: Privilege) -> bool {
+        self.explain_privilege(subject, privilege).allowed
+    }
+
+    /// Which rule decides about a privilege.
+    pub fn explain_privilege(&self, subject: &Subject, privilege: Privilege) -> Decision {
+        let may_have = match (subject, privilege) {
+            // An access token is for repositories.
+            (Subject::Known(Identity { limits: Some(_), .. }), _)
+            | (Subject::Anonymous, Privilege::Admin) => false,
+            (Subject::Known(_), _) | (Subject::Anonymous, Privilege::Catalog) => true,
+        };
+        if !may_have {
+            return Decision { allowed: false, rule: None };
         }
-        let rules = self.of(subject);
-        let any =
-            |deny| rules.iter().any(|(_, prepared)| prepared.rule.catalog && prepared.rule.deny == deny);
-        any(false) && !any(true)
+        decide(self.of(subject).into_iter().filter(|(_, Prepared { rule, .. })| privilege.is_in(rule)))
     }
 
     /// The part of what is asked for that is allowed; what is not allowed at all is left out.
@@ -166,7 +193,8 @@ impl Rules {
                 let actions = actions.and(self.actions(subject, name));
                 (!actions.is_empty()).then(|| Access::to(name.clone(), actions))
             }
-            Access::Catalog => self.catalog(subject).then_some(Access::Catalog),
+            Access::Catalog => self.has(subject, Privilege::Catalog).then_some(Access::Catalog),
+            Access::Admin => self.has(subject, Privilege::Admin).then_some(Access::Admin),
         };
         wanted.iter().filter_map(part).collect()
     }
@@ -178,17 +206,22 @@ impl Rules {
             rule.actions.has_all(wanted)
                 && patterns.iter().any(|pattern| pattern.matches(subject, repository))
         });
-        let mut decision = Decision { allowed: false, rule: None };
-        for (number, Prepared { rule, .. }) in speaking {
-            if rule.deny {
-                return Decision { allowed: false, rule: Some(number + 1) };
-            }
-            if decision.rule.is_none() {
-                decision = Decision { allowed: true, rule: Some(number + 1) };
-            }
-        }
-        decision
+        decide(speaking)
     }
+}
+
+/// What comes of the rules that speak of something, and by which of them.
+fn decide<'a>(speaking: impl Iterator<Item = (usize, &'a Prepared)>) -> Decision {
+    let mut decision = Decision { allowed: false, rule: None };
+    for (number, Prepared { rule, .. }) in speaking {
+        if rule.deny {
+            return Decision { allowed: false, rule: Some(number + 1) };
+        }
+        if decision.rule.is_none() {
+            decision = Decision { allowed: true, rule: Some(number + 1) };
+        }
+    }
+    decision
 }
 
 impl Pattern {
@@ -277,7 +310,47 @@ mod tests {
     fn nothing_is_allowed_without_a_rule() {
         let rules = Rules::new(Vec::new()).unwrap();
         assert_eq!(actions(&rules, &known("alice", &["admin"]), "a"), "");
-        assert!(!rules.catalog(&known("alice", &[])));
+        assert!(!rules.has(&known("alice", &[]), Privilege::Catalog));
+        assert!(!rules.has(&known("admin", &["admin"]), Privilege::Admin));
+    }
+
+    fn privileged(who: &[Who], privilege: Privilege, deny: bool) -> Rule {
+        let (catalog, admin) = (privilege == Privilege::Catalog, privilege == Privilege::Admin);
+        Rule { who: who.to_vec(), catalog, admin, deny, ..Rule::default() }
+    }
+
+    #[test]
+    fn a_privilege_is_its_own_and_a_denial_takes_it_away() {
+        use Privilege::{Admin, Catalog};
+        let (all, alice) = (known("bob", &[]), known("alice", &["ops"]));
+        let one = |rules: Vec<Rule>| Rules::new(rules).unwrap();
+        let ops = Who::Group("ops".to_owned());
+        let rules =
+            one(vec![privileged(&[Who::Everybody], Catalog, false), privileged(&[ops], Admin, false)]);
+        assert!(rules.has(&all, Catalog) && !rules.has(&all, Admin));
+        assert!(rules.has(&alice, Catalog) && rules.has(&alice, Admin));
+        let everything = rule(&[Who::Everybody], &["**"], Actions::ALL);
+        assert!(!one(vec![everything]).has(&alice, Admin), "`*` is of repositories");
+        let rules = one(vec![
+            privileged(&[Who::Everybody], Admin, false),
+            privileged(&[Who::User("bob".to_owned())], Admin, true),
+        ]);
+        assert!(!rules.has(&all, Admin) && rules.has(&alice, Admin));
+        let explained = rules.explain_privilege(&all, Admin);
+        assert_eq!(explained, Decision { allowed: false, rule: Some(2) });
+    }
+
+    #[test]
+    fn no_administrator_is_somebody_without_a_login_or_with_an_access_token() {
+        let rules = Rules::new(vec![privileged(&[Who::Anonymous], Privilege::Admin, false)]).unwrap();
+        assert!(!rules.has(&Subject::Anonymous, Privilege::Admin));
+        let Subject::Known(mut alice) = known("alice", &[]) else { panic!() };
+        alice.limits = Some(crate::auth::Limits {
+            repositories: Vec::new().into(),
+            actions: Actions::ALL,
+            is_own: false,
+        });
+        assert!(!rules.has(&Subject::Known(alice), Privilege::Admin));
     }
 
     #[test]

@@ -120,6 +120,8 @@ pub enum Access {
     },
     /// The list of all repositories.
     Catalog,
+    /// What is for whoever runs the door: a scope of the door's own, which no registry knows.
+    Admin,
 }
 
 impl Access {
@@ -142,7 +144,7 @@ impl Access {
                     *actions = actions.or(*more);
                     Some(())
                 }
-                (Self::Catalog, Self::Catalog) => Some(()),
+                (Self::Catalog, Self::Catalog) | (Self::Admin, Self::Admin) => Some(()),
                 _ => None,
             });
             if same.is_none() {
@@ -180,6 +182,9 @@ impl Access {
             "registry" if name == "catalog" && actions.split(',').any(|action| action == "*") => {
                 Some(Self::Catalog)
             }
+            "registry" if name == "admin" && actions.split(',').any(|action| action == "*") => {
+                Some(Self::Admin)
+            }
             _ => None,
         }
     }
@@ -187,11 +192,11 @@ impl Access {
     /// Whether this is all that the other is.
     pub fn covers(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Catalog, Self::Catalog) => true,
+            (Self::Catalog, Self::Catalog) | (Self::Admin, Self::Admin) => true,
             (Self::Repository { name, actions }, Self::Repository { name: other, actions: wanted }) => {
                 name == other && actions.has_all(*wanted)
             }
-            (Self::Catalog | Self::Repository { .. }, _) => false,
+            (Self::Catalog | Self::Admin | Self::Repository { .. }, _) => false,
         }
     }
 }
@@ -202,6 +207,7 @@ impl fmt::Display for Access {
         match self {
             Self::Repository { name, actions } => write!(formatter, "repository:{name}:{actions}"),
             Self::Catalog => formatter.write_str("registry:catalog:*"),
+            Self::Admin => formatter.write_str("registry:admin:*"),
         }
     }
 }
@@ -224,6 +230,7 @@ impl From<&Access> for Claim {
                 actions.iter().map(|action| action.as_str().to_owned()).collect(),
             ),
             Access::Catalog => ("registry", "catalog".to_owned(), vec!["*".to_owned()]),
+            Access::Admin => ("registry", "admin".to_owned(), vec!["*".to_owned()]),
         };
         Self { kind: kind.to_owned(), name, actions }
     }
@@ -277,6 +284,8 @@ mod tests {
             "repository:A:pull",
             "repository(:a:pull",
             "registry:catalog:pull",
+            "registry:admin:pull",
+            "registry:admin:",
             "registry:other:*",
             "volume:a:pull",
             "repository:a/../b:pull",
@@ -299,7 +308,10 @@ mod tests {
         assert!(!parse("repository:a:pull").covers(&parse("repository:a:pull,push")));
         assert!(!parse("repository:a:*").covers(&parse("repository:b:pull")));
         assert!(!parse("repository:a:*").covers(&Access::Catalog));
-        assert!(Access::Catalog.covers(&Access::Catalog));
+        assert!(Access::Catalog.covers(&Access::Catalog) && Access::Admin.covers(&Access::Admin));
+        assert!(!Access::Catalog.covers(&Access::Admin) && !Access::Admin.covers(&Access::Catalog));
+        assert!(!parse("repository:a:*").covers(&Access::Admin));
+        assert!(!Access::Admin.covers(&parse("repository:a:pull")));
     }
 
     proptest! {

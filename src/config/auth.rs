@@ -96,6 +96,8 @@ pub struct AuthRule {
     pub delete: bool,
     /// `catalog`
     pub catalog: bool,
+    /// `admin`
+    pub admin: bool,
     /// Whether it forbids.
     pub deny: bool,
 }
@@ -385,6 +387,18 @@ mod tests {
     }
 
     #[test]
+    fn administrators_are_told_by_an_action_of_their_own() {
+        let rule =
+            |text: &str| load(&format!("[[auth.rules]]\n{text}")).map(|config| config.auth.rules[0].clone());
+        let admin = rule("who = \"group:ops\"\nactions = \"admin\"").unwrap();
+        assert!(admin.admin && !admin.catalog && !admin.pull && admin.repositories.is_empty());
+        let all = rule("who = \"alice\"\nrepositories = \"**\"\nactions = \"*\"").unwrap();
+        assert!(!all.admin && !all.catalog, "`*` is for repositories");
+        // Nobody can be let do it without logging in, and everybody can be kept from it.
+        assert!(rule("who = \"anonymous\"\nactions = \"admin\"\ndeny = true").unwrap().admin);
+    }
+
+    #[test]
     fn the_environment_writes_rules_as_toml() {
         let rules = r#"[{ who = "*", repositories = "**", actions = ["pull"] }]"#;
         let variables = [("PORTREEVE__AUTH__RULES".to_owned(), rules.to_owned())];
@@ -399,6 +413,12 @@ mod tests {
             (r#"who = "a b""#, "no user name"),
             (r#"who = "group:""#, "without a name"),
             (r#"who = "*""#, "`actions` is missing"),
+            ("who = \"*\"\nactions = \"admn\"", "did you mean \"admin\"?"),
+            ("who = \"*\"\nactions = [\"pull\", \"pul\"]", "did you mean \"pull\"?"),
+            ("who = \"*\"\nactions = \"Admin\"", "did you mean \"admin\"?"),
+            ("who = \"*\"\nactions = \"\"", "none of"),
+            ("who = \"anonymous\"\nactions = \"admin\"", "\"anonymous\""),
+            ("who = [\"alice\", \"anonymous\"]\nactions = [\"catalog\", \"admin\"]", "\"anonymous\""),
             ("who = \"*\"\nactions = \"pull\"", "`repositories` is missing"),
             ("who = \"*\"\nactions = \"read\"", "\"read\""),
             ("who = \"*\"\nactions = 7", "`actions` is neither"),

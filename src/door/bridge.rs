@@ -13,6 +13,7 @@ use pingora_proxy::Session;
 use tower::ServiceExt;
 
 use super::{Refusal, ResponseHead, body, forward, spelling};
+use crate::auth::Viewer;
 use crate::oci::ErrorCode;
 
 /// The longest request body that a page or the API takes.
@@ -24,7 +25,7 @@ pub(super) struct Answer {
     pub(super) body: Body,
 }
 
-/// Asks the router. The client's address goes along as an extension.
+/// Asks the router. The client's address, and what they may see, go along as extensions.
 ///
 /// # Errors
 /// When the request's body cannot be had, or the request cannot be put into words that axum takes.
@@ -32,6 +33,7 @@ pub(super) async fn ask(
     router: &axum::Router,
     session: &mut Session,
     client: IpAddr,
+    viewer: Viewer,
     client_timeout: Duration,
 ) -> Result<Answer, Refusal> {
     let body = body::read(session, MAXIMUM_BODY_BYTES, client_timeout).await?;
@@ -41,6 +43,7 @@ pub(super) async fn ask(
     *request.uri_mut() = header.uri.clone();
     *request.headers_mut() = header.headers.clone();
     request.extensions_mut().insert(client);
+    request.extensions_mut().insert(viewer);
     let response = match router.clone().oneshot(request).await {
         Ok(response) => response,
         Err(never) => match never {},

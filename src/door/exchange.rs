@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use http::StatusCode;
 use pingora_http::RequestHeader;
 
+use crate::auth::Viewer;
 use crate::oci::Route;
 
 /// One request with its response. Made once the request line is read.
@@ -23,6 +24,8 @@ pub struct Exchange {
     pub backend: Option<String>,
     /// How the request goes on to the registry, where that is not as it came.
     pub onward: Onward,
+    /// Of a request to something of the door's own: who asks, and what they may see.
+    pub viewer: Viewer,
 }
 
 impl fmt::Debug for Exchange {

@@ -167,6 +167,7 @@ mod tests {
             client,
             backend: None,
             onward: Default::default(),
+            viewer: Default::default(),
         }
     }
 

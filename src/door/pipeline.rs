@@ -137,6 +137,7 @@ mod tests {
             client: Client::of_connection(None, false, None),
             backend: None,
             onward: Default::default(),
+            viewer: Default::default(),
         }
     }
 

@@ -20,7 +20,7 @@ use super::{
     Client, Exchange, Flow, Limits, Pipeline, Refusal, Response, ResponseHead, Target, Write, arrival, body,
     bridge, respond,
 };
-use crate::auth::TargetSeal;
+use crate::auth::{TargetSeal, Viewer};
 use crate::oci::route::with_plain_colon;
 use crate::oci::{ErrorCode, MAXIMUM_MANIFEST_BYTES, Manifest, MediaType, Reference, Route};
 use crate::registry::Backends;
@@ -87,7 +87,18 @@ impl Service {
         let peer = session.client_addr().and_then(|address| address.as_inet()).map(std::net::SocketAddr::ip);
         let is_tls = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
         let client = Client::of_connection(peer, is_tls, host);
-        (Exchange { started: Instant::now(), request, target, client, backend: None, onward }, readable)
+        (
+            Exchange {
+                started: Instant::now(),
+                request,
+                target,
+                client,
+                backend: None,
+                onward,
+                viewer: Viewer::Nobody,
+            },
+            readable,
+        )
     }
 
     /// `/v2` is answered as distribution does it, before it asks who is there: with the way to `/v2/`.
@@ -122,6 +133,7 @@ impl Service {
                     &self.router,
                     session,
                     exchange.client.address,
+                    exchange.viewer.clone(),
                     self.limits.client_timeout,
                 )
                 .await

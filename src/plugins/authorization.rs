@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use http::header::{AUTHORIZATION, LOCATION};
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 
 use self::challenge::Challenge;
 use crate::auth::{
-    Access, Authorization as Given, Credentials, Gate, Identity, InvalidToken, LoginError, Rejected, Subject,
-    Token, UploadMarks, read_only_authorization,
+    Access, Authorization as Given, Credentials, Gate, Identity, InvalidToken, LoginError, OwnAccess,
+    OwnAccessOf, Rejected, Subject, Token, UploadMarks, Viewer, read_only_authorization,
 };
 use crate::door::{
     Client, Entry, Exchange, Flow, Invalid, Onward, OnwardAuthorization, Parts, Plugin, Refusal,
@@ -41,12 +41,15 @@ struct Options {}
 struct Authorization {
     /// None if the door is open.
     gate: Option<Arc<Gate>>,
+    /// What the door's own paths need.
+    own_access: OwnAccessOf,
     login: Arc<Login>,
 }
 
 fn build(table: &toml::Table, parts: &Parts) -> Result<Box<dyn Plugin>, Invalid> {
     let Options {} = Invalid::or_options(ENTRY.name, table)?;
-    Ok(Box::new(Authorization { gate: parts.gate.clone(), login: Arc::clone(&parts.login) }))
+    let (gate, login) = (parts.gate.clone(), Arc::clone(&parts.login));
+    Ok(Box::new(Authorization { gate, own_access: parts.own_access, login }))
 }
 
 /// Who was let in, and with what.
@@ -61,12 +64,18 @@ enum Bearer {
 impl Plugin for Authorization {
     async fn on_request(&self, exchange: &mut Exchange) -> Result<Flow, Refusal> {
         let marked = take_mark(exchange);
+        if self.gate.is_none() {
+            exchange.viewer = Viewer::Unrestricted;
+        }
         if let Some(gate) = &self.gate {
             match exchange.target.clone() {
                 // It comes without credentials, and whatever came with it is not shown to the registry.
                 Target::Registry(Route::Preflight { .. }) => {}
                 Target::Registry(route) => admit(gate, exchange, &route, marked.as_deref()).await?,
-                Target::Own => admit_to_own(gate, exchange).await?,
+                Target::Own => {
+                    let needed = (self.own_access)(&exchange.request.uri);
+                    exchange.viewer = admit_to_own(gate, exchange, needed).await?;
+                }
                 Target::Unreadable => {}
             }
         }
@@ -162,7 +171,7 @@ async fn admit(
     if let Some(needed) = &needed
         && !grants(needed)
     {
-        return Err(insufficient(gate, &exchange.client, needed, &challenge));
+        return Err(insufficient(gate, &exchange.client, Some(needed), &challenge));
     }
     // Whatever a registry finds elsewhere by itself, nobody has allowed.
     let may_mount = source.as_ref().is_some_and(&grants);
@@ -176,42 +185,46 @@ async fn admit(
 }
 
 /// Refuses somebody who may not do this.
-fn insufficient(gate: &Gate, client: &Client, needed: &Access, challenge: &Challenge<'_>) -> Refusal {
+fn insufficient(gate: &Gate, client: &Client, needed: Option<&Access>, challenge: &Challenge<'_>) -> Refusal {
     let user = client.user.as_deref();
-    gate.journal().note(AuthEventKind::Refused, user, Some(client.address), needed.to_string());
+    let about = match (needed, user) {
+        (None, _) => "a login".to_owned(),
+        // Whoever has not logged in may ask for as many names as they can think of, and none of that is kept.
+        (Some(Access::Repository { actions, .. }), None) => format!("{actions} of a repository"),
+        (Some(needed), _) => needed.to_string(),
+    };
+    gate.journal().note(AuthEventKind::Refused, user, Some(client.address), about);
     challenge.insufficient(user)
 }
 
-/// Lets a request to the API in, or not. It tells the names of all repositories, so it needs what the catalog needs; and what
-/// happened at the gate, and whatever is done there, is for somebody who has logged in.
-async fn admit_to_own(gate: &Gate, exchange: &mut Exchange) -> Result<(), Refusal> {
-    let path = exchange.path();
-    // Notifications have a secret of their own.
-    if !path.starts_with("/api/") || path == "/api/v1/notifications" {
-        return Ok(());
-    }
-    let needed = Access::Catalog;
-    let realm = realm(gate, &exchange.client);
-    let challenge = Challenge { realm, service: gate.service(), needed: Some(&needed), source: None };
-    let (is_allowed, user) = match bearer(gate, exchange, &challenge).await? {
-        Bearer::Expired(_) => return Err(challenge.invalid_token("the token has expired")),
-        Bearer::Token(token) => (token.grants(&needed), token.subject.clone()),
-        Bearer::Somebody(subject) => {
-            (gate.allows(&subject, &needed), subject.name().map(ToString::to_string))
-        }
+/// Lets a request to something of the door's own in, or not, before any of its body is taken. Who it is that asks.
+async fn admit_to_own(
+    gate: &Arc<Gate>,
+    exchange: &mut Exchange,
+    needed: OwnAccess,
+) -> Result<Viewer, Refusal> {
+    let needed = match needed {
+        OwnAccess::Open => return Ok(Viewer::Nobody),
+        OwnAccess::Login => None,
+        OwnAccess::Needs(needed) => Some(needed),
     };
-    exchange.client.user = user;
-    if is_allowed && (exchange.client.user.is_some() || is_for_everybody(exchange)) {
-        return Ok(());
+    let realm = realm(gate, &exchange.client);
+    let challenge = Challenge { realm, service: gate.service(), needed: needed.as_ref(), source: None };
+    let viewer = match bearer(gate, exchange, &challenge).await? {
+        Bearer::Expired(_) => return Err(challenge.invalid_token("the token has expired")),
+        Bearer::Token(token) => Viewer::Bearer(token),
+        Bearer::Somebody(subject) => Viewer::Somebody(Arc::clone(gate), subject),
+    };
+    exchange.client.user = viewer.name().map(str::to_owned);
+    let is_allowed = match &needed {
+        None => viewer.name().is_some(),
+        Some(needed) => viewer.may(needed),
+    };
+    if is_allowed {
+        Ok(viewer)
+    } else {
+        Err(insufficient(gate, &exchange.client, needed.as_ref(), &challenge))
     }
-    Err(insufficient(gate, &exchange.client, &needed, &challenge))
-}
-
-/// Whether a request to the API may also be somebody's who has not logged in, where they may list all repositories.
-fn is_for_everybody(exchange: &Exchange) -> bool {
-    let query = exchange.request.uri.query().unwrap_or_default();
-    let has_kind = url::form_urlencoded::parse(query.as_bytes()).any(|(name, _)| name == "kind");
-    exchange.request.method == Method::GET && !has_kind
 }
 
 /// Who sends a request.

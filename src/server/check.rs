@@ -85,6 +85,13 @@ pub fn check(config: Config) -> Report {
             Err(error) => report.note(false, format!("{error}.")),
         }
     }
+    if config.auth.is_on && !config.auth.rules.iter().any(|rule| rule.admin && !rule.deny) {
+        report.note(
+            Mark::Warning,
+            "No rule gives the action \"admin\": nobody sees the door's status and audit, or starts a sweep, by the API; \
+             commands and metrics do without.",
+        );
+    }
     let runtime = match runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -2,7 +2,7 @@
 
 use super::account_command::{CommandError, account};
 use super::gatehouse;
-use crate::auth::{AccountAnswer, AccountCommand, Action, Decision, Identity, Subject, UserName};
+use crate::auth::{AccountAnswer, AccountCommand, Action, Decision, Identity, Privilege, Subject, UserName};
 use crate::config::Config;
 use crate::oci::RepositoryName;
 
@@ -36,17 +36,22 @@ pub fn explain(config: &Config, user: &str, repository: &str) -> Result<String, 
     {
         lines.push(format!("{user} is in {}.", groups.join(", ")));
     }
-    for action in Action::ALL {
-        let Decision { allowed, rule } = policy.rules.explain(&subject, &name, action);
+    let mut tell = |Decision { allowed, rule }: Decision, what: &str| {
         let verb = if allowed { "may" } else { "may not" };
         let why = match rule {
             Some(rule) if allowed => format!("rule {rule} allows it"),
             Some(rule) => format!("rule {rule} denies it"),
             None => "no rule allows it".to_owned(),
         };
-        lines.push(format!("{user} {verb} {} {repository}: {why}.", action.as_str()));
+        lines.push(format!("{user} {verb} {what}: {why}."));
+    };
+    for action in Action::ALL {
+        tell(policy.rules.explain(&subject, &name, action), &format!("{} {repository}", action.as_str()));
     }
-    let verb = if policy.rules.catalog(&subject) { "may" } else { "may not" };
-    lines.push(format!("{user} {verb} list all repositories."));
+    for (privilege, what) in
+        [(Privilege::Catalog, "list all repositories"), (Privilege::Admin, "administer the door")]
+    {
+        tell(policy.rules.explain_privilege(&subject, privilege), what);
+    }
     Ok(lines.join("\n"))
 }

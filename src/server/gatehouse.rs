@@ -11,8 +11,8 @@ use tokio_util::task::TaskTracker;
 use super::StartError;
 use crate::auth::{
     AccessTokens, Accounts, Action, Actions, Authenticator, Gate, Hashing, Htpasswd, IdentitySource, Issuer,
-    Journal, KeyAlgorithm, KeyDirectory, LoginLife, Logins, Policy, RegistryTokens, Rule, Rules, StoredUsers,
-    TargetSeal, TokenSettings, UploadMarks, Who,
+    Journal, KeyAlgorithm, KeyDirectory, LoginLife, Logins, Names, Policy, RegistryTokens, Rule, Rules,
+    StoredUsers, TargetSeal, TokenSettings, UploadMarks, Who,
 };
 use crate::clock::{Clock, ClockOffset, Estimate};
 use crate::config::{
@@ -77,7 +77,10 @@ impl Gatehouse {
             },
             policy(&config.auth)?,
         );
-        Ok(Self { gate: Some(Arc::new(gate)), accounts, asking, seal, htpasswd })
+        let gate = Arc::new(gate);
+        let names: Arc<dyn Names> = Arc::clone(&gate) as _;
+        accounts.journal().ask_for_names(Arc::downgrade(&names));
+        Ok(Self { gate: Some(gate), accounts, asking, seal, htpasswd })
     }
 
     /// Starts what watches files, and what removes logins that are over.
@@ -276,6 +279,7 @@ fn rule(rule: &AuthRule) -> Rule {
         repositories: rule.repositories.clone(),
         actions: Actions::of(&actions),
         catalog: rule.catalog,
+        admin: rule.admin,
         deny: rule.deny,
     }
 }

@@ -1,6 +1,7 @@
 //! What happened at the gate: logins, refusals, tokens, administrative acts. Kept beside the history of the registry, for as
 //! long as is wanted, and never with a secret in it.
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
@@ -8,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Timestamp;
 
 /// What happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AuthEventKind {
     /// Somebody was given a token.
@@ -26,24 +27,22 @@ pub enum AuthEventKind {
 }
 
 impl AuthEventKind {
-    /// Whether it is an act of whoever runs the door. Such events are few, and whoever knocks at the gate must not be able to
-    /// push them out by making many of the others.
-    pub const fn is_administrative(self) -> bool {
-        match self {
-            Self::Account | Self::Policy => true,
-            Self::Token | Self::Login | Self::LoginFailed | Self::Refused => false,
-        }
-    }
+    /// All there are.
+    pub const ALL: [Self; 6] =
+        [Self::Token, Self::Login, Self::LoginFailed, Self::Refused, Self::Account, Self::Policy];
 }
 
-/// Something that happened at the gate, once or several times in a moment.
+/// Something that happened at the gate, once or several times.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuthEvent {
     /// When, the last time.
     pub time: Timestamp,
+    /// When, the first time, if that is another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first: Option<Timestamp>,
     /// What.
     pub kind: AuthEventKind,
-    /// Who, as far as is known; of a failed login who they said they are.
+    /// Who, as far as is known; of a failed login who they said they are, if anybody has that name, else what stands for it.
     pub user: Option<String>,
     /// From where.
     pub address: Option<IpAddr>,
@@ -56,8 +55,66 @@ pub struct AuthEvent {
 /// How many of them are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
-    /// At most so many; administrative ones go last.
-    pub most: u64,
+    /// At most so many of each kind.
+    pub most: Quotas,
     /// None from before this.
     pub since: Timestamp,
+}
+
+/// A number for each kind. None is pushed out by another: whoever knocks at the gate can make as many failures as they like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quotas {
+    /// Of tokens.
+    pub tokens: u64,
+    /// Of logins.
+    pub logins: u64,
+    /// Of failed logins.
+    pub failures: u64,
+    /// Of refusals.
+    pub refusals: u64,
+    /// Of changes of users and access tokens.
+    pub accounts: u64,
+    /// Of changes of rules and keys.
+    pub policies: u64,
+}
+
+impl Quotas {
+    /// That of a kind.
+    pub const fn of(&self, kind: AuthEventKind) -> u64 {
+        match kind {
+            AuthEventKind::Token => self.tokens,
+            AuthEventKind::Login => self.logins,
+            AuthEventKind::LoginFailed => self.failures,
+            AuthEventKind::Refused => self.refusals,
+            AuthEventKind::Account => self.accounts,
+            AuthEventKind::Policy => self.policies,
+        }
+    }
+}
+
+/// Makes what stands for a name that nobody has: people type passwords where a name is asked for. The same name looks the same
+/// as long as this lives; no one else can try names against it.
+#[derive(Debug, Default)]
+pub struct NameMask(RandomState);
+
+impl NameMask {
+    /// What stands for a name: a part of a keyed hash, and how many characters it has. No user has such a name.
+    pub fn mask(&self, name: &str) -> String {
+        format!("nobody:{:08x}:{}", self.0.hash_one(name) >> 32, name.chars().count())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stands_for_a_name_tells_its_length_and_whether_it_is_the_same() {
+        let mask = NameMask::default();
+        let one = mask.mask("hunter2ü");
+        assert!(one.starts_with("nobody:") && one.ends_with(":8") && one.len() == 17, "{one}");
+        assert_eq!(one, mask.mask("hunter2ü"));
+        assert_ne!(one, mask.mask("hunter3ü"));
+        assert_ne!(one, NameMask::default().mask("hunter2ü"), "nobody can try names elsewhere");
+    }
 }

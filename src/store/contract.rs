@@ -76,7 +76,8 @@ macro_rules! contract_tests {
             an_account_is_kept_until_it_is_changed_or_removed
             an_account_that_is_not_as_expected_is_left_alone
             changes_of_accounts_are_made_all_or_none
-            acts_of_whoever_runs_the_door_are_the_last_to_be_purged
+            events_of_the_gate_are_pushed_out_by_their_own_kind_alone
+            what_happens_again_at_the_gate_takes_the_place_of_what_was_kept
             accounts_are_listed_by_their_kind_in_bytewise_order
             what_is_known_of_the_registrys_clock_is_kept
             events_of_the_gate_are_kept_in_order_and_purged_by_number_and_age

@@ -30,7 +30,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 pub use account::{Account, AccountChange, AccountKind, Changed, Expected};
-pub use auth_event::{AuthEvent, AuthEventKind, Retention};
+pub use auth_event::{AuthEvent, AuthEventKind, NameMask, Quotas, Retention};
 pub use change::{Actor, Change, Source};
 pub use epoch::{Epoch, History, InvalidEpoch};
 pub use event::{Event, EventKind};
@@ -358,8 +358,14 @@ pub trait Store: Send + Sync + 'static {
         page: PageRequest<String>,
     ) -> Result<Page<Account, String>, StoreError>;
 
-    /// Appends what happened at the gate, and purges what is too much or too old. Durable.
-    async fn add_auth_events(&self, events: Vec<AuthEvent>, keep: Retention) -> Result<(), StoreError>;
+    /// Keeps what happened at the gate: in the place of what is kept under that number and kind, where a number is given and
+    /// it is still there; else under a new number, behind all others. Purges what is too much, of each kind by itself, and
+    /// what is too old. Answers the numbers, in the order of the events. Durable.
+    async fn add_auth_events(
+        &self,
+        events: Vec<(Option<Sequence>, AuthEvent)>,
+        keep: Retention,
+    ) -> Result<Vec<Sequence>, StoreError>;
 
     /// What happened at the gate, oldest first, each with its number.
     async fn auth_events(

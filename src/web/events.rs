@@ -12,6 +12,7 @@ use super::WebState;
 use super::error::ApiError;
 use super::list::List;
 use super::parameters::Parameters;
+use crate::auth::Viewer;
 use crate::clock::Timestamp;
 use crate::oci::{Digest, MediaType, RepositoryName, Tag};
 use crate::store::{Actor, AuthEvent, Epoch, Event, EventKind, PageRequest, Sequence, Source};
@@ -32,7 +33,7 @@ pub(super) struct EventItem {
     actor: ActorItem,
 }
 
-/// Who did it.
+/// Who did it. Told to whoever has logged in.
 #[derive(Debug, Serialize)]
 struct ActorItem {
     user: Option<String>,
@@ -75,12 +76,13 @@ pub(super) struct Events {
 /// Lists what happened at the registry, or at the gate with `kind=auth`.
 pub(super) async fn list_of_kind(
     state: State<WebState>,
+    viewer: Viewer,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
     let kind = form_urlencoded::parse(query.as_deref().unwrap_or_default().as_bytes());
     let kind = kind.into_iter().find(|(name, _)| name == "kind").map(|(_, value)| value.into_owned());
     match kind.as_deref() {
-        None => Ok(list(state, RawQuery(query)).await?.into_response()),
+        None => Ok(list(state, &viewer, RawQuery(query)).await?.into_response()),
         Some("auth") => {
             let parameters = Parameters::parse(query.as_deref(), &["kind", "n", "after"])?;
             let PageRequest { after, limit } = parameters.page::<u64>()?;
@@ -98,7 +100,11 @@ pub(super) async fn list_of_kind(
 
 /// Lists events, oldest first, of one repository or of all. A repository that is gone keeps its history, and one that
 /// never was has none: neither is an error. With `epoch`, a position is refused that is not part of this history.
-async fn list(State(state): State<WebState>, RawQuery(query): RawQuery) -> Result<Json<Events>, ApiError> {
+async fn list(
+    State(state): State<WebState>,
+    viewer: &Viewer,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Events>, ApiError> {
     let parameters = Parameters::parse(query.as_deref(), &["kind", "repository", "n", "after", "epoch"])?;
     let repository: Option<RepositoryName> = parameters.optional("repository")?;
     let PageRequest { after, limit } = parameters.page::<u64>()?;
@@ -109,7 +115,11 @@ async fn list(State(state): State<WebState>, RawQuery(query): RawQuery) -> Resul
             return Err(ApiError::HistoryReplaced { position });
         }
     }
-    let Json(list) = List::of(state.store.events(repository.as_ref(), page).await?);
+    let mut events = state.store.events(repository.as_ref(), page).await?;
+    if !viewer.may_see_persons() {
+        events.items.iter_mut().for_each(|event| event.actor = Actor::default());
+    }
+    let Json(list) = List::of(events);
     // Looked at after the events: an epoch that began meanwhile continues what they belong to.
     let epoch = state.store.history().await?.epoch;
     Ok(Json(Events { list, epoch }))

@@ -5,6 +5,7 @@
 //! shapes of the answers are fixed (DESIGN section 6): each resource has its file, and its own types for what it shows,
 //! so that a change of the record is not by itself a change of the API.
 
+mod access;
 mod accounts;
 mod error;
 mod events;
@@ -24,24 +25,26 @@ mod token;
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::map_response;
 use axum::response::Response;
 use axum::routing::{get, post};
+use axum::{Extension, Router};
 
+pub use access::own_access;
 pub use accounts::ACCOUNTS_PATH;
 pub use notifications::NotificationSecret;
 pub use status::{
     BackendStatus, ClockStatus, RegistryStatus, ServiceState, StatusSource, VerificationStatus,
 };
 
-use crate::auth::{Accounts, Gate};
+use self::access::{Needs, Route, router};
+use self::error::ApiError;
+use crate::auth::{Accounts, Gate, Viewer};
 use crate::oci::RETRY_AFTER_SECONDS;
 use crate::store::Store;
 use crate::sync::{HintQueue, PullCounts, Sweeper};
 use crate::telemetry::Metrics;
-use error::ApiError;
 
 /// Describes this floor's metrics to the exporter.
 pub fn describe_metrics() {
@@ -75,32 +78,39 @@ pub struct WebState {
     pub metrics: Metrics,
 }
 
-/// What the socket for commands answers: the same, and what only whoever runs the door may do.
+/// What the socket for commands answers: the same, and what only whoever runs the door may do. Whoever can open it may see
+/// everything.
 pub fn socket_router(state: WebState) -> Router {
-    finish(routes().route(ACCOUNTS_PATH, post(accounts::carry_out)), state)
+    let accounts = Route { path: ACCOUNTS_PATH, needs: Needs::Admin, answer: post(accounts::carry_out) };
+    let routes = routes().into_iter().chain([accounts]);
+    finish(router(routes).layer(Extension(Viewer::Unrestricted)), state)
 }
 
-/// Everything that the door's own listener answers beside `/v2/`.
+/// Everything that the door's own listener answers beside `/v2/`. What a request needs was looked at before, by
+/// [`own_access`].
 pub fn door_router(state: WebState) -> Router {
-    finish(routes(), state)
+    finish(router(routes()), state)
 }
 
-fn routes() -> Router<WebState> {
-    Router::new()
-        .route("/", get(health::about))
-        .route("/healthz", get(health::alive))
-        .route("/readyz", get(health::ready))
-        .route("/token", get(token::get).post(token::post))
-        .route("/.well-known/jwks.json", get(token::keys))
-        .route("/api/v1/status", get(status::show))
-        .route("/api/v1/repositories", get(repositories::list))
-        .route("/api/v1/tags", get(tags::list))
-        .route("/api/v1/manifests", get(manifests::list_or_show))
-        .route("/api/v1/events", get(events::list_of_kind))
-        .route("/api/v1/notifications", post(notifications::take))
-        .route("/api/v1/sync", post(sync::start))
-        .route("/api/v1/removals", get(removals::list))
-        .route("/api/v1/removals/accept", post(removals::accept))
+/// Every path of the door's own, with what it needs.
+fn routes() -> [Route; 14] {
+    let route = |path, needs, answer| Route { path, needs, answer };
+    [
+        route("/", Needs::Nothing, get(health::about)),
+        route("/healthz", Needs::Nothing, get(health::alive)),
+        route("/readyz", Needs::Nothing, get(health::ready)),
+        route("/token", Needs::Nothing, get(token::get).post(token::post)),
+        route("/.well-known/jwks.json", Needs::Nothing, get(token::keys)),
+        route("/api/v1/status", Needs::Admin, get(status::show)),
+        route("/api/v1/repositories", Needs::Catalog, get(repositories::list)),
+        route("/api/v1/tags", Needs::Pull, get(tags::list)),
+        route("/api/v1/manifests", Needs::Pull, get(manifests::list_or_show)),
+        route("/api/v1/events", Needs::PullOrAdmin, get(events::list_of_kind)),
+        route("/api/v1/notifications", Needs::ItsOwnSecret, post(notifications::take)),
+        route("/api/v1/sync", Needs::Admin, post(sync::start)),
+        route("/api/v1/removals", Needs::Admin, get(removals::list)),
+        route("/api/v1/removals/accept", Needs::Admin, post(removals::accept)),
+    ]
 }
 
 /// Everything that the admin listener answers.

@@ -8,40 +8,55 @@ use super::WebState;
 use super::error::ApiError;
 use super::list::List;
 use super::parameters::Parameters;
+use crate::auth::{Access, Action, Actions, Viewer};
 use crate::clock::Timestamp;
 use crate::oci::RepositoryName;
-use crate::store::{Missing, RepositoryRecord};
+use crate::store::{Missing, Page, RepositoryRecord};
 
-/// A repository.
+/// A repository. Beside its name nothing is shown to whoever may not pull from it: the names are what the catalog tells.
 #[derive(Debug, Serialize)]
 pub(super) struct Repository {
     name: RepositoryName,
-    tags: u64,
-    manifests: u64,
+    tags: Option<u64>,
+    manifests: Option<u64>,
     /// Each manifest and blob counted once.
-    bytes: u64,
+    bytes: Option<u64>,
     last_push: Option<Timestamp>,
     last_pull: Option<Timestamp>,
     /// Through the door.
-    pulls: u64,
+    pulls: Option<u64>,
     /// What of it the registry denies, and is held.
-    missing: Missing,
+    missing: Option<Missing>,
 }
 
-impl From<RepositoryRecord> for Repository {
-    fn from(record: RepositoryRecord) -> Self {
+impl Repository {
+    /// What this viewer may see of it.
+    fn seen_by(viewer: &Viewer, record: RepositoryRecord) -> Self {
         let RepositoryRecord { name, tags, manifests, bytes, last_push, last_pull, pulls, missing } = record;
-        Self { name, tags, manifests, bytes, last_push, last_pull, pulls, missing }
+        let may_pull = viewer.may(&Access::to(name.clone(), Actions::of(&[Action::Pull])));
+        let shown = |number| may_pull.then_some(number);
+        Self {
+            name,
+            tags: shown(tags),
+            manifests: shown(manifests),
+            bytes: shown(bytes),
+            last_push: last_push.filter(|_| may_pull),
+            last_pull: last_pull.filter(|_| may_pull),
+            pulls: shown(pulls),
+            missing: may_pull.then_some(missing),
+        }
     }
 }
 
 /// Lists repositories, those only whose name contains `q` if it is given.
 pub(super) async fn list(
     State(state): State<WebState>,
+    viewer: Viewer,
     RawQuery(query): RawQuery,
 ) -> Result<Json<List<Repository>>, ApiError> {
     let parameters = Parameters::parse(query.as_deref(), &["q", "n", "after"])?;
     let containing = parameters.text("q").filter(|text| !text.is_empty());
-    let page = state.store.repositories(containing, parameters.page()?).await?;
-    Ok(List::of(page))
+    let Page { items, next } = state.store.repositories(containing, parameters.page()?).await?;
+    let items = items.into_iter().map(|record| Repository::seen_by(&viewer, record)).collect();
+    Ok(List::<Repository>::of(Page { items, next }))
 }

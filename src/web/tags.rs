@@ -8,6 +8,7 @@ use super::WebState;
 use super::error::ApiError;
 use super::list::List;
 use super::parameters::Parameters;
+use crate::auth::Viewer;
 use crate::clock::Timestamp;
 use crate::oci::{Digest, MediaType, RepositoryName, Tag};
 use crate::store::{Source, TagRecord};
@@ -22,6 +23,7 @@ pub(super) struct TagItem {
     /// As `os/architecture[/variant]`.
     platforms: Vec<String>,
     pushed_at: Timestamp,
+    /// Told to whoever has logged in.
     pushed_by: Option<String>,
     source: Source,
     last_pull: Option<Timestamp>,
@@ -66,14 +68,18 @@ impl From<TagRecord> for TagItem {
 /// Lists the tags of a repository.
 pub(super) async fn list(
     State(state): State<WebState>,
+    viewer: Viewer,
     RawQuery(query): RawQuery,
 ) -> Result<Json<List<TagItem>>, ApiError> {
     let parameters = Parameters::parse(query.as_deref(), &["repository", "n", "after"])?;
     let repository: RepositoryName = parameters.required("repository")?;
-    let page = state.store.tags(&repository, parameters.page()?).await?;
+    let mut page = state.store.tags(&repository, parameters.page()?).await?;
     // Most repositories that are asked for are there: whether this one is matters only when nothing was found.
     if page.items.is_empty() && state.store.repository(&repository).await?.is_none() {
         return Err(ApiError::RepositoryUnknown(repository));
+    }
+    if !viewer.may_see_persons() {
+        page.items.iter_mut().for_each(|record| record.pushed_by = None);
     }
     Ok(List::of(page))
 }

@@ -168,9 +168,13 @@ fn grant(
     let access = gate.grant(subject, &wanted);
     let issued = gate.issuer.issue(subject.name().map(UserName::as_str), &access)?;
     let name = subject.name().map(UserName::as_str);
-    // Anybody may ask for as many names as they can think of, and would fill the journal with them.
-    let about: Vec<String> = name.map_or_else(Vec::new, |_| access.iter().map(ToString::to_string).collect());
-    gate.journal().note(AuthEventKind::Token, name, Some(address), about.join(" "));
+    // Anybody may ask for as many names as they can think of, from as many addresses as they have, and would push what users
+    // got out of the journal: of those it is kept how many there were.
+    let (address, about) = match name {
+        Some(_) => (Some(address), access.iter().map(ToString::to_string).collect()),
+        None => (None, Vec::new()),
+    };
+    gate.journal().note(AuthEventKind::Token, name, address, about.join(" "));
     let kind = if subject.name().is_some() { "user" } else { "anonymous" };
     metrics::counter!("portreeve_tokens_total", "subject" => kind).increment(1);
     let granted = Granted {

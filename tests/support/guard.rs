@@ -22,7 +22,7 @@ const COST: u32 = 4;
 
 /// Who may do what, in tests.
 const RULES: &str = r#"[
-    { who = "admin", repositories = "**", actions = ["*", "catalog"] },
+    { who = "admin", repositories = "**", actions = ["*", "catalog", "admin"] },
     { who = "group:developers", repositories = ["team/**", "home/${user}/**"], actions = ["pull", "push", "delete"] },
     { who = "reader", repositories = "team/**", actions = "pull" },
     { who = "mounter", repositories = "home/mounter/**", actions = ["pull", "push"] },

@@ -78,6 +78,12 @@ impl IdentitySource for AccessTokens {
         parts(credentials).map(|(id, _)| id)
     }
 
+    async fn knows(&self, name: &UserName) -> Result<bool, SourceError> {
+        let tokens = self.0.all::<StoredToken>(AccountKind::AccessToken).await;
+        let tokens = tokens.map_err(|error| SourceError::Unavailable(error.to_string()))?;
+        Ok(tokens.iter().any(|(_, token)| token.name == *name))
+    }
+
     fn version(&self) -> u64 {
         self.0.version.load(Ordering::Acquire)
     }

@@ -4,7 +4,7 @@ use super::*;
 use crate::auth::hashing::{Hashing, StoredHash, Ticket};
 use crate::auth::identity::{Credentials, Found, IdentitySource as _};
 use crate::auth::subject::Identity;
-use crate::auth::{Authenticator, LoginError, Network, Rule, Rules, Subject, Who};
+use crate::auth::{Authenticator, LoginError, Network, Privilege, Rule, Rules, Subject, Who};
 use crate::oci::RepositoryName;
 use crate::store::RedbStore;
 
@@ -100,7 +100,7 @@ async fn a_robot_may_do_what_its_token_says_and_a_denial_still_counts() {
         (may("team/app"), may("other"), may("team/secret")),
         ("pull,push".into(), String::new(), String::new())
     );
-    assert!(!rules.catalog(&robot));
+    assert!(!rules.has(&robot, Privilege::Catalog));
     assert!(house.login("somebody", &token).await.is_err());
     assert!(house.login("ci", &token[..token.len() - 1]).await.is_err());
 }
@@ -121,7 +121,7 @@ async fn a_personal_token_is_a_part_of_what_its_owner_may_do() {
     let rules = Rules::new(vec![rule("team/*", &[Action::Pull]), rule("other", &[Action::Pull])]).unwrap();
     let may = |repository| rules.actions(&alice, &RepositoryName::parse(repository).unwrap()).to_string();
     assert_eq!((may("team/app"), may("other")), ("pull".to_owned(), String::new()));
-    assert!(!rules.catalog(&alice));
+    assert!(!rules.has(&alice, Privilege::Catalog));
     house.accounts.carry_out(AccountCommand::RemoveUser { name: name("alice") }).await.unwrap();
     assert!(house.login("alice", &token).await.is_err());
 }

@@ -82,18 +82,23 @@ fn rule(table: &Table) -> Result<AuthRule, String> {
             "push" => rule.push = true,
             "delete" => rule.delete = true,
             "catalog" => rule.catalog = true,
+            "admin" => rule.admin = true,
             "*" => (rule.pull, rule.push, rule.delete) = (true, true, true),
             other => {
+                let remedy = nearest_action(other)
+                    .map_or_else(String::new, |action| format!("; did you mean {action:?}?"));
                 return Err(format!(
-                    "`actions` has {other:?}, which is none of \"pull\", \"push\", \"delete\", \"*\" and \"catalog\""
+                    "`actions` has {other:?}, which is none of \"pull\", \"push\", \"delete\", \"*\", \"catalog\" and \
+                     \"admin\"{remedy}"
                 ));
             }
         }
     }
     let on_repositories = rule.pull || rule.push || rule.delete;
-    if !on_repositories && !rule.catalog {
+    if !on_repositories && !rule.catalog && !rule.admin {
         return Err(
-            "`actions` is missing; write \"pull\", \"push\", \"delete\", \"*\" or \"catalog\"".to_owned()
+            "`actions` is missing; write \"pull\", \"push\", \"delete\", \"*\", \"catalog\" or \"admin\""
+                .to_owned(),
         );
     }
     if on_repositories && rule.repositories.is_empty() {
@@ -104,7 +109,24 @@ fn rule(table: &Table) -> Result<AuthRule, String> {
         Some(Value::Boolean(deny)) => *deny,
         Some(other) => return Err(format!("`deny` is {}; write `true` or `false`", kind(other))),
     };
+    if rule.admin && !rule.deny && rule.who.contains(&Principal::Anonymous) {
+        return Err(
+            "`who` has \"anonymous\", and `actions` has \"admin\", which is for somebody who has logged in; \
+                    write a user name, \"group:NAME\" or \"*\""
+                .to_owned(),
+        );
+    }
     Ok(rule)
+}
+
+/// The action that was meant, if one is nearly that.
+fn nearest_action(text: &str) -> Option<&'static str> {
+    const ACTIONS: [&str; 5] = ["pull", "push", "delete", "catalog", "admin"];
+    const ALIKE: f64 = 0.6;
+    let likeness = |action: &str| strsim::normalized_damerau_levenshtein(action, &text.to_lowercase());
+    let nearest = ACTIONS.into_iter().map(|action| (likeness(action), action));
+    let nearest = nearest.max_by(|(left, _), (right, _)| left.total_cmp(right));
+    nearest.filter(|(likeness, _)| *likeness >= ALIKE).map(|(_, action)| action)
 }
 
 fn principal(who: &str) -> Result<Principal, String> {

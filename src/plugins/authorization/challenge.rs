@@ -52,6 +52,10 @@ impl Challenge<'_> {
             }
             Some(Access::Catalog) if user.is_some() => format!("{who} may not list all repositories"),
             Some(Access::Catalog) => "listing all repositories needs a login".to_owned(),
+            Some(Access::Admin) if user.is_some() => {
+                format!("{who} does not administer this door, or the token is not for that")
+            }
+            Some(Access::Admin) => "this is for whoever administers this door, and needs a login".to_owned(),
             None => format!("{who} may not do this"),
         };
         self.refusal(ErrorCode::Denied, message, Some("insufficient_scope"))

@@ -81,7 +81,11 @@ fn house() -> House {
         Logins { accounts, life: LoginLife { idle: HOUR, lifetime: HOUR } },
         Policy::default(),
     ));
-    let plugin = Authorization { gate: Some(Arc::clone(&gate)), login: Arc::new(Login::None) };
+    let plugin = Authorization {
+        gate: Some(Arc::clone(&gate)),
+        own_access: |_| OwnAccess::Needs(Access::Admin),
+        login: Arc::new(Login::None),
+    };
     House { _directory: directory, gate, plugin }
 }
 
@@ -195,7 +199,8 @@ fn exchange(asked: &Asked, authorization: Option<String>) -> Exchange {
         token: None,
     };
     let (target, onward) = (Target::Registry(route), Onward::default());
-    Exchange { started: Instant::now(), request, target, client, backend: None, onward }
+    let viewer = Viewer::default();
+    Exchange { started: Instant::now(), request, target, client, backend: None, onward, viewer }
 }
 
 /// Whether a rule is for who asks.
@@ -274,6 +279,7 @@ fn rule() -> impl Strategy<Value = Rule> {
             repositories,
             actions,
             catalog,
+            admin: false,
             deny,
         })
 }

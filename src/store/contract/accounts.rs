@@ -4,8 +4,8 @@ use super::AnyStore;
 use crate::clock::Estimate;
 use crate::store::sample::at;
 use crate::store::{
-    Account, AccountChange, AccountKind, AuthEvent, AuthEventKind, Changed, Expected, PageRequest, Retention,
-    Sequence,
+    Account, AccountChange, AccountKind, AuthEvent, AuthEventKind, Changed, Expected, PageRequest, Quotas,
+    Retention, Sequence,
 };
 
 async fn change(store: &AnyStore, kind: AccountKind, key: &str, content: Option<&str>) {
@@ -92,53 +92,113 @@ pub(in crate::store) async fn accounts_are_listed_by_their_kind_in_bytewise_orde
     assert!(names(&store, AccountKind::AccessToken).await.is_empty());
 }
 
-fn auth_event(time: u64, about: &str) -> AuthEvent {
-    auth_event_of(AuthEventKind::LoginFailed, time, about)
+fn happened(kind: AuthEventKind, time: u64, about: &str) -> AuthEvent {
+    let about = about.to_owned();
+    AuthEvent { time: at(time), first: None, kind, user: None, address: None, about, count: 1 }
 }
 
-pub(in crate::store) async fn acts_of_whoever_runs_the_door_are_the_last_to_be_purged(store: AnyStore) {
-    let told = async || {
-        let page = store.auth_events(PageRequest { after: None, limit: 100 }).await.unwrap();
-        page.items.into_iter().map(|(_, event)| event.about).collect::<Vec<_>>()
-    };
-    let few = Retention { most: 3, since: at(0) };
-    let act = |time, about| auth_event_of(AuthEventKind::Account, time, about);
-    store.add_auth_events(vec![auth_event(1, "a"), act(2, "act"), auth_event(3, "b")], few).await.unwrap();
-    store.add_auth_events((4..9).map(|time| auth_event(time, "guess")).collect(), few).await.unwrap();
-    assert_eq!(told().await, ["act", "guess", "guess"]);
-    store.add_auth_events((9..14).map(|time| act(time, "more")).collect(), few).await.unwrap();
-    assert_eq!(told().await, ["more", "more", "more"]);
-    store.add_auth_events(vec![auth_event(99, "last")], Retention { most: 3, since: at(50) }).await.unwrap();
-    assert_eq!(told().await, ["last"]);
+/// At most so many of each kind.
+fn most(each: u64) -> Retention {
+    let most =
+        Quotas { tokens: each, logins: each, failures: each, refusals: each, accounts: each, policies: each };
+    Retention { most, since: at(0) }
 }
 
-fn auth_event_of(kind: AuthEventKind, time: u64, about: &str) -> AuthEvent {
-    AuthEvent { time: at(time), kind, user: None, address: None, about: about.to_owned(), count: 1 }
+async fn add(store: &AnyStore, events: Vec<AuthEvent>, keep: Retention) -> Vec<Sequence> {
+    store.add_auth_events(events.into_iter().map(|event| (None, event)).collect(), keep).await.unwrap()
+}
+
+/// Number and words of all events, read in pages of so many.
+async fn told(store: &AnyStore, limit: usize) -> Vec<(u64, String)> {
+    let (mut all, mut after) = (Vec::new(), None);
+    loop {
+        let page = store.auth_events(PageRequest { after, limit }).await.unwrap();
+        assert!(page.items.len() <= limit);
+        all.extend(page.items.into_iter().map(|(number, event)| (number.get(), event.about)));
+        after = page.next;
+        if after.is_none() {
+            return all;
+        }
+    }
+}
+
+async fn words(store: &AnyStore) -> Vec<String> {
+    told(store, 100).await.into_iter().map(|(_, about)| about).collect()
+}
+
+pub(in crate::store) async fn events_of_the_gate_are_pushed_out_by_their_own_kind_alone(store: AnyStore) {
+    let few = most(2);
+    for (time, kind) in AuthEventKind::ALL.into_iter().enumerate() {
+        add(&store, vec![happened(kind, time as u64, &format!("{kind:?}"))], few).await;
+    }
+    for flooding in AuthEventKind::ALL {
+        add(&store, (10..30).map(|time| happened(flooding, time, "flood")).collect(), few).await;
+        let kept = words(&store).await;
+        for kind in AuthEventKind::ALL.into_iter().filter(|kind| *kind > flooding) {
+            assert!(kept.contains(&format!("{kind:?}")), "{kind:?} after many of {flooding:?}: {kept:?}");
+        }
+    }
+    assert_eq!(words(&store).await, ["flood"; 12], "two of each kind");
+    // What is too old goes whatever it is.
+    add(&store, vec![happened(AuthEventKind::Login, 99, "last")], Retention { since: at(50), ..few }).await;
+    assert_eq!(words(&store).await, ["last"]);
 }
 
 pub(in crate::store) async fn events_of_the_gate_are_kept_in_order_and_purged_by_number_and_age(
     store: AnyStore,
 ) {
-    let told = async |after| {
-        let page = store.auth_events(PageRequest { after, limit: 100 }).await.unwrap();
-        page.items.into_iter().map(|(number, event)| (number.get(), event.about)).collect::<Vec<_>>()
-    };
-    let all = Retention { most: 4, since: at(0) };
-    store.add_auth_events(vec![auth_event(1, "a"), auth_event(2, "b")], all).await.unwrap();
-    store.add_auth_events(vec![auth_event(3, "c")], all).await.unwrap();
-    let names = |told: Vec<(u64, String)>| told.into_iter().map(|(_, about)| about).collect::<Vec<_>>();
-    let first = told(None).await;
-    assert_eq!(names(first.clone()), ["a", "b", "c"]);
-    assert_eq!(names(told(Some(Sequence::new(first[0].0))).await), ["b", "c"]);
-    // Two too many, and then what is too old.
-    store
-        .add_auth_events(vec![auth_event(4, "d"), auth_event(5, "e"), auth_event(6, "f")], all)
-        .await
-        .unwrap();
-    assert_eq!(names(told(None).await), ["c", "d", "e", "f"]);
-    store.add_auth_events(vec![auth_event(7, "g")], Retention { most: 9, since: at(5) }).await.unwrap();
-    assert_eq!(names(told(None).await), ["e", "f", "g"]);
+    use AuthEventKind::{Account, Login, LoginFailed, Refused};
+    let numbers = add(
+        &store,
+        vec![happened(LoginFailed, 1, "a"), happened(Account, 2, "b"), happened(LoginFailed, 3, "c")],
+        most(3),
+    )
+    .await;
+    assert_eq!(numbers.iter().map(|number| number.get()).collect::<Vec<_>>(), [1, 2, 3]);
+    let more = vec![happened(Refused, 4, "d"), happened(LoginFailed, 5, "e"), happened(Login, 6, "f")];
+    add(&store, more, most(3)).await;
+    for limit in 1..8 {
+        let told = told(&store, limit).await;
+        let words: Vec<&str> = told.iter().map(|(_, about)| about.as_str()).collect();
+        assert_eq!(words, ["a", "b", "c", "d", "e", "f"], "in pages of {limit}");
+        assert!(told.is_sorted_by(|(one, _), (other, _)| one < other));
+    }
+    // One of a kind too many, and then what is too old.
+    add(&store, vec![happened(LoginFailed, 7, "g")], most(3)).await;
+    assert_eq!(words(&store).await, ["b", "c", "d", "e", "f", "g"]);
+    add(&store, vec![happened(LoginFailed, 8, "h")], Retention { since: at(5), ..most(9) }).await;
+    assert_eq!(words(&store).await, ["e", "f", "g", "h"]);
+    // Numbers go on, also behind what is gone.
+    add(&store, Vec::new(), Retention { since: at(99), ..most(9) }).await;
+    assert!(words(&store).await.is_empty());
+    assert_eq!(add(&store, vec![happened(Login, 100, "i")], most(9)).await, [Sequence::new(9)]);
     assert_eq!(store.sequence().await.unwrap().get(), 0, "they are no events of the registry's");
+}
+
+pub(in crate::store) async fn what_happens_again_at_the_gate_takes_the_place_of_what_was_kept(
+    store: AnyStore,
+) {
+    use AuthEventKind::{Login, Refused};
+    let first = vec![happened(Refused, 1, "a"), happened(Login, 2, "b"), happened(Refused, 3, "c")];
+    let numbers = add(&store, first, most(3)).await;
+    let again = |place: usize, count| {
+        let event = AuthEvent { count, first: Some(at(1)), ..happened(Refused, 50, "again") };
+        vec![(Some(numbers[place]), event)]
+    };
+    assert_eq!(store.add_auth_events(again(0, 7), most(3)).await.unwrap(), [numbers[0]]);
+    let page = store.auth_events(PageRequest { after: None, limit: 9 }).await.unwrap();
+    assert_eq!(page.items.len(), 3);
+    assert_eq!(
+        (page.items[0].1.count, page.items[0].1.first, page.items[0].1.time),
+        (7, Some(at(1)), at(50))
+    );
+    // Not in the place of another kind's, and not of what is gone: that would be in no order.
+    let other = store.add_auth_events(again(1, 8), most(9)).await.unwrap();
+    assert_eq!(other, [Sequence::new(4)]);
+    add(&store, (0..3).map(|_| happened(Refused, 60, "new")).collect(), most(3)).await;
+    let gone = store.add_auth_events(again(0, 9), most(3)).await.unwrap();
+    assert_eq!(gone, [Sequence::new(8)]);
+    assert_eq!(words(&store).await, ["b", "new", "new", "again"]);
 }
 
 pub(in crate::store) async fn what_is_known_of_the_registrys_clock_is_kept(store: AnyStore) {

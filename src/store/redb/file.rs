@@ -16,14 +16,14 @@ use super::overlay::Overlay;
 use super::panics::{caught, dropped};
 use super::place::{Place, Watched};
 use super::tables::{
-    ACCOUNTS, AUTH_EVENTS, BLOBS, EPOCHS, EVENTS, EVENTS_BY_REPOSITORY, HINTS, INTENTS, MANIFESTS, META,
+    ACCOUNTS, BLOBS, EPOCHS, EVENTS, EVENTS_BY_REPOSITORY, HINTS, INTENTS, MANIFESTS, META,
     META_IDENTITY_HIGH, META_IDENTITY_LOW, META_LAYOUT, PROBE, REFERRERS, REPOSITORIES, SWEEP, TAGS,
-    TAGS_BY_MANIFEST, TOMBSTONES, TOMBSTONES_BY_AGE,
+    TAGS_BY_MANIFEST, TOMBSTONES, TOMBSTONES_BY_AGE, auth_events,
 };
-use crate::store::Epoch;
+use crate::store::{AuthEventKind, Epoch};
 
 /// The layout that this program reads and writes.
-pub(super) const LAYOUT: u64 = 6;
+pub(super) const LAYOUT: u64 = 7;
 
 /// Memory for pages of the file, in bytes; the system caches the file as well.
 const CACHE_BYTES: usize = 8 * 1024 * 1024;
@@ -228,7 +228,9 @@ pub(super) fn lay_out(database: &Database) -> Result<(), BoxError> {
     transaction.open_table(HINTS)?;
     transaction.open_table(SWEEP)?;
     transaction.open_table(ACCOUNTS)?;
-    transaction.open_table(AUTH_EVENTS)?;
+    for kind in AuthEventKind::ALL {
+        transaction.open_table(auth_events(kind))?;
+    }
     transaction.open_table(PROBE)?;
     transaction.open_table(TOMBSTONES)?;
     transaction.open_table(TOMBSTONES_BY_AGE)?;

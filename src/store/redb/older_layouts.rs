@@ -1,21 +1,30 @@
 //! Stores that an earlier version wrote, and how they become ones of today when they are opened: all or nothing.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use redb::{Database, ReadableTable, Table, TableDefinition, TableError, TableHandle, WriteTransaction};
 
 use super::failure::Failure;
 use super::file::{BoxError, LAYOUT, identify};
 use super::snapshot::NotThere;
 use super::tables::{
-    ACCOUNTS, AUTH_EVENTS, EPOCHS, HINTS, Json, MANIFESTS, META, META_LAYOUT, OneKey, SWEEP, TOMBSTONES,
-    TOMBSTONES_BY_AGE, TwoKeys,
+    ACCOUNTS, EPOCHS, HINTS, Json, MANIFESTS, META, META_AUTH_EVENT, META_LAYOUT, OneKey, SWEEP, TOMBSTONES,
+    TOMBSTONES_BY_AGE, TwoKeys, auth_events, decode, encode,
 };
+use crate::store::{AccountKind, AuthEvent, AuthEventKind, NameMask};
 
 /// Layout 1 lacks `HINTS` and `SWEEP`, 1 and 2 lack `ACCOUNTS` and `AUTH_EVENTS`. Up to 4 they keep what a manifest says
-/// once for each digest beside `ROWS`: up to 3 in three tables, 4 in one. All lack `TOMBSTONES`, `EPOCHS` and an identity.
-pub(super) const KNOWN: [u64; 5] = [1, 2, 3, 4, 5];
+/// once for each digest beside `ROWS`: up to 3 in three tables, 4 in one. Up to 5 they lack `TOMBSTONES`, `EPOCHS` and an
+/// identity, and up to 6 all kinds of what happened at the gate are in one table.
+pub(super) const KNOWN: [u64; 6] = [1, 2, 3, 4, 5, 6];
 
 /// From this layout on, a repository's manifests are whole in `MANIFESTS`.
 const WITH_WHOLE_MANIFESTS: u64 = 5;
+/// From this layout on, a store has an identity.
+const WITH_IDENTITY: u64 = 6;
+
+/// `AuthEvent` by its own number, of all kinds.
+pub(super) const AUTH_EVENTS: TableDefinition<'_, u64, Json> = TableDefinition::new("auth_events");
 
 /// `ManifestRow` by repository and digest.
 pub(super) const ROWS: TableDefinition<'_, TwoKeys, Json> = TableDefinition::new("manifests");
@@ -37,11 +46,13 @@ pub(super) fn bring_up_to_date(database: &Database, layout: u64) -> Result<(), B
     transaction.open_table(HINTS)?;
     transaction.open_table(SWEEP)?;
     transaction.open_table(ACCOUNTS)?;
-    transaction.open_table(AUTH_EVENTS)?;
     transaction.open_table(TOMBSTONES)?;
     transaction.open_table(TOMBSTONES_BY_AGE)?;
     transaction.open_table(EPOCHS)?;
-    identify(&transaction)?;
+    if layout < WITH_IDENTITY {
+        identify(&transaction)?;
+    }
+    part_auth_events(&transaction)?;
     if layout < WITH_WHOLE_MANIFESTS {
         join_manifests(&transaction)?;
     }
@@ -80,6 +91,79 @@ impl<'txn> Contents<'txn> {
         };
         Ok(found.ok_or_else(|| Failure::corrupt(format!("content of `{digest}`"), NotThere).into_cause())?)
     }
+}
+
+/// Gives each kind of what happened at the gate its table. What strangers have written goes: repositories that they asked for,
+/// and names of failed logins that nobody is known to have, which may be passwords.
+fn part_auth_events(transaction: &WriteTransaction) -> Result<(), BoxError> {
+    {
+        let old = transaction.open_table(AUTH_EVENTS)?;
+        let mut tables = BTreeMap::new();
+        for kind in AuthEventKind::ALL {
+            tables.insert(kind, transaction.open_table(auth_events(kind))?);
+        }
+        let known = known_names(transaction, &old)?;
+        let mask = NameMask::default();
+        let mut last = 0;
+        for entry in old.iter()? {
+            let (number, row) = entry?;
+            last = number.value();
+            let what = || format!("event {last} of the gate");
+            let mut event: AuthEvent = decode(what, row.value()).map_err(Failure::into_cause)?;
+            match (event.kind, &event.user) {
+                (AuthEventKind::LoginFailed, Some(name)) if !known.contains(name) => {
+                    event.user = Some(mask.mask(name));
+                }
+                (AuthEventKind::Refused, None) => {
+                    if let Some((_, actions)) =
+                        event.about.strip_prefix("repository:").and_then(|rest| rest.rsplit_once(':'))
+                    {
+                        event.about = format!("{actions} of a repository");
+                    }
+                }
+                _ => {}
+            }
+            let row = encode("event of the gate", &event).map_err(Failure::into_cause)?;
+            if let Some(table) = tables.get_mut(&event.kind) {
+                table.insert(last, row.as_slice())?;
+            }
+        }
+        transaction.open_table(META)?.insert(META_AUTH_EVENT, last)?;
+    }
+    transaction.delete_table(AUTH_EVENTS)?;
+    Ok(())
+}
+
+/// Names of users of the store and of bearers of access tokens, and of whoever has ever logged in.
+fn known_names(
+    transaction: &WriteTransaction,
+    events: &impl ReadableTable<u64, Json>,
+) -> Result<BTreeSet<String>, BoxError> {
+    let mut known = BTreeSet::new();
+    for entry in transaction.open_table(ACCOUNTS)?.iter()? {
+        let (key, content) = entry?;
+        let (kind, name) = key.value();
+        if kind == AccountKind::User.as_str() {
+            known.insert(name.to_owned());
+        } else if kind == AccountKind::AccessToken.as_str()
+            && let Ok(serde_json::Value::Object(token)) = serde_json::from_slice(content.value())
+        {
+            known.extend(token.get("name").and_then(|name| name.as_str()).map(str::to_owned));
+        }
+    }
+    for entry in events.iter()? {
+        let (number, row) = entry?;
+        let what = || format!("event {} of the gate", number.value());
+        let event: AuthEvent = decode(what, row.value()).map_err(Failure::into_cause)?;
+        match event.kind {
+            AuthEventKind::Token | AuthEventKind::Login => known.extend(event.user),
+            AuthEventKind::LoginFailed
+            | AuthEventKind::Refused
+            | AuthEventKind::Account
+            | AuthEventKind::Policy => {}
+        }
+    }
+    Ok(known)
 }
 
 fn join_manifests(transaction: &WriteTransaction) -> Result<(), BoxError> {

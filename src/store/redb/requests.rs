@@ -245,7 +245,11 @@ impl Store for RedbStore {
         self.write(ChangeAccounts(changes)).await
     }
 
-    async fn add_auth_events(&self, events: Vec<AuthEvent>, keep: Retention) -> Result<(), StoreError> {
+    async fn add_auth_events(
+        &self,
+        events: Vec<(Option<Sequence>, AuthEvent)>,
+        keep: Retention,
+    ) -> Result<Vec<Sequence>, StoreError> {
         self.write(AddAuthEvents { events, keep }).await
     }
 

@@ -1,5 +1,6 @@
 //! Reading: every method sees one consistent state of the file, the last durable one.
 
+use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -8,19 +9,20 @@ use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, ReadableTableMetadata}
 
 use super::failure::Failure;
 use super::tables::{
-    ACCOUNTS, AUTH_EVENTS, EPOCHS, EVENTS, EVENTS_BY_REPOSITORY, HINTS, MANIFESTS, MAXIMUM_EPOCHS, META,
-    META_ACCEPTED, META_CLOCK_AT, META_CLOCK_BOUND, META_CLOCK_OFFSET, META_IDENTITY_HIGH, META_IDENTITY_LOW,
+    ACCOUNTS, EPOCHS, EVENTS, EVENTS_BY_REPOSITORY, HINTS, MANIFESTS, MAXIMUM_EPOCHS, META, META_ACCEPTED,
+    META_CLOCK_AT, META_CLOCK_BOUND, META_CLOCK_OFFSET, META_IDENTITY_HIGH, META_IDENTITY_LOW,
     META_MISSING_MANIFESTS, META_MISSING_TAGS, META_SEQUENCE, ManifestRows, OneKey, REFERRERS, REPOSITORIES,
-    SWEEP, SWEEP_CHECKPOINT, SWEEP_MARKS, TAGS, TAGS_BY_MANIFEST, ThreeKeys, TwoKeys, behind, decode,
-    decode_document, event, number, row, row_in, stored_digest, stored_name, stored_reference, stored_tag,
-    tags_of,
+    SWEEP, SWEEP_CHECKPOINT, SWEEP_MARKS, TAGS, TAGS_BY_MANIFEST, ThreeKeys, TwoKeys, auth_events, behind,
+    decode, decode_document, event, number, row, row_in, stored_digest, stored_name, stored_reference,
+    stored_tag, tags_of,
 };
 use crate::clock::{Estimate, Timestamp};
 use crate::oci::{Digest, Manifest, RepositoryName, Tag};
 use crate::store::row::{ManifestRow, RepositoryRow, TagRow};
 use crate::store::{
-    Account, AccountKind, AuthEvent, Epoch, Event, EventKind, Hint, HintedReference, History, KeptSweep,
-    ManifestRecord, Missing, Page, PageRequest, RepositoryRecord, Sequence, Source, Statistics, TagRecord,
+    Account, AccountKind, AuthEvent, AuthEventKind, Epoch, Event, EventKind, Hint, HintedReference, History,
+    KeptSweep, ManifestRecord, Missing, Page, PageRequest, RepositoryRecord, Sequence, Source, Statistics,
+    TagRecord,
 };
 
 /// The most items of one page, whatever was asked for: what bounds the memory of one answer.
@@ -234,16 +236,22 @@ impl Snapshot {
         &self,
         page: &PageRequest<Sequence>,
     ) -> Result<Page<(Sequence, AuthEvent), Sequence>, Failure> {
-        let table = self.0.open_table(AUTH_EVENTS)?;
         let from = page.after.map_or(0, |after| after.get().saturating_add(1));
         let mut filling = Filling::new(page);
-        for entry in table.range(from..)? {
-            let (number, row) = entry?;
+        // As many of each kind as there is room for, and one more, which tells whether there is more than that.
+        let mut rows = BTreeMap::new();
+        for kind in AuthEventKind::ALL {
+            for entry in self.0.open_table(auth_events(kind))?.range(from..)?.take(filling.limit + 1) {
+                let (number, row) = entry?;
+                rows.insert(number.value(), row.value().to_vec());
+            }
+        }
+        for (number, row) in rows {
             if filling.is_full() {
                 return Ok(filling.part());
             }
-            let number = Sequence::new(number.value());
-            let event = decode(|| format!("event {number} of the gate"), row.value())?;
+            let number = Sequence::new(number);
+            let event = decode(|| format!("event {number} of the gate"), &row)?;
             filling.push(number, (number, event));
         }
         Ok(filling.end())

@@ -10,8 +10,8 @@ use serde::de::DeserializeOwned;
 
 use super::failure::Failure;
 use crate::oci::{Digest, Reference, RepositoryName, Tag};
-use crate::store::Event;
 use crate::store::row::{Document, ManifestRow};
+use crate::store::{AuthEventKind, Event};
 
 pub(super) type OneKey = &'static str;
 pub(super) type TwoKeys = (&'static str, &'static str);
@@ -49,8 +49,18 @@ pub(super) const HINTS: TableDefinition<'_, TwoKeys, u64> = TableDefinition::new
 pub(super) const SWEEP: TableDefinition<'_, OneKey, &'static [u8]> = TableDefinition::new("sweep");
 /// What is kept of an account, by kind and key.
 pub(super) const ACCOUNTS: TableDefinition<'_, TwoKeys, &'static [u8]> = TableDefinition::new("accounts");
-/// `AuthEvent` by its own number.
-pub(super) const AUTH_EVENTS: TableDefinition<'_, u64, Json> = TableDefinition::new("auth_events");
+/// `AuthEvent` by its own number, of one kind: each has a table, so that it is known how many there are of it. The numbers are
+/// those of all kinds together.
+pub(super) const fn auth_events(kind: AuthEventKind) -> TableDefinition<'static, u64, Json> {
+    TableDefinition::new(match kind {
+        AuthEventKind::Token => "auth_events token",
+        AuthEventKind::Login => "auth_events login",
+        AuthEventKind::LoginFailed => "auth_events login_failed",
+        AuthEventKind::Refused => "auth_events refused",
+        AuthEventKind::Account => "auth_events account",
+        AuthEventKind::Policy => "auth_events policy",
+    })
+}
 /// What was removed without the door having carried it, by repository and reference.
 pub(super) const TOMBSTONES: TableDefinition<'_, TwoKeys, Json> = TableDefinition::new("tombstones");
 /// When it went, in milliseconds, repository and reference of everything in `TOMBSTONES`.
@@ -73,6 +83,8 @@ pub(super) const SWEEP_MARKS: &str = "marks ";
 pub(super) const META_LAYOUT: &str = "layout";
 /// In `META`: the last number that a hint got.
 pub(super) const META_HINT: &str = "hint";
+/// In `META`: the last number that an event of the gate got.
+pub(super) const META_AUTH_EVENT: &str = "auth event";
 /// In `META`: what is known of the registry's clock. The offset is a number with a sign, by its bits.
 pub(super) const META_CLOCK_OFFSET: &str = "clock offset";
 /// In `META`: how far that may be wrong.

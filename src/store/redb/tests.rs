@@ -22,8 +22,9 @@ use crate::oci::{Manifest, Reference};
 use crate::store::contract::{contract_tests, push};
 use crate::store::sample::{alice, at, image, put, repository, tag};
 use crate::store::{
-    AccountKind, Change, Guard, HintedReference, History, Intent, IntentState, Outcome, PageRequest,
-    Recorded, Sequence, Settled, Source, Store, Write,
+    AccountChange, AccountKind, AuthEvent, AuthEventKind, Change, Changed, Expected, Guard, HintedReference,
+    History, Intent, IntentState, Outcome, PageRequest, Quotas, Recorded, Retention, Sequence, Settled,
+    Source, Store, Write,
 };
 
 /// An empty store in a directory of its own.

@@ -75,7 +75,7 @@ pub(super) struct ForgetSweep;
 
 /// [`Store::add_auth_events`](crate::store::Store::add_auth_events).
 pub(super) struct AddAuthEvents {
-    pub events: Vec<AuthEvent>,
+    pub events: Vec<(Option<Sequence>, AuthEvent)>,
     pub keep: Retention,
 }
 
@@ -224,10 +224,10 @@ impl Work for ForgetSweep {
 }
 
 impl Work for AddAuthEvents {
-    type Answer = ();
+    type Answer = Vec<Sequence>;
     const ATTEMPTED: &'static str = "write down what happened at the gate";
 
-    fn apply(&self, transaction: &mut Transaction<'_, '_>) -> Result<(), Failure> {
+    fn apply(&self, transaction: &mut Transaction<'_, '_>) -> Result<Vec<Sequence>, Failure> {
         transaction.add_auth_events(&self.events, self.keep)
     }
 }

@@ -256,7 +256,11 @@ impl Store for Records {
         panic!("the API only reads");
     }
 
-    async fn add_auth_events(&self, _: Vec<AuthEvent>, _: Retention) -> Result<(), StoreError> {
+    async fn add_auth_events(
+        &self,
+        _: Vec<(Option<Sequence>, AuthEvent)>,
+        _: Retention,
+    ) -> Result<Vec<Sequence>, StoreError> {
         panic!("the API only reads");
     }
 

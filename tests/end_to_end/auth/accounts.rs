@@ -21,7 +21,7 @@ async fn door(guard: &Guard) -> Door {
 }
 
 /// Runs a command; it has to end well or not, as said. What it printed.
-async fn portreeve(guard: &Guard, arguments: &[&str], input: &str, ends_well: bool) -> String {
+pub(super) async fn portreeve(guard: &Guard, arguments: &[&str], input: &str, ends_well: bool) -> String {
     let mut child = Command::new(env!("CARGO_BIN_EXE_portreeve"))
         .args(arguments)
         .current_dir(guard.path(""))
@@ -122,7 +122,7 @@ async fn the_check_says_which_rule_decides() {
     let guard = Guard::new();
     let rules = "[auth]\nmode = \"on\"\n[auth.groups]\ndevelopers = [\"alice\"]\n[[auth.rules]]\nwho = \"group:developers\"\n\
                  repositories = \"team/**\"\nactions = [\"pull\", \"push\"]\n[[auth.rules]]\nwho = \"*\"\n\
-                 repositories = \"team/app\"\nactions = \"push\"\ndeny = true\n";
+                 repositories = \"team/app\"\nactions = \"push\"\ndeny = true\n[[auth.rules]]\nwho = \"alice\"\nactions = \"admin\"\n";
     std::fs::write(guard.path("portreeve.toml"), rules).unwrap();
     let said = portreeve(&guard, &["check", "--as", "alice", "--repository", "team/app"], "", true).await;
     for line in [
@@ -130,6 +130,8 @@ async fn the_check_says_which_rule_decides() {
         "alice may pull team/app: rule 1 allows it.",
         "alice may not push team/app: rule 2 denies it.",
         "alice may not delete team/app: no rule allows it.",
+        "alice may not list all repositories: no rule allows it.",
+        "alice may administer the door: rule 3 allows it.",
     ] {
         assert!(said.contains(line), "{said}");
     }

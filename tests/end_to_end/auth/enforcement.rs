@@ -106,51 +106,6 @@ async fn a_name_and_a_password_open_the_same_as_a_token() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_api_is_for_those_who_may_list_all_repositories() {
-    let registry = Registry::start().await;
-    let guard = Guard::new();
-    let door = guard.door(registry.url()).start().await;
-    let status = async |user: &str, path: &str| {
-        let request = http_client().get(format!("{}{path}", door.url()));
-        let request = if user.is_empty() { request } else { request.basic_auth(user, Some(password(user))) };
-        request.send().await.unwrap().status()
-    };
-    for path in ["/api/v1/status", "/api/v1/repositories", "/api/v1/events", "/api/v1/nothing"] {
-        assert_eq!(status("", path).await, StatusCode::UNAUTHORIZED, "{path}");
-        assert_eq!(status("reader", path).await, StatusCode::UNAUTHORIZED, "{path}");
-    }
-    assert_eq!(status("admin", "/api/v1/status").await, StatusCode::OK);
-    for path in ["/healthz", "/readyz"] {
-        assert_eq!(status("", path).await, StatusCode::OK, "{path}");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_happened_at_the_gate_and_sweeps_are_for_those_who_have_logged_in() {
-    let guard = Guard::new();
-    let rules = r#"[{ who = "anonymous", actions = ["catalog"] }]"#;
-    let door = guard.door("http://127.0.0.1:9").set("AUTH__RULES", rules).start_listening().await;
-    let asked = async |user: &str, method: Method, path: &str| {
-        let request = http_client().request(method, format!("{}{path}", door.url()));
-        let request = request.header("content-type", "application/json").body("{\"deep\":false}");
-        let request = match user {
-            "" => request.bearer_auth(token(&door.url(), "", &["registry:catalog:*"]).await),
-            user => request.basic_auth(user, Some(password(user))),
-        };
-        request.send().await.unwrap().status()
-    };
-    assert_eq!(asked("", Method::GET, "/api/v1/events").await, StatusCode::OK);
-    for (method, path) in [
-        (Method::GET, "/api/v1/events?kind=auth"),
-        (Method::GET, "/api/v1/events?k%69nd=auth"),
-        (Method::POST, "/api/v1/sync"),
-    ] {
-        assert_eq!(asked("", method.clone(), path).await, StatusCode::UNAUTHORIZED, "{path}");
-        assert!(asked("alice", method, path).await.is_success(), "{path}");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_mount_of_what_may_not_be_read_becomes_a_plain_upload() {
     let registry = Registry::start().await;
     let guard = Guard::new();

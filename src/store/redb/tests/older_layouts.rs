@@ -2,10 +2,10 @@
 
 use redb::{Database, ReadableTable as _, ReadableTableMetadata as _, TableHandle as _, WriteTransaction};
 
-use super::super::older_layouts::{BYTES, CONTENTS, DOCUMENTS, HOLDERS, KNOWN, ROWS};
+use super::super::older_layouts::{AUTH_EVENTS, BYTES, CONTENTS, DOCUMENTS, HOLDERS, KNOWN, ROWS};
 use super::super::tables::{
-    ACCOUNTS, AUTH_EVENTS, EPOCHS, HINTS, MANIFESTS, META, META_IDENTITY_HIGH, META_IDENTITY_LOW,
-    META_LAYOUT, SWEEP, TOMBSTONES,
+    ACCOUNTS, EPOCHS, HINTS, MANIFESTS, META, META_AUTH_EVENT, META_IDENTITY_HIGH, META_IDENTITY_LOW,
+    META_LAYOUT, SWEEP, TOMBSTONES, auth_events,
 };
 use super::*;
 
@@ -16,10 +16,16 @@ fn set_back(path: &std::path::Path, layout: u64) {
     {
         let mut meta = write.open_table(META).unwrap();
         meta.insert(META_LAYOUT, layout).unwrap();
-        meta.remove(META_IDENTITY_HIGH).unwrap().unwrap();
-        meta.remove(META_IDENTITY_LOW).unwrap().unwrap();
+        meta.remove(META_AUTH_EVENT).unwrap();
+        if layout < 6 {
+            meta.remove(META_IDENTITY_HIGH).unwrap().unwrap();
+            meta.remove(META_IDENTITY_LOW).unwrap().unwrap();
+        }
     }
-    assert!(write.delete_table(TOMBSTONES).unwrap() & write.delete_table(EPOCHS).unwrap());
+    if layout < 6 {
+        assert!(write.delete_table(TOMBSTONES).unwrap() & write.delete_table(EPOCHS).unwrap());
+    }
+    join_auth_events(&write);
     if layout < 3 {
         assert!(write.delete_table(ACCOUNTS).unwrap() & write.delete_table(AUTH_EVENTS).unwrap());
     }
@@ -30,6 +36,18 @@ fn set_back(path: &std::path::Path, layout: u64) {
         part_manifests(&write, layout == 4);
     }
     write.commit().unwrap();
+}
+
+/// All that happened at the gate in one table.
+fn join_auth_events(write: &WriteTransaction) {
+    let mut joined = write.open_table(AUTH_EVENTS).unwrap();
+    for kind in AuthEventKind::ALL {
+        for entry in write.open_table(auth_events(kind)).unwrap().iter().unwrap() {
+            let (number, row) = entry.unwrap();
+            joined.insert(number.value(), row.value()).unwrap();
+        }
+        assert!(write.delete_table(auth_events(kind)).unwrap());
+    }
 }
 
 /// What a manifest says once for each digest: in one table, or in three.
@@ -80,12 +98,14 @@ async fn a_store_of_an_older_layout_is_brought_up_to_date_with_all_that_is_in_it
         let read = database.begin_read().unwrap();
         assert_eq!(read.open_table(MANIFESTS).unwrap().len().unwrap(), 3);
         assert!(read.open_table(TOMBSTONES).unwrap().is_empty().unwrap());
-        assert!(read.open_table(EPOCHS).unwrap().is_empty().unwrap());
+        assert_eq!(read.open_table(EPOCHS).unwrap().is_empty().unwrap(), layout < 6);
         let meta = read.open_table(META).unwrap();
         let identity = [META_IDENTITY_HIGH, META_IDENTITY_LOW].map(|half| number(&meta, half).unwrap());
         assert_ne!(identity, [0, 0]);
         let tables: Vec<String> = read.list_tables().unwrap().map(|table| table.name().to_owned()).collect();
-        for old in ["manifests", "documents", "contents", "content_holders", "manifest_contents"] {
+        for old in
+            ["auth_events", "manifests", "documents", "contents", "content_holders", "manifest_contents"]
+        {
             assert!(!tables.contains(&old.to_owned()), "{old} is left");
         }
     }
@@ -101,4 +121,67 @@ async fn content(store: &RedbStore, manifests: [&Manifest; 2]) -> String {
         }
     }
     text
+}
+
+fn happened(kind: AuthEventKind, user: Option<&str>, about: &str) -> AuthEvent {
+    let user = user.map(str::to_owned);
+    AuthEvent { time: at(5), first: None, kind, user, address: None, about: about.to_owned(), count: 2 }
+}
+
+const KEEP: Retention = Retention {
+    most: Quotas { tokens: 9, logins: 9, failures: 9, refusals: 9, accounts: 9, policies: 9 },
+    since: Timestamp::from_milliseconds(0),
+};
+
+#[tokio::test]
+async fn what_happened_at_the_gate_goes_on_from_an_older_layout_without_what_strangers_wrote() {
+    use AuthEventKind::{Account, Login, LoginFailed, Policy, Refused, Token};
+    let (store, directory) = empty_file();
+    let path = directory.path().join("store.redb");
+    let user = AccountChange {
+        kind: AccountKind::User,
+        key: "dora".to_owned(),
+        content: Some(b"{}".to_vec()),
+        expected: Expected::Nothing,
+    };
+    let robot = AccountChange {
+        kind: AccountKind::AccessToken,
+        key: "0a".to_owned(),
+        content: Some(br#"{"name":"ci","label":"x"}"#.to_vec()),
+        ..user.clone()
+    };
+    assert_eq!(store.change_accounts(vec![user, robot]).await.unwrap(), Changed::Made);
+    let kept = [
+        happened(Account, None, "the user dora was added"),
+        happened(Login, Some("alice"), ""),
+        happened(LoginFailed, Some("alice"), "wrong"),
+        happened(LoginFailed, Some("dora"), "wrong"),
+        happened(LoginFailed, Some("ci"), "wrong"),
+        happened(LoginFailed, None, "wrong"),
+        happened(Token, Some("alice"), "repository:a:pull"),
+        happened(Refused, Some("alice"), "repository:b:pull,push"),
+        happened(Refused, None, "the token was not made here"),
+        happened(Refused, None, "registry:catalog:*"),
+        happened(Policy, None, "3 rules were read"),
+    ];
+    let strangers = [
+        happened(LoginFailed, Some("hunter2-typed"), "wrong"),
+        happened(Refused, None, "repository:strangers/text:pull,push"),
+    ];
+    let all = kept.iter().chain(&strangers).cloned().map(|event| (None, event)).collect();
+    store.add_auth_events(all, KEEP).await.unwrap();
+    store.close();
+
+    set_back(&path, 6);
+    let store = RedbStore::open(&path).unwrap();
+
+    let page = store.auth_events(PageRequest { after: None, limit: 100 }).await.unwrap();
+    let numbers: Vec<u64> = page.items.iter().map(|(number, _)| number.get()).collect();
+    assert_eq!(numbers, (1..=13).collect::<Vec<_>>());
+    let events: Vec<AuthEvent> = page.items.into_iter().map(|(_, event)| event).collect();
+    assert_eq!(events[..11], kept);
+    assert!(events[11].user.as_ref().is_some_and(|user| user.starts_with("nobody:")), "{:?}", events[11]);
+    assert_eq!(events[12].about, "pull,push of a repository");
+    let next = store.add_auth_events(vec![(None, kept[0].clone())], KEEP).await.unwrap();
+    assert_eq!(next, [Sequence::new(14)], "numbers go on");
 }

@@ -3,6 +3,7 @@ use std::path::Path;
 
 use redb::TableDefinition;
 
+use super::super::file::LAYOUT;
 use super::super::tables::{META_LAYOUT, REPOSITORIES};
 use super::*;
 
@@ -72,12 +73,12 @@ fn a_newer_layout_is_refused_by_name_and_not_touched() {
     let path = directory.path().join("store.redb");
     let database = Database::open(&path).unwrap();
     let write = database.begin_write().unwrap();
-    write.open_table(META).unwrap().insert(META_LAYOUT, 7).unwrap();
+    write.open_table(META).unwrap().insert(META_LAYOUT, LAYOUT + 1).unwrap();
     write.commit().unwrap();
     drop(database);
     let error = refused_untouched(&path);
-    assert!(matches!(error, OpenError::Layout { found: 7, .. }), "{error:?}");
-    assert!(error.to_string().contains("has layout 7"), "{error}");
+    assert!(matches!(error, OpenError::Layout { found, .. } if found == LAYOUT + 1), "{error:?}");
+    assert!(error.to_string().contains(&format!("has layout {}", LAYOUT + 1)), "{error}");
 }
 
 #[test]
@@ -88,14 +89,14 @@ fn a_newer_layout_whose_program_was_killed_is_not_touched_either() {
         let database = store.shared.database.read().unwrap();
         let mut write = database.as_ref().unwrap().begin_write().unwrap();
         write.set_quick_repair(true);
-        write.open_table(META).unwrap().insert(META_LAYOUT, 7).unwrap();
+        write.open_table(META).unwrap().insert(META_LAYOUT, LAYOUT + 1).unwrap();
         write.commit().unwrap();
     }
     let elsewhere = tempfile::tempdir().unwrap();
     let copy = elsewhere.path().join("copy.redb");
     std::fs::copy(&path, &copy).unwrap();
     let error = refused_untouched(&copy);
-    assert!(matches!(error, OpenError::Layout { found: 7, .. }), "{error:?}");
+    assert!(matches!(error, OpenError::Layout { found, .. } if found == LAYOUT + 1), "{error:?}");
 }
 
 #[test]

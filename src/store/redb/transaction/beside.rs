@@ -1,17 +1,20 @@
 //! What is kept beside the record: sweeps, accounts, what happened at the gate, the registry's clock, pulls and hints.
 
+use std::collections::BTreeMap;
+
 use redb::{ReadableTable, ReadableTableMetadata};
 
 use super::super::failure::Failure;
 use super::super::tables::{
-    ACCOUNTS, AUTH_EVENTS, HINTS, META_ACCEPTED, META_CLOCK_AT, META_CLOCK_BOUND, META_CLOCK_OFFSET,
-    META_HINT, SWEEP, SWEEP_CHECKPOINT, SWEEP_MARKS, decode, encode, number, row, row_in,
+    ACCOUNTS, HINTS, META_ACCEPTED, META_AUTH_EVENT, META_CLOCK_AT, META_CLOCK_BOUND, META_CLOCK_OFFSET,
+    META_HINT, SWEEP, SWEEP_CHECKPOINT, SWEEP_MARKS, auth_events, decode, encode, number, row, row_in,
 };
 use super::Transaction;
 use crate::clock::Estimate;
 use crate::store::row::{RepositoryRow, TagRow};
 use crate::store::{
-    AccountChange, AuthEvent, Changed, Expected, Hint, HintedReference, Pull, Queued, Retention,
+    AccountChange, AuthEvent, AuthEventKind, Changed, Expected, Hint, HintedReference, Pull, Queued,
+    Retention, Sequence,
 };
 
 impl Transaction<'_, '_> {
@@ -64,37 +67,51 @@ impl Transaction<'_, '_> {
         Ok(Changed::Made)
     }
 
-    /// Appends what happened at the gate, and purges what is too much or too old.
-    pub fn add_auth_events(&mut self, events: &[AuthEvent], keep: Retention) -> Result<(), Failure> {
-        let mut table = self.transaction.open_table(AUTH_EVENTS)?;
-        let mut last = table.last()?.map_or(0, |(number, _)| number.value());
-        for event in events {
-            last += 1;
-            table.insert(last, encode("event of the gate", event)?.as_slice())?;
+    /// Keeps what happened at the gate, and purges what is too much or too old. Answers the numbers.
+    pub fn add_auth_events(
+        &mut self,
+        events: &[(Option<Sequence>, AuthEvent)],
+        keep: Retention,
+    ) -> Result<Vec<Sequence>, Failure> {
+        let mut tables = BTreeMap::new();
+        for kind in AuthEventKind::ALL {
+            tables.insert(kind, self.transaction.open_table(auth_events(kind))?);
         }
-        let mut excess = table.len()?.saturating_sub(keep.most);
-        let (mut gone, mut spared) = (Vec::new(), Vec::new());
-        for entry in table.iter()? {
-            let (number, row) = entry?;
-            let number = number.value();
-            let event: AuthEvent = decode(|| format!("event {number} of the gate"), row.value())?;
-            // The last one stays, so that numbers go on.
-            if number == last || (excess == 0 && event.time >= keep.since) {
-                break;
+        let mut last = number(&self.tables.meta, META_AUTH_EVENT)?;
+        let mut numbers = Vec::with_capacity(events.len());
+        for (known, event) in events {
+            let Some(table) = tables.get_mut(&event.kind) else { continue };
+            let kept = match known.map(Sequence::get) {
+                Some(known) if table.get(known)?.is_some() => known,
+                Some(_) | None => {
+                    last += 1;
+                    last
+                }
+            };
+            table.insert(kept, encode("event of the gate", event)?.as_slice())?;
+            numbers.push(Sequence::new(kept));
+        }
+        for (kind, table) in &mut tables {
+            let mut excess = table.len()?.saturating_sub(keep.most.of(*kind));
+            let mut gone = Vec::new();
+            for entry in table.iter()? {
+                let (number, row) = entry?;
+                let number = number.value();
+                let event: AuthEvent = decode(|| format!("event {number} of the gate"), row.value())?;
+                if excess == 0 && event.time >= keep.since {
+                    break;
+                }
+                gone.push(number);
+                excess = excess.saturating_sub(1);
             }
-            if event.kind.is_administrative() && event.time >= keep.since {
-                spared.push(number);
-                continue;
+            for number in gone {
+                table.remove(number)?;
             }
-            gone.push(number);
-            excess = excess.saturating_sub(1);
         }
-        let excess = usize::try_from(excess).unwrap_or(usize::MAX);
-        for number in gone.into_iter().chain(spared.into_iter().take(excess)) {
-            table.remove(number)?;
-        }
+        drop(tables);
+        self.tables.meta.insert(META_AUTH_EVENT, last)?;
         self.staged.dirty = true;
-        Ok(())
+        Ok(numbers)
     }
 
     /// Keeps what is known of the registry's clock.
