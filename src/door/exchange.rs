@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use http::StatusCode;
 use pingora_http::RequestHeader;
 
+use crate::clock::Timestamp;
 use crate::oci::Route;
+use crate::registry::Introduction;
 
 /// One request with its response. Made once the request line is read.
 pub struct Exchange {
@@ -49,6 +51,8 @@ pub struct Onward {
     pub host: Option<String>,
     /// Whether it went on: then the answer is the registry's.
     pub went: bool,
+    /// When the upload that this request is part of was opened, if that is sure.
+    pub upload_opened: Option<Timestamp>,
     /// The name of the upload session at this door by which the answer's `Location` lets the client go on.
     pub upload: Option<String>,
 }
@@ -59,8 +63,8 @@ pub enum OnwardAuthorization {
     /// The client's.
     #[default]
     AsItCame,
-    /// This one, or none.
-    Replaced(Option<http::HeaderValue>),
+    /// The door's own, or none.
+    OfTheDoor(Introduction),
 }
 
 /// What a request asks for.
