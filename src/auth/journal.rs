@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::{Clock, Timestamp};
+use crate::clock::{Clock, HeldClock, Timestamp};
 use crate::store::{AuthEvent, AuthEventKind, Retention, Store};
 
 /// How often it is written down.
@@ -25,6 +25,8 @@ type Gathered = HashMap<(AuthEventKind, Option<String>, Option<IpAddr>, String),
 /// Gathers what happens.
 pub struct Journal {
     clock: Clock,
+    /// By which events are too old.
+    held: Arc<HeldClock>,
     keep: Duration,
     gathered: Mutex<Gathered>,
 }
@@ -32,7 +34,13 @@ pub struct Journal {
 impl Journal {
     /// One whose events are kept for so long.
     pub fn new(clock: Clock, keep: Duration) -> Self {
-        Self { clock, keep, gathered: Mutex::default() }
+        Self { clock, held: Arc::new(HeldClock::new(clock, None)), keep, gathered: Mutex::default() }
+    }
+
+    /// The same, whose events are too old by this clock.
+    #[must_use]
+    pub fn aging_by(self, held: Arc<HeldClock>) -> Self {
+        Self { held, ..self }
     }
 
     fn gathered(&self) -> MutexGuard<'_, Gathered> {
@@ -90,7 +98,7 @@ impl Journal {
             .collect();
         events.sort_by_key(|event| event.time);
         let keep = i64::try_from(self.keep.as_millis()).unwrap_or(i64::MAX);
-        let retention = Retention { most: KEPT, since: self.clock.now().shifted(keep.saturating_neg()) };
+        let retention = Retention { most: KEPT, since: self.held.now().shifted(keep.saturating_neg()) };
         if let Err(error) = store.add_auth_events(events.clone(), retention).await {
             tracing::warn!(%error, "what happened at the gate cannot be written down now; it is kept");
             for AuthEvent { time, kind, user, address, about, count } in events {

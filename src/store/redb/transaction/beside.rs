@@ -5,10 +5,10 @@ use redb::{ReadableTable, ReadableTableMetadata};
 use super::super::failure::Failure;
 use super::super::tables::{
     ACCOUNTS, AUTH_EVENTS, HINTS, META_ACCEPTED, META_CLOCK_AT, META_CLOCK_BOUND, META_CLOCK_OFFSET,
-    META_HINT, SWEEP, SWEEP_CHECKPOINT, SWEEP_MARKS, decode, encode, number, row, row_in,
+    META_HINT, META_TIME, SWEEP, SWEEP_CHECKPOINT, SWEEP_MARKS, decode, encode, number, row, row_in,
 };
 use super::Transaction;
-use crate::clock::Estimate;
+use crate::clock::{Estimate, Timestamp};
 use crate::store::row::{RepositoryRow, TagRow};
 use crate::store::{
     AccountChange, AuthEvent, Changed, Expected, Hint, HintedReference, Pull, Queued, Retention,
@@ -103,6 +103,13 @@ impl Transaction<'_, '_> {
         self.tables.meta.insert(META_CLOCK_OFFSET, offset.cast_unsigned())?;
         self.tables.meta.insert(META_CLOCK_BOUND, bound)?;
         self.tables.meta.insert(META_CLOCK_AT, at.as_milliseconds())?;
+        self.staged.dirty = true;
+        Ok(())
+    }
+
+    /// Keeps the last time that has held.
+    pub fn keep_time(&mut self, time: Timestamp) -> Result<(), Failure> {
+        self.tables.meta.insert(META_TIME, time.as_milliseconds())?;
         self.staged.dirty = true;
         Ok(())
     }
