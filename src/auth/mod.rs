@@ -37,15 +37,15 @@ pub use htpasswd::{Htpasswd, HtpasswdError, parse as parse_htpasswd};
 pub use identity::{Credentials, Found, IdentitySource, SourceError, Verdict};
 pub use journal::{Journal, keep_journal};
 pub use keys::{KeyAlgorithm, KeyDirectory, KeyFileError, KeyRing, KeyRingError};
-pub use registry_tokens::RegistryTokens;
+pub use registry_tokens::{RegistryToken, RegistryTokens};
 pub use rules::{Decision, InvalidRule, Pattern, Rule, Rules, Who};
 pub use scope::{Access, Action, Actions};
 pub use sealed_target::{SealError, SealedFor, SealedTarget, TargetSeal};
 pub use sensitive::Sensitive;
 pub use subject::{Identity, InvalidUserName, Limits, Subject, UserName};
-pub use token::{InvalidToken, Issued, Issuer, SigningFailed, Token, TokenSettings};
+pub use token::{InvalidToken, Issued, Issuer, Origin, SigningFailed, Token, TokenSettings};
 pub use token_request::TokenRequest;
-pub use uploads::UploadMarks;
+pub use uploads::{Mark, UploadMarks};
 
 /// Describes this floor's metrics to the exporter.
 pub fn describe_metrics() {
