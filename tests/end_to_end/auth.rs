@@ -1,8 +1,11 @@
 //! Who comes in: the token endpoint, enforcement, clocks, and a registry that verifies tokens itself.
 
 mod accounts;
+mod challenges;
 mod clients;
 mod endpoint;
 mod enforcement;
+mod leaps;
 mod several_doors;
+mod uploads;
 mod verifying;
