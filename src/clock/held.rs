@@ -44,7 +44,14 @@ impl HeldClock {
     /// A clock whose time held last at this time, in an earlier run of the door; if that is not known, it is believed.
     pub fn new(clock: Clock, last: Option<Timestamp>) -> Self {
         let now = clock.now();
-        Self { clock, state: Mutex::new((State::beginning(now, last.unwrap_or(now)), Instant::now())) }
+        let state = State::beginning(now, last.unwrap_or(now));
+        if let Some(Doubt { last, .. }) = state.doubt {
+            tracing::info!(
+                %last, %now,
+                "the door was off, or its clock has leapt; for an hour nothing is deleted because it is old"
+            );
+        }
+        Self { clock, state: Mutex::new((state, Instant::now())) }
     }
 
     /// The time by which something may be deleted because it is old: what the clock shows, if that has held; else never later

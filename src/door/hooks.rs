@@ -14,7 +14,7 @@ use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 
 use super::context::Context;
 use super::early_answer::EarlyAnswer;
-use super::repetition::{self, Repetition, Verdict};
+use super::repetition::{self, Repetition};
 use super::service::Service;
 use super::watch::{Owed, Stall, Watch};
 use super::{OnwardAuthorization, Outcome, Refusal, ResponseHead, body, failure, forward};
@@ -155,13 +155,7 @@ impl ProxyHttp for Service {
             Some(watch) => watch.registry_answers(),
             None => {}
         }
-        match repetition::judge(session, head, context) {
-            Verdict::PassOn => return Ok(()),
-            Verdict::Repeat => context.repetition = Repetition::Wanted,
-            Verdict::Refuse(refusal) => context.refusal = Some(refusal),
-        }
-        Err(Error::explain(ErrorType::HTTPStatus(head.status.as_u16()), "the registry's clock was set")
-            .into_up())
+        repetition::judge(session, head, context)
     }
 
     fn upstream_response_body_filter(

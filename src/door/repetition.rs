@@ -6,6 +6,7 @@
 
 use http::header::RETRY_AFTER;
 use http::{HeaderValue, StatusCode};
+use pingora_core::{Error, ErrorType, Result};
 use pingora_proxy::Session;
 
 use super::context::Context;
@@ -24,32 +25,38 @@ pub(super) enum Repetition {
     Done,
 }
 
-/// What to do about an answer of the registry.
-pub(super) enum Verdict {
-    /// It is passed on.
-    PassOn,
-    /// The request is repeated.
-    Repeat,
-    /// The client has to repeat it.
-    Refuse(Refusal),
+/// Judges an answer by its head.
+///
+/// # Errors
+/// When it is not passed on: the request is repeated, or the client has to repeat it.
+pub(super) fn judge(session: &mut Session, head: &ResponseHead, context: &mut Context) -> Result<()> {
+    if !is_for_the_clock(head, context) {
+        return Ok(());
+    }
+    if is_body_at_hand(session) {
+        context.repetition = Repetition::Wanted;
+    } else {
+        context.refusal = Some(come_again());
+    }
+    let status = ErrorType::HTTPStatus(head.status.as_u16());
+    Err(Error::explain(status, "the registry's clock is another than was thought").into_up())
 }
 
-/// Judges an answer by its head.
-pub(super) fn judge(session: &mut Session, head: &ResponseHead, context: &Context) -> Verdict {
+/// Whether the registry refuses what the door showed it for its clock alone.
+fn is_for_the_clock(head: &ResponseHead, context: &Context) -> bool {
     if head.status != StatusCode::UNAUTHORIZED || context.repetition == Repetition::Done {
-        return Verdict::PassOn;
+        return false;
     }
     let (Some(exchange), Some(backend), Some(shown)) = (&context.exchange, &context.backend, &context.shown)
     else {
-        return Verdict::PassOn;
+        return false;
     };
-    let OnwardAuthorization::OfTheDoor(introduction) = &exchange.onward.authorization else {
-        return Verdict::PassOn;
-    };
-    if !introduction.is_worth_repeating(backend, shown, &head.headers) {
-        return Verdict::PassOn;
+    match &exchange.onward.authorization {
+        OnwardAuthorization::AsItCame => false,
+        OnwardAuthorization::OfTheDoor(introduction) => {
+            introduction.is_worth_repeating(backend, shown, &head.headers)
+        }
     }
-    if is_body_at_hand(session) { Verdict::Repeat } else { Verdict::Refuse(come_again()) }
 }
 
 /// Whether the whole body can be sent again: nothing of it was read, or what was read is still there.
