@@ -104,8 +104,8 @@ YAML
 start registry docker-registry serve "$work/registry.yml"
 wait_for "http://$registry/v2/" "The registry"
 
-say "Starting the door on port ${door#*:}"
-start door env PORTREEVE__LISTEN__DOOR="0.0.0.0:${door#*:}" PORTREEVE__LISTEN__ADMIN="$admin" \
+say "Starting the door on $door"
+start door env PORTREEVE__LISTEN__DOOR="$door" PORTREEVE__LISTEN__ADMIN="$admin" \
     PORTREEVE__REGISTRY__URL="http://$registry" PORTREEVE__STORE__URL="redb:$work/portreeve.redb" "$binary" serve
 wait_for "http://$admin/readyz" "The door"
 

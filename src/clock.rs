@@ -1,14 +1,20 @@
 //! Time as an argument: what the pure parts of the house are given instead of asking the system; the door's own clock; and
 //! what is known of the registry's.
 
+mod held;
 mod offset;
 
 use std::fmt;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::LazyLock;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+pub use held::HeldClock;
 pub use offset::{ClockOffset, Estimate, Sample};
+
+/// Where steady time begins: what the system's clock showed when it was first asked for, and that moment.
+static BEGUN: LazyLock<(Timestamp, Instant)> = LazyLock::new(|| (Timestamp::now(), Instant::now()));
 
 /// A point in time, in whole milliseconds since 1970 UTC. Shown and stored as RFC 3339.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -81,6 +87,13 @@ impl Clock {
     /// The time on it.
     pub fn now(self) -> Timestamp {
         Timestamp::now().shifted(self.shift)
+    }
+
+    /// What it would show if nobody had set it since the process began: for what lasts, and for how far other clocks are from
+    /// this one. It does not run while the machine sleeps.
+    pub fn steady(self) -> Timestamp {
+        let (begun, moment) = *BEGUN;
+        begun.later_by(moment.elapsed()).shifted(self.shift)
     }
 }
 

@@ -195,7 +195,8 @@ pub fn run(config: Config, source: ConfigSource) -> Result<(), StartError> {
     let registry = RegistryClient::new(Arc::clone(&backends), config.registry.timeout)?
         .committing_within(config.registry.commit_timeout);
     let registry = Arc::new(registry.asking(gatehouse.asking.clone()));
-    let judge = Arc::new(Judge::new(Arc::clone(&store), judge_settings(&config), gatehouse.asking.clock));
+    let judge = Judge::new(Arc::clone(&store), judge_settings(&config), gatehouse.asking.clock);
+    let judge = Arc::new(judge.aging_by(Arc::clone(&gatehouse.held)));
     let hints = Arc::new(HintQueue::new(Arc::clone(&store)));
     let recording =
         Recording { store: Arc::clone(&store), judge: Arc::clone(&judge), hints: Arc::clone(&hints) };
@@ -277,6 +278,8 @@ pub fn run(config: Config, source: ConfigSource) -> Result<(), StartError> {
         }
         let (asking, warn) = (gatehouse.asking.clone(), config.clock.warn);
         background.spawn(gatehouse::watch_clock(asking, warn, Arc::clone(&store), stop.clone()));
+        let held = Arc::clone(&gatehouse.held);
+        background.spawn(gatehouse::watch_time(held, Arc::clone(&store), stop.clone()));
         background.spawn(watch_health(Arc::clone(&registry), stop.clone()));
         background.spawn(settle_unknown(
             Arc::clone(&store),

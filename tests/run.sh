@@ -13,7 +13,7 @@ fi
 
 say "What is needed from Debian"
 config/debian-packages.sh \
-    buildah busybox-static ca-certificates cmake containerd curl docker-registry docker.io g++ gcc iptables make podman \
+    buildah busybox-static ca-certificates cmake containerd curl docker-registry docker.io g++ gcc iptables libfaketime make podman \
     procps skopeo
 
 for tool in cargo rustfmt cargo-clippy; do

@@ -250,7 +250,7 @@ impl Authenticator {
     }
 
     /// Somebody who has proved who they are, if that is enough.
-    async fn admitted(&self, mut identity: Identity) -> Result<Option<Identity>, SourceError> {
+    pub(super) async fn admitted(&self, mut identity: Identity) -> Result<Option<Identity>, SourceError> {
         let Some(limits) = &identity.limits else { return Ok(Some(identity)) };
         let namesake = self.find(&identity.name).await?;
         match (limits.is_own, namesake) {

@@ -15,7 +15,7 @@ use super::rules::{Decision, Rules};
 use super::scope::{Access, Action};
 use super::sensitive::Sensitive;
 use super::subject::{Identity, Subject, UserName};
-use super::token::Issuer;
+use super::token::{Issuer, Origin, Token};
 use super::uploads::UploadMarks;
 use crate::clock::Clock;
 use crate::oci::RepositoryName;
@@ -128,14 +128,56 @@ impl Gate {
     async fn remembered(&self, token: &Sensitive) -> Result<Identity, LoginError> {
         let Logins { accounts, life } = &self.logins;
         let login = accounts.remembered_login(token, self.service(), *life).await;
-        let (name, proof) = login.map_err(unavailable)?.ok_or(LoginError::Wrong)?;
-        match self.authenticator.find(&name).await? {
-            Some(found) if found.proof == proof => Ok(self.with_groups(found.identity)),
-            Some(_) | None => {
-                accounts.forget_login(token, &name).await.map_err(unavailable)?;
-                Err(LoginError::Wrong)
+        let login = login.map_err(unavailable)?.ok_or(LoginError::Wrong)?;
+        match self.authenticator.find(login.user()).await? {
+            Some(found) if found.proof == login.proof() => {
+                accounts.note_login(login).await;
+                Ok(self.with_groups(found.identity))
             }
+            // It stays: a users file that lacks them, or is an old one, may be a mistake that is mended soon.
+            Some(_) | None => Err(LoginError::Wrong),
         }
+    }
+
+    /// Whether whoever was given a token is still there, and may still do this: for what goes on when the token has expired.
+    ///
+    /// # Errors
+    /// When that cannot be found out.
+    pub async fn still_allows(&self, token: &Token, access: &Access) -> Result<bool, LoginError> {
+        let subject = match &token.subject {
+            None => Subject::Anonymous,
+            Some(name) => {
+                let Ok(name) = UserName::parse(name) else { return Ok(false) };
+                match self.still_known(name, token.origin.as_ref()).await? {
+                    Some(identity) => Subject::Known(identity),
+                    None => return Ok(false),
+                }
+            }
+        };
+        Ok(self.allows(&subject, access))
+    }
+
+    /// Somebody by name, unless they or what they showed was removed.
+    async fn still_known(
+        &self,
+        name: UserName,
+        origin: Option<&Origin>,
+    ) -> Result<Option<Identity>, LoginError> {
+        let accounts = &self.logins.accounts;
+        match origin {
+            Some(Origin::AccessToken(id)) => {
+                let bearer = accounts.bearer_of(id).await.map_err(unavailable)?;
+                let Some(bearer) = bearer.filter(|bearer| bearer.name == name) else { return Ok(None) };
+                let admitted = self.authenticator.admitted(bearer).await?;
+                return Ok(admitted.map(|identity| self.with_groups(identity)));
+            }
+            Some(Origin::Login(key)) if !accounts.has_login(key).await.map_err(unavailable)? => {
+                return Ok(None);
+            }
+            Some(Origin::Login(_)) | None => {}
+        }
+        let found = self.authenticator.find(&name).await?;
+        Ok(found.map(|found| self.with_groups(found.identity)))
     }
 
     fn with_groups(&self, mut identity: Identity) -> Identity {

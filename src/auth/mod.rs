@@ -41,16 +41,16 @@ pub use identity::{Credentials, Found, IdentitySource, SourceError, Verdict};
 pub use journal::{Journal, Names, keep_journal};
 pub use keys::{KeyAlgorithm, KeyDirectory, KeyFileError, KeyRing, KeyRingError};
 pub use network::Network;
-pub use registry_tokens::RegistryTokens;
+pub use registry_tokens::{RegistryToken, RegistryTokens};
 pub use requirement::{OwnAccess, OwnAccessOf};
 pub use rules::{Decision, InvalidRule, Pattern, Privilege, Rule, Rules, Who};
 pub use scope::{Access, Action, Actions};
 pub use sealed_target::{SealError, SealedFor, SealedTarget, TargetSeal};
 pub use sensitive::Sensitive;
 pub use subject::{Identity, InvalidUserName, Limits, Subject, UserName};
-pub use token::{InvalidToken, Issued, Issuer, SigningFailed, Token, TokenSettings};
+pub use token::{InvalidToken, Issued, Issuer, Origin, SigningFailed, Token, TokenSettings};
 pub use token_request::TokenRequest;
-pub use uploads::UploadMarks;
+pub use uploads::{Mark, UploadMarks};
 pub use viewer::Viewer;
 
 /// Describes this floor's metrics to the exporter.

@@ -8,7 +8,7 @@ use moka::sync::Cache;
 use super::scope::Access;
 use super::sensitive::Sensitive;
 use super::token::{Issuer, SigningFailed};
-use crate::clock::{Clock, ClockOffset, Timestamp};
+use crate::clock::{Clock, ClockOffset, Sample, Timestamp};
 
 /// How many tokens are remembered.
 const REMEMBERED: u64 = 10_000;
@@ -25,12 +25,22 @@ pub struct RegistryTokens {
     made: Cache<String, Made>,
 }
 
+/// A token for one backend of the registry.
+#[derive(Clone)]
+pub struct RegistryToken {
+    /// The token itself.
+    pub token: Sensitive,
+    /// How far ahead the backend's clock was thought to be, in milliseconds.
+    offset: i64,
+}
+
 #[derive(Clone)]
 struct Made {
-    token: Sensitive,
-    /// By the door's clock.
+    token: RegistryToken,
+    /// In steady time.
     at: Timestamp,
-    offset: i64,
+    /// The identifier of the key that signed it.
+    key: String,
 }
 
 impl RegistryTokens {
@@ -41,33 +51,123 @@ impl RegistryTokens {
         Self { issuer, clock, offset, made: made.build() }
     }
 
-    /// The registry did not take one: perhaps its clock was set.
-    pub fn doubt(&self) {
-        self.offset.doubt();
-        self.made.invalidate_all();
+    /// The time in which samples of the registry's clock are taken.
+    pub fn steady(&self) -> Timestamp {
+        self.clock.steady()
     }
 
-    /// A token that is good at the registry now, and for at least half of `auth.token_ttl`.
+    /// This backend did not take a token; the sample is what its answer says of its clock. Whether another token would be
+    /// better: one is made for another time than this one was.
+    pub fn refused(&self, backend: &str, token: &RegistryToken, sample: Option<Sample>) -> bool {
+        if let Some(sample) = sample {
+            self.offset.correct(backend, sample);
+        }
+        self.offset_of(backend).abs_diff(token.offset) > SET
+    }
+
+    fn offset_of(&self, backend: &str) -> i64 {
+        self.offset.estimate(backend, self.steady()).map_or(0, |estimate| estimate.offset)
+    }
+
+    /// A token that is good at this backend now, and for at least half of `auth.token_ttl`.
     ///
     /// # Errors
     /// When the cryptography fails.
-    pub fn token(&self, subject: Option<&str>, access: &[Access]) -> Result<Sensitive, SigningFailed> {
-        let now = self.clock.now();
-        let offset = self.offset.estimate(now).map_or(0, |estimate| estimate.offset);
-        let mut key = subject.unwrap_or_default().to_owned();
+    pub fn token(
+        &self,
+        backend: &str,
+        subject: Option<&str>,
+        access: &[Access],
+    ) -> Result<RegistryToken, SigningFailed> {
+        let now = self.steady();
+        let offset = self.offset_of(backend);
+        let signing = self.issuer.keys().signing().public().id().to_owned();
+        let mut name = format!("{backend}\n{}", subject.unwrap_or_default());
         for access in access {
-            key.push('\n');
-            key.push_str(&access.to_string());
+            name.push('\n');
+            name.push_str(&access.to_string());
         }
         let half = self.issuer.settings().ttl / 2;
-        let is_good =
-            |made: &Made| made.offset.abs_diff(offset) <= SET && now.since(made.at) < half && made.at <= now;
-        if let Some(made) = self.made.get(&key).filter(is_good) {
+        let is_good = |made: &Made| {
+            made.token.offset.abs_diff(offset) <= SET && now.since(made.at) < half && made.key == signing
+        };
+        if let Some(made) = self.made.get(&name).filter(is_good) {
             return Ok(made.token);
         }
         let issued = self.issuer.issue_at(subject, access, now.shifted(offset).shifted(EARLY))?;
-        let token = Sensitive::new(&issued.token);
-        self.made.insert(key, Made { token: token.clone(), at: now, offset });
+        let token = RegistryToken { token: Sensitive::new(&issued.token), offset };
+        self.made.insert(name, Made { token: token.clone(), at: now, key: signing });
         Ok(token)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::keys::{KeyAlgorithm, KeyDirectory};
+    use crate::auth::token::TokenSettings;
+
+    struct House {
+        _root: tempfile::TempDir,
+        keys: KeyDirectory,
+        issuer: Arc<Issuer>,
+        offset: Arc<ClockOffset>,
+        tokens: RegistryTokens,
+    }
+
+    fn house() -> House {
+        let root = tempfile::tempdir().unwrap();
+        let keys =
+            KeyDirectory::new(root.path().join("keys"), KeyAlgorithm::Es256, Duration::from_secs(1_000));
+        let settings = TokenSettings {
+            issuer: "issuer".to_owned(),
+            service: "service".to_owned(),
+            ttl: Duration::from_secs(300),
+            leeway: Duration::ZERO,
+            carries_certificate: true,
+        };
+        let issuer = Arc::new(Issuer::new(settings, keys.open(Timestamp::now()).unwrap(), Clock::SYSTEM));
+        let offset = Arc::<ClockOffset>::default();
+        let tokens = RegistryTokens::new(Arc::clone(&issuer), Clock::SYSTEM, Arc::clone(&offset));
+        House { _root: root, keys, issuer, offset, tokens }
+    }
+
+    /// What an answer says that comes at once from a clock which is so far ahead.
+    fn sample(tokens: &RegistryTokens, ahead: i64) -> Sample {
+        let steady = tokens.steady();
+        let date = steady.shifted(ahead).as_milliseconds() / 1000 * 1000;
+        Sample { sent: steady, received: steady, date: Timestamp::from_milliseconds(date) }
+    }
+
+    #[test]
+    fn a_refusal_by_another_clock_is_worth_another_token_and_any_other_is_not() {
+        let House { tokens, .. } = house();
+        let token = tokens.token("one", None, &[]).unwrap();
+        assert!(!tokens.refused("one", &token, Some(sample(&tokens, 0))));
+        assert!(!tokens.refused("one", &token, None), "nothing is known of the clock");
+        assert!(tokens.refused("one", &token, Some(sample(&tokens, 7_200_000))));
+        let corrected = tokens.token("one", None, &[]).unwrap();
+        assert!(!tokens.refused("one", &corrected, Some(sample(&tokens, 7_200_000))));
+        // Another request was on its way with an old token meanwhile.
+        assert!(tokens.refused("one", &token, Some(sample(&tokens, 7_200_000))));
+    }
+
+    #[test]
+    fn backends_whose_clocks_differ_get_tokens_in_the_time_of_each() {
+        let House { tokens, offset, .. } = house();
+        offset.note("one", sample(&tokens, 0));
+        offset.note("another", sample(&tokens, 3_600_000));
+        let (one, another) =
+            (tokens.token("one", None, &[]).unwrap(), tokens.token("another", None, &[]).unwrap());
+        assert!(another.offset - one.offset > 3_590_000, "{} {}", one.offset, another.offset);
+    }
+
+    #[test]
+    fn a_token_that_another_key_has_signed_is_not_used_any_more() {
+        let House { tokens, issuer, keys, .. } = house();
+        let first = tokens.token("one", None, &[]).unwrap();
+        assert_eq!(tokens.token("one", None, &[]).unwrap().token.reveal(), first.token.reveal());
+        issuer.set_keys(keys.rotate(Timestamp::now()).unwrap());
+        assert_ne!(tokens.token("one", None, &[]).unwrap().token.reveal(), first.token.reveal());
     }
 }

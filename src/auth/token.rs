@@ -66,6 +66,8 @@ pub struct Token {
     pub access: Vec<Access>,
     /// Its own name.
     pub id: String,
+    /// The access token or login that it was given for, where it was not a password.
+    pub origin: Option<Origin>,
     /// When it was made.
     pub made: Timestamp,
     /// From when on it is no good.
@@ -101,6 +103,19 @@ struct Claims {
     iat: u64,
     jti: String,
     access: Vec<Claim>,
+    /// The door's own: nobody else reads it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    origin: Option<Origin>,
+}
+
+/// What somebody showed who was given a token, if that can be taken back by itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// The access token with this identifier.
+    AccessToken(String),
+    /// The login that is kept under this key.
+    Login(String),
 }
 
 impl Issuer {
@@ -135,7 +150,20 @@ impl Issuer {
     /// # Errors
     /// When the cryptography fails.
     pub fn issue(&self, subject: Option<&str>, access: &[Access]) -> Result<Issued, SigningFailed> {
-        self.issue_at(subject, access, self.clock.now())
+        self.make(subject, access, None, self.clock.now())
+    }
+
+    /// The same, for somebody who showed this.
+    ///
+    /// # Errors
+    /// When the cryptography fails.
+    pub fn issue_for(
+        &self,
+        subject: Option<&str>,
+        access: &[Access],
+        origin: Option<Origin>,
+    ) -> Result<Issued, SigningFailed> {
+        self.make(subject, access, origin, self.clock.now())
     }
 
     /// Makes a token in the time of somebody else's clock.
@@ -146,6 +174,16 @@ impl Issuer {
         &self,
         subject: Option<&str>,
         access: &[Access],
+        now: Timestamp,
+    ) -> Result<Issued, SigningFailed> {
+        self.make(subject, access, None, now)
+    }
+
+    fn make(
+        &self,
+        subject: Option<&str>,
+        access: &[Access],
+        origin: Option<Origin>,
         now: Timestamp,
     ) -> Result<Issued, SigningFailed> {
         let keys = self.keys.load();
@@ -160,6 +198,7 @@ impl Issuer {
             iat: seconds,
             jti: new_id()?,
             access: access.iter().map(Claim::from).collect(),
+            origin,
         };
         let token = sign(keys.signing(), *carries_certificate, &claims)?;
         Ok(Issued { token, expires_in: *ttl })
@@ -209,12 +248,13 @@ impl Issuer {
         // Times are looked at by the door's own clock.
         validation.validate_exp = false;
         validation.validate_nbf = false;
-        let Claims { sub, exp, nbf, jti, access, .. } =
+        let Claims { sub, exp, nbf, jti, access, origin, .. } =
             jsonwebtoken::decode::<Claims>(token, key.decoding(), &validation).ok()?.claims;
         let token = Token {
             subject: (!sub.is_empty()).then_some(sub),
             access: access.iter().filter_map(Claim::access).collect(),
             id: jti,
+            origin,
             made: Timestamp::from_milliseconds(nbf.checked_mul(1000)?),
             expires: Timestamp::from_milliseconds(exp.checked_mul(1000)?),
         };

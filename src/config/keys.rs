@@ -149,7 +149,7 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "auth.upload_grace",
         default: "\"24h\"",
-        meaning: "How long an upload may go on with the token that opened it.",
+        meaning: "How long after its opening an upload may go on when its token has expired.",
     },
     Key {
         name: "auth.refresh_idle",

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::early_answer::EarlyAnswer;
+use super::repetition::Repetition;
 use super::watch::{Stall, Watch};
 use super::{Exchange, Refusal};
-use crate::registry::{Backend, BackendKey};
+use crate::registry::{Backend, BackendKey, Shown};
 
 /// What the hooks of one request share.
 pub struct Context {
@@ -21,6 +22,10 @@ pub struct Context {
     pub(super) session: Option<UploadSession>,
     /// Who keeps whom waiting, for an exchange with a body or a commit that is at the registry.
     pub(super) watch: Option<Watch>,
+    /// What the backend in use was shown by the door.
+    pub(super) shown: Option<Shown>,
+    /// Whether the request goes to the registry once more, and whether it has.
+    pub(super) repetition: Repetition,
     /// The registry's final answer, if that came before the end of the request's body.
     pub(super) early_answer: Option<EarlyAnswer>,
     /// Why the exchange fails, if it was decided in the middle of forwarding.
@@ -51,6 +56,8 @@ impl Context {
             backend: None,
             session: None,
             watch: None,
+            shown: None,
+            repetition: Repetition::None,
             early_answer: None,
             refusal: None,
             is_answered: false,

@@ -8,7 +8,9 @@ use http::StatusCode;
 use pingora_http::RequestHeader;
 
 use crate::auth::Viewer;
+use crate::clock::Timestamp;
 use crate::oci::Route;
+use crate::registry::Introduction;
 
 /// One request with its response. Made once the request line is read.
 pub struct Exchange {
@@ -52,6 +54,8 @@ pub struct Onward {
     pub host: Option<String>,
     /// Whether it went on: then the answer is the registry's.
     pub went: bool,
+    /// When the upload that this request is part of was opened, if that is sure.
+    pub upload_opened: Option<Timestamp>,
     /// The name of the upload session at this door by which the answer's `Location` lets the client go on.
     pub upload: Option<String>,
 }
@@ -62,8 +66,8 @@ pub enum OnwardAuthorization {
     /// The client's.
     #[default]
     AsItCame,
-    /// This one, or none.
-    Replaced(Option<http::HeaderValue>),
+    /// The door's own, or none.
+    OfTheDoor(Introduction),
 }
 
 /// What a request asks for.

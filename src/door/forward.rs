@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderValue};
 use pingora_http::RequestHeader;
 
 use super::{Exchange, OnwardAuthorization, ResponseHead};
+use crate::registry::Shown;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -53,9 +54,12 @@ fn forwarding_headers(exchange: &Exchange) -> [(HeaderName, Option<HeaderValue>)
 }
 
 /// The request as the registry is to see it: pingora has removed what speaks of the client's connection.
+///
+/// `shown` is what the backend is shown in place of the client's credentials.
 pub(super) fn prepare_request(
     exchange: &Exchange,
     authority: &str,
+    shown: Option<&Shown>,
     request: &mut RequestHeader,
 ) -> pingora_core::Result<()> {
     for (name, value) in forwarding_headers(exchange) {
@@ -66,8 +70,8 @@ pub(super) fn prepare_request(
             }
         }
     }
-    if let OnwardAuthorization::Replaced(authorization) = &exchange.onward.authorization {
-        match authorization {
+    if let Some(shown) = shown {
+        match &shown.authorization {
             Some(value) => request.insert_header(AUTHORIZATION, value.clone())?,
             None => {
                 request.remove_header(&AUTHORIZATION);
@@ -78,7 +82,8 @@ pub(super) fn prepare_request(
 }
 
 /// The client's end-to-end headers with the door's forwarding headers, for a request that the door makes itself: without
-/// framing, `Expect`, which the door has answered, and `Host`, unless it is to be another one than the backend's.
+/// framing, `Expect`, which the door has answered, `Host`, unless it is to be another one than the backend's, and
+/// `Authorization`, unless that goes on as it came.
 pub fn end_to_end_headers(exchange: &Exchange) -> HeaderMap {
     let mut headers = exchange.request.headers.clone();
     remove_hop_by_hop(&mut headers);
@@ -88,9 +93,8 @@ pub fn end_to_end_headers(exchange: &Exchange) -> HeaderMap {
     headers.extend(
         exchange.onward.host.as_deref().and_then(|host| Some((HOST, HeaderValue::from_str(host).ok()?))),
     );
-    if let OnwardAuthorization::Replaced(authorization) = &exchange.onward.authorization {
+    if let OnwardAuthorization::OfTheDoor(_) = &exchange.onward.authorization {
         headers.remove(AUTHORIZATION);
-        headers.extend(authorization.clone().map(|value| (AUTHORIZATION, value)));
     }
     for (name, value) in forwarding_headers(exchange) {
         match value {

@@ -14,9 +14,10 @@ use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 
 use super::context::Context;
 use super::early_answer::EarlyAnswer;
+use super::repetition::{self, Repetition};
 use super::service::Service;
 use super::watch::{Owed, Stall, Watch};
-use super::{Outcome, Refusal, ResponseHead, body, failure, forward};
+use super::{OnwardAuthorization, Outcome, Refusal, ResponseHead, body, failure, forward};
 use crate::oci::route::UploadAction;
 use crate::oci::{ErrorCode, Route};
 use crate::registry::Awaited;
@@ -103,13 +104,19 @@ impl ProxyHttp for Service {
         let (Some(exchange), Some(backend)) = (&mut context.exchange, &context.backend) else {
             return Ok(());
         };
+        if let OnwardAuthorization::OfTheDoor(introduction) = &exchange.onward.authorization {
+            let shown = introduction.show(backend).map_err(|error| {
+                Error::because(ErrorType::InternalError, "the door cannot show itself to the registry", error)
+            })?;
+            context.shown = Some(shown);
+        }
         exchange.onward.went = true;
         if let Some(session) = &context.session {
             request.set_raw_path(session.path_and_query.as_bytes())?;
         } else if let Some(path_and_query) = &exchange.onward.path_and_query {
             request.set_raw_path(path_and_query.as_bytes())?;
         }
-        forward::prepare_request(exchange, backend.authority(), request)
+        forward::prepare_request(exchange, backend.authority(), context.shown.as_ref(), request)
     }
 
     async fn request_body_filter(
@@ -132,7 +139,7 @@ impl ProxyHttp for Service {
 
     async fn upstream_response_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         head: &mut ResponseHead,
         context: &mut Context,
     ) -> Result<()> {
@@ -148,7 +155,7 @@ impl ProxyHttp for Service {
             Some(watch) => watch.registry_answers(),
             None => {}
         }
-        Ok(())
+        repetition::judge(session, head, context)
     }
 
     fn upstream_response_body_filter(
@@ -224,6 +231,13 @@ impl ProxyHttp for Service {
         context: &mut Context,
         client_reused: bool,
     ) -> Box<Error> {
+        if context.repetition == Repetition::Wanted {
+            context.repetition = Repetition::Done;
+            // It watches a connection that is gone.
+            context.watch = None;
+            error.set_retry(true);
+            return error;
+        }
         // A kept connection that the registry has closed meanwhile: what may be sent twice is. Starting an upload twice
         // leaves an empty session behind, which the registry forgets by itself.
         let starts_upload = context

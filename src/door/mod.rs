@@ -36,6 +36,7 @@ mod location;
 mod pipeline;
 mod plugin;
 mod pull_target;
+mod repetition;
 mod respond;
 mod service;
 mod spelling;

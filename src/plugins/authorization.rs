@@ -8,21 +8,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use http::header::{AUTHORIZATION, LOCATION};
+use http::header::{AUTHORIZATION, HeaderName, LOCATION, WWW_AUTHENTICATE};
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 
 use self::challenge::Challenge;
 use crate::auth::{
-    Access, Authorization as Given, Credentials, Gate, Identity, InvalidToken, LoginError, OwnAccess,
+    Access, Authorization as Given, Credentials, Gate, Identity, InvalidToken, LoginError, Mark, OwnAccess,
     OwnAccessOf, Rejected, Subject, Token, UploadMarks, Viewer, read_only_authorization,
 };
 use crate::door::{
-    Client, Entry, Exchange, Flow, Invalid, Onward, OnwardAuthorization, Parts, Plugin, Refusal,
+    BoxError, Client, Entry, Exchange, Flow, Invalid, Onward, OnwardAuthorization, Parts, Plugin, Refusal,
     ResponseHead, Target,
 };
 use crate::oci::{ErrorCode, Route, without_parameters};
-use crate::registry::Login;
+use crate::registry::{Introduction, Login};
 use crate::store::AuthEventKind;
 
 pub(super) const ENTRY: Entry = Entry {
@@ -33,6 +33,8 @@ pub(super) const ENTRY: Entry = Entry {
 
 /// The parameter that binds an upload to the token which opened it.
 const MARK: &str = "_portreeve_grant";
+/// RFC 7615.
+const AUTHENTICATION_INFO: HeaderName = HeaderName::from_static("authentication-info");
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -63,7 +65,7 @@ enum Bearer {
 #[async_trait]
 impl Plugin for Authorization {
     async fn on_request(&self, exchange: &mut Exchange) -> Result<Flow, Refusal> {
-        let marked = take_mark(exchange);
+        let mark = take_mark(exchange);
         if self.gate.is_none() {
             exchange.viewer = Viewer::Unrestricted;
         }
@@ -71,7 +73,11 @@ impl Plugin for Authorization {
             match exchange.target.clone() {
                 // It comes without credentials, and whatever came with it is not shown to the registry.
                 Target::Registry(Route::Preflight { .. }) => {}
-                Target::Registry(route) => admit(gate, exchange, &route, marked.as_deref()).await?,
+                Target::Registry(route) => {
+                    let mark = mark.as_deref().and_then(|mark| read_mark(&gate.marks, &route, mark));
+                    exchange.onward.upload_opened = mark.as_ref().map(|mark| mark.opened);
+                    admit(gate, exchange, &route, mark.as_ref()).await?;
+                }
                 Target::Own => {
                     let needed = (self.own_access)(&exchange.request.uri);
                     exchange.viewer = admit_to_own(gate, exchange, needed).await?;
@@ -80,50 +86,61 @@ impl Plugin for Authorization {
             }
         }
         if let Target::Registry(route) = &exchange.target {
-            self.show_itself(&mut exchange.onward, exchange.client.user.as_deref(), route)?;
+            self.show_itself(&mut exchange.onward, exchange.client.user.as_deref(), route);
         }
         Ok(Flow::Continue)
     }
 
     async fn on_response(&self, exchange: &mut Exchange, head: &mut ResponseHead) -> Result<(), Refusal> {
         let Target::Registry(route) = &exchange.target else { return Ok(()) };
-        // What the registry says about the door's own credentials is nothing for the client, who can do nothing about it.
-        let is_registrys = exchange.onward.went && matches!(head.status, StatusCode::UNAUTHORIZED);
-        if is_registrys && self.login.is_some() {
-            self.login.doubt();
-            return Err(Refusal::new(
-                ErrorCode::Unavailable,
-                "the registry does not let the door in; its log says why",
-            )
-            .with_status(StatusCode::BAD_GATEWAY)
-            .because("the registry answered 401 to the door's own credentials; check registry.auth"));
+        // What the registry says about the door's own credentials is nothing for the client, who can do nothing about it. A
+        // challenge would have clients ask somebody else than the door for tokens, and show them to the door.
+        if exchange.onward.went && (self.gate.is_some() || self.login.is_some()) {
+            if matches!(head.status, StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED) {
+                return Err(not_let_in(head.status));
+            }
+            for name in [WWW_AUTHENTICATE, AUTHENTICATION_INFO] {
+                head.remove_header(&name);
+            }
         }
         if let (Some(gate), Some(token)) = (&self.gate, &exchange.client.token)
             && matches!(head.status, StatusCode::ACCEPTED | StatusCode::NO_CONTENT)
         {
-            mark_upload(&gate.marks, route, exchange.onward.upload.as_deref(), token, head);
+            let opened = match route {
+                Route::UploadStart { .. } => Some(gate.clock.now()),
+                // What was opened without the door, or has lost its mark, ends with the token.
+                _ => exchange.onward.upload_opened,
+            };
+            if let Some(opened) = opened {
+                let mark = Mark { opened, token: token.clone() };
+                mark_upload(&gate.marks, route, exchange.onward.upload.as_deref(), &mark, head);
+            }
         }
         Ok(())
     }
 }
 
+/// What a client is told when the registry does not let the door in.
+fn not_let_in(status: StatusCode) -> Refusal {
+    let message = "the registry does not let the door in; its log says why";
+    Refusal::new(ErrorCode::Unavailable, message)
+        .with_status(StatusCode::BAD_GATEWAY)
+        .because(format!("the registry answered {status} to the door's own credentials; check registry.auth"))
+}
+
 impl Authorization {
     /// Replaces the client's credentials by the door's own. An open door before a registry that it has no credentials for
     /// passes on what the client sends.
-    fn show_itself(&self, onward: &mut Onward, user: Option<&str>, route: &Route) -> Result<(), Refusal> {
+    fn show_itself(&self, onward: &mut Onward, user: Option<&str>, route: &Route) {
         if self.gate.is_none() && !self.login.is_some() {
-            return Ok(());
+            return;
         }
         let mut access: Vec<Access> = Access::needed_for(route).into_iter().collect();
         if onward.path_and_query.is_none() {
             access.extend(Access::needed_for_source(route));
         }
-        let authorization = self.login.authorization(user, &access).map_err(|error| {
-            Refusal::new(ErrorCode::Unknown, "the door failed on this request; its log says why")
-                .because(error)
-        })?;
-        onward.authorization = OnwardAuthorization::Replaced(authorization);
-        Ok(())
+        let introduction = Introduction::new(Arc::clone(&self.login), user.map(str::to_owned), access);
+        onward.authorization = OnwardAuthorization::OfTheDoor(introduction);
     }
 }
 
@@ -132,7 +149,7 @@ async fn admit(
     gate: &Gate,
     exchange: &mut Exchange,
     route: &Route,
-    mark: Option<&str>,
+    mark: Option<&Mark>,
 ) -> Result<(), Refusal> {
     let needed = Access::needed_for(route);
     let source = Access::needed_for_source(route);
@@ -141,11 +158,11 @@ async fn admit(
         Challenge { realm, service: gate.service(), needed: needed.as_ref(), source: source.as_ref() };
     let bearer = match bearer(gate, exchange, &challenge).await? {
         Bearer::Expired(token) => {
-            let may_finish = match (route, mark) {
-                (Route::Upload { repository, upload, .. }, Some(mark)) => {
-                    let over = gate.clock.now().since(token.expires);
-                    over <= gate.marks.grace && gate.marks.holds(mark, repository, upload, &token)
-                }
+            let is_marked = mark.is_some_and(|mark| {
+                mark.token == token.id && gate.marks.is_running(mark.opened, gate.clock.now())
+            });
+            let may_finish = match &needed {
+                Some(needed) if is_marked => still_allows(gate, &token, needed).await?,
                 _ => false,
             };
             if !may_finish {
@@ -182,6 +199,11 @@ async fn admit(
             Some(without_parameters(exchange.onward_path_and_query(), &["mount", "from"]).0);
     }
     Ok(())
+}
+
+/// Whether whoever an expired token was made for is still there and may still do this.
+async fn still_allows(gate: &Gate, token: &Token, needed: &Access) -> Result<bool, Refusal> {
+    gate.still_allows(token, needed).await.map_err(|cause| unavailable(cause.to_string()))
 }
 
 /// Refuses somebody who may not do this.
@@ -267,6 +289,10 @@ async fn login(
     }
 }
 
+fn unavailable(cause: impl Into<BoxError>) -> Refusal {
+    Refusal::new(ErrorCode::Unavailable, "logins cannot be checked now; try again soon").because(cause)
+}
+
 fn realm(gate: &Gate, client: &Client) -> String {
     gate.realm(client.scheme.as_str(), client.host.as_deref())
 }
@@ -286,12 +312,18 @@ fn take_mark(exchange: &mut Exchange) -> Option<String> {
     mark
 }
 
+/// What a mark says that came with the upload it was made for.
+fn read_mark(marks: &UploadMarks, route: &Route, mark: &str) -> Option<Mark> {
+    let Route::Upload { repository, upload, .. } = route else { return None };
+    marks.read(mark, repository, upload)
+}
+
 /// Marks the URL at which an upload goes on, if that is the door's.
 fn mark_upload(
     marks: &UploadMarks,
     route: &Route,
     upload: Option<&str>,
-    token: &str,
+    mark: &Mark,
     head: &mut ResponseHead,
 ) {
     let (Route::UploadStart { repository, .. } | Route::Upload { repository, .. }) = route else { return };
@@ -299,7 +331,7 @@ fn mark_upload(
     let Some(location) = head.headers.get(LOCATION).and_then(|location| location.to_str().ok()) else {
         return;
     };
-    let mark = marks.mark(repository, upload, token);
+    let mark = marks.write(mark, repository, upload);
     let separator = if location.contains('?') { '&' } else { '?' };
     let marked = format!("{location}{separator}{MARK}={mark}");
     if let Err(error) = head.insert_header("Location", marked) {

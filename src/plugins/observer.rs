@@ -6,7 +6,8 @@ use http::header::{CONTENT_LENGTH, USER_AGENT};
 use http::{Method, StatusCode};
 
 use crate::door::{
-    Entry, Exchange, Flow, Invalid, Parts, Plugin, Refusal, Response, ResponseHead, Write, end_to_end_headers,
+    Entry, Exchange, Flow, Invalid, OnwardAuthorization, Parts, Plugin, Refusal, Response, ResponseHead,
+    Write, end_to_end_headers,
 };
 use crate::oci::ErrorCode;
 use crate::registry::{Answer, CarryError, OutgoingWrite};
@@ -79,7 +80,11 @@ fn actor(exchange: &Exchange) -> Actor {
 
 fn outgoing(exchange: &Exchange, method: Method, body: Bytes) -> OutgoingWrite {
     let path_and_query = exchange.onward_path_and_query().to_owned();
-    OutgoingWrite { method, path_and_query, headers: end_to_end_headers(exchange), body }
+    let introduction = match &exchange.onward.authorization {
+        OnwardAuthorization::AsItCame => None,
+        OnwardAuthorization::OfTheDoor(introduction) => Some(introduction.clone()),
+    };
+    OutgoingWrite { method, path_and_query, headers: end_to_end_headers(exchange), body, introduction }
 }
 
 /// The registry's answer as the client gets it. `OCI-Subject` stands in it only if the registry says so: a client that
@@ -106,6 +111,10 @@ fn refusal(failure: CarryFailure) -> Refusal {
         CarryFailure::Busy => (
             StatusCode::SERVICE_UNAVAILABLE,
             "other writes to the same tag take too long, so the registry was not asked; try again later",
+        ),
+        CarryFailure::Registry(CarryError::NotSigned(_)) => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "the door failed on this write, and the registry was not asked; its log says why",
         ),
         CarryFailure::Registry(CarryError::NotSent(_)) => (
             StatusCode::BAD_GATEWAY,
@@ -137,7 +146,7 @@ fn refusal(failure: CarryFailure) -> Refusal {
         ),
     };
     let code = match &failure {
-        CarryFailure::Failed => ErrorCode::Unknown,
+        CarryFailure::Failed | CarryFailure::Registry(CarryError::NotSigned(_)) => ErrorCode::Unknown,
         _ => ErrorCode::Unavailable,
     };
     Refusal::new(code, message).with_status(status).because(failure)

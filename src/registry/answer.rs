@@ -3,6 +3,8 @@
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 
+use super::Introduction;
+
 /// A manifest write as it goes to the registry.
 #[derive(Clone)]
 pub struct OutgoingWrite {
@@ -15,6 +17,8 @@ pub struct OutgoingWrite {
     pub headers: HeaderMap,
     /// The body; empty for a deletion.
     pub body: Bytes,
+    /// How the door shows itself, if not by the client's own `Authorization`.
+    pub introduction: Option<Introduction>,
 }
 
 /// The registry's answer.

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, USER_AGENT};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use super::health::PROBE_LIMIT;
+use super::login::{Introduction, date};
 use super::origin::is_absence_at_origin;
 use super::page_size::PageSize;
 use super::patience::Patience;
@@ -17,7 +18,7 @@ use super::transport::{
 use super::{
     Answer, Backend, Backends, CarryError, Login, OutgoingWrite, Presence, RegistryError, retry_after,
 };
-use crate::auth::{Access, Action, Actions};
+use crate::auth::{Access, Action, Actions, SigningFailed};
 use crate::clock::{Clock, ClockOffset, Sample, Timestamp};
 use crate::oci::{
     Digest, MANIFEST_ACCEPT, MAXIMUM_MANIFEST_BYTES, Manifest, MediaType, Reference, RepositoryName,
@@ -151,7 +152,7 @@ impl RegistryClient {
     /// Whether a registry is behind this backend now.
     pub async fn probe(&self, backend: &Backend) -> Presence {
         let url = format!("{}v2/", backend.url());
-        let asking = self.send(question(Method::GET, url, None, None, MAXIMUM_ANSWER_BYTES));
+        let asking = self.send(backend, question(Method::GET, url, None, MAXIMUM_ANSWER_BYTES));
         let presence = match tokio::time::timeout(self.timeout.min(PROBE_LIMIT), asking).await {
             Ok(Ok(answer)) => Presence::of(&answer),
             Ok(Err(_)) | Err(_) => Presence::Silent,
@@ -258,7 +259,14 @@ impl RegistryClient {
                 backend: Arc::clone(backend),
             },
         };
-        let Received { status, headers, body } = self.send(request).await?;
+        let answer = match &write.introduction {
+            Some(introduction) => self.send_introduced(backend, introduction, request).await,
+            None => self.send(backend, request).await.map_err(SendError::from),
+        };
+        let Received { status, headers, body } = answer.map_err(|error| match error {
+            SendError::Signing(error) => CarryError::NotSigned(error),
+            SendError::Transport(error) => CarryError::from(error),
+        })?;
         // The status has told the outcome; a body that breaks off changes nothing about it.
         let body = body.unwrap_or_else(|error| {
             tracing::warn!(%error, "the registry's answer to a write has no whole body");
@@ -287,17 +295,41 @@ impl RegistryClient {
         self.clock.now()
     }
 
-    /// Sends a request, and notes what the answer says of the registry's clock.
-    async fn send(&self, request: Request) -> Result<Received, TransportError> {
-        let sent = self.clock.now();
+    /// Sends a request, and notes what the answer says of the backend's clock.
+    async fn send(&self, backend: &Backend, request: Request) -> Result<Received, TransportError> {
+        let sent = self.clock.steady();
         let answer = self.transport.send(request).await;
         if let Ok(Received { headers, .. }) = &answer
             && let Some(date) = date(headers)
         {
             // A body that took its time widens the bounds, and no more.
-            self.offset.note(Sample { sent, received: self.clock.now(), date });
+            let sample = Sample { sent, received: self.clock.steady(), date };
+            self.offset.note(backend.key().as_str(), sample);
         }
         answer
+    }
+
+    /// Sends a request in which the door shows itself; once more if it is refused for the clock of the backend alone.
+    async fn send_introduced(
+        &self,
+        backend: &Backend,
+        introduction: &Introduction,
+        mut request: Request,
+    ) -> Result<Received, SendError> {
+        let mut is_repeated = false;
+        loop {
+            let shown = introduction.show(backend)?;
+            request.headers.remove(AUTHORIZATION);
+            request.headers.extend(shown.authorization.clone().map(|value| (AUTHORIZATION, value)));
+            let answer = self.send(backend, request.clone()).await?;
+            if is_repeated
+                || answer.status != StatusCode::UNAUTHORIZED
+                || !introduction.is_worth_repeating(backend, &shown, &answer.headers)
+            {
+                return Ok(answer);
+            }
+            is_repeated = true;
+        }
     }
 
     /// Asks one backend after the other, until one gives an answer, or none in time. `path` is relative to the backend's
@@ -311,7 +343,7 @@ impl RegistryClient {
         access: Option<Access>,
         limit: usize,
     ) -> Result<Received, RegistryError> {
-        let question = |url, authorization| question(method.clone(), url, accept, authorization, limit);
+        let question = |url| question(method.clone(), url, accept, limit);
         self.ask_one_by_one(asked, path, access, question).await
     }
 
@@ -325,8 +357,8 @@ impl RegistryClient {
         access: Option<Access>,
         limit: usize,
     ) -> Result<Received, RegistryError> {
-        let question = |url, authorization| {
-            let mut question = question(method.clone(), url, None, authorization, limit);
+        let question = |url| {
+            let mut question = question(method.clone(), url, None, limit);
             if let Some((media_type, body)) = &content {
                 question.headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
                 question.body = body.clone();
@@ -341,20 +373,24 @@ impl RegistryClient {
         asked: &str,
         path: &str,
         access: Option<Access>,
-        question: impl Fn(String, Option<HeaderValue>) -> Request,
+        question: impl Fn(String) -> Request,
     ) -> Result<Received, RegistryError> {
-        let authorization = self.login.authorization(None, access.as_slice()).map_err(|error| {
-            RegistryError::Malformed { asked: asked.to_owned(), reason: error.to_string() }
-        })?;
+        let introduction = Introduction::new(Arc::clone(&self.login), None, access.into_iter().collect());
         let mut tried = Vec::new();
         let mut unreachable = None;
         while let Some(backend) = self.backends.choose(&tried) {
             let url = format!("{}{path}", backend.url());
-            match self.send(question(url, authorization.clone())).await {
-                Err(TransportError::TimedOut(limit)) => {
+            match self.send_introduced(&backend, &introduction, question(url)).await {
+                Err(SendError::Signing(error)) => {
+                    return Err(RegistryError::Malformed {
+                        asked: asked.to_owned(),
+                        reason: error.to_string(),
+                    });
+                }
+                Err(SendError::Transport(TransportError::TimedOut(limit))) => {
                     return Err(RegistryError::TimedOut { asked: asked.to_owned(), limit });
                 }
-                Err(error) => {
+                Err(SendError::Transport(error)) => {
                     backend.note_health(!matches!(error, TransportError::Connect(_)));
                     tried.push(backend.key().clone());
                     unreachable = Some(error);
@@ -370,28 +406,24 @@ impl RegistryClient {
     }
 }
 
+/// Why a request in which the door shows itself has no answer.
+#[derive(Debug, thiserror::Error)]
+enum SendError {
+    /// Nothing was sent: there is nothing to show.
+    #[error(transparent)]
+    Signing(#[from] SigningFailed),
+    /// No answer came.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+}
+
 /// What it takes to read a repository.
 pub(super) fn to_pull(repository: &RepositoryName) -> Access {
     Access::to(repository.clone(), Actions::of(&[Action::Pull]))
 }
 
-/// The `Date` of an answer.
-pub(super) fn date(headers: &HeaderMap) -> Option<Timestamp> {
-    let date = headers.get(DATE)?.to_str().ok()?;
-    httpdate::parse_http_date(date).ok().map(Timestamp::from)
-}
-
-fn question(
-    method: Method,
-    url: String,
-    accept: Option<&'static str>,
-    authorization: Option<HeaderValue>,
-    limit: usize,
-) -> Request {
+fn question(method: Method, url: String, accept: Option<&'static str>, limit: usize) -> Request {
     let mut headers = HeaderMap::new();
-    if let Some(authorization) = authorization {
-        headers.insert(AUTHORIZATION, authorization);
-    }
     headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
     if let Some(accept) = accept {
         headers.insert(ACCEPT, HeaderValue::from_static(accept));

@@ -6,6 +6,7 @@ use http::StatusCode;
 
 use super::patience::Exhausted;
 use super::transport::{BodyError, TransportError};
+use crate::auth::SigningFailed;
 
 /// Why a question to the registry has no answer. None of these ever means "it is not there".
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +58,9 @@ pub enum RegistryError {
 /// Why a write has no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum CarryError {
+    /// The door cannot show itself: the registry has heard nothing.
+    #[error(transparent)]
+    NotSigned(SigningFailed),
     /// No connection came about: the registry has heard nothing.
     #[error("the registry cannot be reached: {0}")]
     NotSent(#[source] TransportError),

@@ -1,10 +1,15 @@
 //! How the door shows itself to the registry.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::HeaderValue;
+use http::header::{AGE, DATE};
+use http::{HeaderMap, HeaderValue};
 
-use crate::auth::{Access, RegistryTokens, SigningFailed};
+use super::Backend;
+use crate::auth::{Access, RegistryToken, RegistryTokens, SigningFailed};
+use crate::clock::{Sample, Timestamp};
 
 /// How the door shows itself to the registry.
 pub enum Login {
@@ -40,38 +45,89 @@ impl Login {
         }
     }
 
-    /// The `Authorization` for a request that needs this access, for somebody or for the door itself.
+    /// Whether the door has credentials of its own.
+    pub const fn is_some(&self) -> bool {
+        !matches!(self, Self::None)
+    }
+}
+
+/// How the door is to show itself in one request. That is made up at the moment in which the request goes to a backend, in the
+/// backend's own time, however long the request has waited.
+#[derive(Clone, Debug)]
+pub struct Introduction {
+    login: Arc<Login>,
+    subject: Option<String>,
+    access: Vec<Access>,
+}
+
+/// What a backend was shown.
+pub struct Shown {
+    /// The `Authorization` of the request, if it has one.
+    pub authorization: Option<HeaderValue>,
+    token: Option<(RegistryToken, Timestamp)>,
+}
+
+impl Introduction {
+    /// By this login, for a request of somebody, or of the door itself, that needs this access.
+    pub fn new(login: Arc<Login>, subject: Option<String>, access: Vec<Access>) -> Self {
+        Self { login, subject, access }
+    }
+
+    /// What this backend is to be shown now.
     ///
     /// # Errors
     /// When a token cannot be signed.
-    pub fn authorization(
-        &self,
-        subject: Option<&str>,
-        access: &[Access],
-    ) -> Result<Option<HeaderValue>, SigningFailed> {
-        match self {
-            Self::None => Ok(None),
-            Self::Basic(value) => Ok(Some(value.clone())),
-            Self::Token(tokens) => {
-                let token = tokens.token(subject, access)?;
-                let value = HeaderValue::try_from(format!("Bearer {}", token.reveal())).ok();
-                Ok(value.map(|mut value| {
+    pub fn show(&self, backend: &Backend) -> Result<Shown, SigningFailed> {
+        match &*self.login {
+            Login::None => Ok(Shown { authorization: None, token: None }),
+            Login::Basic(value) => Ok(Shown { authorization: Some(value.clone()), token: None }),
+            Login::Token(tokens) => {
+                let token = tokens.token(backend.key().as_str(), self.subject.as_deref(), &self.access)?;
+                let value = HeaderValue::try_from(format!("Bearer {}", token.token.reveal())).ok();
+                let authorization = value.map(|mut value| {
                     value.set_sensitive(true);
                     value
-                }))
+                });
+                Ok(Shown { authorization, token: Some((token, tokens.steady())) })
             }
         }
     }
 
-    /// The registry did not take what the door showed.
-    pub fn doubt(&self) {
-        if let Self::Token(tokens) = self {
-            tokens.doubt();
+    /// The backend has refused what it was shown, with this answer. Whether it would take what it is shown next: its clock is
+    /// another than was thought, and what it refused it has not done, so that the request may be repeated.
+    pub fn is_worth_repeating(&self, backend: &Backend, shown: &Shown, answer: &HeaderMap) -> bool {
+        let (Login::Token(tokens), Some((token, sent))) = (&*self.login, &shown.token) else { return false };
+        let sample = date(answer).map(|date| Sample { sent: *sent, received: tokens.steady(), date });
+        let is_worth_it = tokens.refused(backend.key().as_str(), token, sample);
+        if is_worth_it {
+            metrics::counter!("portreeve_registry_clock_corrections_total").increment(1);
         }
+        is_worth_it
     }
+}
 
-    /// Whether the door has credentials of its own.
-    pub const fn is_some(&self) -> bool {
-        !matches!(self, Self::None)
+/// The `Date` of an answer; nothing if a cache has kept it for a while (RFC 9111 section 5.1).
+pub(super) fn date(headers: &HeaderMap) -> Option<Timestamp> {
+    if headers.get(AGE).is_some_and(|age| age.as_bytes() != b"0") {
+        return None;
+    }
+    let date = headers.get(DATE)?.to_str().ok()?;
+    httpdate::parse_http_date(date).ok().map(Timestamp::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_a_cache_has_kept_says_nothing_of_the_registrys_clock() {
+        let mut headers = HeaderMap::new();
+        headers.insert(DATE, HeaderValue::from_static("Sun, 06 Nov 1994 08:49:37 GMT"));
+        let written = Some(Timestamp::from_milliseconds(784_111_777_000));
+        assert_eq!(date(&headers), written);
+        headers.insert(AGE, HeaderValue::from_static("0"));
+        assert_eq!(date(&headers), written);
+        headers.insert(AGE, HeaderValue::from_static("3600"));
+        assert_eq!(date(&headers), None);
     }
 }

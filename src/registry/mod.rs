@@ -26,7 +26,7 @@ pub use error::{CarryError, RegistryError};
 pub use health::watch_health;
 pub use inspect::{ClockReading, Deletion, Inspection};
 pub use listing::{Continuation, ListingPage};
-pub use login::Login;
+pub use login::{Introduction, Login, Shown};
 pub use page_size::PageLimit;
 pub use patience::{Awaited, Exhausted, Patience, Since};
 pub use presence::Presence;
@@ -50,5 +50,9 @@ pub fn describe_metrics() {
         "portreeve_registry_clock_offset_bound_seconds",
         metrics::Unit::Seconds,
         "How far that may be wrong"
+    );
+    metrics::describe_counter!(
+        "portreeve_registry_clock_corrections_total",
+        "How often the registry refused what the door showed it because its clock had been set"
     );
 }

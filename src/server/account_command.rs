@@ -8,7 +8,7 @@ use serde::Deserialize;
 use tokio::runtime;
 use tokio_util::sync::CancellationToken;
 
-use super::{StartError, socket};
+use super::{StartError, gatehouse, socket};
 use crate::auth::{AccountAnswer, AccountCommand, AccountError, Accounts, Journal, keep_journal};
 use crate::clock::Clock;
 use crate::config::{Config, StoreUrl};
@@ -69,7 +69,8 @@ pub fn account(config: &Config, command: AccountCommand) -> Result<AccountAnswer
         let store = Arc::new(store);
         let any: Arc<dyn Store> = Arc::clone(&store) as _;
         let clock = Clock::shifted(config.clock.offset);
-        let journal = Arc::new(Journal::new(clock, config.auth.events_age));
+        let held = gatehouse::held_clock(any.as_ref(), clock).await;
+        let journal = Arc::new(Journal::new(clock, config.auth.events_age).aging_by(held));
         let accounts = Accounts::new(Arc::clone(&any), Arc::clone(&journal), clock);
         let answer = accounts.carry_out(command).await;
         let at_once = CancellationToken::new();

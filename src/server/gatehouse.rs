@@ -14,13 +14,13 @@ use crate::auth::{
     Journal, KeyAlgorithm, KeyDirectory, LoginLife, Logins, Names, Policy, RegistryTokens, Rule, Rules,
     StoredUsers, TargetSeal, TokenSettings, UploadMarks, Who,
 };
-use crate::clock::{Clock, ClockOffset, Estimate};
+use crate::clock::{Clock, ClockOffset, Estimate, HeldClock, Timestamp};
 use crate::config::{
     self, Algorithm, AuthRule, Config, Principal, RegistryAuth, StoreUrl, UserSource, VerifiedBy,
 };
 use crate::files::RereadRequests;
 use crate::registry::{Asking, Login, RegistryClient, RegistryKind};
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use crate::web::ClockStatus;
 
 /// The gate, and what keeps it up to date.
@@ -29,6 +29,8 @@ pub(super) struct Gatehouse {
     pub gate: Option<Arc<Gate>>,
     /// Users and tokens in the store.
     pub accounts: Arc<Accounts>,
+    /// By which time something may be deleted because it is old.
+    pub held: Arc<HeldClock>,
     /// How the registry is asked.
     pub asking: Asking,
     /// Hides targets of the registry's own in URLs of the door.
@@ -40,14 +42,16 @@ impl Gatehouse {
     /// Reads keys, users and rules. Makes a first key if there is none.
     pub async fn build(config: &Config, store: &Arc<dyn Store>) -> Result<Self, StartError> {
         let clock = Clock::shifted(config.clock.offset);
-        let journal = Arc::new(Journal::new(clock, config.auth.events_age));
+        let held = held_clock(store.as_ref(), clock).await;
+        let journal = Journal::new(clock, config.auth.events_age).aging_by(Arc::clone(&held));
+        let journal = Arc::new(journal);
         let accounts = Arc::new(Accounts::new(Arc::clone(store), journal, clock));
         let Foundation { asking, issuer } = Foundation::lay(config, remembered(store).await)?;
         // An open door has no keys, but a secret beside where they would be.
         let secret = key_directory(config).secret()?;
         let seal = Arc::new(TargetSeal::new(&secret)?);
         let (Some(issuer), true) = (issuer, config.auth.is_on) else {
-            return Ok(Self { gate: None, accounts, asking, seal, htpasswd: None });
+            return Ok(Self { gate: None, accounts, held, asking, seal, htpasswd: None });
         };
         let hashing = Hashing::start(hashing_threads())?;
         let mut sources: Vec<Arc<dyn IdentitySource>> = vec![Arc::new(AccessTokens(Arc::clone(&accounts)))];
@@ -80,13 +84,13 @@ impl Gatehouse {
         let gate = Arc::new(gate);
         let names: Arc<dyn Names> = Arc::clone(&gate) as _;
         accounts.journal().ask_for_names(Arc::downgrade(&names));
-        Ok(Self { gate: Some(gate), accounts, asking, seal, htpasswd })
+        Ok(Self { gate: Some(gate), accounts, held, asking, seal, htpasswd })
     }
 
     /// Starts what watches files, and what removes logins that are over.
     pub fn keep_up(&self, background: &TaskTracker, requests: &RereadRequests, stop: &CancellationToken) {
         if let Some(gate) = &self.gate {
-            background.spawn(purge_logins(Arc::clone(gate), stop.clone()));
+            background.spawn(purge_logins(Arc::clone(gate), Arc::clone(&self.held), stop.clone()));
         }
         if let Some(htpasswd) = &self.htpasswd {
             background.spawn(Arc::clone(htpasswd).watch(requests.clone(), stop.clone()));
@@ -97,11 +101,11 @@ impl Gatehouse {
 /// How often logins are looked through that nobody comes back to.
 const PURGE_LOGINS: Duration = Duration::from_secs(60 * 60);
 
-async fn purge_logins(gate: Arc<Gate>, stop: CancellationToken) {
+async fn purge_logins(gate: Arc<Gate>, held: Arc<HeldClock>, stop: CancellationToken) {
     let Logins { accounts, life } = &gate.logins;
     let purging = async {
         loop {
-            match accounts.purge_logins(*life).await {
+            match accounts.purge_logins(*life, &held).await {
                 Ok(0) => {}
                 Ok(gone) => tracing::info!(gone, "logins that were over were removed"),
                 Err(error) => {
@@ -122,8 +126,46 @@ async fn remembered(store: &Arc<dyn Store>) -> Option<Estimate> {
     })
 }
 
+/// The door's clock, with what an earlier run knew of whether its time is right.
+pub(super) async fn held_clock(store: &dyn Store, clock: Clock) -> Arc<HeldClock> {
+    let last = async {
+        Ok::<_, StoreError>(match store.kept_time().await? {
+            Some(last) => Some(last),
+            // Before that was kept, the registry's clock was: at a time of the door's.
+            None => store.kept_clock().await?.map(|estimate| estimate.at),
+        })
+    };
+    let last = last.await.unwrap_or_else(|error| {
+        tracing::warn!(%error, "the last time of the door's clock cannot be read; for an hour nothing is deleted because it is old");
+        Some(Timestamp::from_milliseconds(0))
+    });
+    Arc::new(HeldClock::new(clock, last))
+}
+
+/// Looks at the door's clock again and again until told to stop, and keeps the time that has held for the next run.
+pub(super) async fn watch_time(held: Arc<HeldClock>, store: Arc<dyn Store>, stop: CancellationToken) {
+    let keep = async || {
+        if let Err(error) = store.keep_time(held.last()).await {
+            tracing::debug!(%error, "the time cannot be kept");
+        }
+    };
+    let watching = async {
+        loop {
+            keep().await;
+            for _ in 0..KEEP_TIME {
+                tokio::time::sleep(CLOCK_PACE).await;
+                held.now();
+            }
+        }
+    };
+    stop.run_until_cancelled(watching).await;
+    keep().await;
+}
+
 /// How often the clocks are looked at.
 const CLOCK_PACE: Duration = Duration::from_secs(5);
+/// After how many looks the time is kept: every minute.
+const KEEP_TIME: u32 = 12;
 /// How often what is known of them is kept.
 const KEEP_CLOCK: Duration = Duration::from_secs(10 * 60);
 
@@ -134,7 +176,7 @@ pub(super) async fn watch_clock(
     store: Arc<dyn Store>,
     stop: CancellationToken,
 ) {
-    let known = || asking.offset.estimate(asking.clock.now());
+    let known = || asking.offset.seen_from(asking.clock);
     let watching = async {
         let mut is_told = false;
         let mut kept = Instant::now();

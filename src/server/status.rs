@@ -50,7 +50,7 @@ impl StatusSource for Status {
                 foreign: backend.foreign_status().map(|status| status.as_u16()),
             })
             .collect();
-        let clock = self.offset.estimate(self.clock.now()).map(ClockStatus::from);
+        let clock = self.offset.seen_from(self.clock).map(ClockStatus::from);
         RegistryStatus { reachable: backends.iter().any(|backend| backend.healthy), backends, clock }
     }
 }

@@ -143,7 +143,9 @@ async fn alone(
     let registry = registry.map_err(StartError::Registry)?.asking(asking.clone());
     gatehouse::read_clock(&registry, &asking).await;
     let (clock, offset) = (asking.clock, Arc::clone(&asking.offset));
-    let judge = Arc::new(Judge::new(Arc::clone(&any), judge_settings(config), clock));
+    let held = gatehouse::held_clock(any.as_ref(), clock).await;
+    let judge = Judge::new(Arc::clone(&any), judge_settings(config), clock).aging_by(Arc::clone(&held));
+    let judge = Arc::new(judge);
     let hints = Arc::new(HintQueue::new(Arc::clone(&any)));
     let recording = Recording { store: Arc::clone(&any), judge, hints: Arc::clone(&hints) };
     let sweeper = new_sweeper(&only_asked, recording, &backends, asking, || false)?;
@@ -156,7 +158,7 @@ async fn alone(
         clock,
         offset,
     });
-    let journal = Arc::new(Journal::new(clock, config.auth.events_age));
+    let journal = Arc::new(Journal::new(clock, config.auth.events_age).aging_by(held));
     let stop = CancellationToken::new();
     let kept = keep_journal(Arc::clone(&journal), Arc::clone(&any), stop.clone());
     let web = WebState {

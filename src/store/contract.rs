@@ -60,6 +60,7 @@ macro_rules! contract_tests {
         }
         $crate::store::contract::contract_tests! { $open, past;
             what_comes_back_has_its_past
+            what_went_keeps_its_past_while_a_leap_of_the_clock_has_not_held
             only_the_same_manifest_under_the_same_tag_comes_back_with_its_past
             what_was_deleted_or_pushed_through_the_door_has_no_older_past
             what_the_registry_denies_stays_marked_until_it_is_there_or_gone
@@ -80,6 +81,7 @@ macro_rules! contract_tests {
             what_happens_again_at_the_gate_takes_the_place_of_what_was_kept
             accounts_are_listed_by_their_kind_in_bytewise_order
             what_is_known_of_the_registrys_clock_is_kept
+            the_last_time_that_has_held_is_kept
             events_of_the_gate_are_kept_in_order_and_purged_by_number_and_age
         }
         $crate::store::contract::contract_tests! { $open, guards;

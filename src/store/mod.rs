@@ -379,6 +379,13 @@ pub trait Store: Send + Sync + 'static {
     /// What was kept of the registry's clock.
     async fn kept_clock(&self) -> Result<Option<Estimate>, StoreError>;
 
+    /// Keeps for a later run the last time of the door's clock that has held. What the store lets go of because it is old, is
+    /// old by this time. Durable.
+    async fn keep_time(&self, time: Timestamp) -> Result<(), StoreError>;
+
+    /// What was kept so.
+    async fn kept_time(&self) -> Result<Option<Timestamp>, StoreError>;
+
     /// Whether a write would succeed now; for readiness. Cheap.
     fn is_writable(&self) -> bool;
 

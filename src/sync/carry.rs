@@ -140,7 +140,7 @@ impl Shared {
     ) -> Result<Answer, CarryFailure> {
         let answer = match self.registry.carry(&write.outgoing).await {
             Ok(answer) => answer,
-            Err(error @ CarryError::NotSent(_)) => {
+            Err(error @ (CarryError::NotSent(_) | CarryError::NotSigned(_))) => {
                 count("not_sent");
                 self.close(intent).await;
                 return Err(error.into());

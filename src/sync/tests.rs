@@ -307,7 +307,7 @@ fn delete(reference: Reference) -> ManifestWrite {
 
 fn outgoing(method: Method, reference: &str, body: Bytes) -> OutgoingWrite {
     let path_and_query = format!("/v2/team/app/manifests/{reference}");
-    OutgoingWrite { method, path_and_query, headers: HeaderMap::new(), body }
+    OutgoingWrite { method, path_and_query, headers: HeaderMap::new(), body, introduction: None }
 }
 
 #[tokio::test]

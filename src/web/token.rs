@@ -15,8 +15,8 @@ use serde::Serialize;
 
 use super::WebState;
 use crate::auth::{
-    Access, Authorization, Credentials, Gate, HashingError, LoginError, Rejected, SigningFailed, SourceError,
-    Subject, TokenRequest, UserName, read_only_authorization,
+    Access, Accounts, Authorization, Credentials, Gate, HashingError, Identity, LoginError, Origin, Rejected,
+    Sensitive, SigningFailed, SourceError, Subject, TokenRequest, UserName, read_only_authorization,
 };
 use crate::oci::{ErrorBody, ErrorCode};
 use crate::store::AuthEventKind;
@@ -60,11 +60,15 @@ pub(super) async fn get(
 ) -> Result<Response, TokenError> {
     let gate = gate(&state)?;
     let request = TokenRequest::read(query.unwrap_or_default().as_bytes());
-    let subject = match credentials(&headers)? {
-        Some(credentials) => Subject::Known(gate.login(&credentials, address).await?),
-        None => Subject::Anonymous,
+    let (subject, origin) = match credentials(&headers)? {
+        Some(credentials) => {
+            let identity = gate.login(&credentials, address).await?;
+            let origin = origin(&identity, &credentials.password);
+            (Subject::Known(identity), origin)
+        }
+        None => (Subject::Anonymous, None),
     };
-    let mut granted = grant(gate, &request, &subject, address)?;
+    let mut granted = grant(gate, &request, &subject, origin, address)?;
     granted.0.refresh_token = remembered(gate, &request, &subject).await?;
     Ok(answer(granted))
 }
@@ -88,24 +92,27 @@ pub(super) async fn post(
         return Err(TokenError::Malformed("send a form: `Content-Type: application/x-www-form-urlencoded`"));
     }
     let request = TokenRequest::read(&body);
-    let identity = match request.grant_type.as_deref() {
+    let (identity, origin) = match request.grant_type.as_deref() {
         Some("password") => {
             let (Some(name), Some(password)) = (&request.username, &request.password) else {
                 return Err(TokenError::Malformed("`grant_type=password` needs `username` and `password`"));
             };
             let name = UserName::parse(name).map_err(|_| LoginError::Wrong)?;
-            gate.login(&Credentials { name, password: password.clone() }, address).await?
+            let credentials = Credentials { name, password: password.clone() };
+            let identity = gate.login(&credentials, address).await?;
+            let origin = origin(&identity, &credentials.password);
+            (identity, origin)
         }
         Some("refresh_token") => {
             let Some(token) = &request.refresh_token else {
                 return Err(TokenError::Malformed("`grant_type=refresh_token` needs `refresh_token`"));
             };
-            gate.go_on(token, address).await?
+            (gate.go_on(token, address).await?, Some(Origin::Login(Accounts::login_key(token))))
         }
         _ => return Err(TokenError::GrantType),
     };
     let subject = Subject::Known(identity);
-    let mut granted = grant(gate, &request, &subject, address)?;
+    let mut granted = grant(gate, &request, &subject, origin, address)?;
     granted.0.refresh_token = match (request.grant_type.as_deref(), &request.refresh_token) {
         // The same goes on: Docker presents it again and again.
         (Some("refresh_token"), Some(token)) => Some(token.reveal().to_owned()),
@@ -153,11 +160,18 @@ async fn remembered(
     }
 }
 
+/// What somebody has shown that can be taken back by itself.
+fn origin(identity: &Identity, password: &Sensitive) -> Option<Origin> {
+    let id = identity.limits.as_ref().and_then(|_| Accounts::id_of_access_token(password));
+    id.map(Origin::AccessToken)
+}
+
 /// The part of what is asked for that may be had: nothing at all is a token too.
 fn grant(
     gate: &Gate,
     request: &TokenRequest,
     subject: &Subject,
+    origin: Option<Origin>,
     address: IpAddr,
 ) -> Result<(Granted, Vec<Access>), TokenError> {
     if let Some(asked) = request.service.as_deref().filter(|asked| *asked != gate.service()) {
@@ -166,7 +180,7 @@ fn grant(
     }
     let wanted = Access::parse_all(request.scopes.iter().map(String::as_str));
     let access = gate.grant(subject, &wanted);
-    let issued = gate.issuer.issue(subject.name().map(UserName::as_str), &access)?;
+    let issued = gate.issuer.issue_for(subject.name().map(UserName::as_str), &access, origin)?;
     let name = subject.name().map(UserName::as_str);
     // Anybody may ask for as many names as they can think of, from as many addresses as they have, and would push what users
     // got out of the journal: of those it is kept how many there were.

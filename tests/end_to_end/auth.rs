@@ -2,9 +2,12 @@
 
 mod accounts;
 mod audit;
+mod challenges;
 mod clients;
 mod endpoint;
 mod enforcement;
+mod leaps;
 mod several_doors;
+mod uploads;
 mod verifying;
 mod visibility;

@@ -22,6 +22,7 @@ mod faults;
 mod hints;
 mod observed;
 mod protocol;
+mod quickstart;
 mod standstill;
 mod stopping;
 mod sweeps;

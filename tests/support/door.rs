@@ -119,7 +119,7 @@ impl Door {
 
     /// Runs `portreeve check` with its configuration: whether nothing has to be done, and what it says.
     pub async fn check(&self) -> (bool, String) {
-        let settings = self.settings.iter().filter(|(key, _)| *key != CONFIGURATION);
+        let settings = self.settings.iter().filter(|(key, _)| !key.starts_with("--"));
         let output = Command::new(env!("CARGO_BIN_EXE_portreeve"))
             .arg("check")
             .current_dir(self.directory.path())
@@ -184,6 +184,11 @@ impl DoorBuilder {
         self.set(CONFIGURATION, file.to_str().unwrap())
     }
 
+    /// Its clock shows the time of day moved by what this file says, such as `+2h`, whenever it is looked at.
+    pub fn with_clock_of(self, file: &Path) -> Self {
+        self.set(CLOCK, file.to_str().unwrap())
+    }
+
     /// Keeps the record in this file, instead of in one that goes with the door.
     pub fn store(self, path: impl Into<PathBuf>) -> Self {
         let path = path.into();
@@ -245,6 +250,8 @@ impl std::fmt::Display for Failed {
 
 /// Stands for the configuration's file among the settings.
 const CONFIGURATION: &str = "--config";
+/// Stands for the file that moves its clock among the settings.
+const CLOCK: &str = "--clock";
 
 fn spawn(settings: &BTreeMap<String, String>, directory: &Path) -> Child {
     let log = std::fs::OpenOptions::new().create(true).append(true).open(directory.join("door.log")).unwrap();
@@ -254,6 +261,9 @@ fn spawn(settings: &BTreeMap<String, String>, directory: &Path) -> Child {
     let mut settings = settings.clone();
     if let Some(file) = settings.remove(CONFIGURATION) {
         command.args(["--config", &file]);
+    }
+    if let Some(file) = settings.remove(CLOCK) {
+        command.envs(clock_of(Path::new(&file)));
     }
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PORTREEVE_"))
     {
@@ -267,6 +277,19 @@ fn spawn(settings: &BTreeMap<String, String>, directory: &Path) -> Child {
         .kill_on_drop(true)
         .spawn()
         .unwrap()
+}
+
+/// The environment of a process whose time of day is moved by what this file says, and whose other clocks are as they are
+/// (libfaketime).
+pub fn clock_of(file: &Path) -> Vec<(&'static str, String)> {
+    let library = format!("/usr/lib/{}-linux-gnu/faketime/libfaketimeMT.so.1", std::env::consts::ARCH);
+    assert!(Path::new(&library).exists(), "{library} is missing: install libfaketime");
+    vec![
+        ("LD_PRELOAD", library),
+        ("FAKETIME_TIMESTAMP_FILE", file.to_str().unwrap().to_owned()),
+        ("FAKETIME_NO_CACHE", "1".to_owned()),
+        ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
+    ]
 }
 
 /// Waits for the line that names the addresses, beyond the first `seen` bytes of the log.

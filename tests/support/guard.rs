@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use portreeve::auth::{KeyAlgorithm, KeyDirectory};
-use portreeve::clock::Timestamp;
+use portreeve::auth::{Issuer, KeyAlgorithm, KeyDirectory, TokenSettings};
+use portreeve::clock::{Clock, Timestamp};
 use reqwest::{Response, StatusCode};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -74,6 +74,19 @@ impl Guard {
         };
         std::fs::write(trust.path(), content).unwrap();
         trust
+    }
+
+    /// What makes tokens as its doors do.
+    pub fn issuer(&self) -> Issuer {
+        let carries_certificate = matches!(Trust::here(|name| self.path(name)), Trust::Certificates(_));
+        let settings = TokenSettings {
+            issuer: "portreeve".to_owned(),
+            service: "portreeve".to_owned(),
+            ttl: std::time::Duration::from_secs(300),
+            leeway: std::time::Duration::from_secs(60),
+            carries_certificate,
+        };
+        Issuer::new(settings, self.keys().open(Timestamp::now()).unwrap(), Clock::SYSTEM)
     }
 
     /// A door that requires tokens.

@@ -16,7 +16,7 @@ use super::{AccountError, Accounts, change_to, hash_of, random};
 use crate::auth::identity::Found;
 use crate::auth::sensitive::Sensitive;
 use crate::auth::subject::UserName;
-use crate::clock::Timestamp;
+use crate::clock::{HeldClock, Timestamp};
 use crate::store::{AccountChange, AccountKind, Expected};
 
 /// How many hexadecimal digits of its hash a login is known by.
@@ -31,6 +31,25 @@ pub(super) struct StoredLogin {
     proof: String,
     created: Timestamp,
     last_use: Timestamp,
+}
+
+/// A login that goes on by a token that was shown, if its user's password is still known by its proof.
+pub struct RememberedLogin {
+    key: String,
+    login: StoredLogin,
+    content: Vec<u8>,
+}
+
+impl RememberedLogin {
+    /// Whose it is.
+    pub fn user(&self) -> &UserName {
+        &self.login.user
+    }
+
+    /// What their password has to be known by.
+    pub fn proof(&self) -> &str {
+        &self.login.proof
+    }
 }
 
 /// When logins end.
@@ -132,7 +151,8 @@ impl Accounts {
         }
     }
 
-    /// Whose login goes on by this token, with what their password has to be known by; none if it is no good, or too old.
+    /// The login that goes on by this token; none if it is no good, or too old. It is not removed for being too old: that is
+    /// done when the door's clock is sure.
     ///
     /// # Errors
     /// When the store fails.
@@ -141,18 +161,18 @@ impl Accounts {
         token: &Sensitive,
         service: &str,
         life: LoginLife,
-    ) -> Result<Option<(UserName, String)>, AccountError> {
+    ) -> Result<Option<RememberedLogin>, AccountError> {
         let key = hash_of(token.reveal());
         let kept = self.read_with_content::<StoredLogin>(AccountKind::RefreshToken, &key).await?;
         let Some((login, content)) = kept else { return Ok(None) };
+        let is_good = !login.is_over(self.clock.now(), life) && login.service == service;
+        Ok(is_good.then_some(RememberedLogin { key, login, content }))
+    }
+
+    /// Writes down that a login has gone on.
+    pub async fn note_login(&self, remembered: RememberedLogin) {
+        let RememberedLogin { key, login, content } = remembered;
         let now = self.clock.now();
-        if login.is_over(now, life) {
-            self.forget_login(token, &login.user).await?;
-            return Ok(None);
-        }
-        if login.service != service {
-            return Ok(None);
-        }
         if now.since(login.last_use) >= NOTE_EVERY {
             let used = StoredLogin { last_use: now, ..login.clone() };
             self.note_use(AccountKind::RefreshToken, &key, content, &used).await;
@@ -160,29 +180,31 @@ impl Accounts {
                 index.of(&login.user).await.note_use(&login.user, &key, now);
             }
         }
-        Ok(Some((login.user, login.proof)))
     }
 
-    /// Ends a login of this user.
+    /// Whether the login that is kept under this key goes on.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn forget_login(&self, token: &Sensitive, user: &UserName) -> Result<(), AccountError> {
-        let key = hash_of(token.reveal());
-        self.remove(AccountKind::RefreshToken, &key).await?;
-        if let Some(index) = self.login_index.get() {
-            index.of(user).await.forget(user, &key);
-        }
-        Ok(())
+    pub async fn has_login(&self, key: &str) -> Result<bool, AccountError> {
+        Ok(self.store.account(AccountKind::RefreshToken, key).await?.is_some())
     }
 
-    /// Removes the logins that are over, and what is too much of one user's.
+    /// Under which key a login is kept.
+    pub fn login_key(token: &Sensitive) -> String {
+        hash_of(token.reveal())
+    }
+
+    /// Removes the logins that are over by a time that has held, and what is too much of one user's.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn purge_logins(&self, life: LoginLife) -> Result<usize, AccountError> {
-        let now = self.clock.now();
+    pub async fn purge_logins(&self, life: LoginLife, clock: &HeldClock) -> Result<usize, AccountError> {
+        let now = clock.now();
         let mut logins = self.all::<StoredLogin>(AccountKind::RefreshToken).await?;
+        if let Some(sure) = clock.sure() {
+            self.bring_back(&mut logins, sure).await?;
+        }
         logins.sort_by_key(|(_, login)| std::cmp::Reverse(login.last_use));
         let mut kept: HashMap<UserName, usize> = HashMap::new();
         logins.retain(|(_, login)| {
@@ -198,6 +220,32 @@ impl Accounts {
             self.note_end(&logins).await;
         }
         Ok(gone)
+    }
+
+    /// Logins of a time when the clock was ahead begin now: else they would go on for so much longer than their life.
+    async fn bring_back(
+        &self,
+        logins: &mut [(String, StoredLogin)],
+        now: Timestamp,
+    ) -> Result<(), AccountError> {
+        for (key, login) in logins {
+            let back = StoredLogin {
+                created: login.created.min(now),
+                last_use: login.last_use.min(now),
+                ..login.clone()
+            };
+            if back.created == login.created && back.last_use == login.last_use {
+                continue;
+            }
+            let before = serde_json::to_vec(login).map_err(|_| AccountError::Damaged(key.clone()))?;
+            match self.write(AccountKind::RefreshToken, key, &back, Expected::Content(before)).await {
+                Ok(()) => *login = back,
+                // It was used or ended meanwhile; the next time is early enough.
+                Err(AccountError::Overtaken) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     /// All logins that go on.

@@ -12,6 +12,7 @@ use crate::auth::hashing::{Hashing, StoredHash, Ticket};
 use crate::auth::identity::{Credentials, Found, IdentitySource, SourceError, Verdict, proof};
 use crate::auth::rules::Pattern;
 use crate::auth::scope::Actions;
+use crate::auth::sensitive::Sensitive;
 use crate::auth::subject::{Identity, Limits, UserName};
 use crate::store::{AccountKind, PageRequest};
 
@@ -35,20 +36,41 @@ impl Accounts {
         if !is_right || is_expired || token.name != credentials.name {
             return Ok(Some(Verdict::Wrong { is_hashed: false }));
         }
-        let patterns = token.repositories.iter().filter_map(|text| Pattern::parse(text).ok());
-        let actions = token.actions.iter().filter_map(|action| read_action(action));
-        let limits = Limits {
-            repositories: patterns.collect(),
-            actions: actions.fold(Actions::NONE, Actions::or),
-            is_own: !token.is_personal,
-        };
         if token.last_use.is_none_or(|last| now.since(last) >= NOTE_EVERY) {
             let used = StoredToken { last_use: Some(now), ..token.clone() };
             self.note_use(AccountKind::AccessToken, id, content, &used).await;
         }
-        let identity = Identity { name: token.name, groups: Vec::new(), limits: Some(limits) };
-        Ok(Some(Verdict::Right(identity)))
+        Ok(Some(Verdict::Right(identity_of(token))))
     }
+
+    /// Who bears the access token with this identifier, if there still is one.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn bearer_of(&self, id: &str) -> Result<Option<Identity>, AccountError> {
+        let token = self.read::<StoredToken>(AccountKind::AccessToken, id).await?;
+        let now = self.clock.now();
+        let token = token.filter(|token| token.expires.is_none_or(|expires| now < expires));
+        Ok(token.map(identity_of))
+    }
+
+    /// The identifier of an access token, if this has the form of one.
+    pub fn id_of_access_token(text: &Sensitive) -> Option<String> {
+        let (id, _secret) = text.reveal().strip_prefix(PREFIX)?.split_once('_')?;
+        Some(id.to_owned())
+    }
+}
+
+/// The bearer of an access token, with what it limits them to.
+fn identity_of(token: StoredToken) -> Identity {
+    let patterns = token.repositories.iter().filter_map(|text| Pattern::parse(text).ok());
+    let actions = token.actions.iter().filter_map(|action| read_action(action));
+    let limits = Limits {
+        repositories: patterns.collect(),
+        actions: actions.fold(Actions::NONE, Actions::or),
+        is_own: !token.is_personal,
+    };
+    Identity { name: token.name, groups: Vec::new(), limits: Some(limits) }
 }
 
 /// Identifier and secret of a password that has the form of an access token.

@@ -5,6 +5,7 @@ use crate::auth::hashing::{Hashing, StoredHash, Ticket};
 use crate::auth::identity::{Credentials, Found, IdentitySource as _};
 use crate::auth::subject::Identity;
 use crate::auth::{Authenticator, LoginError, Network, Privilege, Rule, Rules, Subject, Who};
+use crate::clock::HeldClock;
 use crate::oci::RepositoryName;
 use crate::store::RedbStore;
 
@@ -230,7 +231,9 @@ async fn a_login_goes_on_by_its_token_for_its_service_and_its_time() {
     let found = Found { identity: Identity::new(name("alice"), Vec::new()), proof: "proof".to_owned() };
     let token = house.accounts.remember_login(&found, "service").await.unwrap();
     let asked = async |service: &str, idle, lifetime| {
-        house.accounts.remembered_login(&token, service, LoginLife { idle, lifetime }).await.unwrap()
+        let life = LoginLife { idle, lifetime };
+        let login = house.accounts.remembered_login(&token, service, life).await.unwrap();
+        login.map(|login| (login.user().clone(), login.proof().to_owned()))
     };
     let known = Some((name("alice"), "proof".to_owned()));
     assert_eq!(asked("service", DAY, DAY).await, known);
@@ -239,7 +242,57 @@ async fn a_login_goes_on_by_its_token_for_its_service_and_its_time() {
     assert_eq!(asked("other", DAY, DAY).await, None);
     tokio::time::sleep(Duration::from_millis(5)).await;
     assert_eq!(asked("service", Duration::ZERO, DAY).await, None);
-    assert_eq!(asked("service", DAY, DAY).await, None, "it was forgotten");
+    assert_eq!(asked("service", DAY, DAY).await, known, "a clock that was ahead for a moment ends no login");
+}
+
+#[tokio::test]
+async fn logins_are_old_by_a_time_that_has_held_and_by_no_other() {
+    let house = house();
+    let found = Found { identity: Identity::new(name("alice"), Vec::new()), proof: String::new() };
+    house.accounts.remember_login(&found, "service").await.unwrap();
+    let life = LoginLife { idle: DAY, lifetime: DAY };
+    let ahead = Clock::shifted(10 * 365 * 24 * 60 * 60 * 1000);
+    let leapt = HeldClock::new(ahead, Some(Timestamp::now()));
+    assert_eq!(house.accounts.purge_logins(life, &leapt).await.unwrap(), 0);
+    let held = HeldClock::new(ahead, Some(ahead.now()));
+    assert_eq!(house.accounts.purge_logins(life, &held).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_login_that_is_refused_is_not_used() {
+    let house = house();
+    let found = Found { identity: Identity::new(name("alice"), Vec::new()), proof: "proof".to_owned() };
+    let token = house.accounts.remember_login(&found, "service").await.unwrap();
+    let later = Accounts::new(
+        Arc::clone(&house.accounts.store),
+        Arc::new(Journal::new(Clock::SYSTEM, DAY)),
+        Clock::shifted(2 * 60 * 60 * 1000),
+    );
+    let life = LoginLife { idle: DAY, lifetime: DAY };
+    let last_use = async || house.accounts.logins().await.unwrap()[0].last_use;
+    let before = last_use().await;
+    // Whoever asks has yet to see whether the user is known by the same proof.
+    let login = later.remembered_login(&token, "service", life).await.unwrap().unwrap();
+    assert_eq!(last_use().await, before);
+    later.note_login(login).await;
+    assert!(last_use().await > before);
+}
+
+#[tokio::test]
+async fn a_login_that_was_made_while_the_clock_was_ahead_lives_no_longer_than_any_other() {
+    let year = 365 * 24 * 60 * 60 * 1000;
+    let directory = tempfile::tempdir().unwrap();
+    let store: Arc<dyn Store> = Arc::new(RedbStore::open(directory.path().join("store.redb")).unwrap());
+    let accounts = |clock| Accounts::new(Arc::clone(&store), Arc::new(Journal::new(clock, DAY)), clock);
+    let found = Found { identity: Identity::new(name("alice"), Vec::new()), proof: String::new() };
+    let token = accounts(Clock::shifted(year)).remember_login(&found, "service").await.unwrap();
+    let life = LoginLife { idle: DAY, lifetime: DAY };
+    let now = accounts(Clock::SYSTEM);
+    assert_eq!(now.purge_logins(life, &HeldClock::new(Clock::SYSTEM, None)).await.unwrap(), 0);
+    assert!(now.remembered_login(&token, "service", life).await.unwrap().is_some());
+    let later = Clock::shifted(2 * 24 * 60 * 60 * 1000);
+    assert!(accounts(later).remembered_login(&token, "service", life).await.unwrap().is_none());
+    assert_eq!(accounts(later).purge_logins(life, &HeldClock::new(later, None)).await.unwrap(), 1);
 }
 
 #[tokio::test]
@@ -308,16 +361,12 @@ async fn logins_that_have_ended_make_room() {
     let found = Found { identity: Identity::new(name("alice"), Vec::new()), proof: String::new() };
     let accounts = &house.accounts;
     let kept = accounts.remember_login(&found, "service").await.unwrap();
-    for number in 0..150 {
+    for _ in 0..150 {
         let token = accounts.remember_login(&found, "service").await.unwrap();
-        if number % 2 == 0 {
-            accounts.forget_login(&token, &name("alice")).await.unwrap();
-        } else {
-            let listed = accounts.logins().await.unwrap();
-            let id = hash_of(token.reveal());
-            let id = listed.into_iter().map(|login| login.id).find(|shown| id.starts_with(shown)).unwrap();
-            accounts.carry_out(AccountCommand::RevokeToken { id }).await.unwrap();
-        }
+        let listed = accounts.logins().await.unwrap();
+        let id = hash_of(token.reveal());
+        let id = listed.into_iter().map(|login| login.id).find(|shown| id.starts_with(shown)).unwrap();
+        accounts.carry_out(AccountCommand::RevokeToken { id }).await.unwrap();
     }
     let life = LoginLife { idle: DAY, lifetime: DAY };
     assert!(accounts.remembered_login(&kept, "service", life).await.unwrap().is_some());
@@ -335,11 +384,12 @@ async fn logins_that_are_over_or_too_many_are_removed() {
     }
     let bobs = house.accounts.remember_login(&found("bob"), "service").await.unwrap();
     let life = |idle| LoginLife { idle, lifetime: DAY };
-    assert_eq!(house.accounts.purge_logins(life(DAY)).await.unwrap(), 3);
-    assert_eq!(house.accounts.purge_logins(life(DAY)).await.unwrap(), 0);
+    let clock = HeldClock::new(Clock::SYSTEM, None);
+    assert_eq!(house.accounts.purge_logins(life(DAY), &clock).await.unwrap(), 3);
+    assert_eq!(house.accounts.purge_logins(life(DAY), &clock).await.unwrap(), 0);
     assert!(house.accounts.remembered_login(&bobs, "service", life(DAY)).await.unwrap().is_some());
     tokio::time::sleep(Duration::from_millis(5)).await;
-    assert_eq!(house.accounts.purge_logins(life(Duration::ZERO)).await.unwrap(), 101);
+    assert_eq!(house.accounts.purge_logins(life(Duration::ZERO), &clock).await.unwrap(), 101);
 }
 
 fn accounts_login(user: &str, now: Timestamp) -> serde_json::Value {

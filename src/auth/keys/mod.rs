@@ -19,6 +19,9 @@ pub use signing::{KeyAlgorithm, KeyError, PublicKey, SigningKey};
 
 use crate::clock::Timestamp;
 
+/// How many replaced keys stay in the directory whose tokens are over.
+const MOST_OLD: usize = 16;
+
 /// The keys in use.
 #[derive(Debug)]
 pub struct KeyRing {
@@ -139,9 +142,17 @@ impl KeyDirectory {
         let next = self.next(&signing)?.map(|next| next.public().clone());
         let mut replaced = Vec::new();
         let mut replaced_at = since.time();
+        let mut old = 0;
         for name in file::names(&self.path)?.into_iter().rev().filter(|name| *name < since) {
             if now.since(replaced_at) > self.keep {
-                file::remove(&self.path, name)?;
+                // Its tokens are over. By a clock that has leapt they only seem to be: the public part is needed again when
+                // that is mended, so that not the time decides when it goes for good.
+                old += 1;
+                if old > MOST_OLD {
+                    file::remove(&self.path, name)?;
+                } else {
+                    file::remove_private(&self.path, name)?;
+                }
             } else {
                 file::remove_private(&self.path, name)?;
                 replaced.push((file::read_public(&self.path, name)?, replaced_at));
@@ -276,6 +287,21 @@ mod tests {
         assert!(keys.open(at(1_100)).unwrap().with_id(&old).is_some());
         assert!(keys.open(at(1_101)).unwrap().with_id(&old).is_none());
         assert_eq!(keys.open(at(1_101)).unwrap().jwks().keys.len(), 1);
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_for_a_while_costs_no_key_and_old_ones_are_few() {
+        let root = tempfile::tempdir().unwrap();
+        let keys = directory(&root, KeyAlgorithm::EdDsa);
+        let old = keys.open(at(1)).unwrap().signing().public().id().to_owned();
+        keys.rotate(at(1_000)).unwrap();
+        assert!(keys.open(at(1_000_000)).unwrap().with_id(&old).is_none());
+        assert!(keys.open(at(1_001)).unwrap().with_id(&old).is_some());
+        for number in 0..30 {
+            keys.rotate(at(2_000 + number)).unwrap();
+        }
+        keys.open(at(1_000_000)).unwrap();
+        assert_eq!(file::names(keys.path()).unwrap().len(), 1 + MOST_OLD);
     }
 
     #[test]

@@ -209,3 +209,11 @@ pub(in crate::store) async fn what_is_known_of_the_registrys_clock_is_kept(store
         assert_eq!(store.kept_clock().await.unwrap(), Some(estimate));
     }
 }
+
+pub(in crate::store) async fn the_last_time_that_has_held_is_kept(store: AnyStore) {
+    assert_eq!(store.kept_time().await.unwrap(), None);
+    for time in [at(9), at(7)] {
+        store.keep_time(time).await.unwrap();
+        assert_eq!(store.kept_time().await.unwrap(), Some(time));
+    }
+}

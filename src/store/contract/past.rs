@@ -41,6 +41,28 @@ pub(in crate::store) async fn what_comes_back_has_its_past(store: AnyStore) {
     }
 }
 
+pub(in crate::store) async fn what_went_keeps_its_past_while_a_leap_of_the_clock_has_not_held(
+    store: AnyStore,
+) {
+    const YEARS: u64 = 10 * 365 * 24 * 60 * 60 * 1000;
+    let image = image("one", &[]);
+    let comes_back = async |held: Option<u64>, repository_name: &str| {
+        push(&store, repository_name, &image, &["t", "u"], 1).await;
+        let t = tag("t");
+        let before = store.tag(&repository(repository_name), &t).await.unwrap();
+        find(&store, tag_deleted(repository_name, "t"), Source::Swept, 2).await;
+        if let Some(held) = held {
+            store.keep_time(at(held)).await.unwrap();
+        }
+        // Something else goes, by a clock that has leapt.
+        find(&store, tag_deleted(repository_name, "u"), Source::Swept, YEARS).await;
+        find(&store, put(repository_name, &image, &["t"]), Source::Hinted, YEARS).await;
+        store.tag(&repository(repository_name), &t).await.unwrap() == before
+    };
+    assert!(comes_back(Some(3), "leapt").await);
+    assert!(!comes_back(Some(YEARS), "held").await);
+}
+
 pub(in crate::store) async fn only_the_same_manifest_under_the_same_tag_comes_back_with_its_past(
     store: AnyStore,
 ) {

@@ -9,7 +9,7 @@ use super::RedbStore;
 use super::snapshot::Snapshot;
 use super::work::{
     AcceptRemovals, AddAuthEvents, AddHints, Begin, ChangeAccounts, ForgetSweep, KeepClock, KeepSweep,
-    Record, RecordPulls, RemoveHints, Settle,
+    KeepTime, Record, RecordPulls, RemoveHints, Settle,
 };
 use crate::clock::{Estimate, Timestamp};
 use crate::oci::{Digest, Manifest, Reference, RepositoryName, Tag};
@@ -266,6 +266,14 @@ impl Store for RedbStore {
 
     async fn kept_clock(&self) -> Result<Option<Estimate>, StoreError> {
         self.point(Snapshot::kept_clock).await
+    }
+
+    async fn keep_time(&self, time: Timestamp) -> Result<(), StoreError> {
+        self.write(KeepTime(time)).await
+    }
+
+    async fn kept_time(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.point(Snapshot::kept_time).await
     }
 
     async fn account(&self, kind: AccountKind, key: &str) -> Result<Option<Vec<u8>>, StoreError> {

@@ -11,10 +11,10 @@ use super::failure::Failure;
 use super::tables::{
     ACCOUNTS, EPOCHS, EVENTS, EVENTS_BY_REPOSITORY, HINTS, MANIFESTS, MAXIMUM_EPOCHS, META, META_ACCEPTED,
     META_CLOCK_AT, META_CLOCK_BOUND, META_CLOCK_OFFSET, META_IDENTITY_HIGH, META_IDENTITY_LOW,
-    META_MISSING_MANIFESTS, META_MISSING_TAGS, META_SEQUENCE, ManifestRows, OneKey, REFERRERS, REPOSITORIES,
-    SWEEP, SWEEP_CHECKPOINT, SWEEP_MARKS, TAGS, TAGS_BY_MANIFEST, ThreeKeys, TwoKeys, auth_events, behind,
-    decode, decode_document, event, number, row, row_in, stored_digest, stored_name, stored_reference,
-    stored_tag, tags_of,
+    META_MISSING_MANIFESTS, META_MISSING_TAGS, META_SEQUENCE, META_TIME, ManifestRows, OneKey, REFERRERS,
+    REPOSITORIES, SWEEP, SWEEP_CHECKPOINT, SWEEP_MARKS, TAGS, TAGS_BY_MANIFEST, ThreeKeys, TwoKeys,
+    auth_events, behind, decode, decode_document, event, number, row, row_in, stored_digest, stored_name,
+    stored_reference, stored_tag, tags_of,
 };
 use crate::clock::{Estimate, Timestamp};
 use crate::oci::{Digest, Manifest, RepositoryName, Tag};
@@ -269,6 +269,11 @@ impl Snapshot {
             bound: number(&meta, META_CLOCK_BOUND)?,
             at: Timestamp::from_milliseconds(at),
         }))
+    }
+
+    pub fn kept_time(&self) -> Result<Option<Timestamp>, Failure> {
+        let time = self.0.open_table(META)?.get(META_TIME)?.map(|time| time.value());
+        Ok(time.map(Timestamp::from_milliseconds))
     }
 
     pub fn kept_sweep(&self) -> Result<Option<KeptSweep>, Failure> {

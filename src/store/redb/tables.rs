@@ -91,6 +91,8 @@ pub(super) const META_CLOCK_OFFSET: &str = "clock offset";
 pub(super) const META_CLOCK_BOUND: &str = "clock bound";
 /// In `META`: when that was known.
 pub(super) const META_CLOCK_AT: &str = "clock at";
+/// In `META`: the last time of the door's clock that has held, in milliseconds.
+pub(super) const META_TIME: &str = "time";
 /// In `META`: the last sequence number that was given out.
 pub(super) const META_SEQUENCE: &str = "sequence";
 /// In `META`: how many recorded tags the registry denies.

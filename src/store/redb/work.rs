@@ -82,6 +82,9 @@ pub(super) struct AddAuthEvents {
 /// [`Store::keep_clock`](crate::store::Store::keep_clock).
 pub(super) struct KeepClock(pub Estimate);
 
+/// [`Store::keep_time`](crate::store::Store::keep_time).
+pub(super) struct KeepTime(pub Timestamp);
+
 /// [`Store::accept_removals`](crate::store::Store::accept_removals).
 pub(super) struct AcceptRemovals;
 
@@ -238,6 +241,15 @@ impl Work for KeepClock {
 
     fn apply(&self, transaction: &mut Transaction<'_, '_>) -> Result<(), Failure> {
         transaction.keep_clock(self.0)
+    }
+}
+
+impl Work for KeepTime {
+    type Answer = ();
+    const ATTEMPTED: &'static str = "keep the time";
+
+    fn apply(&self, transaction: &mut Transaction<'_, '_>) -> Result<(), Failure> {
+        transaction.keep_time(self.0)
     }
 }
 

@@ -280,7 +280,13 @@ fn write(
         repository: RepositoryName::parse(repository).unwrap(),
         operation,
         actor: Actor::default(),
-        outgoing: OutgoingWrite { method, path_and_query, headers: HeaderMap::new(), body },
+        outgoing: OutgoingWrite {
+            method,
+            path_and_query,
+            headers: HeaderMap::new(),
+            body,
+            introduction: None,
+        },
     }
 }
 

@@ -1,6 +1,7 @@
 //! Storage that is lost, and comes back or does not.
 
 use super::*;
+use crate::clock::{Clock, HeldClock, Timestamp};
 use crate::store::{Missing, TagRecord};
 
 const CAUTIOUS: JudgeSettings = JudgeSettings {
@@ -68,6 +69,24 @@ async fn what_is_accepted_or_stayed_away_for_long_is_gone() {
         assert!(house.store.manifest(&repository(), &Digest::sha256(b"one")).await.unwrap().is_none());
         assert_eq!(house.store.missing(), Missing::default());
     }
+}
+
+#[tokio::test]
+async fn a_clock_that_leaps_does_not_make_what_is_missing_gone() {
+    let (house, references) = with_tags(CAUTIOUS, 30).await;
+    house.registry.tags.lock().unwrap().clear();
+    sweep(&house.verifier, &references).await;
+    assert_eq!(tags(&house).await.len(), 27);
+    let ahead = Clock::shifted(10 * 365 * 24 * 60 * 60 * 1000);
+    let verifier = |last: Timestamp| {
+        let judge = Judge::new(Arc::clone(&house.store), CAUTIOUS, ahead);
+        let judge = judge.aging_by(Arc::new(HeldClock::new(ahead, Some(last))));
+        Verifier::new(Arc::clone(&house.store), Arc::clone(&house.client), Arc::new(judge))
+    };
+    sweep(&verifier(Timestamp::now()), &references).await;
+    assert_eq!(tags(&house).await.len(), 27, "that has not held");
+    sweep(&verifier(ahead.now()), &references).await;
+    assert!(tags(&house).await.is_empty(), "this has");
 }
 
 #[tokio::test]

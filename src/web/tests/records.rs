@@ -279,6 +279,14 @@ impl Store for Records {
         Ok(None)
     }
 
+    async fn keep_time(&self, _: crate::clock::Timestamp) -> Result<(), StoreError> {
+        panic!("the API only reads");
+    }
+
+    async fn kept_time(&self) -> Result<Option<crate::clock::Timestamp>, StoreError> {
+        Ok(None)
+    }
+
     async fn account(&self, _: AccountKind, _: &str) -> Result<Option<Vec<u8>>, StoreError> {
         Ok(None)
     }

@@ -7,10 +7,11 @@ use redb::{ReadableTable, ReadableTableMetadata};
 use super::super::failure::Failure;
 use super::super::tables::{
     ACCOUNTS, HINTS, META_ACCEPTED, META_AUTH_EVENT, META_CLOCK_AT, META_CLOCK_BOUND, META_CLOCK_OFFSET,
-    META_HINT, SWEEP, SWEEP_CHECKPOINT, SWEEP_MARKS, auth_events, decode, encode, number, row, row_in,
+    META_HINT, META_TIME, SWEEP, SWEEP_CHECKPOINT, SWEEP_MARKS, auth_events, decode, encode, number, row,
+    row_in,
 };
 use super::Transaction;
-use crate::clock::Estimate;
+use crate::clock::{Estimate, Timestamp};
 use crate::store::row::{RepositoryRow, TagRow};
 use crate::store::{
     AccountChange, AuthEvent, AuthEventKind, Changed, Expected, Hint, HintedReference, Pull, Queued,
@@ -120,6 +121,13 @@ impl Transaction<'_, '_> {
         self.tables.meta.insert(META_CLOCK_OFFSET, offset.cast_unsigned())?;
         self.tables.meta.insert(META_CLOCK_BOUND, bound)?;
         self.tables.meta.insert(META_CLOCK_AT, at.as_milliseconds())?;
+        self.staged.dirty = true;
+        Ok(())
+    }
+
+    /// Keeps the last time that has held.
+    pub fn keep_time(&mut self, time: Timestamp) -> Result<(), Failure> {
+        self.tables.meta.insert(META_TIME, time.as_milliseconds())?;
         self.staged.dirty = true;
         Ok(())
     }

@@ -8,8 +8,9 @@ use super::super::failure::Failure;
 use super::super::snapshot::NotThere;
 use super::super::tables::{
     AgeKeys, BLOBS, EVENTS, EVENTS_BY_REPOSITORY, INTENTS, Json, MANIFESTS, META, META_MISSING_MANIFESTS,
-    META_MISSING_TAGS, ManifestRows, OneKey, REFERRERS, REPOSITORIES, TAGS, TAGS_BY_MANIFEST, TOMBSTONES,
-    TOMBSTONES_BY_AGE, ThreeKeys, TwoKeys, behind, decode, encode, manifest, number, row, row_in, tags_of,
+    META_MISSING_TAGS, META_TIME, ManifestRows, OneKey, REFERRERS, REPOSITORIES, TAGS, TAGS_BY_MANIFEST,
+    TOMBSTONES, TOMBSTONES_BY_AGE, ThreeKeys, TwoKeys, behind, decode, encode, manifest, number, row, row_in,
+    tags_of,
 };
 use crate::clock::Timestamp;
 use crate::oci::{Digest, Reference, RepositoryName, Tag};
@@ -176,6 +177,9 @@ impl<'txn> Tables<'txn> {
         let (name, reference) = (repository.as_str(), buried.as_str());
         self.tombstones.insert((name, reference), encode("tombstone", tombstone)?.as_slice())?;
         self.tombstones_by_age.insert((tombstone.at.as_milliseconds(), name, reference), ())?;
+        // A clock that has leapt makes nothing old. Without a time that is known to have held, there was no door yet.
+        let now =
+            self.meta.get(META_TIME)?.map_or(now, |held| now.min(Timestamp::from_milliseconds(held.value())));
         loop {
             let oldest = self.tombstones_by_age.first()?.map(|(key, _)| {
                 let (at, name, reference) = key.value();
