@@ -4,5 +4,6 @@ mod accounts;
 mod clients;
 mod endpoint;
 mod enforcement;
+mod guessing;
 mod several_doors;
 mod verifying;

@@ -11,7 +11,8 @@ use crate::support::door::Door;
 use crate::support::guard::{Guard, ask_token, grants};
 use crate::support::http::http_client;
 
-async fn door(guard: &Guard) -> Door {
+/// A door that the commands reach.
+pub(super) async fn door(guard: &Guard) -> Door {
     guard
         .door("http://127.0.0.1:9")
         .set("SERVER__SOCKET", guard.path("socket").to_str().unwrap())
@@ -21,7 +22,7 @@ async fn door(guard: &Guard) -> Door {
 }
 
 /// Runs a command; it has to end well or not, as said. What it printed.
-async fn portreeve(guard: &Guard, arguments: &[&str], input: &str, ends_well: bool) -> String {
+pub(super) async fn portreeve(guard: &Guard, arguments: &[&str], input: &str, ends_well: bool) -> String {
     let mut child = Command::new(env!("CARGO_BIN_EXE_portreeve"))
         .args(arguments)
         .current_dir(guard.path(""))
