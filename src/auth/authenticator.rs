@@ -36,8 +36,9 @@ pub struct Authenticator {
     memory: Memory,
     /// Who came from where with what: who sends the same several times at once makes one attempt.
     remembered: Cache<(Network, Mark), Arc<Identity>>,
-    /// Whose they are, from wherever: the same from many places costs one hash.
-    asked: Cache<Mark, Arc<Identity>>,
+    /// Whose they are, from wherever: the same from many places costs one hash. It says nothing of another hash than the one
+    /// that they were checked against.
+    asked: Cache<(Fingerprint, Circumstances), Arc<Identity>>,
 }
 
 /// What credentials are remembered by, and what the sources were at.
@@ -145,10 +146,7 @@ impl Authenticator {
         let Claim { credentials, network, fingerprint, version, now } = *claim;
         // Before the password is checked: what is checked against a newer hash than this one is not taken for proven.
         let found = self.find(&credentials.name).await?;
-        let circumstances = match &found {
-            Some(found) => Circumstances::User(self.fingerprints.of("proof", &[found.proof.as_bytes()])),
-            None => Circumstances::Nobody(version),
-        };
+        let circumstances = self.circumstances(found.as_ref(), version);
         // The same password and the same hash as before need no look.
         if let Some(found) = found
             && self.memory.proven(network, fingerprint, circumstances, now) == Some(circumstances)
@@ -163,10 +161,33 @@ impl Authenticator {
         if !attempt.delay.is_zero() {
             tokio::time::sleep(attempt.delay).await;
         }
-        let asked = self.asked.entry((fingerprint, version));
-        let asked = asked.or_try_insert_with(self.ask(credentials, attempt.ticket())).await;
+        let asked = self.asked.entry((fingerprint, circumstances));
+        let asked = asked.or_try_insert_with(self.ask_as_found(claim, circumstances, attempt.ticket())).await;
         let asked = asked.map(moka::Entry::into_value).map_err(|error| error.shared());
         self.end(claim, attempt, circumstances, asked)
+    }
+
+    fn circumstances(&self, found: Option<&Found>, version: u64) -> Circumstances {
+        match found {
+            Some(found) => Circumstances::User(self.fingerprints.of("proof", &[found.proof.as_bytes()])),
+            None => Circumstances::Nobody(version),
+        }
+    }
+
+    /// Asks while the user has this hash: an answer that may be another hash's is none.
+    async fn ask_as_found(
+        &self,
+        claim: &Claim<'_>,
+        circumstances: Circumstances,
+        ticket: &Ticket,
+    ) -> Result<Arc<Identity>, LoginError> {
+        let asked = self.ask(claim.credentials, ticket).await;
+        let found = self.find(&claim.credentials.name).await?;
+        if self.circumstances(found.as_ref(), claim.version) != circumstances {
+            let changed = format!("the account of {} was changed just now", claim.credentials.name);
+            return Err(SourceError::Unavailable(changed).into());
+        }
+        asked
     }
 
     /// A token costs no hash, so one that passes is simply looked at again.

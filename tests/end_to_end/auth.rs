@@ -6,6 +6,7 @@ mod challenges;
 mod clients;
 mod endpoint;
 mod enforcement;
+mod guessing;
 mod leaps;
 mod several_doors;
 mod uploads;

@@ -10,7 +10,7 @@ use crate::auth::lockout::{KNOWN, REMEMBERED, REMEMBERED_TOKENS, Table};
 use crate::auth::network::Network;
 
 /// What credentials were looked at with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Circumstances {
     /// The hash of the user's password.
     User(Fingerprint),

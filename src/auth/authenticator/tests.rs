@@ -17,6 +17,8 @@ struct Counting {
     asked: AtomicUsize,
     version: AtomicU64,
     is_down: bool,
+    /// Whether the user gets another password while one is checked.
+    changes: bool,
     /// Whether a wrong password costs it a hash.
     hashes: bool,
     /// What is checked in its name for others.
@@ -33,6 +35,9 @@ impl IdentitySource for Counting {
         self.asked.fetch_add(1, Ordering::Relaxed);
         if self.is_down {
             return Err(SourceError::Unavailable("down".to_owned()));
+        }
+        if self.changes {
+            self.proof.lock().unwrap().push('x');
         }
         let Credentials { name, password } = credentials;
         if !self.users.contains(&name.as_str()) {
@@ -182,6 +187,28 @@ async fn the_same_password_from_many_places_costs_one_look() {
         login.unwrap();
     }
     assert_eq!(source.asked.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn what_is_remembered_of_one_hash_says_nothing_of_another() {
+    let source = counting(&["alice"]);
+    let authenticator = authenticator(&[&source]);
+    login_from(&authenticator, 1, "alice", "alice").await.unwrap();
+    // As when it is changed by another door, or is just being changed: no version tells.
+    "another".clone_into(&mut source.proof.lock().unwrap());
+    login_from(&authenticator, 2, "alice", "alice").await.unwrap();
+    assert_eq!(source.asked.load(Ordering::Relaxed), 2);
+}
+
+#[tokio::test]
+async fn what_is_checked_while_the_user_gets_another_password_is_remembered_for_neither() {
+    let source = Arc::new(Counting { users: vec!["alice"], changes: true, ..Counting::default() });
+    let authenticator = authenticator(&[&source]);
+    for attempt in 1..=3 {
+        let unsure = login(&authenticator, "alice", "alice").await;
+        assert!(matches!(unsure, Err(LoginError::Unavailable(_))));
+        assert_eq!(source.asked.load(Ordering::Relaxed), attempt);
+    }
 }
 
 #[tokio::test]

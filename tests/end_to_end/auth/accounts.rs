@@ -11,7 +11,8 @@ use crate::support::door::Door;
 use crate::support::guard::{Guard, ask_token, grants};
 use crate::support::http::http_client;
 
-async fn door(guard: &Guard) -> Door {
+/// A door that the commands reach.
+pub(super) async fn door(guard: &Guard) -> Door {
     guard
         .door("http://127.0.0.1:9")
         .set("SERVER__SOCKET", guard.path("socket").to_str().unwrap())
