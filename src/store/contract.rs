@@ -79,6 +79,7 @@ macro_rules! contract_tests {
             changes_of_accounts_are_made_all_or_none
             events_of_the_gate_are_pushed_out_by_their_own_kind_alone
             what_happens_again_at_the_gate_takes_the_place_of_what_was_kept
+            much_that_is_too_much_at_the_gate_goes_part_by_part_the_oldest_first
             accounts_are_listed_by_their_kind_in_bytewise_order
             what_is_known_of_the_registrys_clock_is_kept
             the_last_time_that_has_held_is_kept

@@ -360,7 +360,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// Keeps what happened at the gate: in the place of what is kept under that number and kind, where a number is given and
     /// it is still there; else under a new number, behind all others. Purges what is too much, of each kind by itself, and
-    /// what is too old. Answers the numbers, in the order of the events. Durable.
+    /// what is too old; where that is very much, a part of it each time. Answers the numbers, in the order of the events. Durable.
     async fn add_auth_events(
         &self,
         events: Vec<(Option<Sequence>, AuthEvent)>,

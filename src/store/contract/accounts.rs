@@ -175,6 +175,22 @@ pub(in crate::store) async fn events_of_the_gate_are_kept_in_order_and_purged_by
     assert_eq!(store.sequence().await.unwrap().get(), 0, "they are no events of the registry's");
 }
 
+pub(in crate::store) async fn much_that_is_too_much_at_the_gate_goes_part_by_part_the_oldest_first(
+    store: AnyStore,
+) {
+    let kind = AuthEventKind::Refused;
+    add(&store, (0..7_000).map(|time| happened(kind, time, "old")).collect(), most(10_000)).await;
+    let mut left = 7_000;
+    while left > 3 {
+        let number = add(&store, vec![happened(kind, 8_000, "new")], most(3)).await[0];
+        let kept = told(&store, 1_000).await;
+        assert!(kept.len() < left && kept.last().is_some_and(|(last, _)| *last == number.get()));
+        assert!(kept.windows(2).all(|pair| pair[0].0 + 1 == pair[1].0), "the oldest go first");
+        left = kept.len();
+    }
+    assert_eq!(left, 3);
+}
+
 pub(in crate::store) async fn what_happens_again_at_the_gate_takes_the_place_of_what_was_kept(
     store: AnyStore,
 ) {

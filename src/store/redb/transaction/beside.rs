@@ -18,6 +18,9 @@ use crate::store::{
     Retention, Sequence,
 };
 
+/// So many events of the gate of a kind are purged in one transaction: pushes wait for it. Those beyond go with the next one.
+const MOST_PURGED: usize = 2_000;
+
 impl Transaction<'_, '_> {
     /// Replaces what is kept of a sweep: the checkpoint, and one piece of marks more.
     pub fn keep_sweep(&mut self, checkpoint: &[u8], marks: &[u64]) -> Result<(), Failure> {
@@ -99,7 +102,7 @@ impl Transaction<'_, '_> {
                 let (number, row) = entry?;
                 let number = number.value();
                 let event: AuthEvent = decode(|| format!("event {number} of the gate"), row.value())?;
-                if excess == 0 && event.time >= keep.since {
+                if (excess == 0 && event.time >= keep.since) || gone.len() == MOST_PURGED {
                     break;
                 }
                 gone.push(number);
