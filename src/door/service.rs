@@ -15,10 +15,11 @@ use tokio_util::task::TaskTracker;
 use super::context::Context;
 use super::lead_back::Naming;
 use super::line::Lines;
+use super::requests::{InFlight, Requests};
 use super::upload_target::UploadTargets;
 use super::{
-    Client, Exchange, Flow, Limits, Pipeline, Refusal, Response, ResponseHead, Target, Write, arrival, body,
-    bridge, respond,
+    Client, Exchange, Flow, Limits, Pipeline, Refusal, RequestLimits, Response, ResponseHead, Target, Write,
+    arrival, body, bridge, respond,
 };
 use crate::auth::TargetSeal;
 use crate::oci::route::with_plain_colon;
@@ -32,6 +33,7 @@ pub struct Service {
     router: axum::Router,
     pub(super) backends: Arc<Backends>,
     pub(super) limits: Limits,
+    pub(super) requests: Requests,
     pub(super) lines: Lines,
     pub(super) naming: Arc<Naming>,
     pub(super) uploads: UploadTargets,
@@ -40,13 +42,15 @@ pub struct Service {
 
 impl Service {
     /// Puts the door's logic together. `naming` says by which names client, door and registry know each other, `seal`
-    /// hides targets of the registry's own in URLs of the door; `limits` say who may let whom wait; whoever stops the door
+    /// hides targets of the registry's own in URLs of the door; `limits` say who may let whom wait, `requests` how many may be in
+    /// flight; whoever stops the door
     /// waits for `exchanges`.
     pub fn new(
         pipeline: Pipeline,
         router: axum::Router,
         backends: Arc<Backends>,
         limits: Limits,
+        requests: RequestLimits,
         naming: Naming,
         seal: Arc<TargetSeal>,
         exchanges: TaskTracker,
@@ -57,6 +61,7 @@ impl Service {
             uploads: UploadTargets::new(seal, Arc::clone(&backends)),
             backends,
             limits,
+            requests: Requests::new(requests),
             lines: Lines::default(),
             naming: Arc::new(naming),
             exchanges,
@@ -110,25 +115,24 @@ impl Service {
         &self,
         session: &mut Session,
         exchange: &mut Exchange,
+        in_flight: &mut InFlight,
     ) -> Result<Option<Local>, Refusal> {
+        if is_probe(exchange) {
+            return self.ask(session, exchange).await;
+        }
+        *in_flight = self.requests.admit()?;
         if let Flow::Respond(response) = self.pipeline.on_request(exchange).await? {
             return Ok(Some(Local::Whole(*response)));
         }
+        self.requests.admit_of(exchange.client.address, in_flight)?;
         // Known now: who is trusted to say it has been heard.
         exchange.onward.host = self.naming.host_for_registry(&exchange.client);
         let write = match &exchange.target {
             Target::Own | Target::Unreadable => {
-                return bridge::ask(
-                    &self.router,
-                    session,
-                    exchange.client.address,
-                    self.limits.client_timeout,
-                )
-                .await
-                .map(|answer| Some(Local::Streamed(answer)));
+                return self.ask(session, exchange).await;
             }
             Target::Registry(Route::ManifestPut { repository, reference, tags }) => {
-                let bytes = body::read(session, MAXIMUM_MANIFEST_BYTES, self.limits.client_timeout).await?;
+                let bytes = body::read(session, MAXIMUM_MANIFEST_BYTES, &self.limits).await?;
                 let manifest = parse_manifest(exchange, reference, bytes)?;
                 Write::Put {
                     repository: repository.clone(),
@@ -149,6 +153,12 @@ impl Service {
                     .because("no plugin carried the write: the observer is missing from the table"))
             }
         }
+    }
+
+    /// Asks the router of pages and API.
+    async fn ask(&self, session: &mut Session, exchange: &Exchange) -> Result<Option<Local>, Refusal> {
+        let answer = bridge::ask(&self.router, session, exchange.client.address, &self.limits).await?;
+        Ok(Some(Local::Streamed(answer)))
     }
 
     /// The last touches on a response, whether it was streamed or made here.
@@ -205,6 +215,12 @@ pub(super) enum Local {
     Whole(Response),
     /// From the router, to be sent as it comes.
     Streamed(bridge::Answer),
+}
+
+/// Whether somebody asks if the door lives, which is answered whatever else is in flight: a load balancer that hears nothing
+/// takes the whole door away.
+fn is_probe(exchange: &Exchange) -> bool {
+    exchange.target == Target::Own && matches!(exchange.request.uri.path(), "/healthz" | "/readyz")
 }
 
 /// What a request line asks for.

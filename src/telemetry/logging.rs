@@ -24,7 +24,7 @@ const VARIABLES: [&str; 2] = ["PORTREEVE_LOG", "RUST_LOG"];
 /// What is logged unless they say otherwise.
 const DEFAULT_FILTER: &str = "info";
 /// pingora tells of every client that leaves early; whoever wants that names `pingora` in the filter.
-const QUIET: &str = "pingora=warn";
+const QUIET: &str = "pingora=warn,pingora_proxy=off,pingora_core::apps=off";
 /// How many bytes of lines may wait.
 const QUEUED_BYTES: usize = 4 * 1024 * 1024;
 

@@ -119,7 +119,7 @@ impl Door {
 
     /// Runs `portreeve check` with its configuration: whether nothing has to be done, and what it says.
     pub async fn check(&self) -> (bool, String) {
-        let settings = self.settings.iter().filter(|(key, _)| *key != CONFIGURATION);
+        let settings = self.settings.iter().filter(|(key, _)| *key != CONFIGURATION && *key != DESCRIPTORS);
         let output = Command::new(env!("CARGO_BIN_EXE_portreeve"))
             .arg("check")
             .current_dir(self.directory.path())
@@ -184,6 +184,11 @@ impl DoorBuilder {
         self.set(CONFIGURATION, file.to_str().unwrap())
     }
 
+    /// Gives its process so many descriptors: a limit that it may raise, and the one up to which it may.
+    pub fn descriptors(self, soft: u64, hard: u64) -> Self {
+        self.set(DESCRIPTORS, format!("{soft}:{hard}"))
+    }
+
     /// Keeps the record in this file, instead of in one that goes with the door.
     pub fn store(self, path: impl Into<PathBuf>) -> Self {
         let path = path.into();
@@ -245,13 +250,23 @@ impl std::fmt::Display for Failed {
 
 /// Stands for the configuration's file among the settings.
 const CONFIGURATION: &str = "--config";
+/// Stands for the most descriptors of the process among the settings.
+const DESCRIPTORS: &str = "--nofile";
 
 fn spawn(settings: &BTreeMap<String, String>, directory: &Path) -> Child {
     let log = std::fs::OpenOptions::new().create(true).append(true).open(directory.join("door.log")).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_portreeve"));
+    let mut settings = settings.clone();
+    let door = env!("CARGO_BIN_EXE_portreeve");
+    let mut command = match settings.remove(DESCRIPTORS) {
+        None => Command::new(door),
+        Some(descriptors) => {
+            let mut command = Command::new("prlimit");
+            command.args([&format!("--nofile={descriptors}"), door]);
+            command
+        }
+    };
     // The working directory may hold a configuration.
     command.arg("serve").current_dir(directory);
-    let mut settings = settings.clone();
     if let Some(file) = settings.remove(CONFIGURATION) {
         command.args(["--config", &file]);
     }
