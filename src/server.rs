@@ -263,12 +263,12 @@ pub fn run(config: Config, source: ConfigSource) -> Result<(), StartError> {
             client_timeout: config.listen.client_timeout,
             head_timeout: config.limits.head_timeout,
             idle_timeout: config.limits.idle_timeout,
+            requests: shares.requests,
             patience: Patience {
                 timeout: config.registry.timeout,
                 commit_timeout: config.registry.commit_timeout,
             },
         },
-        shares.requests,
         naming,
         gatehouse.seal.clone(),
         exchanges.clone(),

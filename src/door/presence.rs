@@ -182,7 +182,8 @@ impl State {
             None => (self.since + patience.idle, Overdue::Idle),
         };
         if now < end {
-            Ok(end)
+            // Another limit may have come into force meanwhile, and none is shorter than this.
+            Ok(end.min(again))
         } else if owes_reading && overdue == Overdue::Idle {
             Ok(again)
         } else {
@@ -211,6 +212,7 @@ mod tests {
         for (what, state, second, expected) in [
             ("a first head", first, 29, Ok(after(30))),
             ("a first head", first, 30, Err(Overdue::Silent)),
+            ("nothing", idle, 1, Ok(after(31))),
             ("nothing", idle, 59, Ok(after(60))),
             ("nothing", idle, 60, Err(Overdue::Idle)),
             ("a later head", head, 79, Ok(after(80))),

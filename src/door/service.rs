@@ -18,8 +18,8 @@ use super::line::Lines;
 use super::requests::{InFlight, Requests};
 use super::upload_target::UploadTargets;
 use super::{
-    Client, Exchange, Flow, Limits, Pipeline, Refusal, RequestLimits, Response, ResponseHead, Target, Write,
-    arrival, body, bridge, respond,
+    Client, Exchange, Flow, Limits, Pipeline, Refusal, Response, ResponseHead, Target, Write, arrival, body,
+    bridge, respond,
 };
 use crate::auth::TargetSeal;
 use crate::oci::route::with_plain_colon;
@@ -42,15 +42,13 @@ pub struct Service {
 
 impl Service {
     /// Puts the door's logic together. `naming` says by which names client, door and registry know each other, `seal`
-    /// hides targets of the registry's own in URLs of the door; `limits` say who may let whom wait, `requests` how many may be in
-    /// flight; whoever stops the door
-    /// waits for `exchanges`.
+    /// hides targets of the registry's own in URLs of the door; `limits` say who may let whom wait, and how many requests may
+    /// be in flight; whoever stops the door waits for `exchanges`.
     pub fn new(
         pipeline: Pipeline,
         router: axum::Router,
         backends: Arc<Backends>,
         limits: Limits,
-        requests: RequestLimits,
         naming: Naming,
         seal: Arc<TargetSeal>,
         exchanges: TaskTracker,
@@ -61,7 +59,7 @@ impl Service {
             uploads: UploadTargets::new(seal, Arc::clone(&backends)),
             backends,
             limits,
-            requests: Requests::new(requests),
+            requests: Requests::new(limits.requests),
             lines: Lines::default(),
             naming: Arc::new(naming),
             exchanges,

@@ -13,12 +13,12 @@ use http::StatusCode;
 use tokio::sync::Notify;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::Refusal;
 use super::line::Line;
+use super::{Refusal, RequestLimits};
 use crate::oci::ErrorCode;
 use crate::registry::{Awaited, Backend, Exhausted, Patience, Since};
 
-/// How long either side may let the other wait.
+/// How long either side may let the other wait, and how many requests there may be.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// `listen.client_timeout`.
@@ -27,6 +27,8 @@ pub struct Limits {
     pub head_timeout: Duration,
     /// `limits.idle_timeout`.
     pub idle_timeout: Duration,
+    /// `limits.requests` and `limits.requests_per_address`.
+    pub requests: RequestLimits,
     /// `registry.timeout` and `registry.commit_timeout`.
     pub patience: Patience,
 }
@@ -295,6 +297,7 @@ mod tests {
         client_timeout: Duration::from_secs(300),
         head_timeout: Duration::from_secs(30),
         idle_timeout: Duration::from_secs(60),
+        requests: RequestLimits { all: 1, per_address: 1 },
         patience: Patience { timeout: Duration::from_secs(30), commit_timeout: Duration::from_secs(900) },
     };
 

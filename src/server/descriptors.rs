@@ -121,7 +121,7 @@ mod tests {
         for descriptors in [200, 256, 512, 1_024, 4_096, 20_000, 1_048_576] {
             let Shares { connections, requests, kept } = share(&config, descriptors);
             let given = connections.all + REQUEST * requests.all + KEPT * kept * 2;
-            assert!(given + 128 <= descriptors, "{descriptors}: {given}");
+            assert!(given + HOUSE <= descriptors, "{descriptors}: {given}");
             assert!(connections.per_address * PARTS <= connections.all, "{descriptors}");
             assert!(requests.per_address * PARTS <= requests.all, "{descriptors}");
         }

@@ -74,6 +74,14 @@ impl Door {
         self.child.id().expect("the door has ended")
     }
 
+    /// Its socket for commands.
+    pub fn socket(&self) -> PathBuf {
+        let configured = self.settings.get("STORE__URL").and_then(|url| url.strip_prefix("redb:"));
+        let mut path = configured.map_or_else(|| self.directory.path().join("portreeve.redb"), PathBuf::from);
+        path.as_mut_os_string().push(".socket");
+        path
+    }
+
     /// Ends it as a crash does.
     pub async fn kill(&mut self) {
         self.child.kill().await.unwrap();

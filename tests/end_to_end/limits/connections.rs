@@ -81,18 +81,19 @@ async fn when_all_connections_are_taken_the_longest_idle_one_makes_room() {
         let address = Ipv4Addr::new(127, 0, 1, number / 3 + 1);
         silent.push(Attacker::from(address, door.address()).await);
     }
-    let mut open = "portreeve_connections{listener=\"door\"}";
+    let open = "portreeve_connections{listener=\"door\"}";
     until("all are taken", SOON, async || metric(&door, open).await == 12.0).await;
+    let mut clients = Vec::new();
     for number in 0..20 {
         let address = Ipv4Addr::new(127, 0, 2, number + 1);
         let mut client = Attacker::from(address, door.address()).await;
         assert!(is_served(&mut client).await, "{number}");
+        clients.push(client);
     }
     for attacker in &mut silent {
         assert!(attacker.is_closed_within(SOON).await.0);
     }
     until_metric(&door, "portreeve_connections_refused_total{cause=\"displaced\"}", 12.0).await;
-    open = "portreeve_connections{listener=\"door\"}";
     assert!(metric(&door, open).await <= 12.0);
 }
 

@@ -165,6 +165,18 @@ async fn a_body_that_the_door_reads_itself_must_not_drip() {
         let mut http1 = Attacker::open(door.address()).await;
         let (is_closed, _) = http1.is_closed_while_dripping(&[head.as_bytes(), b"1;a=b", b"c"], SOON).await;
         assert!(is_closed, "{method} {path}");
+        // Nor are trailers without an end.
+        let mut http1 = Attacker::open(door.address()).await;
+        let pieces: [&[u8]; 3] = [head.as_bytes(), b"1\r\n \r\n0\r\n", b"a: b\r\n"];
+        let (is_closed, _) = http1.is_closed_while_dripping(&pieces, SOON).await;
+        assert!(is_closed, "{method} {path} with trailers");
+        // Nor is one that was asked for, and does not come.
+        let mut http1 = Attacker::open(door.address()).await;
+        let head = head.replace("Transfer-Encoding: chunked", "Content-Length: 9\r\nExpect: 100-continue");
+        http1.send(&head).await;
+        let (is_closed, came) = http1.is_closed_within(SOON).await;
+        let came = String::from_utf8_lossy(&came).into_owned();
+        assert!(is_closed && came.contains("HTTP/1.1 408 "), "{method} {path}: {is_closed} {came}");
         // HEADERS with their end, and then one byte after the other.
         let mut http2 = Attacker::open(door.address()).await;
         http2.send(&begin).await;
@@ -173,11 +185,11 @@ async fn a_body_that_the_door_reads_itself_must_not_drip() {
         let pieces: [&[u8]; 1] = [&piece];
         tokio::select! {
             _ = http2.is_closed_while_dripping(&pieces, SOON) => panic!("{method} {path}: nobody was cut off"),
-            () = until_metric(&door, CUT_OFF, 6.0) => {}
+            () = until_metric(&door, CUT_OFF, 8.0) => {}
         }
     });
     futures_util::future::join_all(tries).await;
-    until_metric(&door, CUT_OFF, 6.0).await;
+    until_metric(&door, CUT_OFF, 8.0).await;
     until("nothing runs", SOON, async || metric(&door, "portreeve_exchanges").await == 0.0).await;
 }
 
@@ -265,7 +277,7 @@ async fn a_slow_client_that_goes_on_is_served_however_long_it_takes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_chunk_extension_without_an_end_is_no_progress_of_a_layer() {
+async fn framing_without_an_end_is_no_progress_of_a_layer() {
     let registry = Registry::start().await;
     let door = Door::builder(registry.url()).set("LISTEN__CLIENT_TIMEOUT", "1s").start().await;
     let mut connection = Connection::open(door.address()).await;
@@ -276,8 +288,13 @@ async fn a_chunk_extension_without_an_end_is_no_progress_of_a_layer() {
         location.path(),
         location.query().unwrap_or_default()
     );
-    let mut attacker = Attacker::open(door.address()).await;
-    let (is_closed, _) = attacker.is_closed_while_dripping(&[head.as_bytes(), b"1;a=b", b"c"], SOON).await;
-    assert!(is_closed);
+    let extension: [&[u8]; 2] = [b"1;a=b", b"c"];
+    let trailers: [&[u8]; 2] = [b"1\r\n \r\n0\r\n", b"a: b\r\n"];
+    for (what, pieces) in [("an extension of a chunk", extension), ("trailers", trailers)] {
+        let mut attacker = Attacker::open(door.address()).await;
+        let pieces = [&[head.as_bytes()], pieces.as_slice()].concat();
+        let (is_closed, _) = attacker.is_closed_while_dripping(&pieces, SOON).await;
+        assert!(is_closed, "{what}");
+    }
     until("nothing runs", SOON, async || metric(&door, "portreeve_exchanges").await == 0.0).await;
 }
