@@ -58,14 +58,18 @@ impl Requests {
     /// Counts a request among those of its client, once it is known who that is.
     ///
     /// # Errors
-    /// When the client has as many as it may have.
+    /// When the client has as many as it may have. Then it counts nowhere any more: a client that does not read its refusals
+    /// would take all places with them.
     pub fn admit_of(&self, client: IpAddr, in_flight: &mut InFlight) -> Result<(), Refusal> {
         match self.each.take(Some(network(client))) {
             Ok(place) => {
                 in_flight.0[1] = Some(place);
                 Ok(())
             }
-            Err(full) => Err(self.refusal(full, Some(client))),
+            Err(full) => {
+                *in_flight = InFlight::default();
+                Err(self.refusal(full, Some(client)))
+            }
         }
     }
 
@@ -86,5 +90,34 @@ impl Requests {
         Refusal::new(ErrorCode::TooManyRequests, "there are too many requests in flight; try again soon")
             .with_status(StatusCode::SERVICE_UNAVAILABLE)
             .because(format!("as many are in flight as {key} allows"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shed_takes_no_place() {
+        let requests = Requests::new(RequestLimits { all: 3, per_address: 1 });
+        let [one, two] = ["2001:db8::1", "2001:db8:1::1"].map(|text| text.parse::<IpAddr>().unwrap());
+        let mut first = requests.admit().unwrap();
+        requests.admit_of(one, &mut first).unwrap();
+        let shed: Vec<_> = (0..100)
+            .map(|_| requests.admit().unwrap())
+            .map(|mut in_flight| {
+                let refusal = requests.admit_of(one, &mut in_flight).unwrap_err();
+                assert_eq!(refusal.status, StatusCode::SERVICE_UNAVAILABLE);
+                in_flight
+            })
+            .collect();
+        let mut second = requests.admit().unwrap();
+        requests.admit_of(two, &mut second).unwrap();
+        let _third = requests.admit().unwrap();
+        assert!(requests.admit().is_err());
+        drop(shed);
+        assert!(requests.admit().is_err());
+        drop(first);
+        assert!(requests.admit().is_ok());
     }
 }

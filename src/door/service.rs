@@ -118,11 +118,13 @@ impl Service {
         if is_probe(exchange) {
             return self.ask(session, exchange).await;
         }
-        *in_flight = self.requests.admit()?;
-        if let Flow::Respond(response) = self.pipeline.on_request(exchange).await? {
+        *in_flight = self.requests.admit().inspect_err(|_| hurry(session))?;
+        let allowed = self.pipeline.on_request(exchange).await;
+        // Known now: who the client is. Also a refusal is waited for until it is read, and counts as long.
+        self.requests.admit_of(exchange.client.address, in_flight).inspect_err(|_| hurry(session))?;
+        if let Flow::Respond(response) = allowed? {
             return Ok(Some(Local::Whole(*response)));
         }
-        self.requests.admit_of(exchange.client.address, in_flight)?;
         // Known now: who is trusted to say it has been heard.
         exchange.onward.host = self.naming.host_for_registry(&exchange.client);
         let write = match &exchange.target {
@@ -213,6 +215,11 @@ pub(super) enum Local {
     Whole(Response),
     /// From the router, to be sent as it comes.
     Streamed(bridge::Answer),
+}
+
+/// A request that is shed counts no more, so that its answer is not waited for as others are.
+fn hurry(session: &mut Session) {
+    session.as_downstream_mut().set_write_timeout(Some(body::DRAIN_TIME));
 }
 
 /// Whether somebody asks if the door lives, which is answered whatever else is in flight: a load balancer that hears nothing
