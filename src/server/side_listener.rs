@@ -22,6 +22,14 @@ pub(super) const SOCKET_CONNECTIONS: usize = 16;
 /// How long a connection to the admin listener lives: many scrapes, and no limit for one that goes on to ask.
 pub(super) const ADMIN_LIFETIME: Duration = Duration::from_secs(60);
 
+/// Describes the metrics of these listeners.
+pub(super) fn describe_metrics() {
+    metrics::describe_counter!(
+        "portreeve_side_connections_displaced_total",
+        "Connections to the admin listener and the socket for commands that made room for newer ones"
+    );
+}
+
 /// A listener of which only so many connections live.
 pub(super) struct Few<L> {
     listener: L,
