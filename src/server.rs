@@ -6,6 +6,7 @@
 
 mod account_command;
 mod check;
+mod descriptors;
 mod door_client;
 mod explain;
 mod gatehouse;
@@ -13,6 +14,7 @@ mod held;
 mod key_command;
 mod progress_bar;
 mod reload;
+mod side_listener;
 mod socket;
 mod status;
 mod sweep_thread;
@@ -43,6 +45,7 @@ pub use sync_command::{SyncError, WantedSweep, sync};
 
 use self::gatehouse::Gatehouse;
 use self::reload::Reload;
+use self::side_listener::{ADMIN_CONNECTIONS, ADMIN_LIFETIME, Few};
 use self::socket::Socket;
 use self::status::Status;
 use self::sweep_thread::SweepThread;
@@ -171,6 +174,10 @@ pub fn run(config: Config, source: ConfigSource) -> Result<(), StartError> {
     auth::describe_metrics();
     web::describe_metrics();
     reload::describe_metrics();
+    let descriptors = descriptors::raise().unwrap_or_else(|error| {
+        tracing::warn!(%error, "the limit of descriptors cannot be raised to its hard limit");
+        descriptors::have()
+    });
 
     let certificates = match &config.listen.tls {
         Some(Tls { certificate, key }) => {
@@ -242,6 +249,9 @@ pub fn run(config: Config, source: ConfigSource) -> Result<(), StartError> {
         status: Arc::clone(&status) as Arc<dyn StatusSource>,
         metrics,
     };
+    let mut shares = descriptors::share(&config, descriptors);
+    shares.tell(&config, descriptors);
+    shares.connections.trusted_proxies = plugins::trusted_proxies(&config.plugins)?;
     let exchanges = TaskTracker::new();
     let naming = Naming {
         external: config.external_url.as_ref().map(|url| url.as_str().trim_end_matches('/').to_owned()),
@@ -253,6 +263,9 @@ pub fn run(config: Config, source: ConfigSource) -> Result<(), StartError> {
         backends,
         door::Limits {
             client_timeout: config.listen.client_timeout,
+            head_timeout: config.limits.head_timeout,
+            idle_timeout: config.limits.idle_timeout,
+            requests: shares.requests,
             patience: Patience {
                 timeout: config.registry.timeout,
                 commit_timeout: config.registry.commit_timeout,
@@ -263,7 +276,7 @@ pub fn run(config: Config, source: ConfigSource) -> Result<(), StartError> {
         exchanges.clone(),
     );
     let threads = config.server.threads.get();
-    let door = Door::new(service, threads, tls, exchanges.clone());
+    let door = Door::new(service, threads, tls, exchanges.clone(), shares.connections, shares.kept);
 
     main.block_on(async {
         gatehouse::read_clock(&registry, &gatehouse.asking).await;
@@ -378,7 +391,9 @@ fn serve_admin(
 ) -> io::Result<impl Future<Output = ()>> {
     let listener = tokio::net::TcpListener::from_std(listener.into_std())?;
     Ok(async move {
-        let served = axum::serve(listener, router).into_future();
+        let served =
+            axum::serve(Few::new(listener, "admin", ADMIN_CONNECTIONS, Some(ADMIN_LIFETIME)), router)
+                .into_future();
         if let Some(Err(error)) = stop.run_until_cancelled(served).await {
             tracing::error!(%error, "the admin listener failed");
         }

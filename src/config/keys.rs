@@ -45,6 +45,36 @@ pub const KEYS: &[Key] = &[
         meaning: "How long a client may stand still in the middle of what it sends or reads; then a request ends with 408.",
     },
     Key {
+        name: "limits.connections",
+        default: "4096",
+        meaning: "Open connections of clients in all; fewer where the system gives the process few descriptors.",
+    },
+    Key {
+        name: "limits.connections_per_address",
+        default: "512",
+        meaning: "Open connections of one address, or of one /64 of IPv6; at most a quarter of all; trusted proxies have no such limit.",
+    },
+    Key {
+        name: "limits.requests",
+        default: "4096",
+        meaning: "Requests in flight in all; one more is answered 503 with `Retry-After`.",
+    },
+    Key {
+        name: "limits.requests_per_address",
+        default: "512",
+        meaning: "Requests in flight of one address, or of one /64 of IPv6; at most a quarter of all.",
+    },
+    Key {
+        name: "limits.head_timeout",
+        default: "\"30s\"",
+        meaning: "Within which time the whole head of a request must have come; how far a manifest, form or API body may fall behind 1 KiB a second.",
+    },
+    Key {
+        name: "limits.idle_timeout",
+        default: "\"60s\"",
+        meaning: "How long a client's connection is kept on which no request runs.",
+    },
+    Key {
         name: "registry.url",
         default: "\"http://127.0.0.1:5001\"",
         meaning: "The registry behind the door: one URL, or a list of interchangeable backends.",

@@ -10,6 +10,7 @@ mod environment;
 mod error;
 mod file;
 mod keys;
+mod limits;
 mod secret;
 mod settings;
 #[cfg(test)]
@@ -28,6 +29,7 @@ pub use address::{BackendUrl, InvalidUrl, StoreUrl};
 pub use auth::{Algorithm, Auth, AuthRule, Clock, Principal, RegistryAuth, UserSource, VerifiedBy};
 pub use error::{ConfigError, Problem};
 pub use keys::{KEYS, Key};
+pub use limits::Limits;
 pub use secret::Secret;
 
 use error::Origin;
@@ -41,6 +43,8 @@ pub const DEFAULT_FILE: &str = "portreeve.toml";
 pub struct Config {
     /// `listen`
     pub listen: Listen,
+    /// `limits`
+    pub limits: Limits,
     /// `external_url`: how clients reach the door, a URL without a path; from each request if absent.
     pub external_url: Option<Url>,
     /// `registry`
@@ -167,6 +171,7 @@ impl Default for Config {
                 tls: None,
                 client_timeout: Duration::from_secs(5 * 60),
             },
+            limits: Limits::default(),
             external_url: None,
             registry: Registry {
                 backends: backend.into_iter().collect(),
@@ -245,6 +250,7 @@ impl Config {
         set.to(&mut config.server.grace, "server.grace", value::duration);
         config.registry.auth = auth::read_registry(&mut settings);
         config.auth = auth::read(&mut settings);
+        config.limits = limits::read(&mut settings);
         config.clock = auth::read_clock(&mut settings);
         config.server.socket = settings.read("server.socket", value::path);
         config.notifications_secret = settings.read("notifications.secret", value::secret);

@@ -19,6 +19,8 @@ use super::{RegistryHost, RegistryKind};
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 /// More threads, and more questions at once, than any machine has use for.
 const MOST: usize = 1024;
+/// More connections, and more requests at once, than one process can have.
+const MOST_AT_ONCE: usize = 1_000_000;
 /// Shorter secrets are guessed.
 const SHORTEST_SECRET: usize = 16;
 
@@ -118,14 +120,24 @@ pub(super) fn registry_kind(given: &Given) -> Result<RegistryKind, String> {
 
 /// How many of something: threads, questions.
 pub(super) fn count(given: &Given) -> Result<NonZeroUsize, String> {
-    let remedy = format!("write a whole number from 1 to {MOST}");
+    number(given, MOST)
+}
+
+/// How many of something clients may have at once.
+pub(super) fn limit(given: &Given) -> Result<NonZeroUsize, String> {
+    number(given, MOST_AT_ONCE)
+}
+
+/// A whole number from 1 on.
+fn number(given: &Given, most: usize) -> Result<NonZeroUsize, String> {
+    let remedy = format!("write a whole number from 1 to {most}");
     let number = match (&given.value, &given.origin) {
         (Value::Integer(number), _) => usize::try_from(*number).ok(),
         // The environment has only strings.
         (Value::String(text), Origin::Variable(_)) => text.parse().ok(),
         (other, _) => return Err(format!("is {}; {remedy}", kind(other))),
     };
-    number.and_then(NonZeroUsize::new).filter(|number| number.get() <= MOST).ok_or_else(|| {
+    number.and_then(NonZeroUsize::new).filter(|number| number.get() <= most).ok_or_else(|| {
         format!("is {}; {remedy}", quoted(given.value.as_str().unwrap_or(&given.value.to_string())))
     })
 }

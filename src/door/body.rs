@@ -1,13 +1,13 @@
 //! Request bodies that the door reads itself: manifests whole, the rest of a refused request thrown away.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_LENGTH, EXPECT};
 use pingora_proxy::Session;
 
-use super::Refusal;
 use super::watch::Stall;
+use super::{Limits, Refusal};
 use crate::oci::ErrorCode;
 
 /// How much of an unread body is thrown away, and for how long, before the connection is given up instead: enough for a
@@ -18,16 +18,15 @@ const DRAIN_BYTES_HTTP2: usize = 64 * 1024 * 1024;
 /// How much is thrown away after the answer, of a connection that ends with it.
 const LINGER_BYTES: usize = 64 * 1024 * 1024;
 pub(super) const DRAIN_TIME: Duration = Duration::from_secs(2);
+/// The least rate of a body that is read whole, in bytes a second, behind which it may fall by `limits.head_timeout`.
+const LEAST_RATE: f64 = 1024.0;
 
-/// Reads a whole body of at most `limit` bytes, from a client that may stand still for `client_timeout`.
+/// Reads a whole body of at most `limit` bytes, from a client that may stand still, or be slow, within `limits`.
 ///
 /// # Errors
-/// 413 when it is longer (said at once if the client announced it), 400 when it breaks off, 408 when it stands still.
-pub(super) async fn read(
-    session: &mut Session,
-    limit: usize,
-    client_timeout: Duration,
-) -> Result<Bytes, Refusal> {
+/// 413 when it is longer (said at once if the client announced it), 400 when it breaks off, 408 when it stands still or is
+/// too slow.
+pub(super) async fn read(session: &mut Session, limit: usize, limits: &Limits) -> Result<Bytes, Refusal> {
     if announced_length(session).is_some_and(|length| length > limit as u64) {
         return Err(too_long(limit));
     }
@@ -40,10 +39,19 @@ pub(super) async fn read(
     }
     let mut first: Option<Bytes> = None;
     let mut whole = BytesMut::new();
+    let begun = Instant::now();
     loop {
-        let chunk = match tokio::time::timeout(client_timeout, session.read_request_body()).await {
+        let so_far = first.as_ref().map_or(whole.len(), Bytes::len);
+        let still = Instant::now() + limits.client_timeout;
+        #[expect(clippy::cast_precision_loss, reason = "bodies are shorter than 2^53 bytes")]
+        let slow = begun + limits.head_timeout + Duration::from_secs_f64(so_far as f64 / LEAST_RATE);
+        let reading = tokio::time::timeout_at(still.min(slow).into(), session.read_request_body());
+        let chunk = match reading.await {
             Err(_elapsed) => {
-                let stall = Stall::Client(client_timeout);
+                let stall = match slow < still {
+                    true => Stall::Slow(limits.head_timeout),
+                    false => Stall::Client(limits.client_timeout),
+                };
                 stall.count();
                 return Err(Refusal { code: ErrorCode::ManifestInvalid, ..stall.refusal() });
             }
@@ -55,7 +63,6 @@ pub(super) async fn read(
             Ok(Ok(chunk)) => chunk,
         };
         let Some(chunk) = chunk else { break };
-        let so_far = first.as_ref().map_or(whole.len(), Bytes::len);
         if so_far + chunk.len() > limit {
             return Err(too_long(limit));
         }

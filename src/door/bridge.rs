@@ -1,7 +1,6 @@
 //! The one bridge from pingora to the axum router that serves pages and the API.
 
 use std::net::IpAddr;
-use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -12,7 +11,7 @@ use pingora_core::Result;
 use pingora_proxy::Session;
 use tower::ServiceExt;
 
-use super::{Refusal, ResponseHead, body, forward, spelling};
+use super::{Limits, Refusal, ResponseHead, body, forward, spelling};
 use crate::auth::Viewer;
 use crate::oci::ErrorCode;
 
@@ -34,9 +33,9 @@ pub(super) async fn ask(
     session: &mut Session,
     client: IpAddr,
     viewer: Viewer,
-    client_timeout: Duration,
+    limits: &Limits,
 ) -> Result<Answer, Refusal> {
-    let body = body::read(session, MAXIMUM_BODY_BYTES, client_timeout).await?;
+    let body = body::read(session, MAXIMUM_BODY_BYTES, limits).await?;
     let header = session.req_header();
     let mut request = http::Request::new(Body::from(body));
     *request.method_mut() = header.method.clone();

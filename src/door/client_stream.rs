@@ -1,17 +1,17 @@
 //! A client's connection that sends the head of an answer together with the first of its body, and does not wait without
-//! end for a client that does not read.
+//! end for a client that does not read, or that does not come to a request.
 //!
 //! pingora writes the two one after the other, and flushes where something has to leave. A segment of its own for the
 //! head costs a tenth of the time of a small exchange; TLS gathers by itself. pingora bounds most of its writes, but not its
-//! flushes: the last bytes of an answer to a client that has stopped reading would be waited for without end. Used by
-//! [`super::listen`] for HTTP/1.1 without TLS, and beneath TLS.
+//! flushes: the last bytes of an answer to a client that has stopped reading would be waited for without end. How long the
+//! client may be without a request, [`Presence`] says. Used by [`super::listen`] for every connection, also beneath TLS.
 
 use std::io::{self, IoSlice};
 use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use pingora_core::protocols::raw_connect::ProxyDigest;
@@ -19,9 +19,12 @@ use pingora_core::protocols::{
     GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest,
     UniqueID, UniqueIDType,
 };
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
+
+use super::ResponseHead;
+use super::presence::Presence;
 
 /// The longest write that is held for company, in bytes: any usual head of an answer.
 const HELD: usize = 4 * 1024;
@@ -33,6 +36,15 @@ const HELD: usize = 4 * 1024;
 pub(super) struct ClientStream {
     stream: TcpStream,
     socket: Arc<SocketDigest>,
+    /// Leads from a request to its connection's presence.
+    marks: Option<Arc<ProxyDigest>>,
+    presence: Arc<Presence>,
+    /// When to ask the presence again whether the client is still to be waited for.
+    look: Instant,
+    /// Wakes who waits for the client, at that time or before.
+    looking: Option<Pin<Box<Sleep>>>,
+    /// Bytes that were read to see how the connection begins, and are to be read again.
+    ahead: Vec<u8>,
     held: Vec<u8>,
     /// Whether short writes are held at all.
     gathers: bool,
@@ -43,20 +55,86 @@ pub(super) struct ClientStream {
 }
 
 impl ClientStream {
-    /// Holds short writes.
-    pub fn gathering(stream: TcpStream, socket: SocketDigest, client_timeout: Duration) -> Self {
-        Self { gathers: true, ..Self::direct(stream, socket, client_timeout) }
-    }
-
     /// Sends each write as it comes.
-    pub fn direct(stream: TcpStream, socket: SocketDigest, client_timeout: Duration) -> Self {
+    pub fn new(
+        stream: TcpStream,
+        socket: SocketDigest,
+        presence: Arc<Presence>,
+        client_timeout: Duration,
+    ) -> Self {
+        let mark = ResponseHead::build(http::StatusCode::OK, Some(0)).ok();
+        let marks = mark.map(|head| {
+            let presence: Box<dyn std::any::Any + Send + Sync> = Box::new(Arc::clone(&presence));
+            Arc::new(ProxyDigest::new(Box::new(head), Some(presence)))
+        });
         Self {
             stream,
             socket: Arc::new(socket),
+            marks,
+            presence,
+            look: Instant::now(),
+            looking: None,
+            ahead: Vec::new(),
             held: Vec::new(),
             gathers: false,
             client_timeout,
             waiting: None,
+        }
+    }
+
+    /// From now on it holds short writes.
+    pub fn gather(&mut self) {
+        self.gathers = true;
+    }
+
+    /// Whether the connection begins with these bytes, decided on as few as it takes. They are read again afterwards.
+    ///
+    /// # Errors
+    /// When the client is gone, or is not waited for any longer.
+    pub async fn begins_with(&mut self, bytes: &[u8]) -> io::Result<bool> {
+        let mut begin = Vec::with_capacity(bytes.len());
+        while begin.len() < bytes.len() && bytes.starts_with(&begin) {
+            let missing = (bytes.len() - begin.len()) as u64;
+            if (&mut *self).take(missing).read_buf(&mut begin).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        let is_so = begin == bytes;
+        self.ahead = begin;
+        Ok(is_so)
+    }
+
+    /// Whether the client is still to be waited for.
+    fn judge(&mut self, now: Instant) -> io::Result<()> {
+        match self.presence.judge(self.waiting.is_some(), now) {
+            Ok(look) => {
+                self.look = look;
+                Ok(())
+            }
+            Err(overdue) => {
+                super::listen::refused(overdue.cause());
+                // One is enough to be counted; whoever asks once more is answered at once.
+                self.presence.displace();
+                Err(io::Error::new(io::ErrorKind::TimedOut, "the client did not come to a request in time"))
+            }
+        }
+    }
+
+    /// Waits for the client, for as long as that is done.
+    fn poll_patience(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
+        loop {
+            let look = tokio::time::Instant::from_std(self.look);
+            let looking = self.looking.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(look)));
+            if looking.deadline() > look {
+                looking.as_mut().reset(look);
+            }
+            ready!(looking.as_mut().poll(context));
+            if let Err(error) = self.judge(Instant::now()) {
+                return Poll::Ready(error);
+            }
+            if let Some(looking) = &mut self.looking {
+                looking.as_mut().reset(self.look.into());
+            }
         }
     }
 
@@ -98,7 +176,35 @@ impl AsyncRead for ClientStream {
         context: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_read(context, into)
+        let this = self.get_mut();
+        if !this.ahead.is_empty() {
+            let length = this.ahead.len().min(into.remaining());
+            into.put_slice(&this.ahead[..length]);
+            this.ahead.drain(..length);
+            return Poll::Ready(Ok(()));
+        }
+        if this.presence.is_displaced(context) {
+            return Poll::Ready(Err(io::Error::new(
+                io::ErrorKind::ConnectionAborted,
+                "the connection makes room",
+            )));
+        }
+        // Also while something always comes.
+        let now = Instant::now();
+        if now >= this.look {
+            this.judge(now)?;
+        }
+        let before = into.filled().len();
+        let read = Pin::new(&mut this.stream).poll_read(context, into);
+        if read.is_pending() {
+            return this.poll_patience(context).map(Err);
+        }
+        if into.filled().len() > before
+            && let Some(look) = this.presence.received(now)
+        {
+            this.look = this.look.min(look);
+        }
+        read
     }
 }
 
@@ -174,8 +280,9 @@ impl GetTimingDigest for ClientStream {
 }
 
 impl GetProxyDigest for ClientStream {
+    /// What pingora keeps for those that come through another proxy leads to the presence.
     fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
-        None
+        self.marks.clone()
     }
 }
 
@@ -188,20 +295,67 @@ impl GetSocketDigest for ClientStream {
 #[cfg(test)]
 mod tests {
     use std::error::Error;
+    use std::net::IpAddr;
 
-    use tokio::io::AsyncReadExt;
     use tokio::net::TcpListener;
 
     use super::*;
+    use crate::door::connections::{ConnectionLimits, Connections};
+    use crate::door::presence::Patience;
 
     type TestResult = Result<(), Box<dyn Error>>;
 
+    const FOREVER: Duration = Duration::from_secs(3_600);
+
     async fn pair() -> Result<(ClientStream, TcpStream), Box<dyn Error>> {
+        let (mut door, client) = pair_within(FOREVER).await?;
+        door.gather();
+        Ok((door, client))
+    }
+
+    /// Where the client has so long for a head.
+    async fn pair_within(head: Duration) -> Result<(ClientStream, TcpStream), Box<dyn Error>> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let client = TcpStream::connect(listener.local_addr()?).await?;
         let (stream, _) = listener.accept().await?;
         let socket = SocketDigest::from_raw_fd(stream.as_raw_fd());
-        Ok((ClientStream::gathering(stream, socket, Duration::from_secs(60)), client))
+        let limits = ConnectionLimits { all: 1, per_address: 1, trusted_proxies: Vec::new() };
+        let connections = Connections::new(limits, Patience { head, idle: FOREVER });
+        let presence = connections.admit(IpAddr::from([127, 0, 0, 1])).ok_or("no place")?;
+        Ok((ClientStream::new(stream, socket, presence, Duration::from_secs(60)), client))
+    }
+
+    #[tokio::test]
+    async fn what_was_read_to_see_the_beginning_is_read_again() -> TestResult {
+        for (sent, begins) in [("PRI * body", true), ("PUT /", false), ("P", false)] {
+            let (mut door, mut client) = pair_within(FOREVER).await?;
+            client.write_all(sent.as_bytes()).await?;
+            client.shutdown().await?;
+            let begun = door.begins_with(b"PRI *").await;
+            assert_eq!(begun.ok(), (sent.len() > 1).then_some(begins), "{sent}");
+            if sent.len() > 1 {
+                let mut received = String::new();
+                door.read_to_string(&mut received).await?;
+                assert_eq!(received, sent);
+            }
+        }
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_client_that_always_sends_and_never_comes_to_a_request_is_given_up() -> TestResult {
+        let (mut door, mut client) = pair_within(Duration::from_millis(50)).await?;
+        let sending = tokio::spawn(async move { while client.write_all(&[7; 64]).await.is_ok() {} });
+        let mut piece = [0; 64];
+        let error = loop {
+            if let Err(error) = door.read(&mut piece).await {
+                break error;
+            }
+        };
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        drop(door);
+        sending.await?;
+        Ok(())
     }
 
     #[tokio::test]

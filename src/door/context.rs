@@ -5,7 +5,9 @@ use std::sync::Arc;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::early_answer::EarlyAnswer;
+use super::presence::Running;
 use super::repetition::Repetition;
+use super::requests::InFlight;
 use super::watch::{Stall, Watch};
 use super::{Exchange, Refusal};
 use crate::registry::{Backend, BackendKey, Shown};
@@ -34,6 +36,10 @@ pub struct Context {
     pub(super) is_answered: bool,
     /// For the log: why it failed.
     pub(super) cause: Option<String>,
+    /// Tells the client's connection that a request runs on it.
+    pub(super) running: Option<Running>,
+    /// The request's places among those in flight.
+    pub(super) in_flight: InFlight,
     /// Held until the exchange is over, so that stopping waits for it.
     _running: TaskTrackerToken,
 }
@@ -62,6 +68,8 @@ impl Context {
             refusal: None,
             is_answered: false,
             cause: None,
+            running: None,
+            in_flight: InFlight::default(),
             _running: running,
         }
     }

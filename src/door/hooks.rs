@@ -14,6 +14,7 @@ use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 
 use super::context::Context;
 use super::early_answer::EarlyAnswer;
+use super::presence::Presence;
 use super::repetition::{self, Repetition};
 use super::service::Service;
 use super::watch::{Owed, Stall, Watch};
@@ -40,9 +41,10 @@ impl ProxyHttp for Service {
 
     async fn request_filter(&self, session: &mut Session, context: &mut Context) -> Result<bool> {
         self.bound(session);
+        context.running = session.digest().and_then(Presence::of).map(Presence::run);
         let (mut exchange, readable) = self.exchange(session);
         let mut answer = match readable {
-            Ok(()) => self.answer(session, &mut exchange).await,
+            Ok(()) => self.answer(session, &mut exchange, &mut context.in_flight).await,
             Err(refusal) => match self.base_without_slash(&exchange) {
                 Some(local) => Ok(Some(local)),
                 None => Err(refusal),
@@ -126,7 +128,9 @@ impl ProxyHttp for Service {
         end_of_stream: bool,
         context: &mut Context,
     ) -> Result<()> {
-        if let Some(watch) = &context.watch {
+        // What is only framing, such as an extension of a chunk, moves nothing.
+        let moves = end_of_stream || body.as_ref().is_some_and(|piece| !piece.is_empty());
+        if let Some(watch) = context.watch.as_ref().filter(|_| moves) {
             watch.client_sent(end_of_stream);
         }
         // pingora writes an empty last piece as a second end of a chunked body, which the registry reads as the start

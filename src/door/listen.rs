@@ -13,8 +13,7 @@ use pingora_core::apps::{HttpServerApp, HttpServerOptions, ServerApp};
 use pingora_core::listeners::tls::Acceptor;
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::protocols::http::v2::server::default_h2_options;
-use pingora_core::protocols::l4::stream::Stream as TransportStream;
-use pingora_core::protocols::{GetSocketDigest, SocketDigest, Stream};
+use pingora_core::protocols::{ALPN, SocketDigest, Ssl, Stream};
 use pingora_core::server::configuration::ServerConf;
 use pingora_proxy::HttpProxy;
 use rustls::ServerConfig;
@@ -22,16 +21,18 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
-use super::Service;
 use super::client_stream::ClientStream;
+use super::connections::Connections;
+use super::presence::{Patience, Presence};
+use super::{ConnectionLimits, Service};
+use crate::telemetry::Seldom;
 
-/// How long a client may take to say whether it speaks HTTP/1.1, HTTP/2 or TLS.
-const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long connections may take to end when the door stops and no exchange runs: what an HTTP/2 connection still holds
 /// of an answer has to leave, and its client to agree to the end.
 const LINGER: Duration = Duration::from_secs(5);
-/// How long an idle connection to a client is kept, in seconds.
-const KEEP_ALIVE: u64 = 60;
+/// That a connection to a client may carry another request. pingora wants a time for it, but forgets that with the first
+/// request: `limits.idle_timeout` is kept beneath it.
+const KEEP_ALIVE: u64 = 0;
 /// How long accepting pauses when the process has no file descriptor left.
 const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(100);
 /// What an HTTP/2 client may send ahead of being read, for one stream and for one connection: enough for an upload at
@@ -97,6 +98,9 @@ struct Shared {
     exchanges: TaskTracker,
     /// Every open connection.
     connections: TaskTracker,
+    admission: Arc<Connections>,
+    /// For the line that says that connections cannot be accepted.
+    unaccepted: Seldom,
     stopping: watch::Sender<bool>,
     /// `listen.client_timeout`.
     client_timeout: Duration,
@@ -104,16 +108,27 @@ struct Shared {
 
 impl Door {
     /// A door with this logic, behind TLS if there is a configuration for it, for so many worker threads. `exchanges` is
-    /// the tracker that the service counts in.
-    pub fn new(service: Service, threads: usize, tls: Option<ServerConfig>, exchanges: TaskTracker) -> Self {
+    /// the tracker that the service counts in; each worker keeps at most `kept` idle connections to the registry.
+    pub fn new(
+        service: Service,
+        threads: usize,
+        tls: Option<ServerConfig>,
+        exchanges: TaskTracker,
+        limits: ConnectionLimits,
+        kept: usize,
+    ) -> Self {
+        let patience = Patience { head: service.limits.head_timeout, idle: service.limits.idle_timeout };
         let shared = Arc::new(Shared {
             acceptor: tls.map(|tls| Acceptor::from_server_config(Arc::new(tls))),
             exchanges,
             connections: TaskTracker::new(),
+            admission: Connections::new(limits, patience),
+            unaccepted: Seldom::default(),
             stopping: watch::Sender::new(false),
             client_timeout: service.limits.client_timeout,
         });
-        let configuration = Arc::new(ServerConf { threads: 1, ..ServerConf::default() });
+        let configuration =
+            Arc::new(ServerConf { threads: 1, upstream_keepalive_pool_size: kept, ..ServerConf::default() });
         let workers = (0..threads)
             .map(|_| Worker {
                 proxy: Arc::new(proxy(service.clone(), &configuration)),
@@ -154,7 +169,8 @@ fn proxy(service: Service, configuration: &Arc<ServerConf>) -> HttpProxy<Service
     let mut proxy = HttpProxy::new(service, Arc::clone(configuration));
     let mut options = HttpServerOptions::default();
     options.h2c = true;
-    options.h2_idle_timeout = Some(Duration::from_secs(KEEP_ALIVE));
+    // `limits.idle_timeout` is kept beneath it, where it is known whether the client still reads.
+    options.h2_idle_timeout = None;
     proxy.server_options = Some(options);
     let mut http2 = default_h2_options();
     http2.initial_window_size(HTTP2_STREAM_WINDOW);
@@ -180,78 +196,80 @@ impl Worker {
             };
             match accepted {
                 Ok((stream, peer)) => {
+                    let Some(presence) = self.shared.admission.admit(peer.ip()) else { continue };
                     let worker = self.clone();
                     // Owned by the runtime of this worker thread, which ends when the door has drained.
-                    self.shared.connections.spawn(async move { worker.connection(stream, peer).await });
+                    self.shared
+                        .connections
+                        .spawn(async move { worker.connection(stream, peer, presence).await });
                 }
                 Err(error) => {
                     // The connection was gone before it was accepted, or there is no descriptor for it.
-                    tracing::warn!(%error, "a connection could not be accepted");
-                    metrics::counter!("portreeve_connections_refused_total", "cause" => "accept")
-                        .increment(1);
+                    if let Some(times) = self.shared.unaccepted.happened() {
+                        tracing::warn!(%error, times, "connections could not be accepted");
+                    }
+                    refused("accept");
                     tokio::time::sleep(OUT_OF_DESCRIPTORS).await;
                 }
             }
         }
     }
 
-    async fn connection(&self, stream: TcpStream, peer: SocketAddr) {
+    async fn connection(&self, stream: TcpStream, peer: SocketAddr, presence: Arc<Presence>) {
         // A client that has gone already is noticed at the first read.
         let _ = stream.set_nodelay(true);
-        let is_http2 = if self.shared.acceptor.is_some() {
-            false
-        } else {
-            match self.beginning(begins_with_preface(&stream)).await {
-                Some(Ok(is_http2)) => is_http2,
-                Some(Err(_)) | None => return refused("silent"),
-            }
-        };
         let digest = SocketDigest::from_raw_fd(stream.as_raw_fd());
         // The cell is new, so that it takes the value.
         let _ = digest.peer_addr.set(Some(peer.into()));
-        if self.shared.acceptor.is_none() && !is_http2 {
-            let stream = ClientStream::gathering(stream, digest, self.shared.client_timeout);
-            return self.http1(Box::new(stream)).await;
-        }
+        let mut stream = ClientStream::new(stream, digest, Arc::clone(&presence), self.shared.client_timeout);
         match &self.shared.acceptor {
-            None => {
-                let mut stream = TransportStream::from(stream);
-                stream.set_socket_digest(digest);
-                self.by_protocol(Box::new(stream)).await;
-            }
-            Some(acceptor) => {
-                let stream = ClientStream::direct(stream, digest, self.shared.client_timeout);
-                match self.beginning(acceptor.tls_handshake(stream)).await {
-                    Some(Ok(stream)) => self.by_protocol(Box::new(stream)).await,
-                    Some(Err(error)) => {
-                        tracing::debug!(%peer, %error, "a TLS handshake failed");
+            None => match self.beginning(stream.begins_with(HTTP2_PREFACE)).await {
+                Some(Ok(true)) => {
+                    presence.is_http2();
+                    self.http2(Box::new(stream)).await;
+                }
+                Some(Ok(false)) => {
+                    stream.gather();
+                    self.http1(Box::new(stream)).await;
+                }
+                // It is gone, or was given up and counted; or the door stops.
+                Some(Err(_)) | None => {}
+            },
+            Some(acceptor) => match self.beginning(acceptor.tls_handshake(stream)).await {
+                Some(Ok(stream)) if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) => {
+                    presence.is_http2();
+                    self.http2(Box::new(stream)).await;
+                }
+                Some(Ok(stream)) => self.http1(Box::new(stream)).await,
+                Some(Err(error)) => {
+                    tracing::debug!(%peer, %error, "a TLS handshake failed");
+                    if !presence.has_ended() {
                         refused("tls");
                     }
-                    None => refused("silent"),
                 }
-            }
+                None => {}
+            },
         }
     }
 
-    /// Waits for a client to begin; nothing comes of it when that takes too long, or the door stops.
+    /// Waits for a client to begin, for as long as its stream does; nothing comes of it when the door stops.
     async fn beginning<T>(&self, begins: impl Future<Output = T>) -> Option<T> {
         let mut stopping = self.shared.stopping.subscribe();
         tokio::select! {
             biased;
             begun = begins => Some(begun),
             _ = stopping.wait_for(|stopping| *stopping) => None,
-            () = tokio::time::sleep(HANDSHAKE) => None,
         }
     }
 
-    /// Lets pingora tell the protocol: by ALPN, or by the preface that is known to be there.
-    async fn by_protocol(&self, stream: Stream) {
+    /// HTTP/2: pingora sees it by ALPN, and takes it for that without TLS, where it cannot look ahead.
+    async fn http2(&self, stream: Stream) {
         let stopping = self.shared.stopping.subscribe();
         // A stream that comes back could be used again; pingora's HTTP services keep theirs to themselves.
         let _ = self.proxy.process_new(stream, &stopping).await;
     }
 
-    /// HTTP/1.1 without TLS, one request after the other. pingora would wait for as many bytes as an HTTP/2 preface has,
+    /// HTTP/1.1, one request after the other. Without TLS pingora would wait for as many bytes as an HTTP/2 preface has,
     /// which the shortest requests do not have.
     async fn http1(&self, stream: Stream) {
         let stopping = self.shared.stopping.subscribe();
@@ -267,25 +285,7 @@ impl Worker {
     }
 }
 
-/// Whether a connection begins as HTTP/2 does, decided on as few bytes as it takes.
-async fn begins_with_preface(stream: &TcpStream) -> io::Result<bool> {
-    let mut begin = [0; HTTP2_PREFACE.len()];
-    loop {
-        let length = stream.peek(&mut begin).await?;
-        if length == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        if begin[..length] != HTTP2_PREFACE[..length] {
-            return Ok(false);
-        }
-        if length == HTTP2_PREFACE.len() {
-            return Ok(true);
-        }
-        // Part of a preface: what was peeked at stays readable, so readiness cannot tell when there is more.
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-}
-
-fn refused(cause: &'static str) {
+/// Counts a connection that was closed at once, or because no request came in time.
+pub(super) fn refused(cause: &'static str) {
     metrics::counter!("portreeve_connections_refused_total", "cause" => cause).increment(1);
 }

@@ -21,6 +21,7 @@ mod body;
 mod bridge;
 mod certificate;
 mod client_stream;
+mod connections;
 mod context;
 mod early_answer;
 mod exchange;
@@ -34,9 +35,12 @@ mod link;
 mod listen;
 mod location;
 mod pipeline;
+mod places;
 mod plugin;
+mod presence;
 mod pull_target;
 mod repetition;
+mod requests;
 mod respond;
 mod service;
 mod spelling;
@@ -47,6 +51,7 @@ mod watch;
 
 pub use arrival::is_authority;
 pub use certificate::{CertificateError, Certificates};
+pub use connections::ConnectionLimits;
 pub use exchange::{Client, Exchange, Onward, OnwardAuthorization, Outcome, Scheme, Target};
 pub use forward::{end_to_end_headers, remove_hop_by_hop};
 pub use forwarded::{Hop, read_forwarded};
@@ -54,6 +59,7 @@ pub use lead_back::Naming;
 pub use listen::{Door, Listener, Worker};
 pub use pipeline::Pipeline;
 pub use plugin::{BoxError, Entry, Flow, Invalid, Parts, Plugin, Refusal, Response, Write};
+pub use requests::RequestLimits;
 pub use service::Service;
 pub use watch::Limits;
 
@@ -71,7 +77,12 @@ pub fn describe_metrics() {
     );
     describe_counter!(
         "portreeve_connections_refused_total",
-        "Connections that ended before a request, by cause"
+        "Connections of clients that were closed at once, or because no request came in time, by cause"
+    );
+    describe_gauge!("portreeve_connections", "Open connections, by listener");
+    describe_counter!(
+        "portreeve_requests_shed_total",
+        "Requests that were answered 503 because there were as many in flight as a limit allows, by cause"
     );
     describe_counter!(
         "portreeve_stalls_total",

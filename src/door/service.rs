@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 use super::context::Context;
 use super::lead_back::Naming;
 use super::line::Lines;
+use super::requests::{InFlight, Requests};
 use super::upload_target::UploadTargets;
 use super::{
     Client, Exchange, Flow, Limits, Pipeline, Refusal, Response, ResponseHead, Target, Write, arrival, body,
@@ -32,6 +33,7 @@ pub struct Service {
     router: axum::Router,
     pub(super) backends: Arc<Backends>,
     pub(super) limits: Limits,
+    pub(super) requests: Requests,
     pub(super) lines: Lines,
     pub(super) naming: Arc<Naming>,
     pub(super) uploads: UploadTargets,
@@ -40,8 +42,8 @@ pub struct Service {
 
 impl Service {
     /// Puts the door's logic together. `naming` says by which names client, door and registry know each other, `seal`
-    /// hides targets of the registry's own in URLs of the door; `limits` say who may let whom wait; whoever stops the door
-    /// waits for `exchanges`.
+    /// hides targets of the registry's own in URLs of the door; `limits` say who may let whom wait, and how many requests may
+    /// be in flight; whoever stops the door waits for `exchanges`.
     pub fn new(
         pipeline: Pipeline,
         router: axum::Router,
@@ -57,6 +59,7 @@ impl Service {
             uploads: UploadTargets::new(seal, Arc::clone(&backends)),
             backends,
             limits,
+            requests: Requests::new(limits.requests),
             lines: Lines::default(),
             naming: Arc::new(naming),
             exchanges,
@@ -121,26 +124,26 @@ impl Service {
         &self,
         session: &mut Session,
         exchange: &mut Exchange,
+        in_flight: &mut InFlight,
     ) -> Result<Option<Local>, Refusal> {
-        if let Flow::Respond(response) = self.pipeline.on_request(exchange).await? {
+        if is_probe(exchange) {
+            return self.ask(session, exchange).await;
+        }
+        *in_flight = self.requests.admit().inspect_err(|_| hurry(session))?;
+        let allowed = self.pipeline.on_request(exchange).await;
+        // Known now: who the client is. Also a refusal is waited for until it is read, and counts as long.
+        self.requests.admit_of(exchange.client.address, in_flight).inspect_err(|_| hurry(session))?;
+        if let Flow::Respond(response) = allowed? {
             return Ok(Some(Local::Whole(*response)));
         }
         // Known now: who is trusted to say it has been heard.
         exchange.onward.host = self.naming.host_for_registry(&exchange.client);
         let write = match &exchange.target {
             Target::Own | Target::Unreadable => {
-                return bridge::ask(
-                    &self.router,
-                    session,
-                    exchange.client.address,
-                    exchange.viewer.clone(),
-                    self.limits.client_timeout,
-                )
-                .await
-                .map(|answer| Some(Local::Streamed(answer)));
+                return self.ask(session, exchange).await;
             }
             Target::Registry(Route::ManifestPut { repository, reference, tags }) => {
-                let bytes = body::read(session, MAXIMUM_MANIFEST_BYTES, self.limits.client_timeout).await?;
+                let bytes = body::read(session, MAXIMUM_MANIFEST_BYTES, &self.limits).await?;
                 let manifest = parse_manifest(exchange, reference, bytes)?;
                 Write::Put {
                     repository: repository.clone(),
@@ -161,6 +164,19 @@ impl Service {
                     .because("no plugin carried the write: the observer is missing from the table"))
             }
         }
+    }
+
+    /// Asks the router of pages and API.
+    async fn ask(&self, session: &mut Session, exchange: &Exchange) -> Result<Option<Local>, Refusal> {
+        let answer = bridge::ask(
+            &self.router,
+            session,
+            exchange.client.address,
+            exchange.viewer.clone(),
+            &self.limits,
+        )
+        .await?;
+        Ok(Some(Local::Streamed(answer)))
     }
 
     /// The last touches on a response, whether it was streamed or made here.
@@ -217,6 +233,17 @@ pub(super) enum Local {
     Whole(Response),
     /// From the router, to be sent as it comes.
     Streamed(bridge::Answer),
+}
+
+/// A request that is shed counts no more, so that its answer is not waited for as others are.
+fn hurry(session: &mut Session) {
+    session.as_downstream_mut().set_write_timeout(Some(body::DRAIN_TIME));
+}
+
+/// Whether somebody asks if the door lives, which is answered whatever else is in flight: a load balancer that hears nothing
+/// takes the whole door away.
+fn is_probe(exchange: &Exchange) -> bool {
+    exchange.target == Target::Own && matches!(exchange.request.uri.path(), "/healthz" | "/readyz")
 }
 
 /// What a request line asks for.

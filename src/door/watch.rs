@@ -13,16 +13,22 @@ use http::StatusCode;
 use tokio::sync::Notify;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::Refusal;
 use super::line::Line;
+use super::{Refusal, RequestLimits};
 use crate::oci::ErrorCode;
 use crate::registry::{Awaited, Backend, Exhausted, Patience, Since};
 
-/// How long either side may let the other wait.
+/// How long either side may let the other wait, and how many requests there may be.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// `listen.client_timeout`.
     pub client_timeout: Duration,
+    /// `limits.head_timeout`.
+    pub head_timeout: Duration,
+    /// `limits.idle_timeout`.
+    pub idle_timeout: Duration,
+    /// `limits.requests` and `limits.requests_per_address`.
+    pub requests: RequestLimits,
     /// `registry.timeout` and `registry.commit_timeout`.
     pub patience: Patience,
 }
@@ -32,6 +38,8 @@ pub struct Limits {
 pub(super) enum Stall {
     /// The client, within its request's body.
     Client(Duration),
+    /// The client, by sending a body too slowly that the door reads itself.
+    Slow(Duration),
     /// The client, by reading nothing of the answer.
     Reader(Duration),
     /// The registry.
@@ -46,6 +54,13 @@ impl fmt::Display for Stall {
                 write!(
                     formatter,
                     "the client sent nothing of its request's body for {limit} (listen.client_timeout)"
+                )
+            }
+            Self::Slow(limit) => {
+                let limit = humantime::format_duration(*limit);
+                write!(
+                    formatter,
+                    "the client's request's body fell {limit} (limits.head_timeout) behind 1 KiB a second"
                 )
             }
             Self::Reader(limit) => {
@@ -71,6 +86,11 @@ impl Stall {
                 StatusCode::REQUEST_TIMEOUT,
                 "the client sent nothing of its request's body for too long",
             ),
+            Self::Slow(_) => (
+                ErrorCode::BlobUploadInvalid,
+                StatusCode::REQUEST_TIMEOUT,
+                "the client sent its request's body too slowly",
+            ),
             Self::Registry(Exhausted::Silent(_)) => {
                 (ErrorCode::Unavailable, StatusCode::GATEWAY_TIMEOUT, "the registry did not answer in time")
             }
@@ -92,6 +112,7 @@ impl Stall {
     pub fn count(self) {
         let (by, cause) = match self {
             Self::Client(_) => ("client", "silent"),
+            Self::Slow(_) => ("client", "slow"),
             Self::Reader(_) => ("client", "not_reading"),
             Self::Registry(Exhausted::Silent(_)) => ("registry", "silent"),
             Self::Registry(Exhausted::Unfinished(_)) => ("registry", "unfinished"),
@@ -274,6 +295,9 @@ mod tests {
 
     const LIMITS: Limits = Limits {
         client_timeout: Duration::from_secs(300),
+        head_timeout: Duration::from_secs(30),
+        idle_timeout: Duration::from_secs(60),
+        requests: RequestLimits { all: 1, per_address: 1 },
         patience: Patience { timeout: Duration::from_secs(30), commit_timeout: Duration::from_secs(900) },
     };
 

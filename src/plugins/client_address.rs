@@ -38,6 +38,11 @@ fn build(table: &toml::Table, _parts: &Parts) -> Result<Box<dyn Plugin>, Invalid
     Ok(Box::new(ClientAddress { trusted: options.trusted_proxies }))
 }
 
+/// The networks of proxies that are trusted, as the plugin's options name them.
+pub(super) fn trusted_proxies(table: &toml::Table) -> Result<Vec<IpNet>, Invalid> {
+    Invalid::or_options(ENTRY.name, table).map(|options: Options| options.trusted_proxies)
+}
+
 #[async_trait]
 impl Plugin for ClientAddress {
     async fn on_request(&self, exchange: &mut Exchange) -> Result<Flow, Refusal> {

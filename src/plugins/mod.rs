@@ -15,6 +15,8 @@ mod pulls;
 
 use std::collections::BTreeMap;
 
+use ipnet::IpNet;
+
 use crate::door::{Entry, Invalid, Parts, Pipeline};
 
 /// Every plugin, in order.
@@ -45,6 +47,15 @@ pub fn build(options: &BTreeMap<String, toml::Table>, parts: &Parts) -> Result<P
         })
         .collect::<Result<Vec<_>, Invalid>>()?;
     Ok(Pipeline::new(plugins))
+}
+
+/// The networks of proxies that are trusted to say who their clients are, as the options of `client_address` name them.
+///
+/// # Errors
+/// When the options do not fit.
+pub fn trusted_proxies(options: &BTreeMap<String, toml::Table>) -> Result<Vec<IpNet>, InvalidPlugins> {
+    let table = options.get(client_address::ENTRY.name);
+    Ok(table.map(client_address::trusted_proxies).transpose()?.unwrap_or_default())
 }
 
 /// Why the plugins cannot be built.

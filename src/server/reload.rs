@@ -152,6 +152,7 @@ pub(super) fn describe_metrics() {
         "portreeve_reloads_total",
         "Times that rules and groups were read again, by what came of it"
     );
+    super::side_listener::describe_metrics();
 }
 
 fn count(result: &'static str) {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use tokio_util::sync::CancellationToken;
 
+use super::side_listener::{Few, SOCKET_CONNECTIONS};
 use crate::config::{Config, StoreUrl};
 
 /// A bound socket. Its file goes when this is dropped.
@@ -60,7 +61,8 @@ impl Socket {
     ) -> io::Result<impl Future<Output = ()>> {
         let listener = tokio::net::UnixListener::from_std(self.listener.try_clone()?)?;
         Ok(async move {
-            let served = axum::serve(listener, router).into_future();
+            let served =
+                axum::serve(Few::new(listener, "socket", SOCKET_CONNECTIONS, None), router).into_future();
             if let Some(Err(error)) = stop.run_until_cancelled(served).await {
                 tracing::error!(%error, socket = %self.path.display(), "the socket for commands failed");
             }

@@ -7,6 +7,8 @@ pub mod logging;
 pub mod metrics;
 mod process;
 mod queue;
+mod seldom;
 
 pub use logging::{LogError, LogGuard};
 pub use metrics::{Metrics, MetricsError};
+pub use seldom::Seldom;

@@ -53,6 +53,11 @@ impl Connection {
         Self(BufReader::new(TcpStream::connect(address).await.unwrap()))
     }
 
+    /// One that is open.
+    pub fn over(stream: TcpStream) -> Self {
+        Self(BufReader::new(stream))
+    }
+
     /// Sends these bytes.
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         within(self.0.get_mut().write_all(bytes.as_ref())).await.unwrap();

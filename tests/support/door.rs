@@ -74,6 +74,14 @@ impl Door {
         self.child.id().expect("the door has ended")
     }
 
+    /// Its socket for commands.
+    pub fn socket(&self) -> PathBuf {
+        let configured = self.settings.get("STORE__URL").and_then(|url| url.strip_prefix("redb:"));
+        let mut path = configured.map_or_else(|| self.directory.path().join("portreeve.redb"), PathBuf::from);
+        path.as_mut_os_string().push(".socket");
+        path
+    }
+
     /// Ends it as a crash does.
     pub async fn kill(&mut self) {
         self.child.kill().await.unwrap();
@@ -189,6 +197,11 @@ impl DoorBuilder {
         self.set(CLOCK, file.to_str().unwrap())
     }
 
+    /// Gives its process so many descriptors: a limit that it may raise, and the one up to which it may.
+    pub fn descriptors(self, soft: u64, hard: u64) -> Self {
+        self.set(DESCRIPTORS, format!("{soft}:{hard}"))
+    }
+
     /// Keeps the record in this file, instead of in one that goes with the door.
     pub fn store(self, path: impl Into<PathBuf>) -> Self {
         let path = path.into();
@@ -252,13 +265,23 @@ impl std::fmt::Display for Failed {
 const CONFIGURATION: &str = "--config";
 /// Stands for the file that moves its clock among the settings.
 const CLOCK: &str = "--clock";
+/// Stands for the most descriptors of the process among the settings.
+const DESCRIPTORS: &str = "--nofile";
 
 fn spawn(settings: &BTreeMap<String, String>, directory: &Path) -> Child {
     let log = std::fs::OpenOptions::new().create(true).append(true).open(directory.join("door.log")).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_portreeve"));
+    let mut settings = settings.clone();
+    let door = env!("CARGO_BIN_EXE_portreeve");
+    let mut command = match settings.remove(DESCRIPTORS) {
+        None => Command::new(door),
+        Some(descriptors) => {
+            let mut command = Command::new("prlimit");
+            command.args([&format!("--nofile={descriptors}"), door]);
+            command
+        }
+    };
     // The working directory may hold a configuration.
     command.arg("serve").current_dir(directory);
-    let mut settings = settings.clone();
     if let Some(file) = settings.remove(CONFIGURATION) {
         command.args(["--config", &file]);
     }

@@ -1,6 +1,7 @@
 //! What the end-to-end tests stand on: real registries and real doors as child processes, images made in memory, and the
 //! comparison of what the registry holds with what the door recorded.
 
+pub mod attacker;
 pub mod connection;
 pub mod door;
 pub mod engine;

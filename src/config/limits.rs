@@ -1,0 +1,51 @@
+//! The section `limits`: how much of the door clients may take, together and each.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use super::settings::Settings;
+use super::{Setter, value};
+
+/// The section `limits`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// `limits.connections`: open connections of clients in all; at most a million.
+    pub connections: NonZeroUsize,
+    /// `limits.connections_per_address`: those of one address, or of one /64 of IPv6; trusted proxies have no such limit.
+    pub connections_per_address: NonZeroUsize,
+    /// `limits.requests`: requests in flight in all; at most a million.
+    pub requests: NonZeroUsize,
+    /// `limits.requests_per_address`: those of one address, or of one /64 of IPv6.
+    pub requests_per_address: NonZeroUsize,
+    /// `limits.head_timeout`: within which time a new connection must have brought the whole head of its first request,
+    /// the TLS handshake included, and each later head must have come from its first byte on; above zero, at most a day.
+    pub head_timeout: Duration,
+    /// `limits.idle_timeout`: how long a connection is kept on which no request runs; above zero, at most a day.
+    pub idle_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: const { NonZeroUsize::new(4096).unwrap() },
+            connections_per_address: const { NonZeroUsize::new(512).unwrap() },
+            requests: const { NonZeroUsize::new(4096).unwrap() },
+            requests_per_address: const { NonZeroUsize::new(512).unwrap() },
+            head_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Reads the section.
+pub(super) fn read(settings: &mut Settings) -> Limits {
+    let mut limits = Limits::default();
+    let mut set = Setter(settings);
+    set.to(&mut limits.connections, "limits.connections", value::limit);
+    set.to(&mut limits.connections_per_address, "limits.connections_per_address", value::limit);
+    set.to(&mut limits.requests, "limits.requests", value::limit);
+    set.to(&mut limits.requests_per_address, "limits.requests_per_address", value::limit);
+    set.to(&mut limits.head_timeout, "limits.head_timeout", value::positive_duration);
+    set.to(&mut limits.idle_timeout, "limits.idle_timeout", value::positive_duration);
+    limits
+}

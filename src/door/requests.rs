@@ -1,0 +1,123 @@
+//! How many requests are in flight, and whether there may be another one.
+//!
+//! A request may hold a connection to the registry, and HTTP/2 brings many of them on one connection. Beyond the limits a
+//! request is shed: 503 with `Retry-After` is better than none at all, for everybody.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::StatusCode;
+
+use super::Refusal;
+use super::places::{Full, Place, Places, network};
+use crate::oci::ErrorCode;
+use crate::telemetry::Seldom;
+
+/// How many requests may be in flight.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestLimits {
+    /// In all: `limits.requests`, or as many as there are descriptors for.
+    pub all: usize,
+    /// Of one address, or of one /64 of IPv6: `limits.requests_per_address`.
+    pub per_address: usize,
+}
+
+/// The requests in flight. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct Requests {
+    all: Arc<Places>,
+    each: Arc<Places>,
+    shed: Arc<[Seldom; 2]>,
+}
+
+/// What a request in flight holds. Dropping it says that it is over.
+#[derive(Debug, Default)]
+pub(super) struct InFlight([Option<Place>; 2]);
+
+impl Requests {
+    /// None yet.
+    pub fn new(limits: RequestLimits) -> Self {
+        Self {
+            all: Places::new(limits.all, usize::MAX),
+            each: Places::new(usize::MAX, limits.per_address),
+            shed: Arc::default(),
+        }
+    }
+
+    /// Counts a request among all.
+    ///
+    /// # Errors
+    /// When there are as many as there may be.
+    pub fn admit(&self) -> Result<InFlight, Refusal> {
+        match self.all.take(None) {
+            Ok(place) => Ok(InFlight([Some(place), None])),
+            Err(full) => Err(self.refusal(full, None)),
+        }
+    }
+
+    /// Counts a request among those of its client, once it is known who that is.
+    ///
+    /// # Errors
+    /// When the client has as many as it may have. Then it counts nowhere any more: a client that does not read its refusals
+    /// would take all places with them.
+    pub fn admit_of(&self, client: IpAddr, in_flight: &mut InFlight) -> Result<(), Refusal> {
+        match self.each.take(Some(network(client))) {
+            Ok(place) => {
+                in_flight.0[1] = Some(place);
+                Ok(())
+            }
+            Err(full) => {
+                *in_flight = InFlight::default();
+                Err(self.refusal(full, Some(client)))
+            }
+        }
+    }
+
+    fn refusal(&self, full: Full, client: Option<IpAddr>) -> Refusal {
+        let (cause, seldom, key) = match full {
+            Full::All => ("limit", &self.shed[0], "limits.requests"),
+            Full::Network => ("address_limit", &self.shed[1], "limits.requests_per_address"),
+        };
+        metrics::counter!("portreeve_requests_shed_total", "cause" => cause).increment(1);
+        if let Some(times) = seldom.happened() {
+            let client = client.map(tracing::field::display);
+            tracing::warn!(
+                client,
+                times,
+                "requests were answered 503: there are as many in flight as {key} allows"
+            );
+        }
+        Refusal::new(ErrorCode::TooManyRequests, "there are too many requests in flight; try again soon")
+            .with_status(StatusCode::SERVICE_UNAVAILABLE)
+            .because(format!("as many are in flight as {key} allows"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shed_takes_no_place() {
+        let requests = Requests::new(RequestLimits { all: 3, per_address: 1 });
+        let [one, two] = ["2001:db8::1", "2001:db8:1::1"].map(|text| text.parse::<IpAddr>().unwrap());
+        let mut first = requests.admit().unwrap();
+        requests.admit_of(one, &mut first).unwrap();
+        let shed: Vec<_> = (0..100)
+            .map(|_| requests.admit().unwrap())
+            .map(|mut in_flight| {
+                let refusal = requests.admit_of(one, &mut in_flight).unwrap_err();
+                assert_eq!(refusal.status, StatusCode::SERVICE_UNAVAILABLE);
+                in_flight
+            })
+            .collect();
+        let mut second = requests.admit().unwrap();
+        requests.admit_of(two, &mut second).unwrap();
+        let _third = requests.admit().unwrap();
+        assert!(requests.admit().is_err());
+        drop(shed);
+        assert!(requests.admit().is_err());
+        drop(first);
+        assert!(requests.admit().is_ok());
+    }
+}

@@ -1,0 +1,249 @@
+//! Listeners beside the door: the admin listener and the socket for commands. A few connections each, of which the oldest
+//! makes room for a new one, so that clients that are slow, or do nothing, shut nobody out.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::serve::Listener;
+use futures_util::task::AtomicWaker;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Sleep;
+
+/// How many connections the admin listener has.
+pub(super) const ADMIN_CONNECTIONS: usize = 16;
+/// How many the socket for commands has.
+pub(super) const SOCKET_CONNECTIONS: usize = 16;
+/// How long a connection to the admin listener lives: many scrapes, and no limit for one that goes on to ask.
+pub(super) const ADMIN_LIFETIME: Duration = Duration::from_secs(60);
+
+/// Describes the metrics of these listeners.
+pub(super) fn describe_metrics() {
+    metrics::describe_counter!(
+        "portreeve_side_connections_displaced_total",
+        "Connections to the admin listener and the socket for commands that made room for newer ones"
+    );
+}
+
+/// A listener of which only so many connections live.
+pub(super) struct Few<L> {
+    listener: L,
+    name: &'static str,
+    most: usize,
+    lifetime: Option<Duration>,
+    /// Of each that may still be open, the oldest first; at most `most`.
+    ends: VecDeque<Arc<End>>,
+}
+
+impl<L> Few<L> {
+    /// So many connections, each for at most a lifetime. `name` is the listener's in the metrics.
+    pub fn new(listener: L, name: &'static str, most: usize, lifetime: Option<Duration>) -> Self {
+        Self { listener, name, most, lifetime, ends: VecDeque::new() }
+    }
+}
+
+impl<L: Listener> Listener for Few<L>
+where
+    L::Addr: Send,
+{
+    type Io = Visit<L::Io>;
+    type Addr = L::Addr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        let (io, address) = self.listener.accept().await;
+        self.ends.retain(|end| !end.is_closed.load(Ordering::Acquire));
+        if self.ends.len() >= self.most
+            && let Some(oldest) = self.ends.pop_front()
+        {
+            oldest.displace();
+            metrics::counter!("portreeve_side_connections_displaced_total", "listener" => self.name)
+                .increment(1);
+            // Its descriptor goes before the next one comes.
+            oldest.closed().await;
+        }
+        let end = Arc::new(End::default());
+        self.ends.push_back(Arc::clone(&end));
+        let lifetime = self.lifetime.map(|lifetime| Box::pin(tokio::time::sleep(lifetime)));
+        metrics::gauge!("portreeve_connections", "listener" => self.name).increment(1.0);
+        (Visit { io, end, lifetime, name: self.name }, address)
+    }
+
+    fn local_addr(&self) -> io::Result<Self::Addr> {
+        self.listener.local_addr()
+    }
+}
+
+/// By which a connection is told to end, and tells that it has.
+#[derive(Debug, Default)]
+struct End {
+    is_displaced: AtomicBool,
+    is_closed: AtomicBool,
+    connection: AtomicWaker,
+    listener: AtomicWaker,
+}
+
+impl End {
+    fn displace(&self) {
+        self.is_displaced.store(true, Ordering::Release);
+        self.connection.wake();
+    }
+
+    /// Waits until the connection is closed; not for long, since the listener waits with it.
+    async fn closed(&self) {
+        const PROMPTLY: Duration = Duration::from_millis(100);
+        let closed = poll_fn(|context| {
+            self.listener.register(context.waker());
+            if self.is_closed.load(Ordering::Acquire) { Poll::Ready(()) } else { Poll::Pending }
+        });
+        // One whose answer is being made closes a little later.
+        let _ = tokio::time::timeout(PROMPTLY, closed).await;
+    }
+}
+
+/// One connection.
+pub(super) struct Visit<I> {
+    io: I,
+    end: Arc<End>,
+    lifetime: Option<Pin<Box<Sleep>>>,
+    name: &'static str,
+}
+
+impl<I> Visit<I> {
+    /// Whether it is over; wakes the task when it becomes so.
+    fn is_over(&mut self, context: &mut Context<'_>) -> bool {
+        self.end.connection.register(context.waker());
+        self.end.is_displaced.load(Ordering::Acquire)
+            || self.lifetime.as_mut().is_some_and(|lifetime| lifetime.as_mut().poll(context).is_ready())
+    }
+
+    /// What waits for the client does so no longer than the connection lives.
+    fn unless_over<T>(
+        &mut self,
+        polled: Poll<io::Result<T>>,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<T>> {
+        if polled.is_pending() && self.is_over(context) {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        polled
+    }
+}
+
+impl<I> Drop for Visit<I> {
+    fn drop(&mut self) {
+        metrics::gauge!("portreeve_connections", "listener" => self.name).decrement(1.0);
+        self.end.is_closed.store(true, Ordering::Release);
+        self.end.listener.wake();
+    }
+}
+
+impl<I: AsyncRead + Unpin> AsyncRead for Visit<I> {
+    /// One that is over reads as one that the client has closed: what was asked before is still answered.
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.is_over(context) {
+            return Poll::Ready(Ok(()));
+        }
+        Pin::new(&mut this.io).poll_read(context, into)
+    }
+}
+
+impl<I: AsyncWrite + Unpin> AsyncWrite for Visit<I> {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.io).poll_write(context, bytes);
+        this.unless_over(written, context)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.io).poll_write_vectored(context, parts);
+        this.unless_over(written, context)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let flushed = Pin::new(&mut this.io).poll_flush(context);
+        this.unless_over(flushed, context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let shut = Pin::new(&mut this.io).poll_shutdown(context);
+        this.unless_over(shut, context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    const SOON: Duration = Duration::from_secs(20);
+
+    async fn serve(most: usize, lifetime: Option<Duration>) -> std::net::SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        // Longer than what the system holds between the two.
+        let router = axum::Router::new()
+            .route("/", axum::routing::get(async || "here"))
+            .route("/much", axum::routing::get(async || "x".repeat(32 * 1024 * 1024)));
+        let few = Few::new(listener, "test", most, lifetime);
+        tokio::spawn(axum::serve(few, router).into_future());
+        address
+    }
+
+    async fn ask(address: std::net::SocketAddr) -> String {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn whoever_comes_is_answered_however_many_are_silent() {
+        let address = serve(4, None).await;
+        let mut silent = Vec::new();
+        for _ in 0..20 {
+            silent.push(TcpStream::connect(address).await.unwrap());
+        }
+        assert!(ask(address).await.ends_with("here"));
+        let mut rest = Vec::new();
+        tokio::time::timeout(SOON, silent[0].read_to_end(&mut rest)).await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_client_that_says_nothing_or_reads_nothing_is_closed_after_its_lifetime() {
+        let address = serve(4, Some(Duration::from_millis(300))).await;
+        for request in ["", "GET / HTTP/1.1\r\nHost", "GET /much HTTP/1.1\r\nHost: a\r\n\r\n"] {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let deadline = tokio::time::Instant::now() + SOON;
+            // Seen from here without reading: the other end has gone.
+            while stream.write_all(b"x").await.is_ok() {
+                assert!(tokio::time::Instant::now() < deadline, "{request}");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+    }
+}
