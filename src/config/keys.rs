@@ -85,6 +85,11 @@ pub const KEYS: &[Key] = &[
         meaning: "The door's password at the registry, with `registry.auth = \"basic\"`.",
     },
     Key {
+        name: "limits.body_memory",
+        default: "\"64MiB\"",
+        meaning: "How much of requests' and answers' bodies the door holds in memory at once; beyond it a request is 503.",
+    },
+    Key {
         name: "store.url",
         default: "\"redb:portreeve.redb\"",
         meaning: "Where the record is kept: `redb:` and the path of a file.",

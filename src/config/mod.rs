@@ -10,6 +10,7 @@ mod environment;
 mod error;
 mod file;
 mod keys;
+mod limits;
 mod secret;
 mod settings;
 #[cfg(test)]
@@ -28,6 +29,7 @@ pub use address::{BackendUrl, InvalidUrl, StoreUrl};
 pub use auth::{Algorithm, Auth, AuthRule, Clock, Principal, RegistryAuth, UserSource, VerifiedBy};
 pub use error::{ConfigError, Problem};
 pub use keys::{KEYS, Key};
+pub use limits::Limits;
 pub use secret::Secret;
 
 use error::Origin;
@@ -45,6 +47,8 @@ pub struct Config {
     pub external_url: Option<Url>,
     /// `registry`
     pub registry: Registry,
+    /// `limits`
+    pub limits: Limits,
     /// `store`
     pub store: Store,
     /// `sync`
@@ -176,6 +180,7 @@ impl Default for Config {
                 commit_timeout: Duration::from_secs(15 * 60),
                 auth: RegistryAuth::None,
             },
+            limits: Limits::default(),
             store: Store { url: StoreUrl::Redb("portreeve.redb".into()) },
             sync: Sync {
                 interval: Duration::from_secs(5 * 60),
@@ -243,6 +248,7 @@ impl Config {
         set.to(&mut config.sync.removal_patience, "sync.removal_patience", value::long_duration);
         set.to(&mut config.server.threads, "server.threads", value::count);
         set.to(&mut config.server.grace, "server.grace", value::duration);
+        config.limits = limits::read(&mut settings);
         config.registry.auth = auth::read_registry(&mut settings);
         config.auth = auth::read(&mut settings);
         config.clock = auth::read_clock(&mut settings);
