@@ -7,6 +7,7 @@ use http::header::{CONTENT_LENGTH, EXPECT};
 use pingora_proxy::Session;
 
 use super::Refusal;
+use super::body_memory::Held;
 use super::watch::Stall;
 use crate::oci::ErrorCode;
 
@@ -19,46 +20,32 @@ const DRAIN_BYTES_HTTP2: usize = 64 * 1024 * 1024;
 const LINGER_BYTES: usize = 64 * 1024 * 1024;
 pub(super) const DRAIN_TIME: Duration = Duration::from_secs(2);
 
-/// Reads a whole body of at most `limit` bytes, from a client that may stand still for `client_timeout`.
+/// Reads a whole body of at most `limit` bytes, from a client that may stand still for `client_timeout`. `held` grows with it.
 ///
 /// # Errors
-/// 413 when it is longer (said at once if the client announced it), 400 when it breaks off, 408 when it stands still.
+/// 413 when it is longer (said at once if the client announced it), 400 when it breaks off, 408 when it stands still, 503 when
+/// there is no room for it.
 pub(super) async fn read(
     session: &mut Session,
     limit: usize,
     client_timeout: Duration,
+    held: &mut Held,
 ) -> Result<Bytes, Refusal> {
     if announced_length(session).is_some_and(|length| length > limit as u64) {
         return Err(too_long(limit));
     }
-    if expects_continue(session) {
-        let client = session.as_downstream_mut();
-        // pingora takes this for an answer that came before the end of the body, and would close the connection.
-        client.set_close_on_response_before_downstream_finish(false);
-        client.write_continue_response().await.map_err(broken_off)?;
-        client.set_close_on_response_before_downstream_finish(true);
-    }
+    ask_for(session).await?;
     let mut first: Option<Bytes> = None;
     let mut whole = BytesMut::new();
     loop {
-        let chunk = match tokio::time::timeout(client_timeout, session.read_request_body()).await {
-            Err(_elapsed) => {
-                let stall = Stall::Client(client_timeout);
-                stall.count();
-                return Err(Refusal { code: ErrorCode::ManifestInvalid, ..stall.refusal() });
-            }
-            Ok(Err(error)) => {
-                // Where the next request would begin is unknown.
-                session.set_keepalive(None);
-                return Err(broken_off(error));
-            }
-            Ok(Ok(chunk)) => chunk,
-        };
-        let Some(chunk) = chunk else { break };
+        let Some(chunk) = piece(session, client_timeout).await? else { break };
         let so_far = first.as_ref().map_or(whole.len(), Bytes::len);
         if so_far + chunk.len() > limit {
             return Err(too_long(limit));
         }
+        // While pieces are put together there is room for twice as much.
+        let room = if so_far == 0 { chunk.len() } else { (so_far + chunk.len()) * 2 };
+        held.grow_to(room as u64)?;
         // Most manifests arrive in one piece, which is then used as it is.
         match first.take() {
             None if whole.is_empty() => first = Some(chunk),
@@ -70,6 +57,41 @@ pub(super) async fn read(
         }
     }
     Ok(first.unwrap_or_else(|| whole.freeze()))
+}
+
+/// Asks a client for its body that waits for that.
+pub(super) async fn ask_for(session: &mut Session) -> Result<(), Refusal> {
+    if expects_continue(session) {
+        let client = session.as_downstream_mut();
+        // pingora takes this for an answer that came before the end of the body, and would close the connection.
+        client.set_close_on_response_before_downstream_finish(false);
+        client.write_continue_response().await.map_err(broken_off)?;
+        client.set_close_on_response_before_downstream_finish(true);
+    }
+    Ok(())
+}
+
+/// Reads the next piece of a body, of whatever length it came in; none at its end.
+///
+/// # Errors
+/// 400 when it breaks off, 408 when the client stands still.
+pub(super) async fn piece(
+    session: &mut Session,
+    client_timeout: Duration,
+) -> Result<Option<Bytes>, Refusal> {
+    match tokio::time::timeout(client_timeout, session.read_request_body()).await {
+        Err(_elapsed) => {
+            let stall = Stall::Client(client_timeout);
+            stall.count();
+            Err(Refusal { code: ErrorCode::ManifestInvalid, ..stall.refusal() })
+        }
+        Ok(Err(error)) => {
+            // Where the next request would begin is unknown.
+            session.set_keepalive(None);
+            Err(broken_off(error))
+        }
+        Ok(Ok(piece)) => Ok(piece),
+    }
 }
 
 /// Throws away what is left of a body, so that the client can read the answer and the connection can go on. Says

@@ -18,6 +18,7 @@
 
 mod arrival;
 mod body;
+mod body_memory;
 mod bridge;
 mod certificate;
 mod client_stream;
@@ -45,6 +46,7 @@ mod uri_reference;
 mod watch;
 
 pub use arrival::is_authority;
+pub use body_memory::BodyMemory;
 pub use certificate::{CertificateError, Certificates};
 pub use exchange::{Client, Exchange, Onward, OnwardAuthorization, Outcome, Scheme, Target};
 pub use forward::{end_to_end_headers, remove_hop_by_hop};
@@ -75,6 +77,10 @@ pub fn describe_metrics() {
     describe_counter!(
         "portreeve_stalls_total",
         "Exchanges that ended because one side let the other wait for too long, by side and cause"
+    );
+    describe_counter!(
+        "portreeve_bodies_refused_total",
+        "Bodies for which limits.body_memory had no room, by cause: all of it full, or a client's share"
     );
     describe_gauge!("portreeve_exchanges", "Exchanges that are running, looked at every few seconds");
     describe_counter!("portreeve_plugin_panics_total", "Exchanges that failed because a plugin panicked");

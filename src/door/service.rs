@@ -12,6 +12,7 @@ use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 use tokio_util::task::TaskTracker;
 
+use super::body_memory::{BodyMemory, Held};
 use super::context::Context;
 use super::lead_back::Naming;
 use super::line::Lines;
@@ -32,6 +33,7 @@ pub struct Service {
     router: axum::Router,
     pub(super) backends: Arc<Backends>,
     pub(super) limits: Limits,
+    memory: BodyMemory,
     pub(super) lines: Lines,
     pub(super) naming: Arc<Naming>,
     pub(super) uploads: UploadTargets,
@@ -40,13 +42,16 @@ pub struct Service {
 
 impl Service {
     /// Puts the door's logic together. `naming` says by which names client, door and registry know each other, `seal`
-    /// hides targets of the registry's own in URLs of the door; `limits` say who may let whom wait; whoever stops the door
+    /// hides targets of the registry's own in URLs of the door; `limits` say who may let whom wait, `memory` how much of bodies
+    /// is held; whoever stops the door
     /// waits for `exchanges`.
+    #[expect(clippy::too_many_arguments, reason = "each is a part of its own, named where it is put together")]
     pub fn new(
         pipeline: Pipeline,
         router: axum::Router,
         backends: Arc<Backends>,
         limits: Limits,
+        memory: BodyMemory,
         naming: Naming,
         seal: Arc<TargetSeal>,
         exchanges: TaskTracker,
@@ -57,6 +62,7 @@ impl Service {
             uploads: UploadTargets::new(seal, Arc::clone(&backends)),
             backends,
             limits,
+            memory,
             lines: Lines::default(),
             naming: Arc::new(naming),
             exchanges,
@@ -118,18 +124,17 @@ impl Service {
         exchange.onward.host = self.naming.host_for_registry(&exchange.client);
         let write = match &exchange.target {
             Target::Own | Target::Unreadable => {
-                return bridge::ask(
-                    &self.router,
-                    session,
-                    exchange.client.address,
-                    self.limits.client_timeout,
-                )
-                .await
-                .map(|answer| Some(Local::Streamed(answer)));
+                let client = exchange.client.address;
+                let held = self.memory.hold(client);
+                return bridge::ask(&self.router, session, client, self.limits.client_timeout, held)
+                    .await
+                    .map(|answer| Some(Local::Streamed(answer)));
             }
             Target::Registry(Route::ManifestPut { repository, reference, tags }) => {
-                let bytes = body::read(session, MAXIMUM_MANIFEST_BYTES, self.limits.client_timeout).await?;
-                let manifest = parse_manifest(exchange, reference, bytes)?;
+                let mut held = self.memory.hold(exchange.client.address);
+                let timeout = self.limits.client_timeout;
+                let bytes = body::read(session, MAXIMUM_MANIFEST_BYTES, timeout, &mut held).await?;
+                let manifest = parse_manifest(exchange, reference, bytes, held)?;
                 Write::Put {
                     repository: repository.clone(),
                     reference: reference.clone(),
@@ -234,10 +239,18 @@ fn target(request: &RequestHeader, has_body: bool) -> Result<Target, Refusal> {
     Ok(Target::Registry(route))
 }
 
-fn parse_manifest(exchange: &Exchange, reference: &Reference, bytes: Bytes) -> Result<Manifest, Refusal> {
+/// Reads a manifest. Its bytes and what they become are held until they are dropped.
+fn parse_manifest(
+    exchange: &Exchange,
+    reference: &Reference,
+    bytes: Bytes,
+    mut held: Held,
+) -> Result<Manifest, Refusal> {
     let media_type = exchange.header(&http::header::CONTENT_TYPE).map(MediaType::from_header);
-    let manifest = Manifest::parse(bytes, media_type)
+    let mut manifest = Manifest::parse(bytes, media_type)
         .map_err(|error| Refusal::new(ErrorCode::ManifestInvalid, error.to_string()))?;
+    held.grow_by(manifest.parsed_bytes() as u64)?;
+    manifest.bytes = held.with(manifest.bytes);
     let Reference::Digest(digest) = reference else { return Ok(manifest) };
     if digest.matches(&manifest.bytes) == Some(false) {
         let message = format!("the manifest does not have the digest {digest} that it was sent under");

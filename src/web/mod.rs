@@ -6,6 +6,7 @@
 //! so that a change of the record is not by itself a change of the API.
 
 mod accounts;
+mod body;
 mod error;
 mod events;
 mod health;

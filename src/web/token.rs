@@ -6,20 +6,23 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::body::Bytes;
-use axum::extract::{Extension, RawQuery, State};
+use axum::extract::{Extension, RawQuery, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, response};
 use serde::Serialize;
 
 use super::WebState;
+use super::body::{self, BodyRefused};
 use crate::auth::{
     Access, Authorization, Credentials, Gate, LoginError, Rejected, SigningFailed, Subject, TokenRequest,
     UserName, read_authorization,
 };
 use crate::oci::{ErrorBody, ErrorCode};
 use crate::store::AuthEventKind;
+
+/// The longest form: names, a password or a login's token, and a hundred scopes.
+const MAXIMUM_FORM_BYTES: usize = 16 * 1024;
 
 /// What a client is answered.
 #[derive(Serialize)]
@@ -45,6 +48,8 @@ pub(super) enum TokenError {
     GrantType,
     #[error("{0}")]
     Malformed(&'static str),
+    #[error(transparent)]
+    Body(#[from] BodyRefused),
     #[error(transparent)]
     Login(#[from] LoginError),
     #[error("the door failed on this request; its log says why")]
@@ -73,16 +78,17 @@ pub(super) async fn get(
 pub(super) async fn post(
     State(state): State<WebState>,
     Extension(address): Extension<IpAddr>,
-    headers: HeaderMap,
-    body: Bytes,
+    request: Request,
 ) -> Result<Response, TokenError> {
     let gate = gate(&state)?;
+    let headers = request.headers();
     let media_type =
         headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let media_type = media_type.split(';').next().unwrap_or_default().trim();
     if !media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
         return Err(TokenError::Malformed("send a form: `Content-Type: application/x-www-form-urlencoded`"));
     }
+    let body = body::read(request, MAXIMUM_FORM_BYTES).await?;
     let request = TokenRequest::read(&body);
     let identity = match request.grant_type.as_deref() {
         Some("password") => {
@@ -191,6 +197,8 @@ impl IntoResponse for TokenError {
             Self::Service { .. } | Self::GrantType | Self::Malformed(_) => {
                 (ErrorCode::Unsupported, StatusCode::BAD_REQUEST)
             }
+            Self::Body(BodyRefused::TooLong { .. }) => (ErrorCode::SizeInvalid, StatusCode::PAYLOAD_TOO_LARGE),
+            Self::Body(BodyRefused::BrokenOff) => (ErrorCode::Unsupported, StatusCode::BAD_REQUEST),
             Self::Login(LoginError::Wrong) => (ErrorCode::Unauthorized, StatusCode::UNAUTHORIZED),
             Self::Login(LoginError::TooMany(_)) => {
                 (ErrorCode::TooManyRequests, StatusCode::TOO_MANY_REQUESTS)
