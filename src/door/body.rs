@@ -75,10 +75,7 @@ pub(super) async fn ask_for(session: &mut Session) -> Result<(), Refusal> {
 ///
 /// # Errors
 /// 400 when it breaks off, 408 when the client stands still.
-pub(super) async fn piece(
-    session: &mut Session,
-    client_timeout: Duration,
-) -> Result<Option<Bytes>, Refusal> {
+pub(super) async fn piece(session: &mut Session, client_timeout: Duration) -> Result<Option<Bytes>, Refusal> {
     match tokio::time::timeout(client_timeout, session.read_request_body()).await {
         Err(_elapsed) => {
             let stall = Stall::Client(client_timeout);

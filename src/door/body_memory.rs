@@ -59,6 +59,11 @@ impl BodyMemory {
         Self(Arc::new(Shared { limit, taken: Mutex::default() }))
     }
 
+    /// How many bytes there may be in all.
+    pub(super) fn limit(&self) -> u64 {
+        self.0.limit
+    }
+
     /// Nothing yet, for a body from or to this client.
     pub(super) fn hold(&self, client: IpAddr) -> Held {
         Held { memory: self.clone(), client: network(client), bytes: 0 }
@@ -149,9 +154,7 @@ impl From<NoRoom> for Refusal {
 /// Whoever has one address of an IPv6 network of 64 bits has them all.
 fn network(client: IpAddr) -> IpAddr {
     match client.to_canonical() {
-        IpAddr::V6(address) => {
-            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)))
-        }
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
         address => address,
     }
 }

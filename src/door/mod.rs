@@ -19,6 +19,7 @@
 mod arrival;
 mod body;
 mod body_memory;
+mod bounded_head;
 mod bridge;
 mod certificate;
 mod client_stream;
@@ -44,6 +45,7 @@ mod sticky;
 mod upload_target;
 mod uri_reference;
 mod watch;
+mod windows;
 
 pub use arrival::is_authority;
 pub use body_memory::BodyMemory;

@@ -33,7 +33,7 @@ pub struct Service {
     router: axum::Router,
     pub(super) backends: Arc<Backends>,
     pub(super) limits: Limits,
-    memory: BodyMemory,
+    pub(super) memory: BodyMemory,
     pub(super) lines: Lines,
     pub(super) naming: Arc<Naming>,
     pub(super) uploads: UploadTargets,
@@ -45,7 +45,10 @@ impl Service {
     /// hides targets of the registry's own in URLs of the door; `limits` say who may let whom wait, `memory` how much of bodies
     /// is held; whoever stops the door
     /// waits for `exchanges`.
-    #[expect(clippy::too_many_arguments, reason = "each is a part of its own, named where it is put together")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is a part of its own, named where it is put together"
+    )]
     pub fn new(
         pipeline: Pipeline,
         router: axum::Router,
@@ -76,7 +79,9 @@ impl Service {
             true => Ok(()),
             false => arrival::refuse_fragment(&session.as_downstream().to_h1_raw()),
         };
-        let arrived = has_fragment.and_then(|()| arrival::normalize(session.req_header_mut()));
+        let arrived = has_fragment
+            .and_then(|()| arrival::refuse_many_headers(session.req_header()))
+            .and_then(|()| arrival::normalize(session.req_header_mut()));
         let mut request = session.req_header().clone();
         let mut onward = super::exchange::Onward::default();
         // The registry reads the one as the other; it is given what rules and record speak of.

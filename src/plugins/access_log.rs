@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use http::header::USER_AGENT;
 use serde::Deserialize;
 
-use crate::telemetry::cut;
 use crate::door::{Entry, Exchange, Invalid, Outcome, Parts, Plugin};
+use crate::telemetry::cut;
 
 pub(super) const ENTRY: Entry =
     Entry { name: "access_log", summary: "Writes one structured line to the log for each exchange.", build };

@@ -133,8 +133,7 @@ pub(super) async fn list_or_show(
     State(state): State<WebState>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
-    let parameters =
-        Parameters::parse(query.as_deref(), &["repository", "digest", "subject", "n", "after"])?;
+    let parameters = Parameters::parse(query.as_deref(), &["repository", "digest", "subject", "n", "after"])?;
     let repository: RepositoryName = parameters.required("repository")?;
     let digest = parameters.optional("digest")?;
     if digest.is_some()

@@ -197,7 +197,9 @@ impl IntoResponse for TokenError {
             Self::Service { .. } | Self::GrantType | Self::Malformed(_) => {
                 (ErrorCode::Unsupported, StatusCode::BAD_REQUEST)
             }
-            Self::Body(BodyRefused::TooLong { .. }) => (ErrorCode::SizeInvalid, StatusCode::PAYLOAD_TOO_LARGE),
+            Self::Body(BodyRefused::TooLong { .. }) => {
+                (ErrorCode::SizeInvalid, StatusCode::PAYLOAD_TOO_LARGE)
+            }
             Self::Body(BodyRefused::BrokenOff) => (ErrorCode::Unsupported, StatusCode::BAD_REQUEST),
             Self::Login(LoginError::Wrong) => (ErrorCode::Unauthorized, StatusCode::UNAUTHORIZED),
             Self::Login(LoginError::TooMany(_)) => {

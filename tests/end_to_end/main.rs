@@ -20,6 +20,7 @@ mod crash;
 mod day_in_a_box;
 mod faults;
 mod hints;
+mod memory;
 mod observed;
 mod protocol;
 mod standstill;

@@ -7,6 +7,7 @@ pub mod engine;
 pub mod guard;
 pub mod http;
 pub mod image;
+pub mod memory;
 pub mod odd_uploads;
 pub mod port;
 pub mod random;

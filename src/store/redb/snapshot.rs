@@ -345,7 +345,8 @@ impl Snapshot {
         let after = page.after.as_ref().map_or("", Digest::as_str);
         let mut filling = Filling::new(page);
         // No key has an empty third part, so an empty `after` is the beginning.
-        let range = (Bound::Excluded((name, subject.as_str(), after)), Bound::Excluded((end.as_str(), "", "")));
+        let range =
+            (Bound::Excluded((name, subject.as_str(), after)), Bound::Excluded((end.as_str(), "", "")));
         for entry in referrers.range(range)? {
             let (key, _) = entry?;
             let (_, about, digest) = key.value();
