@@ -72,8 +72,7 @@ pub(super) async fn ask(
                 };
                 let so_far = received.unwrap_or(0) + piece.len();
                 received = Some(so_far);
-                // The router puts the pieces together.
-                held.grow_to(so_far as u64 * 2)?;
+                held.grow_to(so_far as u64)?;
                 // It asked for this one, so that there is room for it unless it has lost interest meanwhile.
                 if let Some(sender) = &pieces {
                     let _ = sender.send(piece).await;

@@ -19,4 +19,5 @@ pub mod state;
 pub mod sweep;
 pub mod throttle;
 pub mod tool;
+pub mod unread;
 pub mod wait;

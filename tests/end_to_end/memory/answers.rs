@@ -7,10 +7,15 @@ use serde_json::{Value, json};
 
 use super::{SOON, address, http1_from};
 use crate::support::door::Door;
+use crate::support::http::client_builder;
 use crate::support::image::digest;
-use crate::support::memory::{MIB, forget_peak, peak};
+use crate::support::memory::{MIB, forget_peak, peak, resident};
+use crate::support::raw::RawRegistry;
 use crate::support::scripted::Scripted;
+use crate::support::unread::Unread;
+use crate::support::wait::until;
 
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
 /// Pushes a manifest by its digest.
@@ -104,18 +109,35 @@ async fn answers_that_nobody_reads_count_as_bodies_held() {
     let digest = push(&door, &document).await;
     let before = forget_peak(&door);
     let path = format!("/api/v1/manifests?repository=a&digest={digest}");
+    // Of each answer its client takes 64 KiB, and then no more.
+    let unread = client_builder()
+        .http2_prior_knowledge()
+        .http2_initial_stream_window_size(65_535)
+        .http2_initial_connection_window_size(65_535)
+        .local_address(address(2));
+    let unread = unread.build().unwrap();
     let mut statuses = Vec::new();
     let mut kept = Vec::new();
-    for _ in 0..100 {
-        let mut connection = crate::support::connection::Connection::open(door.address()).await;
-        connection.request("GET", &path, "").await;
-        statuses.push(connection.head().await.status);
-        kept.push(connection);
+    for _ in 0..50 {
+        let answer = unread.get(format!("{}{path}", door.url())).send();
+        let answer = tokio::time::timeout(SOON, answer).await.unwrap().unwrap();
+        statuses.push(answer.status().as_u16());
+        kept.push(answer);
     }
     assert_eq!(statuses[0], 200);
-    assert_eq!(statuses[99], 503, "{statuses:?}");
+    assert_eq!(statuses[49], 503, "{statuses:?}");
     let grown = peak(&door).saturating_sub(before) / MIB;
-    assert!(grown < 32 + 96, "{grown} MiB more for answers that nobody reads");
+    assert!(grown < 32 + 64, "{grown} MiB more for answers that nobody reads");
+    // Somebody else is answered, and so is this one when it has gone.
+    let other = http1_from(address(3)).get(format!("{}{path}", door.url())).send().await.unwrap();
+    assert_eq!(other.status(), 200);
+    drop((kept, unread));
+    let again = http1_from(address(2));
+    until("what was held is free again", SOON, async || {
+        let answer = again.get(format!("{}{path}", door.url())).send().await.unwrap();
+        answer.status() == 200
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -149,4 +171,66 @@ async fn referrers_are_shown_in_pages() {
     assert_eq!((all.len(), digests(&all)), (4, pushed));
     let last = door.get_json(&format!("/api/v1/manifests?repository=a&digest={}", digests(&all)[0])).await;
     assert_eq!((&last["referrers"], &last["referrers_next"]), (&json!([]), &Value::Null));
+}
+
+/// An index may name any number of platforms, and each of its tags shows them.
+#[tokio::test(flavor = "multi_thread")]
+async fn tags_of_large_indexes_come_in_small_pages() {
+    let registry = Scripted::start().await;
+    let door = Door::builder(registry.url()).start().await;
+    let children: Vec<_> = (0..9_000)
+        .map(|number| {
+            let platform = json!({"os": "linux", "architecture": format!("{number}{}", "a".repeat(100))});
+            let mut child = descriptor(number);
+            child["platform"] = platform;
+            child
+        })
+        .collect();
+    let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": children});
+    let client = http1_from(address(1));
+    for tag in 0..20 {
+        let url = format!("{}/v2/a/manifests/tag{tag}", door.url());
+        let answer =
+            client.put(url).header(CONTENT_TYPE, INDEX).body(index.to_string()).send().await.unwrap();
+        assert_eq!(answer.status(), 201);
+    }
+    let listed = pages(&door, "/api/v1/tags?repository=a&n=1000").await;
+    assert_eq!(listed.iter().map(|(_, page)| page["items"].as_array().unwrap().len()).sum::<usize>(), 20);
+    for (length, _) in &listed {
+        assert!(*length < 2_500_000, "a page of {length} bytes");
+    }
+}
+
+/// Answers of the registry are streamed: however long they are, and whoever does not read them.
+#[tokio::test(flavor = "multi_thread")]
+async fn endless_answers_of_the_registry_that_nobody_reads_wait_at_the_registry() {
+    let registry = RawRegistry::start(async |mut exchange| {
+        exchange.send("HTTP/1.1 200 OK\r\nContent-Length: 1000000000000\r\n\r\n").await;
+        let piece = vec![7; 64_000];
+        while exchange.try_send(&piece).await {}
+    })
+    .await;
+    let door = Door::builder(registry.url()).start().await;
+    let before = forget_peak(&door);
+    let mut kept = Vec::new();
+    for _ in 0..10 {
+        let mut connection = Unread::open(door.address()).await;
+        for path in ["/v2/_catalog", "/v2/a/tags/list", "/v2/a/blobs/sha256:", "/v2/a/manifests/tag"] {
+            let path =
+                if path.ends_with(':') { format!("{path}{}", "a".repeat(64)) } else { path.to_owned() };
+            for _ in 0..10 {
+                connection.get(&path).await;
+            }
+        }
+        kept.push(connection);
+    }
+    let mut seen = 0;
+    until("nothing more is taken", SOON, async || {
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        let now = resident(&door) / MIB;
+        now > before / MIB + 4 && std::mem::replace(&mut seen, now) + 1 >= now
+    })
+    .await;
+    let grown = peak(&door).saturating_sub(before) / MIB;
+    assert!(grown < 400 / 2, "{grown} MiB more for 400 answers on 10 connections");
 }
