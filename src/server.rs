@@ -51,7 +51,7 @@ use self::status::Status;
 use self::sweep_thread::SweepThread;
 use crate::auth::{self, HtpasswdError, InvalidRule, KeyRingError, SealError, keep_journal};
 use crate::config::{self, Config, RegistryHost, StoreUrl, Tls};
-use crate::door::{self, CertificateError, Certificates, Door, Listener, Naming, Parts, Service};
+use crate::door::{self, BodyMemory, CertificateError, Certificates, Door, Listener, Naming, Parts, Service};
 use crate::plugins::{self, InvalidPlugins};
 use crate::registry::{self, Asking, Backends, HttpTransport, Patience, RegistryClient, watch_health};
 use crate::store::{self, OpenError, RedbStore, Store};
@@ -271,6 +271,7 @@ pub fn run(config: Config, source: ConfigSource) -> Result<(), StartError> {
                 commit_timeout: config.registry.commit_timeout,
             },
         },
+        BodyMemory::new(config.limits.body_memory),
         naming,
         gatehouse.seal.clone(),
         exchanges.clone(),

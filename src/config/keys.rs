@@ -75,6 +75,11 @@ pub const KEYS: &[Key] = &[
         meaning: "How long a client's connection is kept on which no request runs.",
     },
     Key {
+        name: "limits.body_memory",
+        default: "\"64MiB\"",
+        meaning: "How much of requests' and answers' bodies the door holds in memory at once; beyond it a request is 503.",
+    },
+    Key {
         name: "registry.url",
         default: "\"http://127.0.0.1:5001\"",
         meaning: "The registry behind the door: one URL, or a list of interchangeable backends.",

@@ -22,6 +22,8 @@ pub struct Limits {
     pub head_timeout: Duration,
     /// `limits.idle_timeout`: how long a connection is kept on which no request runs; above zero, at most a day.
     pub idle_timeout: Duration,
+    /// `limits.body_memory`: the bytes of bodies that are held in memory at once; from 16 MiB to 64 GiB.
+    pub body_memory: u64,
 }
 
 impl Default for Limits {
@@ -33,6 +35,7 @@ impl Default for Limits {
             requests_per_address: const { NonZeroUsize::new(512).unwrap() },
             head_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(60),
+            body_memory: 64 << 20,
         }
     }
 }
@@ -47,5 +50,6 @@ pub(super) fn read(settings: &mut Settings) -> Limits {
     set.to(&mut limits.requests_per_address, "limits.requests_per_address", value::limit);
     set.to(&mut limits.head_timeout, "limits.head_timeout", value::positive_duration);
     set.to(&mut limits.idle_timeout, "limits.idle_timeout", value::positive_duration);
+    set.to(&mut limits.body_memory, "limits.body_memory", value::body_memory);
     limits
 }

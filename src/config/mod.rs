@@ -248,9 +248,9 @@ impl Config {
         set.to(&mut config.sync.removal_patience, "sync.removal_patience", value::long_duration);
         set.to(&mut config.server.threads, "server.threads", value::count);
         set.to(&mut config.server.grace, "server.grace", value::duration);
+        config.limits = limits::read(&mut settings);
         config.registry.auth = auth::read_registry(&mut settings);
         config.auth = auth::read(&mut settings);
-        config.limits = limits::read(&mut settings);
         config.clock = auth::read_clock(&mut settings);
         config.server.socket = settings.read("server.socket", value::path);
         config.notifications_secret = settings.read("notifications.secret", value::secret);

@@ -118,6 +118,22 @@ pub(super) fn registry_kind(given: &Given) -> Result<RegistryKind, String> {
     }
 }
 
+/// A size of memory for bodies.
+pub(super) fn body_memory(given: &Given) -> Result<u64, String> {
+    const UNITS: [(&str, u32); 3] = [("KiB", 10), ("MiB", 20), ("GiB", 30)];
+    let remedy = "write a whole number with its unit, from \"16MiB\" to \"64GiB\"";
+    let text = text(given, remedy)?;
+    let size = UNITS.iter().find_map(|(unit, shift)| {
+        let number: u64 = text.trim().strip_suffix(unit)?.trim_end().parse().ok()?;
+        number.checked_mul(1 << shift)
+    });
+    match size {
+        Some(size) if (16 << 20..=64 << 30).contains(&size) => Ok(size),
+        Some(_) => Err(format!("is {}, which is too little or too much; {remedy}", quoted(text))),
+        None => Err(format!("is {}, which is no size; {remedy}", quoted(text))),
+    }
+}
+
 /// How many of something: threads, questions.
 pub(super) fn count(given: &Given) -> Result<NonZeroUsize, String> {
     number(given, MOST)

@@ -2,7 +2,7 @@
 //! authority, one `Cookie`.
 
 use http::header::{COOKIE, HOST};
-use http::{HeaderValue, Version};
+use http::{HeaderValue, StatusCode, Version};
 use pingora_core::protocols::http::authority::{RawTargetAuthority, raw_target_authority};
 use pingora_http::RequestHeader;
 
@@ -11,6 +11,9 @@ use crate::oci::ErrorCode;
 
 /// The longest authority, in bytes: a name of 253 with a port.
 const LONGEST_AUTHORITY: usize = 300;
+
+/// The most headers.
+const MOST_HEADERS: usize = 256;
 
 /// Brings a request into its one form, and says which authority the client asks for; none if it names none, as an HTTP/1.0
 /// client may.
@@ -72,6 +75,20 @@ pub(super) fn refuse_fragment(head: &[u8]) -> Result<(), Refusal> {
         return Err(refused("the request target must not have a `#`"));
     }
     Ok(())
+}
+
+/// Refuses a request with more headers than pingora takes by HTTP/1.1: each takes some memory besides its bytes, and a list of
+/// HTTP/2 may have thousands.
+///
+/// # Errors
+/// 431 (RFC 6585 section 5) when there are more.
+pub(super) fn refuse_many_headers(request: &RequestHeader) -> Result<(), Refusal> {
+    if request.headers.len() <= MOST_HEADERS {
+        return Ok(());
+    }
+    let message = format!("the request has more than the {MOST_HEADERS} headers that are allowed");
+    let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+    Err(Refusal::new(ErrorCode::Unsupported, message).with_status(status))
 }
 
 const NO_HOST: &str = "`Host` must be a host, perhaps with a port";

@@ -6,6 +6,7 @@ use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_LENGTH, EXPECT};
 use pingora_proxy::Session;
 
+use super::body_memory::Held;
 use super::watch::Stall;
 use super::{Limits, Refusal};
 use crate::oci::ErrorCode;
@@ -21,51 +22,34 @@ pub(super) const DRAIN_TIME: Duration = Duration::from_secs(2);
 /// The least rate of a body that is read whole, in bytes a second, behind which it may fall by `limits.head_timeout`.
 const LEAST_RATE: f64 = 1024.0;
 
-/// Reads a whole body of at most `limit` bytes, from a client that may stand still, or be slow, within `limits`.
+/// Reads a whole body of at most `limit` bytes, from a client that may stand still, or be slow, within `limits`. `held` grows
+/// with it.
 ///
 /// # Errors
 /// 413 when it is longer (said at once if the client announced it), 400 when it breaks off, 408 when it stands still or is
-/// too slow.
-pub(super) async fn read(session: &mut Session, limit: usize, limits: &Limits) -> Result<Bytes, Refusal> {
+/// too slow, 503 when there is no room for it.
+pub(super) async fn read(
+    session: &mut Session,
+    limit: usize,
+    limits: &Limits,
+    held: &mut Held,
+) -> Result<Bytes, Refusal> {
     if announced_length(session).is_some_and(|length| length > limit as u64) {
         return Err(too_long(limit));
     }
-    if expects_continue(session) {
-        let client = session.as_downstream_mut();
-        // pingora takes this for an answer that came before the end of the body, and would close the connection.
-        client.set_close_on_response_before_downstream_finish(false);
-        client.write_continue_response().await.map_err(broken_off)?;
-        client.set_close_on_response_before_downstream_finish(true);
-    }
+    ask_for(session).await?;
     let mut first: Option<Bytes> = None;
     let mut whole = BytesMut::new();
-    let begun = Instant::now();
+    let mut progress = Progress::new(limits);
     loop {
+        let Some(chunk) = piece(session, &mut progress).await? else { break };
         let so_far = first.as_ref().map_or(whole.len(), Bytes::len);
-        let still = Instant::now() + limits.client_timeout;
-        #[expect(clippy::cast_precision_loss, reason = "bodies are shorter than 2^53 bytes")]
-        let slow = begun + limits.head_timeout + Duration::from_secs_f64(so_far as f64 / LEAST_RATE);
-        let reading = tokio::time::timeout_at(still.min(slow).into(), session.read_request_body());
-        let chunk = match reading.await {
-            Err(_elapsed) => {
-                let stall = match slow < still {
-                    true => Stall::Slow(limits.head_timeout),
-                    false => Stall::Client(limits.client_timeout),
-                };
-                stall.count();
-                return Err(Refusal { code: ErrorCode::ManifestInvalid, ..stall.refusal() });
-            }
-            Ok(Err(error)) => {
-                // Where the next request would begin is unknown.
-                session.set_keepalive(None);
-                return Err(broken_off(error));
-            }
-            Ok(Ok(chunk)) => chunk,
-        };
-        let Some(chunk) = chunk else { break };
         if so_far + chunk.len() > limit {
             return Err(too_long(limit));
         }
+        // While pieces are put together there is room for twice as much.
+        let room = if so_far == 0 { chunk.len() } else { (so_far + chunk.len()) * 2 };
+        held.grow_to(room as u64)?;
         // Most manifests arrive in one piece, which is then used as it is.
         match first.take() {
             None if whole.is_empty() => first = Some(chunk),
@@ -77,6 +61,70 @@ pub(super) async fn read(session: &mut Session, limit: usize, limits: &Limits) -
         }
     }
     Ok(first.unwrap_or_else(|| whole.freeze()))
+}
+
+/// Asks a client for its body that waits for that.
+pub(super) async fn ask_for(session: &mut Session) -> Result<(), Refusal> {
+    if expects_continue(session) {
+        let client = session.as_downstream_mut();
+        // pingora takes this for an answer that came before the end of the body, and would close the connection.
+        client.set_close_on_response_before_downstream_finish(false);
+        client.write_continue_response().await.map_err(broken_off)?;
+        client.set_close_on_response_before_downstream_finish(true);
+    }
+    Ok(())
+}
+
+/// How a body comes that the door reads itself.
+pub(super) struct Progress<'a> {
+    limits: &'a Limits,
+    begun: Instant,
+    received: usize,
+}
+
+impl<'a> Progress<'a> {
+    /// Of a body that begins now.
+    pub(super) fn new(limits: &'a Limits) -> Self {
+        Self { limits, begun: Instant::now(), received: 0 }
+    }
+
+    /// Until when the next piece has to be there, and what the client is told otherwise.
+    fn deadline(&self) -> (Instant, Stall) {
+        let Self { limits, begun, received } = self;
+        let still = Instant::now() + limits.client_timeout;
+        #[expect(clippy::cast_precision_loss, reason = "bodies are shorter than 2^53 bytes")]
+        let slow = *begun + limits.head_timeout + Duration::from_secs_f64(*received as f64 / LEAST_RATE);
+        match slow < still {
+            true => (slow, Stall::Slow(limits.head_timeout)),
+            false => (still, Stall::Client(limits.client_timeout)),
+        }
+    }
+}
+
+/// Reads the next piece of a body, of whatever length it came in; none at its end.
+///
+/// # Errors
+/// 400 when it breaks off, 408 when the client stands still or is too slow.
+pub(super) async fn piece(
+    session: &mut Session,
+    progress: &mut Progress<'_>,
+) -> Result<Option<Bytes>, Refusal> {
+    let (deadline, stall) = progress.deadline();
+    match tokio::time::timeout_at(deadline.into(), session.read_request_body()).await {
+        Err(_elapsed) => {
+            stall.count();
+            Err(Refusal { code: ErrorCode::ManifestInvalid, ..stall.refusal() })
+        }
+        Ok(Err(error)) => {
+            // Where the next request would begin is unknown.
+            session.set_keepalive(None);
+            Err(broken_off(error))
+        }
+        Ok(Ok(piece)) => {
+            progress.received += piece.as_ref().map_or(0, Bytes::len);
+            Ok(piece)
+        }
+    }
 }
 
 /// Throws away what is left of a body, so that the client can read the answer and the connection can go on. Says

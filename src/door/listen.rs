@@ -9,11 +9,13 @@ use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pingora_core::apps::{HttpServerApp, HttpServerOptions, ServerApp};
+use async_trait::async_trait;
+use pingora_core::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp};
 use pingora_core::listeners::tls::Acceptor;
 use pingora_core::protocols::http::ServerSession;
-use pingora_core::protocols::http::v2::server::default_h2_options;
-use pingora_core::protocols::{ALPN, SocketDigest, Ssl, Stream};
+use pingora_core::protocols::http::v2::server::H2Options;
+use pingora_core::protocols::{ALPN, IO, SocketDigest, Ssl, Stream};
+use pingora_core::server::ShutdownWatch;
 use pingora_core::server::configuration::ServerConf;
 use pingora_proxy::HttpProxy;
 use rustls::ServerConfig;
@@ -21,9 +23,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
+use super::bounded_head::{BoundedHead, NextHead};
 use super::client_stream::ClientStream;
 use super::connections::Connections;
 use super::presence::{Patience, Presence};
+use super::windows::{Window, Windows};
 use super::{ConnectionLimits, Service};
 use crate::telemetry::Seldom;
 
@@ -35,10 +39,6 @@ const LINGER: Duration = Duration::from_secs(5);
 const KEEP_ALIVE: u64 = 0;
 /// How long accepting pauses when the process has no file descriptor left.
 const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(100);
-/// What an HTTP/2 client may send ahead of being read, for one stream and for one connection: enough for an upload at
-/// full speed, little enough for many.
-const HTTP2_STREAM_WINDOW: u32 = 1024 * 1024;
-const HTTP2_CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
 /// With what an HTTP/2 connection without TLS begins (RFC 9113 section 3.4).
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -104,6 +104,7 @@ struct Shared {
     stopping: watch::Sender<bool>,
     /// `listen.client_timeout`.
     client_timeout: Duration,
+    windows: Windows,
 }
 
 impl Door {
@@ -126,6 +127,7 @@ impl Door {
             unaccepted: Seldom::default(),
             stopping: watch::Sender::new(false),
             client_timeout: service.limits.client_timeout,
+            windows: Windows::new(service.memory.limit()),
         });
         let configuration =
             Arc::new(ServerConf { threads: 1, upstream_keepalive_pool_size: kept, ..ServerConf::default() });
@@ -172,10 +174,6 @@ fn proxy(service: Service, configuration: &Arc<ServerConf>) -> HttpProxy<Service
     // `limits.idle_timeout` is kept beneath it, where it is known whether the client still reads.
     options.h2_idle_timeout = None;
     proxy.server_options = Some(options);
-    let mut http2 = default_h2_options();
-    http2.initial_window_size(HTTP2_STREAM_WINDOW);
-    http2.initial_connection_window_size(HTTP2_CONNECTION_WINDOW);
-    proxy.h2_options = Some(http2);
     proxy.handle_init_modules();
     proxy
 }
@@ -230,7 +228,7 @@ impl Worker {
                 }
                 Some(Ok(false)) => {
                     stream.gather();
-                    self.http1(Box::new(stream)).await;
+                    self.http1(stream).await;
                 }
                 // It is gone, or was given up and counted; or the door stops.
                 Some(Err(_)) | None => {}
@@ -240,7 +238,7 @@ impl Worker {
                     presence.is_http2();
                     self.http2(Box::new(stream)).await;
                 }
-                Some(Ok(stream)) => self.http1(Box::new(stream)).await,
+                Some(Ok(stream)) => self.http1(stream).await,
                 Some(Err(error)) => {
                     tracing::debug!(%peer, %error, "a TLS handshake failed");
                     if !presence.has_ended() {
@@ -262,26 +260,54 @@ impl Worker {
         }
     }
 
-    /// HTTP/2: pingora sees it by ALPN, and takes it for that without TLS, where it cannot look ahead.
+    /// HTTP/2, of which pingora is told by ALPN, or by the preface that is known to be there.
     async fn http2(&self, stream: Stream) {
         let stopping = self.shared.stopping.subscribe();
+        let app = Http2 { proxy: Arc::clone(&self.proxy), window: self.shared.windows.open() };
         // A stream that comes back could be used again; pingora's HTTP services keep theirs to themselves.
-        let _ = self.proxy.process_new(stream, &stopping).await;
+        let _ = Arc::new(app).process_new(stream, &stopping).await;
     }
 
-    /// HTTP/1.1, one request after the other. Without TLS pingora would wait for as many bytes as an HTTP/2 preface has,
-    /// which the shortest requests do not have.
-    async fn http1(&self, stream: Stream) {
+    /// HTTP/1.1, one request after the other. pingora would wait for as many bytes as an HTTP/2 preface has, which the shortest
+    /// requests do not have, and would read any head to its end.
+    async fn http1(&self, stream: impl IO + 'static) {
         let stopping = self.shared.stopping.subscribe();
-        let mut session = ServerSession::new_http1(stream);
+        let next = NextHead::default();
+        let mut session = ServerSession::new_http1(Box::new(BoundedHead::new(stream, next.clone())));
         session.set_keepalive((!*stopping.borrow()).then_some(KEEP_ALIVE));
         while let Some(reused) = self.proxy.process_new_http(session, &stopping).await {
             let (stream, settings) = reused.consume();
+            next.begins();
             session = ServerSession::new_http1(stream);
             if let Some(settings) = settings {
                 settings.apply_to_session(&mut session);
             }
         }
+    }
+}
+
+/// pingora's side of one HTTP/2 connection, with windows of its own.
+struct Http2 {
+    proxy: Arc<HttpProxy<Service>>,
+    window: Window,
+}
+
+#[async_trait]
+impl HttpServerApp for Http2 {
+    async fn process_new_http(
+        self: &Arc<Self>,
+        session: ServerSession,
+        stopping: &ShutdownWatch,
+    ) -> Option<ReusedHttpStream> {
+        self.proxy.process_new_http(session, stopping).await
+    }
+
+    fn h2_options(&self) -> Option<H2Options> {
+        Some(self.window.options())
+    }
+
+    fn server_options(&self) -> Option<&HttpServerOptions> {
+        self.proxy.server_options()
     }
 }
 

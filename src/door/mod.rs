@@ -18,6 +18,8 @@
 
 mod arrival;
 mod body;
+mod body_memory;
+mod bounded_head;
 mod bridge;
 mod certificate;
 mod client_stream;
@@ -48,8 +50,10 @@ mod sticky;
 mod upload_target;
 mod uri_reference;
 mod watch;
+mod windows;
 
 pub use arrival::is_authority;
+pub use body_memory::BodyMemory;
 pub use certificate::{CertificateError, Certificates};
 pub use connections::ConnectionLimits;
 pub use exchange::{Client, Exchange, Onward, OnwardAuthorization, Outcome, Scheme, Target};
@@ -87,6 +91,10 @@ pub fn describe_metrics() {
     describe_counter!(
         "portreeve_stalls_total",
         "Exchanges that ended because one side let the other wait for too long, by side and cause"
+    );
+    describe_counter!(
+        "portreeve_bodies_refused_total",
+        "Bodies for which limits.body_memory had no room, by cause: all of it full, or a client's share"
     );
     describe_gauge!("portreeve_exchanges", "Exchanges that are running, looked at every few seconds");
     describe_counter!("portreeve_plugin_panics_total", "Exchanges that failed because a plugin panicked");

@@ -12,6 +12,7 @@ use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 use tokio_util::task::TaskTracker;
 
+use super::body_memory::{BodyMemory, Held};
 use super::context::Context;
 use super::lead_back::Naming;
 use super::line::Lines;
@@ -34,6 +35,7 @@ pub struct Service {
     pub(super) backends: Arc<Backends>,
     pub(super) limits: Limits,
     pub(super) requests: Requests,
+    pub(super) memory: BodyMemory,
     pub(super) lines: Lines,
     pub(super) naming: Arc<Naming>,
     pub(super) uploads: UploadTargets,
@@ -43,12 +45,17 @@ pub struct Service {
 impl Service {
     /// Puts the door's logic together. `naming` says by which names client, door and registry know each other, `seal`
     /// hides targets of the registry's own in URLs of the door; `limits` say who may let whom wait, and how many requests may
-    /// be in flight; whoever stops the door waits for `exchanges`.
+    /// be in flight, `memory` how much of bodies is held; whoever stops the door waits for `exchanges`.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is a part of its own, named where it is put together"
+    )]
     pub fn new(
         pipeline: Pipeline,
         router: axum::Router,
         backends: Arc<Backends>,
         limits: Limits,
+        memory: BodyMemory,
         naming: Naming,
         seal: Arc<TargetSeal>,
         exchanges: TaskTracker,
@@ -60,6 +67,7 @@ impl Service {
             backends,
             limits,
             requests: Requests::new(limits.requests),
+            memory,
             lines: Lines::default(),
             naming: Arc::new(naming),
             exchanges,
@@ -73,7 +81,9 @@ impl Service {
             true => Ok(()),
             false => arrival::refuse_fragment(&session.as_downstream().to_h1_raw()),
         };
-        let arrived = has_fragment.and_then(|()| arrival::normalize(session.req_header_mut()));
+        let arrived = has_fragment
+            .and_then(|()| arrival::refuse_many_headers(session.req_header()))
+            .and_then(|()| arrival::normalize(session.req_header_mut()));
         let mut request = session.req_header().clone();
         let mut onward = super::exchange::Onward::default();
         // The registry reads the one as the other; it is given what rules and record speak of.
@@ -143,8 +153,9 @@ impl Service {
                 return self.ask(session, exchange).await;
             }
             Target::Registry(Route::ManifestPut { repository, reference, tags }) => {
-                let bytes = body::read(session, MAXIMUM_MANIFEST_BYTES, &self.limits).await?;
-                let manifest = parse_manifest(exchange, reference, bytes)?;
+                let mut held = self.memory.hold(exchange.client.address);
+                let bytes = body::read(session, MAXIMUM_MANIFEST_BYTES, &self.limits, &mut held).await?;
+                let manifest = parse_manifest(exchange, reference, bytes, held)?;
                 Write::Put {
                     repository: repository.clone(),
                     reference: reference.clone(),
@@ -168,14 +179,9 @@ impl Service {
 
     /// Asks the router of pages and API.
     async fn ask(&self, session: &mut Session, exchange: &Exchange) -> Result<Option<Local>, Refusal> {
-        let answer = bridge::ask(
-            &self.router,
-            session,
-            exchange.client.address,
-            exchange.viewer.clone(),
-            &self.limits,
-        )
-        .await?;
+        let client = exchange.client.address;
+        let (viewer, held) = (exchange.viewer.clone(), self.memory.hold(client));
+        let answer = bridge::ask(&self.router, session, client, viewer, &self.limits, held).await?;
         Ok(Some(Local::Streamed(answer)))
     }
 
@@ -273,10 +279,18 @@ fn target(request: &RequestHeader, has_body: bool) -> Result<Target, Refusal> {
     Ok(Target::Registry(route))
 }
 
-fn parse_manifest(exchange: &Exchange, reference: &Reference, bytes: Bytes) -> Result<Manifest, Refusal> {
+/// Reads a manifest. Its bytes and what they become are held until they are dropped.
+fn parse_manifest(
+    exchange: &Exchange,
+    reference: &Reference,
+    bytes: Bytes,
+    mut held: Held,
+) -> Result<Manifest, Refusal> {
     let media_type = exchange.header(&http::header::CONTENT_TYPE).map(MediaType::from_header);
-    let manifest = Manifest::parse(bytes, media_type)
+    let mut manifest = Manifest::parse(bytes, media_type)
         .map_err(|error| Refusal::new(ErrorCode::ManifestInvalid, error.to_string()))?;
+    held.grow_by(manifest.parsed_bytes() as u64)?;
+    manifest.bytes = held.with(manifest.bytes);
     let Reference::Digest(digest) = reference else { return Ok(manifest) };
     if digest.matches(&manifest.bytes) == Some(false) {
         let message = format!("the manifest does not have the digest {digest} that it was sent under");

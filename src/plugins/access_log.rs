@@ -5,9 +5,18 @@ use http::header::USER_AGENT;
 use serde::Deserialize;
 
 use crate::door::{Entry, Exchange, Invalid, Outcome, Parts, Plugin};
+use crate::telemetry::cut;
 
 pub(super) const ENTRY: Entry =
     Entry { name: "access_log", summary: "Writes one structured line to the log for each exchange.", build };
+
+/// How much of what a client sends stands in a line, in bytes: of its `User-Agent` as much as in the record, and of a path more
+/// than any has that means something.
+const AGENT_BYTES: usize = 256;
+const PATH_BYTES: usize = 512;
+const METHOD_BYTES: usize = 32;
+/// How much of what went wrong: errors may quote what they were given.
+const CAUSE_BYTES: usize = 512;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -42,16 +51,16 @@ impl Plugin for AccessLog {
             target: "access",
             client = %exchange.client.address,
             user = exchange.client.user.as_deref(),
-            method = exchange.request.method.as_str(),
-            path = exchange.path(),
+            method = cut(exchange.request.method.as_str(), METHOD_BYTES),
+            path = cut(exchange.path(), PATH_BYTES),
             route = exchange.route_name(),
             status = outcome.status.map(|status| status.as_u16()),
             received = outcome.received,
             sent = outcome.sent,
             seconds = outcome.duration.as_secs_f64(),
             backend = exchange.backend.as_deref(),
-            agent = exchange.header(&USER_AGENT),
-            cause = outcome.cause.as_deref(),
+            agent = exchange.header(&USER_AGENT).map(|agent| cut(agent, AGENT_BYTES)),
+            cause = outcome.cause.as_deref().map(|cause| cut(cause, CAUSE_BYTES)),
         );
     }
 }

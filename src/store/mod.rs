@@ -280,7 +280,8 @@ pub trait Store: Send + Sync + 'static {
         digest: &Digest,
     ) -> Result<Option<ManifestRecord>, StoreError>;
 
-    /// The manifests of a repository in bytewise order of their digests.
+    /// The manifests of a repository in bytewise order of their digests. A part of the list ends before its number of items
+    /// does when they are large.
     async fn manifests(
         &self,
         repository: &RepositoryName,
@@ -294,12 +295,14 @@ pub trait Store: Send + Sync + 'static {
         digest: &Digest,
     ) -> Result<Option<Arc<Manifest>>, StoreError>;
 
-    /// The manifests of a repository whose subject is this digest.
+    /// The manifests of a repository whose subject is this digest, in bytewise order of their digests. A part of the list ends
+    /// before its number of items does when they are large.
     async fn referrers(
         &self,
         repository: &RepositoryName,
         subject: &Digest,
-    ) -> Result<Vec<ManifestRecord>, StoreError>;
+        page: PageRequest<Digest>,
+    ) -> Result<Page<ManifestRecord, Digest>, StoreError>;
 
     /// Events after a position, oldest first, of one repository or of all.
     async fn events(

@@ -14,6 +14,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
+use super::line::ShortLines;
 use super::queue::{self, LineWriter, Worker};
 
 /// The target of the access log's lines.
@@ -61,7 +62,7 @@ pub struct LogGuard {
 
 /// The shape of the lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Format {
+pub(super) enum Format {
     /// For a person.
     Human,
     /// One JSON object for each line, the fields of an event at its top.
@@ -103,7 +104,7 @@ fn subscriber<W>(format: Format, filter: EnvFilter, writer: W) -> Box<dyn Subscr
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let layer = tracing_subscriber::fmt::layer().with_writer(writer);
+    let layer = tracing_subscriber::fmt::layer().with_writer(ShortLines::new(format, writer));
     let registry = tracing_subscriber::registry().with(filter);
     match format {
         Format::Human => Box::new(registry.with(layer)),

@@ -3,12 +3,14 @@
 //! Every floor writes through the façades `tracing` and `metrics`; this module decides where that goes. `main.rs`
 //! installs the log, `server.rs` the metrics.
 
+mod line;
 pub mod logging;
 pub mod metrics;
 mod process;
 mod queue;
 mod seldom;
 
+pub use line::cut;
 pub use logging::{LogError, LogGuard};
 pub use metrics::{Metrics, MetricsError};
 pub use seldom::Seldom;

@@ -5,6 +5,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use super::body::BodyRefused;
 use crate::auth::AccountError;
 use crate::oci::{Digest, RepositoryName};
 use crate::store::{Sequence, StoreError};
@@ -24,6 +25,9 @@ pub(super) enum ApiError {
     /// A request body that is not what this path takes.
     #[error("the body is wrong: {0}")]
     InvalidBody(String),
+    /// A request body that is too long for this path, or that did not come.
+    #[error(transparent)]
+    Body(#[from] BodyRefused),
     /// The store does not know the repository.
     #[error("the repository `{0}` is not known")]
     RepositoryUnknown(RepositoryName),
@@ -78,6 +82,8 @@ impl ApiError {
             Self::MissingParameter { .. } => (StatusCode::BAD_REQUEST, "missing_parameter"),
             Self::InvalidParameter { .. } => (StatusCode::BAD_REQUEST, "invalid_parameter"),
             Self::InvalidBody(_) => (StatusCode::BAD_REQUEST, "invalid_body"),
+            Self::Body(BodyRefused::TooLong { .. }) => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_long"),
+            Self::Body(BodyRefused::BrokenOff) => (StatusCode::BAD_REQUEST, "invalid_body"),
             Self::RepositoryUnknown(_) => (StatusCode::NOT_FOUND, "repository_unknown"),
             Self::ManifestUnknown { .. } => (StatusCode::NOT_FOUND, "manifest_unknown"),
             Self::HistoryReplaced { .. } => (StatusCode::CONFLICT, "history_replaced"),

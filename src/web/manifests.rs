@@ -1,4 +1,7 @@
-//! `GET /api/v1/manifests?repository=&digest=`, and without `digest` the list, with `n` and `after`.
+//! `GET /api/v1/manifests?repository=&digest=`; without `digest` the list, with `n` and `after`, and with `subject` of those that
+//! refer to one.
+//!
+//! A manifest may have megabytes, so lists leave out what only a single one needs, and few are made at a time.
 
 use std::collections::BTreeMap;
 
@@ -6,6 +9,7 @@ use axum::Json;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use tokio::sync::Semaphore;
 
 use super::WebState;
 use super::error::ApiError;
@@ -13,9 +17,14 @@ use super::list::List;
 use super::parameters::Parameters;
 use crate::clock::Timestamp;
 use crate::oci::{Descriptor, Digest, ManifestKind, MediaType, RepositoryName, Tag};
-use crate::store::{ManifestRecord, Page, Source, Store, StoreError};
+use crate::store::{ManifestRecord, Page, PageRequest, Source, Store, StoreError};
 
-/// A manifest as it was parsed.
+/// How many referrers are shown with a manifest; the others are listed.
+const REFERRERS: usize = 100;
+/// How many answers about manifests are made at a time: each may take several times its length while it is made.
+static MAKING: Semaphore = Semaphore::const_new(4);
+
+/// A manifest as it was parsed, whole or in a list.
 #[derive(Debug, Serialize)]
 struct ManifestItem {
     digest: Digest,
@@ -23,17 +32,28 @@ struct ManifestItem {
     kind: ManifestKind,
     size: u64,
     config: Option<Descriptor>,
-    layers: Vec<Descriptor>,
+    /// Not in a list.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    layers: Option<Vec<Descriptor>>,
     children: Vec<Descriptor>,
     subject: Option<Descriptor>,
     artifact_type: Option<MediaType>,
     annotations: BTreeMap<String, String>,
     tags: Vec<Tag>,
-    referrers: Vec<Referrer>,
+    #[serde(flatten)]
+    referrers: Option<Referrers>,
     pushed_at: Timestamp,
     source: Source,
     /// Since when the registry denies it, if it does.
     missing_since: Option<Timestamp>,
+}
+
+/// The first of those that refer to a manifest. Not in a list.
+#[derive(Debug, Serialize)]
+struct Referrers {
+    referrers: Vec<Referrer>,
+    /// What to give as `after`, with the manifest as `subject`, for the next ones.
+    referrers_next: Option<Digest>,
 }
 
 /// A manifest whose subject is the one that is shown.
@@ -53,21 +73,16 @@ impl From<ManifestRecord> for Referrer {
     }
 }
 
-impl ManifestItem {
-    /// The manifest with its referrers, which its record does not hold.
-    async fn of(
-        store: &dyn Store,
-        repository: &RepositoryName,
-        record: ManifestRecord,
-    ) -> Result<Self, StoreError> {
-        let referrers = store.referrers(repository, &record.digest).await?;
+impl From<ManifestRecord> for ManifestItem {
+    /// As it stands in a list.
+    fn from(record: ManifestRecord) -> Self {
         let ManifestRecord {
             digest,
             media_type,
             kind,
             size,
             config,
-            layers,
+            layers: _,
             children,
             subject,
             artifact_type,
@@ -77,23 +92,39 @@ impl ManifestItem {
             source,
             missing,
         } = record;
-        Ok(Self {
+        Self {
             digest,
             media_type,
             kind,
             size,
             config,
-            layers,
+            layers: None,
             children,
             subject,
             artifact_type,
             annotations,
             tags,
-            referrers: referrers.into_iter().map(Referrer::from).collect(),
+            referrers: None,
             pushed_at,
             source,
             missing_since: missing.map(|mark| mark.since),
-        })
+        }
+    }
+}
+
+impl ManifestItem {
+    /// The manifest whole, with its referrers, which its record does not hold.
+    async fn whole(
+        store: &dyn Store,
+        repository: &RepositoryName,
+        mut record: ManifestRecord,
+    ) -> Result<Self, StoreError> {
+        let page = PageRequest { after: None, limit: REFERRERS };
+        let Page { items, next } = store.referrers(repository, &record.digest, page).await?;
+        let referrers = items.into_iter().map(Referrer::from).collect();
+        let layers = Some(std::mem::take(&mut record.layers));
+        let referrers = Some(Referrers { referrers, referrers_next: next });
+        Ok(Self { layers, referrers, ..Self::from(record) })
     }
 }
 
@@ -102,23 +133,26 @@ pub(super) async fn list_or_show(
     State(state): State<WebState>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
-    let parameters = Parameters::parse(query.as_deref(), &["repository", "digest", "n", "after"])?;
+    let parameters = Parameters::parse(query.as_deref(), &["repository", "digest", "subject", "n", "after"])?;
     let repository: RepositoryName = parameters.required("repository")?;
-    match parameters.optional("digest")? {
-        Some(digest) => {
-            if let Some(name) = ["n", "after"].into_iter().find(|name| parameters.text(name).is_some()) {
-                let wrong = "it goes with the list, not with one `digest`".to_owned();
-                return Err(ApiError::InvalidParameter { name, wrong });
-            }
-            show(&*state.store, repository, digest).await
-        }
+    let digest = parameters.optional("digest")?;
+    if digest.is_some()
+        && let Some(name) = ["subject", "n", "after"].into_iter().find(|name| parameters.text(name).is_some())
+    {
+        let wrong = "it goes with the list, not with one `digest`".to_owned();
+        return Err(ApiError::InvalidParameter { name, wrong });
+    }
+    // It is never closed; what waits here is bounded by the requests under way.
+    let _making = MAKING.acquire().await.ok();
+    match digest {
+        Some(digest) => show(&*state.store, repository, digest).await,
         None => list(&*state.store, repository, &parameters).await,
     }
 }
 
 async fn show(store: &dyn Store, repository: RepositoryName, digest: Digest) -> Result<Response, ApiError> {
     match store.manifest(&repository, &digest).await? {
-        Some(record) => Ok(Json(ManifestItem::of(store, &repository, record).await?).into_response()),
+        Some(record) => Ok(Json(ManifestItem::whole(store, &repository, record).await?).into_response()),
         None if store.repository(&repository).await?.is_none() => {
             Err(ApiError::RepositoryUnknown(repository))
         }
@@ -131,13 +165,13 @@ async fn list(
     repository: RepositoryName,
     parameters: &Parameters<'_>,
 ) -> Result<Response, ApiError> {
-    let Page { items: records, next } = store.manifests(&repository, parameters.page()?).await?;
-    if records.is_empty() && store.repository(&repository).await?.is_none() {
+    let page = parameters.page()?;
+    let page = match parameters.optional("subject")? {
+        Some(subject) => store.referrers(&repository, &subject, page).await?,
+        None => store.manifests(&repository, page).await?,
+    };
+    if page.items.is_empty() && store.repository(&repository).await?.is_none() {
         return Err(ApiError::RepositoryUnknown(repository));
     }
-    let mut items = Vec::with_capacity(records.len());
-    for record in records {
-        items.push(ManifestItem::of(store, &repository, record).await?);
-    }
-    Ok(List::<ManifestItem>::of(Page { items, next }).into_response())
+    Ok(List::<ManifestItem>::of(page).into_response())
 }

@@ -7,6 +7,7 @@
 
 mod access;
 mod accounts;
+mod body;
 mod error;
 mod events;
 mod health;

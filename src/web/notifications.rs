@@ -4,8 +4,7 @@
 use std::collections::HashSet;
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use serde::Serialize;
 use serde_json::Value;
@@ -13,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::WebState;
+use super::body;
 use super::error::ApiError;
 use crate::clock::Timestamp;
 use crate::oci::{Digest, Reference, RepositoryName, Tag};
@@ -20,6 +20,9 @@ use crate::store::{HintedReference, Queued};
 
 /// The media type under which distribution tells of blobs.
 const BLOB: &str = "application/octet-stream";
+
+/// The longest envelope: registries send one event at a time, or a few, of about a kilobyte each.
+const MAXIMUM_BYTES: usize = 256 * 1024;
 
 /// What a sender of notifications has to know. Kept as a hash.
 #[derive(Clone)]
@@ -85,13 +88,13 @@ enum Suggestion {
 /// Takes an envelope. Answers when its hints are kept, and before they are followed.
 pub(super) async fn take(
     State(state): State<WebState>,
-    headers: HeaderMap,
-    body: Bytes,
+    request: Request,
 ) -> Result<(StatusCode, Json<Taken>), ApiError> {
     let secret = state.notifications.as_ref().ok_or(ApiError::NotificationsOff)?;
-    if !secret.is_in(&headers) {
+    if !secret.is_in(request.headers()) {
         return Err(ApiError::Unauthorized);
     }
+    let body = body::read(request, MAXIMUM_BYTES).await?;
     let Envelope { taken, hints, pulls } = read(&body, state.pulls.now())?;
     let count = |result, number| {
         metrics::counter!("portreeve_notifications_total", "result" => result).increment(number as u64);

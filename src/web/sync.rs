@@ -1,16 +1,19 @@
 //! `POST /api/v1/sync`: a sweep now.
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use super::WebState;
+use super::body;
 use super::error::ApiError;
 use crate::clock::Timestamp;
 use crate::store::Sequence;
 use crate::sync::SweepKind;
+
+/// The longest body, for two switches.
+const MAXIMUM_BYTES: usize = 4 * 1024;
 
 /// What is asked for; without a body a shallow sweep.
 #[derive(Debug, Default, Deserialize)]
@@ -36,8 +39,9 @@ pub(super) struct Accepted {
 /// Asks for a sweep. It may have to wait for one that runs.
 pub(super) async fn start(
     State(state): State<WebState>,
-    body: Bytes,
+    request: Request,
 ) -> Result<(StatusCode, Json<Accepted>), ApiError> {
+    let body = body::read(request, MAXIMUM_BYTES).await?;
     let wanted = if body.is_empty() {
         Wanted::default()
     } else {

@@ -6,20 +6,23 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::body::Bytes;
-use axum::extract::{Extension, RawQuery, State};
+use axum::extract::{Extension, RawQuery, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, response};
 use serde::Serialize;
 
 use super::WebState;
+use super::body::{self, BodyRefused};
 use crate::auth::{
     Access, Accounts, Authorization, Credentials, Gate, HashingError, Identity, LoginError, Origin, Rejected,
     Sensitive, SigningFailed, SourceError, Subject, TokenRequest, UserName, read_only_authorization,
 };
 use crate::oci::{ErrorBody, ErrorCode};
 use crate::store::AuthEventKind;
+
+/// The longest form: names, a password or a login's token, and a hundred scopes.
+const MAXIMUM_FORM_BYTES: usize = 16 * 1024;
 
 /// What a client is answered.
 #[derive(Serialize)]
@@ -45,6 +48,8 @@ pub(super) enum TokenError {
     GrantType,
     #[error("{0}")]
     Malformed(&'static str),
+    #[error(transparent)]
+    Body(#[from] BodyRefused),
     #[error(transparent)]
     Login(#[from] LoginError),
     #[error("the door failed on this request; its log says why")]
@@ -77,10 +82,10 @@ pub(super) async fn get(
 pub(super) async fn post(
     State(state): State<WebState>,
     Extension(address): Extension<IpAddr>,
-    headers: HeaderMap,
-    body: Bytes,
+    request: Request,
 ) -> Result<Response, TokenError> {
     let gate = gate(&state)?;
+    let headers = request.headers();
     // The form says who it is; a header that nobody looks at must not say something else twice.
     if headers.get_all(header::AUTHORIZATION).iter().nth(1).is_some() {
         return Err(TokenError::Malformed("there are several `Authorization` headers"));
@@ -91,6 +96,7 @@ pub(super) async fn post(
     if !media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
         return Err(TokenError::Malformed("send a form: `Content-Type: application/x-www-form-urlencoded`"));
     }
+    let body = body::read(request, MAXIMUM_FORM_BYTES).await?;
     let request = TokenRequest::read(&body);
     let (identity, origin) = match request.grant_type.as_deref() {
         Some("password") => {
@@ -213,6 +219,10 @@ impl IntoResponse for TokenError {
             Self::Service { .. } | Self::GrantType | Self::Malformed(_) => {
                 (ErrorCode::Unsupported, StatusCode::BAD_REQUEST)
             }
+            Self::Body(BodyRefused::TooLong { .. }) => {
+                (ErrorCode::SizeInvalid, StatusCode::PAYLOAD_TOO_LARGE)
+            }
+            Self::Body(BodyRefused::BrokenOff) => (ErrorCode::Unsupported, StatusCode::BAD_REQUEST),
             Self::Login(LoginError::Wrong) => (ErrorCode::Unauthorized, StatusCode::UNAUTHORIZED),
             Self::Login(LoginError::TooMany(_)) => {
                 (ErrorCode::TooManyRequests, StatusCode::TOO_MANY_REQUESTS)

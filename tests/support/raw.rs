@@ -25,6 +25,11 @@ impl Exchange {
         self.stream.get_mut().write_all(bytes.as_ref()).await.unwrap();
     }
 
+    /// Sends these bytes; says whether the other side still takes any.
+    pub async fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+        self.stream.get_mut().write_all(bytes.as_ref()).await.is_ok()
+    }
+
     /// Sends this status with an empty body, and further headers, each ended by CR LF.
     pub async fn answer(&mut self, status: &str, lines: &str) {
         self.send(format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n{lines}\r\n")).await;

@@ -213,12 +213,45 @@ impl Manifest {
         self.bytes.len() as u64
     }
 
+    /// About how much memory the parsed part takes, in bytes, beside the document itself.
+    pub fn parsed_bytes(&self) -> usize {
+        let descriptors = self.layers.iter().chain(&self.children).chain(&self.config).chain(&self.subject);
+        descriptors.map(Descriptor::parsed_bytes).sum::<usize>() + texts_bytes(&self.annotations)
+    }
+
     /// The platforms that an index names, without the unknown ones that attestations carry.
     pub fn platforms(&self) -> impl Iterator<Item = &Platform> {
         self.children
             .iter()
             .filter_map(|child| child.platform.as_ref())
             .filter(|platform| platform.os != "unknown")
+    }
+}
+
+/// What an allocation takes beside what is asked for, about.
+const ALLOCATION: usize = 16;
+
+fn texts_bytes(texts: &BTreeMap<String, String>) -> usize {
+    let text = |text: &String| size_of::<String>() + ALLOCATION + text.len();
+    // The nodes of a tree are half empty at worst.
+    texts.iter().map(|(name, value)| 2 * size_of::<String>() + text(name) + text(value)).sum()
+}
+
+impl Descriptor {
+    fn parsed_bytes(&self) -> usize {
+        let platform = self.platform.as_ref().map_or(0, |platform| {
+            let variant = platform.variant.as_ref().map_or(0, String::len);
+            3 * ALLOCATION + platform.os.len() + platform.architecture.len() + variant
+        });
+        let artifact_type = self.artifact_type.as_ref().map_or(0, |it| it.as_str().len());
+        // A list that grows has room for twice as many.
+        2 * size_of::<Self>()
+            + 3 * ALLOCATION
+            + self.media_type.as_str().len()
+            + self.digest.as_str().len()
+            + artifact_type
+            + platform
+            + texts_bytes(&self.annotations)
     }
 }
 

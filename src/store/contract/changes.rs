@@ -7,7 +7,7 @@ use crate::oci::{Digest, ManifestKind};
 use crate::store::sample::{
     alice, at, blob, image, manifest_deleted, put, referrer, repository, repository_gone, tag, tag_deleted,
 };
-use crate::store::{Actor, EventKind, Recorded, Settled, Source, Write};
+use crate::store::{Actor, EventKind, PageRequest, Recorded, Settled, Source, Write};
 
 pub(in crate::store) async fn an_observed_push_is_recorded_whole(store: AnyStore) {
     let image = image("one", &["base", "top"]);
@@ -201,14 +201,29 @@ pub(in crate::store) async fn referrers_come_and_go_with_their_manifests(store: 
         push(&store, "r", manifest, &[], 1).await;
     }
     push(&store, "s", &first, &[], 1).await;
-    let found = store.referrers(&repository("r"), &subject.digest).await.unwrap();
-    let digests: BTreeSet<&Digest> = found.iter().map(|record| &record.digest).collect();
-    assert_eq!(digests, BTreeSet::from([&first.digest, &second.digest]));
-    assert!(found.iter().all(|record| record.subject.as_ref().unwrap().digest == subject.digest));
+    let referrers = async |name, limit| {
+        let (mut found, mut after) = (Vec::new(), None);
+        loop {
+            let page = PageRequest { after, limit };
+            let page = store.referrers(&repository(name), &subject.digest, page).await.unwrap();
+            found.extend(page.items);
+            after = page.next;
+            if after.is_none() {
+                return found;
+            }
+        }
+    };
+    for limit in [1, 2, 100] {
+        let found = referrers("r", limit).await;
+        let digests: Vec<&Digest> = found.iter().map(|record| &record.digest).collect();
+        let expected: Vec<&Digest> = BTreeSet::from([&first.digest, &second.digest]).into_iter().collect();
+        assert_eq!(digests, expected, "in pages of {limit}");
+        assert!(found.iter().all(|record| record.subject.as_ref().unwrap().digest == subject.digest));
+    }
     find(&store, manifest_deleted("r", &first), Source::Swept, 2).await;
-    let left = store.referrers(&repository("r"), &subject.digest).await.unwrap();
+    let left = referrers("r", 100).await;
     assert_eq!(left.iter().map(|record| &record.digest).collect::<Vec<_>>(), [&second.digest]);
     find(&store, repository_gone("r"), Source::Swept, 3).await;
-    assert!(store.referrers(&repository("r"), &subject.digest).await.unwrap().is_empty());
-    assert_eq!(store.referrers(&repository("s"), &subject.digest).await.unwrap().len(), 1);
+    assert!(referrers("r", 100).await.is_empty());
+    assert_eq!(referrers("s", 100).await.len(), 1);
 }

@@ -183,9 +183,10 @@ impl Store for RedbStore {
         &self,
         repository: &RepositoryName,
         subject: &Digest,
-    ) -> Result<Vec<ManifestRecord>, StoreError> {
+        page: PageRequest<Digest>,
+    ) -> Result<Page<ManifestRecord, Digest>, StoreError> {
         let (repository, subject) = (repository.clone(), subject.clone());
-        self.scan(move |snapshot| snapshot.referrers(&repository, &subject)).await
+        self.scan(move |snapshot| snapshot.referrers(&repository, &subject, &page)).await
     }
 
     async fn events(

@@ -28,6 +28,10 @@ use crate::store::{
 /// The most items of one page, whatever was asked for: what bounds the memory of one answer.
 const MAXIMUM_PAGE: usize = 10_000;
 
+/// The most bytes of items in one page, as they are kept: one that is larger is a page by itself. An index names any number of
+/// platforms, which its tags have as well.
+const MAXIMUM_PAGE_BYTES: usize = 1024 * 1024;
+
 /// The most tags that a manifest's record lists.
 const MAXIMUM_MANIFEST_TAGS: usize = 1_000;
 
@@ -132,6 +136,9 @@ impl Snapshot {
         {
             let (key, row) = entry?;
             if filling.is_full() {
+                return Ok(filling.part());
+            }
+            if !filling.has_room(row.value().len()) {
                 return Ok(filling.part());
             }
             let tag = stored_tag(key.value().1)?;
@@ -317,7 +324,12 @@ impl Snapshot {
                 return Ok(filling.part());
             }
             let digest = stored_digest(key.value().1)?;
-            filling.push(digest.clone(), tables.record(repository, digest, rows.value())?);
+            if !filling.has_room(rows.value().1.len()) {
+                return Ok(filling.part());
+            }
+            let record = tables.record(repository, digest.clone(), rows.value())?;
+            filling.count(record.tags.iter().map(|tag| tag.as_str().len()).sum());
+            filling.push(digest, record);
         }
         Ok(filling.end())
     }
@@ -338,24 +350,37 @@ impl Snapshot {
         &self,
         repository: &RepositoryName,
         subject: &Digest,
-    ) -> Result<Vec<ManifestRecord>, Failure> {
+        page: &PageRequest<Digest>,
+    ) -> Result<Page<ManifestRecord, Digest>, Failure> {
         let referrers = self.0.open_table(REFERRERS)?;
         let tables = ManifestTables::open(&self.0)?;
         let (name, end) = (repository.as_str(), behind(repository));
-        let mut found = Vec::new();
-        for entry in referrers.range((name, subject.as_str(), "")..(end.as_str(), "", ""))? {
+        let after = page.after.as_ref().map_or("", Digest::as_str);
+        let mut filling = Filling::new(page);
+        // No key has an empty third part, so an empty `after` is the beginning.
+        let range =
+            (Bound::Excluded((name, subject.as_str(), after)), Bound::Excluded((end.as_str(), "", "")));
+        for entry in referrers.range(range)? {
             let (key, _) = entry?;
             let (_, about, digest) = key.value();
             if about != subject.as_str() {
                 break;
             }
+            if filling.is_full() {
+                return Ok(filling.part());
+            }
             let digest = stored_digest(digest)?;
             let rows = tables.manifests.get((name, digest.as_str()))?.ok_or_else(|| {
                 Failure::corrupt(format!("referrer `{digest}` in `{repository}`"), NotThere)
             })?;
-            found.push(tables.record(repository, digest, rows.value())?);
+            if !filling.has_room(rows.value().1.len()) {
+                return Ok(filling.part());
+            }
+            let record = tables.record(repository, digest.clone(), rows.value())?;
+            filling.count(record.tags.iter().map(|tag| tag.as_str().len()).sum());
+            filling.push(digest, record);
         }
-        Ok(found)
+        Ok(filling.end())
     }
 
     pub fn events(
@@ -370,6 +395,9 @@ impl Snapshot {
             for entry in events.range(first..)? {
                 let (sequence, row) = entry?;
                 if filling.is_full() {
+                    return Ok(filling.part());
+                }
+                if !filling.has_room(row.value().len()) {
                     return Ok(filling.part());
                 }
                 let sequence = sequence.value();
@@ -479,15 +507,27 @@ struct Filling<T, K> {
     items: Vec<T>,
     last: Option<K>,
     limit: usize,
+    bytes: usize,
 }
 
 impl<T, K: Clone> Filling<T, K> {
     fn new(page: &PageRequest<K>) -> Self {
-        Self { items: Vec::new(), last: page.after.clone(), limit: page.limit.min(MAXIMUM_PAGE) }
+        Self { items: Vec::new(), last: page.after.clone(), limit: page.limit.min(MAXIMUM_PAGE), bytes: 0 }
     }
 
     fn is_full(&self) -> bool {
         self.items.len() == self.limit
+    }
+
+    /// Whether an item of so many bytes still belongs to this page: the first does in any case.
+    fn has_room(&mut self, bytes: usize) -> bool {
+        self.bytes += bytes;
+        self.items.is_empty() || self.bytes <= MAXIMUM_PAGE_BYTES
+    }
+
+    /// Counts so many bytes more of the item that follows.
+    fn count(&mut self, bytes: usize) {
+        self.bytes += bytes;
     }
 
     fn push(&mut self, key: K, item: T) {

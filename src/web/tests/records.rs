@@ -179,10 +179,11 @@ impl Store for Records {
         &self,
         _: &RepositoryName,
         subject: &Digest,
-    ) -> Result<Vec<ManifestRecord>, StoreError> {
+        page: PageRequest<Digest>,
+    ) -> Result<Page<ManifestRecord, Digest>, StoreError> {
         let refers =
             |record: &&ManifestRecord| record.subject.as_ref().is_some_and(|it| it.digest == *subject);
-        Ok(self.manifests.iter().filter(refers).cloned().collect())
+        Ok(Self::page(self.manifests.iter().filter(refers).cloned(), |record| record.digest.clone(), &page))
     }
 
     async fn events(
