@@ -25,12 +25,15 @@ impl Credentials {
         Self { name, password: Sensitive::new(password) }
     }
 
-    /// Whether anybody may have such a password. To bcrypt one is the same with and without a NUL and all of itself once
-    /// more behind it, so that one password would have many forms.
     pub(super) fn are_possible(&self) -> bool {
-        let password = self.password.reveal();
-        password.len() <= MAXIMUM_PASSWORD_BYTES && !password.contains('\0')
+        is_possible_password(self.password.reveal())
     }
+}
+
+/// Whether anybody may have such a password: none has a NUL, and none more than 4,096 bytes. To bcrypt a password is the same
+/// as with a NUL and all of itself once more behind it, so that one would have many forms.
+pub fn is_possible_password(password: &str) -> bool {
+    password.len() <= MAXIMUM_PASSWORD_BYTES && !password.contains('\0')
 }
 
 /// What a source says of credentials.

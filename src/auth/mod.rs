@@ -37,7 +37,7 @@ pub use gate::{Gate, Logins, Policy};
 pub use hashing::{Hashing, HashingError, StoredHash, Ticket, hash};
 pub use header::{Authorization, Rejected, read as read_authorization, read_only as read_only_authorization};
 pub use htpasswd::{Htpasswd, HtpasswdError, parse as parse_htpasswd};
-pub use identity::{Credentials, Found, IdentitySource, SourceError, Verdict};
+pub use identity::{Credentials, Found, IdentitySource, SourceError, Verdict, is_possible_password};
 pub use journal::{Journal, Names, keep_journal};
 pub use keys::{KeyAlgorithm, KeyDirectory, KeyFileError, KeyRing, KeyRingError};
 pub use network::Network;

@@ -4,7 +4,9 @@ use std::io::{BufRead, IsTerminal, Write};
 use std::time::Duration;
 
 use clap::Subcommand;
-use portreeve::auth::{AccountAnswer, AccountCommand, LoginShown, StoredHash, TokenShown, UserName, hash};
+use portreeve::auth::{
+    AccountAnswer, AccountCommand, LoginShown, StoredHash, TokenShown, UserName, hash, is_possible_password,
+};
 use portreeve::config::Config;
 use portreeve::server;
 
@@ -152,6 +154,10 @@ fn read_password(name: &UserName) -> Result<String, Failure> {
     };
     if password.chars().count() < SHORTEST_PASSWORD {
         let message = format!("A password has at least {SHORTEST_PASSWORD} characters; nothing was changed.");
+        return Err(Failure::new(FAILURE, &message));
+    }
+    if !is_possible_password(&password) {
+        let message = "A password has no NUL and at most 4,096 bytes; nothing was changed.";
         return Err(Failure::new(FAILURE, &message));
     }
     match hash(&password) {

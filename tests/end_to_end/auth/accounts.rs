@@ -74,6 +74,9 @@ async fn users_are_added_changed_and_removed_with_a_door_and_without() {
     assert!(said.contains("already"), "{said}");
     let said = portreeve(&guard, &["user", "passwd", "dora"], "short\n", false).await;
     assert!(said.contains("8 characters"), "{said}");
+    // Nobody could log in with it.
+    let said = portreeve(&guard, &["user", "passwd", "dora"], "a-password\0of-hers\n", false).await;
+    assert!(said.contains("NUL"), "{said}");
     portreeve(&guard, &["user", "passwd", "dora"], "another-password\n", true).await;
     assert_eq!(log_in(&door, "dora", "a-password-of-hers", "").await.status(), StatusCode::UNAUTHORIZED);
     assert_eq!(log_in(&door, "dora", "another-password", "").await.status(), StatusCode::OK);
