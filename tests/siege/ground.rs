@@ -65,7 +65,7 @@ impl Ground {
         write_users(&guard);
         let registry = Registry::start_verifying(&guard.trust()).await;
         let rules = r#"[
-            { who = "admin", repositories = "**", actions = ["*", "catalog"] },
+            { who = "admin", repositories = "**", actions = ["*", "catalog", "admin"] },
             { who = "*", repositories = "team/**", actions = ["pull", "push"] },
             { who = "insider", repositories = "insider/**", actions = ["pull", "push"] },
             { who = "anonymous", repositories = "public/**", actions = "pull" },
