@@ -12,7 +12,7 @@ use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use tokio::sync::oneshot;
 
-use self::queue::{FairQueue, QueueLimits};
+use self::queue::{FairQueue, QueueLimits, Standing};
 use super::network::Network;
 use super::sensitive::Sensitive;
 
@@ -62,6 +62,7 @@ pub enum HashingError {
 #[derive(Clone, Debug)]
 pub struct Ticket {
     network: Network,
+    standing: Standing,
     /// Whether a hash was computed, or is.
     pub(super) has_begun: Arc<AtomicBool>,
 }
@@ -69,7 +70,18 @@ pub struct Ticket {
 impl Ticket {
     /// For somebody from there.
     pub fn new(network: Network) -> Self {
-        Self { network, has_begun: Arc::default() }
+        Self { network, standing: Standing::Clean, has_begun: Arc::default() }
+    }
+
+    /// For somebody from where somebody has failed of late: their turn comes after that of others.
+    pub(super) fn after_failures(network: Network) -> Self {
+        Self { standing: Standing::Failed, ..Self::new(network) }
+    }
+
+    /// Whether its turn comes after that of others.
+    #[cfg(test)]
+    pub(super) fn comes_later(&self) -> bool {
+        self.standing == Standing::Failed
     }
 }
 
@@ -222,7 +234,11 @@ impl Hashing {
         };
         let job = Job { run: Box::new(run), is_wanted: Box::new(is_wanted) };
         let shared = &self.0.0;
-        shared.state().queue.push(ticket.network, job).map_err(|queue::Full| HashingError::Busy)?;
+        shared
+            .state()
+            .queue
+            .push(ticket.network, ticket.standing, job)
+            .map_err(|queue::Full| HashingError::Busy)?;
         shared.news.notify_one();
         receiver
             .await

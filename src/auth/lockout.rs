@@ -134,7 +134,12 @@ impl Lockout {
             return Err(wait);
         }
         state.flight.begin(&marks, now);
-        let ticket = Ticket::new(network);
+        let failures = state.networks.get(&network, now).map_or(0, |failures| failures.count);
+        let is_known = state.known.get(&marks.pair, now).is_some();
+        let ticket = match failures > FREE && !is_known {
+            true => Ticket::after_failures(network),
+            false => Ticket::new(network),
+        };
         Ok(Attempt { lockout: self, marks, begun: now, outcome: Outcome::Unsaid, ticket, delay })
     }
 

@@ -39,8 +39,6 @@ use footprint::Footprint;
 use ground::Ground;
 use verdict::Verdict;
 
-/// How long the clients work alone, before and after the siege.
-const ALONE: Duration = Duration::from_secs(15);
 /// Within which time memory and descriptors have to be back.
 const BACK: Duration = Duration::from_secs(60);
 
@@ -51,6 +49,9 @@ struct Options {
     /// How long the siege lasts.
     #[arg(long, default_value_t = 60, value_name = "N")]
     seconds: u64,
+    /// How long the clients work alone, before the siege and after it.
+    #[arg(long, default_value_t = 15, value_name = "N")]
+    alone: u64,
     /// Attack in this way only; may be given several times.
     #[arg(long, value_name = "NAME")]
     only: Vec<Attack>,
@@ -73,18 +74,21 @@ fn main() -> ExitCode {
             runtime.block_on(attackers::attack(serde_json::from_str(&target).unwrap(), &options.only));
             ExitCode::SUCCESS
         }
-        None => runtime.block_on(besiege(Duration::from_secs(options.seconds), &options.only)),
+        None => {
+            let [length, alone] = [options.seconds, options.alone].map(Duration::from_secs);
+            runtime.block_on(besiege(length, alone, &options.only))
+        }
     }
 }
 
-async fn besiege(length: Duration, only: &[Attack]) -> ExitCode {
+async fn besiege(length: Duration, alone: Duration, only: &[Attack]) -> ExitCode {
     let ground = Ground::prepare().await;
     let clients = Clients::new(&ground);
     eprintln!("siege: warming up");
     clients.work(Duration::from_secs(3)).await;
     let settled = Footprint::of(ground.door.pid());
     eprintln!("siege: the clients alone");
-    let before = clients.work(ALONE).await;
+    let before = clients.work(alone).await;
     eprintln!("siege: {} s of attacks", length.as_secs());
     let attackers = ground.send_attackers(only);
     let watch = footprint::watch(ground.door.pid());
@@ -94,7 +98,7 @@ async fn besiege(length: Duration, only: &[Attack]) -> ExitCode {
     let kept = ground.kept_in_audit().await;
     eprintln!("siege: waiting for the door to recover");
     let recovered = footprint::until_back(ground.door.pid(), settled, BACK).await;
-    let after = clients.work(ALONE).await;
+    let after = clients.work(alone).await;
     let verdict = Verdict { settled, most, recovered, before, during, after, kept, reports };
     eprintln!("{verdict}");
     if verdict.failures().is_empty() {

@@ -1,4 +1,5 @@
-//! Who is next: a queue that serves networks by turns, however much one of them asks for.
+//! Who is next: a queue that serves networks by turns, however much one of them asks for, and those that have not failed
+//! before those that have.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -8,9 +9,24 @@ use crate::auth::network::Network;
 pub(super) struct FairQueue<J> {
     limits: QueueLimits,
     lines: HashMap<Network, Line<J>>,
-    /// Networks with jobs that wait, each once; the first is served next.
-    turns: VecDeque<Network>,
+    /// Networks with jobs that wait, each once in one of them; the first is served next.
+    clean: VecDeque<Network>,
+    failed: VecDeque<Network>,
+    /// How many of the first were served one after the other while there were others.
+    preferred: u32,
     waiting: usize,
+}
+
+/// How many networks that have not failed are served before one that has.
+const PREFERRED: u32 = 4;
+
+/// What is known of a network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Nobody there failed of late.
+    Clean,
+    /// Somebody there did.
+    Failed,
 }
 
 /// How much at once.
@@ -41,14 +57,15 @@ struct Line<J> {
 
 impl<J: Job> FairQueue<J> {
     pub(super) fn new(limits: QueueLimits) -> Self {
-        Self { limits, lines: HashMap::new(), turns: VecDeque::new(), waiting: 0 }
+        let (clean, failed) = (VecDeque::new(), VecDeque::new());
+        Self { limits, lines: HashMap::new(), clean, failed, preferred: 0, waiting: 0 }
     }
 
-    /// Lets a job wait. When no more can, the newest job of the longest line goes, if that is longer than its own becomes.
+    /// Lets a job wait. A network has the standing with which its line began. When no more can, the newest job of the longest line goes, if that is longer than its own becomes.
     ///
     /// # Errors
     /// When it cannot wait.
-    pub(super) fn push(&mut self, network: Network, job: J) -> Result<(), Full> {
+    pub(super) fn push(&mut self, network: Network, standing: Standing, job: J) -> Result<(), Full> {
         let QueueLimits { waiting, waiting_of_one, .. } = self.limits;
         if self.length(network) >= waiting_of_one {
             self.forget_unwanted(network);
@@ -57,8 +74,9 @@ impl<J: Job> FairQueue<J> {
             return Err(Full);
         }
         if self.waiting >= waiting {
-            let longest =
-                self.turns.iter().copied().max_by_key(|network| self.length(*network)).ok_or(Full)?;
+            // Of lines that are as long as each other, one of a network that has failed comes last.
+            let longest = self.clean.iter().chain(&self.failed).copied();
+            let longest = longest.max_by_key(|network| self.length(*network)).ok_or(Full)?;
             let before = self.waiting;
             self.forget_unwanted(longest);
             if self.waiting == before {
@@ -71,7 +89,10 @@ impl<J: Job> FairQueue<J> {
         }
         let line = self.lines.entry(network).or_insert_with(|| Line { waiting: VecDeque::new(), running: 0 });
         if line.waiting.is_empty() {
-            self.turns.push_back(network);
+            match standing {
+                Standing::Clean => self.clean.push_back(network),
+                Standing::Failed => self.failed.push_back(network),
+            }
         }
         line.waiting.push_back(job);
         self.waiting += 1;
@@ -80,19 +101,33 @@ impl<J: Job> FairQueue<J> {
 
     /// The job that is to run now. [`Self::done`] has to be told when it has.
     pub(super) fn next(&mut self) -> Option<(Network, J)> {
-        for _ in 0..self.turns.len() {
-            let network = self.turns.pop_front()?;
+        let order = match self.preferred < PREFERRED {
+            true => [Standing::Clean, Standing::Failed],
+            false => [Standing::Failed, Standing::Clean],
+        };
+        order.into_iter().find_map(|standing| self.next_of(standing))
+    }
+
+    fn next_of(&mut self, standing: Standing) -> Option<(Network, J)> {
+        let others_wait = !self.failed.is_empty();
+        let turns = match standing {
+            Standing::Clean => &mut self.clean,
+            Standing::Failed => &mut self.failed,
+        };
+        for _ in 0..turns.len() {
+            let network = turns.pop_front()?;
             let Some(line) = self.lines.get_mut(&network) else { continue };
             if line.running >= self.limits.running_of_one {
-                self.turns.push_back(network);
+                turns.push_back(network);
                 continue;
             }
             let Some(job) = line.waiting.pop_front() else { continue };
             self.waiting -= 1;
             line.running += 1;
             if !line.waiting.is_empty() {
-                self.turns.push_back(network);
+                turns.push_back(network);
             }
+            self.preferred = if standing == Standing::Clean && others_wait { self.preferred + 1 } else { 0 };
             return Some((network, job));
         }
         None
@@ -116,7 +151,8 @@ impl<J: Job> FairQueue<J> {
         line.waiting.retain(Job::is_wanted);
         self.waiting -= before - line.waiting.len();
         if before > 0 && line.waiting.is_empty() {
-            self.turns.retain(|turn| *turn != network);
+            self.clean.retain(|turn| *turn != network);
+            self.failed.retain(|turn| *turn != network);
         }
         self.forget_line(network);
     }
@@ -152,7 +188,16 @@ mod tests {
     }
 
     fn push(queue: &mut FairQueue<(u8, u32)>, from: u8, jobs: impl IntoIterator<Item = u32>) -> usize {
-        jobs.into_iter().filter(|job| queue.push(network(from), (from, *job)).is_ok()).count()
+        push_as(queue, Standing::Clean, from, jobs)
+    }
+
+    fn push_as(
+        queue: &mut FairQueue<(u8, u32)>,
+        standing: Standing,
+        from: u8,
+        jobs: impl IntoIterator<Item = u32>,
+    ) -> usize {
+        jobs.into_iter().filter(|job| queue.push(network(from), standing, (from, *job)).is_ok()).count()
     }
 
     /// All that can run now, one after the other.
@@ -162,7 +207,9 @@ mod tests {
             queue.done(network);
             ran.push(job);
         }
-        assert!(queue.lines.is_empty() && queue.turns.is_empty() && queue.waiting == 0);
+        assert!(
+            queue.lines.is_empty() && queue.clean.is_empty() && queue.failed.is_empty() && queue.waiting == 0
+        );
         ran
     }
 
@@ -174,6 +221,18 @@ mod tests {
         push(&mut queue, 3, [1, 2]);
         let ran = run(&mut queue);
         assert_eq!(ran[..6], [(1, 1), (2, 1), (3, 1), (1, 2), (3, 2), (1, 3)]);
+    }
+
+    #[test]
+    fn a_network_that_has_not_failed_is_served_before_any_number_that_have_and_these_are_served_too() {
+        let mut queue = queue(100, 100, 1);
+        for from in 1..=9 {
+            push_as(&mut queue, Standing::Failed, from, 1..=5);
+        }
+        push(&mut queue, 10, 1..=6);
+        let ran = run(&mut queue);
+        assert_eq!(ran[..6], [(10, 1), (10, 2), (10, 3), (10, 4), (1, 1), (10, 5)]);
+        assert_eq!(ran[6..9], [(10, 6), (2, 1), (3, 1)]);
     }
 
     #[test]
@@ -220,25 +279,26 @@ mod tests {
     proptest! {
         #[test]
         fn whatever_comes_it_is_bounded_and_serves_everybody(
-            steps in proptest::collection::vec((0_u8..5, 0_u32..3, any::<bool>()), 0..200),
+            steps in proptest::collection::vec((0_u8..5, 0_u32..3, any::<bool>(), any::<bool>()), 0..200),
         ) {
             let mut queue = queue(12, 6, 2);
             let mut running = Vec::new();
-            for (from, job, runs) in steps {
+            for (from, job, has_failed, runs) in steps {
                 if runs {
                     running.extend(queue.next().map(|(network, _)| network));
                     if running.len() > 2 {
                         queue.done(running.remove(0));
                     }
                 } else {
-                    let _ = queue.push(network(from), (from, job));
+                    let standing = if has_failed { Standing::Failed } else { Standing::Clean };
+                    let _ = queue.push(network(from), standing, (from, job));
                 }
                 prop_assert!(queue.waiting <= 12);
                 let waiting: usize = queue.lines.values().map(|line| line.waiting.len()).sum();
                 prop_assert_eq!(waiting, queue.waiting);
                 for (network, line) in &queue.lines {
                     prop_assert!(line.running <= 2 && line.waiting.len() <= 6);
-                    let turns = queue.turns.iter().filter(|turn| *turn == network).count();
+                    let turns = queue.clean.iter().chain(&queue.failed).filter(|turn| *turn == network).count();
                     prop_assert_eq!(turns, usize::from(!line.waiting.is_empty()));
                 }
             }

@@ -284,3 +284,17 @@ fn it_can_be_off_and_still_only_a_few_are_under_way() {
     let begun: Vec<_> = (0..1_000).filter_map(|_| try_at(&lockout, 1, "alice", now).ok()).collect();
     assert_eq!(begun.len(), AT_ONCE);
 }
+
+#[test]
+fn whoever_comes_from_where_somebody_guesses_has_their_turn_after_others_unless_they_are_known_there() {
+    let lockout = lockout();
+    let now = Instant::now();
+    succeed(&lockout, 1, "alice", now);
+    assert!(!begin(&lockout, 1, "alice", now).ticket().comes_later());
+    for number in 0..=FREE {
+        begin(&lockout, 1, &format!("user-{number}"), now).failed();
+    }
+    assert!(begin(&lockout, 1, "bob", now).ticket().comes_later());
+    assert!(!begin(&lockout, 1, "alice", now).ticket().comes_later());
+    assert!(!begin(&lockout, 2, "bob", now).ticket().comes_later());
+}
