@@ -20,6 +20,9 @@ use tokio_util::task::TaskTracker;
 use crate::ground::{Target, until_told_to_stop};
 use field::Field;
 
+/// Within which time all of one kind come.
+const ARRIVING: Duration = Duration::from_secs(10);
+
 /// A way of attacking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Attack {
@@ -161,8 +164,8 @@ pub async fn attack(target: Target, only: &[Attack]) {
 }
 
 async fn go_on(attack: Attack, field: Field, number: u32, tally: Arc<Tally>) {
-    // Not all at the same moment.
-    tokio::time::sleep(attack.rest() * (number % 16) / 16).await;
+    // Not all at the same moment: what the registry does with all of them at once is not what is tried.
+    tokio::time::sleep(ARRIVING * number / attack.tasks()).await;
     loop {
         if attack.round(&field, number, &tally).await.is_err() {
             tally.ended.fetch_add(1, Ordering::Relaxed);

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(100);
-/// By how much memory may be above what it was, 60 s after a siege: what allocators and caches keep.
-const MEMORY_KEPT: u64 = 48;
+/// By how much memory may be above what it was, in MiB, 60 s after a siege: what the allocator keeps of what was used, which is
+/// not more after a longer one.
+const MEMORY_KEPT: u64 = 128;
 /// By how many descriptors a door may be above what it had: pooled connections to the registry.
 const DESCRIPTORS_KEPT: u64 = 32;
 
@@ -70,17 +70,5 @@ impl Watch {
     pub async fn stop(self) -> Footprint {
         self.stop.cancel();
         self.most.await.unwrap()
-    }
-}
-
-/// Waits for a process to be about what it was; the last that was seen, and after how long.
-pub async fn until_back(pid: u32, settled: Footprint, within: Duration) -> (Footprint, Duration) {
-    let began = Instant::now();
-    loop {
-        let now = Footprint::of(pid);
-        if now.is_about(settled) || began.elapsed() > within {
-            return (now, began.elapsed());
-        }
-        tokio::time::sleep(PAUSE).await;
     }
 }
