@@ -51,7 +51,7 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         name: "limits.connections_per_address",
-        default: "512",
+        default: "1024",
         meaning: "Open connections of one address, or of one /64 of IPv6; at most a quarter of all; trusted proxies have no such limit.",
     },
     Key {
@@ -61,7 +61,7 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         name: "limits.requests_per_address",
-        default: "512",
+        default: "1024",
         meaning: "Requests in flight of one address, or of one /64 of IPv6; at most a quarter of all.",
     },
     Key {
@@ -71,7 +71,7 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         name: "limits.idle_timeout",
-        default: "\"60s\"",
+        default: "\"11m\"",
         meaning: "How long a client's connection is kept on which no request runs.",
     },
     Key {

@@ -30,11 +30,13 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: const { NonZeroUsize::new(4096).unwrap() },
-            connections_per_address: const { NonZeroUsize::new(512).unwrap() },
+            connections_per_address: const { NonZeroUsize::new(1024).unwrap() },
             requests: const { NonZeroUsize::new(4096).unwrap() },
-            requests_per_address: const { NonZeroUsize::new(512).unwrap() },
+            requests_per_address: const { NonZeroUsize::new(1024).unwrap() },
             head_timeout: Duration::from_secs(30),
-            idle_timeout: Duration::from_secs(60),
+            // Whoever keeps connections to the door in store must give them up before the door does, or a request may meet
+            // the end of its connection: load balancers keep them for up to ten minutes, the clients of Docker for 90 s.
+            idle_timeout: Duration::from_secs(11 * 60),
             body_memory: 64 << 20,
         }
     }

@@ -130,8 +130,8 @@ mod tests {
     #[test]
     fn many_descriptors_leave_the_limits_as_they_are_configured() {
         let shares = share(&config(), 1_048_576);
-        assert_eq!((shares.connections.all, shares.connections.per_address), (4096, 512));
-        assert_eq!((shares.requests.all, shares.requests.per_address, shares.kept), (4096, 512, 128));
+        assert_eq!((shares.connections.all, shares.connections.per_address), (4096, 1024));
+        assert_eq!((shares.requests.all, shares.requests.per_address, shares.kept), (4096, 1024, 128));
     }
 
     #[test]

@@ -36,7 +36,10 @@ impl NotificationSecret {
 
     /// Whether a request carries it. Takes as long for a wrong one as for the right one.
     fn is_in(&self, headers: &HeaderMap) -> bool {
-        let value = headers.get(header::AUTHORIZATION).map(|value| value.as_bytes()).unwrap_or_default();
+        let mut values = headers.get_all(header::AUTHORIZATION).iter();
+        // Of several it is not known which one counts for whoever passed them on.
+        let (Some(value), None) = (values.next(), values.next()) else { return false };
+        let value = value.as_bytes();
         let (scheme, sent) = value.split_at_checked(7).unwrap_or_default();
         let sent: [u8; 32] = Sha256::digest(sent).into();
         scheme.eq_ignore_ascii_case(b"bearer ") && bool::from(sent.ct_eq(&self.0))
@@ -262,6 +265,11 @@ mod tests {
             assert!(!with(wrong), "{wrong}");
         }
         assert!(!secret.is_in(&HeaderMap::new()));
+        let mut twice = HeaderMap::new();
+        for value in ["Bearer 0123456789abcdef", "Basic YTpi"] {
+            twice.append(header::AUTHORIZATION, value.parse().unwrap());
+        }
+        assert!(!secret.is_in(&twice), "one of two");
     }
 
     proptest! {
