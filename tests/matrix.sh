@@ -21,6 +21,8 @@ if ! [ -x "$TOOLS/registry" ]; then
 fi
 
 export PORTREEVE_TEST_REGISTRY="$TOOLS/registry"
+# Most tests wait for processes that they have started.
+export RUST_TEST_THREADS="${RUST_TEST_THREADS:-$(($(nproc) * 2))}"
 say "Tests with distribution $VERSION"
 cargo test --locked --test end_to_end -- auth:: clients:: tls:: sweeps:: hints:: observed:: check:: \
     protocol::urls:: oci_subject

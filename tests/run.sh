@@ -33,4 +33,5 @@ say "Linter over the fuzz targets; running them takes cargo-fuzz, see README"
 CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}" \
     cargo clippy --manifest-path tests/fuzz/Cargo.toml --locked -- --deny warnings
 say "Tests"
-cargo test --locked
+# Most of them wait for processes that they have started.
+RUST_TEST_THREADS="${RUST_TEST_THREADS:-$(($(nproc) * 2))}" cargo test --locked

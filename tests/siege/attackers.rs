@@ -21,7 +21,7 @@ use crate::ground::{Target, until_told_to_stop};
 use field::Field;
 
 /// Within which time all of one kind come.
-const ARRIVING: Duration = Duration::from_secs(10);
+const ARRIVING: Duration = Duration::from_secs(30);
 
 /// A way of attacking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
