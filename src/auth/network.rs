@@ -1,4 +1,4 @@
-//! Where somebody comes from, as the brakes count it.
+//! Where somebody comes from, as whatever is counted or limited for each counts it.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

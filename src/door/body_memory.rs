@@ -5,12 +5,13 @@
 //! holds beyond its share is refused, while its first body is only bounded by what is free.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
 use super::Refusal;
+use crate::auth::Network;
 use crate::oci::ErrorCode;
 
 /// Room is taken in steps of so many bytes.
@@ -34,14 +35,14 @@ struct Shared {
 struct Taken {
     bytes: u64,
     /// Those alone who hold something.
-    by_client: HashMap<IpAddr, u64>,
+    by_client: HashMap<Network, u64>,
 }
 
 /// Room that is taken. Dropping it gives it back.
 #[derive(Debug)]
 pub(super) struct Held {
     memory: BodyMemory,
-    client: IpAddr,
+    client: Network,
     bytes: u64,
 }
 
@@ -66,7 +67,7 @@ impl BodyMemory {
 
     /// Nothing yet, for a body from or to this client.
     pub(super) fn hold(&self, client: IpAddr) -> Held {
-        Held { memory: self.clone(), client: network(client), bytes: 0 }
+        Held { memory: self.clone(), client: Network::of(client), bytes: 0 }
     }
 
     fn lock(&self) -> MutexGuard<'_, Taken> {
@@ -148,14 +149,6 @@ impl From<NoRoom> for Refusal {
     fn from(no_room: NoRoom) -> Self {
         Self::new(ErrorCode::Unavailable, "the door holds as many bodies as it has room for; try again soon")
             .because(no_room)
-    }
-}
-
-/// Whoever has one address of an IPv6 network of 64 bits has them all.
-fn network(client: IpAddr) -> IpAddr {
-    match client.to_canonical() {
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
-        address => address,
     }
 }
 

@@ -28,6 +28,8 @@ use super::presence::Presence;
 
 /// The longest write that is held for company, in bytes: any usual head of an answer.
 const HELD: usize = 4 * 1024;
+/// After how many reads the clock is looked at where each brings something: looking costs as much as a small read.
+const READS_BETWEEN_LOOKS: u8 = 32;
 
 /// See the module.
 ///
@@ -41,6 +43,8 @@ pub(super) struct ClientStream {
     presence: Arc<Presence>,
     /// When to ask the presence again whether the client is still to be waited for.
     look: Instant,
+    /// How often was read.
+    reads: u8,
     /// Wakes who waits for the client, at that time or before.
     looking: Option<Pin<Box<Sleep>>>,
     /// Bytes that were read to see how the connection begins, and are to be read again.
@@ -73,6 +77,7 @@ impl ClientStream {
             marks,
             presence,
             look: Instant::now(),
+            reads: 0,
             looking: None,
             ahead: Vec::new(),
             held: Vec::new(),
@@ -170,6 +175,11 @@ impl ClientStream {
     }
 }
 
+/// What whoever waits for the client is told when the connection makes room for another one.
+fn displaced() -> io::Error {
+    io::Error::new(io::ErrorKind::ConnectionAborted, "the connection makes room")
+}
+
 impl AsyncRead for ClientStream {
     fn poll_read(
         self: Pin<&mut Self>,
@@ -183,24 +193,28 @@ impl AsyncRead for ClientStream {
             this.ahead.drain(..length);
             return Poll::Ready(Ok(()));
         }
-        if this.presence.is_displaced(context) {
-            return Poll::Ready(Err(io::Error::new(
-                io::ErrorKind::ConnectionAborted,
-                "the connection makes room",
-            )));
+        if this.presence.has_ended() {
+            return Poll::Ready(Err(displaced()));
         }
         // Also while something always comes.
-        let now = Instant::now();
-        if now >= this.look {
-            this.judge(now)?;
+        this.reads = this.reads.wrapping_add(1);
+        if this.reads.is_multiple_of(READS_BETWEEN_LOOKS) {
+            let now = Instant::now();
+            if now >= this.look {
+                this.judge(now)?;
+            }
         }
         let before = into.filled().len();
         let read = Pin::new(&mut this.stream).poll_read(context, into);
         if read.is_pending() {
+            this.presence.wake_when_displaced(context);
+            if this.presence.has_ended() {
+                return Poll::Ready(Err(displaced()));
+            }
             return this.poll_patience(context).map(Err);
         }
         if into.filled().len() > before
-            && let Some(look) = this.presence.received(now)
+            && let Some(look) = this.presence.received()
         {
             this.look = this.look.min(look);
         }

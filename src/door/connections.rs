@@ -11,8 +11,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use ipnet::IpNet;
 
-use super::places::{Full, Place, Places, network};
+use super::places::{Full, Place, Places};
 use super::presence::{Patience, Presence};
+use crate::auth::Network;
 use crate::telemetry::Seldom;
 
 /// How many displaced connections may be about to close: they still have their descriptors.
@@ -73,7 +74,7 @@ impl Connections {
     pub fn admit(self: &Arc<Self>, peer: IpAddr) -> Option<Arc<Presence>> {
         let peer = peer.to_canonical();
         let is_trusted = self.trusted_proxies.iter().any(|network| network.contains(&peer));
-        let counted = (!is_trusted).then(|| network(peer));
+        let counted = (!is_trusted).then(|| Network::of(peer));
         let place = match self.places.take(counted) {
             Err(Full::All) if self.displace() => self.places.take(counted),
             taken => taken,

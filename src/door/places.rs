@@ -1,21 +1,9 @@
 //! Places for clients: so many in all, and so many for each network.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Of an IPv6 address, what counts as one client: whoever has one address has its /64.
-const IPV6_NETWORK: u32 = 64;
-
-/// What counts as one client: an IPv4 address, or the /64 of an IPv6 address.
-pub(super) fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => address.into(),
-        IpAddr::V6(address) => {
-            Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << (128 - IPV6_NETWORK))).into()
-        }
-    }
-}
+use crate::auth::Network;
 
 /// So many places in all, and so many for each network. What is remembered is bounded by the places.
 #[derive(Debug)]
@@ -28,7 +16,7 @@ pub(super) struct Places {
 #[derive(Debug, Default)]
 struct Taken {
     all: usize,
-    by_network: HashMap<IpAddr, usize>,
+    by_network: HashMap<Network, usize>,
 }
 
 /// Why there is no place.
@@ -44,7 +32,7 @@ pub(super) enum Full {
 #[derive(Debug)]
 pub(super) struct Place {
     places: Arc<Places>,
-    network: Option<IpAddr>,
+    network: Option<Network>,
 }
 
 impl Places {
@@ -53,11 +41,11 @@ impl Places {
         Arc::new(Self { most, most_of_one, taken: Mutex::default() })
     }
 
-    /// Takes one, for this [`network`] if it is to count.
+    /// Takes one, for this network if it is to count.
     ///
     /// # Errors
     /// When there is none.
-    pub fn take(self: &Arc<Self>, network: Option<IpAddr>) -> Result<Place, Full> {
+    pub fn take(self: &Arc<Self>, network: Option<Network>) -> Result<Place, Full> {
         let mut taken = self.lock();
         let of_one = network.and_then(|network| taken.by_network.get(&network).copied()).unwrap_or(0);
         if of_one >= self.most_of_one {
@@ -97,18 +85,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_64_of_ipv6_is_one_client_and_a_mapped_address_is_its_ipv4_address() {
-        let of = |address: &str| network(address.parse().unwrap());
-        assert_eq!(of("2001:db8::1"), of("2001:db8::ffff:2"));
-        assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
-        assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.1"));
-        assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
-    }
-
-    #[test]
     fn places_are_given_back_and_nothing_is_remembered_of_who_has_none() {
         let places = Places::new(3, 2);
-        let [one, two, three] = ["192.0.2.1", "192.0.2.2", "192.0.2.3"].map(|text| text.parse().ok());
+        let [one, two, three] =
+            ["192.0.2.1", "192.0.2.2", "192.0.2.3"].map(|text| Some(Network::of(text.parse().unwrap())));
         let mut held = vec![places.take(one).unwrap(), places.take(one).unwrap()];
         assert_eq!(places.take(one).unwrap_err(), Full::Network);
         held.push(places.take(two).unwrap());

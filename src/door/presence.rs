@@ -109,10 +109,11 @@ impl Presence {
     }
 
     /// Bytes came. Says when to look again, if that is the beginning of a head.
-    pub fn received(&self, now: Instant) -> Option<Instant> {
+    pub fn received(&self) -> Option<Instant> {
         let mut state = self.lock();
         let begins = state.running == 0 && state.has_served && !state.is_http2 && state.head_begun.is_none();
         begins.then(|| {
+            let now = Instant::now();
             state.head_begun = Some(now);
             now + self.patience.head
         })
@@ -138,12 +139,9 @@ impl Presence {
         is_new
     }
 
-    /// Whether it has to end. Whoever asks is woken when that changes.
-    pub fn is_displaced(&self, context: &Context<'_>) -> bool {
-        if !self.displaced.load(Ordering::Acquire) {
-            self.waiting.register(context.waker());
-        }
-        self.displaced.load(Ordering::Acquire)
+    /// Wakes this task when it has to end. Whether it has to is asked afterwards, or it may be missed.
+    pub fn wake_when_displaced(&self, context: &Context<'_>) {
+        self.waiting.register(context.waker());
     }
 
     /// Whether it was told to end.

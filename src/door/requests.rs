@@ -9,7 +9,8 @@ use std::sync::Arc;
 use http::StatusCode;
 
 use super::Refusal;
-use super::places::{Full, Place, Places, network};
+use super::places::{Full, Place, Places};
+use crate::auth::Network;
 use crate::oci::ErrorCode;
 use crate::telemetry::Seldom;
 
@@ -61,7 +62,7 @@ impl Requests {
     /// When the client has as many as it may have. Then it counts nowhere any more: a client that does not read its refusals
     /// would take all places with them.
     pub fn admit_of(&self, client: IpAddr, in_flight: &mut InFlight) -> Result<(), Refusal> {
-        match self.each.take(Some(network(client))) {
+        match self.each.take(Some(Network::of(client))) {
             Ok(place) => {
                 in_flight.0[1] = Some(place);
                 Ok(())

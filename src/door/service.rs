@@ -154,7 +154,8 @@ impl Service {
             }
             Target::Registry(Route::ManifestPut { repository, reference, tags }) => {
                 let mut held = self.memory.hold(exchange.client.address);
-                let bytes = body::read(session, MAXIMUM_MANIFEST_BYTES, &self.limits, &mut held).await?;
+                let reading = body::read(session, MAXIMUM_MANIFEST_BYTES, &self.limits, &mut held);
+                let bytes = Box::pin(reading).await?;
                 let manifest = parse_manifest(exchange, reference, bytes, held)?;
                 Write::Put {
                     repository: repository.clone(),
@@ -181,7 +182,9 @@ impl Service {
     async fn ask(&self, session: &mut Session, exchange: &Exchange) -> Result<Option<Local>, Refusal> {
         let client = exchange.client.address;
         let (viewer, held) = (exchange.viewer.clone(), self.memory.hold(client));
-        let answer = bridge::ask(&self.router, session, client, viewer, &self.limits, held).await?;
+        // Apart from the request's own future, which would be as large for each pull.
+        let asking = bridge::ask(&self.router, session, client, viewer, &self.limits, held);
+        let answer = Box::pin(asking).await?;
         Ok(Some(Local::Streamed(answer)))
     }
 
@@ -209,7 +212,7 @@ impl Service {
                 Err(refusal) => self.refuse(session, context, &refusal).await,
             },
             Local::Streamed(mut answer) => match self.finish_head(context, &mut answer.head).await {
-                Ok(()) => bridge::send(session, answer).await,
+                Ok(()) => Box::pin(bridge::send(session, answer)).await,
                 Err(refusal) => self.refuse(session, context, &refusal).await,
             },
         }

@@ -4,15 +4,15 @@ use async_trait::async_trait;
 use http::header::USER_AGENT;
 use serde::Deserialize;
 
+use super::observer::AGENT_BYTES;
 use crate::door::{Entry, Exchange, Invalid, Outcome, Parts, Plugin};
 use crate::telemetry::cut;
 
 pub(super) const ENTRY: Entry =
     Entry { name: "access_log", summary: "Writes one structured line to the log for each exchange.", build };
 
-/// How much of what a client sends stands in a line, in bytes: of its `User-Agent` as much as in the record, and of a path more
-/// than any has that means something.
-const AGENT_BYTES: usize = 256;
+/// How much of what a client sends stands in a line, in bytes: of a path more than any has that means something. Of its
+/// `User-Agent` it is as much as in the record.
 const PATH_BYTES: usize = 512;
 const METHOD_BYTES: usize = 32;
 /// How much of what went wrong: errors may quote what they were given.

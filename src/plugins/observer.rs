@@ -13,6 +13,7 @@ use crate::oci::ErrorCode;
 use crate::registry::{Answer, CarryError, OutgoingWrite};
 use crate::store::Actor;
 use crate::sync::{Carrier, CarryFailure, ManifestWrite, Operation};
+use crate::telemetry::cut;
 
 pub(super) const ENTRY: Entry = Entry {
     name: "observer",
@@ -21,7 +22,7 @@ pub(super) const ENTRY: Entry = Entry {
 };
 
 /// How much of a client's `User-Agent` is recorded.
-const AGENT_BYTES: usize = 256;
+pub(super) const AGENT_BYTES: usize = 256;
 
 #[derive(Debug, Default, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -68,13 +69,7 @@ impl Plugin for Observer {
 }
 
 fn actor(exchange: &Exchange) -> Actor {
-    let agent = exchange.header(&USER_AGENT).map(|agent| {
-        let mut end = agent.len().min(AGENT_BYTES);
-        while !agent.is_char_boundary(end) {
-            end -= 1;
-        }
-        agent[..end].to_owned()
-    });
+    let agent = exchange.header(&USER_AGENT).map(|agent| cut(agent, AGENT_BYTES).to_owned());
     Actor { user: exchange.client.user.clone(), address: Some(exchange.client.address), agent }
 }
 

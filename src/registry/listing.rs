@@ -9,8 +9,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::client::{NOT_ITS_OWN, is_absence, refused, to_pull, whole};
+use super::client::to_pull;
 use super::page_size::PageSize;
+use super::reading::{NOT_ITS_OWN, is_absence, refused, whole};
 use super::transport::Received;
 use super::{BodyError, Causes, PageLimit, RegistryClient, RegistryError};
 use crate::auth::Access;

@@ -16,6 +16,7 @@ mod origin;
 mod page_size;
 mod patience;
 mod presence;
+mod reading;
 mod retry_after;
 mod transport;
 

@@ -2,12 +2,14 @@
 //! in can make as many different things happen as they like; each of them is counted, a few are told by name.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use crate::auth::network::Network;
 use crate::auth::subject::UserName;
 use crate::clock::Timestamp;
 use crate::store::{AuthEvent, AuthEventKind, NameMask, Sequence};
+use crate::telemetry::cut;
 
 /// How long what happens again is the same event. Acts of whoever runs the door are events of their own.
 const WINDOW: Duration = Duration::from_secs(60 * 60);
@@ -59,7 +61,7 @@ pub(super) struct Key {
     kind: AuthEventKind,
     /// Who, or what stands for a name that is not known to be anybody's.
     user: Option<String>,
-    network: Option<IpAddr>,
+    network: Option<Network>,
     about: String,
 }
 
@@ -67,7 +69,7 @@ pub(super) struct Key {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum SourceOf {
     User(String),
-    Network(Option<IpAddr>),
+    Network(Option<Network>),
 }
 
 /// Something that has happened, and may happen again.
@@ -130,11 +132,12 @@ impl Gathering {
     /// Something happens. Whether it is told apart from others; it is counted in any case.
     pub fn note(&mut self, happening: &Happening<'_>) -> bool {
         let &Happening { kind, user, claimed, address, about, .. } = happening;
-        let network = address.map(network);
-        let shown = user.map(cut).or_else(|| claimed.map(|name| self.mask.mask(name.as_str())));
+        let network = address.map(Network::of);
+        let short = |text: &str| cut(text, LONGEST).to_owned();
+        let shown = user.map(short).or_else(|| claimed.map(|name| self.mask.mask(name.as_str())));
         let share = (kind, user.is_none());
-        let source = user.map_or(SourceOf::Network(network), |user| SourceOf::User(cut(user)));
-        let key = Key { kind, user: shown.clone(), network, about: cut(about) };
+        let source = user.map_or(SourceOf::Network(network), |user| SourceOf::User(short(user)));
+        let key = Key { kind, user: shown.clone(), network, about: short(about) };
         if self.count(&key, happening) {
             return true;
         }
@@ -294,22 +297,6 @@ fn less<K: Eq + std::hash::Hash>(counts: &mut HashMap<K, usize>, of: &K) {
             counts.remove(of);
         }
     }
-}
-
-/// What an address is told apart by: whoever has one IPv6 address has 2^64 of them.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
-    }
-}
-
-fn cut(text: &str) -> String {
-    let mut end = text.len().min(LONGEST);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text[..end].to_owned()
 }
 
 #[cfg(test)]

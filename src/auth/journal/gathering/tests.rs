@@ -1,5 +1,7 @@
 //! What is told apart and what is counted.
 
+use std::net::Ipv6Addr;
+
 use super::*;
 use crate::store::AuthEventKind::{Account, Login, LoginFailed, Refused, Token};
 
