@@ -135,13 +135,14 @@ impl Gathering {
         let network = address.map(Network::of);
         let short = |text: &str| cut(text, LONGEST).to_owned();
         let shown = user.map(short).or_else(|| claimed.map(|name| self.mask.mask(name.as_str())));
-        let share = (kind, user.is_none());
-        let source = user.map_or(SourceOf::Network(network), |user| SourceOf::User(short(user)));
-        let key = Key { kind, user: shown.clone(), network, about: short(about) };
+        let key = Key { kind, user: shown, network, about: short(about) };
         if self.count(&key, happening) {
             return true;
         }
+        let share = (kind, user.is_none());
+        let source = user.map_or(SourceOf::Network(network), |user| SourceOf::User(short(user)));
         if self.has_room(share, &source, happening.now) {
+            let shown = key.user.clone();
             self.begin(key, shown, share, Some(source), happening);
             return true;
         }
