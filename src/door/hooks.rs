@@ -18,7 +18,7 @@ use super::presence::Presence;
 use super::repetition::{self, Repetition};
 use super::service::Service;
 use super::watch::{Owed, Stall, Watch};
-use super::{OnwardAuthorization, Outcome, Refusal, ResponseHead, body, failure, forward};
+use super::{OnwardAuthorization, Outcome, Refusal, ResponseHead, body, failure, forward, request_metrics};
 use crate::oci::route::UploadAction;
 use crate::oci::{ErrorCode, Route};
 use crate::registry::Awaited;
@@ -364,9 +364,7 @@ impl ProxyHttp for Service {
                 .take()
                 .or_else(|| error.filter(|_| !context.is_answered).map(ToString::to_string)),
         };
-        let (route, class) = (exchange.route_name(), status_class(status));
-        metrics::counter!("portreeve_requests_total", "route" => route, "status" => class).increment(1);
-        metrics::histogram!("portreeve_request_seconds", "route" => route).record(duration);
+        request_metrics::count(exchange.route_name(), status, duration);
         self.pipeline.on_end(&exchange, &outcome).await;
     }
 }
@@ -400,18 +398,5 @@ impl Service {
         client.set_write_timeout(Some(self.limits.client_timeout));
         client.set_read_timeout(None);
         client.set_total_drain_timeout(Some(body::DRAIN_TIME));
-    }
-}
-
-const fn status_class(status: Option<StatusCode>) -> &'static str {
-    match status {
-        None => "none",
-        Some(status) => match status.as_u16() / 100 {
-            1 => "1xx",
-            2 => "2xx",
-            3 => "3xx",
-            4 => "4xx",
-            _ => "5xx",
-        },
     }
 }

@@ -42,6 +42,7 @@ mod plugin;
 mod presence;
 mod pull_target;
 mod repetition;
+mod request_metrics;
 mod requests;
 mod respond;
 mod service;
