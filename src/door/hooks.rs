@@ -19,6 +19,7 @@ use super::repetition::{self, Repetition};
 use super::service::Service;
 use super::watch::{Owed, Stall, Watch};
 use super::{OnwardAuthorization, Outcome, Refusal, ResponseHead, body, failure, forward, request_metrics};
+use crate::auth::Network;
 use crate::oci::route::UploadAction;
 use crate::oci::{ErrorCode, Route};
 use crate::registry::Awaited;
@@ -56,9 +57,16 @@ impl ProxyHttp for Service {
                 Err(refusal) => answer = Err(refusal),
             }
         }
-        context.exchange = Some(Box::new(exchange));
+        let exchange = &*context.exchange.insert(Box::new(exchange));
         match answer {
-            Ok(None) => Ok(false),
+            Ok(None) => {
+                let (network, started) = (Network::of(exchange.client.address), exchange.started);
+                // What sends a body, or commits one, is at the registry for as long as that takes.
+                if !is_watched(session, context) {
+                    context.turn = Some(self.turns.take(network, started).await);
+                }
+                Ok(false)
+            }
             Ok(Some(local)) => self.respond(session, context, local).await.map(|()| true),
             Err(refusal) => self.refuse(session, context, &refusal).await.map(|()| true),
         }
@@ -153,6 +161,9 @@ impl ProxyHttp for Service {
             let refusal = Refusal::new(ErrorCode::Unavailable, message).with_status(StatusCode::BAD_GATEWAY);
             context.refusal = Some(refusal);
             return Err(Error::explain(ErrorType::InvalidHTTPHeader, "101 without `Upgrade`").into_up());
+        }
+        if !head.status.is_informational() {
+            context.turn = None;
         }
         match &context.watch {
             Some(watch) if head.status.is_informational() => watch.registry_lives(),
