@@ -64,7 +64,7 @@ pub use forwarded::{Hop, read_forwarded};
 pub use lead_back::Naming;
 pub use listen::{Door, Listener, Worker};
 pub use pipeline::Pipeline;
-pub use plugin::{BoxError, Entry, Flow, Invalid, Parts, Plugin, Refusal, Response, Write};
+pub use plugin::{BoxError, Entry, Flow, Invalid, Parts, Plugin, Refusal, Response};
 pub use requests::RequestLimits;
 pub use service::Service;
 pub use watch::Limits;

@@ -5,27 +5,14 @@
 //! judge, and what is not told is recorded as absent. Strict where a document could pass for something else
 //! (CVE-2021-41190), or be read in two ways.
 
-use std::collections::BTreeMap;
-
 use serde::Deserialize;
 use serde::de::{Error as _, IgnoredAny};
 
 use super::loose::{LooseText, LooseTexts};
 use super::unambiguous;
-use super::{Descriptor, Platform};
+use super::{Descriptor, Document, ManifestKind, Platform};
 use crate::oci::text::excerpt;
 use crate::oci::{Digest, MediaType};
-
-/// A document whose type is known. Fields that it does not have are empty.
-#[derive(Debug, Default)]
-pub(super) struct Document {
-    pub(super) config: Option<Descriptor>,
-    pub(super) layers: Vec<Descriptor>,
-    pub(super) children: Vec<Descriptor>,
-    pub(super) subject: Option<Descriptor>,
-    pub(super) artifact_type: Option<MediaType>,
-    pub(super) annotations: BTreeMap<String, String>,
-}
 
 /// The types whose documents are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -206,6 +193,9 @@ impl Document {
         // Docker's types know no subject, so registries list no referrer for one.
         let is_docker = matches!(known, KnownType::DockerManifest | KnownType::DockerList);
         Ok(Ok(Self {
+            media_type: media_type.clone(),
+            kind: if known.is_index() { ManifestKind::Index } else { ManifestKind::Image },
+            size: bytes.len() as u64,
             config,
             layers: descriptors(layers),
             children: descriptors(fields.manifests),

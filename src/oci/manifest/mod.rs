@@ -16,7 +16,7 @@ use std::fmt;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use self::document::{Document, KnownType, Outline};
+use self::document::{KnownType, Outline};
 use super::{Digest, MediaType};
 
 /// The largest manifest that the door takes: what distribution itself takes, and the least the OCI distribution spec
@@ -25,29 +25,45 @@ pub const MAXIMUM_MANIFEST_BYTES: usize = 4 * 1024 * 1024;
 
 /// A manifest as it was pushed or fetched: its exact bytes and what is known of their meaning.
 ///
-/// `digest` always names the bytes. Parsed fields are what the document says; a type that is not known, and schema 1,
-/// have empty ones ([`ManifestKind::Opaque`]). Cloning copies the parsed part but shares the bytes.
+/// `digest` always names the bytes. Cloning copies the parsed part but shares the bytes.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Manifest {
     /// The exact bytes.
     pub bytes: Bytes,
     /// What the registry and clients call it.
     pub digest: Digest,
+    /// What the bytes say.
+    pub document: Document,
+}
+
+/// What a manifest says. A type that is not known, and schema 1, have empty fields ([`ManifestKind::Opaque`]).
+///
+/// The store keeps it as JSON: a field that is added needs a default.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Document {
     /// From `Content-Type`, else from the document's own `mediaType`.
     pub media_type: MediaType,
     /// What kind of document it is.
     pub kind: ManifestKind,
+    /// How long it is, in bytes.
+    pub size: u64,
     /// The configuration blob of an image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config: Option<Descriptor>,
     /// The layers of an image, or the blobs of an artifact, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub layers: Vec<Descriptor>,
-    /// What an index or list names, in order: manifests, and whatever else; see [`child_manifests`].
+    /// What an index or list names, in order: manifests, and whatever else; see [`Document::child_manifests`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub children: Vec<Descriptor>,
     /// The manifest that this one is about (OCI 1.1).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<Descriptor>,
     /// `artifactType`, or for an image manifest without one the media type of its configuration (OCI 1.1 referrers).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub artifact_type: Option<MediaType>,
     /// The document's own annotations.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
 }
 
@@ -147,16 +163,7 @@ impl Manifest {
             return Ok(Self::unread(bytes, media_type));
         };
         match Document::parse(&bytes, known, &media_type) {
-            Ok(Ok(document)) => Ok(Self {
-                kind: if known.is_index() { ManifestKind::Index } else { ManifestKind::Image },
-                config: document.config,
-                layers: document.layers,
-                children: document.children,
-                subject: document.subject,
-                artifact_type: document.artifact_type,
-                annotations: document.annotations,
-                ..Self::unread(bytes, media_type)
-            }),
+            Ok(Ok(document)) => Ok(Self { digest: Digest::sha256(&bytes), bytes, document }),
             Ok(Err(document)) => Err(InvalidManifest::MediaType { document, header: media_type }),
             Err(source) => Err(InvalidManifest::Shape { media_type, source: shortened(source) }),
         }
@@ -177,18 +184,8 @@ impl Manifest {
 
     /// A manifest with nothing known but its bytes and type: [`ManifestKind::Opaque`].
     pub fn unread(bytes: Bytes, media_type: MediaType) -> Self {
-        Self {
-            digest: Digest::sha256(&bytes),
-            bytes,
-            media_type,
-            kind: ManifestKind::Opaque,
-            config: None,
-            layers: Vec::new(),
-            children: Vec::new(),
-            subject: None,
-            artifact_type: None,
-            annotations: BTreeMap::new(),
-        }
+        let document = Document::unread(media_type, bytes.len() as u64);
+        Self { digest: Digest::sha256(&bytes), bytes, document }
     }
 
     /// The type of a document that came without one.
@@ -208,12 +205,41 @@ impl Manifest {
         self
     }
 
-    /// Size of the document itself, in bytes.
-    pub fn size(&self) -> u64 {
-        self.bytes.len() as u64
+    /// How long it is, in bytes.
+    pub const fn size(&self) -> u64 {
+        self.document.size
+    }
+}
+
+impl Document {
+    /// One of which only its type and its length in bytes are known.
+    pub const fn unread(media_type: MediaType, size: u64) -> Self {
+        Self {
+            media_type,
+            kind: ManifestKind::Opaque,
+            size,
+            config: None,
+            layers: Vec::new(),
+            children: Vec::new(),
+            subject: None,
+            artifact_type: None,
+            annotations: BTreeMap::new(),
+        }
     }
 
-    /// About how much memory the parsed part takes, in bytes, beside the document itself.
+    /// The blobs that it names directly, each once, with their sizes.
+    pub fn blobs(&self) -> BTreeMap<&Digest, u64> {
+        self.layers.iter().chain(&self.config).map(|blob| (&blob.digest, blob.size)).collect()
+    }
+
+    /// Those of its children that are manifests, in order. The OCI image specification lets an index name anything
+    /// (image-index.md, "manifests": unknown media types are no error): a cache of BuildKit names its layers, and who asks
+    /// a registry for one of them as a manifest is answered with an error.
+    pub fn child_manifests(&self) -> impl Iterator<Item = &Digest> {
+        self.children.iter().filter(|child| child.media_type.is_manifest()).map(|child| &child.digest)
+    }
+
+    /// About how much memory it takes, in bytes.
     pub fn parsed_bytes(&self) -> usize {
         let descriptors = self.layers.iter().chain(&self.children).chain(&self.config).chain(&self.subject);
         descriptors.map(Descriptor::parsed_bytes).sum::<usize>() + texts_bytes(&self.annotations)
@@ -255,13 +281,6 @@ impl Descriptor {
     }
 }
 
-/// Those of an index's children that are manifests, in order. The OCI image specification lets an index name anything
-/// (image-index.md, "manifests": unknown media types are no error): a cache of BuildKit names its layers, and who asks a
-/// registry for one of them as a manifest is answered with an error.
-pub fn child_manifests(children: &[Descriptor]) -> impl Iterator<Item = &Digest> {
-    children.iter().filter(|child| child.media_type.is_manifest()).map(|child| &child.digest)
-}
-
 /// serde quotes a value of a wrong type whole, and here it may be megabytes long.
 fn shortened(error: serde_json::Error) -> serde_json::Error {
     const MAXIMUM_CHARACTERS: usize = 300;
@@ -280,8 +299,8 @@ impl fmt::Debug for Manifest {
         formatter
             .debug_struct("Manifest")
             .field("digest", &self.digest)
-            .field("media_type", &self.media_type)
-            .field("size", &self.bytes.len())
+            .field("media_type", &self.document.media_type)
+            .field("size", &self.document.size)
             .finish_non_exhaustive()
     }
 }
