@@ -11,10 +11,10 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use tokio::sync::Semaphore;
 
-use super::WebState;
 use super::error::ApiError;
 use super::list::List;
 use super::parameters::Parameters;
+use super::state::WebState;
 use crate::clock::Timestamp;
 use crate::oci::{Descriptor, Digest, ManifestKind, MediaType, RepositoryName, Tag};
 use crate::store::{ManifestRecord, Page, PageRequest, Source, Store, StoreError};
