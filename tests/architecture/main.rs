@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod circles;
+mod dependencies;
 mod sources;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -76,7 +76,8 @@ fn read_module(modules: &mut Crate, path: Segments, items: &[syn::Item], file: &
                         let own_folder = folder.join(&name);
                         let alone = folder.join(format!("{name}.rs"));
                         let is_alone = source_root().join(&alone).exists();
-                        let file = if is_alone { alone } else { own_folder.join("mod.rs") };
+                        let usual = if is_alone { alone } else { own_folder.join("mod.rs") };
+                        let file = inner.attrs.iter().find_map(given_path).unwrap_or(usual);
                         read_file(modules, below, &file, &own_folder);
                     }
                 }
@@ -97,6 +98,16 @@ fn is_for_tests(attributes: &[syn::Attribute]) -> bool {
         attribute.path().is_ident("cfg")
             && attribute.parse_args::<syn::Path>().is_ok_and(|path| path.is_ident("test"))
     })
+}
+
+/// Where an attribute says that a module lies, for a module that `src/` itself declares.
+fn given_path(attribute: &syn::Attribute) -> Option<PathBuf> {
+    let syn::Meta::NameValue(given) = &attribute.meta else { return None };
+    let syn::Expr::Lit(literal) = &given.value else { return None };
+    match &literal.lit {
+        syn::Lit::Str(path) if given.path.is_ident("path") => Some(path.value().into()),
+        _ => None,
+    }
 }
 
 fn name_of(item: &syn::Item) -> Option<String> {
@@ -205,6 +216,12 @@ impl<'ast> Visit<'ast> for Module {
     fn visit_path(&mut self, path: &'ast syn::Path) {
         self.note_path(path.segments.iter().map(|segment| segment.ident.to_string()).collect());
         visit::visit_path(self, path);
+    }
+
+    fn visit_attribute(&mut self, attribute: &'ast syn::Attribute) {
+        if let syn::Meta::List(list) = &attribute.meta {
+            self.read_tokens(list.tokens.clone());
+        }
     }
 
     fn visit_macro(&mut self, call: &'ast syn::Macro) {
