@@ -166,3 +166,10 @@ fn every_dependency_is_named_in_the_sources() {
         }
     }
 }
+
+#[test]
+fn the_image_is_built_by_the_version_of_rust_that_the_crate_declares() {
+    let dockerfile = include_str!("../../Dockerfile");
+    let image = format!("FROM rust:{}-", env!("CARGO_PKG_RUST_VERSION"));
+    assert!(dockerfile.lines().any(|line| line.starts_with(&image)), "Dockerfile has no {image}");
+}
