@@ -51,7 +51,9 @@ use self::status::Status;
 use self::sweep_thread::SweepThread;
 use crate::auth::{self, HtpasswdError, InvalidRule, KeyRingError, SealError, keep_journal};
 use crate::config::{self, Config, RegistryHost, StoreUrl, Tls};
-use crate::door::{self, BodyMemory, CertificateError, Certificates, Door, Listener, Naming, Parts, Service};
+use crate::door::{
+    self, BodyMemory, CertificateError, Certificates, Door, Listener, Naming, OwnPaths, Parts, Service,
+};
 use crate::plugins::{self, InvalidPlugins};
 use crate::registry::{self, Asking, Backends, HttpTransport, Patience, RegistryClient, watch_health};
 use crate::store::{self, OpenError, RedbStore, Store};
@@ -219,7 +221,7 @@ pub fn run(config: Config, source: ConfigSource) -> Result<(), StartError> {
         pulls: Arc::clone(&pulls),
         seen: Arc::clone(&seen),
         gate: gatehouse.gate.clone(),
-        own_access: web::own_access,
+        requirement_of: web::requirement_of,
         login: Arc::clone(&gatehouse.asking.login),
     };
     let pipeline = plugins::build(&config.plugins, &parts)?;
@@ -259,7 +261,7 @@ pub fn run(config: Config, source: ConfigSource) -> Result<(), StartError> {
     };
     let service = Service::new(
         pipeline,
-        web::door_router(web.clone()),
+        OwnPaths { router: web::door_router(web.clone()), requirement_of: web::requirement_of },
         backends,
         door::Limits {
             client_timeout: config.listen.client_timeout,

@@ -6,6 +6,7 @@ mod command;
 mod login_index;
 mod logins;
 mod sources;
+mod stored;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,8 +15,8 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::rand::{SecureRandom, SystemRandom};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{Mutex, OnceCell};
 
@@ -24,12 +25,12 @@ pub use self::logins::LoginLife;
 pub use self::sources::{AccessTokens, StoredUsers};
 
 use self::login_index::LoginIndex;
-use self::logins::StoredLogin;
+use self::stored::{StoredLogin, StoredToken, StoredUser};
 use super::journal::Journal;
-use super::rules::Pattern;
-use super::scope::{Action, Actions};
+use super::pattern::{InvalidPattern, Pattern};
 use super::subject::UserName;
-use crate::clock::{Clock, Timestamp};
+use crate::clock::Clock;
+use crate::oci::{Action, Actions};
 use crate::store::{
     AccountChange, AccountKind, AuthEventKind, Changed, Expected, PageRequest, Store, StoreError,
 };
@@ -38,33 +39,6 @@ use crate::store::{
 const PREFIX: &str = "portreeve_";
 /// How many are read at once.
 const ROWS: usize = 500;
-
-/// A user that the store keeps.
-#[derive(Clone, Serialize, Deserialize)]
-struct StoredUser {
-    hash: String,
-    #[serde(default)]
-    groups: Vec<String>,
-    created: Timestamp,
-}
-
-/// An access token that the store keeps.
-#[derive(Clone, Serialize, Deserialize)]
-struct StoredToken {
-    /// By which name its bearer logs in: that of its owner, or its own.
-    name: UserName,
-    /// Whether it belongs to a user; else it is a robot's.
-    is_personal: bool,
-    label: String,
-    /// SHA-256 of the secret.
-    secret: String,
-    repositories: Vec<String>,
-    actions: Vec<String>,
-    created: Timestamp,
-    expires: Option<Timestamp>,
-    #[serde(default)]
-    last_use: Option<Timestamp>,
-}
 
 /// Why a command is not done.
 #[derive(Debug, thiserror::Error)]
@@ -84,6 +58,14 @@ pub enum AccountError {
     /// What was asked for makes no sense.
     #[error("{0}")]
     Invalid(String),
+    /// A repository is named by what is no pattern.
+    #[error("`{pattern}` is no pattern of repository names: {source}")]
+    Pattern {
+        /// The text.
+        pattern: String,
+        /// What is wrong with it.
+        source: InvalidPattern,
+    },
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -297,9 +279,8 @@ impl Accounts {
         expires_in: Option<u64>,
     ) -> Result<AccountAnswer, AccountError> {
         for pattern in &repositories {
-            Pattern::parse(pattern).map_err(|wrong| {
-                AccountError::Invalid(format!("`{pattern}` is no pattern of repository names: {wrong}"))
-            })?;
+            Pattern::parse(pattern)
+                .map_err(|source| AccountError::Pattern { pattern: pattern.clone(), source })?;
         }
         if repositories.is_empty() {
             return Err(AccountError::Invalid(

@@ -14,7 +14,7 @@ use moka::future::Cache;
 
 use self::memory::{Circumstances, Memory};
 use super::fingerprint::{Fingerprint, Fingerprints};
-use super::hashing::{Hashing, HashingError, StoredHash, Ticket};
+use super::hashing::{Hashing, StoredHash, Ticket};
 use super::htpasswd::{DECOY_COST, decoy_of};
 use super::identity::{Credentials, Found, IdentitySource, SourceError, Verdict};
 use super::lockout::{Attempt, Lockout, Target};
@@ -73,10 +73,7 @@ impl LoginError {
         match self {
             Self::Wrong => Self::Wrong,
             Self::TooMany(wait) => Self::TooMany(*wait),
-            Self::Unavailable(SourceError::Hashing(HashingError::Busy)) => {
-                SourceError::from(HashingError::Busy).into()
-            }
-            Self::Unavailable(cause) => SourceError::Unavailable(cause.to_string()).into(),
+            Self::Unavailable(cause) => Self::Unavailable(cause.clone()),
         }
     }
 }
@@ -184,8 +181,7 @@ impl Authenticator {
         let asked = self.ask(claim.credentials, ticket).await;
         let found = self.find(&claim.credentials.name).await?;
         if self.circumstances(found.as_ref(), claim.version) != circumstances {
-            let changed = format!("the account of {} was changed just now", claim.credentials.name);
-            return Err(SourceError::Unavailable(changed).into());
+            return Err(SourceError::Changed(claim.credentials.name.clone()).into());
         }
         asked
     }

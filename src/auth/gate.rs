@@ -12,13 +12,12 @@ use super::authenticator::{Authenticator, LoginError};
 use super::identity::{Credentials, SourceError};
 use super::journal::{Journal, Names};
 use super::rules::{Decision, Rules};
-use super::scope::{Access, Action};
 use super::sensitive::Sensitive;
 use super::subject::{Identity, Subject, UserName};
 use super::token::{Issuer, Origin, Token};
 use super::uploads::UploadMarks;
 use crate::clock::Clock;
-use crate::oci::RepositoryName;
+use crate::oci::{Access, Action, RepositoryName};
 use crate::store::AuthEventKind;
 
 /// What can be changed without a restart: all of it at once, or nothing.
@@ -233,7 +232,7 @@ impl Names for Gate {
 }
 
 fn unavailable(error: AccountError) -> LoginError {
-    LoginError::Unavailable(SourceError::Unavailable(error.to_string()))
+    LoginError::Unavailable(SourceError::Unavailable(Arc::new(error)))
 }
 
 /// Whether text may stand in a quoted header as the authority of a URL: whoever sends a request has chosen it.

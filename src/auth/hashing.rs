@@ -45,14 +45,20 @@ impl std::fmt::Debug for StoredHash {
 }
 
 /// Why a password was not checked.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum HashingError {
     /// Too many wait.
     #[error("too many passwords wait to be checked")]
     Busy,
-    /// The hash is none.
+    /// The hash that is kept is none of bcrypt.
     #[error("the kept hash cannot be used: {0}")]
-    Hash(String),
+    Bcrypt(#[source] Arc<bcrypt::BcryptError>),
+    /// The hash that is kept is none in PHC form.
+    #[error("the kept hash cannot be used: {0}")]
+    Phc(#[source] argon2::password_hash::phc::Error),
+    /// A new hash cannot be computed.
+    #[error("no hash can be computed: {0}")]
+    Compute(#[source] argon2::password_hash::Error),
     /// The threads are gone.
     #[error("passwords are not checked any more")]
     Stopped,
@@ -264,11 +270,12 @@ fn step_back() {
 }
 
 fn verify(hash: &StoredHash, password: &[u8]) -> Result<bool, HashingError> {
-    let unusable = |error: &dyn std::fmt::Display| HashingError::Hash(error.to_string());
     match hash {
-        StoredHash::Bcrypt(hash) => bcrypt::verify(password, hash).map_err(|error| unusable(&error)),
+        StoredHash::Bcrypt(hash) => {
+            bcrypt::verify(password, hash).map_err(|error| HashingError::Bcrypt(Arc::new(error)))
+        }
         StoredHash::Argon2(hash) => {
-            let hash = PasswordHash::new(hash).map_err(|error| unusable(&error))?;
+            let hash = PasswordHash::new(hash).map_err(HashingError::Phc)?;
             Ok(Argon2::default().verify_password(password, &hash).is_ok())
         }
     }
@@ -280,9 +287,7 @@ fn verify(hash: &StoredHash, password: &[u8]) -> Result<bool, HashingError> {
 /// # Errors
 /// When the system has no random numbers.
 pub fn hash(password: &str) -> Result<StoredHash, HashingError> {
-    let hash = Argon2::default()
-        .hash_password(password.as_bytes())
-        .map_err(|error| HashingError::Hash(error.to_string()))?;
+    let hash = Argon2::default().hash_password(password.as_bytes()).map_err(HashingError::Compute)?;
     Ok(StoredHash::Argon2(hash.to_string()))
 }
 
@@ -328,7 +333,10 @@ mod tests {
     async fn what_is_no_hash_or_panics_is_an_error_and_stops_nothing() {
         let hashing = Hashing::start(1).unwrap();
         for hash in [StoredHash::Bcrypt("$2y$05$x".to_owned()), StoredHash::Argon2("plain".to_owned())] {
-            assert!(matches!(check(&hashing, &hash, "plain").await, Err(HashingError::Hash(_))));
+            assert!(matches!(
+                check(&hashing, &hash, "plain").await,
+                Err(HashingError::Bcrypt(_) | HashingError::Phc(_))
+            ));
         }
         let panics = hashing.run(|| panic!("as a library might"), &ticket(1)).await;
         let panics: Result<(), HashingError> = panics;

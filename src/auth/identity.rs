@@ -1,5 +1,7 @@
 //! Where users come from: a file, the store, and in time directories and other services. All stand behind one trait.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use sha2::{Digest as _, Sha256};
 
@@ -60,14 +62,17 @@ pub struct Found {
 }
 
 /// Why a source has no verdict.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum SourceError {
     /// Too many logins at once.
     #[error(transparent)]
     Hashing(#[from] HashingError),
+    /// The account changed while the password was checked: the verdict may be about another password.
+    #[error("the account of {0} was changed just now")]
+    Changed(UserName),
     /// It cannot be asked.
-    #[error("{0}")]
-    Unavailable(String),
+    #[error(transparent)]
+    Unavailable(Arc<dyn std::error::Error + Send + Sync>),
 }
 
 /// What a password's hash is known by elsewhere.

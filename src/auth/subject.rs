@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::rules::Pattern;
-use super::scope::Actions;
+use super::pattern::{Pattern, Variables};
+use crate::oci::Actions;
 
 /// The name by which somebody logs in: 1 to 255 visible characters without a colon, which ends it in HTTP Basic (RFC 7617).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -105,6 +105,14 @@ impl Subject {
         match self {
             Self::Anonymous => None,
             Self::Known(identity) => Some(&identity.name),
+        }
+    }
+
+    /// What the variables of patterns stand for; none for a caller who has not logged in.
+    pub fn variables(&self) -> Option<Variables<'_>> {
+        match self {
+            Self::Anonymous => None,
+            Self::Known(Identity { name, groups, .. }) => Some(Variables { user: name.as_str(), groups }),
         }
     }
 }

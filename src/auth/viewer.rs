@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::gate::Gate;
-use super::scope::Access;
 use super::subject::Subject;
 use super::token::Token;
+use crate::oci::Access;
 
 /// Somebody who asks.
 #[derive(Clone, Default)]

@@ -2,9 +2,9 @@
 
 use super::account_command::{CommandError, account};
 use super::gatehouse;
-use crate::auth::{AccountAnswer, AccountCommand, Action, Decision, Identity, Privilege, Subject, UserName};
+use crate::auth::{AccountAnswer, AccountCommand, Decision, Identity, Privilege, Subject, UserName};
 use crate::config::Config;
-use crate::oci::RepositoryName;
+use crate::oci::{Action, RepositoryName};
 
 /// What somebody may do to a repository, by the rules of the configuration. The groups of a user of the store are asked of
 /// that; somebody whom nobody knows yet is taken at their name.

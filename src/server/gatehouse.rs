@@ -10,15 +10,16 @@ use tokio_util::task::TaskTracker;
 
 use super::StartError;
 use crate::auth::{
-    AccessTokens, Accounts, Action, Actions, Authenticator, Gate, Hashing, Htpasswd, IdentitySource, Issuer,
-    Journal, KeyAlgorithm, KeyDirectory, LoginLife, Logins, Names, Policy, RegistryTokens, Rule, Rules,
-    StoredUsers, TargetSeal, TokenSettings, UploadMarks, Who,
+    AccessTokens, Accounts, Authenticator, Gate, Hashing, Htpasswd, IdentitySource, Issuer, Journal,
+    KeyAlgorithm, KeyDirectory, LoginLife, Logins, Names, Policy, RegistryTokens, Rule, Rules, StoredUsers,
+    TargetSeal, TokenSettings, UploadMarks, Who,
 };
 use crate::clock::{Clock, ClockOffset, Estimate, HeldClock, Timestamp};
 use crate::config::{
     self, Algorithm, AuthRule, Config, Principal, RegistryAuth, StoreUrl, UserSource, VerifiedBy,
 };
 use crate::files::RereadRequests;
+use crate::oci::{Action, Actions};
 use crate::registry::{Asking, Login, RegistryClient, RegistryKind};
 use crate::store::{Store, StoreError};
 use crate::web::ClockStatus;
@@ -253,7 +254,7 @@ impl Foundation {
         let login = match (&config.registry.auth, &issuer) {
             (RegistryAuth::Basic { username, password }, _) => Login::basic(username, password.reveal()),
             (RegistryAuth::Token, Some(issuer)) => {
-                Login::Token(RegistryTokens::new(Arc::clone(issuer), clock, Arc::clone(&offset)))
+                Login::Token(Box::new(RegistryTokens::new(Arc::clone(issuer), clock, Arc::clone(&offset))))
             }
             (RegistryAuth::None | RegistryAuth::Token, _) => Login::None,
         };

@@ -8,11 +8,11 @@
 //! it cannot change any more. `plugins/` hands writes to the carrier; `server.rs` runs the rest.
 
 mod carry;
-mod circles;
 mod compare;
 mod confirm;
 mod hints;
 mod judge;
+mod listing;
 #[cfg(test)]
 mod model;
 mod outcome;

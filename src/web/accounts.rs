@@ -3,8 +3,8 @@
 use axum::Json;
 use axum::extract::State;
 
-use super::WebState;
 use super::error::ApiError;
+use super::state::WebState;
 use crate::auth::{AccountAnswer, AccountCommand};
 
 /// Where commands are posted.

@@ -97,7 +97,9 @@ impl ApiError {
             Self::Account(AccountError::NoUser(_) | AccountError::NoToken(_)) => {
                 (StatusCode::NOT_FOUND, "account_unknown")
             }
-            Self::Account(AccountError::Invalid(_)) => (StatusCode::BAD_REQUEST, "invalid_account"),
+            Self::Account(AccountError::Invalid(_) | AccountError::Pattern { .. }) => {
+                (StatusCode::BAD_REQUEST, "invalid_account")
+            }
             Self::Account(AccountError::Store(_) | AccountError::Damaged(_) | AccountError::Random) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "accounts_unavailable")
             }

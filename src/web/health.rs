@@ -7,8 +7,8 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 
-use super::WebState;
-use super::status::ServiceState;
+use super::state::WebState;
+use super::status_source::ServiceState;
 use crate::store::StoreTrouble;
 
 /// Alive: whoever can answer is.

@@ -12,10 +12,10 @@ use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 use tokio::sync::Semaphore;
 
-use super::WebState;
 use super::error::ApiError;
 use super::list::List;
 use super::parameters::Parameters;
+use super::state::WebState;
 use crate::oci::{Digest, Document, MediaType, RepositoryName};
 use crate::store::{ManifestRecord, Page, PageRequest, Store, StoreError};
 

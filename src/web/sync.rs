@@ -5,9 +5,9 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 
-use super::WebState;
 use super::body;
 use super::error::ApiError;
+use super::state::WebState;
 use crate::clock::Timestamp;
 use crate::store::Sequence;
 use crate::sync::SweepKind;

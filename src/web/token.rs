@@ -12,13 +12,13 @@ use axum::response::{IntoResponse, Response};
 use axum::{Json, response};
 use serde::Serialize;
 
-use super::WebState;
 use super::body::{self, BodyRefused};
+use super::state::WebState;
 use crate::auth::{
-    Access, Accounts, Authorization, Credentials, Gate, HashingError, Identity, LoginError, Origin, Rejected,
+    Accounts, Authorization, Credentials, Gate, HashingError, Identity, LoginError, Origin, Rejected,
     Sensitive, SigningFailed, SourceError, Subject, TokenRequest, UserName, read_only_authorization,
 };
-use crate::oci::{ErrorBody, ErrorCode};
+use crate::oci::{Access, ErrorBody, ErrorCode};
 use crate::store::AuthEventKind;
 
 /// The longest form: names, a password or a login's token, and a hundred scopes.

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::{Deserialize, Serialize};
 use tokio::sync::MutexGuard;
 
 use super::command::LoginShown;
 use super::login_index::{KEPT, LoginIndex, LoginKey, LoginsByUser};
 use super::sources::NOTE_EVERY;
+use super::stored::StoredLogin;
 use super::{AccountError, Accounts, change_to, hash_of, random};
 use crate::auth::identity::Found;
 use crate::auth::sensitive::Sensitive;
@@ -21,17 +21,6 @@ use crate::store::{AccountChange, AccountKind, Expected};
 
 /// How many hexadecimal digits of its hash a login is known by.
 const SHOWN: usize = 16;
-
-/// A login that goes on.
-#[derive(Clone, Serialize, Deserialize)]
-pub(super) struct StoredLogin {
-    pub(super) user: UserName,
-    service: String,
-    /// What their password was known by.
-    proof: String,
-    created: Timestamp,
-    last_use: Timestamp,
-}
 
 /// A login that goes on by a token that was shown, if its user's password is still known by its proof.
 pub struct RememberedLogin {

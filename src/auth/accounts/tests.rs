@@ -6,6 +6,7 @@ use crate::auth::identity::{Credentials, Found, IdentitySource as _};
 use crate::auth::subject::Identity;
 use crate::auth::{Authenticator, LoginError, Network, Privilege, Rule, Rules, Subject, Who};
 use crate::clock::HeldClock;
+use crate::clock::Timestamp;
 use crate::oci::RepositoryName;
 use crate::store::RedbStore;
 

@@ -34,7 +34,7 @@ impl IdentitySource for Counting {
     async fn verify(&self, credentials: &Credentials, _: &Ticket) -> Result<Verdict, SourceError> {
         self.asked.fetch_add(1, Ordering::Relaxed);
         if self.is_down {
-            return Err(SourceError::Unavailable("down".to_owned()));
+            return Err(SourceError::Unavailable(Arc::new(std::io::Error::other("down"))));
         }
         if self.changes {
             self.proof.lock().unwrap().push('x');

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::time::Instant;
 
-use super::Failures;
+use super::failures::Failures;
 use crate::auth::fingerprint::Fingerprint;
 use crate::auth::network::Network;
 

@@ -8,9 +8,10 @@
 use serde::Deserialize;
 use serde::de::{Error as _, IgnoredAny};
 
+use super::descriptor::{Descriptor, Platform};
 use super::loose::{LooseText, LooseTexts};
 use super::unambiguous;
-use super::{Descriptor, Document, ManifestKind, Platform};
+use super::{Document, ManifestKind};
 use crate::oci::text::excerpt;
 use crate::oci::{Digest, MediaType};
 

@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod check;
+mod descriptor;
 mod document;
 mod loose;
 #[cfg(test)]
@@ -16,6 +17,8 @@ use std::fmt;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use self::descriptor::texts_bytes;
+pub use self::descriptor::{Descriptor, Platform};
 use self::document::{KnownType, Outline};
 use super::{Digest, MediaType};
 
@@ -77,38 +80,6 @@ pub enum ManifestKind {
     Index,
     /// Schema 1 or an unknown type: kept, not read.
     Opaque,
-}
-
-/// A content descriptor (OCI image spec).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Descriptor {
-    /// Media type of the target.
-    pub media_type: MediaType,
-    /// Digest of the target.
-    pub digest: Digest,
-    /// Size of the target in bytes.
-    pub size: u64,
-    /// The platform, where an index names one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub platform: Option<Platform>,
-    /// Artifact type, where an index names one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub artifact_type: Option<MediaType>,
-    /// Annotations of the reference itself.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub annotations: BTreeMap<String, String>,
-}
-
-/// A platform, as in `linux/arm64/v8`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Platform {
-    /// Operating system, as `GOOS`.
-    pub os: String,
-    /// Architecture, as `GOARCH`.
-    pub architecture: String,
-    /// Variant of the architecture.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub variant: Option<String>,
 }
 
 /// Why bytes are not a manifest of the type they claim to be.
@@ -254,33 +225,6 @@ impl Document {
     }
 }
 
-/// What an allocation takes beside what is asked for, about.
-const ALLOCATION: usize = 16;
-
-fn texts_bytes(texts: &BTreeMap<String, String>) -> usize {
-    let text = |text: &String| size_of::<String>() + ALLOCATION + text.len();
-    // The nodes of a tree are half empty at worst.
-    texts.iter().map(|(name, value)| 2 * size_of::<String>() + text(name) + text(value)).sum()
-}
-
-impl Descriptor {
-    fn parsed_bytes(&self) -> usize {
-        let platform = self.platform.as_ref().map_or(0, |platform| {
-            let variant = platform.variant.as_ref().map_or(0, String::len);
-            3 * ALLOCATION + platform.os.len() + platform.architecture.len() + variant
-        });
-        let artifact_type = self.artifact_type.as_ref().map_or(0, |it| it.as_str().len());
-        // A list that grows has room for twice as many.
-        2 * size_of::<Self>()
-            + 3 * ALLOCATION
-            + self.media_type.as_str().len()
-            + self.digest.as_str().len()
-            + artifact_type
-            + platform
-            + texts_bytes(&self.annotations)
-    }
-}
-
 /// serde quotes a value of a wrong type whole, and here it may be megabytes long.
 fn shortened(error: serde_json::Error) -> serde_json::Error {
     const MAXIMUM_CHARACTERS: usize = 300;
@@ -302,15 +246,5 @@ impl fmt::Debug for Manifest {
             .field("media_type", &self.document.media_type)
             .field("size", &self.document.size)
             .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Display for Platform {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}/{}", self.os, self.architecture)?;
-        match &self.variant {
-            Some(variant) => write!(formatter, "/{variant}"),
-            None => Ok(()),
-        }
     }
 }
