@@ -109,7 +109,7 @@ impl Service {
                 client,
                 backend: None,
                 onward,
-                viewer: Viewer::Nobody,
+                viewer: Viewer::Anonymous,
             },
             readable,
         )
