@@ -18,6 +18,7 @@ use super::lead_back::Naming;
 use super::line::Lines;
 use super::own_paths::OwnPaths;
 use super::requests::{InFlight, Requests};
+use super::turns::Turns;
 use super::upload_target::UploadTargets;
 use super::{
     Client, Exchange, Flow, Limits, Pipeline, Refusal, Response, ResponseHead, Target, Write, arrival, body,
@@ -36,6 +37,7 @@ pub struct Service {
     pub(super) backends: Arc<Backends>,
     pub(super) limits: Limits,
     pub(super) requests: Requests,
+    pub(super) turns: Arc<Turns>,
     pub(super) memory: BodyMemory,
     pub(super) lines: Lines,
     pub(super) naming: Arc<Naming>,
@@ -68,6 +70,7 @@ impl Service {
             backends,
             limits,
             requests: Requests::new(limits.requests),
+            turns: Arc::default(),
             memory,
             lines: Lines::default(),
             naming: Arc::new(naming),
