@@ -1,6 +1,6 @@
 //! Accounts that the store keeps: users with passwords, access tokens of users and of robots, and logins that go on
-//! (`logins`). `command` has what may be done to them, `sources` asks them who somebody is. Secrets are kept as hashes:
-//! argon2id for passwords, SHA-256 for tokens, which nobody can guess.
+//! (`logins`). `command` has what may be done to them, `sources` looks users up in them. Secrets are kept as hashes:
+//! argon2id for passwords, SHA-256 for tokens, which cannot be guessed.
 
 mod command;
 mod login_index;
@@ -69,7 +69,7 @@ pub enum AccountError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Somebody else was quicker.
+    /// Another change to the same account came before it.
     #[error("somebody else changed the same account just now; nothing was done, try again")]
     Overtaken,
     /// What the store keeps is none of it.
@@ -166,7 +166,7 @@ impl Accounts {
     }
 
     /// Writes down that something was used, unless it was changed or revoked meanwhile, or its use is noted already. It was
-    /// good, so a store that cannot write keeps nobody out.
+    /// good, so a store that cannot write keeps no user out.
     async fn note_use<T: Serialize>(&self, kind: AccountKind, key: &str, before: Vec<u8>, used: &T) {
         match self.write(kind, key, used, Expected::Content(before)).await {
             Ok(()) | Err(AccountError::Overtaken) => {}
@@ -303,7 +303,7 @@ impl Accounts {
         let id = hex::encode(id);
         let secret = URL_SAFE_NO_PAD.encode(secret);
         let now = self.clock.now();
-        // Nobody may have become a user of a robot's name meanwhile.
+        // No user of the robot's name may have been added meanwhile.
         let no_user = user.is_none().then(|| AccountChange::absent(AccountKind::User, name.to_string()));
         let token = StoredToken {
             is_personal: user.is_some(),

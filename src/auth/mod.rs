@@ -1,4 +1,4 @@
-//! Who comes in: who somebody is, what they may do, and the tokens that say so.
+//! Authentication and authorisation: who the caller is, what they may do, and the tokens that say so.
 //!
 //! [`Authenticator`] finds out who it is, [`Rules`] say what they may do, and [`Issuer`] makes and checks the tokens. The
 //! three know nothing of each other; [`Access`](crate::oci::Access) and [`Subject`] are the words that they share. `web/` serves the token

@@ -101,7 +101,7 @@ mod tests {
     use crate::auth::token::TokenSettings;
     use crate::registry::Backends;
 
-    struct House {
+    struct Fixture {
         _root: tempfile::TempDir,
         keys: KeyDirectory,
         issuer: Arc<Issuer>,
@@ -109,7 +109,7 @@ mod tests {
         tokens: RegistryTokens,
     }
 
-    fn house() -> House {
+    fn fixture() -> Fixture {
         let root = tempfile::tempdir().unwrap();
         let keys =
             KeyDirectory::new(root.path().join("keys"), KeyAlgorithm::Es256, Duration::from_secs(1_000));
@@ -123,7 +123,7 @@ mod tests {
         let issuer = Arc::new(Issuer::new(settings, keys.open(Timestamp::now()).unwrap(), Clock::SYSTEM));
         let offset = Arc::<ClockOffset>::default();
         let tokens = RegistryTokens::new(Arc::clone(&issuer), Clock::SYSTEM, Arc::clone(&offset));
-        House { _root: root, keys, issuer, offset, tokens }
+        Fixture { _root: root, keys, issuer, offset, tokens }
     }
 
     fn backend(name: &str) -> BackendKey {
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn a_refusal_by_another_clock_is_worth_another_token_and_any_other_is_not() {
-        let House { tokens, .. } = house();
+        let Fixture { tokens, .. } = fixture();
         let token = tokens.token(&backend("one"), None, &[]).unwrap();
         assert!(!tokens.refused(&backend("one"), &token, Some(sample(&tokens, 0))));
         assert!(!tokens.refused(&backend("one"), &token, None), "nothing is known of the clock");
@@ -152,7 +152,7 @@ mod tests {
 
     #[test]
     fn backends_whose_clocks_differ_get_tokens_in_the_time_of_each() {
-        let House { tokens, offset, .. } = house();
+        let Fixture { tokens, offset, .. } = fixture();
         offset.note(backend("one").as_str(), sample(&tokens, 0));
         offset.note(backend("another").as_str(), sample(&tokens, 3_600_000));
         let (one, another) = (
@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn a_token_that_another_key_has_signed_is_not_used_any_more() {
-        let House { tokens, issuer, keys, .. } = house();
+        let Fixture { tokens, issuer, keys, .. } = fixture();
         let first = tokens.token(&backend("one"), None, &[]).unwrap();
         assert_eq!(tokens.token(&backend("one"), None, &[]).unwrap().authorization, first.authorization);
         issuer.set_keys(keys.rotate(Timestamp::now()).unwrap());

@@ -11,7 +11,7 @@ pub enum Requirement {
     Probe,
     /// Nothing that the gate looks at: the path is for everybody, or its handler asks for a secret of its own.
     Public,
-    /// A login, whoever it is: such a request is malformed, and its answer says no more than that.
+    /// A login of any user: such a request is malformed, and its answer says no more than that.
     SignedIn,
     /// This access; administrators have every access to paths of the door's own.
     Access(Access),

@@ -12,7 +12,7 @@ use crate::oci::{Access, Action, Actions, RepositoryName};
 pub struct Rule {
     /// For whom.
     pub who: Vec<Who>,
-    /// Patterns of repository names; `${user}` and `${group}` stand for the name and for each group of who asks.
+    /// Patterns of repository names; `${user}` and `${group}` stand for the name and for each group of the caller.
     pub repositories: Vec<String>,
     /// Which actions on them.
     pub actions: Actions,
@@ -29,7 +29,7 @@ pub struct Rule {
 pub enum Privilege {
     /// To list all repositories.
     Catalog,
-    /// To see and do what is for whoever runs the door. Nobody has it who has not logged in.
+    /// To administer the door. Only callers who have logged in can have it.
     Admin,
 }
 
@@ -117,7 +117,7 @@ impl Rules {
         Ok(Self { rules: prepared, by_who })
     }
 
-    /// The rules that are for somebody.
+    /// The rules that apply to the caller.
     fn of<'a>(&'a self, subject: &Subject) -> Vec<(usize, &'a Prepared)> {
         let mut keys = vec![Who::Anonymous];
         if let Subject::Known(Identity { name, groups, .. }) = subject {
@@ -127,7 +127,7 @@ impl Rules {
         let mut numbers: Vec<usize> =
             keys.iter().filter_map(|who| self.by_who.get(who)).flatten().copied().collect();
         if *subject == Subject::Anonymous {
-            // Who is kept out when logged in does not get in by logging out.
+            // A user who is kept out when logged in does not get in by logging out.
             let denials = self.by_who.get(&Who::Everybody).into_iter().flatten().copied();
             numbers.extend(denials.filter(|number| self.rules[*number].rule.deny));
         }
@@ -136,7 +136,7 @@ impl Rules {
         numbers.into_iter().filter_map(|number| Some((number, self.rules.get(number)?))).collect()
     }
 
-    /// What somebody may do to a repository.
+    /// What the caller may do to a repository.
     pub fn actions(&self, subject: &Subject, repository: &RepositoryName) -> Actions {
         let (mut allowed, mut denied) = (Actions::NONE, Actions::NONE);
         for (_, Prepared { rule, patterns }) in self.of(subject) {
@@ -156,7 +156,7 @@ impl Rules {
         allowed.without(denied)
     }
 
-    /// Whether somebody has a privilege.
+    /// Whether the caller has a privilege.
     pub fn has(&self, subject: &Subject, privilege: Privilege) -> bool {
         self.explain_privilege(subject, privilege).allowed
     }

@@ -138,7 +138,7 @@ impl Issuer {
         self.make(subject, access, None, self.clock.now())
     }
 
-    /// The same, for somebody who showed this.
+    /// The same, for a caller who showed this.
     ///
     /// # Errors
     /// When the cryptography fails.
@@ -151,7 +151,7 @@ impl Issuer {
         self.make(subject, access, origin, self.clock.now())
     }
 
-    /// Makes a token in the time of somebody else's clock.
+    /// Makes a token in the time of another clock.
     ///
     /// # Errors
     /// When the cryptography fails.
@@ -243,7 +243,7 @@ impl Issuer {
             made: Timestamp::from_milliseconds(nbf.checked_mul(1000)?),
             expires: Timestamp::from_milliseconds(exp.checked_mul(1000)?),
         };
-        // A key is often replaced because somebody else may have it.
+        // A key is often replaced because it may have been stolen.
         let is_of_its_time = replaced.is_none_or(|at| {
             token.made.since(at) <= self.settings.leeway
                 && token.expires.since(token.made) <= self.settings.ttl

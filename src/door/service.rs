@@ -113,7 +113,7 @@ impl Service {
                 client,
                 backend: None,
                 onward,
-                viewer: Viewer::Nobody,
+                viewer: Viewer::Anonymous,
             },
             readable,
         )

@@ -59,7 +59,7 @@ enum Bearer {
     Token(Arc<Token>),
     /// A token whose time is over.
     Expired(Arc<Token>),
-    Somebody(Subject),
+    SignedIn(Subject),
 }
 
 #[async_trait]
@@ -175,14 +175,14 @@ async fn admit(
     };
     let grants = |access: &Access| match &bearer {
         Bearer::Token(token) | Bearer::Expired(token) => token.grants(access),
-        Bearer::Somebody(subject) => gate.allows(subject, access),
+        Bearer::SignedIn(subject) => gate.allows(subject, access),
     };
     match &bearer {
         Bearer::Token(token) | Bearer::Expired(token) => {
             exchange.client.user.clone_from(&token.subject);
             exchange.client.token = Some(token.id.clone());
         }
-        Bearer::Somebody(subject) => {
+        Bearer::SignedIn(subject) => {
             exchange.client.user = subject.name().map(ToString::to_string);
         }
     }
@@ -227,7 +227,7 @@ async fn admit_to_own(
     requirement: Requirement,
 ) -> Result<Viewer, Refusal> {
     let needed = match requirement {
-        Requirement::Probe | Requirement::Public => return Ok(Viewer::Nobody),
+        Requirement::Probe | Requirement::Public => return Ok(Viewer::Anonymous),
         Requirement::SignedIn => None,
         Requirement::Access(needed) => Some(needed),
     };
@@ -236,7 +236,7 @@ async fn admit_to_own(
     let viewer = match bearer(gate, exchange, &challenge).await? {
         Bearer::Expired(_) => return Err(challenge.invalid_token("the token has expired")),
         Bearer::Token(token) => Viewer::Bearer(token),
-        Bearer::Somebody(subject) => Viewer::Somebody(Arc::clone(gate), subject),
+        Bearer::SignedIn(subject) => Viewer::SignedIn(Arc::clone(gate), subject),
     };
     exchange.client.user = viewer.name().map(str::to_owned);
     let is_allowed = match &needed {
@@ -265,7 +265,7 @@ async fn bearer(gate: &Gate, exchange: &Exchange, challenge: &Challenge<'_>) -> 
         },
         Ok(Given::Basic(credentials)) => {
             let login = Box::pin(login(gate, exchange, &credentials, challenge));
-            Ok(Bearer::Somebody(Subject::Known(login.await?)))
+            Ok(Bearer::SignedIn(Subject::Known(login.await?)))
         }
         Err(Rejected { reason }) => Err(challenge.invalid_token(reason)),
     }

@@ -1,4 +1,4 @@
-//! Commands to the accounts, through the socket alone: whoever can open that runs the door.
+//! Commands to the accounts, through the socket alone: a caller who can open that administers the door.
 
 use axum::Json;
 use axum::extract::State;

@@ -17,7 +17,7 @@ impl NotificationSecret {
     /// Whether a request carries it. Takes as long for a wrong one as for the right one.
     pub(super) fn is_in(&self, headers: &HeaderMap) -> bool {
         let mut values = headers.get_all(header::AUTHORIZATION).iter();
-        // Of several it is not known which one counts for whoever passed them on.
+        // Of several it is not known which one counts for the proxy that passed them on.
         let (Some(value), None) = (values.next(), values.next()) else { return false };
         let value = value.as_bytes();
         let (scheme, sent) = value.split_at_checked(7).unwrap_or_default();

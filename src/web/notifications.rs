@@ -1,5 +1,5 @@
 //! `POST /api/v1/notifications`: the registry's notification envelope (distribution 2.8 and 3.x), each event of which is a
-//! hint. Whoever sends one has to know the secret; what they say is not believed all the same.
+//! hint. The sender has to know the secret; what it says is not believed all the same.
 
 use std::collections::HashSet;
 
@@ -39,12 +39,12 @@ struct Envelope {
     taken: Taken,
     /// Each once, in the order of the events.
     hints: Vec<HintedReference>,
-    pulls: Vec<Heard>,
+    pulls: Vec<ReportedPull>,
 }
 
-/// A pull that somebody tells of.
+/// A pull that an event tells of.
 #[derive(Debug, PartialEq, Eq)]
-struct Heard {
+struct ReportedPull {
     repository: RepositoryName,
     reference: Reference,
     when: Timestamp,
@@ -53,7 +53,7 @@ struct Heard {
 /// What an event comes to.
 enum Suggestion {
     Look(Vec<HintedReference>),
-    Pulled(Heard),
+    Pulled(ReportedPull),
     /// Nothing follows from it.
     Ignore,
 }
@@ -77,7 +77,7 @@ pub(super) async fn take(
         return Err(ApiError::TooManyHints);
     }
     // Written down with those that the door sees itself: registries send one event at a time.
-    for Heard { repository, reference, when } in pulls {
+    for ReportedPull { repository, reference, when } in pulls {
         state.pulls.hear(repository, reference, when);
     }
     count("accepted", taken.accepted);
@@ -88,10 +88,10 @@ pub(super) async fn take(
 
 /// Reads an envelope. An event that makes no sense does not spoil the others.
 fn read(body: &[u8], now: Timestamp) -> Result<Envelope, ApiError> {
-    let document: Value =
-        serde_json::from_slice(body).map_err(|error| ApiError::InvalidBody(error.to_string()))?;
+    let document: Value = serde_json::from_slice(body)
+        .map_err(|error| ApiError::InvalidBody { source: error.into(), remedy: "" })?;
     let Some(Value::Array(events)) = document.get("events") else {
-        return Err(ApiError::InvalidBody("an envelope has an array `events`".to_owned()));
+        return Err(ApiError::InvalidBody { source: "an envelope has an array `events`".into(), remedy: "" });
     };
     let mut envelope = Envelope::default();
     let mut seen = HashSet::new();
@@ -133,13 +133,13 @@ fn suggestion(event: &Value, now: Timestamp) -> Option<Suggestion> {
         }
         let told = event.get("timestamp").and_then(Value::as_str).and_then(Timestamp::parse);
         let when = told.unwrap_or(now).min(now);
-        return Some(Suggestion::Pulled(Heard { reference: first.clone(), repository, when }));
+        return Some(Suggestion::Pulled(ReportedPull { reference: first.clone(), repository, when }));
     }
     let about = |reference| HintedReference { repository: repository.clone(), reference };
     Some(Suggestion::Look(references.into_iter().map(about).collect()))
 }
 
-/// Whether somebody pulled what an event says was pulled. distribution tells of a HEAD too, and of the door's own
+/// Whether an event tells of a real pull. distribution tells of a HEAD too, and of the door's own
 /// questions.
 fn is_pull(event: &Value) -> bool {
     let request = |name| event.get("request").and_then(|request| request.get(name)).and_then(Value::as_str);
@@ -216,7 +216,7 @@ mod tests {
     #[test]
     fn what_is_no_envelope_is_refused() {
         for body in ["", "{", "[]", "null", "{}", r#"{"events": {}}"#] {
-            assert!(matches!(read(body.as_bytes(), NOW), Err(ApiError::InvalidBody(_))), "{body}");
+            assert!(matches!(read(body.as_bytes(), NOW), Err(ApiError::InvalidBody { .. })), "{body}");
         }
     }
 

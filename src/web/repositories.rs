@@ -13,7 +13,7 @@ use crate::clock::Timestamp;
 use crate::oci::{Access, Action, Actions, RepositoryName};
 use crate::store::{Missing, Page, RepositoryRecord};
 
-/// A repository. Beside its name nothing is shown to whoever may not pull from it: the names are what the catalog tells.
+/// A repository. Beside its name nothing is shown to callers who may not pull from it: the names are what the catalog tells.
 #[derive(Debug, Serialize)]
 pub(super) struct Repository {
     name: RepositoryName,

@@ -32,7 +32,7 @@ pub(super) struct StoredToken {
     pub last_use: Option<Timestamp>,
 }
 
-/// A login that goes on.
+/// The login that a refresh token continues.
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct StoredLogin {
     pub user: UserName,

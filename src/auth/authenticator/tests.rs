@@ -104,7 +104,7 @@ async fn k1_a_wrong_password_and_an_unknown_user_are_answered_alike() {
 
 #[tokio::test]
 async fn k1_whoever_is_refused_costs_a_hash_of_each_source_whatever_is_wrong() {
-    // A hash that cannot be checked shows that somebody tried.
+    // A hash that cannot be checked shows that it was tried.
     const NOTICED: Option<&str> = Some("no hash");
     let source = |users: &[&'static str], decoy| {
         Arc::new(Counting { users: users.to_vec(), hashes: true, decoy, ..Counting::default() })

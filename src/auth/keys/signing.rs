@@ -56,24 +56,24 @@ impl KeyAlgorithm {
 }
 
 /// Why something cannot be done with a key.
-type Cause = Box<dyn std::error::Error + Send + Sync>;
+pub type KeyCause = Box<dyn std::error::Error + Send + Sync>;
 
 /// What went wrong with a key.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// It cannot be made.
     #[error("a key cannot be made: {0}")]
-    Make(#[source] Cause),
+    Make(#[source] KeyCause),
     /// It is no key that tokens can be signed with.
     #[error("{0}")]
-    Unusable(#[source] Cause),
+    Unusable(#[source] KeyCause),
 }
 
-fn failed(cause: impl Into<Cause>) -> KeyError {
+fn failed(cause: impl Into<KeyCause>) -> KeyError {
     KeyError::Make(cause.into())
 }
 
-fn unusable(cause: impl Into<Cause>) -> KeyError {
+fn unusable(cause: impl Into<KeyCause>) -> KeyError {
     KeyError::Unusable(cause.into())
 }
 

@@ -14,12 +14,12 @@ pub(super) struct Claims {
     pub iat: u64,
     pub jti: String,
     pub access: Vec<AccessClaim>,
-    /// The door's own: nobody else reads it.
+    /// The door's own: no registry reads it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
 }
 
-/// What somebody showed who was given a token, if that can be taken back by itself.
+/// What a token was given for, where that can be revoked by itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Origin {

@@ -8,7 +8,7 @@ use crate::auth::keys::{KeyAlgorithm, KeyDirectory};
 
 const TTL: Duration = Duration::from_secs(300);
 
-struct House {
+struct Fixture {
     _root: tempfile::TempDir,
     keys: KeyDirectory,
     issuer: Issuer,
@@ -24,11 +24,11 @@ fn settings(leeway: u64) -> TokenSettings {
     }
 }
 
-fn house(algorithm: KeyAlgorithm, leeway: u64) -> House {
+fn fixture(algorithm: KeyAlgorithm, leeway: u64) -> Fixture {
     let root = tempfile::tempdir().unwrap();
     let keys = KeyDirectory::new(root.path().join("keys"), algorithm, Duration::from_secs(1_000));
     let issuer = Issuer::new(settings(leeway), keys.open(Timestamp::now()).unwrap(), Clock::SYSTEM);
-    House { _root: root, keys, issuer }
+    Fixture { _root: root, keys, issuer }
 }
 
 fn wanted() -> Vec<Access> {
@@ -43,7 +43,7 @@ fn parts(token: &str) -> [Value; 2] {
 #[test]
 fn a_token_comes_back_as_it_was_made_with_every_algorithm() {
     for algorithm in [KeyAlgorithm::Es256, KeyAlgorithm::EdDsa, KeyAlgorithm::Rs256] {
-        let House { issuer, .. } = &house(algorithm, 0);
+        let Fixture { issuer, .. } = &fixture(algorithm, 0);
         let issued = issuer.issue(Some("alice"), &wanted()).unwrap();
         for _ in 0..2 {
             let token = issuer.check(&issued.token).unwrap();
@@ -54,7 +54,7 @@ fn a_token_comes_back_as_it_was_made_with_every_algorithm() {
 
 #[test]
 fn a_token_has_the_claims_that_registries_want() {
-    let House { issuer, .. } = &house(KeyAlgorithm::Es256, 0);
+    let Fixture { issuer, .. } = &fixture(KeyAlgorithm::Es256, 0);
     let [header, claims] = parts(&issuer.issue(None, &wanted()).unwrap().token);
     assert_eq!((&header["alg"], header["x5c"].as_array().unwrap().len()), (&json!("ES256"), 1));
     assert_eq!(header["kid"], *issuer.keys().signing().public().id());
@@ -69,7 +69,7 @@ fn a_token_has_the_claims_that_registries_want() {
 
 #[test]
 fn a_token_is_good_within_its_time_and_the_leeway_and_no_longer() {
-    let House { issuer, .. } = &house(KeyAlgorithm::Es256, 60);
+    let Fixture { issuer, .. } = &fixture(KeyAlgorithm::Es256, 60);
     let check = |seconds_ago: i64| {
         let made = Timestamp::now().as_milliseconds().cast_signed() - seconds_ago * 1000;
         let made = Timestamp::from_milliseconds(made.cast_unsigned());
@@ -97,7 +97,7 @@ fn a_token_that_was_good_once_expires_all_the_same() {
 
 #[test]
 fn another_issuer_service_or_key_is_foreign() {
-    let House { issuer, keys, .. } = &house(KeyAlgorithm::Es256, 0);
+    let Fixture { issuer, keys, .. } = &fixture(KeyAlgorithm::Es256, 0);
     let token = issuer.issue(None, &wanted()).unwrap().token;
     let now = Timestamp::now();
     let other = |settings| Issuer::new(settings, keys.open(now).unwrap(), Clock::SYSTEM);
@@ -108,13 +108,13 @@ fn another_issuer_service_or_key_is_foreign() {
     ] {
         assert_eq!(other(changed).check(&token), Err(InvalidToken::Foreign));
     }
-    let stranger = house(KeyAlgorithm::Es256, 0);
+    let stranger = fixture(KeyAlgorithm::Es256, 0);
     assert_eq!(stranger.issuer.check(&token), Err(InvalidToken::Foreign));
 }
 
 #[test]
 fn k9_a_token_outlives_a_change_of_keys() {
-    let House { issuer, keys, .. } = &house(KeyAlgorithm::Es256, 0);
+    let Fixture { issuer, keys, .. } = &fixture(KeyAlgorithm::Es256, 0);
     let old = issuer.issue(Some("alice"), &wanted()).unwrap().token;
     issuer.set_keys(keys.rotate(Timestamp::now()).unwrap());
     assert!(issuer.check(&old).is_ok());
@@ -129,7 +129,7 @@ fn a_key_that_was_replaced_makes_no_new_tokens_and_no_long_ones() {
     let keys = KeyDirectory::new(root.path().join("keys"), KeyAlgorithm::Es256, TTL * 10);
     let ago =
         |seconds: u64| Timestamp::from_milliseconds(Timestamp::now().as_milliseconds() - seconds * 1000);
-    // Somebody else has the key.
+    // A thief has the key.
     let [issuer, thief] =
         [(); 2].map(|()| Issuer::new(settings(0), keys.open(ago(1_000)).unwrap(), Clock::SYSTEM));
     issuer.set_keys(keys.rotate(ago(200)).unwrap());
@@ -145,7 +145,7 @@ fn a_key_that_was_replaced_makes_no_new_tokens_and_no_long_ones() {
 
 #[test]
 fn the_algorithm_is_the_keys_whatever_the_token_says() {
-    let House { issuer, .. } = &house(KeyAlgorithm::Es256, 0);
+    let Fixture { issuer, .. } = &fixture(KeyAlgorithm::Es256, 0);
     let token = issuer.issue(Some("alice"), &wanted()).unwrap().token;
     let [mut header, claims] = parts(&token);
     let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
@@ -166,7 +166,7 @@ fn the_algorithm_is_the_keys_whatever_the_token_says() {
 
 #[test]
 fn a_token_with_extensions_that_are_not_understood_is_refused_although_its_signature_is_right() {
-    let House { issuer, .. } = &house(KeyAlgorithm::Es256, 0);
+    let Fixture { issuer, .. } = &fixture(KeyAlgorithm::Es256, 0);
     let [header, claims] = parts(&issuer.issue(Some("alice"), &wanted()).unwrap().token);
     let signed = |header: &Value| {
         let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
@@ -191,7 +191,7 @@ fn a_token_with_extensions_that_are_not_understood_is_refused_although_its_signa
 
 #[test]
 fn no_single_byte_of_a_token_can_be_changed() {
-    let House { issuer, .. } = &house(KeyAlgorithm::EdDsa, 0);
+    let Fixture { issuer, .. } = &fixture(KeyAlgorithm::EdDsa, 0);
     let token = issuer.issue(Some("alice"), &wanted()).unwrap().token;
     let padding = token.rfind('.').unwrap() + 1..token.len();
     for place in 0..token.len() {
@@ -207,7 +207,7 @@ fn no_single_byte_of_a_token_can_be_changed() {
 proptest! {
     #[test]
     fn no_text_makes_it_panic(text in "\\PC{0,80}|[A-Za-z0-9_-]{0,40}\\.[A-Za-z0-9_-]{0,40}\\.[A-Za-z0-9_-]{0,40}") {
-        thread_local! { static HOUSE: House = house(KeyAlgorithm::EdDsa, 0); }
-        HOUSE.with(|house| assert!(house.issuer.check(&text).is_err()));
+        thread_local! { static FIXTURE: Fixture = fixture(KeyAlgorithm::EdDsa, 0); }
+        FIXTURE.with(|fixture| assert!(fixture.issuer.check(&text).is_err()));
     }
 }

@@ -76,13 +76,13 @@ impl Manifest {
     /// manifests is an OCI index, anything else is `application/octet-stream`. Unknown types and schema 1 are kept
     /// unread: nothing in them has a meaning that the door could know.
     ///
-    /// The digest is SHA-256 of the bytes; whoever knows a reference digest of another algorithm sets it afterwards
+    /// The digest is SHA-256 of the bytes; a caller who knows a digest of another algorithm sets it afterwards
     /// with [`Manifest::with_digest`].
     ///
     /// # Errors
     /// When the type is known and the bytes are not of its shape, when they call themselves something else, when they
-    /// hold fields of two types at once, or a key in a spelling that registries read in different ways. Whoever must
-    /// keep what a registry holds nevertheless takes [`Manifest::unread`].
+    /// hold fields of two types at once, or a key in a spelling that registries read in different ways. A caller
+    /// that must keep what a registry holds nevertheless takes [`Manifest::unread`].
     pub fn parse(bytes: Bytes, media_type: Option<MediaType>) -> Result<Self, InvalidManifest> {
         let media_type = media_type.filter(|media_type| !media_type.as_str().is_empty());
         let media_type = media_type.unwrap_or_else(|| Self::own_media_type(&bytes));

@@ -72,7 +72,7 @@ fn without_slash(name: &str) -> &str {
     name.strip_prefix('/').unwrap_or(name)
 }
 
-/// Refuses every path that somebody on the way could decode, clean or cut before reading it. The specification has no
+/// Refuses every path that a proxy on the way could decode, clean or cut before reading it. The specification has no
 /// code for a bad request line; `NAME_INVALID` comes nearest, since a path that has two readings names two things.
 fn refuse_ambiguous(path: &str) -> Result<(), Refused> {
     for byte in path.bytes() {
