@@ -1,20 +1,20 @@
 //! The record of what the registry holds, and its history.
 //!
-//! The trait speaks of the domain, never of tables. What a change does to the record is decided by one pure function
-//! (`effect`), and a backend applies its result in one transaction. Only `sync/` writes; `web/` reads.
+//! The trait speaks of the domain, never of tables. What becomes of a write, its outcome or an answer of the registry is
+//! decided by the `ledger`; a backend says what it holds and takes what was decided, in one transaction. Only `sync/` writes;
+//! `web/` reads.
 
 mod account;
 mod auth_event;
 mod change;
 #[cfg(test)]
 mod contract;
-mod effect;
 mod epoch;
 mod event;
 mod hint;
 mod intent;
+mod ledger;
 mod metrics;
-mod overlap;
 mod pull;
 mod record;
 mod redb;

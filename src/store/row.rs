@@ -1,4 +1,4 @@
-//! The rows of the record as a backend keeps them: what `effect` reads and writes. Stored as JSON, so that a later
+//! The rows of the record as a backend keeps them: what the `ledger` reads and writes. Stored as JSON, so that a later
 //! version may add a field with a default without a new layout.
 
 use serde::{Deserialize, Serialize};

@@ -10,10 +10,10 @@ use crate::clock::Timestamp;
 use crate::oci::{Digest, Tag};
 
 /// The most tombstones that are kept; beyond them the oldest go.
-pub(super) const MAXIMUM_TOMBSTONES: u64 = 200_000;
+const MAXIMUM_TOMBSTONES: u64 = 200_000;
 
 /// How long they are kept.
-pub(super) const TOMBSTONE_AGE: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+const TOMBSTONE_AGE: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
 /// Whose tombstone it is, within its repository.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,4 +56,11 @@ impl Buried {
             Self::Manifest(digest) => digest.as_str(),
         }
     }
+}
+
+/// Whether the oldest of so many tombstones goes, which is of this time. `held` is the last time that has held: a clock that
+/// has leapt makes nothing old. Without one there was no door yet.
+pub(super) fn is_over(oldest: Timestamp, count: u64, now: Timestamp, held: Option<Timestamp>) -> bool {
+    let now = held.map_or(now, |held| now.min(held));
+    now.since(oldest) > TOMBSTONE_AGE || count > MAXIMUM_TOMBSTONES
 }

@@ -8,11 +8,12 @@ use async_trait::async_trait;
 use super::RedbStore;
 use super::snapshot::Snapshot;
 use super::work::{
-    AcceptRemovals, AddAuthEvents, AddHints, Begin, ChangeAccounts, ForgetSweep, KeepClock, KeepSweep,
-    KeepTime, Record, RecordPulls, RemoveHints, Settle,
+    AcceptRemovals, AddAuthEvents, AddHints, ChangeAccounts, ForgetSweep, KeepClock, KeepSweep, KeepTime,
+    RecordPulls, RemoveHints,
 };
 use crate::clock::{Estimate, Timestamp};
 use crate::oci::{Digest, Manifest, Reference, RepositoryName, Tag};
+use crate::store::ledger::{Answered, Beginning, Ended};
 use crate::store::{
     Account, AccountChange, AccountKind, Actor, AuthEvent, Change, Changed, Epoch, Event, Guard, Hint,
     HintedReference, History, Intent, KeptSweep, LastWrite, ManifestRecord, Missing, Outcome, Page,
@@ -32,7 +33,7 @@ impl Store for RedbStore {
         actor: Actor,
         now: Timestamp,
     ) -> Result<Intent, StoreError> {
-        self.write(Begin { repository, write, actor, now }).await
+        self.write(Beginning { repository, write, actor, now }).await
     }
 
     async fn settle(
@@ -41,7 +42,7 @@ impl Store for RedbStore {
         outcome: Outcome,
         now: Timestamp,
     ) -> Result<Settled, StoreError> {
-        self.write(Settle { intent, outcome, now }).await
+        self.write(Ended { intent, outcome, now }).await
     }
 
     async fn doubt(&self, intent: Sequence) -> Result<(), StoreError> {
@@ -58,7 +59,7 @@ impl Store for RedbStore {
         guard: Guard,
         now: Timestamp,
     ) -> Result<Recorded, StoreError> {
-        self.write(Record { changes, source, guard, now }).await
+        self.write(Answered { changes, source, guard, now }).await
     }
 
     async fn open_intents(&self) -> Result<Vec<Intent>, StoreError> {

@@ -1,5 +1,5 @@
-//! One write transaction, as the works that share it see it: what is recorded, and what changes. `record` has the tables of
-//! the record, `beside` what is kept beside it.
+//! One write transaction, as the works that share it see it: what the ledger finds recorded, and where it puts what changes.
+//! `record` has the tables of the record, `beside` what is kept beside it.
 
 mod beside;
 mod record;
@@ -13,11 +13,13 @@ use self::record::Tables;
 use super::failure::Failure;
 use super::intents::OpenIntents;
 use super::snapshot::NotThere;
-use super::tables::{EPOCHS, MAXIMUM_EPOCHS, META_SEQUENCE, encode, event, number, row_in};
-use crate::oci::{Digest, RepositoryName, Tag};
-use crate::store::effect::{Learnt, RowChange, effect};
-use crate::store::row::{RepositoryRow, TagRow};
-use crate::store::{Change, Epoch, Event, Intent, Missing, Sequence};
+use super::tables::{EPOCHS, MAXIMUM_EPOCHS, META_SEQUENCE, encode, event, number};
+use crate::clock::Timestamp;
+use crate::oci::{Digest, Document, RepositoryName, Tag};
+use crate::store::ledger::{Medium, RowChange, View};
+use crate::store::row::{BlobRow, ManifestRow, RepositoryRow, TagRow};
+use crate::store::tombstone::{Buried, Tombstone};
+use crate::store::{Epoch, Event, Intent, Missing, Sequence};
 
 /// A write transaction that is being filled.
 pub(super) struct Transaction<'txn, 'store> {
@@ -90,59 +92,70 @@ impl<'txn, 'store> Transaction<'txn, 'store> {
         }
         Ok(())
     }
+}
 
-    /// How many intents are open.
-    pub fn open_intents(&self) -> usize {
+impl View for Transaction<'_, '_> {
+    type Error = Failure;
+
+    fn next(&self) -> Sequence {
+        self.staged.sequence.next()
+    }
+
+    fn open_intents(&self) -> usize {
         (self.open.len() + self.staged.begun.len()).saturating_sub(self.staged.settled.len())
     }
 
-    /// The open intent with this number.
-    pub fn intent(&self, sequence: Sequence) -> Option<Intent> {
+    fn intent(&self, sequence: Sequence) -> Option<Intent> {
         if self.staged.settled.contains(&sequence) {
             return None;
         }
         self.staged.begun.get(&sequence).cloned().or_else(|| self.open.get(sequence))
     }
 
-    /// All intents that are open in a repository.
-    pub fn intents_of(&self, repository: &RepositoryName) -> Vec<Intent> {
+    fn intents_of(&self, repository: &RepositoryName) -> Vec<Intent> {
         let begun = self.staged.begun.values().filter(|intent| intent.repository == *repository).cloned();
         let mut intents: Vec<Intent> = self.open.of(repository).into_iter().chain(begun).collect();
         intents.retain(|intent| !self.staged.settled.contains(&intent.sequence));
         intents
     }
 
-    /// The number that the next intent or event gets.
-    pub fn next(&self) -> Sequence {
-        self.staged.sequence.next()
+    fn repository(&self, repository: &RepositoryName) -> Result<Option<RepositoryRow>, Failure> {
+        self.tables.repository(repository)
     }
 
-    /// Adds an intent whose number is [`Transaction::next`].
-    pub fn add_intent(&mut self, intent: Intent) -> Result<(), Failure> {
-        let row = encode("intent", &intent)?;
-        self.tables.intents.insert(intent.sequence.get(), row.as_slice())?;
-        self.staged.sequence = intent.sequence;
-        self.staged.begun.insert(intent.sequence, intent);
-        self.staged.dirty = true;
-        Ok(())
+    fn manifest(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Option<(ManifestRow, Document)>, Failure> {
+        self.tables.manifest(repository, digest)
     }
 
-    /// Removes an intent.
-    pub fn remove_intent(&mut self, sequence: Sequence) -> Result<(), Failure> {
-        self.tables.intents.remove(sequence.get())?;
-        self.staged.settled.insert(sequence);
-        self.staged.dirty = true;
-        Ok(())
+    fn tag(&self, repository: &RepositoryName, tag: &Tag) -> Result<Option<TagRow>, Failure> {
+        self.tables.tag(repository, tag)
     }
 
-    /// What the record holds for a tag.
-    pub fn points_to(&self, repository: &RepositoryName, tag: &Tag) -> Result<Option<Digest>, Failure> {
-        let row: Option<TagRow> = row_in(&self.tables.tags, "tag", repository, tag.as_str())?;
-        Ok(row.map(|row| row.digest))
+    fn tags_of(&self, repository: &RepositoryName, digest: &Digest) -> Result<Vec<Tag>, Failure> {
+        self.tables.tags_of(repository, digest)
     }
 
-    /// Looks at the events of a repository behind `since`, oldest first, until `look` breaks.
-    pub fn events_since(
+    fn blob(&self, repository: &RepositoryName, digest: &Digest) -> Result<Option<BlobRow>, Failure> {
+        self.tables.blob(repository, digest)
+    }
+
+    fn tombstone(&self, repository: &RepositoryName, buried: &Buried) -> Result<Option<Tombstone>, Failure> {
+        self.tables.tombstone(repository, buried)
+    }
+
+    fn tombstones_of(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Vec<(Tag, Tombstone)>, Failure> {
+        self.tables.tombstones_of(repository, digest)
+    }
+
+    fn events_since(
         &self,
         repository: &RepositoryName,
         since: Sequence,
@@ -160,34 +173,42 @@ impl<'txn, 'store> Transaction<'txn, 'store> {
         }
         Ok(())
     }
+}
 
-    /// Applies a change. Answers how many events came of it.
-    pub fn apply(&mut self, change: &Change, learnt: Learnt<'_>) -> Result<usize, Failure> {
-        let (repository, held) = self.tables.held(change)?;
-        let before = held.repository.as_ref().map(RepositoryRow::missing).unwrap_or_default();
-        let effect = effect(held, change, learnt, self.next());
-        let mut after = before;
-        for row in effect.rows {
-            match &row {
-                RowChange::Repository(row) => after = row.missing(),
-                RowChange::RepositoryRemoved => after = Missing::default(),
-                _ => {}
-            }
-            self.tables.write(repository, row, learnt.now)?;
-            self.staged.dirty = true;
-        }
-        if after != before {
-            self.staged.missing = Some(self.tables.count_missing(before, after)?);
-        }
-        for event in &effect.events {
-            let row = encode("event", event)?;
-            self.tables.events.insert(event.sequence.get(), row.as_slice())?;
-            self.tables.events_by_repository.insert((repository.as_str(), event.sequence.get()), ())?;
-            self.staged.sequence = event.sequence;
-            self.staged.dirty = true;
-        }
-        let count = effect.events.len();
-        self.staged.events.extend(effect.events);
-        Ok(count)
+impl Medium for Transaction<'_, '_> {
+    fn add_intent(&mut self, intent: Intent) -> Result<(), Failure> {
+        let row = encode("intent", &intent)?;
+        self.tables.intents.insert(intent.sequence.get(), row.as_slice())?;
+        self.staged.sequence = intent.sequence;
+        self.staged.begun.insert(intent.sequence, intent);
+        self.staged.dirty = true;
+        Ok(())
+    }
+
+    fn remove_intent(&mut self, sequence: Sequence) -> Result<(), Failure> {
+        self.tables.intents.remove(sequence.get())?;
+        self.staged.settled.insert(sequence);
+        self.staged.dirty = true;
+        Ok(())
+    }
+
+    fn write(&mut self, repository: &RepositoryName, row: RowChange, now: Timestamp) -> Result<(), Failure> {
+        self.staged.dirty = true;
+        self.tables.write(repository, row, now)
+    }
+
+    fn count_missing(&mut self, before: Missing, after: Missing) -> Result<(), Failure> {
+        self.staged.missing = Some(self.tables.count_missing(before, after)?);
+        Ok(())
+    }
+
+    fn append(&mut self, event: Event) -> Result<(), Failure> {
+        let row = encode("event", &event)?;
+        self.tables.events.insert(event.sequence.get(), row.as_slice())?;
+        self.tables.events_by_repository.insert((event.repository.as_str(), event.sequence.get()), ())?;
+        self.staged.sequence = event.sequence;
+        self.staged.dirty = true;
+        self.staged.events.push(event);
+        Ok(())
     }
 }

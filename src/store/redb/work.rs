@@ -1,7 +1,5 @@
-//! What each writing method does within a transaction.
+//! What each writing method does within a transaction. What concerns the record is decided by the ledger.
 
-use std::collections::BTreeSet;
-use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,50 +8,14 @@ use super::intents::OpenIntents;
 use super::transaction::Transaction;
 use super::writer::{GATHERING, PATIENCE, Work};
 use crate::clock::{Estimate, Timestamp};
-use crate::oci::{Reference, RepositoryName};
-use crate::store::effect::Learnt;
-use crate::store::overlap::{Touch, between_writes, touches, with_event};
+use crate::store::ledger::{self, Answered, Beginning, Ended};
 use crate::store::{
-    AccountChange, Actor, AuthEvent, Change, Changed, Guard, Hint, HintedReference, Intent, IntentState,
-    Outcome, Pull, Queued, Recorded, Retention, Sequence, Settled, Source, StoreError, Write,
+    AccountChange, AuthEvent, Changed, Hint, HintedReference, Intent, Pull, Queued, Recorded, Retention,
+    Sequence, Settled, Source, StoreError,
 };
-
-/// The most intents that may be open at once. Far more than writes can be under way; what lies beyond is a registry
-/// that has left no outcome known for a long time, and memory has to end somewhere.
-const MAXIMUM_OPEN_INTENTS: usize = 65_536;
 
 /// The most hints that are kept at once.
 const MAXIMUM_HINTS: u64 = 100_000;
-
-/// There are too many open intents.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "{MAXIMUM_OPEN_INTENTS} writes without a known outcome wait to be verified: the registry must answer first"
-)]
-struct TooManyIntents;
-
-/// [`Store::begin`](crate::store::Store::begin).
-pub(super) struct Begin {
-    pub repository: RepositoryName,
-    pub write: Write,
-    pub actor: Actor,
-    pub now: Timestamp,
-}
-
-/// [`Store::settle`](crate::store::Store::settle).
-pub(super) struct Settle {
-    pub intent: Sequence,
-    pub outcome: Outcome,
-    pub now: Timestamp,
-}
-
-/// [`Store::record`](crate::store::Store::record).
-pub(super) struct Record {
-    pub changes: Vec<Change>,
-    pub source: Source,
-    pub guard: Guard,
-    pub now: Timestamp,
-}
 
 /// [`Store::record_pulls`](crate::store::Store::record_pulls).
 pub(super) struct RecordPulls(pub Vec<Pull>);
@@ -91,25 +53,15 @@ pub(super) struct AcceptRemovals;
 /// [`Store::change_accounts`](crate::store::Store::change_accounts).
 pub(super) struct ChangeAccounts(pub Vec<AccountChange>);
 
-impl Work for Begin {
+impl Work for Beginning {
     type Answer = Intent;
     const ATTEMPTED: &'static str = "note a write";
 
     fn apply(&self, transaction: &mut Transaction<'_, '_>) -> Result<Intent, Failure> {
-        if transaction.open_intents() >= MAXIMUM_OPEN_INTENTS {
-            let cause = Arc::new(TooManyIntents);
-            return Err(Failure::Refused(StoreError::Unavailable { attempted: Self::ATTEMPTED, cause }));
-        }
-        let intent = Intent {
-            sequence: transaction.next(),
-            begun: self.now,
-            repository: self.repository.clone(),
-            write: self.write.clone(),
-            actor: self.actor.clone(),
-            state: IntentState::Carried,
-        };
-        transaction.add_intent(intent.clone())?;
-        Ok(intent)
+        ledger::begin(transaction, self)?.map_err(|cause| {
+            let cause = Arc::new(cause);
+            Failure::Refused(StoreError::Unavailable { attempted: Self::ATTEMPTED, cause })
+        })
     }
 
     // Nobody will carry it, so it must not block guards for ever.
@@ -118,45 +70,16 @@ impl Work for Begin {
     }
 }
 
-impl Work for Settle {
+impl Work for Ended {
     type Answer = Settled;
     const ATTEMPTED: &'static str = "record the outcome of a write";
 
     fn apply(&self, transaction: &mut Transaction<'_, '_>) -> Result<Settled, Failure> {
-        let Some(intent) = transaction.intent(self.intent) else {
-            return Ok(Settled::default());
-        };
-        let (found, applied): (&[Change], &[Change]) = match &self.outcome {
-            Outcome::Applied(changes) => (&[], changes),
-            Outcome::Amended { found, applied } => (found, applied),
-            // Nothing new came of it, so nothing can be out of order; and one that was open for long has much behind it.
-            Outcome::Closed => {
-                transaction.remove_intent(self.intent)?;
-                return Ok(Settled::default());
-            }
-        };
-        let by_events = overlapped_by_events(transaction, &intent)?;
-        let by_intents = overlapped_by_intents(transaction, &intent)?;
-        let nobody = Actor::default();
-        let learnt = Learnt { source: Source::Verified, actor: &nobody, now: self.now };
-        for change in found {
-            transaction.apply(change, learnt)?;
-        }
-        let learnt = Learnt { source: Source::Observed, actor: &intent.actor, now: self.now };
-        for change in applied {
-            transaction.apply(change, learnt)?;
-        }
-        // The order at the registry is known to nobody: the intent stays, so that the question survives a crash. An
-        // intent that is still open will meet this one's events when it settles, or is asked about itself.
-        if by_events.is_empty() {
-            transaction.remove_intent(self.intent)?;
-        }
-        let overlapped: BTreeSet<Reference> = by_events.into_iter().chain(by_intents).collect();
-        Ok(Settled { overlapped: overlapped.into_iter().collect() })
+        ledger::settle(transaction, self)
     }
 }
 
-impl Work for Record {
+impl Work for Answered {
     type Answer = Recorded;
     const ATTEMPTED: &'static str = "record what the registry answered";
 
@@ -166,18 +89,7 @@ impl Work for Record {
     }
 
     fn apply(&self, transaction: &mut Transaction<'_, '_>) -> Result<Recorded, Failure> {
-        for (repository, touches) in touches(&self.guard, &self.changes) {
-            if is_superseded(transaction, &repository, &touches, self.guard.since)? {
-                return Ok(Recorded::Superseded);
-            }
-        }
-        let nobody = Actor::default();
-        let learnt = Learnt { source: self.source, actor: &nobody, now: self.now };
-        let mut events = 0;
-        for change in &self.changes {
-            events += transaction.apply(change, learnt)?;
-        }
-        Ok(if events == 0 { Recorded::Unchanged } else { Recorded::Changed(events) })
+        ledger::record(transaction, self)
     }
 }
 
@@ -269,59 +181,4 @@ impl Work for ChangeAccounts {
     fn apply(&self, transaction: &mut Transaction<'_, '_>) -> Result<Changed, Failure> {
         transaction.change_accounts(&self.0)
     }
-}
-
-/// What other intents that are still open may touch besides this one.
-fn overlapped_by_intents(
-    transaction: &Transaction<'_, '_>,
-    intent: &Intent,
-) -> Result<BTreeSet<Reference>, Failure> {
-    let repository = &intent.repository;
-    let mut met = BTreeSet::new();
-    for other in transaction.intents_of(repository) {
-        if other.sequence != intent.sequence {
-            let points_to = |tag: &_| transaction.points_to(repository, tag);
-            met.append(&mut between_writes(&intent.write, &other.write, points_to)?);
-        }
-    }
-    Ok(met)
-}
-
-/// What was recorded about this intent's references while it was open.
-fn overlapped_by_events(
-    transaction: &Transaction<'_, '_>,
-    intent: &Intent,
-) -> Result<BTreeSet<Reference>, Failure> {
-    let repository = &intent.repository;
-    let mut met = BTreeSet::new();
-    transaction.events_since(repository, intent.sequence, |event| {
-        met.append(&mut with_event(&intent.write, event));
-        ControlFlow::Continue(())
-    })?;
-    Ok(met)
-}
-
-/// Whether something newer touched what an answer speaks of, or somebody is writing to it now.
-fn is_superseded(
-    transaction: &Transaction<'_, '_>,
-    repository: &RepositoryName,
-    touches: &[Touch],
-    since: Sequence,
-) -> Result<bool, Failure> {
-    for intent in transaction.intents_of(repository) {
-        if intent.state == IntentState::Unknown {
-            continue;
-        }
-        for touch in touches {
-            if touch.meets_write(&intent.write, |tag| transaction.points_to(repository, tag))? {
-                return Ok(true);
-            }
-        }
-    }
-    let mut superseded = false;
-    transaction.events_since(repository, since, |event| {
-        superseded = touches.iter().any(|touch| touch.meets_event(event));
-        if superseded { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    })?;
-    Ok(superseded)
 }

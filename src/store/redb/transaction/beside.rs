@@ -137,7 +137,7 @@ impl Transaction<'_, '_> {
 
     /// What is missing now is accepted as gone: that gets a number, behind those of all marks.
     pub fn accept_removals(&mut self) -> Result<(), Failure> {
-        let until = self.next();
+        let until = self.staged.sequence.next();
         self.tables.meta.insert(META_ACCEPTED, until.get())?;
         self.staged.sequence = until;
         self.staged.dirty = true;

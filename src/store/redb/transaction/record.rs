@@ -13,11 +13,11 @@ use super::super::tables::{
     tags_of,
 };
 use crate::clock::Timestamp;
-use crate::oci::{Digest, Reference, RepositoryName, Tag};
-use crate::store::effect::{Held, RowChange};
-use crate::store::row::{BlobRow, RepositoryRow};
-use crate::store::tombstone::{Buried, MAXIMUM_TOMBSTONES, Past, TOMBSTONE_AGE, Tombstone};
-use crate::store::{Change, Missing};
+use crate::oci::{Digest, Document, RepositoryName, Tag};
+use crate::store::Missing;
+use crate::store::ledger::RowChange;
+use crate::store::row::{BlobRow, ManifestRow, RepositoryRow, TagRow};
+use crate::store::tombstone::{Buried, Past, Tombstone, is_over};
 
 /// How many keys are collected at once when all of a repository is removed.
 const REMOVED: usize = 1_000;
@@ -57,99 +57,66 @@ impl<'txn> Tables<'txn> {
         })
     }
 
-    /// Reads what the record holds about what a change touches.
-    pub fn held<'c>(&self, change: &'c Change) -> Result<(&'c RepositoryName, Held), Failure> {
-        let mut held = Held::default();
-        let repository = match change {
-            Change::ManifestPut { repository, manifest, tags } => {
-                held.manifest = self::manifest(&self.manifests, repository, &manifest.digest)?;
-                self.hold_tags(&mut held, repository, tags)?;
-                self.hold_tombstone(&mut held, repository, Buried::Manifest(manifest.digest.clone()))?;
-                self.hold_tombstone(&mut held, repository, Buried::Repository)?;
-                if held.manifest.is_none() {
-                    self.hold_blobs(&mut held, repository, manifest.document.blobs().into_keys())?;
-                }
-                repository
-            }
-            Change::TagDeleted { repository, tag } => {
-                self.hold_tags(&mut held, repository, std::slice::from_ref(tag))?;
-                repository
-            }
-            Change::ManifestDeleted { repository, digest } => {
-                held.manifest = self::manifest(&self.manifests, repository, digest)?;
-                self.hold_tombstone(&mut held, repository, Buried::Manifest(digest.clone()))?;
-                self.hold_tombstones_of(&mut held, repository, digest)?;
-                if let Some((_, document)) = held.manifest.clone() {
-                    let tags = tags_of(&self.tags_by_manifest, repository, digest, usize::MAX)?;
-                    self.hold_tags(&mut held, repository, &tags)?;
-                    self.hold_blobs(&mut held, repository, document.blobs().into_keys())?;
-                }
-                repository
-            }
-            Change::ReferenceMissing { repository, reference }
-            | Change::ReferencePresent { repository, reference } => {
-                match reference {
-                    Reference::Tag(tag) => {
-                        self.hold_tags(&mut held, repository, std::slice::from_ref(tag))?;
-                    }
-                    Reference::Digest(digest) => {
-                        held.manifest = self::manifest(&self.manifests, repository, digest)?;
-                    }
-                }
-                repository
-            }
-            Change::RepositoryFound { repository } | Change::RepositoryGone { repository } => {
-                self.hold_tombstone(&mut held, repository, Buried::Repository)?;
-                repository
-            }
-        };
-        held.repository = row::<RepositoryRow>(&self.repositories, "repository", repository.as_str())?;
-        Ok((repository, held))
+    /// A repository's row.
+    pub fn repository(&self, repository: &RepositoryName) -> Result<Option<RepositoryRow>, Failure> {
+        row(&self.repositories, "repository", repository.as_str())
     }
 
-    fn hold_tags(&self, held: &mut Held, repository: &RepositoryName, tags: &[Tag]) -> Result<(), Failure> {
-        for tag in tags {
-            if let Some(row) = row_in(&self.tags, "tag", repository, tag.as_str())? {
-                held.tags.insert(tag.clone(), row);
-            }
-            self.hold_tombstone(held, repository, Buried::Tag(tag.clone()))?;
-        }
-        Ok(())
-    }
-
-    fn hold_tombstone(
+    /// A manifest's row, and what it says.
+    pub fn manifest(
         &self,
-        held: &mut Held,
-        repository: &RepositoryName,
-        buried: Buried,
-    ) -> Result<(), Failure> {
-        // There is none as a rule, which costs no look at a page.
-        if !self.tombstones.is_empty()?
-            && let Some(row) = row_in(&self.tombstones, "tombstone", repository, buried.as_str())?
-        {
-            held.tombstones.insert(buried, row);
-        }
-        Ok(())
-    }
-
-    /// Reads the tombstones of tags that pointed to a manifest.
-    fn hold_tombstones_of(
-        &self,
-        held: &mut Held,
         repository: &RepositoryName,
         digest: &Digest,
-    ) -> Result<(), Failure> {
+    ) -> Result<Option<(ManifestRow, Document)>, Failure> {
+        manifest(&self.manifests, repository, digest)
+    }
+
+    /// A tag's row.
+    pub fn tag(&self, repository: &RepositoryName, tag: &Tag) -> Result<Option<TagRow>, Failure> {
+        row_in(&self.tags, "tag", repository, tag.as_str())
+    }
+
+    /// All tags that point to a manifest.
+    pub fn tags_of(&self, repository: &RepositoryName, digest: &Digest) -> Result<Vec<Tag>, Failure> {
+        tags_of(&self.tags_by_manifest, repository, digest, usize::MAX)
+    }
+
+    /// A blob's row.
+    pub fn blob(&self, repository: &RepositoryName, digest: &Digest) -> Result<Option<BlobRow>, Failure> {
+        row_in(&self.blobs, "blob", repository, digest.as_str())
+    }
+
+    /// What is left of something that went.
+    pub fn tombstone(
+        &self,
+        repository: &RepositoryName,
+        buried: &Buried,
+    ) -> Result<Option<Tombstone>, Failure> {
+        // There is none as a rule, which costs no look at a page.
+        if self.tombstones.is_empty()? {
+            return Ok(None);
+        }
+        row_in(&self.tombstones, "tombstone", repository, buried.as_str())
+    }
+
+    /// What is left of tags that pointed to a manifest.
+    pub fn tombstones_of(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Vec<(Tag, Tombstone)>, Failure> {
         let (name, end) = (repository.as_str(), behind(repository));
+        let mut found = Vec::new();
         for entry in self.tombstones.range((name, "")..(end.as_str(), ""))? {
             let (key, row) = entry?;
             let Ok(tag) = Tag::parse(key.value().1) else { continue };
             let tombstone: Tombstone =
                 decode(|| format!("tombstone of `{tag}` in `{repository}`"), row.value())?;
             if matches!(&tombstone.past, Past::Tag(row) if row.digest == *digest) {
-                held.tombstones.insert(Buried::Tag(tag), tombstone);
+                found.push((tag, tombstone));
             }
         }
-        Ok(())
+        Ok(found)
     }
 
     /// Counts how much is missing in all, when that of a repository changes.
@@ -176,36 +143,19 @@ impl<'txn> Tables<'txn> {
         let (name, reference) = (repository.as_str(), buried.as_str());
         self.tombstones.insert((name, reference), encode("tombstone", tombstone)?.as_slice())?;
         self.tombstones_by_age.insert((tombstone.at.as_milliseconds(), name, reference), ())?;
-        // A clock that has leapt makes nothing old. Without a time that is known to have held, there was no door yet.
-        let now =
-            self.meta.get(META_TIME)?.map_or(now, |held| now.min(Timestamp::from_milliseconds(held.value())));
+        let held = self.meta.get(META_TIME)?.map(|held| Timestamp::from_milliseconds(held.value()));
         loop {
             let oldest = self.tombstones_by_age.first()?.map(|(key, _)| {
                 let (at, name, reference) = key.value();
                 (at, name.to_owned(), reference.to_owned())
             });
             let Some((at, name, reference)) = oldest else { return Ok(()) };
-            let is_old = now.since(Timestamp::from_milliseconds(at)) > TOMBSTONE_AGE;
-            if !is_old && self.tombstones.len()? <= MAXIMUM_TOMBSTONES {
+            if !is_over(Timestamp::from_milliseconds(at), self.tombstones.len()?, now, held) {
                 return Ok(());
             }
             self.tombstones.remove((name.as_str(), reference.as_str()))?;
             self.tombstones_by_age.remove((at, name.as_str(), reference.as_str()))?;
         }
-    }
-
-    fn hold_blobs<'d>(
-        &self,
-        held: &mut Held,
-        repository: &RepositoryName,
-        digests: impl Iterator<Item = &'d Digest>,
-    ) -> Result<(), Failure> {
-        for digest in digests {
-            if let Some(row) = row_in::<BlobRow>(&self.blobs, "blob", repository, digest.as_str())? {
-                held.blobs.insert(digest.clone(), row);
-            }
-        }
-        Ok(())
     }
 
     /// Writes one row, or removes it.

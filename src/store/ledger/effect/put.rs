@@ -26,7 +26,7 @@ pub(super) fn manifest(held: &Held, mut draft: Draft<'_>, manifest: &Arc<Manifes
         None => unknown_repository(held, &mut draft),
     };
     if observed {
-        repository.last_push = Some(draft.learnt.now);
+        repository.last_push = Some(draft.provenance.now);
     }
     match &held.manifest {
         None => add_manifest(held, &mut draft, &mut repository, manifest),
@@ -97,7 +97,7 @@ fn add_manifest(
     let past = held.tombstones.get(&buried).filter(|_| !draft.is_observed());
     let row = match past.map(|tombstone| &tombstone.past) {
         Some(Past::Manifest(row)) => row.clone(),
-        _ => ManifestRow { pushed_at: draft.learnt.now, source: draft.learnt.source, missing: None },
+        _ => ManifestRow { pushed_at: draft.provenance.now, source: draft.provenance.source, missing: None },
     };
     draft.forget(held, buried);
     draft.rows.push(RowChange::Manifest { manifest: Arc::clone(manifest), row });
@@ -143,9 +143,9 @@ fn point(
                     .values()
                     .fold(manifest.size(), |sum, size| sum.saturating_add(*size)),
                 platforms: manifest.document.platforms().map(ToString::to_string).collect(),
-                pushed_at: draft.learnt.now,
+                pushed_at: draft.provenance.now,
                 pushed_by: draft.actor().user,
-                source: draft.learnt.source,
+                source: draft.provenance.source,
                 sequence,
                 last_pull: before.and_then(|row| row.last_pull),
                 pulls: before.map_or(0, |row| row.pulls),

@@ -1,8 +1,14 @@
-use super::*;
-use crate::oci::{Reference, RepositoryName};
-use crate::store::RepositoryRecord;
-use crate::store::sample::{Model, alice, any_change, at, image, index, put, repository, tag};
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+
 use proptest::prelude::*;
+
+use super::changes;
+use super::effect::Provenance;
+use super::*;
+use crate::store::sample::{Model, alice, any_change, at, image, index, put, repository, tag};
+use crate::store::tombstone::Past;
+use crate::store::{Actor, Change, RepositoryRecord, Source};
 
 /// A backend in its simplest form: maps of rows.
 #[derive(Default)]
@@ -12,65 +18,118 @@ struct Rows {
     manifests: BTreeMap<(RepositoryName, Digest), (ManifestRow, Document)>,
     blobs: BTreeMap<(RepositoryName, Digest), BlobRow>,
     tombstones: BTreeMap<(RepositoryName, Buried), Tombstone>,
+    intents: BTreeMap<Sequence, Intent>,
     events: Vec<Event>,
+    missing: Missing,
 }
 
-impl Rows {
-    fn apply(&mut self, change: &Change, source: Source, now: Timestamp) -> usize {
-        let (repository, held) = self.held(change);
-        let next = Sequence::new(self.events.len() as u64 + 1);
-        let effect = effect(held, change, Learnt { source, actor: &alice(), now }, next);
-        for row in effect.rows {
-            self.write(repository, row);
-        }
-        let count = effect.events.len();
-        self.events.extend(effect.events);
-        count
+impl View for Rows {
+    type Error = Infallible;
+
+    fn next(&self) -> Sequence {
+        Sequence::new(self.events.len() as u64 + 1)
     }
 
-    fn held<'c>(&self, change: &'c Change) -> (&'c RepositoryName, Held) {
-        let (repository, digest) = match change {
-            Change::ManifestPut { repository, manifest, .. } => (repository, Some(&manifest.digest)),
-            Change::ManifestDeleted { repository, digest } => (repository, Some(digest)),
-            Change::ReferenceMissing { repository, reference }
-            | Change::ReferencePresent { repository, reference } => match reference {
-                Reference::Digest(digest) => (repository, Some(digest)),
-                Reference::Tag(_) => (repository, None),
-            },
-            Change::TagDeleted { repository, .. }
-            | Change::RepositoryFound { repository }
-            | Change::RepositoryGone { repository } => (repository, None),
-        };
-        let of = |(name, _): &(RepositoryName, Digest)| name == repository;
-        let is_deletion = matches!(change, Change::ManifestDeleted { .. });
-        let tags = self.tags.iter().filter(|((name, _), _)| name == repository);
-        let held = Held {
-            repository: self.repositories.get(repository).cloned(),
-            manifest: digest
-                .and_then(|digest| self.manifests.get(&(repository.clone(), digest.clone())).cloned()),
-            tags: tags
-                .filter(|(_, row)| !is_deletion || Some(&row.digest) == digest)
-                .map(|((_, tag), row)| (tag.clone(), row.clone()))
-                .collect(),
-            blobs: self
-                .blobs
-                .iter()
-                .filter(|(key, _)| of(key))
-                .map(|((_, digest), row)| (digest.clone(), row.clone()))
-                .collect(),
-            tombstones: self
-                .tombstones
-                .iter()
-                .filter(|((name, _), _)| name == repository)
-                .map(|((_, buried), stone)| (buried.clone(), stone.clone()))
-                .collect(),
-        };
-        (repository, held)
+    fn open_intents(&self) -> usize {
+        self.intents.len()
     }
 
-    fn write(&mut self, repository: &RepositoryName, change: RowChange) {
+    fn intent(&self, sequence: Sequence) -> Option<Intent> {
+        self.intents.get(&sequence).cloned()
+    }
+
+    fn intents_of(&self, repository: &RepositoryName) -> Vec<Intent> {
+        self.intents.values().filter(|intent| intent.repository == *repository).cloned().collect()
+    }
+
+    fn repository(&self, repository: &RepositoryName) -> Result<Option<RepositoryRow>, Infallible> {
+        Ok(self.repositories.get(repository).cloned())
+    }
+
+    fn manifest(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Option<(ManifestRow, Document)>, Infallible> {
+        Ok(self.manifests.get(&(repository.clone(), digest.clone())).cloned())
+    }
+
+    fn tag(&self, repository: &RepositoryName, tag: &Tag) -> Result<Option<TagRow>, Infallible> {
+        Ok(self.tags.get(&(repository.clone(), tag.clone())).cloned())
+    }
+
+    fn tags_of(&self, repository: &RepositoryName, digest: &Digest) -> Result<Vec<Tag>, Infallible> {
+        let tags = self.tags.iter().filter(|((name, _), row)| name == repository && row.digest == *digest);
+        Ok(tags.map(|((_, tag), _)| tag.clone()).collect())
+    }
+
+    fn blob(&self, repository: &RepositoryName, digest: &Digest) -> Result<Option<BlobRow>, Infallible> {
+        Ok(self.blobs.get(&(repository.clone(), digest.clone())).cloned())
+    }
+
+    fn tombstone(
+        &self,
+        repository: &RepositoryName,
+        buried: &Buried,
+    ) -> Result<Option<Tombstone>, Infallible> {
+        Ok(self.tombstones.get(&(repository.clone(), buried.clone())).cloned())
+    }
+
+    fn tombstones_of(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Vec<(Tag, Tombstone)>, Infallible> {
+        let of_tag = |((name, buried), tombstone): (&(RepositoryName, Buried), &Tombstone)| match (
+            buried,
+            &tombstone.past,
+        ) {
+            (Buried::Tag(tag), Past::Tag(row)) if name == repository && row.digest == *digest => {
+                Some((tag.clone(), tombstone.clone()))
+            }
+            _ => None,
+        };
+        Ok(self.tombstones.iter().filter_map(of_tag).collect())
+    }
+
+    fn events_since(
+        &self,
+        repository: &RepositoryName,
+        since: Sequence,
+        look: impl FnMut(&Event) -> ControlFlow<()>,
+    ) -> Result<(), Infallible> {
+        let behind = |event: &&Event| event.repository == *repository && event.sequence > since;
+        let _ = self.events.iter().filter(behind).try_for_each(look);
+        Ok(())
+    }
+}
+
+impl Medium for Rows {
+    fn add_intent(&mut self, intent: Intent) -> Result<(), Infallible> {
+        self.intents.insert(intent.sequence, intent);
+        Ok(())
+    }
+
+    fn remove_intent(&mut self, sequence: Sequence) -> Result<(), Infallible> {
+        self.intents.remove(&sequence);
+        Ok(())
+    }
+
+    fn count_missing(&mut self, before: Missing, after: Missing) -> Result<(), Infallible> {
+        self.missing.tags = self.missing.tags + after.tags - before.tags;
+        self.missing.manifests = self.missing.manifests + after.manifests - before.manifests;
+        Ok(())
+    }
+
+    fn append(&mut self, event: Event) -> Result<(), Infallible> {
+        assert_eq!(event.sequence, self.next());
+        self.events.push(event);
+        Ok(())
+    }
+
+    fn write(&mut self, repository: &RepositoryName, row: RowChange, _: Timestamp) -> Result<(), Infallible> {
         let here = repository.clone();
-        match change {
+        match row {
             RowChange::Repository(row) => {
                 self.repositories.insert(here, row);
             }
@@ -113,6 +172,14 @@ impl Rows {
                 assert_eq!(self.blobs.remove(&(here, digest)).unwrap().holders, 1);
             }
         }
+        Ok(())
+    }
+}
+
+impl Rows {
+    fn apply(&mut self, change: &Change, source: Source, now: Timestamp) -> usize {
+        let Ok(events) = changes::apply(self, change, Provenance { source, actor: &alice(), now });
+        events
     }
 
     fn records(&self) -> Vec<RepositoryRecord> {
@@ -128,6 +195,9 @@ proptest! {
             let now = at(now as u64);
             prop_assert_eq!(rows.apply(change, *source, now), model.apply(change, *source, now));
             prop_assert_eq!(rows.records(), model.records());
+            let missing = rows.repositories.values().map(RepositoryRow::missing);
+            let missing = missing.fold((0, 0), |(tags, manifests), all| (tags + all.tags, manifests + all.manifests));
+            prop_assert_eq!((rows.missing.tags, rows.missing.manifests), missing);
         }
         let pointed = rows.tags.iter().map(|((name, tag), row)| (name, tag, &row.digest));
         let expected = model.repositories.iter().flat_map(|(name, held)| {

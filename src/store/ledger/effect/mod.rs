@@ -1,5 +1,5 @@
-//! What a change does to the record: the one place that decides it, without I/O and without a clock. A backend reads
-//! what [`Held`] asks for, calls [`effect`], and applies the rows and the events in one transaction.
+//! What a change does to the record: the one place that decides it. `changes` reads what [`Held`] has, calls [`effect`], and
+//! writes the rows and the events.
 //!
 //! `put` decides about what is there, `gone` about what is not, `missing` about what the registry denies without that
 //! being believed yet.
@@ -11,11 +11,11 @@ mod put;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::row::{BlobRow, ManifestRow, RepositoryRow, TagRow};
-use super::tombstone::{Buried, Past, Tombstone};
-use super::{Actor, Change, Event, EventKind, Sequence, Source};
 use crate::clock::Timestamp;
 use crate::oci::{Digest, Document, Manifest, MediaType, RepositoryName, Tag};
+use crate::store::row::{BlobRow, ManifestRow, RepositoryRow, TagRow};
+use crate::store::tombstone::{Buried, Past, Tombstone};
+use crate::store::{Actor, Change, Event, EventKind, Sequence, Source};
 
 /// What the record holds about what a change touches, in the change's repository.
 #[derive(Clone, Debug, Default)]
@@ -32,9 +32,9 @@ pub(super) struct Held {
     pub tombstones: BTreeMap<Buried, Tombstone>,
 }
 
-/// How and when a change was learnt.
+/// How and when a change was provenance.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Learnt<'a> {
+pub(super) struct Provenance<'a> {
     pub source: Source,
     /// Who did it; it counts only for what was observed.
     pub actor: &'a Actor,
@@ -52,7 +52,7 @@ pub(super) struct Effect {
 
 /// One row to write.
 #[derive(Clone, Debug)]
-pub(super) enum RowChange {
+pub(in crate::store) enum RowChange {
     /// The repository's own row.
     Repository(RepositoryRow),
     /// The repository goes, with every tag, manifest and blob row in it.
@@ -99,8 +99,8 @@ pub(super) enum RowChange {
 /// What was observed always makes an event, since somebody did it just now: also the deletion of what is not recorded.
 /// What was found makes events only for what differs, by nobody, and leaves author, time and source of everything else as
 /// they are (P6). `next` is the sequence number of the first event that comes of it.
-pub(super) fn effect(held: Held, change: &Change, learnt: Learnt<'_>, next: Sequence) -> Effect {
-    let draft = |repository| Draft::new(repository, learnt, next, held.repository.clone());
+pub(super) fn effect(held: Held, change: &Change, provenance: Provenance<'_>, next: Sequence) -> Effect {
+    let draft = |repository| Draft::new(repository, provenance, next, held.repository.clone());
     match change {
         Change::ManifestPut { repository, manifest, tags } => {
             let draft = draft(repository);
@@ -136,7 +136,7 @@ pub(super) fn effect(held: Held, change: &Change, learnt: Learnt<'_>, next: Sequ
 /// An effect in the making.
 struct Draft<'a> {
     name: &'a RepositoryName,
-    learnt: Learnt<'a>,
+    provenance: Provenance<'a>,
     next: Sequence,
     /// The repository as it will be; absent as long as it is not known.
     repository: Option<RepositoryRow>,
@@ -147,20 +147,20 @@ struct Draft<'a> {
 impl<'a> Draft<'a> {
     fn new(
         name: &'a RepositoryName,
-        learnt: Learnt<'a>,
+        provenance: Provenance<'a>,
         next: Sequence,
         repository: Option<RepositoryRow>,
     ) -> Self {
-        Self { name, learnt, next, repository, rows: Vec::new(), events: Vec::new() }
+        Self { name, provenance, next, repository, rows: Vec::new(), events: Vec::new() }
     }
 
     fn is_observed(&self) -> bool {
-        self.learnt.source == Source::Observed
+        self.provenance.source == Source::Observed
     }
 
     /// Who did it: nobody for what was found.
     fn actor(&self) -> Actor {
-        if self.is_observed() { self.learnt.actor.clone() } else { Actor::default() }
+        if self.is_observed() { self.provenance.actor.clone() } else { Actor::default() }
     }
 
     /// Keeps the past of what was found to be gone; what the door itself has deleted leaves none.
@@ -170,7 +170,7 @@ impl<'a> Draft<'a> {
         } else {
             // One stone for each name: an earlier one goes, since its place in the order of age is another.
             self.forget(held, buried.clone());
-            let tombstone = Tombstone { at: self.learnt.now, past };
+            let tombstone = Tombstone { at: self.provenance.now, past };
             self.rows.push(RowChange::Tombstone { buried, tombstone });
         }
     }
@@ -188,9 +188,9 @@ impl<'a> Draft<'a> {
         self.next = sequence.next();
         self.events.push(Event {
             sequence,
-            time: self.learnt.now,
+            time: self.provenance.now,
             kind,
-            source: self.learnt.source,
+            source: self.provenance.source,
             repository: self.name.clone(),
             tag,
             digest,
@@ -215,6 +215,3 @@ struct About {
     previous: Option<Digest>,
     media_type: Option<MediaType>,
 }
-
-#[cfg(test)]
-mod tests;

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use super::{Change, Event, EventKind, Guard, Write};
 use crate::oci::{Digest, Reference, RepositoryName, Tag};
+use crate::store::{Change, Event, EventKind, Guard, Write};
 
 /// What something may change in one repository.
 #[derive(Clone, Debug)]

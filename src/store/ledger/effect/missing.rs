@@ -7,7 +7,7 @@ use crate::store::MissingMark;
 use crate::store::row::{ManifestRow, TagRow};
 
 pub(super) fn missing(held: &Held, draft: Draft<'_>, reference: &Reference) -> Effect {
-    let mark = MissingMark { since: draft.learnt.now, sequence: draft.next };
+    let mark = MissingMark { since: draft.provenance.now, sequence: draft.next };
     set(held, draft, reference, Some(mark))
 }
 

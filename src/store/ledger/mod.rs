@@ -1,0 +1,111 @@
+//! The decisions about the record: what a write that begins, its outcome, and an answer of the registry come to. Each backend
+//! is a [`View`], which says what it holds, and a [`Medium`], which takes what was decided; it decides nothing itself.
+//!
+//! Synchronous, without I/O of its own and without a clock. A decision is written as it is made, so that the next change of
+//! the same operation, and the next operation of the same transaction, sees it; a backend that fails in the middle undoes the
+//! transaction.
+//!
+//! `intents` has writes that begin and their outcomes, `answers` what the registry was asked about and the guards of that,
+//! `changes` how a change becomes rows and events by way of `effect`; `overlap` says when two writes are about the same thing.
+
+mod answers;
+mod changes;
+mod effect;
+mod intents;
+mod overlap;
+
+use std::ops::ControlFlow;
+
+pub(super) use self::answers::{Answered, record};
+pub(super) use self::effect::RowChange;
+pub(super) use self::intents::{Beginning, Ended, begin, settle};
+use super::row::{BlobRow, ManifestRow, RepositoryRow, TagRow};
+use super::tombstone::{Buried, Tombstone};
+use super::{Event, Intent, Missing, Sequence};
+use crate::clock::Timestamp;
+use crate::oci::{Digest, Document, RepositoryName, Tag};
+
+/// What a backend holds within one transaction, with all that was written in it before.
+pub(super) trait View {
+    /// Why something cannot be read or written.
+    type Error;
+
+    /// The number that the next intent or event gets.
+    fn next(&self) -> Sequence;
+
+    /// How many intents are open.
+    fn open_intents(&self) -> usize;
+
+    /// The open intent with this number.
+    fn intent(&self, sequence: Sequence) -> Option<Intent>;
+
+    /// All intents that are open in a repository.
+    fn intents_of(&self, repository: &RepositoryName) -> Vec<Intent>;
+
+    /// A repository's row.
+    fn repository(&self, repository: &RepositoryName) -> Result<Option<RepositoryRow>, Self::Error>;
+
+    /// A manifest's row, if the repository has it, and what it says.
+    fn manifest(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Option<(ManifestRow, Document)>, Self::Error>;
+
+    /// A tag's row.
+    fn tag(&self, repository: &RepositoryName, tag: &Tag) -> Result<Option<TagRow>, Self::Error>;
+
+    /// All tags that point to a manifest.
+    fn tags_of(&self, repository: &RepositoryName, digest: &Digest) -> Result<Vec<Tag>, Self::Error>;
+
+    /// A blob's row.
+    fn blob(&self, repository: &RepositoryName, digest: &Digest) -> Result<Option<BlobRow>, Self::Error>;
+
+    /// What is left of something that went.
+    fn tombstone(
+        &self,
+        repository: &RepositoryName,
+        buried: &Buried,
+    ) -> Result<Option<Tombstone>, Self::Error>;
+
+    /// What is left of tags that pointed to a manifest.
+    fn tombstones_of(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Vec<(Tag, Tombstone)>, Self::Error>;
+
+    /// Shows the events of a repository behind `since`, oldest first, until `look` breaks.
+    fn events_since(
+        &self,
+        repository: &RepositoryName,
+        since: Sequence,
+        look: impl FnMut(&Event) -> ControlFlow<()>,
+    ) -> Result<(), Self::Error>;
+}
+
+/// What takes the rows of a decision, in the same transaction.
+pub(super) trait Medium: View {
+    /// Adds an intent whose number is [`View::next`].
+    fn add_intent(&mut self, intent: Intent) -> Result<(), Self::Error>;
+
+    /// Removes an intent.
+    fn remove_intent(&mut self, sequence: Sequence) -> Result<(), Self::Error>;
+
+    /// Writes one row, or removes it. `now` tells how old tombstones are.
+    fn write(
+        &mut self,
+        repository: &RepositoryName,
+        row: RowChange,
+        now: Timestamp,
+    ) -> Result<(), Self::Error>;
+
+    /// Counts how much is missing in all, when that of a repository changes.
+    fn count_missing(&mut self, before: Missing, after: Missing) -> Result<(), Self::Error>;
+
+    /// Appends an event whose number is [`View::next`].
+    fn append(&mut self, event: Event) -> Result<(), Self::Error>;
+}
+
+#[cfg(test)]
+mod tests;
