@@ -23,8 +23,9 @@ use crate::oci::{Digest, Manifest, Reference, RepositoryName};
 use crate::registry::{Asking, Backends, OutgoingWrite, RegistryClient, Transport};
 use crate::store::{Actor, Event, HintedReference, MemoryFile, RedbStore, Store};
 use crate::sync::{
-    Carrier, CatalogState, HintQueue, JudgeSettings, ManifestWrite, Operation, Recording, RemovalLimit,
-    SweepKind, SweepOutcome, SweepSettings, Sweeper, UnknownIntents, Verifier, follow_hints, settle_unknown,
+    Carrier, CatalogState, HintQueue, JudgeSettings, ManifestWrite, Recording, RemovalLimit, SweepKind,
+    SweepOutcome, SweepSettings, Sweeper, UnknownIntents, Verifier, WriteRequest, follow_hints,
+    settle_unknown,
 };
 
 /// Time enough for every outcome to become known, in virtual time.
@@ -112,16 +113,23 @@ impl House {
         match action {
             Action::Push { repository, reference, manifest, patience } => {
                 let parsed = Arc::new(Manifest::parse(manifest.clone(), None).unwrap());
-                let operation =
-                    Operation::Put { reference: reference.clone(), tags: Vec::new(), manifest: parsed };
                 let digest = Some(Digest::sha256(&manifest));
-                let write = write(repository, Method::PUT, &reference, operation, manifest);
-                self.carry(write, repository, &reference, digest, patience).await;
+                let write = ManifestWrite::Put {
+                    repository: RepositoryName::parse(repository).unwrap(),
+                    reference: reference.clone(),
+                    tags: Vec::new(),
+                    manifest: parsed,
+                };
+                let request = request(write, Method::PUT, &reference, manifest);
+                self.carry(request, repository, &reference, digest, patience).await;
             }
             Action::Delete { repository, reference, patience } => {
-                let operation = Operation::Delete { reference: reference.clone() };
-                let write = write(repository, Method::DELETE, &reference, operation, Bytes::new());
-                self.carry(write, repository, &reference, None, patience).await;
+                let write = ManifestWrite::Delete {
+                    repository: RepositoryName::parse(repository).unwrap(),
+                    reference: reference.clone(),
+                };
+                let request = request(write, Method::DELETE, &reference, Bytes::new());
+                self.carry(request, repository, &reference, None, patience).await;
             }
             Action::PushAround { repository, reference, manifest } => {
                 self.registry.put(repository, &reference, &manifest);
@@ -156,7 +164,7 @@ impl House {
     /// Carries a write for a client; when that hears of a success, looks whether it is in the store.
     async fn carry(
         &self,
-        write: ManifestWrite,
+        request: WriteRequest,
         repository: &str,
         reference: &Reference,
         digest: Option<Digest>,
@@ -164,7 +172,7 @@ impl House {
     ) {
         let store = self.store.as_ref();
         let awaited = Awaited::begin(store, &self.registry, repository, reference, digest).await;
-        let carrying = self.carrier.carry(write);
+        let carrying = self.carrier.carry(request);
         let answer = match patience {
             Some(patience) => match tokio::time::timeout(patience, carrying).await {
                 Ok(answer) => answer,
@@ -268,17 +276,10 @@ fn judge_settings(temper: Temper) -> JudgeSettings {
     }
 }
 
-fn write(
-    repository: &str,
-    method: Method,
-    reference: &Reference,
-    operation: Operation,
-    body: Bytes,
-) -> ManifestWrite {
-    let path_and_query = format!("/v2/{repository}/manifests/{reference}");
-    ManifestWrite {
-        repository: RepositoryName::parse(repository).unwrap(),
-        operation,
+fn request(write: ManifestWrite, method: Method, reference: &Reference, body: Bytes) -> WriteRequest {
+    let path_and_query = format!("/v2/{}/manifests/{reference}", write.repository());
+    WriteRequest {
+        write,
         actor: Actor::default(),
         outgoing: OutgoingWrite {
             method,
