@@ -1,19 +1,20 @@
-//! `portreeve check --as`: what the rules say of somebody, and which of them decides.
+//! `portreeve check --as`: what the rules let a user do, and which of them decides.
 
 use super::account_command::{CommandError, account};
-use super::gatehouse;
+use super::auth_setup;
+use super::start_error::StartError;
 use crate::auth::{AccountAnswer, AccountCommand, Action, Decision, Identity, Privilege, Subject, UserName};
 use crate::config::Config;
 use crate::oci::RepositoryName;
 
-/// What somebody may do to a repository, by the rules of the configuration. The groups of a user of the store are asked of
-/// that; somebody whom nobody knows yet is taken at their name.
+/// What a user may do to a repository, by the rules of the configuration. The groups of a user of the store are read
+/// there; a name that no user has yet is in the groups of the configuration alone.
 ///
 /// # Errors
 /// When a name is none, or the store cannot be asked.
 pub fn explain(config: &Config, user: &str, repository: &str) -> Result<String, CommandError> {
     let name = RepositoryName::parse(repository).map_err(|error| CommandError::Refused(error.to_string()))?;
-    let policy = gatehouse::policy(&config.auth)?;
+    let policy = auth_setup::policy(&config.auth).map_err(StartError::Rules)?;
     let subject = match user {
         "anonymous" => Subject::Anonymous,
         user => {
@@ -36,7 +37,7 @@ pub fn explain(config: &Config, user: &str, repository: &str) -> Result<String, 
     {
         lines.push(format!("{user} is in {}.", groups.join(", ")));
     }
-    let mut tell = |Decision { allowed, rule }: Decision, what: &str| {
+    let mut explain = |Decision { allowed, rule }: Decision, what: &str| {
         let verb = if allowed { "may" } else { "may not" };
         let why = match rule {
             Some(rule) if allowed => format!("rule {rule} allows it"),
@@ -46,12 +47,12 @@ pub fn explain(config: &Config, user: &str, repository: &str) -> Result<String, 
         lines.push(format!("{user} {verb} {what}: {why}."));
     };
     for action in Action::ALL {
-        tell(policy.rules.explain(&subject, &name, action), &format!("{} {repository}", action.as_str()));
+        explain(policy.rules.explain(&subject, &name, action), &format!("{} {repository}", action.as_str()));
     }
     for (privilege, what) in
         [(Privilege::Catalog, "list all repositories"), (Privilege::Admin, "administer the door")]
     {
-        tell(policy.rules.explain_privilege(&subject, privilege), what);
+        explain(policy.rules.explain_privilege(&subject, privilege), what);
     }
     Ok(lines.join("\n"))
 }
