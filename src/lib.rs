@@ -1,7 +1,7 @@
 //! Portreeve, a front door for container registries: every push and pull goes through it, and it keeps an exact,
 //! durable record of what the registry holds.
 //!
-//! # The house
+//! # Layout
 //!
 //! Floors from the ground up. A module imports only what its line allows; a test reads this map and the imports.
 //!

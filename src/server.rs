@@ -145,7 +145,7 @@ impl Running {
         if let Some(certificates) = certificates {
             background.spawn(certificates.watch(requests, stop.clone()));
         }
-        background.spawn(metrics_upkeep::keep_up(web.metrics.clone(), exchanges, stop.clone()));
+        background.spawn(metrics_upkeep::run(web.metrics.clone(), exchanges, stop.clone()));
         let sweeps = SweepThread::start(Arc::clone(&composition.engine.sweeper), stop.clone())?;
         background.spawn(socket.serve(web::socket_router(web.clone()), stop.clone())?);
         let (door_address, admin_address) = (listener.address()?, admin.address()?);
@@ -161,8 +161,8 @@ impl Running {
         Ok(Self { door, workers, sweeps, background, stop })
     }
 
-    /// Accepts nobody any more, and waits for what runs: exchanges, and writes whose client has gone. No longer than
-    /// `grace`, nor than until the next signal.
+    /// Accepts no connection any more, and waits for what runs: exchanges, and writes whose client has gone; at most for
+    /// `grace`, and at most until the next signal.
     async fn drain(&self, writes: &TaskTracker, grace: Duration, signals: &mut StopSignals) {
         let drained = async {
             self.door.drain().await;

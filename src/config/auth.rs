@@ -108,9 +108,9 @@ pub enum Principal {
     User(String),
     /// `group:NAME`
     Group(String),
-    /// `anonymous`: everybody, with credentials or without.
+    /// `anonymous`: every client, with credentials or without.
     Anonymous,
-    /// `*`: everybody who has logged in.
+    /// `*`: every user who has logged in.
     Everybody,
 }
 

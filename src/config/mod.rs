@@ -1,8 +1,8 @@
 //! The configuration: plain data, read from defaults, file and environment, wholly checked before anything starts.
 //!
 //! Each layer overrides the one below: built-in defaults, the file, then variables `PORTREEVE__SECTION__KEY`. Keys that
-//! are not known are refused, and everything that is wrong is told at once. Only `main.rs` loads it; everyone else is
-//! given the part that concerns them. It imports no other module of the house.
+//! are not known are refused, and everything that is wrong is reported at once. Only the command line and a reload load
+//! it; each module is given the part that concerns it. It imports no other module of the crate.
 
 mod address;
 mod auth;

@@ -1,7 +1,7 @@
 //! `registry.auth`, `registry.username` and `registry.password`: how the door shows itself to the registry.
 
 use super::secret::Secret;
-use super::settings::{Settings, text};
+use super::settings::{Given, Settings, text};
 
 /// `registry.auth`: how the door shows itself to the registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,52 +19,55 @@ pub enum RegistryAuth {
     Token,
 }
 
+const USERNAME: &str = "registry.username";
+const PASSWORD: &str = "registry.password";
+
 /// Reads how the door shows itself to the registry: name and password go with `basic`, and with nothing else.
 pub(super) fn read(settings: &mut Settings) -> RegistryAuth {
-    const NAMES: [&str; 2] = ["registry.username", "registry.password"];
-    let kind = settings.read("registry.auth", |given| {
-        match text(given, "write \"none\", \"basic\" or \"token\"")? {
-            kind @ ("none" | "basic" | "token") => Ok(kind.to_owned()),
-            other => Err(format!("is {other:?}; write \"none\", \"basic\" or \"token\"")),
+    let kind = settings.read("registry.auth", kind);
+    let username = settings.read(USERNAME, username);
+    let password = settings.read(PASSWORD, password);
+    let is_basic = kind.as_deref() == Some("basic");
+    for name in [USERNAME, PASSWORD] {
+        if is_basic && !settings.has(name) {
+            let sentence = format!("`registry.auth` is \"basic\" but `{name}` is not set; set it");
+            settings.complain(settings.origin("registry.auth"), sentence);
+        } else if !is_basic && settings.has(name) {
+            let sentence =
+                format!("`{name}` goes with `registry.auth = \"basic\"` only; set that, or remove this");
+            settings.complain(settings.origin(name), sentence);
         }
-    });
-    let username = settings.read(NAMES[0], |given| match text(given, "write a user name")? {
+    }
+    match (kind.as_deref(), username, password) {
+        (Some("basic"), Some(username), Some(password)) => RegistryAuth::Basic { username, password },
+        (Some("token"), ..) => RegistryAuth::Token,
+        _ => RegistryAuth::None,
+    }
+}
+
+fn kind(given: &Given) -> Result<String, String> {
+    match text(given, "write \"none\", \"basic\" or \"token\"")? {
+        kind @ ("none" | "basic" | "token") => Ok(kind.to_owned()),
+        other => Err(format!("is {other:?}; write \"none\", \"basic\" or \"token\"")),
+    }
+}
+
+fn username(given: &Given) -> Result<String, String> {
+    match text(given, "write a user name")? {
         text if text.is_empty() || text.contains(':') || text.chars().any(char::is_control) => {
             Err("is no user name: it is empty, or has a colon or a control character; write a user name"
                 .to_owned())
         }
         text => Ok(text.to_owned()),
-    });
-    let password = settings.read(NAMES[1], |given| match text(given, "write a password")? {
+    }
+}
+
+fn password(given: &Given) -> Result<Secret, String> {
+    match text(given, "write a password")? {
         text if text.is_empty() || text.chars().any(char::is_control) => {
             Err("is no password: it is empty, or has a control character; write a password".to_owned())
         }
         text => Ok(Secret::new(text)),
-    });
-    match kind.as_deref() {
-        Some("basic") => {
-            for name in NAMES {
-                if !settings.has(name) {
-                    let sentence = format!("`registry.auth` is \"basic\" but `{name}` is not set; set it");
-                    settings.complain(settings.origin("registry.auth"), sentence);
-                }
-            }
-            match (username, password) {
-                (Some(username), Some(password)) => RegistryAuth::Basic { username, password },
-                _ => RegistryAuth::None,
-            }
-        }
-        kind => {
-            for name in NAMES {
-                if settings.has(name) {
-                    let sentence = format!(
-                        "`{name}` goes with `registry.auth = \"basic\"` only; set that, or remove this"
-                    );
-                    settings.complain(settings.origin(name), sentence);
-                }
-            }
-            if kind == Some("token") { RegistryAuth::Token } else { RegistryAuth::None }
-        }
     }
 }
 

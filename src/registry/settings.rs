@@ -1,5 +1,4 @@
-//! What a client to the registry is made from, so that whoever needs a second one (a sweep has connections of its own)
-//! makes it alike.
+//! What a client to the registry is made from, so that a second one (sweeps have connections of their own) is made alike.
 
 use std::sync::Arc;
 use std::time::Duration;

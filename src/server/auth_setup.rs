@@ -14,22 +14,22 @@ use crate::auth::{
     IdentitySource, InvalidRule, Journal, LoginLife, Logins, Names, Policy, Rule, Rules, StoredUsers,
     TargetSeal, UploadMarks, Who,
 };
-use crate::clock::{Clock, HeldClock};
+use crate::clock::{Clock, RetentionClock};
 use crate::config::{self, AuthRule, Config, Principal, UserSource};
 use crate::files::RereadRequests;
 use crate::store::Store;
 
-/// How often logins are looked through that nobody comes back to.
+/// How often the logins are searched for those that are over.
 const PURGE_LOGINS: Duration = Duration::from_secs(60 * 60);
 
 /// Users and tokens in the store, with their journal.
 pub(super) fn accounts(
     config: &Config,
     store: &Arc<dyn Store>,
-    retention_clock: Arc<HeldClock>,
+    retention_clock: Arc<RetentionClock>,
 ) -> Arc<Accounts> {
     let clock = Clock::shifted(config.clock.offset);
-    let journal = Arc::new(Journal::new(clock, config.auth.events_age).aging_by(retention_clock));
+    let journal = Arc::new(Journal::new(clock, config.auth.events_age).with_retention_clock(retention_clock));
     Arc::new(Accounts::new(Arc::clone(store), journal, clock))
 }
 
@@ -40,7 +40,7 @@ pub(super) struct AuthSetup {
     /// Hides targets of the registry's own in URLs of the door.
     pub seal: Arc<TargetSeal>,
     htpasswd: Option<Arc<Htpasswd>>,
-    retention_clock: Arc<HeldClock>,
+    retention_clock: Arc<RetentionClock>,
 }
 
 impl AuthSetup {
@@ -52,7 +52,7 @@ impl AuthSetup {
         config: &Config,
         access: &RegistryAccess,
         accounts: &Arc<Accounts>,
-        retention_clock: Arc<HeldClock>,
+        retention_clock: Arc<RetentionClock>,
     ) -> Result<Self, StartError> {
         // An open door has no keys, but a secret beside where they would be.
         let secret = key_directory(config).secret()?;
@@ -100,7 +100,7 @@ pub(super) fn external_origin(config: &Config) -> Option<String> {
     config.external_url.as_ref().map(|url| url.as_str().trim_end_matches('/').to_owned())
 }
 
-/// Whoever knows users, in the order in which they are asked. Access tokens are known by their form, so they come first.
+/// The sources of users, in the order in which they are asked. Access tokens are known by their form, so they come first.
 fn identity_sources(
     config: &Config,
     accounts: &Arc<Accounts>,
@@ -121,7 +121,7 @@ fn identity_sources(
     sources
 }
 
-async fn purge_logins(gate: Arc<Gate>, clock: Arc<HeldClock>, stop: CancellationToken) {
+async fn purge_logins(gate: Arc<Gate>, clock: Arc<RetentionClock>, stop: CancellationToken) {
     let Logins { accounts, life } = &gate.logins;
     let purging = async {
         loop {

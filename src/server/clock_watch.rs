@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::{Clock, Estimate, HeldClock, Timestamp};
+use crate::clock::{Clock, Estimate, RetentionClock, Timestamp};
 use crate::registry::Asking;
 use crate::store::{Store, StoreError};
 use crate::web::ClockStatus;
@@ -26,7 +26,7 @@ pub(super) async fn saved_estimate(store: &dyn Store) -> Option<Estimate> {
 }
 
 /// The clock by which what is old is deleted, with what the last run knew of whether its time is right.
-pub(super) async fn retention_clock(store: &dyn Store, clock: Clock) -> Arc<HeldClock> {
+pub(super) async fn retention_clock(store: &dyn Store, clock: Clock) -> Arc<RetentionClock> {
     let last = async {
         Ok::<_, StoreError>(match store.kept_time().await? {
             Some(last) => Some(last),
@@ -38,11 +38,11 @@ pub(super) async fn retention_clock(store: &dyn Store, clock: Clock) -> Arc<Held
         tracing::warn!(%error, "the last time of the door's clock cannot be read; for an hour nothing is deleted because it is old");
         Some(Timestamp::from_milliseconds(0))
     });
-    Arc::new(HeldClock::new(clock, last))
+    Arc::new(RetentionClock::new(clock, last))
 }
 
 /// Looks at the door's clock until told to stop, and stores the time that has held for the next run.
-pub(super) async fn watch_own(clock: Arc<HeldClock>, store: Arc<dyn Store>, stop: CancellationToken) {
+pub(super) async fn watch_own(clock: Arc<RetentionClock>, store: Arc<dyn Store>, stop: CancellationToken) {
     let save = async || {
         if let Err(error) = store.keep_time(clock.last()).await {
             tracing::debug!(%error, "the time cannot be stored");

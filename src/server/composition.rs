@@ -15,7 +15,7 @@ use super::registry_access::{self, RegistryAccess};
 use super::start_error::StartError;
 use super::status::Status;
 use crate::auth::{Accounts, Gate, keep_journal};
-use crate::clock::HeldClock;
+use crate::clock::RetentionClock;
 use crate::config::{self, Config};
 use crate::registry::{HttpTransport, watch_health};
 use crate::store::Store;
@@ -44,7 +44,7 @@ pub(super) struct Composition {
     /// How the registry is reached.
     pub access: RegistryAccess,
     /// The clock by which what is old is deleted.
-    pub retention_clock: Arc<HeldClock>,
+    pub retention_clock: Arc<RetentionClock>,
     /// Users and tokens in the store.
     pub accounts: Arc<Accounts>,
     /// Carries, verifies and sweeps.

@@ -3,7 +3,9 @@
 use super::account_command::{CommandError, account};
 use super::auth_setup;
 use super::start_error::StartError;
-use crate::auth::{AccountAnswer, AccountCommand, Action, Decision, Identity, Privilege, Subject, UserName};
+use crate::auth::{
+    AccountAnswer, AccountCommand, Action, Decision, Identity, Policy, Privilege, Subject, UserName,
+};
 use crate::config::Config;
 use crate::oci::RepositoryName;
 
@@ -15,19 +17,7 @@ use crate::oci::RepositoryName;
 pub fn explain(config: &Config, user: &str, repository: &str) -> Result<String, CommandError> {
     let name = RepositoryName::parse(repository).map_err(|error| CommandError::Refused(error.to_string()))?;
     let policy = auth_setup::policy(&config.auth).map_err(StartError::Rules)?;
-    let subject = match user {
-        "anonymous" => Subject::Anonymous,
-        user => {
-            let user = UserName::parse(user).map_err(|error| CommandError::Refused(error.to_string()))?;
-            let mut groups = policy.groups.get(user.as_str()).cloned().unwrap_or_default();
-            if let AccountAnswer::Users(users) = account(config, AccountCommand::ListUsers)? {
-                groups.extend(
-                    users.into_iter().filter(|known| known.name == user).flat_map(|known| known.groups),
-                );
-            }
-            Subject::Known(Identity::new(user, groups))
-        }
-    };
+    let subject = subject(config, &policy, user)?;
     let mut lines = Vec::new();
     if !config.auth.is_on {
         lines.push("auth.mode is off: everybody may do everything. If it were on:".to_owned());
@@ -37,22 +27,38 @@ pub fn explain(config: &Config, user: &str, repository: &str) -> Result<String, 
     {
         lines.push(format!("{user} is in {}.", groups.join(", ")));
     }
-    let mut explain = |Decision { allowed, rule }: Decision, what: &str| {
-        let verb = if allowed { "may" } else { "may not" };
-        let why = match rule {
-            Some(rule) if allowed => format!("rule {rule} allows it"),
-            Some(rule) => format!("rule {rule} denies it"),
-            None => "no rule allows it".to_owned(),
-        };
-        lines.push(format!("{user} {verb} {what}: {why}."));
-    };
     for action in Action::ALL {
-        explain(policy.rules.explain(&subject, &name, action), &format!("{} {repository}", action.as_str()));
+        let decision = policy.rules.explain(&subject, &name, action);
+        lines.push(sentence(user, decision, &format!("{} {repository}", action.as_str())));
     }
     for (privilege, what) in
         [(Privilege::Catalog, "list all repositories"), (Privilege::Admin, "administer the door")]
     {
-        explain(policy.rules.explain_privilege(&subject, privilege), what);
+        lines.push(sentence(user, policy.rules.explain_privilege(&subject, privilege), what));
     }
     Ok(lines.join("\n"))
+}
+
+/// The user of this name, with their groups.
+fn subject(config: &Config, policy: &Policy, user: &str) -> Result<Subject, CommandError> {
+    if user == "anonymous" {
+        return Ok(Subject::Anonymous);
+    }
+    let user = UserName::parse(user).map_err(|error| CommandError::Refused(error.to_string()))?;
+    let mut groups = policy.groups.get(user.as_str()).cloned().unwrap_or_default();
+    if let AccountAnswer::Users(users) = account(config, AccountCommand::ListUsers)? {
+        groups.extend(users.into_iter().filter(|known| known.name == user).flat_map(|known| known.groups));
+    }
+    Ok(Subject::Known(Identity::new(user, groups)))
+}
+
+/// What a user may do or may not, and why.
+fn sentence(user: &str, Decision { allowed, rule }: Decision, what: &str) -> String {
+    let verb = if allowed { "may" } else { "may not" };
+    let why = match rule {
+        Some(rule) if allowed => format!("rule {rule} allows it"),
+        Some(rule) => format!("rule {rule} denies it"),
+        None => "no rule allows it".to_owned(),
+    };
+    format!("{user} {verb} {what}: {why}.")
 }

@@ -1,5 +1,5 @@
 //! A listener with few connections, for the admin listener and the socket for commands: the oldest connection makes room for
-//! a new one, so that clients that are slow, or do nothing, shut nobody out.
+//! a new one, so that clients that are slow, or do nothing, shut out no other client.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -71,7 +71,7 @@ where
     }
 }
 
-/// By which the listener has a connection end, and the connection tells that it has.
+/// How the listener tells a connection to end, and how the connection tells that it is closed.
 #[derive(Debug, Default)]
 struct Closing {
     is_displaced: AtomicBool,

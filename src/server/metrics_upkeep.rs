@@ -12,7 +12,7 @@ const PERIOD: Duration = Duration::from_secs(5);
 
 /// Until told to stop, sorts observations into their buckets, so that they do not pile up between two scrapes, and shows how
 /// many exchanges run.
-pub(super) async fn keep_up(metrics: Metrics, exchanges: TaskTracker, stop: CancellationToken) {
+pub(super) async fn run(metrics: Metrics, exchanges: TaskTracker, stop: CancellationToken) {
     let upkeep = async {
         loop {
             #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53 exchanges")]

@@ -24,7 +24,7 @@ use crate::sync::{FinishedSweep, SweepOutcome};
 /// How often the door is asked how far it is.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
-/// Why a sweep could not be run, or its differences not be told.
+/// Why a sweep could not be run, or its differences not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum SyncError {
     /// A door has the store, but does not answer.
@@ -71,7 +71,7 @@ pub struct WantedSweep {
 /// sweep. Answers whether record and registry are in step.
 ///
 /// # Errors
-/// When the sweep cannot be run, or its outcome not be learnt or told.
+/// When the sweep cannot be run, or its outcome not be learnt or written.
 pub fn sync(config: &Config, wanted: WantedSweep, out: &mut dyn Write) -> Result<bool, SyncError> {
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()

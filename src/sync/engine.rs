@@ -15,7 +15,7 @@ use super::{
     Carrier, FirstPass, HintQueue, Judge, JudgeSettings, PullCounts, Recording, SeenAnswers, SweepSettings,
     Sweeper, UnknownIntents, Verifier, compare_answers, flush_pulls, follow_hints, settle_unknown,
 };
-use crate::clock::HeldClock;
+use crate::clock::RetentionClock;
 use crate::registry::{RegistryClient, RegistrySettings, Transport};
 use crate::store::Store;
 
@@ -23,10 +23,10 @@ use crate::store::Store;
 pub struct EngineSettings {
     /// Where the registry is and how it is asked.
     pub registry: RegistrySettings,
-    /// What contradicting answers are believed.
+    /// Which answers that contradict the record are believed.
     pub judge: JudgeSettings,
     /// The clock by which what is missing grows old; without one it is the clock of `registry`.
-    pub retention_clock: Option<Arc<HeldClock>>,
+    pub retention_clock: Option<Arc<RetentionClock>>,
     /// When sweeps are due, and how much they ask at once.
     pub sweep: SweepSettings,
     /// How long the last look at unknown outcomes may take at the end.
@@ -74,7 +74,7 @@ impl SyncEngine {
         let registry = Arc::new(access.client(transports.requests));
         let judge = Judge::new(Arc::clone(&store), judge, access.asking.clock);
         let judge = Arc::new(match retention_clock {
-            Some(clock) => judge.aging_by(clock),
+            Some(clock) => judge.with_retention_clock(clock),
             None => judge,
         });
         let hints = Arc::new(HintQueue::new(Arc::clone(&store)));

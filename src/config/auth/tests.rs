@@ -42,14 +42,14 @@ fn rules_and_groups_are_read_from_the_file() {
 }
 
 #[test]
-fn administrators_are_told_by_an_action_of_their_own() {
+fn administrators_have_an_action_of_their_own() {
     let rule =
         |text: &str| load(&format!("[[auth.rules]]\n{text}")).map(|config| config.auth.rules[0].clone());
     let admin = rule("who = \"group:ops\"\nactions = \"admin\"").unwrap();
     assert!(admin.admin && !admin.catalog && !admin.pull && admin.repositories.is_empty());
     let all = rule("who = \"alice\"\nrepositories = \"**\"\nactions = \"*\"").unwrap();
     assert!(!all.admin && !all.catalog, "`*` is for repositories");
-    // Nobody can be let do it without logging in, and everybody can be kept from it.
+    // It cannot be given to users who have not logged in, but it can be denied to them.
     assert!(rule("who = \"anonymous\"\nactions = \"admin\"\ndeny = true").unwrap().admin);
 }
 
@@ -62,8 +62,8 @@ fn the_environment_writes_rules_as_toml() {
 }
 
 #[test]
-fn a_wrong_rule_is_told_by_its_number_and_what_is_wrong() {
-    for (rule, told) in [
+fn a_wrong_rule_is_reported_with_its_number_and_what_is_wrong() {
+    for (rule, expected) in [
         (r#"repositories = "a""#, "`who` is missing"),
         (r#"who = "a b""#, "no user name"),
         (r#"who = "group:""#, "without a name"),
@@ -81,6 +81,6 @@ fn a_wrong_rule_is_told_by_its_number_and_what_is_wrong() {
         ("who = \"*\"\nactions = \"catalog\"\ndeny = \"yes\"", "`deny` is a string"),
     ] {
         let refused = load(&format!("[[auth.rules]]\n{rule}")).unwrap_err();
-        assert!(refused.contains("number 1") && refused.contains(told), "{rule}: {refused}");
+        assert!(refused.contains("number 1") && refused.contains(expected), "{rule}: {refused}");
     }
 }
