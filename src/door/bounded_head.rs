@@ -79,16 +79,20 @@ enum Progress {
 impl Head {
     /// Looks at the next bytes.
     fn takes(&mut self, bytes: &[u8]) -> Progress {
-        for byte in bytes {
-            self.bytes += 1;
-            match byte {
-                b'\r' => {}
-                b'\n' if !self.has_begun => {}
-                b'\n' if self.is_line_empty => {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let end = memchr::memchr(b'\n', rest);
+            let (line, after) = rest.split_at(end.map_or(rest.len(), |end| end + 1));
+            self.bytes += line.len();
+            rest = after;
+            if line.iter().any(|byte| !matches!(byte, b'\r' | b'\n')) {
+                (self.has_begun, self.is_line_empty) = (true, false);
+            }
+            if end.is_some() && self.has_begun {
+                if self.is_line_empty {
                     return if self.bytes > MAXIMUM_HEAD_BYTES { Progress::TooLong } else { Progress::Ended };
                 }
-                b'\n' => self.is_line_empty = true,
-                _ => (self.has_begun, self.is_line_empty) = (true, false),
+                self.is_line_empty = true;
             }
         }
         if self.bytes > MAXIMUM_HEAD_BYTES { Progress::TooLong } else { Progress::Unfinished }

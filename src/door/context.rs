@@ -8,6 +8,7 @@ use super::early_answer::EarlyAnswer;
 use super::presence::Running;
 use super::repetition::Repetition;
 use super::requests::InFlight;
+use super::turns::Turn;
 use super::watch::{Stall, Watch};
 use super::{Exchange, Refusal};
 use crate::registry::{Backend, BackendKey, Shown};
@@ -40,6 +41,8 @@ pub struct Context {
     pub(super) running: Option<Running>,
     /// The request's places among those in flight.
     pub(super) in_flight: InFlight,
+    /// The request's turn at the registry, until that answers.
+    pub(super) turn: Option<Turn>,
     /// Held until the exchange is over, so that stopping waits for it.
     _running: TaskTrackerToken,
 }
@@ -70,6 +73,7 @@ impl Context {
             cause: None,
             running: None,
             in_flight: InFlight::default(),
+            turn: None,
             _running: running,
         }
     }

@@ -38,13 +38,14 @@ fn forwarding_headers(exchange: &Exchange) -> [(HeaderName, Option<HeaderValue>)
         let before = exchange.request.headers.get_all(X_FORWARDED_FOR).iter();
         chain.extend(before.filter_map(|value| value.to_str().ok()));
     }
-    let (address, peer) = (client.address.to_string(), client.peer.to_string());
-    if chain.is_empty() && address != peer {
-        // Learnt from `Forwarded`.
-        chain.push(&address);
-    }
-    chain.push(&peer);
-    let chain = HeaderValue::from_str(&chain.join(", ")).ok();
+    let (address, peer) = (client.address, client.peer.to_string());
+    let address = (chain.is_empty() && address != client.peer).then(|| address.to_string());
+    // Learnt from `Forwarded`.
+    chain.extend(address.as_deref());
+    let chain = match chain.is_empty() {
+        true => HeaderValue::try_from(peer).ok(),
+        false => HeaderValue::try_from([chain.as_slice(), &[&peer]].concat().join(", ")).ok(),
+    };
     [
         (FORWARDED, None),
         (X_FORWARDED_FOR, chain),

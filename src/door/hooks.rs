@@ -18,7 +18,8 @@ use super::presence::Presence;
 use super::repetition::{self, Repetition};
 use super::service::Service;
 use super::watch::{Owed, Stall, Watch};
-use super::{OnwardAuthorization, Outcome, Refusal, ResponseHead, body, failure, forward};
+use super::{OnwardAuthorization, Outcome, Refusal, ResponseHead, body, failure, forward, request_metrics};
+use crate::auth::Network;
 use crate::oci::route::UploadAction;
 use crate::oci::{ErrorCode, Route};
 use crate::registry::Awaited;
@@ -56,9 +57,16 @@ impl ProxyHttp for Service {
                 Err(refusal) => answer = Err(refusal),
             }
         }
-        context.exchange = Some(Box::new(exchange));
+        let exchange = &*context.exchange.insert(Box::new(exchange));
         match answer {
-            Ok(None) => Ok(false),
+            Ok(None) => {
+                let (network, started) = (Network::of(exchange.client.address), exchange.started);
+                // What sends a body, or commits one, is at the registry for as long as that takes.
+                if !is_watched(session, context) {
+                    context.turn = Some(self.turns.take(network, started).await);
+                }
+                Ok(false)
+            }
             Ok(Some(local)) => self.respond(session, context, local).await.map(|()| true),
             Err(refusal) => self.refuse(session, context, &refusal).await.map(|()| true),
         }
@@ -153,6 +161,9 @@ impl ProxyHttp for Service {
             let refusal = Refusal::new(ErrorCode::Unavailable, message).with_status(StatusCode::BAD_GATEWAY);
             context.refusal = Some(refusal);
             return Err(Error::explain(ErrorType::InvalidHTTPHeader, "101 without `Upgrade`").into_up());
+        }
+        if !head.status.is_informational() {
+            context.turn = None;
         }
         match &context.watch {
             Some(watch) if head.status.is_informational() => watch.registry_lives(),
@@ -364,9 +375,7 @@ impl ProxyHttp for Service {
                 .take()
                 .or_else(|| error.filter(|_| !context.is_answered).map(ToString::to_string)),
         };
-        let (route, class) = (exchange.route_name(), status_class(status));
-        metrics::counter!("portreeve_requests_total", "route" => route, "status" => class).increment(1);
-        metrics::histogram!("portreeve_request_seconds", "route" => route).record(duration);
+        request_metrics::count(exchange.route_name(), status, duration);
         self.pipeline.on_end(&exchange, &outcome).await;
     }
 }
@@ -400,18 +409,5 @@ impl Service {
         client.set_write_timeout(Some(self.limits.client_timeout));
         client.set_read_timeout(None);
         client.set_total_drain_timeout(Some(body::DRAIN_TIME));
-    }
-}
-
-const fn status_class(status: Option<StatusCode>) -> &'static str {
-    match status {
-        None => "none",
-        Some(status) => match status.as_u16() / 100 {
-            1 => "1xx",
-            2 => "2xx",
-            3 => "3xx",
-            4 => "4xx",
-            _ => "5xx",
-        },
     }
 }

@@ -42,11 +42,13 @@ mod plugin;
 mod presence;
 mod pull_target;
 mod repetition;
+mod request_metrics;
 mod requests;
 mod respond;
 mod service;
 mod spelling;
 mod sticky;
+mod turns;
 mod upload_target;
 mod uri_reference;
 mod watch;
@@ -87,6 +89,10 @@ pub fn describe_metrics() {
     describe_counter!(
         "portreeve_requests_shed_total",
         "Requests that were answered 503 because there were as many in flight as a limit allows, by cause"
+    );
+    describe_counter!(
+        "portreeve_requests_delayed_total",
+        "Requests that waited a moment, since their client had several at the registry and others asked, too"
     );
     describe_counter!(
         "portreeve_stalls_total",

@@ -17,6 +17,7 @@ use super::context::Context;
 use super::lead_back::Naming;
 use super::line::Lines;
 use super::requests::{InFlight, Requests};
+use super::turns::Turns;
 use super::upload_target::UploadTargets;
 use super::{
     Client, Exchange, Flow, Limits, Pipeline, Refusal, Response, ResponseHead, Target, Write, arrival, body,
@@ -35,6 +36,7 @@ pub struct Service {
     pub(super) backends: Arc<Backends>,
     pub(super) limits: Limits,
     pub(super) requests: Requests,
+    pub(super) turns: Arc<Turns>,
     pub(super) memory: BodyMemory,
     pub(super) lines: Lines,
     pub(super) naming: Arc<Naming>,
@@ -67,6 +69,7 @@ impl Service {
             backends,
             limits,
             requests: Requests::new(limits.requests),
+            turns: Arc::default(),
             memory,
             lines: Lines::default(),
             naming: Arc::new(naming),

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::observer::AGENT_BYTES;
 use crate::door::{Entry, Exchange, Invalid, Outcome, Parts, Plugin};
-use crate::telemetry::cut;
+use crate::telemetry::{AccessLine, cut};
 
 pub(super) const ENTRY: Entry =
     Entry { name: "access_log", summary: "Writes one structured line to the log for each exchange.", build };
@@ -46,21 +46,20 @@ impl Plugin for AccessLog {
         if !self.enabled {
             return;
         }
-        // Queries stay out: an upload's state and, on other paths, credentials may stand there.
-        tracing::info!(
-            target: "access",
-            client = %exchange.client.address,
-            user = exchange.client.user.as_deref(),
-            method = cut(exchange.request.method.as_str(), METHOD_BYTES),
-            path = cut(exchange.path(), PATH_BYTES),
-            route = exchange.route_name(),
-            status = outcome.status.map(|status| status.as_u16()),
-            received = outcome.received,
-            sent = outcome.sent,
-            seconds = outcome.duration.as_secs_f64(),
-            backend = exchange.backend.as_deref(),
-            agent = exchange.header(&USER_AGENT).map(|agent| cut(agent, AGENT_BYTES)),
-            cause = outcome.cause.as_deref().map(|cause| cut(cause, CAUSE_BYTES)),
-        );
+        let line = AccessLine {
+            client: exchange.client.address,
+            user: exchange.client.user.as_deref(),
+            method: cut(exchange.request.method.as_str(), METHOD_BYTES),
+            path: cut(exchange.path(), PATH_BYTES),
+            route: exchange.route_name(),
+            status: outcome.status.map(|status| status.as_u16()),
+            received: outcome.received,
+            sent: outcome.sent,
+            seconds: outcome.duration.as_secs_f64(),
+            backend: exchange.backend.as_deref(),
+            agent: exchange.header(&USER_AGENT).map(|agent| cut(agent, AGENT_BYTES)),
+            cause: outcome.cause.as_deref().map(|cause| cut(cause, CAUSE_BYTES)),
+        };
+        line.log();
     }
 }

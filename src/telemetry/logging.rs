@@ -31,6 +31,7 @@ const QUIET: &str = "pingora=off";
 const QUEUED_BYTES: usize = 4 * 1024 * 1024;
 
 static WRITER: OnceLock<LineWriter> = OnceLock::new();
+static JSON_OUTPUT: OnceLock<ShortLines<LineWriter>> = OnceLock::new();
 
 /// Why the log could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +79,9 @@ pub fn install() -> Result<LogGuard, LogError> {
     let format = if io::stderr().is_terminal() { Format::Human } else { Format::Json };
     let (writer, worker) = queue::start(io::stderr(), QUEUED_BYTES)?;
     subscriber(format, filter, writer.clone()).try_init()?;
+    if format == Format::Json {
+        JSON_OUTPUT.get_or_init(|| ShortLines::new(format, writer.clone()));
+    }
     WRITER.get_or_init(|| writer);
     std::panic::set_hook(Box::new(log_panic));
     Ok(LogGuard { _worker: worker })
@@ -86,6 +90,11 @@ pub fn install() -> Result<LogGuard, LogError> {
 /// How many lines were dropped since the start, because they came faster than they could be written.
 pub fn dropped_lines() -> u64 {
     WRITER.get().map_or(0, LineWriter::dropped)
+}
+
+/// Where whole lines of JSON may be written, if the log's lines are JSON.
+pub(super) fn json_output() -> Option<ShortLines<LineWriter>> {
+    JSON_OUTPUT.get().cloned()
 }
 
 /// Builds the filter from the first variable that is set and not empty.
@@ -128,7 +137,7 @@ fn log_panic(panic: &std::panic::PanicHookInfo<'_>) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::io::Write;
     use std::sync::{Arc, Mutex};
 
@@ -160,6 +169,11 @@ mod tests {
         tracing::subscriber::with_default(subscriber(format, filter, move || writer.clone()), speak);
         let bytes = output.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
+    }
+
+    /// What the log says in JSON about `speak`.
+    pub fn traced_as_json(speak: impl FnOnce()) -> String {
+        log(Format::Json, &[], speak)
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Every floor writes through the façades `tracing` and `metrics`; this module decides where that goes. `main.rs`
 //! installs the log, `server.rs` the metrics.
 
+mod access_line;
 mod line;
 pub mod logging;
 pub mod metrics;
@@ -10,6 +11,7 @@ mod process;
 mod queue;
 mod seldom;
 
+pub use access_line::AccessLine;
 pub use line::cut;
 pub use logging::{LogError, LogGuard};
 pub use metrics::{Metrics, MetricsError};

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! cargo test --locked --test siege                      # a minute, as in tests/run.sh
-//! cargo test --locked --test siege -- --seconds 3600    # a long one
+//! cargo test --release --locked --test siege -- --seconds 3600    # a long one
 //! cargo test --locked --test siege -- --only names --only heads
 //! ```
 //!

@@ -72,3 +72,33 @@ async fn one_request_too_many_is_503_with_a_time_to_come_back() {
         assert_eq!(connection.ask("GET", "/api/v1/status", "", b"").await.head.status, 200);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_burst_of_one_client_waits_a_moment_while_others_ask_and_not_when_it_is_alone() {
+    const DELAYED: &str = "portreeve_requests_delayed_total";
+    let (registry, mut exchanges) = RawRegistry::start_handing_over().await;
+    let door = Door::builder(registry.url()).start().await;
+    let mut held = Vec::new();
+    let mut ask = async |address| {
+        let mut connection = Connection::over(connect_from(address, door.address()).await);
+        connection.request("GET", "/v2/a/tags/list", "").await;
+        // Also one that had to wait arrives while none of the others is answered.
+        held.push((connection, exchanges.recv().await.unwrap()));
+    };
+    for _ in 0..20 {
+        ask(SECOND).await;
+    }
+    assert_eq!(metric(&door, DELAYED).await, 0.0, "nobody else asks");
+    // On a busy machine the other one may have asked too long ago.
+    until("one waits", SOON, async || {
+        ask(Ipv4Addr::new(127, 0, 0, 3)).await;
+        ask(SECOND).await;
+        metric(&door, DELAYED).await > 0.0
+    })
+    .await;
+    for (mut connection, mut exchange) in held {
+        exchange.answer("404 Not Found", "").await;
+        assert_eq!(connection.answer("GET").await.head.status, 404);
+    }
+    until("nothing runs", SOON, async || metric(&door, "portreeve_exchanges").await == 0.0).await;
+}
