@@ -12,8 +12,8 @@
 //! telemetry  may use  nothing
 //! config     may use  nothing
 //! store      may use  oci clock telemetry
-//! auth       may use  oci clock files telemetry store
-//! registry   may use  oci clock telemetry auth
+//! registry   may use  oci clock telemetry
+//! auth       may use  oci clock files telemetry store registry
 //! sync       may use  oci clock telemetry store registry
 //! door       may use  oci clock files telemetry store auth registry sync
 //! plugins    may use  oci clock telemetry store auth registry sync door

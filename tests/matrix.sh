@@ -6,6 +6,8 @@ cd "$(dirname "$0")/.."
 
 VERSION=v3.1.1
 
+. tests/toolchain.sh
+
 say() { printf '\n== %s\n' "$*"; }
 
 if ! command -v go >/dev/null; then

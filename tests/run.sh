@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# All checks: format, linter, every test. Installs what is missing first; a tool that cannot be had is a failure.
+# All checks: format, linter, documentation, every test; `tests/architecture/` looks at the dependencies too. Installs what is
+# missing first; a tool that cannot be had is a failure.
 # Needs root, also when everything is installed: some tests run a Docker engine or fill up a small disk of their own.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -24,11 +25,15 @@ for tool in cargo rustfmt cargo-clippy; do
     }
 done
 
+. tests/toolchain.sh
+
 say "Format"
 cargo fmt --all --check
 cargo fmt --manifest-path tests/fuzz/Cargo.toml --all --check
 say "Linter, warnings are errors"
 cargo clippy --locked --all-targets -- --deny warnings
+say "Documentation, broken links are errors"
+RUSTDOCFLAGS="--deny warnings" cargo doc --locked --no-deps --document-private-items
 say "Linter over the fuzz targets; running them takes cargo-fuzz, see README"
 CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}" \
     cargo clippy --manifest-path tests/fuzz/Cargo.toml --locked -- --deny warnings

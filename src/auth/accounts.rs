@@ -1,11 +1,12 @@
 //! Accounts that the store keeps: users with passwords, access tokens of users and of robots, and logins that go on
-//! (`logins`). `command` has what may be done to them, `sources` asks them who somebody is. Secrets are kept as hashes:
-//! argon2id for passwords, SHA-256 for tokens, which nobody can guess.
+//! (`logins`). `command` has what may be done to them, `sources` looks users up in them. Secrets are kept as hashes:
+//! argon2id for passwords, SHA-256 for tokens, which cannot be guessed.
 
 mod command;
 mod login_index;
 mod logins;
 mod sources;
+mod stored;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,8 +15,8 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::rand::{SecureRandom, SystemRandom};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{Mutex, OnceCell};
 
@@ -24,12 +25,12 @@ pub use self::logins::LoginLife;
 pub use self::sources::{AccessTokens, StoredUsers};
 
 use self::login_index::LoginIndex;
-use self::logins::StoredLogin;
+use self::stored::{StoredLogin, StoredToken, StoredUser};
 use super::journal::Journal;
-use super::rules::Pattern;
-use super::scope::{Action, Actions};
+use super::pattern::{InvalidPattern, Pattern};
 use super::subject::UserName;
-use crate::clock::{Clock, Timestamp};
+use crate::clock::Clock;
+use crate::oci::{Action, Actions};
 use crate::store::{
     AccountChange, AccountKind, AuthEventKind, Changed, Expected, PageRequest, Store, StoreError,
 };
@@ -38,33 +39,6 @@ use crate::store::{
 const PREFIX: &str = "portreeve_";
 /// How many are read at once.
 const ROWS: usize = 500;
-
-/// A user that the store keeps.
-#[derive(Clone, Serialize, Deserialize)]
-struct StoredUser {
-    hash: String,
-    #[serde(default)]
-    groups: Vec<String>,
-    created: Timestamp,
-}
-
-/// An access token that the store keeps.
-#[derive(Clone, Serialize, Deserialize)]
-struct StoredToken {
-    /// By which name its bearer logs in: that of its owner, or its own.
-    name: UserName,
-    /// Whether it belongs to a user; else it is a robot's.
-    is_personal: bool,
-    label: String,
-    /// SHA-256 of the secret.
-    secret: String,
-    repositories: Vec<String>,
-    actions: Vec<String>,
-    created: Timestamp,
-    expires: Option<Timestamp>,
-    #[serde(default)]
-    last_use: Option<Timestamp>,
-}
 
 /// Why a command is not done.
 #[derive(Debug, thiserror::Error)]
@@ -84,10 +58,18 @@ pub enum AccountError {
     /// What was asked for makes no sense.
     #[error("{0}")]
     Invalid(String),
+    /// A repository is named by what is no pattern.
+    #[error("`{pattern}` is no pattern of repository names: {source}")]
+    Pattern {
+        /// The text.
+        pattern: String,
+        /// What is wrong with it.
+        source: InvalidPattern,
+    },
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Somebody else was quicker.
+    /// Another change to the same account came before it.
     #[error("somebody else changed the same account just now; nothing was done, try again")]
     Overtaken,
     /// What the store keeps is none of it.
@@ -184,7 +166,7 @@ impl Accounts {
     }
 
     /// Writes down that something was used, unless it was changed or revoked meanwhile, or its use is noted already. It was
-    /// good, so a store that cannot write keeps nobody out.
+    /// good, so a store that cannot write keeps no user out.
     async fn note_use<T: Serialize>(&self, kind: AccountKind, key: &str, before: Vec<u8>, used: &T) {
         match self.write(kind, key, used, Expected::Content(before)).await {
             Ok(()) | Err(AccountError::Overtaken) => {}
@@ -297,9 +279,8 @@ impl Accounts {
         expires_in: Option<u64>,
     ) -> Result<AccountAnswer, AccountError> {
         for pattern in &repositories {
-            Pattern::parse(pattern).map_err(|wrong| {
-                AccountError::Invalid(format!("`{pattern}` is no pattern of repository names: {wrong}"))
-            })?;
+            Pattern::parse(pattern)
+                .map_err(|source| AccountError::Pattern { pattern: pattern.clone(), source })?;
         }
         if repositories.is_empty() {
             return Err(AccountError::Invalid(
@@ -322,7 +303,7 @@ impl Accounts {
         let id = hex::encode(id);
         let secret = URL_SAFE_NO_PAD.encode(secret);
         let now = self.clock.now();
-        // Nobody may have become a user of a robot's name meanwhile.
+        // No user of the robot's name may have been added meanwhile.
         let no_user = user.is_none().then(|| AccountChange::absent(AccountKind::User, name.to_string()));
         let token = StoredToken {
             is_personal: user.is_some(),

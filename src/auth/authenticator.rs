@@ -14,7 +14,7 @@ use moka::future::Cache;
 
 use self::memory::{Circumstances, Memory};
 use super::fingerprint::{Fingerprint, Fingerprints};
-use super::hashing::{Hashing, HashingError, StoredHash, Ticket};
+use super::hashing::{Hashing, StoredHash, Ticket};
 use super::htpasswd::{DECOY_COST, decoy_of};
 use super::identity::{Credentials, Found, IdentitySource, SourceError, Verdict};
 use super::lockout::{Attempt, Lockout, Target};
@@ -44,7 +44,7 @@ pub struct Authenticator {
 /// What credentials are remembered by, and what the sources were at.
 type Mark = (Fingerprint, u64);
 
-/// Somebody who has logged in.
+/// A login that succeeded.
 #[derive(Clone, Debug)]
 pub struct Login {
     /// Who it is.
@@ -53,7 +53,7 @@ pub struct Login {
     pub is_fresh: bool,
 }
 
-/// Why somebody is not let in.
+/// Why a login fails.
 #[derive(Debug, thiserror::Error)]
 pub enum LoginError {
     /// Name or password is wrong; which of them is not said.
@@ -68,15 +68,12 @@ pub enum LoginError {
 }
 
 impl LoginError {
-    /// The same for somebody else who waited for it.
+    /// The same for another request that waited for it.
     fn shared(&self) -> Self {
         match self {
             Self::Wrong => Self::Wrong,
             Self::TooMany(wait) => Self::TooMany(*wait),
-            Self::Unavailable(SourceError::Hashing(HashingError::Busy)) => {
-                SourceError::from(HashingError::Busy).into()
-            }
-            Self::Unavailable(cause) => SourceError::Unavailable(cause.to_string()).into(),
+            Self::Unavailable(cause) => Self::Unavailable(cause.clone()),
         }
     }
 }
@@ -115,7 +112,7 @@ impl Authenticator {
     /// Who it is. Dropping the future leaves the attempt counted as a failure if its password was being hashed.
     ///
     /// # Errors
-    /// When it is nobody, or that cannot be found out.
+    /// When the credentials are wrong, or cannot be checked.
     pub async fn login(&self, credentials: &Credentials, address: IpAddr) -> Result<Login, LoginError> {
         if !credentials.are_possible() {
             return Err(LoginError::Wrong);
@@ -170,7 +167,7 @@ impl Authenticator {
     fn circumstances(&self, found: Option<&Found>, version: u64) -> Circumstances {
         match found {
             Some(found) => Circumstances::User(self.fingerprints.of("proof", &[found.proof.as_bytes()])),
-            None => Circumstances::Nobody(version),
+            None => Circumstances::Unknown(version),
         }
     }
 
@@ -184,8 +181,7 @@ impl Authenticator {
         let asked = self.ask(claim.credentials, ticket).await;
         let found = self.find(&claim.credentials.name).await?;
         if self.circumstances(found.as_ref(), claim.version) != circumstances {
-            let changed = format!("the account of {} was changed just now", claim.credentials.name);
-            return Err(SourceError::Unavailable(changed).into());
+            return Err(SourceError::Changed(claim.credentials.name.clone()).into());
         }
         asked
     }
@@ -229,7 +225,7 @@ impl Authenticator {
         match &asked {
             Ok(_) => {
                 attempt.succeeded();
-                if !matches!(circumstances, Circumstances::Nobody(_)) {
+                if !matches!(circumstances, Circumstances::Unknown(_)) {
                     self.memory.prove(network, fingerprint, circumstances, now);
                 }
             }
@@ -243,8 +239,8 @@ impl Authenticator {
         asked
     }
 
-    /// Asks until a source knows the name. Whoever is refused costs one hash of each source that has users, whatever is
-    /// wrong, so that nobody learns by the clock which names there are.
+    /// Asks until a source knows the name. A refusal costs one hash of each source that has users, whatever is wrong, so
+    /// that no caller learns by the clock which names there are.
     async fn ask(&self, credentials: &Credentials, ticket: &Ticket) -> Result<Arc<Identity>, LoginError> {
         let mut left = Vec::new();
         let mut is_hashed = false;
@@ -270,7 +266,7 @@ impl Authenticator {
         Err(LoginError::Wrong)
     }
 
-    /// Somebody who has proved who they are, if that is enough.
+    /// A user who has proved who they are, if that is enough.
     pub(super) async fn admitted(&self, mut identity: Identity) -> Result<Option<Identity>, SourceError> {
         let Some(limits) = &identity.limits else { return Ok(Some(identity)) };
         let namesake = self.find(&identity.name).await?;
@@ -290,7 +286,7 @@ impl Authenticator {
         }
     }
 
-    /// Somebody by name, without proof, from the first source that knows it. Whom it shuts out no other one lets in.
+    /// A user by name, without proof, from the first source that knows it. One that it shuts out, no other source lets in.
     ///
     /// # Errors
     /// When a source cannot be asked.
@@ -306,7 +302,7 @@ impl Authenticator {
         Ok(None)
     }
 
-    /// Whether any source has this name, whoever has it may log in or not.
+    /// Whether any source has this name, also of a user who may not log in.
     ///
     /// # Errors
     /// When a source cannot be asked.

@@ -8,7 +8,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 
 const BYTES: usize = 16;
 
-/// The first 128 bits of an HMAC. It says nothing to who does not have the key, and nobody finds a second text for it.
+/// The first 128 bits of an HMAC. Without the key it says nothing, and no second text for it can be found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Fingerprint([u8; BYTES]);
 

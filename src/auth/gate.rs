@@ -12,13 +12,12 @@ use super::authenticator::{Authenticator, LoginError};
 use super::identity::{Credentials, SourceError};
 use super::journal::{Journal, Names};
 use super::rules::{Decision, Rules};
-use super::scope::{Access, Action};
 use super::sensitive::Sensitive;
 use super::subject::{Identity, Subject, UserName};
 use super::token::{Issuer, Origin, Token};
 use super::uploads::UploadMarks;
 use crate::clock::Clock;
-use crate::oci::RepositoryName;
+use crate::oci::{Access, Action, RepositoryName};
 use crate::store::AuthEventKind;
 
 /// What can be changed without a restart: all of it at once, or nothing.
@@ -89,7 +88,7 @@ impl Gate {
     /// Who it is, with all their groups.
     ///
     /// # Errors
-    /// When it is nobody, or that cannot be found out.
+    /// When the credentials are wrong, or cannot be checked.
     pub async fn login(&self, credentials: &Credentials, address: IpAddr) -> Result<Identity, LoginError> {
         let login = self.authenticator.login(credentials, address).await;
         let failed = |about| {
@@ -109,26 +108,30 @@ impl Gate {
         Ok(self.with_groups(login?.identity.as_ref().clone()))
     }
 
-    /// A token by which a login goes on without its password; none for somebody who came with an access token, which is
-    /// already one.
+    /// A refresh token for a user who has logged in; none for one who came with an access token, which takes its place.
     ///
     /// # Errors
     /// When the store cannot keep it.
-    pub async fn remember(&self, identity: &Identity) -> Result<Option<Sensitive>, LoginError> {
+    pub async fn issue_refresh_token(&self, identity: &Identity) -> Result<Option<Sensitive>, LoginError> {
         if identity.limits.is_some() {
             return Ok(None);
         }
         let Some(found) = self.authenticator.find(&identity.name).await? else { return Ok(None) };
-        let token = self.logins.accounts.remember_login(&found, self.service()).await.map_err(unavailable)?;
+        let token =
+            self.logins.accounts.issue_refresh_token(&found, self.service()).await.map_err(unavailable)?;
         Ok(Some(token))
     }
 
-    /// Whose login goes on.
+    /// The user of a refresh token.
     ///
     /// # Errors
-    /// When it has ended: its time is over, its user is gone or has another password.
-    pub async fn go_on(&self, token: &Sensitive, address: IpAddr) -> Result<Identity, LoginError> {
-        let identity = self.remembered(token).await;
+    /// When it is good no more: its time is over, its user is gone or has another password.
+    pub async fn login_by_refresh_token(
+        &self,
+        token: &Sensitive,
+        address: IpAddr,
+    ) -> Result<Identity, LoginError> {
+        let identity = self.user_of(token).await;
         if matches!(identity, Err(LoginError::Wrong)) {
             let about = "the login has ended, or never was";
             self.journal().note(AuthEventKind::LoginFailed, None, Some(address), about);
@@ -136,13 +139,13 @@ impl Gate {
         identity
     }
 
-    async fn remembered(&self, token: &Sensitive) -> Result<Identity, LoginError> {
+    async fn user_of(&self, token: &Sensitive) -> Result<Identity, LoginError> {
         let Logins { accounts, life } = &self.logins;
-        let login = accounts.remembered_login(token, self.service(), *life).await;
+        let login = accounts.find_refresh_token(token, self.service(), *life).await;
         let login = login.map_err(unavailable)?.ok_or(LoginError::Wrong)?;
         match self.authenticator.find(login.user()).await? {
             Some(found) if found.proof == login.proof() => {
-                accounts.note_login(login).await;
+                accounts.note_refresh(login).await;
                 Ok(self.with_groups(found.identity))
             }
             // It stays: a users file that lacks them, or is an old one, may be a mistake that is mended soon.
@@ -150,7 +153,7 @@ impl Gate {
         }
     }
 
-    /// Whether whoever was given a token is still there, and may still do this: for what goes on when the token has expired.
+    /// Whether the user of a token is still there, and may still do this: for uploads that outlive their token.
     ///
     /// # Errors
     /// When that cannot be found out.
@@ -168,7 +171,7 @@ impl Gate {
         Ok(self.allows(&subject, access))
     }
 
-    /// Somebody by name, unless they or what they showed was removed.
+    /// A user by name, unless they or the token that they showed was removed.
     async fn still_known(
         &self,
         name: UserName,
@@ -205,18 +208,18 @@ impl Gate {
         self.logins.accounts.journal()
     }
 
-    /// Whether somebody may do this.
+    /// Whether the caller may do this.
     pub fn allows(&self, subject: &Subject, access: &Access) -> bool {
         let granted = self.policy.load().rules.grant(subject, std::slice::from_ref(access));
         granted.iter().any(|granted| granted.covers(access))
     }
 
-    /// Which rule decides what somebody may do to a repository.
+    /// Which rule decides what the caller may do to a repository.
     pub fn explain(&self, subject: &Subject, repository: &RepositoryName, action: Action) -> Decision {
         self.policy.load().rules.explain(subject, repository, action)
     }
 
-    /// The part of what is asked for that somebody may do.
+    /// The part of the access that the caller asks for and may have.
     pub fn grant(&self, subject: &Subject, wanted: &[Access]) -> Vec<Access> {
         self.policy.load().rules.grant(subject, wanted)
     }
@@ -244,10 +247,10 @@ impl Names for Gate {
 }
 
 fn unavailable(error: AccountError) -> LoginError {
-    LoginError::Unavailable(SourceError::Unavailable(error.to_string()))
+    LoginError::Unavailable(SourceError::Unavailable(Arc::new(error)))
 }
 
-/// Whether text may stand in a quoted header as the authority of a URL: whoever sends a request has chosen it.
+/// Whether text may stand in a quoted header as the authority of a URL: the client has chosen it.
 fn is_authority(host: &str) -> bool {
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]%".contains(&byte);
     !host.is_empty() && host.len() <= 255 && host.bytes().all(is_allowed)

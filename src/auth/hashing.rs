@@ -2,6 +2,8 @@
 //! one network the threads from all others.
 
 mod queue;
+#[cfg(test)]
+mod tests;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,7 +18,7 @@ use self::queue::{FairQueue, QueueLimits, Standing};
 use super::network::Network;
 use super::sensitive::Sensitive;
 
-/// How many passwords wait to be checked, at most. Whoever comes then is told to come again.
+/// How many passwords wait to be checked, at most. A caller who comes then is told to come again.
 const WAITING: usize = 1024;
 /// How many of one network.
 const WAITING_OF_ONE: usize = 128;
@@ -45,14 +47,20 @@ impl std::fmt::Debug for StoredHash {
 }
 
 /// Why a password was not checked.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum HashingError {
     /// Too many wait.
     #[error("too many passwords wait to be checked")]
     Busy,
-    /// The hash is none.
+    /// The hash that is kept is none of bcrypt.
     #[error("the kept hash cannot be used: {0}")]
-    Hash(String),
+    Bcrypt(#[source] Arc<bcrypt::BcryptError>),
+    /// The hash that is kept is none in PHC form.
+    #[error("the kept hash cannot be used: {0}")]
+    Phc(#[source] argon2::password_hash::phc::Error),
+    /// A new hash cannot be computed.
+    #[error("no hash can be computed: {0}")]
+    Compute(#[source] argon2::password_hash::Error),
     /// The threads are gone.
     #[error("passwords are not checked any more")]
     Stopped,
@@ -68,12 +76,12 @@ pub struct Ticket {
 }
 
 impl Ticket {
-    /// For somebody from there.
+    /// For a caller from this network.
     pub fn new(network: Network) -> Self {
         Self { network, standing: Standing::Clean, has_begun: Arc::default() }
     }
 
-    /// For somebody from where somebody has failed of late: their turn comes after that of others.
+    /// For a caller from a network with recent failures: their turn comes after that of others.
     pub(super) fn after_failures(network: Network) -> Self {
         Self { standing: Standing::Failed, ..Self::new(network) }
     }
@@ -100,7 +108,7 @@ impl queue::Job for Job {
 #[derive(Clone)]
 pub struct Hashing(Arc<Handle>);
 
-/// Tells the threads when nobody has it any more.
+/// Tells the threads to end when the last copy of it is dropped.
 struct Handle(Arc<Shared>);
 
 struct Shared {
@@ -156,7 +164,7 @@ impl Hashing {
         let limits = QueueLimits {
             waiting: WAITING,
             waiting_of_one: WAITING_OF_ONE,
-            // The last thread is always somebody else's.
+            // One network never has the last thread.
             running_of_one: (threads - 1).clamp(1, RUNNING_OF_ONE),
         };
         let state = Mutex::new(State { queue: FairQueue::new(limits), is_over: false });
@@ -186,7 +194,7 @@ impl Hashing {
     }
 
     /// Whether a password has this hash. If it does not, these others are computed too, so that a refusal takes as long as
-    /// that of somebody with a dearer hash.
+    /// that of a user with a dearer hash.
     ///
     /// # Errors
     /// When too many wait, or a hash is none.
@@ -223,7 +231,7 @@ impl Hashing {
             move || is_awaited(&sender)
         };
         let run = move || {
-            // Nobody waits for one whose client has left.
+            // A hash whose client has left is not computed.
             if is_awaited(&sender) {
                 has_begun.store(true, Ordering::Release);
                 let done = job();
@@ -253,7 +261,7 @@ fn is_awaited<T>(answer: &Answer<T>) -> bool {
     answer.as_ref().is_some_and(|sender| !sender.is_closed())
 }
 
-/// Lets every other thread go first: a hash takes milliseconds, and whoever waits for one waits for it anyway.
+/// Lets every other thread go first: a hash takes milliseconds, and the caller who waits for one waits for it anyway.
 fn step_back() {
     // Without a process it is the calling thread (setpriority(2), "C library/kernel differences").
     let stepped = rustix::process::getpriority_process(None)
@@ -264,11 +272,12 @@ fn step_back() {
 }
 
 fn verify(hash: &StoredHash, password: &[u8]) -> Result<bool, HashingError> {
-    let unusable = |error: &dyn std::fmt::Display| HashingError::Hash(error.to_string());
     match hash {
-        StoredHash::Bcrypt(hash) => bcrypt::verify(password, hash).map_err(|error| unusable(&error)),
+        StoredHash::Bcrypt(hash) => {
+            bcrypt::verify(password, hash).map_err(|error| HashingError::Bcrypt(Arc::new(error)))
+        }
         StoredHash::Argon2(hash) => {
-            let hash = PasswordHash::new(hash).map_err(|error| unusable(&error))?;
+            let hash = PasswordHash::new(hash).map_err(HashingError::Phc)?;
             Ok(Argon2::default().verify_password(password, &hash).is_ok())
         }
     }
@@ -280,121 +289,6 @@ fn verify(hash: &StoredHash, password: &[u8]) -> Result<bool, HashingError> {
 /// # Errors
 /// When the system has no random numbers.
 pub fn hash(password: &str) -> Result<StoredHash, HashingError> {
-    let hash = Argon2::default()
-        .hash_password(password.as_bytes())
-        .map_err(|error| HashingError::Hash(error.to_string()))?;
+    let hash = Argon2::default().hash_password(password.as_bytes()).map_err(HashingError::Compute)?;
     Ok(StoredHash::Argon2(hash.to_string()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn ticket(last: u8) -> Ticket {
-        Ticket::new(Network::of(std::net::IpAddr::from([192, 0, 2, last])))
-    }
-
-    async fn check(hashing: &Hashing, hash: &StoredHash, password: &str) -> Result<bool, HashingError> {
-        hashing.verify(hash.clone(), Sensitive::new(password), &ticket(1)).await
-    }
-
-    /// Keeps a thread busy until it is told to go on, for somebody from there.
-    async fn block(
-        hashing: &Hashing,
-        from: u8,
-    ) -> (std::sync::mpsc::Sender<()>, tokio::task::JoinHandle<bool>) {
-        let (release, held) = std::sync::mpsc::channel::<()>();
-        let (begun, begins) = oneshot::channel();
-        let hashing = hashing.clone();
-        let job = move || begun.send(()).is_ok() && held.recv().is_ok();
-        let blocked = tokio::spawn(async move { hashing.run(job, &ticket(from)).await.unwrap() });
-        begins.await.unwrap();
-        (release, blocked)
-    }
-
-    #[tokio::test]
-    async fn both_kinds_of_hashes_know_their_password_and_no_other() {
-        let hashing = Hashing::start(2).unwrap();
-        let bcrypt = StoredHash::Bcrypt(bcrypt::hash("secret", 4).unwrap());
-        let argon2 = hash("secret").unwrap();
-        for hash in [bcrypt, argon2] {
-            assert!(check(&hashing, &hash, "secret").await.unwrap());
-            assert!(!check(&hashing, &hash, "secrets").await.unwrap());
-            assert!(!format!("{hash:?}").contains('$'));
-        }
-    }
-
-    #[tokio::test]
-    async fn what_is_no_hash_or_panics_is_an_error_and_stops_nothing() {
-        let hashing = Hashing::start(1).unwrap();
-        for hash in [StoredHash::Bcrypt("$2y$05$x".to_owned()), StoredHash::Argon2("plain".to_owned())] {
-            assert!(matches!(check(&hashing, &hash, "plain").await, Err(HashingError::Hash(_))));
-        }
-        let panics = hashing.run(|| panic!("as a library might"), &ticket(1)).await;
-        let panics: Result<(), HashingError> = panics;
-        assert!(panics.is_err());
-        assert!(hashing.run(|| true, &ticket(1)).await.unwrap());
-    }
-
-    #[tokio::test]
-    async fn hashing_steps_back_and_nothing_else_does() {
-        let priority = || rustix::process::getpriority_process(None).unwrap();
-        let before = priority();
-        let hashing = Hashing::start(1).unwrap();
-        assert_eq!(hashing.run(priority, &ticket(1)).await.unwrap(), before.max(NICE));
-        assert_eq!(priority(), before);
-    }
-
-    #[tokio::test]
-    async fn only_so_many_of_one_network_wait_and_others_are_served_before_most_of_them() {
-        let hashing = Hashing::start(1).unwrap();
-        let (release, blocked) = block(&hashing, 1).await;
-        let order = Arc::new(Mutex::new(Vec::new()));
-        let job = |from: u8| {
-            let order = Arc::clone(&order);
-            move || order.lock().unwrap().push(from)
-        };
-        let (one, other) = (ticket(1), ticket(2));
-        let mut waiting = Vec::new();
-        for _ in 0..WAITING_OF_ONE {
-            waiting.push(Box::pin(hashing.run(job(1), &one)));
-            assert!(futures_util::poll!(waiting.last_mut().unwrap()).is_pending());
-        }
-        assert!(matches!(hashing.run(job(1), &one).await, Err(HashingError::Busy)));
-        waiting.push(Box::pin(hashing.run(job(2), &other)));
-        assert!(futures_util::poll!(waiting.last_mut().unwrap()).is_pending());
-        release.send(()).unwrap();
-        assert!(blocked.await.unwrap());
-        for answer in futures_util::future::join_all(waiting).await {
-            answer.unwrap();
-        }
-        let place = order.lock().unwrap().iter().position(|from| *from == 2).unwrap();
-        assert!(place <= 1, "the other was served after {place}");
-    }
-
-    #[tokio::test]
-    async fn one_network_never_holds_all_threads() {
-        let hashing = Hashing::start(2).unwrap();
-        let (release, blocked) = block(&hashing, 1).await;
-        let one = ticket(1);
-        let mut more = Box::pin(hashing.run(|| true, &one));
-        assert!(futures_util::poll!(&mut more).is_pending());
-        assert!(hashing.run(|| true, &ticket(2)).await.unwrap());
-        assert!(futures_util::poll!(&mut more).is_pending(), "its own thread is busy");
-        release.send(()).unwrap();
-        assert!(blocked.await.unwrap() && more.await.unwrap());
-    }
-
-    #[tokio::test]
-    async fn a_hash_that_nobody_waits_for_is_not_computed() {
-        let hashing = Hashing::start(1).unwrap();
-        let (release, blocked) = block(&hashing, 1).await;
-        let left = ticket(2);
-        let mut leaving = Box::pin(hashing.run(|| (), &left));
-        assert!(futures_util::poll!(&mut leaving).is_pending());
-        drop(leaving);
-        release.send(()).unwrap();
-        assert!(blocked.await.unwrap() && hashing.run(|| true, &ticket(2)).await.unwrap());
-        assert!(!left.has_begun.load(Ordering::Acquire));
-    }
 }

@@ -25,12 +25,12 @@ pub enum Authorization {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub struct Rejected {
-    /// For whoever sent it.
+    /// For the client that sent it.
     pub reason: &'static str,
 }
 
 impl Rejected {
-    /// Somebody who cannot be anybody: told like a wrong password.
+    /// A name that no user can have: told like a wrong password.
     pub const WRONG_LOGIN: Self = Self { reason: "the user name or the password is wrong" };
 }
 

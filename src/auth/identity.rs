@@ -1,5 +1,7 @@
 //! Where users come from: a file, the store, and in time directories and other services. All stand behind one trait.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use sha2::{Digest as _, Sha256};
 
@@ -30,7 +32,7 @@ impl Credentials {
     }
 }
 
-/// Whether anybody may have such a password: none has a NUL, and none more than 4,096 bytes. To bcrypt a password is the same
+/// Whether any user may have such a password: none has a NUL, and none more than 4,096 bytes. To bcrypt a password is the same
 /// as with a NUL and all of itself once more behind it, so that one would have many forms.
 pub fn is_possible_password(password: &str) -> bool {
     password.len() <= MAXIMUM_PASSWORD_BYTES && !password.contains('\0')
@@ -50,7 +52,7 @@ pub enum Verdict {
     Right(Identity),
 }
 
-/// Somebody who was found by name.
+/// A user who was found by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
     /// Who it is.
@@ -60,14 +62,17 @@ pub struct Found {
 }
 
 /// Why a source has no verdict.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum SourceError {
     /// Too many logins at once.
     #[error(transparent)]
     Hashing(#[from] HashingError),
+    /// The account changed while the password was checked: the verdict may be about another password.
+    #[error("the account of {0} was changed just now")]
+    Changed(UserName),
     /// It cannot be asked.
-    #[error("{0}")]
-    Unavailable(String),
+    #[error(transparent)]
+    Unavailable(Arc<dyn std::error::Error + Send + Sync>),
 }
 
 /// What a password's hash is known by elsewhere.
@@ -84,7 +89,7 @@ pub trait IdentitySource: Send + Sync {
     /// What it says of credentials. Hashes are computed with the ticket.
     async fn verify(&self, credentials: &Credentials, ticket: &Ticket) -> Result<Verdict, SourceError>;
 
-    /// Somebody by name, without proof: for a login that goes on. None if they are not known or may not log in any more.
+    /// A user by name, without proof: for a refresh token. None if they are not known or may not log in any more.
     async fn find(&self, name: &UserName) -> Result<Option<Found>, SourceError>;
 
     /// Whether it knows the name as one that may not log in, whatever the sources after it say.
@@ -92,12 +97,13 @@ pub trait IdentitySource: Send + Sync {
         false
     }
 
-    /// By which name the password names itself, if it is one that nobody can guess: its failures count for that name.
+    /// The name that stands in the password, if it is an access token, which cannot be guessed: its failures count for that
+    /// name.
     fn token<'a>(&self, _credentials: &'a Credentials) -> Option<&'a str> {
         None
     }
 
-    /// Whether it has this name, also of somebody who may not log in.
+    /// Whether it has this name, also of a user who may not log in.
     async fn knows(&self, name: &UserName) -> Result<bool, SourceError> {
         Ok(self.find(name).await?.is_some())
     }
@@ -107,7 +113,7 @@ pub trait IdentitySource: Send + Sync {
         0
     }
 
-    /// A hash that takes as long to check as those of its users, if it has any: a name that nobody knows must take as long to
+    /// A hash that takes as long to check as those of its users, if it has any: an unknown name must take as long to
     /// refuse as a wrong password.
     async fn decoy(&self) -> Result<Option<StoredHash>, SourceError> {
         Ok(None)

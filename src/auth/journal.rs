@@ -1,5 +1,5 @@
-//! The journal of the gate: every login, refusal, token and administrative act. Nobody who comes in waits for it: what happens
-//! is gathered in memory, what happens again is counted, and a task writes it down.
+//! The journal of the gate: every login, refusal, token and administrative act. No caller waits for it: events are
+//! gathered in memory, those that happen again are counted, and a task writes them down.
 
 mod gathering;
 
@@ -27,10 +27,10 @@ const KEPT: Quotas = Quotas {
     policies: 10_000,
 };
 
-/// Knows whose names there are.
+/// Knows which names users have.
 #[async_trait]
 pub trait Names: Send + Sync {
-    /// Whether anybody has this name. What cannot be found out is nobody's.
+    /// Whether a user has this name. One that cannot be looked up counts as unknown.
     async fn is_known(&self, name: &UserName) -> bool;
 }
 
@@ -41,7 +41,7 @@ pub struct Journal {
     retention_clock: Arc<RetentionClock>,
     keep: Duration,
     gathering: Mutex<Gathering>,
-    /// Without it every claimed name is nobody's.
+    /// Without it every claimed name is unknown.
     names: OnceLock<Weak<dyn Names>>,
 }
 
@@ -68,8 +68,7 @@ impl Journal {
         self.gathering.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Something has happened. `user` is who has proved to be it; what somebody says they are goes to
-    /// [`Journal::note_claim`].
+    /// Notes an event. `user` has proved who they are; a name that is only claimed goes to [`Journal::note_claim`].
     pub fn note(
         &self,
         kind: AuthEventKind,
@@ -80,8 +79,8 @@ impl Journal {
         self.add(kind, user, None, address, about.as_ref());
     }
 
-    /// Somebody has said they are this, and has not proved it. A name that nobody has is not kept: people type passwords where
-    /// a name is asked for.
+    /// Notes an event of a caller who claims this name and has not proved it. A name that no user has is not kept: people
+    /// type passwords where a name is asked for.
     pub fn note_claim(&self, kind: AuthEventKind, claimed: &UserName, address: IpAddr, about: &str) {
         self.add(kind, None, Some(claimed), Some(address), about);
     }
@@ -124,7 +123,7 @@ impl Journal {
         Retention { most: KEPT, since }
     }
 
-    /// Shows the names that somebody has. Done here, so that whoever tries names learns nothing by the clock.
+    /// Shows the claimed names that users have. Done here, so that a caller who tries names learns nothing by the clock.
     async fn look_up_names(&self, due: &mut [Due]) {
         let Some(names) = self.names.get().and_then(Weak::upgrade) else { return };
         for Due { claimed, event, .. } in due {

@@ -6,6 +6,7 @@
 //! A failure is a password that was hashed and is wrong: whatever ends before that leaves nothing behind, so that nobody can
 //! fill the tables faster than hashes are computed. A brake that is in force is never forgotten for another one.
 
+mod failures;
 mod flight;
 mod table;
 
@@ -15,6 +16,7 @@ use std::time::{Duration, Instant};
 
 pub(super) use self::table::Table;
 
+use self::failures::Failures;
 use self::flight::{Flight, Marks};
 use super::fingerprint::{Fingerprint, Fingerprints};
 use super::hashing::Ticket;
@@ -70,12 +72,6 @@ struct State {
     /// Who has logged in from where of late.
     known: Table<Fingerprint, ()>,
     flight: Flight,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Failures {
-    count: u32,
-    last: Instant,
 }
 
 /// An attempt to log in, under way until it is dropped. It counts as a failure meanwhile, so that many at once are as many

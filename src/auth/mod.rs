@@ -1,7 +1,7 @@
-//! Who comes in: who somebody is, what they may do, and the tokens that say so.
+//! Authentication and authorisation: who the caller is, what they may do, and the tokens that say so.
 //!
 //! [`Authenticator`] finds out who it is, [`Rules`] say what they may do, and [`Issuer`] makes and checks the tokens. The
-//! three know nothing of each other; [`Access`] and [`Subject`] are the words that they share. `web/` serves the token
+//! three know nothing of each other; [`Access`](crate::oci::Access) and [`Subject`] are the words that they share. `web/` serves the token
 //! endpoint with them, `plugins/` enforces, and `registry/` gets the tokens for a registry that checks them itself.
 
 mod accounts;
@@ -16,10 +16,10 @@ mod journal;
 mod keys;
 mod lockout;
 mod network;
+mod pattern;
 mod registry_tokens;
 mod requirement;
 mod rules;
-mod scope;
 mod sealed_target;
 mod sensitive;
 mod subject;
@@ -41,10 +41,10 @@ pub use identity::{Credentials, Found, IdentitySource, SourceError, Verdict, is_
 pub use journal::{Journal, Names, keep_journal};
 pub use keys::{KeyAlgorithm, KeyDirectory, KeyFileError, KeyRing, KeyRingError};
 pub use network::Network;
-pub use registry_tokens::{RegistryToken, RegistryTokens};
-pub use requirement::{OwnAccess, OwnAccessOf};
-pub use rules::{Decision, InvalidRule, Pattern, Privilege, Rule, Rules, Who};
-pub use scope::{Access, Action, Actions};
+pub use pattern::{InvalidPattern, Pattern, Variables};
+pub use registry_tokens::RegistryTokens;
+pub use requirement::{Requirement, RequirementOf};
+pub use rules::{Decision, InvalidRule, Privilege, Rule, Rules, Who};
 pub use sealed_target::{SealError, SealedFor, SealedTarget, TargetSeal};
 pub use sensitive::Sensitive;
 pub use subject::{Identity, InvalidUserName, Limits, Subject, UserName};

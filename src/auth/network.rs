@@ -1,9 +1,9 @@
-//! Where somebody comes from, as whatever is counted or limited for each counts it.
+//! The network that a caller comes from, by which limits and counts are kept.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// One customer of the internet: an IPv4 address, or the /64 of an IPv6 address, within which anybody chooses addresses
-/// freely (RFC 4291 section 2.5.4, RFC 6177).
+/// One customer of the internet: an IPv4 address, or the /64 of an IPv6 address, within which a customer chooses
+/// addresses freely (RFC 4291 section 2.5.4, RFC 6177).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Network {
     /// An address; also one that is written as IPv6 (RFC 4291 section 2.5.5.2).

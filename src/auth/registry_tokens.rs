@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderValue;
 use moka::sync::Cache;
 
-use super::scope::Access;
-use super::sensitive::Sensitive;
-use super::token::{Issuer, SigningFailed};
+use super::token::Issuer;
 use crate::clock::{Clock, ClockOffset, Sample, Timestamp};
+use crate::oci::Access;
+use crate::registry::{BackendKey, BearerToken, BearerTokens, TokenError};
 
 /// How many tokens are remembered.
 const REMEMBERED: u64 = 10_000;
@@ -25,18 +26,9 @@ pub struct RegistryTokens {
     made: Cache<String, Made>,
 }
 
-/// A token for one backend of the registry.
-#[derive(Clone)]
-pub struct RegistryToken {
-    /// The token itself.
-    pub token: Sensitive,
-    /// How far ahead the backend's clock was thought to be, in milliseconds.
-    offset: i64,
-}
-
 #[derive(Clone)]
 struct Made {
-    token: RegistryToken,
+    token: BearerToken,
     /// In steady time.
     at: Timestamp,
     /// The identifier of the key that signed it.
@@ -51,34 +43,31 @@ impl RegistryTokens {
         Self { issuer, clock, offset, made: made.build() }
     }
 
-    /// The time in which samples of the registry's clock are taken.
-    pub fn steady(&self) -> Timestamp {
-        self.clock.steady()
-    }
-
-    /// This backend did not take a token; the sample is what its answer says of its clock. Whether another token would be
-    /// better: one is made for another time than this one was.
-    pub fn refused(&self, backend: &str, token: &RegistryToken, sample: Option<Sample>) -> bool {
-        if let Some(sample) = sample {
-            self.offset.correct(backend, sample);
-        }
-        self.offset_of(backend).abs_diff(token.offset) > SET
-    }
-
     fn offset_of(&self, backend: &str) -> i64 {
         self.offset.estimate(backend, self.steady()).map_or(0, |estimate| estimate.offset)
     }
+}
 
-    /// A token that is good at this backend now, and for at least half of `auth.token_ttl`.
-    ///
-    /// # Errors
-    /// When the cryptography fails.
-    pub fn token(
+impl BearerTokens for RegistryTokens {
+    fn steady(&self) -> Timestamp {
+        self.clock.steady()
+    }
+
+    fn refused(&self, backend: &BackendKey, token: &BearerToken, sample: Option<Sample>) -> bool {
+        if let Some(sample) = sample {
+            self.offset.correct(backend.as_str(), sample);
+        }
+        self.offset_of(backend.as_str()).abs_diff(token.offset) > SET
+    }
+
+    /// A token that is good for at least half of `auth.token_ttl`.
+    fn token(
         &self,
-        backend: &str,
+        backend: &BackendKey,
         subject: Option<&str>,
         access: &[Access],
-    ) -> Result<RegistryToken, SigningFailed> {
+    ) -> Result<BearerToken, TokenError> {
+        let backend = backend.as_str();
         let now = self.steady();
         let offset = self.offset_of(backend);
         let signing = self.issuer.keys().signing().public().id().to_owned();
@@ -94,8 +83,12 @@ impl RegistryTokens {
         if let Some(made) = self.made.get(&name).filter(is_good) {
             return Ok(made.token);
         }
-        let issued = self.issuer.issue_at(subject, access, now.shifted(offset).shifted(EARLY))?;
-        let token = RegistryToken { token: Sensitive::new(&issued.token), offset };
+        let issued = self.issuer.issue_at(subject, access, now.shifted(offset).shifted(EARLY));
+        let issued = issued.map_err(|error| TokenError(error.into()))?;
+        let authorization = HeaderValue::try_from(format!("Bearer {}", issued.token));
+        let mut authorization = authorization.map_err(|error| TokenError(error.into()))?;
+        authorization.set_sensitive(true);
+        let token = BearerToken { authorization, offset };
         self.made.insert(name, Made { token: token.clone(), at: now, key: signing });
         Ok(token)
     }
@@ -106,8 +99,9 @@ mod tests {
     use super::*;
     use crate::auth::keys::{KeyAlgorithm, KeyDirectory};
     use crate::auth::token::TokenSettings;
+    use crate::registry::Backends;
 
-    struct House {
+    struct Fixture {
         _root: tempfile::TempDir,
         keys: KeyDirectory,
         issuer: Arc<Issuer>,
@@ -115,7 +109,7 @@ mod tests {
         tokens: RegistryTokens,
     }
 
-    fn house() -> House {
+    fn fixture() -> Fixture {
         let root = tempfile::tempdir().unwrap();
         let keys =
             KeyDirectory::new(root.path().join("keys"), KeyAlgorithm::Es256, Duration::from_secs(1_000));
@@ -129,7 +123,11 @@ mod tests {
         let issuer = Arc::new(Issuer::new(settings, keys.open(Timestamp::now()).unwrap(), Clock::SYSTEM));
         let offset = Arc::<ClockOffset>::default();
         let tokens = RegistryTokens::new(Arc::clone(&issuer), Clock::SYSTEM, Arc::clone(&offset));
-        House { _root: root, keys, issuer, offset, tokens }
+        Fixture { _root: root, keys, issuer, offset, tokens }
+    }
+
+    fn backend(name: &str) -> BackendKey {
+        Backends::new([format!("http://{name}").parse().unwrap()]).all()[0].key().clone()
     }
 
     /// What an answer says that comes at once from a clock which is so far ahead.
@@ -141,33 +139,35 @@ mod tests {
 
     #[test]
     fn a_refusal_by_another_clock_is_worth_another_token_and_any_other_is_not() {
-        let House { tokens, .. } = house();
-        let token = tokens.token("one", None, &[]).unwrap();
-        assert!(!tokens.refused("one", &token, Some(sample(&tokens, 0))));
-        assert!(!tokens.refused("one", &token, None), "nothing is known of the clock");
-        assert!(tokens.refused("one", &token, Some(sample(&tokens, 7_200_000))));
-        let corrected = tokens.token("one", None, &[]).unwrap();
-        assert!(!tokens.refused("one", &corrected, Some(sample(&tokens, 7_200_000))));
+        let Fixture { tokens, .. } = fixture();
+        let token = tokens.token(&backend("one"), None, &[]).unwrap();
+        assert!(!tokens.refused(&backend("one"), &token, Some(sample(&tokens, 0))));
+        assert!(!tokens.refused(&backend("one"), &token, None), "nothing is known of the clock");
+        assert!(tokens.refused(&backend("one"), &token, Some(sample(&tokens, 7_200_000))));
+        let corrected = tokens.token(&backend("one"), None, &[]).unwrap();
+        assert!(!tokens.refused(&backend("one"), &corrected, Some(sample(&tokens, 7_200_000))));
         // Another request was on its way with an old token meanwhile.
-        assert!(tokens.refused("one", &token, Some(sample(&tokens, 7_200_000))));
+        assert!(tokens.refused(&backend("one"), &token, Some(sample(&tokens, 7_200_000))));
     }
 
     #[test]
     fn backends_whose_clocks_differ_get_tokens_in_the_time_of_each() {
-        let House { tokens, offset, .. } = house();
-        offset.note("one", sample(&tokens, 0));
-        offset.note("another", sample(&tokens, 3_600_000));
-        let (one, another) =
-            (tokens.token("one", None, &[]).unwrap(), tokens.token("another", None, &[]).unwrap());
+        let Fixture { tokens, offset, .. } = fixture();
+        offset.note(backend("one").as_str(), sample(&tokens, 0));
+        offset.note(backend("another").as_str(), sample(&tokens, 3_600_000));
+        let (one, another) = (
+            tokens.token(&backend("one"), None, &[]).unwrap(),
+            tokens.token(&backend("another"), None, &[]).unwrap(),
+        );
         assert!(another.offset - one.offset > 3_590_000, "{} {}", one.offset, another.offset);
     }
 
     #[test]
     fn a_token_that_another_key_has_signed_is_not_used_any_more() {
-        let House { tokens, issuer, keys, .. } = house();
-        let first = tokens.token("one", None, &[]).unwrap();
-        assert_eq!(tokens.token("one", None, &[]).unwrap().token.reveal(), first.token.reveal());
+        let Fixture { tokens, issuer, keys, .. } = fixture();
+        let first = tokens.token(&backend("one"), None, &[]).unwrap();
+        assert_eq!(tokens.token(&backend("one"), None, &[]).unwrap().authorization, first.authorization);
         issuer.set_keys(keys.rotate(Timestamp::now()).unwrap());
-        assert_ne!(tokens.token("one", None, &[]).unwrap().token.reveal(), first.token.reveal());
+        assert_ne!(tokens.token(&backend("one"), None, &[]).unwrap().authorization, first.authorization);
     }
 }

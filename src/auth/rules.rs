@@ -3,16 +3,16 @@
 
 use std::collections::HashMap;
 
-use super::scope::{Access, Action, Actions};
+use super::pattern::{InvalidPattern, Pattern};
 use super::subject::{Identity, Subject};
-use crate::oci::RepositoryName;
+use crate::oci::{Access, Action, Actions, RepositoryName};
 
 /// A rule as it is written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rule {
     /// For whom.
     pub who: Vec<Who>,
-    /// Patterns of repository names; `${user}` and `${group}` stand for the name and for each group of who asks.
+    /// Patterns of repository names; `${user}` and `${group}` stand for the name and for each group of the caller.
     pub repositories: Vec<String>,
     /// Which actions on them.
     pub actions: Actions,
@@ -29,7 +29,7 @@ pub struct Rule {
 pub enum Privilege {
     /// To list all repositories.
     Catalog,
-    /// To see and do what is for whoever runs the door. Nobody has it who has not logged in.
+    /// To administer the door. Only callers who have logged in can have it.
     Admin,
 }
 
@@ -59,14 +59,14 @@ pub enum Who {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidRule {
     /// A pattern that is none.
-    #[error("auth.rules, rule {number}: `{pattern}` is no pattern of repository names: {wrong}")]
+    #[error("auth.rules, rule {number}: `{pattern}` is no pattern of repository names: {source}")]
     Pattern {
         /// Counted from one.
         number: usize,
         /// The pattern.
         pattern: String,
         /// What is wrong with it.
-        wrong: String,
+        source: InvalidPattern,
     },
 }
 
@@ -83,15 +83,6 @@ struct Prepared {
     patterns: Vec<Pattern>,
 }
 
-/// A pattern of repository names.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pattern {
-    text: String,
-    /// What every name that it matches begins with.
-    prefix: String,
-    has_variable: bool,
-}
-
 /// What the rules say, and which of them decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision {
@@ -100,9 +91,6 @@ pub struct Decision {
     /// The number of the rule that decided, counted from one; none if no rule speaks of it.
     pub rule: Option<usize>,
 }
-
-const USER: &str = "${user}";
-const GROUP: &str = "${group}";
 
 impl Rules {
     /// Prepares rules.
@@ -114,10 +102,10 @@ impl Rules {
         let mut prepared = Vec::with_capacity(rules.len());
         for (index, rule) in rules.into_iter().enumerate() {
             let patterns = rule.repositories.iter().map(|text| {
-                Pattern::parse(text).map_err(|wrong| InvalidRule::Pattern {
+                Pattern::parse(text).map_err(|source| InvalidRule::Pattern {
                     number: index + 1,
                     pattern: text.clone(),
-                    wrong,
+                    source,
                 })
             });
             let patterns = patterns.collect::<Result<_, _>>()?;
@@ -129,7 +117,7 @@ impl Rules {
         Ok(Self { rules: prepared, by_who })
     }
 
-    /// The rules that are for somebody.
+    /// The rules that apply to the caller.
     fn of<'a>(&'a self, subject: &Subject) -> Vec<(usize, &'a Prepared)> {
         let mut keys = vec![Who::Anonymous];
         if let Subject::Known(Identity { name, groups, .. }) = subject {
@@ -139,7 +127,7 @@ impl Rules {
         let mut numbers: Vec<usize> =
             keys.iter().filter_map(|who| self.by_who.get(who)).flatten().copied().collect();
         if *subject == Subject::Anonymous {
-            // Who is kept out when logged in does not get in by logging out.
+            // A user who is kept out when logged in does not get in by logging out.
             let denials = self.by_who.get(&Who::Everybody).into_iter().flatten().copied();
             numbers.extend(denials.filter(|number| self.rules[*number].rule.deny));
         }
@@ -148,26 +136,27 @@ impl Rules {
         numbers.into_iter().filter_map(|number| Some((number, self.rules.get(number)?))).collect()
     }
 
-    /// What somebody may do to a repository.
+    /// What the caller may do to a repository.
     pub fn actions(&self, subject: &Subject, repository: &RepositoryName) -> Actions {
         let (mut allowed, mut denied) = (Actions::NONE, Actions::NONE);
         for (_, Prepared { rule, patterns }) in self.of(subject) {
             let set = if rule.deny { &mut denied } else { &mut allowed };
             if !set.has_all(rule.actions)
-                && patterns.iter().any(|pattern| pattern.matches(subject, repository))
+                && patterns.iter().any(|pattern| pattern.matches(subject.variables(), repository))
             {
                 *set = set.or(rule.actions);
             }
         }
         if let Subject::Known(Identity { limits: Some(limits), .. }) = subject {
-            let is_within = limits.repositories.iter().any(|pattern| pattern.matches(subject, repository));
+            let is_within =
+                limits.repositories.iter().any(|pattern| pattern.matches(subject.variables(), repository));
             let within = if is_within { limits.actions } else { Actions::NONE };
             allowed = if limits.is_own { within } else { allowed.and(within) };
         }
         allowed.without(denied)
     }
 
-    /// Whether somebody has a privilege.
+    /// Whether the caller has a privilege.
     pub fn has(&self, subject: &Subject, privilege: Privilege) -> bool {
         self.explain_privilege(subject, privilege).allowed
     }
@@ -204,7 +193,7 @@ impl Rules {
         let wanted = Actions::of(&[action]);
         let speaking = self.of(subject).into_iter().filter(|(_, Prepared { rule, patterns })| {
             rule.actions.has_all(wanted)
-                && patterns.iter().any(|pattern| pattern.matches(subject, repository))
+                && patterns.iter().any(|pattern| pattern.matches(subject.variables(), repository))
         });
         decide(speaking)
     }
@@ -222,65 +211,6 @@ fn decide<'a>(speaking: impl Iterator<Item = (usize, &'a Prepared)>) -> Decision
         }
     }
     decision
-}
-
-impl Pattern {
-    /// Reads a pattern.
-    ///
-    /// # Errors
-    /// What is wrong with it.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let plain = text.replace(USER, "u").replace(GROUP, "g");
-        if plain.is_empty() {
-            return Err("it is empty".to_owned());
-        }
-        let is_allowed =
-            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-/*?[]{},!^".contains(&byte);
-        if let Some(wrong) = plain.bytes().position(|byte| !is_allowed(byte)) {
-            let rest: String = plain.chars().skip(wrong).take(10).collect();
-            return Err(format!("`{}` is in no repository name", rest.escape_debug()));
-        }
-        // A pattern that turns everything round is no way to write what is allowed.
-        if plain.starts_with('!') {
-            return Err("it begins with `!`; write a rule with `deny = true`".to_owned());
-        }
-        fast_glob::validate(&plain).map_err(|error| error.to_string())?;
-        let end = text.find(['*', '?', '[', '{', '$', '\\']).unwrap_or(text.len());
-        Ok(Self {
-            text: text.to_owned(),
-            prefix: text[..end].to_owned(),
-            has_variable: text.contains(USER) || text.contains(GROUP),
-        })
-    }
-
-    fn matches(&self, subject: &Subject, repository: &RepositoryName) -> bool {
-        let name = repository.as_str();
-        // Most patterns are about others: this settles it in a few nanoseconds.
-        if !name.starts_with(&self.prefix) {
-            return false;
-        }
-        if !self.has_variable {
-            return fast_glob::glob_match(&self.text, name);
-        }
-        let Subject::Known(Identity { name: user, groups, .. }) = subject else { return false };
-        let mut text = self.text.clone();
-        if text.contains(USER) {
-            let Some(user) = component(user.as_str()) else { return false };
-            text = text.replace(USER, user);
-        }
-        if !text.contains(GROUP) {
-            return fast_glob::glob_match(&text, name);
-        }
-        groups
-            .iter()
-            .filter_map(|group| component(group))
-            .any(|group| fast_glob::glob_match(text.replace(GROUP, group), name))
-    }
-}
-
-/// A name that may stand in a repository's name; with anything else in it, it could be read as a pattern.
-fn component(name: &str) -> Option<&str> {
-    RepositoryName::parse(name).is_ok().then_some(name).filter(|name| !name.contains('/'))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-/// A secret. It shows itself to nobody who does not ask for it by name.
+/// A secret. Only [`Sensitive::reveal`] shows it.
 #[derive(Clone)]
 pub struct Sensitive(Arc<str>);
 

@@ -1,14 +1,14 @@
-//! Who asks: a user, a robot, or nobody in particular.
+//! The caller: a user, a robot, or anonymous.
 
 use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::rules::Pattern;
-use super::scope::Actions;
+use super::pattern::{Pattern, Variables};
+use crate::oci::Actions;
 
-/// The name by which somebody logs in: 1 to 255 visible characters without a colon, which ends it in HTTP Basic (RFC 7617).
+/// The name of a user or robot: 1 to 255 visible characters without a colon, which ends it in HTTP Basic (RFC 7617).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct UserName(String);
@@ -61,7 +61,7 @@ impl From<UserName> for String {
     }
 }
 
-/// Somebody whom an identity source knows.
+/// A user or robot whom an identity source knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// The authenticated name.
@@ -84,18 +84,18 @@ pub struct Limits {
 }
 
 impl Identity {
-    /// Somebody without limits of their own.
+    /// A user without limits of their own.
     pub fn new(name: UserName, groups: Vec<String>) -> Self {
         Self { name, groups, limits: None }
     }
 }
 
-/// Who asks.
+/// The caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Subject {
-    /// Nobody in particular: no credentials were given.
+    /// A caller who gave no credentials.
     Anonymous,
-    /// Somebody who has proved who they are.
+    /// A caller who has proved who they are.
     Known(Identity),
 }
 
@@ -105,6 +105,14 @@ impl Subject {
         match self {
             Self::Anonymous => None,
             Self::Known(identity) => Some(&identity.name),
+        }
+    }
+
+    /// What the variables of patterns stand for; none for a caller who has not logged in.
+    pub fn variables(&self) -> Option<Variables<'_>> {
+        match self {
+            Self::Anonymous => None,
+            Self::Known(Identity { name, groups, .. }) => Some(Variables { user: name.as_str(), groups }),
         }
     }
 }

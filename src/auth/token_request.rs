@@ -1,11 +1,11 @@
-//! What somebody asks of the token endpoint: a query or a form (Docker's "Token Authentication Specification" and "OAuth2
+//! A request to the token endpoint: a query or a form (Docker's "Token Authentication Specification" and "OAuth2
 //! Token Authentication").
 
 use url::form_urlencoded;
 
 use super::sensitive::Sensitive;
 
-/// What somebody asks for.
+/// What a client asks for.
 #[derive(Debug, Default)]
 pub struct TokenRequest {
     /// What the token is to be for.

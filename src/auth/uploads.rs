@@ -21,7 +21,7 @@ const SEPARATOR: char = '-';
 pub struct Mark {
     /// When it was opened; in whole milliseconds by the door's clock.
     pub opened: Timestamp,
-    /// The name of the token with which it goes on.
+    /// The identifier of the token that continues it.
     pub token: String,
 }
 

@@ -1,24 +1,24 @@
-//! Who asks for what the door itself answers, and what of it they may see.
+//! The caller of what the door itself answers, and what of it they may see.
 
 use std::sync::Arc;
 
 use super::gate::Gate;
-use super::scope::Access;
 use super::subject::Subject;
 use super::token::Token;
+use crate::oci::Access;
 
-/// Somebody who asks.
+/// A caller.
 #[derive(Clone, Default)]
 pub enum Viewer {
-    /// Somebody of whom nothing is known. They see what is for everybody.
+    /// A caller of whom nothing is known, who sees what is public.
     #[default]
-    Nobody,
-    /// Whoever reaches an open door, or its socket: they see everything.
+    Anonymous,
+    /// A caller of an open door, or of its socket, who sees everything.
     Unrestricted,
     /// The bearer of a token, which says what they may.
     Bearer(Arc<Token>),
-    /// Somebody who has logged in with this request. The rules say what they may.
-    Somebody(Arc<Gate>, Subject),
+    /// A caller who has logged in with this request. The rules say what they may.
+    SignedIn(Arc<Gate>, Subject),
 }
 
 impl Viewer {
@@ -29,27 +29,27 @@ impl Viewer {
 
     fn has(&self, access: &Access) -> bool {
         match self {
-            Self::Nobody => false,
+            Self::Anonymous => false,
             Self::Unrestricted => true,
             Self::Bearer(token) => token.grants(access),
-            Self::Somebody(gate, subject) => gate.allows(subject, access),
+            Self::SignedIn(gate, subject) => gate.allows(subject, access),
         }
     }
 
-    /// By which name the gate knows them.
+    /// The name by which the gate knows them.
     pub fn name(&self) -> Option<&str> {
         match self {
-            Self::Nobody | Self::Unrestricted => None,
+            Self::Anonymous | Self::Unrestricted => None,
             Self::Bearer(token) => token.subject.as_deref(),
-            Self::Somebody(_, subject) => subject.name().map(super::UserName::as_str),
+            Self::SignedIn(_, subject) => subject.name().map(super::UserName::as_str),
         }
     }
 
-    /// Whether they may know who did something, and from where: not so whoever has not logged in.
-    pub fn may_see_persons(&self) -> bool {
+    /// Whether they may know who did something, and from where: only callers who have logged in may.
+    pub fn may_see_actors(&self) -> bool {
         match self {
             Self::Unrestricted => true,
-            Self::Nobody | Self::Bearer(_) | Self::Somebody(..) => self.name().is_some(),
+            Self::Anonymous | Self::Bearer(_) | Self::SignedIn(..) => self.name().is_some(),
         }
     }
 }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode};
 
 use super::{Exchange, Outcome, ResponseHead};
-use crate::auth::{Gate, OwnAccessOf};
+use crate::auth::{Gate, RequirementOf};
 use crate::oci::{ErrorCode, Manifest, Reference, RepositoryName, Tag};
 use crate::registry::Login;
 use crate::sync::{Carrier, PullCounts, SeenAnswers};
@@ -182,8 +182,8 @@ pub struct Parts {
     pub seen: Arc<SeenAnswers>,
     /// Decides who comes in; none for an open door.
     pub gate: Option<Arc<Gate>>,
-    /// What requests to the door's own paths need.
-    pub own_access: OwnAccessOf,
+    /// What requests to the door's own paths require.
+    pub requirement_of: RequirementOf,
     /// How the door shows itself to the registry.
     pub login: Arc<Login>,
 }

@@ -1,6 +1,6 @@
 //! Redirects of a pull that lead to the registry itself, at a path that the door does not have: its own file store, or a
 //! gateway's prefix. The client stays on the path that it asked for; where that leads travels sealed in its query (see
-//! [`TargetSeal`]), bound to the repository. A redirect to another server, such as object storage, is the client's to follow.
+//! [`TargetSeal`](crate::auth::TargetSeal)), bound to the repository. A redirect to another server, such as object storage, is the client's to follow.
 
 use std::sync::Arc;
 

@@ -16,6 +16,7 @@ use super::body_memory::{BodyMemory, Held};
 use super::context::Context;
 use super::lead_back::Naming;
 use super::line::Lines;
+use super::own_paths::OwnPaths;
 use super::requests::{InFlight, Requests};
 use super::turns::Turns;
 use super::upload_target::UploadTargets;
@@ -32,7 +33,7 @@ use crate::registry::Backends;
 #[derive(Clone)]
 pub struct Service {
     pub(super) pipeline: Arc<Pipeline>,
-    router: axum::Router,
+    own: OwnPaths,
     pub(super) backends: Arc<Backends>,
     pub(super) limits: Limits,
     pub(super) requests: Requests,
@@ -54,7 +55,7 @@ impl Service {
     )]
     pub fn new(
         pipeline: Pipeline,
-        router: axum::Router,
+        own: OwnPaths,
         backends: Arc<Backends>,
         limits: Limits,
         memory: BodyMemory,
@@ -64,7 +65,7 @@ impl Service {
     ) -> Self {
         Self {
             pipeline: Arc::new(pipeline),
-            router,
+            own,
             uploads: UploadTargets::new(seal, Arc::clone(&backends)),
             backends,
             limits,
@@ -111,7 +112,7 @@ impl Service {
                 client,
                 backend: None,
                 onward,
-                viewer: Viewer::Nobody,
+                viewer: Viewer::Anonymous,
             },
             readable,
         )
@@ -139,7 +140,7 @@ impl Service {
         exchange: &mut Exchange,
         in_flight: &mut InFlight,
     ) -> Result<Option<Local>, Refusal> {
-        if is_probe(exchange) {
+        if exchange.target == Target::Own && self.own.is_probe(&exchange.request.uri) {
             return self.ask(session, exchange).await;
         }
         *in_flight = self.requests.admit().inspect_err(|_| hurry(session))?;
@@ -186,7 +187,7 @@ impl Service {
         let client = exchange.client.address;
         let (viewer, held) = (exchange.viewer.clone(), self.memory.hold(client));
         // Apart from the request's own future, which would be as large for each pull.
-        let asking = bridge::ask(&self.router, session, client, viewer, &self.limits, held);
+        let asking = bridge::ask(&self.own.router, session, client, viewer, &self.limits, held);
         let answer = Box::pin(asking).await?;
         Ok(Some(Local::Streamed(answer)))
     }
@@ -250,12 +251,6 @@ pub(super) enum Local {
 /// A request that is shed counts no more, so that its answer is not waited for as others are.
 fn hurry(session: &mut Session) {
     session.as_downstream_mut().set_write_timeout(Some(body::DRAIN_TIME));
-}
-
-/// Whether somebody asks if the door lives, which is answered whatever else is in flight: a load balancer that hears nothing
-/// takes the whole door away.
-fn is_probe(exchange: &Exchange) -> bool {
-    exchange.target == Target::Own && matches!(exchange.request.uri.path(), "/healthz" | "/readyz")
 }
 
 /// What a request line asks for.

@@ -10,7 +10,9 @@ mod manifest;
 mod media_type;
 mod name;
 mod reference;
+mod required_access;
 pub mod route;
+mod scope;
 mod text;
 
 pub use digest::{Digest, InvalidDigest};
@@ -23,3 +25,4 @@ pub use media_type::{MANIFEST_ACCEPT, MediaType};
 pub use name::{InvalidRepositoryName, RepositoryName};
 pub use reference::{InvalidReference, InvalidTag, Reference, Tag};
 pub use route::{Mount, Route, UploadId, without_parameters};
+pub use scope::{Access, Action, Actions, MAXIMUM_SCOPES};

@@ -14,14 +14,14 @@ use serde::Deserialize;
 
 use self::challenge::Challenge;
 use crate::auth::{
-    Access, Authorization as Given, Credentials, Gate, Identity, InvalidToken, LoginError, Mark, OwnAccess,
-    OwnAccessOf, Rejected, Subject, Token, UploadMarks, Viewer, read_only_authorization,
+    Authorization as Given, Credentials, Gate, Identity, InvalidToken, LoginError, Mark, Rejected,
+    Requirement, RequirementOf, Subject, Token, UploadMarks, Viewer, read_only_authorization,
 };
 use crate::door::{
     BoxError, Client, Entry, Exchange, Flow, Invalid, Onward, OnwardAuthorization, Parts, Plugin, Refusal,
     ResponseHead, Target,
 };
-use crate::oci::{ErrorCode, Route, without_parameters};
+use crate::oci::{Access, ErrorCode, Route, without_parameters};
 use crate::registry::{Introduction, Login};
 use crate::store::AuthEventKind;
 
@@ -43,15 +43,15 @@ struct Options {}
 struct Authorization {
     /// None if the door is open.
     gate: Option<Arc<Gate>>,
-    /// What the door's own paths need.
-    own_access: OwnAccessOf,
+    /// What the door's own paths require.
+    requirement_of: RequirementOf,
     login: Arc<Login>,
 }
 
 fn build(table: &toml::Table, parts: &Parts) -> Result<Box<dyn Plugin>, Invalid> {
     let Options {} = Invalid::or_options(ENTRY.name, table)?;
     let (gate, login) = (parts.gate.clone(), Arc::clone(&parts.login));
-    Ok(Box::new(Authorization { gate, own_access: parts.own_access, login }))
+    Ok(Box::new(Authorization { gate, requirement_of: parts.requirement_of, login }))
 }
 
 /// Who was let in, and with what.
@@ -59,7 +59,7 @@ enum Bearer {
     Token(Arc<Token>),
     /// A token whose time is over.
     Expired(Arc<Token>),
-    Somebody(Subject),
+    SignedIn(Subject),
 }
 
 #[async_trait]
@@ -79,8 +79,8 @@ impl Plugin for Authorization {
                     admit(gate, exchange, &route, mark.as_ref()).await?;
                 }
                 Target::Own => {
-                    let needed = (self.own_access)(&exchange.request.uri);
-                    exchange.viewer = Box::pin(admit_to_own(gate, exchange, needed)).await?;
+                    let requirement = (self.requirement_of)(&exchange.request.uri);
+                    exchange.viewer = Box::pin(admit_to_own(gate, exchange, requirement)).await?;
                 }
                 Target::Unreadable => {}
             }
@@ -135,9 +135,9 @@ impl Authorization {
         if self.gate.is_none() && !self.login.is_some() {
             return;
         }
-        let mut access: Vec<Access> = Access::needed_for(route).into_iter().collect();
+        let mut access: Vec<Access> = Access::required_by(route).into_iter().collect();
         if onward.path_and_query.is_none() {
-            access.extend(Access::needed_for_source(route));
+            access.extend(Access::required_by_mount_source(route));
         }
         let introduction = Introduction::new(Arc::clone(&self.login), user.map(str::to_owned), access);
         onward.authorization = OnwardAuthorization::OfTheDoor(introduction);
@@ -151,8 +151,8 @@ async fn admit(
     route: &Route,
     mark: Option<&Mark>,
 ) -> Result<(), Refusal> {
-    let needed = Access::needed_for(route);
-    let source = Access::needed_for_source(route);
+    let needed = Access::required_by(route);
+    let source = Access::required_by_mount_source(route);
     let realm = realm(gate, &exchange.client);
     let challenge =
         Challenge { realm, service: gate.service(), needed: needed.as_ref(), source: source.as_ref() };
@@ -175,14 +175,14 @@ async fn admit(
     };
     let grants = |access: &Access| match &bearer {
         Bearer::Token(token) | Bearer::Expired(token) => token.grants(access),
-        Bearer::Somebody(subject) => gate.allows(subject, access),
+        Bearer::SignedIn(subject) => gate.allows(subject, access),
     };
     match &bearer {
         Bearer::Token(token) | Bearer::Expired(token) => {
             exchange.client.user.clone_from(&token.subject);
             exchange.client.token = Some(token.id.clone());
         }
-        Bearer::Somebody(subject) => {
+        Bearer::SignedIn(subject) => {
             exchange.client.user = subject.name().map(ToString::to_string);
         }
     }
@@ -224,19 +224,19 @@ fn insufficient(gate: &Gate, client: &Client, needed: Option<&Access>, challenge
 async fn admit_to_own(
     gate: &Arc<Gate>,
     exchange: &mut Exchange,
-    needed: OwnAccess,
+    requirement: Requirement,
 ) -> Result<Viewer, Refusal> {
-    let needed = match needed {
-        OwnAccess::Open => return Ok(Viewer::Nobody),
-        OwnAccess::Login => None,
-        OwnAccess::Needs(needed) => Some(needed),
+    let needed = match requirement {
+        Requirement::Probe | Requirement::Public => return Ok(Viewer::Anonymous),
+        Requirement::SignedIn => None,
+        Requirement::Access(needed) => Some(needed),
     };
     let realm = realm(gate, &exchange.client);
     let challenge = Challenge { realm, service: gate.service(), needed: needed.as_ref(), source: None };
     let viewer = match bearer(gate, exchange, &challenge).await? {
         Bearer::Expired(_) => return Err(challenge.invalid_token("the token has expired")),
         Bearer::Token(token) => Viewer::Bearer(token),
-        Bearer::Somebody(subject) => Viewer::Somebody(Arc::clone(gate), subject),
+        Bearer::SignedIn(subject) => Viewer::SignedIn(Arc::clone(gate), subject),
     };
     exchange.client.user = viewer.name().map(str::to_owned);
     let is_allowed = match &needed {
@@ -265,7 +265,7 @@ async fn bearer(gate: &Gate, exchange: &Exchange, challenge: &Challenge<'_>) -> 
         },
         Ok(Given::Basic(credentials)) => {
             let login = Box::pin(login(gate, exchange, &credentials, challenge));
-            Ok(Bearer::Somebody(Subject::Known(login.await?)))
+            Ok(Bearer::SignedIn(Subject::Known(login.await?)))
         }
         Err(Rejected { reason }) => Err(challenge.invalid_token(reason)),
     }

@@ -16,10 +16,14 @@ use super::reading::{NOT_ITS_OWN, digest_named, is_absence, is_another, read_man
 use super::transport::{
     Causes, HttpTransport, Received, Request, RequestPatience, Transport, TransportError,
 };
-use super::{Answer, Backend, Backends, CarryError, Login, OutgoingWrite, Presence, RegistryError};
-use crate::auth::{Access, Action, Actions, SigningFailed};
+use super::{
+    Answer, Backend, Backends, CarryError, Login, OutgoingWrite, Presence, RegistryError, TokenError,
+};
 use crate::clock::{Clock, ClockOffset, Sample, Timestamp};
-use crate::oci::{Digest, MANIFEST_ACCEPT, MAXIMUM_MANIFEST_BYTES, Manifest, Reference, RepositoryName};
+use crate::oci::{
+    Access, Action, Actions, Digest, MANIFEST_ACCEPT, MAXIMUM_MANIFEST_BYTES, Manifest, Reference,
+    RepositoryName,
+};
 
 /// How long an answer that is no manifest may be.
 const MAXIMUM_ANSWER_BYTES: usize = 1024 * 1024;
@@ -403,7 +407,7 @@ impl RegistryClient {
 enum SendError {
     /// Nothing was sent: there is nothing to show.
     #[error(transparent)]
-    Signing(#[from] SigningFailed),
+    Signing(#[from] TokenError),
     /// No answer came.
     #[error(transparent)]
     Transport(#[from] TransportError),

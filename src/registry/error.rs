@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+use super::bearer_tokens::TokenError;
 use super::patience::Exhausted;
 use super::transport::{BodyError, TransportError};
-use crate::auth::SigningFailed;
 
 /// Why a question to the registry has no answer. None of these ever means "it is not there".
 #[derive(Debug, thiserror::Error)]
@@ -60,7 +60,7 @@ pub enum RegistryError {
 pub enum CarryError {
     /// The door cannot show itself: the registry has heard nothing.
     #[error(transparent)]
-    NotSigned(SigningFailed),
+    NotSigned(TokenError),
     /// No connection came about: the registry has heard nothing.
     #[error("the registry cannot be reached: {0}")]
     NotSent(#[source] TransportError),

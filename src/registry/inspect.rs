@@ -9,8 +9,7 @@ use tokio::time::Instant;
 
 use super::transport::Received;
 use super::{RegistryClient, RegistryError};
-use crate::auth::{Access, Action, Actions};
-use crate::oci::{Digest, MediaType, RepositoryName};
+use crate::oci::{Access, Action, Actions, Digest, MediaType, RepositoryName};
 
 /// How long the answers may be: nobody reads them.
 const MAXIMUM_BYTES: usize = 64 * 1024;

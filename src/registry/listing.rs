@@ -14,8 +14,7 @@ use super::page_size::PageSize;
 use super::reading::{NOT_ITS_OWN, is_absence, refused, whole};
 use super::transport::Received;
 use super::{BodyError, Causes, PageLimit, RegistryClient, RegistryError};
-use crate::auth::Access;
-use crate::oci::RepositoryName;
+use crate::oci::{Access, RepositoryName};
 
 /// How long a page may be: registries that ignore `n` send everything at once.
 const MAXIMUM_PAGE_BYTES: usize = 32 * 1024 * 1024;

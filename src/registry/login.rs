@@ -7,9 +7,9 @@ use base64::engine::general_purpose::STANDARD;
 use http::header::{AGE, DATE};
 use http::{HeaderMap, HeaderValue};
 
-use super::Backend;
-use crate::auth::{Access, RegistryToken, RegistryTokens, SigningFailed};
+use super::{Backend, BearerToken, BearerTokens, TokenError};
 use crate::clock::{Sample, Timestamp};
+use crate::oci::Access;
 
 /// How the door shows itself to the registry.
 pub enum Login {
@@ -18,7 +18,7 @@ pub enum Login {
     /// With a name and a password.
     Basic(HeaderValue),
     /// With tokens of its own, in the registry's time.
-    Token(RegistryTokens),
+    Token(Box<dyn BearerTokens>),
 }
 
 impl std::fmt::Debug for Login {
@@ -64,7 +64,7 @@ pub struct Introduction {
 pub struct Shown {
     /// The `Authorization` of the request, if it has one.
     pub authorization: Option<HeaderValue>,
-    token: Option<(RegistryToken, Timestamp)>,
+    token: Option<(BearerToken, Timestamp)>,
 }
 
 impl Introduction {
@@ -77,17 +77,13 @@ impl Introduction {
     ///
     /// # Errors
     /// When a token cannot be signed.
-    pub fn show(&self, backend: &Backend) -> Result<Shown, SigningFailed> {
+    pub fn show(&self, backend: &Backend) -> Result<Shown, TokenError> {
         match &*self.login {
             Login::None => Ok(Shown { authorization: None, token: None }),
             Login::Basic(value) => Ok(Shown { authorization: Some(value.clone()), token: None }),
             Login::Token(tokens) => {
-                let token = tokens.token(backend.key().as_str(), self.subject.as_deref(), &self.access)?;
-                let value = HeaderValue::try_from(format!("Bearer {}", token.token.reveal())).ok();
-                let authorization = value.map(|mut value| {
-                    value.set_sensitive(true);
-                    value
-                });
+                let token = tokens.token(backend.key(), self.subject.as_deref(), &self.access)?;
+                let authorization = Some(token.authorization.clone());
                 Ok(Shown { authorization, token: Some((token, tokens.steady())) })
             }
         }
@@ -98,7 +94,7 @@ impl Introduction {
     pub fn is_worth_repeating(&self, backend: &Backend, shown: &Shown, answer: &HeaderMap) -> bool {
         let (Login::Token(tokens), Some((token, sent))) = (&*self.login, &shown.token) else { return false };
         let sample = date(answer).map(|date| Sample { sent: *sent, received: tokens.steady(), date });
-        let is_worth_it = tokens.refused(backend.key().as_str(), token, sample);
+        let is_worth_it = tokens.refused(backend.key(), token, sample);
         if is_worth_it {
             metrics::counter!("portreeve_registry_clock_corrections_total").increment(1);
         }

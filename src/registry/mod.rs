@@ -6,6 +6,7 @@
 
 mod answer;
 mod backend;
+mod bearer_tokens;
 mod client;
 mod error;
 mod health;
@@ -23,6 +24,7 @@ mod transport;
 
 pub use answer::{Answer, OutgoingWrite};
 pub use backend::{Backend, BackendKey, Backends};
+pub use bearer_tokens::{BearerToken, BearerTokens, TokenError};
 pub use client::{Asking, ManifestHead, RegistryClient, RegistryKind};
 pub use error::{CarryError, RegistryError};
 pub use health::watch_health;

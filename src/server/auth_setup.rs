@@ -10,13 +10,13 @@ use tokio_util::task::TaskTracker;
 use super::registry_access::{RegistryAccess, key_directory};
 use super::start_error::StartError;
 use crate::auth::{
-    AccessTokens, Accounts, Action, Actions, Authenticator, Gate, GateParts, Hashing, Htpasswd,
-    IdentitySource, InvalidRule, Journal, LoginLife, Logins, Names, Policy, Rule, Rules, StoredUsers,
-    TargetSeal, UploadMarks, Who,
+    AccessTokens, Accounts, Authenticator, Gate, GateParts, Hashing, Htpasswd, IdentitySource, InvalidRule,
+    Journal, LoginLife, Logins, Names, Policy, Rule, Rules, StoredUsers, TargetSeal, UploadMarks, Who,
 };
 use crate::clock::{Clock, RetentionClock};
 use crate::config::{self, AuthRule, Config, Principal, UserSource};
 use crate::files::RereadRequests;
+use crate::oci::{Action, Actions};
 use crate::store::Store;
 
 /// How often the logins are searched for those that are over.

@@ -10,7 +10,7 @@ use super::composition::Composition;
 use super::descriptors;
 use super::start_error::StartError;
 use crate::config::{Config, RegistryHost, Tls};
-use crate::door::{self, BodyMemory, Certificates, Door, Listener, Naming, Parts, Service};
+use crate::door::{self, BodyMemory, Certificates, Door, Listener, Naming, OwnPaths, Parts, Service};
 use crate::plugins;
 use crate::registry::Patience;
 use crate::web::{self, WebState};
@@ -65,7 +65,7 @@ pub(super) fn build(
         pulls: Arc::clone(&engine.pulls),
         seen: Arc::clone(&engine.seen),
         gate: auth.gate.clone(),
-        own_access: web::own_access,
+        requirement_of: web::requirement_of,
         login: Arc::clone(&access.asking.login),
     };
     let pipeline = plugins::build(&config.plugins, &parts)?;
@@ -84,7 +84,7 @@ pub(super) fn build(
     let exchanges = TaskTracker::new();
     let service = Service::new(
         pipeline,
-        web::door_router(web),
+        OwnPaths { router: web::door_router(web), requirement_of: web::requirement_of },
         Arc::clone(&access.backends),
         limits,
         BodyMemory::new(config.limits.body_memory),

@@ -3,11 +3,9 @@
 use super::account_command::{CommandError, account};
 use super::auth_setup;
 use super::start_error::StartError;
-use crate::auth::{
-    AccountAnswer, AccountCommand, Action, Decision, Identity, Policy, Privilege, Subject, UserName,
-};
+use crate::auth::{AccountAnswer, AccountCommand, Decision, Identity, Policy, Privilege, Subject, UserName};
 use crate::config::Config;
-use crate::oci::RepositoryName;
+use crate::oci::{Action, RepositoryName};
 
 /// What a user may do to a repository, by the rules of the configuration. The groups of a user of the store are read
 /// there; a name that no user has yet is in the groups of the configuration alone.

@@ -38,7 +38,7 @@ impl RegistryAccess {
         let login = match (&config.registry.auth, &issuer) {
             (RegistryAuth::Basic { username, password }, _) => Login::basic(username, password.reveal()),
             (RegistryAuth::Token, Some(issuer)) => {
-                Login::Token(RegistryTokens::new(Arc::clone(issuer), clock, Arc::clone(&offset)))
+                Login::Token(Box::new(RegistryTokens::new(Arc::clone(issuer), clock, Arc::clone(&offset))))
             }
             (RegistryAuth::None | RegistryAuth::Token, _) => Login::None,
         };

@@ -5,8 +5,7 @@ use std::collections::HashSet;
 
 use async_trait::async_trait;
 
-use super::circles::Circles;
-use super::sweep::Marks;
+use super::listing::{LoopGuard, Marks};
 use crate::oci::{RepositoryName, Tag};
 use crate::registry::{RegistryClient, RegistryError};
 use crate::store::{Page, PageRequest, Store, StoreError};
@@ -83,7 +82,7 @@ pub async fn compare(
 ) -> Result<Comparison, CompareError> {
     let mut comparison = Comparison::default();
     let mut recorded = record.tag_count().await?;
-    let (mut compared, mut circles) = (Marks::default(), Circles::default());
+    let (mut compared, mut guard) = (Marks::default(), LoopGuard::default());
     let mut from = None;
     loop {
         let page = registry.catalog(from.as_ref()).await?;
@@ -100,7 +99,7 @@ pub async fn compare(
             comparison.missing += listed.len() as u64 - known;
             recorded = recorded.saturating_sub(known);
         }
-        if circles.close_with(page.next.as_ref(), has_news) {
+        if guard.is_endless(page.next.as_ref(), has_news) {
             return Err(CompareError::Endless("the repositories".to_owned()));
         }
         from = page.next;
@@ -112,12 +111,12 @@ pub async fn compare(
 }
 
 async fn listed_tags(registry: &RegistryClient, name: &RepositoryName) -> Result<HashSet<Tag>, CompareError> {
-    let (mut tags, mut circles) = (HashSet::new(), Circles::default());
+    let (mut tags, mut guard) = (HashSet::new(), LoopGuard::default());
     let mut from = None;
     while let Some(page) = registry.tags(name, from.as_ref()).await? {
         let before = tags.len();
         tags.extend(page.names.iter().filter_map(|tag| Tag::parse(tag).ok()));
-        if circles.close_with(page.next.as_ref(), tags.len() > before) {
+        if guard.is_endless(page.next.as_ref(), tags.len() > before) {
             return Err(CompareError::Endless(format!("the tags of {name}")));
         }
         from = page.next;

@@ -8,12 +8,12 @@
 //! it cannot change any more. [`SyncEngine`] puts all of them together and runs them; `plugins/` hands writes to its carrier.
 
 mod carry;
-mod circles;
 mod compare;
 mod confirm;
 mod engine;
 mod hints;
 mod judge;
+mod listing;
 #[cfg(test)]
 mod model;
 mod outcome;

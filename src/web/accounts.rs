@@ -1,10 +1,10 @@
-//! Commands to the accounts, through the socket alone: whoever can open that runs the door.
+//! Commands to the accounts, through the socket alone: a caller who can open that administers the door.
 
 use axum::Json;
 use axum::extract::State;
 
-use super::WebState;
 use super::error::ApiError;
+use super::state::WebState;
 use crate::auth::{AccountAnswer, AccountCommand};
 
 /// Where commands are posted.

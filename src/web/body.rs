@@ -1,5 +1,5 @@
 //! Bodies of requests, each no longer than its route has use for. A handler asks for one when it has looked at the head: until
-//! then nobody is made to send it.
+//! then no client is made to send it.
 
 use axum::body::{self, Bytes};
 use axum::extract::Request;

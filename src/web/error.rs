@@ -10,6 +10,9 @@ use crate::auth::AccountError;
 use crate::oci::{Digest, RepositoryName};
 use crate::store::{Sequence, StoreError};
 
+/// What is wrong with a value that a client sent.
+type Cause = Box<dyn std::error::Error + Send + Sync>;
+
 /// Why a request to the API has no other answer. What it shows is for the client.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ApiError {
@@ -20,11 +23,11 @@ pub(super) enum ApiError {
     #[error("the parameter `{name}` is missing")]
     MissingParameter { name: &'static str },
     /// A parameter with a wrong value.
-    #[error("the parameter `{name}` is wrong: {wrong}")]
-    InvalidParameter { name: &'static str, wrong: String },
+    #[error("the parameter `{name}` is wrong: {source}")]
+    InvalidParameter { name: &'static str, source: Cause },
     /// A request body that is not what this path takes.
-    #[error("the body is wrong: {0}")]
-    InvalidBody(String),
+    #[error("the body is wrong: {source}{remedy}")]
+    InvalidBody { source: Cause, remedy: &'static str },
     /// A request body that is too long for this path, or that did not come.
     #[error(transparent)]
     Body(#[from] BodyRefused),
@@ -81,7 +84,7 @@ impl ApiError {
             Self::UnknownParameter { .. } => (StatusCode::BAD_REQUEST, "unknown_parameter"),
             Self::MissingParameter { .. } => (StatusCode::BAD_REQUEST, "missing_parameter"),
             Self::InvalidParameter { .. } => (StatusCode::BAD_REQUEST, "invalid_parameter"),
-            Self::InvalidBody(_) => (StatusCode::BAD_REQUEST, "invalid_body"),
+            Self::InvalidBody { .. } => (StatusCode::BAD_REQUEST, "invalid_body"),
             Self::Body(BodyRefused::TooLong { .. }) => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_long"),
             Self::Body(BodyRefused::BrokenOff) => (StatusCode::BAD_REQUEST, "invalid_body"),
             Self::RepositoryUnknown(_) => (StatusCode::NOT_FOUND, "repository_unknown"),
@@ -97,7 +100,9 @@ impl ApiError {
             Self::Account(AccountError::NoUser(_) | AccountError::NoToken(_)) => {
                 (StatusCode::NOT_FOUND, "account_unknown")
             }
-            Self::Account(AccountError::Invalid(_)) => (StatusCode::BAD_REQUEST, "invalid_account"),
+            Self::Account(AccountError::Invalid(_) | AccountError::Pattern { .. }) => {
+                (StatusCode::BAD_REQUEST, "invalid_account")
+            }
             Self::Account(AccountError::Store(_) | AccountError::Damaged(_) | AccountError::Random) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "accounts_unavailable")
             }

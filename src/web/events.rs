@@ -8,10 +8,10 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use url::form_urlencoded;
 
-use super::WebState;
 use super::error::ApiError;
 use super::list::List;
 use super::parameters::Parameters;
+use super::state::WebState;
 use crate::auth::Viewer;
 use crate::clock::Timestamp;
 use crate::oci::{Digest, MediaType, RepositoryName, Tag};
@@ -33,7 +33,7 @@ pub(super) struct EventItem {
     actor: ActorItem,
 }
 
-/// Who did it. Told to whoever has logged in.
+/// Who did it. Told to callers who have logged in.
 #[derive(Debug, Serialize)]
 struct ActorItem {
     user: Option<String>,
@@ -65,7 +65,7 @@ impl From<(Sequence, AuthEvent)> for AuthEventItem {
     }
 }
 
-/// Events, with the epoch in which they were read: whoever keeps a position keeps it too.
+/// Events, with the epoch in which they were read: a reader that keeps a position keeps it too.
 #[derive(Debug, Serialize)]
 pub(super) struct Events {
     #[serde(flatten)]
@@ -93,7 +93,7 @@ pub(super) async fn list_of_kind(
         }
         Some(_) => {
             let wrong = "it can only be `auth`; without it the events are the registry's".to_owned();
-            Err(ApiError::InvalidParameter { name: "kind", wrong })
+            Err(ApiError::InvalidParameter { name: "kind", source: wrong.into() })
         }
     }
 }
@@ -116,7 +116,7 @@ async fn list(
         }
     }
     let mut events = state.store.events(repository.as_ref(), page).await?;
-    if !viewer.may_see_persons() {
+    if !viewer.may_see_actors() {
         events.items.iter_mut().for_each(|event| event.actor = Actor::default());
     }
     let Json(list) = List::of(events);

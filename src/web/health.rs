@@ -7,11 +7,11 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 
-use super::WebState;
-use super::status::ServiceState;
+use super::state::WebState;
+use super::status_source::ServiceState;
 use crate::store::StoreTrouble;
 
-/// Alive: whoever can answer is.
+/// Alive: a door that can answer is.
 pub(super) async fn alive() -> &'static str {
     "alive\n"
 }

@@ -11,10 +11,10 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use tokio::sync::Semaphore;
 
-use super::WebState;
 use super::error::ApiError;
 use super::list::List;
 use super::parameters::Parameters;
+use super::state::WebState;
 use crate::clock::Timestamp;
 use crate::oci::{Descriptor, Digest, ManifestKind, MediaType, RepositoryName, Tag};
 use crate::store::{ManifestRecord, Page, PageRequest, Source, Store, StoreError};
@@ -140,7 +140,7 @@ pub(super) async fn list_or_show(
         && let Some(name) = ["subject", "n", "after"].into_iter().find(|name| parameters.text(name).is_some())
     {
         let wrong = "it goes with the list, not with one `digest`".to_owned();
-        return Err(ApiError::InvalidParameter { name, wrong });
+        return Err(ApiError::InvalidParameter { name, source: wrong.into() });
     }
     // It is never closed; what waits here is bounded by the requests under way.
     let _making = MAKING.acquire().await.ok();

@@ -1,19 +1,17 @@
 //! `POST /api/v1/notifications`: the registry's notification envelope (distribution 2.8 and 3.x), each event of which is a
-//! hint. Whoever sends one has to know the secret; what they say is not believed all the same.
+//! hint. The sender has to know the secret; what it says is not believed all the same.
 
 use std::collections::HashSet;
 
 use axum::Json;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::StatusCode;
 use serde::Serialize;
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
-use subtle::ConstantTimeEq;
 
-use super::WebState;
 use super::body;
 use super::error::ApiError;
+use super::state::WebState;
 use crate::clock::Timestamp;
 use crate::oci::{Digest, Reference, RepositoryName, Tag};
 use crate::store::{HintedReference, Queued};
@@ -23,34 +21,6 @@ const BLOB: &str = "application/octet-stream";
 
 /// The longest envelope: registries send one event at a time, or a few, of about a kilobyte each.
 const MAXIMUM_BYTES: usize = 256 * 1024;
-
-/// What a sender of notifications has to know. Kept as a hash.
-#[derive(Clone)]
-pub struct NotificationSecret([u8; 32]);
-
-impl NotificationSecret {
-    /// From the secret itself.
-    pub fn new(secret: &str) -> Self {
-        Self(Sha256::digest(secret).into())
-    }
-
-    /// Whether a request carries it. Takes as long for a wrong one as for the right one.
-    fn is_in(&self, headers: &HeaderMap) -> bool {
-        let mut values = headers.get_all(header::AUTHORIZATION).iter();
-        // Of several it is not known which one counts for whoever passed them on.
-        let (Some(value), None) = (values.next(), values.next()) else { return false };
-        let value = value.as_bytes();
-        let (scheme, sent) = value.split_at_checked(7).unwrap_or_default();
-        let sent: [u8; 32] = Sha256::digest(sent).into();
-        scheme.eq_ignore_ascii_case(b"bearer ") && bool::from(sent.ct_eq(&self.0))
-    }
-}
-
-impl std::fmt::Debug for NotificationSecret {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("NotificationSecret(…)")
-    }
-}
 
 /// What became of the events of an envelope.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -69,12 +39,12 @@ struct Envelope {
     taken: Taken,
     /// Each once, in the order of the events.
     hints: Vec<HintedReference>,
-    pulls: Vec<Heard>,
+    pulls: Vec<ReportedPull>,
 }
 
-/// A pull that somebody tells of.
+/// A pull that an event tells of.
 #[derive(Debug, PartialEq, Eq)]
-struct Heard {
+struct ReportedPull {
     repository: RepositoryName,
     reference: Reference,
     when: Timestamp,
@@ -83,7 +53,7 @@ struct Heard {
 /// What an event comes to.
 enum Suggestion {
     Look(Vec<HintedReference>),
-    Pulled(Heard),
+    Pulled(ReportedPull),
     /// Nothing follows from it.
     Ignore,
 }
@@ -107,7 +77,7 @@ pub(super) async fn take(
         return Err(ApiError::TooManyHints);
     }
     // Written down with those that the door sees itself: registries send one event at a time.
-    for Heard { repository, reference, when } in pulls {
+    for ReportedPull { repository, reference, when } in pulls {
         state.pulls.hear(repository, reference, when);
     }
     count("accepted", taken.accepted);
@@ -118,10 +88,10 @@ pub(super) async fn take(
 
 /// Reads an envelope. An event that makes no sense does not spoil the others.
 fn read(body: &[u8], now: Timestamp) -> Result<Envelope, ApiError> {
-    let document: Value =
-        serde_json::from_slice(body).map_err(|error| ApiError::InvalidBody(error.to_string()))?;
+    let document: Value = serde_json::from_slice(body)
+        .map_err(|error| ApiError::InvalidBody { source: error.into(), remedy: "" })?;
     let Some(Value::Array(events)) = document.get("events") else {
-        return Err(ApiError::InvalidBody("an envelope has an array `events`".to_owned()));
+        return Err(ApiError::InvalidBody { source: "an envelope has an array `events`".into(), remedy: "" });
     };
     let mut envelope = Envelope::default();
     let mut seen = HashSet::new();
@@ -163,13 +133,13 @@ fn suggestion(event: &Value, now: Timestamp) -> Option<Suggestion> {
         }
         let told = event.get("timestamp").and_then(Value::as_str).and_then(Timestamp::parse);
         let when = told.unwrap_or(now).min(now);
-        return Some(Suggestion::Pulled(Heard { reference: first.clone(), repository, when }));
+        return Some(Suggestion::Pulled(ReportedPull { reference: first.clone(), repository, when }));
     }
     let about = |reference| HintedReference { repository: repository.clone(), reference };
     Some(Suggestion::Look(references.into_iter().map(about).collect()))
 }
 
-/// Whether somebody pulled what an event says was pulled. distribution tells of a HEAD too, and of the door's own
+/// Whether an event tells of a real pull. distribution tells of a HEAD too, and of the door's own
 /// questions.
 fn is_pull(event: &Value) -> bool {
     let request = |name| event.get("request").and_then(|request| request.get(name)).and_then(Value::as_str);
@@ -246,30 +216,8 @@ mod tests {
     #[test]
     fn what_is_no_envelope_is_refused() {
         for body in ["", "{", "[]", "null", "{}", r#"{"events": {}}"#] {
-            assert!(matches!(read(body.as_bytes(), NOW), Err(ApiError::InvalidBody(_))), "{body}");
+            assert!(matches!(read(body.as_bytes(), NOW), Err(ApiError::InvalidBody { .. })), "{body}");
         }
-    }
-
-    #[test]
-    fn only_the_very_secret_opens() {
-        let secret = NotificationSecret::new("0123456789abcdef");
-        let with = |value: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::AUTHORIZATION, value.parse().unwrap());
-            secret.is_in(&headers)
-        };
-        assert!(with("Bearer 0123456789abcdef") && with("bearer 0123456789abcdef"));
-        for wrong in
-            ["", "Bearer", "Bearer ", "Bearer 0123456789abcde", "Basic 0123456789abcdef", "0123456789abcdef"]
-        {
-            assert!(!with(wrong), "{wrong}");
-        }
-        assert!(!secret.is_in(&HeaderMap::new()));
-        let mut twice = HeaderMap::new();
-        for value in ["Bearer 0123456789abcdef", "Basic YTpi"] {
-            twice.append(header::AUTHORIZATION, value.parse().unwrap());
-        }
-        assert!(!secret.is_in(&twice), "one of two");
     }
 
     proptest! {

@@ -2,7 +2,7 @@
 //! quietly ignored, since a misspelt filter would answer another question than the one that was asked.
 
 use std::borrow::Cow;
-use std::fmt::Display;
+use std::error::Error;
 use std::str::FromStr;
 
 use url::form_urlencoded;
@@ -33,7 +33,7 @@ impl<'a> Parameters<'a> {
                 return Err(ApiError::UnknownParameter { name: name.chars().take(64).collect(), known });
             };
             if given.iter().any(|(other, _)| other == name) {
-                return Err(ApiError::InvalidParameter { name, wrong: "it is given twice".to_owned() });
+                return Err(ApiError::InvalidParameter { name, source: "it is given twice".into() });
             }
             given.push((name, value));
         }
@@ -51,11 +51,10 @@ impl<'a> Parameters<'a> {
     /// When it is there but not of its type.
     pub(super) fn optional<T>(&self, name: &'static str) -> Result<Option<T>, ApiError>
     where
-        T: FromStr<Err: Display>,
+        T: FromStr<Err: Error + Send + Sync + 'static>,
     {
         let parse = |text: &str| {
-            text.parse()
-                .map_err(|error: T::Err| ApiError::InvalidParameter { name, wrong: error.to_string() })
+            text.parse().map_err(|error: T::Err| ApiError::InvalidParameter { name, source: error.into() })
         };
         self.text(name).map(parse).transpose()
     }
@@ -66,7 +65,7 @@ impl<'a> Parameters<'a> {
     /// When it is missing, or not of its type.
     pub(super) fn required<T>(&self, name: &'static str) -> Result<T, ApiError>
     where
-        T: FromStr<Err: Display>,
+        T: FromStr<Err: Error + Send + Sync + 'static>,
     {
         self.optional(name)?.ok_or(ApiError::MissingParameter { name })
     }
@@ -77,14 +76,14 @@ impl<'a> Parameters<'a> {
     /// When `n` is not from 1 to 1000, or `after` is not a key of the list.
     pub(super) fn page<K>(&self) -> Result<PageRequest<K>, ApiError>
     where
-        K: FromStr<Err: Display>,
+        K: FromStr<Err: Error + Send + Sync + 'static>,
     {
         let limit = match self.text("n") {
             None => DEFAULT_LIMIT,
             Some(text) => {
                 text.parse().ok().filter(|limit| (1..=MAXIMUM_LIMIT).contains(limit)).ok_or_else(|| {
                     let wrong = format!("it must be a whole number from 1 to {MAXIMUM_LIMIT}");
-                    ApiError::InvalidParameter { name: "n", wrong }
+                    ApiError::InvalidParameter { name: "n", source: wrong.into() }
                 })?
             }
         };

@@ -6,10 +6,10 @@ use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use serde::Serialize;
 
-use super::WebState;
 use super::error::ApiError;
 use super::list::List;
 use super::parameters::Parameters;
+use super::state::WebState;
 use super::sync::{self, Accepted};
 use crate::oci::RepositoryName;
 use crate::store::RepositoryRecord;

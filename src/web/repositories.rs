@@ -4,16 +4,16 @@ use axum::Json;
 use axum::extract::{RawQuery, State};
 use serde::Serialize;
 
-use super::WebState;
 use super::error::ApiError;
 use super::list::List;
 use super::parameters::Parameters;
-use crate::auth::{Access, Action, Actions, Viewer};
+use super::state::WebState;
+use crate::auth::Viewer;
 use crate::clock::Timestamp;
-use crate::oci::RepositoryName;
+use crate::oci::{Access, Action, Actions, RepositoryName};
 use crate::store::{Missing, Page, RepositoryRecord};
 
-/// A repository. Beside its name nothing is shown to whoever may not pull from it: the names are what the catalog tells.
+/// A repository. Beside its name nothing is shown to callers who may not pull from it: the names are what the catalog tells.
 #[derive(Debug, Serialize)]
 pub(super) struct Repository {
     name: RepositoryName,

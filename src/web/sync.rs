@@ -5,9 +5,9 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 
-use super::WebState;
 use super::body;
 use super::error::ApiError;
+use super::state::WebState;
 use crate::clock::Timestamp;
 use crate::store::Sequence;
 use crate::sync::SweepKind;
@@ -36,6 +36,10 @@ pub(super) struct Accepted {
     numbered_since: Timestamp,
 }
 
+/// What to write instead of a body that cannot be read.
+const REMEDY: &str =
+    "; write {\"deep\": true} or {\"deep\": false}, and {\"accept_removals\": true} to remove what is held";
+
 /// Asks for a sweep. It may have to wait for one that runs.
 pub(super) async fn start(
     State(state): State<WebState>,
@@ -45,9 +49,9 @@ pub(super) async fn start(
     let wanted = if body.is_empty() {
         Wanted::default()
     } else {
-        serde_json::from_slice(&body).map_err(|error| {
-            ApiError::InvalidBody(format!("{error}; write {{\"deep\": true}} or {{\"deep\": false}}, and {{\"accept_removals\": true}} to remove what is held"))
-        })?
+        let invalid =
+            |error: serde_json::Error| ApiError::InvalidBody { source: error.into(), remedy: REMEDY };
+        serde_json::from_slice(&body).map_err(invalid)?
     };
     if wanted.accept_removals {
         accept_removals(&state).await?;

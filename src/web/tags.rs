@@ -4,10 +4,10 @@ use axum::Json;
 use axum::extract::{RawQuery, State};
 use serde::Serialize;
 
-use super::WebState;
 use super::error::ApiError;
 use super::list::List;
 use super::parameters::Parameters;
+use super::state::WebState;
 use crate::auth::Viewer;
 use crate::clock::Timestamp;
 use crate::oci::{Digest, MediaType, RepositoryName, Tag};
@@ -23,7 +23,7 @@ pub(super) struct TagItem {
     /// As `os/architecture[/variant]`.
     platforms: Vec<String>,
     pushed_at: Timestamp,
-    /// Told to whoever has logged in.
+    /// Told to callers who have logged in.
     pushed_by: Option<String>,
     source: Source,
     last_pull: Option<Timestamp>,
@@ -78,7 +78,7 @@ pub(super) async fn list(
     if page.items.is_empty() && state.store.repository(&repository).await?.is_none() {
         return Err(ApiError::RepositoryUnknown(repository));
     }
-    if !viewer.may_see_persons() {
+    if !viewer.may_see_actors() {
         page.items.iter_mut().for_each(|record| record.pushed_by = None);
     }
     Ok(List::of(page))

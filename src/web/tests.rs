@@ -4,6 +4,7 @@ mod records;
 mod samples;
 
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
@@ -19,11 +20,12 @@ use super::*;
 use crate::clock::Timestamp;
 use crate::oci::{Descriptor, Digest, Manifest, MediaType, Platform, RepositoryName, Tag};
 use crate::registry::{Asking, Backends, HttpTransport, RegistrySettings};
-use crate::store::Missing;
 use crate::store::{
-    Event, ManifestRecord, RepositoryRecord, Sequence, Source, Statistics, StoreError, TagRecord,
+    Event, ManifestRecord, Missing, RepositoryRecord, Sequence, Source, Statistics, Store, StoreError,
+    TagRecord,
 };
-use crate::sync::{HintQueue, PullCounts, Recording, SweepSettings};
+use crate::sync::{HintQueue, PullCounts, Recording, SweepSettings, Sweeper};
+use crate::telemetry::Metrics;
 
 /// A door in a given state.
 struct Door(ServiceState);

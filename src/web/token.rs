@@ -12,13 +12,13 @@ use axum::response::{IntoResponse, Response};
 use axum::{Json, response};
 use serde::Serialize;
 
-use super::WebState;
 use super::body::{self, BodyRefused};
+use super::state::WebState;
 use crate::auth::{
-    Access, Accounts, Authorization, Credentials, Gate, HashingError, Identity, LoginError, Origin, Rejected,
+    Accounts, Authorization, Credentials, Gate, HashingError, Identity, LoginError, Origin, Rejected,
     Sensitive, SigningFailed, SourceError, Subject, TokenRequest, UserName, read_only_authorization,
 };
-use crate::oci::{ErrorBody, ErrorCode};
+use crate::oci::{Access, ErrorBody, ErrorCode};
 use crate::store::AuthEventKind;
 
 /// The longest form: names, a password or a login's token, and a hundred scopes.
@@ -74,7 +74,7 @@ pub(super) async fn get(
         None => (Subject::Anonymous, None),
     };
     let mut granted = grant(gate, &request, &subject, origin, address)?;
-    granted.0.refresh_token = remembered(gate, &request, &subject).await?;
+    granted.0.refresh_token = refresh_token(gate, &request, &subject).await?;
     Ok(answer(granted))
 }
 
@@ -86,7 +86,7 @@ pub(super) async fn post(
 ) -> Result<Response, TokenError> {
     let gate = gate(&state)?;
     let headers = request.headers();
-    // The form says who it is; a header that nobody looks at must not say something else twice.
+    // The form says who it is; a header that is not looked at must not say something else twice.
     if headers.get_all(header::AUTHORIZATION).iter().nth(1).is_some() {
         return Err(TokenError::Malformed("there are several `Authorization` headers"));
     }
@@ -113,7 +113,10 @@ pub(super) async fn post(
             let Some(token) = &request.refresh_token else {
                 return Err(TokenError::Malformed("`grant_type=refresh_token` needs `refresh_token`"));
             };
-            (gate.go_on(token, address).await?, Some(Origin::Login(Accounts::login_key(token))))
+            (
+                gate.login_by_refresh_token(token, address).await?,
+                Some(Origin::Login(Accounts::login_key(token))),
+            )
         }
         _ => return Err(TokenError::GrantType),
     };
@@ -122,7 +125,7 @@ pub(super) async fn post(
     granted.0.refresh_token = match (request.grant_type.as_deref(), &request.refresh_token) {
         // The same goes on: Docker presents it again and again.
         (Some("refresh_token"), Some(token)) => Some(token.reveal().to_owned()),
-        _ => remembered(gate, &request, &subject).await?,
+        _ => refresh_token(gate, &request, &subject).await?,
     };
     let scope: Vec<String> = granted.1.iter().map(ToString::to_string).collect();
     granted.0.scope = Some(scope.join(" "));
@@ -138,7 +141,7 @@ fn gate(state: &WebState) -> Result<&Arc<Gate>, TokenError> {
     state.gate.as_ref().ok_or(TokenError::Off)
 }
 
-/// The credentials in the header; none for somebody anonymous.
+/// The credentials in the header; none for an anonymous caller.
 fn credentials(headers: &HeaderMap) -> Result<Option<Credentials>, TokenError> {
     let values = headers.get_all(header::AUTHORIZATION).iter().map(HeaderValue::as_bytes);
     match read_only_authorization(values) {
@@ -153,20 +156,20 @@ fn credentials(headers: &HeaderMap) -> Result<Option<Credentials>, TokenError> {
 }
 
 /// A token by which the login goes on, if that is wanted.
-async fn remembered(
+async fn refresh_token(
     gate: &Gate,
     request: &TokenRequest,
     subject: &Subject,
 ) -> Result<Option<String>, TokenError> {
     match subject {
         Subject::Known(identity) if request.is_offline => {
-            Ok(gate.remember(identity).await?.map(|token| token.reveal().to_owned()))
+            Ok(gate.issue_refresh_token(identity).await?.map(|token| token.reveal().to_owned()))
         }
         Subject::Known(_) | Subject::Anonymous => Ok(None),
     }
 }
 
-/// What somebody has shown that can be taken back by itself.
+/// What the caller has shown, where that can be revoked by itself.
 fn origin(identity: &Identity, password: &Sensitive) -> Option<Origin> {
     let id = identity.limits.as_ref().and_then(|_| Accounts::id_of_access_token(password));
     id.map(Origin::AccessToken)
@@ -188,8 +191,8 @@ fn grant(
     let access = gate.grant(subject, &wanted);
     let issued = gate.issuer.issue_for(subject.name().map(UserName::as_str), &access, origin)?;
     let name = subject.name().map(UserName::as_str);
-    // Anybody may ask for as many names as they can think of, from as many addresses as they have, and would push what users
-    // got out of the journal: of those it is kept how many there were.
+    // An anonymous caller may ask for any number of names from any number of addresses, and would push what users got out of
+    // the journal: of those it is kept how many there were.
     let (address, about) = match name {
         Some(_) => (Some(address), access.iter().map(ToString::to_string).collect()),
         None => (None, Vec::new()),
@@ -228,7 +231,7 @@ impl IntoResponse for TokenError {
                 (ErrorCode::TooManyRequests, StatusCode::TOO_MANY_REQUESTS)
             }
             Self::Login(LoginError::Unavailable(error)) => {
-                // Whoever floods the door must not write its log.
+                // A client that floods the door must not fill its log.
                 if !matches!(error, SourceError::Hashing(HashingError::Busy)) {
                     tracing::warn!(%error, "a login could not be checked");
                 }

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::support::door::Door;
 use crate::support::http::{client_builder, delete};
 use crate::support::image::Image;
+use crate::support::metrics::{metrics, undescribed};
 use crate::support::random::{Random, seed};
 use crate::support::registry::Registry;
 use crate::support::state::{all, assert_in_step, catalog};
@@ -175,6 +176,7 @@ async fn a_day_of_pushes_crashes_and_losses_ends_with_a_record_that_equals_the_r
         .map(|repository| repository["name"].as_str().unwrap().to_owned())
         .collect();
     assert_eq!(known, catalog(&registry.url()).await.into_iter().collect(), "the repositories");
+    assert_eq!(undescribed(&metrics(&door).await), BTreeSet::new(), "every metric is described");
     // Where nothing changes any more, nothing is found.
     let before = events(&door).await;
     assert_eq!(sweep_through(&door, true).await, 0);

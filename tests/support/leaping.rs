@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use portreeve::auth::{Access, Issuer};
+use portreeve::auth::Issuer;
 use portreeve::clock::Timestamp;
+use portreeve::oci::Access;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};

@@ -10,6 +10,7 @@ pub mod http;
 pub mod image;
 pub mod leaping;
 pub mod memory;
+pub mod metrics;
 pub mod odd_uploads;
 pub mod port;
 pub mod random;

@@ -49,7 +49,7 @@ impl LoginIndex {
         Self { hashing: RandomState::new(), parts: std::array::from_fn(|_| Mutex::default()) }
     }
 
-    /// The part with a user's logins. Nobody else makes one of theirs until it is dropped.
+    /// The part with a user's logins. No other login of theirs is made until it is dropped.
     pub(super) async fn of(&self, user: &UserName) -> MutexGuard<'_, LoginsByUser> {
         let hash = self.hashing.hash_one(user);
         // A remainder of 64 fits.

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::{Deserialize, Serialize};
 use tokio::sync::MutexGuard;
 
 use super::command::LoginShown;
 use super::login_index::{KEPT, LoginIndex, LoginKey, LoginsByUser};
 use super::sources::NOTE_EVERY;
+use super::stored::StoredLogin;
 use super::{AccountError, Accounts, change_to, hash_of, random};
 use crate::auth::identity::Found;
 use crate::auth::sensitive::Sensitive;
@@ -22,25 +22,14 @@ use crate::store::{AccountChange, AccountKind, Expected};
 /// How many hexadecimal digits of its hash a login is known by.
 const SHOWN: usize = 16;
 
-/// A login that goes on.
-#[derive(Clone, Serialize, Deserialize)]
-pub(super) struct StoredLogin {
-    pub(super) user: UserName,
-    service: String,
-    /// What their password was known by.
-    proof: String,
-    created: Timestamp,
-    last_use: Timestamp,
-}
-
-/// A login that goes on by a token that was shown, if its user's password is still known by its proof.
-pub struct RememberedLogin {
+/// A refresh token that was shown, and the login that it continues if its user's password is still known by its proof.
+pub struct RefreshToken {
     key: String,
     login: StoredLogin,
     content: Vec<u8>,
 }
 
-impl RememberedLogin {
+impl RefreshToken {
     /// Whose it is.
     pub fn user(&self) -> &UserName {
         &self.login.user
@@ -95,12 +84,12 @@ impl Drop for Ending<'_> {
 }
 
 impl Accounts {
-    /// A token by which a login goes on without a password. Where its user has too many, the one that was used longest ago
-    /// ends.
+    /// A refresh token: it continues a login without a password. Where its user has too many, the one that was used longest
+    /// ago ends.
     ///
     /// # Errors
     /// When the store cannot keep it.
-    pub async fn remember_login(&self, found: &Found, service: &str) -> Result<Sensitive, AccountError> {
+    pub async fn issue_refresh_token(&self, found: &Found, service: &str) -> Result<Sensitive, AccountError> {
         let token = URL_SAFE_NO_PAD.encode(random::<32>()?);
         let now = self.clock.now();
         let login = StoredLogin {
@@ -151,27 +140,27 @@ impl Accounts {
         }
     }
 
-    /// The login that goes on by this token; none if it is no good, or too old. It is not removed for being too old: that is
-    /// done when the door's clock is sure.
+    /// Looks a refresh token up; none if it is not known, or too old. It is not removed for being too old: that is done when
+    /// the door's clock is sure.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn remembered_login(
+    pub async fn find_refresh_token(
         &self,
         token: &Sensitive,
         service: &str,
         life: LoginLife,
-    ) -> Result<Option<RememberedLogin>, AccountError> {
+    ) -> Result<Option<RefreshToken>, AccountError> {
         let key = hash_of(token.reveal());
         let kept = self.read_with_content::<StoredLogin>(AccountKind::RefreshToken, &key).await?;
         let Some((login, content)) = kept else { return Ok(None) };
         let is_good = !login.is_over(self.clock.now(), life) && login.service == service;
-        Ok(is_good.then_some(RememberedLogin { key, login, content }))
+        Ok(is_good.then_some(RefreshToken { key, login, content }))
     }
 
-    /// Writes down that a login has gone on.
-    pub async fn note_login(&self, remembered: RememberedLogin) {
-        let RememberedLogin { key, login, content } = remembered;
+    /// Writes down that a refresh token was used.
+    pub async fn note_refresh(&self, token: RefreshToken) {
+        let RefreshToken { key, login, content } = token;
         let now = self.clock.now();
         if now.since(login.last_use) >= NOTE_EVERY {
             let used = StoredLogin { last_use: now, ..login.clone() };

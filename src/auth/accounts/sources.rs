@@ -7,13 +7,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use subtle::ConstantTimeEq;
 
-use super::{AccountError, Accounts, PREFIX, StoredToken, StoredUser, hash_of, read_action};
+use super::stored::{StoredToken, StoredUser};
+use super::{AccountError, Accounts, PREFIX, hash_of, read_action};
 use crate::auth::hashing::{Hashing, StoredHash, Ticket};
 use crate::auth::identity::{Credentials, Found, IdentitySource, SourceError, Verdict, proof};
-use crate::auth::rules::Pattern;
-use crate::auth::scope::Actions;
+use crate::auth::pattern::Pattern;
 use crate::auth::sensitive::Sensitive;
 use crate::auth::subject::{Identity, Limits, UserName};
+use crate::oci::Actions;
 use crate::store::{AccountKind, PageRequest};
 
 /// How often the last use of a token is written down.
@@ -89,7 +90,7 @@ impl IdentitySource for AccessTokens {
 
     async fn verify(&self, credentials: &Credentials, _: &Ticket) -> Result<Verdict, SourceError> {
         let verdict = self.0.bearer(credentials).await;
-        Ok(verdict.map_err(|error| SourceError::Unavailable(error.to_string()))?.unwrap_or(Verdict::Unknown))
+        Ok(verdict.map_err(|error| SourceError::Unavailable(Arc::new(error)))?.unwrap_or(Verdict::Unknown))
     }
 
     async fn find(&self, _: &UserName) -> Result<Option<Found>, SourceError> {
@@ -102,7 +103,7 @@ impl IdentitySource for AccessTokens {
 
     async fn knows(&self, name: &UserName) -> Result<bool, SourceError> {
         let tokens = self.0.all::<StoredToken>(AccountKind::AccessToken).await;
-        let tokens = tokens.map_err(|error| SourceError::Unavailable(error.to_string()))?;
+        let tokens = tokens.map_err(|error| SourceError::Unavailable(Arc::new(error)))?;
         Ok(tokens.iter().any(|(_, token)| token.name == *name))
     }
 
@@ -131,7 +132,7 @@ impl IdentitySource for StoredUsers {
     }
 
     async fn verify(&self, credentials: &Credentials, ticket: &Ticket) -> Result<Verdict, SourceError> {
-        let unavailable = |error: AccountError| SourceError::Unavailable(error.to_string());
+        let unavailable = |error: AccountError| SourceError::Unavailable(Arc::new(error));
         let user = self.accounts.read::<StoredUser>(AccountKind::User, credentials.name.as_str()).await;
         let Some(user) = user.map_err(unavailable)? else { return Ok(Verdict::Unknown) };
         let hash = StoredHash::Argon2(user.hash);
@@ -143,7 +144,7 @@ impl IdentitySource for StoredUsers {
 
     async fn find(&self, name: &UserName) -> Result<Option<Found>, SourceError> {
         let user = self.accounts.read::<StoredUser>(AccountKind::User, name.as_str()).await;
-        let user = user.map_err(|error| SourceError::Unavailable(error.to_string()))?;
+        let user = user.map_err(|error| SourceError::Unavailable(Arc::new(error)))?;
         let found = |user: StoredUser| Found {
             proof: proof(&user.hash),
             identity: Identity::new(name.clone(), user.groups),
@@ -158,7 +159,7 @@ impl IdentitySource for StoredUsers {
     async fn decoy(&self) -> Result<Option<StoredHash>, SourceError> {
         let page = PageRequest { after: None, limit: 1 };
         let users = self.accounts.store.accounts(AccountKind::User, page).await;
-        let users = users.map_err(|error| SourceError::Unavailable(error.to_string()))?;
+        let users = users.map_err(|error| SourceError::Unavailable(Arc::new(error)))?;
         Ok((!users.items.is_empty()).then(|| StoredHash::Argon2(DECOY.to_owned())))
     }
 }

@@ -6,18 +6,19 @@ use crate::auth::identity::{Credentials, Found, IdentitySource as _};
 use crate::auth::subject::Identity;
 use crate::auth::{Authenticator, LoginError, Network, Privilege, Rule, Rules, Subject, Who};
 use crate::clock::RetentionClock;
+use crate::clock::Timestamp;
 use crate::oci::RepositoryName;
 use crate::store::RedbStore;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-struct House {
+struct Fixture {
     _directory: tempfile::TempDir,
     accounts: Arc<Accounts>,
     authenticator: Authenticator,
 }
 
-fn house() -> House {
+fn fixture() -> Fixture {
     let directory = tempfile::tempdir().unwrap();
     let store = Arc::new(RedbStore::open(directory.path().join("store.redb")).unwrap());
     let accounts = Arc::new(Accounts::new(store, Arc::new(Journal::new(Clock::SYSTEM, DAY)), Clock::SYSTEM));
@@ -25,7 +26,7 @@ fn house() -> House {
     let tokens = Arc::new(AccessTokens(Arc::clone(&accounts)));
     let users = Arc::new(StoredUsers::new(Arc::clone(&accounts), hashing.clone()));
     let authenticator = Authenticator::new(vec![tokens, users], hashing, Duration::ZERO).unwrap();
-    House { _directory: directory, accounts, authenticator }
+    Fixture { _directory: directory, accounts, authenticator }
 }
 
 fn name(text: &str) -> UserName {
@@ -40,7 +41,7 @@ fn quick_hash(password: &str) -> String {
     argon2.hash_password(password.as_bytes()).unwrap().to_string()
 }
 
-impl House {
+impl Fixture {
     async fn add(&self, user: &str, password: &str) -> Result<AccountAnswer, AccountError> {
         let (name, hash) = (name(user), quick_hash(password));
         self.accounts.carry_out(AccountCommand::AddUser { name, hash, groups: vec!["dev".to_owned()] }).await
@@ -69,25 +70,25 @@ impl House {
 
 #[tokio::test]
 async fn users_come_change_and_go() {
-    let house = house();
-    house.add("alice", "first").await.unwrap();
-    assert!(matches!(house.add("alice", "other").await, Err(AccountError::Exists(_))));
-    assert_eq!(house.login("alice", "first").await.unwrap().groups, ["dev"]);
+    let fixture = fixture();
+    fixture.add("alice", "first").await.unwrap();
+    assert!(matches!(fixture.add("alice", "other").await, Err(AccountError::Exists(_))));
+    assert_eq!(fixture.login("alice", "first").await.unwrap().groups, ["dev"]);
     let command = AccountCommand::SetPassword { name: name("alice"), hash: quick_hash("second") };
-    house.accounts.carry_out(command).await.unwrap();
-    assert!(matches!(house.login("alice", "first").await, Err(LoginError::Wrong)));
-    house.login("alice", "second").await.unwrap();
-    house.accounts.carry_out(AccountCommand::RemoveUser { name: name("alice") }).await.unwrap();
-    assert!(matches!(house.login("alice", "second").await, Err(LoginError::Wrong)));
-    let gone = house.accounts.carry_out(AccountCommand::RemoveUser { name: name("alice") }).await;
+    fixture.accounts.carry_out(command).await.unwrap();
+    assert!(matches!(fixture.login("alice", "first").await, Err(LoginError::Wrong)));
+    fixture.login("alice", "second").await.unwrap();
+    fixture.accounts.carry_out(AccountCommand::RemoveUser { name: name("alice") }).await.unwrap();
+    assert!(matches!(fixture.login("alice", "second").await, Err(LoginError::Wrong)));
+    let gone = fixture.accounts.carry_out(AccountCommand::RemoveUser { name: name("alice") }).await;
     assert!(matches!(gone, Err(AccountError::NoUser(_))));
 }
 
 #[tokio::test]
 async fn a_robot_may_do_what_its_token_says_and_a_denial_still_counts() {
-    let house = house();
-    let (_, token) = house.token("ci", None, None).await;
-    let robot = Subject::Known(house.login("ci", &token).await.unwrap());
+    let fixture = fixture();
+    let (_, token) = fixture.token("ci", None, None).await;
+    let robot = Subject::Known(fixture.login("ci", &token).await.unwrap());
     let denial = Rule {
         who: vec![Who::Everybody],
         repositories: vec!["team/secret".to_owned()],
@@ -102,16 +103,16 @@ async fn a_robot_may_do_what_its_token_says_and_a_denial_still_counts() {
         ("pull,push".into(), String::new(), String::new())
     );
     assert!(!rules.has(&robot, Privilege::Catalog));
-    assert!(house.login("somebody", &token).await.is_err());
-    assert!(house.login("ci", &token[..token.len() - 1]).await.is_err());
+    assert!(fixture.login("somebody", &token).await.is_err());
+    assert!(fixture.login("ci", &token[..token.len() - 1]).await.is_err());
 }
 
 #[tokio::test]
 async fn a_personal_token_is_a_part_of_what_its_owner_may_do() {
-    let house = house();
-    house.add("alice", "password").await.unwrap();
-    let (_, token) = house.token("laptop", Some("alice"), None).await;
-    let alice = Subject::Known(house.login("alice", &token).await.unwrap());
+    let fixture = fixture();
+    fixture.add("alice", "password").await.unwrap();
+    let (_, token) = fixture.token("laptop", Some("alice"), None).await;
+    let alice = Subject::Known(fixture.login("alice", &token).await.unwrap());
     let rule = |repositories: &str, actions: &[Action]| Rule {
         who: vec![Who::Group("dev".to_owned())],
         repositories: vec![repositories.to_owned()],
@@ -123,29 +124,29 @@ async fn a_personal_token_is_a_part_of_what_its_owner_may_do() {
     let may = |repository| rules.actions(&alice, &RepositoryName::parse(repository).unwrap()).to_string();
     assert_eq!((may("team/app"), may("other")), ("pull".to_owned(), String::new()));
     assert!(!rules.has(&alice, Privilege::Catalog));
-    house.accounts.carry_out(AccountCommand::RemoveUser { name: name("alice") }).await.unwrap();
-    assert!(house.login("alice", &token).await.is_err());
+    fixture.accounts.carry_out(AccountCommand::RemoveUser { name: name("alice") }).await.unwrap();
+    assert!(fixture.login("alice", &token).await.is_err());
 }
 
 #[tokio::test]
 async fn a_token_ends_when_it_is_revoked_or_expires() {
-    let house = house();
-    let (id, token) = house.token("ci", None, Some(1_000)).await;
-    house.login("ci", &token).await.unwrap();
-    house.accounts.carry_out(AccountCommand::RevokeToken { id: id.clone() }).await.unwrap();
-    assert!(house.login("ci", &token).await.is_err());
-    let again = house.accounts.carry_out(AccountCommand::RevokeToken { id }).await;
+    let fixture = fixture();
+    let (id, token) = fixture.token("ci", None, Some(1_000)).await;
+    fixture.login("ci", &token).await.unwrap();
+    fixture.accounts.carry_out(AccountCommand::RevokeToken { id: id.clone() }).await.unwrap();
+    assert!(fixture.login("ci", &token).await.is_err());
+    let again = fixture.accounts.carry_out(AccountCommand::RevokeToken { id }).await;
     assert!(matches!(again, Err(AccountError::NoToken(_))));
-    let (_, expired) = house.token("old", None, Some(0)).await;
-    assert!(house.login("old", &expired).await.is_err());
+    let (_, expired) = fixture.token("old", None, Some(0)).await;
+    assert!(fixture.login("old", &expired).await.is_err());
 }
 
 #[tokio::test]
 async fn tokens_are_listed_without_their_secrets_and_with_their_last_use() {
-    let house = house();
-    let (id, token) = house.token("ci", None, None).await;
-    house.login("ci", &token).await.unwrap();
-    let answer = house.accounts.carry_out(AccountCommand::ListTokens).await.unwrap();
+    let fixture = fixture();
+    let (id, token) = fixture.token("ci", None, None).await;
+    fixture.login("ci", &token).await.unwrap();
+    let answer = fixture.accounts.carry_out(AccountCommand::ListTokens).await.unwrap();
     let shown = serde_json::to_string(&answer).unwrap();
     // The secret may have such a line in it, too.
     let (_, secret) = token.strip_prefix(PREFIX).unwrap().split_once('_').unwrap();
@@ -156,21 +157,21 @@ async fn tokens_are_listed_without_their_secrets_and_with_their_last_use() {
 
 #[tokio::test]
 async fn what_is_shown_for_debugging_has_no_secret() {
-    let house = house();
+    let fixture = fixture();
     let add = AccountCommand::AddUser { name: name("alice"), hash: quick_hash("x"), groups: vec![] };
     assert!(!format!("{add:?}").contains("argon2"));
     let (id, token) = (String::from("1"), String::from("portreeve_1_secret"));
     let created = AccountAnswer::Created { id, name: name("ci"), token };
     assert!(!format!("{created:?}").contains("secret"));
-    assert!(house.add("alice", "password").await.is_ok());
+    assert!(fixture.add("alice", "password").await.is_ok());
 }
 
 #[tokio::test]
 async fn a_robot_and_a_user_never_share_a_name() {
-    let house = house();
-    house.token("ci", None, None).await;
-    assert!(matches!(house.add("ci", "password").await, Err(AccountError::Robot(_))));
-    house.add("alice", "password").await.unwrap();
+    let fixture = fixture();
+    fixture.token("ci", None, None).await;
+    assert!(matches!(fixture.add("ci", "password").await, Err(AccountError::Robot(_))));
+    fixture.add("alice", "password").await.unwrap();
     let robot = AccountCommand::CreateToken {
         name: name("alice"),
         user: None,
@@ -178,27 +179,27 @@ async fn a_robot_and_a_user_never_share_a_name() {
         actions: vec!["*".to_owned()],
         expires_in: None,
     };
-    assert!(matches!(house.accounts.carry_out(robot).await, Err(AccountError::Invalid(_))));
+    assert!(matches!(fixture.accounts.carry_out(robot).await, Err(AccountError::Invalid(_))));
 }
 
 #[tokio::test]
 async fn a_robot_whose_name_is_a_users_elsewhere_is_not_let_in() {
-    let house = house();
-    let (_, token) = house.token("ci", None, None).await;
-    house.login("ci", &token).await.unwrap();
+    let fixture = fixture();
+    let (_, token) = fixture.token("ci", None, None).await;
+    fixture.login("ci", &token).await.unwrap();
     // As from a file, which the store knows nothing of.
     let user = StoredUser { hash: quick_hash("password"), groups: vec![], created: Timestamp::now() };
-    house.accounts.write(AccountKind::User, "ci", &user, Expected::Anything).await.unwrap();
-    house.accounts.version.fetch_add(1, Ordering::Release);
-    assert!(matches!(house.login("ci", &token).await, Err(LoginError::Wrong)));
+    fixture.accounts.write(AccountKind::User, "ci", &user, Expected::Anything).await.unwrap();
+    fixture.accounts.version.fetch_add(1, Ordering::Release);
+    assert!(matches!(fixture.login("ci", &token).await, Err(LoginError::Wrong)));
 }
 
 #[tokio::test]
 async fn a_name_that_is_unknown_costs_the_same_hash_as_a_wrong_password() {
-    let house = house();
-    let users = StoredUsers::new(Arc::clone(&house.accounts), Hashing::start(1).unwrap());
+    let fixture = fixture();
+    let users = StoredUsers::new(Arc::clone(&fixture.accounts), Hashing::start(1).unwrap());
     assert!(users.decoy().await.unwrap().is_none(), "nobody to take for");
-    house.add("alice", "password").await.unwrap();
+    fixture.add("alice", "password").await.unwrap();
     let Some(StoredHash::Argon2(decoy)) = users.decoy().await.unwrap() else { panic!() };
     let Ok(StoredHash::Argon2(made)) = crate::auth::hash("password") else { panic!() };
     let parameters = |hash: &str| hash.split('$').take(4).map(str::to_owned).collect::<Vec<_>>();
@@ -211,7 +212,7 @@ async fn a_name_that_is_unknown_costs_the_same_hash_as_a_wrong_password() {
 
 #[tokio::test]
 async fn nonsense_is_refused_by_name() {
-    let house = house();
+    let fixture = fixture();
     let create = |repositories: &str, actions: &str| AccountCommand::CreateToken {
         name: name("ci"),
         user: None,
@@ -220,19 +221,19 @@ async fn nonsense_is_refused_by_name() {
         expires_in: None,
     };
     for (command, told) in [(create("Team/**", "pull"), "`Team/**`"), (create("team/**", "read"), "`read`")] {
-        let refused = house.accounts.carry_out(command).await.unwrap_err().to_string();
+        let refused = fixture.accounts.carry_out(command).await.unwrap_err().to_string();
         assert!(refused.contains(told), "{refused}");
     }
 }
 
 #[tokio::test]
 async fn a_login_goes_on_by_its_token_for_its_service_and_its_time() {
-    let house = house();
+    let fixture = fixture();
     let found = Found { identity: Identity::new(name("alice"), Vec::new()), proof: "proof".to_owned() };
-    let token = house.accounts.remember_login(&found, "service").await.unwrap();
+    let token = fixture.accounts.issue_refresh_token(&found, "service").await.unwrap();
     let asked = async |service: &str, idle, lifetime| {
         let life = LoginLife { idle, lifetime };
-        let login = house.accounts.remembered_login(&token, service, life).await.unwrap();
+        let login = fixture.accounts.find_refresh_token(&token, service, life).await.unwrap();
         login.map(|login| (login.user().clone(), login.proof().to_owned()))
     };
     let known = Some((name("alice"), "proof".to_owned()));
@@ -247,34 +248,34 @@ async fn a_login_goes_on_by_its_token_for_its_service_and_its_time() {
 
 #[tokio::test]
 async fn logins_are_old_by_a_time_that_has_held_and_by_no_other() {
-    let house = house();
+    let fixture = fixture();
     let found = Found { identity: Identity::new(name("alice"), Vec::new()), proof: String::new() };
-    house.accounts.remember_login(&found, "service").await.unwrap();
+    fixture.accounts.issue_refresh_token(&found, "service").await.unwrap();
     let life = LoginLife { idle: DAY, lifetime: DAY };
     let ahead = Clock::shifted(10 * 365 * 24 * 60 * 60 * 1000);
     let leapt = RetentionClock::new(ahead, Some(Timestamp::now()));
-    assert_eq!(house.accounts.purge_logins(life, &leapt).await.unwrap(), 0);
+    assert_eq!(fixture.accounts.purge_logins(life, &leapt).await.unwrap(), 0);
     let held = RetentionClock::new(ahead, Some(ahead.now()));
-    assert_eq!(house.accounts.purge_logins(life, &held).await.unwrap(), 1);
+    assert_eq!(fixture.accounts.purge_logins(life, &held).await.unwrap(), 1);
 }
 
 #[tokio::test]
 async fn a_login_that_is_refused_is_not_used() {
-    let house = house();
+    let fixture = fixture();
     let found = Found { identity: Identity::new(name("alice"), Vec::new()), proof: "proof".to_owned() };
-    let token = house.accounts.remember_login(&found, "service").await.unwrap();
+    let token = fixture.accounts.issue_refresh_token(&found, "service").await.unwrap();
     let later = Accounts::new(
-        Arc::clone(&house.accounts.store),
+        Arc::clone(&fixture.accounts.store),
         Arc::new(Journal::new(Clock::SYSTEM, DAY)),
         Clock::shifted(2 * 60 * 60 * 1000),
     );
     let life = LoginLife { idle: DAY, lifetime: DAY };
-    let last_use = async || house.accounts.logins().await.unwrap()[0].last_use;
+    let last_use = async || fixture.accounts.logins().await.unwrap()[0].last_use;
     let before = last_use().await;
-    // Whoever asks has yet to see whether the user is known by the same proof.
-    let login = later.remembered_login(&token, "service", life).await.unwrap().unwrap();
+    // The caller has yet to see whether the user is known by the same proof.
+    let login = later.find_refresh_token(&token, "service", life).await.unwrap().unwrap();
     assert_eq!(last_use().await, before);
-    later.note_login(login).await;
+    later.note_refresh(login).await;
     assert!(last_use().await > before);
 }
 
@@ -285,111 +286,112 @@ async fn a_login_that_was_made_while_the_clock_was_ahead_lives_no_longer_than_an
     let store: Arc<dyn Store> = Arc::new(RedbStore::open(directory.path().join("store.redb")).unwrap());
     let accounts = |clock| Accounts::new(Arc::clone(&store), Arc::new(Journal::new(clock, DAY)), clock);
     let found = Found { identity: Identity::new(name("alice"), Vec::new()), proof: String::new() };
-    let token = accounts(Clock::shifted(year)).remember_login(&found, "service").await.unwrap();
+    let token = accounts(Clock::shifted(year)).issue_refresh_token(&found, "service").await.unwrap();
     let life = LoginLife { idle: DAY, lifetime: DAY };
     let now = accounts(Clock::SYSTEM);
     assert_eq!(now.purge_logins(life, &RetentionClock::new(Clock::SYSTEM, None)).await.unwrap(), 0);
-    assert!(now.remembered_login(&token, "service", life).await.unwrap().is_some());
+    assert!(now.find_refresh_token(&token, "service", life).await.unwrap().is_some());
     let later = Clock::shifted(2 * 24 * 60 * 60 * 1000);
-    assert!(accounts(later).remembered_login(&token, "service", life).await.unwrap().is_none());
+    assert!(accounts(later).find_refresh_token(&token, "service", life).await.unwrap().is_none());
     assert_eq!(accounts(later).purge_logins(life, &RetentionClock::new(later, None)).await.unwrap(), 1);
 }
 
 #[tokio::test]
 async fn a_login_is_ended_by_what_it_is_listed_by() {
-    let house = house();
+    let fixture = fixture();
     let found = Found { identity: Identity::new(name("alice"), Vec::new()), proof: "proof".to_owned() };
-    let tokens = [(); 2].map(|()| house.accounts.remember_login(&found, "service"));
+    let tokens = [(); 2].map(|()| fixture.accounts.issue_refresh_token(&found, "service"));
     let tokens = futures_util::future::join_all(tokens).await.into_iter().map(Result::unwrap);
     let tokens: Vec<_> = tokens.collect();
     let AccountAnswer::Tokens { logins, .. } =
-        house.accounts.carry_out(AccountCommand::ListTokens).await.unwrap()
+        fixture.accounts.carry_out(AccountCommand::ListTokens).await.unwrap()
     else {
         panic!()
     };
     let shown = serde_json::to_string(&logins).unwrap();
     assert!(logins.len() == 2 && tokens.iter().all(|token| !shown.contains(token.reveal())));
     let end = AccountCommand::RevokeToken { id: logins[0].id.clone() };
-    house.accounts.carry_out(end.clone()).await.unwrap();
-    assert!(matches!(house.accounts.carry_out(end).await, Err(AccountError::NoToken(_))));
+    fixture.accounts.carry_out(end.clone()).await.unwrap();
+    assert!(matches!(fixture.accounts.carry_out(end).await, Err(AccountError::NoToken(_))));
     let life = LoginLife { idle: DAY, lifetime: DAY };
     let mut left = 0;
     for token in &tokens {
-        left += usize::from(house.accounts.remembered_login(token, "service", life).await.unwrap().is_some());
+        left +=
+            usize::from(fixture.accounts.find_refresh_token(token, "service", life).await.unwrap().is_some());
     }
     assert_eq!(left, 1);
 }
 
 #[tokio::test]
 async fn a_user_has_a_hundred_logins_however_many_are_made() {
-    let house = house();
+    let fixture = fixture();
     let found = |user| Found { identity: Identity::new(name(user), Vec::new()), proof: String::new() };
     let (alice, bob) = (found("alice"), found("bob"));
-    let bobs = house.accounts.remember_login(&bob, "service").await.unwrap();
-    let first = house.accounts.remember_login(&alice, "service").await.unwrap();
-    let made = (0..250).map(|_| house.accounts.remember_login(&alice, "service"));
+    let bobs = fixture.accounts.issue_refresh_token(&bob, "service").await.unwrap();
+    let first = fixture.accounts.issue_refresh_token(&alice, "service").await.unwrap();
+    let made = (0..250).map(|_| fixture.accounts.issue_refresh_token(&alice, "service"));
     let made = futures_util::future::join_all(made).await;
-    assert_eq!(house.accounts.logins().await.unwrap().len(), 101);
+    assert_eq!(fixture.accounts.logins().await.unwrap().len(), 101);
     let life = LoginLife { idle: DAY, lifetime: DAY };
     let goes_on =
-        async |token| house.accounts.remembered_login(token, "service", life).await.unwrap().is_some();
+        async |token| fixture.accounts.find_refresh_token(token, "service", life).await.unwrap().is_some();
     assert!(goes_on(&bobs).await && !goes_on(&first).await);
     assert!(made.iter().all(Result::is_ok));
-    let last = house.accounts.remember_login(&alice, "service").await.unwrap();
+    let last = fixture.accounts.issue_refresh_token(&alice, "service").await.unwrap();
     assert!(goes_on(&last).await);
-    assert_eq!(house.accounts.logins().await.unwrap().len(), 101);
+    assert_eq!(fixture.accounts.logins().await.unwrap().len(), 101);
 }
 
 #[tokio::test]
 async fn logins_that_were_made_before_a_restart_count_too() {
-    let house = house();
+    let fixture = fixture();
     let found = Found { identity: Identity::new(name("alice"), Vec::new()), proof: String::new() };
     for _ in 0..90 {
-        house.accounts.remember_login(&found, "service").await.unwrap();
+        fixture.accounts.issue_refresh_token(&found, "service").await.unwrap();
     }
-    let House { accounts, .. } = &house;
+    let Fixture { accounts, .. } = &fixture;
     let again = Accounts::new(Arc::clone(&accounts.store), Arc::clone(&accounts.journal), accounts.clock);
     for _ in 0..20 {
-        again.remember_login(&found, "service").await.unwrap();
+        again.issue_refresh_token(&found, "service").await.unwrap();
     }
     assert_eq!(again.logins().await.unwrap().len(), 100);
 }
 
 #[tokio::test]
 async fn logins_that_have_ended_make_room() {
-    let house = house();
+    let fixture = fixture();
     let found = Found { identity: Identity::new(name("alice"), Vec::new()), proof: String::new() };
-    let accounts = &house.accounts;
-    let kept = accounts.remember_login(&found, "service").await.unwrap();
+    let accounts = &fixture.accounts;
+    let kept = accounts.issue_refresh_token(&found, "service").await.unwrap();
     for _ in 0..150 {
-        let token = accounts.remember_login(&found, "service").await.unwrap();
+        let token = accounts.issue_refresh_token(&found, "service").await.unwrap();
         let listed = accounts.logins().await.unwrap();
         let id = hash_of(token.reveal());
         let id = listed.into_iter().map(|login| login.id).find(|shown| id.starts_with(shown)).unwrap();
         accounts.carry_out(AccountCommand::RevokeToken { id }).await.unwrap();
     }
     let life = LoginLife { idle: DAY, lifetime: DAY };
-    assert!(accounts.remembered_login(&kept, "service", life).await.unwrap().is_some());
+    assert!(accounts.find_refresh_token(&kept, "service", life).await.unwrap().is_some());
 }
 
 #[tokio::test]
 async fn logins_that_are_over_or_too_many_are_removed() {
-    let house = house();
+    let fixture = fixture();
     let found = |user| Found { identity: Identity::new(name(user), Vec::new()), proof: String::new() };
     for number in 0..103 {
         // As another version has made them, or another door.
-        let login = accounts_login("alice", house.accounts.clock.now());
+        let login = accounts_login("alice", fixture.accounts.clock.now());
         let key = hash_of(&number.to_string());
-        house.accounts.write(AccountKind::RefreshToken, &key, &login, Expected::Nothing).await.unwrap();
+        fixture.accounts.write(AccountKind::RefreshToken, &key, &login, Expected::Nothing).await.unwrap();
     }
-    let bobs = house.accounts.remember_login(&found("bob"), "service").await.unwrap();
+    let bobs = fixture.accounts.issue_refresh_token(&found("bob"), "service").await.unwrap();
     let life = |idle| LoginLife { idle, lifetime: DAY };
     let clock = RetentionClock::new(Clock::SYSTEM, None);
-    assert_eq!(house.accounts.purge_logins(life(DAY), &clock).await.unwrap(), 3);
-    assert_eq!(house.accounts.purge_logins(life(DAY), &clock).await.unwrap(), 0);
-    assert!(house.accounts.remembered_login(&bobs, "service", life(DAY)).await.unwrap().is_some());
+    assert_eq!(fixture.accounts.purge_logins(life(DAY), &clock).await.unwrap(), 3);
+    assert_eq!(fixture.accounts.purge_logins(life(DAY), &clock).await.unwrap(), 0);
+    assert!(fixture.accounts.find_refresh_token(&bobs, "service", life(DAY)).await.unwrap().is_some());
     tokio::time::sleep(Duration::from_millis(5)).await;
-    assert_eq!(house.accounts.purge_logins(life(Duration::ZERO), &clock).await.unwrap(), 101);
+    assert_eq!(fixture.accounts.purge_logins(life(Duration::ZERO), &clock).await.unwrap(), 101);
 }
 
 fn accounts_login(user: &str, now: Timestamp) -> serde_json::Value {
@@ -398,33 +400,34 @@ fn accounts_login(user: &str, now: Timestamp) -> serde_json::Value {
 
 #[tokio::test]
 async fn a_list_changes_nothing_that_is_remembered() {
-    let house = house();
-    let version = || house.accounts.version.load(Ordering::Acquire);
+    let fixture = fixture();
+    let version = || fixture.accounts.version.load(Ordering::Acquire);
     for list in [AccountCommand::ListUsers, AccountCommand::ListTokens] {
-        house.accounts.carry_out(list).await.unwrap();
+        fixture.accounts.carry_out(list).await.unwrap();
     }
     assert_eq!(version(), 0);
-    house.token("ci", None, None).await;
+    fixture.token("ci", None, None).await;
     assert_eq!(version(), 1);
 }
 
 #[tokio::test]
 async fn a_token_that_is_revoked_while_it_is_used_stays_revoked() {
-    let house = house();
-    let (id, _) = house.token("ci", None, None).await;
-    let kept = house.accounts.read_with_content::<StoredToken>(AccountKind::AccessToken, &id).await.unwrap();
+    let fixture = fixture();
+    let (id, _) = fixture.token("ci", None, None).await;
+    let kept =
+        fixture.accounts.read_with_content::<StoredToken>(AccountKind::AccessToken, &id).await.unwrap();
     let (kept, content) = kept.unwrap();
-    house.accounts.carry_out(AccountCommand::RevokeToken { id: id.clone() }).await.unwrap();
+    fixture.accounts.carry_out(AccountCommand::RevokeToken { id: id.clone() }).await.unwrap();
     let used = StoredToken { last_use: Some(Timestamp::now()), ..kept.clone() };
-    house.accounts.note_use(AccountKind::AccessToken, &id, content, &used).await;
-    assert!(house.accounts.read::<StoredToken>(AccountKind::AccessToken, &id).await.unwrap().is_none());
+    fixture.accounts.note_use(AccountKind::AccessToken, &id, content, &used).await;
+    assert!(fixture.accounts.read::<StoredToken>(AccountKind::AccessToken, &id).await.unwrap().is_none());
 }
 
 #[tokio::test]
 async fn the_last_use_is_noted_also_of_what_another_version_has_written() {
-    let house = house();
-    let (id, token) = house.token("ci", None, None).await;
-    let content = house.accounts.store.account(AccountKind::AccessToken, &id).await.unwrap().unwrap();
+    let fixture = fixture();
+    let (id, token) = fixture.token("ci", None, None).await;
+    let content = fixture.accounts.store.account(AccountKind::AccessToken, &id).await.unwrap().unwrap();
     // With its fields in another order, and one that this version does not know.
     let text = String::from_utf8(content).unwrap().replacen('{', r#"{ "later": 1, "#, 1);
     let content = Some(text.into_bytes());
@@ -434,8 +437,8 @@ async fn the_last_use_is_noted_also_of_what_another_version_has_written() {
         content,
         expected: Expected::Anything,
     };
-    assert_eq!(house.accounts.store.change_accounts(vec![change]).await.unwrap(), Changed::Made);
-    house.login("ci", &token).await.unwrap();
-    let kept: StoredToken = house.accounts.read(AccountKind::AccessToken, &id).await.unwrap().unwrap();
+    assert_eq!(fixture.accounts.store.change_accounts(vec![change]).await.unwrap(), Changed::Made);
+    fixture.login("ci", &token).await.unwrap();
+    let kept: StoredToken = fixture.accounts.read(AccountKind::AccessToken, &id).await.unwrap().unwrap();
     assert!(kept.last_use.is_some());
 }

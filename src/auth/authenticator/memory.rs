@@ -14,8 +14,8 @@ use crate::auth::network::Network;
 pub(super) enum Circumstances {
     /// The hash of the user's password.
     User(Fingerprint),
-    /// Nobody known by that name, at this version of the sources.
-    Nobody(u64),
+    /// No user of that name, at this version of the sources.
+    Unknown(u64),
     /// An access token, at this version of the sources.
     Token(u64),
 }
@@ -76,7 +76,8 @@ impl Memory {
         self.state().proven(circumstances).get(&(network, credential), now).copied()
     }
 
-    /// They were wrong. Answers whether that is news: the same again, or a name that is still nobody's, is no other guess.
+    /// They were wrong. Answers whether that is another guess: the same password again is none, and neither is a name that
+    /// still no user has.
     pub(super) fn refuse(&self, credential: Fingerprint, circumstances: Circumstances, now: Instant) -> bool {
         let mut state = self.state();
         let refused = state.refused(circumstances);
@@ -84,10 +85,10 @@ impl Memory {
         let _ = refused.put(credential, circumstances, now, now);
         match (before, circumstances) {
             (Some(Circumstances::User(before)), Circumstances::User(now)) => before != now,
-            (Some(Circumstances::User(_)), Circumstances::Nobody(_)) | (None, _) => true,
-            // A user who was nobody before has a password to be guessed now.
+            (Some(Circumstances::User(_)), Circumstances::Unknown(_)) | (None, _) => true,
+            // A name that no user had before has a password to be guessed now.
             (Some(_), Circumstances::User(_)) => true,
-            (Some(_), Circumstances::Nobody(_) | Circumstances::Token(_)) => false,
+            (Some(_), Circumstances::Unknown(_) | Circumstances::Token(_)) => false,
         }
     }
 
@@ -154,10 +155,10 @@ mod tests {
     fn a_name_that_stays_nobodys_is_no_other_guess_whatever_else_changes() {
         let known = known();
         let (stale, now) = (known.of("stale"), known.now);
-        assert!(known.memory.refuse(stale, Circumstances::Nobody(0), now));
-        assert!(!known.memory.refuse(stale, Circumstances::Nobody(1), now));
+        assert!(known.memory.refuse(stale, Circumstances::Unknown(0), now));
+        assert!(!known.memory.refuse(stale, Circumstances::Unknown(1), now));
         assert!(known.memory.refuse(stale, known.user("a"), now));
-        assert!(known.memory.refuse(stale, Circumstances::Nobody(2), now));
+        assert!(known.memory.refuse(stale, Circumstances::Unknown(2), now));
         assert!(known.memory.refuse(stale, Circumstances::Token(0), now), "kept apart");
         assert!(!known.memory.refuse(stale, Circumstances::Token(1), now));
     }

@@ -34,7 +34,7 @@ impl IdentitySource for Counting {
     async fn verify(&self, credentials: &Credentials, _: &Ticket) -> Result<Verdict, SourceError> {
         self.asked.fetch_add(1, Ordering::Relaxed);
         if self.is_down {
-            return Err(SourceError::Unavailable("down".to_owned()));
+            return Err(SourceError::Unavailable(Arc::new(std::io::Error::other("down"))));
         }
         if self.changes {
             self.proof.lock().unwrap().push('x');
@@ -104,7 +104,7 @@ async fn k1_a_wrong_password_and_an_unknown_user_are_answered_alike() {
 
 #[tokio::test]
 async fn k1_whoever_is_refused_costs_a_hash_of_each_source_whatever_is_wrong() {
-    // A hash that cannot be checked shows that somebody tried.
+    // A hash that cannot be checked shows that it was tried.
     const NOTICED: Option<&str> = Some("no hash");
     let source = |users: &[&'static str], decoy| {
         Arc::new(Counting { users: users.to_vec(), hashes: true, decoy, ..Counting::default() })

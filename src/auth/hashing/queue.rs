@@ -23,9 +23,9 @@ const PREFERRED: u32 = 4;
 /// What is known of a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Standing {
-    /// Nobody there failed of late.
+    /// No login from there has failed of late.
     Clean,
-    /// Somebody there did.
+    /// A login from there has.
     Failed,
 }
 
@@ -42,7 +42,7 @@ pub(super) struct QueueLimits {
 
 /// What waits.
 pub(super) trait Job {
-    /// Whether somebody still waits for what comes of it.
+    /// Whether a caller still waits for its result.
     fn is_wanted(&self) -> bool;
 }
 

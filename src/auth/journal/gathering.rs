@@ -1,5 +1,5 @@
-//! What has happened at the gate of late: what happens again is counted, and only so much is told apart. Whoever has not logged
-//! in can make as many different things happen as they like; each of them is counted, a few are told by name.
+//! Recent events of the gate: an event that happens again is counted, and only so many are told apart. A caller who has not
+//! logged in can cause any number of different events; each of them is counted, a few are told by name.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -11,7 +11,7 @@ use crate::clock::Timestamp;
 use crate::store::{AuthEvent, AuthEventKind, NameMask, Sequence};
 use crate::telemetry::cut;
 
-/// How long what happens again is the same event. Acts of whoever runs the door are events of their own.
+/// How long an event that happens again is the same one. Acts of the operator are events of their own.
 const WINDOW: Duration = Duration::from_secs(60 * 60);
 /// How often a count is written anew that has grown.
 const COUNT_EVERY: Duration = Duration::from_secs(10);
@@ -22,7 +22,7 @@ pub(super) const FURTHER: &str = "further ones, which are not told apart";
 
 /// How many different things of a kind are told apart.
 struct Limits {
-    /// In an hour, of one source: a user, or the network of somebody who has not logged in.
+    /// In an hour, of one source: a user, or the network of a caller who has not logged in.
     of_source: usize,
     /// In an hour.
     in_all: usize,
@@ -32,13 +32,13 @@ struct Limits {
     rate: u32,
 }
 
-/// A kind, by whoever is known or by strangers: what the one do leaves the others their room.
+/// A kind, of known users or of strangers: neither takes the room of the other.
 type Share = (AuthEventKind, IsStrangers);
 type IsStrangers = bool;
 
 const fn limits((kind, is_strangers): Share) -> Limits {
     match kind {
-        // Done by whoever runs the door.
+        // Done by the operator.
         AuthEventKind::Account | AuthEventKind::Policy => {
             Limits { of_source: 10_000, in_all: 10_000, burst: 10_000, rate: 10_000 }
         }
@@ -59,7 +59,7 @@ const fn limits((kind, is_strangers): Share) -> Limits {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Key {
     kind: AuthEventKind,
-    /// Who, or what stands for a name that is not known to be anybody's.
+    /// The user, or what stands for a name that no user is known to have.
     user: Option<String>,
     network: Option<Network>,
     about: String,
@@ -98,7 +98,7 @@ pub(super) struct Due {
     pub number: Option<Sequence>,
     /// What is to be written.
     pub event: AuthEvent,
-    /// A name that somebody may have; if so, the event is to show it.
+    /// A name that a user may have; if so, the event is to show it.
     pub claimed: Option<UserName>,
 }
 

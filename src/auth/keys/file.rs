@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 
-use super::signing::{KeyError, PublicKey, SigningKey};
+use super::signing::{KeyCause, KeyError, PublicKey, SigningKey};
 use crate::clock::Timestamp;
 
 const PRIVATE: &str = "key";
@@ -41,12 +41,12 @@ pub enum KeyFileError {
         path: PathBuf,
     },
     /// It holds no key.
-    #[error("auth.keys: {} cannot be used: {wrong}; restore it, or remove all files of its name", path.display())]
+    #[error("auth.keys: {} cannot be used: {source}; restore it, or remove all files of its name", path.display())]
     Content {
         /// The file.
         path: PathBuf,
         /// What is wrong.
-        wrong: String,
+        source: KeyCause,
     },
 }
 
@@ -175,9 +175,9 @@ pub(super) fn secret(directory: &Path) -> Result<[u8; 32], KeyFileError> {
         }
         Err(error) => return Err(failed("read", &path)(error)),
     };
-    let wrong = || "it has no 64 hexadecimal digits".to_owned();
+    let wrong = "it has no 64 hexadecimal digits";
     let bytes = hex::decode(text.trim()).ok().and_then(|bytes| bytes.try_into().ok());
-    bytes.ok_or_else(|| KeyFileError::Content { path, wrong: wrong() })
+    bytes.ok_or_else(|| KeyFileError::Content { path, source: wrong.into() })
 }
 
 /// A certificate in PEM.
@@ -206,8 +206,8 @@ fn put(path: &Path, mode: u32, text: &str) -> Result<(), KeyFileError> {
 /// Reads the key that signs: the newest with a private part.
 pub(super) fn read_signing(directory: &Path) -> Result<(Name, SigningKey), KeyFileError> {
     let Some(name) = with_extension(directory, PRIVATE)?.pop() else {
-        let wrong = "no key is left in it".to_owned();
-        return Err(KeyFileError::Content { path: directory.to_owned(), wrong });
+        let source = "no key is left in it".into();
+        return Err(KeyFileError::Content { path: directory.to_owned(), source });
     };
     Ok((name, read_as(directory, &name.stem())?))
 }
@@ -225,16 +225,16 @@ fn read_as(directory: &Path, stem: &str) -> Result<SigningKey, KeyFileError> {
     check_private(&private_path)?;
     let private = fs::read_to_string(&private_path).map_err(failed("read", &private_path))?;
     let der = CertificateDer::from_pem_file(&certificate)
-        .map_err(|error| KeyFileError::Content { path: certificate, wrong: error.to_string() })?;
+        .map_err(|error| KeyFileError::Content { path: certificate, source: error.into() })?;
     SigningKey::from_files(&private, der.to_vec())
-        .map_err(|error: KeyError| KeyFileError::Content { path: private_path, wrong: error.to_string() })
+        .map_err(|error: KeyError| KeyFileError::Content { path: private_path, source: error.into() })
 }
 
 /// Reads the public part of a key.
 pub(super) fn read_public(directory: &Path, name: Name) -> Result<PublicKey, KeyFileError> {
     let path = name.path(directory, PUBLIC);
     let text = fs::read_to_string(&path).map_err(failed("read", &path))?;
-    PublicKey::from_jwk(&text).map_err(|error| KeyFileError::Content { path, wrong: error.to_string() })
+    PublicKey::from_jwk(&text).map_err(|error| KeyFileError::Content { path, source: error.into() })
 }
 
 /// Removes the private part of a key that was replaced.

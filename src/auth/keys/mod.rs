@@ -3,7 +3,7 @@
 //! Each key has three files in one directory, named by the time since which it signs: `.key` (the private key, PKCS #8 in
 //! PEM, for its owner alone), `.crt` (a certificate for the registry's `rootcertbundle`) and `.jwk` (the public key). The
 //! newest signs. Of a key that was replaced only the public part is kept, until no token can be left that it signed.
-//! `next.*` is a key that signs nothing yet, so that whoever verifies tokens may learn of it before.
+//! `next.*` is a key that signs nothing yet, so that those who verify tokens can learn of it before.
 
 mod crypto;
 mod file;
@@ -64,7 +64,7 @@ impl KeyDirectory {
         &self.path
     }
 
-    /// The keys; makes the first one if there is none, and forgets those that nobody needs any more.
+    /// The keys; makes the first one if there is none, and forgets those whose tokens have all expired.
     ///
     /// # Errors
     /// When a file cannot be read or written, or others than its owner can read a private key.

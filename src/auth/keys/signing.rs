@@ -55,15 +55,26 @@ impl KeyAlgorithm {
     }
 }
 
+/// Why something cannot be done with a key.
+pub type KeyCause = Box<dyn std::error::Error + Send + Sync>;
+
 /// What went wrong with a key.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// It cannot be made.
     #[error("a key cannot be made: {0}")]
-    Make(String),
+    Make(#[source] KeyCause),
     /// It is no key that tokens can be signed with.
     #[error("{0}")]
-    Unusable(String),
+    Unusable(#[source] KeyCause),
+}
+
+fn failed(cause: impl Into<KeyCause>) -> KeyError {
+    KeyError::Make(cause.into())
+}
+
+fn unusable(cause: impl Into<KeyCause>) -> KeyError {
+    KeyError::Unusable(cause.into())
 }
 
 /// The public part of a key.
@@ -93,16 +104,15 @@ impl std::fmt::Debug for SigningKey {
 impl PublicKey {
     /// From a JWK with `alg` and `kid`.
     pub(super) fn from_jwk(text: &str) -> Result<Self, KeyError> {
-        let unusable = |wrong: &dyn std::fmt::Display| KeyError::Unusable(wrong.to_string());
-        let jwk: Jwk = serde_json::from_str(text).map_err(|error| unusable(&error))?;
+        let jwk: Jwk = serde_json::from_str(text).map_err(unusable)?;
         let algorithm = match jwk.common.key_algorithm {
             Some(jsonwebtoken::jwk::KeyAlgorithm::ES256) => KeyAlgorithm::Es256,
             Some(jsonwebtoken::jwk::KeyAlgorithm::EdDSA) => KeyAlgorithm::EdDsa,
             Some(jsonwebtoken::jwk::KeyAlgorithm::RS256) => KeyAlgorithm::Rs256,
-            _ => return Err(unusable(&"its `alg` is none of ES256, EdDSA and RS256")),
+            _ => return Err(unusable("its `alg` is none of ES256, EdDSA and RS256")),
         };
-        let id = jwk.common.key_id.clone().ok_or_else(|| unusable(&"it has no `kid`"))?;
-        let decoding = DecodingKey::from_jwk(&jwk).map_err(|error| unusable(&error))?;
+        let id = jwk.common.key_id.clone().ok_or_else(|| unusable("it has no `kid`"))?;
+        let decoding = DecodingKey::from_jwk(&jwk).map_err(unusable)?;
         Ok(Self { algorithm, jwk, id, decoding })
     }
 
@@ -112,15 +122,13 @@ impl PublicKey {
         // The members of the thumbprint, in the order of their names (RFC 7638 section 3.2).
         let mut members = match algorithm {
             KeyAlgorithm::Es256 => {
-                let (x, y) =
-                    coordinates(raw).ok_or_else(|| KeyError::Unusable("it is no point".to_owned()))?;
+                let (x, y) = coordinates(raw).ok_or_else(|| unusable("it is no point"))?;
                 json!({"crv": "P-256", "kty": "EC", "x": encode(x), "y": encode(y)})
             }
             KeyAlgorithm::EdDsa => json!({"crv": "Ed25519", "kty": "OKP", "x": encode(raw)}),
             KeyAlgorithm::Rs256 => {
-                let unusable = |error: &dyn std::fmt::Display| KeyError::Unusable(error.to_string());
                 let pair = ring::signature::RsaKeyPair::from_pkcs8(private.serialized_der())
-                    .map_err(|error| unusable(&error))?;
+                    .map_err(|rejected| unusable(rejected.to_string()))?;
                 let parts = ring::rsa::PublicKeyComponents::<Vec<u8>>::from(pair.public());
                 json!({"e": encode(&parts.e), "kty": "RSA", "n": encode(&parts.n)})
             }
@@ -178,12 +186,11 @@ impl SigningKey {
 
     /// From what its files hold.
     pub(super) fn from_files(private: &str, certificate: Vec<u8>) -> Result<Self, KeyError> {
-        let unusable = |error: rcgen::Error| KeyError::Unusable(error.to_string());
         let private = KeyPair::from_pem(private).map_err(unusable)?;
         let kinds = [KeyAlgorithm::Es256, KeyAlgorithm::EdDsa, KeyAlgorithm::Rs256];
         let algorithm = kinds.into_iter().find(|kind| private.is_compatible(kind.certificate()));
-        let algorithm = algorithm
-            .ok_or_else(|| KeyError::Unusable("it is a key for none of ES256, EdDSA and RS256".to_owned()))?;
+        let algorithm =
+            algorithm.ok_or_else(|| unusable("it is a key for none of ES256, EdDSA and RS256"))?;
         Self::from_parts(algorithm, private, certificate)
     }
 
@@ -213,26 +220,23 @@ impl SigningKey {
 }
 
 fn private_key(algorithm: KeyAlgorithm) -> Result<KeyPair, KeyError> {
-    let failed = |error: &dyn std::fmt::Display| KeyError::Make(error.to_string());
     match algorithm {
         KeyAlgorithm::Es256 => {
             for _ in 0..TRIES {
-                let pair = KeyPair::generate_for(algorithm.certificate()).map_err(|error| failed(&error))?;
+                let pair = KeyPair::generate_for(algorithm.certificate()).map_err(failed)?;
                 // distribution up to 3.1.1 computes another thumbprint where a coordinate begins with a zero.
                 if coordinates(pair.public_key_raw()).is_some_and(|(x, y)| x[0] != 0 && y[0] != 0) {
                     return Ok(pair);
                 }
             }
-            Err(failed(&"the system's random numbers are not random"))
+            Err(failed("the system's random numbers are not random"))
         }
-        KeyAlgorithm::EdDsa => KeyPair::generate_for(algorithm.certificate()).map_err(|error| failed(&error)),
+        KeyAlgorithm::EdDsa => KeyPair::generate_for(algorithm.certificate()).map_err(failed),
         KeyAlgorithm::Rs256 => {
-            let key =
-                rsa::PrivateKey::new(&mut getrandom::SysRng, RSA_BITS).map_err(|error| failed(&error))?;
-            let der = key.to_pkcs8_der().map_err(|error| failed(&error))?;
+            let key = rsa::PrivateKey::new(&mut getrandom::SysRng, RSA_BITS).map_err(failed)?;
+            let der = key.to_pkcs8_der().map_err(failed)?;
             let der = rustls_pki_types::PrivatePkcs8KeyDer::from(der.as_bytes());
-            KeyPair::from_pkcs8_der_and_sign_algo(&der, algorithm.certificate())
-                .map_err(|error| failed(&error))
+            KeyPair::from_pkcs8_der_and_sign_algo(&der, algorithm.certificate()).map_err(failed)
         }
     }
 }
@@ -246,7 +250,6 @@ fn coordinates(point: &[u8]) -> Option<(&[u8], &[u8])> {
 /// A certificate that says nothing but which key it is. Registries look at its dates by their own clocks, so it begins long
 /// ago and lives long.
 fn certify(private: &KeyPair) -> Result<Vec<u8>, KeyError> {
-    let failed = |error: rcgen::Error| KeyError::Make(error.to_string());
     let mut parameters = CertificateParams::default();
     let mut name = DistinguishedName::new();
     name.push(DnType::CommonName, "portreeve token signing");

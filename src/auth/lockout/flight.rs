@@ -1,11 +1,10 @@
-//! Attempts that nobody knows the outcome of yet. There are as many as requests that wait for one, and nothing is left of
-//! them when they are over.
+//! Attempts under way. There are as many as requests that wait for one, and nothing is left of them when they are over.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::time::Instant;
 
-use super::Failures;
+use super::failures::Failures;
 use crate::auth::fingerprint::Fingerprint;
 use crate::auth::network::Network;
 
@@ -16,7 +15,7 @@ pub(super) struct Marks {
     pub network: Network,
     /// What is guessed at, from there.
     pub pair: Fingerprint,
-    /// What is guessed at, from anywhere; none for what nobody can guess.
+    /// What is guessed at, from anywhere; none for a secret that cannot be guessed.
     pub account: Option<Fingerprint>,
     /// With what.
     pub credential: Fingerprint,
@@ -57,7 +56,7 @@ impl Flight {
     pub(super) fn begin(&mut self, marks: &Marks, now: Instant) {
         let pair = self.pairs.entry(marks.pair).or_insert(Failures { count: 0, last: now });
         *pair = Failures { count: pair.count.saturating_add(1), last: pair.last.max(now) };
-        // What nobody can guess costs no hash, and takes nobody's turn.
+        // A secret that cannot be guessed costs no hash, and takes no turn of another caller.
         if let Some(account) = marks.account {
             *self.networks.entry(marks.network).or_default() += 1;
             let account = self.accounts.entry(account);

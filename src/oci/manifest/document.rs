@@ -10,9 +10,9 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde::de::{Error as _, IgnoredAny};
 
+use super::descriptor::{Descriptor, Platform};
 use super::loose::{LooseText, LooseTexts};
 use super::unambiguous;
-use super::{Descriptor, Platform};
 use crate::oci::text::excerpt;
 use crate::oci::{Digest, MediaType};
 

@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod check;
+mod descriptor;
 mod document;
 mod loose;
 #[cfg(test)]
@@ -16,6 +17,8 @@ use std::fmt;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use self::descriptor::texts_bytes;
+pub use self::descriptor::{Descriptor, Platform, child_manifests};
 use self::document::{Document, KnownType, Outline};
 use super::{Digest, MediaType};
 
@@ -63,38 +66,6 @@ pub enum ManifestKind {
     Opaque,
 }
 
-/// A content descriptor (OCI image spec).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Descriptor {
-    /// Media type of the target.
-    pub media_type: MediaType,
-    /// Digest of the target.
-    pub digest: Digest,
-    /// Size of the target in bytes.
-    pub size: u64,
-    /// The platform, where an index names one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub platform: Option<Platform>,
-    /// Artifact type, where an index names one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub artifact_type: Option<MediaType>,
-    /// Annotations of the reference itself.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub annotations: BTreeMap<String, String>,
-}
-
-/// A platform, as in `linux/arm64/v8`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Platform {
-    /// Operating system, as `GOOS`.
-    pub os: String,
-    /// Architecture, as `GOARCH`.
-    pub architecture: String,
-    /// Variant of the architecture.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub variant: Option<String>,
-}
-
 /// Why bytes are not a manifest of the type they claim to be.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidManifest {
@@ -133,13 +104,13 @@ impl Manifest {
     /// manifests is an OCI index, anything else is `application/octet-stream`. Unknown types and schema 1 are kept
     /// unread: nothing in them has a meaning that the door could know.
     ///
-    /// The digest is SHA-256 of the bytes; whoever knows a reference digest of another algorithm sets it afterwards
+    /// The digest is SHA-256 of the bytes; a caller who knows a digest of another algorithm sets it afterwards
     /// with [`Manifest::with_digest`].
     ///
     /// # Errors
     /// When the type is known and the bytes are not of its shape, when they call themselves something else, when they
-    /// hold fields of two types at once, or a key in a spelling that registries read in different ways. Whoever must
-    /// keep what a registry holds nevertheless takes [`Manifest::unread`].
+    /// hold fields of two types at once, or a key in a spelling that registries read in different ways. A caller
+    /// that must keep what a registry holds nevertheless takes [`Manifest::unread`].
     pub fn parse(bytes: Bytes, media_type: Option<MediaType>) -> Result<Self, InvalidManifest> {
         let media_type = media_type.filter(|media_type| !media_type.as_str().is_empty());
         let media_type = media_type.unwrap_or_else(|| Self::own_media_type(&bytes));
@@ -228,40 +199,6 @@ impl Manifest {
     }
 }
 
-/// What an allocation takes beside what is asked for, about.
-const ALLOCATION: usize = 16;
-
-fn texts_bytes(texts: &BTreeMap<String, String>) -> usize {
-    let text = |text: &String| size_of::<String>() + ALLOCATION + text.len();
-    // The nodes of a tree are half empty at worst.
-    texts.iter().map(|(name, value)| 2 * size_of::<String>() + text(name) + text(value)).sum()
-}
-
-impl Descriptor {
-    fn parsed_bytes(&self) -> usize {
-        let platform = self.platform.as_ref().map_or(0, |platform| {
-            let variant = platform.variant.as_ref().map_or(0, String::len);
-            3 * ALLOCATION + platform.os.len() + platform.architecture.len() + variant
-        });
-        let artifact_type = self.artifact_type.as_ref().map_or(0, |it| it.as_str().len());
-        // A list that grows has room for twice as many.
-        2 * size_of::<Self>()
-            + 3 * ALLOCATION
-            + self.media_type.as_str().len()
-            + self.digest.as_str().len()
-            + artifact_type
-            + platform
-            + texts_bytes(&self.annotations)
-    }
-}
-
-/// Those of an index's children that are manifests, in order. The OCI image specification lets an index name anything
-/// (image-index.md, "manifests": unknown media types are no error): a cache of BuildKit names its layers, and who asks a
-/// registry for one of them as a manifest is answered with an error.
-pub fn child_manifests(children: &[Descriptor]) -> impl Iterator<Item = &Digest> {
-    children.iter().filter(|child| child.media_type.is_manifest()).map(|child| &child.digest)
-}
-
 /// serde quotes a value of a wrong type whole, and here it may be megabytes long.
 fn shortened(error: serde_json::Error) -> serde_json::Error {
     const MAXIMUM_CHARACTERS: usize = 300;
@@ -283,15 +220,5 @@ impl fmt::Debug for Manifest {
             .field("media_type", &self.media_type)
             .field("size", &self.bytes.len())
             .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Display for Platform {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}/{}", self.os, self.architecture)?;
-        match &self.variant {
-            Some(variant) => write!(formatter, "/{variant}"),
-            None => Ok(()),
-        }
     }
 }

@@ -13,18 +13,21 @@ mod path;
 #[cfg(test)]
 mod properties;
 mod query;
+mod refused;
 #[cfg(test)]
 mod registry_check;
 #[cfg(test)]
 mod tests;
-
-use std::borrow::Cow;
+mod upload_id;
 
 use http::Method;
 
 use self::path::Target;
-pub use self::query::without_parameters;
-use super::text::excerpt;
+pub use self::path::with_plain_colon;
+pub use self::query::{Mount, without_parameters};
+pub use self::refused::Refused;
+use self::refused::{refuse, unsupported};
+pub use self::upload_id::UploadId;
 use super::{Digest, ErrorCode, Reference, RepositoryName, Tag};
 
 /// What a request under `/v2/` asks for. Nothing that does not parse into one of these is ever forwarded.
@@ -107,15 +110,6 @@ pub enum Route {
     },
 }
 
-/// A cross-repository mount.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mount {
-    /// The blob.
-    pub digest: Digest,
-    /// Where it is; absent when the client leaves that to the registry.
-    pub from: Option<RepositoryName>,
-}
-
 /// What a request does to an upload session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UploadAction {
@@ -127,67 +121,6 @@ pub enum UploadAction {
     Finish,
     /// Forget it.
     Cancel,
-}
-
-/// The name of an upload session: opaque, chosen by the registry, one path segment of `[a-zA-Z0-9-_.=]`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct UploadId(String);
-
-impl UploadId {
-    /// The longest name, in bytes. Distribution uses UUIDs; the door's own, which carry a registry's target, are longer.
-    pub const MAXIMUM_BYTES: usize = 8 * 1024;
-
-    fn parse(text: &str) -> Result<Self, Refused> {
-        let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'=');
-        if !text.is_empty() && text.len() <= Self::MAXIMUM_BYTES && text.bytes().all(is_allowed) {
-            return Ok(Self(text.to_owned()));
-        }
-        let message =
-            format!("`{}` is no upload session: letters, digits, `-`, `_`, `.` and `=`", excerpt(text));
-        Err(refuse(ErrorCode::BlobUploadInvalid, message))
-    }
-
-    /// The name as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-/// Why a request is not forwarded.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{}: {message}", code.as_str())]
-pub struct Refused {
-    /// The specification's code.
-    pub code: ErrorCode,
-    /// For the person at the client: what was wrong and what would be right.
-    pub message: Cow<'static, str>,
-    /// For [`ErrorCode::Unsupported`]: the methods that this path takes.
-    pub allow: Option<&'static str>,
-}
-
-fn refuse(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Refused {
-    Refused { code, message: message.into(), allow: None }
-}
-
-/// A request target whose reference or digest has its colon percent-encoded, with a plain one instead: some clients encode
-/// it, and it has no second meaning. `None` for any other target: nothing else may be encoded, and the encoding of a colon
-/// nowhere else.
-pub fn with_plain_colon(target: &str) -> Option<String> {
-    let (path, query) = match target.split_once('?') {
-        Some((path, query)) => (path, Some(query)),
-        None => (target, None),
-    };
-    let (before, last) = path.rsplit_once('/')?;
-    let (algorithm, encoded) = last.split_once('%')?;
-    let rest = encoded.strip_prefix("3A").or_else(|| encoded.strip_prefix("3a"))?;
-    let is_reference = ["/manifests", "/blobs", "/referrers"]
-        .iter()
-        .any(|kind| before.starts_with("/v2/") && before.ends_with(kind));
-    if !is_reference || algorithm.is_empty() || rest.contains('%') || before.contains('%') {
-        return None;
-    }
-    let query = query.map_or_else(String::new, |query| format!("?{query}"));
-    Some(format!("{before}/{algorithm}:{rest}{query}"))
 }
 
 impl Route {
@@ -401,9 +334,4 @@ fn reference(text: &str, code_for_tag: ErrorCode) -> Result<Reference, Refused> 
         return digest(text).map(Reference::Digest);
     }
     Tag::parse(text).map(Reference::Tag).map_err(|error| refuse(code_for_tag, error.to_string()))
-}
-
-fn unsupported(allow: &'static str) -> Refused {
-    let message = format!("this path takes {allow} only");
-    Refused { code: ErrorCode::Unsupported, message: message.into(), allow: Some(allow) }
 }

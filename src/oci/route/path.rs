@@ -6,7 +6,7 @@
 //! `a/manifests/b`. The property tests hold this against the registry's own expressions. What the registry would
 //! decode or clean first is refused, so there is nothing left that it could read differently.
 
-use super::{Refused, refuse};
+use super::refused::{Refused, refuse};
 use crate::oci::ErrorCode;
 
 /// What a path names; the parts are not checked yet. A name is empty when the path has none.
@@ -72,7 +72,7 @@ fn without_slash(name: &str) -> &str {
     name.strip_prefix('/').unwrap_or(name)
 }
 
-/// Refuses every path that somebody on the way could decode, clean or cut before reading it. The specification has no
+/// Refuses every path that a proxy on the way could decode, clean or cut before reading it. The specification has no
 /// code for a bad request line; `NAME_INVALID` comes nearest, since a path that has two readings names two things.
 fn refuse_ambiguous(path: &str) -> Result<(), Refused> {
     for byte in path.bytes() {
@@ -97,4 +97,25 @@ fn refuse_ambiguous(path: &str) -> Result<(), Refused> {
         return Err(refuse(ErrorCode::NameInvalid, message));
     }
     Ok(())
+}
+
+/// A request target whose reference or digest has its colon percent-encoded, with a plain one instead: some clients encode
+/// it, and it has no second meaning. `None` for any other target: nothing else may be encoded, and the encoding of a colon
+/// nowhere else.
+pub fn with_plain_colon(target: &str) -> Option<String> {
+    let (path, query) = match target.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (target, None),
+    };
+    let (before, last) = path.rsplit_once('/')?;
+    let (algorithm, encoded) = last.split_once('%')?;
+    let rest = encoded.strip_prefix("3A").or_else(|| encoded.strip_prefix("3a"))?;
+    let is_reference = ["/manifests", "/blobs", "/referrers"]
+        .iter()
+        .any(|kind| before.starts_with("/v2/") && before.ends_with(kind));
+    if !is_reference || algorithm.is_empty() || rest.contains('%') || before.contains('%') {
+        return None;
+    }
+    let query = query.map_or_else(String::new, |query| format!("?{query}"));
+    Some(format!("{before}/{algorithm}:{rest}{query}"))
 }

@@ -6,11 +6,20 @@
 
 use std::borrow::Cow;
 
-use super::{Mount, Refused, refuse};
+use super::refused::{Refused, refuse};
 use crate::oci::{Digest, ErrorCode, RepositoryName, Tag};
 
 /// The most tags that one manifest PUT may ask for. (The specification wants a registry to take at least ten.)
 pub(super) const MAXIMUM_TAGS: usize = 100;
+
+/// A cross-repository mount.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mount {
+    /// The blob.
+    pub digest: Digest,
+    /// Where it is; absent when the client leaves that to the registry.
+    pub from: Option<RepositoryName>,
+}
 
 /// Refuses what cannot stand in a query at all, whatever the route.
 pub(super) fn refuse_ambiguous(query: &str) -> Result<(), Refused> {

@@ -80,7 +80,7 @@ fn every_endpoint_of_the_specification_is_known() {
         ("PUT", UploadAction::Finish),
         ("DELETE", UploadAction::Cancel),
     ] {
-        let upload = UploadId("8e7f-4d.a_b=".to_owned());
+        let upload = UploadId::parse("8e7f-4d.a_b=").unwrap();
         assert_eq!(
             parse(method, "/v2/team/app/blobs/uploads/8e7f-4d.a_b=?_state=xyz"),
             Ok(Route::Upload { repository: repository.clone(), upload, action })

@@ -6,9 +6,8 @@ use std::time::Duration;
 use http::HeaderValue;
 use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 
-use crate::auth::Access;
 use crate::door::Refusal;
-use crate::oci::ErrorCode;
+use crate::oci::{Access, ErrorCode};
 
 /// What to tell.
 pub(super) struct Challenge<'a> {

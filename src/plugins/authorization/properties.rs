@@ -12,13 +12,13 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::auth::{
-    Accounts, Action, Actions, Authenticator, Found, GateParts, Hashing, IdentitySource, Issuer, Journal,
-    KeyAlgorithm, KeyDirectory, LoginLife, Logins, Policy, Rule, Rules, SourceError, Ticket, TokenSettings,
-    UserName, Verdict, Who,
+    Accounts, Authenticator, Found, GateParts, Hashing, IdentitySource, Issuer, Journal, KeyAlgorithm,
+    KeyDirectory, LoginLife, Logins, Policy, Rule, Rules, SourceError, Ticket, TokenSettings, UserName,
+    Verdict, Who,
 };
 use crate::clock::{Clock, Timestamp};
 use crate::door::Scheme;
-use crate::oci::RepositoryName;
+use crate::oci::{Action, Actions, RepositoryName};
 use crate::store::RedbStore;
 
 const USERS: [&str; 3] = ["a", "b", "c"];
@@ -83,7 +83,7 @@ fn house() -> House {
     }));
     let plugin = Authorization {
         gate: Some(Arc::clone(&gate)),
-        own_access: |_| OwnAccess::Needs(Access::Admin),
+        requirement_of: |_| Requirement::Access(Access::Admin),
         login: Arc::new(Login::None),
     };
     House { _directory: directory, gate, plugin }

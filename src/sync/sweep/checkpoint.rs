@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::marks::KeptMarks;
 use super::progress::{CatalogState, Counts, Phase, SweepKind};
 use crate::clock::Timestamp;
 use crate::oci::RepositoryName;
 use crate::registry::Continuation;
 use crate::store::{Store, StoreError};
+use crate::sync::listing::KeptMarks;
 
 /// A sweep that was cut longer ago than this begins anew: too much may have changed where it has been.
 const TOO_OLD: Duration = Duration::from_secs(60 * 60);

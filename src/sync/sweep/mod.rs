@@ -8,13 +8,12 @@
 //! [`Sweeper`] runs them one after the other (`schedule`) when they are due (`due`), and shows how far each is (`progress`,
 //! and for metrics `gauges`); `walk` goes through the repositories, one
 //! of which is the business of `repository`. Every question waits for its turn in `pace`, which
-//! the transport `paced` sees to; `troubles` tells a repository's trouble from the registry's. `marks` remembers what was
-//! swept, in bounded memory, and `checkpoint` over a restart.
+//! the transport `paced` sees to; `troubles` tells a repository's trouble from the registry's. What was swept is
+//! remembered in bounded memory (`sync/listing/`), and by `checkpoint` over a restart.
 
 mod checkpoint;
 mod due;
 mod gauges;
-mod marks;
 mod pace;
 mod paced;
 mod progress;
@@ -27,7 +26,6 @@ mod troubles;
 mod walk;
 
 pub(in crate::sync) use gauges::describe as describe_metrics;
-pub(in crate::sync) use marks::Marks;
 pub use progress::{
     CatalogState, FinishedSweep, Outcome, Phase, Problem, RunningSweep, SweepKind, SweepStatus,
 };

@@ -6,13 +6,12 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use tokio::time::Instant;
 
-use super::marks::Marks;
 use super::progress::{Progress, SweepKind};
 use super::questions::{Abort, Questions, Unanswered, VERIFICATIONS};
 use crate::oci::{Digest, Reference, RepositoryName, Tag, child_manifests};
 use crate::registry::{Continuation, ListingPage};
 use crate::store::{Change, Guard, PageRequest, Recorded, Source, StoreError};
-use crate::sync::circles::Circles;
+use crate::sync::listing::{LoopGuard, Marks};
 
 /// How many rows of the record are read at once.
 const ROWS: usize = 100;
@@ -137,7 +136,7 @@ impl<'a> RepositorySweep<'a> {
     /// Goes through the list of tags, and verifies those that differ or might.
     async fn listed_tags(&mut self) -> Result<Tags, End> {
         let mut from: Option<Continuation> = None;
-        let mut circles = Circles::default();
+        let mut guard = LoopGuard::default();
         loop {
             let registry = &self.questions.registry;
             let asking = |limit| registry.tags_page(self.name, from.as_ref(), limit);
@@ -155,7 +154,7 @@ impl<'a> RepositorySweep<'a> {
                 }
             };
             let has_news = self.compare_tags(names).await?;
-            if circles.close_with(next.as_ref(), has_news) {
+            if guard.is_endless(next.as_ref(), has_news) {
                 self.problem("the list of its tags goes round in circles".to_owned());
                 return Ok(Tags::Unknown);
             }

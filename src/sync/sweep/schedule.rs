@@ -14,7 +14,6 @@ use tokio_util::sync::CancellationToken;
 use super::checkpoint::{self, CatalogEnd, Checkpoint, Position};
 use super::due::Due;
 use super::gauges;
-use super::marks::{KeptMarks, Marks};
 use super::pace::Pace;
 use super::paced::PacedTransport;
 use super::progress::{FinishedSweep, Outcome, Phase, Progress, SweepKind, SweepStatus};
@@ -27,6 +26,7 @@ use crate::registry::{RegistrySettings, Transport};
 use crate::store::{Missing, Store, StoreError};
 #[cfg(test)]
 use crate::sync::JudgeSettings;
+use crate::sync::listing::{KeptMarks, Marks};
 use crate::sync::{HintQueue, Judge, Verifier};
 
 /// How sweeps are to be.

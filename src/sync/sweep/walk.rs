@@ -12,14 +12,13 @@ use http::StatusCode;
 use tokio::time::Instant;
 
 use super::checkpoint::{self, CatalogEnd, Checkpoint, Position};
-use super::marks::{KeptMarks, Marks};
 use super::progress::{CatalogState, Phase, Progress};
 use super::questions::{Abort, Questions, Unanswered};
 use super::repository::{InCatalog, RepositorySweep};
 use crate::oci::RepositoryName;
 use crate::registry::{Continuation, ListingPage, RegistryError};
 use crate::store::PageRequest;
-use crate::sync::circles::Circles;
+use crate::sync::listing::{KeptMarks, LoopGuard, Marks};
 
 /// How often a checkpoint is kept.
 const KEEP_EVERY: Duration = Duration::from_secs(5);
@@ -104,7 +103,7 @@ impl Walk<'_> {
         let mut waiting: VecDeque<(usize, RepositoryName)> = VecDeque::new();
         let mut running = FuturesUnordered::new();
         let mut first = 0;
-        let mut circles = Circles::default();
+        let mut guard = LoopGuard::default();
         let mut goes_on = from.is_some();
         let mut next = Some(from);
         let mut asking: Option<Pin<Box<_>>> = None;
@@ -137,7 +136,7 @@ impl Walk<'_> {
                             let number = first + pages.len() - 1;
                             let mut names = self.names(page.names);
                             names.retain(|name| self.listed.mark(name.as_str()));
-                            let is_circle = circles.close_with(page.next.as_ref(), !names.is_empty());
+                            let is_endless = guard.is_endless(page.next.as_ref(), !names.is_empty());
                             // Done before the sweep was cut.
                             names.retain(|name| !self.marks.has(name.as_str()));
                             self.progress.listed(names.len());
@@ -146,7 +145,7 @@ impl Walk<'_> {
                             }
                             waiting.extend(names.into_iter().map(|name| (number, name)));
                             next = page.next.map(Some);
-                            if is_circle {
+                            if is_endless {
                                 next = None;
                                 let cause = Some("the catalog goes round in circles".to_owned());
                                 ended = Some(CatalogEnd { state: CatalogState::Failed, cause });

@@ -1,5 +1,6 @@
 //! What the door tells about its traffic: the access log and the metrics.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -8,6 +9,7 @@ use super::{begin, bytes, finish};
 use crate::support::door::Door;
 use crate::support::http::{client_builder, delete, http_client};
 use crate::support::image::{Image, digest};
+use crate::support::metrics::undescribed;
 use crate::support::registry::Registry;
 use crate::support::wait::until;
 
@@ -122,4 +124,5 @@ async fn metrics_show_each_promise_on_the_admin_listener_only() {
     ] {
         assert!(text.lines().any(|line| line.starts_with(name)), "{name} is not in\n{text}");
     }
+    assert_eq!(undescribed(&text), BTreeSet::new());
 }

@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use portreeve::auth::Access;
+use portreeve::oci::Access;
 
 fuzz_target!(|text: &str| {
     for access in Access::parse_all([text]) {

@@ -3,7 +3,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use portreeve::auth::{Access, TokenRequest};
+use portreeve::auth::TokenRequest;
+use portreeve::oci::Access;
 
 fuzz_target!(|bytes: &[u8]| {
     let request = TokenRequest::read(bytes);

@@ -1,4 +1,4 @@
-//! What a sweep has met, in bounded memory: one hash for each name.
+//! The names that a walk over listings has met, in bounded memory: one hash for each name.
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -31,7 +31,7 @@ impl Marks {
 
 /// Marks that are written down, piece by piece, so that they outlive a restart.
 #[derive(Debug, Default)]
-pub(super) struct KeptMarks {
+pub(in crate::sync) struct KeptMarks {
     marked: Marks,
     /// What was marked since this was last taken.
     fresh: Vec<u64>,

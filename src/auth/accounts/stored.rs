@@ -1,0 +1,44 @@
+//! Accounts as the store keeps them: one JSON document each.
+
+use serde::{Deserialize, Serialize};
+
+use crate::auth::subject::UserName;
+use crate::clock::Timestamp;
+
+/// A user that the store keeps.
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct StoredUser {
+    pub hash: String,
+    #[serde(default)]
+    pub groups: Vec<String>,
+    pub created: Timestamp,
+}
+
+/// An access token that the store keeps.
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct StoredToken {
+    /// By which name its bearer logs in: that of its owner, or its own.
+    pub name: UserName,
+    /// Whether it belongs to a user; else it is a robot's.
+    pub is_personal: bool,
+    pub label: String,
+    /// SHA-256 of the secret.
+    pub secret: String,
+    pub repositories: Vec<String>,
+    pub actions: Vec<String>,
+    pub created: Timestamp,
+    pub expires: Option<Timestamp>,
+    #[serde(default)]
+    pub last_use: Option<Timestamp>,
+}
+
+/// The login that a refresh token continues.
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct StoredLogin {
+    pub user: UserName,
+    pub service: String,
+    /// What their password was known by.
+    pub proof: String,
+    pub created: Timestamp,
+    pub last_use: Timestamp,
+}

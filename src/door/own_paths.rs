@@ -1,0 +1,23 @@
+//! What the door itself answers, beside `/v2/`. `web/` makes it and `server.rs` hands it over: the door knows none of the
+//! paths.
+
+use http::Uri;
+
+use crate::auth::{Requirement, RequirementOf};
+
+/// The paths that the door itself answers.
+#[derive(Clone)]
+pub struct OwnPaths {
+    /// Answers them.
+    pub router: axum::Router,
+    /// Tells what a request to one of them requires.
+    pub requirement_of: RequirementOf,
+}
+
+impl OwnPaths {
+    /// Whether the request is a probe, which is answered whatever else is in flight: a load balancer that hears nothing
+    /// takes the whole door out of service.
+    pub(super) fn is_probe(&self, uri: &Uri) -> bool {
+        (self.requirement_of)(uri) == Requirement::Probe
+    }
+}

@@ -1,0 +1,187 @@
+//! Every path that the door itself answers, with the access that it requires and its handler: a path without an access does
+//! not compile, and one that stands in no table here is refused.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use axum::Router;
+use axum::http::Uri;
+use axum::routing::{MethodRouter, get, post};
+
+use super::access::RouteAccess;
+use super::state::WebState;
+use super::{
+    accounts, events, health, manifests, notifications, removals, repositories, status, sync, tags, token,
+};
+use crate::auth::Requirement;
+use crate::oci::Action;
+
+/// A path that the door itself answers.
+pub(super) struct Route {
+    /// The path, whole.
+    path: &'static str,
+    /// What a request to it requires, whatever its method.
+    access: RouteAccess,
+    /// What answers.
+    handler: MethodRouter<WebState>,
+}
+
+const fn route(path: &'static str, access: RouteAccess, handler: MethodRouter<WebState>) -> Route {
+    Route { path, access, handler }
+}
+
+/// The paths of the door's own listener.
+pub(super) fn of_the_door() -> [Route; 14] {
+    use RouteAccess::{
+        Administrator, Catalog, OwnSecret, Probe, Public, Repository, RepositoryOrAdministrator,
+    };
+    [
+        route("/", Public, get(health::about)),
+        route("/healthz", Probe, get(health::alive)),
+        route("/readyz", Probe, get(health::ready)),
+        route("/token", Public, get(token::get).post(token::post)),
+        route("/.well-known/jwks.json", Public, get(token::keys)),
+        route("/api/v1/status", Administrator, get(status::show)),
+        route("/api/v1/repositories", Catalog, get(repositories::list)),
+        route("/api/v1/tags", Repository(Action::Pull), get(tags::list)),
+        route("/api/v1/manifests", Repository(Action::Pull), get(manifests::list_or_show)),
+        route("/api/v1/events", RepositoryOrAdministrator(Action::Pull), get(events::list_of_kind)),
+        route("/api/v1/notifications", OwnSecret, post(notifications::take)),
+        route("/api/v1/sync", Administrator, post(sync::start)),
+        route("/api/v1/removals", Administrator, get(removals::list)),
+        route("/api/v1/removals/accept", Administrator, post(removals::accept)),
+    ]
+}
+
+/// What the socket for commands answers beside the door's own paths.
+pub(super) fn of_the_socket() -> [Route; 1] {
+    [route(accounts::ACCOUNTS_PATH, RouteAccess::Administrator, post(accounts::carry_out))]
+}
+
+/// The paths of the admin listener, which is never exposed: nothing is asked of its callers.
+pub(super) fn of_the_admin_listener() -> [Route; 3] {
+    [
+        route("/healthz", RouteAccess::Probe, get(health::alive)),
+        route("/readyz", RouteAccess::Probe, get(health::ready)),
+        route("/metrics", RouteAccess::Public, get(health::metrics)),
+    ]
+}
+
+/// What a request to a path of the door's own requires. One that is not known requires an administrator, who is told that it
+/// is not there: to every other caller it looks like those that are.
+pub fn requirement_of(uri: &Uri) -> Requirement {
+    static ACCESS: LazyLock<HashMap<&'static str, RouteAccess>> =
+        LazyLock::new(|| of_the_door().into_iter().map(|route| (route.path, route.access)).collect());
+    ACCESS.get(uri.path()).copied().unwrap_or(RouteAccess::Administrator).requirement(uri.query())
+}
+
+/// A router of these.
+pub(super) fn router(routes: impl IntoIterator<Item = Route>) -> Router<WebState> {
+    routes.into_iter().fold(Router::new(), |router, Route { path, handler, .. }| router.route(path, handler))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::parameters::Parameters;
+    use super::*;
+    use crate::auth::Requirement;
+    use crate::oci::{Access, Actions, RepositoryName};
+
+    fn required(path: &str) -> String {
+        match requirement_of(&path.parse().unwrap()) {
+            Requirement::Public => "public".to_owned(),
+            Requirement::Probe => "probe".to_owned(),
+            Requirement::SignedIn => "signed in".to_owned(),
+            Requirement::Access(access) => access.to_string(),
+        }
+    }
+
+    #[test]
+    fn every_route_requires_what_is_documented_for_it() {
+        let probes = ["/healthz", "/readyz"];
+        let public = ["/", "/token", "/.well-known/jwks.json", "/api/v1/notifications"];
+        let repository = ["/api/v1/tags", "/api/v1/manifests", "/api/v1/events"];
+        let admin = ["/api/v1/status", "/api/v1/sync", "/api/v1/removals", "/api/v1/removals/accept"];
+        for path in probes {
+            assert_eq!(required(path), "probe", "{path}");
+        }
+        for path in public {
+            assert_eq!(required(path), "public", "{path}");
+        }
+        assert_eq!(required("/api/v1/repositories"), "registry:catalog:*");
+        for path in admin {
+            assert_eq!(required(path), "registry:admin:*", "{path}");
+        }
+        for path in repository {
+            assert_eq!(required(&format!("{path}?repository=a/b")), "repository:a/b:pull", "{path}");
+        }
+        // A route that is added has its line here, and in README.
+        let known = probes.len() + public.len() + repository.len() + admin.len() + 1;
+        assert_eq!(of_the_door().into_iter().count(), known);
+        let readme = include_str!("../../README.md");
+        for route in of_the_door() {
+            assert!(
+                readme.contains(&format!("`{}", route.path)) || readme.contains(&format!(" {}", route.path)),
+                "README.md lacks {}",
+                route.path
+            );
+        }
+    }
+
+    #[test]
+    fn a_path_that_no_table_names_is_refused_to_all_but_administrators() {
+        for path in [
+            "/nothing",
+            "/metrics",
+            "/api/v1",
+            "/token/",
+            "/healthz/x",
+            "/api/v1/accounts",
+            "//",
+            "/%2f",
+            "/Token",
+        ] {
+            assert_eq!(required(path), "registry:admin:*", "{path}");
+        }
+    }
+
+    #[test]
+    fn a_history_that_is_not_of_one_repository_requires_an_administrator() {
+        for (query, expected) in [
+            ("", "registry:admin:*"),
+            ("n=5", "registry:admin:*"),
+            ("kind=auth", "registry:admin:*"),
+            ("kind=", "registry:admin:*"),
+            ("kind=auth&repository=a", "registry:admin:*"),
+            ("repository=a&%6bind=auth", "registry:admin:*"),
+            ("repository=a&after=3", "repository:a:pull"),
+            ("repository=a&repository=b", "signed in"),
+            ("repository=", "signed in"),
+            ("repository=A", "signed in"),
+        ] {
+            assert_eq!(required(&format!("/api/v1/events?{query}")), expected, "{query}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn access_is_decided_on_the_repository_that_the_handler_reads(
+            query in "((repository|%72epository|n|kind|REPOSITORY)=(a|b|a/b|%61|A|a%2fb|a%00|a\\+b|)[&;]?){0,4}"
+        ) {
+            let uri: Uri = format!("/api/v1/tags?{query}").parse().unwrap();
+            let read = Parameters::parse(uri.query(), &["repository", "n", "kind", "REPOSITORY"])
+                .and_then(|parameters| parameters.required::<RepositoryName>("repository"));
+            match requirement_of(&uri) {
+                Requirement::Access(access) => {
+                    // A handler that goes on does so with this one.
+                    if let Ok(name) = read {
+                        prop_assert_eq!(access, Access::to(name, Actions::of(&[Action::Pull])));
+                    }
+                }
+                other => prop_assert!(read.is_err(), "{:?} lets {:?} through", other, read),
+            }
+        }
+    }
+}
