@@ -1,6 +1,7 @@
 //! Time as an argument: what pure functions are given instead of asking the system; the door's own clock; and what is known
 //! of the registry's.
 
+mod backoff;
 mod offset;
 mod retention;
 
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+pub use backoff::{Backoff, LONGEST_RETRY_AFTER};
 pub use offset::{ClockOffset, Estimate, Sample};
 pub use retention::RetentionClock;
 

@@ -5,14 +5,18 @@
 //! files that may change while the door runs asks here.
 
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
+/// How often files are looked at.
+const PACE: Duration = Duration::from_secs(2);
+
 /// Which file stood under a path, and in which state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FileVersion {
+struct FileVersion {
     device: u64,
     inode: u64,
     length: u64,
@@ -24,7 +28,7 @@ pub struct FileVersion {
 
 impl FileVersion {
     /// The version of the file that a path leads to now; none if it cannot be looked at.
-    pub fn of(path: &Path) -> Option<Self> {
+    fn of(path: &Path) -> Option<Self> {
         let data = std::fs::metadata(path).ok()?;
         Some(Self {
             device: data.dev(),
@@ -36,12 +40,78 @@ impl FileVersion {
     }
 }
 
+/// How files are that are read together. A directory stands for the files in it as well: one that is written in place leaves
+/// the directory as it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileVersions(Vec<Option<FileVersion>>);
+
+impl FileVersions {
+    /// The versions of what is under these paths now.
+    pub fn of(paths: &[PathBuf]) -> Self {
+        let entries = |path: &PathBuf| {
+            let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+            let mut files: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+            files.sort_unstable();
+            files
+        };
+        let all = paths.iter().flat_map(|path| std::iter::once(path.clone()).chain(entries(path)));
+        Self(all.map(|path| FileVersion::of(&path)).collect())
+    }
+}
+
 /// Tells of each time that the operator wants everything to be read anew.
 pub type RereadRequests = watch::Receiver<()>;
 
-/// Waits until files have to be looked at: for `pace`, or until the operator wants them to be read anew. Answers whether
+/// Looks at files again and again, and tells when they have to be read.
+#[derive(Debug)]
+pub struct FileWatcher {
+    paths: Arc<[PathBuf]>,
+    seen: FileVersions,
+    requests: RereadRequests,
+    is_requested: bool,
+}
+
+/// Why files have to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reread {
+    /// One is another than it was.
+    Changed,
+    /// The operator wants it.
+    Requested,
+}
+
+impl FileWatcher {
+    /// Watches these files, which were read when they were as in `seen`, and the operator's requests.
+    pub fn new(paths: &[PathBuf], seen: FileVersions, requests: RereadRequests) -> Self {
+        Self { paths: paths.into(), seen, requests, is_requested: false }
+    }
+
+    /// Waits until the files have to be read. What changes while they are read is told of the next time. Dropping the future
+    /// loses nothing.
+    pub async fn changed(&mut self) -> Reread {
+        loop {
+            self.is_requested = self.is_requested || next_look(&mut self.requests).await;
+            let paths = Arc::clone(&self.paths);
+            match tokio::task::spawn_blocking(move || FileVersions::of(&paths)).await {
+                Ok(now) => {
+                    let is_changed = now != self.seen;
+                    self.seen = now;
+                    if std::mem::take(&mut self.is_requested) {
+                        return Reread::Requested;
+                    }
+                    if is_changed {
+                        return Reread::Changed;
+                    }
+                }
+                Err(error) => tracing::error!(paths = ?self.paths, %error, "looking at files failed"),
+            }
+        }
+    }
+}
+
+/// Waits until files have to be looked at: for [`PACE`], or until the operator wants them to be read anew. Answers whether
 /// that is so. Dropping the future loses no request.
-pub async fn next_look(pace: Duration, requests: &mut RereadRequests) -> bool {
+async fn next_look(requests: &mut RereadRequests) -> bool {
     let requested = async {
         if requests.changed().await.is_err() {
             // Nobody can ask any more.
@@ -50,7 +120,7 @@ pub async fn next_look(pace: Duration, requests: &mut RereadRequests) -> bool {
     };
     tokio::select! {
         () = requested => true,
-        () = tokio::time::sleep(pace) => false,
+        () = tokio::time::sleep(PACE) => false,
     }
 }
 
@@ -58,6 +128,8 @@ pub async fn next_look(pace: Duration, requests: &mut RereadRequests) -> bool {
 mod tests {
     use std::fs::{self, File, FileTimes};
     use std::time::SystemTime;
+
+    use futures_util::FutureExt as _;
 
     use super::*;
 
@@ -118,17 +190,50 @@ mod tests {
         assert_eq!(FileVersion::of(Path::new("/nowhere/at/all")), None);
     }
 
+    /// A file that is watched from when it was written, and who can ask for it to be read again.
+    fn watched(directory: &Path) -> (PathBuf, watch::Sender<()>, FileWatcher) {
+        let path = directory.join("users");
+        fs::write(&path, "one").unwrap();
+        let paths = [path.clone()];
+        let (ask, requests) = watch::channel(());
+        (path, ask, FileWatcher::new(&paths, FileVersions::of(&paths), requests))
+    }
+
     #[tokio::test(start_paused = true)]
-    async fn files_are_looked_at_now_and_then_and_at_once_when_somebody_asks() {
-        let (ask, mut requests) = watch::channel(());
-        let pace = Duration::from_secs(2);
-        assert!(!next_look(pace, &mut requests).await);
+    async fn files_are_looked_at_now_and_then_and_read_at_once_when_the_operator_asks() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, ask, mut watcher) = watched(directory.path());
         ask.send_replace(());
         let begun = tokio::time::Instant::now();
-        assert!(next_look(pace, &mut requests).await);
+        assert_eq!(watcher.changed().await, Reread::Requested);
         assert_eq!(begun.elapsed(), Duration::ZERO);
+        fs::remove_file(&path).unwrap();
         drop(ask);
-        assert!(!next_look(pace, &mut requests).await);
-        assert_eq!(begun.elapsed(), pace);
+        assert_eq!(watcher.changed().await, Reread::Changed);
+        assert_eq!(begun.elapsed(), PACE);
+        let unchanged = tokio::time::timeout(PACE * 10, watcher.changed()).await;
+        assert!(unchanged.is_err(), "{unchanged:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_is_not_lost_with_the_future_that_heard_of_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let (_path, ask, mut watcher) = watched(directory.path());
+        ask.send_replace(());
+        // Polled once: the request is heard, and the files are not looked at yet.
+        assert!(watcher.changed().now_or_never().is_none());
+        assert_eq!(watcher.changed().await, Reread::Requested);
+    }
+
+    #[test]
+    fn a_file_that_is_written_in_place_changes_its_directory() {
+        let directory = tempfile::tempdir().unwrap();
+        let paths = [directory.path().to_owned()];
+        let file = directory.path().join("key");
+        fs::write(&file, "one").unwrap();
+        let before = FileVersions::of(&paths);
+        assert_eq!(FileVersions::of(&paths), before);
+        fs::write(&file, "longer").unwrap();
+        assert_ne!(FileVersions::of(&paths), before);
     }
 }

@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -14,10 +13,8 @@ use tokio_util::sync::CancellationToken;
 use super::hashing::{Hashing, StoredHash, Ticket};
 use super::identity::{Credentials, Found, IdentitySource, SourceError, Verdict, proof};
 use super::subject::{Identity, UserName};
-use crate::files::{FileVersion, RereadRequests, next_look};
+use crate::files::{FileVersions, FileWatcher, RereadRequests};
 
-/// How often the file is looked at.
-const PACE: Duration = Duration::from_secs(2);
 /// The cost of `htpasswd -B`.
 pub(super) const DECOY_COST: u32 = 5;
 /// The longest file that is read.
@@ -61,7 +58,8 @@ pub struct Htpasswd {
     hashing: Hashing,
     users: ArcSwap<Users>,
     version: AtomicU64,
-    loaded: Option<FileVersion>,
+    /// How the file was before it was read first.
+    loaded: FileVersions,
 }
 
 /// What stands in a file.
@@ -82,36 +80,30 @@ impl Htpasswd {
     /// # Errors
     /// When it cannot be read, or a line is none.
     pub fn load(path: PathBuf, hashing: Hashing) -> Result<Self, HtpasswdError> {
-        let loaded = FileVersion::of(&path);
+        let loaded = FileVersions::of(std::slice::from_ref(&path));
         let users = ArcSwap::from_pointee(read(&path)?);
         Ok(Self { path, hashing, users, version: AtomicU64::new(0), loaded })
     }
 
     /// Looks at the file again and again until told to stop, and reads it when it has changed or somebody asks for that. One
     /// that cannot be used changes nothing, which is said loudly.
-    pub async fn watch(self: Arc<Self>, mut requests: RereadRequests, stop: CancellationToken) {
+    pub async fn watch(self: Arc<Self>, requests: RereadRequests, stop: CancellationToken) {
         let watching = async {
-            let mut last = self.loaded;
+            let paths = std::slice::from_ref(&self.path);
+            let mut watcher = FileWatcher::new(paths, self.loaded.clone(), requests);
             loop {
-                if next_look(PACE, &mut requests).await {
-                    last = None;
-                }
+                watcher.changed().await;
                 let users = Arc::clone(&self);
-                match tokio::task::spawn_blocking(move || users.look(last)).await {
-                    Ok(now) => last = now,
-                    Err(error) => tracing::error!(%error, "looking at the htpasswd file failed"),
+                if let Err(error) = tokio::task::spawn_blocking(move || users.reload()).await {
+                    tracing::error!(%error, "reading the htpasswd file failed; the users stay as they were");
                 }
             }
         };
         stop.run_until_cancelled(watching).await;
     }
 
-    /// Reads the file if it is not as it was. Blocks.
-    fn look(&self, last: Option<FileVersion>) -> Option<FileVersion> {
-        let now = FileVersion::of(&self.path);
-        if now == last {
-            return last;
-        }
+    /// Reads the file again. Blocks.
+    fn reload(&self) {
         match self.read_again() {
             Ok(users) => {
                 tracing::info!(file = %self.path.display(), users = users.hashes.len(), "the htpasswd file was read again");
@@ -122,7 +114,6 @@ impl Htpasswd {
                 tracing::error!(%error, "the htpasswd file cannot be used; the users stay as they were")
             }
         }
-        now
     }
 
     fn read_again(&self) -> Result<Users, HtpasswdError> {

@@ -22,6 +22,7 @@ use super::fingerprint::{Fingerprint, Fingerprints};
 use super::hashing::Ticket;
 use super::network::Network;
 use super::subject::UserName;
+use crate::clock::Backoff;
 
 /// How many are remembered of each kind: 10 MB at most.
 pub(super) const REMEMBERED: usize = 50_000;
@@ -35,11 +36,11 @@ const FREE: u32 = 3;
 const FREE_FROM_EVERYWHERE: u32 = 50;
 /// Failures of one network at whatever accounts that cost nothing.
 const FREE_FROM_NETWORK: u32 = 30;
-/// The first delay; each further failure doubles it.
-const FIRST: Duration = Duration::from_secs(1);
-/// How much later the first attempt is looked at that a network pays for, and the last; each further failure doubles it.
+/// The delay after each failure beyond the free ones, up to the longest that the operator wants.
+const DELAYS: Backoff = Backoff::new(Duration::from_secs(1), Duration::MAX);
+/// How much later an attempt is looked at that a network pays for.
 /// Nobody is refused for others behind the same network, unless there are too many at once.
-const SLOWER: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+const SLOWER: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
 /// How many attempts of one network are under way at once.
 const AT_ONCE: usize = 128;
 /// How many of one that is answered slower.
@@ -181,9 +182,7 @@ impl Lockout {
 
     /// Until when a brake is in force.
     fn in_force(&self, Failures { count, last }: Failures, free: u32) -> Instant {
-        let delay =
-            if count > free { doubled(FIRST, count - free).min(self.longest) } else { Duration::ZERO };
-        last + delay
+        last + DELAYS.up_to(self.longest).pause(count.saturating_sub(free))
     }
 
     fn delay(&self, state: &State, marks: &Marks, account: &Fingerprint, now: Instant) -> Duration {
@@ -195,11 +194,11 @@ impl Lockout {
             && state.accounts.has_room(account, now)
             && state.networks.has_room(&marks.network, now);
         if !is_counted {
-            return SLOWER.1;
+            return SLOWER.max;
         }
         let failures = state.networks.get(&marks.network, now).map_or(0, |failures| failures.count);
         let paid = failures.saturating_add(1).saturating_sub(FREE_FROM_NETWORK);
-        if paid == 0 { Duration::ZERO } else { doubled(SLOWER.0, paid).min(SLOWER.1) }
+        SLOWER.pause(paid)
     }
 
     fn marks(&self, network: Network, target: Target<'_>, credential: Fingerprint) -> Marks {
@@ -311,11 +310,6 @@ fn sum(counted: Option<Failures>, under_way: Option<Failures>) -> Option<Failure
         }),
         (counted, under_way) => counted.or(under_way),
     }
-}
-
-/// The first delay, doubled for each time beyond the first.
-fn doubled(first: Duration, times: u32) -> Duration {
-    first.saturating_mul(1 << times.saturating_sub(1).min(20))
 }
 
 #[cfg(test)]

@@ -1,9 +1,8 @@
 //! The door's TLS certificate, exchanged without a restart when its files change.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
@@ -14,23 +13,17 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_util::sync::CancellationToken;
 
-use crate::files::{FileVersion, RereadRequests, next_look};
-
-/// How often the files are looked at.
-const PACE: Duration = Duration::from_secs(5);
+use crate::files::{FileVersions, FileWatcher, RereadRequests};
 
 /// The certificate in use, and the files it came from.
 pub struct Certificates {
-    certificate_file: PathBuf,
-    key_file: PathBuf,
+    /// The certificate's, and the key's.
+    files: [PathBuf; 2],
     provider: Arc<CryptoProvider>,
     current: ArcSwap<CertifiedKey>,
     /// How the files were before they were read first.
-    loaded: Versions,
+    loaded: FileVersions,
 }
-
-/// Of certificate and key, as far as they are there.
-type Versions = [Option<FileVersion>; 2];
 
 /// Why a certificate cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -66,9 +59,10 @@ impl Certificates {
     /// When one cannot be read, is no PEM of the right kind, or the two do not go together.
     pub fn load(certificate_file: PathBuf, key_file: PathBuf) -> Result<Self, CertificateError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let loaded = versions(&certificate_file, &key_file);
-        let current = read(&provider, &certificate_file, &key_file)?;
-        Ok(Self { certificate_file, key_file, provider, current: ArcSwap::from_pointee(current), loaded })
+        let files = [certificate_file, key_file];
+        let loaded = FileVersions::of(&files);
+        let current = read(&provider, &files)?;
+        Ok(Self { files, provider, current: ArcSwap::from_pointee(current), loaded })
     }
 
     /// The TLS configuration of a listener that always presents the current certificate; HTTP/2 by ALPN.
@@ -86,47 +80,32 @@ impl Certificates {
 
     /// Looks at the files again and again until told to stop, and reads them when they have changed or somebody asks for
     /// that; a pair that cannot be used leaves the old one in place and is said loudly.
-    pub async fn watch(self: Arc<Self>, mut requests: RereadRequests, stop: CancellationToken) {
+    pub async fn watch(self: Arc<Self>, requests: RereadRequests, stop: CancellationToken) {
         let watching = async {
-            let mut seen = self.loaded;
+            let mut watcher = FileWatcher::new(&self.files, self.loaded.clone(), requests);
             loop {
-                if next_look(PACE, &mut requests).await {
-                    seen = [None; 2];
-                }
+                watcher.changed().await;
                 let certificates = Arc::clone(&self);
-                match tokio::task::spawn_blocking(move || certificates.look(seen)).await {
-                    Ok(now) => seen = now,
-                    Err(error) => {
-                        tracing::error!(%error, "reading the new TLS certificate failed; the old one stays");
-                    }
+                if let Err(error) = tokio::task::spawn_blocking(move || certificates.reload()).await {
+                    tracing::error!(%error, "reading the new TLS certificate failed; the old one stays");
                 }
             }
         };
         stop.run_until_cancelled(watching).await;
     }
 
-    /// Reads the files if they are not as they were `seen` last, and says how they are. Blocks.
-    fn look(&self, seen: Versions) -> Versions {
-        // Looked at before they are read, so that a change in between is found the next time.
-        let now = versions(&self.certificate_file, &self.key_file);
-        if now == seen {
-            return seen;
-        }
-        match read(&self.provider, &self.certificate_file, &self.key_file) {
+    /// Reads the files again. Blocks.
+    fn reload(&self) {
+        match read(&self.provider, &self.files) {
             Ok(pair) => {
                 self.current.store(Arc::new(pair));
-                tracing::info!(file = %self.certificate_file.display(), "the new TLS certificate is in use");
+                tracing::info!(file = %self.files[0].display(), "the new TLS certificate is in use");
             }
             Err(error) => {
                 tracing::error!(%error, "the new TLS certificate cannot be used; the old one stays")
             }
         }
-        now
     }
-}
-
-fn versions(certificate_file: &Path, key_file: &Path) -> Versions {
-    [certificate_file, key_file].map(FileVersion::of)
 }
 
 impl ResolvesServerCert for Certificates {
@@ -138,17 +117,13 @@ impl ResolvesServerCert for Certificates {
 impl fmt::Debug for Certificates {
     /// Without the key.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Certificates")
-            .field("certificate_file", &self.certificate_file)
-            .finish_non_exhaustive()
+        formatter.debug_struct("Certificates").field("files", &self.files).finish_non_exhaustive()
     }
 }
 
 fn read(
     provider: &CryptoProvider,
-    certificate_file: &Path,
-    key_file: &Path,
+    [certificate_file, key_file]: &[PathBuf; 2],
 ) -> Result<CertifiedKey, CertificateError> {
     let chain =
         CertificateDer::pem_file_iter(certificate_file)

@@ -66,7 +66,7 @@ pub use lead_back::Naming;
 pub use listen::{Door, Listener, Worker};
 pub use own_paths::OwnPaths;
 pub use pipeline::Pipeline;
-pub use plugin::{BoxError, Entry, Flow, Invalid, Parts, Plugin, Refusal, Response, Write};
+pub use plugin::{BoxError, Entry, Flow, Invalid, Parts, Plugin, Refusal, Response};
 pub use requests::RequestLimits;
 pub use service::Service;
 pub use watch::Limits;

@@ -5,8 +5,9 @@ use std::panic::AssertUnwindSafe;
 
 use futures_util::FutureExt;
 
-use super::{Exchange, Flow, Outcome, Plugin, Refusal, ResponseHead, Write};
+use super::{Exchange, Flow, Outcome, Plugin, Refusal, ResponseHead};
 use crate::oci::ErrorCode;
+use crate::sync::ManifestWrite;
 
 /// All plugins, in table order.
 pub struct Pipeline {
@@ -31,7 +32,11 @@ impl Pipeline {
     }
 
     /// Shows a write to each plugin in order, until one responds or refuses.
-    pub(super) async fn on_write(&self, exchange: &mut Exchange, write: &Write) -> Result<Flow, Refusal> {
+    pub(super) async fn on_write(
+        &self,
+        exchange: &mut Exchange,
+        write: &ManifestWrite,
+    ) -> Result<Flow, Refusal> {
         for (name, plugin) in &self.plugins {
             match caught(name, plugin.on_write(exchange, write)).await?? {
                 Flow::Continue => {}

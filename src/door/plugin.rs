@@ -10,9 +10,9 @@ use http::{HeaderName, HeaderValue, StatusCode};
 
 use super::{Exchange, Outcome, ResponseHead};
 use crate::auth::{Gate, RequirementOf};
-use crate::oci::{ErrorCode, Manifest, Reference, RepositoryName, Tag};
+use crate::oci::ErrorCode;
 use crate::registry::Login;
-use crate::sync::{Carrier, PullCounts, SeenAnswers};
+use crate::sync::{Carrier, ManifestWrite, PullCounts, SeenAnswers};
 
 /// One concern of the door.
 ///
@@ -29,7 +29,7 @@ pub trait Plugin: Send + Sync {
 
     /// Manifest writes only: the whole body is here, its digest computed; the registry has heard nothing. The last
     /// plugin carries the write and responds with the registry's answer: no write goes to the registry in another way.
-    async fn on_write(&self, exchange: &mut Exchange, write: &Write) -> Result<Flow, Refusal> {
+    async fn on_write(&self, exchange: &mut Exchange, write: &ManifestWrite) -> Result<Flow, Refusal> {
         let _ = (exchange, write);
         Ok(Flow::Continue)
     }
@@ -62,29 +62,6 @@ pub struct Response {
     pub head: ResponseHead,
     /// Its body.
     pub body: Bytes,
-}
-
-/// A write to a repository's manifests, before the registry has heard of it.
-#[derive(Clone, Debug)]
-pub enum Write {
-    /// A manifest put.
-    Put {
-        /// In which repository.
-        repository: RepositoryName,
-        /// Under which name.
-        reference: Reference,
-        /// Further tags asked for.
-        tags: Vec<Tag>,
-        /// The manifest, parsed.
-        manifest: Arc<Manifest>,
-    },
-    /// A manifest or tag deleted.
-    Delete {
-        /// In which repository.
-        repository: RepositoryName,
-        /// Which manifest or tag.
-        reference: Reference,
-    },
 }
 
 /// Any error, for the log.

@@ -21,13 +21,14 @@ use super::requests::{InFlight, Requests};
 use super::turns::Turns;
 use super::upload_target::UploadTargets;
 use super::{
-    Client, Exchange, Flow, Limits, Pipeline, Refusal, Response, ResponseHead, Target, Write, arrival, body,
-    bridge, respond,
+    Client, Exchange, Flow, Limits, Pipeline, Refusal, Response, ResponseHead, Target, arrival, body, bridge,
+    respond,
 };
 use crate::auth::{TargetSeal, Viewer};
 use crate::oci::route::with_plain_colon;
 use crate::oci::{ErrorCode, MAXIMUM_MANIFEST_BYTES, Manifest, MediaType, Reference, Route};
 use crate::registry::Backends;
+use crate::sync::ManifestWrite;
 
 /// The door's logic, as pingora calls it. Cheap to clone: each worker thread has one.
 #[derive(Clone)]
@@ -161,7 +162,7 @@ impl Service {
                 let reading = body::read(session, MAXIMUM_MANIFEST_BYTES, &self.limits, &mut held);
                 let bytes = Box::pin(reading).await?;
                 let manifest = parse_manifest(exchange, reference, bytes, held)?;
-                Write::Put {
+                ManifestWrite::Put {
                     repository: repository.clone(),
                     reference: reference.clone(),
                     tags: tags.clone(),
@@ -169,7 +170,7 @@ impl Service {
                 }
             }
             Target::Registry(Route::ManifestDelete { repository, reference }) => {
-                Write::Delete { repository: repository.clone(), reference: reference.clone() }
+                ManifestWrite::Delete { repository: repository.clone(), reference: reference.clone() }
             }
             Target::Registry(_) => return Ok(None),
         };
@@ -290,7 +291,7 @@ fn parse_manifest(
     let media_type = exchange.header(&http::header::CONTENT_TYPE).map(MediaType::from_header);
     let mut manifest = Manifest::parse(bytes, media_type)
         .map_err(|error| Refusal::new(ErrorCode::ManifestInvalid, error.to_string()))?;
-    held.grow_by(manifest.parsed_bytes() as u64)?;
+    held.grow_by(manifest.document.parsed_bytes() as u64)?;
     manifest.bytes = held.with(manifest.bytes);
     let Reference::Digest(digest) = reference else { return Ok(manifest) };
     if digest.matches(&manifest.bytes) == Some(false) {

@@ -18,8 +18,8 @@ mod text;
 pub use digest::{Digest, InvalidDigest};
 pub use error::{ErrorBody, ErrorCode, RETRY_AFTER_SECONDS};
 pub use manifest::{
-    Descriptor, InvalidManifest, MAXIMUM_MANIFEST_BYTES, Manifest, ManifestKind, Platform, Unrecognised,
-    child_manifests,
+    Descriptor, Document, InvalidManifest, MAXIMUM_MANIFEST_BYTES, Manifest, ManifestKind, Platform,
+    Unrecognised,
 };
 pub use media_type::{MANIFEST_ACCEPT, MediaType};
 pub use name::{InvalidRepositoryName, RepositoryName};

@@ -7,12 +7,12 @@ use http::{Method, StatusCode};
 
 use crate::door::{
     Entry, Exchange, Flow, Invalid, OnwardAuthorization, Parts, Plugin, Refusal, Response, ResponseHead,
-    Write, end_to_end_headers,
+    end_to_end_headers,
 };
 use crate::oci::ErrorCode;
 use crate::registry::{Answer, CarryError, OutgoingWrite};
 use crate::store::Actor;
-use crate::sync::{Carrier, CarryFailure, ManifestWrite, Operation};
+use crate::sync::{Carrier, CarryFailure, ManifestWrite, WriteRequest};
 use crate::telemetry::cut;
 
 pub(super) const ENTRY: Entry = Entry {
@@ -39,27 +39,15 @@ fn build(table: &toml::Table, parts: &Parts) -> Result<Box<dyn Plugin>, Invalid>
 
 #[async_trait]
 impl Plugin for Observer {
-    async fn on_write(&self, exchange: &mut Exchange, write: &Write) -> Result<Flow, Refusal> {
-        let carried = match write {
-            Write::Put { repository, reference, tags, manifest } => ManifestWrite {
-                repository: repository.clone(),
-                operation: Operation::Put {
-                    reference: reference.clone(),
-                    tags: tags.clone(),
-                    manifest: std::sync::Arc::clone(manifest),
-                },
-                actor: actor(exchange),
-                outgoing: outgoing(exchange, Method::PUT, manifest.bytes.clone()),
-            },
-            Write::Delete { repository, reference } => ManifestWrite {
-                repository: repository.clone(),
-                operation: Operation::Delete { reference: reference.clone() },
-                actor: actor(exchange),
-                outgoing: outgoing(exchange, Method::DELETE, Bytes::new()),
-            },
+    async fn on_write(&self, exchange: &mut Exchange, write: &ManifestWrite) -> Result<Flow, Refusal> {
+        let (method, body) = match write {
+            ManifestWrite::Put { manifest, .. } => (Method::PUT, manifest.bytes.clone()),
+            ManifestWrite::Delete { .. } => (Method::DELETE, Bytes::new()),
         };
+        let outgoing = outgoing(exchange, method, body);
+        let request = WriteRequest { write: write.clone(), actor: actor(exchange), outgoing };
         exchange.onward.went = true;
-        let answer = self.carrier.carry(carried).await.map_err(refusal)?;
+        let answer = self.carrier.carry(request).await.map_err(refusal)?;
         response(answer).map(|response| Flow::Respond(Box::new(response))).map_err(|error| {
             Refusal::new(ErrorCode::Unavailable, "the registry's answer makes no sense")
                 .with_status(StatusCode::BAD_GATEWAY)

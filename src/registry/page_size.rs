@@ -8,11 +8,12 @@ use http::StatusCode;
 use tokio::time::Instant;
 
 use super::{RegistryError, TransportError};
+use crate::clock::Backoff;
 
 /// How many names are asked for. None at all leaves it to the registry; that comes of refusals alone.
 const PAGE_SIZES: [Option<usize>; 4] = [Some(1_000), Some(100), Some(10), None];
-/// How long pages stay small before a larger one is tried, at first and at most; each vain try doubles it.
-const SMALL_FOR: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(60 * 60));
+/// How long pages stay small before a larger one is tried.
+const SMALL_FOR: Backoff = Backoff::new(Duration::from_secs(60), Duration::from_secs(60 * 60));
 
 /// How many names a page may have: one of a few sizes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,7 +66,8 @@ struct Managed {
     size: usize,
     /// When a larger one is tried.
     until: Instant,
-    pause: Duration,
+    /// How often larger pages failed in a row.
+    failures: u32,
 }
 
 impl PageSize {
@@ -98,15 +100,15 @@ impl PageSize {
     pub(super) fn managed(&self, limit: PageLimit, names: usize) {
         let mut learnt = self.learnt();
         let now = Instant::now();
-        let fresh = Managed { size: limit.0, until: now + SMALL_FOR.0, pause: SMALL_FOR.0 };
+        let fresh = Managed { size: limit.0, until: now + SMALL_FOR.pause(1), failures: 1 };
         let is_small = limit.0 > learnt.accepted;
         learnt.managed = match learnt.managed {
             None => is_small.then_some(fresh),
             Some(managed) if limit.0 > managed.size => Some(fresh),
             // A larger one was tried, in vain.
             Some(managed) if limit.0 == managed.size && managed.until <= now => {
-                let pause = (managed.pause * 2).min(SMALL_FOR.1);
-                Some(Managed { until: now + pause, pause, ..managed })
+                let failures = managed.failures.saturating_add(1);
+                Some(Managed { until: now + SMALL_FOR.pause(failures), failures, ..managed })
             }
             // A short page tells nothing of long ones.
             Some(managed)
@@ -151,11 +153,11 @@ mod tests {
             waits.push(begun.elapsed().as_secs());
         }
         assert_eq!(waits, [60, 120, 240, 480, 960, 1_920, 3_600, 3_600, 3_600]);
-        tokio::time::advance(SMALL_FOR.1).await;
+        tokio::time::advance(SMALL_FOR.max).await;
         let larger = size.limit();
         assert_eq!(larger.names(), Some(1_000));
         size.managed(larger, 1_000);
-        tokio::time::advance(SMALL_FOR.1).await;
+        tokio::time::advance(SMALL_FOR.max).await;
         assert_eq!(names(&size), Some(1_000), "it is forgotten");
     }
 
@@ -179,11 +181,11 @@ mod tests {
         let ten = smaller(size.limit());
         assert_eq!(ten.names(), Some(10));
         size.managed(ten, 10);
-        tokio::time::advance(SMALL_FOR.0).await;
+        tokio::time::advance(SMALL_FOR.min).await;
         let hundred = size.limit();
         assert_eq!(hundred.names(), Some(100));
         size.managed(hundred, 100);
-        tokio::time::advance(SMALL_FOR.1).await;
+        tokio::time::advance(SMALL_FOR.max).await;
         assert_eq!(names(&size), Some(100));
     }
 

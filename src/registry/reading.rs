@@ -156,7 +156,7 @@ mod tests {
         for media_type in ["text/plain", "application/json", MediaType::OCI_MANIFEST] {
             let found = read("latest", &[(CONTENT_TYPE, media_type)], IMAGE).unwrap();
             assert_eq!(
-                (found.digest.clone(), found.media_type.as_str()),
+                (found.digest.clone(), found.document.media_type.as_str()),
                 (Digest::sha256(IMAGE.as_bytes()), MediaType::OCI_MANIFEST)
             );
         }

@@ -4,20 +4,19 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::signal::unix::Signal;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{auth_setup, registry_access};
 use crate::auth::{Gate, KeyDirectory};
 use crate::config::{Auth, Config, ConfigError, DEFAULT_FILE};
-use crate::files::{FileVersion, RereadRequests, next_look};
+use crate::files::{FileVersions, FileWatcher, RereadRequests};
 use crate::store::AuthEventKind;
 
-/// How often files are looked at.
-const PACE: Duration = Duration::from_secs(2);
 /// How often keys are read though nothing has changed: those that were replaced are needed for a time only.
 const READ_KEYS: Duration = Duration::from_secs(5 * 60);
 
@@ -39,8 +38,8 @@ impl ConfigSource {
         Config::load(self.file.as_deref(), environment)
     }
 
-    fn version(&self) -> Option<FileVersion> {
-        FileVersion::of(self.file.as_deref().unwrap_or_else(|| DEFAULT_FILE.as_ref()))
+    fn path(&self) -> PathBuf {
+        self.file.clone().unwrap_or_else(|| DEFAULT_FILE.into())
     }
 }
 
@@ -63,20 +62,22 @@ impl Reload {
     /// Follows changes until told to stop.
     pub async fn run(mut self, stop: CancellationToken) {
         let following = async {
-            let mut file = self.source.version();
-            let mut keys = versions(&self.keys);
+            let (file, keys) = ([self.source.path()], [self.keys.path().to_owned()]);
+            let watcher =
+                |paths: &[PathBuf]| FileWatcher::new(paths, FileVersions::of(paths), self.requests.clone());
+            let (mut file, mut keys) = (watcher(&file), watcher(&keys));
             let mut keys_read = Instant::now();
             loop {
-                let is_told = next_look(PACE, &mut self.requests).await;
-                let (file_now, keys_now) = (self.source.version(), versions(&self.keys));
-                if is_told || file_now != file {
-                    self.read_configuration().await;
+                tokio::select! {
+                    _ = file.changed() => {
+                        self.read_configuration().await;
+                        continue;
+                    }
+                    _ = keys.changed() => {}
+                    () = tokio::time::sleep_until(keys_read + READ_KEYS) => {}
                 }
-                if is_told || keys_now != keys || keys_read.elapsed() >= READ_KEYS {
-                    keys_read = Instant::now();
-                    self.read_keys().await;
-                }
-                (file, keys) = (file_now, keys_now);
+                keys_read = Instant::now();
+                self.read_keys().await;
             }
         };
         stop.run_until_cancelled(following).await;
@@ -156,15 +157,6 @@ pub(super) fn describe_metrics() {
 
 fn count(result: &'static str) {
     metrics::counter!("portreeve_reloads_total", "result" => result).increment(1);
-}
-
-/// The versions of the directory and of the files in it, in the order of their names: one that is written in place leaves the
-/// directory as it was.
-fn versions(keys: &KeyDirectory) -> Vec<Option<FileVersion>> {
-    let entries = std::fs::read_dir(keys.path()).into_iter().flatten().flatten();
-    let mut files: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
-    files.sort_unstable();
-    std::iter::once(keys.path()).chain(files.iter().map(PathBuf::as_path)).map(FileVersion::of).collect()
 }
 
 fn without_rules(config: &Config) -> Config {

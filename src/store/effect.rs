@@ -11,11 +11,11 @@ mod put;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::row::{BlobRow, Document, ManifestRow, RepositoryRow, TagRow};
+use super::row::{BlobRow, ManifestRow, RepositoryRow, TagRow};
 use super::tombstone::{Buried, Past, Tombstone};
 use super::{Actor, Change, Event, EventKind, Sequence, Source};
 use crate::clock::Timestamp;
-use crate::oci::{Digest, Manifest, MediaType, RepositoryName, Tag};
+use crate::oci::{Digest, Document, Manifest, MediaType, RepositoryName, Tag};
 
 /// What the record holds about what a change touches, in the change's repository.
 #[derive(Clone, Debug, Default)]

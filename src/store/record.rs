@@ -1,12 +1,10 @@
 //! What the store answers.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
 use super::{Sequence, Source};
 use crate::clock::Timestamp;
-use crate::oci::{Descriptor, Digest, ManifestKind, MediaType, RepositoryName, Tag};
+use crate::oci::{Digest, Document, MediaType, RepositoryName, Tag};
 
 /// A repository as recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,24 +86,8 @@ pub struct TagRecord {
 pub struct ManifestRecord {
     /// Its digest.
     pub digest: Digest,
-    /// Its media type.
-    pub media_type: MediaType,
-    /// What kind of document it is.
-    pub kind: ManifestKind,
-    /// The size of the document.
-    pub size: u64,
-    /// Its configuration.
-    pub config: Option<Descriptor>,
-    /// Its layers.
-    pub layers: Vec<Descriptor>,
-    /// The manifests it names.
-    pub children: Vec<Descriptor>,
-    /// The manifest it is about.
-    pub subject: Option<Descriptor>,
-    /// What kind of artifact it is.
-    pub artifact_type: Option<MediaType>,
-    /// Its annotations.
-    pub annotations: BTreeMap<String, String>,
+    /// What it says.
+    pub document: Document,
     /// The tags that point to it, in bytewise order, at most 1,000 of them.
     pub tags: Vec<Tag>,
     /// When it was recorded in this repository.

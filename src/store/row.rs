@@ -1,14 +1,11 @@
 //! The rows of the record as a backend keeps them: what `effect` reads and writes. Stored as JSON, so that a later
 //! version may add a field with a default without a new layout.
 
-use std::collections::BTreeMap;
-
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::{ManifestRecord, Missing, MissingMark, RepositoryRecord, Sequence, Source, TagRecord};
 use crate::clock::Timestamp;
-use crate::oci::{Descriptor, Digest, Manifest, ManifestKind, MediaType, RepositoryName, Tag};
+use crate::oci::{Digest, Document, MediaType, RepositoryName, Tag};
 
 /// A repository: its sums, kept up with every change so that no list has to count.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,26 +75,6 @@ pub(super) struct BlobRow {
     pub size: u64,
 }
 
-/// What a manifest says, kept once for each digest beside its bytes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Document {
-    pub media_type: MediaType,
-    pub kind: ManifestKind,
-    pub size: u64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub config: Option<Descriptor>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub layers: Vec<Descriptor>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub children: Vec<Descriptor>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub subject: Option<Descriptor>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub artifact_type: Option<MediaType>,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub annotations: BTreeMap<String, String>,
-}
-
 impl RepositoryRow {
     /// What of it the registry denies.
     pub fn missing(&self) -> Missing {
@@ -149,81 +126,6 @@ impl ManifestRow {
     /// The record, with the document and the tags that belong to it.
     pub fn record(self, digest: Digest, document: Document, tags: Vec<Tag>) -> ManifestRecord {
         let Self { pushed_at, source, missing } = self;
-        let Document {
-            media_type,
-            kind,
-            size,
-            config,
-            layers,
-            children,
-            subject,
-            artifact_type,
-            annotations,
-        } = document;
-        ManifestRecord {
-            digest,
-            media_type,
-            kind,
-            size,
-            config,
-            layers,
-            children,
-            subject,
-            artifact_type,
-            annotations,
-            tags,
-            pushed_at,
-            source,
-            missing,
-        }
+        ManifestRecord { digest, document, tags, pushed_at, source, missing }
     }
-}
-
-impl From<&Manifest> for Document {
-    fn from(manifest: &Manifest) -> Self {
-        Self {
-            media_type: manifest.media_type.clone(),
-            kind: manifest.kind,
-            size: manifest.size(),
-            config: manifest.config.clone(),
-            layers: manifest.layers.clone(),
-            children: manifest.children.clone(),
-            subject: manifest.subject.clone(),
-            artifact_type: manifest.artifact_type.clone(),
-            annotations: manifest.annotations.clone(),
-        }
-    }
-}
-
-impl Document {
-    /// The manifest again, from its parsed part and its bytes.
-    pub fn manifest(self, digest: Digest, bytes: Bytes) -> Manifest {
-        let Self { media_type, kind, size: _, config, layers, children, subject, artifact_type, annotations } =
-            self;
-        Manifest {
-            bytes,
-            digest,
-            media_type,
-            kind,
-            config,
-            layers,
-            children,
-            subject,
-            artifact_type,
-            annotations,
-        }
-    }
-
-    /// The blobs that it names directly, each once, with their sizes.
-    pub fn blobs(&self) -> BTreeMap<&Digest, u64> {
-        blobs(self.config.as_ref(), &self.layers)
-    }
-}
-
-/// The blobs that a manifest with this configuration and these layers names, each once, with their sizes.
-pub(super) fn blobs<'a>(
-    config: Option<&'a Descriptor>,
-    layers: &'a [Descriptor],
-) -> BTreeMap<&'a Digest, u64> {
-    layers.iter().chain(config).map(|descriptor| (&descriptor.digest, descriptor.size)).collect()
 }

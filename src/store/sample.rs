@@ -8,7 +8,9 @@ use proptest::prelude::*;
 
 use super::{Actor, Change, Missing, RepositoryRecord, Source};
 use crate::clock::Timestamp;
-use crate::oci::{Descriptor, Digest, Manifest, ManifestKind, MediaType, Platform, RepositoryName, Tag};
+use crate::oci::{
+    Descriptor, Digest, Document, Manifest, ManifestKind, MediaType, Platform, RepositoryName, Tag,
+};
 
 pub(super) fn repository(name: &str) -> RepositoryName {
     RepositoryName::parse(name).unwrap()
@@ -47,33 +49,35 @@ pub(super) fn image(config: &str, layers: &[&str]) -> Manifest {
     let bytes = Bytes::from(format!("{{\"config\":{config:?},\"layers\":{layers:?}}}"));
     Manifest {
         digest: Digest::sha256(&bytes),
+        document: Document {
+            kind: ManifestKind::Image,
+            config: Some(blob(config)),
+            layers: layers.iter().map(|name| blob(name)).collect(),
+            artifact_type: Some(MediaType::from("application/vnd.example.config.v1+json")),
+            annotations: BTreeMap::from([("org.example.name".to_owned(), config.to_owned())]),
+            ..Document::unread(MediaType::OCI_MANIFEST.into(), bytes.len() as u64)
+        },
         bytes,
-        media_type: MediaType::from(MediaType::OCI_MANIFEST),
-        kind: ManifestKind::Image,
-        config: Some(blob(config)),
-        layers: layers.iter().map(|name| blob(name)).collect(),
-        children: Vec::new(),
-        subject: None,
-        artifact_type: Some(MediaType::from("application/vnd.example.config.v1+json")),
-        annotations: BTreeMap::from([("org.example.name".to_owned(), config.to_owned())]),
     }
 }
 
 /// An image about another manifest.
 pub(super) fn referrer(config: &str, subject: &Manifest) -> Manifest {
     let about = Descriptor {
-        media_type: subject.media_type.clone(),
+        media_type: subject.document.media_type.clone(),
         digest: subject.digest.clone(),
         size: subject.size(),
         ..blob(config)
     };
-    Manifest { subject: Some(about), ..image(config, &[]) }
+    let mut referrer = image(config, &[]);
+    referrer.document.subject = Some(about);
+    referrer
 }
 
 /// An index of two platforms.
 pub(super) fn index(children: [&Manifest; 2]) -> Manifest {
     let child = |manifest: &Manifest, architecture: &str| Descriptor {
-        media_type: manifest.media_type.clone(),
+        media_type: manifest.document.media_type.clone(),
         digest: manifest.digest.clone(),
         size: manifest.size(),
         platform: Some(Platform {
@@ -87,12 +91,15 @@ pub(super) fn index(children: [&Manifest; 2]) -> Manifest {
     let bytes = Bytes::from(format!("{{\"manifests\":{:?}}}", children.len()));
     Manifest {
         digest: Digest::sha256(&bytes),
+        document: Document {
+            media_type: MediaType::from(MediaType::OCI_INDEX),
+            kind: ManifestKind::Index,
+            size: bytes.len() as u64,
+            config: None,
+            children,
+            ..image("index", &[]).document
+        },
         bytes,
-        media_type: MediaType::from(MediaType::OCI_INDEX),
-        kind: ManifestKind::Index,
-        config: None,
-        children,
-        ..image("index", &[])
     }
 }
 
@@ -200,7 +207,7 @@ impl Model {
             let manifests = held.manifests.values();
             let blobs: BTreeMap<&Digest, u64> = manifests
                 .clone()
-                .flat_map(|manifest| manifest.layers.iter().chain(&manifest.config))
+                .flat_map(|manifest| manifest.document.layers.iter().chain(&manifest.document.config))
                 .map(|blob| (&blob.digest, blob.size))
                 .collect();
             RepositoryRecord {

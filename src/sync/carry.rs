@@ -14,27 +14,15 @@ use tokio_util::task::TaskTracker;
 use super::confirm;
 use super::hints::HintQueue;
 use super::judge::Judge;
-use super::outcome::{Meaning, Operation};
+use super::outcome::Meaning;
 use super::sweep::Recording;
 use super::taken::{self, NotTold, Taken};
 use super::turn::{Turn, Turns};
 use super::unknown::UnknownIntents;
+use super::write::WriteRequest;
 use crate::oci::{Reference, RepositoryName};
-use crate::registry::{Answer, CarryError, OutgoingWrite, RegistryClient};
-use crate::store::{Actor, Change, HintedReference, Intent, Outcome, Queued, Store, StoreError, Write};
-
-/// A manifest write as the door hands it over: parsed, allowed, and not yet known to the registry.
-#[derive(Debug)]
-pub struct ManifestWrite {
-    /// In which repository.
-    pub repository: RepositoryName,
-    /// What it does.
-    pub operation: Operation,
-    /// Who asked for it.
-    pub actor: Actor,
-    /// The request for the registry.
-    pub outgoing: OutgoingWrite,
-}
+use crate::registry::{Answer, CarryError, RegistryClient};
+use crate::store::{Change, HintedReference, Intent, Outcome, Queued, Store, StoreError, Write};
 
 /// Why a write has no answer for its client.
 #[derive(Debug, thiserror::Error)]
@@ -95,9 +83,9 @@ impl Carrier {
     ///
     /// # Errors
     /// See [`CarryFailure`]: each says whether the registry may have heard of the write.
-    pub async fn carry(&self, write: ManifestWrite) -> Result<Answer, CarryFailure> {
+    pub async fn carry(&self, request: WriteRequest) -> Result<Answer, CarryFailure> {
         let shared = Arc::clone(&self.shared);
-        let task = self.shared.tasks.spawn(async move { shared.carry(write).await });
+        let task = self.shared.tasks.spawn(async move { shared.carry(request).await });
         // A task is never aborted while the door runs, so this fails only for a panic that was caught further down or a
         // runtime that is going away.
         task.await.unwrap_or(Err(CarryFailure::Failed))
@@ -105,9 +93,9 @@ impl Carrier {
 }
 
 impl Shared {
-    async fn carry(self: Arc<Self>, write: ManifestWrite) -> Result<Answer, CarryFailure> {
-        let announced = write.operation.write();
-        let waiting = self.turn(&write.repository, &announced);
+    async fn carry(self: Arc<Self>, request: WriteRequest) -> Result<Answer, CarryFailure> {
+        let (repository, announced) = (request.write.repository(), request.write.announced());
+        let waiting = self.turn(repository, &announced);
         // The write before it may be at the registry for as long as any may. Going on beside it would be no loss to the
         // registry's other clients, but a deletion by digest and a push that overlap leave a wrong event in the history.
         let Ok(turn) = tokio::time::timeout(self.registry.commit_timeout(), waiting).await else {
@@ -116,14 +104,14 @@ impl Shared {
         };
         let intent = self
             .store
-            .begin(write.repository.clone(), announced, write.actor.clone(), self.registry.now())
+            .begin(repository.clone(), announced, request.actor.clone(), self.registry.now())
             .await
             .map_err(|error| {
                 count("not_noted");
                 CarryFailure::NotNoted(error)
             })?;
         // From here on whatever happens, a panic included, leaves either a settled intent or a doubted one.
-        let carried = AssertUnwindSafe(self.carry_noted(&intent, &write)).catch_unwind().await;
+        let carried = AssertUnwindSafe(self.carry_noted(&intent, &request)).catch_unwind().await;
         drop(turn);
         carried.unwrap_or_else(|_panic| {
             tracing::error!(intent = intent.sequence.get(), "carrying a write panicked; it will be verified");
@@ -136,9 +124,10 @@ impl Shared {
     async fn carry_noted(
         self: &Arc<Self>,
         intent: &Intent,
-        write: &ManifestWrite,
+        request: &WriteRequest,
     ) -> Result<Answer, CarryFailure> {
-        let answer = match self.registry.carry(&write.outgoing).await {
+        let repository = request.write.repository();
+        let answer = match self.registry.carry(&request.outgoing).await {
             Ok(answer) => answer,
             Err(error @ (CarryError::NotSent(_) | CarryError::NotSigned(_))) => {
                 count("not_sent");
@@ -147,7 +136,7 @@ impl Shared {
             }
             Err(error @ (CarryError::TimedOut(_) | CarryError::Lost(_))) => {
                 tracing::warn!(
-                    repository = %write.repository, intent = intent.sequence.get(), %error,
+                    %repository, intent = intent.sequence.get(), %error,
                     "a write's outcome is not known; the registry will be asked"
                 );
                 count("unknown");
@@ -156,7 +145,7 @@ impl Shared {
             }
         };
         let answered = Instant::now();
-        let meaning = match write.operation.meaning(&write.repository, &answer) {
+        let meaning = match request.write.meaning(&answer) {
             Meaning::Unconfirmed(change) if confirm::is_so(&self.registry, &self.judge, &change).await => {
                 Meaning::Done(change)
             }
@@ -168,7 +157,7 @@ impl Shared {
                     Ok(taken) => taken,
                     Err(error) => {
                         tracing::warn!(
-                            repository = %write.repository, intent = intent.sequence.get(), %error,
+                            %repository, intent = intent.sequence.get(), %error,
                             "the registry deleted a manifest, and the tags that went with it are not known yet; it will be asked"
                         );
                         count("not_told");
@@ -187,7 +176,7 @@ impl Shared {
                     }
                     Err(error) => {
                         tracing::error!(
-                            repository = %write.repository, intent = intent.sequence.get(), %error,
+                            %repository, intent = intent.sequence.get(), %error,
                             "the registry did a write that could not be recorded; it will be verified"
                         );
                         count("not_recorded");
@@ -200,7 +189,7 @@ impl Shared {
             }
             Meaning::Unconfirmed(_) => {
                 tracing::warn!(
-                    repository = %write.repository, intent = intent.sequence.get(), status = %answer.status,
+                    %repository, intent = intent.sequence.get(), status = %answer.status,
                     "the registry's answer to a write does not say that it was done, and neither does the registry when it is asked; it will be asked again"
                 );
                 count("unconfirmed");

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::verify::{Verified, Verifier, VerifyError};
+use crate::clock::Backoff;
 use crate::oci::{Reference, RepositoryName};
 use crate::registry::RegistryError;
 use crate::store::{Hint, HintedReference, PageRequest, Queued, Source, Store, StoreError};
@@ -28,10 +29,8 @@ const MOST_ADDED: usize = 10_000;
 const SECOND_LOOK: Duration = Duration::from_secs(2);
 /// Among how many hints that are due one is looked for whose repository is free; else one that is looked at has to end.
 const LOOKED_THROUGH: usize = 1_000;
-/// The first pause after a question without an answer, and the longest.
-const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5 * 60));
-/// The longest that the registry is left alone because it said so.
-const LONGEST_REST: Duration = Duration::from_secs(10 * 60);
+/// The pauses after questions without an answer.
+const PAUSES: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(5 * 60)).with_jitter(0.5);
 /// A hint that got no clear answer for so long is given up: it must not hold its place for ever, and sweeps see what it
 /// was about. Counted from the start of the door, if that was later.
 const GIVEN_UP: Duration = Duration::from_secs(24 * 60 * 60);
@@ -81,7 +80,8 @@ struct Plan {
     number: u64,
     /// None while it is looked at.
     next: Option<Instant>,
-    pause: Duration,
+    /// Looks so far that did not settle it.
+    failures: u32,
     /// Whether the registry has answered once.
     looked: bool,
     /// Since when it waits.
@@ -144,7 +144,7 @@ impl Added {
 impl Plan {
     /// To be looked at now.
     fn new(number: u64, now: Instant) -> Self {
-        Self { number, next: Some(now), pause: PAUSES.0, looked: false, since: now, again: None }
+        Self { number, next: Some(now), failures: 0, looked: false, since: now, again: None }
     }
 }
 
@@ -205,13 +205,6 @@ impl Plans {
         Some(Hint { about, number })
     }
 
-    /// The pause before the next look, which is longer each time.
-    fn grown(&mut self, plan: &mut Plan) -> Duration {
-        let pause = plan.pause.mul_f64(0.5 + self.random.f64() / 2.0);
-        plan.pause = (plan.pause * 2).min(PAUSES.1);
-        pause
-    }
-
     /// A hint was looked at. Whether it is done.
     fn note(&mut self, hint: &Hint, followed: Followed, now: Instant) -> bool {
         self.busy.remove(&hint.about.repository);
@@ -226,7 +219,10 @@ impl Plans {
                 plan.looked = true;
                 SECOND_LOOK
             }
-            Followed::Unsettled(left) => self.grown(&mut plan).min(left),
+            Followed::Unsettled(left) => {
+                plan.failures = plan.failures.saturating_add(1);
+                PAUSES.jittered(plan.failures, &mut self.random).min(left)
+            }
             Followed::Unanswered(_) if now.duration_since(plan.since) >= GIVEN_UP => {
                 let HintedReference { repository, reference } = &hint.about;
                 tracing::warn!(%repository, %reference, "a hint had no clear answer for a day and is given up");
@@ -234,8 +230,8 @@ impl Plans {
                 return true;
             }
             Followed::Unanswered(wanted) => {
-                let pause = self.grown(&mut plan);
-                wanted.map_or(pause, |wanted| wanted.min(LONGEST_REST).max(pause))
+                plan.failures = plan.failures.saturating_add(1);
+                PAUSES.at_least(wanted, plan.failures, &mut self.random)
             }
         };
         plan.next = Some(now + wait);
@@ -285,7 +281,7 @@ pub async fn follow_hints(queue: Arc<HintQueue>, verifier: Arc<Verifier>, stop: 
             };
             if let Err(error) = updated {
                 tracing::warn!(%error, "hints cannot be read or removed; trying again");
-                tokio::time::sleep(PAUSES.0).await;
+                tokio::time::sleep(PAUSES.min).await;
                 queue.wake.notify_one();
             }
         }
@@ -375,6 +371,7 @@ fn unanswered(repository: &RepositoryName, reference: &Reference, error: &Verify
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::LONGEST_RETRY_AFTER;
 
     fn hint(tag: &str, number: u64) -> Hint {
         let reference = Reference::parse(tag).unwrap();
@@ -521,7 +518,7 @@ mod tests {
             now = next;
         }
         for (number, wait) in waits.iter().enumerate() {
-            let most = (PAUSES.0 * 2_u32.pow(number.try_into().unwrap())).min(PAUSES.1);
+            let most = PAUSES.pause(1 + u32::try_from(number).unwrap());
             assert!(most / 2 <= *wait && *wait <= most, "{waits:?}");
         }
         assert!(waits.iter().any(|wait| wait.subsec_millis() != 0), "{waits:?}");
@@ -540,7 +537,7 @@ mod tests {
             now = plans.next().unwrap();
         }
         let waited = now.duration_since(begun);
-        assert!(GIVEN_UP <= waited && waited <= GIVEN_UP + PAUSES.1, "{waited:?}");
+        assert!(GIVEN_UP <= waited && waited <= GIVEN_UP + PAUSES.max, "{waited:?}");
         assert!(looks > 250, "{looks}");
         assert_eq!(known(&plans), 0);
     }
@@ -548,7 +545,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_registry_that_asks_for_time_gets_it_but_not_for_ever() {
         let now = Instant::now();
-        for (wanted, waits) in [(42, 42), (1_000_000, LONGEST_REST.as_secs())] {
+        for (wanted, waits) in [(42, 42), (1_000_000, LONGEST_RETRY_AFTER.as_secs())] {
             let mut plans = Plans::default();
             plans.update(vec![hint("a", 1)], now);
             let hint = plans.take(now).unwrap();

@@ -25,13 +25,13 @@ mod taken;
 mod turn;
 mod unknown;
 mod verify;
+mod write;
 
-pub use carry::{Carrier, CarryFailure, ManifestWrite};
+pub use carry::{Carrier, CarryFailure};
 pub use compare::{CompareError, Comparison, RecordedNames, compare};
 pub use engine::{EngineSettings, SyncEngine, Transports};
 pub use hints::{HintQueue, follow_hints};
 pub use judge::{Judge, JudgeSettings};
-pub use outcome::Operation;
 pub use pulls::{PullCounts, flush_pulls};
 pub use removals::RemovalLimit;
 pub use seen::{SeenAnswer, SeenAnswers, compare_answers};
@@ -42,6 +42,7 @@ pub use sweep::{
 pub use taken::NotTold;
 pub use unknown::{FirstPass, UnknownIntents, settle_unknown};
 pub use verify::{Verified, Verifier, VerifyError};
+pub use write::{ManifestWrite, WriteRequest};
 
 /// Describes this floor's metrics to the exporter.
 pub fn describe_metrics() {

@@ -4,28 +4,10 @@ use std::sync::Arc;
 
 use http::StatusCode;
 
-use crate::oci::{Digest, Manifest, Reference, RepositoryName, Tag};
+use super::write::ManifestWrite;
+use crate::oci::{Manifest, Reference, RepositoryName, Tag};
 use crate::registry::Answer;
 use crate::store::{Change, Write};
-
-/// A manifest write.
-#[derive(Clone, Debug)]
-pub enum Operation {
-    /// A manifest put.
-    Put {
-        /// The name it is put under.
-        reference: Reference,
-        /// Further tags asked for in the query.
-        tags: Vec<Tag>,
-        /// The manifest.
-        manifest: Arc<Manifest>,
-    },
-    /// A deletion.
-    Delete {
-        /// Which manifest or tag.
-        reference: Reference,
-    },
-}
 
 /// What an answer says about the registry.
 #[derive(Debug)]
@@ -41,11 +23,11 @@ pub(super) enum Meaning {
     Unknown,
 }
 
-impl Operation {
+impl ManifestWrite {
     /// What the intent announces.
-    pub(super) fn write(&self) -> Write {
+    pub(super) fn announced(&self) -> Write {
         match self {
-            Self::Put { reference, tags, manifest } => {
+            Self::Put { reference, tags, manifest, .. } => {
                 let mut all: Vec<Tag> = tags.clone();
                 if let Reference::Tag(tag) = reference
                     && !all.contains(tag)
@@ -58,16 +40,18 @@ impl Operation {
                 };
                 Write::Put { digest, tags: all }
             }
-            Self::Delete { reference } => Write::Delete { reference: reference.clone() },
+            Self::Delete { reference, .. } => Write::Delete { reference: reference.clone() },
         }
     }
 
     /// Reads the registry's answer.
-    pub(super) fn meaning(&self, repository: &RepositoryName, answer: &Answer) -> Meaning {
+    pub(super) fn meaning(&self, answer: &Answer) -> Meaning {
         if answer.status.is_success() {
             return match self {
-                Self::Put { reference, manifest, .. } => put_done(repository, reference, manifest, answer),
-                Self::Delete { reference } => deleted(repository, reference, answer.status),
+                Self::Put { repository, reference, manifest, .. } => {
+                    put_done(repository, reference, manifest, answer)
+                }
+                Self::Delete { repository, reference } => deleted(repository, reference, answer.status),
             };
         }
         match (self, answer.status) {
@@ -149,31 +133,22 @@ fn accepted_tags(answer: &Answer) -> Vec<Tag> {
     tags
 }
 
-impl Operation {
-    /// The digest that this write may bring to the registry under a deletion or put, for logs.
-    pub fn digest(&self) -> Option<&Digest> {
-        match self {
-            Self::Put { manifest, .. } => Some(&manifest.digest),
-            Self::Delete { reference: Reference::Digest(digest) } => Some(digest),
-            Self::Delete { reference: Reference::Tag(_) } => None,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
     use http::HeaderMap;
 
     use super::*;
+    use crate::oci::Digest;
 
     fn repository() -> RepositoryName {
         RepositoryName::parse("team/app").unwrap()
     }
 
-    fn put(reference: Reference) -> Operation {
+    fn put(reference: Reference) -> ManifestWrite {
         let manifest = Manifest::parse(Bytes::from_static(b"text"), None).unwrap();
-        Operation::Put { reference, tags: Vec::new(), manifest: Arc::new(manifest) }
+        let manifest = Arc::new(manifest);
+        ManifestWrite::Put { repository: repository(), reference, tags: Vec::new(), manifest }
     }
 
     fn answer(status: u16, headers: &[(&'static str, &str)]) -> Answer {
@@ -196,83 +171,71 @@ mod tests {
 
     #[test]
     fn a_put_by_tag_sets_that_tag_and_those_that_the_registry_names() {
-        let operation = put(Reference::Tag(Tag::parse("latest").unwrap()));
-        assert_eq!(tags_of(operation.meaning(&repository(), &answer(201, &[]))), ["latest"]);
+        let write = put(Reference::Tag(Tag::parse("latest").unwrap()));
+        assert_eq!(tags_of(write.meaning(&answer(201, &[]))), ["latest"]);
         let answer = answer(201, &[("oci-tag", "v1, v1.2"), ("oci-tag", "v2")]);
-        assert_eq!(tags_of(operation.meaning(&repository(), &answer)), ["v1", "v1.2", "v2", "latest"]);
+        assert_eq!(tags_of(write.meaning(&answer)), ["v1", "v1.2", "v2", "latest"]);
     }
 
     #[test]
     fn tags_asked_for_by_query_count_only_if_the_registry_names_them() {
-        let operation = put(Reference::Digest(Digest::sha256(b"text")));
-        assert!(tags_of(operation.meaning(&repository(), &answer(201, &[]))).is_empty());
+        let write = put(Reference::Digest(Digest::sha256(b"text")));
+        assert!(tags_of(write.meaning(&answer(201, &[]))).is_empty());
     }
 
     #[test]
     fn a_registry_that_names_another_digest_than_that_of_the_bytes_has_to_be_asked() {
-        let operation = put(Reference::Tag(Tag::parse("latest").unwrap()));
+        let write = put(Reference::Tag(Tag::parse("latest").unwrap()));
         let other = Digest::sha256(b"other");
         let answer = answer(201, &[("docker-content-digest", other.as_str())]);
-        assert!(matches!(operation.meaning(&repository(), &answer), Meaning::Unconfirmed(_)));
+        assert!(matches!(write.meaning(&answer), Meaning::Unconfirmed(_)));
     }
 
     #[test]
     fn a_success_of_another_kind_counts_for_a_put_only_if_it_names_the_digest() {
-        let operation = put(Reference::Tag(Tag::parse("latest").unwrap()));
+        let write = put(Reference::Tag(Tag::parse("latest").unwrap()));
         let own = Digest::sha256(b"text");
         for status in [200, 202, 203, 204, 206] {
             let page = answer(status, &[("content-type", "text/html")]);
-            assert!(matches!(operation.meaning(&repository(), &page), Meaning::Unconfirmed(_)), "{status}");
+            assert!(matches!(write.meaning(&page), Meaning::Unconfirmed(_)), "{status}");
             let named = answer(status, &[("docker-content-digest", own.as_str())]);
-            assert_eq!(tags_of(operation.meaning(&repository(), &named)), ["latest"], "{status}");
+            assert_eq!(tags_of(write.meaning(&named)), ["latest"], "{status}");
         }
     }
 
     #[test]
     fn only_202_accepts_a_deletion() {
         for reference in [Reference::Digest(Digest::sha256(b"text")), Reference::parse("latest").unwrap()] {
-            let operation = Operation::Delete { reference };
-            assert!(matches!(operation.meaning(&repository(), &answer(202, &[])), Meaning::Done(_)));
+            let write = ManifestWrite::Delete { repository: repository(), reference };
+            assert!(matches!(write.meaning(&answer(202, &[])), Meaning::Done(_)));
             for status in [200, 201, 203, 204] {
-                assert!(
-                    matches!(operation.meaning(&repository(), &answer(status, &[])), Meaning::Unconfirmed(_)),
-                    "{status}"
-                );
+                assert!(matches!(write.meaning(&answer(status, &[])), Meaning::Unconfirmed(_)), "{status}");
             }
         }
     }
 
     #[test]
     fn a_refused_put_did_nothing_and_a_server_error_may_have() {
-        let operation = put(Reference::Tag(Tag::parse("latest").unwrap()));
+        let write = put(Reference::Tag(Tag::parse("latest").unwrap()));
         for status in [400, 401, 403, 404, 405, 413, 429] {
-            assert!(
-                matches!(operation.meaning(&repository(), &answer(status, &[])), Meaning::Nothing),
-                "{status}"
-            );
+            assert!(matches!(write.meaning(&answer(status, &[])), Meaning::Nothing), "{status}");
         }
         for status in [500, 502, 503, 504, 307] {
-            assert!(
-                matches!(operation.meaning(&repository(), &answer(status, &[])), Meaning::Unknown),
-                "{status}"
-            );
+            assert!(matches!(write.meaning(&answer(status, &[])), Meaning::Unknown), "{status}");
         }
     }
 
     #[test]
     fn a_deletion_that_was_refused_before_it_began_did_nothing_and_any_other_has_to_be_asked_about() {
-        let operation = Operation::Delete { reference: Reference::Digest(Digest::sha256(b"text")) };
+        let write = ManifestWrite::Delete {
+            repository: repository(),
+            reference: Reference::Digest(Digest::sha256(b"text")),
+        };
         for status in [400, 401, 403, 405, 429] {
-            assert!(
-                matches!(operation.meaning(&repository(), &answer(status, &[])), Meaning::Nothing),
-                "{status}"
-            );
+            assert!(matches!(write.meaning(&answer(status, &[])), Meaning::Nothing), "{status}");
         }
         for status in [404, 409, 500, 502] {
-            assert!(
-                matches!(operation.meaning(&repository(), &answer(status, &[])), Meaning::Unknown),
-                "{status}"
-            );
+            assert!(matches!(write.meaning(&answer(status, &[])), Meaning::Unknown), "{status}");
         }
     }
 }

@@ -300,21 +300,20 @@ fn put_change(name: &str, bytes: &'static [u8]) -> Change {
     Change::ManifestPut { repository: repository(), manifest, tags: vec![tag(name)] }
 }
 
-fn put(name: &str, bytes: &'static [u8]) -> ManifestWrite {
+fn put(name: &str, bytes: &'static [u8]) -> WriteRequest {
     let manifest = Arc::new(Manifest::unread(Bytes::from_static(bytes), "text/plain".into()));
-    ManifestWrite {
-        repository: repository(),
-        operation: Operation::Put { reference: Reference::Tag(tag(name)), tags: Vec::new(), manifest },
+    let (repository, reference) = (repository(), Reference::Tag(tag(name)));
+    WriteRequest {
+        write: ManifestWrite::Put { repository, reference, tags: Vec::new(), manifest },
         actor: Actor::default(),
         outgoing: outgoing(Method::PUT, name, Bytes::from_static(bytes)),
     }
 }
 
-fn delete(reference: Reference) -> ManifestWrite {
+fn delete(reference: Reference) -> WriteRequest {
     let outgoing = outgoing(Method::DELETE, reference.as_str(), Bytes::new());
-    ManifestWrite {
-        repository: repository(),
-        operation: Operation::Delete { reference },
+    WriteRequest {
+        write: ManifestWrite::Delete { repository: repository(), reference },
         actor: Actor::default(),
         outgoing,
     }

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::verify::{Verifier, VerifyError};
-use crate::clock::Timestamp;
+use crate::clock::{Backoff, Timestamp};
 use crate::oci::{Reference, RepositoryName};
 use crate::store::{Intent, IntentState, Outcome, Sequence, Source, Store, StoreError, Write};
 
@@ -26,12 +26,11 @@ use crate::store::{Intent, IntentState, Outcome, Sequence, Source, Store, StoreE
 const CONCURRENCY: usize = 8;
 /// How many settled intents are removed at once: one fsync serves all that wait.
 const REMOVALS: usize = 256;
-/// The first pause between two questions about one intent, and the longest: the record is at most that much behind a
+/// The pauses between questions about one intent: the record is at most that much behind a
 /// registry that finishes late.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-/// The first pause between late looks at what was settled; each one is twice as long as the one before.
-const LATE_PAUSE: Duration = Duration::from_secs(30);
+const PAUSES: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
+/// The pauses between late looks at what was settled.
+const LATE_PAUSES: Backoff = Backoff::new(Duration::from_secs(30), Duration::from_secs(24 * 60 * 60));
 /// How many references are looked at late, at most; the first ones to end make room.
 const LATE_LOOKS: usize = 10_000;
 
@@ -150,7 +149,8 @@ struct Watched {
 #[derive(Clone, Copy)]
 struct Late {
     next: Instant,
-    pause: Duration,
+    /// Late looks so far, the next one included.
+    looks: u32,
     until: Instant,
 }
 
@@ -158,7 +158,8 @@ struct Late {
 struct Schedule {
     first_seen: Instant,
     next: Instant,
-    pause: Duration,
+    /// Times that it was asked about.
+    questions: u32,
 }
 
 impl Watched {
@@ -169,7 +170,7 @@ impl Watched {
             Ok(intents) => intents,
             Err(error) => {
                 tracing::warn!(%error, "open intents cannot be read or marked; trying again");
-                return Some(now + LONGEST_PAUSE);
+                return Some(now + PAUSES.max);
             }
         };
         let unanswered = self.ask(&intents).await;
@@ -230,7 +231,7 @@ impl Watched {
             }
             self.late.insert(
                 question.clone(),
-                Late { next: until.min(now + LATE_PAUSE), pause: LATE_PAUSE, until },
+                Late { next: until.min(now + LATE_PAUSES.pause(1)), looks: 1, until },
             );
         }
     }
@@ -244,8 +245,8 @@ impl Watched {
                 return true;
             }
             due.push(question.clone());
-            late.pause *= 2;
-            late.next = late.until.min(now + late.pause);
+            late.looks = late.looks.saturating_add(1);
+            late.next = late.until.min(now + LATE_PAUSES.pause(late.looks));
             now < late.until
         });
         let verifier = &self.verifier;
@@ -314,12 +315,12 @@ impl Watched {
         let known: HashSet<Sequence> = open.iter().map(|intent| intent.sequence).collect();
         self.schedule.retain(|intent, _| known.contains(intent));
         open.retain(|intent| {
-            let fresh = Schedule { first_seen: now, next: now, pause: FIRST_PAUSE };
+            let fresh = Schedule { first_seen: now, next: now, questions: 0 };
             let schedule = self.schedule.entry(intent.sequence).or_insert(fresh);
             let is_due = all || schedule.next <= now;
             if is_due {
-                schedule.next = now + schedule.pause;
-                schedule.pause = (schedule.pause * 2).min(LONGEST_PAUSE);
+                schedule.questions = schedule.questions.saturating_add(1);
+                schedule.next = now + PAUSES.pause(schedule.questions);
             }
             is_due
         });

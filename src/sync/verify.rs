@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::judge::{Answer, Contradiction, Judge, Verdict};
-use crate::oci::{Digest, Manifest, Reference, RepositoryName, Tag, child_manifests};
+use crate::oci::{Digest, Manifest, Reference, RepositoryName, Tag};
 use crate::registry::{RegistryClient, RegistryError};
 use crate::store::{Change, Guard, MissingMark, Recorded, Sequence, Source, Store, StoreError};
 
@@ -369,7 +369,7 @@ impl Found {
 fn named(change: &Change) -> (Option<Digest>, Vec<Digest>) {
     match change {
         Change::ManifestPut { manifest, .. } => {
-            (Some(manifest.digest.clone()), child_manifests(&manifest.children).cloned().collect())
+            (Some(manifest.digest.clone()), manifest.document.child_manifests().cloned().collect())
         }
         Change::TagDeleted { .. }
         | Change::ManifestDeleted { .. }

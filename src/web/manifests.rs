@@ -8,52 +8,36 @@ use std::collections::BTreeMap;
 use axum::Json;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
+use serde::ser::SerializeMap as _;
+use serde::{Serialize, Serializer};
 use tokio::sync::Semaphore;
 
 use super::error::ApiError;
 use super::list::List;
 use super::parameters::Parameters;
 use super::state::WebState;
-use crate::clock::Timestamp;
-use crate::oci::{Descriptor, Digest, ManifestKind, MediaType, RepositoryName, Tag};
-use crate::store::{ManifestRecord, Page, PageRequest, Source, Store, StoreError};
+use crate::oci::{Digest, Document, MediaType, RepositoryName};
+use crate::store::{ManifestRecord, Page, PageRequest, Store, StoreError};
 
 /// How many referrers are shown with a manifest; the others are listed.
 const REFERRERS: usize = 100;
 /// How many answers about manifests are made at a time: each may take several times its length while it is made.
 static MAKING: Semaphore = Semaphore::const_new(4);
 
-/// A manifest as it was parsed, whole or in a list.
-#[derive(Debug, Serialize)]
+/// A manifest as it is recorded, whole or in a list.
+#[derive(Debug)]
 struct ManifestItem {
-    digest: Digest,
-    media_type: MediaType,
-    kind: ManifestKind,
-    size: u64,
-    config: Option<Descriptor>,
-    /// Not in a list.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    layers: Option<Vec<Descriptor>>,
-    children: Vec<Descriptor>,
-    subject: Option<Descriptor>,
-    artifact_type: Option<MediaType>,
-    annotations: BTreeMap<String, String>,
-    tags: Vec<Tag>,
-    #[serde(flatten)]
+    record: ManifestRecord,
+    /// Not in a list, and neither are the layers.
     referrers: Option<Referrers>,
-    pushed_at: Timestamp,
-    source: Source,
-    /// Since when the registry denies it, if it does.
-    missing_since: Option<Timestamp>,
 }
 
 /// The first of those that refer to a manifest. Not in a list.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 struct Referrers {
-    referrers: Vec<Referrer>,
+    first: Vec<Referrer>,
     /// What to give as `after`, with the manifest as `subject`, for the next ones.
-    referrers_next: Option<Digest>,
+    next: Option<Digest>,
 }
 
 /// A manifest whose subject is the one that is shown.
@@ -68,47 +52,55 @@ struct Referrer {
 
 impl From<ManifestRecord> for Referrer {
     fn from(record: ManifestRecord) -> Self {
-        let ManifestRecord { digest, media_type, artifact_type, size, annotations, .. } = record;
-        Self { digest, media_type, artifact_type, size, annotations }
+        let Document { media_type, artifact_type, size, annotations, .. } = record.document;
+        Self { digest: record.digest, media_type, artifact_type, size, annotations }
     }
 }
 
 impl From<ManifestRecord> for ManifestItem {
     /// As it stands in a list.
     fn from(record: ManifestRecord) -> Self {
-        let ManifestRecord {
-            digest,
+        Self { record, referrers: None }
+    }
+}
+
+impl Serialize for ManifestItem {
+    /// What is not there is `null`, other than in the store.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let ManifestRecord { digest, document, tags, pushed_at, source, missing } = &self.record;
+        let Document {
             media_type,
             kind,
             size,
             config,
-            layers: _,
+            layers,
             children,
             subject,
             artifact_type,
             annotations,
-            tags,
-            pushed_at,
-            source,
-            missing,
-        } = record;
-        Self {
-            digest,
-            media_type,
-            kind,
-            size,
-            config,
-            layers: None,
-            children,
-            subject,
-            artifact_type,
-            annotations,
-            tags,
-            referrers: None,
-            pushed_at,
-            source,
-            missing_since: missing.map(|mark| mark.since),
+        } = document;
+        let mut fields = serializer.serialize_map(None)?;
+        fields.serialize_entry("digest", digest)?;
+        fields.serialize_entry("media_type", media_type)?;
+        fields.serialize_entry("kind", kind)?;
+        fields.serialize_entry("size", size)?;
+        fields.serialize_entry("config", config)?;
+        if self.referrers.is_some() {
+            fields.serialize_entry("layers", layers)?;
         }
+        fields.serialize_entry("children", children)?;
+        fields.serialize_entry("subject", subject)?;
+        fields.serialize_entry("artifact_type", artifact_type)?;
+        fields.serialize_entry("annotations", annotations)?;
+        fields.serialize_entry("tags", tags)?;
+        if let Some(Referrers { first, next }) = &self.referrers {
+            fields.serialize_entry("referrers", first)?;
+            fields.serialize_entry("referrers_next", next)?;
+        }
+        fields.serialize_entry("pushed_at", pushed_at)?;
+        fields.serialize_entry("source", source)?;
+        fields.serialize_entry("missing_since", &missing.map(|mark| mark.since))?;
+        fields.end()
     }
 }
 
@@ -117,14 +109,12 @@ impl ManifestItem {
     async fn whole(
         store: &dyn Store,
         repository: &RepositoryName,
-        mut record: ManifestRecord,
+        record: ManifestRecord,
     ) -> Result<Self, StoreError> {
         let page = PageRequest { after: None, limit: REFERRERS };
         let Page { items, next } = store.referrers(repository, &record.digest, page).await?;
-        let referrers = items.into_iter().map(Referrer::from).collect();
-        let layers = Some(std::mem::take(&mut record.layers));
-        let referrers = Some(Referrers { referrers, referrers_next: next });
-        Ok(Self { layers, referrers, ..Self::from(record) })
+        let first = items.into_iter().map(Referrer::from).collect();
+        Ok(Self { record, referrers: Some(Referrers { first, next }) })
     }
 }
 

@@ -141,17 +141,17 @@ async fn tags_are_listed_with_what_is_known_of_their_manifests() {
 #[tokio::test]
 async fn a_manifest_is_shown_with_its_parts_and_referrers() {
     let mut image = manifest("image");
-    image.config = Some(descriptor("config"));
-    image.layers = vec![descriptor("layer")];
-    image.children = vec![Descriptor {
+    image.document.config = Some(descriptor("config"));
+    image.document.layers = vec![descriptor("layer")];
+    image.document.children = vec![Descriptor {
         platform: Some(Platform { os: "linux".to_owned(), architecture: "arm64".to_owned(), variant: None }),
         ..descriptor("child")
     }];
     image.tags = vec![Tag::parse("v1").unwrap()];
-    image.annotations = [("a".to_owned(), "b".to_owned())].into();
+    image.document.annotations = [("a".to_owned(), "b".to_owned())].into();
     let mut signature = manifest("signature");
-    signature.subject = Some(descriptor("image"));
-    signature.artifact_type = Some("application/signature".into());
+    signature.document.subject = Some(descriptor("image"));
+    signature.document.artifact_type = Some("application/signature".into());
     let records = || Records {
         repositories: vec![repository("team/app")],
         manifests: {

@@ -1,5 +1,7 @@
 //! Users files as they are found.
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -114,11 +116,11 @@ async fn a_file_that_changes_is_read_again_and_a_broken_one_changes_nothing() {
     assert!(matches!(knows("alice").await, Verdict::Right(_)));
     assert_eq!(knows("bob").await, Verdict::Unknown);
     std::fs::write(&path, format!("{}\n{}", line("alice"), line("bob"))).unwrap();
-    let seen = users.look(users.loaded);
+    users.reload();
     assert!(matches!(knows("bob").await, Verdict::Right(_)));
     assert_eq!(users.version(), 1);
     std::fs::write(&path, "broken").unwrap();
-    users.look(seen);
+    users.reload();
     assert!(matches!(knows("bob").await, Verdict::Right(_)));
     assert_eq!(users.version(), 1);
 }
@@ -161,7 +163,8 @@ async fn a_file_that_is_replaced_by_one_of_the_same_time_and_length_is_read_agai
     replace(&path, &with_password("leaked"));
     let users = Htpasswd::load(path.clone(), Hashing::start(1).unwrap()).unwrap();
     replace(&path, &with_password("secret"));
-    users.look(users.loaded);
+    assert_ne!(FileVersions::of(std::slice::from_ref(&path)), users.loaded);
+    users.reload();
     let verdict = async |password: &str| {
         let credentials = Credentials::new(UserName::parse("alice").unwrap(), password);
         users.verify(&credentials, &ticket()).await.unwrap()
@@ -176,15 +179,14 @@ async fn a_file_that_loses_all_its_users_at_once_changes_nothing() {
     let path = directory.path().join("htpasswd");
     std::fs::write(&path, line("alice")).unwrap();
     let users = Htpasswd::load(path.clone(), Hashing::start(1).unwrap()).unwrap();
-    let mut seen = users.loaded;
     for emptied in ["", "\n\n", "# nobody\n", &line("alice")[..20]] {
         std::fs::write(&path, emptied).unwrap();
-        seen = users.look(seen);
+        users.reload();
         assert!(users.find(&UserName::parse("alice").unwrap()).await.unwrap().is_some(), "{emptied:?}");
         assert_eq!(users.version(), 0);
     }
     std::fs::write(&path, line("bob")).unwrap();
-    users.look(seen);
+    users.reload();
     assert!(users.find(&UserName::parse("alice").unwrap()).await.unwrap().is_none());
 }
 

@@ -68,13 +68,6 @@ impl Descriptor {
     }
 }
 
-/// Those of an index's children that are manifests, in order. The OCI image specification lets an index name anything
-/// (image-index.md, "manifests": unknown media types are no error): a cache of BuildKit names its layers, and a
-/// registry that is asked for one of them as a manifest answers with an error.
-pub fn child_manifests(children: &[Descriptor]) -> impl Iterator<Item = &Digest> {
-    children.iter().filter(|child| child.media_type.is_manifest()).map(|child| &child.digest)
-}
-
 impl fmt::Display for Platform {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}/{}", self.os, self.architecture)?;

@@ -4,6 +4,7 @@
 mod check;
 mod descriptor;
 mod document;
+mod fields;
 mod loose;
 #[cfg(test)]
 mod properties;
@@ -11,15 +12,13 @@ mod properties;
 mod tests;
 mod unambiguous;
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
 
-use self::descriptor::texts_bytes;
-pub use self::descriptor::{Descriptor, Platform, child_manifests};
-use self::document::{Document, KnownType, Outline};
+pub use self::descriptor::{Descriptor, Platform};
+pub use self::document::{Document, ManifestKind};
+use self::fields::{KnownType, Outline};
 use super::{Digest, MediaType};
 
 /// The largest manifest that the door takes: what distribution itself takes, and the least the OCI distribution spec
@@ -28,42 +27,15 @@ pub const MAXIMUM_MANIFEST_BYTES: usize = 4 * 1024 * 1024;
 
 /// A manifest as it was pushed or fetched: its exact bytes and what is known of their meaning.
 ///
-/// `digest` always names the bytes. Parsed fields are what the document says; a type that is not known, and schema 1,
-/// have empty ones ([`ManifestKind::Opaque`]). Cloning copies the parsed part but shares the bytes.
+/// `digest` always names the bytes. Cloning copies the parsed part but shares the bytes.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Manifest {
     /// The exact bytes.
     pub bytes: Bytes,
     /// What the registry and clients call it.
     pub digest: Digest,
-    /// From `Content-Type`, else from the document's own `mediaType`.
-    pub media_type: MediaType,
-    /// What kind of document it is.
-    pub kind: ManifestKind,
-    /// The configuration blob of an image.
-    pub config: Option<Descriptor>,
-    /// The layers of an image, or the blobs of an artifact, in order.
-    pub layers: Vec<Descriptor>,
-    /// What an index or list names, in order: manifests, and whatever else; see [`child_manifests`].
-    pub children: Vec<Descriptor>,
-    /// The manifest that this one is about (OCI 1.1).
-    pub subject: Option<Descriptor>,
-    /// `artifactType`, or for an image manifest without one the media type of its configuration (OCI 1.1 referrers).
-    pub artifact_type: Option<MediaType>,
-    /// The document's own annotations.
-    pub annotations: BTreeMap<String, String>,
-}
-
-/// What kind of document a manifest is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ManifestKind {
-    /// One image or artifact: OCI image manifest, Docker schema 2, OCI artifact manifest.
-    Image,
-    /// Several: OCI index, Docker manifest list.
-    Index,
-    /// Schema 1 or an unknown type: kept, not read.
-    Opaque,
+    /// What the bytes say.
+    pub document: Document,
 }
 
 /// Why bytes are not a manifest of the type they claim to be.
@@ -118,16 +90,7 @@ impl Manifest {
             return Ok(Self::unread(bytes, media_type));
         };
         match Document::parse(&bytes, known, &media_type) {
-            Ok(Ok(document)) => Ok(Self {
-                kind: if known.is_index() { ManifestKind::Index } else { ManifestKind::Image },
-                config: document.config,
-                layers: document.layers,
-                children: document.children,
-                subject: document.subject,
-                artifact_type: document.artifact_type,
-                annotations: document.annotations,
-                ..Self::unread(bytes, media_type)
-            }),
+            Ok(Ok(document)) => Ok(Self { digest: Digest::sha256(&bytes), bytes, document }),
             Ok(Err(document)) => Err(InvalidManifest::MediaType { document, header: media_type }),
             Err(source) => Err(InvalidManifest::Shape { media_type, source: shortened(source) }),
         }
@@ -148,18 +111,8 @@ impl Manifest {
 
     /// A manifest with nothing known but its bytes and type: [`ManifestKind::Opaque`].
     pub fn unread(bytes: Bytes, media_type: MediaType) -> Self {
-        Self {
-            digest: Digest::sha256(&bytes),
-            bytes,
-            media_type,
-            kind: ManifestKind::Opaque,
-            config: None,
-            layers: Vec::new(),
-            children: Vec::new(),
-            subject: None,
-            artifact_type: None,
-            annotations: BTreeMap::new(),
-        }
+        let document = Document::unread(media_type, bytes.len() as u64);
+        Self { digest: Digest::sha256(&bytes), bytes, document }
     }
 
     /// The type of a document that came without one.
@@ -179,23 +132,9 @@ impl Manifest {
         self
     }
 
-    /// Size of the document itself, in bytes.
-    pub fn size(&self) -> u64 {
-        self.bytes.len() as u64
-    }
-
-    /// About how much memory the parsed part takes, in bytes, beside the document itself.
-    pub fn parsed_bytes(&self) -> usize {
-        let descriptors = self.layers.iter().chain(&self.children).chain(&self.config).chain(&self.subject);
-        descriptors.map(Descriptor::parsed_bytes).sum::<usize>() + texts_bytes(&self.annotations)
-    }
-
-    /// The platforms that an index names, without the unknown ones that attestations carry.
-    pub fn platforms(&self) -> impl Iterator<Item = &Platform> {
-        self.children
-            .iter()
-            .filter_map(|child| child.platform.as_ref())
-            .filter(|platform| platform.os != "unknown")
+    /// How long it is, in bytes.
+    pub const fn size(&self) -> u64 {
+        self.document.size
     }
 }
 
@@ -217,8 +156,8 @@ impl fmt::Debug for Manifest {
         formatter
             .debug_struct("Manifest")
             .field("digest", &self.digest)
-            .field("media_type", &self.media_type)
-            .field("size", &self.bytes.len())
+            .field("media_type", &self.document.media_type)
+            .field("size", &self.document.size)
             .finish_non_exhaustive()
     }
 }

@@ -81,16 +81,16 @@ proptest! {
         }
         let manifest = parse(if has_header { media_type } else { "" }, &document).unwrap();
         let artifact_type = artifact_type.as_deref().map(MediaType::from);
-        prop_assert_eq!(manifest.media_type.as_str(), media_type);
-        prop_assert_eq!(manifest.subject, has_subject.then_some(subject));
-        prop_assert_eq!(manifest.annotations, annotations);
+        prop_assert_eq!(manifest.document.media_type.as_str(), media_type);
+        prop_assert_eq!(manifest.document.subject, has_subject.then_some(subject));
+        prop_assert_eq!(manifest.document.annotations, annotations);
         if is_index {
-            prop_assert_eq!(manifest.children, items);
-            prop_assert_eq!(manifest.artifact_type, artifact_type);
+            prop_assert_eq!(manifest.document.children, items);
+            prop_assert_eq!(manifest.document.artifact_type, artifact_type);
         } else {
-            prop_assert_eq!(manifest.layers, items);
-            prop_assert_eq!(manifest.artifact_type, artifact_type.or(Some(config.media_type.clone())));
-            prop_assert_eq!(manifest.config, Some(config));
+            prop_assert_eq!(manifest.document.layers, items);
+            prop_assert_eq!(manifest.document.artifact_type, artifact_type.or(Some(config.media_type.clone())));
+            prop_assert_eq!(manifest.document.config, Some(config));
         }
     }
 

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::check::manifest_check::assert_holds_together;
@@ -55,11 +57,14 @@ fn shape_error(media_type: &str, document: &Value) -> String {
 #[test]
 fn an_image_manifest_is_read() {
     let manifest = parse(MediaType::OCI_MANIFEST, &image()).unwrap();
-    assert_eq!(manifest.kind, ManifestKind::Image);
-    assert_eq!(manifest.config.as_ref().map(|config| config.size), Some(7));
-    assert_eq!(manifest.layers.iter().map(|layer| layer.size).collect::<Vec<_>>(), [11]);
-    assert_eq!(manifest.artifact_type, Some(MediaType::from("application/vnd.oci.image.config.v1+json")));
-    assert_eq!((manifest.subject, manifest.children), (None, vec![]));
+    assert_eq!(manifest.document.kind, ManifestKind::Image);
+    assert_eq!(manifest.document.config.as_ref().map(|config| config.size), Some(7));
+    assert_eq!(manifest.document.layers.iter().map(|layer| layer.size).collect::<Vec<_>>(), [11]);
+    assert_eq!(
+        manifest.document.artifact_type,
+        Some(MediaType::from("application/vnd.oci.image.config.v1+json"))
+    );
+    assert_eq!((manifest.document.subject, manifest.document.children), (None, vec![]));
 }
 
 #[test]
@@ -67,21 +72,27 @@ fn a_docker_manifest_is_read() {
     let document = with(image(), "mediaType", json!(MediaType::DOCKER_MANIFEST));
     let document = with(document, "subject", descriptor(MediaType::DOCKER_MANIFEST, 1));
     let manifest = parse(MediaType::DOCKER_MANIFEST, &document).unwrap();
-    assert_eq!(manifest.kind, ManifestKind::Image);
-    assert_eq!(manifest.layers.len(), 1);
-    assert_eq!(manifest.subject, None, "Docker's type knows no subject");
+    assert_eq!(manifest.document.kind, ManifestKind::Image);
+    assert_eq!(manifest.document.layers.len(), 1);
+    assert_eq!(manifest.document.subject, None, "Docker's type knows no subject");
 }
 
 #[test]
 fn an_index_is_read_with_platforms_and_attestations() {
     let manifest = parse(MediaType::OCI_INDEX, &index()).unwrap();
-    assert_eq!(manifest.kind, ManifestKind::Index);
-    assert_eq!(manifest.children.len(), 2);
-    assert_eq!(manifest.platforms().map(ToString::to_string).collect::<Vec<_>>(), ["linux/arm64/v8"]);
-    assert_eq!(manifest.children[1].annotations["vnd.docker.reference.type"], "attestation-manifest");
-    assert_eq!(manifest.artifact_type, None);
+    assert_eq!(manifest.document.kind, ManifestKind::Index);
+    assert_eq!(manifest.document.children.len(), 2);
+    assert_eq!(
+        manifest.document.platforms().map(ToString::to_string).collect::<Vec<_>>(),
+        ["linux/arm64/v8"]
+    );
+    assert_eq!(
+        manifest.document.children[1].annotations["vnd.docker.reference.type"],
+        "attestation-manifest"
+    );
+    assert_eq!(manifest.document.artifact_type, None);
     let list = with(index(), "mediaType", json!(MediaType::DOCKER_LIST));
-    assert_eq!(parse(MediaType::DOCKER_LIST, &list).unwrap().children, manifest.children);
+    assert_eq!(parse(MediaType::DOCKER_LIST, &list).unwrap().document.children, manifest.document.children);
 }
 
 #[test]
@@ -96,9 +107,9 @@ fn an_artifact_with_subject_is_read() {
         "annotations": {"a": "b"},
     });
     let manifest = parse(MediaType::OCI_MANIFEST, &document).unwrap();
-    assert_eq!(manifest.artifact_type, Some(MediaType::from("application/vnd.example.sbom")));
-    assert_eq!(manifest.subject.map(|subject| subject.size), Some(3));
-    assert_eq!(manifest.annotations["a"], "b");
+    assert_eq!(manifest.document.artifact_type, Some(MediaType::from("application/vnd.example.sbom")));
+    assert_eq!(manifest.document.subject.map(|subject| subject.size), Some(3));
+    assert_eq!(manifest.document.annotations["a"], "b");
     let withdrawn = json!({
         "mediaType": MediaType::OCI_ARTIFACT,
         "artifactType": "application/vnd.example.sbom",
@@ -106,16 +117,16 @@ fn an_artifact_with_subject_is_read() {
         "subject": descriptor(MediaType::OCI_MANIFEST, 3),
     });
     let manifest = parse(MediaType::OCI_ARTIFACT, &withdrawn).unwrap();
-    assert_eq!((manifest.kind, manifest.layers.len()), (ManifestKind::Image, 1));
-    assert!(manifest.subject.is_some() && manifest.config.is_none());
+    assert_eq!((manifest.document.kind, manifest.document.layers.len()), (ManifestKind::Image, 1));
+    assert!(manifest.document.subject.is_some() && manifest.document.config.is_none());
 }
 
 #[test]
 fn an_index_may_be_a_referrer_too() {
     let document = with(index(), "subject", descriptor(MediaType::OCI_INDEX, 3));
     let manifest = parse(MediaType::OCI_INDEX, &with(document, "artifactType", json!("x/y"))).unwrap();
-    assert_eq!(manifest.artifact_type, Some(MediaType::from("x/y")));
-    assert!(manifest.subject.is_some());
+    assert_eq!(manifest.document.artifact_type, Some(MediaType::from("x/y")));
+    assert!(manifest.document.subject.is_some());
 }
 
 #[test]
@@ -147,8 +158,8 @@ fn what_clients_leave_out_or_write_as_null_is_accepted() {
     document["manifests"][0]["platform"] = json!({});
     document["manifests"][1]["platform"] = json!({"os": "linux", "architecture": "amd64", "variant": ""});
     let manifest = parse(MediaType::OCI_INDEX, &document).unwrap();
-    assert_eq!(manifest.children[0].platform, None);
-    assert_eq!(manifest.platforms().map(ToString::to_string).collect::<Vec<_>>(), ["linux/amd64"]);
+    assert_eq!(manifest.document.children[0].platform, None);
+    assert_eq!(manifest.document.platforms().map(ToString::to_string).collect::<Vec<_>>(), ["linux/amd64"]);
 }
 
 #[test]
@@ -239,14 +250,14 @@ fn what_a_registry_takes_is_taken_and_what_is_not_told_is_absent() {
             None => layer.remove(field),
         };
         let manifest = parse(MediaType::OCI_MANIFEST, &document).unwrap();
-        let layer = &manifest.layers[0];
+        let layer = &manifest.document.layers[0];
         assert_eq!(layer.digest.as_str(), DIGEST);
         let (size, media_type) =
             if field == "size" { (0, "application/vnd.oci.image.layer.v1.tar+gzip") } else { (11, "") };
         assert_eq!((layer.size, layer.media_type.as_str()), (size, media_type), "{document}");
     }
     let bare = parse(MediaType::OCI_MANIFEST, &with(image(), "config", json!({"digest": DIGEST}))).unwrap();
-    assert_eq!((bare.config.unwrap().size, bare.artifact_type), (0, None));
+    assert_eq!((bare.document.config.unwrap().size, bare.document.artifact_type), (0, None));
     for (field, value) in [
         ("artifactType", json!(1)),
         ("artifactType", json!({"a": []})),
@@ -256,25 +267,25 @@ fn what_a_registry_takes_is_taken_and_what_is_not_told_is_absent() {
         ("subject", json!({"mediaType": "x/y"})),
     ] {
         let manifest = parse(MediaType::OCI_MANIFEST, &with(image(), field, value)).unwrap();
-        assert_eq!((manifest.subject, manifest.annotations.len()), (None, 0), "{field}");
+        assert_eq!((manifest.document.subject, manifest.document.annotations.len()), (None, 0), "{field}");
     }
     let subject =
         parse(MediaType::OCI_MANIFEST, &with(image(), "subject", json!({"digest": DIGEST}))).unwrap();
-    assert_eq!(subject.subject.map(|subject| subject.size), Some(0));
+    assert_eq!(subject.document.subject.map(|subject| subject.size), Some(0));
     for media_type in [MediaType::OCI_INDEX, MediaType::DOCKER_LIST] {
         let document = with(without(index(), "manifests"), "mediaType", json!(media_type));
-        assert_eq!(parse(media_type, &document).unwrap().children, []);
+        assert_eq!(parse(media_type, &document).unwrap().document.children, []);
     }
     let mut child = index();
     child["manifests"] = json!([{"digest": DIGEST}]);
-    assert_eq!(parse(MediaType::OCI_INDEX, &child).unwrap().children[0].size, 0);
+    assert_eq!(parse(MediaType::OCI_INDEX, &child).unwrap().document.children[0].size, 0);
     let mut latin1 =
         image().to_string().replacen('{', "{\"annotations\":{\"author\":\"J?rg\"},", 1).into_bytes();
     let place = latin1.iter().position(|byte| *byte == b'?').unwrap();
     latin1[place] = 0xf6;
     let manifest =
         Manifest::parse(Bytes::from(latin1), Some(MediaType::from(MediaType::OCI_MANIFEST))).unwrap();
-    assert_eq!(manifest.annotations["author"], "J\u{fffd}rg");
+    assert_eq!(manifest.document.annotations["author"], "J\u{fffd}rg");
 }
 
 #[test]
@@ -329,15 +340,18 @@ fn schema_1_and_unknown_types_are_kept_unread() {
     ] {
         for body in [image().to_string(), "no json".to_owned(), String::new()] {
             let manifest = Manifest::parse(Bytes::from(body), Some(MediaType::from(media_type))).unwrap();
-            assert_eq!((manifest.kind, manifest.media_type.as_str()), (ManifestKind::Opaque, media_type));
-            assert_eq!((manifest.config, manifest.layers.len()), (None, 0));
+            assert_eq!(
+                (manifest.document.kind, manifest.document.media_type.as_str()),
+                (ManifestKind::Opaque, media_type)
+            );
+            assert_eq!((manifest.document.config, manifest.document.layers.len()), (None, 0));
         }
     }
 }
 
 #[test]
 fn without_a_header_the_document_says_what_it_is() {
-    let named = |document: &Value| parse("", document).unwrap().media_type.to_string();
+    let named = |document: &Value| parse("", document).unwrap().document.media_type.to_string();
     assert_eq!(named(&image()), MediaType::OCI_MANIFEST);
     assert_eq!(named(&without(image(), "mediaType")), MediaType::OCI_MANIFEST);
     assert_eq!(named(&index()), MediaType::OCI_INDEX);
@@ -351,15 +365,15 @@ fn without_a_header_the_document_says_what_it_is() {
     }
     let header = Some(MediaType::from_header(" "));
     let manifest = Manifest::parse(Bytes::from(image().to_string()), header).unwrap();
-    assert_eq!(manifest.kind, ManifestKind::Image);
+    assert_eq!(manifest.document.kind, ManifestKind::Image);
     let manifest = Manifest::parse(Bytes::from_static(b"\xff"), None).unwrap();
-    assert_eq!(manifest.kind, ManifestKind::Opaque);
+    assert_eq!(manifest.document.kind, ManifestKind::Opaque);
 }
 
 #[test]
 fn the_header_is_read_without_regard_to_case_and_parameters() {
     let header = "Application/VND.oci.image.manifest.v1+JSON; charset=utf-8";
-    assert_eq!(parse(header, &image()).unwrap().media_type.as_str(), MediaType::OCI_MANIFEST);
+    assert_eq!(parse(header, &image()).unwrap().document.media_type.as_str(), MediaType::OCI_MANIFEST);
 }
 
 #[test]
@@ -376,7 +390,7 @@ fn a_manifest_of_the_largest_size_is_read() {
         (0..390).map(|number| (format!("annotation-{number}"), "A".repeat(10_000))).collect();
     let document = with(image(), "annotations", json!(annotations));
     let manifest = parse(MediaType::OCI_MANIFEST, &document).unwrap();
-    assert_eq!(manifest.annotations.len(), 390);
+    assert_eq!(manifest.document.annotations.len(), 390);
     assert!(manifest.bytes.len() > 3_900_000 && manifest.bytes.len() < MAXIMUM_MANIFEST_BYTES);
 }
 
@@ -420,7 +434,7 @@ fn of_what_an_index_names_only_manifests_are_child_manifests() {
     ];
     let index = serde_json::json!({ "schemaVersion": 2, "manifests": children }).to_string();
     let index = Manifest::parse(index.into(), Some(MediaType::from(MediaType::OCI_INDEX))).unwrap();
-    assert_eq!(index.children.len(), 6, "all are kept");
-    let followed: Vec<_> = super::child_manifests(&index.children).cloned().collect();
+    assert_eq!(index.document.children.len(), 6, "all are kept");
+    let followed: Vec<_> = index.document.child_manifests().cloned().collect();
     assert_eq!(followed, ["image", "list"].map(|content| crate::oci::Digest::sha256(content.as_bytes())));
 }

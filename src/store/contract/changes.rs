@@ -15,14 +15,13 @@ pub(in crate::store) async fn an_observed_push_is_recorded_whole(store: AnyStore
 
     let tag = store.tag(&repository("a/b"), &tag("v1")).await.unwrap().unwrap();
     let blobs = blob("one").size + blob("base").size + blob("top").size;
-    assert_eq!((&tag.digest, &tag.media_type), (&image.digest, &image.media_type));
+    assert_eq!((&tag.digest, &tag.media_type), (&image.digest, &image.document.media_type));
     assert_eq!((tag.bytes, tag.pushed_at, tag.source), (image.size() + blobs, at(5), Source::Observed));
     assert_eq!(tag.pushed_by.as_deref(), Some("alice"));
 
     let manifest = store.manifest(&repository("a/b"), &image.digest).await.unwrap().unwrap();
-    assert_eq!((manifest.kind, manifest.size), (ManifestKind::Image, image.size()));
-    assert_eq!((&manifest.config, &manifest.layers), (&image.config, &image.layers));
-    assert_eq!((&manifest.artifact_type, &manifest.annotations), (&image.artifact_type, &image.annotations));
+    assert_eq!((manifest.document.kind, manifest.document.size), (ManifestKind::Image, image.size()));
+    assert_eq!(manifest.document, image.document);
     assert_eq!(manifest.tags.iter().map(ToString::to_string).collect::<Vec<_>>(), ["latest", "v1"]);
     assert_eq!(*store.manifest_content(&repository("a/b"), &image.digest).await.unwrap().unwrap(), image);
 
@@ -35,7 +34,7 @@ pub(in crate::store) async fn an_observed_push_is_recorded_whole(store: AnyStore
     for event in &events {
         assert_eq!((event.kind, event.source, event.time), (EventKind::ManifestPut, Source::Observed, at(5)));
         assert_eq!((&event.digest, &event.previous), (&Some(image.digest.clone()), &None));
-        assert_eq!((&event.actor, &event.media_type), (&alice(), &Some(image.media_type.clone())));
+        assert_eq!((&event.actor, &event.media_type), (&alice(), &Some(image.document.media_type.clone())));
     }
     let latest = events.iter().find(|event| event.tag == Some(tag.tag.clone())).unwrap();
     assert_eq!(latest.sequence, tag.sequence);
@@ -218,7 +217,9 @@ pub(in crate::store) async fn referrers_come_and_go_with_their_manifests(store: 
         let digests: Vec<&Digest> = found.iter().map(|record| &record.digest).collect();
         let expected: Vec<&Digest> = BTreeSet::from([&first.digest, &second.digest]).into_iter().collect();
         assert_eq!(digests, expected, "in pages of {limit}");
-        assert!(found.iter().all(|record| record.subject.as_ref().unwrap().digest == subject.digest));
+        assert!(
+            found.iter().all(|record| record.document.subject.as_ref().unwrap().digest == subject.digest)
+        );
     }
     find(&store, manifest_deleted("r", &first), Source::Swept, 2).await;
     let left = referrers("r", 100).await;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{About, Draft, Effect, Held, RowChange};
 use crate::oci::{Digest, Manifest, Tag};
 use crate::store::EventKind;
-use crate::store::row::{BlobRow, ManifestRow, RepositoryRow, TagRow, blobs};
+use crate::store::row::{BlobRow, ManifestRow, RepositoryRow, TagRow};
 use crate::store::tombstone::{Buried, Past};
 
 pub(super) fn manifest(held: &Held, mut draft: Draft<'_>, manifest: &Arc<Manifest>, tags: &[Tag]) -> Effect {
@@ -85,7 +85,7 @@ fn add_manifest(
 ) {
     repository.manifests += 1;
     repository.bytes = repository.bytes.wrapping_add(manifest.size());
-    for (digest, size) in blobs(manifest.config.as_ref(), &manifest.layers) {
+    for (digest, size) in manifest.document.blobs() {
         let mut row = held.blobs.get(digest).cloned().unwrap_or(BlobRow { holders: 0, size });
         if row.holders == 0 {
             repository.bytes = repository.bytes.wrapping_add(row.size);
@@ -134,12 +134,15 @@ fn point(
         }
         None => {
             let sequence = put(draft, EventKind::ManifestPut, manifest, Some(tag), previous.clone());
-            let names = blobs(manifest.config.as_ref(), &manifest.layers);
             TagRow {
                 digest: manifest.digest.clone(),
-                media_type: manifest.media_type.clone(),
-                bytes: names.values().fold(manifest.size(), |sum, size| sum.saturating_add(*size)),
-                platforms: manifest.platforms().map(ToString::to_string).collect(),
+                media_type: manifest.document.media_type.clone(),
+                bytes: manifest
+                    .document
+                    .blobs()
+                    .values()
+                    .fold(manifest.size(), |sum, size| sum.saturating_add(*size)),
+                platforms: manifest.document.platforms().map(ToString::to_string).collect(),
                 pushed_at: draft.learnt.now,
                 pushed_by: draft.actor().user,
                 source: draft.learnt.source,
@@ -164,7 +167,7 @@ fn put(
         tag: tag.cloned(),
         digest: Some(manifest.digest.clone()),
         previous,
-        media_type: Some(manifest.media_type.clone()),
+        media_type: Some(manifest.document.media_type.clone()),
     };
     draft.event(kind, about)
 }

@@ -90,7 +90,7 @@ impl Rows {
                 assert_eq!(before, Some(digest));
             }
             RowChange::Manifest { manifest, row } => {
-                let document = Document::from(manifest.as_ref());
+                let document = manifest.document.clone();
                 assert!(self.manifests.insert((here, manifest.digest.clone()), (row, document)).is_none());
             }
             RowChange::ManifestRow { digest, row } => {
@@ -170,7 +170,7 @@ fn a_tag_shows_the_platforms_and_the_bytes_of_its_manifest() {
 #[test]
 fn sizes_that_a_manifest_only_claims_cannot_spoil_the_sum() {
     let mut huge = image("huge", &["a", "b", "c"]);
-    for layer in &mut huge.layers {
+    for layer in &mut huge.document.layers {
         layer.size = u64::MAX;
     }
     let honest = image("honest", &["d"]);

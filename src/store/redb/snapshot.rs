@@ -343,7 +343,11 @@ impl Snapshot {
         let Some(rows) = table.get((repository.as_str(), digest.as_str()))? else { return Ok(None) };
         let (_, document, bytes) = rows.value();
         let document = decode_document(repository, digest, document)?;
-        Ok(Some(Arc::new(document.manifest(digest.clone(), Bytes::copy_from_slice(bytes)))))
+        Ok(Some(Arc::new(Manifest {
+            bytes: Bytes::copy_from_slice(bytes),
+            digest: digest.clone(),
+            document,
+        })))
     }
 
     pub fn referrers(

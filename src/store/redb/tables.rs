@@ -9,8 +9,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::failure::Failure;
-use crate::oci::{Digest, Reference, RepositoryName, Tag};
-use crate::store::row::{Document, ManifestRow};
+use crate::oci::{Digest, Document, Reference, RepositoryName, Tag};
+use crate::store::row::ManifestRow;
 use crate::store::{AuthEventKind, Event};
 
 pub(super) type OneKey = &'static str;

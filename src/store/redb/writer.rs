@@ -19,7 +19,6 @@ use std::time::{Duration, Instant};
 use redb::WriteTransaction;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use self::recovery::PAUSES;
 use super::Shared;
 use super::failure::Failure;
 use super::intents::OpenIntents;
@@ -98,8 +97,8 @@ pub(super) struct Writer {
     messages: Receiver<Message>,
     /// What is wrong with the medium; absent while it works.
     trouble: Option<Trouble>,
-    /// How long to wait after the next failure.
-    pause: Duration,
+    /// Failures since the last request that could be written.
+    failures: u32,
     /// Whether the last transaction served several.
     is_shared: bool,
 }
@@ -188,7 +187,7 @@ impl<W: Work> Request for Call<W> {
 
 impl Writer {
     pub fn new(shared: Arc<Shared>, messages: Receiver<Message>) -> Self {
-        Self { shared, messages, trouble: None, pause: PAUSES.0, is_shared: false }
+        Self { shared, messages, trouble: None, failures: 0, is_shared: false }
     }
 
     /// Writes until all senders are gone and nothing waits any more; then closes the file.
@@ -262,7 +261,7 @@ impl Writer {
             match self.attempt(&mut group) {
                 Ok(committed) => {
                     if committed {
-                        self.pause = PAUSES.0;
+                        self.failures = 0;
                     }
                     return group.into_iter().for_each(|request| request.answer(&self.shared.intents));
                 }

@@ -75,7 +75,7 @@ pub async fn in_step(store: &dyn Store, registry: &Registry, extent: Extent) -> 
     }
     let tagged = tags.iter().map(|(tag, digest)| Thing::new(&tag.repository, digest.as_str()));
     let children = recorded.manifests.iter().flat_map(|(thing, held)| {
-        held.children.iter().map(|child| Thing::new(&thing.repository, child.digest.as_str()))
+        held.document.children.iter().map(|child| Thing::new(&thing.repository, child.digest.as_str()))
     });
     let lacking = |thing: &Thing| there.contains(thing) && !manifests.contains(thing);
     if let Some(thing) = tagged.chain(children).find(lacking) {

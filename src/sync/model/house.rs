@@ -21,8 +21,8 @@ use crate::oci::{Digest, Manifest, Reference, RepositoryName};
 use crate::registry::{Asking, Backends, OutgoingWrite, RegistrySettings, Transport};
 use crate::store::{Actor, Event, HintedReference, MemoryFile, RedbStore, Store};
 use crate::sync::{
-    Carrier, CatalogState, EngineSettings, HintQueue, JudgeSettings, ManifestWrite, Operation, RemovalLimit,
-    SweepKind, SweepOutcome, SweepSettings, Sweeper, SyncEngine, Transports,
+    Carrier, CatalogState, EngineSettings, HintQueue, JudgeSettings, ManifestWrite, RemovalLimit, SweepKind,
+    SweepOutcome, SweepSettings, Sweeper, SyncEngine, Transports, WriteRequest,
 };
 
 /// Time enough for every outcome to become known, in virtual time.
@@ -105,16 +105,23 @@ impl House {
         match action {
             Action::Push { repository, reference, manifest, patience } => {
                 let parsed = Arc::new(Manifest::parse(manifest.clone(), None).unwrap());
-                let operation =
-                    Operation::Put { reference: reference.clone(), tags: Vec::new(), manifest: parsed };
                 let digest = Some(Digest::sha256(&manifest));
-                let write = write(repository, Method::PUT, &reference, operation, manifest);
-                self.carry(write, repository, &reference, digest, patience).await;
+                let write = ManifestWrite::Put {
+                    repository: RepositoryName::parse(repository).unwrap(),
+                    reference: reference.clone(),
+                    tags: Vec::new(),
+                    manifest: parsed,
+                };
+                let request = request(write, Method::PUT, &reference, manifest);
+                self.carry(request, repository, &reference, digest, patience).await;
             }
             Action::Delete { repository, reference, patience } => {
-                let operation = Operation::Delete { reference: reference.clone() };
-                let write = write(repository, Method::DELETE, &reference, operation, Bytes::new());
-                self.carry(write, repository, &reference, None, patience).await;
+                let write = ManifestWrite::Delete {
+                    repository: RepositoryName::parse(repository).unwrap(),
+                    reference: reference.clone(),
+                };
+                let request = request(write, Method::DELETE, &reference, Bytes::new());
+                self.carry(request, repository, &reference, None, patience).await;
             }
             Action::PushAround { repository, reference, manifest } => {
                 self.registry.put(repository, &reference, &manifest);
@@ -149,7 +156,7 @@ impl House {
     /// Carries a write for a client; when that hears of a success, looks whether it is in the store.
     async fn carry(
         &self,
-        write: ManifestWrite,
+        request: WriteRequest,
         repository: &str,
         reference: &Reference,
         digest: Option<Digest>,
@@ -157,7 +164,7 @@ impl House {
     ) {
         let store = self.store.as_ref();
         let awaited = Awaited::begin(store, &self.registry, repository, reference, digest).await;
-        let carrying = self.carrier.carry(write);
+        let carrying = self.carrier.carry(request);
         let answer = match patience {
             Some(patience) => match tokio::time::timeout(patience, carrying).await {
                 Ok(answer) => answer,
@@ -261,17 +268,10 @@ fn judge_settings(temper: Temper) -> JudgeSettings {
     }
 }
 
-fn write(
-    repository: &str,
-    method: Method,
-    reference: &Reference,
-    operation: Operation,
-    body: Bytes,
-) -> ManifestWrite {
-    let path_and_query = format!("/v2/{repository}/manifests/{reference}");
-    ManifestWrite {
-        repository: RepositoryName::parse(repository).unwrap(),
-        operation,
+fn request(write: ManifestWrite, method: Method, reference: &Reference, body: Bytes) -> WriteRequest {
+    let path_and_query = format!("/v2/{}/manifests/{reference}", write.repository());
+    WriteRequest {
+        write,
         actor: Actor::default(),
         outgoing: OutgoingWrite {
             method,

@@ -7,10 +7,12 @@ use tokio::time::Instant;
 use super::checkpoint::Checkpoint;
 use super::progress::{CatalogState, FinishedSweep, Outcome, SweepKind};
 use super::schedule::SweepSettings;
-use crate::clock::Timestamp;
+use crate::clock::{Backoff, Timestamp};
 
-/// How soon a sweep that failed is tried again; each further failure of its kind in a row doubles it, up to the interval.
-const FIRST_RETRY: Duration = Duration::from_secs(5);
+/// How soon a sweep that failed is tried again, by how often its kind failed in a row; at most the interval.
+const RETRIES: Backoff = Backoff::new(Duration::from_secs(5), Duration::MAX).with_jitter(JITTER);
+/// So that several doors drift apart and no interval gets longer.
+const JITTER: f64 = 0.1;
 
 /// When the next sweeps are due.
 pub(super) struct Due {
@@ -113,17 +115,12 @@ impl Due {
     }
 
     fn retry(&mut self, failures: u32, interval: Duration) -> Instant {
-        let doubled = FIRST_RETRY.saturating_mul(1 << failures.saturating_sub(1).min(16));
-        Instant::now() + self.jittered(doubled.min(interval))
+        Instant::now() + RETRIES.up_to(interval).jittered(failures, &mut self.random)
     }
 
     fn after(&mut self, interval: Duration) -> Option<Instant> {
-        (!interval.is_zero()).then(|| Instant::now() + self.jittered(interval))
-    }
-
-    /// From nine tenths of a time to the whole of it, so that several doors drift apart and no interval gets longer.
-    fn jittered(&mut self, time: Duration) -> Duration {
-        time.mul_f64(0.9 + self.random.f64() / 10.0)
+        (!interval.is_zero())
+            .then(|| Instant::now() + interval.mul_f64(1.0 - JITTER * (1.0 - self.random.f64())))
     }
 }
 

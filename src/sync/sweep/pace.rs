@@ -15,11 +15,11 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::troubles::{Subject, Troubles};
+use crate::clock::Backoff;
 
-/// The first pause after trouble, and the longest; each further trouble in a row doubles it.
-pub(super) const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
-/// The longest that a registry is left alone because it said so.
-const LONGEST_REST: Duration = Duration::from_secs(10 * 60);
+/// The pauses after troubles in a row.
+pub(super) const PAUSES: Backoff =
+    Backoff::new(Duration::from_millis(100), Duration::from_secs(30)).with_jitter(0.5);
 /// After so many questions in a row that got no answer, the registry may be down. It may as well be what was asked about
 /// that is damaged, so this alone ends no sweep.
 const DOUBTFUL: u32 = 10;
@@ -269,9 +269,9 @@ impl Turn<'_> {
                 state.unanswered = state.unanswered.saturating_add(1);
                 state.subjects.failed(self.subject, now);
                 if state.subjects.are_wide() {
-                    state.slow_down(now + PAUSES.0);
+                    state.slow_down(now + PAUSES.min);
                 } else {
-                    state.subjects.rest_until(self.subject, now + PAUSES.0);
+                    state.subjects.rest_until(self.subject, now + PAUSES.min);
                 }
             }
             Reply::Unavailable => {
@@ -279,20 +279,17 @@ impl Turn<'_> {
                 let failures = state.subjects.failed(self.subject, now);
                 if state.subjects.are_wide() {
                     state.troubles = state.troubles.saturating_add(1);
-                    let troubles = state.troubles;
-                    let pause = state.pause(troubles);
+                    let pause = PAUSES.jittered(state.troubles, &mut state.random);
                     state.slow_down(now + pause);
                 } else {
-                    let pause = state.pause(failures);
+                    let pause = PAUSES.jittered(failures, &mut state.random);
                     state.subjects.rest_until(self.subject, now + pause);
                 }
             }
             Reply::Trouble(wanted) => {
                 state.troubles = state.troubles.saturating_add(1);
                 state.unanswered = state.unanswered.saturating_add(1);
-                let wanted = wanted.map_or(Duration::ZERO, |wanted| wanted.min(LONGEST_REST));
-                let troubles = state.troubles;
-                let pause = state.pause(troubles).max(wanted);
+                let pause = PAUSES.at_least(wanted, state.troubles, &mut state.random);
                 state.slow_down(now + pause);
             }
         }
@@ -354,12 +351,6 @@ impl State {
     fn slow_down(&mut self, rest: Instant) {
         self.limit = (self.limit / 2.0).max(1.0);
         self.rest_until(rest);
-    }
-
-    /// How long to pause after as many troubles in a row: from half to the whole of a time that doubles.
-    fn pause(&mut self, troubles: u32) -> Duration {
-        let doubled = PAUSES.0.saturating_mul(1 << troubles.saturating_sub(1).min(16)).min(PAUSES.1);
-        doubled.mul_f64(0.5 + self.random.f64() / 2.0)
     }
 }
 

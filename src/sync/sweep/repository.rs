@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::progress::{Progress, SweepKind};
 use super::questions::{Abort, Questions, Unanswered, VERIFICATIONS};
-use crate::oci::{Digest, Reference, RepositoryName, Tag, child_manifests};
+use crate::oci::{Digest, Reference, RepositoryName, Tag};
 use crate::registry::{Continuation, ListingPage};
 use crate::store::{Change, Guard, PageRequest, Recorded, Source, StoreError};
 use crate::sync::listing::{LoopGuard, Marks};
@@ -232,7 +232,7 @@ impl<'a> RepositorySweep<'a> {
             let page = self.questions.store.manifests(self.name, page).await?;
             for manifest in page.items {
                 self.follow.push(manifest.digest);
-                self.follow.extend(child_manifests(&manifest.children).cloned());
+                self.follow.extend(manifest.document.child_manifests().cloned());
             }
             self.follow_up().await?;
             after = page.next;

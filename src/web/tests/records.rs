@@ -181,8 +181,9 @@ impl Store for Records {
         subject: &Digest,
         page: PageRequest<Digest>,
     ) -> Result<Page<ManifestRecord, Digest>, StoreError> {
-        let refers =
-            |record: &&ManifestRecord| record.subject.as_ref().is_some_and(|it| it.digest == *subject);
+        let refers = |record: &&ManifestRecord| {
+            record.document.subject.as_ref().is_some_and(|it| it.digest == *subject)
+        };
         Ok(Self::page(self.manifests.iter().filter(refers).cloned(), |record| record.digest.clone(), &page))
     }
 

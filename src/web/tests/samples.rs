@@ -1,7 +1,7 @@
 //! What the tests put into their stores.
 
 use super::*;
-use crate::oci::{Descriptor, ManifestKind, MediaType};
+use crate::oci::{Descriptor, Document, ManifestKind, MediaType};
 use crate::store::{Actor, EventKind, Source};
 
 pub(super) fn app() -> RepositoryName {
@@ -60,15 +60,10 @@ pub(super) fn descriptor(text: &str) -> Descriptor {
 pub(super) fn manifest(text: &str) -> ManifestRecord {
     ManifestRecord {
         digest: digest(text),
-        media_type: MediaType::OCI_MANIFEST.into(),
-        kind: ManifestKind::Image,
-        size: 7,
-        config: None,
-        layers: Vec::new(),
-        children: Vec::new(),
-        subject: None,
-        artifact_type: None,
-        annotations: Default::default(),
+        document: Document {
+            kind: ManifestKind::Image,
+            ..Document::unread(MediaType::OCI_MANIFEST.into(), 7)
+        },
         tags: Vec::new(),
         pushed_at: time(),
         source: Source::Swept,

@@ -23,15 +23,19 @@ pub fn assert_holds_together(content_type: Option<&str>, body: Bytes) -> bool {
     assert_eq!(manifest.digest, Digest::sha256(&body));
     assert_eq!(manifest.size(), body.len() as u64);
     if let Some(header) = header.filter(|header| !header.as_str().is_empty()) {
-        assert_eq!(manifest.media_type, header, "the header names the type");
+        assert_eq!(manifest.document.media_type, header, "the header names the type");
     }
-    match manifest.kind {
-        ManifestKind::Image => assert!(manifest.children.is_empty()),
-        ManifestKind::Index => assert!(manifest.layers.is_empty() && manifest.config.is_none()),
-        ManifestKind::Opaque => assert_eq!(manifest, Manifest::unread(body, manifest.media_type.clone())),
+    match manifest.document.kind {
+        ManifestKind::Image => assert!(manifest.document.children.is_empty()),
+        ManifestKind::Index => {
+            assert!(manifest.document.layers.is_empty() && manifest.document.config.is_none())
+        }
+        ManifestKind::Opaque => {
+            assert_eq!(manifest, Manifest::unread(body, manifest.document.media_type.clone()))
+        }
     }
-    if let (ManifestKind::Image, Some(config)) = (manifest.kind, &manifest.config) {
-        assert!(manifest.artifact_type.is_some() || config.media_type.as_str().is_empty());
+    if let (ManifestKind::Image, Some(config)) = (manifest.document.kind, &manifest.document.config) {
+        assert!(manifest.document.artifact_type.is_some() || config.media_type.as_str().is_empty());
     }
     true
 }

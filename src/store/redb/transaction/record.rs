@@ -15,7 +15,7 @@ use super::super::tables::{
 use crate::clock::Timestamp;
 use crate::oci::{Digest, Reference, RepositoryName, Tag};
 use crate::store::effect::{Held, RowChange};
-use crate::store::row::{BlobRow, Document, RepositoryRow, blobs};
+use crate::store::row::{BlobRow, RepositoryRow};
 use crate::store::tombstone::{Buried, MAXIMUM_TOMBSTONES, Past, TOMBSTONE_AGE, Tombstone};
 use crate::store::{Change, Missing};
 
@@ -67,8 +67,7 @@ impl<'txn> Tables<'txn> {
                 self.hold_tombstone(&mut held, repository, Buried::Manifest(manifest.digest.clone()))?;
                 self.hold_tombstone(&mut held, repository, Buried::Repository)?;
                 if held.manifest.is_none() {
-                    let names = blobs(manifest.config.as_ref(), &manifest.layers);
-                    self.hold_blobs(&mut held, repository, names.into_keys())?;
+                    self.hold_blobs(&mut held, repository, manifest.document.blobs().into_keys())?;
                 }
                 repository
             }
@@ -236,10 +235,10 @@ impl<'txn> Tables<'txn> {
             RowChange::Manifest { manifest, row } => {
                 let digest = manifest.digest.as_str();
                 let row = encode("manifest row", &row)?;
-                let document = encode("document", &Document::from(&*manifest))?;
+                let document = encode("document", &manifest.document)?;
                 let rows = (row.as_slice(), document.as_slice(), manifest.bytes.as_ref());
                 self.manifests.insert((name, digest), rows)?;
-                if let Some(subject) = &manifest.subject {
+                if let Some(subject) = &manifest.document.subject {
                     self.referrers.insert((name, subject.digest.as_str(), digest), ())?;
                 }
             }

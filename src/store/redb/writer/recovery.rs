@@ -12,11 +12,12 @@ use super::super::failure::Failure;
 use super::super::panics::{caught, dropped};
 use super::super::tables::{INTENTS, META, META_SEQUENCE, PROBE, number};
 use super::{Trouble, Writer};
+use crate::clock::Backoff;
 use crate::store::{Sequence, StoreTrouble, metrics};
 
-/// How long the writer waits after a failure before it tries whether the medium takes writes again. The pause doubles
-/// up to the second one, and is short again once a request could be written.
-pub(super) const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+/// How long the writer waits after failures before it tries whether the medium takes writes again. They count until a
+/// request could be written.
+const PAUSES: Backoff = Backoff::new(Duration::from_millis(10), Duration::from_secs(1));
 
 /// What a try writes: enough to need room of its own.
 const PROBE_BYTES: usize = 256 * 1024;
@@ -107,9 +108,8 @@ impl Writer {
     }
 
     fn next_try(&mut self) -> Instant {
-        let pause = self.pause;
-        self.pause = (pause * 2).min(PAUSES.1);
-        Instant::now() + pause
+        self.failures = self.failures.saturating_add(1);
+        Instant::now() + PAUSES.pause(self.failures)
     }
 
     /// A durable write for its own sake. It also brings rows and memory together again: an intent whose beginning was

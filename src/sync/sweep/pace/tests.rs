@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures_util::FutureExt;
 
 use super::*;
+use crate::clock::LONGEST_RETRY_AFTER;
 
 const USUAL: Duration = Duration::from_millis(10);
 
@@ -215,7 +216,7 @@ async fn it_leaves_the_registry_alone_as_long_as_that_asks_for() {
     assert_eq!(begun.elapsed().as_secs(), 42);
     pace.turn(Question::Tags, app(0)).await.note(Reply::Trouble(Some(Duration::from_secs(1_000_000))));
     drop(pace.turn(Question::Manifest, app(0)).await);
-    assert_eq!(begun.elapsed().as_secs(), 42 + LONGEST_REST.as_secs());
+    assert_eq!(begun.elapsed().as_secs(), 42 + LONGEST_RETRY_AFTER.as_secs());
 }
 
 #[tokio::test(start_paused = true)]
