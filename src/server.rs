@@ -69,7 +69,7 @@ use crate::{auth, door, registry, store, sync, web};
 /// When it cannot start. Then nothing was changed.
 pub fn run(config: Config, source: ConfigSource) -> Result<(), StartError> {
     let metrics = Metrics::install()?;
-    describe_metrics();
+    describe_all_metrics();
     let descriptors = descriptors::raise_limit();
     let listeners = Listeners::bind(&config)?;
     let main = runtime::Builder::new_current_thread().enable_all().build()?;
@@ -95,7 +95,7 @@ pub fn run(config: Config, source: ConfigSource) -> Result<(), StartError> {
 }
 
 /// Describes every metric to the exporter.
-fn describe_metrics() {
+fn describe_all_metrics() {
     store::describe_metrics();
     registry::describe_metrics();
     sync::describe_metrics();
