@@ -1,9 +1,9 @@
-//! Time as an argument: what the pure parts of the house are given instead of asking the system; the door's own clock; and
-//! what is known of the registry's.
+//! Time as an argument: what pure functions are given instead of asking the system; the door's own clock; and what is known
+//! of the registry's.
 
 mod backoff;
-mod held;
 mod offset;
+mod retention;
 
 use std::fmt;
 use std::sync::LazyLock;
@@ -12,8 +12,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 pub use backoff::{Backoff, LONGEST_RETRY_AFTER};
-pub use held::HeldClock;
 pub use offset::{ClockOffset, Estimate, Sample};
+pub use retention::RetentionClock;
 
 /// Where steady time begins: what the system's clock showed when it was first asked for, and that moment.
 static BEGUN: LazyLock<(Timestamp, Instant)> = LazyLock::new(|| (Timestamp::now(), Instant::now()));
@@ -91,7 +91,7 @@ impl Clock {
         Timestamp::now().shifted(self.shift)
     }
 
-    /// What it would show if nobody had set it since the process began: for what lasts, and for how far other clocks are from
+    /// What it would show if it had not been set since the process began: for what lasts, and for how far other clocks are from
     /// this one. It does not run while the machine sleeps.
     pub fn steady(self) -> Timestamp {
         let (begun, moment) = *BEGUN;

@@ -99,7 +99,7 @@ fn main() -> ExitCode {
     match run(&Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure { code, message }) => {
-            // Nobody is left to be told if this cannot be written.
+            // If this cannot be written, there is no other place to write it to.
             let _ = writeln!(std::io::stderr(), "{message}");
             ExitCode::from(code)
         }
@@ -123,13 +123,13 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 fn key(config: &Config, command: KeyCommand) -> Result<(), Failure> {
-    let said = match command {
+    let text = match command {
         KeyCommand::Prepare => server::prepare_key(config),
         KeyCommand::Rotate => server::rotate_key(config),
         KeyCommand::Show { certificate } => server::show_key(config, certificate),
     };
-    let said = said.map_err(|error| Failure::new(MISCONFIGURED, &error))?;
-    writeln!(std::io::stdout(), "{said}")
+    let text = text.map_err(|error| Failure::new(MISCONFIGURED, &error))?;
+    writeln!(std::io::stdout(), "{text}")
         .map_err(|error| Failure::new(FAILURE, &format_args!("it cannot be written: {error}")))
 }
 
@@ -143,10 +143,10 @@ fn serve(config: Config, source: ConfigSource) -> Result<(), Failure> {
 }
 
 fn explain(config: &Config, user: &str, repository: &str) -> Result<(), Failure> {
-    let said = server::explain(config, user, repository).map_err(|error| {
+    let text = server::explain(config, user, repository).map_err(|error| {
         Failure::new(if error.is_misconfiguration() { MISCONFIGURED } else { FAILURE }, &error)
     })?;
-    writeln!(std::io::stdout(), "{said}")
+    writeln!(std::io::stdout(), "{text}")
         .map_err(|error| Failure::new(FAILURE, &format_args!("it cannot be written: {error}")))
 }
 

@@ -54,17 +54,28 @@ pub struct Logins {
     pub life: LoginLife,
 }
 
+/// What a gate is made of: see the fields of [`Gate`].
+pub struct GateParts {
+    /// Finds out who it is.
+    pub authenticator: Authenticator,
+    /// Makes and checks tokens.
+    pub issuer: Arc<Issuer>,
+    /// Binds uploads to the tokens that opened them.
+    pub marks: UploadMarks,
+    /// The door's own clock.
+    pub clock: Clock,
+    /// Scheme and authority by which clients know the door, where that is configured.
+    pub external: Option<String>,
+    /// How logins go on.
+    pub logins: Logins,
+    /// What may be done at first.
+    pub policy: Policy,
+}
+
 impl Gate {
     /// Puts the gate together.
-    pub fn new(
-        authenticator: Authenticator,
-        issuer: Arc<Issuer>,
-        marks: UploadMarks,
-        clock: Clock,
-        external: Option<String>,
-        logins: Logins,
-        policy: Policy,
-    ) -> Self {
+    pub fn new(parts: GateParts) -> Self {
+        let GateParts { authenticator, issuer, marks, clock, external, logins, policy } = parts;
         let policy = ArcSwap::from_pointee(policy);
         Self { authenticator, issuer, marks, clock, external, logins, policy }
     }

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::gathering::{Due, Gathering, Happening};
 use super::subject::UserName;
-use crate::clock::{Clock, HeldClock, Timestamp};
+use crate::clock::{Clock, RetentionClock, Timestamp};
 use crate::store::{AuthEvent, AuthEventKind, Quotas, Retention, Sequence, Store};
 
 /// How often it is written down.
@@ -37,8 +37,8 @@ pub trait Names: Send + Sync {
 /// Gathers what happens.
 pub struct Journal {
     clock: Clock,
-    /// By which events are too old.
-    held: Arc<HeldClock>,
+    /// The clock by which events are too old.
+    retention_clock: Arc<RetentionClock>,
     keep: Duration,
     gathering: Mutex<Gathering>,
     /// Without it every claimed name is unknown.
@@ -48,14 +48,14 @@ pub struct Journal {
 impl Journal {
     /// One whose events are kept for so long.
     pub fn new(clock: Clock, keep: Duration) -> Self {
-        let held = Arc::new(HeldClock::new(clock, None));
-        Self { clock, held, keep, gathering: Mutex::default(), names: OnceLock::new() }
+        let retention_clock = Arc::new(RetentionClock::new(clock, None));
+        Self { clock, retention_clock, keep, gathering: Mutex::default(), names: OnceLock::new() }
     }
 
     /// The same, whose events are too old by this clock.
     #[must_use]
-    pub fn aging_by(self, held: Arc<HeldClock>) -> Self {
-        Self { held, ..self }
+    pub fn with_retention_clock(self, retention_clock: Arc<RetentionClock>) -> Self {
+        Self { retention_clock, ..self }
     }
 
     /// Asks there whose names there are, from now on. The first one counts.
@@ -119,7 +119,7 @@ impl Journal {
 
     fn retention(&self) -> Retention {
         let keep = i64::try_from(self.keep.as_millis()).unwrap_or(i64::MAX);
-        let since: Timestamp = self.held.now().shifted(keep.saturating_neg());
+        let since: Timestamp = self.retention_clock.now().shifted(keep.saturating_neg());
         Retention { most: KEPT, since }
     }
 

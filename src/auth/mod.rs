@@ -33,7 +33,7 @@ pub use accounts::{
     TokenShown, UserShown,
 };
 pub use authenticator::{Authenticator, Login, LoginError};
-pub use gate::{Gate, Logins, Policy};
+pub use gate::{Gate, GateParts, Logins, Policy};
 pub use hashing::{Hashing, HashingError, StoredHash, Ticket, hash};
 pub use header::{Authorization, Rejected, read as read_authorization, read_only as read_only_authorization};
 pub use htpasswd::{Htpasswd, HtpasswdError, parse as parse_htpasswd};

@@ -1,16 +1,15 @@
-//! The sections `auth`, `clock`, and how the door shows itself to the registry.
+//! The section `auth`.
 
 mod rules;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use toml::Value;
-
 use self::rules::{groups, rules, structured, texts};
-use super::secret::Secret;
-use super::settings::{Given, Settings, kind};
+use super::settings::{Given, Settings, kind, text};
 use super::value;
 
 /// The section `auth`.
@@ -109,35 +108,10 @@ pub enum Principal {
     User(String),
     /// `group:NAME`
     Group(String),
-    /// `anonymous`: everybody, with credentials or without.
+    /// `anonymous`: every client, with credentials or without.
     Anonymous,
-    /// `*`: everybody who has logged in.
+    /// `*`: every user who has logged in.
     Everybody,
-}
-
-/// `registry.auth`: how the door shows itself to the registry.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RegistryAuth {
-    /// Not at all.
-    None,
-    /// With a name and a password.
-    Basic {
-        /// `registry.username`
-        username: String,
-        /// `registry.password`
-        password: Secret,
-    },
-    /// With tokens of its own.
-    Token,
-}
-
-/// The section `clock`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Clock {
-    /// `clock.warn`: how far the registry's clock may be off before that is said; zero for never, at most a day.
-    pub warn: Duration,
-    /// `clock.offset`: milliseconds by which the door's clock is ahead of the system's. For tests.
-    pub offset: i64,
 }
 
 impl Default for Auth {
@@ -165,12 +139,6 @@ impl Default for Auth {
     }
 }
 
-impl Default for Clock {
-    fn default() -> Self {
-        Self { warn: Duration::from_secs(5), offset: 0 }
-    }
-}
-
 /// Reads the section `auth`.
 pub(super) fn read(settings: &mut Settings) -> Auth {
     let mut auth = Auth::default();
@@ -193,71 +161,6 @@ pub(super) fn read(settings: &mut Settings) -> Auth {
     auth.htpasswd = settings.read("auth.htpasswd", value::path);
     auth.keys = settings.read("auth.keys", value::path);
     auth
-}
-
-/// Reads the section `clock`.
-pub(super) fn read_clock(settings: &mut Settings) -> Clock {
-    let mut clock = Clock::default();
-    let mut set = super::Setter(settings);
-    set.to(&mut clock.warn, "clock.warn", value::duration);
-    set.to(&mut clock.offset, "clock.offset", offset);
-    clock
-}
-
-/// Reads how the door shows itself to the registry: name and password go with `basic`, and with nothing else.
-pub(super) fn read_registry(settings: &mut Settings) -> RegistryAuth {
-    const NAMES: [&str; 2] = ["registry.username", "registry.password"];
-    let kind = settings.read("registry.auth", |given| {
-        match text(given, "write \"none\", \"basic\" or \"token\"")? {
-            kind @ ("none" | "basic" | "token") => Ok(kind.to_owned()),
-            other => Err(format!("is {other:?}; write \"none\", \"basic\" or \"token\"")),
-        }
-    });
-    let username = settings.read(NAMES[0], |given| match text(given, "write a user name")? {
-        text if text.is_empty() || text.contains(':') || text.chars().any(char::is_control) => {
-            Err("is no user name: it is empty, or has a colon or a control character; write a user name"
-                .to_owned())
-        }
-        text => Ok(text.to_owned()),
-    });
-    let password = settings.read(NAMES[1], |given| match text(given, "write a password")? {
-        text if text.is_empty() || text.chars().any(char::is_control) => {
-            Err("is no password: it is empty, or has a control character; write a password".to_owned())
-        }
-        text => Ok(Secret::new(text)),
-    });
-    match kind.as_deref() {
-        Some("basic") => {
-            for name in NAMES {
-                if !settings.has(name) {
-                    let sentence = format!("`registry.auth` is \"basic\" but `{name}` is not set; set it");
-                    settings.complain(settings.origin("registry.auth"), sentence);
-                }
-            }
-            match (username, password) {
-                (Some(username), Some(password)) => RegistryAuth::Basic { username, password },
-                _ => RegistryAuth::None,
-            }
-        }
-        kind => {
-            for name in NAMES {
-                if settings.has(name) {
-                    let sentence = format!(
-                        "`{name}` goes with `registry.auth = \"basic\"` only; set that, or remove this"
-                    );
-                    settings.complain(settings.origin(name), sentence);
-                }
-            }
-            if kind == Some("token") { RegistryAuth::Token } else { RegistryAuth::None }
-        }
-    }
-}
-
-fn text<'a>(given: &'a Given, remedy: &str) -> Result<&'a str, String> {
-    match &given.value {
-        Value::String(text) => Ok(text),
-        other => Err(format!("is {}; {remedy}", kind(other))),
-    }
 }
 
 fn mode(given: &Given) -> Result<bool, String> {
@@ -308,22 +211,6 @@ fn ttl(given: &Given) -> Result<Duration, String> {
     }
 }
 
-/// A duration with a sign, in milliseconds.
-fn offset(given: &Given) -> Result<i64, String> {
-    let remedy =
-        "write a duration of at most a day, with a minus where the clock is to be behind, such as \"-1h\"";
-    let all = text(given, remedy)?;
-    let (sign, size) = match all.strip_prefix('-') {
-        Some(size) => (-1, size),
-        None => (1, all.strip_prefix('+').unwrap_or(all)),
-    };
-    let size = humantime::parse_duration(size)
-        .ok()
-        .filter(|size| *size <= Duration::from_secs(24 * 60 * 60))
-        .and_then(|size| i64::try_from(size.as_millis()).ok());
-    size.map(|size| sign * size).ok_or_else(|| format!("is {all:?}, which is no such duration; {remedy}"))
-}
-
 fn sources(given: &Given) -> Result<Vec<UserSource>, String> {
     let remedy = "write a list with \"htpasswd\", \"store\" or both, the one that is asked first in front";
     let list = structured(given, remedy)?;
@@ -341,117 +228,4 @@ fn sources(given: &Given) -> Result<Vec<UserSource>, String> {
         sources.push(source);
     }
     if sources.is_empty() { Err(format!("is empty; {remedy}")) } else { Ok(sources) }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use super::super::Config;
-    use super::*;
-
-    fn load(text: &str) -> Result<Config, String> {
-        let mut settings = Settings::default();
-        super::super::file::apply(&mut settings, Path::new("portreeve.toml"), text);
-        Config::read(settings).map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn rules_and_groups_are_read_from_the_file() {
-        let text = r#"
-            [auth]
-            mode = "on"
-            [auth.groups]
-            ci = ["alice", "bob"]
-            [[auth.rules]]
-            who = "group:ci"
-            repositories = ["team/**", "ci/*"]
-            actions = "*"
-            [[auth.rules]]
-            who = ["*", "anonymous", "alice"]
-            repositories = "secret/**"
-            actions = ["pull", "catalog"]
-            deny = true
-        "#;
-        let auth = load(text).unwrap().auth;
-        assert!(auth.is_on);
-        assert_eq!(auth.groups["ci"], ["alice", "bob"]);
-        let first = &auth.rules[0];
-        assert_eq!(first.who, [Principal::Group("ci".to_owned())]);
-        assert_eq!(first.repositories, ["team/**", "ci/*"]);
-        assert!(first.pull && first.push && first.delete && !first.catalog && !first.deny);
-        let second = &auth.rules[1];
-        let who = [Principal::Everybody, Principal::Anonymous, Principal::User("alice".to_owned())];
-        assert_eq!(second.who, who);
-        assert!(second.pull && !second.push && second.catalog && second.deny);
-    }
-
-    #[test]
-    fn administrators_are_told_by_an_action_of_their_own() {
-        let rule =
-            |text: &str| load(&format!("[[auth.rules]]\n{text}")).map(|config| config.auth.rules[0].clone());
-        let admin = rule("who = \"group:ops\"\nactions = \"admin\"").unwrap();
-        assert!(admin.admin && !admin.catalog && !admin.pull && admin.repositories.is_empty());
-        let all = rule("who = \"alice\"\nrepositories = \"**\"\nactions = \"*\"").unwrap();
-        assert!(!all.admin && !all.catalog, "`*` is for repositories");
-        // Nobody can be let do it without logging in, and everybody can be kept from it.
-        assert!(rule("who = \"anonymous\"\nactions = \"admin\"\ndeny = true").unwrap().admin);
-    }
-
-    #[test]
-    fn the_environment_writes_rules_as_toml() {
-        let rules = r#"[{ who = "*", repositories = "**", actions = ["pull"] }]"#;
-        let variables = [("PORTREEVE__AUTH__RULES".to_owned(), rules.to_owned())];
-        let config = Config::load(Some(Path::new("/dev/null")), variables.into_iter()).unwrap();
-        assert_eq!(config.auth.rules.len(), 1);
-    }
-
-    #[test]
-    fn a_wrong_rule_is_told_by_its_number_and_what_is_wrong() {
-        for (rule, told) in [
-            (r#"repositories = "a""#, "`who` is missing"),
-            (r#"who = "a b""#, "no user name"),
-            (r#"who = "group:""#, "without a name"),
-            (r#"who = "*""#, "`actions` is missing"),
-            ("who = \"*\"\nactions = \"admn\"", "did you mean \"admin\"?"),
-            ("who = \"*\"\nactions = [\"pull\", \"pul\"]", "did you mean \"pull\"?"),
-            ("who = \"*\"\nactions = \"Admin\"", "did you mean \"admin\"?"),
-            ("who = \"*\"\nactions = \"\"", "none of"),
-            ("who = \"anonymous\"\nactions = \"admin\"", "\"anonymous\""),
-            ("who = [\"alice\", \"anonymous\"]\nactions = [\"catalog\", \"admin\"]", "\"anonymous\""),
-            ("who = \"*\"\nactions = \"pull\"", "`repositories` is missing"),
-            ("who = \"*\"\nactions = \"read\"", "\"read\""),
-            ("who = \"*\"\nactions = 7", "`actions` is neither"),
-            ("who = \"*\"\nwhose = \"*\"", "`whose`"),
-            ("who = \"*\"\nactions = \"catalog\"\ndeny = \"yes\"", "`deny` is a string"),
-        ] {
-            let refused = load(&format!("[[auth.rules]]\n{rule}")).unwrap_err();
-            assert!(refused.contains("number 1") && refused.contains(told), "{rule}: {refused}");
-        }
-    }
-
-    #[test]
-    fn an_offset_has_a_sign() {
-        let offset = |text: &str| load(&format!("clock.offset = {text:?}")).map(|config| config.clock.offset);
-        assert_eq!(offset("1h"), Ok(3_600_000));
-        assert_eq!(offset("-1m"), Ok(-60_000));
-        assert_eq!(offset("0"), Ok(0));
-        for wrong in ["", "-", "--1s", "2 days", "1"] {
-            assert!(offset(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn basic_goes_with_a_name_and_a_password_and_they_go_with_nothing_else() {
-        let registry = |text: &str| load(&format!("[registry]\n{text}")).map(|config| config.registry.auth);
-        let basic = registry("auth = \"basic\"\nusername = \"door\"\npassword = \"secret\"").unwrap();
-        assert!(matches!(&basic, RegistryAuth::Basic { username, .. } if username == "door"));
-        assert!(!format!("{basic:?}").contains("secret"));
-        assert!(
-            registry("auth = \"basic\"\nusername = \"door\"").unwrap_err().contains("`registry.password`")
-        );
-        assert!(registry("username = \"door\"").unwrap_err().contains("basic"));
-        assert_eq!(registry("auth = \"token\"").unwrap(), RegistryAuth::Token);
-        assert!(registry("auth = \"digest\"").unwrap_err().contains("\"digest\""));
-    }
 }

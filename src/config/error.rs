@@ -1,4 +1,4 @@
-//! What is wrong with a configuration, told all at once and in words that say where and what would be right.
+//! What is wrong with a configuration, reported all at once, with where it is and what would be right.
 
 use std::fmt;
 use std::path::{Path, PathBuf};

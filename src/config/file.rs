@@ -15,12 +15,12 @@ use super::settings::{Settings, kind};
 pub(super) fn apply(settings: &mut Settings, file: &Path, text: &str) {
     let (document, errors) = DeTable::parse_recoverable(text);
     let layer = Layer { file, text };
-    let mut told = None;
+    let mut reported = None;
     for error in &errors {
         let origin = layer.origin(error.span().map_or(0, |span| span.start));
         // What follows on the same line is mostly the parser finding its way back.
-        if told.as_ref() != Some(&origin) {
-            told = Some(origin.clone());
+        if reported.as_ref() != Some(&origin) {
+            reported = Some(origin.clone());
             settings.complain(origin, format!("this is not valid TOML: {}", one_line(error.message())));
         }
     }

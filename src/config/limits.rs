@@ -34,7 +34,7 @@ impl Default for Limits {
             requests: const { NonZeroUsize::new(4096).unwrap() },
             requests_per_address: const { NonZeroUsize::new(1024).unwrap() },
             head_timeout: Duration::from_secs(30),
-            // Whoever keeps connections to the door in store must give them up before the door does, or a request may meet
+            // A load balancer that keeps connections to the door must give them up before the door does, or a request may meet
             // the end of its connection: load balancers keep them for up to ten minutes, the clients of Docker for 90 s.
             idle_timeout: Duration::from_secs(11 * 60),
             body_memory: 64 << 20,

@@ -1,16 +1,18 @@
 //! The configuration: plain data, read from defaults, file and environment, wholly checked before anything starts.
 //!
 //! Each layer overrides the one below: built-in defaults, the file, then variables `PORTREEVE__SECTION__KEY`. Keys that
-//! are not known are refused, and everything that is wrong is told at once. Only `main.rs` loads it; everyone else is
-//! given the part that concerns them. It imports no other module of the house.
+//! are not known are refused, and everything that is wrong is reported at once. Only the command line and a reload load
+//! it; each module is given the part that concerns it. It imports no other module of the crate.
 
 mod address;
 mod auth;
+mod clock;
 mod environment;
 mod error;
 mod file;
 mod keys;
 mod limits;
+mod registry_auth;
 mod secret;
 mod settings;
 #[cfg(test)]
@@ -26,10 +28,12 @@ use std::time::Duration;
 use url::{Host, Url};
 
 pub use address::{BackendUrl, InvalidUrl, StoreUrl};
-pub use auth::{Algorithm, Auth, AuthRule, Clock, Principal, RegistryAuth, UserSource, VerifiedBy};
+pub use auth::{Algorithm, Auth, AuthRule, Principal, UserSource, VerifiedBy};
+pub use clock::Clock;
 pub use error::{ConfigError, Problem};
 pub use keys::{KEYS, Key};
 pub use limits::Limits;
+pub use registry_auth::RegistryAuth;
 pub use secret::Secret;
 
 use error::Origin;
@@ -249,9 +253,9 @@ impl Config {
         set.to(&mut config.server.threads, "server.threads", value::count);
         set.to(&mut config.server.grace, "server.grace", value::duration);
         config.limits = limits::read(&mut settings);
-        config.registry.auth = auth::read_registry(&mut settings);
+        config.registry.auth = registry_auth::read(&mut settings);
         config.auth = auth::read(&mut settings);
-        config.clock = auth::read_clock(&mut settings);
+        config.clock = clock::read(&mut settings);
         config.server.socket = settings.read("server.socket", value::path);
         config.notifications_secret = settings.read("notifications.secret", value::secret);
         config.external_url = settings.read("external_url", value::origin_url);

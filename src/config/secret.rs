@@ -1,4 +1,4 @@
-//! A secret from the configuration, which shows itself to nobody by accident.
+//! A secret from the configuration, which nothing shows by accident.
 
 use std::fmt;
 

@@ -85,3 +85,11 @@ pub(super) fn kind(value: &Value) -> &'static str {
         Value::Table(_) => "a table",
     }
 }
+
+/// The text that a setting has to be.
+pub(super) fn text<'a>(given: &'a Given, remedy: &str) -> Result<&'a str, String> {
+    match &given.value {
+        Value::String(text) => Ok(text),
+        other => Err(format!("is {}; {remedy}", kind(other))),
+    }
+}

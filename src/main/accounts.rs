@@ -101,10 +101,10 @@ fn run(config: &Config, command: AccountCommand) -> Result<(), Failure> {
     let answer = server::account(config, command).map_err(|error| {
         Failure::new(if error.is_misconfiguration() { MISCONFIGURED } else { FAILURE }, &error)
     })?;
-    tell(&answer).map_err(|error| Failure::new(FAILURE, &format_args!("it cannot be written: {error}")))
+    print(&answer).map_err(|error| Failure::new(FAILURE, &format_args!("it cannot be written: {error}")))
 }
 
-fn tell(answer: &AccountAnswer) -> std::io::Result<()> {
+fn print(answer: &AccountAnswer) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     match answer {
         AccountAnswer::Done => writeln!(out, "Done."),
@@ -116,7 +116,7 @@ fn tell(answer: &AccountAnswer) -> std::io::Result<()> {
             writeln!(out, "There are no access tokens and no logins.")
         }
         AccountAnswer::Tokens { access, logins } => {
-            access.iter().try_for_each(|token| tell_token(&mut out, token))?;
+            access.iter().try_for_each(|token| print_token(&mut out, token))?;
             logins.iter().try_for_each(|LoginShown { id, user, created, last_use }| {
                 writeln!(out, "{id}\t{user}\tlogin\tsince {created}\tused {last_use}")
             })
@@ -128,7 +128,7 @@ fn tell(answer: &AccountAnswer) -> std::io::Result<()> {
     }
 }
 
-fn tell_token(out: &mut impl Write, token: &TokenShown) -> std::io::Result<()> {
+fn print_token(out: &mut impl Write, token: &TokenShown) -> std::io::Result<()> {
     let until = token.expires.map_or("for ever".to_owned(), |time| format!("until {time}"));
     let used = token.last_use.map_or("never used".to_owned(), |time| format!("used {time}"));
     let TokenShown { id, name, label, .. } = token;

@@ -19,6 +19,7 @@ mod patience;
 mod presence;
 mod reading;
 mod retry_after;
+mod settings;
 mod transport;
 
 pub use answer::{Answer, OutgoingWrite};
@@ -34,6 +35,7 @@ pub use page_size::PageLimit;
 pub use patience::{Awaited, Exhausted, Patience, Since};
 pub use presence::Presence;
 pub use retry_after::retry_after;
+pub use settings::RegistrySettings;
 pub use transport::{
     BodyError, Causes, HttpTransport, Received, Request, RequestPatience, Transport, TransportError,
 };

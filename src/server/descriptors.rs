@@ -4,17 +4,16 @@
 //! that by which the door can end it, and a connection of the client that carries manifest writes. What the door needs for its
 //! own work is kept out of it: the store, the admin listener, the socket for commands, the sweeps, the worker threads.
 
-use std::io;
-
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use super::side_listener::{ADMIN_CONNECTIONS, SOCKET_CONNECTIONS};
+use super::admin_listener::ADMIN_CONNECTIONS;
+use super::socket::SOCKET_CONNECTIONS;
 use crate::config::Config;
 use crate::door::{ConnectionLimits, RequestLimits};
 
 /// Files of store, keys and certificates, the log, listeners, questions to the registry, connections that are about to be
 /// refused.
-const HOUSE: usize = 56;
+const OWN: usize = 56;
 /// What the runtime of a thread needs.
 const THREAD: usize = 4;
 /// A request in flight: see the module.
@@ -26,20 +25,15 @@ const MOST_KEPT: usize = 128;
 /// No client may have more than one of so many parts of all.
 const PARTS: usize = 4;
 
-/// Takes as many descriptors as the system lets the process have, and says how many those are.
-///
-/// # Errors
-/// When the system does not let the limit be raised. Then it is as it was.
-pub(super) fn raise() -> io::Result<usize> {
-    let limit = getrlimit(Resource::Nofile);
-    if limit.current != limit.maximum {
-        setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })?;
+/// Raises the limit of the process to its hard limit, and answers how many descriptors it may have then. A system that
+/// does not let it be raised leaves it as it is.
+pub(super) fn raise_limit() -> usize {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current != maximum
+        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
+    {
+        tracing::warn!(%error, "the limit of descriptors cannot be raised to its hard limit");
     }
-    Ok(have())
-}
-
-/// How many the process may have.
-pub(super) fn have() -> usize {
     getrlimit(Resource::Nofile)
         .current
         .and_then(|current| usize::try_from(current).ok())
@@ -58,11 +52,8 @@ pub(super) struct Shares {
 /// Divides so many descriptors: as `limits` say, or less where that does not fit.
 pub(super) fn share(config: &Config, descriptors: usize) -> Shares {
     let (limits, threads) = (&config.limits, config.server.threads.get());
-    let own = HOUSE
-        + ADMIN_CONNECTIONS
-        + SOCKET_CONNECTIONS
-        + THREAD * (threads + 2)
-        + config.sync.concurrency.get();
+    let own =
+        OWN + ADMIN_CONNECTIONS + SOCKET_CONNECTIONS + THREAD * (threads + 2) + config.sync.concurrency.get();
     let free = descriptors.saturating_sub(own).max(1);
     let kept = (free / 8 / KEPT / threads).clamp(1, MOST_KEPT);
     let free = free.saturating_sub(kept * KEPT * threads);
@@ -88,8 +79,8 @@ pub(super) fn share(config: &Config, descriptors: usize) -> Shares {
 }
 
 impl Shares {
-    /// Says it where clients get less than the configuration gives them.
-    pub fn tell(&self, config: &Config, descriptors: usize) {
+    /// Warns where clients get less than the configuration gives them.
+    pub fn warn_if_lowered(&self, config: &Config, descriptors: usize) {
         let (connections, requests) = (self.connections.all, self.requests.all);
         if connections < config.limits.connections.get() || requests < config.limits.requests.get() {
             tracing::warn!(
@@ -121,7 +112,7 @@ mod tests {
         for descriptors in [200, 256, 512, 1_024, 4_096, 20_000, 1_048_576] {
             let Shares { connections, requests, kept } = share(&config, descriptors);
             let given = connections.all + REQUEST * requests.all + KEPT * kept * 2;
-            assert!(given + HOUSE <= descriptors, "{descriptors}: {given}");
+            assert!(given + OWN <= descriptors, "{descriptors}: {given}");
             assert!(connections.per_address * PARTS <= connections.all, "{descriptors}");
             assert!(requests.per_address * PARTS <= requests.all, "{descriptors}");
         }
@@ -135,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_with_hardly_any_still_serves_somebody() {
+    fn a_process_with_hardly_any_still_serves_one_client() {
         let shares = share(&config(), 64);
         assert_eq!((shares.connections.all, shares.requests.all, shares.kept), (1, 1, 1));
     }

@@ -4,17 +4,46 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use reqwest::StatusCode;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::StartError;
-use super::sync_command::SyncError;
 use crate::oci::{RepositoryName, Tag};
 use crate::store::{Missing, Page};
 use crate::sync::{CompareError, RecordedNames, SweepStatus};
 
 /// How long the door may take to answer.
-const PATIENCE: Duration = Duration::from_secs(30);
+const DOOR_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Why the door could not be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum DoorError {
+    /// The client cannot be made.
+    #[error("the client to the door cannot be set up: {0}; are the system's CA certificates installed?")]
+    Client(#[source] reqwest::Error),
+    /// The door did not answer, or not as a door does.
+    #[error("the door at the socket {} did not {attempted}: {source}", socket.display())]
+    NoAnswer {
+        /// Its socket.
+        socket: PathBuf,
+        /// What was asked of it.
+        attempted: &'static str,
+        /// The cause.
+        source: reqwest::Error,
+    },
+    /// The door refused.
+    #[error("the door at the socket {} did not {attempted}: {message} ({status})", socket.display())]
+    Refused {
+        /// Its socket.
+        socket: PathBuf,
+        /// What was asked of it.
+        attempted: &'static str,
+        /// The status of its answer.
+        status: StatusCode,
+        /// Why, in words for the caller.
+        message: String,
+    },
+}
 
 /// The API of a door, through its socket.
 pub(super) struct Client {
@@ -63,25 +92,24 @@ struct TagPart {
 }
 
 impl Client {
-    pub(super) fn new(socket: &Path) -> Result<Self, SyncError> {
+    pub(super) fn new(socket: &Path) -> Result<Self, DoorError> {
         // Only the first call of a process sets it; all set the same.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = reqwest::Client::builder().no_proxy().unix_socket(socket).timeout(PATIENCE).build();
-        let http = http.map_err(|error| SyncError::Start(StartError::Registry(error)))?;
-        Ok(Self { socket: socket.to_owned(), http })
+        let http = reqwest::Client::builder().no_proxy().unix_socket(socket).timeout(DOOR_TIMEOUT).build();
+        Ok(Self { socket: socket.to_owned(), http: http.map_err(DoorError::Client)? })
     }
 
     /// What the door's sweeps are at.
-    pub(super) async fn sweeps(&self) -> Result<SweepStatus, SyncError> {
+    pub(super) async fn sweeps(&self) -> Result<SweepStatus, DoorError> {
         Ok(self.status().await?.sweep)
     }
 
     /// How much the door holds that the registry denies.
-    pub(super) async fn missing(&self) -> Result<Missing, SyncError> {
+    pub(super) async fn missing(&self) -> Result<Missing, DoorError> {
         Ok(self.status().await?.store.missing)
     }
 
-    async fn status(&self) -> Result<StatusPart, SyncError> {
+    async fn status(&self) -> Result<StatusPart, DoorError> {
         self.ask("tell how its sweeps are", self.http.get("http://door/api/v1/status")).await
     }
 
@@ -90,20 +118,20 @@ impl Client {
         &self,
         attempted: &'static str,
         request: reqwest::RequestBuilder,
-    ) -> Result<T, SyncError> {
+    ) -> Result<T, DoorError> {
         let response = request.send().await.map_err(|error| self.failure(attempted, error))?;
         let status = response.status();
         if status.is_success() {
             return response.json().await.map_err(|error| self.failure(attempted, error));
         }
-        // The door says why, in words that its caller can be told.
+        // The door says why, in words for its caller.
         let said = response.json::<ErrorPart>().await.map(|said| said.error.message);
-        let cause = said.map_or_else(|_| status.to_string(), |message| format!("{message} ({status})"));
-        Err(SyncError::Door { socket: self.socket.clone(), attempted, cause: cause.into() })
+        let message = said.unwrap_or_else(|_| format!("it answered {status}"));
+        Err(DoorError::Refused { socket: self.socket.clone(), attempted, status, message })
     }
 
-    /// Why the door that answers here cannot write its store, if it cannot.
-    pub(super) async fn readiness(&self) -> Result<Readiness, SyncError> {
+    /// Whether it takes traffic.
+    pub(super) async fn readiness(&self) -> Result<Readiness, DoorError> {
         let attempted = "say whether it is ready";
         let request = self.http.get("http://door/readyz");
         let response = request.send().await.map_err(|error| self.failure(attempted, error))?;
@@ -112,8 +140,8 @@ impl Client {
         Ok(Readiness { is_ready, words: words.trim_end().to_owned() })
     }
 
-    fn failure(&self, attempted: &'static str, error: reqwest::Error) -> SyncError {
-        SyncError::Door { socket: self.socket.clone(), attempted, cause: Box::new(error.without_url()) }
+    fn failure(&self, attempted: &'static str, error: reqwest::Error) -> DoorError {
+        DoorError::NoAnswer { socket: self.socket.clone(), attempted, source: error.without_url() }
     }
 }
 
@@ -134,7 +162,7 @@ impl RecordedNames for Client {
         let url = format!("http://door/api/v1/tags?n=1000&repository={repository}{after}");
         let answered = async {
             let response = self.http.get(url).send().await?;
-            if response.status() == reqwest::StatusCode::NOT_FOUND {
+            if response.status() == StatusCode::NOT_FOUND {
                 return Ok(TagsPart { items: Vec::new(), next: None });
             }
             response.error_for_status()?.json().await

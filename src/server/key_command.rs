@@ -1,6 +1,7 @@
 //! `portreeve key`: the keys that tokens are signed with. They are files, which a running door follows.
 
-use super::{StartError, gatehouse};
+use super::registry_access::key_directory;
+use super::start_error::StartError;
 use crate::clock::Clock;
 use crate::config::Config;
 
@@ -9,7 +10,7 @@ use crate::config::Config;
 /// # Errors
 /// When the directory cannot be read or written.
 pub fn prepare_key(config: &Config) -> Result<String, StartError> {
-    let keys = gatehouse::key_directory(config);
+    let keys = key_directory(config);
     let ring = keys.prepare(Clock::shifted(config.clock.offset).now())?;
     Ok(format!(
         "The key {} in {} signs nothing yet.\nGive a registry that verifies tokens what `portreeve key show \
@@ -24,7 +25,7 @@ pub fn prepare_key(config: &Config) -> Result<String, StartError> {
 /// # Errors
 /// When the directory cannot be read or written.
 pub fn rotate_key(config: &Config) -> Result<String, StartError> {
-    let keys = gatehouse::key_directory(config);
+    let keys = key_directory(config);
     let ring = keys.rotate(Clock::shifted(config.clock.offset).now())?;
     Ok(format!(
         "The key {} in {} signs from now on.\nA running door follows within seconds. A registry that verifies tokens has \
@@ -41,7 +42,7 @@ pub fn rotate_key(config: &Config) -> Result<String, StartError> {
 /// # Errors
 /// When the directory cannot be read or written.
 pub fn show_key(config: &Config, certificate: bool) -> Result<String, StartError> {
-    let keys = gatehouse::key_directory(config);
+    let keys = key_directory(config);
     let ring = keys.open(Clock::shifted(config.clock.offset).now())?;
     if certificate {
         return Ok(keys.certificates()?.trim_end().to_owned());

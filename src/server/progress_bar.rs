@@ -21,11 +21,11 @@ pub(super) fn show(bar: &ProgressBar, running: &RunningSweep, number: u64) {
     // More than there are is as good as not known.
     bar.set_length(running.repositories_expected.unwrap_or(running.repositories_done));
     bar.set_position(running.repositories_done);
-    bar.set_message(told(running, number));
+    bar.set_message(message(running, number));
 }
 
 /// Where it is, how quick, how long it will take, and what it has found.
-fn told(running: &RunningSweep, number: u64) -> String {
+fn message(running: &RunningSweep, number: u64) -> String {
     let place = match running.phase {
         _ if running.number < number => "another sweep ends",
         SweepPhase::Catalog => "reading the catalog",
@@ -60,9 +60,9 @@ mod tests {
             found: 3,
             problems: 0,
         };
-        assert_eq!(told(&running, 2), "80 tags, 3 found: reading the catalog, 12.3/s, 1m 5s left");
-        assert!(told(&running, 3).contains("another sweep ends"));
+        assert_eq!(message(&running, 2), "80 tags, 3 found: reading the catalog, 12.3/s, 1m 5s left");
+        assert!(message(&running, 3).contains("another sweep ends"));
         let unlisted = RunningSweep { phase: SweepPhase::Unlisted, seconds_left: None, ..running };
-        assert_eq!(told(&unlisted, 2), "80 tags, 3 found: asking about what it does not list, 12.3/s");
+        assert_eq!(message(&unlisted, 2), "80 tags, 3 found: asking about what it does not list, 12.3/s");
     }
 }

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::gatehouse;
+use super::{auth_setup, registry_access};
 use crate::auth::{Gate, KeyDirectory};
 use crate::config::{Auth, Config, ConfigError, DEFAULT_FILE};
 use crate::files::{FileVersions, FileWatcher, RereadRequests};
@@ -55,7 +55,7 @@ pub(super) struct Reload {
 impl Reload {
     /// Of this configuration, for this gate, when files change and at each of the `requests`.
     pub fn new(source: ConfigSource, config: Config, gate: Arc<Gate>, requests: RereadRequests) -> Self {
-        let keys = gatehouse::key_directory(&config);
+        let keys = registry_access::key_directory(&config);
         Self { source: Arc::new(source), config, gate, keys, requests }
     }
 
@@ -91,7 +91,7 @@ impl Reload {
             Ok(Err(error)) => return refused(&error),
             Err(error) => return refused(&error),
         };
-        match gatehouse::policy(&config.auth) {
+        match auth_setup::policy(&config.auth) {
             Ok(policy) => self.gate.set_policy(policy),
             Err(error) => return refused(&error),
         }
@@ -153,7 +153,6 @@ pub(super) fn describe_metrics() {
         "portreeve_reloads_total",
         "Times that rules and groups were read again, by what came of it"
     );
-    super::side_listener::describe_metrics();
 }
 
 fn count(result: &'static str) {

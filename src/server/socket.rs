@@ -8,8 +8,12 @@ use std::path::{Path, PathBuf};
 
 use tokio_util::sync::CancellationToken;
 
-use super::side_listener::{Few, SOCKET_CONNECTIONS};
+use super::limited_listener::LimitedListener;
+use super::start_error::StartError;
 use crate::config::{Config, StoreUrl};
+
+/// How many connections it has.
+pub(super) const SOCKET_CONNECTIONS: usize = 16;
 
 /// A bound socket. Its file goes when this is dropped.
 #[derive(Debug)]
@@ -29,9 +33,18 @@ pub(super) fn path(config: &Config) -> PathBuf {
 }
 
 impl Socket {
-    /// Binds a socket there. One that a killed door left is replaced; whoever calls has the store for himself, so that
-    /// nobody else binds the same one meanwhile.
-    pub fn bind(path: PathBuf) -> io::Result<Self> {
+    /// Binds the configured socket, for a process that has the store open.
+    ///
+    /// # Errors
+    /// When it cannot be bound.
+    pub fn configured(config: &Config) -> Result<Self, StartError> {
+        let path = path(config);
+        Self::bind(path.clone()).map_err(|source| StartError::Socket { path, source })
+    }
+
+    /// Binds a socket there. One that a killed door left is replaced: the caller has the store open, so that no other
+    /// process binds the same socket meanwhile.
+    fn bind(path: PathBuf) -> io::Result<Self> {
         match std::fs::symlink_metadata(&path) {
             Ok(found) if !found.file_type().is_socket() => {
                 return Err(io::Error::new(io::ErrorKind::AlreadyExists, "something else has that name"));
@@ -41,7 +54,7 @@ impl Socket {
             }
             Ok(_) | Err(_) => {}
         }
-        // Bound where nobody else can get at it, and moved to its place when its permissions are right.
+        // Bound where no other user can reach it, and moved to its place when its permissions are right.
         let mut name = path.file_name().unwrap_or_default().to_owned();
         name.push(".d");
         let private = path.with_file_name(name);
@@ -60,9 +73,9 @@ impl Socket {
         stop: CancellationToken,
     ) -> io::Result<impl Future<Output = ()>> {
         let listener = tokio::net::UnixListener::from_std(self.listener.try_clone()?)?;
+        let listener = LimitedListener::new(listener, "socket", SOCKET_CONNECTIONS, None);
         Ok(async move {
-            let served =
-                axum::serve(Few::new(listener, "socket", SOCKET_CONNECTIONS, None), router).into_future();
+            let served = axum::serve(listener, router).into_future();
             if let Some(Err(error)) = stop.run_until_cancelled(served).await {
                 tracing::error!(%error, socket = %self.path.display(), "the socket for commands failed");
             }

@@ -1,4 +1,4 @@
-//! What the status page and the probes are told.
+//! The state of this process, for the API and the probes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -11,8 +11,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::sync::Sweeper;
 
-/// How long sweeps rest after a panic between two of them; one within a sweep is that sweep's failure.
-const REST: Duration = Duration::from_secs(5);
+/// The pause after a panic between two sweeps; a panic within a sweep is that sweep's failure.
+const PAUSE_AFTER_PANIC: Duration = Duration::from_secs(5);
 
 /// The running thread.
 pub(super) struct SweepThread(JoinHandle<()>);
@@ -26,12 +26,12 @@ impl SweepThread {
                 let running = AssertUnwindSafe(|| runtime.block_on(sweeper.run(stop.clone())));
                 if catch_unwind(running).is_err() {
                     tracing::error!(
-                        "the thread of the sweeps panicked, which is a mistake in this program; it begins anew"
+                        "the thread of the sweeps panicked, which is a mistake in this program; it is started again"
                     );
-                    runtime.block_on(stop.run_until_cancelled(tokio::time::sleep(REST)));
+                    runtime.block_on(stop.run_until_cancelled(tokio::time::sleep(PAUSE_AFTER_PANIC)));
                 }
             }
-            // Blocking reads of the store are let go.
+            // Blocking reads of the store are abandoned.
             runtime.shutdown_background();
         };
         std::thread::Builder::new().name("sweep".to_owned()).spawn(run).map(Self)

@@ -16,7 +16,7 @@ use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 use super::removals::{Counted, Counts, Kind, RemovalLimit, WINDOW, lock};
-use crate::clock::{Clock, HeldClock};
+use crate::clock::{Clock, RetentionClock};
 use crate::oci::{Digest, Reference, RepositoryName, Tag};
 use crate::store::{
     Intent, IntentState, LastWrite, Missing, MissingMark, PageRequest, Sequence, Store, StoreError, Write,
@@ -86,7 +86,7 @@ pub struct Judge {
     settings: JudgeSettings,
     clock: Clock,
     /// By which what is missing has been so for long enough.
-    held: Arc<HeldClock>,
+    retention_clock: Arc<RetentionClock>,
     counts: Arc<Mutex<Counts>>,
     /// Filled from the history at the first removal.
     remembered: OnceCell<()>,
@@ -95,14 +95,14 @@ pub struct Judge {
 impl Judge {
     /// A judge over what this store holds; `clock` is the one that the record's times are told by.
     pub fn new(store: Arc<dyn Store>, settings: JudgeSettings, clock: Clock) -> Self {
-        let held = Arc::new(HeldClock::new(clock, None));
-        Self { store, settings, clock, held, counts: Arc::default(), remembered: OnceCell::new() }
+        let retention_clock = Arc::new(RetentionClock::new(clock, None));
+        Self { store, settings, clock, retention_clock, counts: Arc::default(), remembered: OnceCell::new() }
     }
 
     /// The same, by whose clock alone time passes for what is missing: one that leaps removes nothing.
     #[must_use]
-    pub fn aging_by(self, held: Arc<HeldClock>) -> Self {
-        Self { held, ..self }
+    pub fn with_retention_clock(self, retention_clock: Arc<RetentionClock>) -> Self {
+        Self { retention_clock, ..self }
     }
 
     /// A sweep begins: until its end all that it removes counts together.
@@ -157,7 +157,7 @@ impl Judge {
         match denied {
             None => Ok(Verdict::Believe(None)),
             Some(Some(MissingMark { since, .. }))
-                if self.held.now().since(since) >= self.settings.removal_patience =>
+                if self.retention_clock.now().since(since) >= self.settings.removal_patience =>
             {
                 Ok(Verdict::Believe(None))
             }

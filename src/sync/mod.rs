@@ -5,11 +5,12 @@
 //! reference and records the difference, as far as the [`Judge`] believes it; [`follow_hints`] follows
 //! hints; [`compare_answers`] makes hints of answers to clients that contradict the record; [`flush_pulls`] writes down pulls; [`Sweeper`] goes through everything that the registry lists, and through what
 //! the record holds beyond that; [`settle_unknown`] does so for every intent whose outcome is not known until
-//! it cannot change any more. `plugins/` hands writes to the carrier; `server.rs` runs the rest.
+//! it cannot change any more. [`SyncEngine`] puts all of them together and runs them; `plugins/` hands writes to its carrier.
 
 mod carry;
 mod compare;
 mod confirm;
+mod engine;
 mod hints;
 mod judge;
 mod listing;
@@ -28,6 +29,7 @@ mod write;
 
 pub use carry::{Carrier, CarryFailure};
 pub use compare::{CompareError, Comparison, RecordedNames, compare};
+pub use engine::{EngineSettings, SyncEngine, Transports};
 pub use hints::{HintQueue, follow_hints};
 pub use judge::{Judge, JudgeSettings};
 pub use pulls::{PullCounts, flush_pulls};

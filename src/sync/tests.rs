@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::num::NonZeroUsize;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,7 +13,6 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use url::Url;
 
 mod pages;
@@ -23,7 +23,9 @@ use super::*;
 use crate::clock::Timestamp;
 use crate::oci::{Digest, Manifest, Reference, RepositoryName, Tag};
 use crate::registry::RegistryError;
-use crate::registry::{Backends, OutgoingWrite, RegistryClient};
+use crate::registry::{
+    Asking, Backends, HttpTransport, OutgoingWrite, RegistryClient, RegistrySettings, Transport,
+};
 use crate::store::{Actor, Change, EventKind, Guard, PageRequest, Recorded, RedbStore, Source, Store};
 
 type Hook = Box<dyn Fn() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
@@ -171,9 +173,8 @@ struct House {
     client: Arc<RegistryClient>,
     store: Arc<dyn Store>,
     verifier: Arc<Verifier>,
-    unknown: Arc<UnknownIntents>,
     carrier: Carrier,
-    timeout: Duration,
+    engine: SyncEngine,
     _directory: tempfile::TempDir,
 }
 
@@ -215,14 +216,36 @@ impl House {
     fn judging(url: Url, registry: Arc<Registry>, timeout: Duration, settings: JudgeSettings) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let store: Arc<dyn Store> = Arc::new(RedbStore::open(directory.path().join("store.redb")).unwrap());
-        let client = Arc::new(RegistryClient::new(Arc::new(Backends::new([url])), timeout).unwrap());
-        let recording = Recording::judged(&store, settings);
-        let judge = Arc::clone(&recording.judge);
-        let verifier = Arc::new(Verifier::new(Arc::clone(&store), Arc::clone(&client), judge));
-        let unknown = Arc::new(UnknownIntents::default());
-        let tasks = TaskTracker::new();
-        let carrier = Carrier::new(recording, Arc::clone(&client), Arc::clone(&unknown), tasks);
-        Self { registry, client, store, verifier, unknown, carrier, timeout, _directory: directory }
+        let backends = Arc::new(Backends::new([url]));
+        let settings = EngineSettings {
+            registry: RegistrySettings {
+                backends,
+                asking: Asking::default(),
+                timeout,
+                commit_timeout: timeout,
+            },
+            judge: settings,
+            retention_clock: None,
+            sweep: SweepSettings {
+                interval: Duration::ZERO,
+                deep_interval: Duration::ZERO,
+                concurrency: NonZeroUsize::MIN,
+                seed: 1,
+            },
+            last_pass: Duration::ZERO,
+        };
+        let transport: Arc<dyn Transport> = Arc::new(HttpTransport::new(timeout).unwrap());
+        let transports = Transports { requests: Arc::clone(&transport), sweeps: transport };
+        let engine = SyncEngine::new(Arc::clone(&store), settings, transports);
+        Self {
+            registry,
+            client: Arc::clone(&engine.registry),
+            store,
+            verifier: Arc::clone(&engine.verifier),
+            carrier: engine.carrier.clone(),
+            engine,
+            _directory: directory,
+        }
     }
 
     /// Somebody who judges otherwise.
@@ -234,15 +257,7 @@ impl House {
     /// Asks about unknown outcomes in the background until the token is dropped.
     fn settle_unknown(&self) -> tokio_util::sync::DropGuard {
         let stop = CancellationToken::new();
-        tokio::spawn(settle_unknown(
-            Arc::clone(&self.store),
-            Arc::clone(&self.verifier),
-            Arc::clone(&self.unknown),
-            self.timeout,
-            watch::Sender::new(false),
-            stop.clone(),
-            Duration::ZERO,
-        ));
+        tokio::spawn(self.engine.settle_unknown(stop.clone()));
         stop.drop_guard()
     }
 

@@ -86,18 +86,26 @@ impl UnknownIntents {
 /// Tells when every intent that was open at the start has been asked about once.
 pub type FirstPass = watch::Receiver<bool>;
 
-/// Asks about unknown intents until told to stop; then once more about those that are left, within `last_pass`.
+/// How long outcomes are asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct SettleSettings {
+    /// How long an outcome may still change: `registry.timeout`.
+    pub settled_after: Duration,
+    /// How long the last look may take, when told to stop.
+    pub last_pass: Duration,
+}
+
+/// Asks about unknown intents until told to stop; then once more about those that are left.
 ///
-/// `settled_after` is how long an outcome may still change: `registry.timeout`. `first_pass` becomes true once each
-/// intent that was open at the start was asked about, whether or not the registry answered.
+/// `first_pass` becomes true once each intent that was open at the start was asked about, whether or not the registry
+/// answered.
 pub async fn settle_unknown(
     store: Arc<dyn Store>,
     verifier: Arc<Verifier>,
     unknown: Arc<UnknownIntents>,
-    settled_after: Duration,
+    SettleSettings { settled_after, last_pass }: SettleSettings,
     first_pass: watch::Sender<bool>,
     stop: CancellationToken,
-    last_pass: Duration,
 ) {
     let mut watched =
         Watched { store, verifier, unknown, settled_after, schedule: HashMap::new(), late: HashMap::new() };

@@ -1,6 +1,6 @@
 //! Lines of the log stay short, whatever strangers put into what they are made of.
 //!
-//! Whoever logs a stranger's text cuts it ([`cut`]). What was overlooked is cut here, before a line waits to be written: the
+//! Code that logs a stranger's text cuts it ([`cut`]). What was overlooked is cut here, before a line waits to be written: the
 //! texts of other crates, and errors that quote what they were given.
 
 use std::io::{self, Write};

@@ -124,7 +124,7 @@ where
     }
 }
 
-/// A panic as a line of the log, so that whoever parses the log can parse it.
+/// A panic as a line of the log, so that what parses the log can parse it too.
 fn log_panic(panic: &std::panic::PanicHookInfo<'_>) {
     let payload = panic.payload();
     let owned = || payload.downcast_ref::<String>().map(String::as_str);

@@ -1,6 +1,6 @@
 //! The metrics: a recorder for the whole process, and its text for Prometheus.
 //!
-//! Whoever counts something describes it (`metrics::describe_*`) where it is counted. Names begin with `portreeve_`
+//! Each metric is described (`metrics::describe_*`) where it is counted. Names begin with `portreeve_`
 //! and end in their unit; a histogram's buckets follow from that ending.
 
 use std::fmt::Write;

@@ -16,7 +16,7 @@ use super::{AccountError, Accounts, change_to, hash_of, random};
 use crate::auth::identity::Found;
 use crate::auth::sensitive::Sensitive;
 use crate::auth::subject::UserName;
-use crate::clock::{HeldClock, Timestamp};
+use crate::clock::{RetentionClock, Timestamp};
 use crate::store::{AccountChange, AccountKind, Expected};
 
 /// How many hexadecimal digits of its hash a login is known by.
@@ -188,7 +188,7 @@ impl Accounts {
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn purge_logins(&self, life: LoginLife, clock: &HeldClock) -> Result<usize, AccountError> {
+    pub async fn purge_logins(&self, life: LoginLife, clock: &RetentionClock) -> Result<usize, AccountError> {
         let now = clock.now();
         let mut logins = self.all::<StoredLogin>(AccountKind::RefreshToken).await?;
         if let Some(sure) = clock.sure() {

@@ -5,7 +5,7 @@ use crate::auth::hashing::{Hashing, StoredHash, Ticket};
 use crate::auth::identity::{Credentials, Found, IdentitySource as _};
 use crate::auth::subject::Identity;
 use crate::auth::{Authenticator, LoginError, Network, Privilege, Rule, Rules, Subject, Who};
-use crate::clock::HeldClock;
+use crate::clock::RetentionClock;
 use crate::clock::Timestamp;
 use crate::oci::RepositoryName;
 use crate::store::RedbStore;
@@ -253,9 +253,9 @@ async fn logins_are_old_by_a_time_that_has_held_and_by_no_other() {
     fixture.accounts.issue_refresh_token(&found, "service").await.unwrap();
     let life = LoginLife { idle: DAY, lifetime: DAY };
     let ahead = Clock::shifted(10 * 365 * 24 * 60 * 60 * 1000);
-    let leapt = HeldClock::new(ahead, Some(Timestamp::now()));
+    let leapt = RetentionClock::new(ahead, Some(Timestamp::now()));
     assert_eq!(fixture.accounts.purge_logins(life, &leapt).await.unwrap(), 0);
-    let held = HeldClock::new(ahead, Some(ahead.now()));
+    let held = RetentionClock::new(ahead, Some(ahead.now()));
     assert_eq!(fixture.accounts.purge_logins(life, &held).await.unwrap(), 1);
 }
 
@@ -289,11 +289,11 @@ async fn a_login_that_was_made_while_the_clock_was_ahead_lives_no_longer_than_an
     let token = accounts(Clock::shifted(year)).issue_refresh_token(&found, "service").await.unwrap();
     let life = LoginLife { idle: DAY, lifetime: DAY };
     let now = accounts(Clock::SYSTEM);
-    assert_eq!(now.purge_logins(life, &HeldClock::new(Clock::SYSTEM, None)).await.unwrap(), 0);
+    assert_eq!(now.purge_logins(life, &RetentionClock::new(Clock::SYSTEM, None)).await.unwrap(), 0);
     assert!(now.find_refresh_token(&token, "service", life).await.unwrap().is_some());
     let later = Clock::shifted(2 * 24 * 60 * 60 * 1000);
     assert!(accounts(later).find_refresh_token(&token, "service", life).await.unwrap().is_none());
-    assert_eq!(accounts(later).purge_logins(life, &HeldClock::new(later, None)).await.unwrap(), 1);
+    assert_eq!(accounts(later).purge_logins(life, &RetentionClock::new(later, None)).await.unwrap(), 1);
 }
 
 #[tokio::test]
@@ -386,7 +386,7 @@ async fn logins_that_are_over_or_too_many_are_removed() {
     }
     let bobs = fixture.accounts.issue_refresh_token(&found("bob"), "service").await.unwrap();
     let life = |idle| LoginLife { idle, lifetime: DAY };
-    let clock = HeldClock::new(Clock::SYSTEM, None);
+    let clock = RetentionClock::new(Clock::SYSTEM, None);
     assert_eq!(fixture.accounts.purge_logins(life(DAY), &clock).await.unwrap(), 3);
     assert_eq!(fixture.accounts.purge_logins(life(DAY), &clock).await.unwrap(), 0);
     assert!(fixture.accounts.find_refresh_token(&bobs, "service", life(DAY)).await.unwrap().is_some());

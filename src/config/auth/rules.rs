@@ -77,22 +77,7 @@ fn rule(table: &Table) -> Result<AuthRule, String> {
         return Err("`who` is missing; write a user name, \"group:NAME\", \"anonymous\" or \"*\"".to_owned());
     }
     for action in list("actions")? {
-        match action.as_str() {
-            "pull" => rule.pull = true,
-            "push" => rule.push = true,
-            "delete" => rule.delete = true,
-            "catalog" => rule.catalog = true,
-            "admin" => rule.admin = true,
-            "*" => (rule.pull, rule.push, rule.delete) = (true, true, true),
-            other => {
-                let remedy = nearest_action(other)
-                    .map_or_else(String::new, |action| format!("; did you mean {action:?}?"));
-                return Err(format!(
-                    "`actions` has {other:?}, which is none of \"pull\", \"push\", \"delete\", \"*\", \"catalog\" and \
-                     \"admin\"{remedy}"
-                ));
-            }
-        }
+        add_action(&mut rule, &action)?;
     }
     let on_repositories = rule.pull || rule.push || rule.delete;
     if !on_repositories && !rule.catalog && !rule.admin {
@@ -109,6 +94,33 @@ fn rule(table: &Table) -> Result<AuthRule, String> {
         Some(Value::Boolean(deny)) => *deny,
         Some(other) => return Err(format!("`deny` is {}; write `true` or `false`", kind(other))),
     };
+    check_anonymous(&rule)?;
+    Ok(rule)
+}
+
+/// Adds an action by its name.
+fn add_action(rule: &mut AuthRule, action: &str) -> Result<(), String> {
+    match action {
+        "pull" => rule.pull = true,
+        "push" => rule.push = true,
+        "delete" => rule.delete = true,
+        "catalog" => rule.catalog = true,
+        "admin" => rule.admin = true,
+        "*" => (rule.pull, rule.push, rule.delete) = (true, true, true),
+        other => {
+            let remedy = nearest_action(other)
+                .map_or_else(String::new, |action| format!("; did you mean {action:?}?"));
+            return Err(format!(
+                "`actions` has {other:?}, which is none of \"pull\", \"push\", \"delete\", \"*\", \"catalog\" and \
+                 \"admin\"{remedy}"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Only users who have logged in can administer the door.
+fn check_anonymous(rule: &AuthRule) -> Result<(), String> {
     if rule.admin && !rule.deny && rule.who.contains(&Principal::Anonymous) {
         return Err(
             "`who` has \"anonymous\", and `actions` has \"admin\", which is for somebody who has logged in; \
@@ -116,7 +128,7 @@ fn rule(table: &Table) -> Result<AuthRule, String> {
                 .to_owned(),
         );
     }
-    Ok(rule)
+    Ok(())
 }
 
 /// The action that was meant, if one is nearly that.

@@ -12,8 +12,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::auth::{
-    Accounts, Authenticator, Found, Hashing, IdentitySource, Issuer, Journal, KeyAlgorithm, KeyDirectory,
-    LoginLife, Logins, Policy, Rule, Rules, SourceError, Ticket, TokenSettings, UserName, Verdict, Who,
+    Accounts, Authenticator, Found, GateParts, Hashing, IdentitySource, Issuer, Journal, KeyAlgorithm,
+    KeyDirectory, LoginLife, Logins, Policy, Rule, Rules, SourceError, Ticket, TokenSettings, UserName,
+    Verdict, Who,
 };
 use crate::clock::{Clock, Timestamp};
 use crate::door::Scheme;
@@ -71,15 +72,15 @@ fn house() -> House {
     let authenticator = Authenticator::new(vec![Arc::new(Users)], hashing, Duration::ZERO).unwrap();
     let store = Arc::new(RedbStore::open(directory.path().join("store.redb")).unwrap());
     let accounts = Arc::new(Accounts::new(store, Arc::new(Journal::new(Clock::SYSTEM, HOUR)), Clock::SYSTEM));
-    let gate = Arc::new(Gate::new(
+    let gate = Arc::new(Gate::new(GateParts {
         authenticator,
-        Arc::new(issuer),
-        UploadMarks::new(&[7; 32], HOUR),
-        Clock::SYSTEM,
-        None,
-        Logins { accounts, life: LoginLife { idle: HOUR, lifetime: HOUR } },
-        Policy::default(),
-    ));
+        issuer: Arc::new(issuer),
+        marks: UploadMarks::new(&[7; 32], HOUR),
+        clock: Clock::SYSTEM,
+        external: None,
+        logins: Logins { accounts, life: LoginLife { idle: HOUR, lifetime: HOUR } },
+        policy: Policy::default(),
+    }));
     let plugin = Authorization {
         gate: Some(Arc::clone(&gate)),
         requirement_of: |_| Requirement::Access(Access::Admin),

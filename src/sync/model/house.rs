@@ -1,4 +1,4 @@
-//! The door in the model, with its clients: put together as `server.rs` does it, over a store in memory.
+//! The door in the model, with its clients: put together by the builder that `server.rs` uses, over a store in memory.
 
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,10 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method};
-use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use url::Url;
 
 use super::checks::{self, Extent};
@@ -20,12 +18,11 @@ use super::steps::StepsOfALife;
 use super::told::{Awaited, Deletion};
 use super::way::{TIMEOUT, Way};
 use crate::oci::{Digest, Manifest, Reference, RepositoryName};
-use crate::registry::{Asking, Backends, OutgoingWrite, RegistryClient, Transport};
+use crate::registry::{Asking, Backends, OutgoingWrite, RegistrySettings, Transport};
 use crate::store::{Actor, Event, HintedReference, MemoryFile, RedbStore, Store};
 use crate::sync::{
-    Carrier, CatalogState, HintQueue, JudgeSettings, ManifestWrite, Recording, RemovalLimit, SweepKind,
-    SweepOutcome, SweepSettings, Sweeper, UnknownIntents, Verifier, WriteRequest, follow_hints,
-    settle_unknown,
+    Carrier, CatalogState, EngineSettings, HintQueue, JudgeSettings, ManifestWrite, RemovalLimit, SweepKind,
+    SweepOutcome, SweepSettings, Sweeper, SyncEngine, Transports, WriteRequest,
 };
 
 /// Time enough for every outcome to become known, in virtual time.
@@ -71,34 +68,29 @@ impl House {
         let backends = Arc::new(Backends::new([Url::parse("http://registry").unwrap()]));
         let way: Arc<dyn Transport> =
             Arc::new(Way { registry: Arc::clone(registry), steps: Arc::clone(&steps) });
-        let client = RegistryClient::with_transport(Arc::clone(&backends), TIMEOUT, Arc::clone(&way));
-        let client = Arc::new(client);
-        let recording = Recording::judged(&store, judge_settings(history.nature.judge));
-        let Recording { judge, hints, .. } = recording.clone();
-        let verifier = Arc::new(Verifier::new(Arc::clone(&store), Arc::clone(&client), judge));
-        let unknown = Arc::new(UnknownIntents::default());
-        let writes = TaskTracker::new();
-        let carrier = Carrier::new(recording.clone(), client, Arc::clone(&unknown), writes.clone());
-        let settings = SweepSettings {
-            interval: history.intervals.0,
-            deep_interval: history.intervals.1,
-            concurrency: NonZeroUsize::new(4).unwrap(),
-            seed: history.seed,
+        let settings = EngineSettings {
+            registry: RegistrySettings {
+                backends,
+                asking: Asking::default(),
+                timeout: TIMEOUT,
+                commit_timeout: TIMEOUT,
+            },
+            judge: judge_settings(history.nature.judge),
+            retention_clock: None,
+            sweep: SweepSettings {
+                interval: history.intervals.0,
+                deep_interval: history.intervals.1,
+                concurrency: NonZeroUsize::new(4).unwrap(),
+                seed: history.seed,
+            },
+            last_pass: Duration::ZERO,
         };
-        let is_busy = move || !writes.is_empty();
-        let sweeper =
-            Arc::new(Sweeper::new(recording, backends, TIMEOUT, way, Asking::default(), settings, is_busy));
+        let transports = Transports { requests: Arc::clone(&way), sweeps: way };
+        let engine = SyncEngine::new(Arc::clone(&store), settings, transports);
         let stop = CancellationToken::new();
-        tokio::spawn(settle_unknown(
-            Arc::clone(&store),
-            Arc::clone(&verifier),
-            unknown,
-            TIMEOUT,
-            watch::Sender::new(false),
-            stop.clone(),
-            Duration::ZERO,
-        ));
-        tokio::spawn(follow_hints(Arc::clone(&hints), verifier, stop.clone()));
+        tokio::spawn(engine.settle_unknown(stop.clone()));
+        tokio::spawn(engine.follow_hints(stop.clone()));
+        let SyncEngine { carrier, sweeper, hints, .. } = engine;
         let running = Arc::clone(&sweeper);
         tokio::spawn(async move { running.run(stop).await });
         let (registry, told) = (Arc::clone(registry), Arc::clone(told));

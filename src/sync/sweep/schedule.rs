@@ -22,7 +22,7 @@ use super::walk::{Open, Walk};
 #[cfg(test)]
 use crate::clock::Clock;
 use crate::clock::Timestamp;
-use crate::registry::{Asking, Backends, RegistryClient, Transport};
+use crate::registry::{RegistrySettings, Transport};
 use crate::store::{Missing, Store, StoreError};
 #[cfg(test)]
 use crate::sync::JudgeSettings;
@@ -107,22 +107,19 @@ struct Place {
 }
 
 impl Sweeper {
-    /// A sweeper that asks these backends by this transport and in this way, each answer to begin within `timeout`. `is_busy` tells
-    /// whether clients are writing through the door, so that it makes way for them.
+    /// A sweeper that asks the registry by this transport. `is_busy` tells whether clients are writing through the door, so
+    /// that it makes way for them.
     pub fn new(
         Recording { store, judge, hints }: Recording,
-        backends: Arc<Backends>,
-        timeout: Duration,
+        access: &RegistrySettings,
         transport: Arc<dyn Transport>,
-        asking: Asking,
         settings: SweepSettings,
         is_busy: impl Fn() -> bool + Send + Sync + 'static,
     ) -> Self {
         let pace = Arc::new(Pace::new(settings.concurrency.get(), settings.seed, is_busy));
-        let probe = RegistryClient::with_transport(Arc::clone(&backends), timeout, Arc::clone(&transport))
-            .asking(asking.clone());
+        let probe = access.client(Arc::clone(&transport));
         let paced = Arc::new(PacedTransport::new(transport, Arc::clone(&pace)));
-        let registry = Arc::new(RegistryClient::with_transport(backends, timeout, paced).asking(asking));
+        let registry = Arc::new(access.client(paced));
         let verifier = Verifier::new(Arc::clone(&store), Arc::clone(&registry), Arc::clone(&judge));
         let numbered_since = registry.now();
         Self {

@@ -19,7 +19,9 @@ use url::Url;
 
 use super::*;
 use crate::oci::{Digest, RepositoryName, Tag};
-use crate::registry::{Asking, Backends, Causes, Received, RegistryKind, Request, Transport, TransportError};
+use crate::registry::{
+    Asking, Backends, Causes, Received, RegistryKind, RegistrySettings, Request, Transport, TransportError,
+};
 use crate::store::{MemoryFile, RedbStore, Store};
 
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -180,18 +182,12 @@ impl House {
 
     fn sweeper(&self, interval: Duration, deep_interval: Duration) -> Arc<Sweeper> {
         let backends = Arc::new(Backends::new([Url::parse("http://registry").unwrap()]));
+        let asking = Asking { kind: self.kind, ..Asking::default() };
+        let access = RegistrySettings { backends, asking, timeout: TIMEOUT, commit_timeout: TIMEOUT };
         let transport = Arc::clone(&self.registry) as Arc<dyn Transport>;
         let concurrency = NonZeroUsize::new(4).unwrap();
         let settings = SweepSettings { interval, deep_interval, concurrency, seed: 7 };
-        Arc::new(Sweeper::new(
-            Recording::credulous(&self.store),
-            backends,
-            TIMEOUT,
-            transport,
-            Asking { kind: self.kind, ..Asking::default() },
-            settings,
-            || false,
-        ))
+        Arc::new(Sweeper::new(Recording::credulous(&self.store), &access, transport, settings, || false))
     }
 
     /// Lets a sweeper run until the guard is dropped.

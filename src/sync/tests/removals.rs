@@ -1,7 +1,7 @@
 //! Storage that is lost, and comes back or does not.
 
 use super::*;
-use crate::clock::{Clock, HeldClock, Timestamp};
+use crate::clock::{Clock, RetentionClock, Timestamp};
 use crate::store::{Missing, TagRecord};
 
 const CAUTIOUS: JudgeSettings = JudgeSettings {
@@ -80,7 +80,7 @@ async fn a_clock_that_leaps_does_not_make_what_is_missing_gone() {
     let ahead = Clock::shifted(10 * 365 * 24 * 60 * 60 * 1000);
     let verifier = |last: Timestamp| {
         let judge = Judge::new(Arc::clone(&house.store), CAUTIOUS, ahead);
-        let judge = judge.aging_by(Arc::new(HeldClock::new(ahead, Some(last))));
+        let judge = judge.with_retention_clock(Arc::new(RetentionClock::new(ahead, Some(last))));
         Verifier::new(Arc::clone(&house.store), Arc::clone(&house.client), Arc::new(judge))
     };
     sweep(&verifier(Timestamp::now()), &references).await;

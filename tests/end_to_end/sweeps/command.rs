@@ -8,8 +8,10 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
 use crate::support::door::Door;
+use crate::support::http::{client_builder, http_client};
 use crate::support::image::Image;
 use crate::support::registry::Registry;
+use crate::support::relay::{Fault, Relay};
 use crate::support::scripted::{Listing, Scripted};
 use crate::support::state::{record, truth};
 use crate::support::sweep::events;
@@ -177,4 +179,46 @@ async fn while_it_sweeps_without_a_door_commands_for_accounts_are_carried_out() 
     let door = Door::builder(registry.url()).store(&store).start().await;
     let acts = door.get_json("/api/v1/events?kind=auth").await;
     assert_eq!(acts["items"].as_array().unwrap().len(), 2, "both acts are in the journal: {acts}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_it_sweeps_without_a_door_writes_that_a_killed_door_left_are_asked_about() {
+    let registry = Scripted::start().await;
+    let relay = Relay::start(&registry.url()).await;
+    let image = Image::small(1);
+    registry.hold("team/app", "v1", &image);
+    let directory = tempfile::tempdir().unwrap();
+    let store = directory.path().join("portreeve.redb");
+    let mut door = Door::builder(relay.url()).store(&store).start().await;
+    relay.script(|request| if request.method == "PUT" { Fault::HangAfter } else { Fault::None });
+    let (base, pushed) = (door.url(), image.clone());
+    // The door is gone before it can answer.
+    tokio::spawn(async move { pushed.put_by(&http_client(), &base, "team/app", "latest").await });
+    let latest = ("team/app".to_owned(), "latest".to_owned());
+    until("the registry has the tag", SOON, async || registry.truth().contains_key(&latest)).await;
+    door.kill().await;
+
+    registry.quirks(|quirks| drop(quirks.tags.insert("team/app".to_owned(), Listing::Held)));
+    let (url, path) = (registry.url(), store.clone());
+    let sweeping = tokio::spawn(async move { sync(&url, &path, &[]).await });
+    let client = client_builder().unix_socket(door.socket()).build().unwrap();
+    let ask = async |path: &str| -> serde_json::Value {
+        let Ok(answer) = client.get(format!("http://door/api/v1/{path}")).send().await else {
+            return serde_json::Value::Null;
+        };
+        answer.json().await.unwrap()
+    };
+    until("the write is asked about", SOON, async || ask("status").await["verifications"]["pending"] == 1)
+        .await;
+    until("it is recorded", SOON, async || {
+        let events = ask("events?repository=team/app").await;
+        events["items"].as_array().is_some_and(|events| {
+            events.iter().any(|event| event["tag"] == "latest" && event["source"] == "verified")
+        })
+    })
+    .await;
+    registry.quirks(|quirks| drop(quirks.tags.insert("team/app".to_owned(), Listing::Honest)));
+    sweeping.await.unwrap();
+    let door = Door::builder(registry.url()).store(&store).start().await;
+    assert_eq!(record(&door.url()).await, registry.truth());
 }

@@ -1,26 +1,25 @@
-//! What is held, in the words of `portreeve sync` and `portreeve check`.
+//! What the record keeps though the registry denies it, in the words of `portreeve sync` and `portreeve check`.
 
 use std::fmt;
 
 use serde::Deserialize;
 
-use super::door_client::Client;
-use super::sync_command::SyncError;
+use super::door_client::{Client, DoorError};
 use crate::oci::RepositoryName;
 use crate::store::{Missing, Page, PageRequest, RedbStore, Store as _, StoreError};
 
 /// How many repositories are named.
-const NAMED: usize = 10;
+const NAMED_REPOSITORIES: usize = 10;
 
 /// Tags and manifests that the registry denies and the record keeps all the same.
-pub(super) struct Held {
+pub(super) struct MissingReport {
     pub(super) missing: Missing,
-    repositories: Vec<HeldRepository>,
+    repositories: Vec<MissingInRepository>,
     has_more: bool,
 }
 
 #[derive(Deserialize)]
-struct HeldRepository {
+struct MissingInRepository {
     repository: RepositoryName,
     tags: u64,
     manifests: u64,
@@ -28,18 +27,18 @@ struct HeldRepository {
 
 #[derive(Deserialize)]
 struct RepositoriesPart {
-    items: Vec<HeldRepository>,
+    items: Vec<MissingInRepository>,
     next: Option<String>,
 }
 
-impl Held {
-    /// What a store holds that is open here.
+impl MissingReport {
+    /// Of a store that is open here.
     pub(super) async fn in_store(store: &RedbStore) -> Result<Self, StoreError> {
-        let page = PageRequest { after: None, limit: NAMED };
+        let page = PageRequest { after: None, limit: NAMED_REPOSITORIES };
         let Page { items, next } = store.repositories_with_missing(page).await?;
         let repositories = items
             .into_iter()
-            .map(|record| HeldRepository {
+            .map(|record| MissingInRepository {
                 repository: record.name,
                 tags: record.missing.tags,
                 manifests: record.missing.manifests,
@@ -50,16 +49,16 @@ impl Held {
 }
 
 impl Client {
-    /// What the running door holds.
-    pub(super) async fn held(&self) -> Result<Held, SyncError> {
+    /// Of the running door.
+    pub(super) async fn missing_report(&self) -> Result<MissingReport, DoorError> {
         let missing = self.missing().await?;
-        let request = self.http.get(format!("http://door/api/v1/removals?n={NAMED}"));
+        let request = self.http.get(format!("http://door/api/v1/removals?n={NAMED_REPOSITORIES}"));
         let RepositoriesPart { items, next } = self.ask("tell what is held", request).await?;
-        Ok(Held { missing, repositories: items, has_more: next.is_some() })
+        Ok(MissingReport { missing, repositories: items, has_more: next.is_some() })
     }
 }
 
-impl fmt::Display for Held {
+impl fmt::Display for MissingReport {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Missing { tags, manifests } = self.missing;
         write!(
@@ -67,7 +66,9 @@ impl fmt::Display for Held {
             "held: the registry denies {tags} tags and {manifests} manifests that are recorded and that nobody deleted \
              through the door, in"
         )?;
-        for (number, HeldRepository { repository, tags, manifests }) in self.repositories.iter().enumerate() {
+        for (number, MissingInRepository { repository, tags, manifests }) in
+            self.repositories.iter().enumerate()
+        {
             let comma = if number == 0 { "" } else { "," };
             write!(formatter, "{comma} {repository} ({tags} tags, {manifests} manifests)")?;
         }

@@ -1,5 +1,5 @@
-//! Listeners beside the door: the admin listener and the socket for commands. A few connections each, of which the oldest
-//! makes room for a new one, so that clients that are slow, or do nothing, shut nobody out.
+//! A listener with few connections, for the admin listener and the socket for commands: the oldest connection makes room for
+//! a new one, so that clients that are slow, or do nothing, shut out no other client.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -15,13 +15,6 @@ use futures_util::task::AtomicWaker;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
-/// How many connections the admin listener has.
-pub(super) const ADMIN_CONNECTIONS: usize = 16;
-/// How many the socket for commands has.
-pub(super) const SOCKET_CONNECTIONS: usize = 16;
-/// How long a connection to the admin listener lives: many scrapes, and no limit for one that goes on to ask.
-pub(super) const ADMIN_LIFETIME: Duration = Duration::from_secs(60);
-
 /// Describes the metrics of these listeners.
 pub(super) fn describe_metrics() {
     metrics::describe_counter!(
@@ -31,34 +24,34 @@ pub(super) fn describe_metrics() {
 }
 
 /// A listener of which only so many connections live.
-pub(super) struct Few<L> {
+pub(super) struct LimitedListener<L> {
     listener: L,
     name: &'static str,
     most: usize,
     lifetime: Option<Duration>,
-    /// Of each that may still be open, the oldest first; at most `most`.
-    ends: VecDeque<Arc<End>>,
+    /// The connections that may still be open, the oldest first; at most `most`.
+    open: VecDeque<Arc<Closing>>,
 }
 
-impl<L> Few<L> {
+impl<L> LimitedListener<L> {
     /// So many connections, each for at most a lifetime. `name` is the listener's in the metrics.
     pub fn new(listener: L, name: &'static str, most: usize, lifetime: Option<Duration>) -> Self {
-        Self { listener, name, most, lifetime, ends: VecDeque::new() }
+        Self { listener, name, most, lifetime, open: VecDeque::new() }
     }
 }
 
-impl<L: Listener> Listener for Few<L>
+impl<L: Listener> Listener for LimitedListener<L>
 where
     L::Addr: Send,
 {
-    type Io = Visit<L::Io>;
+    type Io = LimitedConnection<L::Io>;
     type Addr = L::Addr;
 
     async fn accept(&mut self) -> (Self::Io, Self::Addr) {
         let (io, address) = self.listener.accept().await;
-        self.ends.retain(|end| !end.is_closed.load(Ordering::Acquire));
-        if self.ends.len() >= self.most
-            && let Some(oldest) = self.ends.pop_front()
+        self.open.retain(|closing| !closing.is_closed.load(Ordering::Acquire));
+        if self.open.len() >= self.most
+            && let Some(oldest) = self.open.pop_front()
         {
             oldest.displace();
             metrics::counter!("portreeve_side_connections_displaced_total", "listener" => self.name)
@@ -66,11 +59,11 @@ where
             // Its descriptor goes before the next one comes.
             oldest.closed().await;
         }
-        let end = Arc::new(End::default());
-        self.ends.push_back(Arc::clone(&end));
+        let closing = Arc::new(Closing::default());
+        self.open.push_back(Arc::clone(&closing));
         let lifetime = self.lifetime.map(|lifetime| Box::pin(tokio::time::sleep(lifetime)));
         metrics::gauge!("portreeve_connections", "listener" => self.name).increment(1.0);
-        (Visit { io, end, lifetime, name: self.name }, address)
+        (LimitedConnection { io, closing, lifetime, name: self.name }, address)
     }
 
     fn local_addr(&self) -> io::Result<Self::Addr> {
@@ -78,16 +71,16 @@ where
     }
 }
 
-/// By which a connection is told to end, and tells that it has.
+/// How the listener tells a connection to end, and how the connection tells that it is closed.
 #[derive(Debug, Default)]
-struct End {
+struct Closing {
     is_displaced: AtomicBool,
     is_closed: AtomicBool,
     connection: AtomicWaker,
     listener: AtomicWaker,
 }
 
-impl End {
+impl Closing {
     fn displace(&self) {
         self.is_displaced.store(true, Ordering::Release);
         self.connection.wake();
@@ -106,18 +99,18 @@ impl End {
 }
 
 /// One connection.
-pub(super) struct Visit<I> {
+pub(super) struct LimitedConnection<I> {
     io: I,
-    end: Arc<End>,
+    closing: Arc<Closing>,
     lifetime: Option<Pin<Box<Sleep>>>,
     name: &'static str,
 }
 
-impl<I> Visit<I> {
+impl<I> LimitedConnection<I> {
     /// Whether it is over; wakes the task when it becomes so.
     fn is_over(&mut self, context: &mut Context<'_>) -> bool {
-        self.end.connection.register(context.waker());
-        self.end.is_displaced.load(Ordering::Acquire)
+        self.closing.connection.register(context.waker());
+        self.closing.is_displaced.load(Ordering::Acquire)
             || self.lifetime.as_mut().is_some_and(|lifetime| lifetime.as_mut().poll(context).is_ready())
     }
 
@@ -134,15 +127,15 @@ impl<I> Visit<I> {
     }
 }
 
-impl<I> Drop for Visit<I> {
+impl<I> Drop for LimitedConnection<I> {
     fn drop(&mut self) {
         metrics::gauge!("portreeve_connections", "listener" => self.name).decrement(1.0);
-        self.end.is_closed.store(true, Ordering::Release);
-        self.end.listener.wake();
+        self.closing.is_closed.store(true, Ordering::Release);
+        self.closing.listener.wake();
     }
 }
 
-impl<I: AsyncRead + Unpin> AsyncRead for Visit<I> {
+impl<I: AsyncRead + Unpin> AsyncRead for LimitedConnection<I> {
     /// One that is over reads as one that the client has closed: what was asked before is still answered.
     fn poll_read(
         self: Pin<&mut Self>,
@@ -157,7 +150,7 @@ impl<I: AsyncRead + Unpin> AsyncRead for Visit<I> {
     }
 }
 
-impl<I: AsyncWrite + Unpin> AsyncWrite for Visit<I> {
+impl<I: AsyncWrite + Unpin> AsyncWrite for LimitedConnection<I> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.io).poll_write(context, bytes);
@@ -207,8 +200,8 @@ mod tests {
         let router = axum::Router::new()
             .route("/", axum::routing::get(async || "here"))
             .route("/much", axum::routing::get(async || "x".repeat(32 * 1024 * 1024)));
-        let few = Few::new(listener, "test", most, lifetime);
-        tokio::spawn(axum::serve(few, router).into_future());
+        let listener = LimitedListener::new(listener, "test", most, lifetime);
+        tokio::spawn(axum::serve(listener, router).into_future());
         address
     }
 
@@ -221,7 +214,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_comes_is_answered_however_many_are_silent() {
+    async fn a_new_client_is_answered_however_many_are_silent() {
         let address = serve(4, None).await;
         let mut silent = Vec::new();
         for _ in 0..20 {

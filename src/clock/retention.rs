@@ -12,13 +12,13 @@ use super::{Clock, Timestamp};
 
 /// A clock that is off by more than this from what it would show is one that has leapt. Also the longest time between two
 /// looks that is believed: what takes longer counts as a leap, since the steady clock may have leapt with the other one.
-const LEAP: Duration = Duration::from_secs(5 * 60);
+const TOLERANCE: Duration = Duration::from_secs(5 * 60);
 /// How long a leap has to hold.
-const HOLDS: Duration = Duration::from_secs(60 * 60);
+const BELIEVED_AFTER: Duration = Duration::from_secs(60 * 60);
 
-/// A clock of which is known whether its time has held. It has to be looked at every few seconds.
+/// The door's clock, as far as its time has held. It has to be looked at every few seconds.
 #[derive(Debug)]
-pub struct HeldClock {
+pub struct RetentionClock {
     clock: Clock,
     state: Mutex<(State, Instant)>,
 }
@@ -27,11 +27,11 @@ pub struct HeldClock {
 struct State {
     /// What the clock showed when it was last looked at.
     seen: Timestamp,
-    doubt: Option<Doubt>,
+    leap: Option<Leap>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Doubt {
+struct Leap {
     /// The last time that has held.
     last: Timestamp,
     /// What the clock would show without the leap.
@@ -40,12 +40,12 @@ struct Doubt {
     held: Duration,
 }
 
-impl HeldClock {
+impl RetentionClock {
     /// A clock whose time held last at this time, in an earlier run of the door; if that is not known, it is believed.
     pub fn new(clock: Clock, last: Option<Timestamp>) -> Self {
         let now = clock.now();
         let state = State::beginning(now, last.unwrap_or(now));
-        if let Some(Doubt { last, .. }) = state.doubt {
+        if let Some(Leap { last, .. }) = state.leap {
             tracing::info!(
                 %last, %now,
                 "the door was off, or its clock has leapt; for an hour nothing is deleted because it is old"
@@ -63,13 +63,13 @@ impl HeldClock {
     /// What the clock shows, if that has held.
     pub fn sure(&self) -> Option<Timestamp> {
         let state = self.look();
-        state.doubt.is_none().then_some(state.seen)
+        state.leap.is_none().then_some(state.seen)
     }
 
     /// The last time that has held, for the next run of the door.
     pub fn last(&self) -> Timestamp {
         let state = self.look();
-        state.doubt.map_or(state.seen, |doubt| doubt.last)
+        state.leap.map_or(state.seen, |leap| leap.last)
     }
 
     fn look(&self) -> State {
@@ -77,7 +77,7 @@ impl HeldClock {
         let now = Instant::now();
         let elapsed = now.saturating_duration_since(state.1);
         let next = state.0.after(elapsed, self.clock.now());
-        match (state.0.doubt, next.doubt) {
+        match (state.0.leap, next.leap) {
             (None, Some(_)) => tracing::warn!(
                 before = %state.0.seen, now = %next.seen,
                 "the clock has leapt; nothing is deleted because it is old until that has held for an hour"
@@ -92,36 +92,36 @@ impl HeldClock {
 
 impl State {
     fn beginning(now: Timestamp, last: Timestamp) -> Self {
-        let doubt = Doubt { last, otherwise: last, held: Duration::ZERO };
-        Self { seen: now, doubt: (!is_near(now, last)).then_some(doubt) }
+        let leap = Leap { last, otherwise: last, held: Duration::ZERO };
+        Self { seen: now, leap: (!is_near(now, last)).then_some(leap) }
     }
 
     /// After so much time the clock shows this.
     fn after(self, elapsed: Duration, now: Timestamp) -> Self {
-        let elapsed = elapsed.min(LEAP);
+        let elapsed = elapsed.min(TOLERANCE);
         let expected = self.seen.later_by(elapsed);
         let has_leapt = !is_near(now, expected);
-        let doubt = match self.doubt {
-            None if has_leapt => Some(Doubt { last: self.seen, otherwise: expected, held: Duration::ZERO }),
+        let leap = match self.leap {
+            None if has_leapt => Some(Leap { last: self.seen, otherwise: expected, held: Duration::ZERO }),
             None => None,
-            Some(doubt) => {
-                let otherwise = doubt.otherwise.later_by(elapsed);
-                let held = if has_leapt { Duration::ZERO } else { doubt.held.saturating_add(elapsed) };
-                let is_over = is_near(now, otherwise) || held >= HOLDS;
-                (!is_over).then_some(Doubt { otherwise, held, ..doubt })
+            Some(leap) => {
+                let otherwise = leap.otherwise.later_by(elapsed);
+                let held = if has_leapt { Duration::ZERO } else { leap.held.saturating_add(elapsed) };
+                let is_over = is_near(now, otherwise) || held >= BELIEVED_AFTER;
+                (!is_over).then_some(Leap { otherwise, held, ..leap })
             }
         };
-        Self { seen: now, doubt }
+        Self { seen: now, leap }
     }
 
     fn now(self) -> Timestamp {
         // After a leap back, the last time that has held is one that has not come yet.
-        self.doubt.map_or(self.seen, |doubt| doubt.last.min(self.seen))
+        self.leap.map_or(self.seen, |leap| leap.last.min(self.seen))
     }
 }
 
 fn is_near(one: Timestamp, other: Timestamp) -> bool {
-    one.since(other).max(other.since(one)) <= LEAP
+    one.since(other).max(other.since(one)) <= TOLERANCE
 }
 
 #[cfg(test)]

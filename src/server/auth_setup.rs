@@ -1,0 +1,178 @@
+//! Authentication and authorization as the configuration has them: the accounts of the store, and the gate of a door.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::registry_access::{RegistryAccess, key_directory};
+use super::start_error::StartError;
+use crate::auth::{
+    AccessTokens, Accounts, Authenticator, Gate, GateParts, Hashing, Htpasswd, IdentitySource, InvalidRule,
+    Journal, LoginLife, Logins, Names, Policy, Rule, Rules, StoredUsers, TargetSeal, UploadMarks, Who,
+};
+use crate::clock::{Clock, RetentionClock};
+use crate::config::{self, AuthRule, Config, Principal, UserSource};
+use crate::files::RereadRequests;
+use crate::oci::{Action, Actions};
+use crate::store::Store;
+
+/// How often the logins are searched for those that are over.
+const PURGE_LOGINS: Duration = Duration::from_secs(60 * 60);
+
+/// Users and tokens in the store, with their journal.
+pub(super) fn accounts(
+    config: &Config,
+    store: &Arc<dyn Store>,
+    retention_clock: Arc<RetentionClock>,
+) -> Arc<Accounts> {
+    let clock = Clock::shifted(config.clock.offset);
+    let journal = Arc::new(Journal::new(clock, config.auth.events_age).with_retention_clock(retention_clock));
+    Arc::new(Accounts::new(Arc::clone(store), journal, clock))
+}
+
+/// What decides about the clients of a door.
+pub(super) struct AuthSetup {
+    /// None for an open door.
+    pub gate: Option<Arc<Gate>>,
+    /// Hides targets of the registry's own in URLs of the door.
+    pub seal: Arc<TargetSeal>,
+    htpasswd: Option<Arc<Htpasswd>>,
+    retention_clock: Arc<RetentionClock>,
+}
+
+impl AuthSetup {
+    /// Reads secret, users and rules, and starts the threads that hash passwords where there are any to hash.
+    ///
+    /// # Errors
+    /// When a file cannot be used or a rule is wrong.
+    pub fn build(
+        config: &Config,
+        access: &RegistryAccess,
+        accounts: &Arc<Accounts>,
+        retention_clock: Arc<RetentionClock>,
+    ) -> Result<Self, StartError> {
+        // An open door has no keys, but a secret beside where they would be.
+        let secret = key_directory(config).secret()?;
+        let seal = Arc::new(TargetSeal::new(&secret)?);
+        let Some(issuer) = access.issuer.clone().filter(|_| config.auth.is_on) else {
+            return Ok(Self { gate: None, seal, htpasswd: None, retention_clock });
+        };
+        let hashing = Hashing::start(hashing_threads())?;
+        let htpasswd = match &config.auth.htpasswd {
+            Some(path) => Some(Arc::new(Htpasswd::load(path.clone(), hashing.clone())?)),
+            None => None,
+        };
+        let sources = identity_sources(config, accounts, htpasswd.as_ref(), &hashing);
+        let gate = Arc::new(Gate::new(GateParts {
+            authenticator: Authenticator::new(sources, hashing, config.auth.lockout)?,
+            issuer,
+            marks: UploadMarks::new(&secret, config.auth.upload_grace),
+            clock: access.settings.asking.clock,
+            external: external_origin(config),
+            logins: Logins {
+                accounts: Arc::clone(accounts),
+                life: LoginLife { idle: config.auth.refresh_idle, lifetime: config.auth.refresh_lifetime },
+            },
+            policy: policy(&config.auth)?,
+        }));
+        let names: Arc<dyn Names> = Arc::clone(&gate) as _;
+        accounts.journal().ask_for_names(Arc::downgrade(&names));
+        Ok(Self { gate: Some(gate), seal, htpasswd, retention_clock })
+    }
+
+    /// Starts what follows the file of users, and what removes logins that are over.
+    pub fn run(&self, background: &TaskTracker, requests: &RereadRequests, stop: &CancellationToken) {
+        if let Some(gate) = &self.gate {
+            let clock = Arc::clone(&self.retention_clock);
+            background.spawn(purge_logins(Arc::clone(gate), clock, stop.clone()));
+        }
+        if let Some(htpasswd) = &self.htpasswd {
+            background.spawn(Arc::clone(htpasswd).watch(requests.clone(), stop.clone()));
+        }
+    }
+}
+
+/// Scheme and authority by which clients know the door, where that is configured.
+pub(super) fn external_origin(config: &Config) -> Option<String> {
+    config.external_url.as_ref().map(|url| url.as_str().trim_end_matches('/').to_owned())
+}
+
+/// The sources of users, in the order in which they are asked. Access tokens are known by their form, so they come first.
+fn identity_sources(
+    config: &Config,
+    accounts: &Arc<Accounts>,
+    htpasswd: Option<&Arc<Htpasswd>>,
+    hashing: &Hashing,
+) -> Vec<Arc<dyn IdentitySource>> {
+    let mut sources: Vec<Arc<dyn IdentitySource>> = vec![Arc::new(AccessTokens(Arc::clone(accounts)))];
+    for source in &config.auth.sources {
+        match source {
+            UserSource::Htpasswd => {
+                sources.extend(htpasswd.map(|users| Arc::clone(users) as Arc<dyn IdentitySource>));
+            }
+            UserSource::Store => {
+                sources.push(Arc::new(StoredUsers::new(Arc::clone(accounts), hashing.clone())));
+            }
+        }
+    }
+    sources
+}
+
+async fn purge_logins(gate: Arc<Gate>, clock: Arc<RetentionClock>, stop: CancellationToken) {
+    let Logins { accounts, life } = &gate.logins;
+    let purging = async {
+        loop {
+            match accounts.purge_logins(*life, &clock).await {
+                Ok(0) => {}
+                Ok(removed) => tracing::info!(removed, "logins that were over were removed"),
+                Err(error) => {
+                    tracing::warn!(%error, "logins that are over cannot be removed; it is tried again")
+                }
+            }
+            tokio::time::sleep(PURGE_LOGINS).await;
+        }
+    };
+    stop.run_until_cancelled(purging).await;
+}
+
+/// Half of the processors: a flood of logins leaves the other half to everything else.
+fn hashing_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1))
+}
+
+/// The rules and groups of a configuration.
+///
+/// # Errors
+/// When a rule is wrong.
+pub(super) fn policy(auth: &config::Auth) -> Result<Policy, InvalidRule> {
+    let mut groups: HashMap<String, Vec<String>> = HashMap::new();
+    for (group, users) in &auth.groups {
+        for user in users {
+            groups.entry(user.clone()).or_default().push(group.clone());
+        }
+    }
+    let rules = Rules::new(auth.rules.iter().map(rule).collect())?;
+    Ok(Policy { rules, groups })
+}
+
+fn rule(rule: &AuthRule) -> Rule {
+    let who = |principal: &Principal| match principal {
+        Principal::User(user) => Who::User(user.clone()),
+        Principal::Group(group) => Who::Group(group.clone()),
+        Principal::Anonymous => Who::Anonymous,
+        Principal::Everybody => Who::Everybody,
+    };
+    let chosen = [(rule.pull, Action::Pull), (rule.push, Action::Push), (rule.delete, Action::Delete)];
+    let actions: Vec<Action> = chosen.into_iter().filter_map(|(is, action)| is.then_some(action)).collect();
+    Rule {
+        who: rule.who.iter().map(who).collect(),
+        repositories: rule.repositories.clone(),
+        actions: Actions::of(&actions),
+        catalog: rule.catalog,
+        admin: rule.admin,
+        deny: rule.deny,
+    }
+}

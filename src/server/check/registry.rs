@@ -1,0 +1,168 @@
+//! The registry, as `portreeve check` finds it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::StatusCode;
+
+use super::report::{Mark, Report};
+use crate::config::{Config, RegistryAuth, RegistryKind};
+use crate::registry::{ClockReading, Deletion, HttpTransport, Inspection, Presence, RegistryClient};
+use crate::server::registry_access::RegistryAccess;
+use crate::server::start_error::StartError;
+
+/// Tries every backend, and what the registry lets the door do. Answers the client if the registry may be swept.
+pub(super) async fn check_registry(config: &Config, report: &mut Report) -> Option<RegistryClient> {
+    let client = match client(config) {
+        Ok(client) => client,
+        Err(error) => {
+            report.note(false, format!("{error}."));
+            return None;
+        }
+    };
+    if !check_backends(&client, report).await {
+        return None;
+    }
+    match client.inspect().await {
+        Ok(inspection) => note_inspection(&inspection, config, report),
+        Err(error) => report.note(false, format!("{error}.")),
+    }
+    check_deletion(&client, report).await;
+    check_catalog(client, config, report).await
+}
+
+fn client(config: &Config) -> Result<RegistryClient, StartError> {
+    let access = RegistryAccess::build(config, None)?.settings;
+    let transport = HttpTransport::new(access.timeout)?;
+    Ok(access.client(Arc::new(transport)))
+}
+
+/// Tries every backend. Answers whether a registry is behind any of them.
+async fn check_backends(client: &RegistryClient, report: &mut Report) -> bool {
+    let mut answers = false;
+    for backend in client.backends().all() {
+        let url = backend.url();
+        let presence = client.probe(backend).await;
+        backend.note_presence(presence);
+        answers |= presence.is_registry();
+        let sentence = match presence {
+            Presence::Registry => format!("The registry at {url} answers."),
+            Presence::Failing(status) => {
+                format!("The registry at {url} fails: it answers {status} to /v2/; see its log.")
+            }
+            Presence::Foreign(status) => format!(
+                "What answers at {url} is no registry: it answers {status} to /v2/ as no registry does; set registry.url to \
+                 where the registry is."
+            ),
+            Presence::Silent => {
+                format!(
+                    "The registry at {url} does not answer; start it, or set registry.url to where it is."
+                )
+            }
+        };
+        report.note(presence.is_registry(), sentence);
+    }
+    answers
+}
+
+async fn check_deletion(client: &RegistryClient, report: &mut Report) {
+    match client.try_deletion().await {
+        Ok(Deletion::Allowed) => report.note(true, "The registry deletes manifests."),
+        Ok(Deletion::Refused(status)) => report.note(
+            true,
+            format!(
+                "The registry does not delete ({status}), so that nothing can be deleted through the door either; \
+                 distribution allows it with storage.delete.enabled."
+            ),
+        ),
+        Err(error) => report.note(false, format!("Whether the registry deletes is not known: {error}.")),
+    }
+}
+
+/// Whether the registry lists what it has. Answers the client if so.
+async fn check_catalog(
+    client: RegistryClient,
+    config: &Config,
+    report: &mut Report,
+) -> Option<RegistryClient> {
+    if config.registry.kind == RegistryKind::Proxy {
+        report.note(
+            true,
+            "The registry is a pull-through cache (registry.kind): what was pulled or pushed through the door is swept.",
+        );
+        return None;
+    }
+    if client.looks_like_a_cache().await.unwrap_or(false) {
+        report.note(
+            Mark::Warning,
+            "The registry looks like a pull-through cache, which fetches from its origin whatever a sweep asks about; set \
+             registry.kind = \"proxy\" if it is one.",
+        );
+    }
+    match client.catalog(None).await {
+        Ok(_) => {
+            report.note(true, "The registry lists its catalog: it can be swept.");
+            Some(client)
+        }
+        Err(error) => {
+            report.note(false, format!(
+                "The registry does not list its catalog, so that only repositories that are known already can be swept: \
+                 {error}."
+            ));
+            None
+        }
+    }
+}
+
+fn note_inspection(inspection: &Inspection, config: &Config, report: &mut Report) {
+    let Inspection { status, api, clock } = inspection;
+    match api {
+        Some(api) => report.note(true, format!("The registry speaks {api}.")),
+        None => report.note(true, "The registry does not say which API it speaks."),
+    }
+    match (*status, &config.registry.auth) {
+        (status, _) if status.is_success() => {}
+        (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, RegistryAuth::None) => report.note(
+            false,
+            format!("The registry wants credentials ({status} to /v2/); set registry.auth, so that the door has some."),
+        ),
+        (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _) => report.note(
+            false,
+            format!("The registry does not take the door's credentials ({status} to /v2/); see registry.auth."),
+        ),
+        (status, _) => report.note(
+            false,
+            format!("The registry answers {status} to /v2/; is registry.url where a registry is?"),
+        ),
+    }
+    note_clock(clock.as_ref(), config.clock.warn, report);
+}
+
+/// How far the registry's clock is off, and whether that is more than `warn`.
+fn note_clock(clock: Option<&ClockReading>, warn: Duration, report: &mut Report) {
+    match clock {
+        Some(ClockReading { ahead, bound }) => {
+            let off = Duration::from_millis(ahead.unsigned_abs());
+            let is_beyond = !warn.is_zero() && off.saturating_sub(*bound) > warn;
+            let offset = off.as_secs_f64();
+            let side = if *ahead < 0 { "behind" } else { "ahead of" };
+            let bound = bound.as_secs_f64();
+            let sentence = format!(
+                "The registry's clock is {offset:.1} s {side} this machine's, give or take {bound:.1} s"
+            );
+            if is_beyond {
+                report.note(
+                    Mark::Warning,
+                    format!(
+                        "{sentence}, more than clock.warn ({}); tokens work all the same, but times in its log and in \
+                         the record differ: set the clock right that is wrong.",
+                        humantime::format_duration(warn)
+                    ),
+                );
+            } else {
+                report.note(true, format!("{sentence}."));
+            }
+        }
+        None => report.note(true, "The registry does not tell its time."),
+    }
+}

@@ -1,0 +1,61 @@
+//! What `portreeve check` found, in sentences.
+
+use std::fmt;
+
+/// What was tried, and how it went: one sentence each.
+#[derive(Debug, Default)]
+pub struct Report {
+    lines: Vec<Line>,
+}
+
+#[derive(Debug)]
+struct Line {
+    mark: Mark,
+    sentence: String,
+}
+
+/// How what was tried is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mark {
+    /// As it should be.
+    Good,
+    /// Not as it should be; the door does its work all the same.
+    Warning,
+    /// Something has to be done.
+    Wrong,
+}
+
+impl From<bool> for Mark {
+    fn from(good: bool) -> Self {
+        if good { Self::Good } else { Self::Wrong }
+    }
+}
+
+impl Report {
+    /// Whether nothing has to be done.
+    pub fn is_good(&self) -> bool {
+        self.lines.iter().all(|line| line.mark != Mark::Wrong)
+    }
+
+    /// Adds a sentence.
+    pub(super) fn note(&mut self, mark: impl Into<Mark>, sentence: impl Into<String>) {
+        self.lines.push(Line { mark: mark.into(), sentence: sentence.into() });
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, line) in self.lines.iter().enumerate() {
+            if number > 0 {
+                formatter.write_str("\n")?;
+            }
+            let mark = match line.mark {
+                Mark::Good => "ok   ",
+                Mark::Warning => "warn ",
+                Mark::Wrong => "wrong",
+            };
+            write!(formatter, "{mark}  {}", line.sentence)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,159 @@
+//! The one place that puts together what works on the record over an open store: for a door, and for `portreeve sync`
+//! without one. What only a door has (listeners, plugins, the gate) is put on top of it.
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::auth_setup;
+use super::clock_watch;
+use super::registry_access::{self, RegistryAccess};
+use super::start_error::StartError;
+use super::status::Status;
+use crate::auth::{Accounts, Gate, keep_journal};
+use crate::clock::RetentionClock;
+use crate::config::{self, Config};
+use crate::registry::{HttpTransport, watch_health};
+use crate::store::Store;
+use crate::sync::{EngineSettings, JudgeSettings, RemovalLimit, SweepSettings, SyncEngine, Transports};
+use crate::telemetry::Metrics;
+use crate::web::{NotificationSecret, StatusSource, WebState};
+
+/// How long the last look at unknown outcomes may take at the end.
+const LAST_PASS: Duration = Duration::from_secs(2);
+/// How many tags or manifests may be found to be gone within an hour, whatever part of the record they are.
+const ALWAYS_BELIEVED: u64 = 50;
+
+/// When sweeps begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SweepSchedule {
+    /// As `sync.interval` and `sync.deep_interval` say, and on request.
+    Configured,
+    /// On request alone.
+    OnRequest,
+}
+
+/// What works on the record.
+pub(super) struct Composition {
+    /// The record.
+    pub store: Arc<dyn Store>,
+    /// How the registry is reached.
+    pub access: RegistryAccess,
+    /// The clock by which what is old is deleted.
+    pub retention_clock: Arc<RetentionClock>,
+    /// Users and tokens in the store.
+    pub accounts: Arc<Accounts>,
+    /// Carries, verifies and sweeps.
+    pub engine: SyncEngine,
+    /// The state of this process.
+    pub status: Arc<Status>,
+    clock_warn: Duration,
+    notifications: Option<NotificationSecret>,
+    metrics: Metrics,
+}
+
+impl Composition {
+    /// Puts it together over an open store. Asks the registry nothing, and starts nothing.
+    ///
+    /// # Errors
+    /// When keys cannot be used, or a client to the registry cannot be made.
+    pub async fn build(
+        config: &Config,
+        store: Arc<dyn Store>,
+        schedule: SweepSchedule,
+        metrics: Metrics,
+    ) -> Result<Self, StartError> {
+        let access = RegistryAccess::build(config, clock_watch::saved_estimate(store.as_ref()).await)?;
+        let asking = &access.settings.asking;
+        let retention_clock = clock_watch::retention_clock(store.as_ref(), asking.clock).await;
+        let timeout = config.registry.timeout;
+        let transports = Transports {
+            requests: Arc::new(HttpTransport::new(timeout)?),
+            sweeps: Arc::new(HttpTransport::new(timeout)?),
+        };
+        let settings = EngineSettings {
+            registry: access.settings.clone(),
+            judge: judge_settings(config),
+            retention_clock: Some(Arc::clone(&retention_clock)),
+            sweep: sweep_settings(config, schedule),
+            last_pass: LAST_PASS,
+        };
+        let engine = SyncEngine::new(Arc::clone(&store), settings, transports);
+        let status = Arc::new(Status {
+            backends: Arc::clone(&access.settings.backends),
+            unknown: Arc::clone(&engine.unknown),
+            ready: engine.first_pass(),
+            stopping: AtomicBool::new(false),
+            clock: asking.clock,
+            offset: Arc::clone(&asking.offset),
+        });
+        let secret = config.notifications_secret.as_ref();
+        Ok(Self {
+            accounts: auth_setup::accounts(config, &store, Arc::clone(&retention_clock)),
+            clock_warn: config.clock.warn,
+            notifications: secret.map(|secret| NotificationSecret::new(secret.reveal())),
+            store,
+            access,
+            retention_clock,
+            engine,
+            status,
+            metrics,
+        })
+    }
+
+    /// What the API answers from; the gate is the door's, if it has one.
+    pub fn web_state(&self, gate: Option<Arc<Gate>>) -> WebState {
+        WebState {
+            store: Arc::clone(&self.store),
+            hints: Arc::clone(&self.engine.hints),
+            pulls: Arc::clone(&self.engine.pulls),
+            notifications: self.notifications.clone(),
+            sweeper: Arc::clone(&self.engine.sweeper),
+            accounts: Arc::clone(&self.accounts),
+            gate,
+            status: Arc::clone(&self.status) as Arc<dyn StatusSource>,
+            metrics: self.metrics.clone(),
+        }
+    }
+
+    /// Starts everything but the sweeps, until told to stop.
+    pub async fn run(&self, background: &TaskTracker, stop: &CancellationToken) {
+        let (asking, store) = (&self.access.settings.asking, &self.store);
+        registry_access::read_clock(&self.engine.registry, asking).await;
+        self.engine.run(background, stop);
+        background.spawn(watch_health(Arc::clone(&self.engine.registry), stop.clone()));
+        background.spawn(clock_watch::watch_registry(
+            asking.clone(),
+            self.clock_warn,
+            Arc::clone(store),
+            stop.clone(),
+        ));
+        let clock = Arc::clone(&self.retention_clock);
+        background.spawn(clock_watch::watch_own(clock, Arc::clone(store), stop.clone()));
+        let journal = Arc::clone(self.accounts.journal());
+        background.spawn(keep_journal(journal, Arc::clone(store), stop.clone()));
+    }
+}
+
+fn judge_settings(config: &Config) -> JudgeSettings {
+    let config::Sync { settling, removal_limit, removal_patience, .. } = config.sync;
+    let removal_limit = RemovalLimit { percent: removal_limit, always: ALWAYS_BELIEVED };
+    JudgeSettings { settling, removal_limit, removal_patience }
+}
+
+fn sweep_settings(config: &Config, schedule: SweepSchedule) -> SweepSettings {
+    let (interval, deep_interval) = match schedule {
+        SweepSchedule::Configured => (config.sync.interval, config.sync.deep_interval),
+        SweepSchedule::OnRequest => (Duration::ZERO, Duration::ZERO),
+    };
+    SweepSettings {
+        interval,
+        deep_interval,
+        concurrency: config.sync.concurrency,
+        seed: RandomState::new().hash_one(config.listen.door),
+    }
+}

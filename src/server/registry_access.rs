@@ -1,0 +1,96 @@
+//! How this process reaches the registry: its backends, its credentials, the keys of its tokens, and whose time counts.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use url::Url;
+
+use super::start_error::StartError;
+use crate::auth::{Issuer, KeyAlgorithm, KeyDirectory, RegistryTokens, TokenSettings};
+use crate::clock::{Clock, ClockOffset, Estimate};
+use crate::config::{self, Algorithm, Config, RegistryAuth, StoreUrl, VerifiedBy};
+use crate::registry::{Asking, Backends, Login, RegistryClient, RegistryKind, RegistrySettings};
+
+/// The access to the registry, and what signs tokens.
+pub(super) struct RegistryAccess {
+    /// What clients to the registry are made from.
+    pub settings: RegistrySettings,
+    /// Signs the tokens of the door and those for the registry; none where neither has any.
+    pub issuer: Option<Arc<Issuer>>,
+}
+
+impl RegistryAccess {
+    /// From the configuration, and what an earlier run knew of the registry's clock. Makes a first key where keys are
+    /// needed and there is none. Asks nothing.
+    ///
+    /// # Errors
+    /// When a URL or the keys cannot be used.
+    pub fn build(config: &Config, known: Option<Estimate>) -> Result<Self, StartError> {
+        let clock = Clock::shifted(config.clock.offset);
+        let offset = Arc::new(known.map_or_else(ClockOffset::default, ClockOffset::remembered));
+        let needs_keys = config.auth.is_on || config.registry.auth == RegistryAuth::Token;
+        let issuer = if needs_keys {
+            let keys = key_directory(config).open(clock.now())?;
+            Some(Arc::new(Issuer::new(token_settings(config), keys, clock)))
+        } else {
+            None
+        };
+        let login = match (&config.registry.auth, &issuer) {
+            (RegistryAuth::Basic { username, password }, _) => Login::basic(username, password.reveal()),
+            (RegistryAuth::Token, Some(issuer)) => {
+                Login::Token(Box::new(RegistryTokens::new(Arc::clone(issuer), clock, Arc::clone(&offset))))
+            }
+            (RegistryAuth::None | RegistryAuth::Token, _) => Login::None,
+        };
+        let kind = match config.registry.kind {
+            config::RegistryKind::Registry => RegistryKind::Registry,
+            config::RegistryKind::Proxy => RegistryKind::Proxy,
+        };
+        let urls = config.registry.backends.iter().map(|backend| Url::parse(&backend.to_string()));
+        let settings = RegistrySettings {
+            backends: Arc::new(Backends::new(urls.collect::<Result<Vec<_>, _>>()?)),
+            asking: Asking { kind, login: Arc::new(login), clock, offset },
+            timeout: config.registry.timeout,
+            commit_timeout: config.registry.commit_timeout,
+        };
+        Ok(Self { settings, issuer })
+    }
+}
+
+/// Reads the registry's clock before the first token is made for it. A backend that does not answer is asked by the health
+/// checks, before anything else can be asked of it.
+pub(super) async fn read_clock(registry: &RegistryClient, asking: &Asking) {
+    if let Login::Token(_) = &*asking.login
+        && let Some(backend) = registry.backends().all().first()
+    {
+        backend.note_presence(registry.probe(backend).await);
+    }
+}
+
+/// Where the keys are: as configured, else beside the store.
+pub(super) fn key_directory(config: &Config) -> KeyDirectory {
+    let algorithm = match config.auth.algorithm {
+        Algorithm::Es256 => KeyAlgorithm::Es256,
+        Algorithm::EdDsa => KeyAlgorithm::EdDsa,
+        Algorithm::Rs256 => KeyAlgorithm::Rs256,
+    };
+    let path = config.auth.keys.clone().unwrap_or_else(|| {
+        let StoreUrl::Redb(path) = &config.store.url;
+        let mut path = path.clone().into_os_string();
+        path.push(".keys");
+        PathBuf::from(path)
+    });
+    // Uploads go on with tokens that have expired, so their keys are needed as long.
+    let keep = config.auth.token_ttl + config.auth.leeway + config.auth.upload_grace;
+    KeyDirectory::new(path, algorithm, keep)
+}
+
+fn token_settings(config: &Config) -> TokenSettings {
+    TokenSettings {
+        issuer: config.auth.issuer.clone(),
+        service: config.auth.service.clone(),
+        ttl: config.auth.token_ttl,
+        leeway: config.auth.leeway,
+        carries_certificate: config.auth.verified_by == VerifiedBy::Certificates,
+    }
+}

@@ -1,0 +1,139 @@
+//! The one place that puts the parts of `sync/` together: for a door, for `portreeve sync` without one, and for tests.
+//!
+//! Building starts nothing. [`SyncEngine::run`] is what a door has running beside its traffic; the sweeps are apart, since
+//! they have a thread of their own there.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::unknown::SettleSettings;
+use super::{
+    Carrier, FirstPass, HintQueue, Judge, JudgeSettings, PullCounts, Recording, SeenAnswers, SweepSettings,
+    Sweeper, UnknownIntents, Verifier, compare_answers, flush_pulls, follow_hints, settle_unknown,
+};
+use crate::clock::RetentionClock;
+use crate::registry::{RegistryClient, RegistrySettings, Transport};
+use crate::store::Store;
+
+/// How the parts are to behave.
+pub struct EngineSettings {
+    /// Where the registry is and how it is asked.
+    pub registry: RegistrySettings,
+    /// Which answers that contradict the record are believed.
+    pub judge: JudgeSettings,
+    /// The clock by which what is missing grows old; without one it is the clock of `registry`.
+    pub retention_clock: Option<Arc<RetentionClock>>,
+    /// When sweeps are due, and how much they ask at once.
+    pub sweep: SweepSettings,
+    /// How long the last look at unknown outcomes may take at the end.
+    pub last_pass: Duration,
+}
+
+/// How requests to the registry travel. Sweeps have connections of their own where they have a thread of their own.
+pub struct Transports {
+    /// For writes, and for questions about single references.
+    pub requests: Arc<dyn Transport>,
+    /// For sweeps.
+    pub sweeps: Arc<dyn Transport>,
+}
+
+/// The parts of `sync/` over one store and one registry.
+pub struct SyncEngine {
+    /// The record.
+    pub store: Arc<dyn Store>,
+    /// The client by which writes are carried and references verified.
+    pub registry: Arc<RegistryClient>,
+    /// What is to be looked at again.
+    pub hints: Arc<HintQueue>,
+    /// Verifies one reference.
+    pub verifier: Arc<Verifier>,
+    /// Writes whose outcome is not known.
+    pub unknown: Arc<UnknownIntents>,
+    /// Carries manifest writes.
+    pub carrier: Carrier,
+    /// The tasks of the writes under way: they are waited for before the store is closed.
+    pub writes: TaskTracker,
+    /// Sweeps; makes way while there are `writes`.
+    pub sweeper: Arc<Sweeper>,
+    /// Pulls that are not written down yet.
+    pub pulls: Arc<PullCounts>,
+    /// Answers to clients that are not compared yet.
+    pub seen: Arc<SeenAnswers>,
+    first_pass: watch::Sender<bool>,
+    settle: SettleSettings,
+}
+
+impl SyncEngine {
+    /// Puts the parts together. Starts nothing, and asks nothing.
+    pub fn new(store: Arc<dyn Store>, settings: EngineSettings, transports: Transports) -> Self {
+        let EngineSettings { registry: access, judge, retention_clock, sweep, last_pass } = settings;
+        let registry = Arc::new(access.client(transports.requests));
+        let judge = Judge::new(Arc::clone(&store), judge, access.asking.clock);
+        let judge = Arc::new(match retention_clock {
+            Some(clock) => judge.with_retention_clock(clock),
+            None => judge,
+        });
+        let hints = Arc::new(HintQueue::new(Arc::clone(&store)));
+        let recording =
+            Recording { store: Arc::clone(&store), judge: Arc::clone(&judge), hints: Arc::clone(&hints) };
+        let unknown = Arc::new(UnknownIntents::default());
+        let writes = TaskTracker::new();
+        let under_way = writes.clone();
+        Self {
+            verifier: Arc::new(Verifier::new(Arc::clone(&store), Arc::clone(&registry), judge)),
+            carrier: Carrier::new(
+                recording.clone(),
+                Arc::clone(&registry),
+                Arc::clone(&unknown),
+                writes.clone(),
+            ),
+            sweeper: Arc::new(Sweeper::new(recording, &access, transports.sweeps, sweep, move || {
+                !under_way.is_empty()
+            })),
+            pulls: Arc::new(PullCounts::by(access.asking.clock)),
+            seen: Arc::default(),
+            first_pass: watch::Sender::new(false),
+            settle: SettleSettings { settled_after: access.timeout, last_pass },
+            store,
+            registry,
+            hints,
+            unknown,
+            writes,
+        }
+    }
+
+    /// Tells when every intent that was open at the start has been asked about once.
+    pub fn first_pass(&self) -> FirstPass {
+        self.first_pass.subscribe()
+    }
+
+    /// Starts everything but the sweeps, until told to stop.
+    pub fn run(&self, background: &TaskTracker, stop: &CancellationToken) {
+        background.spawn(self.settle_unknown(stop.clone()));
+        background.spawn(self.follow_hints(stop.clone()));
+        let (seen, store, hints) = (Arc::clone(&self.seen), Arc::clone(&self.store), Arc::clone(&self.hints));
+        background.spawn(compare_answers(seen, store, hints, stop.clone()));
+        background.spawn(flush_pulls(Arc::clone(&self.pulls), Arc::clone(&self.store), stop.clone()));
+    }
+
+    /// Asks about writes whose outcome is not known until told to stop.
+    pub fn settle_unknown(&self, stop: CancellationToken) -> impl Future<Output = ()> + Send + use<> {
+        settle_unknown(
+            Arc::clone(&self.store),
+            Arc::clone(&self.verifier),
+            Arc::clone(&self.unknown),
+            self.settle,
+            self.first_pass.clone(),
+            stop,
+        )
+    }
+
+    /// Follows hints until told to stop.
+    pub fn follow_hints(&self, stop: CancellationToken) -> impl Future<Output = ()> + Send + use<> {
+        follow_hints(Arc::clone(&self.hints), Arc::clone(&self.verifier), stop)
+    }
+}
