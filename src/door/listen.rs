@@ -189,8 +189,10 @@ impl Worker {
         let mut stopping = self.shared.stopping.subscribe();
         loop {
             let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
+                // First, so that nothing is accepted any more though it waits already.
+                biased;
                 _ = stopping.wait_for(|stopping| *stopping) => return Ok(()),
+                accepted = listener.accept() => accepted,
             };
             match accepted {
                 Ok((stream, peer)) => {
@@ -262,7 +264,12 @@ impl Worker {
 
     /// HTTP/2, of which pingora is told by ALPN, or by the preface that is known to be there.
     async fn http2(&self, stream: Stream) {
-        let stopping = self.shared.stopping.subscribe();
+        let mut stopping = self.shared.stopping.subscribe();
+        if *stopping.borrow() {
+            // pingora waits for a change, and a connection that began just now would miss the one that there was: its client
+            // would never be told to go, and could ask for as long as it likes.
+            stopping.mark_changed();
+        }
         let app = Http2 { proxy: Arc::clone(&self.proxy), window: self.shared.windows.open() };
         // A stream that comes back could be used again; pingora's HTTP services keep theirs to themselves.
         let _ = Arc::new(app).process_new(stream, &stopping).await;

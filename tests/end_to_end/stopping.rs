@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -199,6 +199,44 @@ async fn clients_that_ask_and_ask_on_kept_connections_do_not_keep_the_door_from_
     assert_ends(&mut door, AT_ONCE).await;
     for asker in askers {
         asker.await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_begin_while_the_door_stops_are_told_to_end() {
+    let registry = Registry::start().await;
+    for _ in 0..5 {
+        let mut door = Door::builder(registry.url()).start().await;
+        let (url, stops) = (format!("{}/v2/", door.url()), Arc::new(AtomicBool::new(false)));
+        let answered = Arc::new(AtomicUsize::new(0));
+        let askers: Vec<_> = (0..16)
+            .map(|_| {
+                let (url, stops, answered) = (url.clone(), Arc::clone(&stops), Arc::clone(&answered));
+                tokio::spawn(async move {
+                    // New connections all the time, each for one request; when the door stops, for as many as it answers.
+                    loop {
+                        let client = client_builder().http2_prior_knowledge().build().unwrap();
+                        while let Ok(response) = client.get(&url).send().await {
+                            assert_eq!(response.status(), 200);
+                            answered.fetch_add(1, Ordering::Relaxed);
+                            if !stops.load(Ordering::Relaxed) {
+                                break;
+                            }
+                        }
+                        if stops.load(Ordering::Relaxed) {
+                            return;
+                        }
+                    }
+                })
+            })
+            .collect();
+        until("they are answered", SOON, async || answered.load(Ordering::Relaxed) >= 100).await;
+        stops.store(true, Ordering::Relaxed);
+        door.signal("TERM");
+        assert_ends(&mut door, AT_ONCE).await;
+        for asker in askers {
+            asker.await.unwrap();
+        }
     }
 }
 
