@@ -32,7 +32,7 @@ use super::subject::UserName;
 use crate::clock::Clock;
 use crate::oci::{Action, Actions};
 use crate::store::{
-    AccountChange, AccountKind, AuthEventKind, Changed, Expected, PageRequest, Store, StoreError,
+    AccountChange, AccountKind, AuthEventKind, Changed, Expect, PageRequest, Store, StoreError,
 };
 
 /// What access tokens begin with, so that people and scanners know them.
@@ -156,7 +156,7 @@ impl Accounts {
         kind: AccountKind,
         key: &str,
         value: &T,
-        expected: Expected,
+        expected: Expect,
     ) -> Result<(), AccountError> {
         self.change(vec![change_to(kind, key, value, expected)?]).await
     }
@@ -168,7 +168,7 @@ impl Accounts {
     /// Writes down that something was used, unless it was changed or revoked meanwhile, or its use is noted already. It was
     /// good, so a store that cannot write keeps no user out.
     async fn note_use<T: Serialize>(&self, kind: AccountKind, key: &str, before: Vec<u8>, used: &T) {
-        match self.write(kind, key, used, Expected::Content(before)).await {
+        match self.write(kind, key, used, Expect::Exactly(before)).await {
             Ok(()) | Err(AccountError::Overtaken) => {}
             Err(error) => tracing::warn!(%error, "the last use of a token cannot be written down"),
         }
@@ -235,7 +235,7 @@ impl Accounts {
             return Err(AccountError::Robot(name));
         }
         let user = StoredUser { hash, groups, created: self.clock.now() };
-        match self.write(AccountKind::User, name.as_str(), &user, Expected::Nothing).await {
+        match self.write(AccountKind::User, name.as_str(), &user, Expect::Absent).await {
             Err(AccountError::Overtaken) => Err(AccountError::Exists(name)),
             done => done.map(|()| AccountAnswer::Done),
         }
@@ -246,7 +246,7 @@ impl Accounts {
         let (user, before) = user.ok_or_else(|| AccountError::NoUser(name.clone()))?;
         let user = StoredUser { hash, ..user };
         // Logins that go on have another proof now, and end.
-        self.write(AccountKind::User, name.as_str(), &user, Expected::Content(before)).await?;
+        self.write(AccountKind::User, name.as_str(), &user, Expect::Exactly(before)).await?;
         Ok(AccountAnswer::Done)
     }
 
@@ -316,7 +316,7 @@ impl Accounts {
             expires: expires_in.map(|seconds| now.later_by(Duration::from_secs(seconds))),
             last_use: None,
         };
-        let kept = change_to(AccountKind::AccessToken, &id, &token, Expected::Nothing)?;
+        let kept = change_to(AccountKind::AccessToken, &id, &token, Expect::Absent)?;
         self.change(no_user.into_iter().chain([kept]).collect()).await?;
         Ok(AccountAnswer::Created { token: format!("{PREFIX}{id}_{secret}"), id, name: token.name })
     }
@@ -327,7 +327,7 @@ fn change_to<T: Serialize>(
     kind: AccountKind,
     key: &str,
     value: &T,
-    expected: Expected,
+    expected: Expect,
 ) -> Result<AccountChange, AccountError> {
     let content = serde_json::to_vec(value).map_err(|_| AccountError::Damaged(key.to_owned()))?;
     Ok(AccountChange { kind, key: key.to_owned(), content: Some(content), expected })

@@ -42,18 +42,18 @@ pub struct AccountChange {
     /// What is kept of it from now on; nothing to remove it.
     pub content: Option<Vec<u8>>,
     /// What has to be kept of it till then.
-    pub expected: Expected,
+    pub expected: Expect,
 }
 
 /// What an account has to be for a change to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Expected {
+pub enum Expect {
     /// Whatever it is.
     Anything,
     /// There is none.
-    Nothing,
+    Absent,
     /// Exactly this is kept of it.
-    Content(Vec<u8>),
+    Exactly(Vec<u8>),
 }
 
 /// Whether changes of accounts were made.
@@ -69,11 +69,11 @@ pub enum Changed {
 impl AccountChange {
     /// It goes, whatever it is.
     pub const fn removed(kind: AccountKind, key: String) -> Self {
-        Self { kind, key, content: None, expected: Expected::Anything }
+        Self { kind, key, content: None, expected: Expect::Anything }
     }
 
     /// Nothing changes, but there must be none.
     pub const fn absent(kind: AccountKind, key: String) -> Self {
-        Self { kind, key, content: None, expected: Expected::Nothing }
+        Self { kind, key, content: None, expected: Expect::Absent }
     }
 }

@@ -14,8 +14,11 @@ mod event;
 mod hint;
 mod intent;
 mod ledger;
+#[cfg(test)]
+mod memory;
 mod metrics;
 mod pull;
+mod recent;
 mod record;
 mod redb;
 mod row;
@@ -29,7 +32,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-pub use account::{Account, AccountChange, AccountKind, Changed, Expected};
+pub use account::{Account, AccountChange, AccountKind, Changed, Expect};
 pub use auth_event::{AuthEvent, AuthEventKind, NameMask, Quotas, Retention};
 pub use change::{Actor, Change, Source};
 pub use epoch::{Epoch, History, InvalidEpoch};

@@ -17,7 +17,7 @@ use crate::auth::identity::Found;
 use crate::auth::sensitive::Sensitive;
 use crate::auth::subject::UserName;
 use crate::clock::{RetentionClock, Timestamp};
-use crate::store::{AccountChange, AccountKind, Expected};
+use crate::store::{AccountChange, AccountKind, Expect};
 
 /// How many hexadecimal digits of its hash a login is known by.
 const SHOWN: usize = 16;
@@ -101,7 +101,7 @@ impl Accounts {
         };
         let text = hash_of(&token);
         let key = LoginKey::parse(&text).ok_or_else(|| AccountError::Damaged(text.clone()))?;
-        let mut changes = vec![change_to(AccountKind::RefreshToken, &text, &login, Expected::Nothing)?];
+        let mut changes = vec![change_to(AccountKind::RefreshToken, &text, &login, Expect::Absent)?];
         let logins = self.login_index().await?.of(&login.user).await;
         // Held until the store has taken all, which it does in the order of asking.
         let mut ending = Ending::begin(logins, &login.user, key, now);
@@ -227,7 +227,7 @@ impl Accounts {
                 continue;
             }
             let before = serde_json::to_vec(login).map_err(|_| AccountError::Damaged(key.clone()))?;
-            match self.write(AccountKind::RefreshToken, key, &back, Expected::Content(before)).await {
+            match self.write(AccountKind::RefreshToken, key, &back, Expect::Exactly(before)).await {
                 Ok(()) => *login = back,
                 // It was used or ended meanwhile; the next time is early enough.
                 Err(AccountError::Overtaken) => {}

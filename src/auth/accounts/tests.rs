@@ -189,7 +189,7 @@ async fn a_robot_whose_name_is_a_users_elsewhere_is_not_let_in() {
     fixture.login("ci", &token).await.unwrap();
     // As from a file, which the store knows nothing of.
     let user = StoredUser { hash: quick_hash("password"), groups: vec![], created: Timestamp::now() };
-    fixture.accounts.write(AccountKind::User, "ci", &user, Expected::Anything).await.unwrap();
+    fixture.accounts.write(AccountKind::User, "ci", &user, Expect::Anything).await.unwrap();
     fixture.accounts.version.fetch_add(1, Ordering::Release);
     assert!(matches!(fixture.login("ci", &token).await, Err(LoginError::Wrong)));
 }
@@ -382,7 +382,7 @@ async fn logins_that_are_over_or_too_many_are_removed() {
         // As another version has made them, or another door.
         let login = accounts_login("alice", fixture.accounts.clock.now());
         let key = hash_of(&number.to_string());
-        fixture.accounts.write(AccountKind::RefreshToken, &key, &login, Expected::Nothing).await.unwrap();
+        fixture.accounts.write(AccountKind::RefreshToken, &key, &login, Expect::Absent).await.unwrap();
     }
     let bobs = fixture.accounts.issue_refresh_token(&found("bob"), "service").await.unwrap();
     let life = |idle| LoginLife { idle, lifetime: DAY };
@@ -435,7 +435,7 @@ async fn the_last_use_is_noted_also_of_what_another_version_has_written() {
         kind: AccountKind::AccessToken,
         key: id.clone(),
         content,
-        expected: Expected::Anything,
+        expected: Expect::Anything,
     };
     assert_eq!(fixture.accounts.store.change_accounts(vec![change]).await.unwrap(), Changed::Made);
     fixture.login("ci", &token).await.unwrap();

@@ -4,13 +4,13 @@ use super::AnyStore;
 use crate::clock::Estimate;
 use crate::store::sample::at;
 use crate::store::{
-    Account, AccountChange, AccountKind, AuthEvent, AuthEventKind, Changed, Expected, PageRequest, Quotas,
+    Account, AccountChange, AccountKind, AuthEvent, AuthEventKind, Changed, Expect, PageRequest, Quotas,
     Retention, Sequence,
 };
 
 async fn change(store: &AnyStore, kind: AccountKind, key: &str, content: Option<&str>) {
     let content = content.map(|content| content.as_bytes().to_vec());
-    let change = AccountChange { kind, key: key.to_owned(), content, expected: Expected::Anything };
+    let change = AccountChange { kind, key: key.to_owned(), content, expected: Expect::Anything };
     assert_eq!(store.change_accounts(vec![change]).await.unwrap(), Changed::Made);
 }
 
@@ -43,7 +43,7 @@ pub(in crate::store) async fn an_account_is_kept_until_it_is_changed_or_removed(
 pub(in crate::store) async fn an_account_that_is_not_as_expected_is_left_alone(store: AnyStore) {
     let kind = AccountKind::AccessToken;
     let replace = async |from: &str, to: &str| {
-        let (content, expected) = (Some(to.as_bytes().to_vec()), Expected::Content(from.as_bytes().to_vec()));
+        let (content, expected) = (Some(to.as_bytes().to_vec()), Expect::Exactly(from.as_bytes().to_vec()));
         let change = AccountChange { kind, key: "ci".to_owned(), content, expected };
         (store.change_accounts(vec![change]).await.unwrap(), store.account(kind, "ci").await.unwrap())
     };
@@ -63,10 +63,10 @@ pub(in crate::store) async fn changes_of_accounts_are_made_all_or_none(store: An
         expected,
     };
     let overtaken = [
-        vec![made("a", Expected::Anything), made("there", Expected::Nothing)],
-        vec![made("there", Expected::Content(b"other".to_vec())), made("a", Expected::Anything)],
-        vec![made("a", Expected::Nothing), AccountChange::absent(kind, "there".to_owned())],
-        vec![AccountChange::removed(kind, "there".to_owned()), made("a", Expected::Content(Vec::new()))],
+        vec![made("a", Expect::Anything), made("there", Expect::Absent)],
+        vec![made("there", Expect::Exactly(b"other".to_vec())), made("a", Expect::Anything)],
+        vec![made("a", Expect::Absent), AccountChange::absent(kind, "there".to_owned())],
+        vec![AccountChange::removed(kind, "there".to_owned()), made("a", Expect::Exactly(Vec::new()))],
     ];
     for changes in overtaken {
         assert_eq!(store.change_accounts(changes.clone()).await.unwrap(), Changed::Overtaken, "{changes:?}");
@@ -74,9 +74,9 @@ pub(in crate::store) async fn changes_of_accounts_are_made_all_or_none(store: An
         assert_eq!(store.account(kind, "there").await.unwrap().as_deref(), Some(&b"content"[..]));
     }
     let changes = vec![
-        made("a", Expected::Nothing),
+        made("a", Expect::Absent),
         AccountChange::absent(kind, "b".to_owned()),
-        made("there", Expected::Content(b"content".to_vec())),
+        made("there", Expect::Exactly(b"content".to_vec())),
     ];
     assert_eq!(store.change_accounts(changes).await.unwrap(), Changed::Made);
     assert_eq!(names(&store, kind).await, ["a", "there"]);

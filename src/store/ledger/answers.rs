@@ -45,7 +45,7 @@ fn is_superseded<V: View>(
     touches: &[Touch],
     since: Sequence,
 ) -> Result<bool, V::Error> {
-    for intent in view.intents_of(repository) {
+    for intent in view.intents_of(repository)? {
         if intent.state == IntentState::Unknown {
             continue;
         }

@@ -67,7 +67,7 @@ pub(in crate::store) fn begin<M: Medium>(
 /// # Errors
 /// When the medium fails.
 pub(in crate::store) fn settle<M: Medium>(medium: &mut M, ended: &Ended) -> Result<Settled, M::Error> {
-    let Some(intent) = medium.intent(ended.intent) else {
+    let Some(intent) = medium.intent(ended.intent)? else {
         return Ok(Settled::default());
     };
     let (found, applied): (&[Change], &[Change]) = match &ended.outcome {
@@ -103,7 +103,7 @@ pub(in crate::store) fn settle<M: Medium>(medium: &mut M, ended: &Ended) -> Resu
 fn overlapped_by_intents<V: View>(view: &V, intent: &Intent) -> Result<BTreeSet<Reference>, V::Error> {
     let repository = &intent.repository;
     let mut met = BTreeSet::new();
-    for other in view.intents_of(repository) {
+    for other in view.intents_of(repository)? {
         if other.sequence != intent.sequence {
             let points_to = |tag: &_| Ok(view.tag(repository, tag)?.map(|row| row.digest));
             met.append(&mut between_writes(&intent.write, &other.write, points_to)?);

@@ -37,10 +37,10 @@ pub(super) trait View {
     fn open_intents(&self) -> usize;
 
     /// The open intent with this number.
-    fn intent(&self, sequence: Sequence) -> Option<Intent>;
+    fn intent(&self, sequence: Sequence) -> Result<Option<Intent>, Self::Error>;
 
     /// All intents that are open in a repository.
-    fn intents_of(&self, repository: &RepositoryName) -> Vec<Intent>;
+    fn intents_of(&self, repository: &RepositoryName) -> Result<Vec<Intent>, Self::Error>;
 
     /// A repository's row.
     fn repository(&self, repository: &RepositoryName) -> Result<Option<RepositoryRow>, Self::Error>;

@@ -1,182 +1,13 @@
-use std::collections::BTreeMap;
-use std::convert::Infallible;
-
 use proptest::prelude::*;
 
 use super::changes;
 use super::effect::Provenance;
 use super::*;
+use crate::store::memory::State;
 use crate::store::sample::{Model, alice, any_change, at, image, index, put, repository, tag};
-use crate::store::tombstone::Past;
 use crate::store::{Actor, Change, RepositoryRecord, Source};
 
-/// A backend in its simplest form: maps of rows.
-#[derive(Default)]
-struct Rows {
-    repositories: BTreeMap<RepositoryName, RepositoryRow>,
-    tags: BTreeMap<(RepositoryName, Tag), TagRow>,
-    manifests: BTreeMap<(RepositoryName, Digest), (ManifestRow, Document)>,
-    blobs: BTreeMap<(RepositoryName, Digest), BlobRow>,
-    tombstones: BTreeMap<(RepositoryName, Buried), Tombstone>,
-    intents: BTreeMap<Sequence, Intent>,
-    events: Vec<Event>,
-    missing: Missing,
-}
-
-impl View for Rows {
-    type Error = Infallible;
-
-    fn next(&self) -> Sequence {
-        Sequence::new(self.events.len() as u64 + 1)
-    }
-
-    fn open_intents(&self) -> usize {
-        self.intents.len()
-    }
-
-    fn intent(&self, sequence: Sequence) -> Option<Intent> {
-        self.intents.get(&sequence).cloned()
-    }
-
-    fn intents_of(&self, repository: &RepositoryName) -> Vec<Intent> {
-        self.intents.values().filter(|intent| intent.repository == *repository).cloned().collect()
-    }
-
-    fn repository(&self, repository: &RepositoryName) -> Result<Option<RepositoryRow>, Infallible> {
-        Ok(self.repositories.get(repository).cloned())
-    }
-
-    fn manifest(
-        &self,
-        repository: &RepositoryName,
-        digest: &Digest,
-    ) -> Result<Option<(ManifestRow, Document)>, Infallible> {
-        Ok(self.manifests.get(&(repository.clone(), digest.clone())).cloned())
-    }
-
-    fn tag(&self, repository: &RepositoryName, tag: &Tag) -> Result<Option<TagRow>, Infallible> {
-        Ok(self.tags.get(&(repository.clone(), tag.clone())).cloned())
-    }
-
-    fn tags_of(&self, repository: &RepositoryName, digest: &Digest) -> Result<Vec<Tag>, Infallible> {
-        let tags = self.tags.iter().filter(|((name, _), row)| name == repository && row.digest == *digest);
-        Ok(tags.map(|((_, tag), _)| tag.clone()).collect())
-    }
-
-    fn blob(&self, repository: &RepositoryName, digest: &Digest) -> Result<Option<BlobRow>, Infallible> {
-        Ok(self.blobs.get(&(repository.clone(), digest.clone())).cloned())
-    }
-
-    fn tombstone(
-        &self,
-        repository: &RepositoryName,
-        buried: &Buried,
-    ) -> Result<Option<Tombstone>, Infallible> {
-        Ok(self.tombstones.get(&(repository.clone(), buried.clone())).cloned())
-    }
-
-    fn tombstones_of(
-        &self,
-        repository: &RepositoryName,
-        digest: &Digest,
-    ) -> Result<Vec<(Tag, Tombstone)>, Infallible> {
-        let of_tag = |((name, buried), tombstone): (&(RepositoryName, Buried), &Tombstone)| match (
-            buried,
-            &tombstone.past,
-        ) {
-            (Buried::Tag(tag), Past::Tag(row)) if name == repository && row.digest == *digest => {
-                Some((tag.clone(), tombstone.clone()))
-            }
-            _ => None,
-        };
-        Ok(self.tombstones.iter().filter_map(of_tag).collect())
-    }
-
-    fn events_since(
-        &self,
-        repository: &RepositoryName,
-        since: Sequence,
-        look: impl FnMut(&Event) -> ControlFlow<()>,
-    ) -> Result<(), Infallible> {
-        let behind = |event: &&Event| event.repository == *repository && event.sequence > since;
-        let _ = self.events.iter().filter(behind).try_for_each(look);
-        Ok(())
-    }
-}
-
-impl Medium for Rows {
-    fn add_intent(&mut self, intent: Intent) -> Result<(), Infallible> {
-        self.intents.insert(intent.sequence, intent);
-        Ok(())
-    }
-
-    fn remove_intent(&mut self, sequence: Sequence) -> Result<(), Infallible> {
-        self.intents.remove(&sequence);
-        Ok(())
-    }
-
-    fn count_missing(&mut self, before: Missing, after: Missing) -> Result<(), Infallible> {
-        self.missing.tags = self.missing.tags + after.tags - before.tags;
-        self.missing.manifests = self.missing.manifests + after.manifests - before.manifests;
-        Ok(())
-    }
-
-    fn append(&mut self, event: Event) -> Result<(), Infallible> {
-        assert_eq!(event.sequence, self.next());
-        self.events.push(event);
-        Ok(())
-    }
-
-    fn write(&mut self, repository: &RepositoryName, row: RowChange, _: Timestamp) -> Result<(), Infallible> {
-        let here = repository.clone();
-        match row {
-            RowChange::Repository(row) => {
-                self.repositories.insert(here, row);
-            }
-            RowChange::RepositoryRemoved => {
-                self.repositories.remove(repository);
-                self.tags.retain(|(name, _), _| name != repository);
-                self.manifests.retain(|(name, _), _| name != repository);
-                self.blobs.retain(|(name, _), _| name != repository);
-            }
-            RowChange::Tag { tag, row, previous } => {
-                let digest = row.digest.clone();
-                let before = self.tags.insert((here, tag), row).map(|row| row.digest);
-                assert_eq!(before.filter(|before| *before != digest), previous);
-            }
-            RowChange::TagRemoved { tag, digest } => {
-                let before = self.tags.remove(&(here, tag)).map(|row| row.digest);
-                assert_eq!(before, Some(digest));
-            }
-            RowChange::Manifest { manifest, row } => {
-                let document = manifest.document.clone();
-                assert!(self.manifests.insert((here, manifest.digest.clone()), (row, document)).is_none());
-            }
-            RowChange::ManifestRow { digest, row } => {
-                self.manifests.get_mut(&(here, digest)).unwrap().0 = row
-            }
-            RowChange::Tombstone { buried, tombstone } => {
-                assert!(self.tombstones.insert((here, buried), tombstone).is_none());
-            }
-            RowChange::TombstoneRemoved { buried, at } => {
-                assert_eq!(self.tombstones.remove(&(here, buried)).unwrap().at, at);
-            }
-            RowChange::ManifestRemoved { digest, subject } => {
-                let (_, document) = self.manifests.remove(&(here, digest)).unwrap();
-                assert_eq!(document.subject.map(|subject| subject.digest), subject);
-            }
-            RowChange::Blob { digest, row } => {
-                self.blobs.insert((here, digest), row);
-            }
-            RowChange::BlobRemoved { digest } => {
-                assert_eq!(self.blobs.remove(&(here, digest)).unwrap().holders, 1);
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Rows {
+impl State {
     fn apply(&mut self, change: &Change, source: Source, now: Timestamp) -> usize {
         let Ok(events) = changes::apply(self, change, Provenance { source, actor: &alice(), now });
         events
@@ -190,7 +21,7 @@ impl Rows {
 proptest! {
     #[test]
     fn any_changes_come_to_what_a_naive_model_holds(changes in prop::collection::vec(any_change(), 0..40)) {
-        let (mut rows, mut model) = (Rows::default(), Model::default());
+        let (mut rows, mut model) = (State::default(), Model::default());
         for (now, (change, source)) in changes.iter().enumerate() {
             let now = at(now as u64);
             prop_assert_eq!(rows.apply(change, *source, now), model.apply(change, *source, now));
@@ -204,15 +35,15 @@ proptest! {
             held.tags.iter().map(move |(tag, digest)| (name, tag, digest))
         });
         prop_assert!(pointed.eq(expected));
-        let sequences = rows.events.iter().map(|event| event.sequence.get());
+        let sequences = rows.events.values().map(|event| event.sequence.get());
         prop_assert!(sequences.eq(1..=rows.events.len() as u64));
-        let found = rows.events.iter().filter(|event| event.source != Source::Observed);
+        let found = rows.events.values().filter(|event| event.source != Source::Observed);
         prop_assert!(found.into_iter().all(|event| event.actor == Actor::default()));
     }
 
     #[test]
     fn what_was_found_twice_changes_nothing_the_second_time(changes in prop::collection::vec(any_change(), 0..20)) {
-        let mut rows = Rows::default();
+        let mut rows = State::default();
         for (change, source) in &changes {
             rows.apply(change, *source, at(1));
             let before = (rows.tags.clone(), rows.repositories.clone());
@@ -226,7 +57,7 @@ proptest! {
 fn a_tag_shows_the_platforms_and_the_bytes_of_its_manifest() {
     let image = image("one", &["base", "base", "top"]);
     let index = index([&image, &image]);
-    let mut rows = Rows::default();
+    let mut rows = State::default();
     rows.apply(&put("r", &index, &["multi"]), Source::Observed, at(1));
     rows.apply(&put("r", &image, &["single"]), Source::Observed, at(2));
     let multi = &rows.tags[&(repository("r"), tag("multi"))];
@@ -244,7 +75,7 @@ fn sizes_that_a_manifest_only_claims_cannot_spoil_the_sum() {
         layer.size = u64::MAX;
     }
     let honest = image("honest", &["d"]);
-    let mut rows = Rows::default();
+    let mut rows = State::default();
     rows.apply(&put("r", &honest, &["t"]), Source::Observed, at(1));
     let before = rows.records();
     rows.apply(&put("r", &huge, &[]), Source::Swept, at(2));

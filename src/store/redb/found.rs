@@ -3,10 +3,10 @@
 use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable};
 
 use super::failure::Failure;
-use super::recent::{self, RecentlyObserved};
 use super::snapshot;
 use super::tables::{EVENTS, INTENTS, META, META_SEQUENCE, decode, number};
 use crate::clock::Timestamp;
+use crate::store::recent::{self, RecentlyObserved};
 use crate::store::{Event, Intent, Missing};
 
 /// How many of the last events are looked at for what was observed of late.

@@ -15,7 +15,6 @@ mod older_layouts;
 mod overlay;
 mod panics;
 mod place;
-mod recent;
 mod requests;
 mod snapshot;
 mod tables;
@@ -42,9 +41,9 @@ use self::found::{Found, found};
 use self::intents::OpenIntents;
 use self::panics::{caught, dropped, is_panic};
 use self::place::Place;
-use self::recent::RecentlyObserved;
 use self::snapshot::Snapshot;
 use self::writer::{Call, Message, QUEUE, Work, Writer};
+use super::recent::RecentlyObserved;
 use super::{Epoch, Missing, StoreError, StoreTrouble, metrics};
 
 /// What a failing read answers that it attempted.

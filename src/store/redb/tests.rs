@@ -22,7 +22,7 @@ use crate::oci::{Manifest, Reference};
 use crate::store::contract::{contract_tests, push};
 use crate::store::sample::{alice, at, image, put, repository, tag};
 use crate::store::{
-    AccountChange, AccountKind, AuthEvent, AuthEventKind, Change, Changed, Expected, Guard, HintedReference,
+    AccountChange, AccountKind, AuthEvent, AuthEventKind, Change, Changed, Expect, Guard, HintedReference,
     History, Intent, IntentState, Outcome, PageRequest, Quotas, Recorded, Retention, Sequence, Settled,
     Source, Store, Write,
 };

@@ -105,18 +105,18 @@ impl View for Transaction<'_, '_> {
         (self.open.len() + self.staged.begun.len()).saturating_sub(self.staged.settled.len())
     }
 
-    fn intent(&self, sequence: Sequence) -> Option<Intent> {
+    fn intent(&self, sequence: Sequence) -> Result<Option<Intent>, Failure> {
         if self.staged.settled.contains(&sequence) {
-            return None;
+            return Ok(None);
         }
-        self.staged.begun.get(&sequence).cloned().or_else(|| self.open.get(sequence))
+        Ok(self.staged.begun.get(&sequence).cloned().or_else(|| self.open.get(sequence)))
     }
 
-    fn intents_of(&self, repository: &RepositoryName) -> Vec<Intent> {
+    fn intents_of(&self, repository: &RepositoryName) -> Result<Vec<Intent>, Failure> {
         let begun = self.staged.begun.values().filter(|intent| intent.repository == *repository).cloned();
         let mut intents: Vec<Intent> = self.open.of(repository).into_iter().chain(begun).collect();
         intents.retain(|intent| !self.staged.settled.contains(&intent.sequence));
-        intents
+        Ok(intents)
     }
 
     fn repository(&self, repository: &RepositoryName) -> Result<Option<RepositoryRow>, Failure> {

@@ -142,7 +142,7 @@ async fn what_happened_at_the_gate_goes_on_from_an_older_layout_without_what_str
         kind: AccountKind::User,
         key: "dora".to_owned(),
         content: Some(b"{}".to_vec()),
-        expected: Expected::Nothing,
+        expected: Expect::Absent,
     };
     let robot = AccountChange {
         kind: AccountKind::AccessToken,

@@ -14,8 +14,8 @@ use super::Transaction;
 use crate::clock::{Estimate, Timestamp};
 use crate::store::row::{RepositoryRow, TagRow};
 use crate::store::{
-    AccountChange, AuthEvent, AuthEventKind, Changed, Expected, Hint, HintedReference, Pull, Queued,
-    Retention, Sequence,
+    AccountChange, AuthEvent, AuthEventKind, Changed, Expect, Hint, HintedReference, Pull, Queued, Retention,
+    Sequence,
 };
 
 /// So many events of the gate of a kind are purged in one transaction: pushes wait for it. Those beyond go with the next one.
@@ -52,9 +52,9 @@ impl Transaction<'_, '_> {
         for AccountChange { kind, key, expected, .. } in changes {
             let kept = table.get((kind.as_str(), key.as_str()))?;
             let is_as_expected = match expected {
-                Expected::Anything => true,
-                Expected::Nothing => kept.is_none(),
-                Expected::Content(content) => kept.is_some_and(|kept| kept.value() == content.as_slice()),
+                Expect::Anything => true,
+                Expect::Absent => kept.is_none(),
+                Expect::Exactly(content) => kept.is_some_and(|kept| kept.value() == content.as_slice()),
             };
             if !is_as_expected {
                 return Ok(Changed::Overtaken);

@@ -1,0 +1,223 @@
+//! What the store in memory holds: maps of rows, over which the ledger decides. It looks that each row that goes was there, and
+//! that each that comes was not.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::{Estimate, Timestamp};
+use crate::oci::{Digest, Document, Manifest, RepositoryName, Tag};
+use crate::store::ledger::{Medium, RowChange, View};
+use crate::store::recent::RecentlyObserved;
+use crate::store::row::{BlobRow, ManifestRow, RepositoryRow, TagRow};
+use crate::store::tombstone::{Buried, Past, Tombstone, is_over};
+use crate::store::{AuthEvent, Event, Hint, Intent, KeptSweep, Missing, Sequence};
+
+/// See the module.
+#[derive(Default)]
+pub(in crate::store) struct State {
+    pub sequence: Sequence,
+    pub repositories: BTreeMap<RepositoryName, RepositoryRow>,
+    pub tags: BTreeMap<(RepositoryName, Tag), TagRow>,
+    pub manifests: BTreeMap<(RepositoryName, Digest), (ManifestRow, Arc<Manifest>)>,
+    pub blobs: BTreeMap<(RepositoryName, Digest), BlobRow>,
+    pub tombstones: BTreeMap<(RepositoryName, Buried), Tombstone>,
+    pub intents: BTreeMap<Sequence, Intent>,
+    pub events: BTreeMap<Sequence, Event>,
+    /// What the door's own writes did of late.
+    pub recent: RecentlyObserved,
+    pub missing: Missing,
+    /// What was marked as missing up to this number is accepted as gone.
+    pub accepted: Sequence,
+    /// By the texts of repository and reference.
+    pub hints: BTreeMap<(String, String), Hint>,
+    pub last_hint: u64,
+    pub sweep: Option<KeptSweep>,
+    pub accounts: BTreeMap<(&'static str, String), Vec<u8>>,
+    pub auth_events: BTreeMap<Sequence, AuthEvent>,
+    pub last_auth_event: Sequence,
+    pub clock: Option<Estimate>,
+    pub time: Option<Timestamp>,
+}
+
+impl State {
+    fn purge_tombstones(&mut self, now: Timestamp) {
+        loop {
+            let oldest = self.tombstones.iter().min_by_key(|(key, tombstone)| (tombstone.at, (*key).clone()));
+            let Some((key, at)) = oldest.map(|(key, tombstone)| (key.clone(), tombstone.at)) else { return };
+            if !is_over(at, self.tombstones.len() as u64, now, self.time) {
+                return;
+            }
+            self.tombstones.remove(&key);
+        }
+    }
+}
+
+impl View for State {
+    type Error = Infallible;
+
+    fn next(&self) -> Sequence {
+        self.sequence.next()
+    }
+
+    fn open_intents(&self) -> usize {
+        self.intents.len()
+    }
+
+    fn intent(&self, sequence: Sequence) -> Result<Option<Intent>, Infallible> {
+        Ok(self.intents.get(&sequence).cloned())
+    }
+
+    fn intents_of(&self, repository: &RepositoryName) -> Result<Vec<Intent>, Infallible> {
+        Ok(self.intents.values().filter(|intent| intent.repository == *repository).cloned().collect())
+    }
+
+    fn repository(&self, repository: &RepositoryName) -> Result<Option<RepositoryRow>, Infallible> {
+        Ok(self.repositories.get(repository).cloned())
+    }
+
+    fn manifest(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Option<(ManifestRow, Document)>, Infallible> {
+        let found = self.manifests.get(&(repository.clone(), digest.clone()));
+        Ok(found.map(|(row, manifest)| (row.clone(), manifest.document.clone())))
+    }
+
+    fn tag(&self, repository: &RepositoryName, tag: &Tag) -> Result<Option<TagRow>, Infallible> {
+        Ok(self.tags.get(&(repository.clone(), tag.clone())).cloned())
+    }
+
+    fn tags_of(&self, repository: &RepositoryName, digest: &Digest) -> Result<Vec<Tag>, Infallible> {
+        let tags = self.tags.iter().filter(|((name, _), row)| name == repository && row.digest == *digest);
+        Ok(tags.map(|((_, tag), _)| tag.clone()).collect())
+    }
+
+    fn blob(&self, repository: &RepositoryName, digest: &Digest) -> Result<Option<BlobRow>, Infallible> {
+        Ok(self.blobs.get(&(repository.clone(), digest.clone())).cloned())
+    }
+
+    fn tombstone(
+        &self,
+        repository: &RepositoryName,
+        buried: &Buried,
+    ) -> Result<Option<Tombstone>, Infallible> {
+        Ok(self.tombstones.get(&(repository.clone(), buried.clone())).cloned())
+    }
+
+    fn tombstones_of(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Vec<(Tag, Tombstone)>, Infallible> {
+        let of_tag = |((name, buried), tombstone): (&(RepositoryName, Buried), &Tombstone)| match (
+            buried,
+            &tombstone.past,
+        ) {
+            (Buried::Tag(tag), Past::Tag(row)) if name == repository && row.digest == *digest => {
+                Some((tag.clone(), tombstone.clone()))
+            }
+            _ => None,
+        };
+        Ok(self.tombstones.iter().filter_map(of_tag).collect())
+    }
+
+    fn events_since(
+        &self,
+        repository: &RepositoryName,
+        since: Sequence,
+        look: impl FnMut(&Event) -> ControlFlow<()>,
+    ) -> Result<(), Infallible> {
+        let behind = |event: &&Event| event.repository == *repository && event.sequence > since;
+        let _ = self.events.values().filter(behind).try_for_each(look);
+        Ok(())
+    }
+}
+
+impl Medium for State {
+    fn add_intent(&mut self, intent: Intent) -> Result<(), Infallible> {
+        assert_eq!(intent.sequence, self.next());
+        self.sequence = intent.sequence;
+        self.intents.insert(intent.sequence, intent);
+        Ok(())
+    }
+
+    fn remove_intent(&mut self, sequence: Sequence) -> Result<(), Infallible> {
+        self.intents.remove(&sequence);
+        Ok(())
+    }
+
+    fn count_missing(&mut self, before: Missing, after: Missing) -> Result<(), Infallible> {
+        self.missing.tags = self.missing.tags + after.tags - before.tags;
+        self.missing.manifests = self.missing.manifests + after.manifests - before.manifests;
+        Ok(())
+    }
+
+    fn append(&mut self, event: Event) -> Result<(), Infallible> {
+        assert_eq!(event.sequence, self.next());
+        self.sequence = event.sequence;
+        self.recent.note(&event, Duration::ZERO);
+        self.events.insert(event.sequence, event);
+        Ok(())
+    }
+
+    fn write(
+        &mut self,
+        repository: &RepositoryName,
+        row: RowChange,
+        now: Timestamp,
+    ) -> Result<(), Infallible> {
+        let here = repository.clone();
+        match row {
+            RowChange::Repository(row) => {
+                self.repositories.insert(here, row);
+            }
+            RowChange::RepositoryRemoved => {
+                self.repositories.remove(repository);
+                self.tags.retain(|(name, _), _| name != repository);
+                self.manifests.retain(|(name, _), _| name != repository);
+                self.blobs.retain(|(name, _), _| name != repository);
+            }
+            RowChange::Tag { tag, row, previous } => {
+                let digest = row.digest.clone();
+                let before = self.tags.insert((here, tag), row).map(|row| row.digest);
+                assert_eq!(before.filter(|before| *before != digest), previous);
+            }
+            RowChange::TagRemoved { tag, digest } => {
+                let before = self.tags.remove(&(here, tag)).map(|row| row.digest);
+                assert_eq!(before, Some(digest));
+            }
+            RowChange::Manifest { manifest, row } => {
+                let key = (here, manifest.digest.clone());
+                assert!(self.manifests.insert(key, (row, manifest)).is_none());
+            }
+            RowChange::ManifestRow { digest, row } => {
+                self.manifests.get_mut(&(here, digest)).unwrap().0 = row
+            }
+            RowChange::Tombstone { buried, tombstone } => {
+                assert!(self.tombstones.insert((here, buried), tombstone).is_none());
+                self.purge_tombstones(now);
+            }
+            RowChange::TombstoneRemoved { buried, at } => {
+                assert_eq!(self.tombstones.remove(&(here, buried)).unwrap().at, at);
+            }
+            RowChange::ManifestRemoved { digest, subject } => {
+                let (_, manifest) = self.manifests.remove(&(here, digest)).unwrap();
+                assert_eq!(
+                    manifest.document.subject.as_ref().map(|subject| &subject.digest),
+                    subject.as_ref()
+                );
+            }
+            RowChange::Blob { digest, row } => {
+                self.blobs.insert((here, digest), row);
+            }
+            RowChange::BlobRemoved { digest } => {
+                assert_eq!(self.blobs.remove(&(here, digest)).unwrap().holders, 1);
+            }
+        }
+        Ok(())
+    }
+}
