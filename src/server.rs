@@ -1,7 +1,7 @@
 //! The process: start, run, drain, stop. The commands of the command line are here too, a file each.
 //!
 //! Everything that can be wrong with the configuration is found before anything is touched. The main thread runs what
-//! watches and answers beside the traffic; the traffic has threads of its own ([`workers`]), and so have the sweeps.
+//! watches and answers beside the traffic; the traffic has threads of its own (`workers`), and so have the sweeps.
 
 mod account_command;
 mod admin_listener;
