@@ -1,6 +1,6 @@
 //! The store in memory, on maps: for tests. It decides by the same ledger as every backend, and ends with its process.
 //!
-//! What a method does is done at its first poll, whole: its caller may leave at any time.
+//! What a write does is done at its first poll, whole; others may come between that and its answer, and its caller may leave.
 
 mod state;
 
@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use tokio::task::yield_now;
 
 pub(in crate::store) use self::state::State;
 use super::ledger::{self, Answered, Beginning, Ended};
@@ -51,6 +52,20 @@ impl MemoryStore {
     }
 }
 
+/// An intent of which its caller has not heard yet: a caller who leaves before that carries nothing.
+struct Unheard<'a> {
+    store: &'a MemoryStore,
+    intent: Option<Sequence>,
+}
+
+impl Drop for Unheard<'_> {
+    fn drop(&mut self) {
+        if let Some(intent) = self.intent {
+            self.store.state().mark_unknown(intent);
+        }
+    }
+}
+
 /// A part of a list, whose items come in order behind the page's key.
 fn page<T, K: Clone>(items: impl Iterator<Item = (K, T)>, limit: usize) -> Page<T, K> {
     let mut items = items.peekable();
@@ -66,6 +81,12 @@ fn page<T, K: Clone>(items: impl Iterator<Item = (K, T)>, limit: usize) -> Page<
 }
 
 impl State {
+    fn mark_unknown(&mut self, intent: Sequence) {
+        if let Some(intent) = self.intents.get_mut(&intent) {
+            intent.state = IntentState::Unknown;
+        }
+    }
+
     fn record(&self, repository: &RepositoryName, digest: &Digest) -> Option<ManifestRecord> {
         let (row, manifest) = self.manifests.get(&(repository.clone(), digest.clone()))?;
         let mut tags = self.tags_pointing_to(repository, digest);
@@ -104,7 +125,12 @@ impl Store for MemoryStore {
         now: Timestamp,
     ) -> Result<Intent, StoreError> {
         let Ok(begun) = ledger::begin(&mut *self.state(), &Beginning { repository, write, actor, now });
-        begun.map_err(|cause| StoreError::Unavailable { attempted: "note a write", cause: Arc::new(cause) })
+        let begun = begun
+            .map_err(|cause| StoreError::Unavailable { attempted: "note a write", cause: Arc::new(cause) })?;
+        let mut unheard = Unheard { store: self, intent: Some(begun.sequence) };
+        yield_now().await;
+        unheard.intent = None;
+        Ok(begun)
     }
 
     async fn settle(
@@ -114,13 +140,12 @@ impl Store for MemoryStore {
         now: Timestamp,
     ) -> Result<Settled, StoreError> {
         let Ok(settled) = ledger::settle(&mut *self.state(), &Ended { intent, outcome, now });
+        yield_now().await;
         Ok(settled)
     }
 
     async fn doubt(&self, intent: Sequence) -> Result<(), StoreError> {
-        if let Some(intent) = self.state().intents.get_mut(&intent) {
-            intent.state = IntentState::Unknown;
-        }
+        self.state().mark_unknown(intent);
         Ok(())
     }
 
@@ -132,6 +157,7 @@ impl Store for MemoryStore {
         now: Timestamp,
     ) -> Result<Recorded, StoreError> {
         let Ok(recorded) = ledger::record(&mut *self.state(), &Answered { changes, source, guard, now });
+        yield_now().await;
         Ok(recorded)
     }
 
