@@ -56,6 +56,17 @@ pub enum Expect {
     Exactly(Vec<u8>),
 }
 
+impl Expect {
+    /// Whether what is kept is as expected.
+    pub(super) fn is_met_by(&self, kept: Option<&[u8]>) -> bool {
+        match self {
+            Self::Anything => true,
+            Self::Absent => kept.is_none(),
+            Self::Exactly(content) => kept == Some(content.as_slice()),
+        }
+    }
+}
+
 /// Whether changes of accounts were made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "somebody else may have been quicker"]

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Sequence, Source};
+use super::{Event, EventKind, Sequence, Source};
 use crate::clock::Timestamp;
 use crate::oci::{Digest, Document, MediaType, RepositoryName, Tag};
 
@@ -46,6 +46,19 @@ pub struct MissingMark {
 }
 
 impl Missing {
+    /// Counts an event that tells of something gone which the door did not carry.
+    pub(super) fn count_removal(&mut self, event: &Event) {
+        match event.kind {
+            _ if event.source == Source::Observed => {}
+            EventKind::TagDeleted => self.tags += 1,
+            EventKind::ManifestDeleted => self.manifests += 1,
+            EventKind::ManifestPut
+            | EventKind::TagRestored
+            | EventKind::RepositoryFound
+            | EventKind::RepositoryGone => {}
+        }
+    }
+
     /// Whether nothing is.
     pub const fn is_none(self) -> bool {
         self.tags == 0 && self.manifests == 0

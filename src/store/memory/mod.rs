@@ -14,9 +14,9 @@ pub(in crate::store) use self::state::State;
 use super::ledger::{self, Answered, Beginning, Ended};
 use super::{
     Account, AccountChange, AccountKind, Actor, AuthEvent, AuthEventKind, Change, Changed, Epoch, Event,
-    EventKind, Expect, Guard, Hint, HintedReference, History, Intent, IntentState, KeptSweep, LastWrite,
-    ManifestRecord, Missing, Outcome, Page, PageRequest, Pull, Queued, Recorded, RepositoryRecord, Retention,
-    Sequence, Settled, Source, Statistics, Store, StoreError, TagRecord, Write,
+    Guard, Hint, HintedReference, History, Intent, IntentState, KeptSweep, LastWrite, ManifestRecord,
+    Missing, Outcome, Page, PageRequest, Pull, Queued, Recorded, RepositoryRecord, Retention, Sequence,
+    Settled, Source, Statistics, Store, StoreError, TagRecord, Write,
 };
 use crate::clock::{Estimate, Timestamp};
 use crate::oci::{Digest, Manifest, Reference, RepositoryName, Tag};
@@ -176,15 +176,7 @@ impl Store for MemoryStore {
     async fn found_removals(&self, since: Timestamp) -> Result<Missing, StoreError> {
         let mut found = Missing::default();
         for event in self.state().events.values().rev().take_while(|event| event.time >= since) {
-            match event.kind {
-                _ if event.source == Source::Observed => {}
-                EventKind::TagDeleted => found.tags += 1,
-                EventKind::ManifestDeleted => found.manifests += 1,
-                EventKind::ManifestPut
-                | EventKind::TagRestored
-                | EventKind::RepositoryFound
-                | EventKind::RepositoryGone => {}
-            }
+            found.count_removal(event);
         }
         Ok(found)
     }
@@ -420,12 +412,7 @@ impl Store for MemoryStore {
         let mut state = self.state();
         for AccountChange { kind, key, expected, .. } in &changes {
             let kept = state.accounts.get(&(kind.as_str(), key.clone()));
-            let is_as_expected = match expected {
-                Expect::Anything => true,
-                Expect::Absent => kept.is_none(),
-                Expect::Exactly(content) => kept == Some(content),
-            };
-            if !is_as_expected {
+            if !expected.is_met_by(kept.map(Vec::as_slice)) {
                 return Ok(Changed::Overtaken);
             }
         }

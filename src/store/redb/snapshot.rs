@@ -20,9 +20,8 @@ use crate::clock::{Estimate, Timestamp};
 use crate::oci::{Digest, Manifest, RepositoryName, Tag};
 use crate::store::row::{ManifestRow, RepositoryRow, TagRow};
 use crate::store::{
-    Account, AccountKind, AuthEvent, AuthEventKind, Epoch, Event, EventKind, Hint, HintedReference, History,
-    KeptSweep, ManifestRecord, Missing, Page, PageRequest, RepositoryRecord, Sequence, Source, Statistics,
-    TagRecord,
+    Account, AccountKind, AuthEvent, AuthEventKind, Epoch, Event, Hint, HintedReference, History, KeptSweep,
+    ManifestRecord, Missing, Page, PageRequest, RepositoryRecord, Sequence, Statistics, TagRecord,
 };
 
 /// The most items of one page, whatever was asked for: what bounds the memory of one answer.
@@ -100,15 +99,7 @@ impl Snapshot {
             if event.time < since {
                 break;
             }
-            match event.kind {
-                _ if event.source == Source::Observed => {}
-                EventKind::TagDeleted => found.tags += 1,
-                EventKind::ManifestDeleted => found.manifests += 1,
-                EventKind::ManifestPut
-                | EventKind::TagRestored
-                | EventKind::RepositoryFound
-                | EventKind::RepositoryGone => {}
-            }
+            found.count_removal(&event);
         }
         Ok(found)
     }

@@ -14,7 +14,7 @@ use super::Transaction;
 use crate::clock::{Estimate, Timestamp};
 use crate::store::row::{RepositoryRow, TagRow};
 use crate::store::{
-    AccountChange, AuthEvent, AuthEventKind, Changed, Expect, Hint, HintedReference, Pull, Queued, Retention,
+    AccountChange, AuthEvent, AuthEventKind, Changed, Hint, HintedReference, Pull, Queued, Retention,
     Sequence,
 };
 
@@ -51,12 +51,7 @@ impl Transaction<'_, '_> {
         let mut table = self.transaction.open_table(ACCOUNTS)?;
         for AccountChange { kind, key, expected, .. } in changes {
             let kept = table.get((kind.as_str(), key.as_str()))?;
-            let is_as_expected = match expected {
-                Expect::Anything => true,
-                Expect::Absent => kept.is_none(),
-                Expect::Exactly(content) => kept.is_some_and(|kept| kept.value() == content.as_slice()),
-            };
-            if !is_as_expected {
+            if !expected.is_met_by(kept.as_ref().map(|kept| kept.value())) {
                 return Ok(Changed::Overtaken);
             }
         }
