@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use moka::future::Cache;
+use secrecy::ExposeSecret as _;
 
 use self::memory::{Circumstances, Memory};
 use super::fingerprint::{Fingerprint, Fingerprints};
@@ -118,7 +119,7 @@ impl Authenticator {
             return Err(LoginError::Wrong);
         }
         let Credentials { name, password } = credentials;
-        let texts = [name.as_str().as_bytes(), password.reveal().as_bytes()];
+        let texts = [name.as_str().as_bytes(), password.expose_secret().as_bytes()];
         let claim = Claim {
             credentials,
             network: Network::of(address),

@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
+use secrecy::SecretString;
 
 use super::accounts::{AccountError, Accounts, LoginLife};
 use super::authenticator::{Authenticator, LoginError};
 use super::identity::{Credentials, SourceError};
 use super::journal::{Journal, Names};
 use super::rules::{Decision, Rules};
-use super::sensitive::Sensitive;
 use super::subject::{Identity, Subject, UserName};
 use super::token::{Issuer, Origin, Token};
 use super::uploads::UploadMarks;
@@ -112,7 +112,7 @@ impl Gate {
     ///
     /// # Errors
     /// When the store cannot keep it.
-    pub async fn issue_refresh_token(&self, identity: &Identity) -> Result<Option<Sensitive>, LoginError> {
+    pub async fn issue_refresh_token(&self, identity: &Identity) -> Result<Option<SecretString>, LoginError> {
         if identity.limits.is_some() {
             return Ok(None);
         }
@@ -128,7 +128,7 @@ impl Gate {
     /// When it is good no more: its time is over, its user is gone or has another password.
     pub async fn login_by_refresh_token(
         &self,
-        token: &Sensitive,
+        token: &SecretString,
         address: IpAddr,
     ) -> Result<Identity, LoginError> {
         let identity = self.user_of(token).await;
@@ -139,7 +139,7 @@ impl Gate {
         identity
     }
 
-    async fn user_of(&self, token: &Sensitive) -> Result<Identity, LoginError> {
+    async fn user_of(&self, token: &SecretString) -> Result<Identity, LoginError> {
         let Logins { accounts, life } = &self.logins;
         let login = accounts.find_refresh_token(token, self.service(), *life).await;
         let login = login.map_err(unavailable)?.ok_or(LoginError::Wrong)?;

@@ -12,8 +12,8 @@ mod error;
 mod file;
 mod keys;
 mod limits;
+mod notifications;
 mod registry_auth;
-mod secret;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -33,8 +33,8 @@ pub use clock::Clock;
 pub use error::{ConfigError, Problem};
 pub use keys::{KEYS, Key};
 pub use limits::Limits;
-pub use registry_auth::RegistryAuth;
-pub use secret::Secret;
+pub use notifications::Notifications;
+pub use registry_auth::{BasicLogin, RegistryAuth};
 
 use error::Origin;
 use settings::Settings;
@@ -61,8 +61,8 @@ pub struct Config {
     pub auth: Auth,
     /// `clock`
     pub clock: Clock,
-    /// `notifications.secret`: the bearer secret of the registry's notifications; they are not taken without one.
-    pub notifications_secret: Option<Secret>,
+    /// `notifications`
+    pub notifications: Notifications,
     /// `server`
     pub server: Server,
     /// `plugins`: each plugin's own table, which the plugin checks.
@@ -196,7 +196,7 @@ impl Default for Config {
             },
             auth: Auth::default(),
             clock: Clock::default(),
-            notifications_secret: None,
+            notifications: Notifications::default(),
             server: Server {
                 threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
                 grace: Duration::from_secs(30),
@@ -257,7 +257,7 @@ impl Config {
         config.auth = auth::read(&mut settings);
         config.clock = clock::read(&mut settings);
         config.server.socket = settings.read("server.socket", value::path);
-        config.notifications_secret = settings.read("notifications.secret", value::secret);
+        config.notifications = notifications::read(&mut settings);
         config.external_url = settings.read("external_url", value::origin_url);
         config.listen.tls = read_tls(&mut settings);
         config.check_addresses(&mut settings);

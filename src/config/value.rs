@@ -6,12 +6,12 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use secrecy::SecretString;
 use toml::Value;
 use url::Url;
 
 use super::address::{BackendUrl, InvalidUrl, StoreUrl, parse_origin};
 use super::error::Origin;
-use super::secret::Secret;
 use super::settings::{Given, kind};
 use super::{RegistryHost, RegistryKind};
 
@@ -94,7 +94,7 @@ pub(super) fn positive_duration(given: &Given) -> Result<Duration, String> {
 }
 
 /// A secret that travels in a header. It is not repeated in what is said about it.
-pub(super) fn secret(given: &Given) -> Result<Secret, String> {
+pub(super) fn secret(given: &Given) -> Result<SecretString, String> {
     let remedy = format!(
         "write at least {SHORTEST_SECRET} characters of printable ASCII without spaces, such as `openssl rand -hex 32` makes"
     );
@@ -105,7 +105,7 @@ pub(super) fn secret(given: &Given) -> Result<Secret, String> {
     if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(format!("has other characters than a header may carry; {remedy}"));
     }
-    Ok(Secret::new(text))
+    Ok(text.into())
 }
 
 /// What the registry is.

@@ -254,7 +254,7 @@ async fn admit_to_own(
 async fn bearer(gate: &Gate, exchange: &Exchange, challenge: &Challenge<'_>) -> Result<Bearer, Refusal> {
     match given(&exchange.request.headers) {
         Ok(Given::None) => Err(challenge.no_credentials()),
-        Ok(Given::Bearer(token)) => match gate.issuer.check(token.reveal()) {
+        Ok(Given::Bearer(token)) => match gate.issuer.check(token) {
             Ok(token) => Ok(Bearer::Token(token)),
             Err(InvalidToken::Expired(token)) => Ok(Bearer::Expired(token)),
             Err(error @ (InvalidToken::Foreign | InvalidToken::NotYet)) => {
@@ -300,7 +300,7 @@ fn realm(gate: &Gate, client: &Client) -> String {
 }
 
 /// The one `Authorization` of a request.
-fn given(headers: &HeaderMap) -> Result<Given, Rejected> {
+fn given(headers: &HeaderMap) -> Result<Given<'_>, Rejected> {
     read_only_authorization(headers.get_all(AUTHORIZATION).iter().map(|value| value.as_bytes()))
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use secrecy::ExposeSecret as _;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -91,11 +92,11 @@ impl Composition {
             clock: asking.clock,
             offset: Arc::clone(&asking.offset),
         });
-        let secret = config.notifications_secret.as_ref();
+        let secret = config.notifications.secret.as_ref();
         Ok(Self {
             accounts: auth_setup::accounts(config, &store, Arc::clone(&retention_clock)),
             clock_warn: config.clock.warn,
-            notifications: secret.map(|secret| NotificationSecret::new(secret.reveal())),
+            notifications: secret.map(|secret| NotificationSecret::new(secret.expose_secret())),
             store,
             access,
             retention_clock,

@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use secrecy::ExposeSecret as _;
 use url::Url;
 
 use super::start_error::StartError;
 use crate::auth::{Issuer, KeyAlgorithm, KeyDirectory, RegistryTokens, TokenSettings};
 use crate::clock::{Clock, ClockOffset, Estimate};
-use crate::config::{self, Algorithm, Config, RegistryAuth, StoreUrl, VerifiedBy};
+use crate::config::{self, Algorithm, BasicLogin, Config, RegistryAuth, StoreUrl, VerifiedBy};
 use crate::registry::{Asking, Backends, Login, RegistryClient, RegistryKind, RegistrySettings};
 
 /// The access to the registry, and what signs tokens.
@@ -36,7 +37,9 @@ impl RegistryAccess {
             None
         };
         let login = match (&config.registry.auth, &issuer) {
-            (RegistryAuth::Basic { username, password }, _) => Login::basic(username, password.reveal()),
+            (RegistryAuth::Basic(BasicLogin { username, password }), _) => {
+                Login::basic(username, password.expose_secret())
+            }
             (RegistryAuth::Token, Some(issuer)) => {
                 Login::Token(Box::new(RegistryTokens::new(Arc::clone(issuer), clock, Arc::clone(&offset))))
             }

@@ -43,7 +43,7 @@ impl IdentitySource for Counting {
         if !self.users.contains(&name.as_str()) {
             return Ok(Verdict::Unknown);
         }
-        if password.reveal() != name.as_str() {
+        if password.expose_secret() != name.as_str() {
             return Ok(Verdict::Wrong { is_hashed: self.hashes });
         }
         Ok(Verdict::Right(Identity::new(name.clone(), Vec::new())))
