@@ -23,9 +23,8 @@ impl Default for Clock {
 /// Reads the section `clock`.
 pub(super) fn read(settings: &mut Settings) -> Clock {
     let mut clock = Clock::default();
-    let mut set = super::Setter(settings);
-    set.to(&mut clock.warn, "clock.warn", value::duration);
-    set.to(&mut clock.offset, "clock.offset", offset);
+    settings.read_into(&mut clock.warn, "clock.warn", value::duration);
+    settings.read_into(&mut clock.offset, "clock.offset", offset);
     clock
 }
 
