@@ -14,8 +14,8 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
-use super::line::ShortLines;
 use super::queue::{self, LineWriter, Worker};
+use super::short_lines::{Format, ShortLines};
 
 /// The target of the access log's lines.
 pub const ACCESS: &str = "access";
@@ -59,15 +59,6 @@ pub enum LogError {
 #[derive(Debug)]
 pub struct LogGuard {
     _worker: Worker,
-}
-
-/// The shape of the lines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Format {
-    /// For a person.
-    Human,
-    /// One JSON object for each line, the fields of an event at its top.
-    Json,
 }
 
 /// Sets up the log of this process. To be called once, before anything is logged.

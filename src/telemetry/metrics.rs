@@ -3,11 +3,11 @@
 //! Each metric is described (`metrics::describe_*`) where it is counted. Names begin with `portreeve_`
 //! and end in their unit; a histogram's buckets follow from that ending.
 
-use std::fmt::Write;
 use std::sync::{Mutex, PoisonError};
 
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
+use super::sample::Sample;
 use super::{logging, process};
 
 /// From a fast answer out of the store to a transfer of a large layer over a slow line.
@@ -101,25 +101,6 @@ fn builder() -> Result<PrometheusBuilder, BuildError> {
         .set_buckets(&COUNTS)?
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?
         .set_buckets_for_metric(Matcher::Suffix("_bytes".to_owned()), &BYTES)
-}
-
-/// One value that is read when it is asked for.
-pub(super) struct Sample {
-    pub(super) name: &'static str,
-    pub(super) help: &'static str,
-    /// `counter` or `gauge`.
-    pub(super) kind: &'static str,
-    /// With their braces, or nothing.
-    pub(super) labels: &'static str,
-    pub(super) value: f64,
-}
-
-impl Sample {
-    fn write(&self, text: &mut String) {
-        let Self { name, help, kind, labels, value } = self;
-        // Writing to a string cannot fail.
-        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name}{labels} {value}\n");
-    }
 }
 
 #[cfg(test)]

@@ -4,15 +4,16 @@
 //! installs the log, `server.rs` the metrics.
 
 mod access_line;
-mod line;
 pub mod logging;
 pub mod metrics;
 mod process;
 mod queue;
+mod sample;
 mod seldom;
+mod short_lines;
 
 pub use access_line::AccessLine;
-pub use line::cut;
 pub use logging::{LogError, LogGuard};
 pub use metrics::{Metrics, MetricsError};
 pub use seldom::Seldom;
+pub use short_lines::cut;

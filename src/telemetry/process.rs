@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::metrics::Sample;
+use super::sample::Sample;
 
 /// The unit of times in `/proc`: `USER_HZ`, which is 100 on every architecture that Linux still runs on.
 const TICKS_PER_SECOND: f64 = 100.0;
