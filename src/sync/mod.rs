@@ -19,6 +19,8 @@ mod model;
 mod outcome;
 mod pulls;
 mod removals;
+#[cfg(test)]
+mod scripted_registry;
 mod seen;
 mod sweep;
 mod taken;

@@ -14,9 +14,9 @@ pub(super) fn damaged(
         let rest = line.strip_prefix(&format!("/v2/{repository}/"))?;
         if rest.starts_with("tags/list") {
             let tags: Vec<String> = (0..tags).map(|number| format!("v{number}")).collect();
-            return Some(Answer::Page(serde_json::json!({ "name": repository, "tags": tags }), None));
+            return Some(Answer::Document(serde_json::json!({ "name": repository, "tags": tags }), None));
         }
-        Answer::status(status)
+        Some(Answer::status(status))
     }
 }
 
@@ -73,7 +73,7 @@ async fn a_registry_that_goes_down_ends_the_sweep_soon_and_the_next_one_is_whole
         assert_eq!((last.outcome, last.found), (Outcome::Failed, 0), "{last:?}");
         assert!(last.cause.as_ref().unwrap().contains("the registry is down"), "{last:?}");
         assert!(begun.elapsed() < Duration::from_secs(2 * 60), "{:?}: {last:?}", begun.elapsed());
-        house.registry.script(|_, _| None);
+        house.registry.behave();
         let last = ends(&sweeper, sweeper.request(SweepKind::Deep)).await;
         assert_eq!((last.outcome, last.repositories), (Outcome::Complete, 30), "{last:?}");
     }
@@ -90,7 +90,7 @@ async fn a_sweep_that_fails_is_tried_again_soon_and_then_less_and_less_often() {
     assert!((67..90).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
     assert_eq!((last.outcome, last.catalog, last.found), (Outcome::Failed, CatalogState::Failed, 0));
     assert!(last.cause.unwrap().contains("cannot be reached"));
-    house.registry.script(|_, _| None);
+    house.registry.behave();
     let last = ends(&sweeper, sweeper.request(SweepKind::Shallow)).await;
     assert_eq!(last.outcome, Outcome::Complete);
 }
@@ -111,7 +111,7 @@ async fn a_catalog_that_fails_does_not_keep_the_known_repositories_from_being_sw
         assert_eq!((last.outcome, last.catalog), (Outcome::Partial, CatalogState::Failed), "{last:?}");
         assert_eq!((last.repositories, last.tags, last.found), (12, 12, 0), "{last:?}");
         assert!(last.cause.unwrap().contains("list the catalog"));
-        house.registry.script(|_, _| None);
+        house.registry.behave();
         let begun = Instant::now();
         let next = ends(&sweeper, last.number + 1).await;
         assert_eq!((next.kind, next.outcome), (SweepKind::Shallow, Outcome::Complete));
@@ -125,7 +125,7 @@ async fn a_repository_of_which_nothing_is_left_stays_known_while_the_catalog_can
     let (sweeper, _running) = house.run(Duration::ZERO, Duration::ZERO);
     ends(&sweeper, sweeper.request(SweepKind::Deep)).await;
     house.registry.script(move |_, line| match line {
-        line if line.starts_with("/v2/_catalog") => Answer::status(500),
+        line if line.starts_with("/v2/_catalog") => Some(Answer::status(500)),
         line => line.starts_with("/v2/team/r001/").then_some(Answer::Absent("NAME_UNKNOWN")),
     });
     let last = ends(&sweeper, sweeper.request(SweepKind::Deep)).await;
@@ -153,7 +153,7 @@ async fn listings_that_go_round_in_circles_end() {
                 }
                 _ => return None,
             };
-            Some(Answer::Page(names, to(path, next)))
+            Some(Answer::Document(names, to(path, next)))
         });
         let (sweeper, _running) = house.run(Duration::ZERO, Duration::ZERO);
         let last = ends(&sweeper, sweeper.request(SweepKind::Shallow)).await;
@@ -191,7 +191,7 @@ async fn a_sweep_that_panics_has_failed_and_is_tried_again() {
     assert_eq!(last.outcome, Outcome::Failed);
     assert!(last.cause.unwrap().contains("panicked"));
     assert_eq!(sweeper.status().running, None);
-    house.registry.script(|_, _| None);
+    house.registry.behave();
     let last = ends(&sweeper, 2).await;
     assert_eq!((last.outcome, last.repositories), (Outcome::Complete, 30));
 }
@@ -217,10 +217,10 @@ async fn a_registry_that_asks_to_be_left_alone_until_a_date_is() {
 async fn a_list_of_very_many_tags_on_one_page_is_compared_part_by_part() {
     const TAGS: usize = 2_500;
     let house = House::unhurried(Lists::new(1, 1_000));
-    house.registry.script(|_, line| {
-        let tags: Vec<String> = (0..TAGS).map(|number| format!("v{number}")).collect();
-        line.contains("/tags/list").then(|| Answer::Page(serde_json::json!({ "tags": tags }), None))
-    });
+    house.registry.references().clear();
+    for number in 0..TAGS {
+        house.registry.put(&format!("v{number}"), b"{}");
+    }
     let (sweeper, _running) = house.run(Duration::ZERO, Duration::ZERO);
     for (number, found) in [(1, TAGS as u64), (2, 0)] {
         assert_eq!(sweeper.request(SweepKind::Deep), number);
