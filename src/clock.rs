@@ -68,6 +68,11 @@ impl Timestamp {
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
+
+    /// How far the two are apart.
+    pub const fn abs_diff(self, other: Self) -> Duration {
+        Duration::from_millis(self.0.abs_diff(other.0))
+    }
 }
 
 /// The door's own clock: the system's, or one that is shifted against it, so that it can be tried what happens when clocks

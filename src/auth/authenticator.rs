@@ -24,7 +24,7 @@ use super::subject::{Identity, UserName};
 
 /// How long is remembered who credentials belong to, without asking the sources whether that has changed. An access token
 /// that expires meanwhile goes on for as long.
-const REMEMBER: Duration = Duration::from_secs(60);
+const REMEMBER: Duration = Duration::from_mins(1);
 /// Of how many.
 const REMEMBERED: u64 = 10_000;
 

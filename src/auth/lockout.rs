@@ -29,7 +29,7 @@ pub(super) const REMEMBERED: usize = 50_000;
 /// How many access tokens: a failure costs no hash, so the table is filled quickly, and nothing depends on it.
 pub(super) const REMEMBERED_TOKENS: usize = 10_000;
 /// How long is remembered who has logged in from where.
-pub(super) const KNOWN: Duration = Duration::from_secs(24 * 60 * 60);
+pub(super) const KNOWN: Duration = Duration::from_hours(24);
 /// Failures of one account from one network that cost nothing: people mistype.
 const FREE: u32 = 3;
 /// Failures of one account from everywhere that cost nothing.

@@ -132,14 +132,14 @@ impl Sample {
 
 /// How many milliseconds one time is later than another one.
 fn between(later: Timestamp, earlier: Timestamp) -> i64 {
-    let between = i128::from(later.as_milliseconds()) - i128::from(earlier.as_milliseconds());
-    i64::try_from(between).unwrap_or(if between < 0 { i64::MIN } else { i64::MAX })
+    let difference = later.as_milliseconds().checked_signed_diff(earlier.as_milliseconds());
+    difference.unwrap_or(if later < earlier { i64::MIN } else { i64::MAX })
 }
 
 impl Bounds {
     /// As they are good for now: clocks drift.
     fn widened(self, now: Timestamp) -> Self {
-        let age = self.at.since(now).max(now.since(self.at));
+        let age = self.at.abs_diff(now);
         let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
         let drift = age.saturating_mul(DRIFT_PER_MILLION).div_ceil(1_000_000);
         let drift = i64::try_from(drift).unwrap_or(i64::MAX);

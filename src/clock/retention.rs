@@ -12,9 +12,9 @@ use super::{Clock, Timestamp};
 
 /// A clock that is off by more than this from what it would show is one that has leapt. Also the longest time between two
 /// looks that is believed: what takes longer counts as a leap, since the steady clock may have leapt with the other one.
-const TOLERANCE: Duration = Duration::from_secs(5 * 60);
+const TOLERANCE: Duration = Duration::from_mins(5);
 /// How long a leap has to hold.
-const BELIEVED_AFTER: Duration = Duration::from_secs(60 * 60);
+const BELIEVED_AFTER: Duration = Duration::from_hours(1);
 
 /// The door's clock, as far as its time has held. It has to be looked at every few seconds.
 #[derive(Debug)]
@@ -121,7 +121,7 @@ impl State {
 }
 
 fn is_near(one: Timestamp, other: Timestamp) -> bool {
-    one.since(other).max(other.since(one)) <= TOLERANCE
+    one.abs_diff(other) <= TOLERANCE
 }
 
 #[cfg(test)]

@@ -84,20 +84,20 @@ pub enum VerifiedBy {
 
 impl Default for Auth {
     fn default() -> Self {
-        let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+        const HOURS_OF_A_DAY: u64 = 24;
         Self {
             is_on: false,
             htpasswd: None,
             sources: vec![UserSource::Htpasswd, UserSource::Store],
             issuer: "portreeve".to_owned(),
             service: "portreeve".to_owned(),
-            token_ttl: minutes(5),
-            leeway: minutes(1),
-            upload_grace: minutes(24 * 60),
-            refresh_idle: minutes(30 * 24 * 60),
-            refresh_lifetime: minutes(180 * 24 * 60),
-            events_age: minutes(90 * 24 * 60),
-            lockout: minutes(15),
+            token_ttl: Duration::from_mins(5),
+            leeway: Duration::from_mins(1),
+            upload_grace: Duration::from_hours(HOURS_OF_A_DAY),
+            refresh_idle: Duration::from_hours(30 * HOURS_OF_A_DAY),
+            refresh_lifetime: Duration::from_hours(180 * HOURS_OF_A_DAY),
+            events_age: Duration::from_hours(90 * HOURS_OF_A_DAY),
+            lockout: Duration::from_mins(15),
             keys: None,
             algorithm: Algorithm::Es256,
             verified_by: VerifiedBy::Certificates,

@@ -39,7 +39,7 @@ fn offset(given: &Given) -> Result<i64, String> {
     };
     let size = humantime::parse_duration(size)
         .ok()
-        .filter(|size| *size <= Duration::from_secs(24 * 60 * 60))
+        .filter(|size| *size <= Duration::from_hours(24))
         .and_then(|size| i64::try_from(size.as_millis()).ok());
     size.map(|size| sign * size).ok_or_else(|| format!("is {all:?}, which is no such duration; {remedy}"))
 }

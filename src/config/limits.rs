@@ -36,7 +36,7 @@ impl Default for Limits {
             head_timeout: Duration::from_secs(30),
             // A load balancer that keeps connections to the door must give them up before the door does, or a request may meet
             // the end of its connection: load balancers keep them for up to ten minutes, the clients of Docker for 90 s.
-            idle_timeout: Duration::from_secs(11 * 60),
+            idle_timeout: Duration::from_mins(11),
             body_memory: 64 << 20,
         }
     }

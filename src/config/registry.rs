@@ -55,7 +55,7 @@ impl Default for Registry {
             kind: RegistryKind::default(),
             timeout: Duration::from_secs(30),
             host: RegistryHost::default(),
-            commit_timeout: Duration::from_secs(15 * 60),
+            commit_timeout: Duration::from_mins(15),
             auth: RegistryAuth::None,
         }
     }

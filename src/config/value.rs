@@ -15,7 +15,7 @@ use super::error::Origin;
 use super::settings::{Given, kind, text};
 
 /// No wait of the door is longer: beyond a day it is a slip of the pen, and far beyond clocks overflow.
-const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+const LONGEST: Duration = Duration::from_hours(24);
 /// More threads, and more questions at once, than any machine has use for.
 const MOST: usize = 1024;
 /// More connections, and more requests at once, than one process can have.
@@ -54,7 +54,7 @@ pub(super) fn duration(given: &Given) -> Result<Duration, String> {
 /// A duration of at most an hour, possibly zero.
 pub(super) fn short_duration(given: &Given) -> Result<Duration, String> {
     let duration = duration(given)?;
-    if duration > Duration::from_secs(60 * 60) {
+    if duration > Duration::from_hours(1) {
         return Err("is more than an hour; write a number with its unit, such as \"1m\", of at most an hour"
             .to_owned());
     }
@@ -73,7 +73,7 @@ pub(super) fn percentage(given: &Given) -> Result<u8, String> {
 
 /// A duration of at most ten years, and more than zero.
 pub(super) fn long_duration(given: &Given) -> Result<Duration, String> {
-    const TEN_YEARS: Duration = Duration::from_secs(10 * 366 * 24 * 60 * 60);
+    const TEN_YEARS: Duration = Duration::from_hours(10 * 366 * 24);
     let remedy = "write a number with its unit, such as \"12h\" or \"30d\", of at most ten years";
     let text = text(given, remedy)?;
     match humantime::parse_duration(text) {

@@ -20,7 +20,7 @@ use crate::oci::{Action, Actions};
 use crate::store::Store;
 
 /// How often the logins are searched for those that are over.
-const PURGE_LOGINS: Duration = Duration::from_secs(60 * 60);
+const PURGE_LOGINS: Duration = Duration::from_hours(1);
 
 /// Users and tokens in the store, with their journal.
 pub(super) fn accounts(

@@ -15,7 +15,7 @@ const PERIOD: Duration = Duration::from_secs(5);
 /// After how many looks the time is stored: every minute.
 const LOOKS_PER_SAVED_TIME: u32 = 12;
 /// How often the estimate of the registry's clock is stored.
-const SAVE_ESTIMATE: Duration = Duration::from_secs(10 * 60);
+const SAVE_ESTIMATE: Duration = Duration::from_mins(10);
 
 /// What the last run knew of the registry's clock. A store that cannot be read knows nothing.
 pub(super) async fn saved_estimate(store: &dyn Store) -> Option<Estimate> {

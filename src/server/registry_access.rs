@@ -1,6 +1,5 @@
 //! How this process reaches the registry: its backends, its credentials, the keys of its tokens, and whose time counts.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use secrecy::ExposeSecret as _;
@@ -79,9 +78,7 @@ pub(super) fn key_directory(config: &Config) -> KeyDirectory {
     };
     let path = config.auth.keys.clone().unwrap_or_else(|| {
         let StoreUrl::Redb(path) = &config.store.url;
-        let mut path = path.clone().into_os_string();
-        path.push(".keys");
-        PathBuf::from(path)
+        path.with_added_extension("keys")
     });
     // Uploads go on with tokens that have expired, so their keys are needed as long.
     let keep = config.auth.token_ttl + config.auth.leeway + config.auth.upload_grace;

@@ -18,7 +18,7 @@ use crate::files::{FileVersions, FileWatcher, RereadRequests};
 use crate::store::AuthEventKind;
 
 /// How often keys are read though nothing has changed: those that were replaced are needed for a time only.
-const READ_KEYS: Duration = Duration::from_secs(5 * 60);
+const READ_KEYS: Duration = Duration::from_mins(5);
 
 /// Where the configuration came from.
 pub struct ConfigSource {

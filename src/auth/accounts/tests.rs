@@ -12,7 +12,7 @@ use crate::clock::Timestamp;
 use crate::oci::RepositoryName;
 use crate::store::RedbStore;
 
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const DAY: Duration = Duration::from_hours(24);
 
 struct Fixture {
     _directory: tempfile::TempDir,

@@ -74,7 +74,7 @@ fn counting(users: &[&'static str]) -> Arc<Counting> {
 
 fn authenticator(sources: &[&Arc<Counting>]) -> Authenticator {
     let sources = sources.iter().map(|source| Arc::clone(source) as Arc<dyn IdentitySource>).collect();
-    Authenticator::new(sources, Hashing::start(1).unwrap(), Duration::from_secs(60)).unwrap()
+    Authenticator::new(sources, Hashing::start(1).unwrap(), Duration::from_mins(1)).unwrap()
 }
 
 async fn login(authenticator: &Authenticator, name: &str, password: &str) -> Result<String, LoginError> {

@@ -12,7 +12,7 @@ use crate::store::{AuthEvent, AuthEventKind, NameMask, Sequence};
 use crate::telemetry::cut;
 
 /// How long an event that happens again is the same one. Acts of the operator are events of their own.
-const WINDOW: Duration = Duration::from_secs(60 * 60);
+const WINDOW: Duration = Duration::from_hours(1);
 /// How often a count is written anew that has grown.
 const COUNT_EVERY: Duration = Duration::from_secs(10);
 /// The longest text of an event, in bytes.

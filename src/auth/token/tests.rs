@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::auth::keys::{KeyAlgorithm, KeyDirectory};
 
-const TTL: Duration = Duration::from_secs(300);
+const TTL: Duration = Duration::from_mins(5);
 
 struct Fixture {
     _root: tempfile::TempDir,

@@ -22,7 +22,7 @@ use crate::oci::{Action, Actions, RepositoryName};
 use crate::store::RedbStore;
 
 const USERS: [&str; 3] = ["a", "b", "c"];
-const HOUR: Duration = Duration::from_secs(3600);
+const HOUR: Duration = Duration::from_hours(1);
 
 /// Knows the users; everybody's password is their name. `a` and `b` are in the group `g`.
 struct Users;
