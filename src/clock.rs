@@ -1,5 +1,5 @@
-//! Time as an argument: what pure functions are given instead of asking the system; the door's own clock; and what is known
-//! of the registry's.
+//! Time: points in time, which pure functions take as arguments; the door's own clock; what is known of the registry's; the
+//! clock by which old records are deleted; and the pauses between attempts. Used by every floor.
 
 mod backoff;
 mod offset;
@@ -75,8 +75,7 @@ impl Timestamp {
     }
 }
 
-/// The door's own clock: the system's, or one that is shifted against it, so that it can be tried what happens when clocks
-/// differ.
+/// The door's own clock: the system's, or one that is shifted against it, for trying what happens when clocks differ.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Clock {
     shift: i64,

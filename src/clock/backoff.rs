@@ -1,4 +1,4 @@
-//! The pauses between attempts at something that fails: one rule for every floor.
+//! The pauses between attempts at something that fails: exponential backoff with jitter, one rule for every floor.
 
 use std::time::Duration;
 

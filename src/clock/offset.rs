@@ -36,9 +36,9 @@ pub struct Sample {
 pub struct Estimate {
     /// Milliseconds by which the registry's clock is ahead; negative if it is behind.
     pub offset: i64,
-    /// It is at most so many milliseconds off.
+    /// The offset is at most so many milliseconds wrong.
     pub bound: u64,
-    /// When that was found.
+    /// When that was estimated.
     pub at: Timestamp,
 }
 
@@ -55,7 +55,7 @@ struct Bounds {
 #[derive(Debug, Default)]
 pub struct ClockOffset {
     samples: Mutex<BTreeMap<String, VecDeque<Bounds>>>,
-    /// What an earlier run knew. It stands for what no backend has told yet.
+    /// What an earlier run knew. It counts beside what a backend has told in this one.
     remembered: Option<Bounds>,
 }
 

@@ -25,7 +25,7 @@ const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Options {
-    /// Networks whose hosts are believed, such as `["10.0.0.0/8"]`. Empty: nobody is.
+    /// Networks whose hosts are believed, such as `["10.0.0.0/8"]`. Empty: none is.
     trusted_proxies: Vec<IpNet>,
 }
 
@@ -83,8 +83,8 @@ impl ClientAddress {
         }
     }
 
-    /// The client is the last address in the chain that is no trusted proxy: what stands in front of it, anyone may
-    /// have written.
+    /// The client is the last address in the chain that is no trusted proxy: what stands in front of it, the client may
+    /// have written itself.
     fn believe_chain(&self, client: &mut Client, chain: &str) {
         for hop in chain.rsplit(',').map(str::trim).filter(|hop| !hop.is_empty()) {
             let Some(address) = parse_hop(hop) else { break };
@@ -265,7 +265,7 @@ mod tests {
         }
     }
 
-    /// nginx and others set `X-Forwarded-*` and pass `Forwarded` on from whoever sent it.
+    /// nginx and others set `X-Forwarded-*` and pass `Forwarded` on as the client sent it.
     #[test]
     fn forwarded_counts_for_nothing_beside_x_forwarded() {
         let passed_on = ("forwarded", "for=203.0.113.9;proto=https;host=evil.example");

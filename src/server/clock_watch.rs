@@ -44,7 +44,7 @@ pub(super) async fn retention_clock(store: &dyn Store, clock: Clock) -> Arc<Rete
 /// Looks at the door's clock until told to stop, and stores the time that has held for the next run.
 pub(super) async fn watch_own(clock: Arc<RetentionClock>, store: Arc<dyn Store>, stop: CancellationToken) {
     let save = async || {
-        if let Err(error) = store.keep_time(clock.last()).await {
+        if let Err(error) = store.keep_time(clock.last_confirmed()).await {
             tracing::debug!(%error, "the time cannot be stored");
         }
     };

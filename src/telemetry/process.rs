@@ -1,4 +1,4 @@
-//! What Linux knows about this process, under the names that Prometheus clients commonly use.
+//! The process's memory, processor time, descriptors and start, under the names that Prometheus clients commonly use.
 
 use std::fs;
 

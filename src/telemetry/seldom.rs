@@ -1,4 +1,5 @@
-//! Lines of the log that strangers can cause as often as they like: said seldom, with how often it happened meanwhile.
+//! A limit on how often a line of the log is written that clients can cause at will: with each line stands how often the event
+//! has happened since the line before.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};

@@ -195,8 +195,8 @@ impl Accounts {
     pub async fn purge_logins(&self, life: LoginLife, clock: &RetentionClock) -> Result<usize, AccountError> {
         let now = clock.now();
         let mut logins = self.all::<StoredLogin>(AccountKind::RefreshToken).await?;
-        if let Some(sure) = clock.sure() {
-            self.bring_back(&mut logins, sure).await?;
+        if let Some(confirmed) = clock.confirmed() {
+            self.bring_back(&mut logins, confirmed).await?;
         }
         logins.sort_by_key(|(_, login)| std::cmp::Reverse(login.last_use));
         let mut kept: HashMap<UserName, usize> = HashMap::new();

@@ -1,4 +1,4 @@
-//! What somebody is told who is not let in: RFC 6750 and Docker's "Token Authentication Specification".
+//! What a caller is told who is not let in: RFC 6750 and Docker's "Token Authentication Specification".
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -22,7 +22,7 @@ pub(super) struct Challenge<'a> {
 }
 
 impl Challenge<'_> {
-    /// Nothing was sent that would say who it is.
+    /// No credentials were sent.
     pub fn no_credentials(&self) -> Refusal {
         let message = "authentication required; log in, for example with `docker login`";
         self.refusal(ErrorCode::Unauthorized, message, None)
@@ -38,7 +38,7 @@ impl Challenge<'_> {
         self.refusal(ErrorCode::Unauthorized, message, None)
     }
 
-    /// Somebody who may not do this.
+    /// The caller may not do this.
     pub fn insufficient(&self, user: Option<&str>) -> Refusal {
         let who = user.map_or("nobody without logging in".to_owned(), str::to_owned);
         let message = match self.needed {
