@@ -41,12 +41,12 @@ pub struct Gate {
     pub clock: Clock,
     /// Scheme and authority by which clients know the door, where that is configured.
     pub external: Option<String>,
-    /// How logins go on.
+    /// How logins continue.
     pub logins: Logins,
     policy: ArcSwap<Policy>,
 }
 
-/// How logins go on without a password.
+/// How logins continue without a password.
 pub struct Logins {
     /// Where they are kept.
     pub accounts: Arc<Accounts>,
@@ -66,7 +66,7 @@ pub struct GateParts {
     pub clock: Clock,
     /// Scheme and authority by which clients know the door, where that is configured.
     pub external: Option<String>,
-    /// How logins go on.
+    /// How logins continue.
     pub logins: Logins,
     /// What may be done at first.
     pub policy: Policy,

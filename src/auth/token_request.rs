@@ -19,7 +19,7 @@ pub struct TokenRequest {
     pub password: Option<SecretString>,
     /// `refresh_token`
     pub refresh_token: Option<SecretString>,
-    /// Whether the login is to go on without its password.
+    /// Whether the login is to continue without its password.
     pub is_offline: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Logins that go on without their password: Docker's refresh tokens. Opaque, kept by their hashes, and bound to user,
+//! Logins that continue without their password: Docker's refresh tokens. Opaque, kept by their hashes, and bound to user,
 //! service and password.
 
 use std::collections::HashMap;
@@ -241,7 +241,7 @@ impl Accounts {
         Ok(())
     }
 
-    /// All logins that go on.
+    /// All logins that continue.
     pub(super) async fn logins(&self) -> Result<Vec<LoginShown>, AccountError> {
         let logins = self.all::<StoredLogin>(AccountKind::RefreshToken).await?;
         let shown = |(key, login): (String, StoredLogin)| LoginShown {

@@ -89,7 +89,7 @@ fn house() -> House {
     House { _directory: directory, gate, plugin }
 }
 
-/// How somebody shows who they are.
+/// How a caller shows who they are.
 #[derive(Clone, Copy, Debug)]
 enum How {
     Password,
@@ -207,7 +207,7 @@ fn exchange(asked: &Asked, authorization: Option<String>) -> Exchange {
 fn is_for(rule: &Rule, user: Option<&str>) -> bool {
     rule.who.iter().any(|who| match who {
         Who::Anonymous => true,
-        // Nobody gets around a denial by logging out.
+        // Logging out is no way around a denial.
         Who::Everybody => user.is_some() || rule.deny,
         Who::User(name) => user == Some(name),
         Who::Group(_) => matches!(user, Some("a" | "b")),
