@@ -1,4 +1,6 @@
 //! The process's memory, processor time, descriptors and start, under the names that Prometheus clients commonly use.
+//!
+//! `metrics-process` (2.4.3) is not this: it counts processor time in whole seconds, or has it as a gauge.
 
 use std::fs;
 
