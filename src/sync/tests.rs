@@ -23,9 +23,7 @@ use super::*;
 use crate::clock::Timestamp;
 use crate::oci::{Digest, Manifest, Reference, RepositoryName, Tag};
 use crate::registry::RegistryError;
-use crate::registry::{
-    Asking, Backends, HttpTransport, OutgoingWrite, RegistryClient, RegistrySettings, Transport,
-};
+use crate::registry::{Backends, HttpTransport, OutgoingWrite, RegistryClient, RegistrySettings, Transport};
 use crate::store::{Actor, Change, EventKind, Guard, PageRequest, Recorded, RedbStore, Source, Store};
 
 type Hook = Box<dyn Fn() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
@@ -218,12 +216,7 @@ impl House {
         let store: Arc<dyn Store> = Arc::new(RedbStore::open(directory.path().join("store.redb")).unwrap());
         let backends = Arc::new(Backends::new([url]));
         let settings = EngineSettings {
-            registry: RegistrySettings {
-                backends,
-                asking: Asking::default(),
-                timeout,
-                commit_timeout: timeout,
-            },
+            registry: RegistrySettings::new(backends, timeout),
             judge: settings,
             retention_clock: None,
             sweep: SweepSettings {
