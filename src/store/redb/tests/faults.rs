@@ -116,7 +116,7 @@ async fn push_with_fault(place: i64, takes_place: bool) -> bool {
     let settled = match &begun {
         Ok(intent) => {
             let outcome = Outcome::Applied(vec![put("r", &second, &["t"])]);
-            Some(store.settle(&intent, outcome, at(2)).await)
+            Some(store.settle(intent, outcome, at(2)).await)
         }
         Err(_) => None,
     };
