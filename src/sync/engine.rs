@@ -71,8 +71,8 @@ impl SyncEngine {
     /// Puts the parts together. Starts nothing, and asks nothing.
     pub fn new(store: Arc<dyn Store>, settings: EngineSettings, transports: Transports) -> Self {
         let EngineSettings { registry: access, judge, retention_clock, sweep, last_pass } = settings;
-        let registry = Arc::new(access.client(transports.requests));
-        let judge = Judge::new(Arc::clone(&store), judge, access.asking.clock);
+        let registry = Arc::new(RegistryClient::new(access.clone(), transports.requests));
+        let judge = Judge::new(Arc::clone(&store), judge, access.clock);
         let judge = Arc::new(match retention_clock {
             Some(clock) => judge.with_retention_clock(clock),
             None => judge,
@@ -94,7 +94,7 @@ impl SyncEngine {
             sweeper: Arc::new(Sweeper::new(recording, &access, transports.sweeps, sweep, move || {
                 !under_way.is_empty()
             })),
-            pulls: Arc::new(PullCounts::by(access.asking.clock)),
+            pulls: Arc::new(PullCounts::by(access.clock)),
             seen: Arc::default(),
             first_pass: watch::Sender::new(false),
             settle: SettleSettings { settled_after: access.timeout, last_pass },

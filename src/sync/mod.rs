@@ -24,7 +24,6 @@ mod scripted_registry;
 mod seen;
 mod sweep;
 mod taken;
-mod turn;
 mod unknown;
 mod verify;
 mod write;

@@ -20,7 +20,7 @@ use super::*;
 use crate::clock::Timestamp;
 use crate::oci::{Digest, Manifest, Reference, RepositoryName, Tag};
 use crate::registry::RegistryError;
-use crate::registry::{Asking, Backends, OutgoingWrite, RegistryClient, RegistrySettings};
+use crate::registry::{Backends, OutgoingWrite, RegistryClient, RegistrySettings};
 use crate::store::{Actor, Change, EventKind, Guard, PageRequest, Recorded, RedbStore, Source, Store};
 
 struct House {
@@ -54,12 +54,7 @@ impl House {
         let store: Arc<dyn Store> = Arc::new(RedbStore::open(directory.path().join("store.redb")).unwrap());
         let backends = Arc::new(Backends::new([url]));
         let settings = EngineSettings {
-            registry: RegistrySettings {
-                backends,
-                asking: Asking::default(),
-                timeout,
-                commit_timeout: timeout,
-            },
+            registry: RegistrySettings::new(backends, timeout),
             judge: settings,
             retention_clock: None,
             sweep: SweepSettings {
@@ -309,7 +304,7 @@ async fn an_old_answer_never_overrides_a_newer_write() {
             let intent = store.begin(repository(), write, Actor::default(), Timestamp::now()).await.unwrap();
             registry.put("latest", b"two");
             let outcome = crate::store::Outcome::Applied(vec![put_change("latest", b"two")]);
-            store.settle(intent.sequence, outcome, Timestamp::now()).await.unwrap();
+            store.settle(&intent, outcome, Timestamp::now()).await.unwrap();
         }
     });
     house.verifier.verify(&repository(), &Reference::Tag(tag("latest")), Source::Verified).await.unwrap();

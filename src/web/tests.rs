@@ -19,7 +19,7 @@ use self::samples::{descriptor, digest, event, manifest, repository, tag};
 use super::*;
 use crate::clock::Timestamp;
 use crate::oci::{Descriptor, Digest, Manifest, MediaType, Platform, RepositoryName, Tag};
-use crate::registry::{Asking, Backends, HttpTransport, RegistrySettings};
+use crate::registry::{Backends, HttpTransport, RegistrySettings};
 use crate::store::{
     Event, ManifestRecord, Missing, RepositoryRecord, Sequence, Source, Statistics, Store, StoreError,
     TagRecord,
@@ -50,7 +50,7 @@ fn web(records: Records, state: ServiceState) -> WebState {
     let store: Arc<dyn Store> = Arc::new(records);
     let backends = Arc::new(Backends::new([]));
     let timeout = Duration::from_secs(1);
-    let access = RegistrySettings { backends, asking: Asking::default(), timeout, commit_timeout: timeout };
+    let access = RegistrySettings::new(backends, timeout);
     let transport = Arc::new(HttpTransport::new(timeout).unwrap());
     let settings = SweepSettings {
         interval: Duration::ZERO,

@@ -22,7 +22,7 @@ use super::walk::{Open, Walk};
 #[cfg(test)]
 use crate::clock::Clock;
 use crate::clock::Timestamp;
-use crate::registry::{RegistrySettings, Transport};
+use crate::registry::{RegistryClient, RegistrySettings, Transport};
 use crate::store::{Missing, Store, StoreError};
 #[cfg(test)]
 use crate::sync::JudgeSettings;
@@ -117,9 +117,9 @@ impl Sweeper {
         is_busy: impl Fn() -> bool + Send + Sync + 'static,
     ) -> Self {
         let pace = Arc::new(Pace::new(settings.concurrency.get(), settings.seed, is_busy));
-        let probe = access.client(Arc::clone(&transport));
+        let probe = RegistryClient::new(access.clone(), Arc::clone(&transport));
         let paced = Arc::new(PacedTransport::new(transport, Arc::clone(&pace)));
-        let registry = Arc::new(access.client(paced));
+        let registry = Arc::new(RegistryClient::new(access.clone(), paced));
         let verifier = Verifier::new(Arc::clone(&store), Arc::clone(&registry), Arc::clone(&judge));
         let numbered_since = registry.now();
         Self {

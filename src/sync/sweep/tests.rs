@@ -15,7 +15,7 @@ use url::Url;
 
 use super::*;
 use crate::oci::{Digest, RepositoryName, Tag};
-use crate::registry::{Asking, Backends, RegistryKind, RegistrySettings};
+use crate::registry::{Backends, RegistryKind, RegistrySettings};
 use crate::store::{MemoryFile, RedbStore, Store};
 use crate::sync::scripted_registry::{Answer, PAGE, ScriptedRegistry};
 
@@ -63,8 +63,7 @@ impl House {
 
     fn sweeper(&self, interval: Duration, deep_interval: Duration) -> Arc<Sweeper> {
         let backends = Arc::new(Backends::new([Url::parse("http://registry").unwrap()]));
-        let asking = Asking { kind: self.kind, ..Asking::default() };
-        let access = RegistrySettings { backends, asking, timeout: TIMEOUT, commit_timeout: TIMEOUT };
+        let access = RegistrySettings { kind: self.kind, ..RegistrySettings::new(backends, TIMEOUT) };
         let transport = self.registry.transport();
         let concurrency = NonZeroUsize::new(4).unwrap();
         let settings = SweepSettings { interval, deep_interval, concurrency, seed: 7 };
