@@ -9,28 +9,30 @@ const PERIOD: Duration = Duration::from_secs(10);
 
 /// Decides when one kind of line is written. Bounded: it keeps a number and a time.
 #[derive(Debug, Default)]
-pub struct Seldom(Mutex<State>);
+pub struct LogThrottle(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    said: Option<Instant>,
-    unsaid: u64,
+    /// When the last line was written.
+    written: Option<Instant>,
+    /// How often the event has happened since.
+    count: u64,
 }
 
-impl Seldom {
-    /// It happened: how often it has happened since it was said last, this time included, if it is to be said now.
-    pub fn happened(&self) -> Option<u64> {
-        self.happened_at(Instant::now())
+impl LogThrottle {
+    /// Counts one event. If a line is to be written about it: how many events the line stands for, this one included.
+    pub fn count(&self) -> Option<u64> {
+        self.count_at(Instant::now())
     }
 
-    fn happened_at(&self, now: Instant) -> Option<u64> {
+    fn count_at(&self, now: Instant) -> Option<u64> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        state.unsaid += 1;
-        if state.said.is_some_and(|said| now.saturating_duration_since(said) < PERIOD) {
+        state.count += 1;
+        if state.written.is_some_and(|written| now.saturating_duration_since(written) < PERIOD) {
             return None;
         }
-        state.said = Some(now);
-        Some(std::mem::take(&mut state.unsaid))
+        state.written = Some(now);
+        Some(std::mem::take(&mut state.count))
     }
 }
 
@@ -39,12 +41,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_happens_often_is_said_seldom_and_counted() {
-        let (seldom, now) = (Seldom::default(), Instant::now());
-        assert_eq!(seldom.happened_at(now), Some(1));
+    fn events_that_happen_often_are_written_seldom_and_counted() {
+        let (throttle, now) = (LogThrottle::default(), Instant::now());
+        assert_eq!(throttle.count_at(now), Some(1));
         for _ in 0..1_000 {
-            assert_eq!(seldom.happened_at(now + PERIOD / 2), None);
+            assert_eq!(throttle.count_at(now + PERIOD / 2), None);
         }
-        assert_eq!(seldom.happened_at(now + PERIOD), Some(1_001));
+        assert_eq!(throttle.count_at(now + PERIOD), Some(1_001));
     }
 }
