@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::judge::{Answer, Contradiction, Judge, Verdict};
 use crate::oci::{Digest, Manifest, Reference, RepositoryName, Tag};
-use crate::registry::{RegistryClient, RegistryError};
+use crate::registry::{MalformedAnswer, RegistryClient, RegistryError};
 use crate::store::{Change, Guard, MissingMark, Recorded, Sequence, Source, Store, StoreError};
 
 /// How often one verification asks anew when something newer came in between.
@@ -324,7 +324,7 @@ impl Verifier {
 fn contradiction(repository: &RepositoryName, reference: &Reference) -> RegistryError {
     RegistryError::Malformed {
         asked: format!("HEAD {repository}:{reference}"),
-        reason: "it names a manifest that it denies to have".to_owned(),
+        source: MalformedAnswer::DeniedManifest,
     }
 }
 
