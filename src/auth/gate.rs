@@ -12,12 +12,12 @@ use super::accounts::{AccountError, Accounts, LoginLife};
 use super::authenticator::{Authenticator, LoginError};
 use super::identity::{Credentials, SourceError};
 use super::journal::{Journal, Names};
-use super::rules::{Decision, Rules};
+use super::rules::Rules;
 use super::subject::{Identity, Subject, UserName};
 use super::token::{Issuer, Origin, Token};
 use super::uploads::UploadMarks;
 use crate::clock::Clock;
-use crate::oci::{Access, Action, RepositoryName};
+use crate::oci::Access;
 use crate::store::AuthEventKind;
 
 /// What can be changed without a restart: all of it at once, or nothing.
@@ -212,11 +212,6 @@ impl Gate {
     pub fn allows(&self, subject: &Subject, access: &Access) -> bool {
         let granted = self.policy.load().rules.grant(subject, std::slice::from_ref(access));
         granted.iter().any(|granted| granted.covers(access))
-    }
-
-    /// Which rule decides what the caller may do to a repository.
-    pub fn explain(&self, subject: &Subject, repository: &RepositoryName, action: Action) -> Decision {
-        self.policy.load().rules.explain(subject, repository, action)
     }
 
     /// The part of the access that the caller asks for and may have.

@@ -199,10 +199,6 @@ fn cost(hash: &str) -> Option<u32> {
 
 #[async_trait]
 impl IdentitySource for Htpasswd {
-    fn name(&self) -> &'static str {
-        "htpasswd"
-    }
-
     async fn verify(&self, credentials: &Credentials, ticket: &Ticket) -> Result<Verdict, SourceError> {
         let users = self.users.load_full();
         let Some(hash) = users.hashes.get(&credentials.name) else { return Ok(Verdict::Unknown) };

@@ -83,9 +83,6 @@ pub(super) fn proof(hash: &str) -> String {
 /// A source of identities.
 #[async_trait]
 pub trait IdentitySource: Send + Sync {
-    /// For logs and events.
-    fn name(&self) -> &'static str;
-
     /// What it says of credentials. Hashes are computed with the ticket.
     async fn verify(&self, credentials: &Credentials, ticket: &Ticket) -> Result<Verdict, SourceError>;
 

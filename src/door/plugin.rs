@@ -147,8 +147,6 @@ impl From<crate::oci::route::Refused> for Refusal {
 pub struct Entry {
     /// Its name, and that of its table in the configuration: `plugins.NAME`.
     pub name: &'static str,
-    /// What it does, in one sentence.
-    pub summary: &'static str,
     /// Makes it from its options.
     pub build: Build,
 }

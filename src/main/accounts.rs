@@ -17,7 +17,7 @@ use super::{FAILURE, Failure, MISCONFIGURED};
 const SHORTEST_PASSWORD: usize = 8;
 
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
-pub enum UserCommand {
+pub(super) enum UserCommand {
     /// Add a user; the password is read from the terminal, or from standard input
     Add {
         /// The name
@@ -44,7 +44,7 @@ pub enum UserCommand {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
-pub enum TokenCommand {
+pub(super) enum TokenCommand {
     /// Make an access token; it is shown this once
     Create {
         /// The name by which a robot logs in; of a user's token what it is for
@@ -72,7 +72,7 @@ pub enum TokenCommand {
     },
 }
 
-pub fn user(config: &Config, command: UserCommand) -> Result<(), Failure> {
+pub(super) fn user(config: &Config, command: UserCommand) -> Result<(), Failure> {
     match command {
         UserCommand::Add { name, groups } => {
             let hash = read_password(&name)?;
@@ -87,7 +87,7 @@ pub fn user(config: &Config, command: UserCommand) -> Result<(), Failure> {
     }
 }
 
-pub fn token(config: &Config, command: TokenCommand) -> Result<(), Failure> {
+pub(super) fn token(config: &Config, command: TokenCommand) -> Result<(), Failure> {
     match command {
         TokenCommand::Create { name, user, repositories, actions, expires } => {
             let expires_in = expires.map(|time| time.as_secs());

@@ -25,11 +25,7 @@ use crate::oci::{Access, ErrorCode, Route, without_parameters};
 use crate::registry::{Introduction, Login};
 use crate::store::AuthEventKind;
 
-pub(super) const ENTRY: Entry = Entry {
-    name: "authorization",
-    summary: "Requires tokens where `auth.mode` is `on`, and shows the door itself to the registry.",
-    build,
-};
+pub(super) const ENTRY: Entry = Entry { name: "authorization", build };
 
 /// The parameter that binds an upload to the token which opened it.
 const MARK: &str = "_portreeve_grant";

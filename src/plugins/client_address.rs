@@ -12,11 +12,7 @@ use crate::door::{
     Client, Entry, Exchange, Flow, Hop, Invalid, Parts, Plugin, Refusal, Scheme, is_authority, read_forwarded,
 };
 
-pub(super) const ENTRY: Entry = Entry {
-    name: "client_address",
-    summary: "Takes the client's address, scheme and host from the forwarding headers of trusted proxies.",
-    build,
-};
+pub(super) const ENTRY: Entry = Entry { name: "client_address", build };
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");

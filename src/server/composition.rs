@@ -62,7 +62,7 @@ impl Composition {
     ///
     /// # Errors
     /// When keys cannot be used, or a client to the registry cannot be made.
-    pub async fn build(
+    pub(super) async fn build(
         config: &Config,
         store: Arc<dyn Store>,
         schedule: SweepSchedule,
@@ -106,7 +106,7 @@ impl Composition {
     }
 
     /// What the API answers from; the gate is the door's, if it has one.
-    pub fn web_state(&self, gate: Option<Arc<Gate>>) -> WebState {
+    pub(super) fn web_state(&self, gate: Option<Arc<Gate>>) -> WebState {
         WebState {
             store: Arc::clone(&self.store),
             hints: Arc::clone(&self.engine.hints),
@@ -121,7 +121,7 @@ impl Composition {
     }
 
     /// Starts everything but the sweeps, until told to stop.
-    pub async fn run(&self, background: &TaskTracker, stop: &CancellationToken) {
+    pub(super) async fn run(&self, background: &TaskTracker, stop: &CancellationToken) {
         let (registry, store) = (&self.access.settings, &self.store);
         registry_access::read_clock(&self.engine.registry, registry).await;
         self.engine.run(background, stop);

@@ -30,7 +30,7 @@ impl Listeners {
     ///
     /// # Errors
     /// When the certificate cannot be used, or a port not be bound.
-    pub fn bind(config: &Config) -> Result<Self, StartError> {
+    pub(super) fn bind(config: &Config) -> Result<Self, StartError> {
         let certificates = match &config.listen.tls {
             Some(Tls { certificate, key }) => {
                 Some(Arc::new(Certificates::load(certificate.clone(), key.clone())?))

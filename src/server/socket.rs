@@ -35,7 +35,7 @@ impl Socket {
     ///
     /// # Errors
     /// When it cannot be bound.
-    pub fn configured(config: &Config) -> Result<Self, StartError> {
+    pub(super) fn configured(config: &Config) -> Result<Self, StartError> {
         let path = path(config);
         Self::bind(path.clone()).map_err(|source| StartError::Socket { path, source })
     }
@@ -63,7 +63,7 @@ impl Socket {
     }
 
     /// Answers by this router until told to stop. Needs a runtime.
-    pub fn serve(
+    pub(super) fn serve(
         self,
         router: axum::Router,
         stop: CancellationToken,

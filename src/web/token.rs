@@ -190,7 +190,7 @@ fn grant(
     }
     let wanted = Access::parse_all(request.scopes.iter().map(String::as_str));
     let access = gate.grant(subject, &wanted);
-    let issued = gate.issuer.issue_for(subject.name().map(UserName::as_str), &access, origin)?;
+    let issued = gate.issuer.issue(subject.name().map(UserName::as_str), &access, origin)?;
     let name = subject.name().map(UserName::as_str);
     // An anonymous caller may ask for any number of names from any number of addresses, and would push what users got out of
     // the journal: of those it is kept how many there were.

@@ -84,10 +84,6 @@ pub struct AccessTokens(pub Arc<Accounts>);
 
 #[async_trait]
 impl IdentitySource for AccessTokens {
-    fn name(&self) -> &'static str {
-        "access_token"
-    }
-
     async fn verify(&self, credentials: &Credentials, _: &Ticket) -> Result<Verdict, SourceError> {
         let verdict = self.0.bearer(credentials).await;
         Ok(verdict.map_err(|error| SourceError::Unavailable(Arc::new(error)))?.unwrap_or(Verdict::Unknown))
@@ -127,10 +123,6 @@ impl StoredUsers {
 
 #[async_trait]
 impl IdentitySource for StoredUsers {
-    fn name(&self) -> &'static str {
-        "store"
-    }
-
     async fn verify(&self, credentials: &Credentials, ticket: &Ticket) -> Result<Verdict, SourceError> {
         let unavailable = |error: AccountError| SourceError::Unavailable(Arc::new(error));
         let user = self.accounts.read::<StoredUser>(AccountKind::User, credentials.name.as_str()).await;

@@ -27,10 +27,6 @@ struct Counting {
 
 #[async_trait]
 impl IdentitySource for Counting {
-    fn name(&self) -> &'static str {
-        "counting"
-    }
-
     async fn verify(&self, credentials: &Credentials, _: &Ticket) -> Result<Verdict, SourceError> {
         self.asked.fetch_add(1, Ordering::Relaxed);
         if self.is_down {

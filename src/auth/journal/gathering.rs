@@ -130,7 +130,7 @@ pub(super) struct Gathering {
 
 impl Gathering {
     /// Something happens. Whether it is told apart from others; it is counted in any case.
-    pub fn note(&mut self, happening: &Happening<'_>) -> bool {
+    pub(super) fn note(&mut self, happening: &Happening<'_>) -> bool {
         let &Happening { kind, user, claimed, address, about, .. } = happening;
         let network = address.map(Network::of);
         let short = |text: &str| cut(text, LONGEST).to_owned();
@@ -228,7 +228,7 @@ impl Gathering {
 
     /// What is to be written down now, the oldest first: what is new, and what has grown since it was written some time ago, or
     /// at all, at the `end`. What is over is forgotten.
-    pub fn due(&mut self, now: Instant, end: bool) -> Vec<Due> {
+    pub(super) fn due(&mut self, now: Instant, end: bool) -> Vec<Due> {
         self.forget(now);
         let is_due = |open: &Open| match open.written {
             None => true,
@@ -256,7 +256,7 @@ impl Gathering {
     }
 
     /// These were written down, under these numbers.
-    pub fn written(&mut self, due: Vec<Due>, numbers: &[Sequence], now: Instant) {
+    pub(super) fn written(&mut self, due: Vec<Due>, numbers: &[Sequence], now: Instant) {
         for (Due { key, event, .. }, number) in due.into_iter().zip(numbers) {
             let Some(open) = self.open.get_mut(&key) else { continue };
             open.written = Some((*number, event.count, now));

@@ -15,7 +15,8 @@ use std::time::Duration;
 use jsonwebtoken::jwk::JwkSet;
 
 pub use file::KeyFileError;
-pub use signing::{KeyAlgorithm, KeyError, PublicKey, SigningKey};
+pub use signing::KeyAlgorithm;
+pub(super) use signing::{KeyError, PublicKey, SigningKey};
 
 use crate::clock::Timestamp;
 

@@ -23,23 +23,23 @@ pub(super) struct Challenge<'a> {
 
 impl Challenge<'_> {
     /// No credentials were sent.
-    pub fn no_credentials(&self) -> Refusal {
+    pub(super) fn no_credentials(&self) -> Refusal {
         let message = "authentication required; log in, for example with `docker login`";
         self.refusal(ErrorCode::Unauthorized, message, None)
     }
 
     /// A token that is no good.
-    pub fn invalid_token(&self, message: impl Into<Cow<'static, str>>) -> Refusal {
+    pub(super) fn invalid_token(&self, message: impl Into<Cow<'static, str>>) -> Refusal {
         self.refusal(ErrorCode::Unauthorized, message, Some("invalid_token"))
     }
 
     /// Wrong name or password. Without a word on tokens, since none was sent.
-    pub fn refused(&self, message: impl Into<Cow<'static, str>>) -> Refusal {
+    pub(super) fn refused(&self, message: impl Into<Cow<'static, str>>) -> Refusal {
         self.refusal(ErrorCode::Unauthorized, message, None)
     }
 
     /// The caller may not do this.
-    pub fn insufficient(&self, user: Option<&str>) -> Refusal {
+    pub(super) fn insufficient(&self, user: Option<&str>) -> Refusal {
         let who = user.map_or("nobody without logging in".to_owned(), str::to_owned);
         let message = match self.needed {
             Some(Access::Repository { name, actions }) if user.is_some() => {

@@ -29,10 +29,6 @@ struct Users;
 
 #[async_trait]
 impl IdentitySource for Users {
-    fn name(&self) -> &'static str {
-        "users"
-    }
-
     async fn verify(&self, credentials: &Credentials, _: &Ticket) -> Result<Verdict, SourceError> {
         Ok(Verdict::Right(identity(credentials.name.as_str())))
     }
@@ -315,7 +311,7 @@ proptest! {
                     let all = |name: &str| Access::to(RepositoryName::parse(name).unwrap(), Actions::ALL);
                     let wanted = [all(&asked.repository), all(&asked.source), Access::Catalog];
                     let granted = gate.grant(&subject, &wanted);
-                    let token = gate.issuer.issue(asked.user, &granted).unwrap().token;
+                    let token = gate.issuer.issue(asked.user, &granted, None).unwrap().token;
                     format!("Bearer {token}")
                 }
                 (Some(user), How::Password) => {
