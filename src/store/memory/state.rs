@@ -13,11 +13,16 @@ use crate::store::ledger::{Medium, RowChange, View};
 use crate::store::recent::RecentlyObserved;
 use crate::store::row::{BlobRow, ManifestRow, RepositoryRow, TagRow};
 use crate::store::tombstone::{Buried, Past, Tombstone, is_over};
-use crate::store::{AuthEvent, Event, Hint, Intent, KeptSweep, Missing, Sequence};
+use crate::store::{
+    AuthEvent, Epoch, Event, Hint, History, Intent, IntentState, KeptSweep, Missing, Sequence,
+};
 
 /// See the module.
-#[derive(Default)]
+#[derive(Clone)]
 pub(in crate::store) struct State {
+    pub identity: Epoch,
+    /// Each with the last number before it, oldest first.
+    pub epochs: Vec<(Sequence, Epoch)>,
     pub sequence: Sequence,
     pub repositories: BTreeMap<RepositoryName, RepositoryRow>,
     pub tags: BTreeMap<(RepositoryName, Tag), TagRow>,
@@ -26,8 +31,8 @@ pub(in crate::store) struct State {
     pub tombstones: BTreeMap<(RepositoryName, Buried), Tombstone>,
     pub intents: BTreeMap<Sequence, Intent>,
     pub events: BTreeMap<Sequence, Event>,
-    /// What the door's own writes did of late.
-    pub recent: RecentlyObserved,
+    /// What the door's own writes did of late: read from the events whenever a store is opened.
+    pub recent: Arc<RecentlyObserved>,
     pub missing: Missing,
     /// What was marked as missing up to this number is accepted as gone.
     pub accepted: Sequence,
@@ -42,7 +47,70 @@ pub(in crate::store) struct State {
     pub time: Option<Timestamp>,
 }
 
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            identity: Epoch::random().unwrap(),
+            epochs: Vec::new(),
+            sequence: Sequence::ZERO,
+            repositories: BTreeMap::new(),
+            tags: BTreeMap::new(),
+            manifests: BTreeMap::new(),
+            blobs: BTreeMap::new(),
+            tombstones: BTreeMap::new(),
+            intents: BTreeMap::new(),
+            events: BTreeMap::new(),
+            recent: Arc::default(),
+            missing: Missing::default(),
+            accepted: Sequence::ZERO,
+            hints: BTreeMap::new(),
+            last_hint: 0,
+            sweep: None,
+            accounts: BTreeMap::new(),
+            auth_events: BTreeMap::new(),
+            last_auth_event: Sequence::ZERO,
+            clock: None,
+            time: None,
+        }
+    }
+}
+
 impl State {
+    /// Begins to be used by a store: nobody carries what an earlier one has left.
+    pub fn open(&mut self) {
+        for intent in self.intents.values_mut() {
+            intent.state = IntentState::Unknown;
+        }
+        let last = self.events.values().rev().cloned().map(Ok::<_, Infallible>);
+        let Ok(recent) = RecentlyObserved::of_last(last);
+        self.recent = Arc::new(recent);
+    }
+
+    /// Notes the epoch of the store that has given out numbers behind `before`, unless that is done.
+    pub fn begin_epoch(&mut self, before: Sequence, epoch: Epoch) {
+        if self.epochs.last().is_none_or(|(_, last)| *last != epoch) {
+            self.epochs.push((before, epoch));
+        }
+    }
+
+    /// Which history this is.
+    pub fn history(&self) -> History {
+        let epoch = self.epochs.last().map_or(self.identity, |(_, epoch)| *epoch);
+        History { identity: self.identity, epoch }
+    }
+
+    /// Whether a position that was read in an epoch is part of this history.
+    pub fn continues(&self, epoch: Epoch, position: Sequence) -> bool {
+        let mut end = self.sequence;
+        for (before, found) in self.epochs.iter().rev() {
+            if *found == epoch {
+                return position <= end;
+            }
+            end = *before;
+        }
+        epoch == self.identity && position <= end
+    }
+
     fn purge_tombstones(&mut self, now: Timestamp) {
         loop {
             let oldest = self.tombstones.iter().min_by_key(|(key, tombstone)| (tombstone.at, (*key).clone()));

@@ -145,14 +145,12 @@ impl Transaction<'_, '_> {
         let Some(mut row) = row::<RepositoryRow>(&self.tables.repositories, "repository", name)? else {
             return Ok(());
         };
-        row.pulls = row.pulls.saturating_add(pull.count);
-        row.last_pull = row.last_pull.max(Some(pull.last));
+        row.add_pulls(pull);
         self.tables.repositories.insert(name, encode("repository row", &row)?.as_slice())?;
         self.staged.dirty = true;
         let Some(tag) = &pull.tag else { return Ok(()) };
         if let Some(mut row) = row_in::<TagRow>(&self.tables.tags, "tag", repository, tag.as_str())? {
-            row.pulls = row.pulls.saturating_add(pull.count);
-            row.last_pull = row.last_pull.max(Some(pull.last));
+            row.add_pulls(pull);
             self.tables.tags.insert((name, tag.as_str()), encode("tag row", &row)?.as_slice())?;
         }
         Ok(())
