@@ -7,6 +7,7 @@
 mod medium;
 mod state;
 
+use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -15,7 +16,9 @@ use futures_util::future::BoxFuture;
 
 pub use self::medium::MemoryMedium;
 pub(in crate::store) use self::state::State;
+use super::hint::MAXIMUM_HINTS;
 use super::ledger::{self, Answered, Beginning, Ended};
+use super::record::{MAXIMUM_MANIFEST_TAGS, MAXIMUM_PAGE};
 use super::row::{RepositoryRow, TagRow};
 use super::{
     Account, AccountChange, AccountKind, Actor, AuthEvent, AuthEventKind, Change, Changed, Epoch, Event,
@@ -25,15 +28,6 @@ use super::{
 };
 use crate::clock::{Estimate, Timestamp};
 use crate::oci::{Digest, Manifest, Reference, RepositoryName, Tag};
-
-/// The most hints that are kept at once.
-const MAXIMUM_HINTS: usize = 100_000;
-/// The most items of one page, whatever was asked for.
-const MAXIMUM_PAGE: usize = 10_000;
-/// The most tags that a manifest's record lists.
-const MAXIMUM_MANIFEST_TAGS: usize = 1_000;
-/// So many events of the gate of a kind are purged at once.
-const MOST_PURGED: usize = 2_000;
 
 /// Follows a store from one thing that it does to the next.
 pub trait Steps: Send + Sync {
@@ -196,19 +190,11 @@ impl State {
 
     fn purge_auth_events(&mut self, keep: Retention) {
         for kind in AuthEventKind::ALL {
-            let kept: Vec<(Sequence, Timestamp)> = self
-                .auth_events
-                .iter()
-                .filter(|(_, event)| event.kind == kind)
-                .map(|(number, event)| (*number, event.time))
-                .collect();
-            let excess = (kept.len() as u64).saturating_sub(keep.most.of(kind));
-            let gone = kept
-                .into_iter()
-                .zip(1..)
-                .take_while(|((_, time), place)| *place <= excess || *time < keep.since)
-                .take(MOST_PURGED);
-            for ((number, _), _) in gone {
+            let kept = self.auth_events.iter().filter(|(_, event)| event.kind == kind);
+            let count = kept.clone().count() as u64;
+            let times = kept.map(|(number, event)| Ok::<_, Infallible>((*number, event.time)));
+            let Ok(gone) = keep.purged(kind, count, times);
+            for number in gone {
                 self.auth_events.remove(&number);
             }
         }
