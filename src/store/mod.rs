@@ -42,13 +42,13 @@ pub use event::{Event, EventKind};
 pub use hint::{Hint, HintedReference, Queued};
 pub use incarnation::{DoorId, Incarnation};
 pub use intent::{Intent, IntentState, Write};
+#[cfg(test)]
+pub use memory::{MemoryMedium, MemoryStore, Steps};
 pub use metrics::describe_metrics;
 pub use pull::Pull;
 pub use record::{
     ManifestRecord, Missing, MissingMark, Page, PageRequest, RepositoryRecord, Statistics, TagRecord,
 };
-#[cfg(test)]
-pub use redb::{MemoryFile, Steps};
 pub use redb::{OpenError, RedbStore};
 pub use trouble::StoreTrouble;
 

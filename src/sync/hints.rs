@@ -466,7 +466,7 @@ mod tests {
 
     #[tokio::test]
     async fn adding_a_hint_does_not_read_those_that_are_there_and_what_was_lost_is_read_again() {
-        let store = Arc::new(crate::store::RedbStore::open_inline(&Default::default()).unwrap());
+        let store = Arc::new(crate::store::MemoryStore::default());
         let queue = HintQueue::new(Arc::clone(&store) as Arc<dyn Store>);
         let add = async |name: &str| match queue.add(vec![hint(name, 0).about]).await.unwrap() {
             Queued::Kept(hints) => hints,

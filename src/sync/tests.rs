@@ -24,7 +24,7 @@ use crate::clock::Timestamp;
 use crate::oci::{Digest, Manifest, Reference, RepositoryName, Tag};
 use crate::registry::RegistryError;
 use crate::registry::{Backends, HttpTransport, OutgoingWrite, RegistryClient, RegistrySettings, Transport};
-use crate::store::{Actor, Change, EventKind, Guard, PageRequest, Recorded, RedbStore, Source, Store};
+use crate::store::{Actor, Change, EventKind, Guard, MemoryStore, PageRequest, Recorded, Source, Store};
 
 type Hook = Box<dyn Fn() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
@@ -173,7 +173,6 @@ struct House {
     verifier: Arc<Verifier>,
     carrier: Carrier,
     engine: SyncEngine,
-    _directory: tempfile::TempDir,
 }
 
 impl House {
@@ -212,8 +211,7 @@ impl House {
     }
 
     fn judging(url: Url, registry: Arc<Registry>, timeout: Duration, settings: JudgeSettings) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let store: Arc<dyn Store> = Arc::new(RedbStore::open(directory.path().join("store.redb")).unwrap());
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
         let backends = Arc::new(Backends::new([url]));
         let settings = EngineSettings {
             registry: RegistrySettings::new(backends, timeout),
@@ -237,7 +235,6 @@ impl House {
             verifier: Arc::clone(&engine.verifier),
             carrier: engine.carrier.clone(),
             engine,
-            _directory: directory,
         }
     }
 

@@ -6,7 +6,6 @@ mod displaced;
 mod faults;
 mod full_disk;
 mod history;
-mod inline;
 mod older_layouts;
 mod opening;
 

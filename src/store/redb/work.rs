@@ -14,9 +14,6 @@ use crate::store::{
     Sequence, Settled, Source, StoreError,
 };
 
-/// The most hints that are kept at once.
-const MAXIMUM_HINTS: u64 = 100_000;
-
 /// [`Store::mark_unknown`](crate::store::Store::mark_unknown).
 pub(super) struct MarkUnknown(pub Sequence);
 
@@ -119,7 +116,7 @@ impl Work for AddHints {
     const ATTEMPTED: &'static str = "keep hints";
 
     fn apply(&self, transaction: &mut Transaction<'_, '_>) -> Result<Queued, Failure> {
-        transaction.add_hints(&self.0, MAXIMUM_HINTS)
+        transaction.add_hints(&self.0)
     }
 }
 
