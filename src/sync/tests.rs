@@ -258,7 +258,7 @@ impl House {
     async fn record(&self, name: &str, bytes: &'static [u8]) {
         let change = put_change(name, bytes);
         let since = self.store.sequence().await.unwrap();
-        let guard = Guard { reference: Some(Reference::Tag(tag(name))), since };
+        let guard = Guard { reference: Some(Reference::Tag(tag(name))), since, lease: None };
         let recorded =
             self.store.record(vec![change], Source::Verified, guard, Timestamp::now()).await.unwrap();
         assert!(matches!(recorded, Recorded::Changed(_)));

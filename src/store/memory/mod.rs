@@ -4,6 +4,7 @@
 //! It has no thread: what a write does is done at its first poll, whole. Others may come between that and its answer, and its
 //! caller may leave. [`Steps`] follows it from one thing that it does to the next.
 
+mod doors;
 mod medium;
 mod state;
 
@@ -17,23 +18,44 @@ use futures_util::future::BoxFuture;
 pub use self::medium::MemoryMedium;
 pub(in crate::store) use self::state::State;
 use super::hint::MAXIMUM_HINTS;
-use super::ledger::{self, Answered, Beginning, Ended};
+use super::ledger::{self, Answered, Beginning, Ended, View as _};
 use super::record::{MAXIMUM_MANIFEST_TAGS, MAXIMUM_PAGE};
 use super::row::{RepositoryRow, TagRow};
 use super::{
     Account, AccountChange, AccountKind, Actor, AuthEvent, AuthEventKind, Change, Changed, Epoch, Event,
-    Guard, Hint, HintedReference, History, Intent, IntentState, KeptSweep, LastWrite, ManifestRecord,
-    Missing, Outcome, Page, PageRequest, Pull, Queued, Recorded, RepositoryRecord, Retention, Sequence,
-    Settled, Source, Statistics, Store, StoreError, StoreTrouble, TagRecord, Write,
+    Guard, Hint, HintedReference, History, Incarnation, Intent, IntentState, KeptSweep, LastWrite, Lease,
+    ManifestRecord, Missing, Outcome, Page, PageRequest, Pull, Queued, Recorded, RepositoryRecord, Retention,
+    Sequence, Settled, Source, Statistics, Store, StoreError, StoreTrouble, TagRecord, Write,
 };
 use crate::clock::{Estimate, Timestamp};
 use crate::oci::{Digest, Manifest, Reference, RepositoryName, Tag};
 
 /// Follows a store from one thing that it does to the next.
 pub trait Steps: Send + Sync {
+    /// What becomes of the next write. Asked once before each.
+    fn fate(&self) -> Fate {
+        Fate::Done
+    }
+
     /// The store has done something, and this is its last number. Its caller hears of it when this is over, if ever.
     fn step(&self, last: Sequence) -> BoxFuture<'_, ()>;
 }
+
+/// What becomes of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It is done.
+    Done,
+    /// It is done, and its caller is told that it is not: the answer was lost.
+    DoneUnheard,
+    /// It is not done.
+    Failed,
+}
+
+/// The answer to a write did not come.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer to a commit was lost")]
+struct AnswerLost;
 
 /// Lets others come in between.
 struct Yields;
@@ -49,6 +71,11 @@ pub struct MemoryStore {
     medium: MemoryMedium,
     /// The epoch of what this store gives out.
     epoch: Epoch,
+    /// Whether other doors may be over the same medium.
+    is_shared: bool,
+    incarnation: Mutex<Incarnation>,
+    /// Intents that began although their callers were told otherwise, or nothing.
+    unresolved: Mutex<Vec<Sequence>>,
     steps: Arc<dyn Steps>,
     closed: AtomicBool,
     trouble: Mutex<Option<StoreTrouble>>,
@@ -70,9 +97,16 @@ impl MemoryStore {
     /// The same, followed from step to step.
     pub fn open_followed(medium: &MemoryMedium, steps: Arc<dyn Steps>) -> Self {
         medium.state().open();
+        Self::over(medium, Epoch::random().unwrap(), Incarnation::default(), steps)
+    }
+
+    fn over(medium: &MemoryMedium, epoch: Epoch, incarnation: Incarnation, steps: Arc<dyn Steps>) -> Self {
         Self {
             medium: medium.clone(),
-            epoch: Epoch::random().unwrap(),
+            epoch,
+            is_shared: false,
+            incarnation: Mutex::new(incarnation),
+            unresolved: Mutex::default(),
             steps,
             closed: AtomicBool::new(false),
             trouble: Mutex::default(),
@@ -105,6 +139,9 @@ impl MemoryStore {
             return Err(StoreError::Unavailable { attempted, cause: Arc::new(trouble) });
         }
         let mut state = self.state();
+        for intent in self.unresolved().drain(..) {
+            let Ok(()) = ledger::abandon(&mut *state, intent);
+        }
         let before = state.sequence;
         let answer = work(&mut state);
         if state.sequence > before {
@@ -119,9 +156,38 @@ impl MemoryStore {
         attempted: &'static str,
         work: impl FnOnce(&mut State) -> T,
     ) -> Result<T, StoreError> {
+        let fate = self.steps.fate();
+        let lost = || StoreError::Unavailable { attempted, cause: Arc::new(AnswerLost) };
+        if fate == Fate::Failed {
+            self.step().await;
+            return Err(lost());
+        }
         let answer = self.apply(attempted, work)?;
         self.step().await;
-        Ok(answer)
+        if fate == Fate::DoneUnheard { Err(lost()) } else { Ok(answer) }
+    }
+
+    fn lock_incarnation(&self) -> MutexGuard<'_, Incarnation> {
+        self.incarnation.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn unresolved(&self) -> MutexGuard<'_, Vec<Sequence>> {
+        self.unresolved.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The same, if the lease is still held.
+    async fn write_under<T>(
+        &self,
+        lease: Lease,
+        attempted: &'static str,
+        work: impl FnOnce(&mut State) -> T,
+    ) -> Result<T, StoreError> {
+        let by = self.incarnation();
+        let written = self.write(attempted, |state| {
+            let Ok(is_held) = state.holds(by, lease);
+            is_held.then(|| work(state))
+        });
+        written.await?.ok_or(StoreError::Fenced)
     }
 
     /// Reads in place.
@@ -142,7 +208,8 @@ impl MemoryStore {
     }
 }
 
-/// An intent of which its caller has not heard yet: a caller who leaves before that carries nothing.
+/// An intent of which its caller has not heard: one who leaves, or is told otherwise, carries nothing. The store finds that
+/// out with the next write.
 struct Unheard<'a> {
     store: &'a MemoryStore,
     intent: Option<Sequence>,
@@ -150,9 +217,7 @@ struct Unheard<'a> {
 
 impl Drop for Unheard<'_> {
     fn drop(&mut self) {
-        if let Some(intent) = self.intent {
-            let Ok(()) = ledger::abandon(&mut *self.store.state(), intent);
-        }
+        self.store.unresolved().extend(self.intent);
     }
 }
 
@@ -256,22 +321,25 @@ impl Store for MemoryStore {
         now: Timestamp,
     ) -> Result<Intent, StoreError> {
         const ATTEMPTED: &str = "note a write";
-        let beginning = Beginning { repository, write, actor, now };
-        let Ok(begun) = self.apply(ATTEMPTED, |state| ledger::begin(state, &beginning))?;
-        let begun = begun
-            .map_err(|cause| StoreError::Unavailable { attempted: ATTEMPTED, cause: Arc::new(cause) })?;
-        let mut unheard = Unheard { store: self, intent: Some(begun.sequence) };
-        self.step().await;
+        let by = self.incarnation();
+        let beginning = Beginning { by, repository, write, actor, now };
+        let mut unheard = Unheard { store: self, intent: None };
+        let begun = self.write(ATTEMPTED, |state| {
+            let Ok(begun) = ledger::begin(state, &beginning);
+            unheard.intent = begun.as_ref().ok().map(|intent| intent.sequence);
+            begun
+        });
+        let begun = begun.await?;
         unheard.intent = None;
-        Ok(begun)
+        begun.map_err(|refused| refused.into_error(ATTEMPTED))
     }
 
     async fn settle(&self, intent: &Intent, outcome: Outcome, now: Timestamp) -> Result<Settled, StoreError> {
         let Intent { sequence: intent, holder, .. } = *intent;
-        let ended = Ended { intent, holder, outcome, now };
-        let Ok(settled) =
-            self.write("record the outcome of a write", |state| ledger::settle(state, &ended)).await?;
-        Ok(settled)
+        let ended = Ended { by: self.incarnation(), intent, holder, outcome, now };
+        let attempted = "record the outcome of a write";
+        let Ok(settled) = self.write(attempted, |state| ledger::settle(state, &ended)).await?;
+        settled.map_err(|refused| refused.into_error(attempted))
     }
 
     async fn until_carried(&self, intent: &Intent) -> Result<Option<Intent>, StoreError> {
@@ -288,8 +356,9 @@ impl Store for MemoryStore {
 
     async fn mark_unknown(&self, intent: Sequence) -> Result<(), StoreError> {
         let attempted = "note that the outcome of a write is not known";
-        let Ok(()) = self.write(attempted, |state| ledger::mark_unknown(state, intent)).await?;
-        Ok(())
+        let by = self.incarnation();
+        let Ok(marked) = self.write(attempted, |state| ledger::mark_unknown(state, by, intent)).await?;
+        marked.map_err(|refused| refused.into_error(attempted))
     }
 
     async fn record(
@@ -299,10 +368,10 @@ impl Store for MemoryStore {
         guard: Guard,
         now: Timestamp,
     ) -> Result<Recorded, StoreError> {
-        let answered = Answered { changes, source, guard, now };
-        let Ok(recorded) =
-            self.write("record what the registry answered", |state| ledger::record(state, &answered)).await?;
-        Ok(recorded)
+        let answered = Answered { changes, source, guard, now, by: self.incarnation() };
+        let attempted = "record what the registry answered";
+        let Ok(recorded) = self.write(attempted, |state| ledger::record(state, &answered)).await?;
+        recorded.map_err(|refused| refused.into_error(attempted))
     }
 
     async fn open_intents(&self) -> Result<Vec<Intent>, StoreError> {
@@ -551,21 +620,21 @@ impl Store for MemoryStore {
         .await
     }
 
-    async fn keep_sweep(&self, checkpoint: Vec<u8>, marks: Vec<u64>) -> Result<(), StoreError> {
-        self.write("keep how far a sweep is", |state| {
+    async fn keep_sweep(&self, lease: Lease, checkpoint: Vec<u8>, marks: Vec<u64>) -> Result<(), StoreError> {
+        let kept = self.write_under(lease, "keep how far a sweep is", |state| {
             let kept = state.sweep.get_or_insert_default();
             kept.checkpoint = checkpoint;
             kept.marks.extend(marks);
-        })
-        .await
+        });
+        kept.await
     }
 
     async fn kept_sweep(&self) -> Result<Option<KeptSweep>, StoreError> {
         self.scan(|state| state.sweep.clone()).await
     }
 
-    async fn forget_sweep(&self) -> Result<(), StoreError> {
-        self.write("forget how far a sweep was", |state| state.sweep = None).await
+    async fn forget_sweep(&self, lease: Lease) -> Result<(), StoreError> {
+        self.write_under(lease, "forget how far a sweep was", |state| state.sweep = None).await
     }
 
     async fn change_accounts(&self, changes: Vec<AccountChange>) -> Result<Changed, StoreError> {

@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use crate::clock::{Estimate, Timestamp};
 use crate::oci::{Digest, Document, Manifest, RepositoryName, Tag};
-use crate::store::ledger::{Medium, RowChange, View};
+use crate::store::ledger::{LeaseRow, Medium, RowChange, View};
 use crate::store::recent::RecentlyObserved;
 use crate::store::row::{BlobRow, ManifestRow, RepositoryRow, TagRow};
 use crate::store::tombstone::{Buried, Past, Tombstone, is_over};
 use crate::store::waiting::Waiters;
 use crate::store::{
-    AuthEvent, Epoch, Event, Hint, History, Incarnation, Intent, IntentState, KeptSweep, Missing, Sequence,
+    AuthEvent, Beat, DoorId, Epoch, Event, Hint, History, Incarnation, Intent, IntentState, KeptSweep, Lease,
+    LeaseName, Missing, Sequence,
 };
 
 /// See the module.
@@ -48,6 +49,9 @@ pub(in crate::store) struct State {
     pub last_auth_event: Sequence,
     pub clock: Option<Estimate>,
     pub time: Option<Timestamp>,
+    /// The doors that share it; none where there is but one.
+    pub doors: BTreeMap<DoorId, Beat>,
+    pub leases: BTreeMap<LeaseName, LeaseRow>,
 }
 
 impl Default for State {
@@ -75,6 +79,8 @@ impl Default for State {
             last_auth_event: Sequence::ZERO,
             clock: None,
             time: None,
+            doors: BTreeMap::new(),
+            leases: BTreeMap::new(),
         }
     }
 }
@@ -87,6 +93,8 @@ impl State {
             *intent = Arc::new(Intent { state, ..Intent::clone(intent) });
         }
         self.waiters = Arc::default();
+        self.doors.clear();
+        self.leases.clear();
         let last = self.events.values().rev().cloned().map(Ok::<_, Infallible>);
         let Ok(recent) = RecentlyObserved::of_last(last);
         self.recent = Arc::new(recent);
@@ -97,6 +105,11 @@ impl State {
         if self.epochs.last().is_none_or(|(_, last)| *last != epoch) {
             self.epochs.push((before, epoch));
         }
+    }
+
+    /// The epoch in which several doors write.
+    pub fn epoch_of_doors(&self) -> Epoch {
+        self.epochs.last().map_or_else(|| Epoch::random().unwrap(), |(_, epoch)| *epoch)
     }
 
     /// Which history this is.
@@ -136,8 +149,14 @@ impl View for State {
         self.sequence
     }
 
-    fn incarnation(&self) -> Incarnation {
-        Incarnation::default()
+    fn is_current(&self, door: Incarnation) -> Result<bool, Infallible> {
+        Ok(self.doors.is_empty() || self.doors.get(&door.door).is_some_and(|beat| beat.incarnation == door))
+    }
+
+    fn holds(&self, door: Incarnation, lease: Lease) -> Result<bool, Infallible> {
+        let held = self.leases.get(&lease.name);
+        Ok(self.doors.is_empty()
+            || held.is_some_and(|row| row.holder == Some(door) && row.epoch == lease.epoch))
     }
 
     fn open_intents(&self) -> usize {

@@ -86,7 +86,7 @@ pub(super) async fn delete(store: &MemoryStore, repository: &RepositoryName, tag
 
 /// A sweep finds something.
 pub(super) async fn find(store: &MemoryStore, change: Change) {
-    let guard = Guard { reference: None, since: store.sequence().await.unwrap() };
+    let guard = Guard { reference: None, since: store.sequence().await.unwrap(), lease: None };
     let recorded = store.record(vec![change], Source::Swept, guard, time()).await.unwrap();
     assert_ne!(recorded, Recorded::Superseded);
 }
