@@ -138,7 +138,10 @@ pub(super) async fn push(
 async fn find(store: &AnyStore, change: Change, source: Source, now: u64) -> Recorded {
     let since = store.sequence().await.unwrap();
     let reference = Reference::Tag(tag("none"));
-    store.record(vec![change], source, Guard { reference: Some(reference), since }, at(now)).await.unwrap()
+    store
+        .record(vec![change], source, Guard { reference: Some(reference), since, lease: None }, at(now))
+        .await
+        .unwrap()
 }
 
 fn putting(manifest: &Manifest, tags: &[&str]) -> Write {

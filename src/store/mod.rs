@@ -9,10 +9,10 @@ mod auth_event;
 mod change;
 #[cfg(test)]
 mod contract;
+mod door;
 mod epoch;
 mod event;
 mod hint;
-mod incarnation;
 mod intent;
 mod ledger;
 #[cfg(test)]
@@ -37,18 +37,18 @@ use async_trait::async_trait;
 pub use account::{Account, AccountChange, AccountKind, Changed, Expect};
 pub use auth_event::{AuthEvent, AuthEventKind, NameMask, Quotas, Retention};
 pub use change::{Actor, Change, Source};
+pub use door::{Beat, DoorId, Doors, Incarnation, Lease, LeaseName};
 pub use epoch::{Epoch, History, InvalidEpoch};
 pub use event::{Event, EventKind};
 pub use hint::{Hint, HintedReference, Queued};
-pub use incarnation::{DoorId, Incarnation};
 pub use intent::{Intent, IntentState, Write};
+#[cfg(test)]
+pub use memory::{MemoryMedium, MemoryStore, Steps};
 pub use metrics::describe_metrics;
 pub use pull::Pull;
 pub use record::{
     ManifestRecord, Missing, MissingMark, Page, PageRequest, RepositoryRecord, Statistics, TagRecord,
 };
-#[cfg(test)]
-pub use redb::{MemoryFile, Steps};
 pub use redb::{OpenError, RedbStore};
 pub use trouble::StoreTrouble;
 
@@ -137,6 +137,8 @@ pub struct Guard {
     pub reference: Option<Reference>,
     /// [`Store::sequence`] before the question was asked.
     pub since: Sequence,
+    /// The lease under which it was asked, if it takes one: whoever has lost it records nothing.
+    pub lease: Option<Lease>,
 }
 
 /// What became of a guarded recording.
@@ -190,6 +192,9 @@ pub enum StoreError {
         /// What is wrong with it.
         cause: Arc<dyn std::error::Error + Send + Sync>,
     },
+    /// The other doors have taken this one for dead. Nothing was written; what it announced before is theirs to ask about.
+    #[error("this door was taken for dead by the others, and has to join them again")]
+    Fenced,
     /// The store is shutting down.
     #[error("the store is closed")]
     Closed,
@@ -200,7 +205,7 @@ pub enum StoreError {
 /// Writing methods return once the write is durable (fsync'd), and are cancel-safe in this sense: when their future is
 /// dropped, the write is done whole or not at all. Reads see the last durable state.
 #[async_trait]
-pub trait Store: Send + Sync + 'static {
+pub trait Store: Doors {
     /// Notes durably that a write is to be carried: at once, or once [`Store::until_carried`] says so, if an earlier write
     /// is waiting or carried that must be over first. That is one to the same tag and, where either deletes by digest, any
     /// in the repository. An intent of which the caller did not hear is removed.
@@ -366,13 +371,19 @@ pub trait Store: Send + Sync + 'static {
 
     /// Keeps for a later run what a sweep has done so far: its checkpoint instead of the last one, and these marks beside
     /// those kept before. Durable.
-    async fn keep_sweep(&self, checkpoint: Vec<u8>, marks: Vec<u64>) -> Result<(), StoreError>;
+    ///
+    /// # Errors
+    /// [`StoreError::Fenced`] if the lease is lost.
+    async fn keep_sweep(&self, lease: Lease, checkpoint: Vec<u8>, marks: Vec<u64>) -> Result<(), StoreError>;
 
     /// What was kept of a sweep.
     async fn kept_sweep(&self) -> Result<Option<KeptSweep>, StoreError>;
 
     /// Forgets what was kept of a sweep. Durable.
-    async fn forget_sweep(&self) -> Result<(), StoreError>;
+    ///
+    /// # Errors
+    /// [`StoreError::Fenced`] if the lease is lost.
+    async fn forget_sweep(&self, lease: Lease) -> Result<(), StoreError>;
 
     /// Makes accounts what they are to be, all at once, or none if one of them is not as expected before. Durable.
     async fn change_accounts(&self, changes: Vec<AccountChange>) -> Result<Changed, StoreError>;

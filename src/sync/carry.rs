@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 use super::confirm;
 use super::hints::HintQueue;
 use super::judge::Judge;
+use super::membership::Membership;
 use super::outcome::Meaning;
 use super::sweep::Recording;
 use super::taken::{self, NotTold, Taken};
@@ -66,18 +67,19 @@ struct Shared {
     unknown: Arc<UnknownIntents>,
     judge: Arc<Judge>,
     hints: Arc<HintQueue>,
+    membership: Arc<Membership>,
     tasks: TaskTracker,
 }
 
 impl Carrier {
     /// A carrier that hands what it cannot settle to `unknown`, and whose tasks are `tasks`: whoever stops the house waits for them.
     pub fn new(
-        Recording { store, judge, hints }: Recording,
+        Recording { store, judge, hints, membership }: Recording,
         registry: Arc<RegistryClient>,
         unknown: Arc<UnknownIntents>,
         tasks: TaskTracker,
     ) -> Self {
-        Self { shared: Arc::new(Shared { store, registry, unknown, judge, hints, tasks }) }
+        Self { shared: Arc::new(Shared { store, registry, unknown, judge, hints, membership, tasks }) }
     }
 
     /// Carries one write, to its end even if this future is dropped.
@@ -148,6 +150,11 @@ impl Shared {
         request: &WriteRequest,
     ) -> Result<Answer, CarryFailure> {
         let repository = request.write.repository();
+        // Right before the registry hears of it: past this deadline other doors may have given the write up.
+        if let Err(error) = self.membership.check() {
+            self.close(intent).await;
+            return Err(not_noted(error));
+        }
         let answer = match self.registry.carry(&request.outgoing).await {
             Ok(answer) => answer,
             Err(error @ (CarryError::NotSent(_) | CarryError::NotSigned(_))) => {
@@ -195,7 +202,7 @@ impl Shared {
                             self.unknown.look();
                         }
                     }
-                    Ok(Settled::Lost) => {
+                    Ok(Settled::Lost) | Err(StoreError::Fenced) => {
                         tracing::error!(
                             %repository, intent = intent.sequence.get(),
                             "the registry did a write that is no longer this door's to record; the registry will be asked"

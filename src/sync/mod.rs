@@ -14,6 +14,7 @@ mod engine;
 mod hints;
 mod judge;
 mod listing;
+mod membership;
 #[cfg(test)]
 mod model;
 mod outcome;

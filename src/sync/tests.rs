@@ -21,7 +21,7 @@ use crate::clock::Timestamp;
 use crate::oci::{Digest, Manifest, Reference, RepositoryName, Tag};
 use crate::registry::RegistryError;
 use crate::registry::{Backends, OutgoingWrite, RegistryClient, RegistrySettings};
-use crate::store::{Actor, Change, EventKind, Guard, PageRequest, Recorded, RedbStore, Source, Store};
+use crate::store::{Actor, Change, EventKind, Guard, MemoryStore, PageRequest, Recorded, Source, Store};
 
 struct House {
     registry: Arc<ScriptedRegistry>,
@@ -30,7 +30,6 @@ struct House {
     verifier: Arc<Verifier>,
     carrier: Carrier,
     engine: SyncEngine,
-    _directory: tempfile::TempDir,
 }
 
 impl House {
@@ -50,8 +49,7 @@ impl House {
     async fn with(timeout: Duration, settings: JudgeSettings) -> Self {
         let registry = ScriptedRegistry::new(["team/app"]);
         let url = Url::parse("http://registry").unwrap();
-        let directory = tempfile::tempdir().unwrap();
-        let store: Arc<dyn Store> = Arc::new(RedbStore::open(directory.path().join("store.redb")).unwrap());
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
         let backends = Arc::new(Backends::new([url]));
         let settings = EngineSettings {
             registry: RegistrySettings::new(backends, timeout),
@@ -74,7 +72,6 @@ impl House {
             verifier: Arc::clone(&engine.verifier),
             carrier: engine.carrier.clone(),
             engine,
-            _directory: directory,
         }
     }
 
@@ -98,7 +95,7 @@ impl House {
     async fn record(&self, name: &str, bytes: &'static [u8]) {
         let change = put_change(name, bytes);
         let since = self.store.sequence().await.unwrap();
-        let guard = Guard { reference: Some(Reference::Tag(tag(name))), since };
+        let guard = Guard { reference: Some(Reference::Tag(tag(name))), since, lease: None };
         let recorded =
             self.store.record(vec![change], Source::Verified, guard, Timestamp::now()).await.unwrap();
         assert!(matches!(recorded, Recorded::Changed(_)));

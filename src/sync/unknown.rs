@@ -17,6 +17,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::membership::{LEASE_INTERVAL, LeaseHolder, other_doors};
 use super::verify::{Verifier, VerifyError};
 use crate::clock::{Backoff, Timestamp};
 use crate::oci::{Reference, RepositoryName};
@@ -59,7 +60,10 @@ pub struct Counts {
 impl UnknownIntents {
     /// Takes over an intent whose outcome is not known. Where the store cannot mark it as such now, that is tried again.
     pub async fn take_over(&self, store: &dyn Store, intent: Sequence) {
-        if let Err(error) = store.mark_unknown(intent).await {
+        if let Err(error) = store.mark_unknown(intent).await
+            // Then other doors have marked it.
+            && !matches!(error, StoreError::Fenced)
+        {
             tracing::warn!(intent = intent.get(), %error, "a write without a known outcome cannot be marked; trying again");
             self.unmarked.lock().unwrap_or_else(PoisonError::into_inner).push(intent);
         }
@@ -85,7 +89,10 @@ impl UnknownIntents {
         loop {
             let next = self.unmarked.lock().unwrap_or_else(PoisonError::into_inner).last().copied();
             let Some(intent) = next else { return Ok(()) };
-            store.mark_unknown(intent).await?;
+            match store.mark_unknown(intent).await {
+                Ok(()) | Err(StoreError::Fenced) => {}
+                Err(error) => return Err(error),
+            }
             self.unmarked.lock().unwrap_or_else(PoisonError::into_inner).retain(|other| *other != intent);
         }
     }
@@ -111,6 +118,7 @@ pub async fn settle_unknown(
     store: Arc<dyn Store>,
     verifier: Arc<Verifier>,
     unknown: Arc<UnknownIntents>,
+    lease: LeaseHolder,
     SettleSettings { settled_after, last_pass }: SettleSettings,
     first_pass: watch::Sender<bool>,
     stop: CancellationToken,
@@ -119,6 +127,13 @@ pub async fn settle_unknown(
         Watched { store, verifier, unknown, settled_after, schedule: HashMap::new(), late: HashMap::new() };
     let running = async {
         loop {
+            let is_held = matches!(lease.acquire().await, Ok(Some(_)));
+            if !is_held {
+                // Another door asks, about this one's writes as well.
+                first_pass.send_replace(true);
+                tokio::time::sleep(LEASE_INTERVAL).await;
+                continue;
+            }
             let next = watched.pass(false).await;
             let next = next.into_iter().chain(watched.look_late().await).min();
             first_pass.send_replace(true);
@@ -126,15 +141,17 @@ pub async fn settle_unknown(
                 biased;
                 () = watched.unknown.wake.notified() => {}
                 () = sleep_until(next) => {}
+                () = other_doors(&lease) => {}
             }
         }
     };
     stop.run_until_cancelled(running).await;
-    if tokio::time::timeout(last_pass, watched.pass(true)).await.is_err() {
+    if lease.held().is_ok() && tokio::time::timeout(last_pass, watched.pass(true)).await.is_err() {
         tracing::warn!(
             "stopping before every write's outcome is known; they will be asked about at the next start"
         );
     }
+    lease.release().await;
 }
 
 async fn sleep_until(time: Option<Instant>) {

@@ -109,7 +109,7 @@ impl ApiError {
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found"),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Self::Store(StoreError::Corrupt { .. }) => (StatusCode::INTERNAL_SERVER_ERROR, "store_damaged"),
-            Self::Store(StoreError::Unavailable { .. } | StoreError::Closed) => {
+            Self::Store(StoreError::Unavailable { .. } | StoreError::Fenced | StoreError::Closed) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "store_unavailable")
             }
         }

@@ -160,7 +160,7 @@ pub(in crate::store) async fn a_write_that_waits_blocks_no_guard_and_overlaps_no
     let carried = store.begin(repository("r"), putting(&second, &["u"]), alice(), at(2)).await.unwrap();
     store.begin(repository("r"), putting(&second, &["u", "t"]), alice(), at(2)).await.unwrap();
     assert_eq!(states(&store).await, "cw");
-    let guard = Guard { reference: Some(tag_of("t")), since: store.sequence().await.unwrap() };
+    let guard = Guard { reference: Some(tag_of("t")), since: store.sequence().await.unwrap(), lease: None };
     let gone = crate::store::sample::tag_deleted("r", "t");
     let recorded = store.record(vec![gone], Source::Swept, guard, at(3)).await.unwrap();
     assert_eq!(recorded, Recorded::Changed(1));
@@ -277,7 +277,7 @@ pub(in crate::store) async fn a_write_whose_caller_left_is_done_whole_or_not_at_
     for number in 0..20_u64 {
         let name = format!("r{number}");
         let change = put(&name, &image, &["t", "u"]);
-        let guard = Guard { reference: Some(tag_of("t")), since: Sequence::ZERO };
+        let guard = Guard { reference: Some(tag_of("t")), since: Sequence::ZERO, lease: None };
         let mut recording = store.record(vec![change], Source::Swept, guard, at(number));
         let waker = std::task::Waker::noop();
         let started = recording.as_mut().poll(&mut std::task::Context::from_waker(waker));

@@ -3,13 +3,11 @@
 //! [`RedbStore`] is the way in, `requests` what it is asked for. `file` opens the file, after a look through an `overlay`;
 //! `found` says what it was found with, `tables` what is in it, `snapshot` reads it. `writer` is the one thread that writes, `work` what it is asked to do, within a `transaction`;
 //! `intents` keeps the open ones in memory. `place` watches that the path still leads to the file, and `panics` makes errors
-//! of redb's. For tests, `inline` is a store without threads.
+//! of redb's.
 
 mod failure;
 mod file;
 mod found;
-#[cfg(test)]
-mod inline;
 mod intents;
 mod older_layouts;
 mod overlay;
@@ -33,8 +31,6 @@ use redb::{Database, ReadableDatabase};
 use tokio::sync::{Semaphore, watch};
 
 pub use file::OpenError;
-#[cfg(test)]
-pub use inline::{MemoryFile, Steps};
 
 use self::failure::Failure;
 use self::found::{Found, found};
@@ -63,9 +59,6 @@ pub struct RedbStore {
     /// The way to the writer; absent once closed.
     messages: Mutex<Option<Sender<Message>>>,
     writer: Mutex<Option<JoinHandle<()>>>,
-    /// Present where there is no writer thread, and callers do its work themselves.
-    #[cfg(test)]
-    inline: Option<inline::Inline>,
 }
 
 /// How the writer opens the file again after an I/O error: [`file::reopen`], but for tests of such errors.
@@ -83,8 +76,8 @@ struct Shared {
     writable: AtomicBool,
     /// What keeps it from writing.
     trouble: Mutex<Option<StoreTrouble>>,
-    /// Where the file is; nowhere for one in memory.
-    place: Option<Arc<Place>>,
+    /// Where the file is.
+    place: Arc<Place>,
     /// The last sequence number of a durable commit.
     sequence: AtomicU64,
     /// How many commits were durable since the store was opened.
@@ -114,13 +107,13 @@ impl RedbStore {
     fn open_checked(path: &Path, bytes: u64) -> Result<Self, OpenError> {
         let (database, place) = file::open(path, bytes)?;
         let again = Arc::clone(&place);
-        Self::with(path, database, Some(place), Box::new(move || file::reopen(&again)))
+        Self::with(path, database, place, Box::new(move || file::reopen(&again)))
     }
 
     fn with(
         path: &Path,
         database: Database,
-        place: Option<Arc<Place>>,
+        place: Arc<Place>,
         reopen: Box<Reopen>,
     ) -> Result<Self, OpenError> {
         let shared = Shared::new(path, database, place, reopen)?;
@@ -140,8 +133,6 @@ impl RedbStore {
             places: Arc::new(Semaphore::new(QUEUE)),
             messages: Mutex::new(Some(messages)),
             writer: Mutex::new(Some(writer)),
-            #[cfg(test)]
-            inline: None,
         })
     }
 
@@ -170,10 +161,6 @@ impl RedbStore {
     }
 
     async fn write<W: Work>(&self, work: W) -> Result<W::Answer, StoreError> {
-        #[cfg(test)]
-        if let Some(inline) = &self.inline {
-            return self.write_inline(inline, work).await;
-        }
         let place = Arc::clone(&self.places).acquire_owned().await.map_err(|_| StoreError::Closed)?;
         let (call, waiting) = Call::new(work, place, Arc::clone(&self.shared));
         self.send(Message::Request(Box::new(call)))?;
@@ -210,11 +197,6 @@ impl RedbStore {
         &self,
         read: impl Fn(&Snapshot) -> Result<T, Failure> + Send + Sync + 'static,
     ) -> Result<T, StoreError> {
-        #[cfg(test)]
-        if let Some(inline) = &self.inline {
-            self.step(inline).await;
-            return self.point(read).await;
-        }
         let mut opened = self.shared.opened.subscribe();
         let read = Arc::new(read);
         loop {
@@ -250,7 +232,7 @@ impl Shared {
     fn new(
         path: &Path,
         database: Database,
-        place: Option<Arc<Place>>,
+        place: Arc<Place>,
         reopen: Box<Reopen>,
     ) -> Result<Self, OpenError> {
         let Found { intents, sequence, missing, observed } = match caught(|| found(&database)) {

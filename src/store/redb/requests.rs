@@ -15,14 +15,45 @@ use crate::clock::{Estimate, Timestamp};
 use crate::oci::{Digest, Manifest, Reference, RepositoryName, Tag};
 use crate::store::ledger::{Answered, Beginning, Ended};
 use crate::store::{
-    Account, AccountChange, AccountKind, Actor, AuthEvent, Change, Changed, Epoch, Event, Guard, Hint,
-    HintedReference, History, Intent, IntentState, KeptSweep, LastWrite, ManifestRecord, Missing, Outcome,
-    Page, PageRequest, Pull, Queued, Recorded, RepositoryRecord, Retention, Sequence, Settled, Source,
-    Statistics, Store, StoreError, StoreTrouble, TagRecord, Write,
+    Account, AccountChange, AccountKind, Actor, AuthEvent, Beat, Change, Changed, DoorId, Doors, Epoch,
+    Event, Guard, Hint, HintedReference, History, Incarnation, Intent, IntentState, KeptSweep, LastWrite,
+    Lease, LeaseName, ManifestRecord, Missing, Outcome, Page, PageRequest, Pull, Queued, Recorded,
+    RepositoryRecord, Retention, Sequence, Settled, Source, Statistics, Store, StoreError, StoreTrouble,
+    TagRecord, Write,
 };
 
 /// How many rows without contents a read may touch in place.
 const HANDFUL: usize = 100;
+
+/// The only door of a file.
+const ALONE: Incarnation = Incarnation { door: DoorId(0), epoch: 0 };
+
+#[async_trait]
+impl Doors for RedbStore {
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    async fn beat(&self) -> Result<Vec<Beat>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn adopt(&self, _: Beat) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
+    async fn rejoin(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn acquire(&self, name: LeaseName) -> Result<Option<Lease>, StoreError> {
+        Ok(Some(Lease { name, epoch: 0 }))
+    }
+
+    async fn release(&self, _: Lease) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
 
 #[async_trait]
 impl Store for RedbStore {
@@ -33,12 +64,12 @@ impl Store for RedbStore {
         actor: Actor,
         now: Timestamp,
     ) -> Result<Intent, StoreError> {
-        self.write(Beginning { repository, write, actor, now }).await
+        self.write(Beginning { by: ALONE, repository, write, actor, now }).await
     }
 
     async fn settle(&self, intent: &Intent, outcome: Outcome, now: Timestamp) -> Result<Settled, StoreError> {
         let Intent { sequence: intent, holder, .. } = *intent;
-        self.write(Ended { intent, holder, outcome, now }).await
+        self.write(Ended { by: ALONE, intent, holder, outcome, now }).await
     }
 
     async fn until_carried(&self, intent: &Intent) -> Result<Option<Intent>, StoreError> {
@@ -63,7 +94,7 @@ impl Store for RedbStore {
         guard: Guard,
         now: Timestamp,
     ) -> Result<Recorded, StoreError> {
-        self.write(Answered { changes, source, guard, now }).await
+        self.write(Answered { changes, source, guard, now, by: ALONE }).await
     }
 
     async fn open_intents(&self) -> Result<Vec<Intent>, StoreError> {
@@ -240,7 +271,7 @@ impl Store for RedbStore {
         self.write(RemoveHints(hints)).await
     }
 
-    async fn keep_sweep(&self, checkpoint: Vec<u8>, marks: Vec<u64>) -> Result<(), StoreError> {
+    async fn keep_sweep(&self, _: Lease, checkpoint: Vec<u8>, marks: Vec<u64>) -> Result<(), StoreError> {
         self.write(KeepSweep { checkpoint, marks }).await
     }
 
@@ -248,7 +279,7 @@ impl Store for RedbStore {
         self.scan(Snapshot::kept_sweep).await
     }
 
-    async fn forget_sweep(&self) -> Result<(), StoreError> {
+    async fn forget_sweep(&self, _: Lease) -> Result<(), StoreError> {
         self.write(ForgetSweep).await
     }
 

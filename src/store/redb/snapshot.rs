@@ -18,21 +18,16 @@ use super::tables::{
 };
 use crate::clock::{Estimate, Timestamp};
 use crate::oci::{Digest, Manifest, RepositoryName, Tag};
+use crate::store::record::{MAXIMUM_MANIFEST_TAGS, MAXIMUM_PAGE};
 use crate::store::row::{ManifestRow, RepositoryRow, TagRow};
 use crate::store::{
     Account, AccountKind, AuthEvent, AuthEventKind, Epoch, Event, Hint, HintedReference, History, KeptSweep,
     ManifestRecord, Missing, Page, PageRequest, RepositoryRecord, Sequence, Statistics, TagRecord,
 };
 
-/// The most items of one page, whatever was asked for: what bounds the memory of one answer.
-const MAXIMUM_PAGE: usize = 10_000;
-
 /// The most bytes of items in one page, as they are kept: one that is larger is a page by itself. An index names any number of
 /// platforms, which its tags have as well.
 const MAXIMUM_PAGE_BYTES: usize = 1024 * 1024;
-
-/// The most tags that a manifest's record lists.
-const MAXIMUM_MANIFEST_TAGS: usize = 1_000;
 
 /// One state of the file.
 pub(super) struct Snapshot(pub(super) ReadTransaction);

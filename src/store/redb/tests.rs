@@ -6,7 +6,6 @@ mod displaced;
 mod faults;
 mod full_disk;
 mod history;
-mod inline;
 mod older_layouts;
 mod opening;
 
@@ -113,7 +112,8 @@ async fn recording_what_is_known_commits_nothing() {
     let image = image("one", &[]);
     push(&any, "r", &image, &["t"], 1).await;
     let before = store.commits();
-    let guard = || Guard { reference: Some(Reference::Tag(tag("t"))), since: Sequence::new(1_000) };
+    let guard =
+        || Guard { reference: Some(Reference::Tag(tag("t"))), since: Sequence::new(1_000), lease: None };
     for _ in 0..10 {
         let changes = vec![put("r", &image, &["t"])];
         let recorded = store.record(changes, Source::Swept, guard(), at(2)).await.unwrap();
@@ -146,7 +146,11 @@ async fn a_request_that_meets_a_damaged_row_fails_alone() {
             let (name, fresh) = if number % 8 == 0 { ("r", "damaged") } else { ("s", "fresh") };
             let name_of_tag = if number % 8 == 0 { fresh.to_owned() } else { format!("{fresh}{number}") };
             let changes = vec![put(name, &image, &["other"]), put(name, &image, &[&name_of_tag])];
-            let guard = Guard { reference: Some(Reference::Tag(tag("none"))), since: Sequence::new(1_000) };
+            let guard = Guard {
+                reference: Some(Reference::Tag(tag("none"))),
+                since: Sequence::new(1_000),
+                lease: None,
+            };
             (number, store.record(changes, Source::Swept, guard, at(2)).await)
         })
     });

@@ -1,6 +1,5 @@
 //! What each writing method does within a transaction. What concerns the record is decided by the ledger.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::failure::Failure;
@@ -8,14 +7,11 @@ use super::intents::OpenIntents;
 use super::transaction::Transaction;
 use super::writer::{GATHERING, PATIENCE, Work};
 use crate::clock::{Estimate, Timestamp};
-use crate::store::ledger::{self, Answered, Beginning, Ended};
+use crate::store::ledger::{self, Answered, Beginning, Ended, Refused};
 use crate::store::{
-    AccountChange, AuthEvent, Changed, Hint, HintedReference, Intent, Pull, Queued, Recorded, Retention,
-    Sequence, Settled, Source, StoreError,
+    AccountChange, AuthEvent, Changed, Hint, HintedReference, Incarnation, Intent, Pull, Queued, Recorded,
+    Retention, Sequence, Settled, Source,
 };
-
-/// The most hints that are kept at once.
-const MAXIMUM_HINTS: u64 = 100_000;
 
 /// [`Store::mark_unknown`](crate::store::Store::mark_unknown).
 pub(super) struct MarkUnknown(pub Sequence);
@@ -56,15 +52,17 @@ pub(super) struct AcceptRemovals;
 /// [`Store::change_accounts`](crate::store::Store::change_accounts).
 pub(super) struct ChangeAccounts(pub Vec<AccountChange>);
 
+/// What the ledger refuses is the fault of no other request.
+fn refused<W: Work>(refused: Refused) -> Failure {
+    Failure::Refused(refused.into_error(W::ATTEMPTED))
+}
+
 impl Work for Beginning {
     type Answer = Intent;
     const ATTEMPTED: &'static str = "note a write";
 
     fn apply(&self, transaction: &mut Transaction<'_, '_>) -> Result<Intent, Failure> {
-        ledger::begin(transaction, self)?.map_err(|cause| {
-            let cause = Arc::new(cause);
-            Failure::Refused(StoreError::Unavailable { attempted: Self::ATTEMPTED, cause })
-        })
+        ledger::begin(transaction, self)?.map_err(refused::<Self>)
     }
 
     // Nobody will carry it, so it must not block guards and other writes for ever.
@@ -78,7 +76,7 @@ impl Work for Ended {
     const ATTEMPTED: &'static str = "record the outcome of a write";
 
     fn apply(&self, transaction: &mut Transaction<'_, '_>) -> Result<Settled, Failure> {
-        ledger::settle(transaction, self)
+        ledger::settle(transaction, self)?.map_err(refused::<Self>)
     }
 }
 
@@ -87,7 +85,7 @@ impl Work for MarkUnknown {
     const ATTEMPTED: &'static str = "note that the outcome of a write is not known";
 
     fn apply(&self, transaction: &mut Transaction<'_, '_>) -> Result<(), Failure> {
-        ledger::mark_unknown(transaction, self.0)
+        ledger::mark_unknown(transaction, Incarnation::default(), self.0)?.map_err(refused::<Self>)
     }
 }
 
@@ -101,7 +99,7 @@ impl Work for Answered {
     }
 
     fn apply(&self, transaction: &mut Transaction<'_, '_>) -> Result<Recorded, Failure> {
-        ledger::record(transaction, self)
+        ledger::record(transaction, self)?.map_err(refused::<Self>)
     }
 }
 
@@ -119,7 +117,7 @@ impl Work for AddHints {
     const ATTEMPTED: &'static str = "keep hints";
 
     fn apply(&self, transaction: &mut Transaction<'_, '_>) -> Result<Queued, Failure> {
-        transaction.add_hints(&self.0, MAXIMUM_HINTS)
+        transaction.add_hints(&self.0)
     }
 }
 

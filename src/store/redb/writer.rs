@@ -253,7 +253,7 @@ impl Writer {
     }
 
     /// Serves a group of requests by one transaction.
-    pub fn serve(&mut self, mut group: Vec<Box<dyn Request>>) {
+    fn serve(&mut self, mut group: Vec<Box<dyn Request>>) {
         if let Some(trouble) = &self.trouble {
             return refuse(group, &trouble.failure);
         }
@@ -327,7 +327,7 @@ impl Writer {
     }
 
     fn check_place(&self) -> Result<(), StoreTrouble> {
-        self.shared.place.as_ref().map_or(Ok(()), |place| place.check())
+        self.shared.place.check()
     }
 
     fn begin_write(&self) -> Result<WriteTransaction, Failure> {

@@ -19,7 +19,7 @@ use super::told::{Awaited, Deletion};
 use super::way::{TIMEOUT, Way};
 use crate::oci::{Digest, Manifest, Reference, RepositoryName};
 use crate::registry::{Backends, OutgoingWrite, RegistrySettings, Transport};
-use crate::store::{Actor, Event, HintedReference, MemoryFile, RedbStore, Store};
+use crate::store::{Actor, Event, HintedReference, MemoryMedium, MemoryStore, Store};
 use crate::sync::{
     Carrier, CatalogState, EngineSettings, HintQueue, JudgeSettings, ManifestWrite, RemovalLimit, SweepKind,
     SweepOutcome, SweepSettings, Sweeper, SyncEngine, Transports, WriteRequest,
@@ -57,14 +57,14 @@ struct Told {
 impl House {
     fn open(
         registry: &Arc<Registry>,
-        memory: &MemoryFile,
+        medium: &MemoryMedium,
         history: &History,
         last_step: Option<u64>,
         told: &Arc<Mutex<Told>>,
     ) -> Arc<Self> {
         let steps = StepsOfALife::new(registry, last_step);
         let followed: Arc<dyn crate::store::Steps> = Arc::<StepsOfALife>::clone(&steps);
-        let store: Arc<dyn Store> = Arc::new(RedbStore::open_followed(memory, followed).unwrap());
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::open_followed(medium, followed));
         let backends = Arc::new(Backends::new([Url::parse("http://registry").unwrap()]));
         let way: Arc<dyn Transport> =
             Arc::new(Way { registry: Arc::clone(registry), steps: Arc::clone(&steps) });
@@ -283,7 +283,7 @@ pub fn live(history: &History) -> Result<(), String> {
     fastrand::seed(history.seed);
     let registry = Registry::new(history.seed, history.nature);
     let told = Arc::default();
-    let mut memory = MemoryFile::default();
+    let mut medium = MemoryMedium::default();
     let lives = history.lives.len();
     for (number, life) in history.lives.iter().enumerate() {
         registry.fail_one_in(history.faults);
@@ -291,9 +291,9 @@ pub fn live(history: &History) -> Result<(), String> {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         runtime.block_on(async {
-            remember(&memory, &told, &registry).await?;
+            remember(&medium, &told, &registry).await?;
             let last_step = life.last_step.filter(|_| !is_last);
-            let house = House::open(&registry, &memory, history, last_step, &told);
+            let house = House::open(&registry, &medium, history, last_step, &told);
             live_through(&house, life, is_last).await;
             match house.told().wrong.take() {
                 Some(wrong) => Err(wrong),
@@ -301,8 +301,8 @@ pub fn live(history: &History) -> Result<(), String> {
             }?;
             if is_last { house.settle(history).await } else { Ok(()) }
         })?;
-        // What was under way is cut wherever it was, and the file is as it was.
-        memory = memory.left_by_a_crash();
+        // What was under way is cut wherever it was, and the medium is as it was.
+        medium = medium.left_by_a_crash();
         drop(runtime);
         registry.lose_connections();
     }
@@ -310,8 +310,8 @@ pub fn live(history: &History) -> Result<(), String> {
 }
 
 /// Looks at what the last door has left: its history must be true, and nothing may be changed about it later.
-async fn remember(memory: &MemoryFile, told: &Mutex<Told>, registry: &Registry) -> Result<(), String> {
-    let events = checks::events(&RedbStore::open_inline(memory).unwrap()).await;
+async fn remember(medium: &MemoryMedium, told: &Mutex<Told>, registry: &Registry) -> Result<(), String> {
+    let events = checks::events(&MemoryStore::open(medium)).await;
     let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
     checks::history(&events, &told.events, &told.deletions, registry)?;
     told.events = events;

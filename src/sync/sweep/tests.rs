@@ -16,28 +16,18 @@ use url::Url;
 use super::*;
 use crate::oci::{Digest, RepositoryName, Tag};
 use crate::registry::{Backends, RegistryKind, RegistrySettings};
-use crate::store::{MemoryFile, RedbStore, Store};
+use crate::store::{MemoryStore, Store};
 use crate::sync::scripted_registry::{Answer, PAGE, ScriptedRegistry};
 
 const DEADLINE: Duration = Duration::from_secs(60);
 /// How long the registry may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A registry with the same manifest under one tag in each of its repositories.
-struct Lists;
-
-impl Lists {
-    /// One with so many repositories, which answers so many lists of tags.
-    #[expect(
-        clippy::new_ret_no_self,
-        reason = "there is one scripted registry; this is what these tests make of it"
-    )]
-    fn new(repositories: usize, allowed: usize) -> Arc<ScriptedRegistry> {
-        let registry = ScriptedRegistry::new((0..repositories).map(|number| format!("team/r{number:03}")));
-        registry.put("latest", b"{}");
-        registry.allow_lists(allowed);
-        registry
-    }
+/// A registry with the same manifest under one tag in each of so many repositories.
+fn registry_with(repositories: usize) -> Arc<ScriptedRegistry> {
+    let registry = ScriptedRegistry::new((0..repositories).map(|number| format!("team/r{number:03}")));
+    registry.put("latest", b"{}");
+    registry
 }
 
 /// What outlives a door.
@@ -45,20 +35,11 @@ struct House {
     registry: Arc<ScriptedRegistry>,
     store: Arc<dyn Store>,
     kind: RegistryKind,
-    _directory: Option<tempfile::TempDir>,
 }
 
 impl House {
     fn new(registry: Arc<ScriptedRegistry>) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let store = Arc::new(RedbStore::open(directory.path().join("store.redb")).unwrap());
-        Self { registry, store, kind: RegistryKind::Registry, _directory: Some(directory) }
-    }
-
-    /// One whose store has no thread of its own, so that paused time goes on only when nobody does anything.
-    fn unhurried(registry: Arc<ScriptedRegistry>) -> Self {
-        let store = Arc::new(RedbStore::open_inline(&MemoryFile::default()).unwrap());
-        Self { registry, store, kind: RegistryKind::Registry, _directory: None }
+        Self { registry, store: Arc::new(MemoryStore::default()), kind: RegistryKind::Registry }
     }
 
     fn sweeper(&self, interval: Duration, deep_interval: Duration) -> Arc<Sweeper> {
@@ -79,14 +60,12 @@ impl House {
     }
 }
 
-/// Lets the other tasks and the store's own thread work, while paused time stands still.
-#[expect(clippy::disallowed_methods, reason = "a runtime that waited otherwise would move paused time on")]
+/// Lets the other tasks take a step, while paused time stands still.
 async fn give_way() {
     tokio::task::yield_now().await;
-    std::thread::sleep(Duration::from_millis(1));
 }
 
-/// Waits for what the tasks and the store's own thread bring about; paused time stands still meanwhile.
+/// Waits for what the tasks bring about; paused time stands still meanwhile.
 async fn until<T>(mut look: impl FnMut() -> Option<T>) -> T {
     let begun = std::time::Instant::now();
     loop {
@@ -103,7 +82,7 @@ async fn pass(time: Duration) {
     const STEP: Duration = Duration::from_millis(200);
     for _ in 0..time.as_millis() / STEP.as_millis() {
         tokio::time::advance(STEP).await;
-        for _ in 0..3 {
+        for _ in 0..100 {
             give_way().await;
         }
     }
@@ -136,7 +115,7 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 
 #[tokio::test]
 async fn the_first_sweep_begins_at_once_and_is_deep_unless_the_last_deep_one_is_recent() {
-    let house = House::new(Lists::new(25, 1_000));
+    let house = House::new(registry_with(25));
     let (sweeper, running) = house.run(HOUR, HOUR);
     let first = ended(&sweeper, 1).await;
     assert_eq!((first.kind, first.outcome, first.repositories), (SweepKind::Deep, Outcome::Complete, 25));
@@ -150,7 +129,7 @@ async fn the_first_sweep_begins_at_once_and_is_deep_unless_the_last_deep_one_is_
 
 #[tokio::test]
 async fn without_intervals_nothing_is_swept_unless_somebody_asks() {
-    let house = House::new(Lists::new(3, 1_000));
+    let house = House::new(registry_with(3));
     let (sweeper, _running) = house.run(Duration::ZERO, Duration::ZERO);
     tokio::task::yield_now().await;
     let SweepStatus { running, last, next_at, .. } = sweeper.status();
@@ -164,7 +143,8 @@ async fn without_intervals_nothing_is_swept_unless_somebody_asks() {
 
 #[tokio::test]
 async fn who_asks_while_a_sweep_runs_gets_the_next_one_and_it_is_as_deep_as_anybody_wanted() {
-    let house = House::new(Lists::new(3, 0));
+    let house = House::new(registry_with(3));
+    house.registry.allow_lists(0);
     let (sweeper, _running) = house.run(Duration::ZERO, Duration::ZERO);
     assert_eq!(sweeper.request(SweepKind::Shallow), 1);
     until(|| sweeper.status().running).await;
@@ -177,7 +157,7 @@ async fn who_asks_while_a_sweep_runs_gets_the_next_one_and_it_is_as_deep_as_anyb
 
 #[tokio::test]
 async fn without_a_catalog_the_known_repositories_are_swept() {
-    let house = House::new(Lists::new(12, 1_000));
+    let house = House::new(registry_with(12));
     let (sweeper, _running) = house.run(Duration::ZERO, Duration::ZERO);
     ended(&sweeper, sweeper.request(SweepKind::Shallow)).await;
     for status in [404, 405, 401] {

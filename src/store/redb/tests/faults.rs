@@ -97,7 +97,7 @@ fn faulty(path: &Path, countdown: &Countdown, full: &Arc<AtomicBool>) -> RedbSto
         let faulty = Faulty { file, countdown: countdown.clone(), full: Arc::clone(&full) };
         Ok(Builder::new().create_with_backend(Watched::new(faulty, Arc::clone(&again)))?)
     });
-    RedbStore::with(path, reopen().unwrap(), Some(place), reopen).unwrap()
+    RedbStore::with(path, reopen().unwrap(), place, reopen).unwrap()
 }
 
 /// One push with the operation `place` failing. Answers whether that operation was reached.

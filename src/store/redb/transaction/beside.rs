@@ -12,14 +12,12 @@ use super::super::tables::{
 };
 use super::Transaction;
 use crate::clock::{Estimate, Timestamp};
+use crate::store::hint::MAXIMUM_HINTS;
 use crate::store::row::{RepositoryRow, TagRow};
 use crate::store::{
     AccountChange, AuthEvent, AuthEventKind, Changed, Hint, HintedReference, Pull, Queued, Retention,
     Sequence,
 };
-
-/// So many events of the gate of a kind are purged in one transaction: pushes wait for it. Those beyond go with the next one.
-const MOST_PURGED: usize = 2_000;
 
 impl Transaction<'_, '_> {
     /// Replaces what is kept of a sweep: the checkpoint, and one piece of marks more.
@@ -91,20 +89,14 @@ impl Transaction<'_, '_> {
             numbers.push(Sequence::new(kept));
         }
         for (kind, table) in &mut tables {
-            let mut excess = table.len()?.saturating_sub(keep.most.of(*kind));
-            let mut gone = Vec::new();
-            for entry in table.iter()? {
+            let events = table.iter()?.map(|entry| {
                 let (number, row) = entry?;
                 let number = number.value();
                 let event: AuthEvent = decode(|| format!("event {number} of the gate"), row.value())?;
-                if (excess == 0 && event.time >= keep.since) || gone.len() == MOST_PURGED {
-                    break;
-                }
-                gone.push(number);
-                excess = excess.saturating_sub(1);
-            }
-            for number in gone {
-                table.remove(number)?;
+                Ok::<_, Failure>((Sequence::new(number), event.time))
+            });
+            for number in keep.purged(*kind, table.len()?, events)? {
+                table.remove(number.get())?;
             }
         }
         drop(tables);
@@ -145,23 +137,21 @@ impl Transaction<'_, '_> {
         let Some(mut row) = row::<RepositoryRow>(&self.tables.repositories, "repository", name)? else {
             return Ok(());
         };
-        row.pulls = row.pulls.saturating_add(pull.count);
-        row.last_pull = row.last_pull.max(Some(pull.last));
+        row.add_pulls(pull);
         self.tables.repositories.insert(name, encode("repository row", &row)?.as_slice())?;
         self.staged.dirty = true;
         let Some(tag) = &pull.tag else { return Ok(()) };
         if let Some(mut row) = row_in::<TagRow>(&self.tables.tags, "tag", repository, tag.as_str())? {
-            row.pulls = row.pulls.saturating_add(pull.count);
-            row.last_pull = row.last_pull.max(Some(pull.last));
+            row.add_pulls(pull);
             self.tables.tags.insert((name, tag.as_str()), encode("tag row", &row)?.as_slice())?;
         }
         Ok(())
     }
 
     /// Keeps hints, if there is room.
-    pub fn add_hints(&mut self, hints: &[HintedReference], most: u64) -> Result<Queued, Failure> {
+    pub fn add_hints(&mut self, hints: &[HintedReference]) -> Result<Queued, Failure> {
         let mut table = self.transaction.open_table(HINTS)?;
-        if table.len()? + hints.len() as u64 > most {
+        if table.len()? + hints.len() as u64 > MAXIMUM_HINTS as u64 {
             return Ok(Queued::Full);
         }
         let mut last = number(&self.tables.meta, META_HINT)?;

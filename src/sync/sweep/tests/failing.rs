@@ -22,7 +22,7 @@ pub(super) fn damaged(
 
 #[tokio::test(start_paused = true)]
 async fn a_repository_whose_manifests_answer_500_does_not_end_the_sweep_of_the_others() {
-    let house = House::unhurried(Lists::new(30, 1_000));
+    let house = House::new(registry_with(30));
     house.registry.script(damaged("team/r005", 100, 500));
     let (sweeper, _running) = house.run(Duration::ZERO, Duration::ZERO);
     // The damaged one is found, and nothing in it.
@@ -38,7 +38,7 @@ async fn a_repository_whose_manifests_answer_500_does_not_end_the_sweep_of_the_o
 #[tokio::test(start_paused = true)]
 async fn tags_that_answer_502_503_or_504_do_not_end_the_sweep_of_the_others() {
     for status in [502, 503, 504] {
-        let house = House::unhurried(Lists::new(30, 1_000));
+        let house = House::new(registry_with(30));
         house.registry.script(damaged("team/r005", 4, status));
         let (sweeper, _running) = house.run(Duration::ZERO, Duration::ZERO);
         let last = ends(&sweeper, sweeper.request(SweepKind::Deep)).await;
@@ -49,7 +49,7 @@ async fn tags_that_answer_502_503_or_504_do_not_end_the_sweep_of_the_others() {
 
 #[tokio::test(start_paused = true)]
 async fn a_repository_that_gives_no_answer_for_long_is_given_up_and_the_others_are_swept() {
-    let house = House::unhurried(Lists::new(30, 1_000));
+    let house = House::new(registry_with(30));
     house.registry.script(damaged("team/r005", 5_000, 503));
     let (sweeper, _running) = house.run(Duration::ZERO, Duration::ZERO);
     let begun = Instant::now();
@@ -65,7 +65,7 @@ async fn a_registry_that_goes_down_ends_the_sweep_soon_and_the_next_one_is_whole
     let answers =
         [lost, || Answer::Status(503, None), || Answer::Status(500, None), || Answer::Silence(TIMEOUT)];
     for answer in answers {
-        let house = House::unhurried(Lists::new(30, 1_000));
+        let house = House::new(registry_with(30));
         let (sweeper, _running) = house.run(Duration::ZERO, Duration::ZERO);
         house.registry.script(move |_, line| (line != "/v2/_catalog?n=1000").then(answer));
         let begun = Instant::now();
@@ -81,7 +81,7 @@ async fn a_registry_that_goes_down_ends_the_sweep_soon_and_the_next_one_is_whole
 
 #[tokio::test(start_paused = true)]
 async fn a_sweep_that_fails_is_tried_again_soon_and_then_less_and_less_often() {
-    let house = House::unhurried(Lists::new(3, 1_000));
+    let house = House::new(registry_with(3));
     house.registry.script(|_, _| Some(Answer::Lost));
     let (sweeper, _running) = house.run(HOUR, Duration::ZERO);
     let begun = Instant::now();
@@ -103,7 +103,7 @@ async fn a_catalog_that_fails_does_not_keep_the_known_repositories_from_being_sw
         || Answer::Status(400, None),
         || Answer::Silence(TIMEOUT),
     ] {
-        let house = House::unhurried(Lists::new(12, 1_000));
+        let house = House::new(registry_with(12));
         let (sweeper, _running) = house.run(HOUR, Duration::ZERO);
         assert_eq!(ends(&sweeper, 1).await.repositories, 12);
         house.registry.script(move |_, line| line.starts_with("/v2/_catalog").then(answer));
@@ -121,7 +121,7 @@ async fn a_catalog_that_fails_does_not_keep_the_known_repositories_from_being_sw
 
 #[tokio::test(start_paused = true)]
 async fn a_repository_of_which_nothing_is_left_stays_known_while_the_catalog_cannot_be_read() {
-    let house = House::unhurried(Lists::new(3, 1_000));
+    let house = House::new(registry_with(3));
     let (sweeper, _running) = house.run(Duration::ZERO, Duration::ZERO);
     ends(&sweeper, sweeper.request(SweepKind::Deep)).await;
     house.registry.script(move |_, line| match line {
@@ -141,7 +141,7 @@ async fn listings_that_go_round_in_circles_end() {
     let page = |line: &str| line.split_once("last=").map_or(0, |(_, last)| last.parse::<usize>().unwrap());
     // Three pages that lead from one to the next and back again, and one that leads on for ever.
     for pages in [3, usize::MAX] {
-        let house = House::unhurried(Lists::new(3, 1_000));
+        let house = House::new(registry_with(3));
         house.registry.script(move |_, line| {
             let next = (page(line) + 1) % pages;
             let (path, names) = match line.split_once('?')?.0 {
@@ -166,7 +166,7 @@ async fn listings_that_go_round_in_circles_end() {
 
 #[tokio::test(start_paused = true)]
 async fn a_registry_that_names_a_digest_for_a_tag_and_denies_it_is_a_problem_and_not_in_step() {
-    let house = House::unhurried(Lists::new(3, 1_000));
+    let house = House::new(registry_with(3));
     let (sweeper, _running) = house.run(Duration::ZERO, Duration::ZERO);
     ends(&sweeper, sweeper.request(SweepKind::Deep)).await;
     let denied = Digest::sha256(b"denied");
@@ -184,7 +184,7 @@ async fn a_registry_that_names_a_digest_for_a_tag_and_denies_it_is_a_problem_and
 
 #[tokio::test(start_paused = true)]
 async fn a_sweep_that_panics_has_failed_and_is_tried_again() {
-    let house = House::unhurried(Lists::new(30, 1_000));
+    let house = House::new(registry_with(30));
     house.registry.script(|_, line| line.contains("r005/tags").then_some(Answer::Panic));
     let (sweeper, _running) = house.run(HOUR, HOUR);
     let last = ends(&sweeper, 1).await;
@@ -198,7 +198,7 @@ async fn a_sweep_that_panics_has_failed_and_is_tried_again() {
 
 #[tokio::test(start_paused = true)]
 async fn a_registry_that_asks_to_be_left_alone_until_a_date_is() {
-    let house = House::unhurried(Lists::new(3, 1_000));
+    let house = House::new(registry_with(3));
     let until = std::time::SystemTime::from(crate::clock::Timestamp::now().later_by(Duration::from_secs(90)));
     let asked = Mutex::new(false);
     house.registry.script(move |_, _| {
@@ -216,7 +216,7 @@ async fn a_registry_that_asks_to_be_left_alone_until_a_date_is() {
 #[tokio::test(start_paused = true)]
 async fn a_list_of_very_many_tags_on_one_page_is_compared_part_by_part() {
     const TAGS: usize = 2_500;
-    let house = House::unhurried(Lists::new(1, 1_000));
+    let house = House::new(registry_with(1));
     house.registry.references().clear();
     for number in 0..TAGS {
         house.registry.put(&format!("v{number}"), b"{}");

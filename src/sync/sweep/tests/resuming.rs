@@ -2,10 +2,12 @@
 
 use super::*;
 use crate::clock::Timestamp;
+use crate::store::LeaseName;
 
 #[tokio::test(start_paused = true)]
 async fn a_sweep_that_was_cut_goes_on_where_it_was_after_a_restart() {
-    let house = House::unhurried(Lists::new(60, 35));
+    let house = House::new(registry_with(60));
+    house.registry.allow_lists(35);
     let (sweeper, running) = house.run(HOUR, HOUR);
     until(|| (house.registry.lists().len() == 35).then_some(())).await;
     pass(Duration::from_secs(6)).await;
@@ -49,7 +51,7 @@ fn asked_twice(registry: &ScriptedRegistry) -> usize {
 
 #[tokio::test(start_paused = true)]
 async fn a_deep_sweep_that_failed_is_what_is_tried_again_and_it_goes_on_where_it_was() {
-    let house = House::unhurried(Lists::new(60, 1_000));
+    let house = House::new(registry_with(60));
     dies_after(&house.registry, 35);
     let (sweeper, _running) = house.run(HOUR / 12, HOUR);
     let first = ends(&sweeper, 1).await;
@@ -66,7 +68,7 @@ async fn a_deep_sweep_that_failed_is_what_is_tried_again_and_it_goes_on_where_it
 
 #[tokio::test(start_paused = true)]
 async fn a_shallow_sweep_that_comes_between_takes_nothing_from_a_deep_one_that_failed() {
-    let house = House::unhurried(Lists::new(60, 1_000));
+    let house = House::new(registry_with(60));
     dies_after(&house.registry, 35);
     let (sweeper, _running) = house.run(Duration::ZERO, HOUR);
     let first = ends(&sweeper, 1).await;
@@ -85,14 +87,15 @@ async fn a_shallow_sweep_that_comes_between_takes_nothing_from_a_deep_one_that_f
 #[tokio::test(start_paused = true)]
 async fn a_sweep_that_was_cut_more_than_an_hour_ago_begins_anew() {
     for (minutes, goes_on) in [(59, true), (61, false)] {
-        let house = House::unhurried(Lists::new(20, 1_000));
+        let house = House::new(registry_with(20));
         let started = Timestamp::now().shifted(-minutes * 60_000);
         let checkpoint = serde_json::json!({ "last_deep": null, "running": {
             "kind": "deep", "started": started, "kept": started, "phase": "catalog",
             "page": "v2/_catalog?last=team/r009", "after": null,
             "counts": { "repositories": 10, "tags": 10, "found": 0, "problems": 0 },
         }});
-        house.store.keep_sweep(checkpoint.to_string().into_bytes(), Vec::new()).await.unwrap();
+        let lease = house.store.acquire(LeaseName::Sweep).await.unwrap().unwrap();
+        house.store.keep_sweep(lease, checkpoint.to_string().into_bytes(), Vec::new()).await.unwrap();
         let (sweeper, _running) = house.run(HOUR, HOUR);
         let last = ends(&sweeper, 1).await;
         assert_eq!((last.outcome, last.started_at == started), (Outcome::Complete, goes_on), "{last:?}");
@@ -107,12 +110,13 @@ async fn leave(house: &House, phase: &str, page: Option<&str>, catalog: serde_js
         "kind": "deep", "started": now, "kept": now, "phase": phase, "page": page, "after": null,
         "counts": { "repositories": 0, "tags": 0, "found": 0, "problems": 0 }, "catalog": catalog,
     }});
-    house.store.keep_sweep(checkpoint.to_string().into_bytes(), Vec::new()).await.unwrap();
+    let lease = house.store.acquire(LeaseName::Sweep).await.unwrap().unwrap();
+    house.store.keep_sweep(lease, checkpoint.to_string().into_bytes(), Vec::new()).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_sweep_that_goes_on_still_knows_what_the_catalog_was_good_for() {
-    let house = House::unhurried(Lists::new(20, 1_000));
+    let house = House::new(registry_with(20));
     let catalog = serde_json::json!({ "state": "disabled", "cause": "the registry answered 401" });
     leave(&house, "unlisted", None, catalog).await;
     let (sweeper, _running) = house.run(HOUR, HOUR);
@@ -124,7 +128,7 @@ async fn a_sweep_that_goes_on_still_knows_what_the_catalog_was_good_for() {
 #[tokio::test(start_paused = true)]
 async fn a_page_that_the_registry_does_not_know_any_more_has_the_catalog_listed_anew() {
     for status in [400, 404, 500] {
-        let house = House::unhurried(Lists::new(20, 1_000));
+        let house = House::new(registry_with(20));
         house.registry.script(move |_, line| line.contains("stale").then_some(Answer::status(status)));
         leave(
             &house,
@@ -144,7 +148,7 @@ async fn a_page_that_the_registry_does_not_know_any_more_has_the_catalog_listed_
 async fn a_listed_repository_that_gave_no_answer_is_asked_about_as_a_listed_one_when_the_sweep_goes_on() {
     const LISTED: usize = 10;
     // More than are read of the record at once, so that the sweep is cut far behind the catalog.
-    let house = House::unhurried(Lists::new(600, 10_000));
+    let house = House::new(registry_with(600));
     let (sweeper, running) = house.run(Duration::ZERO, Duration::ZERO);
     let whole = ends(&sweeper, sweeper.request(SweepKind::Deep)).await;
     assert_eq!((whole.outcome, whole.repositories), (Outcome::Complete, 600));
