@@ -26,3 +26,17 @@ impl Eq for Notifications {}
 pub(super) fn read(settings: &mut Settings) -> Notifications {
     Notifications { secret: settings.read("notifications.secret", value::secret) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_section_with_another_secret_is_another_one_and_shows_none() {
+        let with = |secret: &str| Notifications { secret: Some(secret.into()) };
+        assert_eq!(with("0123456789abcdef"), with("0123456789abcdef"));
+        assert_ne!(with("0123456789abcdef"), with("0123456789abcdeF"));
+        assert_ne!(with("0123456789abcdef"), Notifications::default());
+        assert!(!format!("{:?}", with("0123456789abcdef")).contains("0123"));
+    }
+}

@@ -106,6 +106,8 @@ mod tests {
         let basic = registry("auth = \"basic\"\nusername = \"door\"\npassword = \"secret\"").unwrap();
         assert!(matches!(&basic, RegistryAuth::Basic(login) if login.username == "door"));
         assert!(!format!("{basic:?}").contains("secret"));
+        let changed = registry("auth = \"basic\"\nusername = \"door\"\npassword = \"other\"").unwrap();
+        assert_ne!(basic, changed, "a reload has to notice it");
         assert!(
             registry("auth = \"basic\"\nusername = \"door\"").unwrap_err().contains("`registry.password`")
         );

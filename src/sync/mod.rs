@@ -54,6 +54,10 @@ pub fn describe_metrics() {
         Unit::Seconds,
         "From the registry's answer to a manifest write until its record is durable"
     );
+    describe_counter!(
+        "portreeve_door_fenced_total",
+        "How often this door lost its life in the record to another one"
+    );
     describe_counter!("portreeve_writes_total", "Manifest writes by what became of them");
     describe_counter!("portreeve_verifications_total", "Questions about one reference by what was found");
     describe_counter!("portreeve_hints_total", "Looks at hinted references by what was found");
