@@ -22,7 +22,7 @@ use super::unknown::UnknownIntents;
 use super::write::WriteRequest;
 use crate::oci::{Reference, RepositoryName};
 use crate::registry::{Answer, CarryError, RegistryClient};
-use crate::store::{Change, HintedReference, Intent, Outcome, Queued, Store, StoreError, Write};
+use crate::store::{Change, HintedReference, Intent, Ledger, Outcome, Queued, Records, StoreError, Write};
 
 /// Why a write has no answer for its client.
 #[derive(Debug, thiserror::Error)]
@@ -58,7 +58,8 @@ pub struct Carrier {
 }
 
 struct Shared {
-    store: Arc<dyn Store>,
+    ledger: Arc<dyn Ledger>,
+    records: Arc<dyn Records>,
     registry: Arc<RegistryClient>,
     unknown: Arc<UnknownIntents>,
     judge: Arc<Judge>,
@@ -76,7 +77,19 @@ impl Carrier {
         tasks: TaskTracker,
     ) -> Self {
         let turns = Turns::default();
-        Self { shared: Arc::new(Shared { store, registry, unknown, judge, hints, turns, tasks }) }
+        let ledger = Arc::clone(&store) as _;
+        Self {
+            shared: Arc::new(Shared {
+                ledger,
+                records: store,
+                registry,
+                unknown,
+                judge,
+                hints,
+                turns,
+                tasks,
+            }),
+        }
     }
 
     /// Carries one write, to its end even if this future is dropped.
@@ -103,7 +116,7 @@ impl Shared {
             return Err(CarryFailure::Busy);
         };
         let intent = self
-            .store
+            .ledger
             .begin(repository.clone(), announced, request.actor.clone(), self.registry.now())
             .await
             .map_err(|error| {
@@ -167,7 +180,7 @@ impl Shared {
                 };
                 // Before the outcome, so that a crash loses none; as long as the intent is carried, no answer is recorded.
                 self.hint(still_there).await;
-                match self.store.settle(intent.sequence, outcome, self.registry.now()).await {
+                match self.ledger.settle(intent.sequence, outcome, self.registry.now()).await {
                     Ok(settled) => {
                         // The store keeps the intent of a write that another one overtook; it has to be asked about.
                         if !settled.overlapped.is_empty() {
@@ -212,7 +225,15 @@ impl Shared {
     async fn outcome(&self, change: Change) -> Result<Taken, NotTold> {
         match &change {
             Change::ManifestDeleted { repository, digest } => {
-                taken::outcome(self.store.as_ref(), &self.registry, &self.judge, repository, digest).await
+                taken::outcome(
+                    self.ledger.as_ref(),
+                    self.records.as_ref(),
+                    &self.registry,
+                    &self.judge,
+                    repository,
+                    digest,
+                )
+                .await
             }
             Change::ManifestPut { .. }
             | Change::TagDeleted { .. }
@@ -252,7 +273,7 @@ impl Shared {
 
     /// Removes the intent of a write that changed nothing. If that fails, verification will find that out.
     async fn close(&self, intent: &Intent) {
-        if let Err(error) = self.store.settle(intent.sequence, Outcome::Closed, self.registry.now()).await {
+        if let Err(error) = self.ledger.settle(intent.sequence, Outcome::Closed, self.registry.now()).await {
             tracing::warn!(intent = intent.sequence.get(), %error, "an intent could not be removed; it will be verified");
             self.unknown.doubt(intent.sequence);
         }

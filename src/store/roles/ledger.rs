@@ -1,0 +1,58 @@
+//! Writes and their outcomes, what the registry answered, and how far the order of it all is. What comes of each is decided by
+//! the decisions in `ledger`.
+
+use async_trait::async_trait;
+
+use crate::clock::Timestamp;
+use crate::oci::{Reference, RepositoryName};
+use crate::store::{
+    Actor, Change, Guard, Intent, LastWrite, Outcome, Recorded, Sequence, Settled, Source, StoreError, Write,
+};
+
+/// The order of all writes and answers. Only `sync/` writes to it.
+#[async_trait]
+pub trait Ledger: Send + Sync + 'static {
+    /// Notes durably that a write is about to be carried.
+    async fn begin(
+        &self,
+        repository: RepositoryName,
+        write: Write,
+        actor: Actor,
+        now: Timestamp,
+    ) -> Result<Intent, StoreError>;
+
+    /// Records the outcome and removes the intent, in one transaction; an intent that was [overtaken] stays. Closing one
+    /// reports no overlap; nor does settling one that is no longer there, which changes nothing.
+    ///
+    /// [overtaken]: Settled::overlapped
+    async fn settle(&self, intent: Sequence, outcome: Outcome, now: Timestamp)
+    -> Result<Settled, StoreError>;
+
+    /// Says that nobody is carrying the intent any more and its outcome is not known: it no longer blocks guards.
+    async fn doubt(&self, intent: Sequence) -> Result<(), StoreError>;
+
+    /// Records what the registry answered, unless the guard refuses. A change that is already so makes no event.
+    async fn record(
+        &self,
+        changes: Vec<Change>,
+        source: Source,
+        guard: Guard,
+        now: Timestamp,
+    ) -> Result<Recorded, StoreError>;
+
+    /// All open intents, oldest first.
+    async fn open_intents(&self) -> Result<Vec<Intent>, StoreError>;
+
+    /// The last sequence number that was given out.
+    async fn sequence(&self) -> Result<Sequence, StoreError>;
+
+    /// The last write through the door that was observed, or verified, about this reference, or in the repository at all.
+    /// Forgotten after an hour, and sooner where very much is observed. Cheap.
+    fn last_write(&self, repository: &RepositoryName, reference: Option<&Reference>) -> Option<LastWrite>;
+
+    /// Keeps the operator's word that what is missing now is gone. Durable.
+    async fn accept_removals(&self) -> Result<(), StoreError>;
+
+    /// Up to which number what was marked as missing is accepted as gone.
+    async fn removals_accepted_until(&self) -> Result<Sequence, StoreError>;
+}
