@@ -14,7 +14,7 @@ use bytes::Bytes;
 use portreeve::clock::Timestamp;
 use portreeve::oci::{Manifest, MediaType, RepositoryName, Tag};
 use portreeve::store::{
-    Actor, Change, Guard, Outcome, PageRequest, Recorded, RedbStore, Source, Store, Write,
+    Actor, Change, Guard, Ledger as _, Outcome, PageRequest, Recorded, Records as _, RedbStore, Source, Write,
 };
 use serde::Serialize;
 

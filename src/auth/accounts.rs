@@ -32,7 +32,7 @@ use super::subject::UserName;
 use crate::clock::Clock;
 use crate::oci::{Action, Actions};
 use crate::store::{
-    AccountChange, AccountKind, AuthEventKind, Changed, Expect, PageRequest, Store, StoreError,
+    self, AccountChange, AccountKind, AuthEventKind, Changed, Expect, PageRequest, StoreError,
 };
 
 /// What access tokens begin with, so that people and scanners know them.
@@ -82,7 +82,7 @@ pub enum AccountError {
 
 /// The accounts of a store.
 pub struct Accounts {
-    store: Arc<dyn Store>,
+    store: Arc<dyn store::Accounts>,
     journal: Arc<Journal>,
     clock: Clock,
     version: AtomicU64,
@@ -94,7 +94,7 @@ pub struct Accounts {
 
 impl Accounts {
     /// Those of this store; what is done to them is noted in `journal`.
-    pub fn new(store: Arc<dyn Store>, journal: Arc<Journal>, clock: Clock) -> Self {
+    pub fn new(store: Arc<dyn store::Accounts>, journal: Arc<Journal>, clock: Clock) -> Self {
         let (version, login_index, commands) = (AtomicU64::new(0), OnceCell::new(), Mutex::new(()));
         Self { store, journal, clock, version, login_index, commands }
     }

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use self::gathering::{Due, Gathering, Happening};
 use super::subject::UserName;
 use crate::clock::{Clock, RetentionClock, Timestamp};
-use crate::store::{AuthEvent, AuthEventKind, Quotas, Retention, Sequence, Store};
+use crate::store::{AuthEvent, AuthEventKind, AuthLog, Quotas, Retention, Sequence};
 
 /// How often it is written down.
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
@@ -101,7 +101,7 @@ impl Journal {
     }
 
     /// Writes down what was gathered; at the `end`, all of it. What cannot be written is kept for the next time.
-    async fn flush(&self, store: &dyn Store, end: bool) {
+    async fn flush(&self, store: &dyn AuthLog, end: bool) {
         let mut due = self.gathering().due(Instant::now(), end);
         if due.is_empty() {
             return;
@@ -137,7 +137,7 @@ impl Journal {
 }
 
 /// Writes the journal down again and again, and a last time when told to stop.
-pub async fn keep_journal(journal: Arc<Journal>, store: Arc<dyn Store>, stop: CancellationToken) {
+pub async fn keep_journal(journal: Arc<Journal>, store: Arc<dyn AuthLog>, stop: CancellationToken) {
     // Never cut while it writes.
     while stop.run_until_cancelled(tokio::time::sleep(FLUSH_EVERY)).await.is_some() {
         journal.flush(store.as_ref(), false).await;
@@ -148,7 +148,7 @@ pub async fn keep_journal(journal: Arc<Journal>, store: Arc<dyn Store>, stop: Ca
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{PageRequest, RedbStore};
+    use crate::store::{PageRequest, RedbStore, Store as _};
 
     /// Knows one name.
     struct Only(&'static str);

@@ -30,7 +30,7 @@ pub(super) fn accounts(
 ) -> Arc<Accounts> {
     let clock = Clock::shifted(config.clock.offset);
     let journal = Arc::new(Journal::new(clock, config.auth.events_age).with_retention_clock(retention_clock));
-    Arc::new(Accounts::new(Arc::clone(store), journal, clock))
+    Arc::new(Accounts::new(Arc::clone(store) as _, journal, clock))
 }
 
 /// What decides about the clients of a door.

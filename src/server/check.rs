@@ -15,6 +15,7 @@ use super::missing_report::MissingReport;
 use super::socket;
 use crate::config::{Config, RegistryKind, Tls};
 use crate::door::Certificates;
+use crate::store::Store as _;
 
 /// Tries certificate, registry and store. Changes nothing, except that a store that is not there yet is not made.
 pub fn check(config: Config) -> Report {
@@ -45,7 +46,7 @@ pub fn check(config: Config) -> Report {
         let is_cache = config.registry.kind == RegistryKind::Proxy;
         match check_store(&config, &mut report).await {
             Record::Open(store) => {
-                check_missing(MissingReport::in_store(&store).await, &mut report);
+                check_missing(MissingReport::in_store(&*store).await, &mut report);
                 check_agreement(&*store, registry.as_ref(), is_cache, &mut report).await;
                 store.close();
             }

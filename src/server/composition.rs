@@ -129,13 +129,13 @@ impl Composition {
         background.spawn(clock_watch::watch_registry(
             registry.clone(),
             self.clock_warn,
-            Arc::clone(store),
+            Arc::clone(store) as _,
             stop.clone(),
         ));
         let clock = Arc::clone(&self.retention_clock);
-        background.spawn(clock_watch::watch_own(clock, Arc::clone(store), stop.clone()));
+        background.spawn(clock_watch::watch_own(clock, Arc::clone(store) as _, stop.clone()));
         let journal = Arc::clone(self.accounts.journal());
-        background.spawn(keep_journal(journal, Arc::clone(store), stop.clone()));
+        background.spawn(keep_journal(journal, Arc::clone(store) as _, stop.clone()));
     }
 }
 

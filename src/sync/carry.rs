@@ -22,7 +22,7 @@ use super::unknown::UnknownIntents;
 use super::write::WriteRequest;
 use crate::registry::{Answer, CarryError, RegistryClient};
 use crate::store::{
-    Change, HintedReference, Intent, IntentState, Outcome, Queued, Settled, Store, StoreError,
+    Change, HintedReference, Intent, IntentState, Ledger, Outcome, Queued, Records, Settled, StoreError,
 };
 
 /// Why a write has no answer for its client.
@@ -62,7 +62,8 @@ pub struct Carrier {
 }
 
 struct Shared {
-    store: Arc<dyn Store>,
+    ledger: Arc<dyn Ledger>,
+    records: Arc<dyn Records>,
     registry: Arc<RegistryClient>,
     unknown: Arc<UnknownIntents>,
     judge: Arc<Judge>,
@@ -79,7 +80,19 @@ impl Carrier {
         unknown: Arc<UnknownIntents>,
         tasks: TaskTracker,
     ) -> Self {
-        Self { shared: Arc::new(Shared { store, registry, unknown, judge, hints, membership, tasks }) }
+        let ledger = Arc::clone(&store) as _;
+        Self {
+            shared: Arc::new(Shared {
+                ledger,
+                records: store,
+                registry,
+                unknown,
+                judge,
+                hints,
+                membership,
+                tasks,
+            }),
+        }
     }
 
     /// Carries one write, to its end even if this future is dropped.
@@ -99,7 +112,7 @@ impl Shared {
     async fn carry(self: Arc<Self>, request: WriteRequest) -> Result<Answer, CarryFailure> {
         let (repository, announced) = (request.write.repository(), request.write.announced());
         let begun = self
-            .store
+            .ledger
             .begin(repository.clone(), announced, request.actor.clone(), self.registry.now())
             .await
             .map_err(not_noted)?;
@@ -128,7 +141,7 @@ impl Shared {
         // The write before it may be at the registry for as long as any may. Going on beside it would be no loss to the
         // registry's other clients, but a deletion by digest and a push that overlap leave a wrong event in the history.
         let waited =
-            tokio::time::timeout(self.registry.commit_timeout(), self.store.until_carried(&intent)).await;
+            tokio::time::timeout(self.registry.commit_timeout(), self.ledger.until_carried(&intent)).await;
         match waited {
             Ok(Ok(Some(carried))) => Ok(carried),
             Ok(Ok(None)) => Err(not_noted(StoreError::Closed)),
@@ -195,7 +208,7 @@ impl Shared {
                 };
                 // Before the outcome, so that a crash loses none; as long as the intent is carried, no answer is recorded.
                 self.hint(still_there).await;
-                match self.store.settle(intent, outcome, self.registry.now()).await {
+                match self.ledger.settle(intent, outcome, self.registry.now()).await {
                     Ok(Settled::Recorded { overlapped }) => {
                         // The store keeps the intent of a write that another one overtook; it has to be asked about.
                         if !overlapped.is_empty() {
@@ -252,7 +265,15 @@ impl Shared {
     async fn outcome(&self, change: Change) -> Result<Taken, NotTold> {
         match &change {
             Change::ManifestDeleted { repository, digest } => {
-                taken::outcome(self.store.as_ref(), &self.registry, &self.judge, repository, digest).await
+                taken::outcome(
+                    self.ledger.as_ref(),
+                    self.records.as_ref(),
+                    &self.registry,
+                    &self.judge,
+                    repository,
+                    digest,
+                )
+                .await
             }
             Change::ManifestPut { .. }
             | Change::TagDeleted { .. }
@@ -282,12 +303,12 @@ impl Shared {
 
     /// Has the registry asked about a write whose outcome is not known.
     async fn leave_unknown(&self, intent: &Intent) {
-        self.unknown.take_over(self.store.as_ref(), intent.sequence).await;
+        self.unknown.take_over(self.ledger.as_ref(), intent.sequence).await;
     }
 
     /// Removes the intent of a write that changed nothing. If that fails, verification will find that out.
     async fn close(&self, intent: &Intent) {
-        if let Err(error) = self.store.settle(intent, Outcome::Closed, self.registry.now()).await {
+        if let Err(error) = self.ledger.settle(intent, Outcome::Closed, self.registry.now()).await {
             tracing::warn!(intent = intent.sequence.get(), %error, "an intent could not be removed; it will be verified");
             self.leave_unknown(intent).await;
         }

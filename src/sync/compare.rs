@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use super::listing::{LoopGuard, Marks};
 use crate::oci::{RepositoryName, Tag};
 use crate::registry::{RegistryClient, RegistryError};
-use crate::store::{Page, PageRequest, Store, StoreError};
+use crate::store::{Page, PageRequest, Records, StoreError};
 
 /// How many rows of the record are read at once.
 const ROWS: usize = 1_000;
@@ -28,7 +28,7 @@ pub trait RecordedNames: Sync {
 }
 
 #[async_trait]
-impl<S: Store> RecordedNames for S {
+impl<S: Records> RecordedNames for S {
     async fn tag_count(&self) -> Result<u64, CompareError> {
         Ok(self.statistics().await?.tags)
     }

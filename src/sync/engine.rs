@@ -80,8 +80,8 @@ impl SyncEngine {
             Some(clock) => judge.with_retention_clock(clock),
             None => judge,
         });
-        let hints = Arc::new(HintQueue::new(Arc::clone(&store)));
-        let membership = Arc::new(Membership::new(Arc::clone(&store)));
+        let hints = Arc::new(HintQueue::new(Arc::clone(&store) as _));
+        let membership = Arc::new(Membership::new(Arc::clone(&store) as _));
         let recording = Recording {
             store: Arc::clone(&store),
             judge: Arc::clone(&judge),
@@ -125,7 +125,8 @@ impl SyncEngine {
         background.spawn(self.take_part(stop.clone()));
         background.spawn(self.settle_unknown(stop.clone()));
         background.spawn(self.follow_hints(stop.clone()));
-        let (seen, store, hints) = (Arc::clone(&self.seen), Arc::clone(&self.store), Arc::clone(&self.hints));
+        let (seen, store, hints) =
+            (Arc::clone(&self.seen), Arc::clone(&self.store) as _, Arc::clone(&self.hints));
         background.spawn(compare_answers(seen, store, hints, stop.clone()));
         background.spawn(flush_pulls(Arc::clone(&self.pulls), Arc::clone(&self.store), stop.clone()));
     }

@@ -18,7 +18,7 @@ use super::verify::{Verified, Verifier, VerifyError};
 use crate::clock::Backoff;
 use crate::oci::{Reference, RepositoryName};
 use crate::registry::RegistryError;
-use crate::store::{Hint, HintedReference, PageRequest, Queued, Source, Store, StoreError};
+use crate::store::{Hint, HintedReference, Hints, PageRequest, Queued, Source, StoreError};
 
 /// How many hints are followed at once.
 const CONCURRENCY: usize = 4;
@@ -38,7 +38,7 @@ const GIVEN_UP: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The hints that wait to be followed.
 pub struct HintQueue {
-    store: Arc<dyn Store>,
+    store: Arc<dyn Hints>,
     wake: Notify,
     added: Mutex<Added>,
 }
@@ -104,7 +104,7 @@ enum Followed {
 
 impl HintQueue {
     /// The queue that this store keeps.
-    pub fn new(store: Arc<dyn Store>) -> Self {
+    pub fn new(store: Arc<dyn Hints>) -> Self {
         Self { store, wake: Notify::new(), added: Mutex::new(Added::Unknown) }
     }
 
@@ -489,7 +489,7 @@ mod tests {
     #[tokio::test]
     async fn adding_a_hint_does_not_read_those_that_are_there_and_what_was_lost_is_read_again() {
         let store = Arc::new(crate::store::MemoryStore::default());
-        let queue = HintQueue::new(Arc::clone(&store) as Arc<dyn Store>);
+        let queue = HintQueue::new(Arc::clone(&store) as Arc<dyn Hints>);
         let add = async |name: &str| match queue.add(vec![hint(name, 0).about]).await.unwrap() {
             Queued::Kept(hints) => hints,
             Queued::Full => panic!("there is room"),

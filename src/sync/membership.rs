@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::store::{Beat, DoorId, Lease, LeaseName, Store, StoreError};
+use crate::store::{Beat, DoorId, Doors, Lease, LeaseName, StoreError};
 
 /// A door whose beat has not moved for so long is dead.
 pub(super) const TIME_TO_LIVE: Duration = Duration::from_secs(6);
@@ -25,7 +25,7 @@ pub(super) const LEASE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Whether this door may write, and which others do not live any more.
 pub struct Membership {
-    store: Arc<dyn Store>,
+    store: Arc<dyn Doors>,
     standing: Mutex<Standing>,
     /// How often this door was taken for dead: what it held before is not its own any more.
     deaths: AtomicU64,
@@ -50,7 +50,7 @@ struct Seen {
 
 impl Membership {
     /// Of the door that this store belongs to. Where several share it, the door may write once [`Membership::run`] runs.
-    pub fn new(store: Arc<dyn Store>) -> Self {
+    pub fn new(store: Arc<dyn Doors>) -> Self {
         let standing = if store.is_shared() { Standing::Fenced } else { Standing::Alone };
         Self { store, standing: Mutex::new(standing), deaths: AtomicU64::new(0) }
     }

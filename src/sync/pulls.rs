@@ -130,7 +130,7 @@ pub async fn flush_pulls(counts: Arc<PullCounts>, store: Arc<dyn Store>, stop: C
 mod tests {
     use super::*;
     use crate::oci::{Digest, Manifest, MediaType, Tag};
-    use crate::store::{Change, Guard, MemoryStore, Source};
+    use crate::store::{Change, Guard, Ledger as _, MemoryStore, Records as _, Source};
 
     fn latest() -> Reference {
         Reference::parse("latest").unwrap()

@@ -20,7 +20,7 @@ use super::judge::Judge;
 use super::verify::VerifyError;
 use crate::oci::{Digest, Manifest, Reference, RepositoryName, Tag};
 use crate::registry::{RegistryClient, RegistryError};
-use crate::store::{Change, HintedReference, Outcome, Store, Write};
+use crate::store::{Change, HintedReference, Ledger, Outcome, Records, Write};
 
 /// How long the client waits for these answers, at most.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -59,13 +59,14 @@ pub(super) struct Taken {
 
 /// Asks about the tags of a manifest that the registry has deleted.
 pub(super) async fn outcome(
-    store: &dyn Store,
+    ledger: &dyn Ledger,
+    records: &dyn Records,
     registry: &RegistryClient,
     judge: &Judge,
     repository: &RepositoryName,
     digest: &Digest,
 ) -> Result<Taken, NotTold> {
-    let tags = store.tags_of(repository, digest).await.map_err(VerifyError::Store)?;
+    let tags = records.tags_of(repository, digest).await.map_err(VerifyError::Store)?;
     let deleted = Change::ManifestDeleted { repository: repository.clone(), digest: digest.clone() };
     let patience = registry.timeout().min(PATIENCE);
     let asking = ask(registry, repository, digest, tags);
@@ -80,7 +81,7 @@ pub(super) async fn outcome(
     }
     // A push without a known outcome may have moved a tag before the deletion, and an old answer not show it. None is carried
     // beside that.
-    let intents = store.intents_of(repository).await.map_err(VerifyError::Store)?;
+    let intents = ledger.intents_of(repository).await.map_err(VerifyError::Store)?;
     let pushed =
         intents.iter().filter(|intent| intent.state.heard_since().is_some()).flat_map(|intent| match &intent
             .write

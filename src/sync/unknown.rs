@@ -21,7 +21,7 @@ use super::membership::{LEASE_INTERVAL, LeaseHolder, other_doors};
 use super::verify::{Verifier, VerifyError};
 use crate::clock::{Backoff, Timestamp};
 use crate::oci::{Reference, RepositoryName};
-use crate::store::{Intent, Outcome, Sequence, Source, Store, StoreError, Write};
+use crate::store::{Intent, Ledger, Outcome, Records, Sequence, Source, Store, StoreError, Write};
 
 /// How many questions are asked at once.
 const CONCURRENCY: usize = 8;
@@ -59,8 +59,8 @@ pub struct Counts {
 
 impl UnknownIntents {
     /// Takes over an intent whose outcome is not known. Where the store cannot mark it as such now, that is tried again.
-    pub async fn take_over(&self, store: &dyn Store, intent: Sequence) {
-        if let Err(error) = store.mark_unknown(intent).await
+    pub async fn take_over(&self, ledger: &dyn Ledger, intent: Sequence) {
+        if let Err(error) = ledger.mark_unknown(intent).await
             // Then other doors have marked it.
             && !matches!(error, StoreError::Fenced)
         {
@@ -85,11 +85,11 @@ impl UnknownIntents {
     }
 
     /// Marks in the store what could not be marked before; what cannot be marked now is kept for the next time.
-    async fn mark(&self, store: &dyn Store) -> Result<(), StoreError> {
+    async fn mark(&self, ledger: &dyn Ledger) -> Result<(), StoreError> {
         loop {
             let next = self.unmarked.lock().unwrap_or_else(PoisonError::into_inner).last().copied();
             let Some(intent) = next else { return Ok(()) };
-            match store.mark_unknown(intent).await {
+            match ledger.mark_unknown(intent).await {
                 Ok(()) | Err(StoreError::Fenced) => {}
                 Err(error) => return Err(error),
             }
@@ -123,8 +123,16 @@ pub async fn settle_unknown(
     first_pass: watch::Sender<bool>,
     stop: CancellationToken,
 ) {
-    let mut watched =
-        Watched { store, verifier, unknown, settled_after, schedule: HashMap::new(), late: HashMap::new() };
+    let ledger = Arc::clone(&store) as _;
+    let mut watched = Watched {
+        ledger,
+        records: store,
+        verifier,
+        unknown,
+        settled_after,
+        schedule: HashMap::new(),
+        late: HashMap::new(),
+    };
     let running = async {
         loop {
             let is_held = matches!(lease.acquire().await, Ok(Some(_)));
@@ -162,7 +170,8 @@ async fn sleep_until(time: Option<Instant>) {
 }
 
 struct Watched {
-    store: Arc<dyn Store>,
+    ledger: Arc<dyn Ledger>,
+    records: Arc<dyn Records>,
     verifier: Arc<Verifier>,
     unknown: Arc<UnknownIntents>,
     settled_after: Duration,
@@ -201,7 +210,7 @@ impl Watched {
         let unanswered = self.ask(&intents).await;
         let asked: HashMap<Sequence, Vec<Question>> =
             intents.iter().map(|intent| (intent.sequence, questions(intent).collect())).collect();
-        let (store, settled_after, schedule) = (&self.store, self.settled_after, &self.schedule);
+        let (ledger, settled_after, schedule) = (&self.ledger, self.settled_after, &self.schedule);
         let unanswered = &unanswered;
         let answers: Vec<(Sequence, Progress)> = futures_util::stream::iter(intents)
             .map(|intent| async move {
@@ -211,7 +220,7 @@ impl Watched {
                 } else if now.duration_since(seen) < settled_after {
                     Progress::Watched
                 } else {
-                    close(store.as_ref(), &intent).await
+                    close(ledger.as_ref(), &intent).await
                 };
                 (intent.sequence, progress)
             })
@@ -296,7 +305,7 @@ impl Watched {
         for Intent { repository, write, .. } in intents {
             let Write::Delete { reference: Reference::Digest(digest) } = write else { continue };
             let deletion = (repository.clone(), Reference::Digest(digest.clone()));
-            match self.store.tags_of(repository, digest).await {
+            match self.records.tags_of(repository, digest).await {
                 Ok(tags) => {
                     let tags = tags.into_iter().map(|tag| (repository.clone(), Reference::Tag(tag)));
                     taken.extend(tags.map(|tag| (deletion.clone(), tag)));
@@ -334,8 +343,8 @@ impl Watched {
 
     /// The unknown intents whose time has come; the schedule is brought in line with the store.
     async fn due(&mut self, now: Instant, all: bool) -> Result<Vec<Intent>, StoreError> {
-        self.unknown.mark(self.store.as_ref()).await?;
-        let mut open = self.store.open_intents().await?;
+        self.unknown.mark(self.ledger.as_ref()).await?;
+        let mut open = self.ledger.open_intents().await?;
         open.retain(|intent| intent.state.is_unknown());
         let known: HashSet<Sequence> = open.iter().map(|intent| intent.sequence).collect();
         self.schedule.retain(|intent, _| known.contains(intent));
@@ -373,8 +382,8 @@ fn questions(intent: &Intent) -> impl Iterator<Item = Question> {
 }
 
 /// Removes an intent whose outcome is recorded and final.
-async fn close(store: &dyn Store, intent: &Intent) -> Progress {
-    match store.settle(intent, Outcome::Closed, Timestamp::now()).await {
+async fn close(ledger: &dyn Ledger, intent: &Intent) -> Progress {
+    match ledger.settle(intent, Outcome::Closed, Timestamp::now()).await {
         Ok(_) => Progress::Settled,
         Err(error) => {
             tracing::warn!(intent = intent.sequence.get(), %error, "a verified intent could not be removed; trying again");

@@ -21,7 +21,7 @@ use crate::oci::{
     Descriptor, Digest, Manifest, ManifestKind, MediaType, Platform, Reference, RepositoryName, Tag,
 };
 use crate::registry::{Backends, HttpTransport, RegistrySettings};
-use crate::store::{Change, MemoryStore, Source, Store, StoreTrouble, Write};
+use crate::store::{Change, Events as _, Ledger as _, MemoryStore, Source, Store, StoreTrouble, Write};
 use crate::sync::{HintQueue, PullCounts, Recording, SweepSettings, Sweeper};
 use crate::telemetry::Metrics;
 
@@ -58,12 +58,12 @@ fn web(store: &Arc<MemoryStore>, state: ServiceState) -> WebState {
     };
     let sweeper =
         Arc::new(Sweeper::new(Recording::credulous(&store), &access, transport, settings, || false));
-    let hints = Arc::new(HintQueue::new(Arc::clone(&store)));
+    let hints = Arc::new(HintQueue::new(Arc::clone(&store) as _));
     let notifications = Some(NotificationSecret::new("0123456789abcdef"));
     WebState {
         gate: None,
         accounts: Arc::new(crate::auth::Accounts::new(
-            Arc::clone(&store),
+            Arc::clone(&store) as _,
             Arc::new(crate::auth::Journal::new(crate::clock::Clock::SYSTEM, Duration::ZERO)),
             crate::clock::Clock::SYSTEM,
         )),

@@ -285,8 +285,8 @@ async fn a_login_that_is_refused_is_not_used() {
 async fn a_login_that_was_made_while_the_clock_was_ahead_lives_no_longer_than_any_other() {
     let year = 365 * 24 * 60 * 60 * 1000;
     let directory = tempfile::tempdir().unwrap();
-    let store: Arc<dyn Store> = Arc::new(RedbStore::open(directory.path().join("store.redb")).unwrap());
-    let accounts = |clock| Accounts::new(Arc::clone(&store), Arc::new(Journal::new(clock, DAY)), clock);
+    let store = Arc::new(RedbStore::open(directory.path().join("store.redb")).unwrap());
+    let accounts = |clock| Accounts::new(Arc::clone(&store) as _, Arc::new(Journal::new(clock, DAY)), clock);
     let found = Found { identity: Identity::new(name("alice"), Vec::new()), proof: String::new() };
     let token = accounts(Clock::shifted(year)).issue_refresh_token(&found, "service").await.unwrap();
     let life = LoginLife { idle: DAY, lifetime: DAY };

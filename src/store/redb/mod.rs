@@ -50,7 +50,7 @@ const PATIENCE: Duration = Duration::from_millis(500);
 
 /// A store in one redb file, which belongs to this process as long as the store is open.
 ///
-/// Its writer thread ends, and the file is closed, with [`RedbStore::close`] or when the store is dropped; either waits
+/// Its writer thread ends, and the file is closed, with [`Store::close`](crate::store::Store::close) or when the store is dropped; either waits
 /// for what was already asked.
 pub struct RedbStore {
     shared: Arc<Shared>,
@@ -136,9 +136,8 @@ impl RedbStore {
         })
     }
 
-    /// Stops taking requests, finishes those that wait, and closes the file. Blocks until that is done; a second call
-    /// does nothing.
-    pub fn close(&self) {
+    /// [`Store::close`](crate::store::Store::close).
+    fn shut(&self) {
         self.shared.closed.store(true, Ordering::Release);
         self.places.close();
         self.shared.intents.waiters.wake_all();
@@ -224,7 +223,7 @@ impl RedbStore {
 
 impl Drop for RedbStore {
     fn drop(&mut self) {
-        self.close();
+        self.shut();
     }
 }
 

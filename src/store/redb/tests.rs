@@ -25,6 +25,9 @@ use crate::store::{
     History, Intent, IntentState, Outcome, PageRequest, Quotas, Recorded, Retention, Sequence, Settled,
     Source, Store, Write,
 };
+use crate::store::{
+    Accounts as _, AuthLog as _, Events as _, Hints as _, Ledger as _, Records as _, SweepState as _,
+};
 
 /// An empty store in a directory of its own.
 fn empty() -> (Arc<dyn Store>, tempfile::TempDir) {

@@ -8,7 +8,7 @@ use super::progress::{CatalogState, Counts, Phase, SweepKind};
 use crate::clock::Timestamp;
 use crate::oci::RepositoryName;
 use crate::registry::Continuation;
-use crate::store::{Lease, Store, StoreError};
+use crate::store::{Lease, StoreError, SweepState};
 use crate::sync::listing::KeptMarks;
 
 /// A sweep that was cut longer ago than this begins anew: too much may have changed where it has been.
@@ -68,7 +68,10 @@ impl Position {
 }
 
 /// Reads what the last run of the door kept: the checkpoint, and the marks of a sweep that may go on.
-pub(super) async fn load(store: &dyn Store, now: Timestamp) -> Result<(Checkpoint, KeptMarks), StoreError> {
+pub(super) async fn load(
+    store: &dyn SweepState,
+    now: Timestamp,
+) -> Result<(Checkpoint, KeptMarks), StoreError> {
     let Some(kept) = store.kept_sweep().await? else { return Ok(Default::default()) };
     let mut checkpoint: Checkpoint = serde_json::from_slice(&kept.checkpoint).unwrap_or_else(|error| {
         // Perhaps another version's. Nothing is lost but the time of a sweep.
@@ -82,7 +85,7 @@ pub(super) async fn load(store: &dyn Store, now: Timestamp) -> Result<(Checkpoin
 
 /// Keeps how far a sweep is, with what was marked since the last time.
 pub(super) async fn keep(
-    store: &dyn Store,
+    store: &dyn SweepState,
     lease: Lease,
     checkpoint: &Checkpoint,
     marks: &mut KeptMarks,
@@ -92,7 +95,7 @@ pub(super) async fn keep(
 
 /// Keeps what outlives a sweep, and forgets the rest.
 pub(super) async fn finish(
-    store: &dyn Store,
+    store: &dyn SweepState,
     lease: Lease,
     checkpoint: &Checkpoint,
 ) -> Result<(), StoreError> {

@@ -71,8 +71,8 @@ impl Recording {
         Self {
             store: Arc::clone(store),
             judge: Arc::new(Judge::new(Arc::clone(store), settings, Clock::SYSTEM)),
-            hints: Arc::new(HintQueue::new(Arc::clone(store))),
-            membership: Arc::new(Membership::new(Arc::clone(store))),
+            hints: Arc::new(HintQueue::new(Arc::clone(store) as _)),
+            membership: Arc::new(Membership::new(Arc::clone(store) as _)),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::oci::Document;
-use crate::store::{Actor, Guard, Outcome, Pull, Recorded};
+use crate::store::{Actor, Guard, Outcome, Pull, Pulls as _, Recorded};
 
 pub(super) fn name(text: &str) -> RepositoryName {
     RepositoryName::parse(text).unwrap()

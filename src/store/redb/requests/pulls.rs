@@ -1,0 +1,28 @@
+//! [`Pulls`] over the file.
+
+use async_trait::async_trait;
+
+use super::super::RedbStore;
+use super::super::failure::Failure;
+use super::super::transaction::Transaction;
+use super::super::writer::Work;
+use crate::store::{Pull, Pulls, StoreError};
+
+/// [`Pulls::record_pulls`](crate::store::Pulls::record_pulls).
+struct RecordPulls(Vec<Pull>);
+
+impl Work for RecordPulls {
+    type Answer = ();
+    const ATTEMPTED: &'static str = "count pulls";
+
+    fn apply(&self, transaction: &mut Transaction<'_, '_>) -> Result<(), Failure> {
+        self.0.iter().try_for_each(|pull| transaction.record_pull(pull))
+    }
+}
+
+#[async_trait]
+impl Pulls for RedbStore {
+    async fn record_pulls(&self, pulls: Vec<Pull>) -> Result<(), StoreError> {
+        self.write(RecordPulls(pulls)).await
+    }
+}
