@@ -221,10 +221,7 @@ impl Shared {
                             "the registry did a write that is no longer this door's to record; the registry will be asked"
                         );
                         count("lost");
-                        let references = intent.write.references().into_iter();
-                        let about = references
-                            .map(|reference| HintedReference { repository: repository.clone(), reference });
-                        self.hint(about.collect()).await;
+                        self.hint_at(intent).await;
                         return Err(CarryFailure::Lost);
                     }
                     Err(error) => {
@@ -295,15 +292,25 @@ impl Shared {
         match self.hints.add(about).await {
             Ok(Queued::Kept(_)) => {}
             Ok(Queued::Full) => {
-                tracing::warn!("there are too many hints to look again at what a deletion left")
+                tracing::warn!("there are too many hints to look again at what a write left")
             }
-            Err(error) => tracing::warn!(%error, "what a deletion left cannot be kept as hints"),
+            Err(error) => tracing::warn!(%error, "what a write left cannot be kept as hints"),
         }
     }
 
     /// Has the registry asked about a write whose outcome is not known.
     async fn leave_unknown(&self, intent: &Intent) {
-        self.unknown.take_over(self.ledger.as_ref(), intent.sequence).await;
+        if !self.unknown.take_over(self.ledger.as_ref(), intent).await {
+            self.hint_at(intent).await;
+        }
+    }
+
+    /// Has everything looked at that a write may have changed.
+    async fn hint_at(&self, intent: &Intent) {
+        let references = intent.write.references().into_iter();
+        let about =
+            references.map(|reference| HintedReference { repository: intent.repository.clone(), reference });
+        self.hint(about.collect()).await;
     }
 
     /// Removes the intent of a write that changed nothing. If that fails, verification will find that out.
