@@ -21,7 +21,7 @@ use super::turn::{Turn, Turns};
 use super::unknown::UnknownIntents;
 use super::write::WriteRequest;
 use crate::oci::{Reference, RepositoryName};
-use crate::registry::{Answer, CarryError, RegistryClient};
+use crate::registry::{CarryError, RegistryClient, WriteAnswer};
 use crate::store::{Change, HintedReference, Intent, Outcome, Queued, Store, StoreError, Write};
 
 /// Why a write has no answer for its client.
@@ -83,7 +83,7 @@ impl Carrier {
     ///
     /// # Errors
     /// See [`CarryFailure`]: each says whether the registry may have heard of the write.
-    pub async fn carry(&self, request: WriteRequest) -> Result<Answer, CarryFailure> {
+    pub async fn carry(&self, request: WriteRequest) -> Result<WriteAnswer, CarryFailure> {
         let shared = Arc::clone(&self.shared);
         let task = self.shared.tasks.spawn(async move { shared.carry(request).await });
         // A task is never aborted while the door runs, so this fails only for a panic that was caught further down or a
@@ -93,7 +93,7 @@ impl Carrier {
 }
 
 impl Shared {
-    async fn carry(self: Arc<Self>, request: WriteRequest) -> Result<Answer, CarryFailure> {
+    async fn carry(self: Arc<Self>, request: WriteRequest) -> Result<WriteAnswer, CarryFailure> {
         let (repository, announced) = (request.write.repository(), request.write.announced());
         let waiting = self.turn(repository, &announced);
         // The write before it may be at the registry for as long as any may. Going on beside it would be no loss to the
@@ -125,7 +125,7 @@ impl Shared {
         self: &Arc<Self>,
         intent: &Intent,
         request: &WriteRequest,
-    ) -> Result<Answer, CarryFailure> {
+    ) -> Result<WriteAnswer, CarryFailure> {
         let repository = request.write.repository();
         let answer = match self.registry.carry(&request.outgoing).await {
             Ok(answer) => answer,
