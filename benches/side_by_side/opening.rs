@@ -201,7 +201,7 @@ async fn push_on(store: Arc<RedbStore>, repository: RepositoryName, until: Insta
         let write = Write::Put { digest: manifest.digest.clone(), tags: tags.clone() };
         let intent = store.begin(repository.clone(), write, Actor::default(), now).await?;
         let change = Change::ManifestPut { repository: repository.clone(), manifest, tags };
-        store.settle(intent.sequence, Outcome::Applied(vec![change]), Timestamp::now()).await?;
+        store.settle(&intent, Outcome::Applied(vec![change]), Timestamp::now()).await?;
     }
     Ok(())
 }

@@ -12,6 +12,7 @@ mod contract;
 mod epoch;
 mod event;
 mod hint;
+mod incarnation;
 mod intent;
 mod ledger;
 #[cfg(test)]
@@ -26,6 +27,7 @@ mod row;
 mod sample;
 mod tombstone;
 mod trouble;
+mod waiting;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,6 +40,7 @@ pub use change::{Actor, Change, Source};
 pub use epoch::{Epoch, History, InvalidEpoch};
 pub use event::{Event, EventKind};
 pub use hint::{Hint, HintedReference, Queued};
+pub use incarnation::{DoorId, Incarnation};
 pub use intent::{Intent, IntentState, Write};
 pub use metrics::describe_metrics;
 pub use pull::Pull;
@@ -104,14 +107,25 @@ pub enum Outcome {
     Closed,
 }
 
-/// What settling an intent found.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Settled {
-    /// The references of this intent that something else touched while it was open: another intent that is still
-    /// open, or an event that was recorded since it began. Their order at the registry is not known, so each has to
-    /// be verified. Where it was an event, the settled intent is kept, to be doubted and asked about; where it was an
-    /// open intent, that one will meet this one's events.
-    pub overlapped: Vec<Reference>,
+/// What settling an intent came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// The outcome is recorded.
+    Recorded {
+        /// The references of this intent that something else touched while it was carried: another intent that is still
+        /// open, or an event that was recorded meanwhile. Their order at the registry is not known, so each has to
+        /// be verified. Where it was an event, the settled intent is kept as one whose outcome is not known; where it was
+        /// an open intent, that one will meet this one's events.
+        overlapped: Vec<Reference>,
+    },
+    /// The intent is not there any more, or no longer this door's to settle: nothing is recorded. Another door took this
+    /// one for dead, and asks the registry itself.
+    Lost,
+}
+
+impl Settled {
+    /// Recorded, in an order that is known.
+    pub const IN_ORDER: Self = Self::Recorded { overlapped: Vec::new() };
 }
 
 /// The condition under which an answer of the registry may still be recorded: nothing has touched the reference since
@@ -187,7 +201,9 @@ pub enum StoreError {
 /// dropped, the write is done whole or not at all. Reads see the last durable state.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
-    /// Notes durably that a write is about to be carried.
+    /// Notes durably that a write is to be carried: at once, or once [`Store::until_carried`] says so, if an earlier write
+    /// is waiting or carried that must be over first. That is one to the same tag and, where either deletes by digest, any
+    /// in the repository. An intent of which the caller did not hear is removed.
     async fn begin(
         &self,
         repository: RepositoryName,
@@ -196,15 +212,19 @@ pub trait Store: Send + Sync + 'static {
         now: Timestamp,
     ) -> Result<Intent, StoreError>;
 
-    /// Records the outcome and removes the intent, in one transaction; an intent that was [overtaken] stays. Closing one
-    /// reports no overlap; nor does settling one that is no longer there, which changes nothing.
-    ///
-    /// [overtaken]: Settled::overlapped
-    async fn settle(&self, intent: Sequence, outcome: Outcome, now: Timestamp)
-    -> Result<Settled, StoreError>;
+    /// Waits until an intent that [waits](IntentState::Waiting) is carried, and answers it as it is then; nothing if it is
+    /// gone. The caller sets the time.
+    async fn until_carried(&self, intent: &Intent) -> Result<Option<Intent>, StoreError>;
 
-    /// Says that nobody is carrying the intent any more and its outcome is not known: it no longer blocks guards.
-    async fn doubt(&self, intent: Sequence) -> Result<(), StoreError>;
+    /// Records the outcome of a write that this door carries and removes the intent, in one transaction; the next that waited
+    /// for it is carried from then on. An intent that was [overtaken] stays. Closing one, in whatever state, reports no overlap.
+    ///
+    /// [overtaken]: Settled::Recorded
+    async fn settle(&self, intent: &Intent, outcome: Outcome, now: Timestamp) -> Result<Settled, StoreError>;
+
+    /// Says that nobody is carrying the intent any more and its outcome is not known: it blocks neither guards nor other
+    /// writes from then on.
+    async fn mark_unknown(&self, intent: Sequence) -> Result<(), StoreError>;
 
     /// Records what the registry answered, unless the guard refuses. A change that is already so makes no event.
     async fn record(
@@ -217,6 +237,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// All open intents, oldest first.
     async fn open_intents(&self) -> Result<Vec<Intent>, StoreError>;
+
+    /// The open intents of a repository, oldest first.
+    async fn intents_of(&self, repository: &RepositoryName) -> Result<Vec<Intent>, StoreError>;
 
     /// The last sequence number that was given out.
     async fn sequence(&self) -> Result<Sequence, StoreError>;

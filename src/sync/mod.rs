@@ -22,7 +22,6 @@ mod removals;
 mod seen;
 mod sweep;
 mod taken;
-mod turn;
 mod unknown;
 mod verify;
 mod write;

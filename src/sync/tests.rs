@@ -475,7 +475,7 @@ async fn an_old_answer_never_overrides_a_newer_write() {
                     store.begin(repository(), write, Actor::default(), Timestamp::now()).await.unwrap();
                 registry.put("latest", b"two");
                 let outcome = crate::store::Outcome::Applied(vec![put_change("latest", b"two")]);
-                store.settle(intent.sequence, outcome, Timestamp::now()).await.unwrap();
+                store.settle(&intent, outcome, Timestamp::now()).await.unwrap();
             })
         }));
     });

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::verify::{Verifier, VerifyError};
 use crate::clock::{Backoff, Timestamp};
 use crate::oci::{Reference, RepositoryName};
-use crate::store::{Intent, IntentState, Outcome, Sequence, Source, Store, StoreError, Write};
+use crate::store::{Intent, Outcome, Sequence, Source, Store, StoreError, Write};
 
 /// How many questions are asked at once.
 const CONCURRENCY: usize = 8;
@@ -38,7 +38,7 @@ const LATE_LOOKS: usize = 10_000;
 #[derive(Default)]
 pub struct UnknownIntents {
     // Bounded: an intent gets here at most once, and none begins while the store cannot write.
-    doubted: Mutex<Vec<Sequence>>,
+    unmarked: Mutex<Vec<Sequence>>,
     wake: Notify,
     pending: AtomicU64,
     completed: AtomicU64,
@@ -57,9 +57,17 @@ pub struct Counts {
 }
 
 impl UnknownIntents {
-    /// Gives up an intent that was being carried.
-    pub fn doubt(&self, intent: Sequence) {
-        self.doubted.lock().unwrap_or_else(PoisonError::into_inner).push(intent);
+    /// Takes over an intent whose outcome is not known. Where the store cannot mark it as such now, that is tried again.
+    pub async fn take_over(&self, store: &dyn Store, intent: Sequence) {
+        if let Err(error) = store.mark_unknown(intent).await {
+            tracing::warn!(intent = intent.get(), %error, "a write without a known outcome cannot be marked; trying again");
+            self.unmarked.lock().unwrap_or_else(PoisonError::into_inner).push(intent);
+        }
+        self.wake.notify_one();
+    }
+
+    /// Has the open intents looked at now.
+    pub fn look(&self) {
         self.wake.notify_one();
     }
 
@@ -72,13 +80,13 @@ impl UnknownIntents {
         }
     }
 
-    /// Marks in the store what was given up; what cannot be marked now is kept for the next time.
+    /// Marks in the store what could not be marked before; what cannot be marked now is kept for the next time.
     async fn mark(&self, store: &dyn Store) -> Result<(), StoreError> {
         loop {
-            let next = self.doubted.lock().unwrap_or_else(PoisonError::into_inner).last().copied();
+            let next = self.unmarked.lock().unwrap_or_else(PoisonError::into_inner).last().copied();
             let Some(intent) = next else { return Ok(()) };
-            store.doubt(intent).await?;
-            self.doubted.lock().unwrap_or_else(PoisonError::into_inner).retain(|other| *other != intent);
+            store.mark_unknown(intent).await?;
+            self.unmarked.lock().unwrap_or_else(PoisonError::into_inner).retain(|other| *other != intent);
         }
     }
 }
@@ -311,7 +319,7 @@ impl Watched {
     async fn due(&mut self, now: Instant, all: bool) -> Result<Vec<Intent>, StoreError> {
         self.unknown.mark(self.store.as_ref()).await?;
         let mut open = self.store.open_intents().await?;
-        open.retain(|intent| intent.state == IntentState::Unknown);
+        open.retain(|intent| intent.state.is_unknown());
         let known: HashSet<Sequence> = open.iter().map(|intent| intent.sequence).collect();
         self.schedule.retain(|intent, _| known.contains(intent));
         open.retain(|intent| {
@@ -349,7 +357,7 @@ fn questions(intent: &Intent) -> impl Iterator<Item = Question> {
 
 /// Removes an intent whose outcome is recorded and final.
 async fn close(store: &dyn Store, intent: &Intent) -> Progress {
-    match store.settle(intent.sequence, Outcome::Closed, Timestamp::now()).await {
+    match store.settle(intent, Outcome::Closed, Timestamp::now()).await {
         Ok(_) => Progress::Settled,
         Err(error) => {
             tracing::warn!(intent = intent.sequence.get(), %error, "a verified intent could not be removed; trying again");

@@ -46,7 +46,7 @@ pub(in crate::store) async fn a_guard_refuses_while_somebody_is_writing(store: A
     assert_eq!(record(&store, tag_deleted("r", "t"), tag_of("t"), since).await, Recorded::Superseded);
     assert_eq!(record(&store, put("r", &second, &[]), digest_of(&second), since).await, Recorded::Superseded);
     assert_eq!(record(&store, put("r", &first, &["v"]), tag_of("v"), since).await, Recorded::Changed(1));
-    store.doubt(intent.sequence).await.unwrap();
+    store.mark_unknown(intent.sequence).await.unwrap();
     let since = store.sequence().await.unwrap();
     assert_eq!(record(&store, tag_deleted("r", "t"), tag_of("t"), since).await, Recorded::Changed(1));
 
@@ -54,7 +54,7 @@ pub(in crate::store) async fn a_guard_refuses_while_somebody_is_writing(store: A
     let since = store.sequence().await.unwrap();
     assert_eq!(record(&store, tag_deleted("r", "u"), tag_of("u"), since).await, Recorded::Superseded);
     assert_eq!(record(&store, put("r", &first, &["new"]), tag_of("new"), since).await, Recorded::Superseded);
-    store.settle(delete.sequence, Outcome::Closed, at(4)).await.unwrap();
+    store.settle(&delete, Outcome::Closed, at(4)).await.unwrap();
     assert_eq!(record(&store, tag_deleted("r", "u"), tag_of("u"), since).await, Recorded::Changed(1));
 }
 
@@ -82,7 +82,7 @@ pub(in crate::store) async fn a_vanished_repository_is_not_believed_when_anythin
     let intent = store.begin(repository("r"), putting(&image, &["v"]), alice(), at(3)).await.unwrap();
     let since = store.sequence().await.unwrap();
     assert_eq!(record(&store, repository_gone("r"), None, since).await, Recorded::Superseded);
-    store.settle(intent.sequence, Outcome::Closed, at(4)).await.unwrap();
+    store.settle(&intent, Outcome::Closed, at(4)).await.unwrap();
     assert_eq!(record(&store, repository_gone("r"), None, since).await, Recorded::Changed(1));
     // And what was seen of a tag before the repository went is overtaken.
     assert_eq!(record(&store, put("r", &image, &["t"]), tag_of("t"), since).await, Recorded::Superseded);

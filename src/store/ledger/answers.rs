@@ -8,7 +8,7 @@ use super::overlap::{Touch, touches};
 use super::{Medium, View};
 use crate::clock::Timestamp;
 use crate::oci::RepositoryName;
-use crate::store::{Actor, Change, Guard, IntentState, Recorded, Sequence, Source};
+use crate::store::{Actor, Change, Guard, Recorded, Sequence, Source};
 
 /// What the registry was found to hold: [`Store::record`](crate::store::Store::record).
 #[derive(Clone, Debug)]
@@ -46,7 +46,8 @@ fn is_superseded<V: View>(
     since: Sequence,
 ) -> Result<bool, V::Error> {
     for intent in view.intents_of(repository)? {
-        if intent.state == IntentState::Unknown {
+        // The registry has heard nothing of a write that waits, and when an unknown one is done is known to nobody.
+        if !intent.state.is_carried() {
             continue;
         }
         let points_to = |tag: &_| Ok(view.tag(repository, tag)?.map(|row| row.digest));

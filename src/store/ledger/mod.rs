@@ -5,8 +5,8 @@
 //! the same operation, and the next operation of the same transaction, sees it; a backend that fails in the middle undoes the
 //! transaction.
 //!
-//! `intents` has writes that begin and their outcomes, `answers` what the registry was asked about and the guards of that,
-//! `changes` how a change becomes rows and events by way of `effect`; `overlap` says when two writes are about the same thing.
+//! `intents` has writes that begin, wait, and end, `answers` what the registry was asked about and the guards of that,
+//! `changes` how a change becomes rows and events by way of `effect`; `overlap` says when two writes are about the same thing, and when they must be apart.
 
 mod answers;
 mod changes;
@@ -15,13 +15,14 @@ mod intents;
 mod overlap;
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 pub(super) use self::answers::{Answered, record};
 pub(super) use self::effect::RowChange;
-pub(super) use self::intents::{Beginning, Ended, begin, settle};
+pub(super) use self::intents::{Beginning, Ended, abandon, begin, mark_unknown, settle};
 use super::row::{BlobRow, ManifestRow, RepositoryRow, TagRow};
 use super::tombstone::{Buried, Tombstone};
-use super::{Event, Intent, Missing, Sequence};
+use super::{Event, Incarnation, Intent, IntentState, Missing, Sequence};
 use crate::clock::Timestamp;
 use crate::oci::{Digest, Document, RepositoryName, Tag};
 
@@ -30,17 +31,25 @@ pub(super) trait View {
     /// Why something cannot be read or written.
     type Error;
 
+    /// The last number that was given out.
+    fn last(&self) -> Sequence;
+
     /// The number that the next intent or event gets.
-    fn next(&self) -> Sequence;
+    fn next(&self) -> Sequence {
+        self.last().next()
+    }
+
+    /// The door whose operations are decided.
+    fn incarnation(&self) -> Incarnation;
 
     /// How many intents are open.
     fn open_intents(&self) -> usize;
 
     /// The open intent with this number.
-    fn intent(&self, sequence: Sequence) -> Result<Option<Intent>, Self::Error>;
+    fn intent(&self, sequence: Sequence) -> Result<Option<Arc<Intent>>, Self::Error>;
 
-    /// All intents that are open in a repository.
-    fn intents_of(&self, repository: &RepositoryName) -> Result<Vec<Intent>, Self::Error>;
+    /// All intents that are open in a repository, oldest first.
+    fn intents_of(&self, repository: &RepositoryName) -> Result<Vec<Arc<Intent>>, Self::Error>;
 
     /// A repository's row.
     fn repository(&self, repository: &RepositoryName) -> Result<Option<RepositoryRow>, Self::Error>;
@@ -88,6 +97,9 @@ pub(super) trait View {
 pub(super) trait Medium: View {
     /// Adds an intent whose number is [`View::next`].
     fn add_intent(&mut self, intent: Intent) -> Result<(), Self::Error>;
+
+    /// Changes the state of an open intent.
+    fn set_intent_state(&mut self, intent: &Intent, state: IntentState) -> Result<(), Self::Error>;
 
     /// Removes an intent.
     fn remove_intent(&mut self, sequence: Sequence) -> Result<(), Self::Error>;

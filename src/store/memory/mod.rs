@@ -61,7 +61,7 @@ struct Unheard<'a> {
 impl Drop for Unheard<'_> {
     fn drop(&mut self) {
         if let Some(intent) = self.intent {
-            self.store.state().mark_unknown(intent);
+            let Ok(()) = ledger::abandon(&mut *self.store.state(), intent);
         }
     }
 }
@@ -81,12 +81,6 @@ fn page<T, K: Clone>(items: impl Iterator<Item = (K, T)>, limit: usize) -> Page<
 }
 
 impl State {
-    fn mark_unknown(&mut self, intent: Sequence) {
-        if let Some(intent) = self.intents.get_mut(&intent) {
-            intent.state = IntentState::Unknown;
-        }
-    }
-
     fn record(&self, repository: &RepositoryName, digest: &Digest) -> Option<ManifestRecord> {
         let (row, manifest) = self.manifests.get(&(repository.clone(), digest.clone()))?;
         let mut tags = self.tags_pointing_to(repository, digest);
@@ -133,19 +127,28 @@ impl Store for MemoryStore {
         Ok(begun)
     }
 
-    async fn settle(
-        &self,
-        intent: Sequence,
-        outcome: Outcome,
-        now: Timestamp,
-    ) -> Result<Settled, StoreError> {
-        let Ok(settled) = ledger::settle(&mut *self.state(), &Ended { intent, outcome, now });
+    async fn settle(&self, intent: &Intent, outcome: Outcome, now: Timestamp) -> Result<Settled, StoreError> {
+        let Intent { sequence: intent, holder, .. } = *intent;
+        let Ok(settled) = ledger::settle(&mut *self.state(), &Ended { intent, holder, outcome, now });
         yield_now().await;
         Ok(settled)
     }
 
-    async fn doubt(&self, intent: Sequence) -> Result<(), StoreError> {
-        self.state().mark_unknown(intent);
+    async fn until_carried(&self, intent: &Intent) -> Result<Option<Intent>, StoreError> {
+        let waiters = Arc::clone(&self.state().waiters);
+        let waiter = waiters.wait_for(intent.sequence);
+        loop {
+            let reached = self.state().intents.get(&intent.sequence).cloned();
+            match reached {
+                Some(intent) if intent.state == IntentState::Waiting => waiter.woken().await,
+                reached => return Ok(reached.map(Arc::unwrap_or_clone)),
+            }
+        }
+    }
+
+    async fn mark_unknown(&self, intent: Sequence) -> Result<(), StoreError> {
+        let Ok(()) = ledger::mark_unknown(&mut *self.state(), intent);
+        yield_now().await;
         Ok(())
     }
 
@@ -162,7 +165,13 @@ impl Store for MemoryStore {
     }
 
     async fn open_intents(&self) -> Result<Vec<Intent>, StoreError> {
-        Ok(self.state().intents.values().cloned().collect())
+        Ok(self.state().intents.values().map(|intent| Intent::clone(intent)).collect())
+    }
+
+    async fn intents_of(&self, repository: &RepositoryName) -> Result<Vec<Intent>, StoreError> {
+        let state = self.state();
+        let intents = state.intents.values().filter(|intent| intent.repository == *repository);
+        Ok(intents.map(|intent| Intent::clone(intent)).collect())
     }
 
     async fn sequence(&self) -> Result<Sequence, StoreError> {

@@ -13,7 +13,8 @@ use crate::store::ledger::{Medium, RowChange, View};
 use crate::store::recent::RecentlyObserved;
 use crate::store::row::{BlobRow, ManifestRow, RepositoryRow, TagRow};
 use crate::store::tombstone::{Buried, Past, Tombstone, is_over};
-use crate::store::{AuthEvent, Event, Hint, Intent, KeptSweep, Missing, Sequence};
+use crate::store::waiting::Waiters;
+use crate::store::{AuthEvent, Event, Hint, Incarnation, Intent, IntentState, KeptSweep, Missing, Sequence};
 
 /// See the module.
 #[derive(Default)]
@@ -24,7 +25,9 @@ pub(in crate::store) struct State {
     pub manifests: BTreeMap<(RepositoryName, Digest), (ManifestRow, Arc<Manifest>)>,
     pub blobs: BTreeMap<(RepositoryName, Digest), BlobRow>,
     pub tombstones: BTreeMap<(RepositoryName, Buried), Tombstone>,
-    pub intents: BTreeMap<Sequence, Intent>,
+    pub intents: BTreeMap<Sequence, Arc<Intent>>,
+    /// Who waits for one of them to be carried.
+    pub waiters: Arc<Waiters>,
     pub events: BTreeMap<Sequence, Event>,
     /// What the door's own writes did of late.
     pub recent: RecentlyObserved,
@@ -58,19 +61,23 @@ impl State {
 impl View for State {
     type Error = Infallible;
 
-    fn next(&self) -> Sequence {
-        self.sequence.next()
+    fn last(&self) -> Sequence {
+        self.sequence
+    }
+
+    fn incarnation(&self) -> Incarnation {
+        Incarnation::default()
     }
 
     fn open_intents(&self) -> usize {
         self.intents.len()
     }
 
-    fn intent(&self, sequence: Sequence) -> Result<Option<Intent>, Infallible> {
+    fn intent(&self, sequence: Sequence) -> Result<Option<Arc<Intent>>, Infallible> {
         Ok(self.intents.get(&sequence).cloned())
     }
 
-    fn intents_of(&self, repository: &RepositoryName) -> Result<Vec<Intent>, Infallible> {
+    fn intents_of(&self, repository: &RepositoryName) -> Result<Vec<Arc<Intent>>, Infallible> {
         Ok(self.intents.values().filter(|intent| intent.repository == *repository).cloned().collect())
     }
 
@@ -141,12 +148,20 @@ impl Medium for State {
     fn add_intent(&mut self, intent: Intent) -> Result<(), Infallible> {
         assert_eq!(intent.sequence, self.next());
         self.sequence = intent.sequence;
-        self.intents.insert(intent.sequence, intent);
+        self.intents.insert(intent.sequence, Arc::new(intent));
+        Ok(())
+    }
+
+    fn set_intent_state(&mut self, intent: &Intent, state: IntentState) -> Result<(), Infallible> {
+        let changed = Arc::new(Intent { state, ..intent.clone() });
+        assert!(self.intents.insert(intent.sequence, changed).is_some());
+        self.waiters.wake([intent.sequence]);
         Ok(())
     }
 
     fn remove_intent(&mut self, sequence: Sequence) -> Result<(), Infallible> {
         self.intents.remove(&sequence);
+        self.waiters.wake([sequence]);
         Ok(())
     }
 

@@ -9,16 +9,16 @@ use super::RedbStore;
 use super::snapshot::Snapshot;
 use super::work::{
     AcceptRemovals, AddAuthEvents, AddHints, ChangeAccounts, ForgetSweep, KeepClock, KeepSweep, KeepTime,
-    RecordPulls, RemoveHints,
+    MarkUnknown, RecordPulls, RemoveHints,
 };
 use crate::clock::{Estimate, Timestamp};
 use crate::oci::{Digest, Manifest, Reference, RepositoryName, Tag};
 use crate::store::ledger::{Answered, Beginning, Ended};
 use crate::store::{
     Account, AccountChange, AccountKind, Actor, AuthEvent, Change, Changed, Epoch, Event, Guard, Hint,
-    HintedReference, History, Intent, KeptSweep, LastWrite, ManifestRecord, Missing, Outcome, Page,
-    PageRequest, Pull, Queued, Recorded, RepositoryRecord, Retention, Sequence, Settled, Source, Statistics,
-    Store, StoreError, StoreTrouble, TagRecord, Write,
+    HintedReference, History, Intent, IntentState, KeptSweep, LastWrite, ManifestRecord, Missing, Outcome,
+    Page, PageRequest, Pull, Queued, Recorded, RepositoryRecord, Retention, Sequence, Settled, Source,
+    Statistics, Store, StoreError, StoreTrouble, TagRecord, Write,
 };
 
 /// How many rows without contents a read may touch in place.
@@ -36,20 +36,24 @@ impl Store for RedbStore {
         self.write(Beginning { repository, write, actor, now }).await
     }
 
-    async fn settle(
-        &self,
-        intent: Sequence,
-        outcome: Outcome,
-        now: Timestamp,
-    ) -> Result<Settled, StoreError> {
-        self.write(Ended { intent, outcome, now }).await
+    async fn settle(&self, intent: &Intent, outcome: Outcome, now: Timestamp) -> Result<Settled, StoreError> {
+        let Intent { sequence: intent, holder, .. } = *intent;
+        self.write(Ended { intent, holder, outcome, now }).await
     }
 
-    async fn doubt(&self, intent: Sequence) -> Result<(), StoreError> {
-        // Nothing to write: after a restart every intent is in doubt anyway.
-        self.shared.check_open()?;
-        self.shared.intents.doubt(intent);
-        Ok(())
+    async fn until_carried(&self, intent: &Intent) -> Result<Option<Intent>, StoreError> {
+        let waiter = self.shared.intents.waiters.wait_for(intent.sequence);
+        loop {
+            self.shared.check_open()?;
+            match self.shared.intents.get(intent.sequence) {
+                Some(intent) if intent.state == IntentState::Waiting => waiter.woken().await,
+                reached => return Ok(reached.map(Arc::unwrap_or_clone)),
+            }
+        }
+    }
+
+    async fn mark_unknown(&self, intent: Sequence) -> Result<(), StoreError> {
+        self.write(MarkUnknown(intent)).await
     }
 
     async fn record(
@@ -65,6 +69,11 @@ impl Store for RedbStore {
     async fn open_intents(&self) -> Result<Vec<Intent>, StoreError> {
         self.shared.check_open()?;
         Ok(self.shared.intents.all())
+    }
+
+    async fn intents_of(&self, repository: &RepositoryName) -> Result<Vec<Intent>, StoreError> {
+        self.shared.check_open()?;
+        Ok(self.shared.intents.of(repository).into_iter().map(Arc::unwrap_or_clone).collect())
     }
 
     async fn sequence(&self) -> Result<Sequence, StoreError> {

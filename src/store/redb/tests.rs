@@ -80,12 +80,12 @@ async fn everything_is_there_after_reopening_and_no_intent_is_carried() {
     );
     assert_eq!(before, after);
     assert_eq!(*store.manifest_content(&repository("r"), &image.digest).await.unwrap().unwrap(), image);
-    let expected = Intent { state: IntentState::Unknown, ..intent };
+    let expected = Intent { state: IntentState::Unknown { since: intent.sequence }, ..intent };
     assert_eq!(store.open_intents().await.unwrap(), std::slice::from_ref(&expected));
     let next = store.begin(repository("r"), put_write("v"), alice(), at(3)).await.unwrap();
     assert_eq!(next.sequence, expected.sequence.next());
-    let settled = store.settle(expected.sequence, Outcome::Closed, at(4)).await.unwrap();
-    assert_eq!(settled, Settled::default());
+    let settled = store.settle(&expected, Outcome::Closed, at(4)).await.unwrap();
+    assert_eq!(settled, Settled::IN_ORDER);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -120,7 +120,7 @@ async fn recording_what_is_known_commits_nothing() {
         assert_eq!(recorded, Recorded::Unchanged);
     }
     store.record(Vec::new(), Source::Swept, guard(), at(2)).await.unwrap();
-    store.settle(Sequence::new(4_711), Outcome::Closed, at(2)).await.unwrap();
+    store.mark_unknown(Sequence::new(4_711)).await.unwrap();
     assert_eq!(store.commits(), before);
 }
 

@@ -17,6 +17,9 @@ use crate::store::{
 /// The most hints that are kept at once.
 const MAXIMUM_HINTS: u64 = 100_000;
 
+/// [`Store::mark_unknown`](crate::store::Store::mark_unknown).
+pub(super) struct MarkUnknown(pub Sequence);
+
 /// [`Store::record_pulls`](crate::store::Store::record_pulls).
 pub(super) struct RecordPulls(pub Vec<Pull>);
 
@@ -64,9 +67,9 @@ impl Work for Beginning {
         })
     }
 
-    // Nobody will carry it, so it must not block guards for ever.
+    // Nobody will carry it, so it must not block guards and other writes for ever.
     fn unheard(intent: &Intent, intents: &OpenIntents) {
-        intents.doubt(intent.sequence);
+        intents.abandon(intent.sequence);
     }
 }
 
@@ -76,6 +79,15 @@ impl Work for Ended {
 
     fn apply(&self, transaction: &mut Transaction<'_, '_>) -> Result<Settled, Failure> {
         ledger::settle(transaction, self)
+    }
+}
+
+impl Work for MarkUnknown {
+    type Answer = ();
+    const ATTEMPTED: &'static str = "note that the outcome of a write is not known";
+
+    fn apply(&self, transaction: &mut Transaction<'_, '_>) -> Result<(), Failure> {
+        ledger::mark_unknown(transaction, self.0)
     }
 }
 

@@ -52,11 +52,19 @@ impl Store for Records {
         panic!("the API only reads");
     }
 
-    async fn settle(&self, _: Sequence, _: Outcome, _: Timestamp) -> Result<Settled, StoreError> {
+    async fn until_carried(&self, _: &Intent) -> Result<Option<Intent>, StoreError> {
         panic!("the API only reads");
     }
 
-    async fn doubt(&self, _: Sequence) -> Result<(), StoreError> {
+    async fn intents_of(&self, _: &RepositoryName) -> Result<Vec<Intent>, StoreError> {
+        panic!("the API only reads");
+    }
+
+    async fn settle(&self, _: &Intent, _: Outcome, _: Timestamp) -> Result<Settled, StoreError> {
+        panic!("the API only reads");
+    }
+
+    async fn mark_unknown(&self, _: Sequence) -> Result<(), StoreError> {
         panic!("the API only reads");
     }
 

@@ -25,11 +25,14 @@ async fn what_was_answered_is_in_the_bytes_that_a_crash_leaves_and_its_intents_a
     assert!(found.is_some());
     let open = again.open_intents().await.unwrap();
     assert_eq!(open.len(), 1);
-    assert_eq!((open[0].sequence, open[0].state), (intent.sequence, IntentState::Unknown));
+    assert_eq!(
+        (open[0].sequence, open[0].state),
+        (intent.sequence, IntentState::Unknown { since: intent.sequence })
+    );
 }
 
 #[tokio::test]
-async fn an_intent_whose_caller_left_before_hearing_of_it_is_in_doubt() {
+async fn an_intent_whose_caller_left_before_hearing_of_it_is_removed() {
     let store = RedbStore::open_inline(&MemoryFile::default()).unwrap();
     {
         let mut begin = std::pin::pin!(store.begin(repository("r"), put_write("t"), alice(), at(1)));
@@ -37,5 +40,6 @@ async fn an_intent_whose_caller_left_before_hearing_of_it_is_in_doubt() {
             assert!(futures_util::poll!(&mut begin).is_pending(), "the caller must not hear of it yet");
         }
     }
-    assert_eq!(store.open_intents().await.unwrap()[0].state, IntentState::Unknown);
+    store.mark_unknown(crate::store::Sequence::ZERO).await.unwrap();
+    assert!(store.open_intents().await.unwrap().is_empty());
 }
