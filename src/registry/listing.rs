@@ -11,7 +11,7 @@ use url::Url;
 
 use super::page_size::PageSize;
 use super::question::Question;
-use super::reading::{NOT_ITS_OWN, is_absence, refused, whole};
+use super::response::{NOT_ITS_OWN, is_absence, refused, whole};
 use super::transport::Received;
 use super::{BodyError, Causes, PageLimit, RegistryClient, RegistryError};
 use crate::oci::{Access, RepositoryName};

@@ -2,9 +2,9 @@
 
 use http::{Method, StatusCode};
 
-use super::origin::is_absence_at_origin;
+use super::pull_through_cache::is_absence_at_origin;
 use super::question::Question;
-use super::reading::{NOT_ITS_OWN, digest_named, is_absence, is_another, read_manifest, refused, whole};
+use super::response::{NOT_ITS_OWN, digest_named, is_absence, is_another, read_manifest, refused, whole};
 use super::transport::Received;
 use super::{RegistryClient, RegistryError};
 use crate::oci::{

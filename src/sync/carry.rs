@@ -20,7 +20,7 @@ use super::sweep::Recording;
 use super::taken::{self, NotTold, Taken};
 use super::unknown::UnknownIntents;
 use super::write::WriteRequest;
-use crate::registry::{Answer, CarryError, RegistryClient};
+use crate::registry::{CarryError, RegistryClient, WriteAnswer};
 use crate::store::{
     Change, HintedReference, Intent, IntentState, Ledger, Outcome, Queued, Records, Settled, StoreError,
 };
@@ -99,7 +99,7 @@ impl Carrier {
     ///
     /// # Errors
     /// See [`CarryFailure`]: each says whether the registry may have heard of the write.
-    pub async fn carry(&self, request: WriteRequest) -> Result<Answer, CarryFailure> {
+    pub async fn carry(&self, request: WriteRequest) -> Result<WriteAnswer, CarryFailure> {
         let shared = Arc::clone(&self.shared);
         let task = self.shared.tasks.spawn(async move { shared.carry(request).await });
         // A task is never aborted while the door runs, so this fails only for a panic that was caught further down or a
@@ -109,7 +109,7 @@ impl Carrier {
 }
 
 impl Shared {
-    async fn carry(self: Arc<Self>, request: WriteRequest) -> Result<Answer, CarryFailure> {
+    async fn carry(self: Arc<Self>, request: WriteRequest) -> Result<WriteAnswer, CarryFailure> {
         let (repository, announced) = (request.write.repository(), request.write.announced());
         let begun = self
             .ledger
@@ -161,7 +161,7 @@ impl Shared {
         self: &Arc<Self>,
         intent: &Intent,
         request: &WriteRequest,
-    ) -> Result<Answer, CarryFailure> {
+    ) -> Result<WriteAnswer, CarryFailure> {
         let repository = request.write.repository();
         // Right before the registry hears of it: past this deadline other doors may have given the write up.
         if let Err(error) = self.membership.check() {

@@ -339,7 +339,7 @@ fn request(write: ManifestWrite, method: Method, reference: &Reference, body: By
             path_and_query,
             headers: HeaderMap::new(),
             body,
-            introduction: None,
+            credentials: None,
         },
     }
 }
