@@ -64,7 +64,7 @@ mod watchdog;
 pub use body_memory::BodyMemory;
 pub use certificate::{CertificateError, Certificates};
 pub use connections::ConnectionLimits;
-pub use exchange::{Client, Exchange, ExchangeOutcome, Onward, OnwardAuthorization, Scheme, Target};
+pub use exchange::{Client, Exchange, ExchangeOutcome, ForwardedAuthorization, Forwarding, Scheme, Target};
 pub use forward::{end_to_end_headers, remove_hop_by_hop};
 pub use forwarded::{Hop, read_forwarded};
 pub use limits::Limits;

@@ -11,7 +11,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use super::{Exchange, ExchangeOutcome, ResponseHead};
 use crate::auth::{Gate, RequirementOf};
 use crate::oci::ErrorCode;
-use crate::registry::Login;
+use crate::registry::RegistryCredentials;
 use crate::sync::{Carrier, ManifestWrite, PullCounts, SeenAnswers};
 
 /// One concern of the door.
@@ -46,7 +46,7 @@ pub trait Plugin: Send + Sync {
     }
 }
 
-/// Whether a request goes on.
+/// Whether a request proceeds.
 #[derive(Debug)]
 pub enum Flow {
     /// To the next plugin, and in the end to the registry.
@@ -167,7 +167,7 @@ pub struct Parts {
     /// What requests to the door's own paths require.
     pub requirement_of: RequirementOf,
     /// How the door shows itself to the registry.
-    pub login: Arc<Login>,
+    pub credentials: Arc<RegistryCredentials>,
 }
 
 /// Options that a plugin cannot be built with.

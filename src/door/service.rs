@@ -95,12 +95,12 @@ impl Service {
             .and_then(|()| normalization::refuse_many_headers(session.req_header()))
             .and_then(|()| normalization::normalize(session.req_header_mut()));
         let mut request = session.req_header().clone();
-        let mut onward = super::exchange::Onward::default();
+        let mut forwarding = super::exchange::Forwarding::default();
         // The registry reads the one as the other; it is given what rules and record speak of.
         if let Some(plain) = std::str::from_utf8(request.raw_path()).ok().and_then(with_plain_colon)
             && request.set_raw_path(plain.as_bytes()).is_ok()
         {
-            onward.path_and_query = Some(plain);
+            forwarding.path_and_query = Some(plain);
         }
         let read = arrived.and_then(|host| Ok((host, target(&request, has_body)?)));
         let ((host, target), readable) = match read {
@@ -117,7 +117,7 @@ impl Service {
                 target,
                 client,
                 backend: None,
-                onward,
+                forwarding,
                 viewer: Viewer::Anonymous,
             },
             readable,
@@ -159,7 +159,7 @@ impl Service {
             return Ok(Some(LocalAnswer::Whole(*response)));
         }
         // Known now: by which address the client knows the door, for which a trusted proxy was heard.
-        exchange.onward.host = self.urls.address().host_for_registry(&exchange.client);
+        exchange.forwarding.host = self.urls.address().host_for_registry(&exchange.client);
         let write = match &exchange.target {
             Target::Own | Target::Unreadable => {
                 return self.call_router(session, exchange).await;

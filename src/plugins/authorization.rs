@@ -18,11 +18,11 @@ use crate::auth::{
     Requirement, RequirementOf, Subject, Token, UploadMarks, Viewer, read_only_authorization,
 };
 use crate::door::{
-    BoxError, Client, Entry, Exchange, Flow, Invalid, Onward, OnwardAuthorization, Parts, Plugin, Refusal,
-    ResponseHead, Target,
+    BoxError, Client, Entry, Exchange, Flow, ForwardedAuthorization, Forwarding, Invalid, Parts, Plugin,
+    Refusal, ResponseHead, Target,
 };
 use crate::oci::{Access, ErrorCode, Route, without_parameters};
-use crate::registry::{Introduction, Login};
+use crate::registry::{RegistryCredentials, RequestCredentials};
 use crate::store::AuthEventKind;
 
 pub(super) const ENTRY: Entry = Entry { name: "authorization", build };
@@ -41,13 +41,13 @@ struct Authorization {
     gate: Option<Arc<Gate>>,
     /// What the door's own paths require.
     requirement_of: RequirementOf,
-    login: Arc<Login>,
+    credentials: Arc<RegistryCredentials>,
 }
 
 fn build(table: &toml::Table, parts: &Parts) -> Result<Box<dyn Plugin>, Invalid> {
     let Options {} = Invalid::or_options(ENTRY.name, table)?;
-    let (gate, login) = (parts.gate.clone(), Arc::clone(&parts.login));
-    Ok(Box::new(Authorization { gate, requirement_of: parts.requirement_of, login }))
+    let (gate, credentials) = (parts.gate.clone(), Arc::clone(&parts.credentials));
+    Ok(Box::new(Authorization { gate, requirement_of: parts.requirement_of, credentials }))
 }
 
 /// Who was let in, and with what.
@@ -71,7 +71,7 @@ impl Plugin for Authorization {
                 Target::Registry(Route::Preflight { .. }) => {}
                 Target::Registry(route) => {
                     let mark = mark.as_deref().and_then(|mark| read_mark(&gate.marks, &route, mark));
-                    exchange.onward.upload_opened = mark.as_ref().map(|mark| mark.opened);
+                    exchange.forwarding.upload_opened = mark.as_ref().map(|mark| mark.opened);
                     admit(gate, exchange, &route, mark.as_ref()).await?;
                 }
                 Target::Own => {
@@ -82,7 +82,7 @@ impl Plugin for Authorization {
             }
         }
         if let Target::Registry(route) = &exchange.target {
-            self.show_itself(&mut exchange.onward, exchange.client.user.as_deref(), route);
+            self.show_itself(&mut exchange.forwarding, exchange.client.user.as_deref(), route);
         }
         Ok(Flow::Continue)
     }
@@ -91,7 +91,7 @@ impl Plugin for Authorization {
         let Target::Registry(route) = &exchange.target else { return Ok(()) };
         // What the registry says about the door's own credentials is nothing for the client, who can do nothing about it. A
         // challenge would have clients ask another server than the door for tokens, and show them to the door.
-        if exchange.onward.went && (self.gate.is_some() || self.login.is_some()) {
+        if exchange.forwarding.is_forwarded && (self.gate.is_some() || self.credentials.is_some()) {
             if matches!(head.status, StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED) {
                 return Err(not_let_in(head.status));
             }
@@ -105,11 +105,11 @@ impl Plugin for Authorization {
             let opened = match route {
                 Route::UploadStart { .. } => Some(gate.clock.now()),
                 // What was opened without the door, or has lost its mark, ends with the token.
-                _ => exchange.onward.upload_opened,
+                _ => exchange.forwarding.upload_opened,
             };
             if let Some(opened) = opened {
                 let mark = Mark { opened, token: token.clone() };
-                mark_upload(&gate.marks, route, exchange.onward.upload.as_deref(), &mark, head);
+                mark_upload(&gate.marks, route, exchange.forwarding.upload.as_deref(), &mark, head);
             }
         }
         Ok(())
@@ -127,16 +127,17 @@ fn not_let_in(status: StatusCode) -> Refusal {
 impl Authorization {
     /// Replaces the client's credentials by the door's own. An open door before a registry that it has no credentials for
     /// passes on what the client sends.
-    fn show_itself(&self, onward: &mut Onward, user: Option<&str>, route: &Route) {
-        if self.gate.is_none() && !self.login.is_some() {
+    fn show_itself(&self, forwarding: &mut Forwarding, user: Option<&str>, route: &Route) {
+        if self.gate.is_none() && !self.credentials.is_some() {
             return;
         }
         let mut access: Vec<Access> = Access::required_by(route).into_iter().collect();
-        if onward.path_and_query.is_none() {
+        if forwarding.path_and_query.is_none() {
             access.extend(Access::required_by_mount_source(route));
         }
-        let introduction = Introduction::new(Arc::clone(&self.login), user.map(str::to_owned), access);
-        onward.authorization = OnwardAuthorization::OfTheDoor(introduction);
+        let credentials =
+            RequestCredentials::new(Arc::clone(&self.credentials), user.map(str::to_owned), access);
+        forwarding.authorization = ForwardedAuthorization::OfTheDoor(credentials);
     }
 }
 
@@ -192,8 +193,8 @@ async fn admit(
     if let Route::UploadStart { mount: Some(_), .. } = route
         && !may_mount
     {
-        exchange.onward.path_and_query =
-            Some(without_parameters(exchange.onward_path_and_query(), &["mount", "from"]).0);
+        exchange.forwarding.path_and_query =
+            Some(without_parameters(exchange.forwarded_path_and_query(), &["mount", "from"]).0);
     }
     Ok(())
 }
@@ -303,9 +304,9 @@ fn given(headers: &HeaderMap) -> Result<Given<'_>, Rejected> {
 /// Takes the mark off an upload's query: the registry never sees it.
 fn take_mark(exchange: &mut Exchange) -> Option<String> {
     exchange.route()?.upload()?;
-    let (onward, mark) = without_parameters(exchange.onward_path_and_query(), &[MARK]);
+    let (rest, mark) = without_parameters(exchange.forwarded_path_and_query(), &[MARK]);
     if mark.is_some() {
-        exchange.onward.path_and_query = Some(onward);
+        exchange.forwarding.path_and_query = Some(rest);
     }
     mark
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::StatusCode;
 
 use super::bearer_tokens::TokenError;
-use super::patience::Exhausted;
+use super::timeouts::TimedOut;
 use super::transport::{BodyError, TransportError};
 use crate::oci::{Digest, Unrecognised};
 
@@ -113,7 +113,7 @@ pub enum CarryError {
     NotSent(#[source] TransportError),
     /// The answer did not begin in time: the registry may or may not do it.
     #[error("the answer did not come: {0}")]
-    TimedOut(Exhausted),
+    TimedOut(TimedOut),
     /// The connection broke before the answer: the registry may or may not have done it.
     #[error("the connection to the registry broke before its answer: {0}")]
     Lost(#[source] TransportError),
@@ -123,8 +123,8 @@ impl From<TransportError> for CarryError {
     fn from(error: TransportError) -> Self {
         match error {
             TransportError::Connect(_) => Self::NotSent(error),
-            TransportError::TimedOut(limit) => Self::TimedOut(Exhausted::Silent(limit)),
-            TransportError::GivenUp(exhausted) => Self::TimedOut(exhausted),
+            TransportError::TimedOut(limit) => Self::TimedOut(TimedOut::Silent(limit)),
+            TransportError::GivenUp(timed_out) => Self::TimedOut(timed_out),
             TransportError::Lost(_) => Self::Lost(error),
         }
     }

@@ -11,7 +11,7 @@ use url::Url;
 
 use super::page_size::PageSize;
 use super::question::Question;
-use super::reading::{is_absence, refused, whole};
+use super::response::{is_absence, refused, whole};
 use super::transport::Received;
 use super::{BodyError, Causes, MalformedAnswer, PageLimit, RegistryClient, RegistryError};
 use crate::oci::{Access, RepositoryName};

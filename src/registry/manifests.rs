@@ -2,9 +2,9 @@
 
 use http::{Method, StatusCode};
 
-use super::origin::is_absence_at_origin;
+use super::pull_through_cache::is_absence_at_origin;
 use super::question::Question;
-use super::reading::{digest_named, is_absence, is_another, read_manifest, refused, whole};
+use super::response::{digest_named, is_absence, is_another, read_manifest, refused, whole};
 use super::transport::Received;
 use super::{MalformedAnswer, RegistryClient, RegistryError};
 use crate::oci::{

@@ -5,7 +5,7 @@ use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method};
 
 use super::Backend;
-use super::transport::{Request, RequestPatience};
+use super::transport::{Request, RequestTimeout};
 use crate::oci::Access;
 
 /// How long an answer that is no manifest may be.
@@ -56,7 +56,7 @@ impl<'a> Question<'a> {
             headers,
             body,
             limit: self.limit,
-            patience: RequestPatience::Answer,
+            timeout: RequestTimeout::Answer,
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::door::{
     self, BodyMemory, Certificates, Door, Listener, OwnPaths, Parts, PublicAddress, Service, ServiceParts,
 };
 use crate::plugins;
-use crate::registry::Patience;
+use crate::registry::RegistryTimeouts;
 use crate::web::{self, WebState};
 
 /// The bound ports, and the certificate of the door's.
@@ -68,7 +68,7 @@ pub(super) fn build(
         seen: Arc::clone(&engine.seen),
         gate: auth.gate.clone(),
         requirement_of: web::requirement_of,
-        login: Arc::clone(&access.login),
+        credentials: Arc::clone(&access.credentials),
     };
     let pipeline = plugins::build(&config.plugins, &parts)?;
     let mut shares = descriptors::share(config, available_descriptors);
@@ -79,7 +79,7 @@ pub(super) fn build(
         head_timeout: config.limits.head_timeout,
         idle_timeout: config.limits.idle_timeout,
         requests: shares.requests,
-        registry: Patience { timeout: access.timeout, commit_timeout: access.commit_timeout },
+        registry: RegistryTimeouts { timeout: access.timeout, commit_timeout: access.commit_timeout },
     };
     let keeps_host = config.registry.host == RegistryHost::Keep;
     let address = PublicAddress { origin: external_origin(config), keeps_host };

@@ -9,7 +9,7 @@ use super::start_error::StartError;
 use crate::auth::{Issuer, KeyAlgorithm, KeyDirectory, RegistryTokens, TokenSettings};
 use crate::clock::{Clock, ClockOffset, Estimate};
 use crate::config::{self, Algorithm, BasicLogin, Config, RegistryAuth, StoreUrl, VerifiedBy};
-use crate::registry::{Backends, Login, RegistryClient, RegistryKind, RegistrySettings};
+use crate::registry::{Backends, RegistryClient, RegistryCredentials, RegistryKind, RegistrySettings};
 
 /// The access to the registry, and what signs tokens.
 pub(super) struct RegistryAccess {
@@ -35,15 +35,16 @@ impl RegistryAccess {
         } else {
             None
         };
-        let login = match (&config.registry.auth, &issuer) {
-            (RegistryAuth::Basic(BasicLogin { username, password }), _) => {
-                Login::basic(username, password.expose_secret())
-            }
-            (RegistryAuth::Token, Some(issuer)) => {
-                Login::Token(Box::new(RegistryTokens::new(Arc::clone(issuer), clock, Arc::clone(&offset))))
-            }
-            (RegistryAuth::None | RegistryAuth::Token, _) => Login::None,
-        };
+        let credentials =
+            match (&config.registry.auth, &issuer) {
+                (RegistryAuth::Basic(BasicLogin { username, password }), _) => {
+                    RegistryCredentials::basic(username, password.expose_secret())
+                }
+                (RegistryAuth::Token, Some(issuer)) => RegistryCredentials::Token(Box::new(
+                    RegistryTokens::new(Arc::clone(issuer), clock, Arc::clone(&offset)),
+                )),
+                (RegistryAuth::None | RegistryAuth::Token, _) => RegistryCredentials::None,
+            };
         let kind = match config.registry.kind {
             config::RegistryKind::Registry => RegistryKind::Registry,
             config::RegistryKind::Proxy => RegistryKind::Proxy,
@@ -52,7 +53,7 @@ impl RegistryAccess {
         let settings = RegistrySettings {
             backends: Arc::new(Backends::new(urls.collect::<Result<Vec<_>, _>>()?)),
             kind,
-            login: Arc::new(login),
+            credentials: Arc::new(credentials),
             clock,
             offset,
             timeout: config.registry.timeout,
@@ -65,7 +66,7 @@ impl RegistryAccess {
 /// Reads the registry's clock before the first token is made for it. A backend that does not answer is asked by the health
 /// checks, before anything else can be asked of it.
 pub(super) async fn read_clock(registry: &RegistryClient, settings: &RegistrySettings) {
-    if let Login::Token(_) = &*settings.login
+    if let RegistryCredentials::Token(_) = &*settings.credentials
         && let Some(backend) = registry.backends().all().first()
     {
         backend.note_probe(registry.probe(backend).await);

@@ -148,7 +148,7 @@ fn delete(reference: Reference) -> WriteRequest {
 
 fn outgoing(method: Method, reference: &str, body: Bytes) -> OutgoingWrite {
     let path_and_query = format!("/v2/team/app/manifests/{reference}");
-    OutgoingWrite { method, path_and_query, headers: HeaderMap::new(), body, introduction: None }
+    OutgoingWrite { method, path_and_query, headers: HeaderMap::new(), body, credentials: None }
 }
 
 #[tokio::test]

@@ -80,7 +80,7 @@ fn house() -> House {
     let plugin = Authorization {
         gate: Some(Arc::clone(&gate)),
         requirement_of: |_| Requirement::Access(Access::Admin),
-        login: Arc::new(Login::None),
+        credentials: Arc::new(RegistryCredentials::None),
     };
     House { _directory: directory, gate, plugin }
 }
@@ -194,9 +194,9 @@ fn exchange(asked: &Asked, authorization: Option<String>) -> Exchange {
         user: None,
         token: None,
     };
-    let (target, onward) = (Target::Registry(route), Onward::default());
+    let (target, forwarding) = (Target::Registry(route), Forwarding::default());
     let viewer = Viewer::default();
-    Exchange { started: Instant::now(), request, target, client, backend: None, onward, viewer }
+    Exchange { started: Instant::now(), request, target, client, backend: None, forwarding, viewer }
 }
 
 /// Whether a rule is for who asks.
@@ -323,7 +323,7 @@ proptest! {
             let is_through = runtime.block_on(plugin.on_request(&mut exchange)).is_ok();
             prop_assert_eq!(is_through, expected);
             if is_through && matches!(asked.what, What::Mount | What::EncodedMount) {
-                let query = exchange.onward_path_and_query().split_once('?').map(|(_, query)| query.to_owned());
+                let query = exchange.forwarded_path_and_query().split_once('?').map(|(_, query)| query.to_owned());
                 let url = url::Url::parse(&format!("http://r/?{}", query.unwrap_or_default())).unwrap();
                 let mounts = url.query_pairs().any(|(name, _)| name == "mount" || name == "from");
                 prop_assert_eq!(mounts, may(&asked.source, &[Action::Pull]), "a mount goes on that may be read");

@@ -5,7 +5,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
 
 use super::transport::BodyError;
-use super::{Answer, MalformedAnswer, RegistryError, retry_after};
+use super::{MalformedAnswer, RegistryError, WriteAnswer, retry_after};
 use crate::clock::Timestamp;
 use crate::oci::{Digest, Manifest, MediaType, Reference};
 
@@ -28,7 +28,7 @@ pub(super) fn digest_named(headers: &HeaderMap) -> Option<Digest> {
     Digest::parse(value.to_str().ok()?).ok()
 }
 
-impl Answer {
+impl WriteAnswer {
     /// The digest that the registry says it stored, if it says so.
     pub fn digest(&self) -> Option<Digest> {
         digest_named(&self.headers)
