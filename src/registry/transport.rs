@@ -11,7 +11,7 @@ use http::{HeaderMap, Method, StatusCode};
 use tokio::time::Instant;
 
 use super::Backend;
-use super::patience::{Exhausted, Patience};
+use super::timeouts::{RegistryTimeouts, TimedOut};
 
 /// A request to one backend.
 #[derive(Clone)]
@@ -27,18 +27,18 @@ pub struct Request {
     /// How long the answer's body may be, in bytes.
     pub limit: usize,
     /// How long the answer may take to begin.
-    pub patience: RequestPatience,
+    pub timeout: RequestTimeout,
 }
 
 /// How long the answer to a request may take to begin.
 #[derive(Clone, Debug)]
-pub enum RequestPatience {
+pub enum RequestTimeout {
     /// As long as the transport waits for any.
     Answer,
     /// As long as the backend may be at a commit.
     Commit {
         /// The limits.
-        patience: Patience,
+        timeouts: RegistryTimeouts,
         /// Whose signs of life count.
         backend: Arc<Backend>,
     },
@@ -69,7 +69,7 @@ pub enum TransportError {
     TimedOut(Duration),
     /// The answer to a commit was waited for as long as that is done: the backend may have heard the request.
     #[error("no answer: {0}")]
-    GivenUp(Exhausted),
+    GivenUp(TimedOut),
 }
 
 /// Why the body of an answer is not there.
@@ -183,16 +183,16 @@ impl HttpTransport {
 #[async_trait]
 impl Transport for HttpTransport {
     async fn send(&self, request: Request) -> Result<Received, TransportError> {
-        let Request { method, url, headers, body, limit, patience } = request;
+        let Request { method, url, headers, body, limit, timeout } = request;
         let sent = self.http.request(method, url).headers(headers).body(body).send();
-        let answer = match patience {
-            RequestPatience::Answer => tokio::time::timeout(self.timeout, sent)
+        let answer = match timeout {
+            RequestTimeout::Answer => tokio::time::timeout(self.timeout, sent)
                 .await
                 .map_err(|_elapsed| TransportError::TimedOut(self.timeout))?,
-            RequestPatience::Commit { patience, backend } => tokio::select! {
+            RequestTimeout::Commit { timeouts, backend } => tokio::select! {
                 biased;
                 answer = sent => answer,
-                exhausted = patience.run_out(backend) => return Err(TransportError::GivenUp(exhausted)),
+                timed_out = timeouts.expired(backend) => return Err(TransportError::GivenUp(timed_out)),
             },
         };
         let response = match answer {
@@ -209,33 +209,73 @@ impl Transport for HttpTransport {
 #[cfg(test)]
 mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
 
-    #[tokio::test]
-    async fn a_body_that_comes_by_a_byte_now_and_then_ends() {
-        let timeout = Duration::from_millis(50);
+    const TIMEOUT: Duration = Duration::from_millis(50);
+
+    /// A server that does this with the one connection that comes, once its request has come.
+    async fn server<F: Future<Output = ()> + Send>(
+        serve: impl FnOnce(TcpStream) -> F + Send + 'static,
+    ) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/v2/", listener.local_addr().unwrap());
         tokio::spawn(async move {
             let (mut connection, _) = listener.accept().await.unwrap();
             assert!(connection.read(&mut [0; 4096]).await.unwrap() > 0, "the request");
-            connection.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n").await.unwrap();
-            // Always in time for the next byte.
-            while connection.write_all(b"x").await.is_ok() {
-                tokio::time::sleep(timeout / 10).await;
-            }
+            serve(connection).await;
         });
+        url
+    }
+
+    async fn send(url: String, timeout: Duration) -> Result<Received, TransportError> {
         let request = Request {
             method: Method::GET,
             url,
             headers: HeaderMap::new(),
             body: Bytes::new(),
             limit: 1_000_000,
-            patience: RequestPatience::Answer,
+            timeout: RequestTimeout::Answer,
         };
-        let received = HttpTransport::new(timeout).unwrap().send(request).await.unwrap();
+        HttpTransport::new(timeout).unwrap().send(request).await
+    }
+
+    #[tokio::test]
+    async fn a_body_that_comes_by_a_byte_now_and_then_ends() {
+        let url = server(async |mut connection| {
+            connection.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n").await.unwrap();
+            // Always in time for the next byte.
+            while connection.write_all(b"x").await.is_ok() {
+                tokio::time::sleep(TIMEOUT / 10).await;
+            }
+        });
+        let received = send(url.await, TIMEOUT).await.unwrap();
         assert!(matches!(received.body, Err(BodyError::Endless(_))), "{received:?}");
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_breaks_off_in_its_body_still_has_its_status() {
+        let url = server(async |mut connection| {
+            connection.write_all(b"HTTP/1.1 201 Created\r\ncontent-length: 10\r\n\r\nbegun").await.unwrap();
+        });
+        let received = send(url.await, TIMEOUT * 100).await.unwrap();
+        assert_eq!(received.status, StatusCode::CREATED);
+        assert!(matches!(received.body, Err(BodyError::Broken(_))), "{received:?}");
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_ends_without_an_answer_may_have_carried_the_request() {
+        let sent = send(server(async |connection| drop(connection)).await, TIMEOUT * 100).await;
+        assert!(matches!(sent, Err(TransportError::Lost(_))), "{sent:?}");
+    }
+
+    #[tokio::test]
+    async fn where_nothing_listens_nothing_was_sent() {
+        let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/v2/", free.local_addr().unwrap());
+        drop(free);
+        let sent = send(url, TIMEOUT * 100).await;
+        assert!(matches!(sent, Err(TransportError::Connect(_))), "{sent:?}");
     }
 }
