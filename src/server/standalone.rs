@@ -26,7 +26,7 @@ impl Standalone {
     ///
     /// # Errors
     /// When it cannot start. Then nothing runs.
-    pub async fn start(config: &Config, store: RedbStore) -> Result<Self, StartError> {
+    pub(super) async fn start(config: &Config, store: RedbStore) -> Result<Self, StartError> {
         let metrics = Metrics::install()?;
         let store = Arc::new(store);
         let record: Arc<dyn Store> = Arc::clone(&store) as _;
@@ -42,7 +42,7 @@ impl Standalone {
     }
 
     /// Stops it, and closes the store.
-    pub async fn stop(self) {
+    pub(super) async fn stop(self) {
         self.stop.cancel();
         self.background.close();
         self.background.wait().await;
