@@ -1,6 +1,5 @@
 //! How this process reaches the registry: its backends, its credentials, the keys of its tokens, and whose time counts.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use url::Url;
@@ -8,7 +7,7 @@ use url::Url;
 use super::start_error::StartError;
 use crate::auth::{Issuer, KeyAlgorithm, KeyDirectory, RegistryTokens, TokenSettings};
 use crate::clock::{Clock, ClockOffset, Estimate};
-use crate::config::{self, Algorithm, Config, RegistryAuth, StoreUrl, VerifiedBy};
+use crate::config::{self, Algorithm, Config, RegistryAuth, VerifiedBy};
 use crate::registry::{Asking, Backends, Login, RegistryClient, RegistryKind, RegistrySettings};
 
 /// The access to the registry, and what signs tokens.
@@ -74,12 +73,7 @@ pub(super) fn key_directory(config: &Config) -> KeyDirectory {
         Algorithm::EdDsa => KeyAlgorithm::EdDsa,
         Algorithm::Rs256 => KeyAlgorithm::Rs256,
     };
-    let path = config.auth.keys.clone().unwrap_or_else(|| {
-        let StoreUrl::Redb(path) = &config.store.url;
-        let mut path = path.clone().into_os_string();
-        path.push(".keys");
-        PathBuf::from(path)
-    });
+    let path = config.auth.keys.clone().unwrap_or_else(|| config.store.url.beside(".keys"));
     // Uploads go on with tokens that have expired, so their keys are needed as long.
     let keep = config.auth.token_ttl + config.auth.leeway + config.auth.upload_grace;
     KeyDirectory::new(path, algorithm, keep)
