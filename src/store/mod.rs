@@ -31,7 +31,7 @@ mod trouble;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use account::{Account, AccountChange, AccountKind, Changed, Expect};
+pub use account::{Account, AccountChange, AccountKind, Expect};
 pub use auth_event::{AuthEvent, AuthEventKind, NameMask, Quotas, Retention};
 pub use change::{Actor, Change, Source};
 pub use epoch::{Epoch, History, InvalidEpoch};
@@ -175,6 +175,14 @@ pub enum StoreError {
         /// What is wrong with it.
         cause: Arc<dyn std::error::Error + Send + Sync>,
     },
+    /// This door was taken for dead by another one of the same store: its writes are refused until it has a new epoch.
+    #[error(
+        "another door has taken this one for dead and its writes over; it writes again once it has a new epoch"
+    )]
+    Fenced,
+    /// Something is not as the caller expected it to be, so nothing was done.
+    #[error("it was changed meanwhile")]
+    Conflict,
     /// The store is shutting down.
     #[error("the store is closed")]
     Closed,

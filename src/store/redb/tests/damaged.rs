@@ -141,7 +141,9 @@ async fn damaged_files(checked: u64, which: fn(&[u8]) -> bool) -> (u32, u32) {
                     match error {
                         StoreError::Corrupt { .. } => corrupt += 1,
                         StoreError::Unavailable { .. } => {}
-                        StoreError::Closed => panic!("file {number}: the writer is gone"),
+                        error @ (StoreError::Closed | StoreError::Fenced | StoreError::Conflict) => {
+                            panic!("file {number}: {error}")
+                        }
                     }
                 }
                 store.close();
