@@ -183,7 +183,7 @@ async fn fill(store: &RedbStore, repository: &RepositoryName) -> Result<(), Faul
         let tags = tags.collect::<Result<_, _>>()?;
         changes.push(Change::ManifestPut { repository: repository.clone(), manifest, tags });
     }
-    let guard = Guard { reference: None, since: store.sequence().await? };
+    let guard = Guard { reference: None, since: store.sequence().await?, lease: None };
     match store.record(changes, Source::Swept, guard, Timestamp::now()).await? {
         Recorded::Changed(_) => Ok(()),
         other => Err(format!("the store did not record the tags of {repository}: {other:?}").into()),
@@ -201,7 +201,7 @@ async fn push_on(store: Arc<RedbStore>, repository: RepositoryName, until: Insta
         let write = Write::Put { digest: manifest.digest.clone(), tags: tags.clone() };
         let intent = store.begin(repository.clone(), write, Actor::default(), now).await?;
         let change = Change::ManifestPut { repository: repository.clone(), manifest, tags };
-        store.settle(intent.sequence, Outcome::Applied(vec![change]), Timestamp::now()).await?;
+        store.settle(&intent, Outcome::Applied(vec![change]), Timestamp::now()).await?;
     }
     Ok(())
 }

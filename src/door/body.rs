@@ -6,8 +6,8 @@ use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_LENGTH, EXPECT};
 use pingora_proxy::Session;
 
-use super::body_memory::Held;
-use super::watch::Stall;
+use super::body_memory::Reservation;
+use super::watchdog::Stall;
 use super::{Limits, Refusal};
 use crate::oci::ErrorCode;
 
@@ -22,22 +22,22 @@ pub(super) const DRAIN_TIME: Duration = Duration::from_secs(2);
 /// The least rate of a body that is read whole, in bytes a second, behind which it may fall by `limits.head_timeout`.
 const LEAST_RATE: f64 = 1024.0;
 
-/// Reads a whole body of at most `limit` bytes, from a client that may stand still, or be slow, within `limits`. `held` grows
+/// Reads a whole body of at most `limit` bytes, from a client that may stall, or be slow, within `limits`. `held` grows
 /// with it.
 ///
 /// # Errors
-/// 413 when it is longer (said at once if the client announced it), 400 when it breaks off, 408 when it stands still or is
-/// too slow, 503 when there is no room for it.
+/// 413 when it is longer (said at once if the client announced it), 400 when it breaks off, 408 when it stalls or is
+/// too slow, 503 when there is no memory for it.
 pub(super) async fn read(
     session: &mut Session,
     limit: usize,
     limits: &Limits,
-    held: &mut Held,
+    held: &mut Reservation,
 ) -> Result<Bytes, Refusal> {
     if announced_length(session).is_some_and(|length| length > limit as u64) {
         return Err(too_long(limit));
     }
-    ask_for(session).await?;
+    send_continue(session).await?;
     let mut first: Option<Bytes> = None;
     let mut whole = BytesMut::new();
     let mut progress = Progress::new(limits);
@@ -47,9 +47,9 @@ pub(super) async fn read(
         if so_far + chunk.len() > limit {
             return Err(too_long(limit));
         }
-        // While pieces are put together there is room for twice as much.
-        let room = if so_far == 0 { chunk.len() } else { (so_far + chunk.len()) * 2 };
-        held.grow_to(room as u64)?;
+        // While pieces are put together they take twice as much.
+        let reserved = if so_far == 0 { chunk.len() } else { (so_far + chunk.len()) * 2 };
+        held.grow_to(reserved as u64)?;
         // Most manifests arrive in one piece, which is then used as it is.
         match first.take() {
             None if whole.is_empty() => first = Some(chunk),
@@ -63,8 +63,8 @@ pub(super) async fn read(
     Ok(first.unwrap_or_else(|| whole.freeze()))
 }
 
-/// Asks a client for its body that waits for that.
-pub(super) async fn ask_for(session: &mut Session) -> Result<(), Refusal> {
+/// Sends `100 Continue` to a client that waits for it.
+pub(super) async fn send_continue(session: &mut Session) -> Result<(), Refusal> {
     if expects_continue(session) {
         let client = session.as_downstream_mut();
         // pingora takes this for an answer that came before the end of the body, and would close the connection.
@@ -75,7 +75,7 @@ pub(super) async fn ask_for(session: &mut Session) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// How a body comes that the door reads itself.
+/// How far a body is that the door reads itself.
 pub(super) struct Progress<'a> {
     limits: &'a Limits,
     begun: Instant,
@@ -88,15 +88,15 @@ impl<'a> Progress<'a> {
         Self { limits, begun: Instant::now(), received: 0 }
     }
 
-    /// Until when the next piece has to be there, and what the client is told otherwise.
+    /// Until when the next piece has to be there, and which stall it is otherwise.
     fn deadline(&self) -> (Instant, Stall) {
         let Self { limits, begun, received } = self;
-        let still = Instant::now() + limits.client_timeout;
+        let stalled = Instant::now() + limits.client_timeout;
         #[expect(clippy::cast_precision_loss, reason = "bodies are shorter than 2^53 bytes")]
         let slow = *begun + limits.head_timeout + Duration::from_secs_f64(*received as f64 / LEAST_RATE);
-        match slow < still {
+        match slow < stalled {
             true => (slow, Stall::Slow(limits.head_timeout)),
-            false => (still, Stall::Client(limits.client_timeout)),
+            false => (stalled, Stall::Client(limits.client_timeout)),
         }
     }
 }
@@ -104,7 +104,7 @@ impl<'a> Progress<'a> {
 /// Reads the next piece of a body, of whatever length it came in; none at its end.
 ///
 /// # Errors
-/// 400 when it breaks off, 408 when the client stands still or is too slow.
+/// 400 when it breaks off, 408 when the client stalls or is too slow.
 pub(super) async fn piece(
     session: &mut Session,
     progress: &mut Progress<'_>,
@@ -135,7 +135,7 @@ pub(super) async fn drain(session: &mut Session) -> bool {
     }
     let is_http1 = !session.is_http2();
     if is_http1 && expects_continue(session) {
-        // The client waits to be asked for its body, and is not.
+        // The client waits for `100 Continue`, and does not get it.
         return false;
     }
     let limit = if is_http1 { DRAIN_BYTES } else { DRAIN_BYTES_HTTP2 };
@@ -175,7 +175,7 @@ async fn throw_away(session: &mut Session, limit: usize) -> bool {
     tokio::time::timeout(DRAIN_TIME, draining).await.unwrap_or(false)
 }
 
-/// Whether the client holds its body back until it is told to go on (RFC 9110 section 10.1.1).
+/// Whether the client holds its body back until it gets `100 Continue` (RFC 9110 section 10.1.1).
 pub(super) fn expects_continue(session: &Session) -> bool {
     session
         .req_header()

@@ -1,8 +1,8 @@
-//! How much of bodies is held in memory at once (`limits.body_memory`), and by whom.
+//! How much of bodies is held in memory at once (`limits.body_memory`), and of which client.
 //!
-//! Whoever holds a body takes room for it as it grows, and gives it back when the body is dropped: a manifest until it is carried,
-//! a form until it is answered, an answer of the door's own until the client has read it. One client cannot take all: what it
-//! holds beyond its share is refused, while its first body is only bounded by what is free.
+//! Memory for a body is reserved as the body grows, and released when it is dropped: a manifest until it is carried, a form
+//! until it is answered, an answer of the door's own until the client has read it. One client cannot take all: what it holds
+//! beyond its share is refused. Its only body may take more.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -14,14 +14,14 @@ use super::Refusal;
 use crate::auth::Network;
 use crate::oci::ErrorCode;
 
-/// Room is taken in steps of so many bytes.
+/// Memory is reserved in steps of so many bytes.
 const STEP: u64 = 16 * 1024;
-/// One client may hold this part of it by several bodies.
+/// Several bodies of one client may take one part in so many.
 const SHARE: u64 = 4;
-/// And its first one this part.
-const FIRST: u64 = 2;
+/// The only body of a client may take one part in so many.
+const ONLY_BODY_SHARE: u64 = 2;
 
-/// The room for bodies. Cheap to clone.
+/// The memory for bodies. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct BodyMemory(Arc<Shared>);
 
@@ -34,19 +34,19 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Taken {
     bytes: u64,
-    /// Those alone who hold something.
+    /// Only of clients that hold some.
     by_client: HashMap<Network, u64>,
 }
 
-/// Room that is taken. Dropping it gives it back.
+/// Memory that is reserved. Dropping it releases the memory.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct Reservation {
     memory: BodyMemory,
     client: Network,
     bytes: u64,
 }
 
-/// There is no room.
+/// The memory is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no room for {wanted} bytes of a body: {cause} (limits.body_memory)")]
 pub(super) struct NoRoom {
@@ -55,7 +55,7 @@ pub(super) struct NoRoom {
 }
 
 impl BodyMemory {
-    /// Room for so many bytes.
+    /// So many bytes.
     pub fn new(limit: u64) -> Self {
         Self(Arc::new(Shared { limit, taken: Mutex::default() }))
     }
@@ -66,8 +66,8 @@ impl BodyMemory {
     }
 
     /// Nothing yet, for a body from or to this client.
-    pub(super) fn hold(&self, client: IpAddr) -> Held {
-        Held { memory: self.clone(), client: Network::of(client), bytes: 0 }
+    pub(super) fn reserve(&self, client: IpAddr) -> Reservation {
+        Reservation { memory: self.clone(), client: Network::of(client), bytes: 0 }
     }
 
     fn lock(&self) -> MutexGuard<'_, Taken> {
@@ -75,19 +75,19 @@ impl BodyMemory {
     }
 }
 
-impl Held {
-    /// Takes as much more as makes so many bytes in all; what is taken already stays.
+impl Reservation {
+    /// Reserves as much more as makes so many bytes in all; what is reserved already stays.
     ///
     /// # Errors
-    /// When there is no room for it. Then nothing is changed.
+    /// When there is no memory for it. Then nothing is changed.
     pub fn grow_to(&mut self, bytes: u64) -> Result<(), NoRoom> {
         let wanted = bytes.next_multiple_of(STEP);
         let Some(more) = wanted.checked_sub(self.bytes).filter(|more| *more > 0) else { return Ok(()) };
         let limit = self.memory.0.limit;
         let mut taken = self.memory.lock();
         let of_client = taken.by_client.get(&self.client).copied().unwrap_or(0);
-        let is_alone = of_client == self.bytes;
-        let share = if is_alone { limit / FIRST } else { limit / SHARE };
+        let is_only_body = of_client == self.bytes;
+        let share = if is_only_body { limit / ONLY_BODY_SHARE } else { limit / SHARE };
         let refused = |cause| {
             metrics::counter!("portreeve_bodies_refused_total", "cause" => cause).increment(1);
             Err(NoRoom { wanted, cause })
@@ -104,21 +104,21 @@ impl Held {
         Ok(())
     }
 
-    /// Takes so many bytes more, or as many as one body may ever have: for what a body becomes that is there.
+    /// Reserves so many bytes more, or as many as one body may ever have: for what a complete body is parsed into.
     ///
     /// # Errors
-    /// When there is no room for it. Then nothing is changed.
+    /// When there is no memory for it. Then nothing is changed.
     pub fn grow_by(&mut self, bytes: u64) -> Result<(), NoRoom> {
         self.grow_to((self.bytes + bytes).min(self.memory.0.limit / SHARE))
     }
 
-    /// The same bytes, with which the room is given back.
-    pub fn with(self, bytes: Bytes) -> Bytes {
-        Bytes::from_owner(HeldBytes { bytes, _held: self })
+    /// The same bytes; the memory is released when they are dropped.
+    pub fn attach_to(self, bytes: Bytes) -> Bytes {
+        Bytes::from_owner(ReservedBytes { bytes, _reservation: self })
     }
 }
 
-impl Drop for Held {
+impl Drop for Reservation {
     fn drop(&mut self) {
         if self.bytes == 0 {
             return;
@@ -134,12 +134,12 @@ impl Drop for Held {
     }
 }
 
-struct HeldBytes {
+struct ReservedBytes {
     bytes: Bytes,
-    _held: Held,
+    _reservation: Reservation,
 }
 
-impl AsRef<[u8]> for HeldBytes {
+impl AsRef<[u8]> for ReservedBytes {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }
@@ -163,14 +163,14 @@ mod tests {
     }
 
     #[test]
-    fn room_is_taken_as_a_body_grows_and_given_back_with_it() {
+    fn memory_is_reserved_as_a_body_grows_and_released_with_it() {
         let memory = BodyMemory::new(64 * MIB);
-        let mut held = memory.hold(client(1));
+        let mut held = memory.reserve(client(1));
         for bytes in [1, 2, 20_000, 5] {
             held.grow_to(bytes).unwrap();
         }
         assert_eq!(memory.lock().bytes, 2 * STEP);
-        let bytes = held.with(Bytes::from_static(b"body"));
+        let bytes = held.attach_to(Bytes::from_static(b"body"));
         let part = bytes.slice(1..2);
         drop(bytes);
         assert_eq!((memory.lock().bytes, &part[..]), (2 * STEP, &b"o"[..]));
@@ -180,9 +180,9 @@ mod tests {
     }
 
     #[test]
-    fn beyond_the_limit_nobody_gets_room_and_nothing_is_changed() {
+    fn beyond_the_limit_no_client_gets_memory_and_nothing_is_changed() {
         let memory = BodyMemory::new(64 * MIB);
-        let mut held: Vec<_> = (1..=5).map(|number| memory.hold(client(number))).collect();
+        let mut held: Vec<_> = (1..=5).map(|number| memory.reserve(client(number))).collect();
         for one in &mut held[..4] {
             one.grow_to(16 * MIB).unwrap();
         }
@@ -195,7 +195,7 @@ mod tests {
     #[test]
     fn one_client_gets_its_share_and_an_ipv6_network_is_one_client() {
         let memory = BodyMemory::new(64 * MIB);
-        let hold = |address: &str| memory.hold(address.parse().unwrap());
+        let hold = |address: &str| memory.reserve(address.parse().unwrap());
         let mut first = hold("2001:db8::1");
         first.grow_to(20 * MIB).unwrap();
         assert_eq!(first.grow_to(33 * MIB).unwrap_err().cause, "share", "not even one body may be more");
@@ -203,6 +203,6 @@ mod tests {
         hold("2001:db8:0:1::1").grow_to(1).unwrap();
         let mut mapped = hold("::ffff:192.0.2.1");
         mapped.grow_to(MIB).unwrap();
-        assert_eq!(memory.hold(client(1)).grow_to(16 * MIB).unwrap_err().cause, "share");
+        assert_eq!(memory.reserve(client(1)).grow_to(16 * MIB).unwrap_err().cause, "share");
     }
 }

@@ -21,6 +21,7 @@ use pingora_core::protocols::{
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
+use super::refused_connections::count_refused;
 use crate::oci::{ErrorBody, ErrorCode};
 
 /// The longest head, in bytes, with its request line and its last, empty line.
@@ -182,8 +183,7 @@ impl<S: IO> AsyncRead for BoundedHead<S> {
                         return Poll::Ready(Ok(()));
                     }
                     Progress::TooLong => {
-                        metrics::counter!("portreeve_connections_refused_total", "cause" => "head")
-                            .increment(1);
+                        count_refused("head");
                         into.set_filled(before);
                         this.state = State::Refusing(refusal(), 0);
                     }

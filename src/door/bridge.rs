@@ -1,7 +1,7 @@
 //! The one bridge from pingora to the axum router that serves pages and the API.
 //!
-//! The router has a request's head first, and its body piece by piece as it asks for that: what it refuses by the head alone
-//! makes nobody send or hold a body. What it is given, and what it answers, counts for `limits.body_memory`.
+//! The router has a request's head first, and its body piece by piece as it asks for that: a body that it refuses by the head
+//! alone is neither sent nor held. What it is given, and what it answers, counts for `limits.body_memory`.
 
 use std::convert::Infallible;
 use std::net::IpAddr;
@@ -17,33 +17,33 @@ use pingora_proxy::Session;
 use tokio::sync::mpsc;
 use tower::ServiceExt;
 
-use super::body_memory::Held;
-use super::{Limits, Refusal, ResponseHead, body, forward, spelling};
+use super::body_memory::Reservation;
+use super::{Limits, Refusal, ResponseHead, body, forward, header_names};
 use crate::auth::Viewer;
 use crate::oci::ErrorCode;
 
 /// A response of the router, before it is sent.
-pub(super) struct Answer {
+pub(super) struct RouterAnswer {
     pub(super) head: ResponseHead,
     pub(super) body: Body,
-    /// The room that it takes, until it is sent.
-    held: Held,
+    /// The memory that it takes, until it is sent.
+    held: Reservation,
 }
 
-/// Asks the router. The client's address, and what they may see, go along as extensions. `held` grows with the request's body,
+/// Has the router answer. The client's address, and what its user may see, go along as extensions. `held` grows with the request's body,
 /// and then with the answer.
 ///
 /// # Errors
-/// When the request's body cannot be had, there is no room for it or for the answer, or the request cannot be put into words
+/// When the request's body cannot be had, there is no memory for it or for the answer, or the request cannot be put into words
 /// that axum takes.
-pub(super) async fn ask(
+pub(super) async fn call(
     router: &axum::Router,
     session: &mut Session,
     client: IpAddr,
     viewer: Viewer,
     limits: &Limits,
-    mut held: Held,
-) -> Result<Answer, Refusal> {
+    mut held: Reservation,
+) -> Result<RouterAnswer, Refusal> {
     let (body, mut wanted, pieces) = asked_for_piece_by_piece();
     let header = session.req_header();
     let mut request = http::Request::new(body);
@@ -52,21 +52,21 @@ pub(super) async fn ask(
     *request.headers_mut() = header.headers.clone();
     request.extensions_mut().insert(client);
     request.extensions_mut().insert(viewer);
-    let asking = router.clone().oneshot(request);
-    tokio::pin!(asking);
+    let calling = router.clone().oneshot(request);
+    tokio::pin!(calling);
     let mut pieces = Some(pieces);
     let mut received = 0;
     let mut progress = None;
     let response = loop {
         tokio::select! {
             biased;
-            response = &mut asking => match response {
+            response = &mut calling => match response {
                 Ok(response) => break response,
                 Err(never) => match never {},
             },
             Some(()) = wanted.recv(), if pieces.is_some() => {
                 if progress.is_none() {
-                    body::ask_for(session).await?;
+                    body::send_continue(session).await?;
                 }
                 let progress = progress.get_or_insert_with(|| body::Progress::new(limits));
                 // The end is told by dropping the sender.
@@ -76,7 +76,7 @@ pub(super) async fn ask(
                 };
                 received += piece.len();
                 held.grow_to(received as u64)?;
-                // It asked for this one, so that there is room for it unless it has lost interest meanwhile.
+                // The router asked for this piece, so that there is room for it unless it has dropped the body meanwhile.
                 if let Some(sender) = &pieces {
                     let _ = sender.send(piece).await;
                 }
@@ -94,7 +94,7 @@ pub(super) async fn ask(
     for (name, value) in &headers {
         head.append_header(name, value).map_err(failed)?;
     }
-    Ok(Answer { head, body, held })
+    Ok(RouterAnswer { head, body, held })
 }
 
 /// A body that comes in pieces, what tells that one is wanted, and where it is to be put. It ends when the latter is dropped.
@@ -102,7 +102,7 @@ fn asked_for_piece_by_piece() -> (Body, mpsc::Receiver<()>, mpsc::Sender<Bytes>)
     let (want, wanted) = mpsc::channel(1);
     let (sender, pieces) = mpsc::channel::<Bytes>(1);
     let body = stream::unfold((want, pieces), |(want, mut pieces)| async move {
-        // Where nobody hears it any more, no more comes.
+        // The other end is gone once the request's body has ended.
         want.send(()).await.ok()?;
         let piece = pieces.recv().await?;
         Some((Ok::<_, Infallible>(piece), (want, pieces)))
@@ -115,8 +115,8 @@ fn asked_for_piece_by_piece() -> (Body, mpsc::Receiver<()>, mpsc::Sender<Bytes>)
 ///
 /// # Errors
 /// When the client is gone, or the router's body breaks off.
-pub(super) async fn send(session: &mut Session, answer: Answer) -> Result<()> {
-    let Answer { mut head, mut body, held: _held } = answer;
+pub(super) async fn send(session: &mut Session, answer: RouterAnswer) -> Result<()> {
+    let RouterAnswer { mut head, mut body, held: _held } = answer;
     let is_reusable = body::drain(session).await;
     if !is_reusable {
         session.set_keepalive(None);
@@ -133,7 +133,7 @@ pub(super) async fn send(session: &mut Session, answer: Answer) -> Result<()> {
         None => {}
     }
     let has_body = length != Some(0) && session.req_header().method != Method::HEAD;
-    session.write_response_header(Box::new(spelling::canonical(&head)?), !has_body).await?;
+    session.write_response_header(Box::new(header_names::with_canonical_names(&head)?), !has_body).await?;
     if has_body {
         send_body(session, &mut body).await?;
     }

@@ -78,8 +78,8 @@ impl Certificates {
         Ok(configuration)
     }
 
-    /// Looks at the files again and again until told to stop, and reads them when they have changed or somebody asks for
-    /// that; a pair that cannot be used leaves the old one in place and is said loudly.
+    /// Watches the files until told to stop, and reads them again when they have changed or the operator asks for that; a pair
+    /// that cannot be used is logged as an error and leaves the old one in place.
     pub async fn watch(self: Arc<Self>, requests: RereadRequests, stop: CancellationToken) {
         let watching = async {
             let mut watcher = FileWatcher::new(&self.files, self.loaded.clone(), requests);

@@ -1,18 +1,19 @@
-//! Which connections of clients are open, and who may have another one.
+//! Which connections of clients are open, and whether a client may have another one.
 //!
-//! Each client, that is, each IPv4 address and each /64 of IPv6, has so many, so that one alone shuts nobody out; proxies that
-//! are trusted have as many as there are, since behind them are many clients. When all are taken, the one on which no request
-//! has run for longest makes room for the new one.
+//! Each client, that is, each IPv4 address and each /64 of IPv6, may have so many, so that one alone does not shut out others;
+//! trusted proxies may have as many as there may be, since behind them are many clients. When there are as many as there may
+//! be, the one on which no request has run for longest makes room for the new one.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ipnet::IpNet;
 
-use super::places::{Full, Place, Places};
-use super::presence::{Patience, Presence};
+use super::client_connection::{ClientConnection, ConnectionTimeouts};
+use super::concurrency_limit::{ConcurrencyLimit, LimitReached, Permit};
+use super::refused_connections::count_refused;
 use crate::auth::Network;
 use crate::telemetry::Seldom;
 
@@ -33,9 +34,9 @@ pub struct ConnectionLimits {
 /// All open connections of clients.
 #[derive(Debug)]
 pub(super) struct Connections {
-    places: Arc<Places>,
+    limit: Arc<ConcurrencyLimit>,
     trusted_proxies: Vec<IpNet>,
-    patience: Patience,
+    timeouts: ConnectionTimeouts,
     entries: Mutex<Entries>,
     closing: AtomicUsize,
     refused: [Seldom; 2],
@@ -44,86 +45,94 @@ pub(super) struct Connections {
 #[derive(Debug, Default)]
 struct Entries {
     next: u64,
-    /// At most as many as there are places, and [`CLOSING`].
-    by_number: HashMap<u64, Weak<Presence>>,
+    /// At most as many as may be open, and [`CLOSING`].
+    by_number: HashMap<u64, Entry>,
 }
 
-/// A connection's entry. It ends with the connection.
 #[derive(Debug)]
-pub(super) struct Open {
+struct Entry {
+    connection: Arc<ClientConnection>,
+    /// None for one that is displaced: the new one counts instead.
+    permit: Option<Permit>,
+}
+
+/// A connection that was let in. Dropping it, when the connection is closed, makes room for another one.
+#[derive(Debug)]
+pub(super) struct Admission {
     connections: Arc<Connections>,
     number: u64,
-    /// Empty for one that is displaced: its place is the new one's.
-    place: Mutex<Option<Place>>,
+    connection: Arc<ClientConnection>,
 }
 
 impl Connections {
     /// None yet.
-    pub fn new(limits: ConnectionLimits, patience: Patience) -> Arc<Self> {
+    pub fn new(limits: ConnectionLimits, timeouts: ConnectionTimeouts) -> Arc<Self> {
         Arc::new(Self {
-            places: Places::new(limits.all, limits.per_address),
+            limit: ConcurrencyLimit::new(limits.all, limits.per_address),
             trusted_proxies: limits.trusted_proxies,
-            patience,
+            timeouts,
             entries: Mutex::default(),
             closing: AtomicUsize::new(0),
             refused: Default::default(),
         })
     }
 
-    /// Lets a new connection in; nothing when there is no place for it.
-    pub fn admit(self: &Arc<Self>, peer: IpAddr) -> Option<Arc<Presence>> {
+    /// Lets a new connection in; nothing when there may be no other one.
+    pub fn admit(self: &Arc<Self>, peer: IpAddr) -> Option<Admission> {
         let peer = peer.to_canonical();
         let is_trusted = self.trusted_proxies.iter().any(|network| network.contains(&peer));
         let counted = (!is_trusted).then(|| Network::of(peer));
-        let place = match self.places.take(counted) {
-            Err(Full::All) if self.displace() => self.places.take(counted),
-            taken => taken,
+        let permit = match self.limit.acquire(counted) {
+            Err(LimitReached::Total) if self.displace() => self.limit.acquire(counted),
+            permit => permit,
         };
-        match place {
-            Ok(place) => Some(self.enter(place)),
-            Err(full) => {
-                self.refuse(full, peer);
+        match permit {
+            Ok(permit) => Some(self.enter(permit)),
+            Err(reached) => {
+                self.refuse(reached, peer);
                 None
             }
         }
     }
 
-    fn enter(self: &Arc<Self>, place: Place) -> Arc<Presence> {
+    fn enter(self: &Arc<Self>, permit: Permit) -> Admission {
+        let connection = Arc::new(ClientConnection::new(self.timeouts));
+        let entry = Entry { connection: Arc::clone(&connection), permit: Some(permit) };
         let mut entries = self.lock();
         let number = entries.next;
         entries.next += 1;
-        let open = Open { connections: Arc::clone(self), number, place: Mutex::new(Some(place)) };
-        let presence = Arc::new(Presence::new(self.patience, open));
-        entries.by_number.insert(number, Arc::downgrade(&presence));
+        entries.by_number.insert(number, entry);
+        drop(entries);
         metrics::gauge!("portreeve_connections", "listener" => "door").increment(1.0);
-        presence
+        Admission { connections: Arc::clone(self), number, connection }
     }
 
-    /// Has the connection end on which no request has run for longest. Says whether there was one.
+    /// Has the connection closed on which no request has run for longest. Answers whether there was one.
     fn displace(&self) -> bool {
         if self.closing.load(Ordering::Acquire) >= CLOSING {
             return false;
         }
-        // Kept until the lock is let go: the last handle on a connection takes the lock.
-        let present: Vec<_> = self.lock().by_number.values().filter_map(Weak::upgrade).collect();
-        let idle = present.iter().filter(|presence| !presence.has_ended());
-        let idle = idle.filter_map(|presence| Some((presence.idle_since()?, presence)));
+        let mut entries = self.lock();
+        let open = entries.by_number.values_mut().filter(|entry| !entry.connection.is_ended());
+        let idle = open.filter_map(|entry| Some((entry.connection.idle_since()?, entry)));
         let Some((_, longest)) = idle.min_by_key(|(since, _)| *since) else { return false };
-        if !longest.displace() {
+        if !longest.connection.end() {
             return false;
         }
         self.closing.fetch_add(1, Ordering::AcqRel);
-        super::listen::refused("displaced");
-        longest.open().give_place_back();
+        let permit = longest.permit.take();
+        drop(entries);
+        drop(permit);
+        count_refused("displaced");
         true
     }
 
-    fn refuse(&self, full: Full, peer: IpAddr) {
-        let (cause, seldom, key) = match full {
-            Full::All => ("limit", &self.refused[0], "limits.connections"),
-            Full::Network => ("address_limit", &self.refused[1], "limits.connections_per_address"),
+    fn refuse(&self, reached: LimitReached, peer: IpAddr) {
+        let (cause, seldom, key) = match reached {
+            LimitReached::Total => ("limit", &self.refused[0], "limits.connections"),
+            LimitReached::Network => ("address_limit", &self.refused[1], "limits.connections_per_address"),
         };
-        super::listen::refused(cause);
+        count_refused(cause);
         if let Some(times) = seldom.happened() {
             tracing::warn!(%peer, times, "connections were closed at once: there are as many as {key} allows");
         }
@@ -134,25 +143,18 @@ impl Connections {
     }
 }
 
-impl Open {
-    fn has_place(&self) -> bool {
-        self.place().is_some()
-    }
-
-    fn give_place_back(&self) {
-        drop(self.place().take());
-    }
-
-    fn place(&self) -> MutexGuard<'_, Option<Place>> {
-        self.place.lock().unwrap_or_else(PoisonError::into_inner)
+impl Admission {
+    /// The connection.
+    pub fn connection(&self) -> &Arc<ClientConnection> {
+        &self.connection
     }
 }
 
-impl Drop for Open {
+impl Drop for Admission {
     fn drop(&mut self) {
         metrics::gauge!("portreeve_connections", "listener" => "door").decrement(1.0);
-        self.connections.lock().by_number.remove(&self.number);
-        if !self.has_place() {
+        let entry = self.connections.lock().by_number.remove(&self.number);
+        if entry.is_some_and(|entry| entry.permit.is_none()) {
             self.connections.closing.fetch_sub(1, Ordering::AcqRel);
         }
     }
@@ -170,8 +172,8 @@ mod tests {
             per_address,
             trusted_proxies: vec!["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()],
         };
-        let patience = Patience { head: Duration::from_secs(30), idle: Duration::from_secs(60) };
-        Connections::new(limits, patience)
+        let timeouts = ConnectionTimeouts { head: Duration::from_secs(30), idle: Duration::from_secs(60) };
+        Connections::new(limits, timeouts)
     }
 
     fn address(text: &str) -> IpAddr {
@@ -182,14 +184,14 @@ mod tests {
     fn the_longest_idle_one_makes_room_and_one_with_a_request_never_does() {
         let connections = connections(3, 1);
         let busy = connections.admit(address("192.0.2.1")).unwrap();
-        let running = busy.run();
+        let running = busy.connection().begin_request();
         let first = connections.admit(address("192.0.2.2")).unwrap();
         let second = connections.admit(address("192.0.2.3")).unwrap();
         let third = connections.admit(address("192.0.2.4")).unwrap();
-        let is_displaced = |presence: &Presence| !presence.displace();
+        let is_displaced = |admission: &Admission| !admission.connection().end();
         assert!(is_displaced(&first));
-        let _third = third.run();
-        let _second = second.run();
+        let _third = third.connection().begin_request();
+        let _second = second.connection().begin_request();
         assert!(connections.admit(address("192.0.2.5")).is_none(), "all have requests");
         drop(running);
         assert!(connections.admit(address("192.0.2.5")).is_some());
@@ -197,12 +199,12 @@ mod tests {
     }
 
     #[test]
-    fn an_address_at_its_limit_displaces_nobody() {
+    fn an_address_at_its_limit_displaces_no_connection() {
         let connections = connections(2, 1);
         let one = connections.admit(address("192.0.2.1")).unwrap();
         let two = connections.admit(address("192.0.2.2")).unwrap();
         assert!(connections.admit(address("192.0.2.1")).is_none());
-        assert!(one.displace() && two.displace());
+        assert!(one.connection().end() && two.connection().end());
     }
 
     #[test]

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use super::client_connection::RunningRequest;
+use super::clock_retry::{ClockRetry, Presented};
 use super::early_answer::EarlyAnswer;
-use super::presence::Running;
-use super::repetition::Repetition;
-use super::requests::InFlight;
-use super::turns::Turn;
-use super::watch::{Stall, Watch};
-use super::{Exchange, Refusal};
+use super::fair_queue::FairPermit;
+use super::forward_target::ForwardTarget;
+use super::request_limiter::InFlight;
+use super::watchdog::{Stall, Watchdog};
+use super::{Exchange, OnwardAuthorization, Refusal};
 use crate::registry::{Backend, BackendKey, Shown};
 
 /// What the hooks of one request share.
@@ -21,14 +22,14 @@ pub struct Context {
     pub(super) tried: Vec<BackendKey>,
     /// The backend in use.
     pub(super) backend: Option<Arc<Backend>>,
-    /// For an upload session: the backend that has it, and what it is asked for.
-    pub(super) session: Option<UploadSession>,
-    /// Who keeps whom waiting, for an exchange with a body or a commit that is at the registry.
-    pub(super) watch: Option<Watch>,
-    /// What the backend in use was shown by the door.
+    /// Where the request goes, if that is not as it came.
+    pub(super) target: Option<ForwardTarget>,
+    /// Ends an exchange with a body or a commit in which one side lets the other wait for too long.
+    pub(super) watchdog: Option<Watchdog>,
+    /// The door's own credentials, as the backend in use was sent them.
     pub(super) shown: Option<Shown>,
-    /// Whether the request goes to the registry once more, and whether it has.
-    pub(super) repetition: Repetition,
+    /// Whether the request is repeated because the registry's clock was another.
+    pub(super) clock_retry: ClockRetry,
     /// The registry's final answer, if that came before the end of the request's body.
     pub(super) early_answer: Option<EarlyAnswer>,
     /// Why the exchange fails, if it was decided in the middle of forwarding.
@@ -38,22 +39,13 @@ pub struct Context {
     /// For the log: why it failed.
     pub(super) cause: Option<String>,
     /// Tells the client's connection that a request runs on it.
-    pub(super) running: Option<Running>,
-    /// The request's places among those in flight.
+    pub(super) running_request: Option<RunningRequest>,
+    /// Counts the request among those in flight.
     pub(super) in_flight: InFlight,
-    /// The request's turn at the registry, until that answers.
-    pub(super) turn: Option<Turn>,
+    /// Lets the request be at the registry, until that answers.
+    pub(super) permit: Option<FairPermit>,
     /// Held until the exchange is over, so that stopping waits for it.
     _running: TaskTrackerToken,
-}
-
-/// How the request of an upload session goes on, where that is not as it came.
-#[derive(Debug)]
-pub(super) struct UploadSession {
-    /// The backend that has it, if that is known.
-    pub(super) backend: Option<Arc<Backend>>,
-    /// What the backend is asked for.
-    pub(super) path_and_query: String,
 }
 
 impl Context {
@@ -63,22 +55,36 @@ impl Context {
             exchange: None,
             tried: Vec::new(),
             backend: None,
-            session: None,
-            watch: None,
+            target: None,
+            watchdog: None,
             shown: None,
-            repetition: Repetition::None,
+            clock_retry: ClockRetry::None,
             early_answer: None,
             refusal: None,
             is_answered: false,
             cause: None,
-            running: None,
+            running_request: None,
             in_flight: InFlight::default(),
-            turn: None,
+            permit: None,
             _running: running,
         }
     }
+
     /// Who let the other wait for too long, if that ended the exchange.
     pub(super) fn stall(&self) -> Option<Stall> {
-        self.watch.as_ref().and_then(Watch::stall)
+        self.watchdog.as_ref().and_then(Watchdog::stall)
+    }
+
+    /// The door's own credentials that the backend in use was sent, if any were and others may be tried.
+    pub(super) fn presented(&self) -> Option<Presented<'_>> {
+        if self.clock_retry == ClockRetry::Done {
+            return None;
+        }
+        let OnwardAuthorization::OfTheDoor(introduction) = &self.exchange.as_ref()?.onward.authorization
+        else {
+            return None;
+        };
+        let (backend, shown) = (self.backend.as_deref()?, self.shown.as_ref()?);
+        Some(Presented { introduction, backend, shown })
     }
 }

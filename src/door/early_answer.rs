@@ -1,6 +1,6 @@
 //! An answer of the registry that came whole while the client still owes some of its request's body.
 //!
-//! pingora goes on with a body after such an answer for as long as the client likes, and nothing ends that from outside: not
+//! pingora keeps reading a body after such an answer for as long as the client likes, and nothing ends that from outside: not
 //! its timers, which HTTP/2 has none of, nor the end of the connection to the registry, which has said all that it had to
 //! say. So the door ends the forwarding with the last piece of the answer, sends what of it was not sent yet, and closes.
 

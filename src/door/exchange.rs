@@ -10,7 +10,8 @@ use pingora_http::RequestHeader;
 use crate::auth::Viewer;
 use crate::clock::Timestamp;
 use crate::oci::Route;
-use crate::registry::Introduction;
+use crate::oci::route::UploadAction;
+use crate::registry::{Awaited, Introduction};
 
 /// One request with its response. Made once the request line is read.
 pub struct Exchange {
@@ -127,7 +128,7 @@ impl fmt::Display for Scheme {
 
 /// How an exchange ended.
 #[derive(Debug)]
-pub struct Outcome {
+pub struct ExchangeOutcome {
     /// The status that the client was sent; none when it was gone before.
     pub status: Option<StatusCode>,
     /// Body bytes from the client.
@@ -168,6 +169,20 @@ impl Exchange {
             Target::Own => "own",
             Target::Unreadable => "unreadable",
         }
+    }
+
+    /// What the registry has to do: a commit is what makes a blob, at the end of an upload, in one request or by a mount (OCI
+    /// distribution spec, "Pushing blobs", "Mounting a blob from another repository").
+    pub(super) fn awaited(&self) -> Awaited {
+        let is_commit = match self.route() {
+            Some(Route::Upload { action, .. }) => *action == UploadAction::Finish,
+            Some(Route::UploadStart { mount, .. }) => {
+                let query = self.request.uri.query().unwrap_or_default();
+                mount.is_some() || query.split('&').any(|pair| pair.starts_with("digest="))
+            }
+            _ => false,
+        };
+        if is_commit { Awaited::Commit } else { Awaited::Answer }
     }
 
     /// A header's value, if it is there and readable as text.

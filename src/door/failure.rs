@@ -5,8 +5,8 @@ use std::time::Duration;
 use http::StatusCode;
 use pingora_core::{Error, ErrorSource, ErrorType};
 
-use super::Refusal;
-use super::watch::{Limits, Stall};
+use super::watchdog::Stall;
+use super::{Limits, Refusal};
 use crate::oci::ErrorCode;
 use crate::registry::Exhausted;
 
@@ -23,13 +23,13 @@ pub(super) fn stall(error: &Error, limits: &Limits) -> Option<Stall> {
             Some(Stall::Reader(client))
         }
         (ErrorSource::Upstream, ErrorType::ReadTimedout | ErrorType::WriteTimedout) => {
-            Some(Stall::Registry(Exhausted::Silent(limits.patience.timeout)))
+            Some(Stall::Registry(Exhausted::Silent(limits.registry.timeout)))
         }
         _ => None,
     }
 }
 
-/// The answer to an exchange that failed, but not for a [`Stall`]; `None` when the client is gone and nobody is there to answer.
+/// The answer to an exchange that failed, but not for a [`Stall`]; `None` when the client is gone.
 pub(super) fn refusal(error: &Error) -> Option<Refusal> {
     let refusal = match error.esource() {
         ErrorSource::Downstream => match error.etype() {

@@ -15,9 +15,8 @@ pub struct Hop {
 
 /// Reads a `Forwarded` header of one or several fields, the nearest proxy's hop first.
 ///
-/// Each field has to be well-formed as a whole. Of one that is not nothing can be believed, since a quotation mark that
-/// somebody left open changes what all that follows means; nor of what stands in the fields before it, which came from
-/// further away.
+/// Each field has to be well-formed as a whole. Nothing is believed of one that is not, since an open quotation mark changes
+/// the meaning of all that follows; nor of the fields before it, which come from proxies that are further away.
 pub fn read_forwarded<'a>(fields: impl DoubleEndedIterator<Item = &'a str>) -> Vec<Hop> {
     let mut hops = Vec::new();
     for field in fields.rev() {

@@ -1,4 +1,4 @@
-//! The request's way through pingora's hooks, in the order in which pingora calls them.
+//! pingora's hooks, in the order in which pingora calls them for a request.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,27 +7,24 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::StatusCode;
 use pingora_core::protocols::Digest as ConnectionDigest;
-use pingora_core::upstreams::peer::{H1UpgradePolicy, HttpPeer};
-use pingora_core::{Error, ErrorSource, ErrorType, Result};
+use pingora_core::upstreams::peer::HttpPeer;
+use pingora_core::{Error, ErrorType, Result};
 use pingora_http::RequestHeader;
 use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 
+use super::client_connection::ClientConnection;
+use super::clock_retry::{self, ClockRetry, Verdict};
 use super::context::Context;
 use super::early_answer::EarlyAnswer;
-use super::presence::Presence;
-use super::repetition::{self, Repetition};
 use super::service::Service;
-use super::watch::{Owed, Stall, Watch};
-use super::{OnwardAuthorization, Outcome, Refusal, ResponseHead, body, failure, forward, request_metrics};
+use super::watchdog::{BodyState, Watchdog};
+use super::{
+    ExchangeOutcome, OnwardAuthorization, Refusal, ResponseHead, body, failed_exchange, forward,
+    request_metrics, upstream_peer,
+};
 use crate::auth::Network;
-use crate::oci::route::UploadAction;
 use crate::oci::{ErrorCode, Route};
 use crate::registry::Awaited;
-
-/// How long an idle connection to the registry is kept.
-const IDLE_CONNECTION: Duration = Duration::from_secs(60);
-/// The group of connections to the registry that carry watched exchanges; the others are in group 0.
-const WATCHED: u64 = 1;
 
 #[async_trait]
 impl ProxyHttp for Service {
@@ -41,8 +38,9 @@ impl ProxyHttp for Service {
     fn init_downstream_modules(&self, _modules: &mut pingora_core::modules::http::HttpModules) {}
 
     async fn request_filter(&self, session: &mut Session, context: &mut Context) -> Result<bool> {
-        self.bound(session);
-        context.running = session.digest().and_then(Presence::of).map(Presence::run);
+        self.set_client_timeouts(session);
+        let connection = session.digest().and_then(ClientConnection::of);
+        context.running_request = connection.map(ClientConnection::begin_request);
         let (mut exchange, readable) = self.exchange(session);
         let mut answer = match readable {
             Ok(()) => self.answer(session, &mut exchange, &mut context.in_flight).await,
@@ -52,8 +50,8 @@ impl ProxyHttp for Service {
             },
         };
         if let Ok(None) = &answer {
-            match self.lead_on(&exchange) {
-                Ok(session) => context.session = session,
+            match self.urls.target(&exchange) {
+                Ok(target) => context.target = target,
                 Err(refusal) => answer = Err(refusal),
             }
         }
@@ -63,7 +61,7 @@ impl ProxyHttp for Service {
                 let (network, started) = (Network::of(exchange.client.address), exchange.started);
                 // What sends a body, or commits one, is at the registry for as long as that takes.
                 if !is_watched(session, context) {
-                    context.turn = Some(self.turns.take(network, started).await);
+                    context.permit = Some(self.queue.acquire(network, started).await);
                 }
                 Ok(false)
             }
@@ -73,7 +71,7 @@ impl ProxyHttp for Service {
     }
 
     async fn upstream_peer(&self, session: &mut Session, context: &mut Context) -> Result<Box<HttpPeer>> {
-        let bound = context.session.as_ref().and_then(|session| session.backend.clone());
+        let bound = context.target.as_ref().and_then(|target| target.backend.clone());
         let chosen = bound.or_else(|| self.backends.choose(&context.tried));
         let Some((backend, address)) =
             chosen.and_then(|backend| backend.address().map(|address| (backend, address)))
@@ -82,22 +80,8 @@ impl ProxyHttp for Service {
                 Error::explain(ErrorType::ConnectNoRoute, "no address of the registry is known").into_up()
             );
         };
-        let mut peer = HttpPeer::new(address, backend.is_tls(), backend.host().to_owned());
-        let limit = Some(self.limits.patience.timeout);
-        peer.options.connection_timeout = limit;
-        peer.options.total_connection_timeout = limit;
-        if is_watched(session, context) {
-            // Connections of their own, each with a handle for the watch to end it by; pingora's timers are off.
-            peer.group_key = WATCHED;
-            self.lines.follow(&mut peer.options);
-        } else {
-            // Both begin anew with each piece that moves, and do not run while the client is to read.
-            peer.options.read_timeout = limit;
-            peer.options.write_timeout = limit;
-        }
-        peer.options.idle_timeout = Some(IDLE_CONNECTION);
-        // An upgraded connection would be a way around everything that reads requests here.
-        peer.options.http_upstream_request_policy.h1_upgrade = H1UpgradePolicy::Deny;
+        let watched = is_watched(session, context).then_some(&self.connections);
+        let peer = upstream_peer::build(&backend, address, self.limits.registry.timeout, watched);
         if let Some(exchange) = context.exchange.as_mut() {
             exchange.backend = Some(backend.authority().to_owned());
         }
@@ -121,8 +105,8 @@ impl ProxyHttp for Service {
             context.shown = Some(shown);
         }
         exchange.onward.went = true;
-        if let Some(session) = &context.session {
-            request.set_raw_path(session.path_and_query.as_bytes())?;
+        if let Some(target) = &context.target {
+            request.set_raw_path(target.path_and_query.as_bytes())?;
         } else if let Some(path_and_query) = &exchange.onward.path_and_query {
             request.set_raw_path(path_and_query.as_bytes())?;
         }
@@ -138,8 +122,8 @@ impl ProxyHttp for Service {
     ) -> Result<()> {
         // What is only framing, such as an extension of a chunk, moves nothing.
         let moves = end_of_stream || body.as_ref().is_some_and(|piece| !piece.is_empty());
-        if let Some(watch) = context.watch.as_ref().filter(|_| moves) {
-            watch.client_sent(end_of_stream);
+        if let Some(watchdog) = context.watchdog.as_ref().filter(|_| moves) {
+            watchdog.note_client_sent(end_of_stream);
         }
         // pingora writes an empty last piece as a second end of a chunked body, which the registry reads as the start
         // of the next request on that connection (cloudflare/pingora#935).
@@ -163,14 +147,19 @@ impl ProxyHttp for Service {
             return Err(Error::explain(ErrorType::InvalidHTTPHeader, "101 without `Upgrade`").into_up());
         }
         if !head.status.is_informational() {
-            context.turn = None;
+            context.permit = None;
         }
-        match &context.watch {
-            Some(watch) if head.status.is_informational() => watch.registry_lives(),
-            Some(watch) => watch.registry_answers(),
+        match &context.watchdog {
+            Some(watchdog) if head.status.is_informational() => watchdog.note_interim_answer(),
+            Some(watchdog) => watchdog.note_answer(),
             None => {}
         }
-        repetition::judge(session, head, context)
+        match clock_retry::judge(session, head, context.presented()) {
+            Verdict::Pass => return Ok(()),
+            Verdict::Repeat => context.clock_retry = ClockRetry::Wanted,
+            Verdict::Refuse(refusal) => context.refusal = Some(refusal),
+        }
+        Err(clock_retry::error(head))
     }
 
     fn upstream_response_body_filter(
@@ -180,8 +169,8 @@ impl ProxyHttp for Service {
         end_of_stream: bool,
         context: &mut Context,
     ) -> Result<Option<Duration>> {
-        if let Some(watch) = &context.watch {
-            watch.registry_answers();
+        if let Some(watchdog) = &context.watchdog {
+            watchdog.note_answer();
         }
         let Some(answer) = &mut context.early_answer else { return Ok(None) };
         answer.piece(body.as_ref(), session.body_bytes_sent());
@@ -232,7 +221,7 @@ impl ProxyHttp for Service {
             context.tried.push(backend.key().clone());
         }
         // Nothing was sent, so another backend may be tried; an upload session has only the one that opened it.
-        let is_bound = context.session.as_ref().is_some_and(|session| session.backend.is_some());
+        let is_bound = context.target.as_ref().is_some_and(|target| target.backend.is_some());
         let others = self.backends.all().iter().any(|backend| !context.tried.contains(backend.key()));
         error.set_retry(others && !is_bound);
         error
@@ -246,10 +235,10 @@ impl ProxyHttp for Service {
         context: &mut Context,
         client_reused: bool,
     ) -> Box<Error> {
-        if context.repetition == Repetition::Wanted {
-            context.repetition = Repetition::Done;
+        if context.clock_retry == ClockRetry::Wanted {
+            context.clock_retry = ClockRetry::Done;
             // It watches a connection that is gone.
-            context.watch = None;
+            context.watchdog = None;
             error.set_retry(true);
             return error;
         }
@@ -280,56 +269,7 @@ impl ProxyHttp for Service {
         error: &Error,
         context: &mut Context,
     ) -> FailToProxy {
-        if let Some(answer) = context.early_answer.take_if(|answer| answer.is_whole()) {
-            // Nobody owes anything any more.
-            context.watch = None;
-            context.is_answered = true;
-            if let Err(error) = answer.finish(session).await {
-                let stall = failure::stall(&error, &self.limits).inspect(|stall| stall.count());
-                context.cause = Some(
-                    stall.map_or_else(|| format!("the client left: {error}"), |stall| stall.to_string()),
-                );
-            }
-            let status = session.response_written().map_or(0, |head| head.status.as_u16());
-            return FailToProxy { error_code: status, can_reuse_downstream: false };
-        }
-        let stall =
-            context.stall().or_else(|| failure::stall(error, &self.limits).inspect(|stall| stall.count()));
-        let refusal = match (context.refusal.take(), stall) {
-            (Some(refusal), _) => Some(refusal),
-            (None, Some(stall)) => {
-                context.cause = Some(stall.to_string());
-                // One that does not read cannot be told.
-                (!matches!(stall, Stall::Reader(_))).then(|| stall.refusal())
-            }
-            (None, None) => failure::refusal(error),
-        };
-        let status = match refusal {
-            // The client is gone, or has part of an answer that can only be cut off.
-            None => StatusCode::default(),
-            Some(refusal)
-                if session.response_written().is_some_and(|head| !head.status.is_informational()) =>
-            {
-                context.cause = Some(refusal.to_string());
-                refusal.status
-            }
-            Some(refusal) => {
-                // The connection is not used again, so the answer has to say so: a client that was told otherwise would
-                // lose its next request with it.
-                session.set_keepalive(None);
-                if let Err(error) = self.refuse(session, context, &refusal).await {
-                    tracing::debug!(%error, "an error could not be sent to the client");
-                }
-                refusal.status
-            }
-        };
-        if context.cause.is_none() {
-            context.cause = Some(match error.esource() {
-                ErrorSource::Downstream => format!("the client left: {error}"),
-                _ => error.to_string(),
-            });
-        }
-        FailToProxy { error_code: status.as_u16(), can_reuse_downstream: false }
+        failed_exchange::answer(self, session, error, context).await
     }
 
     /// Failures stand in the access log, with their cause.
@@ -348,14 +288,15 @@ impl ProxyHttp for Service {
     ) -> Result<()> {
         if let Some(backend) = &context.backend {
             backend.note_health(true);
-            if peer.group_key == WATCHED {
-                let owed = match session.as_mut().is_body_done() {
-                    true => Owed::Nothing,
-                    false if body::expects_continue(session) => Owed::Asked,
-                    false => Owed::Body,
+            if upstream_peer::is_watched(peer) {
+                let body = match session.as_mut().is_body_done() {
+                    true => BodyState::Complete,
+                    false if body::expects_continue(session) => BodyState::AwaitsContinue,
+                    false => BodyState::Unfinished,
                 };
-                let (backend, line) = (Arc::clone(backend), self.lines.get(socket));
-                context.watch = Some(Watch::begin(self.limits, awaited(context), owed, backend, line));
+                let (backend, connection) = (Arc::clone(backend), self.connections.get(socket));
+                let watchdog = Watchdog::start(self.limits, awaited(context), body, backend, connection);
+                context.watchdog = Some(watchdog);
             }
         }
         Ok(())
@@ -365,7 +306,7 @@ impl ProxyHttp for Service {
         let Some(exchange) = context.exchange.take() else { return };
         let duration = exchange.started.elapsed();
         let status = session.response_written().map(|head| head.status);
-        let outcome = Outcome {
+        let outcome = ExchangeOutcome {
             status,
             received: session.body_bytes_read() as u64,
             sent: session.body_bytes_sent() as u64,
@@ -380,31 +321,21 @@ impl ProxyHttp for Service {
     }
 }
 
-/// Whether an exchange is one for the watch: there is a body in which the client may stand still, or a commit at which the
-/// registry may be for long.
+/// Whether an exchange is watched: there is a body in which the client may stall, or a commit that may keep the registry busy
+/// for long.
 fn is_watched(session: &mut Session, context: &Context) -> bool {
     !session.is_body_empty() || awaited(context) == Awaited::Commit
 }
 
-/// What the registry has to do: a commit is what makes a blob, at the end of an upload, in one request or by a mount (OCI
-/// distribution spec, "Pushing blobs", "Mounting a blob from another repository").
+/// What the registry has to do.
 fn awaited(context: &Context) -> Awaited {
-    let Some(exchange) = &context.exchange else { return Awaited::Answer };
-    let ends_upload = match exchange.route() {
-        Some(Route::Upload { action, .. }) => *action == UploadAction::Finish,
-        Some(Route::UploadStart { mount, .. }) => {
-            let query = exchange.request.uri.query().unwrap_or_default();
-            mount.is_some() || query.split('&').any(|pair| pair.starts_with("digest="))
-        }
-        _ => false,
-    };
-    if ends_upload { Awaited::Commit } else { Awaited::Answer }
+    context.exchange.as_ref().map_or(Awaited::Answer, |exchange| exchange.awaited())
 }
 
 impl Service {
     /// Bounds how long a client may read nothing. What reads a body bounds that by itself, and pingora only what it throws
     /// away of one at the end.
-    fn bound(&self, session: &mut Session) {
+    fn set_client_timeouts(&self, session: &mut Session) {
         let client = session.as_downstream_mut();
         client.set_write_timeout(Some(self.limits.client_timeout));
         client.set_read_timeout(None);

@@ -1,4 +1,4 @@
-//! Accepting connections, and ending.
+//! Accepting connections, and stopping.
 //!
 //! pingora's own server sleeps its whole grace period at the end and then cuts what still runs. So the door accepts by
 //! itself, hands each connection to pingora, and stops when the last exchange is done and its answer has left.
@@ -24,10 +24,11 @@ use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 use super::bounded_head::{BoundedHead, NextHead};
+use super::client_connection::ConnectionTimeouts;
 use super::client_stream::ClientStream;
-use super::connections::Connections;
-use super::presence::{Patience, Presence};
-use super::windows::{Window, Windows};
+use super::connections::{Admission, Connections};
+use super::http2_windows::{Window, Windows};
+use super::refused_connections::count_refused;
 use super::{ConnectionLimits, Service};
 use crate::telemetry::Seldom;
 
@@ -118,12 +119,13 @@ impl Door {
         limits: ConnectionLimits,
         kept: usize,
     ) -> Self {
-        let patience = Patience { head: service.limits.head_timeout, idle: service.limits.idle_timeout };
+        let timeouts =
+            ConnectionTimeouts { head: service.limits.head_timeout, idle: service.limits.idle_timeout };
         let shared = Arc::new(Shared {
             acceptor: tls.map(|tls| Acceptor::from_server_config(Arc::new(tls))),
             exchanges,
             connections: TaskTracker::new(),
-            admission: Connections::new(limits, patience),
+            admission: Connections::new(limits, timeouts),
             unaccepted: Seldom::default(),
             stopping: watch::Sender::new(false),
             client_timeout: service.limits.client_timeout,
@@ -196,36 +198,38 @@ impl Worker {
             };
             match accepted {
                 Ok((stream, peer)) => {
-                    let Some(presence) = self.shared.admission.admit(peer.ip()) else { continue };
+                    let Some(admission) = self.shared.admission.admit(peer.ip()) else { continue };
                     let worker = self.clone();
                     // Owned by the runtime of this worker thread, which ends when the door has drained.
                     self.shared
                         .connections
-                        .spawn(async move { worker.connection(stream, peer, presence).await });
+                        .spawn(async move { worker.connection(stream, peer, admission).await });
                 }
                 Err(error) => {
                     // The connection was gone before it was accepted, or there is no descriptor for it.
                     if let Some(times) = self.shared.unaccepted.happened() {
                         tracing::warn!(%error, times, "connections could not be accepted");
                     }
-                    refused("accept");
+                    count_refused("accept");
                     tokio::time::sleep(OUT_OF_DESCRIPTORS).await;
                 }
             }
         }
     }
 
-    async fn connection(&self, stream: TcpStream, peer: SocketAddr, presence: Arc<Presence>) {
+    async fn connection(&self, stream: TcpStream, peer: SocketAddr, admission: Admission) {
         // A client that has gone already is noticed at the first read.
         let _ = stream.set_nodelay(true);
         let digest = SocketDigest::from_raw_fd(stream.as_raw_fd());
         // The cell is new, so that it takes the value.
         let _ = digest.peer_addr.set(Some(peer.into()));
-        let mut stream = ClientStream::new(stream, digest, Arc::clone(&presence), self.shared.client_timeout);
+        let connection = admission.connection();
+        let mut stream =
+            ClientStream::new(stream, digest, Arc::clone(connection), self.shared.client_timeout);
         match &self.shared.acceptor {
             None => match self.beginning(stream.begins_with(HTTP2_PREFACE)).await {
                 Some(Ok(true)) => {
-                    presence.is_http2();
+                    connection.set_http2();
                     self.http2(Box::new(stream)).await;
                 }
                 Some(Ok(false)) => {
@@ -237,14 +241,14 @@ impl Worker {
             },
             Some(acceptor) => match self.beginning(acceptor.tls_handshake(stream)).await {
                 Some(Ok(stream)) if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) => {
-                    presence.is_http2();
+                    connection.set_http2();
                     self.http2(Box::new(stream)).await;
                 }
                 Some(Ok(stream)) => self.http1(stream).await,
                 Some(Err(error)) => {
                     tracing::debug!(%peer, %error, "a TLS handshake failed");
-                    if !presence.has_ended() {
-                        refused("tls");
+                    if !connection.is_ended() {
+                        count_refused("tls");
                     }
                 }
                 None => {}
@@ -316,9 +320,4 @@ impl HttpServerApp for Http2 {
     fn server_options(&self) -> Option<&HttpServerOptions> {
         self.proxy.server_options()
     }
-}
-
-/// Counts a connection that was closed at once, or because no request came in time.
-pub(super) fn refused(cause: &'static str) {
-    metrics::counter!("portreeve_connections_refused_total", "cause" => cause).increment(1);
 }

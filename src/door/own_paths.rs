@@ -15,8 +15,8 @@ pub struct OwnPaths {
 }
 
 impl OwnPaths {
-    /// Whether the request is a probe, which is answered whatever else is in flight: a load balancer that hears nothing
-    /// takes the whole door out of service.
+    /// Whether the request is a probe, which is answered however many requests are in flight: a load balancer that gets no
+    /// answer takes the whole door out of service.
     pub(super) fn is_probe(&self, uri: &Uri) -> bool {
         (self.requirement_of)(uri) == Requirement::Probe
     }

@@ -5,7 +5,7 @@ use std::panic::AssertUnwindSafe;
 
 use futures_util::FutureExt;
 
-use super::{Exchange, Flow, Outcome, Plugin, Refusal, ResponseHead};
+use super::{Exchange, ExchangeOutcome, Flow, Plugin, Refusal, ResponseHead};
 use crate::oci::ErrorCode;
 use crate::sync::ManifestWrite;
 
@@ -58,10 +58,10 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Tells each plugin that it is over, in reverse; one that panics does not keep it from the others.
-    pub(super) async fn on_end(&self, exchange: &Exchange, outcome: &Outcome) {
+    /// Tells each plugin that the exchange is over, in reverse; one that panics does not keep the others from hearing it.
+    pub(super) async fn on_end(&self, exchange: &Exchange, outcome: &ExchangeOutcome) {
         for (name, plugin) in self.plugins.iter().rev() {
-            // The exchange is over: the panic has been logged, and there is nobody left to tell.
+            // The panic has been logged, and the exchange is over.
             let _: Result<(), Refusal> = caught(name, plugin.on_end(exchange, outcome)).await;
         }
     }
@@ -129,7 +129,7 @@ mod tests {
             Ok(())
         }
 
-        async fn on_end(&self, _exchange: &Exchange, _outcome: &Outcome) {
+        async fn on_end(&self, _exchange: &Exchange, _outcome: &ExchangeOutcome) {
             self.note("end");
         }
     }
@@ -146,8 +146,8 @@ mod tests {
         }
     }
 
-    fn outcome() -> Outcome {
-        Outcome { status: None, received: 0, sent: 0, duration: Duration::ZERO, cause: None }
+    fn outcome() -> ExchangeOutcome {
+        ExchangeOutcome { status: None, received: 0, sent: 0, duration: Duration::ZERO, cause: None }
     }
 
     /// Two plugins, of which the first panics in the named hook or the second responds.

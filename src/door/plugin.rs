@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode};
 
-use super::{Exchange, Outcome, ResponseHead};
+use super::{Exchange, ExchangeOutcome, ResponseHead};
 use crate::auth::{Gate, RequirementOf};
 use crate::oci::ErrorCode;
 use crate::registry::Login;
@@ -41,7 +41,7 @@ pub trait Plugin: Send + Sync {
     }
 
     /// It is over, however it ended, cut off included.
-    async fn on_end(&self, exchange: &Exchange, outcome: &Outcome) {
+    async fn on_end(&self, exchange: &Exchange, outcome: &ExchangeOutcome) {
         let _ = (exchange, outcome);
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use http::Method;
 
-use super::context::UploadSession;
+use super::forward_target::ForwardTarget;
 use super::upload_target::{Answered, NotOnward, OWN_PARAMETERS, UploadTargets};
 use super::uri_reference::UriReference;
 use crate::auth::{SealError, SealedFor, SealedTarget};
@@ -47,7 +47,7 @@ impl UploadTargets {
     ///
     /// # Errors
     /// When the door never sealed the target, or not for this repository.
-    pub fn follow(&self, route: &Route, path_and_query: &str) -> Result<Option<UploadSession>, NotOnward> {
+    pub fn follow(&self, route: &Route, path_and_query: &str) -> Result<Option<ForwardTarget>, NotOnward> {
         let (Route::BlobRead { repository, .. } | Route::ManifestRead { repository, .. }) = route else {
             return Ok(None);
         };
@@ -56,6 +56,6 @@ impl UploadTargets {
         let target = self.seal.open(SealedFor::Pull, repository, sealed).ok_or(NotOnward::Unknown)?;
         let backend = self.backends.with_key(&target.backend).ok_or(NotOnward::Unknown)?;
         let path_and_query = target.path_and_query;
-        Ok(Some(UploadSession { backend: Some(Arc::clone(backend)), path_and_query }))
+        Ok(Some(ForwardTarget { backend: Some(Arc::clone(backend)), path_and_query }))
     }
 }

@@ -6,7 +6,7 @@ use http::{HeaderValue, Method, StatusCode};
 use pingora_core::Result;
 use pingora_proxy::Session;
 
-use super::{Refusal, Response, ResponseHead, body, spelling};
+use super::{Refusal, Response, ResponseHead, body, header_names};
 use crate::oci::{ErrorBody, RETRY_AFTER_SECONDS};
 
 const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
@@ -18,9 +18,9 @@ const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api
 /// When the client is gone.
 pub(super) async fn send(session: &mut Session, response: Response) -> Result<()> {
     let Response { mut head, body } = response;
-    // Of a client that stands still nothing more is waited for.
-    let stands_still = head.status == StatusCode::REQUEST_TIMEOUT;
-    let is_reusable = !stands_still && body::drain(session).await;
+    // From a client that stalls nothing more is awaited.
+    let is_stalled = head.status == StatusCode::REQUEST_TIMEOUT;
+    let is_reusable = !is_stalled && body::drain(session).await;
     if !is_reusable {
         session.set_keepalive(None);
     }
@@ -31,11 +31,11 @@ pub(super) async fn send(session: &mut Session, response: Response) -> Result<()
         head.insert_header(CONTENT_LENGTH, HeaderValue::from(body.len()))?;
     }
     let has_body = !body.is_empty() && session.req_header().method != Method::HEAD;
-    session.write_response_header(Box::new(spelling::canonical(&head)?), !has_body).await?;
+    session.write_response_header(Box::new(header_names::with_canonical_names(&head)?), !has_body).await?;
     if has_body {
         session.write_response_body(Some(body), true).await?;
     }
-    if !is_reusable && !stands_still {
+    if !is_reusable && !is_stalled {
         body::linger(session).await;
     }
     Ok(())

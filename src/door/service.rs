@@ -1,4 +1,4 @@
-//! What the door does with a request: reading its first line, answering what it answers itself, and the last touches on
+//! What the door does with a request: reading its first line, answering what it answers itself, and the last changes to
 //! every response. `hooks.rs` calls it where pingora lets it.
 
 use std::sync::Arc;
@@ -12,17 +12,17 @@ use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 use tokio_util::task::TaskTracker;
 
-use super::body_memory::{BodyMemory, Held};
+use super::body_memory::{BodyMemory, Reservation};
 use super::context::Context;
-use super::lead_back::Naming;
-use super::line::Lines;
+use super::fair_queue::FairQueue;
 use super::own_paths::OwnPaths;
-use super::requests::{InFlight, Requests};
-use super::turns::Turns;
-use super::upload_target::UploadTargets;
+use super::public_address::PublicAddress;
+use super::request_limiter::{InFlight, RequestLimiter};
+use super::upstream_connection::UpstreamConnections;
+use super::url_rewriting::UrlRewriter;
 use super::{
-    Client, Exchange, Flow, Limits, Pipeline, Refusal, Response, ResponseHead, Target, arrival, body, bridge,
-    respond,
+    Client, Exchange, Flow, Limits, Pipeline, Refusal, Response, ResponseHead, Target, body, bridge,
+    normalization, respond,
 };
 use crate::auth::{TargetSeal, Viewer};
 use crate::oci::route::with_plain_colon;
@@ -37,19 +37,19 @@ pub struct Service {
     own: OwnPaths,
     pub(super) backends: Arc<Backends>,
     pub(super) limits: Limits,
-    pub(super) requests: Requests,
-    pub(super) turns: Arc<Turns>,
+    requests: RequestLimiter,
+    pub(super) queue: Arc<FairQueue>,
     pub(super) memory: BodyMemory,
-    pub(super) lines: Lines,
-    pub(super) naming: Arc<Naming>,
-    pub(super) uploads: UploadTargets,
+    /// Connections to the registry that the watchdog may close.
+    pub(super) connections: UpstreamConnections,
+    pub(super) urls: Arc<UrlRewriter>,
     pub(super) exchanges: TaskTracker,
 }
 
 impl Service {
-    /// Puts the door's logic together. `naming` says by which names client, door and registry know each other, `seal`
-    /// hides targets of the registry's own in URLs of the door; `limits` say who may let whom wait, and how many requests may
-    /// be in flight, `memory` how much of bodies is held; whoever stops the door waits for `exchanges`.
+    /// Puts the door's logic together. `address` says by which address clients know the door, `seal` hides targets of the
+    /// registry's own in URLs of the door; `limits` say for how long client and registry may let each other wait, and how many
+    /// requests may be in flight, `memory` how much of bodies is held; `exchanges` counts those that run.
     #[expect(
         clippy::too_many_arguments,
         reason = "each is a part of its own, named where it is put together"
@@ -60,21 +60,20 @@ impl Service {
         backends: Arc<Backends>,
         limits: Limits,
         memory: BodyMemory,
-        naming: Naming,
+        address: PublicAddress,
         seal: Arc<TargetSeal>,
         exchanges: TaskTracker,
     ) -> Self {
         Self {
             pipeline: Arc::new(pipeline),
             own,
-            uploads: UploadTargets::new(seal, Arc::clone(&backends)),
+            urls: Arc::new(UrlRewriter::new(address, Arc::clone(&backends), seal)),
             backends,
             limits,
-            requests: Requests::new(limits.requests),
-            turns: Arc::default(),
+            requests: RequestLimiter::new(limits.requests),
+            queue: Arc::default(),
             memory,
-            lines: Lines::default(),
-            naming: Arc::new(naming),
+            connections: UpstreamConnections::default(),
             exchanges,
         }
     }
@@ -84,11 +83,11 @@ impl Service {
         let has_body = !session.is_body_empty();
         let has_fragment = match session.is_http2() {
             true => Ok(()),
-            false => arrival::refuse_fragment(&session.as_downstream().to_h1_raw()),
+            false => normalization::refuse_fragment(&session.as_downstream().to_h1_raw()),
         };
         let arrived = has_fragment
-            .and_then(|()| arrival::refuse_many_headers(session.req_header()))
-            .and_then(|()| arrival::normalize(session.req_header_mut()));
+            .and_then(|()| normalization::refuse_many_headers(session.req_header()))
+            .and_then(|()| normalization::normalize(session.req_header_mut()));
         let mut request = session.req_header().clone();
         let mut onward = super::exchange::Onward::default();
         // The registry reads the one as the other; it is given what rules and record speak of.
@@ -119,8 +118,8 @@ impl Service {
         )
     }
 
-    /// `/v2` is answered as distribution does it, before it asks who is there: with the way to `/v2/`.
-    pub(super) fn base_without_slash(&self, exchange: &Exchange) -> Option<Local> {
+    /// `/v2` is answered as distribution does it, before any authentication: with a redirect to `/v2/`.
+    pub(super) fn base_without_slash(&self, exchange: &Exchange) -> Option<LocalAnswer> {
         let path_and_query = exchange.request.uri.path_and_query()?;
         if path_and_query.path() != "/v2" {
             return None;
@@ -131,7 +130,7 @@ impl Service {
         head.insert_header(CONTENT_TYPE, "text/html; charset=utf-8").ok()?;
         head.insert_header("Docker-Distribution-Api-Version", "registry/2.0").ok()?;
         let body = Bytes::from_static(b"<a href=\"/v2/\">Moved Permanently</a>.\n\n");
-        Some(Local::Whole(Response { head, body }))
+        Some(LocalAnswer::Whole(Response { head, body }))
     }
 
     /// A request that the door answers itself, or `None` for one to stream.
@@ -140,25 +139,27 @@ impl Service {
         session: &mut Session,
         exchange: &mut Exchange,
         in_flight: &mut InFlight,
-    ) -> Result<Option<Local>, Refusal> {
+    ) -> Result<Option<LocalAnswer>, Refusal> {
         if exchange.target == Target::Own && self.own.is_probe(&exchange.request.uri) {
-            return self.ask(session, exchange).await;
+            return self.call_router(session, exchange).await;
         }
-        *in_flight = self.requests.admit().inspect_err(|_| hurry(session))?;
+        *in_flight = self.requests.admit().inspect_err(|_| shorten_write_timeout(session))?;
         let allowed = self.pipeline.on_request(exchange).await;
-        // Known now: who the client is. Also a refusal is waited for until it is read, and counts as long.
-        self.requests.admit_of(exchange.client.address, in_flight).inspect_err(|_| hurry(session))?;
+        // Known now: the client's address. A refusal counts as well, until the client has read it.
+        self.requests
+            .admit_of(exchange.client.address, in_flight)
+            .inspect_err(|_| shorten_write_timeout(session))?;
         if let Flow::Respond(response) = allowed? {
-            return Ok(Some(Local::Whole(*response)));
+            return Ok(Some(LocalAnswer::Whole(*response)));
         }
-        // Known now: who is trusted to say it has been heard.
-        exchange.onward.host = self.naming.host_for_registry(&exchange.client);
+        // Known now: by which address the client knows the door, for which a trusted proxy was heard.
+        exchange.onward.host = self.urls.address().host_for_registry(&exchange.client);
         let write = match &exchange.target {
             Target::Own | Target::Unreadable => {
-                return self.ask(session, exchange).await;
+                return self.call_router(session, exchange).await;
             }
             Target::Registry(Route::ManifestPut { repository, reference, tags }) => {
-                let mut held = self.memory.hold(exchange.client.address);
+                let mut held = self.memory.reserve(exchange.client.address);
                 let reading = body::read(session, MAXIMUM_MANIFEST_BYTES, &self.limits, &mut held);
                 let bytes = Box::pin(reading).await?;
                 let manifest = parse_manifest(exchange, reference, bytes, held)?;
@@ -175,7 +176,7 @@ impl Service {
             Target::Registry(_) => return Ok(None),
         };
         match self.pipeline.on_write(exchange, &write).await? {
-            Flow::Respond(response) => Ok(Some(Local::Whole(*response))),
+            Flow::Respond(response) => Ok(Some(LocalAnswer::Whole(*response))),
             Flow::Continue => {
                 Err(Refusal::new(ErrorCode::Unknown, "the door failed on this request; its log says why")
                     .because("no plugin carried the write: the observer is missing from the table"))
@@ -183,23 +184,27 @@ impl Service {
         }
     }
 
-    /// Asks the router of pages and API.
-    async fn ask(&self, session: &mut Session, exchange: &Exchange) -> Result<Option<Local>, Refusal> {
+    /// Has the router of pages and API answer.
+    async fn call_router(
+        &self,
+        session: &mut Session,
+        exchange: &Exchange,
+    ) -> Result<Option<LocalAnswer>, Refusal> {
         let client = exchange.client.address;
-        let (viewer, held) = (exchange.viewer.clone(), self.memory.hold(client));
+        let (viewer, held) = (exchange.viewer.clone(), self.memory.reserve(client));
         // Apart from the request's own future, which would be as large for each pull.
-        let asking = bridge::ask(&self.own.router, session, client, viewer, &self.limits, held);
-        let answer = Box::pin(asking).await?;
-        Ok(Some(Local::Streamed(answer)))
+        let calling = bridge::call(&self.own.router, session, client, viewer, &self.limits, held);
+        let answer = Box::pin(calling).await?;
+        Ok(Some(LocalAnswer::Streamed(answer)))
     }
 
-    /// The last touches on a response, whether it was streamed or made here.
+    /// The last changes to a response, whether it is streamed or the door's own.
     pub(super) async fn finish_head(
         &self,
         context: &mut Context,
         head: &mut ResponseHead,
     ) -> Result<(), Refusal> {
-        self.lead_back(context, head)?;
+        self.urls.rewrite(context, head)?;
         let Some(exchange) = context.exchange.as_mut() else { return Ok(()) };
         self.pipeline.on_response(exchange, head).await
     }
@@ -209,14 +214,14 @@ impl Service {
         &self,
         session: &mut Session,
         context: &mut Context,
-        local: Local,
+        local: LocalAnswer,
     ) -> Result<()> {
         match local {
-            Local::Whole(mut response) => match self.finish_head(context, &mut response.head).await {
+            LocalAnswer::Whole(mut response) => match self.finish_head(context, &mut response.head).await {
                 Ok(()) => respond::send(session, response).await,
                 Err(refusal) => self.refuse(session, context, &refusal).await,
             },
-            Local::Streamed(mut answer) => match self.finish_head(context, &mut answer.head).await {
+            LocalAnswer::Streamed(mut answer) => match self.finish_head(context, &mut answer.head).await {
                 Ok(()) => Box::pin(bridge::send(session, answer)).await,
                 Err(refusal) => self.refuse(session, context, &refusal).await,
             },
@@ -242,15 +247,15 @@ impl Service {
 }
 
 /// An answer of the door's own.
-pub(super) enum Local {
+pub(super) enum LocalAnswer {
     /// There as a whole.
     Whole(Response),
     /// From the router, to be sent as it comes.
-    Streamed(bridge::Answer),
+    Streamed(bridge::RouterAnswer),
 }
 
-/// A request that is shed counts no more, so that its answer is not waited for as others are.
-fn hurry(session: &mut Session) {
+/// A request that is shed counts no more, so its client has less time to read the answer.
+fn shorten_write_timeout(session: &mut Session) {
     session.as_downstream_mut().set_write_timeout(Some(body::DRAIN_TIME));
 }
 
@@ -281,18 +286,18 @@ fn target(request: &RequestHeader, has_body: bool) -> Result<Target, Refusal> {
     Ok(Target::Registry(route))
 }
 
-/// Reads a manifest. Its bytes and what they become are held until they are dropped.
+/// Reads a manifest. The memory for it is held until its bytes are dropped.
 fn parse_manifest(
     exchange: &Exchange,
     reference: &Reference,
     bytes: Bytes,
-    mut held: Held,
+    mut held: Reservation,
 ) -> Result<Manifest, Refusal> {
     let media_type = exchange.header(&http::header::CONTENT_TYPE).map(MediaType::from_header);
     let mut manifest = Manifest::parse(bytes, media_type)
         .map_err(|error| Refusal::new(ErrorCode::ManifestInvalid, error.to_string()))?;
     held.grow_by(manifest.document.parsed_bytes() as u64)?;
-    manifest.bytes = held.with(manifest.bytes);
+    manifest.bytes = held.attach_to(manifest.bytes);
     let Reference::Digest(digest) = reference else { return Ok(manifest) };
     if digest.matches(&manifest.bytes) == Some(false) {
         let message = format!("the manifest does not have the digest {digest} that it was sent under");

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use http::Method;
 
-use super::context::UploadSession;
+use super::forward_target::ForwardTarget;
 use super::sticky;
 use super::uri_reference::UriReference;
 use crate::auth::{SealError, SealedFor, SealedTarget, TargetSeal};
@@ -117,20 +117,20 @@ impl UploadTargets {
         repository: &RepositoryName,
         upload: &str,
         path_and_query: &str,
-    ) -> Result<Option<UploadSession>, NotOnward> {
+    ) -> Result<Option<ForwardTarget>, NotOnward> {
         let (path, query) = path_and_query.split_once('?').unwrap_or((path_and_query, ""));
         if TargetSeal::is_sealed(upload) {
             let target = self.seal.open(SealedFor::Upload, repository, upload).ok_or(NotOnward::Unknown)?;
             let backend = self.backends.with_key(&target.backend).ok_or(NotOnward::Unknown)?;
             let path_and_query = with_query(target.path_and_query, query)?;
-            return Ok(Some(UploadSession { backend: Some(Arc::clone(backend)), path_and_query }));
+            return Ok(Some(ForwardTarget { backend: Some(Arc::clone(backend)), path_and_query }));
         }
         if !self.backends.are_several() {
             return Ok(None);
         }
         let (rest, key) = sticky::unmark(query);
         let separator = if rest.is_empty() { "" } else { "?" };
-        Ok(Some(UploadSession {
+        Ok(Some(ForwardTarget {
             backend: key.and_then(|key| self.backends.with_key(key)).cloned(),
             path_and_query: format!("{path}{separator}{rest}"),
         }))

@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-/// A reference to something that is reached by HTTP (RFC 3986 section 4.1), without its fragment, which nobody sends.
+/// A reference to something that is reached by HTTP (RFC 3986 section 4.1), without its fragment, which is never sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct UriReference<'a> {
     /// `http` or `https`, in any case of letters; none in a relative reference.

@@ -128,6 +128,11 @@ impl Access {
         Self::Repository { name, actions }
     }
 
+    /// Reading a repository.
+    pub fn to_pull(name: RepositoryName) -> Self {
+        Self::to(name, Actions::of(&[Action::Pull]))
+    }
+
     /// Reads the scopes of a request: each text has one or several, separated by spaces. Those that are malformed, or about
     /// something that a registry does not have, are left out, as the token specification wants. Several about one
     /// repository become one.

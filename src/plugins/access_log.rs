@@ -5,7 +5,7 @@ use http::header::USER_AGENT;
 use serde::Deserialize;
 
 use super::observer::AGENT_BYTES;
-use crate::door::{Entry, Exchange, Invalid, Outcome, Parts, Plugin};
+use crate::door::{Entry, Exchange, ExchangeOutcome, Invalid, Parts, Plugin};
 use crate::telemetry::{AccessLine, cut};
 
 pub(super) const ENTRY: Entry =
@@ -42,7 +42,7 @@ fn build(table: &toml::Table, _parts: &Parts) -> Result<Box<dyn Plugin>, Invalid
 
 #[async_trait]
 impl Plugin for AccessLog {
-    async fn on_end(&self, exchange: &Exchange, outcome: &Outcome) {
+    async fn on_end(&self, exchange: &Exchange, outcome: &ExchangeOutcome) {
         if !self.enabled {
             return;
         }

@@ -123,6 +123,10 @@ fn refusal(failure: CarryFailure) -> Refusal {
             StatusCode::BAD_GATEWAY,
             "the registry's answer does not say that it took the write; whether it did is being found out",
         ),
+        CarryFailure::Lost => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the door was taken for dead while it carried this write; what became of it is being found out",
+        ),
         CarryFailure::Failed => (
             StatusCode::INTERNAL_SERVER_ERROR,
             "the door failed on this write; what became of it is being found out",

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use http::{Method, StatusCode};
 use serde::Deserialize;
 
-use crate::door::{Entry, Exchange, Invalid, Outcome, Parts, Plugin};
+use crate::door::{Entry, Exchange, ExchangeOutcome, Invalid, Parts, Plugin};
 use crate::oci::Route;
 use crate::sync::PullCounts;
 
@@ -29,7 +29,7 @@ fn build(table: &toml::Table, parts: &Parts) -> Result<Box<dyn Plugin>, Invalid>
 
 #[async_trait]
 impl Plugin for Pulls {
-    async fn on_end(&self, exchange: &Exchange, outcome: &Outcome) {
+    async fn on_end(&self, exchange: &Exchange, outcome: &ExchangeOutcome) {
         let is_pull = exchange.request.method == Method::GET
             && outcome.status == Some(StatusCode::OK)
             && outcome.cause.is_none();

@@ -17,7 +17,7 @@ pub struct OutgoingWrite {
     pub headers: HeaderMap,
     /// The body; empty for a deletion.
     pub body: Bytes,
-    /// How the door shows itself, if not by the client's own `Authorization`.
+    /// The door's credentials, if they replace the client's own `Authorization`.
     pub introduction: Option<Introduction>,
 }
 

@@ -11,7 +11,7 @@ use http::StatusCode;
 use sha2::{Digest as _, Sha256};
 use url::Url;
 
-use super::Presence;
+use super::ProbeResult;
 
 /// One backend: where it is, and whether it answers.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub struct Backend {
     key: BackendKey,
     address: ArcSwapOption<SocketAddr>,
     healthy: AtomicBool,
-    /// The status of something else that answered in place of a registry when it was looked at last; else zero.
+    /// The status of something else that answered the last probe in place of a registry; else zero.
     foreign: AtomicU16,
     answered: ArcSwapOption<Instant>,
 }
@@ -111,11 +111,11 @@ impl Backend {
         StatusCode::from_u16(self.foreign.load(Ordering::Relaxed)).ok()
     }
 
-    /// Notes what was found when it was looked at.
-    pub fn note_presence(&self, presence: Presence) {
-        let status = match presence {
-            Presence::Foreign(status) => status.as_u16(),
-            Presence::Registry | Presence::Failing(_) | Presence::Silent => 0,
+    /// Notes what a probe shows.
+    pub fn note_probe(&self, result: ProbeResult) {
+        let status = match result {
+            ProbeResult::Foreign(status) => status.as_u16(),
+            ProbeResult::Registry | ProbeResult::Failing(_) | ProbeResult::Silent => 0,
         };
         if self.foreign.swap(status, Ordering::Relaxed) != status && status != 0 {
             tracing::warn!(
@@ -123,10 +123,10 @@ impl Backend {
                 "what answers is no registry: it answers /v2/ as no registry does; is registry.url right?"
             );
         }
-        self.note_health(presence.is_registry());
+        self.note_health(result.is_registry());
     }
 
-    /// Notes that it answered, or did not. Says so in the log when that is news. An answer makes no registry of what is none.
+    /// Notes that it answered, or did not. The log says so when that is news. An answer makes no registry of what is none.
     pub fn note_health(&self, healthy: bool) {
         let healthy = healthy && self.foreign.load(Ordering::Relaxed) == 0;
         if self.healthy.swap(healthy, Ordering::Relaxed) != healthy {
@@ -138,12 +138,12 @@ impl Backend {
         }
     }
 
-    /// Notes that it has answered its probe.
+    /// Notes that it has answered a probe.
     pub(super) fn note_answer(&self) {
         self.answered.store(Some(Arc::new(Instant::now())));
     }
 
-    /// When it last answered its probe; `None` if it never did.
+    /// When it last answered a probe; `None` if it never did.
     pub fn answered(&self) -> Option<Instant> {
         self.answered.load().as_deref().copied()
     }
@@ -244,10 +244,10 @@ mod tests {
     fn what_is_no_registry_is_not_made_healthy_by_its_answers() {
         let backends = three();
         let backend = &backends.all()[0];
-        backend.note_presence(Presence::Foreign(StatusCode::OK));
+        backend.note_probe(ProbeResult::Foreign(StatusCode::OK));
         backend.note_health(true);
         assert_eq!((backend.is_healthy(), backend.foreign_status()), (false, Some(StatusCode::OK)));
-        backend.note_presence(Presence::Registry);
+        backend.note_probe(ProbeResult::Registry);
         assert_eq!((backend.is_healthy(), backend.foreign_status()), (true, None));
     }
 

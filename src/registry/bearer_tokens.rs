@@ -1,4 +1,4 @@
-//! Bearer tokens for a registry that verifies them itself: what the client wants of whoever makes them, which is `auth/`.
+//! Bearer tokens for a registry that verifies them itself: what the client needs of their issuer, which `auth/` provides.
 
 use http::HeaderValue;
 
@@ -6,7 +6,7 @@ use super::BackendKey;
 use crate::clock::{Sample, Timestamp};
 use crate::oci::Access;
 
-/// Makes tokens in the time of each backend's clock.
+/// Issues tokens in the time of each backend's clock.
 pub trait BearerTokens: Send + Sync {
     /// A token that this backend accepts now, for a request of `subject`, or of the door itself, that needs this access.
     ///
@@ -19,11 +19,11 @@ pub trait BearerTokens: Send + Sync {
         access: &[Access],
     ) -> Result<BearerToken, TokenError>;
 
-    /// This backend refused a token; the sample is what its answer says of its clock. Whether another token would be better:
-    /// one is made for another time than this one was.
+    /// Notes that this backend refused a token; the sample is what its answer says of its clock. Answers whether the backend
+    /// may take another token: it would be made for another time than this one was.
     fn refused(&self, backend: &BackendKey, token: &BearerToken, sample: Option<Sample>) -> bool;
 
-    /// The time in which samples of the registry's clock are taken.
+    /// The time by the clock by which samples of the registry's clock are taken.
     fn steady(&self) -> Timestamp;
 }
 
@@ -36,7 +36,7 @@ pub struct BearerToken {
     pub offset: i64,
 }
 
-/// Why there is no token: the registry has heard nothing.
+/// Why there is no token. Nothing was sent to the registry.
 #[derive(Debug, thiserror::Error)]
 #[error("the door has no token for the registry: {0}")]
 pub struct TokenError(#[source] pub Box<dyn std::error::Error + Send + Sync>);

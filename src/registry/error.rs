@@ -42,7 +42,7 @@ pub enum RegistryError {
         asked: String,
         /// Its status.
         status: StatusCode,
-        /// How long it asks to be left alone.
+        /// How long it wants not to be asked again.
         retry_after: Option<Duration>,
     },
     /// Its answer makes no sense.
@@ -58,10 +58,10 @@ pub enum RegistryError {
 /// Why a write has no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum CarryError {
-    /// The door cannot show itself: the registry has heard nothing.
+    /// The door has no credentials. Nothing was sent to the registry.
     #[error(transparent)]
     NotSigned(TokenError),
-    /// No connection came about: the registry has heard nothing.
+    /// No connection came about. Nothing was sent to the registry.
     #[error("the registry cannot be reached: {0}")]
     NotSent(#[source] TransportError),
     /// The answer did not begin in time: the registry may or may not do it.

@@ -7,13 +7,14 @@ use http::header::{ALLOW, DATE};
 use http::{Method, StatusCode};
 use tokio::time::Instant;
 
+use super::question::Question;
 use super::transport::Received;
 use super::{RegistryClient, RegistryError};
 use crate::oci::{Access, Action, Actions, Digest, MediaType, RepositoryName};
 
-/// How long the answers may be: nobody reads them.
+/// How long the answers may be, of which little is read.
 const MAXIMUM_BYTES: usize = 64 * 1024;
-/// Where nothing is deleted.
+/// A repository that is not there.
 const NOWHERE: &str = "portreeve-check/nothing-is-here";
 
 /// A manifest that no registry takes, since it names no configuration.
@@ -79,7 +80,8 @@ impl RegistryClient {
         let asked = format!("take back or refuse a {method} of what is not there");
         let path = format!("v2/{NOWHERE}/manifests/{reference}");
         let content = (!body.is_empty()).then_some((MediaType::OCI_MANIFEST, body));
-        self.ask_with(&asked, method, &path, content, access, MAXIMUM_BYTES).await
+        let limit = MAXIMUM_BYTES;
+        self.ask(Question { method, content, access, limit, ..Question::get(&asked, &path) }).await
     }
 
     /// Asks what the registry is.
@@ -88,7 +90,8 @@ impl RegistryClient {
     /// When it does not answer.
     pub async fn inspect(&self) -> Result<Inspection, RegistryError> {
         let asked = Instant::now();
-        let answer = self.ask("say what it is", Method::GET, "v2/", None, None, MAXIMUM_BYTES).await?;
+        let answer =
+            self.ask(Question { limit: MAXIMUM_BYTES, ..Question::get("say what it is", "v2/") }).await?;
         let took = asked.elapsed();
         let text = |name| answer.headers.get(name).and_then(|value| value.to_str().ok());
         let date = text(DATE.as_str()).and_then(|date| httpdate::parse_http_date(date).ok());
@@ -108,15 +111,10 @@ impl RegistryClient {
         let path = format!("v2/{NOWHERE}/manifests/{digest}");
         let access = RepositoryName::parse(NOWHERE).ok();
         let access = access.map(|name| Access::to(name, Actions::of(&[Action::Delete])));
-        let answer = self.ask(
-            "delete a manifest that is not there",
-            Method::DELETE,
-            &path,
-            None,
-            access,
-            MAXIMUM_BYTES,
-        );
-        Ok(match answer.await?.status {
+        let asked = "delete a manifest that is not there";
+        let question =
+            Question { method: Method::DELETE, access, limit: MAXIMUM_BYTES, ..Question::get(asked, &path) };
+        Ok(match self.ask(question).await?.status {
             StatusCode::NOT_FOUND | StatusCode::ACCEPTED => Deletion::Allowed,
             status => Deletion::Refused(status),
         })

@@ -4,13 +4,13 @@
 //! order is not bytewise. What a page says is a hint at what to compare, never the truth about what is not on it.
 
 use http::header::LINK;
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, StatusCode};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::client::to_pull;
 use super::page_size::PageSize;
+use super::question::Question;
 use super::reading::{NOT_ITS_OWN, is_absence, refused, whole};
 use super::transport::Received;
 use super::{BodyError, Causes, PageLimit, RegistryClient, RegistryError};
@@ -19,7 +19,7 @@ use crate::oci::{Access, RepositoryName};
 /// How long a page may be: registries that ignore `n` send everything at once.
 const MAXIMUM_PAGE_BYTES: usize = 32 * 1024 * 1024;
 
-/// Where a listing goes on: the path and query of the next page, as the registry wrote them.
+/// Where the next page of a listing is: its path and query, as the registry wrote them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Continuation(String);
@@ -57,7 +57,7 @@ impl Continuation {
 pub struct ListingPage {
     /// The names as they were sent: repositories or tags, whether or not the grammar allows them.
     pub names: Vec<String>,
-    /// Where the listing goes on, unless this was the last page.
+    /// Where the next page is, unless this was the last one.
     pub next: Option<Continuation>,
 }
 
@@ -81,7 +81,7 @@ impl RegistryClient {
     /// # Errors
     /// Whenever there is no clear answer; [`RegistryError::Refused`] where the registry has no catalog.
     pub async fn catalog(&self, from: Option<&Continuation>) -> Result<ListingPage, RegistryError> {
-        smaller_and_smaller(self.catalog_limit(), async |limit| self.catalog_page(from, limit).await).await
+        with_smaller_pages(self.catalog_limit(), async |limit| self.catalog_page(from, limit).await).await
     }
 
     /// A page of a repository's tags, as [`RegistryClient::catalog`] gives one of the catalog. `Ok(None)` is the registry's
@@ -94,8 +94,8 @@ impl RegistryClient {
         repository: &RepositoryName,
         from: Option<&Continuation>,
     ) -> Result<Option<ListingPage>, RegistryError> {
-        let asking = async |limit| self.tags_page(repository, from, limit).await;
-        smaller_and_smaller(self.tags_limit(), asking).await
+        let fetch = async |limit| self.tags_page(repository, from, limit).await;
+        with_smaller_pages(self.tags_limit(), fetch).await
     }
 
     /// How many names a page of the catalog is to have now.
@@ -125,7 +125,7 @@ impl RegistryClient {
             return Err(refused(asked.to_owned(), answer.status, &answer.headers));
         }
         let page = read_page(asked, "v2/_catalog", from, answer, |catalog: Catalog| catalog.repositories)?;
-        size.managed(limit, page.names.len());
+        size.note_received(limit, page.names.len());
         Ok(page)
     }
 
@@ -143,11 +143,12 @@ impl RegistryClient {
         let asked = format!("list the tags of {repository}");
         let path = format!("v2/{repository}/tags/list");
         let size = &self.tag_pages;
-        let (answer, limit) = self.page(&asked, &path, from, to_pull(repository), size, limit).await?;
+        let (answer, limit) =
+            self.page(&asked, &path, from, Access::to_pull(repository.clone()), size, limit).await?;
         match answer.status {
             StatusCode::OK => {
                 let page = read_page(&asked, &path, from, answer, |tags: Tags| tags.tags)?;
-                size.managed(limit, page.names.len());
+                size.note_received(limit, page.names.len());
                 Ok(Some(page))
             }
             StatusCode::NOT_FOUND if is_absence(&whole(&asked, answer.body)?) => Ok(None),
@@ -168,14 +169,15 @@ impl RegistryClient {
         mut limit: PageLimit,
     ) -> Result<(Received, PageLimit), RegistryError> {
         let ask = async |wanted: &str| {
-            self.ask(asked, Method::GET, wanted, None, Some(access.clone()), MAXIMUM_PAGE_BYTES).await
+            let access = Some(access.clone());
+            self.ask(Question { access, limit: MAXIMUM_PAGE_BYTES, ..Question::get(asked, wanted) }).await
         };
         if let Some(next) = from {
             if let Some(names) = limit.names()
                 && size.is_small(limit)
             {
                 let answer = ask(&next.with_at_most(names)).await?;
-                // It takes its own words only.
+                // A registry may take its own continuation only, as it wrote it.
                 if answer.status != StatusCode::BAD_REQUEST {
                     return Ok((answer, limit));
                 }
@@ -190,26 +192,26 @@ impl RegistryClient {
             };
             if answer.status != StatusCode::BAD_REQUEST {
                 if limit != wanted {
-                    size.accepted(limit);
+                    size.note_accepted(limit);
                 }
                 return Ok((answer, limit));
             }
             match limit.after_refusal() {
                 Some(next) => limit = next,
-                // Whatever was refused, it was not the number.
+                // It was not the number that was refused.
                 None => return Ok((answer, limit)),
             }
         }
     }
 }
 
-/// Asks for pages of fewer names, as long as that may help.
-async fn smaller_and_smaller<T>(
+/// Fetches a page; where that fails, one of fewer names, as long as that may help.
+async fn with_smaller_pages<T>(
     mut limit: PageLimit,
-    asking: impl AsyncFn(PageLimit) -> Result<T, RegistryError>,
+    fetch: impl AsyncFn(PageLimit) -> Result<T, RegistryError>,
 ) -> Result<T, RegistryError> {
     loop {
-        let error = match asking(limit).await {
+        let error = match fetch(limit).await {
             Ok(page) => return Ok(page),
             Err(error) => error,
         };
@@ -268,7 +270,7 @@ fn is_next(parameters: &str) -> bool {
     })
 }
 
-/// Reads where a listing goes on. Only the query is news: scheme and host of an absolute link are those by which the
+/// Reads where the next page is. Only the query is news: scheme and host of an absolute link are those by which the
 /// registry believes to be known, and no link may lead to anything else than this very listing.
 fn continuation(path: &str, from: Option<&Continuation>, link: &str) -> Result<Continuation, String> {
     let here = format!("http://registry/{path}");
@@ -316,15 +318,15 @@ mod tests {
 
     #[test]
     fn only_path_and_query_of_a_link_count_and_only_this_listing_is_followed() {
-        let go_on = |link| continuation("v2/_catalog", None, link).map(|Continuation(path)| path);
+        let read = |link| continuation("v2/_catalog", None, link).map(|Continuation(path)| path);
         let wanted = Ok("v2/_catalog?last=a%2Fb&n=2".to_owned());
-        assert_eq!(go_on("/v2/_catalog?last=a%2Fb&n=2"), wanted);
-        assert_eq!(go_on("https://elsewhere.test:444/v2/_catalog?last=a%2Fb&n=2"), wanted);
-        assert_eq!(go_on("_catalog?last=a%2Fb&n=2"), wanted);
-        assert_eq!(go_on("/inner/v2/_catalog?last=a%2Fb&n=2"), wanted);
-        assert_eq!(go_on("?last=a%2Fb&n=2"), wanted);
+        assert_eq!(read("/v2/_catalog?last=a%2Fb&n=2"), wanted);
+        assert_eq!(read("https://elsewhere.test:444/v2/_catalog?last=a%2Fb&n=2"), wanted);
+        assert_eq!(read("_catalog?last=a%2Fb&n=2"), wanted);
+        assert_eq!(read("/inner/v2/_catalog?last=a%2Fb&n=2"), wanted);
+        assert_eq!(read("?last=a%2Fb&n=2"), wanted);
         for link in ["/v2/x/tags/list?last=b", "/other?last=b", "/v2/_catalog", "http://[?last=b"] {
-            assert!(go_on(link).is_err(), "{link}");
+            assert!(read(link).is_err(), "{link}");
         }
         let from = Continuation("v2/_catalog?last=b".to_owned());
         assert!(continuation("v2/_catalog", Some(&from), "/v2/_catalog?last=b").is_err());

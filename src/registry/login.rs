@@ -1,4 +1,4 @@
-//! How the door shows itself to the registry.
+//! The door's credentials for the registry.
 
 use std::sync::Arc;
 
@@ -11,13 +11,13 @@ use super::{Backend, BearerToken, BearerTokens, TokenError};
 use crate::clock::{Sample, Timestamp};
 use crate::oci::Access;
 
-/// How the door shows itself to the registry.
+/// The door's credentials for the registry.
 pub enum Login {
-    /// Not at all.
+    /// None.
     None,
-    /// With a name and a password.
+    /// A name and a password, as `Authorization`.
     Basic(HeaderValue),
-    /// With tokens of its own, in the registry's time.
+    /// Tokens that the door issues, in the registry's time.
     Token(Box<dyn BearerTokens>),
 }
 
@@ -32,7 +32,7 @@ impl std::fmt::Debug for Login {
 }
 
 impl Login {
-    /// With a name and a password (RFC 7617).
+    /// A name and a password (RFC 7617).
     pub fn basic(username: &str, password: &str) -> Self {
         let text = format!("Basic {}", STANDARD.encode(format!("{username}:{password}")));
         match HeaderValue::try_from(text) {
@@ -51,8 +51,8 @@ impl Login {
     }
 }
 
-/// How the door is to show itself in one request. That is made up at the moment in which the request goes to a backend, in the
-/// backend's own time, however long the request has waited.
+/// The door's credentials for one request. A token is issued when the request is sent to a backend, in the backend's own time,
+/// however long the request has waited.
 #[derive(Clone, Debug)]
 pub struct Introduction {
     login: Arc<Login>,
@@ -60,7 +60,7 @@ pub struct Introduction {
     access: Vec<Access>,
 }
 
-/// What a backend was shown.
+/// The credentials that a backend was sent.
 pub struct Shown {
     /// The `Authorization` of the request, if it has one.
     pub authorization: Option<HeaderValue>,
@@ -68,12 +68,12 @@ pub struct Shown {
 }
 
 impl Introduction {
-    /// By this login, for a request of somebody, or of the door itself, that needs this access.
+    /// By these, for a request of `subject`, or of the door itself, that needs this access.
     pub fn new(login: Arc<Login>, subject: Option<String>, access: Vec<Access>) -> Self {
         Self { login, subject, access }
     }
 
-    /// What this backend is to be shown now.
+    /// What this backend is to be sent now.
     ///
     /// # Errors
     /// When a token cannot be signed.
@@ -89,16 +89,16 @@ impl Introduction {
         }
     }
 
-    /// The backend has refused what it was shown, with this answer. Whether it would take what it is shown next: its clock is
-    /// another than was thought, and what it refused it has not done, so that the request may be repeated.
+    /// Whether a request whose credentials the backend refused with this answer is to be repeated: the backend's clock is
+    /// another than was thought, and what it refused it has not done. Corrects what is known of that clock.
     pub fn is_worth_repeating(&self, backend: &Backend, shown: &Shown, answer: &HeaderMap) -> bool {
         let (Login::Token(tokens), Some((token, sent))) = (&*self.login, &shown.token) else { return false };
         let sample = date(answer).map(|date| Sample { sent: *sent, received: tokens.steady(), date });
-        let is_worth_it = tokens.refused(backend.key(), token, sample);
-        if is_worth_it {
+        let is_worth_retrying = tokens.refused(backend.key(), token, sample);
+        if is_worth_retrying {
             metrics::counter!("portreeve_registry_clock_corrections_total").increment(1);
         }
-        is_worth_it
+        is_worth_retrying
     }
 }
 

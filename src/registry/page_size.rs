@@ -49,12 +49,12 @@ impl PageLimit {
     }
 }
 
-/// What was learnt of one kind of listing.
+/// What is known of one kind of listing.
 #[derive(Debug, Default)]
-pub(super) struct PageSize(Mutex<Learnt>);
+pub(super) struct PageSize(Mutex<Known>);
 
 #[derive(Debug, Default)]
-struct Learnt {
+struct Known {
     /// The largest that was not refused.
     accepted: usize,
     /// The largest that the registry managed of late, where that is smaller.
@@ -71,38 +71,38 @@ struct Managed {
 }
 
 impl PageSize {
-    fn learnt(&self) -> MutexGuard<'_, Learnt> {
+    fn lock(&self) -> MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What is to be asked for now.
     pub(super) fn limit(&self) -> PageLimit {
-        let learnt = self.learnt();
-        let size = match learnt.managed {
+        let known = self.lock();
+        let size = match known.managed {
             Some(managed) if managed.until > Instant::now() => managed.size,
             Some(managed) => managed.size - 1,
             None => 0,
         };
-        PageLimit(size.max(learnt.accepted))
+        PageLimit(size.max(known.accepted))
     }
 
     /// Whether this is less than what the registry accepts, since it did not manage that.
     pub(super) fn is_small(&self, limit: PageLimit) -> bool {
-        limit.0 > self.learnt().accepted
+        limit.0 > self.lock().accepted
     }
 
-    /// The registry does not refuse this.
-    pub(super) fn accepted(&self, limit: PageLimit) {
-        self.learnt().accepted = limit.0;
+    /// Notes that the registry does not refuse this.
+    pub(super) fn note_accepted(&self, limit: PageLimit) {
+        self.lock().accepted = limit.0;
     }
 
-    /// A whole page with so many names came of this.
-    pub(super) fn managed(&self, limit: PageLimit, names: usize) {
-        let mut learnt = self.learnt();
+    /// Notes that a whole page with so many names came of this.
+    pub(super) fn note_received(&self, limit: PageLimit, names: usize) {
+        let mut known = self.lock();
         let now = Instant::now();
         let fresh = Managed { size: limit.0, until: now + SMALL_FOR.pause(1), failures: 1 };
-        let is_small = limit.0 > learnt.accepted;
-        learnt.managed = match learnt.managed {
+        let is_small = limit.0 > known.accepted;
+        known.managed = match known.managed {
             None => is_small.then_some(fresh),
             Some(managed) if limit.0 > managed.size => Some(fresh),
             // A larger one was tried, in vain.
@@ -140,7 +140,7 @@ mod tests {
     async fn what_was_managed_is_asked_for_until_a_larger_page_is_tried_less_and_less_often() {
         let size = PageSize::default();
         let hundred = smaller(size.limit());
-        size.managed(hundred, 100);
+        size.note_received(hundred, 100);
         let mut waits = Vec::new();
         for _ in 0..9 {
             let begun = Instant::now();
@@ -148,7 +148,7 @@ mod tests {
                 tokio::time::advance(Duration::from_secs(1)).await;
             }
             // It fails again.
-            size.managed(hundred, 100);
+            size.note_received(hundred, 100);
             assert_eq!(names(&size), Some(100));
             waits.push(begun.elapsed().as_secs());
         }
@@ -156,7 +156,7 @@ mod tests {
         tokio::time::advance(SMALL_FOR.max).await;
         let larger = size.limit();
         assert_eq!(larger.names(), Some(1_000));
-        size.managed(larger, 1_000);
+        size.note_received(larger, 1_000);
         tokio::time::advance(SMALL_FOR.max).await;
         assert_eq!(names(&size), Some(1_000), "it is forgotten");
     }
@@ -165,26 +165,26 @@ mod tests {
     async fn a_short_page_does_not_show_that_long_ones_are_managed() {
         let size = PageSize::default();
         let (thousand, hundred) = (size.limit(), smaller(size.limit()));
-        size.managed(hundred, 100);
+        size.note_received(hundred, 100);
         for names_on_it in [0, 3, 100] {
-            size.managed(thousand, names_on_it);
+            size.note_received(thousand, names_on_it);
             assert_eq!(names(&size), Some(100), "{names_on_it}");
         }
-        size.managed(thousand, 101);
+        size.note_received(thousand, 101);
         assert_eq!(names(&size), Some(1_000));
     }
 
     #[tokio::test(start_paused = true)]
     async fn pages_grow_step_by_step_and_never_beyond_what_is_refused() {
         let size = PageSize::default();
-        size.accepted(PageLimit(1));
+        size.note_accepted(PageLimit(1));
         let ten = smaller(size.limit());
         assert_eq!(ten.names(), Some(10));
-        size.managed(ten, 10);
+        size.note_received(ten, 10);
         tokio::time::advance(SMALL_FOR.min).await;
         let hundred = size.limit();
         assert_eq!(hundred.names(), Some(100));
-        size.managed(hundred, 100);
+        size.note_received(hundred, 100);
         tokio::time::advance(SMALL_FOR.max).await;
         assert_eq!(names(&size), Some(100));
     }

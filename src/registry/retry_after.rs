@@ -1,4 +1,4 @@
-//! `Retry-After`: how long a registry asks to be left alone.
+//! `Retry-After`: how long a registry wants not to be asked again.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use http::header::RETRY_AFTER;
 use super::login::date;
 use crate::clock::Timestamp;
 
-/// How long a registry asks to be left alone: in seconds, or until a date (RFC 9110 section 10.2.3).
+/// How long a registry wants not to be asked again: in seconds, or until a date (RFC 9110 section 10.2.3).
 /// The date is compared with the answer's own `Date`, if there is one: it is the registry's clock that it is written by.
 pub fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();

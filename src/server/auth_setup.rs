@@ -70,7 +70,7 @@ impl AuthSetup {
             authenticator: Authenticator::new(sources, hashing, config.auth.lockout)?,
             issuer,
             marks: UploadMarks::new(&secret, config.auth.upload_grace),
-            clock: access.settings.asking.clock,
+            clock: access.settings.clock,
             external: external_origin(config),
             logins: Logins {
                 accounts: Arc::clone(accounts),

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, Estimate, RetentionClock, Timestamp};
-use crate::registry::Asking;
+use crate::registry::RegistrySettings;
 use crate::store::{Clocks, StoreError};
 use crate::web::ClockStatus;
 
@@ -63,12 +63,12 @@ pub(super) async fn watch_own(clock: Arc<RetentionClock>, store: Arc<dyn Clocks>
 
 /// Shows until told to stop how far the registry's clock is off, and warns when that becomes more than `warn`.
 pub(super) async fn watch_registry(
-    asking: Asking,
+    registry: RegistrySettings,
     warn: Duration,
     store: Arc<dyn Clocks>,
     stop: CancellationToken,
 ) {
-    let estimate = || asking.offset.seen_from(asking.clock);
+    let estimate = || registry.offset.seen_from(registry.clock);
     let watching = async {
         let mut has_warned = false;
         let mut saved = Instant::now();

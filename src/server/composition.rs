@@ -68,8 +68,7 @@ impl Composition {
         metrics: Metrics,
     ) -> Result<Self, StartError> {
         let access = RegistryAccess::build(config, clock_watch::saved_estimate(store.as_ref()).await)?;
-        let asking = &access.settings.asking;
-        let retention_clock = clock_watch::retention_clock(store.as_ref(), asking.clock).await;
+        let retention_clock = clock_watch::retention_clock(store.as_ref(), access.settings.clock).await;
         let timeout = config.registry.timeout;
         let transports = Transports {
             requests: Arc::new(HttpTransport::new(timeout)?),
@@ -88,8 +87,8 @@ impl Composition {
             unknown: Arc::clone(&engine.unknown),
             ready: engine.first_pass(),
             stopping: AtomicBool::new(false),
-            clock: asking.clock,
-            offset: Arc::clone(&asking.offset),
+            clock: access.settings.clock,
+            offset: Arc::clone(&access.settings.offset),
         });
         let secret = config.notifications_secret.as_ref();
         Ok(Self {
@@ -122,12 +121,12 @@ impl Composition {
 
     /// Starts everything but the sweeps, until told to stop.
     pub async fn run(&self, background: &TaskTracker, stop: &CancellationToken) {
-        let (asking, store) = (&self.access.settings.asking, &self.store);
-        registry_access::read_clock(&self.engine.registry, asking).await;
+        let (registry, store) = (&self.access.settings, &self.store);
+        registry_access::read_clock(&self.engine.registry, registry).await;
         self.engine.run(background, stop);
         background.spawn(watch_health(Arc::clone(&self.engine.registry), stop.clone()));
         background.spawn(clock_watch::watch_registry(
-            asking.clone(),
+            registry.clone(),
             self.clock_warn,
             Arc::clone(store) as _,
             stop.clone(),

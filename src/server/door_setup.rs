@@ -10,7 +10,7 @@ use super::composition::Composition;
 use super::descriptors;
 use super::start_error::StartError;
 use crate::config::{Config, RegistryHost, Tls};
-use crate::door::{self, BodyMemory, Certificates, Door, Listener, Naming, OwnPaths, Parts, Service};
+use crate::door::{self, BodyMemory, Certificates, Door, Listener, OwnPaths, Parts, PublicAddress, Service};
 use crate::plugins;
 use crate::registry::Patience;
 use crate::web::{self, WebState};
@@ -66,7 +66,7 @@ pub(super) fn build(
         seen: Arc::clone(&engine.seen),
         gate: auth.gate.clone(),
         requirement_of: web::requirement_of,
-        login: Arc::clone(&access.asking.login),
+        login: Arc::clone(&access.login),
     };
     let pipeline = plugins::build(&config.plugins, &parts)?;
     let mut shares = descriptors::share(config, available_descriptors);
@@ -77,10 +77,10 @@ pub(super) fn build(
         head_timeout: config.limits.head_timeout,
         idle_timeout: config.limits.idle_timeout,
         requests: shares.requests,
-        patience: Patience { timeout: access.timeout, commit_timeout: access.commit_timeout },
+        registry: Patience { timeout: access.timeout, commit_timeout: access.commit_timeout },
     };
-    let naming =
-        Naming { external: external_origin(config), keeps_host: config.registry.host == RegistryHost::Keep };
+    let keeps_host = config.registry.host == RegistryHost::Keep;
+    let address = PublicAddress { origin: external_origin(config), keeps_host };
     let exchanges = TaskTracker::new();
     let service = Service::new(
         pipeline,
@@ -88,7 +88,7 @@ pub(super) fn build(
         Arc::clone(&access.backends),
         limits,
         BodyMemory::new(config.limits.body_memory),
-        naming,
+        address,
         Arc::clone(&auth.seal),
         exchanges.clone(),
     );

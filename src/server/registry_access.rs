@@ -8,7 +8,7 @@ use super::start_error::StartError;
 use crate::auth::{Issuer, KeyAlgorithm, KeyDirectory, RegistryTokens, TokenSettings};
 use crate::clock::{Clock, ClockOffset, Estimate};
 use crate::config::{self, Algorithm, Config, RegistryAuth, VerifiedBy};
-use crate::registry::{Asking, Backends, Login, RegistryClient, RegistryKind, RegistrySettings};
+use crate::registry::{Backends, Login, RegistryClient, RegistryKind, RegistrySettings};
 
 /// The access to the registry, and what signs tokens.
 pub(super) struct RegistryAccess {
@@ -48,7 +48,10 @@ impl RegistryAccess {
         let urls = config.registry.backends.iter().map(|backend| Url::parse(&backend.to_string()));
         let settings = RegistrySettings {
             backends: Arc::new(Backends::new(urls.collect::<Result<Vec<_>, _>>()?)),
-            asking: Asking { kind, login: Arc::new(login), clock, offset },
+            kind,
+            login: Arc::new(login),
+            clock,
+            offset,
             timeout: config.registry.timeout,
             commit_timeout: config.registry.commit_timeout,
         };
@@ -58,11 +61,11 @@ impl RegistryAccess {
 
 /// Reads the registry's clock before the first token is made for it. A backend that does not answer is asked by the health
 /// checks, before anything else can be asked of it.
-pub(super) async fn read_clock(registry: &RegistryClient, asking: &Asking) {
-    if let Login::Token(_) = &*asking.login
+pub(super) async fn read_clock(registry: &RegistryClient, settings: &RegistrySettings) {
+    if let Login::Token(_) = &*settings.login
         && let Some(backend) = registry.backends().all().first()
     {
-        backend.note_presence(registry.probe(backend).await);
+        backend.note_probe(registry.probe(backend).await);
     }
 }
 

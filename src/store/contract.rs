@@ -41,15 +41,21 @@ macro_rules! contract_tests {
         }
         $crate::store::contract::contract_tests! { $open, intents;
             an_intent_is_open_until_it_is_settled
-            a_doubted_intent_stays_open_and_unknown
-            settling_twice_changes_nothing
-            writes_to_one_tag_that_were_open_together_overlap
-            a_deletion_by_digest_overlaps_what_moves_its_tags
+            an_intent_that_nobody_carries_stays_open_and_unknown
+            what_is_settled_twice_is_lost_and_changes_nothing
+            only_who_carries_an_intent_settles_it
+            writes_to_one_tag_are_carried_one_after_the_other_in_their_order
+            one_that_waits_is_overtaken_by_none_and_may_be_given_up
+            a_deletion_by_digest_is_carried_alone_in_its_repository
+            who_waits_hears_when_it_is_their_turn_or_their_intent_is_gone
+            a_write_that_waits_blocks_no_guard_and_overlaps_nothing
+            writes_to_one_tag_overlap_with_those_of_unknown_outcome
+            a_deletion_by_digest_of_unknown_outcome_overlaps_what_moves_its_tags
             what_was_found_with_an_outcome_is_recorded_with_it_by_nobody
             puts_of_one_manifest_under_different_tags_do_not_overlap
             sequence_numbers_are_never_given_twice
             a_write_whose_caller_left_is_done_whole_or_not_at_all
-            an_intent_whose_caller_left_is_carried_by_nobody
+            an_intent_whose_caller_left_is_removed
         }
         $crate::store::contract::contract_tests! { $open, hints;
             a_hint_is_kept_once_until_it_is_removed
@@ -115,7 +121,7 @@ pub(super) async fn carry(
     now: u64,
 ) -> Settled {
     let intent = store.begin(repository(name), write, alice(), at(now)).await.unwrap();
-    store.settle(intent.sequence, Outcome::Applied(changes), at(now)).await.unwrap()
+    store.settle(&intent, Outcome::Applied(changes), at(now)).await.unwrap()
 }
 
 /// Carries a push.
@@ -132,7 +138,10 @@ pub(super) async fn push(
 async fn find(store: &AnyStore, change: Change, source: Source, now: u64) -> Recorded {
     let since = store.sequence().await.unwrap();
     let reference = Reference::Tag(tag("none"));
-    store.record(vec![change], source, Guard { reference: Some(reference), since }, at(now)).await.unwrap()
+    store
+        .record(vec![change], source, Guard { reference: Some(reference), since, lease: None }, at(now))
+        .await
+        .unwrap()
 }
 
 fn putting(manifest: &Manifest, tags: &[&str]) -> Write {

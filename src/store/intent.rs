@@ -1,13 +1,16 @@
-//! Intents: writes that are being carried.
+//! Intents: writes that wait for others, are being carried, or have no known outcome. They are the queue of writes to a
+//! reference.
 
 use serde::{Deserialize, Serialize};
 
-use super::{Actor, Sequence};
+use super::{Actor, Incarnation, Sequence};
 use crate::clock::Timestamp;
 use crate::oci::{Digest, Reference, RepositoryName, Tag};
 
-/// A durable note that a write is about to be carried to the registry. It is removed in the transaction that records
-/// the outcome; one that is left over is verified.
+/// A durable note that a write is to be carried to the registry. It is removed in the transaction that records the outcome;
+/// one that is left over is verified.
+///
+/// As a row it says that the write was announced, and no more: whoever finds it there does not know its outcome.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Intent {
     /// Its identity, and its place in the order of all events.
@@ -20,7 +23,11 @@ pub struct Intent {
     pub write: Write,
     /// Who asked for it.
     pub actor: Actor,
-    /// Whether somebody is carrying it.
+    /// The door that carries it, or is to.
+    #[serde(skip)]
+    pub holder: Incarnation,
+    /// How far it is.
+    #[serde(with = "unknown_when_read")]
     pub state: IntentState,
 }
 
@@ -42,15 +49,59 @@ pub enum Write {
     },
 }
 
-/// Whether somebody is carrying an intent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+/// How far an intent is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IntentState {
+    /// An earlier write that has to be over first is waiting or carried. The registry has heard nothing of this one.
+    Waiting,
     /// A task of a running door is carrying it.
-    Carried,
-    /// Its outcome is not known: the registry must be asked. Every intent found when a store is opened is in this
-    /// state.
-    Unknown,
+    Carried {
+        /// The last number that was given out before the registry could hear of it: what is recorded behind that may be
+        /// older or newer than the write.
+        since: Sequence,
+    },
+    /// Its outcome is not known: the registry must be asked. Every intent that is found when a store is opened by its only
+    /// door is in this state.
+    Unknown {
+        /// The last number that was given out before the registry could hear of it, or an earlier one.
+        since: Sequence,
+    },
+}
+
+impl IntentState {
+    /// Whether a door is carrying the write now.
+    pub fn is_carried(self) -> bool {
+        matches!(self, Self::Carried { .. })
+    }
+
+    /// Whether nobody knows the outcome.
+    pub fn is_unknown(self) -> bool {
+        matches!(self, Self::Unknown { .. })
+    }
+
+    /// The last number that was given out before the registry could hear of the write; nothing if it has not.
+    pub fn heard_since(self) -> Option<Sequence> {
+        match self {
+            Self::Waiting => None,
+            Self::Carried { since } | Self::Unknown { since } => Some(since),
+        }
+    }
+}
+
+/// The state is not part of a row.
+mod unknown_when_read {
+    use serde::{Deserialize, Deserializer, Serializer, de::IgnoredAny};
+
+    use super::{IntentState, Sequence};
+
+    pub fn serialize<S: Serializer>(_: &IntentState, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str("unknown")
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<IntentState, D::Error> {
+        IgnoredAny::deserialize(deserializer)?;
+        Ok(IntentState::Unknown { since: Sequence::ZERO })
+    }
 }
 
 impl Write {

@@ -9,6 +9,7 @@ mod auth_event;
 mod change;
 #[cfg(test)]
 mod contract;
+mod door;
 mod epoch;
 mod event;
 mod hint;
@@ -27,6 +28,7 @@ mod row;
 mod sample;
 mod tombstone;
 mod trouble;
+mod waiting;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,19 +36,20 @@ use std::time::Duration;
 pub use account::{Account, AccountChange, AccountKind, Expect};
 pub use auth_event::{AuthEvent, AuthEventKind, NameMask, Quotas, Retention};
 pub use change::{Actor, Change, Source};
+pub use door::{Beat, DoorId, Incarnation, Lease, LeaseName};
 pub use epoch::{Epoch, History, InvalidEpoch};
 pub use event::{Event, EventKind};
 pub use hint::{Hint, HintedReference, Queued};
 pub use intent::{Intent, IntentState, Write};
 #[cfg(test)]
-pub use memory::{MemoryMedium, MemoryStore, Steps};
+pub use memory::{Fate, MemoryMedium, MemoryStore, Steps};
 pub use metrics::describe_metrics;
 pub use pull::Pull;
 pub use record::{
     ManifestRecord, Missing, MissingMark, Page, PageRequest, RepositoryRecord, Statistics, TagRecord,
 };
 pub use redb::{OpenError, RedbStore};
-pub use roles::{Accounts, AuthLog, Clocks, Events, Hints, Ledger, Pulls, Records, Store, SweepState};
+pub use roles::{Accounts, AuthLog, Clocks, Doors, Events, Hints, Ledger, Pulls, Records, Store, SweepState};
 pub use trouble::StoreTrouble;
 
 use crate::oci::Reference;
@@ -103,14 +106,25 @@ pub enum Outcome {
     Closed,
 }
 
-/// What settling an intent found.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Settled {
-    /// The references of this intent that something else touched while it was open: another intent that is still
-    /// open, or an event that was recorded since it began. Their order at the registry is not known, so each has to
-    /// be verified. Where it was an event, the settled intent is kept, to be doubted and asked about; where it was an
-    /// open intent, that one will meet this one's events.
-    pub overlapped: Vec<Reference>,
+/// What settling an intent came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// The outcome is recorded.
+    Recorded {
+        /// The references of this intent that something else touched while it was carried: another intent that is still
+        /// open, or an event that was recorded meanwhile. Their order at the registry is not known, so each has to
+        /// be verified. Where it was an event, the settled intent is kept as one whose outcome is not known; where it was
+        /// an open intent, that one will meet this one's events.
+        overlapped: Vec<Reference>,
+    },
+    /// The intent is not there any more, or no longer this door's to settle: nothing is recorded. Another door took this
+    /// one for dead, and asks the registry itself.
+    Lost,
+}
+
+impl Settled {
+    /// Recorded, in an order that is known.
+    pub const IN_ORDER: Self = Self::Recorded { overlapped: Vec::new() };
 }
 
 /// The condition under which an answer of the registry may still be recorded: nothing has touched the reference since
@@ -122,6 +136,8 @@ pub struct Guard {
     pub reference: Option<Reference>,
     /// [`Ledger::sequence`] before the question was asked.
     pub since: Sequence,
+    /// The lease under which it was asked, if it takes one: whoever has lost it records nothing.
+    pub lease: Option<Lease>,
 }
 
 /// What became of a guarded recording.
@@ -175,10 +191,8 @@ pub enum StoreError {
         /// What is wrong with it.
         cause: Arc<dyn std::error::Error + Send + Sync>,
     },
-    /// This door was taken for dead by another one of the same store: its writes are refused until it has a new epoch.
-    #[error(
-        "another door has taken this one for dead and its writes over; it writes again once it has a new epoch"
-    )]
+    /// The other doors have taken this one for dead. Nothing was written; what it announced before is theirs to ask about.
+    #[error("this door was taken for dead by the others, and has to join them again")]
     Fenced,
     /// Something is not as the caller expected it to be, so nothing was done.
     #[error("it was changed meanwhile")]

@@ -14,15 +14,16 @@ use tokio_util::task::TaskTracker;
 use super::confirm;
 use super::hints::HintQueue;
 use super::judge::Judge;
+use super::membership::Membership;
 use super::outcome::Meaning;
 use super::sweep::Recording;
 use super::taken::{self, NotTold, Taken};
-use super::turn::{Turn, Turns};
 use super::unknown::UnknownIntents;
 use super::write::WriteRequest;
-use crate::oci::{Reference, RepositoryName};
 use crate::registry::{Answer, CarryError, RegistryClient};
-use crate::store::{Change, HintedReference, Intent, Ledger, Outcome, Queued, Records, StoreError, Write};
+use crate::store::{
+    Change, HintedReference, Intent, IntentState, Ledger, Outcome, Queued, Records, Settled, StoreError,
+};
 
 /// Why a write has no answer for its client.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +47,9 @@ pub enum CarryFailure {
     /// either. It will be verified.
     #[error("the registry answered {0}, and does not confirm the write when it is asked")]
     Unconfirmed(StatusCode),
+    /// The registry did the write, but other doors have taken this one for dead meanwhile and ask the registry themselves.
+    #[error("the registry's answer came when this door no longer had the write")]
+    Lost,
     /// The task failed in an unforeseen way. What became of the write will be verified.
     #[error("carrying the write failed in an unforeseen way")]
     Failed,
@@ -64,19 +68,18 @@ struct Shared {
     unknown: Arc<UnknownIntents>,
     judge: Arc<Judge>,
     hints: Arc<HintQueue>,
-    turns: Turns,
+    membership: Arc<Membership>,
     tasks: TaskTracker,
 }
 
 impl Carrier {
     /// A carrier that hands what it cannot settle to `unknown`, and whose tasks are `tasks`: whoever stops the house waits for them.
     pub fn new(
-        Recording { store, judge, hints }: Recording,
+        Recording { store, judge, hints, membership }: Recording,
         registry: Arc<RegistryClient>,
         unknown: Arc<UnknownIntents>,
         tasks: TaskTracker,
     ) -> Self {
-        let turns = Turns::default();
         let ledger = Arc::clone(&store) as _;
         Self {
             shared: Arc::new(Shared {
@@ -86,7 +89,7 @@ impl Carrier {
                 unknown,
                 judge,
                 hints,
-                turns,
+                membership,
                 tasks,
             }),
         }
@@ -108,30 +111,50 @@ impl Carrier {
 impl Shared {
     async fn carry(self: Arc<Self>, request: WriteRequest) -> Result<Answer, CarryFailure> {
         let (repository, announced) = (request.write.repository(), request.write.announced());
-        let waiting = self.turn(repository, &announced);
-        // The write before it may be at the registry for as long as any may. Going on beside it would be no loss to the
-        // registry's other clients, but a deletion by digest and a push that overlap leave a wrong event in the history.
-        let Ok(turn) = tokio::time::timeout(self.registry.commit_timeout(), waiting).await else {
-            count("busy");
-            return Err(CarryFailure::Busy);
-        };
-        let intent = self
+        let begun = self
             .ledger
             .begin(repository.clone(), announced, request.actor.clone(), self.registry.now())
             .await
-            .map_err(|error| {
-                count("not_noted");
-                CarryFailure::NotNoted(error)
-            })?;
-        // From here on whatever happens, a panic included, leaves either a settled intent or a doubted one.
+            .map_err(not_noted)?;
+        let intent = match begun.state {
+            IntentState::Waiting => self.wait(begun).await?,
+            IntentState::Carried { .. } | IntentState::Unknown { .. } => begun,
+        };
+        // From here on whatever happens, a panic included, leaves an intent that is either settled or unknown.
         let carried = AssertUnwindSafe(self.carry_noted(&intent, &request)).catch_unwind().await;
-        drop(turn);
-        carried.unwrap_or_else(|_panic| {
-            tracing::error!(intent = intent.sequence.get(), "carrying a write panicked; it will be verified");
-            count("failed");
-            self.unknown.doubt(intent.sequence);
-            Err(CarryFailure::Failed)
-        })
+        match carried {
+            Ok(carried) => carried,
+            Err(_panic) => {
+                tracing::error!(
+                    intent = intent.sequence.get(),
+                    "carrying a write panicked; it will be verified"
+                );
+                count("failed");
+                self.leave_unknown(&intent).await;
+                Err(CarryFailure::Failed)
+            }
+        }
+    }
+
+    /// Waits until the writes before this one are over.
+    async fn wait(&self, intent: Intent) -> Result<Intent, CarryFailure> {
+        // The write before it may be at the registry for as long as any may. Going on beside it would be no loss to the
+        // registry's other clients, but a deletion by digest and a push that overlap leave a wrong event in the history.
+        let waited =
+            tokio::time::timeout(self.registry.commit_timeout(), self.ledger.until_carried(&intent)).await;
+        match waited {
+            Ok(Ok(Some(carried))) => Ok(carried),
+            Ok(Ok(None)) => Err(not_noted(StoreError::Closed)),
+            Ok(Err(error)) => {
+                self.close(&intent).await;
+                Err(not_noted(error))
+            }
+            Err(_) => {
+                count("busy");
+                self.close(&intent).await;
+                Err(CarryFailure::Busy)
+            }
+        }
     }
 
     async fn carry_noted(
@@ -140,6 +163,11 @@ impl Shared {
         request: &WriteRequest,
     ) -> Result<Answer, CarryFailure> {
         let repository = request.write.repository();
+        // Right before the registry hears of it: past this deadline other doors may have given the write up.
+        if let Err(error) = self.membership.check() {
+            self.close(intent).await;
+            return Err(not_noted(error));
+        }
         let answer = match self.registry.carry(&request.outgoing).await {
             Ok(answer) => answer,
             Err(error @ (CarryError::NotSent(_) | CarryError::NotSigned(_))) => {
@@ -153,7 +181,7 @@ impl Shared {
                     "a write's outcome is not known; the registry will be asked"
                 );
                 count("unknown");
-                self.unknown.doubt(intent.sequence);
+                self.leave_unknown(intent).await;
                 return Err(error.into());
             }
         };
@@ -174,18 +202,30 @@ impl Shared {
                             "the registry deleted a manifest, and the tags that went with it are not known yet; it will be asked"
                         );
                         count("not_told");
-                        self.unknown.doubt(intent.sequence);
+                        self.leave_unknown(intent).await;
                         return Err(CarryFailure::NotTold(error));
                     }
                 };
                 // Before the outcome, so that a crash loses none; as long as the intent is carried, no answer is recorded.
                 self.hint(still_there).await;
-                match self.ledger.settle(intent.sequence, outcome, self.registry.now()).await {
-                    Ok(settled) => {
+                match self.ledger.settle(intent, outcome, self.registry.now()).await {
+                    Ok(Settled::Recorded { overlapped }) => {
                         // The store keeps the intent of a write that another one overtook; it has to be asked about.
-                        if !settled.overlapped.is_empty() {
-                            self.unknown.doubt(intent.sequence);
+                        if !overlapped.is_empty() {
+                            self.unknown.look();
                         }
+                    }
+                    Ok(Settled::Lost) | Err(StoreError::Fenced) => {
+                        tracing::error!(
+                            %repository, intent = intent.sequence.get(),
+                            "the registry did a write that is no longer this door's to record; the registry will be asked"
+                        );
+                        count("lost");
+                        let references = intent.write.references().into_iter();
+                        let about = references
+                            .map(|reference| HintedReference { repository: repository.clone(), reference });
+                        self.hint(about.collect()).await;
+                        return Err(CarryFailure::Lost);
                     }
                     Err(error) => {
                         tracing::error!(
@@ -193,7 +233,7 @@ impl Shared {
                             "the registry did a write that could not be recorded; it will be verified"
                         );
                         count("not_recorded");
-                        self.unknown.doubt(intent.sequence);
+                        self.leave_unknown(intent).await;
                         return Err(CarryFailure::NotRecorded(error));
                     }
                 }
@@ -206,7 +246,7 @@ impl Shared {
                     "the registry's answer to a write does not say that it was done, and neither does the registry when it is asked; it will be asked again"
                 );
                 count("unconfirmed");
-                self.unknown.doubt(intent.sequence);
+                self.leave_unknown(intent).await;
                 return Err(CarryFailure::Unconfirmed(answer.status));
             }
             Meaning::Nothing => {
@@ -215,7 +255,7 @@ impl Shared {
             }
             Meaning::Unknown => {
                 count("unknown");
-                self.unknown.doubt(intent.sequence);
+                self.leave_unknown(intent).await;
             }
         }
         Ok(answer)
@@ -261,23 +301,23 @@ impl Shared {
         }
     }
 
-    async fn turn(&self, repository: &RepositoryName, write: &Write) -> Turn {
-        match write {
-            Write::Put { tags, .. } => self.turns.write_tags(repository, tags).await,
-            Write::Delete { reference: Reference::Tag(tag) } => {
-                self.turns.write_tags(repository, std::slice::from_ref(tag)).await
-            }
-            Write::Delete { reference: Reference::Digest(_) } => self.turns.delete_digest(repository).await,
-        }
+    /// Has the registry asked about a write whose outcome is not known.
+    async fn leave_unknown(&self, intent: &Intent) {
+        self.unknown.take_over(self.ledger.as_ref(), intent.sequence).await;
     }
 
     /// Removes the intent of a write that changed nothing. If that fails, verification will find that out.
     async fn close(&self, intent: &Intent) {
-        if let Err(error) = self.ledger.settle(intent.sequence, Outcome::Closed, self.registry.now()).await {
+        if let Err(error) = self.ledger.settle(intent, Outcome::Closed, self.registry.now()).await {
             tracing::warn!(intent = intent.sequence.get(), %error, "an intent could not be removed; it will be verified");
-            self.unknown.doubt(intent.sequence);
+            self.leave_unknown(intent).await;
         }
     }
+}
+
+fn not_noted(error: StoreError) -> CarryFailure {
+    count("not_noted");
+    CarryFailure::NotNoted(error)
 }
 
 fn count(result: &'static str) {

@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::membership::{LeaseHolder, other_doors};
 use super::verify::{Verified, Verifier, VerifyError};
 use crate::clock::Backoff;
 use crate::oci::{Reference, RepositoryName};
@@ -242,51 +243,72 @@ impl Plans {
 
 /// Follows hints until told to stop. Those that are left are followed at the next start. Dropped at any await it loses
 /// nothing: a hint leaves the store when it is done, and not before.
-pub async fn follow_hints(queue: Arc<HintQueue>, verifier: Arc<Verifier>, stop: CancellationToken) {
+pub async fn follow_hints(
+    queue: Arc<HintQueue>,
+    verifier: Arc<Verifier>,
+    lease: LeaseHolder,
+    stop: CancellationToken,
+) {
     let following = async {
-        let mut plans = Plans::default();
-        let mut running = FuturesUnordered::new();
-        let mut done = Vec::new();
-        *queue.added() = Added::Unknown;
-        queue.wake.notify_one();
         loop {
-            while running.len() < CONCURRENCY
-                && let Some(hint) = plans.take(Instant::now())
-            {
-                let verifier = &verifier;
-                running.push(async move { (follow(verifier, &hint.about).await, hint) });
-            }
-            #[expect(clippy::cast_precision_loss, reason = "for a graph")]
-            metrics::gauge!("portreeve_hints_waiting").set(plans.plans.len() as f64);
-            let due = plans.next().filter(|_| running.len() < CONCURRENCY);
-            let due = async {
-                match due {
-                    Some(due) => tokio::time::sleep_until(due).await,
-                    None => std::future::pending().await,
-                }
-            };
-            let updated = tokio::select! {
+            lease.wait().await;
+            tokio::select! {
                 biased;
-                Some(first) = running.next() => {
-                    let others = std::iter::from_fn(|| running.next().now_or_never().flatten());
-                    for (followed, hint) in std::iter::once(first).chain(others) {
-                        if plans.note(&hint, followed, Instant::now()) {
-                            done.push(hint);
-                        }
-                    }
-                    remove(&queue, &mut done).await
-                }
-                () = due => Ok(()),
-                () = queue.wake.notified() => update(&queue, &mut plans).await,
-            };
-            if let Err(error) = updated {
-                tracing::warn!(%error, "hints cannot be read or removed; trying again");
-                tokio::time::sleep(PAUSES.min).await;
-                queue.wake.notify_one();
+                () = lease.lost() => {}
+                () = follow_while_held(&queue, &verifier, &lease) => {}
             }
         }
     };
     stop.run_until_cancelled(following).await;
+    lease.release().await;
+}
+
+/// Follows hints for ever. What other doors have left is looked at now and then.
+async fn follow_while_held(queue: &HintQueue, verifier: &Verifier, lease: &LeaseHolder) {
+    let mut plans = Plans::default();
+    let mut running = FuturesUnordered::new();
+    let mut done = Vec::new();
+    *queue.added() = Added::Unknown;
+    queue.wake.notify_one();
+    loop {
+        while running.len() < CONCURRENCY
+            && let Some(hint) = plans.take(Instant::now())
+        {
+            running.push(async move { (follow(verifier, &hint.about).await, hint) });
+        }
+        #[expect(clippy::cast_precision_loss, reason = "for a graph")]
+        metrics::gauge!("portreeve_hints_waiting").set(plans.plans.len() as f64);
+        let due = plans.next().filter(|_| running.len() < CONCURRENCY);
+        let due = async {
+            match due {
+                Some(due) => tokio::time::sleep_until(due).await,
+                None => std::future::pending().await,
+            }
+        };
+        let updated = tokio::select! {
+            biased;
+            Some(first) = running.next() => {
+                let others = std::iter::from_fn(|| running.next().now_or_never().flatten());
+                for (followed, hint) in std::iter::once(first).chain(others) {
+                    if plans.note(&hint, followed, Instant::now()) {
+                        done.push(hint);
+                    }
+                }
+                remove(queue, &mut done).await
+            }
+            () = due => Ok(()),
+            () = queue.wake.notified() => update(queue, &mut plans).await,
+            () = other_doors(lease) => {
+                *queue.added() = Added::Unknown;
+                update(queue, &mut plans).await
+            }
+        };
+        if let Err(error) = updated {
+            tracing::warn!(%error, "hints cannot be read or removed; trying again");
+            tokio::time::sleep(PAUSES.min).await;
+            queue.wake.notify_one();
+        }
+    }
 }
 
 /// Takes up the hints that have come. All that are kept are read where it is not known which those are.

@@ -19,8 +19,7 @@ use super::removals::{Counted, Counts, Kind, RemovalLimit, WINDOW, lock};
 use crate::clock::{Clock, RetentionClock};
 use crate::oci::{Digest, Reference, RepositoryName, Tag};
 use crate::store::{
-    Events, Intent, IntentState, LastWrite, Ledger, Missing, MissingMark, PageRequest, Records, Sequence,
-    Store, StoreError, Write,
+    Events, LastWrite, Ledger, Missing, MissingMark, PageRequest, Records, Sequence, Store, StoreError, Write,
 };
 
 /// How many of the last events are looked at for what a tag pointed to.
@@ -205,8 +204,8 @@ impl Judge {
             Reference::Digest(digest) => self.records.manifest(repository, digest).await?.is_some(),
         };
         // What is carried beside the push touches none of its tags: of those that do, the outcome is not known.
-        let mut open = self.ledger.open_intents().await?;
-        open.retain(|intent| intent.repository == *repository);
+        let open = self.ledger.intents_of(repository).await?;
+        let heard = || open.iter().filter_map(|intent| Some((intent.state.heard_since()?, &intent.write)));
         let may_have_changed = |write: &Write| match write {
             Write::Put { digest: put, .. } => put != digest && write.references().contains(reference),
             Write::Delete { reference: deleted } => match deleted {
@@ -214,13 +213,12 @@ impl Judge {
                 deleted => deleted == reference,
             },
         };
-        let changed = open.iter().filter(|intent| may_have_changed(&intent.write));
-        let changed = changed.map(|intent| intent.sequence).max();
+        let changed = heard().filter(|(_, write)| may_have_changed(write)).map(|(since, _)| since).max();
         let settling = self.settling_write(repository, Some(reference)).map(|(sequence, _)| sequence);
         let settling = settling.filter(|_| !is_recorded);
         let Some(changed) = changed.max(settling) else { return Ok(false) };
-        let may_have_been_put = open.iter().any(|Intent { sequence, write, .. }| {
-            *sequence < changed
+        let may_have_been_put = heard().any(|(since, write)| {
+            since < changed
                 && matches!(write, Write::Put { digest: put, .. } if put == digest)
                 && write.references().contains(reference)
         });
@@ -278,12 +276,9 @@ impl Judge {
             (Write::Delete { reference: Reference::Tag(_) }, Answer::Denies { .. }) => false,
             (Write::Put { .. }, Answer::Denies { .. }) | (Write::Delete { .. }, Answer::Names(_)) => false,
         };
-        let intents: Vec<Intent> = self.ledger.open_intents().await?;
+        let intents = self.ledger.intents_of(repository).await?;
         Ok(intents.iter().any(|intent| {
-            intent.state == IntentState::Unknown
-                && intent.sequence > since
-                && intent.repository == *repository
-                && would_do(&intent.write)
+            intent.state.is_unknown() && intent.state.heard_since() >= Some(since) && would_do(&intent.write)
         }))
     }
 

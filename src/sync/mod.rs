@@ -14,6 +14,7 @@ mod engine;
 mod hints;
 mod judge;
 mod listing;
+mod membership;
 #[cfg(test)]
 mod model;
 mod outcome;
@@ -22,7 +23,6 @@ mod removals;
 mod seen;
 mod sweep;
 mod taken;
-mod turn;
 mod unknown;
 mod verify;
 mod write;

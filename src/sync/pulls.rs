@@ -173,7 +173,7 @@ mod tests {
             tags: tags.iter().map(|tag| Tag::parse(tag).unwrap()).collect(),
         };
         let changes = vec![put(b"{}", &["v1", "latest"]), put(b"[]", &["v2"])];
-        let guard = Guard { reference: None, since: store.sequence().await.unwrap() };
+        let guard = Guard { reference: None, since: store.sequence().await.unwrap(), lease: None };
         store.record(changes, Source::Swept, guard, Timestamp::from_milliseconds(1)).await.unwrap();
         let counts = PullCounts::default();
         let (pulled, heard) = (Timestamp::from_milliseconds(7), Timestamp::from_milliseconds(8));

@@ -81,13 +81,14 @@ pub(super) async fn outcome(
     }
     // A push without a known outcome may have moved a tag before the deletion, and an old answer not show it. None is carried
     // beside that.
-    let intents = ledger.open_intents().await.map_err(VerifyError::Store)?;
-    let pushed = intents.iter().filter(|intent| intent.repository == *repository).flat_map(|intent| {
-        match &intent.write {
+    let intents = ledger.intents_of(repository).await.map_err(VerifyError::Store)?;
+    let pushed =
+        intents.iter().filter(|intent| intent.state.heard_since().is_some()).flat_map(|intent| match &intent
+            .write
+        {
             Write::Put { tags, .. } => tags.as_slice(),
             Write::Delete { .. } => &[],
-        }
-    });
+        });
     let is_unclear = |tag: &&Tag| {
         (answers.gone.contains(tag) || answers.still_there.contains(tag))
             && judge.unsettled(repository, Some(&Reference::Tag((*tag).clone()))).is_some()

@@ -23,9 +23,7 @@ use super::*;
 use crate::clock::Timestamp;
 use crate::oci::{Digest, Manifest, Reference, RepositoryName, Tag};
 use crate::registry::RegistryError;
-use crate::registry::{
-    Asking, Backends, HttpTransport, OutgoingWrite, RegistryClient, RegistrySettings, Transport,
-};
+use crate::registry::{Backends, HttpTransport, OutgoingWrite, RegistryClient, RegistrySettings, Transport};
 use crate::store::{Actor, Change, EventKind, Guard, MemoryStore, PageRequest, Recorded, Source, Store};
 
 type Hook = Box<dyn Fn() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
@@ -216,12 +214,7 @@ impl House {
         let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
         let backends = Arc::new(Backends::new([url]));
         let settings = EngineSettings {
-            registry: RegistrySettings {
-                backends,
-                asking: Asking::default(),
-                timeout,
-                commit_timeout: timeout,
-            },
+            registry: RegistrySettings::new(backends, timeout),
             judge: settings,
             retention_clock: None,
             sweep: SweepSettings {
@@ -265,7 +258,7 @@ impl House {
     async fn record(&self, name: &str, bytes: &'static [u8]) {
         let change = put_change(name, bytes);
         let since = self.store.sequence().await.unwrap();
-        let guard = Guard { reference: Some(Reference::Tag(tag(name))), since };
+        let guard = Guard { reference: Some(Reference::Tag(tag(name))), since, lease: None };
         let recorded =
             self.store.record(vec![change], Source::Verified, guard, Timestamp::now()).await.unwrap();
         assert!(matches!(recorded, Recorded::Changed(_)));
@@ -479,7 +472,7 @@ async fn an_old_answer_never_overrides_a_newer_write() {
                     store.begin(repository(), write, Actor::default(), Timestamp::now()).await.unwrap();
                 registry.put("latest", b"two");
                 let outcome = crate::store::Outcome::Applied(vec![put_change("latest", b"two")]);
-                store.settle(intent.sequence, outcome, Timestamp::now()).await.unwrap();
+                store.settle(&intent, outcome, Timestamp::now()).await.unwrap();
             })
         }));
     });

@@ -17,12 +17,11 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::membership::{LEASE_INTERVAL, LeaseHolder, other_doors};
 use super::verify::{Verifier, VerifyError};
 use crate::clock::{Backoff, Timestamp};
 use crate::oci::{Reference, RepositoryName};
-use crate::store::{
-    Intent, IntentState, Ledger, Outcome, Records, Sequence, Source, Store, StoreError, Write,
-};
+use crate::store::{Intent, Ledger, Outcome, Records, Sequence, Source, Store, StoreError, Write};
 
 /// How many questions are asked at once.
 const CONCURRENCY: usize = 8;
@@ -40,7 +39,7 @@ const LATE_LOOKS: usize = 10_000;
 #[derive(Default)]
 pub struct UnknownIntents {
     // Bounded: an intent gets here at most once, and none begins while the store cannot write.
-    doubted: Mutex<Vec<Sequence>>,
+    unmarked: Mutex<Vec<Sequence>>,
     wake: Notify,
     pending: AtomicU64,
     completed: AtomicU64,
@@ -59,9 +58,20 @@ pub struct Counts {
 }
 
 impl UnknownIntents {
-    /// Gives up an intent that was being carried.
-    pub fn doubt(&self, intent: Sequence) {
-        self.doubted.lock().unwrap_or_else(PoisonError::into_inner).push(intent);
+    /// Takes over an intent whose outcome is not known. Where the store cannot mark it as such now, that is tried again.
+    pub async fn take_over(&self, ledger: &dyn Ledger, intent: Sequence) {
+        if let Err(error) = ledger.mark_unknown(intent).await
+            // Then other doors have marked it.
+            && !matches!(error, StoreError::Fenced)
+        {
+            tracing::warn!(intent = intent.get(), %error, "a write without a known outcome cannot be marked; trying again");
+            self.unmarked.lock().unwrap_or_else(PoisonError::into_inner).push(intent);
+        }
+        self.wake.notify_one();
+    }
+
+    /// Has the open intents looked at now.
+    pub fn look(&self) {
         self.wake.notify_one();
     }
 
@@ -74,13 +84,16 @@ impl UnknownIntents {
         }
     }
 
-    /// Marks in the store what was given up; what cannot be marked now is kept for the next time.
+    /// Marks in the store what could not be marked before; what cannot be marked now is kept for the next time.
     async fn mark(&self, ledger: &dyn Ledger) -> Result<(), StoreError> {
         loop {
-            let next = self.doubted.lock().unwrap_or_else(PoisonError::into_inner).last().copied();
+            let next = self.unmarked.lock().unwrap_or_else(PoisonError::into_inner).last().copied();
             let Some(intent) = next else { return Ok(()) };
-            ledger.doubt(intent).await?;
-            self.doubted.lock().unwrap_or_else(PoisonError::into_inner).retain(|other| *other != intent);
+            match ledger.mark_unknown(intent).await {
+                Ok(()) | Err(StoreError::Fenced) => {}
+                Err(error) => return Err(error),
+            }
+            self.unmarked.lock().unwrap_or_else(PoisonError::into_inner).retain(|other| *other != intent);
         }
     }
 }
@@ -105,6 +118,7 @@ pub async fn settle_unknown(
     store: Arc<dyn Store>,
     verifier: Arc<Verifier>,
     unknown: Arc<UnknownIntents>,
+    lease: LeaseHolder,
     SettleSettings { settled_after, last_pass }: SettleSettings,
     first_pass: watch::Sender<bool>,
     stop: CancellationToken,
@@ -121,6 +135,13 @@ pub async fn settle_unknown(
     };
     let running = async {
         loop {
+            let is_held = matches!(lease.acquire().await, Ok(Some(_)));
+            if !is_held {
+                // Another door asks, about this one's writes as well.
+                first_pass.send_replace(true);
+                tokio::time::sleep(LEASE_INTERVAL).await;
+                continue;
+            }
             let next = watched.pass(false).await;
             let next = next.into_iter().chain(watched.look_late().await).min();
             first_pass.send_replace(true);
@@ -128,15 +149,17 @@ pub async fn settle_unknown(
                 biased;
                 () = watched.unknown.wake.notified() => {}
                 () = sleep_until(next) => {}
+                () = other_doors(&lease) => {}
             }
         }
     };
     stop.run_until_cancelled(running).await;
-    if tokio::time::timeout(last_pass, watched.pass(true)).await.is_err() {
+    if lease.held().is_ok() && tokio::time::timeout(last_pass, watched.pass(true)).await.is_err() {
         tracing::warn!(
             "stopping before every write's outcome is known; they will be asked about at the next start"
         );
     }
+    lease.release().await;
 }
 
 async fn sleep_until(time: Option<Instant>) {
@@ -322,7 +345,7 @@ impl Watched {
     async fn due(&mut self, now: Instant, all: bool) -> Result<Vec<Intent>, StoreError> {
         self.unknown.mark(self.ledger.as_ref()).await?;
         let mut open = self.ledger.open_intents().await?;
-        open.retain(|intent| intent.state == IntentState::Unknown);
+        open.retain(|intent| intent.state.is_unknown());
         let known: HashSet<Sequence> = open.iter().map(|intent| intent.sequence).collect();
         self.schedule.retain(|intent, _| known.contains(intent));
         open.retain(|intent| {
@@ -360,7 +383,7 @@ fn questions(intent: &Intent) -> impl Iterator<Item = Question> {
 
 /// Removes an intent whose outcome is recorded and final.
 async fn close(ledger: &dyn Ledger, intent: &Intent) -> Progress {
-    match ledger.settle(intent.sequence, Outcome::Closed, Timestamp::now()).await {
+    match ledger.settle(intent, Outcome::Closed, Timestamp::now()).await {
         Ok(_) => Progress::Settled,
         Err(error) => {
             tracing::warn!(intent = intent.sequence.get(), %error, "a verified intent could not be removed; trying again");

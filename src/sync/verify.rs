@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::judge::{Answer, Contradiction, Judge, Verdict};
+use super::membership::LeaseHolder;
 use crate::oci::{Digest, Manifest, Reference, RepositoryName, Tag};
 use crate::registry::{RegistryClient, RegistryError};
 use crate::store::{
@@ -19,6 +20,8 @@ pub struct Verifier {
     records: Arc<dyn Records>,
     registry: Arc<RegistryClient>,
     judge: Arc<Judge>,
+    /// Without it nothing is recorded, where this is one door's alone.
+    lease: Option<Arc<LeaseHolder>>,
 }
 
 /// What a verification came to.
@@ -74,7 +77,12 @@ pub enum VerifyError {
 impl Verifier {
     /// A verifier for this record and this registry; `judge` decides about contradictions.
     pub fn new(store: Arc<dyn Store>, registry: Arc<RegistryClient>, judge: Arc<Judge>) -> Self {
-        Self { ledger: Arc::clone(&store) as _, records: store, registry, judge }
+        Self { ledger: Arc::clone(&store) as _, records: store, registry, judge, lease: None }
+    }
+
+    /// The same, recording only as long as this lease is held.
+    pub(super) fn under(self, lease: Arc<LeaseHolder>) -> Self {
+        Self { lease: Some(lease), ..self }
     }
 
     /// How long the registry may be at a write: `registry.commit_timeout`.
@@ -97,11 +105,12 @@ impl Verifier {
         reference: &Reference,
         source: Source,
     ) -> Result<Verified, VerifyError> {
+        let lease = self.lease.as_ref().map(|lease| lease.held()).transpose()?;
         let mut verified = Verified::default();
         let mut is_contradiction = false;
         for _ in 0..ATTEMPTS {
             let since = self.ledger.sequence().await?;
-            let guard = Guard { reference: Some(reference.clone()), since };
+            let guard = Guard { reference: Some(reference.clone()), since, lease };
             let found = match reference {
                 Reference::Tag(tag) => self.tag_difference(repository, tag).await?,
                 Reference::Digest(digest) => {

@@ -20,7 +20,7 @@ use crate::clock::Timestamp;
 use crate::oci::{
     Descriptor, Digest, Manifest, ManifestKind, MediaType, Platform, Reference, RepositoryName, Tag,
 };
-use crate::registry::{Asking, Backends, HttpTransport, RegistrySettings};
+use crate::registry::{Backends, HttpTransport, RegistrySettings};
 use crate::store::{Change, Events as _, Ledger as _, MemoryStore, Source, Store, StoreTrouble, Write};
 use crate::sync::{HintQueue, PullCounts, Recording, SweepSettings, Sweeper};
 use crate::telemetry::Metrics;
@@ -48,7 +48,7 @@ fn web(store: &Arc<MemoryStore>, state: ServiceState) -> WebState {
     let store: Arc<dyn Store> = Arc::clone(store) as _;
     let backends = Arc::new(Backends::new([]));
     let timeout = Duration::from_secs(1);
-    let access = RegistrySettings { backends, asking: Asking::default(), timeout, commit_timeout: timeout };
+    let access = RegistrySettings::new(backends, timeout);
     let transport = Arc::new(HttpTransport::new(timeout).unwrap());
     let settings = SweepSettings {
         interval: Duration::ZERO,

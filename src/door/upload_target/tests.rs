@@ -52,7 +52,7 @@ fn led_on(targets: &UploadTargets, path_and_query: &str) -> (Option<String>, Str
     let route = Route::parse(&Method::PUT, path, Some(query));
     let Ok(Route::Upload { repository, upload, .. }) = &route else { panic!("{path_and_query}: {route:?}") };
     match targets.lead_on(repository, upload.as_str(), path_and_query).unwrap() {
-        Some(UploadSession { backend, path_and_query }) => {
+        Some(ForwardTarget { backend, path_and_query }) => {
             (backend.map(|backend| backend.url().to_string()), path_and_query)
         }
         None => (None, path_and_query.to_owned()),
@@ -133,7 +133,7 @@ proptest! {
         let path_and_query = format!("/v2/{REPOSITORY}/blobs/uploads/{id}?{query}");
         let targets = targets(&[FIRST, SECOND]);
         match targets.lead_on(&repository(), &id, &path_and_query) {
-            Ok(Some(UploadSession { path_and_query: onward, .. })) => {
+            Ok(Some(ForwardTarget { path_and_query: onward, .. })) => {
                 prop_assert!(!TargetSeal::is_sealed(&id));
                 let usual = format!("/v2/{REPOSITORY}/blobs/uploads/{id}");
                 prop_assert_eq!(onward.split('?').next(), Some(usual.as_str()));

@@ -7,7 +7,7 @@ use http::StatusCode;
 
 use super::report::{Mark, Report};
 use crate::config::{Config, RegistryAuth, RegistryKind};
-use crate::registry::{ClockReading, Deletion, HttpTransport, Inspection, Presence, RegistryClient};
+use crate::registry::{ClockReading, Deletion, HttpTransport, Inspection, ProbeResult, RegistryClient};
 use crate::server::registry_access::RegistryAccess;
 use crate::server::start_error::StartError;
 
@@ -34,7 +34,7 @@ pub(super) async fn check_registry(config: &Config, report: &mut Report) -> Opti
 fn client(config: &Config) -> Result<RegistryClient, StartError> {
     let access = RegistryAccess::build(config, None)?.settings;
     let transport = HttpTransport::new(access.timeout)?;
-    Ok(access.client(Arc::new(transport)))
+    Ok(RegistryClient::new(access, Arc::new(transport)))
 }
 
 /// Tries every backend. Answers whether a registry is behind any of them.
@@ -42,25 +42,25 @@ async fn check_backends(client: &RegistryClient, report: &mut Report) -> bool {
     let mut answers = false;
     for backend in client.backends().all() {
         let url = backend.url();
-        let presence = client.probe(backend).await;
-        backend.note_presence(presence);
-        answers |= presence.is_registry();
-        let sentence = match presence {
-            Presence::Registry => format!("The registry at {url} answers."),
-            Presence::Failing(status) => {
+        let result = client.probe(backend).await;
+        backend.note_probe(result);
+        answers |= result.is_registry();
+        let sentence = match result {
+            ProbeResult::Registry => format!("The registry at {url} answers."),
+            ProbeResult::Failing(status) => {
                 format!("The registry at {url} fails: it answers {status} to /v2/; see its log.")
             }
-            Presence::Foreign(status) => format!(
+            ProbeResult::Foreign(status) => format!(
                 "What answers at {url} is no registry: it answers {status} to /v2/ as no registry does; set registry.url to \
                  where the registry is."
             ),
-            Presence::Silent => {
+            ProbeResult::Silent => {
                 format!(
                     "The registry at {url} does not answer; start it, or set registry.url to where it is."
                 )
             }
         };
-        report.note(presence.is_registry(), sentence);
+        report.note(result.is_registry(), sentence);
     }
     answers
 }

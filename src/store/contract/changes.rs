@@ -11,7 +11,7 @@ use crate::store::{Actor, EventKind, PageRequest, Recorded, Settled, Source, Wri
 
 pub(in crate::store) async fn an_observed_push_is_recorded_whole(store: AnyStore) {
     let image = image("one", &["base", "top"]);
-    assert_eq!(push(&store, "a/b", &image, &["v1", "latest"], 5).await, Settled::default());
+    assert_eq!(push(&store, "a/b", &image, &["v1", "latest"], 5).await, Settled::IN_ORDER);
 
     let tag = store.tag(&repository("a/b"), &tag("v1")).await.unwrap().unwrap();
     let blobs = blob("one").size + blob("base").size + blob("top").size;

@@ -5,10 +5,10 @@ use std::ops::ControlFlow;
 use super::changes::apply;
 use super::effect::Provenance;
 use super::overlap::{Touch, touches};
-use super::{Medium, View};
+use super::{Medium, Refused, View, check_current};
 use crate::clock::Timestamp;
 use crate::oci::RepositoryName;
-use crate::store::{Actor, Change, Guard, IntentState, Recorded, Sequence, Source};
+use crate::store::{Actor, Change, Guard, Incarnation, Recorded, Sequence, Source};
 
 /// What the registry was found to hold: [`Store::record`](crate::store::Store::record).
 #[derive(Clone, Debug)]
@@ -17,13 +17,30 @@ pub(in crate::store) struct Answered {
     pub source: Source,
     pub guard: Guard,
     pub now: Timestamp,
+    /// The door that asked.
+    pub by: Incarnation,
 }
 
 /// Records what the registry answered, unless the guard refuses.
 ///
 /// # Errors
-/// When the medium fails.
-pub(in crate::store) fn record<M: Medium>(medium: &mut M, answered: &Answered) -> Result<Recorded, M::Error> {
+/// When the medium fails. The inner error is the ledger's own refusal.
+pub(in crate::store) fn record<M: Medium>(
+    medium: &mut M,
+    answered: &Answered,
+) -> Result<Result<Recorded, Refused>, M::Error> {
+    if let Err(refused) = check_current(medium, answered.by)? {
+        return Ok(Err(refused));
+    }
+    if let Some(lease) = answered.guard.lease
+        && !medium.holds(answered.by, lease)?
+    {
+        return Ok(Err(Refused::Fenced));
+    }
+    decide_recorded(medium, answered).map(Ok)
+}
+
+fn decide_recorded<M: Medium>(medium: &mut M, answered: &Answered) -> Result<Recorded, M::Error> {
     for (repository, touches) in touches(&answered.guard, &answered.changes) {
         if is_superseded(medium, &repository, &touches, answered.guard.since)? {
             return Ok(Recorded::Superseded);
@@ -46,7 +63,8 @@ fn is_superseded<V: View>(
     since: Sequence,
 ) -> Result<bool, V::Error> {
     for intent in view.intents_of(repository)? {
-        if intent.state == IntentState::Unknown {
+        // The registry has heard nothing of a write that waits, and when an unknown one is done is known to nobody.
+        if !intent.state.is_carried() {
             continue;
         }
         let points_to = |tag: &_| Ok(view.tag(repository, tag)?.map(|row| row.digest));

@@ -5,42 +5,87 @@
 //! the same operation, and the next operation of the same transaction, sees it; a backend that fails in the middle undoes the
 //! transaction.
 //!
-//! `intents` has writes that begin and their outcomes, `answers` what the registry was asked about and the guards of that,
-//! `changes` how a change becomes rows and events by way of `effect`; `overlap` says when two writes are about the same thing.
+//! `intents` has writes that begin, wait, and end, `answers` what the registry was asked about and the guards of that,
+//! `changes` how a change becomes rows and events by way of `effect`; `doors` has the doors that share a record; `overlap` says when two writes are about the same thing, and when they must be apart.
 
 mod answers;
 mod changes;
+#[cfg(test)]
+mod doors;
 mod effect;
 mod intents;
 mod overlap;
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 pub(super) use self::answers::{Answered, record};
+#[cfg(test)]
+pub(super) use self::doors::{LeaseRow, SharedMedium, acquire, adopt, beat, join, release};
 pub(super) use self::effect::RowChange;
-pub(super) use self::intents::{Beginning, Ended, begin, settle};
+pub(super) use self::intents::{Beginning, Ended, abandon, begin, mark_unknown, settle};
 use super::row::{BlobRow, ManifestRow, RepositoryRow, TagRow};
 use super::tombstone::{Buried, Tombstone};
-use super::{Event, Intent, Missing, Sequence};
+use super::{Event, Incarnation, Intent, IntentState, Lease, Missing, Sequence, StoreError};
 use crate::clock::Timestamp;
 use crate::oci::{Digest, Document, RepositoryName, Tag};
+
+/// Why the ledger does not do what it was asked. Nothing was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Refused {
+    /// There are too many open intents.
+    #[error(
+        "{} writes without a known outcome wait to be verified: the registry must answer first",
+        intents::MAXIMUM_OPEN_INTENTS
+    )]
+    TooManyIntents,
+    /// The door was taken for dead, or has lost the lease under which it acted.
+    #[error("this door was taken for dead by the others")]
+    Fenced,
+}
+
+impl Refused {
+    /// As the caller is told who attempted this.
+    pub fn into_error(self, attempted: &'static str) -> StoreError {
+        match self {
+            Self::TooManyIntents => StoreError::Unavailable { attempted, cause: Arc::new(self) },
+            Self::Fenced => StoreError::Fenced,
+        }
+    }
+}
+
+/// Refuses what a door asks for that was taken for dead.
+fn check_current<V: View>(view: &V, door: Incarnation) -> Result<Result<(), Refused>, V::Error> {
+    Ok(if view.is_current(door)? { Ok(()) } else { Err(Refused::Fenced) })
+}
 
 /// What a backend holds within one transaction, with all that was written in it before.
 pub(super) trait View {
     /// Why something cannot be read or written.
     type Error;
 
+    /// The last number that was given out.
+    fn last(&self) -> Sequence;
+
     /// The number that the next intent or event gets.
-    fn next(&self) -> Sequence;
+    fn next(&self) -> Sequence {
+        self.last().next()
+    }
+
+    /// Whether this is the current life of its door.
+    fn is_current(&self, door: Incarnation) -> Result<bool, Self::Error>;
+
+    /// Whether this door holds the lease still.
+    fn holds(&self, door: Incarnation, lease: Lease) -> Result<bool, Self::Error>;
 
     /// How many intents are open.
     fn open_intents(&self) -> usize;
 
     /// The open intent with this number.
-    fn intent(&self, sequence: Sequence) -> Result<Option<Intent>, Self::Error>;
+    fn intent(&self, sequence: Sequence) -> Result<Option<Arc<Intent>>, Self::Error>;
 
-    /// All intents that are open in a repository.
-    fn intents_of(&self, repository: &RepositoryName) -> Result<Vec<Intent>, Self::Error>;
+    /// All intents that are open in a repository, oldest first.
+    fn intents_of(&self, repository: &RepositoryName) -> Result<Vec<Arc<Intent>>, Self::Error>;
 
     /// A repository's row.
     fn repository(&self, repository: &RepositoryName) -> Result<Option<RepositoryRow>, Self::Error>;
@@ -88,6 +133,9 @@ pub(super) trait View {
 pub(super) trait Medium: View {
     /// Adds an intent whose number is [`View::next`].
     fn add_intent(&mut self, intent: Intent) -> Result<(), Self::Error>;
+
+    /// Changes the state of an open intent.
+    fn set_intent_state(&mut self, intent: &Intent, state: IntentState) -> Result<(), Self::Error>;
 
     /// Removes an intent.
     fn remove_intent(&mut self, sequence: Sequence) -> Result<(), Self::Error>;

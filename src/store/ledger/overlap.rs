@@ -72,6 +72,14 @@ impl Touch {
     }
 }
 
+/// Whether one of two writes in a repository has to be over before the other is carried. distribution loses updates when two
+/// writes to one tag overlap, or a deletion by digest and a push in one repository.
+pub(super) fn must_be_apart(own: &Write, other: &Write) -> bool {
+    deleted(own).is_some()
+        || deleted(other).is_some()
+        || tags(own).iter().any(|tag| tags(other).contains(tag))
+}
+
 /// The references whose state at the registry depends on the order of two writes. `points_to` says what the record
 /// holds for a tag: the registry's delete by digest takes every tag with it that points there, and one that is just
 /// being moved away or pushed.

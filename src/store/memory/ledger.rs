@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{MemoryStore, State};
+use super::MemoryStore;
 use crate::clock::Timestamp;
 use crate::oci::{Reference, RepositoryName};
 use crate::store::ledger::{self, Answered, Beginning, Ended};
@@ -13,7 +13,8 @@ use crate::store::{
     Source, StoreError, Write,
 };
 
-/// An intent of which its caller has not heard yet: a caller who leaves before that carries nothing.
+/// An intent of which its caller has not heard: one who leaves, or is told otherwise, carries nothing. The store finds that
+/// out with the next write.
 struct Unheard<'a> {
     store: &'a MemoryStore,
     intent: Option<Sequence>,
@@ -21,17 +22,7 @@ struct Unheard<'a> {
 
 impl Drop for Unheard<'_> {
     fn drop(&mut self) {
-        if let Some(intent) = self.intent {
-            self.store.state().mark_unknown(intent);
-        }
-    }
-}
-
-impl State {
-    fn mark_unknown(&mut self, intent: Sequence) {
-        if let Some(intent) = self.intents.get_mut(&intent) {
-            intent.state = IntentState::Unknown;
-        }
+        self.store.unresolved().extend(self.intent);
     }
 }
 
@@ -45,32 +36,42 @@ impl Ledger for MemoryStore {
         now: Timestamp,
     ) -> Result<Intent, StoreError> {
         const ATTEMPTED: &str = "note a write";
-        let beginning = Beginning { repository, write, actor, now };
-        let Ok(begun) = self.apply(ATTEMPTED, |state| ledger::begin(state, &beginning))?;
-        let begun = begun
-            .map_err(|cause| StoreError::Unavailable { attempted: ATTEMPTED, cause: Arc::new(cause) })?;
-        let mut unheard = Unheard { store: self, intent: Some(begun.sequence) };
-        self.step().await;
+        let beginning = Beginning { by: self.incarnation(), repository, write, actor, now };
+        let mut unheard = Unheard { store: self, intent: None };
+        let begun = self.write(ATTEMPTED, |state| {
+            let Ok(begun) = ledger::begin(state, &beginning);
+            unheard.intent = begun.as_ref().ok().map(|intent| intent.sequence);
+            begun
+        });
+        let begun = begun.await?;
         unheard.intent = None;
-        Ok(begun)
+        begun.map_err(|refused| refused.into_error(ATTEMPTED))
     }
 
-    async fn settle(
-        &self,
-        intent: Sequence,
-        outcome: Outcome,
-        now: Timestamp,
-    ) -> Result<Settled, StoreError> {
-        let ended = Ended { intent, outcome, now };
-        let Ok(settled) =
-            self.write("record the outcome of a write", |state| ledger::settle(state, &ended)).await?;
-        Ok(settled)
+    async fn until_carried(&self, intent: &Intent) -> Result<Option<Intent>, StoreError> {
+        let waiters = Arc::clone(&self.state().waiters);
+        let waiter = waiters.wait_for(intent.sequence);
+        loop {
+            let reached = self.point(|state| state.intents.get(&intent.sequence).cloned())?;
+            match reached {
+                Some(intent) if intent.state == IntentState::Waiting => waiter.woken().await,
+                reached => return Ok(reached.map(Arc::unwrap_or_clone)),
+            }
+        }
     }
 
-    async fn doubt(&self, intent: Sequence) -> Result<(), StoreError> {
-        self.check_open()?;
-        self.state().mark_unknown(intent);
-        Ok(())
+    async fn settle(&self, intent: &Intent, outcome: Outcome, now: Timestamp) -> Result<Settled, StoreError> {
+        let Intent { sequence: intent, holder, .. } = *intent;
+        let ended = Ended { by: self.incarnation(), intent, holder, outcome, now };
+        let attempted = "record the outcome of a write";
+        let Ok(settled) = self.write(attempted, |state| ledger::settle(state, &ended)).await?;
+        settled.map_err(|refused| refused.into_error(attempted))
+    }
+
+    async fn mark_unknown(&self, intent: Sequence) -> Result<(), StoreError> {
+        let (by, attempted) = (self.incarnation(), "note that the outcome of a write is not known");
+        let Ok(marked) = self.write(attempted, |state| ledger::mark_unknown(state, by, intent)).await?;
+        marked.map_err(|refused| refused.into_error(attempted))
     }
 
     async fn record(
@@ -80,14 +81,21 @@ impl Ledger for MemoryStore {
         guard: Guard,
         now: Timestamp,
     ) -> Result<Recorded, StoreError> {
-        let answered = Answered { changes, source, guard, now };
-        let Ok(recorded) =
-            self.write("record what the registry answered", |state| ledger::record(state, &answered)).await?;
-        Ok(recorded)
+        let answered = Answered { changes, source, guard, now, by: self.incarnation() };
+        let attempted = "record what the registry answered";
+        let Ok(recorded) = self.write(attempted, |state| ledger::record(state, &answered)).await?;
+        recorded.map_err(|refused| refused.into_error(attempted))
     }
 
     async fn open_intents(&self) -> Result<Vec<Intent>, StoreError> {
-        self.point(|state| state.intents.values().cloned().collect())
+        self.point(|state| state.intents.values().map(|intent| Intent::clone(intent)).collect())
+    }
+
+    async fn intents_of(&self, repository: &RepositoryName) -> Result<Vec<Intent>, StoreError> {
+        self.point(|state| {
+            let intents = state.intents.values().filter(|intent| intent.repository == *repository);
+            intents.map(|intent| Intent::clone(intent)).collect()
+        })
     }
 
     async fn sequence(&self) -> Result<Sequence, StoreError> {

@@ -7,6 +7,7 @@
 mod accounts;
 mod auth_log;
 mod clocks;
+mod doors;
 mod events;
 mod hints;
 mod ledger;
@@ -23,14 +24,36 @@ use futures_util::future::BoxFuture;
 
 pub use self::medium::MemoryMedium;
 pub(in crate::store) use self::state::State;
+use super::ledger::{self as decisions, View as _};
 use super::record::MAXIMUM_PAGE;
-use super::{Epoch, Page, Sequence, Store, StoreError, StoreTrouble};
+use super::{Epoch, Incarnation, Lease, Page, Sequence, Store, StoreError, StoreTrouble};
 
 /// Follows a store from one thing that it does to the next.
 pub trait Steps: Send + Sync {
+    /// What becomes of the next write. Asked once before each.
+    fn fate(&self) -> Fate {
+        Fate::Done
+    }
+
     /// The store has done something, and this is its last number. Its caller hears of it when this is over, if ever.
     fn step(&self, last: Sequence) -> BoxFuture<'_, ()>;
 }
+
+/// What becomes of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It is done.
+    Done,
+    /// It is done, and its caller is told that it is not: the answer was lost.
+    DoneUnheard,
+    /// It is not done.
+    Failed,
+}
+
+/// The answer to a write did not come.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer to a commit was lost")]
+struct AnswerLost;
 
 /// Lets others come in between.
 struct Yields;
@@ -46,6 +69,11 @@ pub struct MemoryStore {
     medium: MemoryMedium,
     /// The epoch of what this store gives out.
     epoch: Epoch,
+    /// Whether other doors may be over the same medium.
+    is_shared: bool,
+    incarnation: Mutex<Incarnation>,
+    /// Intents that began although their callers were told otherwise, or nothing.
+    unresolved: Mutex<Vec<Sequence>>,
     steps: Arc<dyn Steps>,
     closed: AtomicBool,
     trouble: Mutex<Option<StoreTrouble>>,
@@ -67,9 +95,16 @@ impl MemoryStore {
     /// The same, followed from step to step.
     pub fn open_followed(medium: &MemoryMedium, steps: Arc<dyn Steps>) -> Self {
         medium.state().open();
+        Self::over(medium, Epoch::random().unwrap(), Incarnation::default(), steps)
+    }
+
+    fn over(medium: &MemoryMedium, epoch: Epoch, incarnation: Incarnation, steps: Arc<dyn Steps>) -> Self {
         Self {
             medium: medium.clone(),
-            epoch: Epoch::random().unwrap(),
+            epoch,
+            is_shared: false,
+            incarnation: Mutex::new(incarnation),
+            unresolved: Mutex::default(),
             steps,
             closed: AtomicBool::new(false),
             trouble: Mutex::default(),
@@ -96,6 +131,9 @@ impl MemoryStore {
             return Err(StoreError::Unavailable { attempted, cause: Arc::new(trouble) });
         }
         let mut state = self.state();
+        for intent in self.unresolved().drain(..) {
+            let Ok(()) = decisions::abandon(&mut *state, intent);
+        }
         let before = state.sequence;
         let answer = work(&mut state);
         if state.sequence > before {
@@ -110,9 +148,38 @@ impl MemoryStore {
         attempted: &'static str,
         work: impl FnOnce(&mut State) -> T,
     ) -> Result<T, StoreError> {
+        let fate = self.steps.fate();
+        let lost = || StoreError::Unavailable { attempted, cause: Arc::new(AnswerLost) };
+        if fate == Fate::Failed {
+            self.step().await;
+            return Err(lost());
+        }
         let answer = self.apply(attempted, work)?;
         self.step().await;
-        Ok(answer)
+        if fate == Fate::DoneUnheard { Err(lost()) } else { Ok(answer) }
+    }
+
+    /// The same, if the lease is still held.
+    async fn write_under<T>(
+        &self,
+        lease: Lease,
+        attempted: &'static str,
+        work: impl FnOnce(&mut State) -> T,
+    ) -> Result<T, StoreError> {
+        let by = self.incarnation();
+        let written = self.write(attempted, |state| {
+            let Ok(is_held) = state.holds(by, lease);
+            is_held.then(|| work(state))
+        });
+        written.await?.ok_or(StoreError::Fenced)
+    }
+
+    fn lock_incarnation(&self) -> MutexGuard<'_, Incarnation> {
+        self.incarnation.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn unresolved(&self) -> MutexGuard<'_, Vec<Sequence>> {
+        self.unresolved.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reads in place.
@@ -158,6 +225,7 @@ impl Store for MemoryStore {
 
     fn close(&self) {
         self.closed.store(true, Ordering::Release);
+        self.state().waiters.wake_all();
     }
 }
 
@@ -192,7 +260,10 @@ mod tests {
         assert_eq!(one.digest, image("one", &["base"]).digest);
         let open = again.open_intents().await.unwrap();
         assert_eq!(open.len(), 1);
-        assert_eq!((open[0].sequence, open[0].state), (intent.sequence, IntentState::Unknown));
+        assert_eq!(
+            (open[0].sequence, open[0].state),
+            (intent.sequence, IntentState::Unknown { since: intent.sequence })
+        );
         let last = again.sequence().await.unwrap();
         assert_eq!(last, intent.sequence);
         let before = again.history().await.unwrap();

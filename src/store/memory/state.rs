@@ -9,12 +9,14 @@ use std::time::Duration;
 
 use crate::clock::{Estimate, Timestamp};
 use crate::oci::{Digest, Document, Manifest, RepositoryName, Tag};
-use crate::store::ledger::{Medium, RowChange, View};
+use crate::store::ledger::{LeaseRow, Medium, RowChange, View};
 use crate::store::recent::RecentlyObserved;
 use crate::store::row::{BlobRow, ManifestRow, RepositoryRow, TagRow};
 use crate::store::tombstone::{Buried, Past, Tombstone, is_over};
+use crate::store::waiting::Waiters;
 use crate::store::{
-    AuthEvent, Epoch, Event, Hint, History, Intent, IntentState, KeptSweep, Missing, Sequence,
+    AuthEvent, Beat, DoorId, Epoch, Event, Hint, History, Incarnation, Intent, IntentState, KeptSweep, Lease,
+    LeaseName, Missing, Sequence,
 };
 
 /// See the module.
@@ -29,7 +31,9 @@ pub(in crate::store) struct State {
     pub manifests: BTreeMap<(RepositoryName, Digest), (ManifestRow, Arc<Manifest>)>,
     pub blobs: BTreeMap<(RepositoryName, Digest), BlobRow>,
     pub tombstones: BTreeMap<(RepositoryName, Buried), Tombstone>,
-    pub intents: BTreeMap<Sequence, Intent>,
+    pub intents: BTreeMap<Sequence, Arc<Intent>>,
+    /// Who waits for one of them to be carried.
+    pub waiters: Arc<Waiters>,
     pub events: BTreeMap<Sequence, Event>,
     /// What the door's own writes did of late: read from the events whenever a store is opened.
     pub recent: Arc<RecentlyObserved>,
@@ -45,6 +49,9 @@ pub(in crate::store) struct State {
     pub last_auth_event: Sequence,
     pub clock: Option<Estimate>,
     pub time: Option<Timestamp>,
+    /// The doors that share it; none where there is but one.
+    pub doors: BTreeMap<DoorId, Beat>,
+    pub leases: BTreeMap<LeaseName, LeaseRow>,
 }
 
 impl Default for State {
@@ -59,6 +66,7 @@ impl Default for State {
             blobs: BTreeMap::new(),
             tombstones: BTreeMap::new(),
             intents: BTreeMap::new(),
+            waiters: Arc::default(),
             events: BTreeMap::new(),
             recent: Arc::default(),
             missing: Missing::default(),
@@ -71,6 +79,8 @@ impl Default for State {
             last_auth_event: Sequence::ZERO,
             clock: None,
             time: None,
+            doors: BTreeMap::new(),
+            leases: BTreeMap::new(),
         }
     }
 }
@@ -79,8 +89,12 @@ impl State {
     /// Begins to be used by a store: nobody carries what an earlier one has left.
     pub fn open(&mut self) {
         for intent in self.intents.values_mut() {
-            intent.state = IntentState::Unknown;
+            let state = IntentState::Unknown { since: intent.sequence };
+            *intent = Arc::new(Intent { state, ..Intent::clone(intent) });
         }
+        self.waiters = Arc::default();
+        self.doors.clear();
+        self.leases.clear();
         let last = self.events.values().rev().cloned().map(Ok::<_, Infallible>);
         let Ok(recent) = RecentlyObserved::of_last(last);
         self.recent = Arc::new(recent);
@@ -91,6 +105,11 @@ impl State {
         if self.epochs.last().is_none_or(|(_, last)| *last != epoch) {
             self.epochs.push((before, epoch));
         }
+    }
+
+    /// The epoch in which several doors write.
+    pub fn epoch_of_doors(&self) -> Epoch {
+        self.epochs.last().map_or_else(|| Epoch::random().unwrap(), |(_, epoch)| *epoch)
     }
 
     /// Which history this is.
@@ -126,19 +145,29 @@ impl State {
 impl View for State {
     type Error = Infallible;
 
-    fn next(&self) -> Sequence {
-        self.sequence.next()
+    fn last(&self) -> Sequence {
+        self.sequence
+    }
+
+    fn is_current(&self, door: Incarnation) -> Result<bool, Infallible> {
+        Ok(self.doors.is_empty() || self.doors.get(&door.door).is_some_and(|beat| beat.incarnation == door))
+    }
+
+    fn holds(&self, door: Incarnation, lease: Lease) -> Result<bool, Infallible> {
+        let held = self.leases.get(&lease.name);
+        Ok(self.doors.is_empty()
+            || held.is_some_and(|row| row.holder == Some(door) && row.epoch == lease.epoch))
     }
 
     fn open_intents(&self) -> usize {
         self.intents.len()
     }
 
-    fn intent(&self, sequence: Sequence) -> Result<Option<Intent>, Infallible> {
+    fn intent(&self, sequence: Sequence) -> Result<Option<Arc<Intent>>, Infallible> {
         Ok(self.intents.get(&sequence).cloned())
     }
 
-    fn intents_of(&self, repository: &RepositoryName) -> Result<Vec<Intent>, Infallible> {
+    fn intents_of(&self, repository: &RepositoryName) -> Result<Vec<Arc<Intent>>, Infallible> {
         Ok(self.intents.values().filter(|intent| intent.repository == *repository).cloned().collect())
     }
 
@@ -209,12 +238,20 @@ impl Medium for State {
     fn add_intent(&mut self, intent: Intent) -> Result<(), Infallible> {
         assert_eq!(intent.sequence, self.next());
         self.sequence = intent.sequence;
-        self.intents.insert(intent.sequence, intent);
+        self.intents.insert(intent.sequence, Arc::new(intent));
+        Ok(())
+    }
+
+    fn set_intent_state(&mut self, intent: &Intent, state: IntentState) -> Result<(), Infallible> {
+        let changed = Arc::new(Intent { state, ..intent.clone() });
+        assert!(self.intents.insert(intent.sequence, changed).is_some());
+        self.waiters.wake([intent.sequence]);
         Ok(())
     }
 
     fn remove_intent(&mut self, sequence: Sequence) -> Result<(), Infallible> {
         self.intents.remove(&sequence);
+        self.waiters.wake([sequence]);
         Ok(())
     }
 

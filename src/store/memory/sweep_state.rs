@@ -3,12 +3,12 @@
 use async_trait::async_trait;
 
 use super::MemoryStore;
-use crate::store::{KeptSweep, StoreError, SweepState};
+use crate::store::{KeptSweep, Lease, StoreError, SweepState};
 
 #[async_trait]
 impl SweepState for MemoryStore {
-    async fn keep_sweep(&self, checkpoint: Vec<u8>, marks: Vec<u64>) -> Result<(), StoreError> {
-        self.write("keep how far a sweep is", |state| {
+    async fn keep_sweep(&self, lease: Lease, checkpoint: Vec<u8>, marks: Vec<u64>) -> Result<(), StoreError> {
+        self.write_under(lease, "keep how far a sweep is", |state| {
             let kept = state.sweep.get_or_insert_default();
             kept.checkpoint = checkpoint;
             kept.marks.extend(marks);
@@ -20,7 +20,7 @@ impl SweepState for MemoryStore {
         self.scan(|state| state.sweep.clone()).await
     }
 
-    async fn forget_sweep(&self) -> Result<(), StoreError> {
-        self.write("forget how far a sweep was", |state| state.sweep = None).await
+    async fn forget_sweep(&self, lease: Lease) -> Result<(), StoreError> {
+        self.write_under(lease, "forget how far a sweep was", |state| state.sweep = None).await
     }
 }

@@ -1,71 +1,121 @@
-//! The open intents of the running process, in memory beside their rows: who carries one is known only here. After a
-//! restart nobody does.
+//! The open intents of the running process, in memory beside their rows: how far each is, is known only here. After a
+//! restart nobody knows what became of any.
 
-use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::transaction::Staged;
 use crate::oci::RepositoryName;
+use crate::store::waiting::Waiters;
 use crate::store::{Intent, IntentState, Sequence, metrics};
 
 /// The open intents, as last made durable.
 #[derive(Debug, Default)]
 pub(super) struct OpenIntents {
-    open: Mutex<BTreeMap<Sequence, Intent>>,
+    open: Mutex<Open>,
+    /// Who waits for one of them to be carried.
+    pub waiters: Waiters,
+    /// Those whose callers left before they heard of them.
+    abandoned: Mutex<Vec<Sequence>>,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    all: BTreeMap<Sequence, Arc<Intent>>,
+    by_repository: HashMap<RepositoryName, BTreeMap<Sequence, Arc<Intent>>>,
 }
 
 impl OpenIntents {
     /// The intents that a file was found with: nobody is carrying them.
     pub fn found(intents: impl IntoIterator<Item = Intent>) -> Self {
-        let unknown = |intent| Intent { state: IntentState::Unknown, ..intent };
-        let map: BTreeMap<_, _> =
-            intents.into_iter().map(|intent| (intent.sequence, unknown(intent))).collect();
-        metrics::open_intents(map.len());
-        Self { open: Mutex::new(map) }
+        let found = Self::default();
+        let mut open = found.lock();
+        for intent in intents {
+            let state = IntentState::Unknown { since: intent.sequence };
+            open.insert(Arc::new(Intent { state, ..intent }));
+        }
+        metrics::open_intents(open.all.len());
+        drop(open);
+        found
     }
 
     /// Takes over what a durable transaction did.
     pub fn publish(&self, staged: &mut Staged) {
-        let mut intents = self.lock();
-        intents.append(&mut staged.begun);
+        let mut open = self.lock();
+        for intent in std::mem::take(&mut staged.intents).into_values() {
+            open.insert(intent);
+        }
         for sequence in &staged.settled {
-            intents.remove(sequence);
+            open.remove(*sequence);
         }
-        metrics::open_intents(intents.len());
-    }
-
-    /// Nobody carries this one any more.
-    pub fn doubt(&self, sequence: Sequence) {
-        if let Some(intent) = self.lock().get_mut(&sequence) {
-            intent.state = IntentState::Unknown;
+        metrics::open_intents(open.all.len());
+        drop(open);
+        if !staged.abandoned.is_empty() {
+            let mut abandoned = self.abandoned.lock().unwrap_or_else(PoisonError::into_inner);
+            abandoned.retain(|intent| !staged.abandoned.contains(intent));
         }
+        self.waiters.wake(staged.promoted.drain(..).chain(staged.settled.iter().copied()));
     }
 
     /// Keeps those only for which `keep` says so.
     pub fn retain(&self, keep: impl Fn(Sequence) -> bool) {
-        let mut intents = self.lock();
-        intents.retain(|sequence, _| keep(*sequence));
-        metrics::open_intents(intents.len());
+        let mut open = self.lock();
+        let gone: Vec<_> = open.all.keys().copied().filter(|sequence| !keep(*sequence)).collect();
+        gone.into_iter().for_each(|sequence| open.remove(sequence));
+        metrics::open_intents(open.all.len());
+        drop(open);
+        self.waiters.wake_all();
     }
 
-    pub fn get(&self, sequence: Sequence) -> Option<Intent> {
-        self.lock().get(&sequence).cloned()
+    /// The caller of this one has left before it heard of it.
+    pub fn abandon(&self, sequence: Sequence) {
+        self.abandoned.lock().unwrap_or_else(PoisonError::into_inner).push(sequence);
     }
 
-    pub fn of(&self, repository: &RepositoryName) -> Vec<Intent> {
-        self.lock().values().filter(|intent| intent.repository == *repository).cloned().collect()
+    /// Those whose callers have left, and that are not removed yet.
+    pub fn abandoned(&self) -> Vec<Sequence> {
+        self.abandoned.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub fn get(&self, sequence: Sequence) -> Option<Arc<Intent>> {
+        self.lock().all.get(&sequence).cloned()
+    }
+
+    /// Those of a repository, oldest first.
+    pub fn of(&self, repository: &RepositoryName) -> Vec<Arc<Intent>> {
+        let open = self.lock();
+        open.by_repository.get(repository).map(|open| open.values().cloned().collect()).unwrap_or_default()
     }
 
     /// All of them, oldest first.
     pub fn all(&self) -> Vec<Intent> {
-        self.lock().values().cloned().collect()
+        self.lock().all.values().map(|intent| Intent::clone(intent)).collect()
     }
 
     pub fn len(&self) -> usize {
-        self.lock().len()
+        self.lock().all.len()
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Sequence, Intent>> {
+    fn lock(&self) -> MutexGuard<'_, Open> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Open {
+    /// Adds an intent, or takes it for what it was.
+    fn insert(&mut self, intent: Arc<Intent>) {
+        let of_repository = self.by_repository.entry(intent.repository.clone()).or_default();
+        of_repository.insert(intent.sequence, Arc::clone(&intent));
+        self.all.insert(intent.sequence, intent);
+    }
+
+    fn remove(&mut self, sequence: Sequence) {
+        let Some(intent) = self.all.remove(&sequence) else { return };
+        if let Some(of_repository) = self.by_repository.get_mut(&intent.repository) {
+            of_repository.remove(&sequence);
+            if of_repository.is_empty() {
+                self.by_repository.remove(&intent.repository);
+            }
+        }
     }
 }

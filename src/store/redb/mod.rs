@@ -140,6 +140,7 @@ impl RedbStore {
     fn shut(&self) {
         self.shared.closed.store(true, Ordering::Release);
         self.places.close();
+        self.shared.intents.waiters.wake_all();
         self.messages.lock().unwrap_or_else(PoisonError::into_inner).take();
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
         if writer.is_some_and(|writer| writer.join().is_err()) {

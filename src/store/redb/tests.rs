@@ -82,12 +82,12 @@ async fn everything_is_there_after_reopening_and_no_intent_is_carried() {
     );
     assert_eq!(before, after);
     assert_eq!(*store.manifest_content(&repository("r"), &image.digest).await.unwrap().unwrap(), image);
-    let expected = Intent { state: IntentState::Unknown, ..intent };
+    let expected = Intent { state: IntentState::Unknown { since: intent.sequence }, ..intent };
     assert_eq!(store.open_intents().await.unwrap(), std::slice::from_ref(&expected));
     let next = store.begin(repository("r"), put_write("v"), alice(), at(3)).await.unwrap();
     assert_eq!(next.sequence, expected.sequence.next());
-    let settled = store.settle(expected.sequence, Outcome::Closed, at(4)).await.unwrap();
-    assert_eq!(settled, Settled::default());
+    let settled = store.settle(&expected, Outcome::Closed, at(4)).await.unwrap();
+    assert_eq!(settled, Settled::IN_ORDER);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -115,14 +115,15 @@ async fn recording_what_is_known_commits_nothing() {
     let image = image("one", &[]);
     push(&any, "r", &image, &["t"], 1).await;
     let before = store.commits();
-    let guard = || Guard { reference: Some(Reference::Tag(tag("t"))), since: Sequence::new(1_000) };
+    let guard =
+        || Guard { reference: Some(Reference::Tag(tag("t"))), since: Sequence::new(1_000), lease: None };
     for _ in 0..10 {
         let changes = vec![put("r", &image, &["t"])];
         let recorded = store.record(changes, Source::Swept, guard(), at(2)).await.unwrap();
         assert_eq!(recorded, Recorded::Unchanged);
     }
     store.record(Vec::new(), Source::Swept, guard(), at(2)).await.unwrap();
-    store.settle(Sequence::new(4_711), Outcome::Closed, at(2)).await.unwrap();
+    store.mark_unknown(Sequence::new(4_711)).await.unwrap();
     assert_eq!(store.commits(), before);
 }
 
@@ -148,7 +149,11 @@ async fn a_request_that_meets_a_damaged_row_fails_alone() {
             let (name, fresh) = if number % 8 == 0 { ("r", "damaged") } else { ("s", "fresh") };
             let name_of_tag = if number % 8 == 0 { fresh.to_owned() } else { format!("{fresh}{number}") };
             let changes = vec![put(name, &image, &["other"]), put(name, &image, &[&name_of_tag])];
-            let guard = Guard { reference: Some(Reference::Tag(tag("none"))), since: Sequence::new(1_000) };
+            let guard = Guard {
+                reference: Some(Reference::Tag(tag("none"))),
+                since: Sequence::new(1_000),
+                lease: None,
+            };
             (number, store.record(changes, Source::Swept, guard, at(2)).await)
         })
     });

@@ -6,6 +6,7 @@ mod record;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use redb::{ReadableTable, ReadableTableMetadata, WriteTransaction};
 
@@ -16,10 +17,10 @@ use super::snapshot::NotThere;
 use super::tables::{EPOCHS, MAXIMUM_EPOCHS, META_SEQUENCE, encode, event, number};
 use crate::clock::Timestamp;
 use crate::oci::{Digest, Document, RepositoryName, Tag};
-use crate::store::ledger::{Medium, RowChange, View};
+use crate::store::ledger::{self, Medium, RowChange, View};
 use crate::store::row::{BlobRow, ManifestRow, RepositoryRow, TagRow};
 use crate::store::tombstone::{Buried, Tombstone};
-use crate::store::{Epoch, Event, Intent, Missing, Sequence};
+use crate::store::{Epoch, Event, Incarnation, Intent, IntentState, Lease, Missing, Sequence};
 
 /// A write transaction that is being filled.
 pub(super) struct Transaction<'txn, 'store> {
@@ -39,9 +40,15 @@ pub(super) struct Staged {
     pub sequence: Sequence,
     /// Whether it wrote anything.
     pub dirty: bool,
-    /// The intents that began.
-    pub begun: BTreeMap<Sequence, Intent>,
-    /// The intents that were settled.
+    /// The intents that began or changed their state.
+    pub intents: BTreeMap<Sequence, Arc<Intent>>,
+    /// How many of them began.
+    pub begun: usize,
+    /// Those of which the callers never heard, and that were removed for that.
+    pub abandoned: Vec<Sequence>,
+    /// The intents that were let through to be carried.
+    pub promoted: Vec<Sequence>,
+    /// The intents that ended.
     pub settled: BTreeSet<Sequence>,
     /// The events that were appended.
     pub events: Vec<Event>,
@@ -61,12 +68,24 @@ impl<'txn, 'store> Transaction<'txn, 'store> {
         let staged = Staged {
             sequence,
             dirty: false,
-            begun: BTreeMap::new(),
+            intents: BTreeMap::new(),
+            begun: 0,
+            abandoned: Vec::new(),
+            promoted: Vec::new(),
             settled: BTreeSet::new(),
             events: Vec::new(),
             missing: None,
         };
         Ok(Self { transaction, tables, open, epoch, before: sequence, staged })
+    }
+
+    /// Removes intents of which their callers never heard.
+    pub fn abandon(&mut self, intents: Vec<Sequence>) -> Result<(), Failure> {
+        for intent in &intents {
+            ledger::abandon(self, *intent)?;
+        }
+        self.staged.abandoned = intents;
+        Ok(())
     }
 
     /// Writes the last sequence number, and says what has to change beside the file.
@@ -97,25 +116,41 @@ impl<'txn, 'store> Transaction<'txn, 'store> {
 impl View for Transaction<'_, '_> {
     type Error = Failure;
 
-    fn next(&self) -> Sequence {
-        self.staged.sequence.next()
+    fn last(&self) -> Sequence {
+        self.staged.sequence
+    }
+
+    fn is_current(&self, _: Incarnation) -> Result<bool, Failure> {
+        Ok(true)
+    }
+
+    fn holds(&self, _: Incarnation, _: Lease) -> Result<bool, Failure> {
+        Ok(true)
     }
 
     fn open_intents(&self) -> usize {
-        (self.open.len() + self.staged.begun.len()).saturating_sub(self.staged.settled.len())
+        (self.open.len() + self.staged.begun).saturating_sub(self.staged.settled.len())
     }
 
-    fn intent(&self, sequence: Sequence) -> Result<Option<Intent>, Failure> {
+    fn intent(&self, sequence: Sequence) -> Result<Option<Arc<Intent>>, Failure> {
         if self.staged.settled.contains(&sequence) {
             return Ok(None);
         }
-        Ok(self.staged.begun.get(&sequence).cloned().or_else(|| self.open.get(sequence)))
+        Ok(self.staged.intents.get(&sequence).cloned().or_else(|| self.open.get(sequence)))
     }
 
-    fn intents_of(&self, repository: &RepositoryName) -> Result<Vec<Intent>, Failure> {
-        let begun = self.staged.begun.values().filter(|intent| intent.repository == *repository).cloned();
-        let mut intents: Vec<Intent> = self.open.of(repository).into_iter().chain(begun).collect();
-        intents.retain(|intent| !self.staged.settled.contains(&intent.sequence));
+    fn intents_of(&self, repository: &RepositoryName) -> Result<Vec<Arc<Intent>>, Failure> {
+        let mut intents = self.open.of(repository);
+        let staged = &self.staged;
+        intents.retain(|intent| {
+            !staged.settled.contains(&intent.sequence) && !staged.intents.contains_key(&intent.sequence)
+        });
+        let changed = staged
+            .intents
+            .values()
+            .filter(|intent| intent.repository == *repository && !staged.settled.contains(&intent.sequence));
+        intents.extend(changed.cloned());
+        intents.sort_unstable_by_key(|intent| intent.sequence);
         Ok(intents)
     }
 
@@ -180,8 +215,18 @@ impl Medium for Transaction<'_, '_> {
         let row = encode("intent", &intent)?;
         self.tables.intents.insert(intent.sequence.get(), row.as_slice())?;
         self.staged.sequence = intent.sequence;
-        self.staged.begun.insert(intent.sequence, intent);
+        self.staged.intents.insert(intent.sequence, Arc::new(intent));
+        self.staged.begun += 1;
         self.staged.dirty = true;
+        Ok(())
+    }
+
+    fn set_intent_state(&mut self, intent: &Intent, state: IntentState) -> Result<(), Failure> {
+        // Not part of the row: whoever opens the file does not know the outcome, in whatever state it was.
+        if state.is_carried() {
+            self.staged.promoted.push(intent.sequence);
+        }
+        self.staged.intents.insert(intent.sequence, Arc::new(Intent { state, ..intent.clone() }));
         Ok(())
     }
 

@@ -1,29 +1,33 @@
 //! What each writing method does within a transaction. What concerns the record is decided by the ledger.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::failure::Failure;
 use super::intents::OpenIntents;
 use super::transaction::Transaction;
 use super::writer::{GATHERING, PATIENCE, Work};
-use crate::store::ledger::{self, Answered, Beginning, Ended};
-use crate::store::{Intent, Recorded, Settled, Source, StoreError};
+use crate::store::ledger::{self, Answered, Beginning, Ended, Refused};
+use crate::store::{Incarnation, Intent, Recorded, Sequence, Settled, Source};
+
+/// [`Ledger::mark_unknown`](crate::store::Ledger::mark_unknown).
+pub(super) struct MarkUnknown(pub Sequence);
+
+/// What the ledger refuses is the fault of no other request.
+fn refused<W: Work>(refused: Refused) -> Failure {
+    Failure::Refused(refused.into_error(W::ATTEMPTED))
+}
 
 impl Work for Beginning {
     type Answer = Intent;
     const ATTEMPTED: &'static str = "note a write";
 
     fn apply(&self, transaction: &mut Transaction<'_, '_>) -> Result<Intent, Failure> {
-        ledger::begin(transaction, self)?.map_err(|cause| {
-            let cause = Arc::new(cause);
-            Failure::Refused(StoreError::Unavailable { attempted: Self::ATTEMPTED, cause })
-        })
+        ledger::begin(transaction, self)?.map_err(refused::<Self>)
     }
 
-    // Nobody will carry it, so it must not block guards for ever.
+    // Nobody will carry it, so it must not block guards and other writes for ever.
     fn unheard(intent: &Intent, intents: &OpenIntents) {
-        intents.doubt(intent.sequence);
+        intents.abandon(intent.sequence);
     }
 }
 
@@ -32,7 +36,16 @@ impl Work for Ended {
     const ATTEMPTED: &'static str = "record the outcome of a write";
 
     fn apply(&self, transaction: &mut Transaction<'_, '_>) -> Result<Settled, Failure> {
-        ledger::settle(transaction, self)
+        ledger::settle(transaction, self)?.map_err(refused::<Self>)
+    }
+}
+
+impl Work for MarkUnknown {
+    type Answer = ();
+    const ATTEMPTED: &'static str = "note that the outcome of a write is not known";
+
+    fn apply(&self, transaction: &mut Transaction<'_, '_>) -> Result<(), Failure> {
+        ledger::mark_unknown(transaction, Incarnation::default(), self.0)?.map_err(refused::<Self>)
     }
 }
 
@@ -46,6 +59,6 @@ impl Work for Answered {
     }
 
     fn apply(&self, transaction: &mut Transaction<'_, '_>) -> Result<Recorded, Failure> {
-        ledger::record(transaction, self)
+        ledger::record(transaction, self)?.map_err(refused::<Self>)
     }
 }

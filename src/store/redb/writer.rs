@@ -221,7 +221,7 @@ impl Writer {
             if doubt && self.trouble.is_none() {
                 self.use_again();
             }
-            if !group.is_empty() {
+            if !group.is_empty() || !self.shared.intents.abandoned().is_empty() {
                 self.serve(group);
             }
         }
@@ -287,6 +287,12 @@ impl Writer {
         let write = caught(|| self.begin_write()).map_err(Undone::Medium)?;
         let staged = match self.apply(&write, group) {
             Ok(staged) if staged.dirty => staged,
+            Ok(mut staged) if !staged.intents.is_empty() || !staged.abandoned.is_empty() => {
+                // What is known in memory alone.
+                caught(|| Ok(write.abort()?)).map_err(Undone::Medium)?;
+                self.shared.intents.publish(&mut staged);
+                return Ok(false);
+            }
             undone => {
                 // Not undone by a panic: what it does with the file is undone as well.
                 caught(|| Ok(write.abort()?)).map_err(Undone::Medium)?;
@@ -306,6 +312,7 @@ impl Writer {
         let mut at = None;
         let applied = caught(|| {
             let mut transaction = Transaction::new(write, &self.shared.intents, self.shared.epoch)?;
+            transaction.abandon(self.shared.intents.abandoned())?;
             for (place, request) in group.iter_mut().enumerate() {
                 at = Some(place);
                 request.apply(&mut transaction)?;

@@ -12,7 +12,9 @@ use crate::store::{
 /// The order of all writes and answers. Only `sync/` writes to it.
 #[async_trait]
 pub trait Ledger: Send + Sync + 'static {
-    /// Notes durably that a write is about to be carried.
+    /// Notes durably that a write is to be carried: at once, or once [`Ledger::until_carried`] says so, if an earlier write
+    /// is waiting or carried that must be over first. That is one to the same tag and, where either deletes by digest, any
+    /// in the repository. An intent of which the caller did not hear is removed.
     async fn begin(
         &self,
         repository: RepositoryName,
@@ -21,15 +23,19 @@ pub trait Ledger: Send + Sync + 'static {
         now: Timestamp,
     ) -> Result<Intent, StoreError>;
 
-    /// Records the outcome and removes the intent, in one transaction; an intent that was [overtaken] stays. Closing one
-    /// reports no overlap; nor does settling one that is no longer there, which changes nothing.
-    ///
-    /// [overtaken]: Settled::overlapped
-    async fn settle(&self, intent: Sequence, outcome: Outcome, now: Timestamp)
-    -> Result<Settled, StoreError>;
+    /// Waits until an intent that [waits](IntentState::Waiting) is carried, and answers it as it is then; nothing if it is
+    /// gone. The caller sets the time.
+    async fn until_carried(&self, intent: &Intent) -> Result<Option<Intent>, StoreError>;
 
-    /// Says that nobody is carrying the intent any more and its outcome is not known: it no longer blocks guards.
-    async fn doubt(&self, intent: Sequence) -> Result<(), StoreError>;
+    /// Records the outcome of a write that this door carries and removes the intent, in one transaction; the next that waited
+    /// for it is carried from then on. An intent that was [overtaken] stays. Closing one, in whatever state, reports no overlap.
+    ///
+    /// [overtaken]: Settled::Recorded
+    async fn settle(&self, intent: &Intent, outcome: Outcome, now: Timestamp) -> Result<Settled, StoreError>;
+
+    /// Says that nobody is carrying the intent any more and its outcome is not known: it blocks neither guards nor other
+    /// writes from then on.
+    async fn mark_unknown(&self, intent: Sequence) -> Result<(), StoreError>;
 
     /// Records what the registry answered, unless the guard refuses. A change that is already so makes no event.
     async fn record(
@@ -42,6 +48,9 @@ pub trait Ledger: Send + Sync + 'static {
 
     /// All open intents, oldest first.
     async fn open_intents(&self) -> Result<Vec<Intent>, StoreError>;
+
+    /// The open intents of a repository, oldest first.
+    async fn intents_of(&self, repository: &RepositoryName) -> Result<Vec<Intent>, StoreError>;
 
     /// The last sequence number that was given out.
     async fn sequence(&self) -> Result<Sequence, StoreError>;

@@ -6,6 +6,7 @@
 mod accounts;
 mod auth_log;
 mod clocks;
+mod doors;
 mod events;
 mod hints;
 mod ledger;
@@ -16,6 +17,7 @@ mod sweep_state;
 pub use self::accounts::Accounts;
 pub use self::auth_log::AuthLog;
 pub use self::clocks::Clocks;
+pub use self::doors::Doors;
 pub use self::events::Events;
 pub use self::hints::Hints;
 pub use self::ledger::Ledger;
@@ -26,7 +28,7 @@ use super::StoreTrouble;
 
 /// The record of one registry, and all that is kept beside it.
 pub trait Store:
-    Ledger + Records + Events + Hints + SweepState + Accounts + AuthLog + Pulls + Clocks
+    Ledger + Records + Events + Hints + SweepState + Accounts + AuthLog + Pulls + Clocks + Doors
 {
     /// Whether a write would succeed now; for readiness. Cheap.
     fn is_writable(&self) -> bool;

@@ -18,7 +18,7 @@ use super::steps::StepsOfALife;
 use super::told::{Awaited, Deletion};
 use super::way::{TIMEOUT, Way};
 use crate::oci::{Digest, Manifest, Reference, RepositoryName};
-use crate::registry::{Asking, Backends, OutgoingWrite, RegistrySettings, Transport};
+use crate::registry::{Backends, OutgoingWrite, RegistrySettings, Transport};
 use crate::store::{Actor, Event, HintedReference, MemoryMedium, MemoryStore, Store};
 use crate::sync::{
     Carrier, CatalogState, EngineSettings, HintQueue, JudgeSettings, ManifestWrite, RemovalLimit, SweepKind,
@@ -69,12 +69,7 @@ impl House {
         let way: Arc<dyn Transport> =
             Arc::new(Way { registry: Arc::clone(registry), steps: Arc::clone(&steps) });
         let settings = EngineSettings {
-            registry: RegistrySettings {
-                backends,
-                asking: Asking::default(),
-                timeout: TIMEOUT,
-                commit_timeout: TIMEOUT,
-            },
+            registry: RegistrySettings::new(backends, TIMEOUT),
             judge: judge_settings(history.nature.judge),
             retention_clock: None,
             sweep: SweepSettings {

@@ -8,7 +8,7 @@ use super::progress::{CatalogState, Counts, Phase, SweepKind};
 use crate::clock::Timestamp;
 use crate::oci::RepositoryName;
 use crate::registry::Continuation;
-use crate::store::{StoreError, SweepState};
+use crate::store::{Lease, StoreError, SweepState};
 use crate::sync::listing::KeptMarks;
 
 /// A sweep that was cut longer ago than this begins anew: too much may have changed where it has been.
@@ -86,16 +86,21 @@ pub(super) async fn load(
 /// Keeps how far a sweep is, with what was marked since the last time.
 pub(super) async fn keep(
     store: &dyn SweepState,
+    lease: Lease,
     checkpoint: &Checkpoint,
     marks: &mut KeptMarks,
 ) -> Result<(), StoreError> {
-    store.keep_sweep(encode(checkpoint), marks.take_fresh()).await
+    store.keep_sweep(lease, encode(checkpoint), marks.take_fresh()).await
 }
 
 /// Keeps what outlives a sweep, and forgets the rest.
-pub(super) async fn finish(store: &dyn SweepState, checkpoint: &Checkpoint) -> Result<(), StoreError> {
-    store.forget_sweep().await?;
-    store.keep_sweep(encode(checkpoint), Vec::new()).await
+pub(super) async fn finish(
+    store: &dyn SweepState,
+    lease: Lease,
+    checkpoint: &Checkpoint,
+) -> Result<(), StoreError> {
+    store.forget_sweep(lease).await?;
+    store.keep_sweep(lease, encode(checkpoint), Vec::new()).await
 }
 
 /// Plain data always has a form in JSON; an empty checkpoint reads as none.

@@ -11,6 +11,7 @@ use super::pace::Pace;
 use crate::oci::{Reference, RepositoryName};
 use crate::registry::{BodyError, PageLimit, RegistryClient, RegistryError};
 use crate::store::{HintedReference, Source, Store, StoreError};
+use crate::sync::membership::LeaseHolder;
 use crate::sync::{HintQueue, Judge, Verified, Verifier, VerifyError};
 
 /// How often one question is asked before its trouble counts.
@@ -27,6 +28,8 @@ pub(super) const VERIFICATIONS: usize = 64;
 /// What a sweep works with.
 pub(super) struct Questions {
     pub store: Arc<dyn Store>,
+    /// That of sweeping: without it nothing is recorded.
+    pub lease: Arc<LeaseHolder>,
     pub registry: Arc<RegistryClient>,
     pub verifier: Verifier,
     pub pace: Arc<Pace>,

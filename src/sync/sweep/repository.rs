@@ -323,7 +323,7 @@ impl<'a> RepositorySweep<'a> {
     /// Records what is true of the repository as a whole, unless something touched it meanwhile: then the next sweep will
     /// see.
     async fn record(&self, change: Change, since: crate::store::Sequence) -> Result<(), End> {
-        let guard = Guard { reference: None, since };
+        let guard = Guard { reference: None, since, lease: Some(self.questions.lease.held()?) };
         let recorded = self
             .questions
             .store

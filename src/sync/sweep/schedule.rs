@@ -22,12 +22,16 @@ use super::walk::{Open, Walk};
 #[cfg(test)]
 use crate::clock::Clock;
 use crate::clock::Timestamp;
-use crate::registry::{RegistrySettings, Transport};
-use crate::store::{Missing, Store, StoreError};
+use crate::registry::{RegistryClient, RegistrySettings, Transport};
+use crate::store::{LeaseName, Missing, Store, StoreError};
 #[cfg(test)]
 use crate::sync::JudgeSettings;
 use crate::sync::listing::{KeptMarks, Marks};
+use crate::sync::membership::{LeaseHolder, Membership, TIME_TO_LIVE};
 use crate::sync::{HintQueue, Judge, Verifier};
+
+/// After so many sweeps in a row that came to no end, another door may try.
+const LET_GO: u32 = 3;
 
 /// How sweeps are to be.
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +55,8 @@ pub struct Recording {
     pub judge: Arc<Judge>,
     /// Where what is not believed yet is left to be looked at again.
     pub hints: Arc<HintQueue>,
+    /// This door among those that share the record.
+    pub membership: Arc<Membership>,
 }
 
 #[cfg(test)]
@@ -66,6 +72,7 @@ impl Recording {
             store: Arc::clone(store),
             judge: Arc::new(Judge::new(Arc::clone(store), settings, Clock::SYSTEM)),
             hints: Arc::new(HintQueue::new(Arc::clone(store) as _)),
+            membership: Arc::new(Membership::new(Arc::clone(store) as _)),
         }
     }
 }
@@ -110,21 +117,24 @@ impl Sweeper {
     /// A sweeper that asks the registry by this transport. `is_busy` tells whether clients are writing through the door, so
     /// that it makes way for them.
     pub fn new(
-        Recording { store, judge, hints }: Recording,
+        Recording { store, judge, hints, membership }: Recording,
         access: &RegistrySettings,
         transport: Arc<dyn Transport>,
         settings: SweepSettings,
         is_busy: impl Fn() -> bool + Send + Sync + 'static,
     ) -> Self {
         let pace = Arc::new(Pace::new(settings.concurrency.get(), settings.seed, is_busy));
-        let probe = access.client(Arc::clone(&transport));
+        let probe = RegistryClient::new(access.clone(), Arc::clone(&transport));
         let paced = Arc::new(PacedTransport::new(transport, Arc::clone(&pace)));
-        let registry = Arc::new(access.client(paced));
-        let verifier = Verifier::new(Arc::clone(&store), Arc::clone(&registry), Arc::clone(&judge));
+        let registry = Arc::new(RegistryClient::new(access.clone(), paced));
+        let lease = Arc::new(LeaseHolder::new(LeaseName::Sweep, membership));
+        let verifier = Verifier::new(Arc::clone(&store), Arc::clone(&registry), Arc::clone(&judge))
+            .under(Arc::clone(&lease));
         let numbered_since = registry.now();
         Self {
             questions: Questions {
                 store,
+                lease,
                 registry,
                 verifier,
                 pace,
@@ -179,21 +189,44 @@ impl Sweeper {
 
     /// Runs sweeps until told to stop. A sweep that is cut goes on at the next start.
     pub async fn run(&self, stop: CancellationToken) {
+        let lease = &self.questions.lease;
         let running = async {
-            let (checkpoint, marks) = self.kept().await;
-            let mut due = Due::new(self.settings, &checkpoint, self.questions.registry.now());
-            let mut place = Place { checkpoint, marks, parked: None };
             loop {
-                let next = self.next(&due).await;
-                place.prepare(&next, self.questions.registry.now());
-                let finished = self.sweep(&next, &mut place).await;
-                due.note(&finished);
-                if finished.kind == SweepKind::Deep && finished.outcome != Outcome::Failed {
-                    self.questions.look_for_a_cache().await;
-                }
+                lease.wait().await;
+                self.run_while_held().await;
             }
         };
         stop.run_until_cancelled(running).await;
+        lease.release().await;
+    }
+
+    /// Runs sweeps until another door may run them, or should try.
+    async fn run_while_held(&self) {
+        let lease = &self.questions.lease;
+        let (checkpoint, marks) = self.kept().await;
+        let mut due = Due::new(self.settings, &checkpoint, self.questions.registry.now());
+        let mut place = Place { checkpoint, marks, parked: None };
+        let mut failures = 0;
+        loop {
+            let next = tokio::select! {
+                biased;
+                () = lease.lost() => return,
+                next = self.next(&due) => next,
+            };
+            place.prepare(&next, self.questions.registry.now());
+            let finished = self.sweep(&next, &mut place).await;
+            due.note(&finished);
+            failures = if finished.outcome == Outcome::Failed { failures + 1 } else { 0 };
+            if finished.kind == SweepKind::Deep && finished.outcome != Outcome::Failed {
+                self.questions.look_for_a_cache().await;
+            }
+            if failures >= LET_GO && lease.is_shared() {
+                tracing::warn!("sweeps fail here again and again; another door may try");
+                lease.release().await;
+                tokio::time::sleep(TIME_TO_LIVE).await;
+                return;
+            }
+        }
     }
 
     /// Runs one sweep from its beginning, without a schedule.
@@ -201,6 +234,7 @@ impl Sweeper {
     /// # Errors
     /// When the store fails before it begins.
     pub async fn run_once(&self, kind: SweepKind) -> Result<FinishedSweep, StoreError> {
+        self.questions.lease.wait().await;
         let (mut checkpoint, _) =
             checkpoint::load(self.questions.store.as_ref(), self.questions.registry.now()).await?;
         checkpoint.running = None;
@@ -254,7 +288,7 @@ impl Sweeper {
     async fn sweep(&self, next: &Next, place: &mut Place) -> FinishedSweep {
         if place.checkpoint.running.is_none() {
             place.marks = KeptMarks::default();
-            if let Err(error) = checkpoint::finish(self.questions.store.as_ref(), &place.checkpoint).await {
+            if let Err(error) = self.finish(&place.checkpoint).await {
                 tracing::warn!(%error, "what was kept of the last sweep cannot be forgotten");
             }
         }
@@ -305,6 +339,16 @@ impl Sweeper {
         }
     }
 
+    async fn keep(&self, checkpoint: &Checkpoint, marks: &mut KeptMarks) -> Result<(), StoreError> {
+        let lease = self.questions.lease.held()?;
+        checkpoint::keep(self.questions.store.as_ref(), lease, checkpoint, marks).await
+    }
+
+    async fn finish(&self, checkpoint: &Checkpoint) -> Result<(), StoreError> {
+        let lease = self.questions.lease.held()?;
+        checkpoint::finish(self.questions.store.as_ref(), lease, checkpoint).await
+    }
+
     async fn begin(&self, next: &Next, checkpoint: &Checkpoint) -> Arc<Progress> {
         let known = self.questions.store.statistics().await.ok().map(|statistics| statistics.repositories);
         let position = checkpoint.running.as_ref();
@@ -335,7 +379,7 @@ impl Sweeper {
             // What is not written down now is only lost by a restart.
             let Place { checkpoint, marks, .. } = place;
             if checkpoint.running.is_some()
-                && let Err(error) = checkpoint::keep(self.questions.store.as_ref(), checkpoint, marks).await
+                && let Err(error) = self.keep(checkpoint, marks).await
             {
                 tracing::warn!(%error, "how far a sweep came cannot be kept");
             }
@@ -355,7 +399,7 @@ impl Sweeper {
             if *kind == SweepKind::Deep {
                 checkpoint.last_deep = Some(finished.ended_at);
             }
-            if let Err(error) = checkpoint::finish(self.questions.store.as_ref(), checkpoint).await {
+            if let Err(error) = self.finish(checkpoint).await {
                 tracing::warn!(%error, "the end of a sweep cannot be kept; the next start may repeat some of it");
             }
         }

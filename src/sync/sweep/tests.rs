@@ -20,7 +20,7 @@ use url::Url;
 use super::*;
 use crate::oci::{Digest, RepositoryName, Tag};
 use crate::registry::{
-    Asking, Backends, Causes, Received, RegistryKind, RegistrySettings, Request, Transport, TransportError,
+    Backends, Causes, Received, RegistryKind, RegistrySettings, Request, Transport, TransportError,
 };
 use crate::store::{MemoryStore, Store};
 
@@ -173,8 +173,7 @@ impl House {
 
     fn sweeper(&self, interval: Duration, deep_interval: Duration) -> Arc<Sweeper> {
         let backends = Arc::new(Backends::new([Url::parse("http://registry").unwrap()]));
-        let asking = Asking { kind: self.kind, ..Asking::default() };
-        let access = RegistrySettings { backends, asking, timeout: TIMEOUT, commit_timeout: TIMEOUT };
+        let access = RegistrySettings { kind: self.kind, ..RegistrySettings::new(backends, TIMEOUT) };
         let transport = Arc::clone(&self.registry) as Arc<dyn Transport>;
         let concurrency = NonZeroUsize::new(4).unwrap();
         let settings = SweepSettings { interval, deep_interval, concurrency, seed: 7 };

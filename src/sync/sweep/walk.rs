@@ -282,7 +282,8 @@ impl Walk<'_> {
             return Ok(());
         }
         self.kept = Instant::now();
-        Ok(checkpoint::keep(self.questions.store.as_ref(), self.checkpoint, self.marks).await?)
+        let lease = self.questions.lease.held()?;
+        Ok(checkpoint::keep(self.questions.store.as_ref(), lease, self.checkpoint, self.marks).await?)
     }
 }
 

@@ -61,7 +61,7 @@ pub(super) async fn filled() -> Arc<MemoryStore> {
 
 async fn carry(store: &MemoryStore, write: Write, change: Change, repository: &RepositoryName) {
     let intent = store.begin(repository.clone(), write, client(), time()).await.unwrap();
-    store.settle(intent.sequence, Outcome::Applied(vec![change]), time()).await.unwrap();
+    store.settle(&intent, Outcome::Applied(vec![change]), time()).await.unwrap();
 }
 
 /// The client pushes a manifest through the door.
@@ -86,7 +86,7 @@ pub(super) async fn delete(store: &MemoryStore, repository: &RepositoryName, tag
 
 /// A sweep finds something.
 pub(super) async fn find(store: &MemoryStore, change: Change) {
-    let guard = Guard { reference: None, since: store.sequence().await.unwrap() };
+    let guard = Guard { reference: None, since: store.sequence().await.unwrap(), lease: None };
     let recorded = store.record(vec![change], Source::Swept, guard, time()).await.unwrap();
     assert_ne!(recorded, Recorded::Superseded);
 }

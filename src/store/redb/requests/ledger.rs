@@ -1,5 +1,6 @@
 //! [`Ledger`] over the file.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
@@ -8,13 +9,15 @@ use super::super::RedbStore;
 use super::super::failure::Failure;
 use super::super::snapshot::Snapshot;
 use super::super::transaction::Transaction;
+use super::super::work::MarkUnknown;
 use super::super::writer::Work;
+use super::doors::ALONE;
 use crate::clock::Timestamp;
 use crate::oci::{Reference, RepositoryName};
 use crate::store::ledger::{Answered, Beginning, Ended};
 use crate::store::{
-    Actor, Change, Guard, Intent, LastWrite, Ledger, Outcome, Recorded, Sequence, Settled, Source,
-    StoreError, Write,
+    Actor, Change, Guard, Intent, IntentState, LastWrite, Ledger, Outcome, Recorded, Sequence, Settled,
+    Source, StoreError, Write,
 };
 
 /// [`Ledger::accept_removals`](crate::store::Ledger::accept_removals).
@@ -38,23 +41,27 @@ impl Ledger for RedbStore {
         actor: Actor,
         now: Timestamp,
     ) -> Result<Intent, StoreError> {
-        self.write(Beginning { repository, write, actor, now }).await
+        self.write(Beginning { by: ALONE, repository, write, actor, now }).await
     }
 
-    async fn settle(
-        &self,
-        intent: Sequence,
-        outcome: Outcome,
-        now: Timestamp,
-    ) -> Result<Settled, StoreError> {
-        self.write(Ended { intent, outcome, now }).await
+    async fn settle(&self, intent: &Intent, outcome: Outcome, now: Timestamp) -> Result<Settled, StoreError> {
+        let Intent { sequence: intent, holder, .. } = *intent;
+        self.write(Ended { by: ALONE, intent, holder, outcome, now }).await
     }
 
-    async fn doubt(&self, intent: Sequence) -> Result<(), StoreError> {
-        // Nothing to write: after a restart every intent is in doubt anyway.
-        self.shared.check_open()?;
-        self.shared.intents.doubt(intent);
-        Ok(())
+    async fn until_carried(&self, intent: &Intent) -> Result<Option<Intent>, StoreError> {
+        let waiter = self.shared.intents.waiters.wait_for(intent.sequence);
+        loop {
+            self.shared.check_open()?;
+            match self.shared.intents.get(intent.sequence) {
+                Some(intent) if intent.state == IntentState::Waiting => waiter.woken().await,
+                reached => return Ok(reached.map(Arc::unwrap_or_clone)),
+            }
+        }
+    }
+
+    async fn mark_unknown(&self, intent: Sequence) -> Result<(), StoreError> {
+        self.write(MarkUnknown(intent)).await
     }
 
     async fn record(
@@ -64,12 +71,17 @@ impl Ledger for RedbStore {
         guard: Guard,
         now: Timestamp,
     ) -> Result<Recorded, StoreError> {
-        self.write(Answered { changes, source, guard, now }).await
+        self.write(Answered { changes, source, guard, now, by: ALONE }).await
     }
 
     async fn open_intents(&self) -> Result<Vec<Intent>, StoreError> {
         self.shared.check_open()?;
         Ok(self.shared.intents.all())
+    }
+
+    async fn intents_of(&self, repository: &RepositoryName) -> Result<Vec<Intent>, StoreError> {
+        self.shared.check_open()?;
+        Ok(self.shared.intents.of(repository).into_iter().map(Arc::unwrap_or_clone).collect())
     }
 
     async fn sequence(&self) -> Result<Sequence, StoreError> {

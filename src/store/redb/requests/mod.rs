@@ -4,6 +4,7 @@
 mod accounts;
 mod auth_log;
 mod clocks;
+mod doors;
 mod events;
 mod hints;
 mod ledger;

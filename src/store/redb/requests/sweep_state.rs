@@ -7,7 +7,7 @@ use super::super::failure::Failure;
 use super::super::snapshot::Snapshot;
 use super::super::transaction::Transaction;
 use super::super::writer::Work;
-use crate::store::{KeptSweep, StoreError, SweepState};
+use crate::store::{KeptSweep, Lease, StoreError, SweepState};
 
 /// [`SweepState::keep_sweep`](crate::store::SweepState::keep_sweep).
 struct KeepSweep {
@@ -38,7 +38,7 @@ impl Work for ForgetSweep {
 
 #[async_trait]
 impl SweepState for RedbStore {
-    async fn keep_sweep(&self, checkpoint: Vec<u8>, marks: Vec<u64>) -> Result<(), StoreError> {
+    async fn keep_sweep(&self, _: Lease, checkpoint: Vec<u8>, marks: Vec<u64>) -> Result<(), StoreError> {
         self.write(KeepSweep { checkpoint, marks }).await
     }
 
@@ -46,7 +46,7 @@ impl SweepState for RedbStore {
         self.scan(Snapshot::kept_sweep).await
     }
 
-    async fn forget_sweep(&self) -> Result<(), StoreError> {
+    async fn forget_sweep(&self, _: Lease) -> Result<(), StoreError> {
         self.write(ForgetSweep).await
     }
 }

@@ -47,7 +47,7 @@ async fn write_for_ever(store: Arc<RedbStore>, writer: u64) {
         let intent = store.begin(repository("r"), write, alice(), at(number)).await.unwrap();
         say(format!("\nbegun {writer} {}\n", intent.sequence));
         let changes = vec![put("r", &manifest, &[&name])];
-        store.settle(intent.sequence, Outcome::Applied(changes), at(number)).await.unwrap();
+        store.settle(&intent, Outcome::Applied(changes), at(number)).await.unwrap();
         say(format!("\nsettled {writer} {number}\n"));
     }
 }
@@ -122,7 +122,7 @@ async fn a_kill_at_any_moment_loses_nothing_that_was_acknowledged() {
 async fn check(store: &RedbStore, told: &Acknowledged, round: usize) -> BTreeMap<u64, u64> {
     let mut reached = BTreeMap::new();
     let open = store.open_intents().await.unwrap();
-    assert!(open.iter().all(|intent| intent.state == IntentState::Unknown));
+    assert!(open.iter().all(|intent| intent.state.is_unknown()));
     for (writer, last) in &told.settled {
         let name = tag(&format!("t{writer}"));
         let record = store.tag(&repository("r"), &name).await.unwrap().unwrap();
@@ -144,7 +144,7 @@ async fn check(store: &RedbStore, told: &Acknowledged, round: usize) -> BTreeMap
     assert_eq!((statistics.tags, statistics.manifests), (tags, manifests));
     assert_eq!(statistics.events, manifests, "every push here made one manifest and one event");
     for intent in open {
-        store.settle(intent.sequence, Outcome::Closed, at(0)).await.unwrap();
+        store.settle(&intent, Outcome::Closed, at(0)).await.unwrap();
     }
     reached
 }

@@ -12,7 +12,6 @@ use redb::{BackendError, Builder, StorageBackend};
 
 use super::super::place::Watched;
 use super::*;
-use crate::store::IntentState;
 
 /// Counts down to the operation that fails; negative when none will.
 #[derive(Clone, Debug)]
@@ -117,7 +116,7 @@ async fn push_with_fault(place: i64, takes_place: bool) -> bool {
     let settled = match &begun {
         Ok(intent) => {
             let outcome = Outcome::Applied(vec![put("r", &second, &["t"])]);
-            Some(store.settle(intent.sequence, outcome, at(2)).await)
+            Some(store.settle(intent, outcome, at(2)).await)
         }
         Err(_) => None,
     };
@@ -143,7 +142,7 @@ async fn push_with_fault(place: i64, takes_place: bool) -> bool {
     store.close();
     let store = RedbStore::open(&path).unwrap();
     let open = store.open_intents().await.unwrap();
-    assert!(open.iter().all(|intent| intent.state == IntentState::Unknown));
+    assert!(open.iter().all(|intent| intent.state.is_unknown()));
     let after = (open.len(), store.statistics().await.unwrap(), store.sequence().await.unwrap());
     assert_eq!(before, after, "{context}");
     faulted
@@ -181,7 +180,7 @@ async fn as_long_as_there_is_no_room_nothing_is_begun_and_everything_is_read() {
     let opened = store.shared.opened.subscribe();
     full.store(true, Ordering::SeqCst);
 
-    let settled = store.settle(open.sequence, Outcome::Applied(vec![put("r", &image, &["u"])]), at(3)).await;
+    let settled = store.settle(&open, Outcome::Applied(vec![put("r", &image, &["u"])]), at(3)).await;
     assert!(matches!(settled, Err(StoreError::Unavailable { .. })), "{settled:?}");
     // For several tries of the writer.
     let deadline = Instant::now() + Duration::from_secs(10);
@@ -194,12 +193,13 @@ async fn as_long_as_there_is_no_room_nothing_is_begun_and_everything_is_read() {
         let page = PageRequest { after: None, limit: 10 };
         assert_eq!(store.tags(&repository("r"), page).await.unwrap().items.len(), 1);
         assert_eq!(store.open_intents().await.unwrap(), std::slice::from_ref(&open));
-        store.doubt(Sequence::new(4_711)).await.unwrap();
+        let marked = store.mark_unknown(open.sequence).await;
+        assert!(matches!(marked, Err(StoreError::Unavailable { .. })), "{marked:?}");
         tokio::task::yield_now().await;
     }
 
     full.store(false, Ordering::SeqCst);
     writable_again(&store).await;
-    store.settle(open.sequence, Outcome::Applied(vec![put("r", &image, &["u"])]), at(5)).await.unwrap();
+    store.settle(&open, Outcome::Applied(vec![put("r", &image, &["u"])]), at(5)).await.unwrap();
     assert_eq!(store.repository(&repository("r")).await.unwrap().unwrap().tags, 2);
 }

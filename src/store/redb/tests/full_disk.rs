@@ -78,7 +78,7 @@ async fn try_push(store: &RedbStore, number: u64) -> bool {
         }
         Ok(intent) => {
             let outcome = Outcome::Applied(vec![put("r", &manifest, &[&name])]);
-            store.settle(intent.sequence, outcome, at(number)).await.map_err(unavailable).is_ok()
+            store.settle(&intent, outcome, at(number)).await.map_err(unavailable).is_ok()
         }
     }
 }
@@ -118,7 +118,7 @@ async fn a_full_disk_refuses_writes_serves_reads_and_heals_by_itself() {
         // Nobody asks for a write meanwhile.
         writable_again(&store).await;
         for intent in store.open_intents().await.unwrap() {
-            store.settle(intent.sequence, Outcome::Closed, at(2)).await.unwrap();
+            store.settle(&intent, Outcome::Closed, at(2)).await.unwrap();
         }
     }
     holds(&store, &pushed).await;

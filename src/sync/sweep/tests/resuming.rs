@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::clock::Timestamp;
+use crate::store::LeaseName;
 
 #[tokio::test(start_paused = true)]
 async fn a_sweep_that_was_cut_goes_on_where_it_was_after_a_restart() {
@@ -92,7 +93,8 @@ async fn a_sweep_that_was_cut_more_than_an_hour_ago_begins_anew() {
             "page": "v2/_catalog?last=team/r009", "after": null,
             "counts": { "repositories": 10, "tags": 10, "found": 0, "problems": 0 },
         }});
-        house.store.keep_sweep(checkpoint.to_string().into_bytes(), Vec::new()).await.unwrap();
+        let lease = house.store.acquire(LeaseName::Sweep).await.unwrap().unwrap();
+        house.store.keep_sweep(lease, checkpoint.to_string().into_bytes(), Vec::new()).await.unwrap();
         let (sweeper, _running) = house.run(HOUR, HOUR);
         let last = ends(&sweeper, 1).await;
         assert_eq!((last.outcome, last.started_at == started), (Outcome::Complete, goes_on), "{last:?}");
@@ -107,7 +109,8 @@ async fn leave(house: &House, phase: &str, page: Option<&str>, catalog: serde_js
         "kind": "deep", "started": now, "kept": now, "phase": phase, "page": page, "after": null,
         "counts": { "repositories": 0, "tags": 0, "found": 0, "problems": 0 }, "catalog": catalog,
     }});
-    house.store.keep_sweep(checkpoint.to_string().into_bytes(), Vec::new()).await.unwrap();
+    let lease = house.store.acquire(LeaseName::Sweep).await.unwrap().unwrap();
+    house.store.keep_sweep(lease, checkpoint.to_string().into_bytes(), Vec::new()).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]

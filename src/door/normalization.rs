@@ -1,5 +1,4 @@
-//! A request as it arrives, brought into the one form that everything behind reads: a target in origin form, one
-//! authority, one `Cookie`.
+//! A request is normalized before anything reads it: a target in origin form, one authority, one `Cookie`.
 
 use http::header::{COOKIE, HOST};
 use http::{HeaderValue, StatusCode, Version};
@@ -15,8 +14,7 @@ const LONGEST_AUTHORITY: usize = 300;
 /// The most headers.
 const MOST_HEADERS: usize = 256;
 
-/// Brings a request into its one form, and says which authority the client asks for; none if it names none, as an HTTP/1.0
-/// client may.
+/// Normalizes a request, and answers which authority the client asks for; none if it names none, as an HTTP/1.0 client may.
 ///
 /// A target in absolute form counts more than `Host` (RFC 9112 section 3.2.2). That the two agree, and that there is one
 /// `Host` at most, pingora has seen to for both versions of HTTP.

@@ -1,4 +1,4 @@
-//! `Location` of everything but uploads leads back to the door: pure.
+//! `Location` of everything but uploads is rewritten to the door's URL: pure.
 
 use http::{Method, StatusCode};
 

@@ -1,7 +1,7 @@
 //! How many requests are in flight, and whether there may be another one.
 //!
 //! A request may hold a connection to the registry, and HTTP/2 brings many of them on one connection. Beyond the limits a
-//! request is shed: 503 with `Retry-After` is better than none at all, for everybody.
+//! request is shed: for all clients 503 with `Retry-After` is better than no answer at all.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use http::StatusCode;
 
 use super::Refusal;
-use super::places::{Full, Place, Places};
+use super::concurrency_limit::{ConcurrencyLimit, LimitReached, Permit};
 use crate::auth::Network;
 use crate::oci::ErrorCode;
 use crate::telemetry::Seldom;
@@ -23,24 +23,24 @@ pub struct RequestLimits {
     pub per_address: usize,
 }
 
-/// The requests in flight. Cheap to clone.
+/// Counts the requests in flight. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(super) struct Requests {
-    all: Arc<Places>,
-    each: Arc<Places>,
+pub(super) struct RequestLimiter {
+    all: Arc<ConcurrencyLimit>,
+    per_address: Arc<ConcurrencyLimit>,
     shed: Arc<[Seldom; 2]>,
 }
 
 /// What a request in flight holds. Dropping it says that it is over.
 #[derive(Debug, Default)]
-pub(super) struct InFlight([Option<Place>; 2]);
+pub(super) struct InFlight([Option<Permit>; 2]);
 
-impl Requests {
+impl RequestLimiter {
     /// None yet.
     pub fn new(limits: RequestLimits) -> Self {
         Self {
-            all: Places::new(limits.all, usize::MAX),
-            each: Places::new(usize::MAX, limits.per_address),
+            all: ConcurrencyLimit::new(limits.all, usize::MAX),
+            per_address: ConcurrencyLimit::new(usize::MAX, limits.per_address),
             shed: Arc::default(),
         }
     }
@@ -50,34 +50,34 @@ impl Requests {
     /// # Errors
     /// When there are as many as there may be.
     pub fn admit(&self) -> Result<InFlight, Refusal> {
-        match self.all.take(None) {
-            Ok(place) => Ok(InFlight([Some(place), None])),
-            Err(full) => Err(self.refusal(full, None)),
+        match self.all.acquire(None) {
+            Ok(permit) => Ok(InFlight([Some(permit), None])),
+            Err(reached) => Err(self.refusal(reached, None)),
         }
     }
 
     /// Counts a request among those of its client, once it is known who that is.
     ///
     /// # Errors
-    /// When the client has as many as it may have. Then it counts nowhere any more: a client that does not read its refusals
-    /// would take all places with them.
+    /// When the client has as many as it may have. Then the request counts nowhere any more: a client that does not read its
+    /// refusals would take all there may be with them.
     pub fn admit_of(&self, client: IpAddr, in_flight: &mut InFlight) -> Result<(), Refusal> {
-        match self.each.take(Some(Network::of(client))) {
-            Ok(place) => {
-                in_flight.0[1] = Some(place);
+        match self.per_address.acquire(Some(Network::of(client))) {
+            Ok(permit) => {
+                in_flight.0[1] = Some(permit);
                 Ok(())
             }
-            Err(full) => {
+            Err(reached) => {
                 *in_flight = InFlight::default();
-                Err(self.refusal(full, Some(client)))
+                Err(self.refusal(reached, Some(client)))
             }
         }
     }
 
-    fn refusal(&self, full: Full, client: Option<IpAddr>) -> Refusal {
-        let (cause, seldom, key) = match full {
-            Full::All => ("limit", &self.shed[0], "limits.requests"),
-            Full::Network => ("address_limit", &self.shed[1], "limits.requests_per_address"),
+    fn refusal(&self, reached: LimitReached, client: Option<IpAddr>) -> Refusal {
+        let (cause, seldom, key) = match reached {
+            LimitReached::Total => ("limit", &self.shed[0], "limits.requests"),
+            LimitReached::Network => ("address_limit", &self.shed[1], "limits.requests_per_address"),
         };
         metrics::counter!("portreeve_requests_shed_total", "cause" => cause).increment(1);
         if let Some(times) = seldom.happened() {
@@ -99,26 +99,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_shed_takes_no_place() {
-        let requests = Requests::new(RequestLimits { all: 3, per_address: 1 });
+    fn what_is_shed_does_not_count() {
+        let limiter = RequestLimiter::new(RequestLimits { all: 3, per_address: 1 });
         let [one, two] = ["2001:db8::1", "2001:db8:1::1"].map(|text| text.parse::<IpAddr>().unwrap());
-        let mut first = requests.admit().unwrap();
-        requests.admit_of(one, &mut first).unwrap();
+        let mut first = limiter.admit().unwrap();
+        limiter.admit_of(one, &mut first).unwrap();
         let shed: Vec<_> = (0..100)
-            .map(|_| requests.admit().unwrap())
+            .map(|_| limiter.admit().unwrap())
             .map(|mut in_flight| {
-                let refusal = requests.admit_of(one, &mut in_flight).unwrap_err();
+                let refusal = limiter.admit_of(one, &mut in_flight).unwrap_err();
                 assert_eq!(refusal.status, StatusCode::SERVICE_UNAVAILABLE);
                 in_flight
             })
             .collect();
-        let mut second = requests.admit().unwrap();
-        requests.admit_of(two, &mut second).unwrap();
-        let _third = requests.admit().unwrap();
-        assert!(requests.admit().is_err());
+        let mut second = limiter.admit().unwrap();
+        limiter.admit_of(two, &mut second).unwrap();
+        let _third = limiter.admit().unwrap();
+        assert!(limiter.admit().is_err());
         drop(shed);
-        assert!(requests.admit().is_err());
+        assert!(limiter.admit().is_err());
         drop(first);
-        assert!(requests.admit().is_ok());
+        assert!(limiter.admit().is_ok());
     }
 }

@@ -1,8 +1,8 @@
 //! How much HTTP/2 clients may send ahead of being read: their windows (RFC 9113 section 5.2), which bound what waits on a
 //! connection when a registry, or the door, does not take it.
 //!
-//! The windows of all connections together are as large as the room for bodies. Each new connection gets a part of what is left,
-//! so that there is always some; when next to none is, it gets the least that HTTP/2 has.
+//! The windows of all connections together are as large as `limits.body_memory`. Each new connection gets a part of what is
+//! left, so that there is always some; when next to none is, it gets the least that HTTP/2 has.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,9 +1,9 @@
-//! `Link` (RFC 8288) of the registry's lists leads back to the door, as `Location` does: pure.
+//! `Link` (RFC 8288) of the registry's lists is rewritten to the door's URLs, as `Location` is: pure.
 
 use super::uri_reference::UriReference;
 
-/// What the client is to see in place of the registry's links.
-pub(super) struct Links<'a, F> {
+/// Rewrites the registry's links.
+pub(super) struct LinkRewriter<'a, F> {
     /// The path of the list that was asked for, such as `/v2/_catalog`; none for an answer that is no list.
     pub list: Option<&'a str>,
     /// Scheme and authority of the door, as the client knows it; empty when nothing is known.
@@ -12,14 +12,14 @@ pub(super) struct Links<'a, F> {
     pub is_own: F,
 }
 
-impl<F: Fn(&UriReference<'_>) -> bool> Links<'_, F> {
-    /// A `Link` header that leads to the door; nothing where it does as it is, or is no list of links.
+impl<F: Fn(&UriReference<'_>) -> bool> LinkRewriter<'_, F> {
+    /// A `Link` header that leads to the door; none where this one does as it is, or is no list of links.
     pub fn rewritten(&self, value: &str) -> Option<String> {
         let mut rewritten = String::with_capacity(value.len());
         let mut rest = value;
         while let Some((before, target, behind)) = next_target(rest).ok()? {
             rewritten.push_str(before);
-            match self.led_back(target) {
+            match self.rewritten_target(target) {
                 Some(target) => rewritten.push_str(&target),
                 None => rewritten.push_str(target),
             }
@@ -29,7 +29,7 @@ impl<F: Fn(&UriReference<'_>) -> bool> Links<'_, F> {
         (rewritten != value).then_some(rewritten)
     }
 
-    fn led_back(&self, link: &str) -> Option<String> {
+    fn rewritten_target(&self, link: &str) -> Option<String> {
         let reference = UriReference::parse(link)?;
         let is_absolute = reference.authority.is_some();
         let target = reference.resolve(self.list.unwrap_or("/"));
@@ -80,7 +80,7 @@ mod tests {
 
     fn rewrite(list: &str, value: &str) -> Option<String> {
         let is_own = |reference: &UriReference<'_>| reference.is_at("http", "registry.internal:5001");
-        Links { list: Some(list), door: "https://door.example", is_own }.rewritten(value)
+        LinkRewriter { list: Some(list), door: "https://door.example", is_own }.rewritten(value)
     }
 
     #[test]

@@ -1,6 +1,6 @@
-//! How the names of headers are spelt over HTTP/1.1, in answers that the door makes.
+//! Canonical names of headers over HTTP/1.1, in answers that the door makes.
 //!
-//! They are compared without regard to case (RFC 9110 section 5.1), but old clients and scripts are not that careful. An
+//! Names are compared without regard to case (RFC 9110 section 5.1), but old clients and scripts are not that careful. An
 //! answer that is streamed keeps the registry's own spelling.
 
 use http::HeaderName;
@@ -10,16 +10,16 @@ use pingora_core::Result;
 use super::ResponseHead;
 
 /// The same head, with each name as its specification spells it.
-pub(super) fn canonical(head: &ResponseHead) -> Result<ResponseHead> {
-    let mut spelt = ResponseHead::build(head.status, Some(head.headers.len()))?;
+pub(super) fn with_canonical_names(head: &ResponseHead) -> Result<ResponseHead> {
+    let mut canonical = ResponseHead::build(head.status, Some(head.headers.len()))?;
     for (name, value) in &head.headers {
-        spelt.append_header(spelling(name), value.clone())?;
+        canonical.append_header(canonical_name(name), value.clone())?;
     }
-    Ok(spelt)
+    Ok(canonical)
 }
 
 /// `Docker-Content-Digest`, `OCI-Subject`, `WWW-Authenticate`.
-fn spelling(name: &HeaderName) -> String {
+fn canonical_name(name: &HeaderName) -> String {
     match *name {
         ETAG => "ETag".to_owned(),
         TE => "TE".to_owned(),
@@ -62,9 +62,9 @@ mod tests {
             "X-Content-Type-Options",
         ] {
             let name: HeaderName = spelt.parse().unwrap();
-            assert_eq!(spelling(&name), spelt);
+            assert_eq!(canonical_name(&name), spelt);
         }
-        assert_eq!(spelling(&"a--b-".parse().unwrap()), "A--B-");
+        assert_eq!(canonical_name(&"a--b-".parse().unwrap()), "A--B-");
     }
 
     #[test]
@@ -74,7 +74,7 @@ mod tests {
             head.append_header("oci-tag", tag).unwrap();
         }
         let mut wire = Vec::new();
-        canonical(&head).unwrap().header_to_h1_wire(&mut wire);
+        with_canonical_names(&head).unwrap().header_to_h1_wire(&mut wire);
         assert_eq!(String::from_utf8(wire).unwrap(), "OCI-Tag: a\r\nOCI-Tag: b\r\n");
     }
 }

@@ -1,8 +1,8 @@
-//! Whose turn it is in an exchange with a body or a commit, and who has let the other wait for too long.
+//! Ends an exchange with a body or a commit in which the client or the registry lets the other wait for too long.
 //!
-//! The registry's clock does not run while the client is to send, and the client's does not while the registry takes
-//! nothing. pingora's timers run in both cases, so they are off for these exchanges: this watch looks at what moved last,
-//! and ends the connection to the registry when a limit is reached. pingora then fails the exchange, and the door's
+//! The registry's time does not run while the client is to send, and the client's does not while the registry takes
+//! nothing. pingora's timers run in both cases, so they are off for these exchanges: the watchdog looks at what moved last,
+//! and closes the connection to the registry when a limit is reached. pingora then fails the exchange, and the door's
 //! answer says whose fault it was.
 
 use std::fmt;
@@ -13,25 +13,10 @@ use http::StatusCode;
 use tokio::sync::Notify;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::line::Line;
-use super::{Refusal, RequestLimits};
+use super::upstream_connection::UpstreamConnection;
+use super::{Limits, Refusal};
 use crate::oci::ErrorCode;
-use crate::registry::{Awaited, Backend, Exhausted, Patience, Since};
-
-/// How long either side may let the other wait, and how many requests there may be.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// `listen.client_timeout`.
-    pub client_timeout: Duration,
-    /// `limits.head_timeout`.
-    pub head_timeout: Duration,
-    /// `limits.idle_timeout`.
-    pub idle_timeout: Duration,
-    /// `limits.requests` and `limits.requests_per_address`.
-    pub requests: RequestLimits,
-    /// `registry.timeout` and `registry.commit_timeout`.
-    pub patience: Patience,
-}
+use crate::registry::{Awaited, Backend, Exhausted, Since};
 
 /// Who let the other wait for too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,94 +107,99 @@ impl Stall {
     }
 }
 
-/// What the client still owes of its request.
+/// How far the client is with the body of its request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Owed {
-    /// It waits to be asked for its body (RFC 9110 section 10.1.1).
-    Asked,
-    /// More of its body.
-    Body,
-    /// Nothing.
-    Nothing,
+pub(super) enum BodyState {
+    /// The client waits for `100 Continue` (RFC 9110 section 10.1.1).
+    AwaitsContinue,
+    /// There is more to come.
+    Unfinished,
+    /// It is complete.
+    Complete,
 }
 
 /// Watches one exchange on one connection. Dropping it ends the watching.
-pub(super) struct Watch {
+pub(super) struct Watchdog {
     shared: Arc<Shared>,
     _task: AbortOnDropHandle<()>,
 }
 
 struct Shared {
     state: Mutex<State>,
-    /// Told when a nearer end than before may have come into view.
-    turned: Notify,
+    /// Notified when the next deadline may be nearer than before.
+    changed: Notify,
     limits: Limits,
     backend: Arc<Backend>,
-    line: Weak<Line>,
+    connection: Weak<UpstreamConnection>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct State {
-    owed: Owed,
+    body: BodyState,
     awaited: Awaited,
     since: Since,
     answering: bool,
     stall: Option<Stall>,
 }
 
-impl Watch {
+impl Watchdog {
     /// Begins to watch. To be called within the runtime of the exchange.
-    pub fn begin(
+    pub fn start(
         limits: Limits,
         awaited: Awaited,
-        owed: Owed,
+        body: BodyState,
         backend: Arc<Backend>,
-        line: Weak<Line>,
+        connection: Weak<UpstreamConnection>,
     ) -> Self {
-        let state = State { owed, awaited, since: Since::now(), answering: false, stall: None };
-        let shared =
-            Arc::new(Shared { state: Mutex::new(state), turned: Notify::new(), limits, backend, line });
+        let state = State { body, awaited, since: Since::now(), answering: false, stall: None };
+        let shared = Arc::new(Shared {
+            state: Mutex::new(state),
+            changed: Notify::new(),
+            limits,
+            backend,
+            connection,
+        });
         let task = tokio::spawn(Arc::clone(&shared).run());
         Self { shared, _task: AbortOnDropHandle::new(task) }
     }
 
-    /// A piece of the request's body came, or its end.
-    pub fn client_sent(&self, is_end: bool) {
+    /// Notes that a piece of the request's body came, or its end.
+    pub fn note_client_sent(&self, is_end: bool) {
         let mut state = self.shared.lock();
         if !state.answering {
             state.since = Since::now();
         }
-        let owed = if is_end { Owed::Nothing } else { Owed::Body };
-        let has_turned = state.owed != owed;
-        state.owed = owed;
+        let body = if is_end { BodyState::Complete } else { BodyState::Unfinished };
+        let has_changed = state.body != body;
+        state.body = body;
         drop(state);
-        if has_turned {
-            self.shared.turned.notify_one();
+        if has_changed {
+            self.shared.changed.notify_one();
         }
     }
 
-    /// The registry sent an interim answer.
-    pub fn registry_lives(&self) {
+    /// Notes that the registry sent an interim answer.
+    pub fn note_interim_answer(&self) {
         let mut state = self.shared.lock();
         state.since.moved = Instant::now();
-        // Whatever it says, a client need not wait for more.
-        if state.owed == Owed::Asked {
-            state.owed = Owed::Body;
+        // Whatever it says, the client need not wait for more.
+        if state.body == BodyState::AwaitsContinue {
+            state.body = BodyState::Unfinished;
         }
         drop(state);
-        self.shared.turned.notify_one();
+        self.shared.changed.notify_one();
     }
 
-    /// The registry sent the head of its answer, or a piece of it.
-    pub fn registry_answers(&self) {
+    /// Notes that the registry sent the head of its answer, or a piece of it.
+    pub fn note_answer(&self) {
         let mut state = self.shared.lock();
         state.since.moved = Instant::now();
-        let has_turned = !state.answering;
+        let has_changed = !state.answering;
         state.answering = true;
         state.awaited = Awaited::Answer;
         drop(state);
-        if has_turned {
-            self.shared.turned.notify_one();
+        if has_changed {
+            self.shared.changed.notify_one();
         }
     }
 
@@ -226,22 +216,23 @@ impl Shared {
 
     async fn run(self: Arc<Self>) {
         loop {
-            let judged = {
+            let checked = {
                 let mut state = self.lock();
-                let takes_bytes = || self.line.upgrade().is_none_or(|line| line.takes_bytes());
-                let judged = state.judge(&self.limits, self.backend.answered(), takes_bytes, Instant::now());
-                state.stall = judged.err();
-                judged
+                let is_writable =
+                    || self.connection.upgrade().is_none_or(|connection| connection.is_writable());
+                let checked = state.check(&self.limits, self.backend.answered(), is_writable, Instant::now());
+                state.stall = checked.err();
+                checked
             };
-            match judged {
+            match checked {
                 Ok(until) => tokio::select! {
-                    () = self.turned.notified() => {}
+                    () = self.changed.notified() => {}
                     () = tokio::time::sleep_until(until.into()) => {}
                 },
                 Err(stall) => {
                     stall.count();
-                    if let Some(line) = self.line.upgrade() {
-                        line.end();
+                    if let Some(connection) = self.connection.upgrade() {
+                        connection.close();
                     }
                     return;
                 }
@@ -251,35 +242,35 @@ impl Shared {
 }
 
 impl State {
-    /// When to look again, or who has let the other wait for too long. Pure.
-    fn judge(
+    /// When to check again, or who has let the other wait for too long. Pure.
+    fn check(
         &self,
         limits: &Limits,
         answered: Option<Instant>,
-        registry_takes_bytes: impl Fn() -> bool,
+        is_registry_writable: impl Fn() -> bool,
         now: Instant,
     ) -> Result<Instant, Stall> {
-        let clients_end = self.since.moved + limits.client_timeout;
-        let registrys = limits.patience.judge(self.awaited, self.since, answered, now);
-        match self.owed {
-            Owed::Asked | Owed::Nothing => registrys.map_err(Stall::Registry),
+        let client_deadline = self.since.moved + limits.client_timeout;
+        let registry = limits.registry.check(self.awaited, self.since, answered, now);
+        match self.body {
+            BodyState::AwaitsContinue | BodyState::Complete => registry.map_err(Stall::Registry),
             // The rest of its answer is all that is still waited for: the exchange ends with that.
-            Owed::Body if self.answering => registrys.map_err(Stall::Registry),
-            Owed::Body => match registrys {
-                Ok(until) if now < clients_end => Ok(until.min(clients_end)),
-                // One of the two is at its end: whose turn is it?
+            BodyState::Unfinished if self.answering => registry.map_err(Stall::Registry),
+            BodyState::Unfinished => match registry {
+                Ok(until) if now < client_deadline => Ok(until.min(client_deadline)),
+                // One of the two has reached its limit: is it the one that the other waits for?
                 Ok(until) => {
-                    if registry_takes_bytes() {
+                    if is_registry_writable() {
                         Err(Stall::Client(limits.client_timeout))
                     } else {
                         Ok(until)
                     }
                 }
                 Err(exhausted) => {
-                    if !registry_takes_bytes() {
+                    if !is_registry_writable() {
                         Err(Stall::Registry(exhausted))
-                    } else if now < clients_end {
-                        Ok(clients_end)
+                    } else if now < client_deadline {
+                        Ok(client_deadline)
                     } else {
                         Err(Stall::Client(limits.client_timeout))
                     }
@@ -291,72 +282,74 @@ impl State {
 
 #[cfg(test)]
 mod tests {
+    use super::super::RequestLimits;
     use super::*;
+    use crate::registry::Patience;
 
     const LIMITS: Limits = Limits {
         client_timeout: Duration::from_secs(300),
         head_timeout: Duration::from_secs(30),
         idle_timeout: Duration::from_secs(60),
         requests: RequestLimits { all: 1, per_address: 1 },
-        patience: Patience { timeout: Duration::from_secs(30), commit_timeout: Duration::from_secs(900) },
+        registry: Patience { timeout: Duration::from_secs(30), commit_timeout: Duration::from_secs(900) },
     };
 
-    /// What is judged so many seconds after something moved last; `Ok` with the second of the next look.
-    fn judge(
-        owed: Owed,
+    /// What a check says so many seconds after something moved last; `Ok` with the second of the next one.
+    fn check(
+        body: BodyState,
         awaited: Awaited,
-        takes_bytes: bool,
+        is_writable: bool,
         limits: &Limits,
         now: u64,
     ) -> Result<u64, Stall> {
         let since = Since::now();
-        let state = State { owed, awaited, since, answering: false, stall: None };
+        let state = State { body, awaited, since, answering: false, stall: None };
         let now = since.moved + Duration::from_secs(now);
-        let judged = state.judge(limits, None, || takes_bytes, now);
-        judged.map(|until| until.duration_since(since.moved).as_secs())
+        let checked = state.check(limits, None, || is_writable, now);
+        checked.map(|until| until.duration_since(since.moved).as_secs())
     }
 
     const SILENT: Stall = Stall::Registry(Exhausted::Silent(Duration::from_secs(30)));
 
     #[test]
     fn the_registrys_clock_does_not_run_while_the_client_is_to_send() {
-        assert_eq!(judge(Owed::Body, Awaited::Answer, true, &LIMITS, 40), Ok(300));
+        assert_eq!(check(BodyState::Unfinished, Awaited::Answer, true, &LIMITS, 40), Ok(300));
         assert_eq!(
-            judge(Owed::Body, Awaited::Answer, true, &LIMITS, 300),
+            check(BodyState::Unfinished, Awaited::Answer, true, &LIMITS, 300),
             Err(Stall::Client(LIMITS.client_timeout))
         );
-        assert_eq!(judge(Owed::Body, Awaited::Commit, true, &LIMITS, 40), Ok(300));
+        assert_eq!(check(BodyState::Unfinished, Awaited::Commit, true, &LIMITS, 40), Ok(300));
     }
 
     #[test]
     fn the_clients_clock_does_not_run_while_the_registry_takes_nothing() {
-        assert_eq!(judge(Owed::Body, Awaited::Answer, false, &LIMITS, 29), Ok(30));
-        assert_eq!(judge(Owed::Body, Awaited::Answer, false, &LIMITS, 30), Err(SILENT));
+        assert_eq!(check(BodyState::Unfinished, Awaited::Answer, false, &LIMITS, 29), Ok(30));
+        assert_eq!(check(BodyState::Unfinished, Awaited::Answer, false, &LIMITS, 30), Err(SILENT));
         let hasty = Limits { client_timeout: Duration::from_secs(10), ..LIMITS };
-        assert_eq!(judge(Owed::Body, Awaited::Answer, false, &hasty, 10), Ok(30));
-        assert_eq!(judge(Owed::Body, Awaited::Answer, false, &hasty, 30), Err(SILENT));
+        assert_eq!(check(BodyState::Unfinished, Awaited::Answer, false, &hasty, 10), Ok(30));
+        assert_eq!(check(BodyState::Unfinished, Awaited::Answer, false, &hasty, 30), Err(SILENT));
     }
 
     #[test]
     fn a_registry_that_has_begun_to_answer_owes_the_rest_though_the_client_owes_body() {
-        for owed in [Owed::Nothing, Owed::Asked, Owed::Body] {
+        for body in [BodyState::Complete, BodyState::AwaitsContinue, BodyState::Unfinished] {
             let since = Since::now();
-            let state = State { owed, awaited: Awaited::Answer, since, answering: true, stall: None };
-            for takes_bytes in [false, true] {
-                let judge = |seconds| {
-                    state.judge(&LIMITS, None, || takes_bytes, since.moved + Duration::from_secs(seconds))
+            let state = State { body, awaited: Awaited::Answer, since, answering: true, stall: None };
+            for is_writable in [false, true] {
+                let check = |seconds| {
+                    state.check(&LIMITS, None, || is_writable, since.moved + Duration::from_secs(seconds))
                 };
-                assert_eq!(judge(29), Ok(since.moved + Duration::from_secs(30)));
-                assert_eq!(judge(30), Err(SILENT));
+                assert_eq!(check(29), Ok(since.moved + Duration::from_secs(30)));
+                assert_eq!(check(30), Err(SILENT));
             }
         }
     }
 
     #[test]
     fn a_client_that_owes_nothing_or_waits_to_be_asked_waits_for_the_registry() {
-        for owed in [Owed::Nothing, Owed::Asked] {
-            assert_eq!(judge(owed, Awaited::Answer, true, &LIMITS, 29), Ok(30));
-            assert_eq!(judge(owed, Awaited::Answer, true, &LIMITS, 30), Err(SILENT));
+        for body in [BodyState::Complete, BodyState::AwaitsContinue] {
+            assert_eq!(check(body, Awaited::Answer, true, &LIMITS, 29), Ok(30));
+            assert_eq!(check(body, Awaited::Answer, true, &LIMITS, 30), Err(SILENT));
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! pingora has limits for pieces of a head, and none for a whole one; none for an HTTP/1.1 connection between two requests,
 //! and none for one that was told to be HTTP/2 and then says nothing. So the limits are kept beneath it, where every byte
-//! passes: [`super::client_stream`] asks here whether a connection is still to be waited for.
+//! passes: [`super::client_stream`] asks here whether a client is still to be waited for.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,20 +12,18 @@ use std::time::{Duration, Instant};
 use futures_util::task::AtomicWaker;
 use pingora_core::protocols::Digest;
 
-use super::connections::Open;
-
-/// How long a connection may be without a request.
+/// How long a client's connection may be without a request.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Patience {
+pub(super) struct ConnectionTimeouts {
     /// `limits.head_timeout`.
     pub head: Duration,
     /// `limits.idle_timeout`.
     pub idle: Duration,
 }
 
-/// Why a connection is not waited for any longer.
+/// Why a client is not waited for any longer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Overdue {
+pub(super) enum TimeoutCause {
     /// It did not come to a first request in time.
     Silent,
     /// The head of a later request did not end in time.
@@ -34,9 +32,9 @@ pub(super) enum Overdue {
     Idle,
 }
 
-impl Overdue {
+impl TimeoutCause {
     /// As the metric calls it.
-    pub const fn cause(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Silent => "silent",
             Self::SlowHead => "slow_head",
@@ -45,17 +43,15 @@ impl Overdue {
     }
 }
 
-/// One client's connection, as long as it is open.
+/// One client's connection.
 #[derive(Debug)]
-pub(super) struct Presence {
+pub(super) struct ClientConnection {
     state: Mutex<State>,
-    patience: Patience,
-    /// Whether it has to make room for another one.
-    displaced: AtomicBool,
-    /// Who waits for bytes from the client.
-    waiting: AtomicWaker,
-    /// Its entry among all connections, which ends with it.
-    open: Open,
+    timeouts: ConnectionTimeouts,
+    /// Whether it is to be closed: it makes room for another one, or its client was given up.
+    is_ended: AtomicBool,
+    /// The task that waits for bytes from the client.
+    reader: AtomicWaker,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -71,21 +67,20 @@ struct State {
     is_http2: bool,
 }
 
-/// A request runs. Dropping it says that it is over.
+/// A request that runs on a connection. Dropping it says that it is over.
 #[derive(Debug)]
-pub(super) struct Running(Arc<Presence>);
+pub(super) struct RunningRequest(Arc<ClientConnection>);
 
-impl Presence {
+impl ClientConnection {
     /// One that was accepted now.
-    pub fn new(patience: Patience, open: Open) -> Self {
+    pub fn new(timeouts: ConnectionTimeouts) -> Self {
         let state =
             State { running: 0, since: Instant::now(), has_served: false, head_begun: None, is_http2: false };
         Self {
             state: Mutex::new(state),
-            patience,
-            displaced: AtomicBool::new(false),
-            waiting: AtomicWaker::new(),
-            open,
+            timeouts,
+            is_ended: AtomicBool::new(false),
+            reader: AtomicWaker::new(),
         }
     }
 
@@ -95,35 +90,35 @@ impl Presence {
     }
 
     /// A request begins.
-    pub fn run(self: &Arc<Self>) -> Running {
+    pub fn begin_request(self: &Arc<Self>) -> RunningRequest {
         let mut state = self.lock();
         state.running += 1;
         state.has_served = true;
         state.head_begun = None;
-        Running(Arc::clone(self))
+        RunningRequest(Arc::clone(self))
     }
 
-    /// It speaks HTTP/2.
-    pub fn is_http2(&self) {
+    /// Notes that it speaks HTTP/2.
+    pub fn set_http2(&self) {
         self.lock().is_http2 = true;
     }
 
-    /// Bytes came. Says when to look again, if that is the beginning of a head.
-    pub fn received(&self) -> Option<Instant> {
+    /// Notes that bytes came. Answers when to check again, if they begin a head.
+    pub fn note_received(&self) -> Option<Instant> {
         let mut state = self.lock();
         let begins = state.running == 0 && state.has_served && !state.is_http2 && state.head_begun.is_none();
         begins.then(|| {
             let now = Instant::now();
             state.head_begun = Some(now);
-            now + self.patience.head
+            now + self.timeouts.head
         })
     }
 
-    /// When to look again, or why it is not waited for any longer. `owes_reading` says that the client has yet to take what
-    /// was sent, which has a limit of its own.
-    pub fn judge(&self, owes_reading: bool, now: Instant) -> Result<Instant, Overdue> {
+    /// When to check again, or why the client is not waited for any longer. `owes_reading` says that the client has yet to
+    /// take what was sent, which has a limit of its own.
+    pub fn check(&self, owes_reading: bool, now: Instant) -> Result<Instant, TimeoutCause> {
         let state = *self.lock();
-        state.judge(self.patience, owes_reading, now)
+        state.check(self.timeouts, owes_reading, now)
     }
 
     /// Since when no request has run; nothing while one does.
@@ -132,26 +127,21 @@ impl Presence {
         (state.running == 0).then_some(state.since)
     }
 
-    /// Has it end, to make room for another one. Says whether it was not told so before.
-    pub fn displace(&self) -> bool {
-        let is_new = !self.displaced.swap(true, Ordering::AcqRel);
-        self.waiting.wake();
+    /// Has it closed. Answers whether it was not to be closed before.
+    pub fn end(&self) -> bool {
+        let is_new = !self.is_ended.swap(true, Ordering::AcqRel);
+        self.reader.wake();
         is_new
     }
 
-    /// Wakes this task when it has to end. Whether it has to is asked afterwards, or it may be missed.
-    pub fn wake_when_displaced(&self, context: &Context<'_>) {
-        self.waiting.register(context.waker());
+    /// Wakes this task when the connection is to be closed. Whether it is has to be asked afterwards, or it may be missed.
+    pub fn wake_when_ended(&self, context: &Context<'_>) {
+        self.reader.register(context.waker());
     }
 
-    /// Whether it was told to end.
-    pub fn has_ended(&self) -> bool {
-        self.displaced.load(Ordering::Acquire)
-    }
-
-    /// Its entry among all connections.
-    pub fn open(&self) -> &Open {
-        &self.open
+    /// Whether it is to be closed.
+    pub fn is_ended(&self) -> bool {
+        self.is_ended.load(Ordering::Acquire)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -159,7 +149,7 @@ impl Presence {
     }
 }
 
-impl Drop for Running {
+impl Drop for RunningRequest {
     fn drop(&mut self) {
         let mut state = self.0.lock();
         state.running -= 1;
@@ -169,23 +159,28 @@ impl Drop for Running {
 }
 
 impl State {
-    fn judge(&self, patience: Patience, owes_reading: bool, now: Instant) -> Result<Instant, Overdue> {
-        let again = now + patience.head.min(patience.idle);
+    fn check(
+        &self,
+        timeouts: ConnectionTimeouts,
+        owes_reading: bool,
+        now: Instant,
+    ) -> Result<Instant, TimeoutCause> {
+        let again = now + timeouts.head.min(timeouts.idle);
         if self.running > 0 {
             return Ok(again);
         }
-        let (end, overdue) = match self.head_begun {
-            _ if !self.has_served => (self.since + patience.head, Overdue::Silent),
-            Some(begun) => (begun + patience.head, Overdue::SlowHead),
-            None => (self.since + patience.idle, Overdue::Idle),
+        let (end, cause) = match self.head_begun {
+            _ if !self.has_served => (self.since + timeouts.head, TimeoutCause::Silent),
+            Some(begun) => (begun + timeouts.head, TimeoutCause::SlowHead),
+            None => (self.since + timeouts.idle, TimeoutCause::Idle),
         };
         if now < end {
             // Another limit may have come into force meanwhile, and none is shorter than this.
             Ok(end.min(again))
-        } else if owes_reading && overdue == Overdue::Idle {
+        } else if owes_reading && cause == TimeoutCause::Idle {
             Ok(again)
         } else {
-            Err(overdue)
+            Err(cause)
         }
     }
 }
@@ -194,7 +189,8 @@ impl State {
 mod tests {
     use super::*;
 
-    const PATIENCE: Patience = Patience { head: Duration::from_secs(30), idle: Duration::from_secs(60) };
+    const TIMEOUTS: ConnectionTimeouts =
+        ConnectionTimeouts { head: Duration::from_secs(30), idle: Duration::from_secs(60) };
 
     fn state(now: Instant) -> State {
         State { running: 0, since: now, has_served: false, head_begun: None, is_http2: false }
@@ -209,15 +205,15 @@ mod tests {
         let head = State { head_begun: Some(after(50)), ..idle };
         for (what, state, second, expected) in [
             ("a first head", first, 29, Ok(after(30))),
-            ("a first head", first, 30, Err(Overdue::Silent)),
+            ("a first head", first, 30, Err(TimeoutCause::Silent)),
             ("nothing", idle, 1, Ok(after(31))),
             ("nothing", idle, 59, Ok(after(60))),
-            ("nothing", idle, 60, Err(Overdue::Idle)),
+            ("nothing", idle, 60, Err(TimeoutCause::Idle)),
             ("a later head", head, 79, Ok(after(80))),
-            ("a later head", head, 80, Err(Overdue::SlowHead)),
+            ("a later head", head, 80, Err(TimeoutCause::SlowHead)),
             ("a request", State { running: 1, ..first }, 1_000, Ok(after(1_030))),
         ] {
-            assert_eq!(state.judge(PATIENCE, false, after(second)), expected, "{what} at {second}");
+            assert_eq!(state.check(TIMEOUTS, false, after(second)), expected, "{what} at {second}");
         }
     }
 
@@ -226,7 +222,7 @@ mod tests {
         let now = Instant::now();
         let late = now + Duration::from_secs(100);
         let idle = State { has_served: true, ..state(now) };
-        assert!(idle.judge(PATIENCE, true, late).is_ok());
-        assert_eq!(state(now).judge(PATIENCE, true, late), Err(Overdue::Silent));
+        assert!(idle.check(TIMEOUTS, true, late).is_ok());
+        assert_eq!(state(now).check(TIMEOUTS, true, late), Err(TimeoutCause::Silent));
     }
 }

@@ -6,57 +6,60 @@
 
 use http::header::RETRY_AFTER;
 use http::{HeaderValue, StatusCode};
-use pingora_core::{Error, ErrorType, Result};
+use pingora_core::{Error, ErrorType};
 use pingora_proxy::Session;
 
-use super::context::Context;
-use super::{OnwardAuthorization, Refusal, ResponseHead};
+use super::{Refusal, ResponseHead};
 use crate::oci::ErrorCode;
+use crate::registry::{Backend, Introduction, Shown};
 
-/// Whether a request goes to the registry once more.
+/// Whether a request is repeated because the registry's clock was another.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Repetition {
-    /// It does not.
+pub(super) enum ClockRetry {
+    /// It is not.
     #[default]
     None,
-    /// It is to.
+    /// It is to be.
     Wanted,
-    /// It has.
+    /// It was, and is not again.
     Done,
 }
 
-/// Judges an answer by its head.
-///
-/// # Errors
-/// When it is not passed on: the request is repeated, or the client has to repeat it.
-pub(super) fn judge(session: &mut Session, head: &ResponseHead, context: &mut Context) -> Result<()> {
-    if !is_for_the_clock(head, context) {
-        return Ok(());
-    }
-    if is_body_at_hand(session) {
-        context.repetition = Repetition::Wanted;
-    } else {
-        context.refusal = Some(come_again());
-    }
-    let status = ErrorType::HTTPStatus(head.status.as_u16());
-    Err(Error::explain(status, "the registry's clock is another than was thought").into_up())
+/// What becomes of an answer.
+pub(super) enum Verdict {
+    /// It is passed on.
+    Pass,
+    /// The request is repeated.
+    Repeat,
+    /// The client has to repeat it.
+    Refuse(Refusal),
 }
 
-/// Whether the registry refuses what the door showed it for its clock alone.
-fn is_for_the_clock(head: &ResponseHead, context: &Context) -> bool {
-    if head.status != StatusCode::UNAUTHORIZED || context.repetition == Repetition::Done {
-        return false;
-    }
-    let (Some(exchange), Some(backend), Some(shown)) = (&context.exchange, &context.backend, &context.shown)
-    else {
-        return false;
-    };
-    match &exchange.onward.authorization {
-        OnwardAuthorization::AsItCame => false,
-        OnwardAuthorization::OfTheDoor(introduction) => {
+/// The credentials by which the door asked a backend.
+pub(super) struct Presented<'a> {
+    pub introduction: &'a Introduction,
+    pub backend: &'a Backend,
+    pub shown: &'a Shown,
+}
+
+/// Judges an answer by its head; `presented` is none where the door asked with no credentials of its own.
+pub(super) fn judge(session: &mut Session, head: &ResponseHead, presented: Option<Presented<'_>>) -> Verdict {
+    // Whether the registry refuses them for its clock alone.
+    let is_for_the_clock = head.status == StatusCode::UNAUTHORIZED
+        && presented.is_some_and(|Presented { introduction, backend, shown }| {
             introduction.is_worth_repeating(backend, shown, &head.headers)
-        }
+        });
+    match is_for_the_clock {
+        false => Verdict::Pass,
+        true if is_body_at_hand(session) => Verdict::Repeat,
+        true => Verdict::Refuse(retry_by_client()),
     }
+}
+
+/// What ends the forwarding of such an answer.
+pub(super) fn error(head: &ResponseHead) -> Box<Error> {
+    let status = ErrorType::HTTPStatus(head.status.as_u16());
+    Error::explain(status, "the registry's clock is another than was thought").into_up()
 }
 
 /// Whether the whole body can be sent again: nothing of it was read, or what was read is still there.
@@ -70,7 +73,7 @@ fn is_body_at_hand(session: &mut Session) -> bool {
 }
 
 /// Clients repeat what was refused so, and what they repeat is taken.
-fn come_again() -> Refusal {
+fn retry_by_client() -> Refusal {
     let message =
         "the registry's clock has been set, and the door follows it; nothing was done: send this again";
     Refusal::new(ErrorCode::Unavailable, message)

@@ -1,0 +1,14 @@
+//! Where a request goes at the registry, where that is not as it came.
+
+use std::sync::Arc;
+
+use crate::registry::Backend;
+
+/// Where the request of an upload, or of a pull that was redirected, goes at the registry.
+#[derive(Debug)]
+pub(super) struct ForwardTarget {
+    /// The backend that has the upload, if that is known.
+    pub backend: Option<Arc<Backend>>,
+    /// What the backend is asked for.
+    pub path_and_query: String,
+}

@@ -1,0 +1,100 @@
+//! Several doors over one medium.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::{MemoryMedium, MemoryStore, State, Steps};
+use crate::store::ledger::{self, LeaseRow, Refused, SharedMedium};
+use crate::store::{Beat, DoorId, Doors, Incarnation, Intent, Lease, LeaseName, StoreError};
+
+impl MemoryStore {
+    /// One door among several over this medium, followed from step to step. A door that was there before begins a new life.
+    pub fn join(medium: &MemoryMedium, door: DoorId, steps: Arc<dyn Steps>) -> Self {
+        let mut state = medium.state();
+        let Ok(incarnation) = ledger::join(&mut *state, door);
+        // The record changes hands among the doors, and stays the same history.
+        let epoch = state.epoch_of_doors();
+        drop(state);
+        Self { is_shared: true, ..Self::over(medium, epoch, incarnation, steps) }
+    }
+
+    /// The life that this door is in.
+    pub(super) fn incarnation(&self) -> Incarnation {
+        *self.lock_incarnation()
+    }
+}
+
+#[async_trait]
+impl Doors for MemoryStore {
+    fn is_shared(&self) -> bool {
+        self.is_shared
+    }
+
+    async fn beat(&self) -> Result<Vec<Beat>, StoreError> {
+        if !self.is_shared {
+            return Ok(Vec::new());
+        }
+        let by = self.incarnation();
+        let Ok(beats) = self.write("show that a door lives", |state| ledger::beat(state, by)).await?;
+        beats.ok_or(StoreError::Fenced)
+    }
+
+    async fn adopt(&self, last_heard: Beat) -> Result<bool, StoreError> {
+        let attempted = "take over from a dead door";
+        let Ok(adopted) = self.write(attempted, |state| ledger::adopt(state, last_heard)).await?;
+        Ok(adopted)
+    }
+
+    async fn rejoin(&self) -> Result<(), StoreError> {
+        let door = self.incarnation().door;
+        let Ok(incarnation) = self.write("join the other doors", |state| ledger::join(state, door)).await?;
+        *self.lock_incarnation() = incarnation;
+        Ok(())
+    }
+
+    async fn acquire(&self, name: LeaseName) -> Result<Option<Lease>, StoreError> {
+        let by = self.incarnation();
+        if !self.is_shared {
+            return Ok(Some(Lease { name, epoch: 0 }));
+        }
+        let attempted = "take a lease";
+        let Ok(acquired) = self.write(attempted, |state| ledger::acquire(state, by, name)).await?;
+        acquired.map_err(|refused: Refused| refused.into_error(attempted))
+    }
+
+    async fn release(&self, lease: Lease) -> Result<(), StoreError> {
+        let by = self.incarnation();
+        let Ok(()) = self.write("give back a lease", |state| ledger::release(state, by, lease)).await?;
+        Ok(())
+    }
+}
+
+impl SharedMedium for State {
+    fn door(&self, door: DoorId) -> Result<Option<Beat>, Infallible> {
+        Ok(self.doors.get(&door).copied())
+    }
+
+    fn doors(&self) -> Result<Vec<Beat>, Infallible> {
+        Ok(self.doors.values().copied().collect())
+    }
+
+    fn set_door(&mut self, beat: Beat) -> Result<(), Infallible> {
+        self.doors.insert(beat.incarnation.door, beat);
+        Ok(())
+    }
+
+    fn intents_held_by(&self, holder: Incarnation) -> Result<Vec<Arc<Intent>>, Infallible> {
+        Ok(self.intents.values().filter(|intent| intent.holder == holder).cloned().collect())
+    }
+
+    fn lease(&self, name: LeaseName) -> Result<Option<LeaseRow>, Infallible> {
+        Ok(self.leases.get(&name).copied())
+    }
+
+    fn set_lease(&mut self, name: LeaseName, row: LeaseRow) -> Result<(), Infallible> {
+        self.leases.insert(name, row);
+        Ok(())
+    }
+}
