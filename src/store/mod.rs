@@ -12,6 +12,7 @@ mod contract;
 mod door;
 mod epoch;
 mod event;
+mod group;
 mod hint;
 mod intent;
 mod ledger;

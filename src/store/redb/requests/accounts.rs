@@ -3,19 +3,20 @@
 use async_trait::async_trait;
 
 use super::super::RedbStore;
+use super::super::Shared;
 use super::super::failure::Failure;
 use super::super::transaction::Transaction;
-use super::super::writer::Work;
+use crate::store::group::Work;
 use crate::store::{Account, AccountChange, AccountKind, Accounts, Page, PageRequest, StoreError};
 
 /// [`Accounts::change_accounts`](crate::store::Accounts::change_accounts).
 struct ChangeAccounts(Vec<AccountChange>);
 
-impl Work for ChangeAccounts {
+impl Work<Shared> for ChangeAccounts {
     type Answer = Result<(), StoreError>;
     const ATTEMPTED: &'static str = "keep accounts";
 
-    fn apply(&self, transaction: &mut Transaction<'_, '_>) -> Result<Self::Answer, Failure> {
+    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Self::Answer, Failure> {
         transaction.change_accounts(&self.0)
     }
 }

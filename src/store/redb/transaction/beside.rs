@@ -19,7 +19,7 @@ use crate::store::{
     StoreError,
 };
 
-impl Transaction<'_, '_> {
+impl Transaction<'_> {
     /// Replaces what is kept of a sweep: the checkpoint, and one piece of marks more.
     pub fn keep_sweep(&mut self, checkpoint: &[u8], marks: &[u64]) -> Result<(), Failure> {
         let mut table = self.transaction.open_table(SWEEP)?;
