@@ -31,9 +31,7 @@ use super::pattern::{InvalidPattern, Pattern};
 use super::subject::UserName;
 use crate::clock::Clock;
 use crate::oci::{Action, Actions};
-use crate::store::{
-    self, AccountChange, AccountKind, AuthEventKind, Changed, Expect, PageRequest, StoreError,
-};
+use crate::store::{self, AccountChange, AccountKind, AuthEventKind, Expect, PageRequest, StoreError};
 
 /// What access tokens begin with, so that people and scanners know them.
 const PREFIX: &str = "portreeve_";
@@ -145,10 +143,10 @@ impl Accounts {
     /// # Errors
     /// When the store fails, or an account is not as expected: then none was made.
     async fn change(&self, changes: Vec<AccountChange>) -> Result<(), AccountError> {
-        match self.store.change_accounts(changes).await? {
-            Changed::Made => Ok(()),
-            Changed::Overtaken => Err(AccountError::Overtaken),
-        }
+        self.store.change_accounts(changes).await.map_err(|error| match error {
+            StoreError::Conflict => AccountError::Overtaken,
+            error => error.into(),
+        })
     }
 
     async fn write<T: Serialize>(

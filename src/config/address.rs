@@ -112,6 +112,16 @@ pub enum StoreUrl {
     Redb(PathBuf),
 }
 
+impl StoreUrl {
+    /// The path beside the store that has this suffix: where what belongs to the store is kept by default.
+    pub fn beside(&self, suffix: &str) -> PathBuf {
+        let Self::Redb(path) = self;
+        let mut path = path.clone().into_os_string();
+        path.push(suffix);
+        path.into()
+    }
+}
+
 /// As it is written in a configuration.
 impl fmt::Display for StoreUrl {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -7,12 +7,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::door_client::{Client, DoorError, DoorRefusal};
 use super::start_error::StartError;
-use super::{auth_setup, clock_watch, socket};
+use super::{auth_setup, clock_watch, socket, store_setup};
 use crate::auth::{AccountAnswer, AccountCommand, AccountError, InvalidUserName, keep_journal};
 use crate::clock::Clock;
-use crate::config::{Config, StoreUrl};
+use crate::config::Config;
 use crate::oci::InvalidRepositoryName;
-use crate::store::{RedbStore, Store};
 use crate::web::ACCOUNTS_PATH;
 
 /// Why a command was not carried out.
@@ -72,17 +71,15 @@ pub fn account(config: &Config, command: AccountCommand) -> Result<AccountAnswer
             let request = door.http.post(format!("http://door{ACCOUNTS_PATH}")).json(&command);
             return Ok(door.ask("carry out the command", request).await?);
         }
-        let StoreUrl::Redb(path) = &config.store.url;
-        let redb = Arc::new(RedbStore::open(path).map_err(StartError::Store)?);
-        let store: Arc<dyn Store> = Arc::clone(&redb) as _;
+        let store = store_setup::open(&config.store.url).map_err(StartError::Store)?;
         let clock = Clock::shifted(config.clock.offset);
         let retention_clock = clock_watch::retention_clock(store.as_ref(), clock).await;
         let accounts = auth_setup::accounts(config, &store, retention_clock);
         let answer = accounts.carry_out(command).await;
         let at_once = CancellationToken::new();
         at_once.cancel();
-        keep_journal(Arc::clone(accounts.journal()), store, at_once).await;
-        redb.close();
+        keep_journal(Arc::clone(accounts.journal()), Arc::clone(&store) as _, at_once).await;
+        store.close();
         Ok(answer?)
     })
 }

@@ -8,7 +8,7 @@ use url::Url;
 use super::start_error::StartError;
 use crate::auth::{Issuer, KeyAlgorithm, KeyDirectory, RegistryTokens, TokenSettings};
 use crate::clock::{Clock, ClockOffset, Estimate};
-use crate::config::{self, Algorithm, BasicLogin, Config, RegistryAuth, StoreUrl, VerifiedBy};
+use crate::config::{self, Algorithm, BasicLogin, Config, RegistryAuth, VerifiedBy};
 use crate::registry::{Backends, RegistryClient, RegistryCredentials, RegistryKind, RegistrySettings};
 
 /// The access to the registry, and what signs tokens.
@@ -80,10 +80,7 @@ pub(super) fn key_directory(config: &Config) -> KeyDirectory {
         Algorithm::EdDsa => KeyAlgorithm::EdDsa,
         Algorithm::Rs256 => KeyAlgorithm::Rs256,
     };
-    let path = config.auth.keys.clone().unwrap_or_else(|| {
-        let StoreUrl::Redb(path) = &config.store.url;
-        path.with_added_extension("keys")
-    });
+    let path = config.auth.keys.clone().unwrap_or_else(|| config.store.url.beside(".keys"));
     // Uploads go on with tokens that have expired, so their keys are needed as long.
     let keep = config.auth.token_ttl + config.auth.leeway + config.auth.upload_grace;
     KeyDirectory::new(path, algorithm, keep)

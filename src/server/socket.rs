@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::limited_listener::LimitedListener;
 use super::start_error::StartError;
-use crate::config::{Config, StoreUrl};
+use crate::config::Config;
 
 /// How many connections it has.
 pub(super) const SOCKET_CONNECTIONS: usize = 16;
@@ -24,10 +24,7 @@ pub(super) struct Socket {
 
 /// Where the socket is: as configured, else beside the store.
 pub(super) fn path(config: &Config) -> PathBuf {
-    config.server.socket.clone().unwrap_or_else(|| {
-        let StoreUrl::Redb(store) = &config.store.url;
-        store.with_added_extension("socket")
-    })
+    config.server.socket.clone().unwrap_or_else(|| config.store.url.beside(".socket"))
 }
 
 impl Socket {

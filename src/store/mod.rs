@@ -12,6 +12,7 @@ mod contract;
 mod door;
 mod epoch;
 mod event;
+mod group;
 mod hint;
 mod intent;
 mod ledger;
@@ -33,7 +34,7 @@ mod waiting;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use account::{Account, AccountChange, AccountKind, Changed, Expect};
+pub use account::{Account, AccountChange, AccountKind, Expect};
 pub use auth_event::{AuthEvent, AuthEventKind, NameMask, Quotas, Retention};
 pub use change::{Actor, Change, Source};
 pub use door::{Beat, DoorId, Incarnation, Lease, LeaseName};
@@ -194,6 +195,9 @@ pub enum StoreError {
     /// The other doors have taken this one for dead. Nothing was written; what it announced before is theirs to ask about.
     #[error("this door was taken for dead by the others, and has to join them again")]
     Fenced,
+    /// Something is not as the caller expected it to be, so nothing was done.
+    #[error("it was changed meanwhile")]
+    Conflict,
     /// The store is shutting down.
     #[error("the store is closed")]
     Closed,

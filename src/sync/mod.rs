@@ -30,7 +30,7 @@ mod verify;
 mod write;
 
 pub use carry::{Carrier, CarryFailure};
-pub use compare::{CompareError, Comparison, RecordedNames, compare};
+pub use compare::{CompareError, Comparison, NamesInStore, RecordedNames, compare};
 pub use engine::{EngineSettings, SyncEngine, Transports};
 pub use hints::{HintQueue, follow_hints};
 pub use judge::{Judge, JudgeSettings};

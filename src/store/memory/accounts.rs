@@ -3,16 +3,16 @@
 use async_trait::async_trait;
 
 use super::{MemoryStore, page};
-use crate::store::{Account, AccountChange, AccountKind, Accounts, Changed, Page, PageRequest, StoreError};
+use crate::store::{Account, AccountChange, AccountKind, Accounts, Page, PageRequest, StoreError};
 
 #[async_trait]
 impl Accounts for MemoryStore {
-    async fn change_accounts(&self, changes: Vec<AccountChange>) -> Result<Changed, StoreError> {
+    async fn change_accounts(&self, changes: Vec<AccountChange>) -> Result<(), StoreError> {
         self.write("keep accounts", |state| {
             for AccountChange { kind, key, expected, .. } in &changes {
                 let kept = state.accounts.get(&(kind.as_str(), key.clone()));
                 if !expected.is_met_by(kept.map(Vec::as_slice)) {
-                    return Changed::Overtaken;
+                    return Err(StoreError::Conflict);
                 }
             }
             for AccountChange { kind, key, content, .. } in changes {
@@ -21,9 +21,9 @@ impl Accounts for MemoryStore {
                     None => state.accounts.remove(&(kind.as_str(), key)),
                 };
             }
-            Changed::Made
+            Ok(())
         })
-        .await
+        .await?
     }
 
     async fn account(&self, kind: AccountKind, key: &str) -> Result<Option<Vec<u8>>, StoreError> {

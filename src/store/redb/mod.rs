@@ -1,7 +1,7 @@
 //! The store in one redb file: the default backend, for one door. Only the files of this folder name redb.
 //!
 //! [`RedbStore`] is the way in, `requests` what it is asked for. `file` opens the file, after a look through an `overlay`;
-//! `found` says what it was found with, `tables` what is in it, `snapshot` reads it. `writer` is the one thread that writes, `work` what it is asked to do, within a `transaction`;
+//! `found` says what it was found with, `tables` what is in it, `snapshot` reads it. `writer` is the one thread that writes, by group commit, `work` what it is asked to do, within a `transaction`;
 //! `intents` keeps the open ones in memory. `place` watches that the path still leads to the file, and `panics` makes errors
 //! of redb's.
 
@@ -22,13 +22,12 @@ mod writer;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use redb::{Database, ReadableDatabase};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 pub use file::OpenError;
 
@@ -38,7 +37,8 @@ use self::intents::OpenIntents;
 use self::panics::{caught, dropped, is_panic};
 use self::place::Place;
 use self::snapshot::Snapshot;
-use self::writer::{Call, Message, QUEUE, Work, Writer};
+use self::writer::{Notice, Writer};
+use super::group::{self, Entrance, Work};
 use super::recent::RecentlyObserved;
 use super::{Epoch, Missing, StoreError, StoreTrouble, metrics};
 
@@ -54,10 +54,8 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// for what was already asked.
 pub struct RedbStore {
     shared: Arc<Shared>,
-    /// A place for each request that waits for the writer.
-    places: Arc<Semaphore>,
-    /// The way to the writer; absent once closed.
-    messages: Mutex<Option<Sender<Message>>>,
+    /// The way to the writer.
+    entrance: Entrance<Shared>,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -118,8 +116,8 @@ impl RedbStore {
     ) -> Result<Self, OpenError> {
         let shared = Shared::new(path, database, place, reopen)?;
         let shared = Arc::new(shared);
-        let (messages, received) = channel();
-        let writer = Writer::new(Arc::clone(&shared), received);
+        let (entrance, queue) = group::queue();
+        let writer = Writer::new(Arc::clone(&shared), queue);
         let writer = std::thread::Builder::new()
             .name("store-writer".into())
             .spawn(move || writer.run())
@@ -128,20 +126,14 @@ impl RedbStore {
                 attempted: "start the writer of",
                 cause: Box::new(cause),
             })?;
-        Ok(Self {
-            shared,
-            places: Arc::new(Semaphore::new(QUEUE)),
-            messages: Mutex::new(Some(messages)),
-            writer: Mutex::new(Some(writer)),
-        })
+        Ok(Self { shared, entrance, writer: Mutex::new(Some(writer)) })
     }
 
     /// [`Store::close`](crate::store::Store::close).
     fn shut(&self) {
         self.shared.closed.store(true, Ordering::Release);
-        self.places.close();
         self.shared.intents.waiters.wake_all();
-        self.messages.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.entrance.close();
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
         if writer.is_some_and(|writer| writer.join().is_err()) {
             tracing::error!(store = %self.shared.path.display(), "the store's writer had panicked");
@@ -154,16 +146,8 @@ impl RedbStore {
         self.shared.commits.load(Ordering::Acquire)
     }
 
-    fn send(&self, message: Message) -> Result<(), StoreError> {
-        let messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
-        messages.as_ref().and_then(|messages| messages.send(message).ok()).ok_or(StoreError::Closed)
-    }
-
-    async fn write<W: Work>(&self, work: W) -> Result<W::Answer, StoreError> {
-        let place = Arc::clone(&self.places).acquire_owned().await.map_err(|_| StoreError::Closed)?;
-        let (call, waiting) = Call::new(work, place, Arc::clone(&self.shared));
-        self.send(Message::Request(Box::new(call)))?;
-        waiting.answer().await
+    async fn write<W: Work<Shared>>(&self, work: W) -> Result<W::Answer, StoreError> {
+        self.entrance.write(work, &self.shared).await
     }
 
     /// Reads in place: for what touches a handful of pages.
@@ -186,7 +170,7 @@ impl RedbStore {
             metrics::failed();
             tracing::error!(store = %self.shared.path.display(), ?failure, "a page of the store is damaged");
             // If the store is closed meanwhile, there is nothing to look after.
-            let _ = self.send(Message::Doubt);
+            let _ = self.entrance.notify(Notice::Doubt);
         }
         failure.into_error(READ)
     }
@@ -213,7 +197,7 @@ impl RedbStore {
         if self.shared.closed.load(Ordering::Acquire) {
             return Err(StoreError::Closed);
         }
-        self.send(Message::Inspect)?;
+        self.entrance.notify(Notice::Inspect)?;
         match tokio::time::timeout(PATIENCE, opened.changed()).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(Failure::Interrupted.into_error(READ)),

@@ -21,9 +21,9 @@ use crate::oci::{Manifest, Reference};
 use crate::store::contract::{contract_tests, push};
 use crate::store::sample::{alice, at, image, put, repository, tag};
 use crate::store::{
-    AccountChange, AccountKind, AuthEvent, AuthEventKind, Change, Changed, Expect, Guard, HintedReference,
-    History, Intent, IntentState, Outcome, PageRequest, Quotas, Recorded, Retention, Sequence, Settled,
-    Source, Store, Write,
+    AccountChange, AccountKind, AuthEvent, AuthEventKind, Change, Expect, Guard, HintedReference, History,
+    Intent, IntentState, Outcome, PageRequest, Quotas, Recorded, Retention, Sequence, Settled, Source, Store,
+    Write,
 };
 use crate::store::{
     Accounts as _, AuthLog as _, Events as _, Hints as _, Ledger as _, Records as _, SweepState as _,

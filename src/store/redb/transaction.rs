@@ -23,10 +23,10 @@ use crate::store::tombstone::{Buried, Tombstone};
 use crate::store::{Epoch, Event, Incarnation, Intent, IntentState, Lease, Missing, Sequence};
 
 /// A write transaction that is being filled.
-pub(super) struct Transaction<'txn, 'store> {
+pub(super) struct Transaction<'txn> {
     transaction: &'txn WriteTransaction,
     tables: Tables<'txn>,
-    open: &'store OpenIntents,
+    open: &'txn OpenIntents,
     epoch: Epoch,
     /// The last number that was given out before it.
     before: Sequence,
@@ -56,11 +56,11 @@ pub(super) struct Staged {
     pub missing: Option<Missing>,
 }
 
-impl<'txn, 'store> Transaction<'txn, 'store> {
+impl<'txn> Transaction<'txn> {
     /// Opens the tables. What is given out belongs to this epoch.
     pub fn new(
         transaction: &'txn WriteTransaction,
-        open: &'store OpenIntents,
+        open: &'txn OpenIntents,
         epoch: Epoch,
     ) -> Result<Self, Failure> {
         let tables = Tables::open(transaction)?;
@@ -113,7 +113,7 @@ impl<'txn, 'store> Transaction<'txn, 'store> {
     }
 }
 
-impl View for Transaction<'_, '_> {
+impl View for Transaction<'_> {
     type Error = Failure;
 
     fn last(&self) -> Sequence {
@@ -210,7 +210,7 @@ impl View for Transaction<'_, '_> {
     }
 }
 
-impl Medium for Transaction<'_, '_> {
+impl Medium for Transaction<'_> {
     fn add_intent(&mut self, intent: Intent) -> Result<(), Failure> {
         let row = encode("intent", &intent)?;
         self.tables.intents.insert(intent.sequence.get(), row.as_slice())?;

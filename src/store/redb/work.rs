@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use super::Shared;
 use super::failure::Failure;
-use super::intents::OpenIntents;
 use super::transaction::Transaction;
-use super::writer::{GATHERING, PATIENCE, Work};
+use crate::store::group::{GATHERING, PATIENCE, Work};
 use crate::store::ledger::{self, Answered, Beginning, Ended, Refused};
 use crate::store::{Incarnation, Intent, Recorded, Sequence, Settled, Source};
 
@@ -16,44 +16,44 @@ pub(super) struct MarkUnknown {
 }
 
 /// What the ledger refuses is the fault of no other request.
-fn refused<W: Work>(refused: Refused) -> Failure {
+fn refused<W: Work<Shared>>(refused: Refused) -> Failure {
     Failure::Refused(refused.into_error(W::ATTEMPTED))
 }
 
-impl Work for Beginning {
+impl Work<Shared> for Beginning {
     type Answer = Intent;
     const ATTEMPTED: &'static str = "note a write";
 
-    fn apply(&self, transaction: &mut Transaction<'_, '_>) -> Result<Intent, Failure> {
+    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Intent, Failure> {
         ledger::begin(transaction, self)?.map_err(refused::<Self>)
     }
 
     // Nobody will carry it, so it must not block guards and other writes for ever.
-    fn unheard(intent: &Intent, intents: &OpenIntents) {
-        intents.abandon(intent.sequence);
+    fn unheard(intent: &Intent, shared: &Shared) {
+        shared.intents.abandon(intent.sequence);
     }
 }
 
-impl Work for Ended {
+impl Work<Shared> for Ended {
     type Answer = Settled;
     const ATTEMPTED: &'static str = "record the outcome of a write";
 
-    fn apply(&self, transaction: &mut Transaction<'_, '_>) -> Result<Settled, Failure> {
+    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Settled, Failure> {
         ledger::settle(transaction, self)?.map_err(refused::<Self>)
     }
 }
 
-impl Work for MarkUnknown {
+impl Work<Shared> for MarkUnknown {
     type Answer = bool;
     const ATTEMPTED: &'static str = "note that the outcome of a write is not known";
 
-    fn apply(&self, transaction: &mut Transaction<'_, '_>) -> Result<bool, Failure> {
+    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<bool, Failure> {
         ledger::mark_unknown(transaction, Incarnation::default(), self.holder, self.intent)?
             .map_err(refused::<Self>)
     }
 }
 
-impl Work for Answered {
+impl Work<Shared> for Answered {
     type Answer = Recorded;
     const ATTEMPTED: &'static str = "record what the registry answered";
 
@@ -62,7 +62,7 @@ impl Work for Answered {
         if self.source == Source::Swept { PATIENCE } else { GATHERING }
     }
 
-    fn apply(&self, transaction: &mut Transaction<'_, '_>) -> Result<Recorded, Failure> {
+    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Recorded, Failure> {
         ledger::record(transaction, self)?.map_err(refused::<Self>)
     }
 }

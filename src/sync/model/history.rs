@@ -98,13 +98,6 @@ pub enum Action {
     Freeze { length: Option<Duration> },
 }
 
-impl Action {
-    /// Whether it may be that a door sends what is no longer its own to send.
-    pub fn is_freeze(&self) -> bool {
-        matches!(self, Self::Freeze { .. })
-    }
-}
-
 impl History {
     pub fn from_seed(seed: u64) -> Self {
         let mut random = Random::new(seed);

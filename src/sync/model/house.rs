@@ -44,7 +44,6 @@ struct House {
 struct Door {
     registry: Arc<Registry>,
     observer: MemoryStore,
-    store: Arc<dyn Store>,
     carrier: Carrier,
     sweeper: Arc<Sweeper>,
     hints: Arc<HintQueue>,
@@ -129,7 +128,7 @@ impl Door {
         tokio::spawn(async move { running.run(stop).await });
         let (registry, told, observer) =
             (Arc::clone(registry), Arc::clone(told), MemoryStore::observing(medium));
-        Arc::new(Self { registry, observer, store, carrier, sweeper, hints, steps, told })
+        Arc::new(Self { registry, observer, carrier, sweeper, hints, steps, told })
     }
 
     fn told(&self) -> MutexGuard<'_, Told> {

@@ -137,7 +137,9 @@ impl StepsOfALife {
 
 impl Steps for StepsOfALife {
     fn ready(&self) -> BoxFuture<'_, ()> {
-        Box::pin(async { drop(self.go_on().await) })
+        Box::pin(async {
+            self.go_on().await;
+        })
     }
 
     fn fate(&self) -> Fate {

@@ -3,27 +3,28 @@
 use async_trait::async_trait;
 
 use super::super::RedbStore;
+use super::super::Shared;
 use super::super::failure::Failure;
 use super::super::transaction::Transaction;
-use super::super::writer::Work;
-use crate::store::{Account, AccountChange, AccountKind, Accounts, Changed, Page, PageRequest, StoreError};
+use crate::store::group::Work;
+use crate::store::{Account, AccountChange, AccountKind, Accounts, Page, PageRequest, StoreError};
 
 /// [`Accounts::change_accounts`](crate::store::Accounts::change_accounts).
 struct ChangeAccounts(Vec<AccountChange>);
 
-impl Work for ChangeAccounts {
-    type Answer = Changed;
+impl Work<Shared> for ChangeAccounts {
+    type Answer = Result<(), StoreError>;
     const ATTEMPTED: &'static str = "keep accounts";
 
-    fn apply(&self, transaction: &mut Transaction<'_, '_>) -> Result<Changed, Failure> {
+    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Self::Answer, Failure> {
         transaction.change_accounts(&self.0)
     }
 }
 
 #[async_trait]
 impl Accounts for RedbStore {
-    async fn change_accounts(&self, changes: Vec<AccountChange>) -> Result<Changed, StoreError> {
-        self.write(ChangeAccounts(changes)).await
+    async fn change_accounts(&self, changes: Vec<AccountChange>) -> Result<(), StoreError> {
+        self.write(ChangeAccounts(changes)).await?
     }
 
     async fn account(&self, kind: AccountKind, key: &str) -> Result<Option<Vec<u8>>, StoreError> {

@@ -3,9 +3,10 @@
 use async_trait::async_trait;
 
 use super::super::RedbStore;
+use super::super::Shared;
 use super::super::failure::Failure;
 use super::super::transaction::Transaction;
-use super::super::writer::Work;
+use crate::store::group::Work;
 use crate::store::{AuthEvent, AuthLog, Page, PageRequest, Retention, Sequence, StoreError};
 
 /// [`AuthLog::add_auth_events`](crate::store::AuthLog::add_auth_events).
@@ -14,11 +15,11 @@ struct AddAuthEvents {
     keep: Retention,
 }
 
-impl Work for AddAuthEvents {
+impl Work<Shared> for AddAuthEvents {
     type Answer = Vec<Sequence>;
     const ATTEMPTED: &'static str = "write down what happened at the gate";
 
-    fn apply(&self, transaction: &mut Transaction<'_, '_>) -> Result<Vec<Sequence>, Failure> {
+    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Vec<Sequence>, Failure> {
         transaction.add_auth_events(&self.events, self.keep)
     }
 }

@@ -3,21 +3,22 @@
 use async_trait::async_trait;
 
 use super::super::RedbStore;
+use super::super::Shared;
 use super::super::failure::Failure;
 use super::super::snapshot::Snapshot;
 use super::super::transaction::Transaction;
-use super::super::writer::Work;
 use crate::clock::{Estimate, Timestamp};
+use crate::store::group::Work;
 use crate::store::{Clocks, StoreError};
 
 /// [`Clocks::keep_clock`](crate::store::Clocks::keep_clock).
 struct KeepClock(Estimate);
 
-impl Work for KeepClock {
+impl Work<Shared> for KeepClock {
     type Answer = ();
     const ATTEMPTED: &'static str = "keep what is known of the registry's clock";
 
-    fn apply(&self, transaction: &mut Transaction<'_, '_>) -> Result<(), Failure> {
+    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<(), Failure> {
         transaction.keep_clock(self.0)
     }
 }
@@ -25,11 +26,11 @@ impl Work for KeepClock {
 /// [`Clocks::keep_time`](crate::store::Clocks::keep_time).
 struct KeepTime(Timestamp);
 
-impl Work for KeepTime {
+impl Work<Shared> for KeepTime {
     type Answer = ();
     const ATTEMPTED: &'static str = "keep the time";
 
-    fn apply(&self, transaction: &mut Transaction<'_, '_>) -> Result<(), Failure> {
+    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<(), Failure> {
         transaction.keep_time(self.0)
     }
 }

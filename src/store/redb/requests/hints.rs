@@ -3,19 +3,20 @@
 use async_trait::async_trait;
 
 use super::super::RedbStore;
+use super::super::Shared;
 use super::super::failure::Failure;
 use super::super::transaction::Transaction;
-use super::super::writer::Work;
+use crate::store::group::Work;
 use crate::store::{Hint, HintedReference, Hints, Page, PageRequest, Queued, StoreError};
 
 /// [`Hints::add_hints`](crate::store::Hints::add_hints).
 struct AddHints(Vec<HintedReference>);
 
-impl Work for AddHints {
+impl Work<Shared> for AddHints {
     type Answer = Queued;
     const ATTEMPTED: &'static str = "keep hints";
 
-    fn apply(&self, transaction: &mut Transaction<'_, '_>) -> Result<Queued, Failure> {
+    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Queued, Failure> {
         transaction.add_hints(&self.0)
     }
 }
@@ -23,11 +24,11 @@ impl Work for AddHints {
 /// [`Hints::remove_hints`](crate::store::Hints::remove_hints).
 struct RemoveHints(Vec<Hint>);
 
-impl Work for RemoveHints {
+impl Work<Shared> for RemoveHints {
     type Answer = ();
     const ATTEMPTED: &'static str = "remove hints";
 
-    fn apply(&self, transaction: &mut Transaction<'_, '_>) -> Result<(), Failure> {
+    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<(), Failure> {
         transaction.remove_hints(&self.0)
     }
 }

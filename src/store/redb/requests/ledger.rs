@@ -6,14 +6,15 @@ use std::sync::atomic::Ordering;
 use async_trait::async_trait;
 
 use super::super::RedbStore;
+use super::super::Shared;
 use super::super::failure::Failure;
 use super::super::snapshot::Snapshot;
 use super::super::transaction::Transaction;
 use super::super::work::MarkUnknown;
-use super::super::writer::Work;
 use super::doors::ALONE;
 use crate::clock::Timestamp;
 use crate::oci::{Reference, RepositoryName};
+use crate::store::group::Work;
 use crate::store::ledger::{Answered, Beginning, Ended};
 use crate::store::{
     Actor, Change, Guard, Intent, IntentState, LastWrite, Ledger, Outcome, Recorded, Sequence, Settled,
@@ -23,11 +24,11 @@ use crate::store::{
 /// [`Ledger::accept_removals`](crate::store::Ledger::accept_removals).
 struct AcceptRemovals;
 
-impl Work for AcceptRemovals {
+impl Work<Shared> for AcceptRemovals {
     type Answer = ();
     const ATTEMPTED: &'static str = "accept removals";
 
-    fn apply(&self, transaction: &mut Transaction<'_, '_>) -> Result<(), Failure> {
+    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<(), Failure> {
         transaction.accept_removals()
     }
 }

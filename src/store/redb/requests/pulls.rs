@@ -3,19 +3,20 @@
 use async_trait::async_trait;
 
 use super::super::RedbStore;
+use super::super::Shared;
 use super::super::failure::Failure;
 use super::super::transaction::Transaction;
-use super::super::writer::Work;
+use crate::store::group::Work;
 use crate::store::{Pull, Pulls, StoreError};
 
 /// [`Pulls::record_pulls`](crate::store::Pulls::record_pulls).
 struct RecordPulls(Vec<Pull>);
 
-impl Work for RecordPulls {
+impl Work<Shared> for RecordPulls {
     type Answer = ();
     const ATTEMPTED: &'static str = "count pulls";
 
-    fn apply(&self, transaction: &mut Transaction<'_, '_>) -> Result<(), Failure> {
+    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<(), Failure> {
         self.0.iter().try_for_each(|pull| transaction.record_pull(pull))
     }
 }

@@ -3,10 +3,11 @@
 use async_trait::async_trait;
 
 use super::super::RedbStore;
+use super::super::Shared;
 use super::super::failure::Failure;
 use super::super::snapshot::Snapshot;
 use super::super::transaction::Transaction;
-use super::super::writer::Work;
+use crate::store::group::Work;
 use crate::store::{KeptSweep, Lease, StoreError, SweepState};
 
 /// [`SweepState::keep_sweep`](crate::store::SweepState::keep_sweep).
@@ -15,11 +16,11 @@ struct KeepSweep {
     marks: Vec<u64>,
 }
 
-impl Work for KeepSweep {
+impl Work<Shared> for KeepSweep {
     type Answer = ();
     const ATTEMPTED: &'static str = "keep how far a sweep is";
 
-    fn apply(&self, transaction: &mut Transaction<'_, '_>) -> Result<(), Failure> {
+    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<(), Failure> {
         transaction.keep_sweep(&self.checkpoint, &self.marks)
     }
 }
@@ -27,11 +28,11 @@ impl Work for KeepSweep {
 /// [`SweepState::forget_sweep`](crate::store::SweepState::forget_sweep).
 struct ForgetSweep;
 
-impl Work for ForgetSweep {
+impl Work<Shared> for ForgetSweep {
     type Answer = ();
     const ATTEMPTED: &'static str = "forget how far a sweep was";
 
-    fn apply(&self, transaction: &mut Transaction<'_, '_>) -> Result<(), Failure> {
+    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<(), Failure> {
         transaction.forget_sweep()
     }
 }

@@ -143,7 +143,9 @@ async fn damaged_files(checked: u64, which: fn(&[u8]) -> bool) -> (u32, u32) {
                     match error {
                         StoreError::Corrupt { .. } => corrupt += 1,
                         StoreError::Unavailable { .. } => {}
-                        StoreError::Fenced | StoreError::Closed => panic!("file {number}: {error}"),
+                        error @ (StoreError::Closed | StoreError::Fenced | StoreError::Conflict) => {
+                            panic!("file {number}: {error}")
+                        }
                     }
                 }
                 store.close();

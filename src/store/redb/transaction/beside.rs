@@ -15,11 +15,11 @@ use crate::clock::{Estimate, Timestamp};
 use crate::store::hint::MAXIMUM_HINTS;
 use crate::store::row::{RepositoryRow, TagRow};
 use crate::store::{
-    AccountChange, AuthEvent, AuthEventKind, Changed, Hint, HintedReference, Pull, Queued, Retention,
-    Sequence,
+    AccountChange, AuthEvent, AuthEventKind, Hint, HintedReference, Pull, Queued, Retention, Sequence,
+    StoreError,
 };
 
-impl Transaction<'_, '_> {
+impl Transaction<'_> {
     /// Replaces what is kept of a sweep: the checkpoint, and one piece of marks more.
     pub fn keep_sweep(&mut self, checkpoint: &[u8], marks: &[u64]) -> Result<(), Failure> {
         let mut table = self.transaction.open_table(SWEEP)?;
@@ -45,12 +45,15 @@ impl Transaction<'_, '_> {
     }
 
     /// Makes accounts what they are to be, if all are as expected.
-    pub fn change_accounts(&mut self, changes: &[AccountChange]) -> Result<Changed, Failure> {
+    ///
+    /// # Errors
+    /// When the medium fails. The inner error is that one is not as expected: then nothing is written.
+    pub fn change_accounts(&mut self, changes: &[AccountChange]) -> Result<Result<(), StoreError>, Failure> {
         let mut table = self.transaction.open_table(ACCOUNTS)?;
         for AccountChange { kind, key, expected, .. } in changes {
             let kept = table.get((kind.as_str(), key.as_str()))?;
             if !expected.is_met_by(kept.as_ref().map(|kept| kept.value())) {
-                return Ok(Changed::Overtaken);
+                return Ok(Err(StoreError::Conflict));
             }
         }
         for AccountChange { kind, key, content, .. } in changes {
@@ -61,7 +64,7 @@ impl Transaction<'_, '_> {
             };
             self.staged.dirty = true;
         }
-        Ok(Changed::Made)
+        Ok(Ok(()))
     }
 
     /// Keeps what happened at the gate, and purges what is too much or too old. Answers the numbers.
