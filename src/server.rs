@@ -42,7 +42,7 @@ use tokio_util::task::TaskTracker;
 
 pub use account_command::{CommandError, account};
 pub use check::{Report, check};
-pub use door_client::DoorError;
+pub use door_client::{DoorError, DoorRefusal};
 pub use explain_command::explain;
 pub use key_command::{prepare_key, rotate_key, show_key};
 pub use reload::ConfigSource;

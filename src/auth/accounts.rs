@@ -1,4 +1,4 @@
-//! Accounts that the store keeps: users with passwords, access tokens of users and of robots, and logins that go on
+//! Accounts that the store keeps: users with passwords, access tokens of users and of robots, and logins that continue
 //! (`logins`). `command` has what may be done to them, `sources` looks users up in them. Secrets are kept as hashes:
 //! argon2id for passwords, SHA-256 for tokens, which cannot be guessed.
 

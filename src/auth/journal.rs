@@ -169,7 +169,7 @@ mod tests {
     async fn a_claimed_name_is_written_down_if_somebody_has_it() {
         let directory = tempfile::tempdir().unwrap();
         let store = RedbStore::open(directory.path().join("store.redb")).unwrap();
-        let journal = Journal::new(Clock::SYSTEM, Duration::from_secs(3600));
+        let journal = Journal::new(Clock::SYSTEM, Duration::from_hours(1));
         let names: Arc<dyn Names> = Arc::new(Only("alice"));
         let address = IpAddr::from([192, 0, 2, 1]);
         let claim = |name: &str| {
@@ -196,7 +196,7 @@ mod tests {
         let path = directory.path().join("store.redb");
         let closed = RedbStore::open(&path).unwrap();
         closed.close();
-        let journal = Journal::new(Clock::SYSTEM, Duration::from_secs(3600));
+        let journal = Journal::new(Clock::SYSTEM, Duration::from_hours(1));
         journal.note(AuthEventKind::Account, None, None, "the user dora was added");
         journal.flush(&closed, false).await;
         drop(closed);

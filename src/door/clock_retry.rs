@@ -11,7 +11,7 @@ use pingora_proxy::Session;
 
 use super::{Refusal, ResponseHead};
 use crate::oci::ErrorCode;
-use crate::registry::{Backend, Introduction, Shown};
+use crate::registry::{Backend, RequestCredentials, SentCredentials};
 
 /// Whether a request is repeated because the registry's clock was another.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,17 +37,17 @@ pub(super) enum Verdict {
 
 /// The credentials by which the door asked a backend.
 pub(super) struct Presented<'a> {
-    pub introduction: &'a Introduction,
+    pub credentials: &'a RequestCredentials,
     pub backend: &'a Backend,
-    pub shown: &'a Shown,
+    pub sent: &'a SentCredentials,
 }
 
 /// Judges an answer by its head; `presented` is none where the door asked with no credentials of its own.
 pub(super) fn judge(session: &mut Session, head: &ResponseHead, presented: Option<Presented<'_>>) -> Verdict {
     // Whether the registry refuses them for its clock alone.
     let is_for_the_clock = head.status == StatusCode::UNAUTHORIZED
-        && presented.is_some_and(|Presented { introduction, backend, shown }| {
-            introduction.is_worth_repeating(backend, shown, &head.headers)
+        && presented.is_some_and(|Presented { credentials, backend, sent }| {
+            credentials.is_worth_retrying(backend, sent, &head.headers)
         });
     match is_for_the_clock {
         false => Verdict::Pass,

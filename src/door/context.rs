@@ -11,8 +11,8 @@ use super::fair_queue::FairPermit;
 use super::forward_target::ForwardTarget;
 use super::request_limiter::InFlight;
 use super::watchdog::{Stall, Watchdog};
-use super::{Exchange, OnwardAuthorization, Refusal};
-use crate::registry::{Backend, BackendKey, Shown};
+use super::{Exchange, ForwardedAuthorization, Refusal};
+use crate::registry::{Backend, BackendKey, SentCredentials};
 
 /// What the hooks of one request share.
 pub struct Context {
@@ -22,12 +22,12 @@ pub struct Context {
     pub(super) tried: Vec<BackendKey>,
     /// The backend in use.
     pub(super) backend: Option<Arc<Backend>>,
-    /// Where the request goes, if that is not as it came.
+    /// Where the request is forwarded to, if that is not as it came.
     pub(super) target: Option<ForwardTarget>,
     /// Ends an exchange with a body or a commit in which one side lets the other wait for too long.
     pub(super) watchdog: Option<Watchdog>,
     /// The door's own credentials, as the backend in use was sent them.
-    pub(super) shown: Option<Shown>,
+    pub(super) sent_credentials: Option<SentCredentials>,
     /// Whether the request is repeated because the registry's clock was another.
     pub(super) clock_retry: ClockRetry,
     /// The registry's final answer, if that came before the end of the request's body.
@@ -57,7 +57,7 @@ impl Context {
             backend: None,
             target: None,
             watchdog: None,
-            shown: None,
+            sent_credentials: None,
             clock_retry: ClockRetry::None,
             early_answer: None,
             refusal: None,
@@ -80,11 +80,12 @@ impl Context {
         if self.clock_retry == ClockRetry::Done {
             return None;
         }
-        let OnwardAuthorization::OfTheDoor(introduction) = &self.exchange.as_ref()?.onward.authorization
+        let ForwardedAuthorization::OfTheDoor(credentials) =
+            &self.exchange.as_ref()?.forwarding.authorization
         else {
             return None;
         };
-        let (backend, shown) = (self.backend.as_deref()?, self.shown.as_ref()?);
-        Some(Presented { introduction, backend, shown })
+        let (backend, sent) = (self.backend.as_deref()?, self.sent_credentials.as_ref()?);
+        Some(Presented { credentials, backend, sent })
     }
 }

@@ -11,7 +11,7 @@ use crate::auth::Viewer;
 use crate::clock::Timestamp;
 use crate::oci::Route;
 use crate::oci::route::UploadAction;
-use crate::registry::{Awaited, Introduction};
+use crate::registry::{Awaited, RequestCredentials};
 
 /// One request with its response. Made once the request line is read.
 pub struct Exchange {
@@ -25,8 +25,8 @@ pub struct Exchange {
     pub client: Client,
     /// The authority of the backend that was chosen last, if it came to that.
     pub backend: Option<String>,
-    /// How the request goes on to the registry, where that is not as it came.
-    pub onward: Onward,
+    /// How the request is forwarded to the registry, where that is not as it came.
+    pub forwarding: Forwarding,
     /// Of a request to something of the door's own: who asks, and what they may see.
     pub viewer: Viewer,
 }
@@ -44,31 +44,31 @@ impl fmt::Debug for Exchange {
     }
 }
 
-/// How a request goes on to the registry.
+/// How a request is forwarded to the registry.
 #[derive(Debug, Default)]
-pub struct Onward {
+pub struct Forwarding {
     /// Another path and query.
     pub path_and_query: Option<String>,
     /// Another `Authorization`.
-    pub authorization: OnwardAuthorization,
+    pub authorization: ForwardedAuthorization,
     /// Another `Host` than the backend's own.
     pub host: Option<String>,
-    /// Whether it went on: then the answer is the registry's.
-    pub went: bool,
+    /// Whether it was: then the answer is the registry's.
+    pub is_forwarded: bool,
     /// When the upload that this request is part of was opened, if that is sure.
     pub upload_opened: Option<Timestamp>,
-    /// The name of the upload session at this door by which the answer's `Location` lets the client go on.
+    /// The name by which the answer's `Location` lets the client continue an upload session at this door.
     pub upload: Option<String>,
 }
 
-/// With which `Authorization` a request goes on.
+/// With which `Authorization` a request is forwarded.
 #[derive(Debug, Default)]
-pub enum OnwardAuthorization {
+pub enum ForwardedAuthorization {
     /// The client's.
     #[default]
-    AsItCame,
+    OfTheClient,
     /// The door's own, or none.
-    OfTheDoor(Introduction),
+    OfTheDoor(RequestCredentials),
 }
 
 /// What a request asks for.
@@ -190,9 +190,9 @@ impl Exchange {
         self.request.headers.get(name)?.to_str().ok()
     }
 
-    /// Path and query as they go on to the registry.
-    pub fn onward_path_and_query(&self) -> &str {
-        match &self.onward.path_and_query {
+    /// Path and query as they are forwarded to the registry.
+    pub fn forwarded_path_and_query(&self) -> &str {
+        match &self.forwarding.path_and_query {
             Some(path_and_query) => path_and_query,
             None => self.request.uri.path_and_query().map_or("", |path| path.as_str()),
         }

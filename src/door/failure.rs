@@ -8,7 +8,7 @@ use pingora_core::{Error, ErrorSource, ErrorType};
 use super::watchdog::Stall;
 use super::{Limits, Refusal};
 use crate::oci::ErrorCode;
-use crate::registry::Exhausted;
+use crate::registry::TimedOut;
 
 /// Who let the other wait for too long, by pingora's own timers.
 pub(super) fn stall(error: &Error, limits: &Limits) -> Option<Stall> {
@@ -23,7 +23,7 @@ pub(super) fn stall(error: &Error, limits: &Limits) -> Option<Stall> {
             Some(Stall::Reader(client))
         }
         (ErrorSource::Upstream, ErrorType::ReadTimedout | ErrorType::WriteTimedout) => {
-            Some(Stall::Registry(Exhausted::Silent(limits.registry.timeout)))
+            Some(Stall::Registry(TimedOut::Silent(limits.registry.timeout)))
         }
         _ => None,
     }

@@ -7,8 +7,8 @@ use http::header::{
 use http::{HeaderMap, HeaderValue};
 use pingora_http::RequestHeader;
 
-use super::{Exchange, OnwardAuthorization, ResponseHead};
-use crate::registry::Shown;
+use super::{Exchange, ForwardedAuthorization, ResponseHead};
+use crate::registry::SentCredentials;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -56,11 +56,11 @@ fn forwarding_headers(exchange: &Exchange) -> [(HeaderName, Option<HeaderValue>)
 
 /// The request as the registry is to see it: pingora has removed what speaks of the client's connection.
 ///
-/// `shown` is what the backend is shown in place of the client's credentials.
+/// `sent` is what the backend is sent in place of the client's credentials.
 pub(super) fn prepare_request(
     exchange: &Exchange,
     authority: &str,
-    shown: Option<&Shown>,
+    sent: Option<&SentCredentials>,
     request: &mut RequestHeader,
 ) -> pingora_core::Result<()> {
     for (name, value) in forwarding_headers(exchange) {
@@ -71,20 +71,20 @@ pub(super) fn prepare_request(
             }
         }
     }
-    if let Some(shown) = shown {
-        match &shown.authorization {
+    if let Some(sent) = sent {
+        match &sent.authorization {
             Some(value) => request.insert_header(AUTHORIZATION, value.clone())?,
             None => {
                 request.remove_header(&AUTHORIZATION);
             }
         }
     }
-    request.insert_header(HOST, exchange.onward.host.as_deref().unwrap_or(authority))
+    request.insert_header(HOST, exchange.forwarding.host.as_deref().unwrap_or(authority))
 }
 
 /// The client's end-to-end headers with the door's forwarding headers, for a request that the door makes itself: without
 /// framing, `Expect`, which the door has answered, `Host`, unless it is to be another one than the backend's, and
-/// `Authorization`, unless that goes on as it came.
+/// `Authorization`, unless that is the client's.
 pub fn end_to_end_headers(exchange: &Exchange) -> HeaderMap {
     let mut headers = exchange.request.headers.clone();
     remove_hop_by_hop(&mut headers);
@@ -92,9 +92,9 @@ pub fn end_to_end_headers(exchange: &Exchange) -> HeaderMap {
         headers.remove(name);
     }
     headers.extend(
-        exchange.onward.host.as_deref().and_then(|host| Some((HOST, HeaderValue::from_str(host).ok()?))),
+        exchange.forwarding.host.as_deref().and_then(|host| Some((HOST, HeaderValue::from_str(host).ok()?))),
     );
-    if let OnwardAuthorization::OfTheDoor(_) = &exchange.onward.authorization {
+    if let ForwardedAuthorization::OfTheDoor(_) = &exchange.forwarding.authorization {
         headers.remove(AUTHORIZATION);
     }
     for (name, value) in forwarding_headers(exchange) {
@@ -171,7 +171,7 @@ mod tests {
             target: Target::Own,
             client,
             backend: None,
-            onward: Default::default(),
+            forwarding: Default::default(),
             viewer: Default::default(),
         }
     }

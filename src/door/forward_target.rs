@@ -1,10 +1,10 @@
-//! Where a request goes at the registry, where that is not as it came.
+//! Where a request is forwarded to, where that is not as it came.
 
 use std::sync::Arc;
 
 use crate::registry::Backend;
 
-/// Where the request of an upload, or of a pull that was redirected, goes at the registry.
+/// Where the request of an upload, or of a pull that was redirected, is forwarded to.
 #[derive(Debug)]
 pub(super) struct ForwardTarget {
     /// The backend that has the upload, if that is known.

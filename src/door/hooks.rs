@@ -19,7 +19,7 @@ use super::early_answer::EarlyAnswer;
 use super::service::Service;
 use super::watchdog::{BodyState, Watchdog};
 use super::{
-    ExchangeOutcome, OnwardAuthorization, Refusal, ResponseHead, body, failed_exchange, forward,
+    ExchangeOutcome, ForwardedAuthorization, Refusal, ResponseHead, body, failed_exchange, forward,
     request_metrics, upstream_peer,
 };
 use crate::auth::Network;
@@ -98,19 +98,19 @@ impl ProxyHttp for Service {
         let (Some(exchange), Some(backend)) = (&mut context.exchange, &context.backend) else {
             return Ok(());
         };
-        if let OnwardAuthorization::OfTheDoor(introduction) = &exchange.onward.authorization {
-            let shown = introduction.show(backend).map_err(|error| {
+        if let ForwardedAuthorization::OfTheDoor(credentials) = &exchange.forwarding.authorization {
+            let sent = credentials.issue(backend).map_err(|error| {
                 Error::because(ErrorType::InternalError, "the door cannot show itself to the registry", error)
             })?;
-            context.shown = Some(shown);
+            context.sent_credentials = Some(sent);
         }
-        exchange.onward.went = true;
+        exchange.forwarding.is_forwarded = true;
         if let Some(target) = &context.target {
             request.set_raw_path(target.path_and_query.as_bytes())?;
-        } else if let Some(path_and_query) = &exchange.onward.path_and_query {
+        } else if let Some(path_and_query) = &exchange.forwarding.path_and_query {
             request.set_raw_path(path_and_query.as_bytes())?;
         }
-        forward::prepare_request(exchange, backend.authority(), context.shown.as_ref(), request)
+        forward::prepare_request(exchange, backend.authority(), context.sent_credentials.as_ref(), request)
     }
 
     async fn request_body_filter(

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::RequestLimits;
-use crate::registry::Patience;
+use crate::registry::RegistryTimeouts;
 
 /// How long either side may let the other wait, and how many requests there may be.
 #[derive(Clone, Copy, Debug)]
@@ -17,5 +17,5 @@ pub struct Limits {
     /// `limits.requests` and `limits.requests_per_address`.
     pub requests: RequestLimits,
     /// `registry.timeout` and `registry.commit_timeout`.
-    pub registry: Patience,
+    pub registry: RegistryTimeouts,
 }

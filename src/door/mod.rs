@@ -64,7 +64,7 @@ mod watchdog;
 pub use body_memory::BodyMemory;
 pub use certificate::{CertificateError, Certificates};
 pub use connections::ConnectionLimits;
-pub use exchange::{Client, Exchange, ExchangeOutcome, Onward, OnwardAuthorization, Scheme, Target};
+pub use exchange::{Client, Exchange, ExchangeOutcome, ForwardedAuthorization, Forwarding, Scheme, Target};
 pub use forward::{end_to_end_headers, remove_hop_by_hop};
 pub use forwarded::{Hop, read_forwarded};
 pub use limits::Limits;
@@ -75,7 +75,7 @@ pub use pipeline::Pipeline;
 pub use plugin::{BoxError, Entry, Flow, Invalid, Parts, Plugin, Refusal, Response};
 pub use public_address::PublicAddress;
 pub use request_limiter::RequestLimits;
-pub use service::Service;
+pub use service::{Service, ServiceParts};
 
 /// The response head as plugins see and change it.
 pub use pingora_http::ResponseHeader as ResponseHead;

@@ -141,7 +141,7 @@ mod tests {
             target: Target::Own,
             client: Client::of_connection(None, false, None),
             backend: None,
-            onward: Default::default(),
+            forwarding: Default::default(),
             viewer: Default::default(),
         }
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use http::Method;
 
 use super::forward_target::ForwardTarget;
-use super::upload_target::{Answered, NotOnward, OWN_PARAMETERS, UploadTargets};
+use super::upload_target::{OWN_PARAMETERS, TargetError, UploadTargets, UpstreamAnswer};
 use super::uri_reference::UriReference;
 use crate::auth::{SealError, SealedFor, SealedTarget};
 use crate::oci::Route;
@@ -20,10 +20,10 @@ impl UploadTargets {
     ///
     /// # Errors
     /// When the target cannot be sealed.
-    pub fn redirect_back(
+    pub fn rewrite_redirect(
         &self,
         location: &str,
-        answered: &Answered<'_>,
+        answered: &UpstreamAnswer<'_>,
         path: &str,
     ) -> Result<Option<String>, SealError> {
         let Some(reference) = UriReference::parse(location) else { return Ok(None) };
@@ -43,18 +43,22 @@ impl UploadTargets {
         Ok(Some(format!("{door}{path}?{PARAMETER}{sealed}")))
     }
 
-    /// Where a pull goes on that follows such a redirect; `Ok(None)` for any other pull.
+    /// Where a pull that follows such a redirect is forwarded to; `Ok(None)` for any other pull.
     ///
     /// # Errors
     /// When the door never sealed the target, or not for this repository.
-    pub fn follow(&self, route: &Route, path_and_query: &str) -> Result<Option<ForwardTarget>, NotOnward> {
+    pub fn target_of_pull(
+        &self,
+        route: &Route,
+        path_and_query: &str,
+    ) -> Result<Option<ForwardTarget>, TargetError> {
         let (Route::BlobRead { repository, .. } | Route::ManifestRead { repository, .. }) = route else {
             return Ok(None);
         };
         let Some((_, query)) = path_and_query.split_once('?') else { return Ok(None) };
         let Some(sealed) = query.strip_prefix(PARAMETER) else { return Ok(None) };
-        let target = self.seal.open(SealedFor::Pull, repository, sealed).ok_or(NotOnward::Unknown)?;
-        let backend = self.backends.with_key(&target.backend).ok_or(NotOnward::Unknown)?;
+        let target = self.seal.open(SealedFor::Pull, repository, sealed).ok_or(TargetError::Unknown)?;
+        let backend = self.backends.with_key(&target.backend).ok_or(TargetError::Unknown)?;
         let path_and_query = target.path_and_query;
         Ok(Some(ForwardTarget { backend: Some(Arc::clone(backend)), path_and_query }))
     }

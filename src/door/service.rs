@@ -46,24 +46,30 @@ pub struct Service {
     pub(super) exchanges: TaskTracker,
 }
 
+/// What the door's logic is put together from.
+pub struct ServiceParts {
+    /// The plugins.
+    pub pipeline: Pipeline,
+    /// The paths that the door answers itself.
+    pub own: OwnPaths,
+    /// Where requests are forwarded to.
+    pub backends: Arc<Backends>,
+    /// How long client and registry may let each other wait, and how many requests may be in flight.
+    pub limits: Limits,
+    /// How much of bodies is held.
+    pub memory: BodyMemory,
+    /// By which address clients know the door.
+    pub address: PublicAddress,
+    /// Hides targets of the registry's own in URLs of the door.
+    pub seal: Arc<TargetSeal>,
+    /// Counts the exchanges that run.
+    pub exchanges: TaskTracker,
+}
+
 impl Service {
-    /// Puts the door's logic together. `address` says by which address clients know the door, `seal` hides targets of the
-    /// registry's own in URLs of the door; `limits` say for how long client and registry may let each other wait, and how many
-    /// requests may be in flight, `memory` how much of bodies is held; `exchanges` counts those that run.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "each is a part of its own, named where it is put together"
-    )]
-    pub fn new(
-        pipeline: Pipeline,
-        own: OwnPaths,
-        backends: Arc<Backends>,
-        limits: Limits,
-        memory: BodyMemory,
-        address: PublicAddress,
-        seal: Arc<TargetSeal>,
-        exchanges: TaskTracker,
-    ) -> Self {
+    /// Puts the door's logic together.
+    pub fn new(parts: ServiceParts) -> Self {
+        let ServiceParts { pipeline, own, backends, limits, memory, address, seal, exchanges } = parts;
         Self {
             pipeline: Arc::new(pipeline),
             own,
@@ -89,12 +95,12 @@ impl Service {
             .and_then(|()| normalization::refuse_many_headers(session.req_header()))
             .and_then(|()| normalization::normalize(session.req_header_mut()));
         let mut request = session.req_header().clone();
-        let mut onward = super::exchange::Onward::default();
+        let mut forwarding = super::exchange::Forwarding::default();
         // The registry reads the one as the other; it is given what rules and record speak of.
         if let Some(plain) = std::str::from_utf8(request.raw_path()).ok().and_then(with_plain_colon)
             && request.set_raw_path(plain.as_bytes()).is_ok()
         {
-            onward.path_and_query = Some(plain);
+            forwarding.path_and_query = Some(plain);
         }
         let read = arrived.and_then(|host| Ok((host, target(&request, has_body)?)));
         let ((host, target), readable) = match read {
@@ -111,7 +117,7 @@ impl Service {
                 target,
                 client,
                 backend: None,
-                onward,
+                forwarding,
                 viewer: Viewer::Anonymous,
             },
             readable,
@@ -153,7 +159,7 @@ impl Service {
             return Ok(Some(LocalAnswer::Whole(*response)));
         }
         // Known now: by which address the client knows the door, for which a trusted proxy was heard.
-        exchange.onward.host = self.urls.address().host_for_registry(&exchange.client);
+        exchange.forwarding.host = self.urls.address().host_for_registry(&exchange.client);
         let write = match &exchange.target {
             Target::Own | Target::Unreadable => {
                 return self.call_router(session, exchange).await;
@@ -294,8 +300,8 @@ fn parse_manifest(
     mut held: Reservation,
 ) -> Result<Manifest, Refusal> {
     let media_type = exchange.header(&http::header::CONTENT_TYPE).map(MediaType::from_header);
-    let mut manifest = Manifest::parse(bytes, media_type)
-        .map_err(|error| Refusal::new(ErrorCode::ManifestInvalid, error.to_string()))?;
+    let mut manifest =
+        Manifest::parse(bytes, media_type).map_err(|error| Refusal::of(ErrorCode::ManifestInvalid, error))?;
     held.grow_by(manifest.document.parsed_bytes() as u64)?;
     manifest.bytes = held.attach_to(manifest.bytes);
     let Reference::Digest(digest) = reference else { return Ok(manifest) };

@@ -1,5 +1,5 @@
-//! Where an upload goes on: the registry's `Location` led back to the door, and the client's request led on to exactly
-//! where the registry wanted it.
+//! Where an upload continues: the registry's `Location` is rewritten to a URL of the door, and the client's request is
+//! forwarded to exactly where the registry wanted it.
 //!
 //! A `Location` of an upload is opaque (OCI distribution spec, "Pushing blobs"). The usual one, `/v2/<name>/blobs/uploads/<id>`
 //! of the same repository, is handed out as it is, at the door's address. Any other that leads to the registry itself is
@@ -20,7 +20,7 @@ use crate::registry::{Backend, Backends};
 /// With what the door's own parameters begin. The registry's own have to come through whatever they are called.
 pub(super) const OWN_PARAMETERS: &str = "_portreeve_";
 
-/// Leads uploads back to the door and on to the registry.
+/// Rewrites where uploads continue, and finds where they are at the registry.
 #[derive(Clone)]
 pub(super) struct UploadTargets {
     pub(super) seal: Arc<TargetSeal>,
@@ -28,7 +28,7 @@ pub(super) struct UploadTargets {
 }
 
 /// An answer of the registry about an upload.
-pub(super) struct Answered<'a> {
+pub(super) struct UpstreamAnswer<'a> {
     /// Into which repository.
     pub repository: &'a RepositoryName,
     /// Who answered.
@@ -44,22 +44,22 @@ pub(super) struct Answered<'a> {
     pub redirects: bool,
 }
 
-/// An upload that goes on at the door.
+/// An upload that continues at the door.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Continued {
+pub(super) struct RewrittenUpload {
     /// The `Location` for the client.
     pub location: String,
     /// The name of the session in it.
     pub upload: String,
 }
 
-/// Why a request of an upload goes nowhere.
+/// Why a request of an upload is not forwarded.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum NotOnward {
+pub(super) enum TargetError {
     /// The door never sealed this, or not for this repository, or for a backend that is gone.
     Unknown,
     /// The client added something to a sealed target that the specification does not let it add.
-    Added,
+    ParameterAdded,
 }
 
 impl UploadTargets {
@@ -67,12 +67,15 @@ impl UploadTargets {
         Self { seal, backends }
     }
 
-    /// The `Location` by which the client goes on through the door; `Ok(None)` where it is to go by the registry's as it
-    /// is.
+    /// The `Location` by which the client continues through the door; `Ok(None)` where the registry's is kept as it is.
     ///
     /// # Errors
     /// When the target cannot be sealed.
-    pub fn lead_back(&self, location: &str, answered: &Answered<'_>) -> Result<Option<Continued>, SealError> {
+    pub fn rewrite_location(
+        &self,
+        location: &str,
+        answered: &UpstreamAnswer<'_>,
+    ) -> Result<Option<RewrittenUpload>, SealError> {
         let Some(reference) = UriReference::parse(location) else { return Ok(None) };
         let target = reference.resolve(answered.asked);
         let owner = self.owner(&reference, answered);
@@ -85,20 +88,20 @@ impl UploadTargets {
             let location = format!("{door}{target}");
             let key = owner.unwrap_or(answered.backend).key();
             let location = if self.backends.are_several() { sticky::mark(&location, key) } else { location };
-            return Ok(Some(Continued { location, upload }));
+            return Ok(Some(RewrittenUpload { location, upload }));
         }
         let Some(backend) = owner.filter(|_| !is_manifest(&target)) else { return Ok(None) };
         let sealed = SealedTarget { backend: backend.key().to_string(), path_and_query: target };
         let upload = self.seal.seal(SealedFor::Upload, answered.repository, &sealed)?;
         let location = format!("{door}/v2/{}/blobs/uploads/{upload}", answered.repository);
-        Ok(Some(Continued { location, upload }))
+        Ok(Some(RewrittenUpload { location, upload }))
     }
 
     /// The backend that a reference leads to; none if it leads to another server.
     pub(super) fn owner<'a>(
         &'a self,
         reference: &UriReference<'_>,
-        answered: &Answered<'a>,
+        answered: &UpstreamAnswer<'a>,
     ) -> Option<&'a Arc<Backend>> {
         let named = self.backends.all().iter().find(|backend| is_at(reference, backend));
         let answers = || {
@@ -108,21 +111,21 @@ impl UploadTargets {
         named.or_else(|| answers().then_some(answered.backend))
     }
 
-    /// How a request of an upload goes on, where that is not as it came. `path_and_query` is the client's.
+    /// Where a request of an upload is forwarded to, if that is not as it came. `path_and_query` is the client's.
     ///
     /// # Errors
-    /// When it must not go on at all.
-    pub fn lead_on(
+    /// When it must not be forwarded at all.
+    pub fn target_of_upload(
         &self,
         repository: &RepositoryName,
         upload: &str,
         path_and_query: &str,
-    ) -> Result<Option<ForwardTarget>, NotOnward> {
+    ) -> Result<Option<ForwardTarget>, TargetError> {
         let (path, query) = path_and_query.split_once('?').unwrap_or((path_and_query, ""));
         if TargetSeal::is_sealed(upload) {
-            let target = self.seal.open(SealedFor::Upload, repository, upload).ok_or(NotOnward::Unknown)?;
-            let backend = self.backends.with_key(&target.backend).ok_or(NotOnward::Unknown)?;
-            let path_and_query = with_query(target.path_and_query, query)?;
+            let target = self.seal.open(SealedFor::Upload, repository, upload).ok_or(TargetError::Unknown)?;
+            let backend = self.backends.with_key(&target.backend).ok_or(TargetError::Unknown)?;
+            let path_and_query = with_digest(target.path_and_query, query)?;
             return Ok(Some(ForwardTarget { backend: Some(Arc::clone(backend)), path_and_query }));
         }
         if !self.backends.are_several() {
@@ -157,11 +160,11 @@ fn usual(repository: &RepositoryName, target: &str) -> Option<String> {
     (named == *repository && is_plain).then(|| upload.as_str().to_owned())
 }
 
-/// Whether somebody could take the target for that of a manifest: no manifest is written in another way than by the
-/// door's own, that records it.
+/// Whether a registry or a gateway could take the target for that of a manifest: the door writes manifests only by its own
+/// client, so that each is recorded.
 fn is_manifest(target: &str) -> bool {
     let mut path = target.split('?').next().unwrap_or_default().to_owned();
-    // Each turn makes it shorter.
+    // Each round makes it shorter.
     while let Some(decoded) = decoded(&path) {
         path = decoded;
     }
@@ -198,11 +201,11 @@ fn decoded(text: &str) -> Option<String> {
 }
 
 /// The registry's target with what the client added behind: the digest of a final PUT, and nothing else. With anything
-/// more it could turn a target into another one, past what it was let in for.
-fn with_query(mut target: String, added: &str) -> Result<String, NotOnward> {
+/// more it could turn a target into another one, past what the client is authorized for.
+fn with_digest(mut target: String, added: &str) -> Result<String, TargetError> {
     for parameter in added.split('&').filter(|parameter| !parameter.is_empty()) {
         if !parameter.starts_with("digest=") || parameter.contains(';') {
-            return Err(NotOnward::Added);
+            return Err(TargetError::ParameterAdded);
         }
         match target.chars().last() {
             Some('?' | '&') if target.contains('?') => {}

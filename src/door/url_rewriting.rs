@@ -10,7 +10,7 @@ use super::context::Context;
 use super::forward_target::ForwardTarget;
 use super::link_header::LinkRewriter;
 use super::public_address::PublicAddress;
-use super::upload_target::{Answered, Continued, NotOnward, UploadTargets, is_at};
+use super::upload_target::{RewrittenUpload, TargetError, UploadTargets, UpstreamAnswer, is_at};
 use super::uri_reference::UriReference;
 use super::{Exchange, Refusal, ResponseHead, location_header};
 use crate::auth::{SealError, TargetSeal};
@@ -39,18 +39,19 @@ impl UrlRewriter {
     /// Rewrites `Location` and `Link` of the registry's answers, so that they lead to the door.
     ///
     /// # Errors
-    /// When an upload cannot go on through the door.
+    /// When an upload cannot continue through the door.
     pub fn rewrite(&self, context: &mut Context, head: &mut ResponseHead) -> Result<(), Refusal> {
         if !head.headers.contains_key(LINK) && !head.headers.contains_key(LOCATION) {
             return Ok(());
         }
-        let Some(exchange) = context.exchange.as_mut().filter(|exchange| exchange.onward.went) else {
+        let Some(exchange) = context.exchange.as_mut().filter(|exchange| exchange.forwarding.is_forwarded)
+        else {
             return Ok(());
         };
         let Some(route) = exchange.route() else { return Ok(()) };
         let asked = match &context.target {
             Some(target) => target.path_and_query.as_str(),
-            None => exchange.onward_path_and_query(),
+            None => exchange.forwarded_path_and_query(),
         };
         let door = self.address.origin_for(&exchange.client);
         if head.headers.contains_key(LINK) {
@@ -64,7 +65,7 @@ impl UrlRewriter {
         let names: Vec<&str> =
             exchange.client.host.as_deref().into_iter().chain(self.address.authority()).collect();
         let answered =
-            context.backend.as_ref().zip(route.repository()).map(|(backend, repository)| Answered {
+            context.backend.as_ref().zip(route.repository()).map(|(backend, repository)| UpstreamAnswer {
                 repository,
                 backend,
                 asked,
@@ -79,18 +80,18 @@ impl UrlRewriter {
         };
         let (rewritten, upload) = match (Continuation::of(route, head.status), &answered) {
             (Continuation::Upload, Some(answered)) => {
-                match self.targets.lead_back(location, answered).map_err(not_rewritten)? {
-                    Some(Continued { location, upload }) => (Some(location), Some(upload)),
+                match self.targets.rewrite_location(location, answered).map_err(not_rewritten)? {
+                    Some(RewrittenUpload { location, upload }) => (Some(location), Some(upload)),
                     None => (None, None),
                 }
             }
             (Continuation::Pull, Some(answered)) => {
-                let sealed = self.targets.redirect_back(location, answered, exchange.path());
+                let sealed = self.targets.rewrite_redirect(location, answered, exchange.path());
                 (sealed.map_err(not_rewritten)?.or_else(plain), None)
             }
             _ => (plain(), None),
         };
-        exchange.onward.upload = upload;
+        exchange.forwarding.upload = upload;
         match rewritten {
             // pingora keeps the spelling of strings only.
             Some(rewritten) => head.insert_header("Location", rewritten).map_err(no_sense),
@@ -129,24 +130,24 @@ impl UrlRewriter {
         self.backends.all().iter().any(|backend| is_at(reference, backend))
     }
 
-    /// Where a request goes that follows a rewritten URL, if that is not as it came.
+    /// Where a request that follows a rewritten URL is forwarded to, if that is not as it came.
     ///
     /// # Errors
-    /// When it must go nowhere: what it follows was not made by a door, or not for this.
+    /// When it must not be forwarded: the URL was not made by a door, or not for this repository.
     pub fn target(&self, exchange: &Exchange) -> Result<Option<ForwardTarget>, Refusal> {
         let Some(route) = exchange.route() else { return Ok(None) };
-        let asked = exchange.onward_path_and_query();
+        let asked = exchange.forwarded_path_and_query();
         let Some((repository, upload)) = route.upload() else {
-            return self.targets.follow(route, asked).map_err(|_| {
+            return self.targets.target_of_pull(route, asked).map_err(|_| {
                 Refusal::new(ErrorCode::BlobUnknown, "there is no such place in this repository; pull again")
             });
         };
-        self.targets.lead_on(repository, upload.as_str(), asked).map_err(|error| match error {
-            NotOnward::Unknown => Refusal::new(
+        self.targets.target_of_upload(repository, upload.as_str(), asked).map_err(|error| match error {
+            TargetError::Unknown => Refusal::new(
                 ErrorCode::BlobUploadUnknown,
                 "there is no such upload in this repository; begin a new one",
             ),
-            NotOnward::Added => Refusal::new(
+            TargetError::ParameterAdded => Refusal::new(
                 ErrorCode::BlobUploadInvalid,
                 "nothing but `digest` may be added to the URL of this upload",
             ),
@@ -154,7 +155,7 @@ impl UrlRewriter {
     }
 }
 
-/// What goes on at an answer's `Location`.
+/// What continues at an answer's `Location`.
 enum Continuation {
     /// An upload.
     Upload,

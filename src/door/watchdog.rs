@@ -16,7 +16,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::upstream_connection::UpstreamConnection;
 use super::{Limits, Refusal};
 use crate::oci::ErrorCode;
-use crate::registry::{Awaited, Backend, Exhausted, Since};
+use crate::registry::{Activity, Awaited, Backend, TimedOut};
 
 /// Who let the other wait for too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub(super) enum Stall {
     /// The client, by reading nothing of the answer.
     Reader(Duration),
     /// The registry.
-    Registry(Exhausted),
+    Registry(TimedOut),
 }
 
 impl fmt::Display for Stall {
@@ -52,7 +52,7 @@ impl fmt::Display for Stall {
                 let limit = humantime::format_duration(*limit);
                 write!(formatter, "the client read nothing of the answer for {limit} (listen.client_timeout)")
             }
-            Self::Registry(exhausted) => write!(formatter, "{exhausted}"),
+            Self::Registry(timed_out) => write!(formatter, "{timed_out}"),
         }
     }
 }
@@ -76,15 +76,15 @@ impl Stall {
                 StatusCode::REQUEST_TIMEOUT,
                 "the client sent its request's body too slowly",
             ),
-            Self::Registry(Exhausted::Silent(_)) => {
+            Self::Registry(TimedOut::Silent(_)) => {
                 (ErrorCode::Unavailable, StatusCode::GATEWAY_TIMEOUT, "the registry did not answer in time")
             }
-            Self::Registry(Exhausted::Unfinished(_)) => (
+            Self::Registry(TimedOut::Unfinished(_)) => (
                 ErrorCode::Unavailable,
                 StatusCode::GATEWAY_TIMEOUT,
                 "the registry answers, but did not finish this request in time",
             ),
-            Self::Registry(Exhausted::Lifeless(_)) => (
+            Self::Registry(TimedOut::Lifeless(_)) => (
                 ErrorCode::Unavailable,
                 StatusCode::GATEWAY_TIMEOUT,
                 "the registry did not finish this request and shows no sign of life",
@@ -99,9 +99,9 @@ impl Stall {
             Self::Client(_) => ("client", "silent"),
             Self::Slow(_) => ("client", "slow"),
             Self::Reader(_) => ("client", "not_reading"),
-            Self::Registry(Exhausted::Silent(_)) => ("registry", "silent"),
-            Self::Registry(Exhausted::Unfinished(_)) => ("registry", "unfinished"),
-            Self::Registry(Exhausted::Lifeless(_)) => ("registry", "lifeless"),
+            Self::Registry(TimedOut::Silent(_)) => ("registry", "silent"),
+            Self::Registry(TimedOut::Unfinished(_)) => ("registry", "unfinished"),
+            Self::Registry(TimedOut::Lifeless(_)) => ("registry", "lifeless"),
         };
         metrics::counter!("portreeve_stalls_total", "by" => by, "cause" => cause).increment(1);
     }
@@ -137,7 +137,7 @@ struct Shared {
 struct State {
     body: BodyState,
     awaited: Awaited,
-    since: Since,
+    since: Activity,
     answering: bool,
     stall: Option<Stall>,
 }
@@ -151,7 +151,7 @@ impl Watchdog {
         backend: Arc<Backend>,
         connection: Weak<UpstreamConnection>,
     ) -> Self {
-        let state = State { body, awaited, since: Since::now(), answering: false, stall: None };
+        let state = State { body, awaited, since: Activity::now(), answering: false, stall: None };
         let shared = Arc::new(Shared {
             state: Mutex::new(state),
             changed: Notify::new(),
@@ -167,7 +167,7 @@ impl Watchdog {
     pub fn note_client_sent(&self, is_end: bool) {
         let mut state = self.shared.lock();
         if !state.answering {
-            state.since = Since::now();
+            state.since = Activity::now();
         }
         let body = if is_end { BodyState::Complete } else { BodyState::Unfinished };
         let has_changed = state.body != body;
@@ -220,7 +220,8 @@ impl Shared {
                 let mut state = self.lock();
                 let is_writable =
                     || self.connection.upgrade().is_none_or(|connection| connection.is_writable());
-                let checked = state.check(&self.limits, self.backend.answered(), is_writable, Instant::now());
+                let checked =
+                    state.check(&self.limits, self.backend.last_probe_answer(), is_writable, Instant::now());
                 state.stall = checked.err();
                 checked
             };
@@ -266,9 +267,9 @@ impl State {
                         Ok(until)
                     }
                 }
-                Err(exhausted) => {
+                Err(timed_out) => {
                     if !is_registry_writable() {
-                        Err(Stall::Registry(exhausted))
+                        Err(Stall::Registry(timed_out))
                     } else if now < client_deadline {
                         Ok(client_deadline)
                     } else {
@@ -284,14 +285,17 @@ impl State {
 mod tests {
     use super::super::RequestLimits;
     use super::*;
-    use crate::registry::Patience;
+    use crate::registry::RegistryTimeouts;
 
     const LIMITS: Limits = Limits {
         client_timeout: Duration::from_secs(300),
         head_timeout: Duration::from_secs(30),
         idle_timeout: Duration::from_secs(60),
         requests: RequestLimits { all: 1, per_address: 1 },
-        registry: Patience { timeout: Duration::from_secs(30), commit_timeout: Duration::from_secs(900) },
+        registry: RegistryTimeouts {
+            timeout: Duration::from_secs(30),
+            commit_timeout: Duration::from_secs(900),
+        },
     };
 
     /// What a check says so many seconds after something moved last; `Ok` with the second of the next one.
@@ -302,14 +306,14 @@ mod tests {
         limits: &Limits,
         now: u64,
     ) -> Result<u64, Stall> {
-        let since = Since::now();
+        let since = Activity::now();
         let state = State { body, awaited, since, answering: false, stall: None };
         let now = since.moved + Duration::from_secs(now);
         let checked = state.check(limits, None, || is_writable, now);
         checked.map(|until| until.duration_since(since.moved).as_secs())
     }
 
-    const SILENT: Stall = Stall::Registry(Exhausted::Silent(Duration::from_secs(30)));
+    const SILENT: Stall = Stall::Registry(TimedOut::Silent(Duration::from_secs(30)));
 
     #[test]
     fn the_registrys_clock_does_not_run_while_the_client_is_to_send() {
@@ -333,7 +337,7 @@ mod tests {
     #[test]
     fn a_registry_that_has_begun_to_answer_owes_the_rest_though_the_client_owes_body() {
         for body in [BodyState::Complete, BodyState::AwaitsContinue, BodyState::Unfinished] {
-            let since = Since::now();
+            let since = Activity::now();
             let state = State { body, awaited: Awaited::Answer, since, answering: true, stall: None };
             for is_writable in [false, true] {
                 let check = |seconds| {

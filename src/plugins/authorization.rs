@@ -1,4 +1,4 @@
-//! Lets nobody through who may not: tokens, or name and password, before anything else is done with a request.
+//! Authenticates each request by a token, or by name and password, and authorises it, before anything else is done with it.
 
 mod challenge;
 #[cfg(test)]
@@ -18,18 +18,14 @@ use crate::auth::{
     Requirement, RequirementOf, Subject, Token, UploadMarks, Viewer, read_only_authorization,
 };
 use crate::door::{
-    BoxError, Client, Entry, Exchange, Flow, Invalid, Onward, OnwardAuthorization, Parts, Plugin, Refusal,
-    ResponseHead, Target,
+    BoxError, Client, Entry, Exchange, Flow, ForwardedAuthorization, Forwarding, Invalid, Parts, Plugin,
+    Refusal, ResponseHead, Target,
 };
 use crate::oci::{Access, ErrorCode, Route, without_parameters};
-use crate::registry::{Introduction, Login};
+use crate::registry::{RegistryCredentials, RequestCredentials};
 use crate::store::AuthEventKind;
 
-pub(super) const ENTRY: Entry = Entry {
-    name: "authorization",
-    summary: "Requires tokens where `auth.mode` is `on`, and shows the door itself to the registry.",
-    build,
-};
+pub(super) const ENTRY: Entry = Entry { name: "authorization", build };
 
 /// The parameter that binds an upload to the token which opened it.
 const MARK: &str = "_portreeve_grant";
@@ -45,13 +41,13 @@ struct Authorization {
     gate: Option<Arc<Gate>>,
     /// What the door's own paths require.
     requirement_of: RequirementOf,
-    login: Arc<Login>,
+    credentials: Arc<RegistryCredentials>,
 }
 
 fn build(table: &toml::Table, parts: &Parts) -> Result<Box<dyn Plugin>, Invalid> {
     let Options {} = Invalid::or_options(ENTRY.name, table)?;
-    let (gate, login) = (parts.gate.clone(), Arc::clone(&parts.login));
-    Ok(Box::new(Authorization { gate, requirement_of: parts.requirement_of, login }))
+    let (gate, credentials) = (parts.gate.clone(), Arc::clone(&parts.credentials));
+    Ok(Box::new(Authorization { gate, requirement_of: parts.requirement_of, credentials }))
 }
 
 /// Who was let in, and with what.
@@ -75,7 +71,7 @@ impl Plugin for Authorization {
                 Target::Registry(Route::Preflight { .. }) => {}
                 Target::Registry(route) => {
                     let mark = mark.as_deref().and_then(|mark| read_mark(&gate.marks, &route, mark));
-                    exchange.onward.upload_opened = mark.as_ref().map(|mark| mark.opened);
+                    exchange.forwarding.upload_opened = mark.as_ref().map(|mark| mark.opened);
                     admit(gate, exchange, &route, mark.as_ref()).await?;
                 }
                 Target::Own => {
@@ -86,7 +82,7 @@ impl Plugin for Authorization {
             }
         }
         if let Target::Registry(route) = &exchange.target {
-            self.show_itself(&mut exchange.onward, exchange.client.user.as_deref(), route);
+            self.show_itself(&mut exchange.forwarding, exchange.client.user.as_deref(), route);
         }
         Ok(Flow::Continue)
     }
@@ -94,8 +90,8 @@ impl Plugin for Authorization {
     async fn on_response(&self, exchange: &mut Exchange, head: &mut ResponseHead) -> Result<(), Refusal> {
         let Target::Registry(route) = &exchange.target else { return Ok(()) };
         // What the registry says about the door's own credentials is nothing for the client, who can do nothing about it. A
-        // challenge would have clients ask somebody else than the door for tokens, and show them to the door.
-        if exchange.onward.went && (self.gate.is_some() || self.login.is_some()) {
+        // challenge would have clients ask another server than the door for tokens, and show them to the door.
+        if exchange.forwarding.is_forwarded && (self.gate.is_some() || self.credentials.is_some()) {
             if matches!(head.status, StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED) {
                 return Err(not_let_in(head.status));
             }
@@ -109,11 +105,11 @@ impl Plugin for Authorization {
             let opened = match route {
                 Route::UploadStart { .. } => Some(gate.clock.now()),
                 // What was opened without the door, or has lost its mark, ends with the token.
-                _ => exchange.onward.upload_opened,
+                _ => exchange.forwarding.upload_opened,
             };
             if let Some(opened) = opened {
                 let mark = Mark { opened, token: token.clone() };
-                mark_upload(&gate.marks, route, exchange.onward.upload.as_deref(), &mark, head);
+                mark_upload(&gate.marks, route, exchange.forwarding.upload.as_deref(), &mark, head);
             }
         }
         Ok(())
@@ -131,16 +127,17 @@ fn not_let_in(status: StatusCode) -> Refusal {
 impl Authorization {
     /// Replaces the client's credentials by the door's own. An open door before a registry that it has no credentials for
     /// passes on what the client sends.
-    fn show_itself(&self, onward: &mut Onward, user: Option<&str>, route: &Route) {
-        if self.gate.is_none() && !self.login.is_some() {
+    fn show_itself(&self, forwarding: &mut Forwarding, user: Option<&str>, route: &Route) {
+        if self.gate.is_none() && !self.credentials.is_some() {
             return;
         }
         let mut access: Vec<Access> = Access::required_by(route).into_iter().collect();
-        if onward.path_and_query.is_none() {
+        if forwarding.path_and_query.is_none() {
             access.extend(Access::required_by_mount_source(route));
         }
-        let introduction = Introduction::new(Arc::clone(&self.login), user.map(str::to_owned), access);
-        onward.authorization = OnwardAuthorization::OfTheDoor(introduction);
+        let credentials =
+            RequestCredentials::new(Arc::clone(&self.credentials), user.map(str::to_owned), access);
+        forwarding.authorization = ForwardedAuthorization::OfTheDoor(credentials);
     }
 }
 
@@ -191,28 +188,28 @@ async fn admit(
     {
         return Err(insufficient(gate, &exchange.client, Some(needed), &challenge));
     }
-    // Whatever a registry finds elsewhere by itself, nobody has allowed.
+    // A source that the registry finds by itself no rule has allowed.
     let may_mount = source.as_ref().is_some_and(&grants);
     if let Route::UploadStart { mount: Some(_), .. } = route
         && !may_mount
     {
-        exchange.onward.path_and_query =
-            Some(without_parameters(exchange.onward_path_and_query(), &["mount", "from"]).0);
+        exchange.forwarding.path_and_query =
+            Some(without_parameters(exchange.forwarded_path_and_query(), &["mount", "from"]).0);
     }
     Ok(())
 }
 
-/// Whether whoever an expired token was made for is still there and may still do this.
+/// Whether the subject of an expired token still exists and may still do this.
 async fn still_allows(gate: &Gate, token: &Token, needed: &Access) -> Result<bool, Refusal> {
-    gate.still_allows(token, needed).await.map_err(|cause| unavailable(cause.to_string()))
+    gate.still_allows(token, needed).await.map_err(unavailable)
 }
 
-/// Refuses somebody who may not do this.
+/// Refuses a caller who may not do this.
 fn insufficient(gate: &Gate, client: &Client, needed: Option<&Access>, challenge: &Challenge<'_>) -> Refusal {
     let user = client.user.as_deref();
     let about = match (needed, user) {
         (None, _) => "a login".to_owned(),
-        // Whoever has not logged in may ask for as many names as they can think of, and none of that is kept.
+        // A caller who has not logged in may ask for any number of names, and none of them is kept.
         (Some(Access::Repository { actions, .. }), None) => format!("{actions} of a repository"),
         (Some(needed), _) => needed.to_string(),
     };
@@ -220,7 +217,7 @@ fn insufficient(gate: &Gate, client: &Client, needed: Option<&Access>, challenge
     challenge.insufficient(user)
 }
 
-/// Lets a request to something of the door's own in, or not, before any of its body is taken. Who it is that asks.
+/// Admits a request to a path of the door's own, or refuses it, before any of its body is taken. Answers who asks.
 async fn admit_to_own(
     gate: &Arc<Gate>,
     exchange: &mut Exchange,
@@ -254,7 +251,7 @@ async fn admit_to_own(
 async fn bearer(gate: &Gate, exchange: &Exchange, challenge: &Challenge<'_>) -> Result<Bearer, Refusal> {
     match given(&exchange.request.headers) {
         Ok(Given::None) => Err(challenge.no_credentials()),
-        Ok(Given::Bearer(token)) => match gate.issuer.check(token.reveal()) {
+        Ok(Given::Bearer(token)) => match gate.issuer.check(token) {
             Ok(token) => Ok(Bearer::Token(token)),
             Err(InvalidToken::Expired(token)) => Ok(Bearer::Expired(token)),
             Err(error @ (InvalidToken::Foreign | InvalidToken::NotYet)) => {
@@ -300,16 +297,16 @@ fn realm(gate: &Gate, client: &Client) -> String {
 }
 
 /// The one `Authorization` of a request.
-fn given(headers: &HeaderMap) -> Result<Given, Rejected> {
+fn given(headers: &HeaderMap) -> Result<Given<'_>, Rejected> {
     read_only_authorization(headers.get_all(AUTHORIZATION).iter().map(|value| value.as_bytes()))
 }
 
 /// Takes the mark off an upload's query: the registry never sees it.
 fn take_mark(exchange: &mut Exchange) -> Option<String> {
     exchange.route()?.upload()?;
-    let (onward, mark) = without_parameters(exchange.onward_path_and_query(), &[MARK]);
+    let (rest, mark) = without_parameters(exchange.forwarded_path_and_query(), &[MARK]);
     if mark.is_some() {
-        exchange.onward.path_and_query = Some(onward);
+        exchange.forwarding.path_and_query = Some(rest);
     }
     mark
 }

@@ -6,20 +6,16 @@ use http::header::{CONTENT_LENGTH, USER_AGENT};
 use http::{Method, StatusCode};
 
 use crate::door::{
-    Entry, Exchange, Flow, Invalid, OnwardAuthorization, Parts, Plugin, Refusal, Response, ResponseHead,
+    Entry, Exchange, Flow, ForwardedAuthorization, Invalid, Parts, Plugin, Refusal, Response, ResponseHead,
     end_to_end_headers,
 };
 use crate::oci::ErrorCode;
-use crate::registry::{Answer, CarryError, OutgoingWrite};
+use crate::registry::{CarryError, OutgoingWrite, WriteAnswer};
 use crate::store::Actor;
 use crate::sync::{Carrier, CarryFailure, ManifestWrite, WriteRequest};
 use crate::telemetry::cut;
 
-pub(super) const ENTRY: Entry = Entry {
-    name: "observer",
-    summary: "Carries manifest writes to the registry and records them before the client hears of their success.",
-    build,
-};
+pub(super) const ENTRY: Entry = Entry { name: "observer", build };
 
 /// How much of a client's `User-Agent` is recorded.
 pub(super) const AGENT_BYTES: usize = 256;
@@ -46,7 +42,7 @@ impl Plugin for Observer {
         };
         let outgoing = outgoing(exchange, method, body);
         let request = WriteRequest { write: write.clone(), actor: actor(exchange), outgoing };
-        exchange.onward.went = true;
+        exchange.forwarding.is_forwarded = true;
         let answer = self.carrier.carry(request).await.map_err(refusal)?;
         response(answer).map(|response| Flow::Respond(Box::new(response))).map_err(|error| {
             Refusal::new(ErrorCode::Unavailable, "the registry's answer makes no sense")
@@ -62,19 +58,19 @@ fn actor(exchange: &Exchange) -> Actor {
 }
 
 fn outgoing(exchange: &Exchange, method: Method, body: Bytes) -> OutgoingWrite {
-    let path_and_query = exchange.onward_path_and_query().to_owned();
-    let introduction = match &exchange.onward.authorization {
-        OnwardAuthorization::AsItCame => None,
-        OnwardAuthorization::OfTheDoor(introduction) => Some(introduction.clone()),
+    let path_and_query = exchange.forwarded_path_and_query().to_owned();
+    let credentials = match &exchange.forwarding.authorization {
+        ForwardedAuthorization::OfTheClient => None,
+        ForwardedAuthorization::OfTheDoor(credentials) => Some(credentials.clone()),
     };
-    OutgoingWrite { method, path_and_query, headers: end_to_end_headers(exchange), body, introduction }
+    OutgoingWrite { method, path_and_query, headers: end_to_end_headers(exchange), body, credentials }
 }
 
 /// The registry's answer as the client gets it. `OCI-Subject` stands in it only if the registry says so: a client that
 /// reads it leaves out the fallback tag, by which everybody else finds what refers to the subject (OCI distribution spec,
 /// "Pushing manifests with subject").
-fn response(answer: Answer) -> Result<Response, Box<dyn std::error::Error + Send + Sync>> {
-    let Answer { status, mut headers, body } = answer;
+fn response(answer: WriteAnswer) -> Result<Response, Box<dyn std::error::Error + Send + Sync>> {
+    let WriteAnswer { status, mut headers, body } = answer;
     crate::door::remove_hop_by_hop(&mut headers);
     headers.remove(CONTENT_LENGTH);
     let mut head = ResponseHead::build(status, Some(headers.len()))?;

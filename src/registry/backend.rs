@@ -21,9 +21,9 @@ pub struct Backend {
     key: BackendKey,
     address: ArcSwapOption<SocketAddr>,
     healthy: AtomicBool,
-    /// The status of something else that answered the last probe in place of a registry; else zero.
+    /// The status of something else that last_probe_answer the last probe in place of a registry; else zero.
     foreign: AtomicU16,
-    answered: ArcSwapOption<Instant>,
+    last_probe_answer: ArcSwapOption<Instant>,
 }
 
 /// What an upload session's `Location` says about its backend: eight hexadecimal digits of a hash of the backend's
@@ -66,7 +66,7 @@ impl Backend {
             address: ArcSwapOption::from_pointee(address),
             healthy: AtomicBool::new(true),
             foreign: AtomicU16::new(0),
-            answered: ArcSwapOption::empty(),
+            last_probe_answer: ArcSwapOption::empty(),
             url,
         }
     }
@@ -101,12 +101,12 @@ impl Backend {
         self.address.load().as_deref().copied()
     }
 
-    /// Whether it answered when it was last tried.
+    /// Whether it last_probe_answer when it was last tried.
     pub fn is_healthy(&self) -> bool {
         self.healthy.load(Ordering::Relaxed)
     }
 
-    /// The status with which something answered in its place that is no registry.
+    /// The status with which something last_probe_answer in its place that is no registry.
     pub fn foreign_status(&self) -> Option<StatusCode> {
         StatusCode::from_u16(self.foreign.load(Ordering::Relaxed)).ok()
     }
@@ -126,7 +126,7 @@ impl Backend {
         self.note_health(result.is_registry());
     }
 
-    /// Notes that it answered, or did not. The log says so when that is news. An answer makes no registry of what is none.
+    /// Notes that it last_probe_answer, or did not. The log says so when that is news. An answer makes no registry of what is none.
     pub fn note_health(&self, healthy: bool) {
         let healthy = healthy && self.foreign.load(Ordering::Relaxed) == 0;
         if self.healthy.swap(healthy, Ordering::Relaxed) != healthy {
@@ -138,14 +138,14 @@ impl Backend {
         }
     }
 
-    /// Notes that it has answered a probe.
-    pub(super) fn note_answer(&self) {
-        self.answered.store(Some(Arc::new(Instant::now())));
+    /// Notes that it has last_probe_answer a probe.
+    pub(super) fn note_probe_answer(&self) {
+        self.last_probe_answer.store(Some(Arc::new(Instant::now())));
     }
 
-    /// When it last answered a probe; `None` if it never did.
-    pub fn answered(&self) -> Option<Instant> {
-        self.answered.load().as_deref().copied()
+    /// When it last last_probe_answer a probe; `None` if it never did.
+    pub fn last_probe_answer(&self) -> Option<Instant> {
+        self.last_probe_answer.load().as_deref().copied()
     }
 
     /// Looks its name up; an address that was given as such stays.
@@ -171,7 +171,7 @@ impl Backend {
 #[derive(Debug)]
 pub struct Backends {
     all: Vec<Arc<Backend>>,
-    turn: AtomicUsize,
+    next: AtomicUsize,
 }
 
 impl Backends {
@@ -179,7 +179,7 @@ impl Backends {
     pub fn new(urls: impl IntoIterator<Item = Url>) -> Self {
         Self {
             all: urls.into_iter().map(|url| Arc::new(Backend::new(url))).collect(),
-            turn: AtomicUsize::new(0),
+            next: AtomicUsize::new(0),
         }
     }
 
@@ -204,7 +204,7 @@ impl Backends {
         if let [only] = self.all.as_slice() {
             return (!tried.contains(&only.key)).then(|| Arc::clone(only));
         }
-        let start = self.turn.fetch_add(1, Ordering::Relaxed);
+        let start = self.next.fetch_add(1, Ordering::Relaxed);
         let in_turn = || {
             (0..self.all.len())
                 .map(|step| &self.all[start.wrapping_add(step) % self.all.len()])

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::client::SendError;
-use super::patience::Patience;
 use super::question::MAXIMUM_ANSWER_BYTES;
-use super::transport::{Causes, Received, Request, RequestPatience, TransportError};
-use super::{Answer, Backend, CarryError, OutgoingWrite, RegistryClient};
+use super::timeouts::RegistryTimeouts;
+use super::transport::{Causes, Received, Request, RequestTimeout, TransportError};
+use super::{Backend, CarryError, OutgoingWrite, RegistryClient, WriteAnswer};
 
 impl RegistryClient {
     /// Carries a write to the first backend that takes a connection, and waits for the answer.
@@ -17,7 +17,7 @@ impl RegistryClient {
     ///
     /// # Errors
     /// [`CarryError::NotSent`] when no backend has heard of it; the others when the outcome is unknown.
-    pub async fn carry(&self, write: &OutgoingWrite) -> Result<Answer, CarryError> {
+    pub async fn carry(&self, write: &OutgoingWrite) -> Result<WriteAnswer, CarryError> {
         let mut tried = Vec::new();
         let mut not_sent = None;
         while let Some(backend) = self.backends().choose(&tried) {
@@ -34,7 +34,11 @@ impl RegistryClient {
         Err(not_sent.unwrap_or(CarryError::NotSent(TransportError::Connect(Causes::default()))))
     }
 
-    async fn carry_to(&self, backend: &Arc<Backend>, write: &OutgoingWrite) -> Result<Answer, CarryError> {
+    async fn carry_to(
+        &self,
+        backend: &Arc<Backend>,
+        write: &OutgoingWrite,
+    ) -> Result<WriteAnswer, CarryError> {
         // The path is passed on byte for byte: it has been parsed in exactly one way and must be read so again.
         let url = format!("{}{}", backend.url().as_str().trim_end_matches('/'), write.path_and_query);
         let request = Request {
@@ -43,13 +47,13 @@ impl RegistryClient {
             headers: write.headers.clone(),
             body: write.body.clone(),
             limit: MAXIMUM_ANSWER_BYTES,
-            patience: RequestPatience::Commit {
-                patience: Patience { timeout: self.timeout(), commit_timeout: self.commit_timeout() },
+            timeout: RequestTimeout::Commit {
+                timeouts: RegistryTimeouts { timeout: self.timeout(), commit_timeout: self.commit_timeout() },
                 backend: Arc::clone(backend),
             },
         };
-        let answer = match &write.introduction {
-            Some(introduction) => self.send_introduced(backend, introduction, request).await,
+        let answer = match &write.credentials {
+            Some(credentials) => self.send_with_credentials(backend, credentials, request).await,
             None => self.send(backend, request).await.map_err(SendError::from),
         };
         let Received { status, headers, body } = answer.map_err(|error| match error {
@@ -61,6 +65,6 @@ impl RegistryClient {
             tracing::warn!(%error, "the registry's answer to a write has no whole body");
             Bytes::new()
         });
-        Ok(Answer { status, headers, body })
+        Ok(WriteAnswer { status, headers, body })
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::StatusCode;
 use http::header::AUTHORIZATION;
 
-use super::login::{Introduction, date};
+use super::credentials::{RequestCredentials, date};
 use super::page_size::PageSize;
 use super::question::Question;
 use super::settings::{RegistryKind, RegistrySettings};
@@ -70,21 +70,21 @@ impl RegistryClient {
     }
 
     /// Sends a request with the door's credentials; once more if they are refused for the backend's clock alone.
-    pub(super) async fn send_introduced(
+    pub(super) async fn send_with_credentials(
         &self,
         backend: &Backend,
-        introduction: &Introduction,
+        credentials: &RequestCredentials,
         mut request: Request,
     ) -> Result<Received, SendError> {
         let mut is_repeated = false;
         loop {
-            let shown = introduction.show(backend)?;
+            let sent = credentials.issue(backend)?;
             request.headers.remove(AUTHORIZATION);
-            request.headers.extend(shown.authorization.clone().map(|value| (AUTHORIZATION, value)));
+            request.headers.extend(sent.authorization.clone().map(|value| (AUTHORIZATION, value)));
             let answer = self.send(backend, request.clone()).await?;
             if is_repeated
                 || answer.status != StatusCode::UNAUTHORIZED
-                || !introduction.is_worth_repeating(backend, &shown, &answer.headers)
+                || !credentials.is_worth_retrying(backend, &sent, &answer.headers)
             {
                 return Ok(answer);
             }
@@ -96,13 +96,13 @@ impl RegistryClient {
     pub(super) async fn ask(&self, question: Question<'_>) -> Result<Received, RegistryError> {
         let asked = || question.asked.to_owned();
         let access = question.access.iter().cloned().collect();
-        let introduction = Introduction::new(Arc::clone(&self.settings.login), None, access);
+        let credentials = RequestCredentials::new(Arc::clone(&self.settings.credentials), None, access);
         let mut tried = Vec::new();
         let mut unreachable = None;
         while let Some(backend) = self.settings.backends.choose(&tried) {
-            match self.send_introduced(&backend, &introduction, question.to(&backend)).await {
+            match self.send_with_credentials(&backend, &credentials, question.to(&backend)).await {
                 Err(SendError::Signing(error)) => {
-                    return Err(RegistryError::Malformed { asked: asked(), reason: error.to_string() });
+                    return Err(RegistryError::NotSigned { asked: asked(), source: error });
                 }
                 Err(SendError::Transport(TransportError::TimedOut(limit))) => {
                     return Err(RegistryError::TimedOut { asked: asked(), limit });
@@ -117,10 +117,7 @@ impl RegistryClient {
         }
         match unreachable {
             Some(source) => Err(RegistryError::Unreachable { asked: asked(), source }),
-            None => Err(RegistryError::Malformed {
-                asked: asked(),
-                reason: "no backend is configured".to_owned(),
-            }),
+            None => Err(RegistryError::NoBackend { asked: asked() }),
         }
     }
 }

@@ -8,14 +8,14 @@ use tokio_util::sync::CancellationToken;
 use super::RegistryClient;
 
 /// The time between two probes of a backend that answers, and of one that does not.
-const PACE_HEALTHY: Duration = Duration::from_secs(5);
-const PACE_UNHEALTHY: Duration = Duration::from_millis(500);
+const INTERVAL_HEALTHY: Duration = Duration::from_secs(5);
+const INTERVAL_UNHEALTHY: Duration = Duration::from_millis(500);
 
 /// Asks every backend for `/v2/` again and again, and resolves names anew, until told to stop. Dropping the future at
 /// any point is harmless.
 pub async fn watch_health(client: Arc<RegistryClient>, stop: CancellationToken) {
     // Often enough to be a sign of life of a backend that is at a commit for longer than `registry.timeout`.
-    let pace_healthy = PACE_HEALTHY.min(client.timeout() / 3);
+    let interval_healthy = INTERVAL_HEALTHY.min(client.timeout() / 3);
     let checks = client.backends().all().iter().map(|backend| {
         let client = Arc::clone(&client);
         async move {
@@ -26,7 +26,7 @@ pub async fn watch_health(client: Arc<RegistryClient>, stop: CancellationToken) 
                 let answers = result.is_registry();
                 let gauge = metrics::gauge!("portreeve_registry_backend_healthy", "backend" => backend.authority().to_owned());
                 gauge.set(if answers { 1.0 } else { 0.0 });
-                tokio::time::sleep(if answers { pace_healthy } else { PACE_UNHEALTHY }).await;
+                tokio::time::sleep(if answers { interval_healthy } else { INTERVAL_UNHEALTHY }).await;
             }
         }
     });

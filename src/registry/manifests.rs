@@ -2,11 +2,11 @@
 
 use http::{Method, StatusCode};
 
-use super::origin::is_absence_at_origin;
+use super::pull_through_cache::is_absence_at_origin;
 use super::question::Question;
-use super::reading::{NOT_ITS_OWN, digest_named, is_absence, is_another, read_manifest, refused, whole};
+use super::response::{digest_named, is_absence, is_another, read_manifest, refused, whole};
 use super::transport::Received;
-use super::{RegistryClient, RegistryError};
+use super::{MalformedAnswer, RegistryClient, RegistryError};
 use crate::oci::{
     Access, Digest, MANIFEST_ACCEPT, MAXIMUM_MANIFEST_BYTES, Manifest, Reference, RepositoryName,
 };
@@ -32,8 +32,7 @@ impl RegistryClient {
         match answer.status {
             StatusCode::OK => match digest_named(&answer.headers) {
                 Some(digest) if is_another(&digest, reference) => {
-                    let reason = format!("it names the digest {digest} instead");
-                    Err(RegistryError::Malformed { asked, reason })
+                    Err(RegistryError::Malformed { asked, source: MalformedAnswer::OtherDigest(digest) })
                 }
                 Some(digest) => Ok(Some(ManifestHead { digest })),
                 None => {
@@ -72,7 +71,9 @@ impl RegistryClient {
                 read_manifest(asked.clone(), reference, &headers, whole(&asked, body)?).map(Some)
             }
             StatusCode::NOT_FOUND if is_absence(&whole(&asked, body)?) => Ok(None),
-            StatusCode::NOT_FOUND => Err(RegistryError::Malformed { asked, reason: NOT_ITS_OWN.to_owned() }),
+            StatusCode::NOT_FOUND => {
+                Err(RegistryError::Malformed { asked, source: MalformedAnswer::ForeignNotFound })
+            }
             StatusCode::INTERNAL_SERVER_ERROR if is_denied => Ok(None),
             status => Err(refused(asked, status, &headers)),
         }

@@ -4,46 +4,46 @@
 //! Blob traffic does not come through here: the door streams it with its own connections, to the backends that this
 //! module names. Used by `sync/` (questions, writes), by `door/` (backends) and by `server.rs` (health).
 
-mod answer;
 mod backend;
 mod bearer_tokens;
 mod carry;
 mod client;
+mod credentials;
 mod error;
 mod health;
 mod inspect;
 mod listing;
-mod login;
 mod manifests;
-mod origin;
 mod page_size;
-mod patience;
 mod probe;
 mod probe_result;
+mod pull_through_cache;
 mod question;
-mod reading;
+mod response;
 mod retry_after;
 mod settings;
+mod timeouts;
 mod transport;
+mod write;
 
-pub use answer::{Answer, OutgoingWrite};
 pub use backend::{Backend, BackendKey, Backends};
 pub use bearer_tokens::{BearerToken, BearerTokens, TokenError};
 pub use client::RegistryClient;
-pub use error::{CarryError, RegistryError};
+pub use credentials::{RegistryCredentials, RequestCredentials, SentCredentials};
+pub use error::{CarryError, MalformedAnswer, RegistryError};
 pub use health::watch_health;
 pub use inspect::{ClockReading, Deletion, Inspection};
 pub use listing::{Continuation, ListingPage};
-pub use login::{Introduction, Login, Shown};
 pub use manifests::ManifestHead;
 pub use page_size::PageLimit;
-pub use patience::{Awaited, Exhausted, Patience, Since};
 pub use probe_result::ProbeResult;
 pub use retry_after::retry_after;
 pub use settings::{RegistryKind, RegistrySettings};
+pub use timeouts::{Activity, Awaited, RegistryTimeouts, TimedOut};
 pub use transport::{
-    BodyError, Causes, HttpTransport, Received, Request, RequestPatience, Transport, TransportError,
+    BodyError, Causes, HttpTransport, Received, Request, RequestTimeout, Transport, TransportError,
 };
+pub use write::{OutgoingWrite, WriteAnswer};
 
 /// Describes this floor's metrics to the exporter.
 pub fn describe_metrics() {

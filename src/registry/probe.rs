@@ -4,8 +4,8 @@
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
 
-use super::patience::PROBE_LIMIT;
 use super::question::Question;
+use super::timeouts::PROBE_TIMEOUT;
 use super::transport::Received;
 use super::{Backend, ProbeResult, RegistryClient};
 
@@ -13,12 +13,12 @@ impl RegistryClient {
     /// Whether a registry is behind this backend now.
     pub async fn probe(&self, backend: &Backend) -> ProbeResult {
         let asking = self.send(backend, Question::get("say what it is", "v2/").to(backend));
-        let result = match tokio::time::timeout(self.timeout().min(PROBE_LIMIT), asking).await {
+        let result = match tokio::time::timeout(self.timeout().min(PROBE_TIMEOUT), asking).await {
             Ok(Ok(answer)) => read(&answer),
             Ok(Err(_)) | Err(_) => ProbeResult::Silent,
         };
         if result.is_registry() {
-            backend.note_answer();
+            backend.note_probe_answer();
         }
         result
     }

@@ -5,7 +5,7 @@ use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method};
 
 use super::Backend;
-use super::transport::{Request, RequestPatience};
+use super::transport::{Request, RequestTimeout};
 use crate::oci::Access;
 
 /// How long an answer that is no manifest may be.
@@ -33,13 +33,13 @@ pub(super) struct Question<'a> {
 
 impl<'a> Question<'a> {
     /// A `GET` of this path, of which at most 1 MiB is read.
-    pub fn get(asked: &'a str, path: &'a str) -> Self {
+    pub(super) fn get(asked: &'a str, path: &'a str) -> Self {
         let (method, limit) = (Method::GET, MAXIMUM_ANSWER_BYTES);
         Self { asked, method, path, accept: None, content: None, access: None, limit }
     }
 
     /// The request by which this backend is asked, without credentials.
-    pub fn to(&self, backend: &Backend) -> Request {
+    pub(super) fn to(&self, backend: &Backend) -> Request {
         let mut headers = HeaderMap::new();
         headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
         if let Some(accept) = self.accept {
@@ -56,7 +56,7 @@ impl<'a> Question<'a> {
             headers,
             body,
             limit: self.limit,
-            patience: RequestPatience::Answer,
+            timeout: RequestTimeout::Answer,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::HeaderMap;
 use http::header::RETRY_AFTER;
 
-use super::login::date;
+use super::credentials::date;
 use crate::clock::Timestamp;
 
 /// How long a registry wants not to be asked again: in seconds, or until a date (RFC 9110 section 10.2.3).

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Backends, Login};
+use super::{Backends, RegistryCredentials};
 use crate::clock::{Clock, ClockOffset};
 
 /// Where the registry is, how it is asked, and how long its answers may take.
@@ -14,7 +14,7 @@ pub struct RegistrySettings {
     /// What it is.
     pub kind: RegistryKind,
     /// The door's credentials for it.
-    pub login: Arc<Login>,
+    pub credentials: Arc<RegistryCredentials>,
     /// The door's own clock.
     pub clock: Clock,
     /// What is known of the registry's clock; every answer adds to it.
@@ -40,7 +40,7 @@ impl RegistrySettings {
         Self {
             backends,
             kind: RegistryKind::Registry,
-            login: Arc::new(Login::None),
+            credentials: Arc::new(RegistryCredentials::None),
             clock: Clock::SYSTEM,
             offset: Arc::default(),
             timeout,

@@ -11,7 +11,7 @@ use http::{HeaderMap, Method, StatusCode};
 use tokio::time::Instant;
 
 use super::Backend;
-use super::patience::{Exhausted, Patience};
+use super::timeouts::{RegistryTimeouts, TimedOut};
 
 /// A request to one backend.
 #[derive(Clone)]
@@ -27,18 +27,18 @@ pub struct Request {
     /// How long the answer's body may be, in bytes.
     pub limit: usize,
     /// How long the answer may take to begin.
-    pub patience: RequestPatience,
+    pub timeout: RequestTimeout,
 }
 
 /// How long the answer to a request may take to begin.
 #[derive(Clone, Debug)]
-pub enum RequestPatience {
+pub enum RequestTimeout {
     /// As long as the transport waits for any.
     Answer,
     /// As long as the backend may be at a commit.
     Commit {
         /// The limits.
-        patience: Patience,
+        timeouts: RegistryTimeouts,
         /// Whose signs of life count.
         backend: Arc<Backend>,
     },
@@ -69,7 +69,7 @@ pub enum TransportError {
     TimedOut(Duration),
     /// The answer to a commit was waited for as long as that is done: the backend may have heard the request.
     #[error("no answer: {0}")]
-    GivenUp(Exhausted),
+    GivenUp(TimedOut),
 }
 
 /// Why the body of an answer is not there.
@@ -183,16 +183,16 @@ impl HttpTransport {
 #[async_trait]
 impl Transport for HttpTransport {
     async fn send(&self, request: Request) -> Result<Received, TransportError> {
-        let Request { method, url, headers, body, limit, patience } = request;
+        let Request { method, url, headers, body, limit, timeout } = request;
         let sent = self.http.request(method, url).headers(headers).body(body).send();
-        let answer = match patience {
-            RequestPatience::Answer => tokio::time::timeout(self.timeout, sent)
+        let answer = match timeout {
+            RequestTimeout::Answer => tokio::time::timeout(self.timeout, sent)
                 .await
                 .map_err(|_elapsed| TransportError::TimedOut(self.timeout))?,
-            RequestPatience::Commit { patience, backend } => tokio::select! {
+            RequestTimeout::Commit { timeouts, backend } => tokio::select! {
                 biased;
                 answer = sent => answer,
-                exhausted = patience.run_out(backend) => return Err(TransportError::GivenUp(exhausted)),
+                timed_out = timeouts.expired(backend) => return Err(TransportError::GivenUp(timed_out)),
             },
         };
         let response = match answer {
@@ -233,7 +233,7 @@ mod tests {
             headers: HeaderMap::new(),
             body: Bytes::new(),
             limit: 1_000_000,
-            patience: RequestPatience::Answer,
+            timeout: RequestTimeout::Answer,
         };
         let received = HttpTransport::new(timeout).unwrap().send(request).await.unwrap();
         assert!(matches!(received.body, Err(BodyError::Endless(_))), "{received:?}");

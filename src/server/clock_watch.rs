@@ -15,7 +15,7 @@ const PERIOD: Duration = Duration::from_secs(5);
 /// After how many looks the time is stored: every minute.
 const LOOKS_PER_SAVED_TIME: u32 = 12;
 /// How often the estimate of the registry's clock is stored.
-const SAVE_ESTIMATE: Duration = Duration::from_secs(10 * 60);
+const SAVE_ESTIMATE: Duration = Duration::from_mins(10);
 
 /// What the last run knew of the registry's clock. A store that cannot be read knows nothing.
 pub(super) async fn saved_estimate(store: &dyn Clocks) -> Option<Estimate> {
@@ -44,7 +44,7 @@ pub(super) async fn retention_clock(store: &dyn Clocks, clock: Clock) -> Arc<Ret
 /// Looks at the door's clock until told to stop, and stores the time that has held for the next run.
 pub(super) async fn watch_own(clock: Arc<RetentionClock>, store: Arc<dyn Clocks>, stop: CancellationToken) {
     let save = async || {
-        if let Err(error) = store.keep_time(clock.last()).await {
+        if let Err(error) = store.keep_time(clock.last_confirmed()).await {
             tracing::debug!(%error, "the time cannot be stored");
         }
     };

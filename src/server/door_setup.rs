@@ -10,9 +10,11 @@ use super::composition::Composition;
 use super::descriptors;
 use super::start_error::StartError;
 use crate::config::{Config, RegistryHost, Tls};
-use crate::door::{self, BodyMemory, Certificates, Door, Listener, OwnPaths, Parts, PublicAddress, Service};
+use crate::door::{
+    self, BodyMemory, Certificates, Door, Listener, OwnPaths, Parts, PublicAddress, Service, ServiceParts,
+};
 use crate::plugins;
-use crate::registry::Patience;
+use crate::registry::RegistryTimeouts;
 use crate::web::{self, WebState};
 
 /// The bound ports, and the certificate of the door's.
@@ -28,7 +30,7 @@ impl Listeners {
     ///
     /// # Errors
     /// When the certificate cannot be used, or a port not be bound.
-    pub fn bind(config: &Config) -> Result<Self, StartError> {
+    pub(super) fn bind(config: &Config) -> Result<Self, StartError> {
         let certificates = match &config.listen.tls {
             Some(Tls { certificate, key }) => {
                 Some(Arc::new(Certificates::load(certificate.clone(), key.clone())?))
@@ -66,7 +68,7 @@ pub(super) fn build(
         seen: Arc::clone(&engine.seen),
         gate: auth.gate.clone(),
         requirement_of: web::requirement_of,
-        login: Arc::clone(&access.login),
+        credentials: Arc::clone(&access.credentials),
     };
     let pipeline = plugins::build(&config.plugins, &parts)?;
     let mut shares = descriptors::share(config, available_descriptors);
@@ -77,21 +79,21 @@ pub(super) fn build(
         head_timeout: config.limits.head_timeout,
         idle_timeout: config.limits.idle_timeout,
         requests: shares.requests,
-        registry: Patience { timeout: access.timeout, commit_timeout: access.commit_timeout },
+        registry: RegistryTimeouts { timeout: access.timeout, commit_timeout: access.commit_timeout },
     };
     let keeps_host = config.registry.host == RegistryHost::Keep;
     let address = PublicAddress { origin: external_origin(config), keeps_host };
     let exchanges = TaskTracker::new();
-    let service = Service::new(
+    let service = Service::new(ServiceParts {
         pipeline,
-        OwnPaths { router: web::door_router(web), requirement_of: web::requirement_of },
-        Arc::clone(&access.backends),
+        own: OwnPaths { router: web::door_router(web), requirement_of: web::requirement_of },
+        backends: Arc::clone(&access.backends),
         limits,
-        BodyMemory::new(config.limits.body_memory),
+        memory: BodyMemory::new(config.limits.body_memory),
         address,
-        Arc::clone(&auth.seal),
-        exchanges.clone(),
-    );
+        seal: Arc::clone(&auth.seal),
+        exchanges: exchanges.clone(),
+    });
     let tls = certificates.map(Certificates::server_configuration).transpose()?;
     let threads = config.server.threads.get();
     let door = Door::new(service, threads, tls, exchanges.clone(), shares.connections, shares.kept);

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use secrecy::ExposeSecret as _;
 use url::Url;
 
 use super::start_error::StartError;
 use crate::auth::{Issuer, KeyAlgorithm, KeyDirectory, RegistryTokens, TokenSettings};
 use crate::clock::{Clock, ClockOffset, Estimate};
-use crate::config::{self, Algorithm, Config, RegistryAuth, VerifiedBy};
-use crate::registry::{Backends, Login, RegistryClient, RegistryKind, RegistrySettings};
+use crate::config::{self, Algorithm, BasicLogin, Config, RegistryAuth, VerifiedBy};
+use crate::registry::{Backends, RegistryClient, RegistryCredentials, RegistryKind, RegistrySettings};
 
 /// The access to the registry, and what signs tokens.
 pub(super) struct RegistryAccess {
@@ -24,7 +25,7 @@ impl RegistryAccess {
     ///
     /// # Errors
     /// When a URL or the keys cannot be used.
-    pub fn build(config: &Config, known: Option<Estimate>) -> Result<Self, StartError> {
+    pub(super) fn build(config: &Config, known: Option<Estimate>) -> Result<Self, StartError> {
         let clock = Clock::shifted(config.clock.offset);
         let offset = Arc::new(known.map_or_else(ClockOffset::default, ClockOffset::remembered));
         let needs_keys = config.auth.is_on || config.registry.auth == RegistryAuth::Token;
@@ -34,13 +35,16 @@ impl RegistryAccess {
         } else {
             None
         };
-        let login = match (&config.registry.auth, &issuer) {
-            (RegistryAuth::Basic { username, password }, _) => Login::basic(username, password.reveal()),
-            (RegistryAuth::Token, Some(issuer)) => {
-                Login::Token(Box::new(RegistryTokens::new(Arc::clone(issuer), clock, Arc::clone(&offset))))
-            }
-            (RegistryAuth::None | RegistryAuth::Token, _) => Login::None,
-        };
+        let credentials =
+            match (&config.registry.auth, &issuer) {
+                (RegistryAuth::Basic(BasicLogin { username, password }), _) => {
+                    RegistryCredentials::basic(username, password.expose_secret())
+                }
+                (RegistryAuth::Token, Some(issuer)) => RegistryCredentials::Token(Box::new(
+                    RegistryTokens::new(Arc::clone(issuer), clock, Arc::clone(&offset)),
+                )),
+                (RegistryAuth::None | RegistryAuth::Token, _) => RegistryCredentials::None,
+            };
         let kind = match config.registry.kind {
             config::RegistryKind::Registry => RegistryKind::Registry,
             config::RegistryKind::Proxy => RegistryKind::Proxy,
@@ -49,7 +53,7 @@ impl RegistryAccess {
         let settings = RegistrySettings {
             backends: Arc::new(Backends::new(urls.collect::<Result<Vec<_>, _>>()?)),
             kind,
-            login: Arc::new(login),
+            credentials: Arc::new(credentials),
             clock,
             offset,
             timeout: config.registry.timeout,
@@ -62,7 +66,7 @@ impl RegistryAccess {
 /// Reads the registry's clock before the first token is made for it. A backend that does not answer is asked by the health
 /// checks, before anything else can be asked of it.
 pub(super) async fn read_clock(registry: &RegistryClient, settings: &RegistrySettings) {
-    if let Login::Token(_) = &*settings.login
+    if let RegistryCredentials::Token(_) = &*settings.credentials
         && let Some(backend) = registry.backends().all().first()
     {
         backend.note_probe(registry.probe(backend).await);
@@ -76,7 +80,7 @@ pub(super) fn key_directory(config: &Config) -> KeyDirectory {
         Algorithm::EdDsa => KeyAlgorithm::EdDsa,
         Algorithm::Rs256 => KeyAlgorithm::Rs256,
     };
-    let path = config.auth.keys.clone().unwrap_or_else(|| config.store.url.beside(".keys"));
+    let path = config.auth.keys.clone().unwrap_or_else(|| config.store.url.beside("keys"));
     // Uploads go on with tokens that have expired, so their keys are needed as long.
     let keep = config.auth.token_ttl + config.auth.leeway + config.auth.upload_grace;
     KeyDirectory::new(path, algorithm, keep)

@@ -26,7 +26,7 @@ impl Standalone {
     ///
     /// # Errors
     /// When it cannot start. Then nothing runs.
-    pub async fn start(config: &Config, store: Arc<dyn Store>) -> Result<Self, StartError> {
+    pub(super) async fn start(config: &Config, store: Arc<dyn Store>) -> Result<Self, StartError> {
         let metrics = Metrics::install()?;
         let composition =
             Composition::build(config, Arc::clone(&store), SweepSchedule::OnRequest, metrics).await?;
@@ -41,7 +41,7 @@ impl Standalone {
     }
 
     /// Stops it, and closes the store.
-    pub async fn stop(self) {
+    pub(super) async fn stop(self) {
         self.stop.cancel();
         self.background.close();
         self.background.wait().await;

@@ -20,7 +20,7 @@ use super::sweep::Recording;
 use super::taken::{self, NotTold, Taken};
 use super::unknown::UnknownIntents;
 use super::write::WriteRequest;
-use crate::registry::{Answer, CarryError, RegistryClient};
+use crate::registry::{CarryError, RegistryClient, WriteAnswer};
 use crate::store::{
     Change, HintedReference, Intent, IntentState, Ledger, Outcome, Queued, Records, Settled, StoreError,
 };
@@ -99,7 +99,7 @@ impl Carrier {
     ///
     /// # Errors
     /// See [`CarryFailure`]: each says whether the registry may have heard of the write.
-    pub async fn carry(&self, request: WriteRequest) -> Result<Answer, CarryFailure> {
+    pub async fn carry(&self, request: WriteRequest) -> Result<WriteAnswer, CarryFailure> {
         let shared = Arc::clone(&self.shared);
         let task = self.shared.tasks.spawn(async move { shared.carry(request).await });
         // A task is never aborted while the door runs, so this fails only for a panic that was caught further down or a
@@ -109,7 +109,7 @@ impl Carrier {
 }
 
 impl Shared {
-    async fn carry(self: Arc<Self>, request: WriteRequest) -> Result<Answer, CarryFailure> {
+    async fn carry(self: Arc<Self>, request: WriteRequest) -> Result<WriteAnswer, CarryFailure> {
         let (repository, announced) = (request.write.repository(), request.write.announced());
         let begun = self
             .ledger
@@ -161,7 +161,7 @@ impl Shared {
         self: &Arc<Self>,
         intent: &Intent,
         request: &WriteRequest,
-    ) -> Result<Answer, CarryFailure> {
+    ) -> Result<WriteAnswer, CarryFailure> {
         let repository = request.write.repository();
         // Right before the registry hears of it: past this deadline other doors may have given the write up.
         if let Err(error) = self.membership.check() {
@@ -221,10 +221,7 @@ impl Shared {
                             "the registry did a write that is no longer this door's to record; the registry will be asked"
                         );
                         count("lost");
-                        let references = intent.write.references().into_iter();
-                        let about = references
-                            .map(|reference| HintedReference { repository: repository.clone(), reference });
-                        self.hint(about.collect()).await;
+                        self.hint_at(intent).await;
                         return Err(CarryFailure::Lost);
                     }
                     Err(error) => {
@@ -295,15 +292,25 @@ impl Shared {
         match self.hints.add(about).await {
             Ok(Queued::Kept(_)) => {}
             Ok(Queued::Full) => {
-                tracing::warn!("there are too many hints to look again at what a deletion left")
+                tracing::warn!("there are too many hints to look again at what a write left")
             }
-            Err(error) => tracing::warn!(%error, "what a deletion left cannot be kept as hints"),
+            Err(error) => tracing::warn!(%error, "what a write left cannot be kept as hints"),
         }
     }
 
     /// Has the registry asked about a write whose outcome is not known.
     async fn leave_unknown(&self, intent: &Intent) {
-        self.unknown.take_over(self.ledger.as_ref(), intent.sequence).await;
+        if !self.unknown.take_over(self.ledger.as_ref(), intent).await {
+            self.hint_at(intent).await;
+        }
+    }
+
+    /// Has everything looked at that a write may have changed.
+    async fn hint_at(&self, intent: &Intent) {
+        let references = intent.write.references().into_iter();
+        let about =
+            references.map(|reference| HintedReference { repository: intent.repository.clone(), reference });
+        self.hint(about.collect()).await;
     }
 
     /// Removes the intent of a write that changed nothing. If that fails, verification will find that out.

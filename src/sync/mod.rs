@@ -20,6 +20,8 @@ mod model;
 mod outcome;
 mod pulls;
 mod removals;
+#[cfg(test)]
+mod scripted_registry;
 mod seen;
 mod sweep;
 mod taken;
@@ -51,6 +53,10 @@ pub fn describe_metrics() {
         "portreeve_settle_seconds",
         Unit::Seconds,
         "From the registry's answer to a manifest write until its record is durable"
+    );
+    describe_counter!(
+        "portreeve_door_fenced_total",
+        "How often this door lost its life in the record to another one"
     );
     describe_counter!("portreeve_writes_total", "Manifest writes by what became of them");
     describe_counter!("portreeve_verifications_total", "Questions about one reference by what was found");

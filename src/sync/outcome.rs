@@ -6,7 +6,7 @@ use http::StatusCode;
 
 use super::write::ManifestWrite;
 use crate::oci::{Manifest, Reference, RepositoryName, Tag};
-use crate::registry::Answer;
+use crate::registry::WriteAnswer;
 use crate::store::{Change, Write};
 
 /// What an answer says about the registry.
@@ -45,7 +45,7 @@ impl ManifestWrite {
     }
 
     /// Reads the registry's answer.
-    pub(super) fn meaning(&self, answer: &Answer) -> Meaning {
+    pub(super) fn meaning(&self, answer: &WriteAnswer) -> Meaning {
         if answer.status.is_success() {
             return match self {
                 Self::Put { repository, reference, manifest, .. } => {
@@ -77,7 +77,7 @@ fn put_done(
     repository: &RepositoryName,
     reference: &Reference,
     manifest: &Arc<Manifest>,
-    answer: &Answer,
+    answer: &WriteAnswer,
 ) -> Meaning {
     let named = answer.digest();
     let is_named = named.as_ref().map(|digest| digest.matches(&manifest.bytes));
@@ -120,7 +120,7 @@ fn deleted(repository: &RepositoryName, reference: &Reference, status: StatusCod
 
 /// The tags that the registry says it set: `OCI-Tag`, repeated or as lists (OCI distribution spec, "Pushing manifests
 /// with multiple tags"). A registry that does not know of `?tag=` sends none, and set none.
-fn accepted_tags(answer: &Answer) -> Vec<Tag> {
+fn accepted_tags(answer: &WriteAnswer) -> Vec<Tag> {
     let mut tags = Vec::new();
     let values = answer.headers.get_all("oci-tag").iter().filter_map(|value| value.to_str().ok());
     for text in values.flat_map(|value| value.split(',')) {
@@ -151,7 +151,7 @@ mod tests {
         ManifestWrite::Put { repository: repository(), reference, tags: Vec::new(), manifest }
     }
 
-    fn answer(status: u16, headers: &[(&'static str, &str)]) -> Answer {
+    fn answer(status: u16, headers: &[(&'static str, &str)]) -> WriteAnswer {
         let headers = headers
             .iter()
             .map(|(name, value)| (http::HeaderName::from_static(name), value.parse().unwrap()))
@@ -159,7 +159,7 @@ mod tests {
                 map.append(name, value);
                 map
             });
-        Answer { status: StatusCode::from_u16(status).unwrap(), headers, body: Bytes::new() }
+        WriteAnswer { status: StatusCode::from_u16(status).unwrap(), headers, body: Bytes::new() }
     }
 
     fn tags_of(meaning: Meaning) -> Vec<String> {

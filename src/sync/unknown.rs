@@ -39,7 +39,7 @@ const LATE_LOOKS: usize = 10_000;
 #[derive(Default)]
 pub struct UnknownIntents {
     // Bounded: an intent gets here at most once, and none begins while the store cannot write.
-    unmarked: Mutex<Vec<Sequence>>,
+    unmarked: Mutex<Vec<Intent>>,
     wake: Notify,
     pending: AtomicU64,
     completed: AtomicU64,
@@ -59,15 +59,21 @@ pub struct Counts {
 
 impl UnknownIntents {
     /// Takes over an intent whose outcome is not known. Where the store cannot mark it as such now, that is tried again.
-    pub async fn take_over(&self, ledger: &dyn Ledger, intent: Sequence) {
-        if let Err(error) = ledger.mark_unknown(intent).await
-            // Then other doors have marked it.
-            && !matches!(error, StoreError::Fenced)
-        {
-            tracing::warn!(intent = intent.get(), %error, "a write without a known outcome cannot be marked; trying again");
-            self.unmarked.lock().unwrap_or_else(PoisonError::into_inner).push(intent);
-        }
+    /// Answers whether it is asked about from now on: others may have given it up, and be done with it, before the registry
+    /// heard of the write.
+    pub async fn take_over(&self, ledger: &dyn Ledger, intent: &Intent) -> bool {
+        let is_asked_about = match ledger.mark_unknown(intent).await {
+            Ok(is_marked) => is_marked,
+            Err(StoreError::Fenced) => false,
+            Err(error) => {
+                let number = intent.sequence.get();
+                tracing::warn!(intent = number, %error, "a write without a known outcome cannot be marked; trying again");
+                self.unmarked.lock().unwrap_or_else(PoisonError::into_inner).push(intent.clone());
+                true
+            }
+        };
         self.wake.notify_one();
+        is_asked_about
     }
 
     /// Has the open intents looked at now.
@@ -87,13 +93,16 @@ impl UnknownIntents {
     /// Marks in the store what could not be marked before; what cannot be marked now is kept for the next time.
     async fn mark(&self, ledger: &dyn Ledger) -> Result<(), StoreError> {
         loop {
-            let next = self.unmarked.lock().unwrap_or_else(PoisonError::into_inner).last().copied();
+            let next = self.unmarked.lock().unwrap_or_else(PoisonError::into_inner).last().cloned();
             let Some(intent) = next else { return Ok(()) };
-            match ledger.mark_unknown(intent).await {
-                Ok(()) | Err(StoreError::Fenced) => {}
+            match ledger.mark_unknown(&intent).await {
+                Ok(_) | Err(StoreError::Fenced) => {}
                 Err(error) => return Err(error),
             }
-            self.unmarked.lock().unwrap_or_else(PoisonError::into_inner).retain(|other| *other != intent);
+            self.unmarked
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .retain(|other| other.sequence != intent.sequence);
         }
     }
 }
@@ -137,7 +146,10 @@ pub async fn settle_unknown(
         loop {
             let is_held = matches!(lease.acquire().await, Ok(Some(_)));
             if !is_held {
-                // Another door asks, about this one's writes as well.
+                // Another door asks, about this one's writes as well, once they are marked.
+                if let Err(error) = watched.unknown.mark(watched.ledger.as_ref()).await {
+                    tracing::warn!(%error, "writes without a known outcome cannot be marked; trying again");
+                }
                 first_pass.send_replace(true);
                 tokio::time::sleep(LEASE_INTERVAL).await;
                 continue;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::judge::{Answer, Contradiction, Judge, Verdict};
 use super::membership::LeaseHolder;
 use crate::oci::{Digest, Manifest, Reference, RepositoryName, Tag};
-use crate::registry::{RegistryClient, RegistryError};
+use crate::registry::{MalformedAnswer, RegistryClient, RegistryError};
 use crate::store::{
     Change, Guard, Ledger, MissingMark, Recorded, Records, Sequence, Source, Store, StoreError,
 };
@@ -336,7 +336,7 @@ impl Verifier {
 fn contradiction(repository: &RepositoryName, reference: &Reference) -> RegistryError {
     RegistryError::Malformed {
         asked: format!("HEAD {repository}:{reference}"),
-        reason: "it names a manifest that it denies to have".to_owned(),
+        source: MalformedAnswer::DeniedManifest,
     }
 }
 

@@ -21,8 +21,13 @@ fn targets(backends: &[&str]) -> UploadTargets {
 }
 
 /// What becomes of a `Location` with which the first backend answers to this path and query.
-fn led_back(targets: &UploadTargets, asked: &str, location: &str, redirects: bool) -> Option<Continued> {
-    let answered = Answered {
+fn led_back(
+    targets: &UploadTargets,
+    asked: &str,
+    location: &str,
+    redirects: bool,
+) -> Option<RewrittenUpload> {
+    let answered = UpstreamAnswer {
         repository: &repository(),
         backend: &targets.backends.all()[0],
         asked,
@@ -31,7 +36,7 @@ fn led_back(targets: &UploadTargets, asked: &str, location: &str, redirects: boo
         names: &["door.example"],
         redirects,
     };
-    targets.lead_back(location, &answered).unwrap()
+    targets.rewrite_location(location, &answered).unwrap()
 }
 
 /// Where a client goes that got this `Location`, with the digest that it adds.
@@ -51,7 +56,7 @@ fn led_on(targets: &UploadTargets, path_and_query: &str) -> (Option<String>, Str
     let (path, query) = path_and_query.split_once('?').unwrap_or((path_and_query, ""));
     let route = Route::parse(&Method::PUT, path, Some(query));
     let Ok(Route::Upload { repository, upload, .. }) = &route else { panic!("{path_and_query}: {route:?}") };
-    match targets.lead_on(repository, upload.as_str(), path_and_query).unwrap() {
+    match targets.target_of_upload(repository, upload.as_str(), path_and_query).unwrap() {
         Some(ForwardTarget { backend, path_and_query }) => {
             (backend.map(|backend| backend.url().to_string()), path_and_query)
         }
@@ -132,16 +137,16 @@ proptest! {
     ) {
         let path_and_query = format!("/v2/{REPOSITORY}/blobs/uploads/{id}?{query}");
         let targets = targets(&[FIRST, SECOND]);
-        match targets.lead_on(&repository(), &id, &path_and_query) {
-            Ok(Some(ForwardTarget { path_and_query: onward, .. })) => {
+        match targets.target_of_upload(&repository(), &id, &path_and_query) {
+            Ok(Some(ForwardTarget { path_and_query: forwarded, .. })) => {
                 prop_assert!(!TargetSeal::is_sealed(&id));
                 let usual = format!("/v2/{REPOSITORY}/blobs/uploads/{id}");
-                prop_assert_eq!(onward.split('?').next(), Some(usual.as_str()));
+                prop_assert_eq!(forwarded.split('?').next(), Some(usual.as_str()));
             }
             Ok(None) => prop_assert!(false, "with several backends the query is always looked at"),
             Err(error) => {
                 prop_assert!(TargetSeal::is_sealed(&id));
-                prop_assert_eq!(error, NotOnward::Unknown);
+                prop_assert_eq!(error, TargetError::Unknown);
             }
         }
     }
@@ -171,7 +176,7 @@ fn the_usual_location_stays_in_the_clear() {
         ),
     ] {
         let continued = led_back(&targets, ASKED, location, false);
-        let expected = Continued { location: expected.to_owned(), upload: "1".to_owned() };
+        let expected = RewrittenUpload { location: expected.to_owned(), upload: "1".to_owned() };
         assert_eq!(continued, Some(expected), "{location}");
     }
 }
@@ -200,35 +205,41 @@ fn a_location_at_another_server_is_left_to_the_client() {
 fn a_relative_location_is_seen_from_the_sealed_target_and_not_from_the_doors_url() {
     let targets = targets(&[FIRST]);
     let continued = led_back(&targets, "/artifacts/v1/upload?id=1", "next?id=2", false).unwrap();
-    let (_, onward) = led_on(&targets, &format!("{}?{DIGEST}", continued.location));
-    assert_eq!(onward, format!("/artifacts/v1/next?id=2&{DIGEST}"));
+    let (_, forwarding) = led_on(&targets, &format!("{}?{DIGEST}", continued.location));
+    assert_eq!(forwarding, format!("/artifacts/v1/next?id=2&{DIGEST}"));
 }
 
 #[test]
 fn a_sealed_target_takes_a_digest_and_nothing_else() {
     let targets = targets(&[FIRST]);
-    let Continued { upload, .. } = led_back(&targets, ASKED, "/artifacts?repository=app", false).unwrap();
-    let lead_on = |repository: &str, query: &str| {
+    let RewrittenUpload { upload, .. } =
+        led_back(&targets, ASKED, "/artifacts?repository=app", false).unwrap();
+    let target_of_upload = |repository: &str, query: &str| {
         let path_and_query = format!("/v2/{repository}/blobs/uploads/{upload}{query}");
         let repository = RepositoryName::parse(repository).unwrap();
-        targets.lead_on(&repository, &upload, &path_and_query).map(|session| session.unwrap().path_and_query)
+        targets
+            .target_of_upload(&repository, &upload, &path_and_query)
+            .map(|session| session.unwrap().path_and_query)
     };
-    assert_eq!(lead_on(REPOSITORY, ""), Ok("/artifacts?repository=app".to_owned()));
-    assert_eq!(lead_on(REPOSITORY, "?"), Ok("/artifacts?repository=app".to_owned()));
-    assert_eq!(lead_on(REPOSITORY, "?&digest=a:b"), Ok("/artifacts?repository=app&digest=a:b".to_owned()));
+    assert_eq!(target_of_upload(REPOSITORY, ""), Ok("/artifacts?repository=app".to_owned()));
+    assert_eq!(target_of_upload(REPOSITORY, "?"), Ok("/artifacts?repository=app".to_owned()));
+    assert_eq!(
+        target_of_upload(REPOSITORY, "?&digest=a:b"),
+        Ok("/artifacts?repository=app&digest=a:b".to_owned())
+    );
     for added in
         ["?repository=other", "?digest=a:b&repository=other", "?digest=a:b;repository=other", "?digest"]
     {
-        assert_eq!(lead_on(REPOSITORY, added), Err(NotOnward::Added), "{added}");
+        assert_eq!(target_of_upload(REPOSITORY, added), Err(TargetError::ParameterAdded), "{added}");
     }
-    assert_eq!(lead_on("team/other", "?digest=a:b"), Err(NotOnward::Unknown));
+    assert_eq!(target_of_upload("team/other", "?digest=a:b"), Err(TargetError::Unknown));
 }
 
 #[test]
 fn a_sealed_target_of_a_backend_that_is_gone_leads_nowhere() {
-    let Continued { upload, .. } = led_back(&targets(&[FIRST]), ASKED, "/artifacts", false).unwrap();
+    let RewrittenUpload { upload, .. } = led_back(&targets(&[FIRST]), ASKED, "/artifacts", false).unwrap();
     let moved = targets(&[SECOND]);
-    assert_eq!(moved.lead_on(&repository(), &upload, "/v2/x").unwrap_err(), NotOnward::Unknown);
+    assert_eq!(moved.target_of_upload(&repository(), &upload, "/v2/x").unwrap_err(), TargetError::Unknown);
 }
 
 #[test]

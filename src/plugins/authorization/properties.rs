@@ -22,17 +22,13 @@ use crate::oci::{Action, Actions, RepositoryName};
 use crate::store::RedbStore;
 
 const USERS: [&str; 3] = ["a", "b", "c"];
-const HOUR: Duration = Duration::from_secs(3600);
+const HOUR: Duration = Duration::from_hours(1);
 
 /// Knows the users; everybody's password is their name. `a` and `b` are in the group `g`.
 struct Users;
 
 #[async_trait]
 impl IdentitySource for Users {
-    fn name(&self) -> &'static str {
-        "users"
-    }
-
     async fn verify(&self, credentials: &Credentials, _: &Ticket) -> Result<Verdict, SourceError> {
         Ok(Verdict::Right(identity(credentials.name.as_str())))
     }
@@ -84,12 +80,12 @@ fn house() -> House {
     let plugin = Authorization {
         gate: Some(Arc::clone(&gate)),
         requirement_of: |_| Requirement::Access(Access::Admin),
-        login: Arc::new(Login::None),
+        credentials: Arc::new(RegistryCredentials::None),
     };
     House { _directory: directory, gate, plugin }
 }
 
-/// How somebody shows who they are.
+/// How a caller shows who they are.
 #[derive(Clone, Copy, Debug)]
 enum How {
     Password,
@@ -198,16 +194,16 @@ fn exchange(asked: &Asked, authorization: Option<String>) -> Exchange {
         user: None,
         token: None,
     };
-    let (target, onward) = (Target::Registry(route), Onward::default());
+    let (target, forwarding) = (Target::Registry(route), Forwarding::default());
     let viewer = Viewer::default();
-    Exchange { started: Instant::now(), request, target, client, backend: None, onward, viewer }
+    Exchange { started: Instant::now(), request, target, client, backend: None, forwarding, viewer }
 }
 
 /// Whether a rule is for who asks.
 fn is_for(rule: &Rule, user: Option<&str>) -> bool {
     rule.who.iter().any(|who| match who {
         Who::Anonymous => true,
-        // Nobody gets around a denial by logging out.
+        // Logging out is no way around a denial.
         Who::Everybody => user.is_some() || rule.deny,
         Who::User(name) => user == Some(name),
         Who::Group(_) => matches!(user, Some("a" | "b")),
@@ -315,7 +311,7 @@ proptest! {
                     let all = |name: &str| Access::to(RepositoryName::parse(name).unwrap(), Actions::ALL);
                     let wanted = [all(&asked.repository), all(&asked.source), Access::Catalog];
                     let granted = gate.grant(&subject, &wanted);
-                    let token = gate.issuer.issue(asked.user, &granted).unwrap().token;
+                    let token = gate.issuer.issue(asked.user, &granted, None).unwrap().token;
                     format!("Bearer {token}")
                 }
                 (Some(user), How::Password) => {
@@ -327,7 +323,7 @@ proptest! {
             let is_through = runtime.block_on(plugin.on_request(&mut exchange)).is_ok();
             prop_assert_eq!(is_through, expected);
             if is_through && matches!(asked.what, What::Mount | What::EncodedMount) {
-                let query = exchange.onward_path_and_query().split_once('?').map(|(_, query)| query.to_owned());
+                let query = exchange.forwarded_path_and_query().split_once('?').map(|(_, query)| query.to_owned());
                 let url = url::Url::parse(&format!("http://r/?{}", query.unwrap_or_default())).unwrap();
                 let mounts = url.query_pairs().any(|(name, _)| name == "mount" || name == "from");
                 prop_assert_eq!(mounts, may(&asked.source, &[Action::Pull]), "a mount goes on that may be read");

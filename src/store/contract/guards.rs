@@ -51,7 +51,7 @@ pub(in crate::store) async fn a_guard_refuses_while_somebody_is_writing(store: A
     assert_eq!(record(&store, tag_deleted("r", "t"), tag_of("t"), since).await, Recorded::Superseded);
     assert_eq!(record(&store, put("r", &second, &[]), digest_of(&second), since).await, Recorded::Superseded);
     assert_eq!(record(&store, put("r", &first, &["v"]), tag_of("v"), since).await, Recorded::Changed(1));
-    store.mark_unknown(intent.sequence).await.unwrap();
+    store.mark_unknown(&intent).await.unwrap();
     let since = store.sequence().await.unwrap();
     assert_eq!(record(&store, tag_deleted("r", "t"), tag_of("t"), since).await, Recorded::Changed(1));
 

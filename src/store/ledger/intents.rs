@@ -132,24 +132,26 @@ fn decide_settled<M: Medium>(medium: &mut M, ended: &Ended) -> Result<Settled, M
 }
 
 /// Says that nobody is carrying an intent any more and its outcome is not known. One that is waiting is removed: the registry
-/// has heard nothing of it.
+/// has heard nothing of it. Answers whether it was this door's to say.
 ///
 /// # Errors
 /// When the medium fails. The inner error is the ledger's own refusal.
 pub(in crate::store) fn mark_unknown<M: Medium>(
     medium: &mut M,
     by: Incarnation,
+    holder: Incarnation,
     intent: Sequence,
-) -> Result<Result<(), Refused>, M::Error> {
+) -> Result<Result<bool, Refused>, M::Error> {
     if let Err(refused) = check_current(medium, by)? {
         return Ok(Err(refused));
     }
     match medium.intent(intent)? {
-        Some(intent) if intent.state.is_carried() => give_up(medium, &intent),
-        Some(intent) if intent.state == IntentState::Waiting => end(medium, &intent),
-        Some(_) | None => Ok(()),
+        Some(intent) if intent.holder != holder => return Ok(Ok(false)),
+        Some(intent) if intent.state.is_carried() => give_up(medium, &intent)?,
+        Some(intent) if intent.state == IntentState::Waiting => end(medium, &intent)?,
+        Some(_) | None => return Ok(Ok(false)),
     }
-    .map(Ok)
+    Ok(Ok(true))
 }
 
 /// Removes an intent of which its caller never heard: neither has the registry.

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 
 use super::{MemoryMedium, MemoryStore, State, Steps};
 use crate::store::ledger::{self, LeaseRow, Refused, SharedMedium};
-use crate::store::{Beat, DoorId, Doors, Incarnation, Intent, Lease, LeaseName, StoreError};
+use crate::store::{Beat, DoorId, Doors, Incarnation, Intent, Lease, LeaseName, Sequence, StoreError};
 
 impl MemoryStore {
     /// One door among several over this medium, followed from step to step. A door that was there before begins a new life.
@@ -18,6 +18,11 @@ impl MemoryStore {
         let epoch = state.epoch_of_doors();
         drop(state);
         Self { is_shared: true, ..Self::over(medium, epoch, incarnation, steps) }
+    }
+
+    /// Looks at the medium, beside the doors that are over it.
+    pub fn observing(medium: &MemoryMedium) -> Self {
+        Self::over(medium, medium.state().epoch_of_doors(), Incarnation::default(), Arc::new(super::Yields))
     }
 
     /// The life that this door is in.
@@ -71,6 +76,19 @@ impl Doors for MemoryStore {
     }
 }
 
+impl MemoryMedium {
+    /// An event of a sweep that was recorded by a door which did not hold the lease then.
+    pub fn swept_without_lease(&self) -> Option<Sequence> {
+        let state = self.state();
+        let is_wrong = |(sequence, by): &(&Sequence, &Incarnation)| {
+            let mut held = state.lease_history.iter().rev();
+            let last = held.find(|(at, name, _)| *name == LeaseName::Sweep && at < *sequence);
+            last.and_then(|(_, _, holder)| *holder) != Some(**by)
+        };
+        state.swept_by.iter().find(is_wrong).map(|(sequence, _)| *sequence)
+    }
+}
+
 impl SharedMedium for State {
     fn door(&self, door: DoorId) -> Result<Option<Beat>, Infallible> {
         Ok(self.doors.get(&door).copied())
@@ -94,6 +112,7 @@ impl SharedMedium for State {
     }
 
     fn set_lease(&mut self, name: LeaseName, row: LeaseRow) -> Result<(), Infallible> {
+        self.lease_history.push((self.sequence, name, row.holder));
         self.leases.insert(name, row);
         Ok(())
     }

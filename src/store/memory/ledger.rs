@@ -22,7 +22,9 @@ struct Unheard<'a> {
 
 impl Drop for Unheard<'_> {
     fn drop(&mut self) {
-        self.store.unresolved().extend(self.intent);
+        if let Some(intent) = self.intent {
+            self.store.leave_unresolved(intent);
+        }
     }
 }
 
@@ -68,9 +70,11 @@ impl Ledger for MemoryStore {
         settled.map_err(|refused| refused.into_error(attempted))
     }
 
-    async fn mark_unknown(&self, intent: Sequence) -> Result<(), StoreError> {
+    async fn mark_unknown(&self, intent: &Intent) -> Result<bool, StoreError> {
         let (by, attempted) = (self.incarnation(), "note that the outcome of a write is not known");
-        let Ok(marked) = self.write(attempted, |state| ledger::mark_unknown(state, by, intent)).await?;
+        let Intent { sequence: intent, holder, .. } = *intent;
+        let Ok(marked) =
+            self.write(attempted, |state| ledger::mark_unknown(state, by, holder, intent)).await?;
         marked.map_err(|refused| refused.into_error(attempted))
     }
 
@@ -83,7 +87,17 @@ impl Ledger for MemoryStore {
     ) -> Result<Recorded, StoreError> {
         let answered = Answered { changes, source, guard, now, by: self.incarnation() };
         let attempted = "record what the registry answered";
-        let Ok(recorded) = self.write(attempted, |state| ledger::record(state, &answered)).await?;
+        let recorded = self.write(attempted, |state| {
+            let before = state.sequence;
+            let Ok(recorded) = ledger::record(state, &answered);
+            if self.is_shared && answered.source == Source::Swept {
+                let events =
+                    state.events.range(before.next()..).map(|(sequence, _)| (*sequence, answered.by));
+                state.swept_by.extend(events);
+            }
+            recorded
+        });
+        let recorded = recorded.await?;
         recorded.map_err(|refused| refused.into_error(attempted))
     }
 

@@ -19,6 +19,7 @@ mod sweep_state;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
@@ -28,8 +29,16 @@ use super::ledger::{self as decisions, View as _};
 use super::record::MAXIMUM_PAGE;
 use super::{Epoch, Incarnation, Lease, Page, Sequence, Store, StoreError, StoreTrouble};
 
+/// When a store without anything to write finds out what became of a write of which it has not heard.
+const FOUND_OUT: Duration = Duration::from_millis(500);
+
 /// Follows a store from one thing that it does to the next.
 pub trait Steps: Send + Sync {
+    /// The store is about to do something, once this is over.
+    fn ready(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
     /// What becomes of the next write. Asked once before each.
     fn fate(&self) -> Fate {
         Fate::Done
@@ -73,7 +82,7 @@ pub struct MemoryStore {
     is_shared: bool,
     incarnation: Mutex<Incarnation>,
     /// Intents that began although their callers were told otherwise, or nothing.
-    unresolved: Mutex<Vec<Sequence>>,
+    unresolved: Arc<Mutex<Vec<Sequence>>>,
     steps: Arc<dyn Steps>,
     closed: AtomicBool,
     trouble: Mutex<Option<StoreTrouble>>,
@@ -104,7 +113,7 @@ impl MemoryStore {
             epoch,
             is_shared: false,
             incarnation: Mutex::new(incarnation),
-            unresolved: Mutex::default(),
+            unresolved: Arc::default(),
             steps,
             closed: AtomicBool::new(false),
             trouble: Mutex::default(),
@@ -131,9 +140,7 @@ impl MemoryStore {
             return Err(StoreError::Unavailable { attempted, cause: Arc::new(trouble) });
         }
         let mut state = self.state();
-        for intent in self.unresolved().drain(..) {
-            let Ok(()) = decisions::abandon(&mut *state, intent);
-        }
+        resolve(&mut state, &self.unresolved);
         let before = state.sequence;
         let answer = work(&mut state);
         if state.sequence > before {
@@ -148,6 +155,7 @@ impl MemoryStore {
         attempted: &'static str,
         work: impl FnOnce(&mut State) -> T,
     ) -> Result<T, StoreError> {
+        self.steps.ready().await;
         let fate = self.steps.fate();
         let lost = || StoreError::Unavailable { attempted, cause: Arc::new(AnswerLost) };
         if fate == Fate::Failed {
@@ -178,8 +186,16 @@ impl MemoryStore {
         self.incarnation.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn unresolved(&self) -> MutexGuard<'_, Vec<Sequence>> {
-        self.unresolved.lock().unwrap_or_else(PoisonError::into_inner)
+    /// An intent has begun of which its caller does not know. The store finds that out before its next write, or soon.
+    fn leave_unresolved(&self, intent: Sequence) {
+        self.unresolved.lock().unwrap_or_else(PoisonError::into_inner).push(intent);
+        let (medium, unresolved) = (self.medium.clone(), Arc::clone(&self.unresolved));
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                tokio::time::sleep(FOUND_OUT).await;
+                resolve(&mut medium.state(), &unresolved);
+            });
+        }
     }
 
     /// Reads in place.
@@ -190,6 +206,7 @@ impl MemoryStore {
 
     /// Reads a list, once others had their turn.
     async fn scan<T>(&self, read: impl FnOnce(&State) -> T) -> Result<T, StoreError> {
+        self.steps.ready().await;
         self.step().await;
         self.point(read)
     }
@@ -197,6 +214,13 @@ impl MemoryStore {
     async fn step(&self) {
         let last = self.state().sequence;
         self.steps.step(last).await;
+    }
+}
+
+/// Removes the intents that nobody carries.
+fn resolve(state: &mut State, unresolved: &Mutex<Vec<Sequence>>) {
+    for intent in unresolved.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+        let Ok(()) = decisions::abandon(state, intent);
     }
 }
 

@@ -52,6 +52,10 @@ pub(in crate::store) struct State {
     /// The doors that share it; none where there is but one.
     pub doors: BTreeMap<DoorId, Beat>,
     pub leases: BTreeMap<LeaseName, LeaseRow>,
+    /// Who held each lease behind which number, in the order of time.
+    pub lease_history: Vec<(Sequence, LeaseName, Option<Incarnation>)>,
+    /// Which of several doors recorded the events of sweeps.
+    pub swept_by: BTreeMap<Sequence, Incarnation>,
 }
 
 impl Default for State {
@@ -81,6 +85,8 @@ impl Default for State {
             time: None,
             doors: BTreeMap::new(),
             leases: BTreeMap::new(),
+            lease_history: Vec::new(),
+            swept_by: BTreeMap::new(),
         }
     }
 }
@@ -95,6 +101,8 @@ impl State {
         self.waiters = Arc::default();
         self.doors.clear();
         self.leases.clear();
+        self.lease_history.clear();
+        self.swept_by.clear();
         let last = self.events.values().rev().cloned().map(Ok::<_, Infallible>);
         let Ok(recent) = RecentlyObserved::of_last(last);
         self.recent = Arc::new(recent);

@@ -123,7 +123,10 @@ async fn recording_what_is_known_commits_nothing() {
         assert_eq!(recorded, Recorded::Unchanged);
     }
     store.record(Vec::new(), Source::Swept, guard(), at(2)).await.unwrap();
-    store.mark_unknown(Sequence::new(4_711)).await.unwrap();
+    assert_eq!(store.commits(), before);
+    let intent = store.begin(repository("r"), put_write("t"), alice(), at(2)).await.unwrap();
+    let before = store.commits();
+    assert!(store.mark_unknown(&intent).await.unwrap(), "the file says no more than that it was announced");
     assert_eq!(store.commits(), before);
 }
 

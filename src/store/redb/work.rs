@@ -10,7 +10,10 @@ use crate::store::ledger::{self, Answered, Beginning, Ended, Refused};
 use crate::store::{Incarnation, Intent, Recorded, Sequence, Settled, Source};
 
 /// [`Ledger::mark_unknown`](crate::store::Ledger::mark_unknown).
-pub(super) struct MarkUnknown(pub Sequence);
+pub(super) struct MarkUnknown {
+    pub intent: Sequence,
+    pub holder: Incarnation,
+}
 
 /// What the ledger refuses is the fault of no other request.
 fn refused<W: Work<Shared>>(refused: Refused) -> Failure {
@@ -41,11 +44,12 @@ impl Work<Shared> for Ended {
 }
 
 impl Work<Shared> for MarkUnknown {
-    type Answer = ();
+    type Answer = bool;
     const ATTEMPTED: &'static str = "note that the outcome of a write is not known";
 
-    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<(), Failure> {
-        ledger::mark_unknown(transaction, Incarnation::default(), self.0)?.map_err(refused::<Self>)
+    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<bool, Failure> {
+        ledger::mark_unknown(transaction, Incarnation::default(), self.holder, self.intent)?
+            .map_err(refused::<Self>)
     }
 }
 

@@ -34,8 +34,8 @@ pub trait Ledger: Send + Sync + 'static {
     async fn settle(&self, intent: &Intent, outcome: Outcome, now: Timestamp) -> Result<Settled, StoreError>;
 
     /// Says that nobody is carrying the intent any more and its outcome is not known: it blocks neither guards nor other
-    /// writes from then on.
-    async fn mark_unknown(&self, intent: Sequence) -> Result<(), StoreError>;
+    /// writes from then on. Answers whether that was this door's to say: not so where the intent is gone, or was given up.
+    async fn mark_unknown(&self, intent: &Intent) -> Result<bool, StoreError>;
 
     /// Records what the registry answered, unless the guard refuses. A change that is already so makes no event.
     async fn record(

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::checks::{self, Extent};
-use super::history::{Action, History, Life};
+use super::history::{Action, Happening, History, Life};
 use super::past::Moment;
 use super::registry::{Outage, Registry, Temper};
 use super::steps::StepsOfALife;
@@ -19,7 +19,7 @@ use super::told::{Awaited, Deletion};
 use super::way::{TIMEOUT, Way};
 use crate::oci::{Digest, Manifest, Reference, RepositoryName};
 use crate::registry::{Backends, OutgoingWrite, RegistrySettings, Transport};
-use crate::store::{Actor, Event, HintedReference, MemoryMedium, MemoryStore, Store};
+use crate::store::{Actor, DoorId, Event, HintedReference, MemoryMedium, MemoryStore, Records, Store};
 use crate::sync::{
     Carrier, CatalogState, EngineSettings, HintQueue, JudgeSettings, ManifestWrite, RemovalLimit, SweepKind,
     SweepOutcome, SweepSettings, Sweeper, SyncEngine, Transports, WriteRequest,
@@ -30,10 +30,20 @@ const QUIET: Duration = Duration::from_secs(150);
 /// Longer than any replica lags.
 const SETTLING: Duration = Duration::from_secs(5);
 
-/// A door that runs on the current runtime, and ends with it.
+/// All doors of a life, on the current runtime. They end with it.
 struct House {
     registry: Arc<Registry>,
-    store: Arc<dyn Store>,
+    medium: MemoryMedium,
+    /// Looks at the record beside the doors.
+    observer: MemoryStore,
+    doors: Vec<Arc<Door>>,
+    told: Arc<Mutex<Told>>,
+}
+
+/// One door, with what it is asked for.
+struct Door {
+    registry: Arc<Registry>,
+    observer: MemoryStore,
     carrier: Carrier,
     sweeper: Arc<Sweeper>,
     hints: Arc<HintQueue>,
@@ -61,10 +71,37 @@ impl House {
         history: &History,
         last_step: Option<u64>,
         told: &Arc<Mutex<Told>>,
+    ) -> Self {
+        let open = |number| {
+            let last_step = last_step.filter(|_| number == 0);
+            Door::open(number, registry, medium, history, last_step, told)
+        };
+        Self {
+            registry: Arc::clone(registry),
+            medium: medium.clone(),
+            doors: (0..history.doors).map(open).collect(),
+            observer: MemoryStore::observing(medium),
+            told: Arc::clone(told),
+        }
+    }
+}
+
+impl Door {
+    fn open(
+        number: usize,
+        registry: &Arc<Registry>,
+        medium: &MemoryMedium,
+        history: &History,
+        last_step: Option<u64>,
+        told: &Arc<Mutex<Told>>,
     ) -> Arc<Self> {
-        let steps = StepsOfALife::new(registry, last_step);
+        let seed = history.seed.wrapping_add(number as u64);
+        let steps = StepsOfALife::new(registry, last_step, history.commit_faults, seed);
         let followed: Arc<dyn crate::store::Steps> = Arc::<StepsOfALife>::clone(&steps);
-        let store: Arc<dyn Store> = Arc::new(MemoryStore::open_followed(medium, followed));
+        let store: Arc<dyn Store> = Arc::new(match history.doors {
+            1 => MemoryStore::open_followed(medium, followed),
+            _ => MemoryStore::join(medium, DoorId(number as u64), followed),
+        });
         let backends = Arc::new(Backends::new([Url::parse("http://registry").unwrap()]));
         let way: Arc<dyn Transport> =
             Arc::new(Way { registry: Arc::clone(registry), steps: Arc::clone(&steps) });
@@ -76,20 +113,22 @@ impl House {
                 interval: history.intervals.0,
                 deep_interval: history.intervals.1,
                 concurrency: NonZeroUsize::new(4).unwrap(),
-                seed: history.seed,
+                seed,
             },
             last_pass: Duration::ZERO,
         };
         let transports = Transports { requests: Arc::clone(&way), sweeps: way };
         let engine = SyncEngine::new(Arc::clone(&store), settings, transports);
         let stop = CancellationToken::new();
+        tokio::spawn(engine.take_part(stop.clone()));
         tokio::spawn(engine.settle_unknown(stop.clone()));
         tokio::spawn(engine.follow_hints(stop.clone()));
         let SyncEngine { carrier, sweeper, hints, .. } = engine;
         let running = Arc::clone(&sweeper);
         tokio::spawn(async move { running.run(stop).await });
-        let (registry, told) = (Arc::clone(registry), Arc::clone(told));
-        Arc::new(Self { registry, store, carrier, sweeper, hints, steps, told })
+        let (registry, told, observer) =
+            (Arc::clone(registry), Arc::clone(told), MemoryStore::observing(medium));
+        Arc::new(Self { registry, observer, carrier, sweeper, hints, steps, told })
     }
 
     fn told(&self) -> MutexGuard<'_, Told> {
@@ -127,8 +166,9 @@ impl House {
                 let repository = RepositoryName::parse(repository).unwrap();
                 let hint = HintedReference { repository, reference };
                 let moment = self.registry.past().now();
-                self.hints.add(vec![hint.clone()]).await.unwrap();
-                self.told().hints.push((hint, moment));
+                if self.hints.add(vec![hint.clone()]).await.is_ok() {
+                    self.told().hints.push((hint, moment));
+                }
             }
             Action::Sweep { deep } => {
                 self.sweeper.request(if deep { SweepKind::Deep } else { SweepKind::Shallow });
@@ -145,6 +185,7 @@ impl House {
                 self.registry.go_down(Instant::now() + length, Outage::Deaf);
                 self.registry.lose_connections();
             }
+            Action::Freeze { length } => self.steps.freeze(length),
         }
     }
 
@@ -157,7 +198,7 @@ impl House {
         digest: Option<Digest>,
         patience: Option<Duration>,
     ) {
-        let store = self.store.as_ref();
+        let store = &self.observer;
         let awaited = Awaited::begin(store, &self.registry, repository, reference, digest).await;
         let carrying = self.carrier.carry(request);
         let answer = match patience {
@@ -174,13 +215,24 @@ impl House {
             }
         }
     }
+}
+
+impl House {
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The doors that have not crashed.
+    fn living(&self) -> impl Iterator<Item = &Arc<Door>> {
+        self.doors.iter().filter(|door| !door.steps.is_dead())
+    }
 
     /// Everything ends well: faults are over, and time passes.
     async fn settle(&self, history: &History) -> Result<(), String> {
         match self.settled(history).await {
             Ok(()) => Ok(()),
             Err(wrong) => {
-                let events = checks::events(self.store.as_ref()).await;
+                let events = checks::events(&self.observer).await;
                 Err(format!("{wrong}\nthe history:\n{}", checks::in_lines(&events, &self.registry.past())))
             }
         }
@@ -188,11 +240,13 @@ impl House {
 
     async fn settled(&self, history: &History) -> Result<(), String> {
         self.registry.fail_one_in(0);
+        self.doors.iter().for_each(|door| door.steps.thaw());
         tokio::time::sleep(QUIET).await;
-        let (store, registry) = (self.store.as_ref(), self.registry.as_ref());
+        let (store, registry) = (&self.observer, self.registry.as_ref());
         let before = |wrong| format!("before any sweep was asked for: {wrong}");
         let extent = if history.nature.no_catalog.is_some() { Extent::Known } else { Extent::Listed };
-        if history.door_only {
+        // What a door sent that stood still just then is known to nobody: the hints that it leaves are no promise.
+        if history.door_only && !self.doors.iter().any(|door| door.steps.stood_still_with_a_write()) {
             checks::in_step(store, registry, Extent::Everything).await.map_err(before)?;
         }
         if !history.intervals.1.is_zero() {
@@ -209,6 +263,9 @@ impl House {
         }
         let events = checks::events(store).await;
         checks::pasts(&events)?;
+        if let Some(sequence) = self.medium.swept_without_lease() {
+            return Err(format!("event {sequence} was recorded by a sweep without its lease"));
+        }
         let told = self.told();
         checks::history(&events, &told.events, &told.deletions, registry)
     }
@@ -220,20 +277,28 @@ impl House {
         }
         self.sweep_all().await?;
         if history.nature.judge == Temper::Strict {
-            let events = checks::events(self.store.as_ref()).await;
+            let events = checks::events(&self.observer).await;
             checks::brake(&events, history.deletions())?;
-            self.sweeper.accept_removals().await.unwrap();
+            let door = self.living().next().ok_or("no door lives")?;
+            door.sweeper.accept_removals().await.unwrap();
         }
         self.sweep_all().await
     }
 
     /// Asks for a deep sweep, which has no trouble.
     async fn sweep_all(&self) -> Result<(), String> {
-        let number = self.sweeper.request(SweepKind::Deep);
+        let requested: Vec<_> = self
+            .living()
+            .map(|door| (Arc::clone(&door.sweeper), door.sweeper.request(SweepKind::Deep)))
+            .collect();
         let mut waited = 0;
         let last = loop {
             tokio::time::sleep(Duration::from_secs(1)).await;
-            match self.sweeper.status().last.filter(|last| last.number >= number) {
+            // Only one of them sweeps.
+            let last = requested
+                .iter()
+                .find_map(|(sweeper, number)| sweeper.status().last.filter(|last| last.number >= *number));
+            match last {
                 Some(last) => break last,
                 None if waited > 10_000 => return Err("a sweep does not end".to_owned()),
                 None => waited += 1,
@@ -273,7 +338,7 @@ fn request(write: ManifestWrite, method: Method, reference: &Reference, body: By
             path_and_query,
             headers: HeaderMap::new(),
             body,
-            introduction: None,
+            credentials: None,
         },
     }
 }
@@ -295,10 +360,9 @@ pub fn live(history: &History) -> Result<(), String> {
             let last_step = life.last_step.filter(|_| !is_last);
             let house = House::open(&registry, &medium, history, last_step, &told);
             live_through(&house, life, is_last).await;
-            match house.told().wrong.take() {
-                Some(wrong) => Err(wrong),
-                None => Ok(()),
-            }?;
+            if let Some(wrong) = house.told().wrong.take() {
+                return Err(wrong);
+            }
             if is_last { house.settle(history).await } else { Ok(()) }
         })?;
         // What was under way is cut wherever it was, and the medium is as it was.
@@ -311,21 +375,32 @@ pub fn live(history: &History) -> Result<(), String> {
 
 /// Looks at what the last door has left: its history must be true, and nothing may be changed about it later.
 async fn remember(medium: &MemoryMedium, told: &Mutex<Told>, registry: &Registry) -> Result<(), String> {
-    let events = checks::events(&MemoryStore::open(medium)).await;
+    let events = checks::events(&MemoryStore::observing(medium)).await;
     let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
     checks::history(&events, &told.events, &told.deletions, registry)?;
     told.events = events;
     Ok(())
 }
 
-/// Everything of a life begins at its time. It ends with the crash, or when everybody has their answer.
-async fn live_through(house: &Arc<House>, life: &Life, to_the_end: bool) {
+/// Everything of a life begins at its time. It ends with the crash of all doors, or when everybody has their answer.
+async fn live_through(house: &House, life: &Life, to_the_end: bool) {
     let mut clients = tokio::task::JoinSet::new();
-    for happening in life.happenings.clone() {
-        let house = Arc::clone(house);
+    for Happening { at, door, action } in life.happenings.clone() {
+        // One door is left in the end.
+        let kills = matches!(action, Action::Freeze { length: None });
+        if to_the_end && door == 0 && kills {
+            continue;
+        }
+        let door = Arc::clone(&house.doors[door]);
         clients.spawn(async move {
-            tokio::time::sleep(happening.at).await;
-            house.act(happening.action).await;
+            tokio::time::sleep(at).await;
+            let steps = Arc::clone(&door.steps);
+            tokio::select! {
+                biased;
+                () = door.act(action) => {}
+                // Its clients hear of it.
+                () = steps.dead() => {}
+            }
         });
     }
     if to_the_end {
@@ -333,7 +408,7 @@ async fn live_through(house: &Arc<House>, life: &Life, to_the_end: bool) {
     } else {
         tokio::select! {
             biased;
-            () = house.steps.last() => {}
+            () = house.doors[0].steps.last() => {}
             () = tokio::time::sleep(life.length) => {}
         }
         clients.detach_all();

@@ -1,4 +1,7 @@
-//! A registry in the model: what it holds, as distribution holds it, and what it answers when nothing fails.
+//! The registry of the model: what it holds, as distribution holds it, and what it answers when nothing fails.
+//!
+//! It is a simulation, not a script: what it answers wrongly or late is drawn by chance from a seed, it knows what it held when,
+//! and every promise is checked against that. Tests that say themselves what goes wrong use `sync::scripted_registry`.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -98,7 +98,11 @@ impl Transport for Way {
         let Request { method, url, headers, body, .. } = request;
         let url = Url::parse(&url).unwrap();
         let is_head = method == Method::HEAD;
-        self.steps.take().await;
+        if is_head || method == Method::GET {
+            self.steps.take().await;
+        } else {
+            self.steps.send_write().await;
+        }
         let (fault, there, back, arrived) = {
             let mut state = self.registry.state();
             let slow = match state.faults {

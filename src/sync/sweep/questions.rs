@@ -207,7 +207,9 @@ fn may_pass(error: &RegistryError) -> bool {
         RegistryError::Refused { status, .. } => {
             status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS
         }
-        RegistryError::Malformed { .. } => false,
+        RegistryError::Malformed { .. }
+        | RegistryError::NotSigned { .. }
+        | RegistryError::NoBackend { .. } => false,
     }
 }
 

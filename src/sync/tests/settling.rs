@@ -37,7 +37,7 @@ async fn the_old_digest_right_after_a_push_turns_nothing_back() {
     let answer = verify(&house.verifier, &Reference::Tag(tag("latest")), Source::Swept).await;
     assert!(matches!(answer, Err(VerifyError::Unsettled { .. })), "{answer:?}");
     assert_eq!(house.recorded("latest").await, Some(Digest::sha256(b"two")));
-    house.registry.script(|script| script.lagging = None);
+    house.registry.catch_up();
     assert_eq!(
         verify(&house.verifier, &Reference::Tag(tag("latest")), Source::Swept).await.unwrap().events,
         0
@@ -92,7 +92,7 @@ async fn a_push_is_not_confirmed_by_an_answer_of_before_the_last_deletion() {
         house.carrier.carry(put("old", b"one")).await.unwrap();
         house.registry.lag();
         house.carrier.carry(delete(deleted)).await.unwrap();
-        house.registry.script(|script| script.status_instead = Some(200));
+        house.registry.script(writes(Answer::status(200)));
         let failure = house.carrier.carry(put("old", b"one")).await.unwrap_err();
         assert!(matches!(failure, CarryFailure::Unconfirmed(StatusCode::OK)), "{failure}");
         assert_eq!(house.recorded("old").await, None);
@@ -106,9 +106,9 @@ async fn a_push_is_not_confirmed_by_an_answer_of_before_a_write_without_a_known_
         let house = House::cautious(JudgeSettings { settling: Duration::from_nanos(1), ..SETTLING }).await;
         house.carrier.carry(put("old", b"one")).await.unwrap();
         house.registry.lag();
-        house.registry.script(|script| script.status_after = Some(500));
+        house.registry.script(writes(Answer::DoneWith(500)));
         assert_eq!(house.carrier.carry(unknown).await.unwrap().status, 500);
-        house.registry.script(|script| script.status_instead = Some(200));
+        house.registry.script(writes(Answer::status(200)));
         let failure = house.carrier.carry(put("old", b"one")).await.unwrap_err();
         assert!(matches!(failure, CarryFailure::Unconfirmed(StatusCode::OK)), "{failure}");
     }
@@ -120,10 +120,10 @@ async fn a_lax_registry_confirms_a_push_that_is_tried_again_and_beside_others_wi
     house.carrier.carry(put("old", b"one")).await.unwrap();
     house.carrier.carry(put("old", b"two")).await.unwrap();
     for lost in [put("other", b"six"), put("old", b"ten")] {
-        house.registry.script(|script| script.status_instead = Some(500));
+        house.registry.script(writes(Answer::status(500)));
         assert_eq!(house.carrier.carry(lost).await.unwrap().status, 500);
     }
-    house.registry.script(|script| (script.status_instead, script.status_after) = (None, Some(200)));
+    house.registry.script(writes(Answer::DoneWith(200)));
     house.carrier.carry(put("old", b"ten")).await.unwrap();
     assert_eq!(house.recorded("old").await, Some(Digest::sha256(b"ten")));
     house.carrier.carry(put("old", b"ten")).await.unwrap();
@@ -132,7 +132,7 @@ async fn a_lax_registry_confirms_a_push_that_is_tried_again_and_beside_others_wi
 #[tokio::test]
 async fn a_lax_registry_confirms_one_push_right_after_another() {
     let house = House::cautious(SETTLING).await;
-    house.registry.script(|script| script.status_after = Some(200));
+    house.registry.script(writes(Answer::DoneWith(200)));
     for content in [b"one", b"one", b"two"] {
         house.carrier.carry(put("old", content)).await.unwrap();
         assert_eq!(house.recorded("old").await, Some(Digest::sha256(content)));
@@ -143,7 +143,7 @@ async fn a_lax_registry_confirms_one_push_right_after_another() {
 async fn what_a_write_without_a_known_outcome_may_have_done_is_believed_at_once() {
     let house = House::cautious(SETTLING).await;
     house.carrier.carry(put("latest", b"one")).await.unwrap();
-    house.registry.script(|script| script.status_after = Some(500));
+    house.registry.script(writes(Answer::DoneWith(500)));
     house.carrier.carry(put("latest", b"two")).await.unwrap();
     assert_eq!(house.recorded("latest").await, Some(Digest::sha256(b"one")));
     let _settling = house.settle_unknown();
@@ -158,7 +158,7 @@ async fn what_nobody_wrote_through_the_door_of_late_is_believed_at_once() {
     let behind = Reference::Tag(tag("behind"));
     verify(&house.verifier, &behind, Source::Swept).await.unwrap();
     assert_eq!(house.recorded("behind").await, Some(Digest::sha256(b"two")));
-    house.registry.tags.lock().unwrap().remove("behind");
+    house.registry.references().remove("behind");
     verify(&house.verifier, &behind, Source::Swept).await.unwrap();
     assert_eq!(house.recorded("behind").await, None);
 }

@@ -61,8 +61,9 @@ impl Ledger for RedbStore {
         }
     }
 
-    async fn mark_unknown(&self, intent: Sequence) -> Result<(), StoreError> {
-        self.write(MarkUnknown(intent)).await
+    async fn mark_unknown(&self, intent: &Intent) -> Result<bool, StoreError> {
+        let Intent { sequence: intent, holder, .. } = *intent;
+        self.write(MarkUnknown { intent, holder }).await
     }
 
     async fn record(

@@ -193,7 +193,7 @@ async fn as_long_as_there_is_no_room_nothing_is_begun_and_everything_is_read() {
         let page = PageRequest { after: None, limit: 10 };
         assert_eq!(store.tags(&repository("r"), page).await.unwrap().items.len(), 1);
         assert_eq!(store.open_intents().await.unwrap(), std::slice::from_ref(&open));
-        let marked = store.mark_unknown(open.sequence).await;
+        let marked = store.mark_unknown(&open).await;
         assert!(matches!(marked, Err(StoreError::Unavailable { .. })), "{marked:?}");
         tokio::task::yield_now().await;
     }

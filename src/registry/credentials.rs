@@ -12,7 +12,7 @@ use crate::clock::{Sample, Timestamp};
 use crate::oci::Access;
 
 /// The door's credentials for the registry.
-pub enum Login {
+pub enum RegistryCredentials {
     /// None.
     None,
     /// A name and a password, as `Authorization`.
@@ -21,7 +21,7 @@ pub enum Login {
     Token(Box<dyn BearerTokens>),
 }
 
-impl std::fmt::Debug for Login {
+impl std::fmt::Debug for RegistryCredentials {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str(match self {
             Self::None => "None",
@@ -31,7 +31,7 @@ impl std::fmt::Debug for Login {
     }
 }
 
-impl Login {
+impl RegistryCredentials {
     /// A name and a password (RFC 7617).
     pub fn basic(username: &str, password: &str) -> Self {
         let text = format!("Basic {}", STANDARD.encode(format!("{username}:{password}")));
@@ -54,45 +54,50 @@ impl Login {
 /// The door's credentials for one request. A token is issued when the request is sent to a backend, in the backend's own time,
 /// however long the request has waited.
 #[derive(Clone, Debug)]
-pub struct Introduction {
-    login: Arc<Login>,
+pub struct RequestCredentials {
+    credentials: Arc<RegistryCredentials>,
     subject: Option<String>,
     access: Vec<Access>,
 }
 
 /// The credentials that a backend was sent.
-pub struct Shown {
+pub struct SentCredentials {
     /// The `Authorization` of the request, if it has one.
     pub authorization: Option<HeaderValue>,
     token: Option<(BearerToken, Timestamp)>,
 }
 
-impl Introduction {
+impl RequestCredentials {
     /// By these, for a request of `subject`, or of the door itself, that needs this access.
-    pub fn new(login: Arc<Login>, subject: Option<String>, access: Vec<Access>) -> Self {
-        Self { login, subject, access }
+    pub fn new(credentials: Arc<RegistryCredentials>, subject: Option<String>, access: Vec<Access>) -> Self {
+        Self { credentials, subject, access }
     }
 
     /// What this backend is to be sent now.
     ///
     /// # Errors
     /// When a token cannot be signed.
-    pub fn show(&self, backend: &Backend) -> Result<Shown, TokenError> {
-        match &*self.login {
-            Login::None => Ok(Shown { authorization: None, token: None }),
-            Login::Basic(value) => Ok(Shown { authorization: Some(value.clone()), token: None }),
-            Login::Token(tokens) => {
+    pub fn issue(&self, backend: &Backend) -> Result<SentCredentials, TokenError> {
+        match &*self.credentials {
+            RegistryCredentials::None => Ok(SentCredentials { authorization: None, token: None }),
+            RegistryCredentials::Basic(value) => {
+                Ok(SentCredentials { authorization: Some(value.clone()), token: None })
+            }
+            RegistryCredentials::Token(tokens) => {
                 let token = tokens.token(backend.key(), self.subject.as_deref(), &self.access)?;
                 let authorization = Some(token.authorization.clone());
-                Ok(Shown { authorization, token: Some((token, tokens.steady())) })
+                Ok(SentCredentials { authorization, token: Some((token, tokens.steady())) })
             }
         }
     }
 
     /// Whether a request whose credentials the backend refused with this answer is to be repeated: the backend's clock is
     /// another than was thought, and what it refused it has not done. Corrects what is known of that clock.
-    pub fn is_worth_repeating(&self, backend: &Backend, shown: &Shown, answer: &HeaderMap) -> bool {
-        let (Login::Token(tokens), Some((token, sent))) = (&*self.login, &shown.token) else { return false };
+    pub fn is_worth_retrying(&self, backend: &Backend, sent: &SentCredentials, answer: &HeaderMap) -> bool {
+        let (RegistryCredentials::Token(tokens), Some((token, sent))) = (&*self.credentials, &sent.token)
+        else {
+            return false;
+        };
         let sample = date(answer).map(|date| Sample { sent: *sent, received: tokens.steady(), date });
         let is_worth_retrying = tokens.refused(backend.key(), token, sample);
         if is_worth_retrying {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 
-use super::Introduction;
+use super::RequestCredentials;
 
 /// A manifest write as it goes to the registry.
 #[derive(Clone)]
@@ -18,12 +18,12 @@ pub struct OutgoingWrite {
     /// The body; empty for a deletion.
     pub body: Bytes,
     /// The door's credentials, if they replace the client's own `Authorization`.
-    pub introduction: Option<Introduction>,
+    pub credentials: Option<RequestCredentials>,
 }
 
 /// The registry's answer.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct WriteAnswer {
     /// Its status.
     pub status: StatusCode,
     /// Its headers, hop-by-hop ones included.

@@ -1,6 +1,6 @@
-//! Lines of the log stay short, whatever strangers put into what they are made of.
+//! A bound on the length of the log's lines, whatever clients put into the texts that they are made of.
 //!
-//! Code that logs a stranger's text cuts it ([`cut`]). What was overlooked is cut here, before a line waits to be written: the
+//! Code that logs a client's text cuts it first ([`cut`]). What was overlooked is cut here, before a line waits to be written: the
 //! texts of other crates, and errors that quote what they were given.
 
 use std::io::{self, Write};
@@ -8,22 +8,25 @@ use std::io::{self, Write};
 use serde_json::{Map, Value};
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::logging::Format;
-
 /// The longest line, in bytes, but for the backtrace of a panic.
 const LONGEST_LINE: usize = 4 * 1024;
 /// What is left of each text in a line that is longer; the second if that is not enough.
 const LONGEST_TEXTS: [usize; 2] = [768, 64];
-/// The field that is never cut: a panic's, in which no stranger writes.
+/// The field that is never cut: a panic's, which has no text of a client's.
 const BACKTRACE: &str = "backtrace";
 
 /// The beginning of a text, of at most so many bytes.
 pub fn cut(text: &str, bytes: usize) -> &str {
-    let mut end = text.len().min(bytes);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
+    &text[..text.floor_char_boundary(bytes)]
+}
+
+/// The shape of the lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    /// For a person.
+    Human,
+    /// One JSON object for each line, the fields of an event at its top.
+    Json,
 }
 
 /// Makes writers that keep lines short.
@@ -79,7 +82,8 @@ fn shortened_json(line: &[u8]) -> Option<Vec<u8>> {
         for (name, value) in &mut object {
             match value {
                 Value::String(text) if name != BACKTRACE && text.len() > longest => {
-                    *text = format!("{}…", cut(text, longest));
+                    text.truncate(text.floor_char_boundary(longest));
+                    text.push('…');
                 }
                 _ => {}
             }
