@@ -113,12 +113,10 @@ pub enum StoreUrl {
 }
 
 impl StoreUrl {
-    /// The path beside the store that has this suffix: where what belongs to the store is kept by default.
-    pub fn beside(&self, suffix: &str) -> PathBuf {
+    /// The path beside the store with this extension more: where what belongs to the store is kept by default.
+    pub(crate) fn beside(&self, extension: &str) -> PathBuf {
         let Self::Redb(path) = self;
-        let mut path = path.clone().into_os_string();
-        path.push(suffix);
-        path.into()
+        path.with_added_extension(extension)
     }
 }
 

@@ -80,7 +80,7 @@ pub(super) fn key_directory(config: &Config) -> KeyDirectory {
         Algorithm::EdDsa => KeyAlgorithm::EdDsa,
         Algorithm::Rs256 => KeyAlgorithm::Rs256,
     };
-    let path = config.auth.keys.clone().unwrap_or_else(|| config.store.url.beside(".keys"));
+    let path = config.auth.keys.clone().unwrap_or_else(|| config.store.url.beside("keys"));
     // Uploads go on with tokens that have expired, so their keys are needed as long.
     let keep = config.auth.token_ttl + config.auth.leeway + config.auth.upload_grace;
     KeyDirectory::new(path, algorithm, keep)

@@ -24,7 +24,7 @@ pub(super) struct Socket {
 
 /// Where the socket is: as configured, else beside the store.
 pub(super) fn path(config: &Config) -> PathBuf {
-    config.server.socket.clone().unwrap_or_else(|| config.store.url.beside(".socket"))
+    config.server.socket.clone().unwrap_or_else(|| config.store.url.beside("socket"))
 }
 
 impl Socket {
