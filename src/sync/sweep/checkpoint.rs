@@ -57,7 +57,7 @@ impl Default for CatalogEnd {
 
 impl Position {
     /// Whether a sweep of this kind may go on here now.
-    pub fn can_go_on_as(&self, kind: SweepKind, now: Timestamp) -> bool {
+    pub(super) fn can_go_on_as(&self, kind: SweepKind, now: Timestamp) -> bool {
         self.kind == kind && self.is_recent(now)
     }
 
