@@ -7,16 +7,13 @@ use std::ops::ControlFlow;
 use super::changes::apply;
 use super::effect::Provenance;
 use super::overlap::{between_writes, must_be_apart, with_event};
+use super::view::MAXIMUM_OPEN_INTENTS;
 use super::{Medium, Refused, View, check_current};
 use crate::clock::Timestamp;
 use crate::oci::{Reference, RepositoryName};
 use crate::store::{
     Actor, Change, Incarnation, Intent, IntentState, Outcome, Sequence, Settled, Source, Write,
 };
-
-/// The most intents that may be open at once. Far more than writes can be under way; what lies beyond is a registry
-/// that has left no outcome known for a long time, and memory has to end somewhere.
-pub(super) const MAXIMUM_OPEN_INTENTS: usize = 65_536;
 
 /// A write that is about to be carried: [`Store::begin`](crate::store::Store::begin).
 #[derive(Clone, Debug)]

@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 
 use super::super::RedbStore;
-use super::super::Shared;
 use super::super::failure::Failure;
+use super::super::shared::Shared;
 use super::super::transaction::Transaction;
 use crate::store::group::Work;
 use crate::store::{Account, AccountChange, AccountKind, Accounts, Page, PageRequest, StoreError};
