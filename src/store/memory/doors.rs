@@ -7,7 +7,9 @@ use async_trait::async_trait;
 
 use super::{MemoryMedium, MemoryStore, State, Steps};
 use crate::store::ledger::{self, LeaseRow, Refused, SharedMedium};
-use crate::store::{Beat, DoorId, Doors, Incarnation, Intent, Lease, LeaseName, Sequence, StoreError};
+use crate::store::{
+    Beat, DoorId, Doors, Incarnation, Intent, Lease, LeaseName, Sequence, Source, StoreError,
+};
 
 impl MemoryStore {
     /// One door among several over this medium, followed from step to step. A door that was there before begins a new life.
@@ -77,15 +79,20 @@ impl Doors for MemoryStore {
 }
 
 impl MemoryMedium {
-    /// An event of a sweep that was recorded by a door which did not hold the lease then.
-    pub fn swept_without_lease(&self) -> Option<Sequence> {
+    /// An event that was recorded by a door which had been taken for dead; or by a sweep of one that did not hold the lease.
+    pub fn recorded_wrongly(&self) -> Option<(Sequence, &'static str)> {
         let state = self.state();
-        let is_wrong = |(sequence, by): &(&Sequence, &Incarnation)| {
+        state.recorded_by.iter().find_map(|(sequence, (source, by))| {
+            let mut lives = state.lives.iter().rev();
+            let life = lives.find(|(at, incarnation)| incarnation.door == by.door && at < sequence);
+            if life.map(|(_, incarnation)| incarnation) != Some(by) {
+                return Some((*sequence, "a door that was taken for dead"));
+            }
             let mut held = state.lease_history.iter().rev();
-            let last = held.find(|(at, name, _)| *name == LeaseName::Sweep && at < *sequence);
-            last.and_then(|(_, _, holder)| *holder) != Some(**by)
-        };
-        state.swept_by.iter().find(is_wrong).map(|(sequence, _)| *sequence)
+            let held = held.find(|(at, name, _)| *name == LeaseName::Sweep && at < sequence);
+            let is_held = held.and_then(|(_, _, holder)| *holder) == Some(*by);
+            (*source == Source::Swept && !is_held).then_some((*sequence, "a sweep without its lease"))
+        })
     }
 }
 
@@ -99,7 +106,10 @@ impl SharedMedium for State {
     }
 
     fn set_door(&mut self, beat: Beat) -> Result<(), Infallible> {
-        self.doors.insert(beat.incarnation.door, beat);
+        let before = self.doors.insert(beat.incarnation.door, beat);
+        if before.map(|before| before.incarnation) != Some(beat.incarnation) {
+            self.lives.push((self.sequence, beat.incarnation));
+        }
         Ok(())
     }
 

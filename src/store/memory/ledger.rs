@@ -66,8 +66,15 @@ impl Ledger for MemoryStore {
         let Intent { sequence: intent, holder, .. } = *intent;
         let ended = Ended { by: self.incarnation(), intent, holder, outcome, now };
         let attempted = "record the outcome of a write";
-        let Ok(settled) = self.write(attempted, |state| ledger::settle(state, &ended)).await?;
-        settled.map_err(|refused| refused.into_error(attempted))
+        let settled = self.write(attempted, |state| {
+            let before = state.sequence;
+            let Ok(settled) = ledger::settle(state, &ended);
+            if self.is_shared {
+                state.note_recorded(before, ended.by);
+            }
+            settled
+        });
+        settled.await?.map_err(|refused| refused.into_error(attempted))
     }
 
     async fn mark_unknown(&self, intent: &Intent) -> Result<bool, StoreError> {
@@ -90,10 +97,8 @@ impl Ledger for MemoryStore {
         let recorded = self.write(attempted, |state| {
             let before = state.sequence;
             let Ok(recorded) = ledger::record(state, &answered);
-            if self.is_shared && answered.source == Source::Swept {
-                let events =
-                    state.events.range(before.next()..).map(|(sequence, _)| (*sequence, answered.by));
-                state.swept_by.extend(events);
+            if self.is_shared {
+                state.note_recorded(before, answered.by);
             }
             recorded
         });

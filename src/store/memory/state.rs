@@ -16,7 +16,7 @@ use crate::store::tombstone::{Buried, Past, Tombstone, is_over};
 use crate::store::waiting::Waiters;
 use crate::store::{
     AuthEvent, Beat, DoorId, Epoch, Event, Hint, History, Incarnation, Intent, IntentState, KeptSweep, Lease,
-    LeaseName, Missing, Sequence,
+    LeaseName, Missing, Sequence, Source,
 };
 
 /// See the module.
@@ -54,8 +54,10 @@ pub(in crate::store) struct State {
     pub leases: BTreeMap<LeaseName, LeaseRow>,
     /// Who held each lease behind which number, in the order of time.
     pub lease_history: Vec<(Sequence, LeaseName, Option<Incarnation>)>,
-    /// Which of several doors recorded the events of sweeps.
-    pub swept_by: BTreeMap<Sequence, Incarnation>,
+    /// Behind which number each life of a door began.
+    pub lives: Vec<(Sequence, Incarnation)>,
+    /// Which of several doors recorded which events.
+    pub recorded_by: BTreeMap<Sequence, (Source, Incarnation)>,
 }
 
 impl Default for State {
@@ -86,12 +88,19 @@ impl Default for State {
             doors: BTreeMap::new(),
             leases: BTreeMap::new(),
             lease_history: Vec::new(),
-            swept_by: BTreeMap::new(),
+            lives: Vec::new(),
+            recorded_by: BTreeMap::new(),
         }
     }
 }
 
 impl State {
+    /// Notes who of several doors recorded what came behind a number.
+    pub fn note_recorded(&mut self, before: Sequence, by: Incarnation) {
+        let events = self.events.range(before.next()..);
+        self.recorded_by.extend(events.map(|(sequence, event)| (*sequence, (event.source, by))));
+    }
+
     /// Begins to be used by a store: nobody carries what an earlier one has left.
     pub fn open(&mut self) {
         for intent in self.intents.values_mut() {
@@ -102,7 +111,8 @@ impl State {
         self.doors.clear();
         self.leases.clear();
         self.lease_history.clear();
-        self.swept_by.clear();
+        self.lives.clear();
+        self.recorded_by.clear();
         let last = self.events.values().rev().cloned().map(Ok::<_, Infallible>);
         let Ok(recent) = RecentlyObserved::of_last(last);
         self.recent = Arc::new(recent);

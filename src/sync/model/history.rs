@@ -117,6 +117,29 @@ impl History {
         Self { seed, doors, commit_faults, faults, door_only, nature, intervals, lives }
     }
 
+    /// Whether nothing in it leaves the outcome of a write unknown.
+    pub fn is_without_trouble(&self) -> bool {
+        let is_trouble = |action: &Action| {
+            matches!(
+                action,
+                Action::Freeze { .. }
+                    | Action::Outage { .. }
+                    | Action::Restart { .. }
+                    | Action::LoseStorage { .. }
+                    | Action::Forget { .. }
+                    | Action::PushAround { .. }
+                    | Action::DeleteAround { .. }
+                    // It is denied where there is nothing to delete.
+                    | Action::Delete { .. }
+            )
+        };
+        let mut happenings = self.lives.iter().flat_map(|life| &life.happenings);
+        (self.faults, self.commit_faults, self.lives.len()) == (0, 0, 1)
+            && !self.nature.lags
+            && !self.nature.stops_half_way
+            && !happenings.any(|happening| is_trouble(&happening.action))
+    }
+
     /// How many deletions clients ask for.
     pub fn deletions(&self) -> usize {
         let happenings = self.lives.iter().flat_map(|life| &life.happenings);

@@ -22,7 +22,7 @@ use crate::registry::{Backends, OutgoingWrite, RegistrySettings, Transport};
 use crate::store::{Actor, DoorId, Event, HintedReference, MemoryMedium, MemoryStore, Records, Store};
 use crate::sync::{
     Carrier, CatalogState, EngineSettings, HintQueue, JudgeSettings, ManifestWrite, RemovalLimit, SweepKind,
-    SweepOutcome, SweepSettings, Sweeper, SyncEngine, Transports, WriteRequest,
+    SweepOutcome, SweepSettings, Sweeper, SyncEngine, Transports, UnknownIntents, WriteRequest,
 };
 
 /// Time enough for every outcome to become known, in virtual time.
@@ -47,6 +47,7 @@ struct Door {
     carrier: Carrier,
     sweeper: Arc<Sweeper>,
     hints: Arc<HintQueue>,
+    unknown: Arc<UnknownIntents>,
     steps: Arc<StepsOfALife>,
     told: Arc<Mutex<Told>>,
 }
@@ -123,12 +124,12 @@ impl Door {
         tokio::spawn(engine.take_part(stop.clone()));
         tokio::spawn(engine.settle_unknown(stop.clone()));
         tokio::spawn(engine.follow_hints(stop.clone()));
-        let SyncEngine { carrier, sweeper, hints, .. } = engine;
+        let SyncEngine { carrier, sweeper, hints, unknown, .. } = engine;
         let running = Arc::clone(&sweeper);
         tokio::spawn(async move { running.run(stop).await });
         let (registry, told, observer) =
             (Arc::clone(registry), Arc::clone(told), MemoryStore::observing(medium));
-        Arc::new(Self { registry, observer, carrier, sweeper, hints, steps, told })
+        Arc::new(Self { registry, observer, carrier, sweeper, hints, unknown, steps, told })
     }
 
     fn told(&self) -> MutexGuard<'_, Told> {
@@ -252,6 +253,10 @@ impl House {
         if !history.intervals.1.is_zero() {
             checks::in_step(store, registry, extent).await.map_err(before)?;
         }
+        let asked_about = |door: &Arc<Door>| door.unknown.counts().completed;
+        if history.is_without_trouble() && self.doors.iter().any(|door| asked_about(door) > 0) {
+            return Err("a write had no known outcome though nothing failed".to_owned());
+        }
         let hints = std::mem::take(&mut self.told().hints);
         if store.missing().is_none() {
             checks::hinted(store, registry, &hints).await.map_err(before)?;
@@ -263,8 +268,8 @@ impl House {
         }
         let events = checks::events(store).await;
         checks::pasts(&events)?;
-        if let Some(sequence) = self.medium.swept_without_lease() {
-            return Err(format!("event {sequence} was recorded by a sweep without its lease"));
+        if let Some((sequence, by)) = self.medium.recorded_wrongly() {
+            return Err(format!("event {sequence} was recorded by {by}"));
         }
         let told = self.told();
         checks::history(&events, &told.events, &told.deletions, registry)
