@@ -15,7 +15,7 @@ use crate::store::{
     Actor, Change, Incarnation, Intent, IntentState, Outcome, Sequence, Settled, Source, Write,
 };
 
-/// A write that is about to be carried: [`Store::begin`](crate::store::Store::begin).
+/// A write that is about to be carried: [`Ledger::begin`](crate::store::Ledger::begin).
 #[derive(Clone, Debug)]
 pub(in crate::store) struct Beginning {
     /// The door that is to carry it.
@@ -26,7 +26,7 @@ pub(in crate::store) struct Beginning {
     pub now: Timestamp,
 }
 
-/// The outcome of a write: [`Store::settle`](crate::store::Store::settle).
+/// The outcome of a write: [`Ledger::settle`](crate::store::Ledger::settle).
 #[derive(Clone, Debug)]
 pub(in crate::store) struct Ended {
     pub intent: Sequence,

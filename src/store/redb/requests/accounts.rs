@@ -9,7 +9,7 @@ use super::super::transaction::Transaction;
 use crate::store::group::Work;
 use crate::store::{Account, AccountChange, AccountKind, Accounts, Page, PageRequest, StoreError};
 
-/// [`Accounts::change_accounts`](crate::store::Accounts::change_accounts).
+/// [`Accounts::change_accounts`].
 struct ChangeAccounts(Vec<AccountChange>);
 
 impl Work<Shared> for ChangeAccounts {

@@ -9,7 +9,7 @@ use super::super::transaction::Transaction;
 use crate::store::group::Work;
 use crate::store::{AuthEvent, AuthLog, Page, PageRequest, Retention, Sequence, StoreError};
 
-/// [`AuthLog::add_auth_events`](crate::store::AuthLog::add_auth_events).
+/// [`AuthLog::add_auth_events`].
 struct AddAuthEvents {
     events: Vec<(Option<Sequence>, AuthEvent)>,
     keep: Retention,

@@ -11,7 +11,7 @@ use crate::clock::{Estimate, Timestamp};
 use crate::store::group::Work;
 use crate::store::{Clocks, StoreError};
 
-/// [`Clocks::keep_clock`](crate::store::Clocks::keep_clock).
+/// [`Clocks::keep_clock`].
 struct KeepClock(Estimate);
 
 impl Work<Shared> for KeepClock {
@@ -23,7 +23,7 @@ impl Work<Shared> for KeepClock {
     }
 }
 
-/// [`Clocks::keep_time`](crate::store::Clocks::keep_time).
+/// [`Clocks::keep_time`].
 struct KeepTime(Timestamp);
 
 impl Work<Shared> for KeepTime {

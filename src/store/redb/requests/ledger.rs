@@ -21,7 +21,7 @@ use crate::store::{
     Source, StoreError, Write,
 };
 
-/// [`Ledger::accept_removals`](crate::store::Ledger::accept_removals).
+/// [`Ledger::accept_removals`].
 struct AcceptRemovals;
 
 impl Work<Shared> for AcceptRemovals {

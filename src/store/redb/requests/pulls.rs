@@ -9,7 +9,7 @@ use super::super::transaction::Transaction;
 use crate::store::group::Work;
 use crate::store::{Pull, Pulls, StoreError};
 
-/// [`Pulls::record_pulls`](crate::store::Pulls::record_pulls).
+/// [`Pulls::record_pulls`].
 struct RecordPulls(Vec<Pull>);
 
 impl Work<Shared> for RecordPulls {

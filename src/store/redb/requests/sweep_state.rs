@@ -10,7 +10,7 @@ use super::super::transaction::Transaction;
 use crate::store::group::Work;
 use crate::store::{KeptSweep, Lease, StoreError, SweepState};
 
-/// [`SweepState::keep_sweep`](crate::store::SweepState::keep_sweep).
+/// [`SweepState::keep_sweep`].
 struct KeepSweep {
     checkpoint: Vec<u8>,
     marks: Vec<u64>,
@@ -25,7 +25,7 @@ impl Work<Shared> for KeepSweep {
     }
 }
 
-/// [`SweepState::forget_sweep`](crate::store::SweepState::forget_sweep).
+/// [`SweepState::forget_sweep`].
 struct ForgetSweep;
 
 impl Work<Shared> for ForgetSweep {
