@@ -102,7 +102,6 @@ pub mod registry;
 pub mod server;
 #[allow(unreachable_pub, reason = "some items are still public though no other floor may name them")]
 pub mod store;
-#[allow(unreachable_pub, reason = "some items are still public though no other floor may name them")]
 pub mod sync;
 pub mod telemetry;
 pub mod web;

@@ -43,7 +43,7 @@ pub(super) struct Position {
 
 impl Position {
     /// Whether a sweep of this kind may go on here now.
-    pub fn can_go_on_as(&self, kind: SweepKind, now: Timestamp) -> bool {
+    pub(super) fn can_go_on_as(&self, kind: SweepKind, now: Timestamp) -> bool {
         self.kind == kind && self.is_recent(now)
     }
 

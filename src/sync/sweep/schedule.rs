@@ -157,19 +157,6 @@ impl Sweeper {
         }
     }
 
-    /// Runs one sweep from its beginning, without a schedule.
-    ///
-    /// # Errors
-    /// When the store fails before it begins.
-    pub async fn run_once(&self, kind: SweepKind) -> Result<FinishedSweep, StoreError> {
-        self.questions.lease.wait().await;
-        let (mut checkpoint, _) =
-            checkpoint::load(self.questions.store.as_ref(), self.questions.registry.now()).await?;
-        checkpoint.running = None;
-        let next = self.state().begin(kind, true);
-        Ok(self.sweep(&next, &mut Place { checkpoint, ..Place::default() }).await)
-    }
-
     async fn kept(&self) -> (Checkpoint, KeptMarks) {
         checkpoint::load(self.questions.store.as_ref(), self.questions.registry.now()).await.unwrap_or_else(|error| {
             tracing::warn!(%error, "what was kept of the last sweep cannot be read; the next one begins anew");
