@@ -10,7 +10,7 @@ use crate::clock::Timestamp;
 use crate::oci::RepositoryName;
 use crate::store::{Actor, Change, Guard, Incarnation, Recorded, Sequence, Source};
 
-/// What the registry was found to hold: [`Store::record`](crate::store::Store::record).
+/// What the registry was found to hold: [`Ledger::record`](crate::store::Ledger::record).
 #[derive(Clone, Debug)]
 pub(in crate::store) struct Answered {
     pub changes: Vec<Change>,

@@ -7,6 +7,7 @@ use std::ops::ControlFlow;
 use super::changes::apply;
 use super::effect::Provenance;
 use super::overlap::{between_writes, must_be_apart, with_event};
+use super::view::MAXIMUM_OPEN_INTENTS;
 use super::{Medium, Refused, View, check_current};
 use crate::clock::Timestamp;
 use crate::oci::{Reference, RepositoryName};
@@ -14,11 +15,7 @@ use crate::store::{
     Actor, Change, Incarnation, Intent, IntentState, Outcome, Sequence, Settled, Source, Write,
 };
 
-/// The most intents that may be open at once. Far more than writes can be under way; what lies beyond is a registry
-/// that has left no outcome known for a long time, and memory has to end somewhere.
-pub(super) const MAXIMUM_OPEN_INTENTS: usize = 65_536;
-
-/// A write that is about to be carried: [`Store::begin`](crate::store::Store::begin).
+/// A write that is about to be carried: [`Ledger::begin`](crate::store::Ledger::begin).
 #[derive(Clone, Debug)]
 pub(in crate::store) struct Beginning {
     /// The door that is to carry it.
@@ -29,7 +26,7 @@ pub(in crate::store) struct Beginning {
     pub now: Timestamp,
 }
 
-/// The outcome of a write: [`Store::settle`](crate::store::Store::settle).
+/// The outcome of a write: [`Ledger::settle`](crate::store::Ledger::settle).
 #[derive(Clone, Debug)]
 pub(in crate::store) struct Ended {
     pub intent: Sequence,

@@ -1,46 +1,48 @@
 //! The store in one redb file: the default backend, for one door. Only the files of this folder name redb.
 //!
 //! [`RedbStore`] is the way in, `requests` what it is asked for. `file` opens the file, after a look through an `overlay`;
-//! `found` says what it was found with, `tables` what is in it, `snapshot` reads it. `writer` is the one thread that writes, by group commit, `work` what it is asked to do, within a `transaction`;
-//! `intents` keeps the open ones in memory. `place` watches that the path still leads to the file, and `panics` makes errors
+//! `found` says what it was found with, `tables` and `layout` what is in it, `snapshot` reads it. `writer` is the one thread
+//! that writes, by group commit, `work` what it is asked to do, within a `transaction`, which has changes for memory `staged`;
+//! `shared` is what readers and writer have in common, `intents` keeps the open ones in memory. `place` watches that the path still leads to the file, and `panics` makes errors
 //! of redb's.
 
 mod failure;
 mod file;
 mod found;
 mod intents;
+mod layout;
 mod older_layouts;
 mod overlay;
 mod panics;
 mod place;
 mod requests;
+mod shared;
 mod snapshot;
+mod staged;
 mod tables;
 mod transaction;
 mod work;
 mod writer;
 
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use redb::{Database, ReadableDatabase};
+use redb::Database;
 use tokio::sync::watch;
 
 pub use file::OpenError;
 
 use self::failure::Failure;
-use self::found::{Found, found};
-use self::intents::OpenIntents;
-use self::panics::{caught, dropped, is_panic};
+use self::panics::is_panic;
 use self::place::Place;
+use self::shared::{Reopen, Shared};
 use self::snapshot::Snapshot;
 use self::writer::{Notice, Writer};
 use super::group::{self, Entrance, Work};
-use super::recent::RecentlyObserved;
-use super::{Epoch, Missing, StoreError, StoreTrouble, metrics};
+use super::{StoreError, metrics};
 
 /// What a failing read answers that it attempted.
 const READ: &str = "be read";
@@ -57,35 +59,6 @@ pub struct RedbStore {
     /// The way to the writer.
     entrance: Entrance<Shared>,
     writer: Mutex<Option<JoinHandle<()>>>,
-}
-
-/// How the writer opens the file again after an I/O error: [`file::reopen`], but for tests of such errors.
-type Reopen = dyn Fn() -> Result<Database, Failure> + Send + Sync;
-
-/// What readers and the writer share.
-struct Shared {
-    path: PathBuf,
-    reopen: Box<Reopen>,
-    /// Absent while it is being opened anew, and once closed. Locked only for moments.
-    database: RwLock<Option<Database>>,
-    /// Counts how often the file was opened anew.
-    opened: watch::Sender<u64>,
-    closed: AtomicBool,
-    writable: AtomicBool,
-    /// What keeps it from writing.
-    trouble: Mutex<Option<StoreTrouble>>,
-    /// Where the file is.
-    place: Arc<Place>,
-    /// The last sequence number of a durable commit.
-    sequence: AtomicU64,
-    /// How many commits were durable since the store was opened.
-    commits: AtomicU64,
-    intents: OpenIntents,
-    observed: RecentlyObserved,
-    /// How much is missing, as last made durable.
-    missing: RwLock<Missing>,
-    /// The epoch of what this process gives out.
-    epoch: Epoch,
 }
 
 impl RedbStore {
@@ -208,77 +181,6 @@ impl RedbStore {
 impl Drop for RedbStore {
     fn drop(&mut self) {
         self.shut();
-    }
-}
-
-impl Shared {
-    fn new(
-        path: &Path,
-        database: Database,
-        place: Arc<Place>,
-        reopen: Box<Reopen>,
-    ) -> Result<Self, OpenError> {
-        let Found { intents, sequence, missing, observed } = match caught(|| found(&database)) {
-            Ok(found) => found,
-            Err(failure) => {
-                let failure = dropped(database).err().unwrap_or(failure);
-                return Err(file::damaged(path, failure));
-            }
-        };
-        let epoch = Epoch::random().map_err(|cause| OpenError::Unusable {
-            path: path.to_owned(),
-            attempted: "begin an epoch of",
-            cause: Box::new(cause),
-        })?;
-        metrics::trouble(None);
-        metrics::missing(missing);
-        Ok(Self {
-            path: path.to_owned(),
-            reopen,
-            database: RwLock::new(Some(database)),
-            opened: watch::Sender::new(0),
-            closed: AtomicBool::new(false),
-            writable: AtomicBool::new(true),
-            trouble: Mutex::new(None),
-            place,
-            sequence: AtomicU64::new(sequence),
-            commits: AtomicU64::new(0),
-            intents: OpenIntents::found(intents),
-            observed,
-            missing: RwLock::new(missing),
-            epoch,
-        })
-    }
-
-    fn snapshot(&self) -> Result<Snapshot, Failure> {
-        // What somebody else has written over the file is none of the record.
-        if self.trouble() == Some(StoreTrouble::Overwritten) {
-            return Err(StoreTrouble::Overwritten.into());
-        }
-        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
-        Ok(Snapshot(database.as_ref().ok_or(Failure::Interrupted)?.begin_read()?))
-    }
-
-    fn read<T>(&self, read: impl FnOnce(&Snapshot) -> Result<T, Failure>) -> Result<T, Failure> {
-        let snapshot = caught(|| self.snapshot())?;
-        let result = caught(|| read(&snapshot));
-        dropped(snapshot).and(result)
-    }
-
-    fn trouble(&self) -> Option<StoreTrouble> {
-        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Something keeps it from writing, or nothing does.
-    fn set_trouble(&self, trouble: Option<StoreTrouble>) {
-        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
-        self.writable.store(trouble.is_none(), Ordering::Release);
-        metrics::trouble(trouble);
-    }
-
-    /// For what is answered from memory.
-    fn check_open(&self) -> Result<(), StoreError> {
-        if self.closed.load(Ordering::Acquire) { Err(StoreError::Closed) } else { Ok(()) }
     }
 }
 

@@ -10,9 +10,11 @@ mod older_layouts;
 mod opening;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use futures_util::future::join_all;
+use redb::ReadableDatabase as _;
 
 use super::tables::{META, META_SEQUENCE, TAGS, number};
 use super::*;
@@ -21,9 +23,9 @@ use crate::oci::{Manifest, Reference};
 use crate::store::contract::{contract_tests, push};
 use crate::store::sample::{alice, at, image, put, repository, tag};
 use crate::store::{
-    AccountChange, AccountKind, AuthEvent, AuthEventKind, Change, Expect, Guard, HintedReference, History,
-    Intent, IntentState, Outcome, PageRequest, Quotas, Recorded, Retention, Sequence, Settled, Source, Store,
-    Write,
+    AccountChange, AccountKind, AuthEvent, AuthEventKind, Change, Epoch, Expect, Guard, HintedReference,
+    History, Intent, IntentState, Outcome, PageRequest, Quotas, Recorded, Retention, Sequence, Settled,
+    Source, Store, Write,
 };
 use crate::store::{
     Accounts as _, AuthLog as _, Events as _, Hints as _, Ledger as _, Records as _, SweepState as _,

@@ -14,6 +14,7 @@ use self::record::Tables;
 use super::failure::Failure;
 use super::intents::OpenIntents;
 use super::snapshot::NotThere;
+use super::staged::Staged;
 use super::tables::{EPOCHS, MAXIMUM_EPOCHS, META_SEQUENCE, encode, event, number};
 use crate::clock::Timestamp;
 use crate::oci::{Digest, Document, RepositoryName, Tag};
@@ -31,29 +32,6 @@ pub(super) struct Transaction<'txn> {
     /// The last number that was given out before it.
     before: Sequence,
     staged: Staged,
-}
-
-/// What a transaction changes beside the file, once it is durable.
-#[derive(Debug)]
-pub(super) struct Staged {
-    /// The last sequence number that it gave out.
-    pub sequence: Sequence,
-    /// Whether it wrote anything.
-    pub dirty: bool,
-    /// The intents that began or changed their state.
-    pub intents: BTreeMap<Sequence, Arc<Intent>>,
-    /// How many of them began.
-    pub begun: usize,
-    /// Those of which the callers never heard, and that were removed for that.
-    pub abandoned: Vec<Sequence>,
-    /// The intents that were let through to be carried.
-    pub promoted: Vec<Sequence>,
-    /// The intents that ended.
-    pub settled: BTreeSet<Sequence>,
-    /// The events that were appended.
-    pub events: Vec<Event>,
-    /// How much is missing, if that has changed.
-    pub missing: Option<Missing>,
 }
 
 impl<'txn> Transaction<'txn> {

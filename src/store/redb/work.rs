@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::Shared;
 use super::failure::Failure;
+use super::shared::Shared;
 use super::transaction::Transaction;
 use crate::store::group::{GATHERING, PATIENCE, Work};
 use crate::store::ledger::{self, Answered, Beginning, Ended, Refused};

@@ -16,10 +16,11 @@ use std::time::{Duration, Instant};
 
 use redb::WriteTransaction;
 
-use super::Shared;
 use super::failure::Failure;
 use super::panics::caught;
-use super::transaction::{Staged, Transaction};
+use super::shared::Shared;
+use super::staged::Staged;
+use super::transaction::Transaction;
 use crate::store::group::{Backend, Group, Queue, Undone};
 use crate::store::{StoreError, StoreTrouble, metrics};
 

@@ -23,7 +23,7 @@ pub trait Ledger: Send + Sync + 'static {
         now: Timestamp,
     ) -> Result<Intent, StoreError>;
 
-    /// Waits until an intent that [waits](IntentState::Waiting) is carried, and answers it as it is then; nothing if it is
+    /// Waits until an intent that [waits](crate::store::IntentState::Waiting) is carried, and answers it as it is then; nothing if it is
     /// gone. The caller sets the time.
     async fn until_carried(&self, intent: &Intent) -> Result<Option<Intent>, StoreError>;
 

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::checkpoint::Checkpoint;
 use super::progress::{CatalogState, FinishedSweep, Outcome, SweepKind};
-use super::schedule::SweepSettings;
+use super::settings::SweepSettings;
 use crate::clock::{Backoff, Timestamp};
 
 /// How soon a sweep that failed is tried again, by how often its kind failed in a row; at most the interval.

@@ -5,7 +5,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::checkpoint::CatalogEnd;
 use crate::clock::Timestamp;
 use crate::store::Missing;
 
@@ -56,6 +55,20 @@ pub enum CatalogState {
     Failed,
     /// It was not asked for: the registry is a cache, and known repositories only are swept.
     NotRead,
+}
+
+/// What the catalog was good for in the end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct CatalogEnd {
+    pub state: CatalogState,
+    /// Why it was not good for more.
+    pub cause: Option<String>,
+}
+
+impl Default for CatalogEnd {
+    fn default() -> Self {
+        Self { state: CatalogState::Listed, cause: None }
+    }
 }
 
 /// Something that could not be compared.

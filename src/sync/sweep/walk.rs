@@ -11,8 +11,8 @@ use futures_util::stream::FuturesUnordered;
 use http::StatusCode;
 use tokio::time::Instant;
 
-use super::checkpoint::{self, CatalogEnd, Checkpoint, Position};
-use super::progress::{CatalogState, Phase, Progress};
+use super::checkpoint::{self, Checkpoint, Position};
+use super::progress::{CatalogEnd, CatalogState, Phase, Progress};
 use super::questions::{Abort, Questions, Unanswered};
 use super::repository::{InCatalog, RepositorySweep};
 use crate::oci::RepositoryName;

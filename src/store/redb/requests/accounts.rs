@@ -3,13 +3,13 @@
 use async_trait::async_trait;
 
 use super::super::RedbStore;
-use super::super::Shared;
 use super::super::failure::Failure;
+use super::super::shared::Shared;
 use super::super::transaction::Transaction;
 use crate::store::group::Work;
 use crate::store::{Account, AccountChange, AccountKind, Accounts, Page, PageRequest, StoreError};
 
-/// [`Accounts::change_accounts`](crate::store::Accounts::change_accounts).
+/// [`Accounts::change_accounts`].
 struct ChangeAccounts(Vec<AccountChange>);
 
 impl Work<Shared> for ChangeAccounts {

@@ -3,13 +3,13 @@
 use async_trait::async_trait;
 
 use super::super::RedbStore;
-use super::super::Shared;
 use super::super::failure::Failure;
+use super::super::shared::Shared;
 use super::super::transaction::Transaction;
 use crate::store::group::Work;
 use crate::store::{AuthEvent, AuthLog, Page, PageRequest, Retention, Sequence, StoreError};
 
-/// [`AuthLog::add_auth_events`](crate::store::AuthLog::add_auth_events).
+/// [`AuthLog::add_auth_events`].
 struct AddAuthEvents {
     events: Vec<(Option<Sequence>, AuthEvent)>,
     keep: Retention,

@@ -3,15 +3,15 @@
 use async_trait::async_trait;
 
 use super::super::RedbStore;
-use super::super::Shared;
 use super::super::failure::Failure;
+use super::super::shared::Shared;
 use super::super::snapshot::Snapshot;
 use super::super::transaction::Transaction;
 use crate::clock::{Estimate, Timestamp};
 use crate::store::group::Work;
 use crate::store::{Clocks, StoreError};
 
-/// [`Clocks::keep_clock`](crate::store::Clocks::keep_clock).
+/// [`Clocks::keep_clock`].
 struct KeepClock(Estimate);
 
 impl Work<Shared> for KeepClock {
@@ -23,7 +23,7 @@ impl Work<Shared> for KeepClock {
     }
 }
 
-/// [`Clocks::keep_time`](crate::store::Clocks::keep_time).
+/// [`Clocks::keep_time`].
 struct KeepTime(Timestamp);
 
 impl Work<Shared> for KeepTime {

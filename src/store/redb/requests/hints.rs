@@ -3,13 +3,13 @@
 use async_trait::async_trait;
 
 use super::super::RedbStore;
-use super::super::Shared;
 use super::super::failure::Failure;
+use super::super::shared::Shared;
 use super::super::transaction::Transaction;
 use crate::store::group::Work;
 use crate::store::{Hint, HintedReference, Hints, Page, PageRequest, Queued, StoreError};
 
-/// [`Hints::add_hints`](crate::store::Hints::add_hints).
+/// [`Hints::add_hints`].
 struct AddHints(Vec<HintedReference>);
 
 impl Work<Shared> for AddHints {
@@ -21,7 +21,7 @@ impl Work<Shared> for AddHints {
     }
 }
 
-/// [`Hints::remove_hints`](crate::store::Hints::remove_hints).
+/// [`Hints::remove_hints`].
 struct RemoveHints(Vec<Hint>);
 
 impl Work<Shared> for RemoveHints {

@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering;
 use async_trait::async_trait;
 
 use super::super::RedbStore;
-use super::super::Shared;
 use super::super::failure::Failure;
+use super::super::shared::Shared;
 use super::super::snapshot::Snapshot;
 use super::super::transaction::Transaction;
 use super::super::work::MarkUnknown;
@@ -21,7 +21,7 @@ use crate::store::{
     Source, StoreError, Write,
 };
 
-/// [`Ledger::accept_removals`](crate::store::Ledger::accept_removals).
+/// [`Ledger::accept_removals`].
 struct AcceptRemovals;
 
 impl Work<Shared> for AcceptRemovals {

@@ -3,13 +3,13 @@
 use async_trait::async_trait;
 
 use super::super::RedbStore;
-use super::super::Shared;
 use super::super::failure::Failure;
+use super::super::shared::Shared;
 use super::super::transaction::Transaction;
 use crate::store::group::Work;
 use crate::store::{Pull, Pulls, StoreError};
 
-/// [`Pulls::record_pulls`](crate::store::Pulls::record_pulls).
+/// [`Pulls::record_pulls`].
 struct RecordPulls(Vec<Pull>);
 
 impl Work<Shared> for RecordPulls {

@@ -3,14 +3,14 @@
 use async_trait::async_trait;
 
 use super::super::RedbStore;
-use super::super::Shared;
 use super::super::failure::Failure;
+use super::super::shared::Shared;
 use super::super::snapshot::Snapshot;
 use super::super::transaction::Transaction;
 use crate::store::group::Work;
 use crate::store::{KeptSweep, Lease, StoreError, SweepState};
 
-/// [`SweepState::keep_sweep`](crate::store::SweepState::keep_sweep).
+/// [`SweepState::keep_sweep`].
 struct KeepSweep {
     checkpoint: Vec<u8>,
     marks: Vec<u64>,
@@ -25,7 +25,7 @@ impl Work<Shared> for KeepSweep {
     }
 }
 
-/// [`SweepState::forget_sweep`](crate::store::SweepState::forget_sweep).
+/// [`SweepState::forget_sweep`].
 struct ForgetSweep;
 
 impl Work<Shared> for ForgetSweep {

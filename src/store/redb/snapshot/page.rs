@@ -13,7 +13,7 @@ const MAXIMUM_PAGE_BYTES: usize = 1024 * 1024;
 /// A range of keys of two parts.
 type Keys<'a> = (Bound<(&'a str, &'a str)>, Bound<(&'a str, &'a str)>);
 
-/// The keys of a repository behind `after`; `end` is [`behind`] the repository. No key of two parts has an empty
+/// The keys of a repository behind `after`; `end` is [`behind`](super::super::tables::behind) the repository. No key of two parts has an empty
 /// second one, so an empty `after` is the beginning.
 pub(super) fn keys_behind<'a>(repository: &'a RepositoryName, end: &'a str, after: &'a str) -> Keys<'a> {
     (Bound::Excluded((repository.as_str(), after)), Bound::Excluded((end, "")))
