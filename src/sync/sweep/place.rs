@@ -18,7 +18,7 @@ pub(super) struct Place {
 impl Place {
     /// Brings everything to where this sweep is to begin. One that was asked for looks at everything anew; one that is due
     /// goes on where the last one of its kind was cut or has failed.
-    pub fn prepare(&mut self, next: &Next, now: Timestamp) {
+    pub(super) fn prepare(&mut self, next: &Next, now: Timestamp) {
         let may_go_on = |position: &Position| !next.is_requested && position.can_go_on_as(next.kind, now);
         let cut = self.checkpoint.running.take_if(|position| !may_go_on(position));
         if next.kind == SweepKind::Shallow {

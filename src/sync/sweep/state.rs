@@ -25,13 +25,13 @@ pub(super) struct Next {
 }
 
 impl State {
-    pub fn request(&mut self, kind: SweepKind) -> u64 {
+    pub(super) fn request(&mut self, kind: SweepKind) -> u64 {
         self.queued = self.queued.max(Some(kind));
         self.number + 1
     }
 
     /// A sweep begins: whoever asks for one from now on gets the next.
-    pub fn begin(&mut self, kind: SweepKind, is_requested: bool) -> Next {
+    pub(super) fn begin(&mut self, kind: SweepKind, is_requested: bool) -> Next {
         self.number += 1;
         self.next = None;
         Next { number: self.number, kind, is_requested }
