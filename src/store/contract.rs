@@ -8,6 +8,7 @@ pub(super) mod hints;
 pub(super) mod intents;
 pub(super) mod lists;
 pub(super) mod past;
+pub(super) mod several_doors;
 pub(super) mod sweeps;
 
 use std::sync::Arc;
@@ -109,6 +110,7 @@ macro_rules! contract_tests {
 }
 
 pub(super) use contract_tests;
+pub(super) use several_doors::several_doors_tests;
 
 type AnyStore = Arc<dyn Store>;
 

@@ -59,6 +59,10 @@ pub fn describe_metrics() {
         "How often this door lost its life in the record to another one"
     );
     describe_counter!("portreeve_writes_total", "Manifest writes by what became of them");
+    describe_counter!(
+        "portreeve_door_fenced_total",
+        "Times that this door was taken for dead by others that share its record"
+    );
     describe_counter!("portreeve_verifications_total", "Questions about one reference by what was found");
     describe_counter!("portreeve_hints_total", "Looks at hinted references by what was found");
     describe_gauge!("portreeve_hints_waiting", "Hints that wait to be followed");

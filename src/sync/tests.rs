@@ -33,20 +33,20 @@ struct House {
 }
 
 impl House {
-    async fn new() -> Self {
-        Self::with_timeout(Duration::from_secs(10)).await
+    fn new() -> Self {
+        Self::with_timeout(Duration::from_secs(10))
     }
 
-    async fn with_timeout(timeout: Duration) -> Self {
-        Self::with(timeout, JudgeSettings::CREDULOUS).await
+    fn with_timeout(timeout: Duration) -> Self {
+        Self::with(timeout, JudgeSettings::CREDULOUS)
     }
 
     /// One that judges contradictions so.
-    async fn cautious(settings: JudgeSettings) -> Self {
-        Self::with(Duration::from_secs(10), settings).await
+    fn cautious(settings: JudgeSettings) -> Self {
+        Self::with(Duration::from_secs(10), settings)
     }
 
-    async fn with(timeout: Duration, settings: JudgeSettings) -> Self {
+    fn with(timeout: Duration, settings: JudgeSettings) -> Self {
         let registry = ScriptedRegistry::new(["team/app"]);
         let url = Url::parse("http://registry").unwrap();
         let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
@@ -153,7 +153,7 @@ fn outgoing(method: Method, reference: &str, body: Bytes) -> OutgoingWrite {
 
 #[tokio::test]
 async fn the_registry_hears_of_a_write_only_after_its_intent_is_durable() {
-    let house = House::new().await;
+    let house = House::new();
     let open = Arc::new(Mutex::new(None));
     let (store, seen) = (Arc::clone(&house.store), Arc::clone(&open));
     house.registry.before_write(move || {
@@ -167,7 +167,7 @@ async fn the_registry_hears_of_a_write_only_after_its_intent_is_durable() {
 
 #[tokio::test]
 async fn a_write_is_recorded_before_its_answer_is_given() {
-    let house = House::new().await;
+    let house = House::new();
     let answer = house.carrier.carry(put("latest", b"one")).await.unwrap();
     assert_eq!(answer.status, 201);
     assert_eq!(house.recorded("latest").await, Some(Digest::sha256(b"one")));
@@ -178,7 +178,7 @@ async fn a_write_is_recorded_before_its_answer_is_given() {
 
 #[tokio::test]
 async fn a_write_whose_client_leaves_is_carried_to_its_end() {
-    let house = House::new().await;
+    let house = House::new();
     let (started, mut has_started) = watch::channel(false);
     house.registry.before_write(move || {
         started.send_replace(true);
@@ -196,7 +196,7 @@ async fn a_write_whose_client_leaves_is_carried_to_its_end() {
 
 #[tokio::test]
 async fn after_a_server_error_the_record_says_what_the_registry_really_has() {
-    let house = House::new().await;
+    let house = House::new();
     let _settling = house.settle_unknown();
     house.registry.script(writes(Answer::DoneWith(500)));
     assert_eq!(house.carrier.carry(put("kept", b"one")).await.unwrap().status, 500);
@@ -211,7 +211,7 @@ async fn after_a_server_error_the_record_says_what_the_registry_really_has() {
 #[tokio::test]
 async fn a_registry_that_finishes_a_write_long_after_the_timeout_is_still_recorded() {
     let timeout = Duration::from_millis(300);
-    let house = House::with_timeout(timeout).await;
+    let house = House::with_timeout(timeout);
     let _settling = house.settle_unknown();
     house.registry.script(writes(Answer::Held(timeout)));
     let failure = house.carrier.carry(put("latest", b"one")).await.unwrap_err();
@@ -226,7 +226,7 @@ async fn a_registry_that_finishes_a_write_long_after_the_timeout_is_still_record
 
 #[tokio::test]
 async fn a_write_that_was_never_sent_leaves_nothing_open() {
-    let house = House::new().await;
+    let house = House::new();
     house.registry.script(|_, _| Some(Answer::Unreachable));
     let failure = house.carrier.carry(put("latest", b"one")).await.unwrap_err();
     assert!(matches!(failure, CarryFailure::Registry(crate::registry::CarryError::NotSent(_))), "{failure}");
@@ -235,7 +235,7 @@ async fn a_write_that_was_never_sent_leaves_nothing_open() {
 
 #[tokio::test]
 async fn an_answer_that_breaks_off_in_its_body_has_told_the_outcome() {
-    let house = House::new().await;
+    let house = House::new();
     house.registry.script(writes(Answer::DoneAndCut));
     assert_eq!(house.carrier.carry(put("latest", b"one")).await.unwrap().status, 201);
     assert_eq!(house.recorded("latest").await, Some(Digest::sha256(b"one")));
@@ -243,7 +243,7 @@ async fn an_answer_that_breaks_off_in_its_body_has_told_the_outcome() {
 
 #[tokio::test]
 async fn a_refused_write_changes_nothing() {
-    let house = House::new().await;
+    let house = House::new();
     house.registry.script(writes(Answer::status(405)));
     house.record("latest", b"one").await;
     let digest = Digest::sha256(b"one");
@@ -255,7 +255,7 @@ async fn a_refused_write_changes_nothing() {
 
 #[tokio::test]
 async fn only_the_registrys_own_not_there_removes_a_tag() {
-    let house = House::new().await;
+    let house = House::new();
     house.record("latest", b"one").await;
     let reference = Reference::Tag(tag("latest"));
     for status in [404, 401, 403, 500, 502, 503, 301] {
@@ -270,7 +270,7 @@ async fn only_the_registrys_own_not_there_removes_a_tag() {
 
 #[tokio::test]
 async fn a_manifest_that_is_gone_takes_each_tag_only_after_a_question_about_that_tag() {
-    let house = House::new().await;
+    let house = House::new();
     house.record("old", b"one").await;
     house.record("moved", b"one").await;
     house.registry.put("moved", b"two");
@@ -284,7 +284,7 @@ async fn a_manifest_that_is_gone_takes_each_tag_only_after_a_question_about_that
 
 #[tokio::test]
 async fn an_old_answer_never_overrides_a_newer_write() {
-    let house = House::new().await;
+    let house = House::new();
     house.record("latest", b"one").await;
     // The registry says "not there"; before that arrives, a push of the same tag is recorded.
     let pushed = std::sync::atomic::AtomicBool::new(false);
@@ -312,7 +312,7 @@ async fn an_old_answer_never_overrides_a_newer_write() {
 
 #[tokio::test]
 async fn two_pushes_of_one_tag_at_once_end_as_the_registry_says() {
-    let house = House::new().await;
+    let house = House::new();
     for _ in 0..20 {
         let (one, two) = tokio::join!(
             house.carrier.carry(put("latest", b"one")),
@@ -326,7 +326,7 @@ async fn two_pushes_of_one_tag_at_once_end_as_the_registry_says() {
 
 #[tokio::test]
 async fn a_deletion_by_digest_without_an_outcome_is_asked_about_with_every_tag_that_it_may_have_taken() {
-    let house = House::new().await;
+    let house = House::new();
     house.record("kept", b"one").await;
     house.record("taken", b"one").await;
     // It was done and answered with an error; then another client pushed the manifest again, under one of its tags.
@@ -341,7 +341,7 @@ async fn a_deletion_by_digest_without_an_outcome_is_asked_about_with_every_tag_t
 
 #[tokio::test]
 async fn a_deletion_by_digest_never_records_the_removal_of_a_tag_that_was_moved_around_the_door() {
-    let house = House::new().await;
+    let house = House::new();
     house.record("old", b"one").await;
     house.record("moved", b"one").await;
     house.registry.put("old", b"one");
@@ -363,7 +363,7 @@ async fn a_deletion_by_digest_never_records_the_removal_of_a_tag_that_was_moved_
 
 #[tokio::test]
 async fn a_registry_that_does_not_say_what_a_deletion_took_leaves_it_to_be_asked_about() {
-    let house = House::new().await;
+    let house = House::new();
     house.record("old", b"one").await;
     house.record("moved", b"one").await;
     house.registry.put("old", b"one");

@@ -257,15 +257,22 @@ impl Store for MemoryStore {
 mod tests {
     use super::*;
     use crate::oci::Reference;
-    use crate::store::contract::{contract_tests, push};
+    use crate::store::contract::{contract_tests, push, several_doors_tests};
     use crate::store::sample::{alice, at, image, repository, tag};
-    use crate::store::{Events as _, IntentState, Ledger as _, Records as _, Write};
+    use crate::store::{DoorId, Events as _, IntentState, Ledger as _, Records as _, Write};
 
     fn empty() -> (Arc<dyn Store>, ()) {
         (Arc::new(MemoryStore::default()), ())
     }
 
+    fn shared() -> (Arc<dyn Store>, Arc<dyn Store>) {
+        let medium = MemoryMedium::default();
+        let join = |door| Arc::new(MemoryStore::join(&medium, DoorId(door), Arc::new(Yields)));
+        (join(1), join(2))
+    }
+
     contract_tests!(empty);
+    several_doors_tests!(shared);
 
     #[tokio::test]
     async fn what_was_answered_outlives_a_crash_in_a_new_epoch_and_its_intents_are_unknown() {

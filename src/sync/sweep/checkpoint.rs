@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::progress::{CatalogState, Counts, Phase, SweepKind};
+use super::progress::{CatalogEnd, Counts, Phase, SweepKind};
 use crate::clock::Timestamp;
 use crate::oci::RepositoryName;
 use crate::registry::Continuation;
@@ -41,23 +41,9 @@ pub(super) struct Position {
     pub catalog: CatalogEnd,
 }
 
-/// What the catalog was good for in the end.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct CatalogEnd {
-    pub state: CatalogState,
-    /// Why it was not good for more.
-    pub cause: Option<String>,
-}
-
-impl Default for CatalogEnd {
-    fn default() -> Self {
-        Self { state: CatalogState::Listed, cause: None }
-    }
-}
-
 impl Position {
     /// Whether a sweep of this kind may go on here now.
-    pub fn can_go_on_as(&self, kind: SweepKind, now: Timestamp) -> bool {
+    pub(super) fn can_go_on_as(&self, kind: SweepKind, now: Timestamp) -> bool {
         self.kind == kind && self.is_recent(now)
     }
 

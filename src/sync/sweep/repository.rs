@@ -83,7 +83,7 @@ enum Tags {
 }
 
 impl<'a> RepositorySweep<'a> {
-    pub fn new(
+    pub(super) fn new(
         questions: &'a Questions,
         progress: &'a Progress,
         name: &'a RepositoryName,
@@ -105,7 +105,7 @@ impl<'a> RepositorySweep<'a> {
 
     /// Compares everything. What cannot be compared is told to the progress, and left as it is. Answers how much of that
     /// may be otherwise when the registry is asked again.
-    pub async fn run(mut self) -> Result<u64, Abort> {
+    pub(super) async fn run(mut self) -> Result<u64, Abort> {
         match self.compare().await {
             Ok(()) | Err(End::GivenUp) => Ok(self.open),
             Err(End::Sweep(abort)) => Err(abort),

@@ -4,7 +4,7 @@ use super::*;
 
 #[tokio::test]
 async fn a_page_in_place_of_the_answer_to_a_put_is_no_success_and_nothing_is_recorded() {
-    let house = House::new().await;
+    let house = House::new();
     house.registry.script(|_, _| Some(Answer::Page(200)));
     let failure = house.carrier.carry(put("latest", b"one")).await.unwrap_err();
     assert!(matches!(failure, CarryFailure::Unconfirmed(StatusCode::OK)), "{failure}");
@@ -17,7 +17,7 @@ async fn a_page_in_place_of_the_answer_to_a_put_is_no_success_and_nothing_is_rec
 
 #[tokio::test]
 async fn a_page_in_place_of_the_answer_to_a_deletion_removes_nothing() {
-    let house = House::new().await;
+    let house = House::new();
     house.carrier.carry(put("latest", b"one")).await.unwrap();
     house.registry.script(|_, _| Some(Answer::Page(200)));
     for reference in [Reference::Tag(tag("latest")), Reference::Digest(Digest::sha256(b"one"))] {
@@ -29,7 +29,7 @@ async fn a_page_in_place_of_the_answer_to_a_deletion_removes_nothing() {
 
 #[tokio::test]
 async fn a_page_is_never_what_a_reference_points_to() {
-    let house = House::new().await;
+    let house = House::new();
     house.carrier.carry(put("latest", b"one")).await.unwrap();
     house.registry.script(|_, _| Some(Answer::Page(200)));
     let references = [
@@ -50,7 +50,7 @@ async fn a_page_is_never_what_a_reference_points_to() {
 
 #[tokio::test]
 async fn a_registry_that_says_200_for_what_it_did_is_asked_and_its_answer_given() {
-    let house = House::new().await;
+    let house = House::new();
     for status in [200, 202, 204] {
         house.registry.script(writes(Answer::DoneWith(status)));
         let answer = house.carrier.carry(put("latest", b"one")).await.unwrap();
@@ -65,7 +65,7 @@ async fn a_registry_that_says_200_for_what_it_did_is_asked_and_its_answer_given(
 
 #[tokio::test]
 async fn a_registry_that_says_200_and_did_nothing_is_found_out() {
-    let house = House::new().await;
+    let house = House::new();
     house.registry.script(writes(Answer::status(200)));
     let failure = house.carrier.carry(put("latest", b"one")).await.unwrap_err();
     assert!(matches!(failure, CarryFailure::Unconfirmed(StatusCode::OK)), "{failure}");

@@ -12,7 +12,7 @@ const CAUTIOUS: JudgeSettings = JudgeSettings {
 
 /// A house with so many tags of one manifest, pushed through the door.
 async fn with_tags(settings: JudgeSettings, count: usize) -> (House, Vec<Reference>) {
-    let house = House::cautious(settings).await;
+    let house = House::cautious(settings);
     let tags: Vec<String> = (0..count).map(|number| format!("v{number:03}")).collect();
     for name in &tags {
         house.carrier.carry(put(name, b"one")).await.unwrap();

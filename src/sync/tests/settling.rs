@@ -12,7 +12,7 @@ async fn verify(verifier: &Verifier, reference: &Reference, source: Source) -> R
 
 #[tokio::test]
 async fn a_404_right_after_a_push_removes_nothing_and_one_that_lasts_does() {
-    let house = House::cautious(SETTLING).await;
+    let house = House::cautious(SETTLING);
     house.registry.lag();
     house.carrier.carry(put("latest", b"one")).await.unwrap();
     let digest = Digest::sha256(b"one");
@@ -30,7 +30,7 @@ async fn a_404_right_after_a_push_removes_nothing_and_one_that_lasts_does() {
 
 #[tokio::test]
 async fn the_old_digest_right_after_a_push_turns_nothing_back() {
-    let house = House::cautious(SETTLING).await;
+    let house = House::cautious(SETTLING);
     house.carrier.carry(put("latest", b"one")).await.unwrap();
     house.registry.lag();
     house.carrier.carry(put("latest", b"two")).await.unwrap();
@@ -46,7 +46,7 @@ async fn the_old_digest_right_after_a_push_turns_nothing_back() {
 
 #[tokio::test]
 async fn a_deletion_that_was_accepted_is_told_of_although_the_registry_still_answers() {
-    let house = House::cautious(SETTLING).await;
+    let house = House::cautious(SETTLING);
     let digest = Digest::sha256(b"one");
     house.carrier.carry(put("old", b"one")).await.unwrap();
     house.registry.lag();
@@ -76,7 +76,7 @@ async fn a_deletion_that_was_accepted_is_told_of_although_the_registry_still_ans
 
 #[tokio::test]
 async fn a_tag_that_was_deleted_and_is_still_answered_does_not_come_back() {
-    let house = House::cautious(SETTLING).await;
+    let house = House::cautious(SETTLING);
     house.carrier.carry(put("old", b"one")).await.unwrap();
     house.registry.lag();
     house.carrier.carry(delete(Reference::Tag(tag("old")))).await.unwrap();
@@ -88,7 +88,7 @@ async fn a_tag_that_was_deleted_and_is_still_answered_does_not_come_back() {
 #[tokio::test]
 async fn a_push_is_not_confirmed_by_an_answer_of_before_the_last_deletion() {
     for deleted in [Reference::Tag(tag("old")), Reference::Digest(Digest::sha256(b"one"))] {
-        let house = House::cautious(SETTLING).await;
+        let house = House::cautious(SETTLING);
         house.carrier.carry(put("old", b"one")).await.unwrap();
         house.registry.lag();
         house.carrier.carry(delete(deleted)).await.unwrap();
@@ -103,7 +103,7 @@ async fn a_push_is_not_confirmed_by_an_answer_of_before_the_last_deletion() {
 async fn a_push_is_not_confirmed_by_an_answer_of_before_a_write_without_a_known_outcome() {
     let digest = Reference::Digest(Digest::sha256(b"one"));
     for unknown in [delete(Reference::Tag(tag("old"))), delete(digest), put("old", b"two")] {
-        let house = House::cautious(JudgeSettings { settling: Duration::from_nanos(1), ..SETTLING }).await;
+        let house = House::cautious(JudgeSettings { settling: Duration::from_nanos(1), ..SETTLING });
         house.carrier.carry(put("old", b"one")).await.unwrap();
         house.registry.lag();
         house.registry.script(writes(Answer::DoneWith(500)));
@@ -116,7 +116,7 @@ async fn a_push_is_not_confirmed_by_an_answer_of_before_a_write_without_a_known_
 
 #[tokio::test]
 async fn a_lax_registry_confirms_a_push_that_is_tried_again_and_beside_others_without_a_known_outcome() {
-    let house = House::cautious(SETTLING).await;
+    let house = House::cautious(SETTLING);
     house.carrier.carry(put("old", b"one")).await.unwrap();
     house.carrier.carry(put("old", b"two")).await.unwrap();
     for lost in [put("other", b"six"), put("old", b"ten")] {
@@ -131,7 +131,7 @@ async fn a_lax_registry_confirms_a_push_that_is_tried_again_and_beside_others_wi
 
 #[tokio::test]
 async fn a_lax_registry_confirms_one_push_right_after_another() {
-    let house = House::cautious(SETTLING).await;
+    let house = House::cautious(SETTLING);
     house.registry.script(writes(Answer::DoneWith(200)));
     for content in [b"one", b"one", b"two"] {
         house.carrier.carry(put("old", content)).await.unwrap();
@@ -141,7 +141,7 @@ async fn a_lax_registry_confirms_one_push_right_after_another() {
 
 #[tokio::test]
 async fn what_a_write_without_a_known_outcome_may_have_done_is_believed_at_once() {
-    let house = House::cautious(SETTLING).await;
+    let house = House::cautious(SETTLING);
     house.carrier.carry(put("latest", b"one")).await.unwrap();
     house.registry.script(writes(Answer::DoneWith(500)));
     house.carrier.carry(put("latest", b"two")).await.unwrap();
@@ -152,7 +152,7 @@ async fn what_a_write_without_a_known_outcome_may_have_done_is_believed_at_once(
 
 #[tokio::test]
 async fn what_nobody_wrote_through_the_door_of_late_is_believed_at_once() {
-    let house = House::cautious(SETTLING).await;
+    let house = House::cautious(SETTLING);
     house.carrier.carry(put("other", b"one")).await.unwrap();
     house.registry.put("behind", b"two");
     let behind = Reference::Tag(tag("behind"));
