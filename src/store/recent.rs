@@ -16,7 +16,7 @@ use crate::store::{Event, LastWrite, Sequence, Source};
 const MOST: usize = 65_536;
 
 /// How long they are remembered: nothing is waited for longer.
-const LONGEST: Duration = Duration::from_secs(60 * 60);
+const LONGEST: Duration = Duration::from_hours(1);
 
 /// How many of the last events are looked at when a store is opened.
 const LOOKED_AT: usize = 65_536;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// Over which time removals are counted; a sweep that takes longer counts all of its own.
-pub(super) const WINDOW: Duration = Duration::from_secs(60 * 60);
+pub(super) const WINDOW: Duration = Duration::from_hours(1);
 
 /// How many tags, or manifests, may go: the larger of the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -31,7 +31,7 @@ const REMOVALS: usize = 256;
 /// registry that finishes late.
 const PAUSES: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
 /// The pauses between late looks at what was settled.
-const LATE_PAUSES: Backoff = Backoff::new(Duration::from_secs(30), Duration::from_secs(24 * 60 * 60));
+const LATE_PAUSES: Backoff = Backoff::new(Duration::from_secs(30), Duration::from_hours(24));
 /// How many references are looked at late, at most; the first ones to end make room.
 const LATE_LOOKS: usize = 10_000;
 

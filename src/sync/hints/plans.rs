@@ -15,10 +15,10 @@ const SECOND_LOOK: Duration = Duration::from_secs(2);
 const LOOKED_THROUGH: usize = 1_000;
 /// The pauses after questions without an answer.
 pub(super) const PAUSES: Backoff =
-    Backoff::new(Duration::from_secs(1), Duration::from_secs(5 * 60)).with_jitter(0.5);
+    Backoff::new(Duration::from_secs(1), Duration::from_mins(5)).with_jitter(0.5);
 /// A hint that got no clear answer for so long is given up: it must not hold its place for ever, and sweeps see what it
 /// was about. Counted from the start of the door, if that was later.
-const GIVEN_UP: Duration = Duration::from_secs(24 * 60 * 60);
+const GIVEN_UP: Duration = Duration::from_hours(24);
 
 /// Which hints are looked at when. It knows as many as the store keeps, which bounds it.
 #[derive(Default)]
@@ -216,7 +216,7 @@ mod tests {
     async fn an_answer_that_is_not_believed_yet_is_asked_for_again_ever_later_and_no_later_than_it_will_be() {
         let (mut plans, mut now) = (Plans::default(), Instant::now());
         plans.add(vec![hint("a", 1)], now);
-        let believed = now + Duration::from_secs(60);
+        let believed = now + Duration::from_mins(1);
         let mut looks = 0;
         while now < believed {
             let hint = plans.take(now).unwrap();

@@ -12,7 +12,7 @@ use crate::store::{Lease, StoreError, SweepState};
 use crate::sync::listing::KeptMarks;
 
 /// A sweep that was cut longer ago than this begins anew: too much may have changed where it has been.
-const TOO_OLD: Duration = Duration::from_secs(60 * 60);
+const TOO_OLD: Duration = Duration::from_hours(1);
 
 /// What is kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

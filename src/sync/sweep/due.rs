@@ -130,8 +130,8 @@ mod tests {
 
     use super::*;
 
-    const SHALLOW: Duration = Duration::from_secs(5 * 60);
-    const DEEP: Duration = Duration::from_secs(60 * 60);
+    const SHALLOW: Duration = Duration::from_mins(5);
+    const DEEP: Duration = Duration::from_hours(1);
 
     fn due() -> Due {
         let concurrency = NonZeroUsize::MIN;

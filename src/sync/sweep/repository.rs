@@ -21,7 +21,7 @@ const PART: usize = 1_000;
 const FOLLOWED: usize = 1_000;
 /// A repository is given up when so many questions about it got no answer in a row, over so long a time: it is damaged,
 /// and the others wait.
-const GIVEN_UP: (usize, Duration) = (10, Duration::from_secs(2 * 60));
+const GIVEN_UP: (usize, Duration) = (10, Duration::from_mins(2));
 
 /// The sweep of one repository.
 pub(super) struct RepositorySweep<'a> {

@@ -19,7 +19,7 @@ use crate::registry::{Backends, RegistryKind, RegistrySettings};
 use crate::store::{MemoryStore, Store};
 use crate::sync::scripted_registry::{Answer, PAGE, ScriptedRegistry};
 
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 /// How long the registry may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -111,7 +111,7 @@ async fn ends(sweeper: &Sweeper, number: u64) -> FinishedSweep {
     panic!("sweep {number} does not end: {:#?}", sweeper.status());
 }
 
-const HOUR: Duration = Duration::from_secs(60 * 60);
+const HOUR: Duration = Duration::from_hours(1);
 
 #[tokio::test]
 async fn the_first_sweep_begins_at_once_and_is_deep_unless_the_last_deep_one_is_recent() {

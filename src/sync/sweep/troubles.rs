@@ -142,7 +142,7 @@ mod tests {
     async fn subjects_in_trouble_are_bounded_and_those_that_rest_are_kept() {
         let mut troubles = Troubles::default();
         let resting = Subject(0);
-        troubles.rest_until(resting, Instant::now() + Duration::from_secs(60));
+        troubles.rest_until(resting, Instant::now() + Duration::from_mins(1));
         for number in 1..10_000 {
             troubles.failed(Subject(number), Instant::now());
         }

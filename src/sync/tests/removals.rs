@@ -7,7 +7,7 @@ use crate::store::{Missing, TagRecord};
 const CAUTIOUS: JudgeSettings = JudgeSettings {
     settling: Duration::ZERO,
     removal_limit: RemovalLimit { percent: 10, always: 2 },
-    removal_patience: Duration::from_secs(24 * 60 * 60),
+    removal_patience: Duration::from_hours(24),
 };
 
 /// A house with so many tags of one manifest, pushed through the door.

@@ -4,7 +4,7 @@ use super::*;
 
 /// Nothing settles as long as a test takes.
 const SETTLING: JudgeSettings =
-    JudgeSettings { settling: Duration::from_secs(3_600), ..JudgeSettings::CREDULOUS };
+    JudgeSettings { settling: Duration::from_hours(1), ..JudgeSettings::CREDULOUS };
 
 async fn verify(verifier: &Verifier, reference: &Reference, source: Source) -> Result<Verified, VerifyError> {
     verifier.verify(&repository(), reference, source).await

@@ -56,7 +56,7 @@ async fn a_repository_that_gives_no_answer_for_long_is_given_up_and_the_others_a
     let last = ends(&sweeper, sweeper.request(SweepKind::Deep)).await;
     assert_eq!((last.outcome, last.repositories, last.found), (Outcome::Partial, 30, 29), "{last:?}");
     assert!(last.problem_count < 200, "{last:?}");
-    assert!(begun.elapsed() < Duration::from_secs(10 * 60), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_mins(10), "{:?}", begun.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
@@ -72,7 +72,7 @@ async fn a_registry_that_goes_down_ends_the_sweep_soon_and_the_next_one_is_whole
         let last = ends(&sweeper, sweeper.request(SweepKind::Deep)).await;
         assert_eq!((last.outcome, last.found), (Outcome::Failed, 0), "{last:?}");
         assert!(last.cause.as_ref().unwrap().contains("the registry is down"), "{last:?}");
-        assert!(begun.elapsed() < Duration::from_secs(2 * 60), "{:?}: {last:?}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_mins(2), "{:?}: {last:?}", begun.elapsed());
         house.registry.behave();
         let last = ends(&sweeper, sweeper.request(SweepKind::Deep)).await;
         assert_eq!((last.outcome, last.repositories), (Outcome::Complete, 30), "{last:?}");
