@@ -313,3 +313,6 @@ impl<B: Backend> Group<B> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

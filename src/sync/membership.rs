@@ -221,10 +221,10 @@ impl LeaseHolder {
     }
 }
 
-/// Waits until it is time to look at what other doors have left.
-pub(super) async fn other_doors(lease: &LeaseHolder) {
+/// Waits until it is time to look again at what other doors have left, after the last look.
+pub(super) async fn other_doors(lease: &LeaseHolder, looked: Instant) {
     if lease.is_shared() {
-        tokio::time::sleep(LEASE_INTERVAL).await;
+        tokio::time::sleep_until(looked + LEASE_INTERVAL).await;
     } else {
         std::future::pending().await
     }

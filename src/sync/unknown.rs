@@ -161,7 +161,7 @@ pub async fn settle_unknown(
                 biased;
                 () = watched.unknown.wake.notified() => {}
                 () = sleep_until(next) => {}
-                () = other_doors(&lease) => {}
+                () = other_doors(&lease, Instant::now()) => {}
             }
         }
     };

@@ -113,8 +113,7 @@ fn no_files_import_each_other_in_a_circle() {
         let used: BTreeSet<String> = used.collect();
         imports.entry(file).or_default().extend(used);
     }
-    let circles: Vec<String> =
-        circles::of(imports).into_iter().map(|files| files.join(" → ")).collect();
+    let circles: Vec<String> = circles::of(imports).into_iter().map(|files| files.join(" → ")).collect();
     assert!(circles.is_empty(), "circles of imports:\n{}", circles.join("\n"));
 }
 

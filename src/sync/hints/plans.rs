@@ -1,71 +1,28 @@
-//! Hints: what somebody suggests to look at, such as the registry by its notifications. Nothing of a hint is believed but
-//! that a look may be worth it; the registry is asked, as for everything else.
-//!
-//! The store is the queue, so that nothing is lost at a restart. `web/` adds to it; `server.rs` runs [`follow_hints`].
+//! Which hints are looked at when: pure.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures_util::stream::FuturesUnordered;
-use futures_util::{FutureExt, StreamExt};
-use tokio::sync::Notify;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
-use super::membership::{LeaseHolder, other_doors};
-use super::verify::{Verified, Verifier, VerifyError};
 use crate::clock::Backoff;
-use crate::oci::{Reference, RepositoryName};
-use crate::registry::RegistryError;
-use crate::store::{Hint, HintedReference, Hints, PageRequest, Queued, Source, StoreError};
+use crate::oci::RepositoryName;
+use crate::store::{Hint, HintedReference};
 
-/// How many hints are followed at once.
-const CONCURRENCY: usize = 4;
-/// How many hints are read at once.
-const ROWS: usize = 500;
-/// So many are remembered that came since somebody looked; if there are more, all are read again.
-const MOST_ADDED: usize = 10_000;
 /// A registry tells of a push before it has written the tag: it is asked once more after this.
 const SECOND_LOOK: Duration = Duration::from_secs(2);
 /// Among how many hints that are due one is looked for whose repository is free; else one that is looked at has to end.
 const LOOKED_THROUGH: usize = 1_000;
 /// The pauses after questions without an answer.
-const PAUSES: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_mins(5)).with_jitter(0.5);
+pub(super) const PAUSES: Backoff =
+    Backoff::new(Duration::from_secs(1), Duration::from_mins(5)).with_jitter(0.5);
 /// A hint that got no clear answer for so long is given up: it must not hold its place for ever, and sweeps see what it
 /// was about. Counted from the start of the door, if that was later.
 const GIVEN_UP: Duration = Duration::from_hours(24);
 
-/// The hints that wait to be followed.
-pub struct HintQueue {
-    store: Arc<dyn Hints>,
-    wake: Notify,
-    added: Mutex<Added>,
-}
-
-/// An adding whose end nobody has heard of yet.
-struct Unheard<'a>(Option<&'a HintQueue>);
-
-impl Drop for Unheard<'_> {
-    fn drop(&mut self) {
-        if let Some(queue) = self.0 {
-            *queue.added() = Added::Unknown;
-            queue.wake.notify_one();
-        }
-    }
-}
-
-/// What came into the store since it was looked at last, so that it need not be read for each hint.
-enum Added {
-    /// These.
-    Hints(Vec<Hint>),
-    /// What is not known any more: at the start, and when nobody has looked for long.
-    Unknown,
-}
-
 /// Which hints are looked at when. It knows as many as the store keeps, which bounds it.
 #[derive(Default)]
-struct Plans {
+pub(super) struct Plans {
     plans: HashMap<HintedReference, Plan>,
     /// What is due, in the order of time, and of arrival among equals.
     due: BTreeMap<(Instant, u64), HintedReference>,
@@ -93,53 +50,13 @@ struct Plan {
 
 /// What following a hint came to.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Followed {
+pub(super) enum Followed {
     /// The registry answered, and the record says the same now.
     Answered,
     /// There was no answer, and perhaps the registry wants to be left alone for so long.
     Unanswered(Option<Duration>),
     /// The answer contradicts what was observed just now, and is believed after this time only.
     Unsettled(Duration),
-}
-
-impl HintQueue {
-    /// The queue that this store keeps.
-    pub fn new(store: Arc<dyn Hints>) -> Self {
-        Self { store, wake: Notify::new(), added: Mutex::new(Added::Unknown) }
-    }
-
-    /// Adds hints, durably, unless there are too many.
-    ///
-    /// # Errors
-    /// When the store cannot keep them.
-    pub async fn add(&self, hints: Vec<HintedReference>) -> Result<Queued, StoreError> {
-        // Whoever adds may leave before the store has answered; what it keeps then is known to nobody.
-        let mut unheard = Unheard(Some(self));
-        let queued = self.store.add_hints(hints).await;
-        if let Ok(queued) = &queued {
-            unheard.0 = None;
-            if let Queued::Kept(hints) = queued {
-                self.added().note(hints);
-            }
-            self.wake.notify_one();
-        }
-        queued
-    }
-
-    fn added(&self) -> MutexGuard<'_, Added> {
-        self.added.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Added {
-    fn note(&mut self, more: &[Hint]) {
-        if let Self::Hints(hints) = self {
-            hints.extend_from_slice(more);
-            if hints.len() > MOST_ADDED {
-                *self = Self::Unknown;
-            }
-        }
-    }
 }
 
 impl Plan {
@@ -150,8 +67,13 @@ impl Plan {
 }
 
 impl Plans {
+    /// How many hints are known.
+    pub(super) fn len(&self) -> usize {
+        self.plans.len()
+    }
+
     /// Takes up what the store keeps, and forgets what it does not any more.
-    fn update(&mut self, kept: Vec<Hint>, now: Instant) {
+    pub(super) fn update(&mut self, kept: Vec<Hint>, now: Instant) {
         let numbers: HashSet<u64> = kept.iter().map(|hint| hint.number).collect();
         self.plans.retain(|_, plan| numbers.contains(&plan.number) || plan.next.is_none());
         self.due.retain(|(_, number), _| numbers.contains(number));
@@ -159,7 +81,7 @@ impl Plans {
     }
 
     /// Takes up what has come. Costs no more than that.
-    fn add(&mut self, hints: Vec<Hint>, now: Instant) {
+    pub(super) fn add(&mut self, hints: Vec<Hint>, now: Instant) {
         for Hint { about, number } in hints {
             match self.plans.get_mut(&about) {
                 // Known, or given again since.
@@ -185,7 +107,7 @@ impl Plans {
 
     /// When the next hint is due that may be looked at: one of a repository of which nothing is looked at just now, so that
     /// the hints of an event are followed in their order, and a repository whose questions hang takes one place only.
-    fn next(&self) -> Option<Instant> {
+    pub(super) fn next(&self) -> Option<Instant> {
         self.free().map(|((next, _), _)| *next)
     }
 
@@ -194,7 +116,7 @@ impl Plans {
     }
 
     /// The next hint to look at now, if there is one.
-    fn take(&mut self, now: Instant) -> Option<Hint> {
+    pub(super) fn take(&mut self, now: Instant) -> Option<Hint> {
         let (key, _) = self.free().filter(|((next, _), _)| *next <= now)?;
         let key = *key;
         let about = self.due.remove(&key)?;
@@ -207,7 +129,7 @@ impl Plans {
     }
 
     /// A hint was looked at. Whether it is done.
-    fn note(&mut self, hint: &Hint, followed: Followed, now: Instant) -> bool {
+    pub(super) fn note(&mut self, hint: &Hint, followed: Followed, now: Instant) -> bool {
         self.busy.remove(&hint.about.repository);
         let Some(mut plan) = self.plans.remove(&hint.about) else { return true };
         if let Some(number) = plan.again {
@@ -241,159 +163,11 @@ impl Plans {
     }
 }
 
-/// Follows hints until told to stop. Those that are left are followed at the next start. Dropped at any await it loses
-/// nothing: a hint leaves the store when it is done, and not before.
-pub async fn follow_hints(
-    queue: Arc<HintQueue>,
-    verifier: Arc<Verifier>,
-    lease: LeaseHolder,
-    stop: CancellationToken,
-) {
-    let following = async {
-        loop {
-            lease.wait().await;
-            tokio::select! {
-                biased;
-                () = lease.lost() => {}
-                () = follow_while_held(&queue, &verifier, &lease) => {}
-            }
-        }
-    };
-    stop.run_until_cancelled(following).await;
-    lease.release().await;
-}
-
-/// Follows hints for ever. What other doors have left is looked at now and then.
-async fn follow_while_held(queue: &HintQueue, verifier: &Verifier, lease: &LeaseHolder) {
-    let mut plans = Plans::default();
-    let mut running = FuturesUnordered::new();
-    let mut done = Vec::new();
-    *queue.added() = Added::Unknown;
-    queue.wake.notify_one();
-    loop {
-        while running.len() < CONCURRENCY
-            && let Some(hint) = plans.take(Instant::now())
-        {
-            running.push(async move { (follow(verifier, &hint.about).await, hint) });
-        }
-        #[expect(clippy::cast_precision_loss, reason = "for a graph")]
-        metrics::gauge!("portreeve_hints_waiting").set(plans.plans.len() as f64);
-        let due = plans.next().filter(|_| running.len() < CONCURRENCY);
-        let due = async {
-            match due {
-                Some(due) => tokio::time::sleep_until(due).await,
-                None => std::future::pending().await,
-            }
-        };
-        let updated = tokio::select! {
-            biased;
-            Some(first) = running.next() => {
-                let others = std::iter::from_fn(|| running.next().now_or_never().flatten());
-                for (followed, hint) in std::iter::once(first).chain(others) {
-                    if plans.note(&hint, followed, Instant::now()) {
-                        done.push(hint);
-                    }
-                }
-                remove(queue, &mut done).await
-            }
-            () = due => Ok(()),
-            () = queue.wake.notified() => update(queue, &mut plans).await,
-            () = other_doors(lease) => {
-                *queue.added() = Added::Unknown;
-                update(queue, &mut plans).await
-            }
-        };
-        if let Err(error) = updated {
-            tracing::warn!(%error, "hints cannot be read or removed; trying again");
-            tokio::time::sleep(PAUSES.min).await;
-            queue.wake.notify_one();
-        }
-    }
-}
-
-/// Takes up the hints that have come. All that are kept are read where it is not known which those are.
-async fn update(queue: &HintQueue, plans: &mut Plans) -> Result<(), StoreError> {
-    // From here on everything is noted, so that nothing is missed that comes while the store is read.
-    let added = std::mem::replace(&mut *queue.added(), Added::Hints(Vec::new()));
-    match added {
-        Added::Hints(hints) => plans.add(hints, Instant::now()),
-        Added::Unknown => {
-            let read = read_all(queue, plans).await;
-            if read.is_err() {
-                *queue.added() = Added::Unknown;
-            }
-            return read;
-        }
-    }
-    Ok(())
-}
-
-async fn read_all(queue: &HintQueue, plans: &mut Plans) -> Result<(), StoreError> {
-    let mut kept = Vec::new();
-    let mut after = None;
-    loop {
-        let page = queue.store.hints(PageRequest { after, limit: ROWS }).await?;
-        kept.extend(page.items);
-        after = page.next;
-        if after.is_none() {
-            break;
-        }
-    }
-    plans.update(kept, Instant::now());
-    Ok(())
-}
-
-/// Removes what is done. One that was given again meanwhile stays.
-async fn remove(queue: &HintQueue, done: &mut Vec<Hint>) -> Result<(), StoreError> {
-    if done.is_empty() {
-        return Ok(());
-    }
-    queue.store.remove_hints(done.clone()).await?;
-    done.clear();
-    Ok(())
-}
-
-/// Asks the registry about what a hint names, and about what that leads to.
-async fn follow(verifier: &Verifier, about: &HintedReference) -> Followed {
-    let HintedReference { repository, reference } = about;
-    let mut events = 0;
-    let mut references = vec![reference.clone()];
-    // Indexes may name one manifest many times over, and each other.
-    let mut asked = HashSet::new();
-    while let Some(reference) = references.pop() {
-        if !asked.insert(reference.clone()) {
-            continue;
-        }
-        match verifier.verify(repository, &reference, Source::Hinted).await {
-            Ok(Verified { events: more, children, .. }) => {
-                events += more;
-                references.extend(children.into_iter().map(Reference::Digest));
-            }
-            Err(error) => return unanswered(repository, &reference, &error),
-        }
-    }
-    let result = if events > 0 { "different" } else { "same" };
-    metrics::counter!("portreeve_hints_total", "result" => result).increment(1);
-    Followed::Answered
-}
-
-fn unanswered(repository: &RepositoryName, reference: &Reference, error: &VerifyError) -> Followed {
-    tracing::debug!(%repository, %reference, %error, "a hint cannot be followed yet");
-    if let VerifyError::Unsettled { left, .. } = error {
-        metrics::counter!("portreeve_hints_total", "result" => "unsettled").increment(1);
-        return Followed::Unsettled(*left);
-    }
-    metrics::counter!("portreeve_hints_total", "result" => "unanswered").increment(1);
-    let VerifyError::Registry(RegistryError::Refused { retry_after, .. }) = error else {
-        return Followed::Unanswered(None);
-    };
-    Followed::Unanswered(*retry_after)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::clock::LONGEST_RETRY_AFTER;
+    use crate::oci::Reference;
 
     fn hint(tag: &str, number: u64) -> Hint {
         let reference = Reference::parse(tag).unwrap();
@@ -484,38 +258,6 @@ mod tests {
         plans.add(vec![hint("a", 3), hint("a", 1)], now);
         assert!(!plans.note(&hint("a", 2), Followed::Answered, now));
         assert_eq!(plans.take(now), Some(hint("a", 3)));
-    }
-
-    #[tokio::test]
-    async fn adding_a_hint_does_not_read_those_that_are_there_and_what_was_lost_is_read_again() {
-        let store = Arc::new(crate::store::MemoryStore::default());
-        let queue = HintQueue::new(Arc::clone(&store) as Arc<dyn Hints>);
-        let add = async |name: &str| match queue.add(vec![hint(name, 0).about]).await.unwrap() {
-            Queued::Kept(hints) => hints,
-            Queued::Full => panic!("there is room"),
-        };
-        let mut plans = Plans::default();
-        let before = add("before").await;
-        update(&queue, &mut plans).await.unwrap();
-        assert_eq!(known(&plans), 1, "all are read at the start");
-        // Behind the queue's back: whoever read all would miss it.
-        store.remove_hints(before).await.unwrap();
-        add("after").await;
-        update(&queue, &mut plans).await.unwrap();
-        assert_eq!(known(&plans), 2);
-        // Nobody looks for long: it is not all remembered, but nothing is lost.
-        let names = |range: std::ops::Range<usize>| range.map(|n| hint(&n.to_string(), 0).about).collect();
-        queue.add(names(0..MOST_ADDED)).await.unwrap();
-        queue.add(names(0..1)).await.unwrap();
-        assert!(matches!(*queue.added(), Added::Unknown));
-        update(&queue, &mut plans).await.unwrap();
-        assert_eq!(known(&plans), MOST_ADDED + 1, "and what is gone is forgotten");
-        // Whoever adds one leaves before the answer.
-        let mut leaving = Box::pin(queue.add(vec![hint("left", 0).about]));
-        assert!(futures_util::poll!(&mut leaving).is_pending());
-        drop(leaving);
-        update(&queue, &mut plans).await.unwrap();
-        assert_eq!(known(&plans), MOST_ADDED + 2);
     }
 
     #[tokio::test(start_paused = true)]
