@@ -111,7 +111,7 @@ fn refusal(failure: CarryFailure) -> Refusal {
             StatusCode::SERVICE_UNAVAILABLE,
             "the registry took the write, but the door cannot write its record now; try again later",
         ),
-        CarryFailure::NotTold(_) => (
+        CarryFailure::UnknownDeletion(_) => (
             StatusCode::SERVICE_UNAVAILABLE,
             "the registry deleted the manifest, but does not say which tags went with it; that is being found out",
         ),

@@ -12,12 +12,12 @@ use http::StatusCode;
 use tokio_util::task::TaskTracker;
 
 use super::confirm;
+use super::deletion_outcome::{self, DeletionOutcome, UnknownDeletion};
 use super::hints::HintQueue;
 use super::judge::Judge;
 use super::membership::Membership;
 use super::outcome::Meaning;
 use super::sweep::Recording;
-use super::taken::{self, NotTold, Taken};
 use super::unknown::UnknownIntents;
 use super::write::WriteRequest;
 use crate::registry::{CarryError, RegistryClient, WriteAnswer};
@@ -42,7 +42,7 @@ pub enum CarryFailure {
     NotRecorded(#[source] StoreError),
     /// The registry deleted a manifest, but it is not known which tags went with it. It will be verified.
     #[error("it is not known what the deletion took with it: {0}")]
-    NotTold(#[source] NotTold),
+    UnknownDeletion(#[source] UnknownDeletion),
     /// The registry's answer is a success, but none that says that it took the write, and asked about it, it did not say so
     /// either. It will be verified.
     #[error("the registry answered {0}, and does not confirm the write when it is asked")]
@@ -194,8 +194,8 @@ impl Shared {
         };
         match meaning {
             Meaning::Done(change) => {
-                let Taken { outcome, still_there } = match self.outcome(change).await {
-                    Ok(taken) => taken,
+                let DeletionOutcome { outcome, still_there } = match self.outcome(change).await {
+                    Ok(outcome) => outcome,
                     Err(error) => {
                         tracing::warn!(
                             %repository, intent = intent.sequence.get(), %error,
@@ -203,7 +203,7 @@ impl Shared {
                         );
                         count("not_told");
                         self.leave_unknown(intent).await;
-                        return Err(CarryFailure::NotTold(error));
+                        return Err(CarryFailure::UnknownDeletion(error));
                     }
                 };
                 // Before the outcome, so that a crash loses none; as long as the intent is carried, no answer is recorded.
@@ -259,10 +259,10 @@ impl Shared {
     }
 
     /// What has to be recorded of what the registry did.
-    async fn outcome(&self, change: Change) -> Result<Taken, NotTold> {
+    async fn outcome(&self, change: Change) -> Result<DeletionOutcome, UnknownDeletion> {
         match &change {
             Change::ManifestDeleted { repository, digest } => {
-                taken::outcome(
+                deletion_outcome::outcome(
                     self.ledger.as_ref(),
                     self.records.as_ref(),
                     &self.registry,
@@ -278,7 +278,7 @@ impl Shared {
             | Change::ReferencePresent { .. }
             | Change::RepositoryFound { .. }
             | Change::RepositoryGone { .. } => {
-                Ok(Taken { outcome: Outcome::Applied(vec![change]), still_there: Vec::new() })
+                Ok(DeletionOutcome { outcome: Outcome::Applied(vec![change]), still_there: Vec::new() })
             }
         }
     }

@@ -1,7 +1,7 @@
 //! The only writer of the record.
 //!
 //! [`Carrier`] takes a manifest write to the registry and records its outcome, of a deletion by digest with what it took
-//! (`taken`); [`Verifier`] asks the registry about one
+//! (`deletion_outcome`); [`Verifier`] asks the registry about one
 //! reference and records the difference, as far as the [`Judge`] believes it; [`follow_hints`] follows
 //! hints; [`compare_answers`] makes hints of answers to clients that contradict the record; [`flush_pulls`] writes down pulls; [`Sweeper`] goes through everything that the registry lists, and through what
 //! the record holds beyond that; [`settle_unknown`] does so for every intent whose outcome is not known until
@@ -10,6 +10,7 @@
 mod carry;
 mod compare;
 mod confirm;
+mod deletion_outcome;
 mod engine;
 mod hints;
 mod judge;
@@ -24,13 +25,13 @@ mod removals;
 mod scripted_registry;
 mod seen;
 mod sweep;
-mod taken;
 mod unknown;
 mod verify;
 mod write;
 
 pub use carry::{Carrier, CarryFailure};
 pub use compare::{CompareError, Comparison, NamesInStore, RecordedNames, compare};
+pub use deletion_outcome::UnknownDeletion;
 pub use engine::{EngineSettings, SyncEngine, Transports};
 pub use hints::{HintQueue, follow_hints};
 pub use judge::{Judge, JudgeSettings};
@@ -41,7 +42,6 @@ pub use sweep::{
     CatalogState, FinishedSweep, Outcome as SweepOutcome, Phase as SweepPhase, Problem, Recording,
     RunningSweep, SweepKind, SweepSettings, SweepStatus, Sweeper,
 };
-pub use taken::NotTold;
 pub use unknown::{FirstPass, UnknownIntents, settle_unknown};
 pub use verify::{Verified, Verifier, VerifyError};
 pub use write::{ManifestWrite, WriteRequest};

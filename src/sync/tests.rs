@@ -370,7 +370,7 @@ async fn a_registry_that_does_not_say_what_a_deletion_took_leaves_it_to_be_asked
     house.registry.put("moved", b"two");
     house.registry.script(questions(Answer::Page(503)));
     let failure = house.carrier.carry(delete(Reference::Digest(Digest::sha256(b"one")))).await.unwrap_err();
-    assert!(matches!(failure, CarryFailure::NotTold(_)), "{failure}");
+    assert!(matches!(failure, CarryFailure::UnknownDeletion(_)), "{failure}");
     assert_eq!(house.store.open_intents().await.unwrap().len(), 1);
     assert!(house.recorded("old").await.is_some() && house.recorded("moved").await.is_some());
     let _settling = house.settle_unknown();

@@ -35,7 +35,7 @@ pub enum MetricsError {
     Build(#[from] BuildError),
     /// Something else records the metrics of this process.
     #[error("this process already has another metrics recorder")]
-    Taken,
+    DeletionOutcome,
 }
 
 /// Reads the metrics of this process. Cheap to clone.
@@ -58,7 +58,7 @@ impl Metrics {
         }
         let recorder = builder()?.build_recorder();
         let metrics = Self { handle: recorder.handle() };
-        ::metrics::set_global_recorder(recorder).map_err(|_| MetricsError::Taken)?;
+        ::metrics::set_global_recorder(recorder).map_err(|_| MetricsError::DeletionOutcome)?;
         Ok(installed.insert(metrics).clone())
     }
 

@@ -153,7 +153,7 @@ impl Steps for StepsOfALife {
     }
 
     fn step(&self, last: Sequence) -> BoxFuture<'_, ()> {
-        self.registry.past().record(last);
+        self.registry.history().record(last);
         Box::pin(self.take())
     }
 }

@@ -10,13 +10,13 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use super::acknowledged::{Awaited, Deletion};
 use super::checks::{self, Extent};
+use super::faulty_transport::{FaultyTransport, TIMEOUT};
 use super::history::{Action, Happening, History, Life};
-use super::past::Moment;
 use super::registry::{Outage, Registry, Temper};
+use super::registry_history::Version;
 use super::steps::StepsOfALife;
-use super::told::{Awaited, Deletion};
-use super::way::{TIMEOUT, Way};
 use crate::oci::{Digest, Manifest, Reference, RepositoryName};
 use crate::registry::{Backends, OutgoingWrite, RegistrySettings, Transport};
 use crate::store::{Actor, DoorId, Event, HintedReference, MemoryMedium, MemoryStore, Records, Store};
@@ -31,13 +31,13 @@ const QUIET: Duration = Duration::from_secs(150);
 const SETTLING: Duration = Duration::from_secs(5);
 
 /// All doors of a life, on the current runtime. They end with it.
-struct House {
+struct Simulation {
     registry: Arc<Registry>,
     medium: MemoryMedium,
     /// Looks at the record beside the doors.
     observer: MemoryStore,
     doors: Vec<Arc<Door>>,
-    told: Arc<Mutex<Told>>,
+    acknowledged: Arc<Mutex<Acknowledged>>,
 }
 
 /// One door, with what it is asked for.
@@ -49,14 +49,14 @@ struct Door {
     hints: Arc<HintQueue>,
     unknown: Arc<UnknownIntents>,
     steps: Arc<StepsOfALife>,
-    told: Arc<Mutex<Told>>,
+    acknowledged: Arc<Mutex<Acknowledged>>,
 }
 
 /// What was heard from the doors of a history, and outlives them.
 #[derive(Default)]
-struct Told {
+struct Acknowledged {
     /// The hints that were kept, and when.
-    hints: Vec<(HintedReference, Moment)>,
+    hints: Vec<(HintedReference, Version)>,
     /// The deletions of which clients have heard.
     deletions: Vec<Deletion>,
     /// The events that there were when the last door was opened.
@@ -65,24 +65,24 @@ struct Told {
     wrong: Option<String>,
 }
 
-impl House {
+impl Simulation {
     fn open(
         registry: &Arc<Registry>,
         medium: &MemoryMedium,
         history: &History,
         last_step: Option<u64>,
-        told: &Arc<Mutex<Told>>,
+        acknowledged: &Arc<Mutex<Acknowledged>>,
     ) -> Self {
         let open = |number| {
             let last_step = last_step.filter(|_| number == 0);
-            Door::open(number, registry, medium, history, last_step, told)
+            Door::open(number, registry, medium, history, last_step, acknowledged)
         };
         Self {
             registry: Arc::clone(registry),
             medium: medium.clone(),
             doors: (0..history.doors).map(open).collect(),
             observer: MemoryStore::observing(medium),
-            told: Arc::clone(told),
+            acknowledged: Arc::clone(acknowledged),
         }
     }
 }
@@ -94,7 +94,7 @@ impl Door {
         medium: &MemoryMedium,
         history: &History,
         last_step: Option<u64>,
-        told: &Arc<Mutex<Told>>,
+        acknowledged: &Arc<Mutex<Acknowledged>>,
     ) -> Arc<Self> {
         let seed = history.seed.wrapping_add(number as u64);
         let steps = StepsOfALife::new(registry, last_step, history.commit_faults, seed);
@@ -104,8 +104,8 @@ impl Door {
             _ => MemoryStore::join(medium, DoorId(number as u64), followed),
         });
         let backends = Arc::new(Backends::new([Url::parse("http://registry").unwrap()]));
-        let way: Arc<dyn Transport> =
-            Arc::new(Way { registry: Arc::clone(registry), steps: Arc::clone(&steps) });
+        let transport: Arc<dyn Transport> =
+            Arc::new(FaultyTransport { registry: Arc::clone(registry), steps: Arc::clone(&steps) });
         let settings = EngineSettings {
             registry: RegistrySettings::new(backends, TIMEOUT),
             judge: judge_settings(history.nature.judge),
@@ -118,7 +118,7 @@ impl Door {
             },
             last_pass: Duration::ZERO,
         };
-        let transports = Transports { requests: Arc::clone(&way), sweeps: way };
+        let transports = Transports { requests: Arc::clone(&transport), sweeps: transport };
         let engine = SyncEngine::new(Arc::clone(&store), settings, transports);
         let stop = CancellationToken::new();
         tokio::spawn(engine.take_part(stop.clone()));
@@ -127,13 +127,13 @@ impl Door {
         let SyncEngine { carrier, sweeper, hints, unknown, .. } = engine;
         let running = Arc::clone(&sweeper);
         tokio::spawn(async move { running.run(stop).await });
-        let (registry, told, observer) =
-            (Arc::clone(registry), Arc::clone(told), MemoryStore::observing(medium));
-        Arc::new(Self { registry, observer, carrier, sweeper, hints, unknown, steps, told })
+        let (registry, acknowledged, observer) =
+            (Arc::clone(registry), Arc::clone(acknowledged), MemoryStore::observing(medium));
+        Arc::new(Self { registry, observer, carrier, sweeper, hints, unknown, steps, acknowledged })
     }
 
-    fn told(&self) -> MutexGuard<'_, Told> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    fn acknowledged(&self) -> MutexGuard<'_, Acknowledged> {
+        self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn act(&self, action: Action) {
@@ -166,9 +166,9 @@ impl Door {
             Action::Hint { repository, reference } => {
                 let repository = RepositoryName::parse(repository).unwrap();
                 let hint = HintedReference { repository, reference };
-                let moment = self.registry.past().now();
+                let version = self.registry.history().now();
                 if self.hints.add(vec![hint.clone()]).await.is_ok() {
-                    self.told().hints.push((hint, moment));
+                    self.acknowledged().hints.push((hint, version));
                 }
             }
             Action::Sweep { deep } => {
@@ -211,16 +211,16 @@ impl Door {
         };
         if answer.is_ok_and(|answer| answer.status.is_success()) {
             match awaited.succeeded(store, &self.registry).await {
-                Ok(deletion) => self.told().deletions.extend(deletion),
-                Err(wrong) => self.told().wrong = Some(wrong),
+                Ok(deletion) => self.acknowledged().deletions.extend(deletion),
+                Err(wrong) => self.acknowledged().wrong = Some(wrong),
             }
         }
     }
 }
 
-impl House {
-    fn told(&self) -> MutexGuard<'_, Told> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+impl Simulation {
+    fn acknowledged(&self) -> MutexGuard<'_, Acknowledged> {
+        self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The doors that have not crashed.
@@ -234,7 +234,7 @@ impl House {
             Ok(()) => Ok(()),
             Err(wrong) => {
                 let events = checks::events(&self.observer).await;
-                Err(format!("{wrong}\nthe history:\n{}", checks::in_lines(&events, &self.registry.past())))
+                Err(format!("{wrong}\nthe history:\n{}", checks::in_lines(&events, &self.registry.history())))
             }
         }
     }
@@ -257,7 +257,7 @@ impl House {
         if history.is_without_trouble() && self.doors.iter().any(|door| asked_about(door) > 0) {
             return Err("a write had no known outcome though nothing failed".to_owned());
         }
-        let hints = std::mem::take(&mut self.told().hints);
+        let hints = std::mem::take(&mut self.acknowledged().hints);
         if store.missing().is_none() {
             checks::hinted(store, registry, &hints).await.map_err(before)?;
         }
@@ -271,8 +271,8 @@ impl House {
         if let Some((sequence, by)) = self.medium.recorded_wrongly() {
             return Err(format!("event {sequence} was recorded by {by}"));
         }
-        let told = self.told();
-        checks::history(&events, &told.events, &told.deletions, registry)
+        let acknowledged = self.acknowledged();
+        checks::history(&events, &acknowledged.events, &acknowledged.deletions, registry)
     }
 
     /// What the judge holds is met again, or accepted.
@@ -352,7 +352,7 @@ fn request(write: ManifestWrite, method: Method, reference: &Reference, body: By
 pub fn live(history: &History) -> Result<(), String> {
     fastrand::seed(history.seed);
     let registry = Registry::new(history.seed, history.nature);
-    let told = Arc::default();
+    let acknowledged = Arc::default();
     let mut medium = MemoryMedium::default();
     let lives = history.lives.len();
     for (number, life) in history.lives.iter().enumerate() {
@@ -361,14 +361,14 @@ pub fn live(history: &History) -> Result<(), String> {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         runtime.block_on(async {
-            remember(&medium, &told, &registry).await?;
+            remember(&medium, &acknowledged, &registry).await?;
             let last_step = life.last_step.filter(|_| !is_last);
-            let house = House::open(&registry, &medium, history, last_step, &told);
-            live_through(&house, life, is_last).await;
-            if let Some(wrong) = house.told().wrong.take() {
+            let simulation = Simulation::open(&registry, &medium, history, last_step, &acknowledged);
+            live_through(&simulation, life, is_last).await;
+            if let Some(wrong) = simulation.acknowledged().wrong.take() {
                 return Err(wrong);
             }
-            if is_last { house.settle(history).await } else { Ok(()) }
+            if is_last { simulation.settle(history).await } else { Ok(()) }
         })?;
         // What was under way is cut wherever it was, and the medium is as it was.
         medium = medium.left_by_a_crash();
@@ -379,16 +379,20 @@ pub fn live(history: &History) -> Result<(), String> {
 }
 
 /// Looks at what the last door has left: its history must be true, and nothing may be changed about it later.
-async fn remember(medium: &MemoryMedium, told: &Mutex<Told>, registry: &Registry) -> Result<(), String> {
+async fn remember(
+    medium: &MemoryMedium,
+    acknowledged: &Mutex<Acknowledged>,
+    registry: &Registry,
+) -> Result<(), String> {
     let events = checks::events(&MemoryStore::observing(medium)).await;
-    let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
-    checks::history(&events, &told.events, &told.deletions, registry)?;
-    told.events = events;
+    let mut acknowledged = acknowledged.lock().unwrap_or_else(PoisonError::into_inner);
+    checks::history(&events, &acknowledged.events, &acknowledged.deletions, registry)?;
+    acknowledged.events = events;
     Ok(())
 }
 
 /// Everything of a life begins at its time. It ends with the crash of all doors, or when everybody has their answer.
-async fn live_through(house: &House, life: &Life, to_the_end: bool) {
+async fn live_through(simulation: &Simulation, life: &Life, to_the_end: bool) {
     let mut clients = tokio::task::JoinSet::new();
     for Happening { at, door, action } in life.happenings.clone() {
         // One door is left in the end.
@@ -396,7 +400,7 @@ async fn live_through(house: &House, life: &Life, to_the_end: bool) {
         if to_the_end && door == 0 && kills {
             continue;
         }
-        let door = Arc::clone(&house.doors[door]);
+        let door = Arc::clone(&simulation.doors[door]);
         clients.spawn(async move {
             tokio::time::sleep(at).await;
             let steps = Arc::clone(&door.steps);
@@ -413,7 +417,7 @@ async fn live_through(house: &House, life: &Life, to_the_end: bool) {
     } else {
         tokio::select! {
             biased;
-            () = house.doors[0].steps.last() => {}
+            () = simulation.doors[0].steps.last() => {}
             () = tokio::time::sleep(life.length) => {}
         }
         clients.detach_all();

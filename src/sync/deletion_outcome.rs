@@ -34,7 +34,7 @@ const MOST_KEPT: usize = 16;
 
 /// Why it is not known what a deletion took with it.
 #[derive(Debug, thiserror::Error)]
-pub enum NotTold {
+pub enum UnknownDeletion {
     /// The registry gave no clear answer, or the store failed.
     #[error(transparent)]
     Unverified(#[from] VerifyError),
@@ -50,7 +50,7 @@ pub enum NotTold {
 }
 
 /// What a deletion came to.
-pub(super) struct Taken {
+pub(super) struct DeletionOutcome {
     /// What has to be recorded.
     pub outcome: Outcome,
     /// What the registry still answered, to be asked about again.
@@ -65,18 +65,19 @@ pub(super) async fn outcome(
     judge: &Judge,
     repository: &RepositoryName,
     digest: &Digest,
-) -> Result<Taken, NotTold> {
+) -> Result<DeletionOutcome, UnknownDeletion> {
     let tags = records.tags_of(repository, digest).await.map_err(VerifyError::Store)?;
     let deleted = Change::ManifestDeleted { repository: repository.clone(), digest: digest.clone() };
     let patience = registry.timeout().min(PATIENCE);
     let asking = ask(registry, repository, digest, tags);
-    let answers = tokio::time::timeout(patience, asking).await.map_err(|_| NotTold::TooLate(patience))??;
+    let answers =
+        tokio::time::timeout(patience, asking).await.map_err(|_| UnknownDeletion::TooLate(patience))??;
     for (tag, manifest) in &answers.moved {
         let is_unsettled = judge.unsettled(repository, Some(&Reference::Tag(tag.clone()))).is_some();
         let may_be_old = is_unsettled
             && judge.pointed_before(repository, tag, &manifest.digest).await.map_err(VerifyError::Store)?;
         if may_be_old {
-            return Err(NotTold::MayBeOld(tag.clone()));
+            return Err(UnknownDeletion::MayBeOld(tag.clone()));
         }
     }
     // A push without a known outcome may have moved a tag before the deletion, and an old answer not show it. None is carried
@@ -94,7 +95,7 @@ pub(super) async fn outcome(
             && judge.unsettled(repository, Some(&Reference::Tag((*tag).clone()))).is_some()
     };
     if let Some(tag) = pushed.into_iter().find(is_unclear) {
-        return Err(NotTold::MayBeOld(tag.clone()));
+        return Err(UnknownDeletion::MayBeOld(tag.clone()));
     }
     let outcome = if answers.moved.is_empty() {
         Outcome::Applied(vec![deleted])
@@ -106,7 +107,7 @@ pub(super) async fn outcome(
         Outcome::Amended { found: answers.moved.into_iter().map(put).collect(), applied: vec![deleted] }
     };
     let about = |tag| HintedReference { repository: repository.clone(), reference: Reference::Tag(tag) };
-    Ok(Taken { outcome, still_there: answers.still_there.into_iter().map(about).collect() })
+    Ok(DeletionOutcome { outcome, still_there: answers.still_there.into_iter().map(about).collect() })
 }
 
 #[derive(Default)]
@@ -124,12 +125,12 @@ async fn ask(
     repository: &RepositoryName,
     deleted: &Digest,
     tags: Vec<Tag>,
-) -> Result<Answers, NotTold> {
+) -> Result<Answers, UnknownDeletion> {
     let asking = futures_util::stream::iter(tags)
         .map(|tag| async move {
             let reference = Reference::Tag(tag.clone());
             let answer = question(registry, repository, &reference).await.map_err(VerifyError::Registry)?;
-            Ok::<_, NotTold>((tag, answer))
+            Ok::<_, UnknownDeletion>((tag, answer))
         })
         .buffer_unordered(CONCURRENCY);
     asking
@@ -137,7 +138,7 @@ async fn ask(
             match answer {
                 None => answers.gone.push(tag),
                 Some(manifest) if manifest.digest == *deleted => answers.still_there.push(tag),
-                Some(_) if answers.moved.len() == MOST_KEPT => return Err(NotTold::TooMany),
+                Some(_) if answers.moved.len() == MOST_KEPT => return Err(UnknownDeletion::TooMany),
                 Some(manifest) => answers.moved.push((tag, Arc::new(manifest))),
             }
             Ok(answers)

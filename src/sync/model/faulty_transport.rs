@@ -1,4 +1,4 @@
-//! The way to the registry in the model, and all that can happen on it.
+//! The transport to the registry in the model, and all that can happen on it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,9 +20,9 @@ pub const TIMEOUT: Duration = Duration::from_secs(5);
 /// How long after that a registry may still be at a write, in milliseconds: less than the door watches it for.
 const LATE: u64 = 4_000;
 
-/// The way of one door to the registry.
+/// The transport of one door to the registry.
 #[derive(Debug)]
-pub struct Way {
+pub struct FaultyTransport {
     pub registry: Arc<Registry>,
     pub steps: Arc<StepsOfALife>,
 }
@@ -93,7 +93,7 @@ impl State {
 }
 
 #[async_trait]
-impl Transport for Way {
+impl Transport for FaultyTransport {
     async fn send(&self, request: Request) -> Result<Received, TransportError> {
         let Request { method, url, headers, body, .. } = request;
         let url = Url::parse(&url).unwrap();

@@ -1,7 +1,7 @@
-//! What a client was told is in the store at that moment (P1).
+//! What a client was acknowledged is in the store at that version (P1).
 
-use super::past::{Moment, Thing};
 use super::registry::Registry;
+use super::registry_history::{Resource, Version};
 use crate::oci::{Digest, Reference, RepositoryName, Tag};
 use crate::store::{Event, EventKind, PageRequest, Sequence, Source, Store};
 
@@ -13,15 +13,15 @@ pub struct Awaited {
     digest: Option<Digest>,
     /// Where store and registry stood before.
     last: Sequence,
-    begun: Moment,
+    begun: Version,
 }
 
-/// A deletion of which a client has heard: whoever says later that the thing is there must have found it afterwards.
+/// A deletion of which a client has heard: whoever says later that the resource is there must have found it afterwards.
 pub struct Deletion {
-    pub thing: Thing,
+    pub resource: Resource,
     /// Where the store and the registry stood.
     pub heard: Sequence,
-    pub moment: Moment,
+    pub version: Version,
 }
 
 impl Awaited {
@@ -34,13 +34,13 @@ impl Awaited {
     ) -> Self {
         let repository = RepositoryName::parse(repository).unwrap();
         let last = store.sequence().await.unwrap();
-        Self { repository, reference: reference.clone(), digest, last, begun: registry.past().now() }
+        Self { repository, reference: reference.clone(), digest, last, begun: registry.history().now() }
     }
 
     /// The client hears of a success. Answers what that says for later: of a deletion, that what it deleted was not there.
     pub async fn succeeded(self, store: &dyn Store, registry: &Registry) -> Result<Option<Deletion>, String> {
         // What is recorded from here on is too late.
-        let (heard, moment) = (store.sequence().await.unwrap(), registry.past().now());
+        let (heard, version) = (store.sequence().await.unwrap(), registry.history().now());
         let page = PageRequest { after: Some(self.last), limit: 10_000 };
         let mut events = store.events(Some(&self.repository), page).await.unwrap().items;
         events.retain(|event| event.sequence <= heard);
@@ -57,8 +57,8 @@ impl Awaited {
                 "the write of {repository}:{reference} ({digest:?}) was acknowledged, and {wrong}"
             )),
             None => Ok(digest.is_none().then(|| {
-                let thing = Thing::new(repository.as_str(), reference.as_str());
-                Deletion { thing, heard, moment }
+                let resource = Resource::new(repository.as_str(), reference.as_str());
+                Deletion { resource, heard, version }
             })),
         }
     }
@@ -90,8 +90,9 @@ impl Awaited {
         events: &[Event],
         digest: &Digest,
     ) -> Option<String> {
-        let came =
-            |name: &str| registry.past().came_since(&Thing::new(self.repository.as_str(), name), self.begun);
+        let came = |name: &str| {
+            registry.history().came_since(&Resource::new(self.repository.as_str(), name), self.begun)
+        };
         if came(digest.as_str()) {
             return None;
         }
