@@ -11,7 +11,7 @@ use url::Url;
 
 use super::page_size::PageSize;
 use super::question::Question;
-use super::response::{NOT_ITS_OWN, is_absence, refused, whole};
+use super::response::{NOT_FROM_THE_REGISTRY, is_not_found, refusal, whole_body};
 use super::transport::Received;
 use super::{BodyError, Causes, PageLimit, RegistryClient, RegistryError};
 use crate::oci::{Access, RepositoryName};
@@ -122,7 +122,7 @@ impl RegistryClient {
         let size = &self.catalog_pages;
         let (answer, limit) = self.page(asked, "v2/_catalog", from, Access::Catalog, size, limit).await?;
         if answer.status != StatusCode::OK {
-            return Err(refused(asked.to_owned(), answer.status, &answer.headers));
+            return Err(refusal(asked.to_owned(), answer.status, &answer.headers));
         }
         let page = read_page(asked, "v2/_catalog", from, answer, |catalog: Catalog| catalog.repositories)?;
         size.note_received(limit, page.names.len());
@@ -151,9 +151,11 @@ impl RegistryClient {
                 size.note_received(limit, page.names.len());
                 Ok(Some(page))
             }
-            StatusCode::NOT_FOUND if is_absence(&whole(&asked, answer.body)?) => Ok(None),
-            StatusCode::NOT_FOUND => Err(RegistryError::Malformed { asked, reason: NOT_ITS_OWN.to_owned() }),
-            status => Err(refused(asked, status, &answer.headers)),
+            StatusCode::NOT_FOUND if is_not_found(&whole_body(&asked, answer.body)?) => Ok(None),
+            StatusCode::NOT_FOUND => {
+                Err(RegistryError::Malformed { asked, reason: NOT_FROM_THE_REGISTRY.to_owned() })
+            }
+            status => Err(refusal(asked, status, &answer.headers)),
         }
     }
 
@@ -226,7 +228,7 @@ fn read_page<T: DeserializeOwned>(
     answer: Received,
     names: impl FnOnce(T) -> Option<Vec<String>>,
 ) -> Result<ListingPage, RegistryError> {
-    let body = whole(asked, answer.body)?;
+    let body = whole_body(asked, answer.body)?;
     let malformed = |reason: String| RegistryError::Malformed { asked: asked.to_owned(), reason };
     let page = serde_json::from_slice(&body).map_err(|error| {
         // Some gateways end a body in the middle as if that were its end.

@@ -33,13 +33,13 @@ pub(super) struct Question<'a> {
 
 impl<'a> Question<'a> {
     /// A `GET` of this path, of which at most 1 MiB is read.
-    pub fn get(asked: &'a str, path: &'a str) -> Self {
+    pub(super) fn get(asked: &'a str, path: &'a str) -> Self {
         let (method, limit) = (Method::GET, MAXIMUM_ANSWER_BYTES);
         Self { asked, method, path, accept: None, content: None, access: None, limit }
     }
 
     /// The request by which this backend is asked, without credentials.
-    pub fn to(&self, backend: &Backend) -> Request {
+    pub(super) fn to(&self, backend: &Backend) -> Request {
         let mut headers = HeaderMap::new();
         headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
         if let Some(accept) = self.accept {

@@ -25,7 +25,7 @@ impl RegistryAccess {
     ///
     /// # Errors
     /// When a URL or the keys cannot be used.
-    pub fn build(config: &Config, known: Option<Estimate>) -> Result<Self, StartError> {
+    pub(super) fn build(config: &Config, known: Option<Estimate>) -> Result<Self, StartError> {
         let clock = Clock::shifted(config.clock.offset);
         let offset = Arc::new(known.map_or_else(ClockOffset::default, ClockOffset::remembered));
         let needs_keys = config.auth.is_on || config.registry.auth == RegistryAuth::Token;
