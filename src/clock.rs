@@ -1,5 +1,5 @@
-//! Time as an argument: what pure functions are given instead of asking the system; the door's own clock; and what is known
-//! of the registry's.
+//! Time: points in time, which pure functions take as arguments; the door's own clock; what is known of the registry's; the
+//! clock by which old records are deleted; and the pauses between attempts. Used by every floor.
 
 mod backoff;
 mod offset;
@@ -68,10 +68,14 @@ impl Timestamp {
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
+
+    /// How far the two are apart.
+    pub const fn abs_diff(self, other: Self) -> Duration {
+        Duration::from_millis(self.0.abs_diff(other.0))
+    }
 }
 
-/// The door's own clock: the system's, or one that is shifted against it, so that it can be tried what happens when clocks
-/// differ.
+/// The door's own clock: the system's, or one that is shifted against it, for trying what happens when clocks differ.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Clock {
     shift: i64,

@@ -1,8 +1,8 @@
-//! Noticing that a file which was read before is another one now.
+//! Watching files: whether one that was read before is another one now.
 //!
 //! Time and length do not tell: files of reproducible images, of Nix and of OSTree all have the same time, two passwords'
-//! hashes have the same length, and a mounted directory is exchanged as a whole by moving a symbolic link. Whoever reads
-//! files that may change while the door runs asks here.
+//! hashes have the same length, and a mounted directory is exchanged as a whole by moving a symbolic link. Every
+//! floor that reads files which may change while the door runs has them watched here.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 /// How often files are looked at.
-const PACE: Duration = Duration::from_secs(2);
+const PERIOD: Duration = Duration::from_secs(2);
 
 /// Which file stood under a path, and in which state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ struct FileVersion {
     device: u64,
     inode: u64,
     length: u64,
-    /// Seconds and nanoseconds since 1970 of the last change of its content, which anybody may set.
+    /// Seconds and nanoseconds since 1970 of the last change of its content, which its owner may set.
     modified: (i64, i64),
     /// The same of its last change of any kind, which only the system sets.
     changed: (i64, i64),
@@ -40,7 +40,7 @@ impl FileVersion {
     }
 }
 
-/// How files are that are read together. A directory stands for the files in it as well: one that is written in place leaves
+/// The versions of files that are read together. A directory stands for the files in it as well: one that is written in place leaves
 /// the directory as it was.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileVersions(Vec<Option<FileVersion>>);
@@ -109,18 +109,18 @@ impl FileWatcher {
     }
 }
 
-/// Waits until files have to be looked at: for [`PACE`], or until the operator wants them to be read anew. Answers whether
+/// Waits until files have to be looked at: for [`PERIOD`], or until the operator wants them to be read anew. Answers whether
 /// that is so. Dropping the future loses no request.
 async fn next_look(requests: &mut RereadRequests) -> bool {
     let requested = async {
         if requests.changed().await.is_err() {
-            // Nobody can ask any more.
+            // The sender is gone: there are no requests any more.
             std::future::pending::<()>().await;
         }
     };
     tokio::select! {
         () = requested => true,
-        () = tokio::time::sleep(PACE) => false,
+        () = tokio::time::sleep(PERIOD) => false,
     }
 }
 
@@ -210,8 +210,8 @@ mod tests {
         fs::remove_file(&path).unwrap();
         drop(ask);
         assert_eq!(watcher.changed().await, Reread::Changed);
-        assert_eq!(begun.elapsed(), PACE);
-        let unchanged = tokio::time::timeout(PACE * 10, watcher.changed()).await;
+        assert_eq!(begun.elapsed(), PERIOD);
+        let unchanged = tokio::time::timeout(PERIOD * 10, watcher.changed()).await;
         assert!(unchanged.is_err(), "{unchanged:?}");
     }
 

@@ -25,6 +25,7 @@ mod socket;
 mod standalone;
 mod start_error;
 mod status;
+mod store_setup;
 mod sweep_thread;
 mod sync_command;
 mod sync_output;
@@ -41,7 +42,7 @@ use tokio_util::task::TaskTracker;
 
 pub use account_command::{CommandError, account};
 pub use check::{Report, check};
-pub use door_client::DoorError;
+pub use door_client::{DoorError, DoorRefusal};
 pub use explain_command::explain;
 pub use key_command::{prepare_key, rotate_key, show_key};
 pub use reload::ConfigSource;
@@ -56,9 +57,8 @@ use self::signals::{Signals, StopSignals};
 use self::socket::Socket;
 use self::sweep_thread::SweepThread;
 use self::workers::Workers;
-use crate::config::{Config, StoreUrl};
+use crate::config::Config;
 use crate::door::Door;
-use crate::store::{RedbStore, Store};
 use crate::telemetry::Metrics;
 use crate::{auth, door, registry, store, sync, web};
 
@@ -75,11 +75,10 @@ pub fn run(config: Config, source: ConfigSource) -> Result<(), StartError> {
     let main = runtime::Builder::new_current_thread().enable_all().build()?;
     // From here on no signal ends the process by itself.
     let mut signals = main.block_on(async { Signals::install() })?;
-    let StoreUrl::Redb(path) = &config.store.url;
-    let store = Arc::new(RedbStore::open(path)?);
-    let record: Arc<dyn Store> = Arc::clone(&store) as _;
+    let store = store_setup::open(&config.store.url)?;
     main.block_on(async {
-        let composition = Composition::build(&config, record, SweepSchedule::Configured, metrics).await?;
+        let composition =
+            Composition::build(&config, Arc::clone(&store), SweepSchedule::Configured, metrics).await?;
         let running = Running::start(&config, source, &composition, listeners, signals.hangup, descriptors);
         let running = running.await?;
 

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use portreeve::clock::Timestamp;
 use portreeve::oci::{Manifest, MediaType, RepositoryName, Tag};
 use portreeve::store::{
-    Actor, Change, Guard, Outcome, PageRequest, Recorded, RedbStore, Source, Store, Write,
+    Actor, Change, Guard, Ledger as _, Outcome, PageRequest, Recorded, Records as _, RedbStore, Source, Write,
 };
 use serde::Serialize;
 
@@ -183,7 +183,7 @@ async fn fill(store: &RedbStore, repository: &RepositoryName) -> Result<(), Faul
         let tags = tags.collect::<Result<_, _>>()?;
         changes.push(Change::ManifestPut { repository: repository.clone(), manifest, tags });
     }
-    let guard = Guard { reference: None, since: store.sequence().await? };
+    let guard = Guard { reference: None, since: store.sequence().await?, lease: None };
     match store.record(changes, Source::Swept, guard, Timestamp::now()).await? {
         Recorded::Changed(_) => Ok(()),
         other => Err(format!("the store did not record the tags of {repository}: {other:?}").into()),

@@ -1,4 +1,4 @@
-//! Accounts that the store keeps: users with passwords, access tokens of users and of robots, and logins that go on
+//! Accounts that the store keeps: users with passwords, access tokens of users and of robots, and logins that continue
 //! (`logins`). `command` has what may be done to them, `sources` looks users up in them. Secrets are kept as hashes:
 //! argon2id for passwords, SHA-256 for tokens, which cannot be guessed.
 
@@ -31,9 +31,7 @@ use super::pattern::{InvalidPattern, Pattern};
 use super::subject::UserName;
 use crate::clock::Clock;
 use crate::oci::{Action, Actions};
-use crate::store::{
-    AccountChange, AccountKind, AuthEventKind, Changed, Expect, PageRequest, Store, StoreError,
-};
+use crate::store::{self, AccountChange, AccountKind, AuthEventKind, Expect, PageRequest, StoreError};
 
 /// What access tokens begin with, so that people and scanners know them.
 const PREFIX: &str = "portreeve_";
@@ -82,7 +80,7 @@ pub enum AccountError {
 
 /// The accounts of a store.
 pub struct Accounts {
-    store: Arc<dyn Store>,
+    store: Arc<dyn store::Accounts>,
     journal: Arc<Journal>,
     clock: Clock,
     version: AtomicU64,
@@ -94,7 +92,7 @@ pub struct Accounts {
 
 impl Accounts {
     /// Those of this store; what is done to them is noted in `journal`.
-    pub fn new(store: Arc<dyn Store>, journal: Arc<Journal>, clock: Clock) -> Self {
+    pub fn new(store: Arc<dyn store::Accounts>, journal: Arc<Journal>, clock: Clock) -> Self {
         let (version, login_index, commands) = (AtomicU64::new(0), OnceCell::new(), Mutex::new(()));
         Self { store, journal, clock, version, login_index, commands }
     }
@@ -145,10 +143,10 @@ impl Accounts {
     /// # Errors
     /// When the store fails, or an account is not as expected: then none was made.
     async fn change(&self, changes: Vec<AccountChange>) -> Result<(), AccountError> {
-        match self.store.change_accounts(changes).await? {
-            Changed::Made => Ok(()),
-            Changed::Overtaken => Err(AccountError::Overtaken),
-        }
+        self.store.change_accounts(changes).await.map_err(|error| match error {
+            StoreError::Conflict => AccountError::Overtaken,
+            error => error.into(),
+        })
     }
 
     async fn write<T: Serialize>(

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use moka::future::Cache;
+use secrecy::ExposeSecret as _;
 
 use self::memory::{Circumstances, Memory};
 use super::fingerprint::{Fingerprint, Fingerprints};
@@ -23,7 +24,7 @@ use super::subject::{Identity, UserName};
 
 /// How long is remembered who credentials belong to, without asking the sources whether that has changed. An access token
 /// that expires meanwhile goes on for as long.
-const REMEMBER: Duration = Duration::from_secs(60);
+const REMEMBER: Duration = Duration::from_mins(1);
 /// Of how many.
 const REMEMBERED: u64 = 10_000;
 
@@ -118,7 +119,7 @@ impl Authenticator {
             return Err(LoginError::Wrong);
         }
         let Credentials { name, password } = credentials;
-        let texts = [name.as_str().as_bytes(), password.reveal().as_bytes()];
+        let texts = [name.as_str().as_bytes(), password.expose_secret().as_bytes()];
         let claim = Claim {
             credentials,
             network: Network::of(address),

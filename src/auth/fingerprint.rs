@@ -10,18 +10,18 @@ const BYTES: usize = 16;
 
 /// The first 128 bits of an HMAC. Without the key it says nothing, and no second text for it can be found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Fingerprint([u8; BYTES]);
+pub(super) struct Fingerprint([u8; BYTES]);
 
 /// Takes fingerprints, with a key of this process.
 #[derive(Clone)]
-pub struct Fingerprints(hmac::Key);
+pub(super) struct Fingerprints(hmac::Key);
 
 impl Fingerprints {
     /// With a new key.
     ///
     /// # Errors
     /// When the system has no random numbers.
-    pub fn new() -> io::Result<Self> {
+    pub(super) fn new() -> io::Result<Self> {
         let mut secret = [0; 32];
         SystemRandom::new()
             .fill(&mut secret)
@@ -30,7 +30,7 @@ impl Fingerprints {
     }
 
     /// That of some texts, which differs from that of any others, and of the same ones that mean something else.
-    pub fn of(&self, meaning: &'static str, texts: &[&[u8]]) -> Fingerprint {
+    pub(super) fn of(&self, meaning: &'static str, texts: &[&[u8]]) -> Fingerprint {
         let mut context = hmac::Context::with_key(&self.0);
         for text in std::iter::once(meaning.as_bytes()).chain(texts.iter().copied()) {
             // With its length before it: where a text ends must not be in doubt.

@@ -6,18 +6,18 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
+use secrecy::SecretString;
 
 use super::accounts::{AccountError, Accounts, LoginLife};
 use super::authenticator::{Authenticator, LoginError};
 use super::identity::{Credentials, SourceError};
 use super::journal::{Journal, Names};
-use super::rules::{Decision, Rules};
-use super::sensitive::Sensitive;
+use super::rules::Rules;
 use super::subject::{Identity, Subject, UserName};
 use super::token::{Issuer, Origin, Token};
 use super::uploads::UploadMarks;
 use crate::clock::Clock;
-use crate::oci::{Access, Action, RepositoryName};
+use crate::oci::Access;
 use crate::store::AuthEventKind;
 
 /// What can be changed without a restart: all of it at once, or nothing.
@@ -41,12 +41,12 @@ pub struct Gate {
     pub clock: Clock,
     /// Scheme and authority by which clients know the door, where that is configured.
     pub external: Option<String>,
-    /// How logins go on.
+    /// How logins continue.
     pub logins: Logins,
     policy: ArcSwap<Policy>,
 }
 
-/// How logins go on without a password.
+/// How logins continue without a password.
 pub struct Logins {
     /// Where they are kept.
     pub accounts: Arc<Accounts>,
@@ -66,7 +66,7 @@ pub struct GateParts {
     pub clock: Clock,
     /// Scheme and authority by which clients know the door, where that is configured.
     pub external: Option<String>,
-    /// How logins go on.
+    /// How logins continue.
     pub logins: Logins,
     /// What may be done at first.
     pub policy: Policy,
@@ -112,7 +112,7 @@ impl Gate {
     ///
     /// # Errors
     /// When the store cannot keep it.
-    pub async fn issue_refresh_token(&self, identity: &Identity) -> Result<Option<Sensitive>, LoginError> {
+    pub async fn issue_refresh_token(&self, identity: &Identity) -> Result<Option<SecretString>, LoginError> {
         if identity.limits.is_some() {
             return Ok(None);
         }
@@ -128,7 +128,7 @@ impl Gate {
     /// When it is good no more: its time is over, its user is gone or has another password.
     pub async fn login_by_refresh_token(
         &self,
-        token: &Sensitive,
+        token: &SecretString,
         address: IpAddr,
     ) -> Result<Identity, LoginError> {
         let identity = self.user_of(token).await;
@@ -139,7 +139,7 @@ impl Gate {
         identity
     }
 
-    async fn user_of(&self, token: &Sensitive) -> Result<Identity, LoginError> {
+    async fn user_of(&self, token: &SecretString) -> Result<Identity, LoginError> {
         let Logins { accounts, life } = &self.logins;
         let login = accounts.find_refresh_token(token, self.service(), *life).await;
         let login = login.map_err(unavailable)?.ok_or(LoginError::Wrong)?;
@@ -212,11 +212,6 @@ impl Gate {
     pub fn allows(&self, subject: &Subject, access: &Access) -> bool {
         let granted = self.policy.load().rules.grant(subject, std::slice::from_ref(access));
         granted.iter().any(|granted| granted.covers(access))
-    }
-
-    /// Which rule decides what the caller may do to a repository.
-    pub fn explain(&self, subject: &Subject, repository: &RepositoryName, action: Action) -> Decision {
-        self.policy.load().rules.explain(subject, repository, action)
     }
 
     /// The part of the access that the caller asks for and may have.

@@ -12,11 +12,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::oneshot;
 
 use self::queue::{FairQueue, QueueLimits, Standing};
 use super::network::Network;
-use super::sensitive::Sensitive;
 
 /// How many passwords wait to be checked, at most. A caller who comes then is told to come again.
 const WAITING: usize = 1024;
@@ -187,7 +187,7 @@ impl Hashing {
     pub async fn verify(
         &self,
         hash: StoredHash,
-        password: Sensitive,
+        password: SecretString,
         ticket: &Ticket,
     ) -> Result<bool, HashingError> {
         self.verify_evenly(hash, Vec::new(), password, ticket).await
@@ -202,11 +202,11 @@ impl Hashing {
         &self,
         hash: StoredHash,
         others: Vec<StoredHash>,
-        password: Sensitive,
+        password: SecretString,
         ticket: &Ticket,
     ) -> Result<bool, HashingError> {
         let job = move || {
-            let password = password.reveal().as_bytes();
+            let password = password.expose_secret().as_bytes();
             let is_right = verify(&hash, password)?;
             if !is_right {
                 for other in &others {

@@ -67,8 +67,8 @@ pub struct Htpasswd {
 pub struct Users {
     /// Their hashes; none for one who cannot log in.
     hashes: HashMap<UserName, Option<String>>,
-    /// The hash that takes longest to check, or a cheap one if nobody can log in; none if there are no users. A refusal takes
-    /// as long as that one, whoever is refused.
+    /// The hash that takes longest to check, or a cheap one if no user can log in; none if there are no users. A refusal of
+    /// any name takes as long as that one.
     decoy: Option<String>,
     /// The lines of users who cannot log in, counted from one.
     shut_out: Vec<usize>,
@@ -85,7 +85,7 @@ impl Htpasswd {
         Ok(Self { path, hashing, users, version: AtomicU64::new(0), loaded })
     }
 
-    /// Looks at the file again and again until told to stop, and reads it when it has changed or somebody asks for that. One
+    /// Looks at the file again and again until told to stop, and reads it when it has changed or the operator asks for that. One
     /// that cannot be used changes nothing, which is said loudly.
     pub async fn watch(self: Arc<Self>, requests: RereadRequests, stop: CancellationToken) {
         let watching = async {
@@ -199,10 +199,6 @@ fn cost(hash: &str) -> Option<u32> {
 
 #[async_trait]
 impl IdentitySource for Htpasswd {
-    fn name(&self) -> &'static str {
-        "htpasswd"
-    }
-
     async fn verify(&self, credentials: &Credentials, ticket: &Ticket) -> Result<Verdict, SourceError> {
         let users = self.users.load_full();
         let Some(hash) = users.hashes.get(&credentials.name) else { return Ok(Verdict::Unknown) };

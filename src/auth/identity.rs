@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 
 use super::hashing::{HashingError, StoredHash, Ticket};
-use super::sensitive::Sensitive;
 use super::subject::{Identity, UserName};
 
 /// The longest password that is looked at. Access tokens have 60 bytes, and bcrypt knows the first 72.
@@ -18,17 +18,17 @@ pub struct Credentials {
     /// Who they say they are.
     pub name: UserName,
     /// What is to prove it.
-    pub password: Sensitive,
+    pub password: SecretString,
 }
 
 impl Credentials {
     /// From a name and a password.
     pub fn new(name: UserName, password: &str) -> Self {
-        Self { name, password: Sensitive::new(password) }
+        Self { name, password: SecretString::from(password) }
     }
 
     pub(super) fn are_possible(&self) -> bool {
-        is_possible_password(self.password.reveal())
+        is_possible_password(self.password.expose_secret())
     }
 }
 
@@ -83,9 +83,6 @@ pub(super) fn proof(hash: &str) -> String {
 /// A source of identities.
 #[async_trait]
 pub trait IdentitySource: Send + Sync {
-    /// For logs and events.
-    fn name(&self) -> &'static str;
-
     /// What it says of credentials. Hashes are computed with the ticket.
     async fn verify(&self, credentials: &Credentials, ticket: &Ticket) -> Result<Verdict, SourceError>;
 

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use self::gathering::{Due, Gathering, Happening};
 use super::subject::UserName;
 use crate::clock::{Clock, RetentionClock, Timestamp};
-use crate::store::{AuthEvent, AuthEventKind, Quotas, Retention, Sequence, Store};
+use crate::store::{AuthEvent, AuthEventKind, AuthLog, Quotas, Retention, Sequence};
 
 /// How often it is written down.
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
@@ -101,7 +101,7 @@ impl Journal {
     }
 
     /// Writes down what was gathered; at the `end`, all of it. What cannot be written is kept for the next time.
-    async fn flush(&self, store: &dyn Store, end: bool) {
+    async fn flush(&self, store: &dyn AuthLog, end: bool) {
         let mut due = self.gathering().due(Instant::now(), end);
         if due.is_empty() {
             return;
@@ -137,7 +137,7 @@ impl Journal {
 }
 
 /// Writes the journal down again and again, and a last time when told to stop.
-pub async fn keep_journal(journal: Arc<Journal>, store: Arc<dyn Store>, stop: CancellationToken) {
+pub async fn keep_journal(journal: Arc<Journal>, store: Arc<dyn AuthLog>, stop: CancellationToken) {
     // Never cut while it writes.
     while stop.run_until_cancelled(tokio::time::sleep(FLUSH_EVERY)).await.is_some() {
         journal.flush(store.as_ref(), false).await;
@@ -148,7 +148,7 @@ pub async fn keep_journal(journal: Arc<Journal>, store: Arc<dyn Store>, stop: Ca
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{PageRequest, RedbStore};
+    use crate::store::{PageRequest, RedbStore, Store as _};
 
     /// Knows one name.
     struct Only(&'static str);
@@ -169,7 +169,7 @@ mod tests {
     async fn a_claimed_name_is_written_down_if_somebody_has_it() {
         let directory = tempfile::tempdir().unwrap();
         let store = RedbStore::open(directory.path().join("store.redb")).unwrap();
-        let journal = Journal::new(Clock::SYSTEM, Duration::from_secs(3600));
+        let journal = Journal::new(Clock::SYSTEM, Duration::from_hours(1));
         let names: Arc<dyn Names> = Arc::new(Only("alice"));
         let address = IpAddr::from([192, 0, 2, 1]);
         let claim = |name: &str| {
@@ -196,7 +196,7 @@ mod tests {
         let path = directory.path().join("store.redb");
         let closed = RedbStore::open(&path).unwrap();
         closed.close();
-        let journal = Journal::new(Clock::SYSTEM, Duration::from_secs(3600));
+        let journal = Journal::new(Clock::SYSTEM, Duration::from_hours(1));
         journal.note(AuthEventKind::Account, None, None, "the user dora was added");
         journal.flush(&closed, false).await;
         drop(closed);

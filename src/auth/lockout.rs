@@ -1,10 +1,10 @@
-//! Brakes on guessing passwords. Who guesses at one account from one network waits longer after each failure; who guesses at
-//! one account from everywhere slows down all who have not proved before, from where they are, that they know it; and who
-//! guesses at many accounts from one network is answered slower and slower, a few at a time. What nobody can guess, an access
-//! token, has a brake of its own at each network and none everywhere.
+//! Brakes on guessing passwords. An attacker who guesses at one account from one network waits longer after each failure; one
+//! who guesses at one account from many networks slows down all callers that have not proved before, from their network, that
+//! they know the password; and one who guesses at many accounts from one network is answered slower and slower, a few guesses
+//! at a time. An access token, which cannot be guessed, has a brake of its own at each network and none everywhere.
 //!
-//! A failure is a password that was hashed and is wrong: whatever ends before that leaves nothing behind, so that nobody can
-//! fill the tables faster than hashes are computed. A brake that is in force is never forgotten for another one.
+//! A failure is a password that was hashed and is wrong: what ends before that leaves nothing behind, so that the tables cannot
+//! be filled faster than hashes are computed. A brake that is in force is never forgotten for another one.
 
 mod failures;
 mod flight;
@@ -29,7 +29,7 @@ pub(super) const REMEMBERED: usize = 50_000;
 /// How many access tokens: a failure costs no hash, so the table is filled quickly, and nothing depends on it.
 pub(super) const REMEMBERED_TOKENS: usize = 10_000;
 /// How long is remembered who has logged in from where.
-pub(super) const KNOWN: Duration = Duration::from_secs(24 * 60 * 60);
+pub(super) const KNOWN: Duration = Duration::from_hours(24);
 /// Failures of one account from one network that cost nothing: people mistype.
 const FREE: u32 = 3;
 /// Failures of one account from everywhere that cost nothing.
@@ -39,13 +39,13 @@ const FREE_FROM_NETWORK: u32 = 30;
 /// The delay after each failure beyond the free ones, up to the longest that the operator wants.
 const DELAYS: Backoff = Backoff::new(Duration::from_secs(1), Duration::MAX);
 /// How much later an attempt is looked at that a network pays for.
-/// Nobody is refused for others behind the same network, unless there are too many at once.
+/// No caller is refused for others behind the same network, unless there are too many at once.
 const SLOWER: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
 /// How many attempts of one network are under way at once.
 const AT_ONCE: usize = 128;
 /// How many of one that is answered slower.
 const AT_ONCE_SLOWER: usize = 4;
-/// When somebody should come again who comes while too many are under way.
+/// After which time a caller should come again who comes while too many are under way.
 const SOON: Duration = Duration::from_secs(1);
 
 /// Counts failures.
@@ -56,7 +56,7 @@ pub(super) struct Lockout {
     state: Mutex<State>,
 }
 
-/// What somebody tries to be let in with.
+/// What a caller tries to log in with.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Target<'a> {
     /// The password of a user.
@@ -284,7 +284,7 @@ impl Drop for Attempt<'_> {
                 match marks.account {
                     Some(_) => {
                         state.pairs.remove(&marks.pair);
-                        // Whoever has no room there is a stranger, as before.
+                        // A network that finds no room there is a stranger, as before.
                         let _ = state.known.put(marks.pair, (), *begun, *begun);
                     }
                     None => drop(state.tokens.remove(&marks.pair)),

@@ -1,6 +1,6 @@
 //! The network that a caller comes from, by which limits and counts are kept.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr};
 
 /// One customer of the internet: an IPv4 address, or the /64 of an IPv6 address, within which a customer chooses
 /// addresses freely (RFC 4291 section 2.5.4, RFC 6177).
@@ -17,14 +17,9 @@ impl Network {
     pub fn of(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V4(address) => Self::V4(address),
-            IpAddr::V6(address) => Self::V6(prefix(address)),
+            IpAddr::V6(address) => Self::V6((address.to_bits() >> 64) as u64),
         }
     }
-}
-
-fn prefix(address: Ipv6Addr) -> u64 {
-    let [a, b, c, d, ..] = address.segments();
-    [a, b, c, d].into_iter().fold(0, |prefix, segment| prefix << 16 | u64::from(segment))
 }
 
 #[cfg(test)]

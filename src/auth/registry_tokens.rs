@@ -116,7 +116,7 @@ mod tests {
         let settings = TokenSettings {
             issuer: "issuer".to_owned(),
             service: "service".to_owned(),
-            ttl: Duration::from_secs(300),
+            ttl: Duration::from_mins(5),
             leeway: Duration::ZERO,
             carries_certificate: true,
         };

@@ -130,19 +130,11 @@ impl Issuer {
         self.good.invalidate_all();
     }
 
-    /// Makes a token that grants this.
+    /// Makes a token that grants this, for a caller who showed that.
     ///
     /// # Errors
     /// When the cryptography fails.
-    pub fn issue(&self, subject: Option<&str>, access: &[Access]) -> Result<Issued, SigningFailed> {
-        self.make(subject, access, None, self.clock.now())
-    }
-
-    /// The same, for a caller who showed this.
-    ///
-    /// # Errors
-    /// When the cryptography fails.
-    pub fn issue_for(
+    pub fn issue(
         &self,
         subject: Option<&str>,
         access: &[Access],

@@ -1,9 +1,8 @@
 //! A request to the token endpoint: a query or a form (Docker's "Token Authentication Specification" and "OAuth2
 //! Token Authentication").
 
+use secrecy::SecretString;
 use url::form_urlencoded;
-
-use super::sensitive::Sensitive;
 
 /// What a client asks for.
 #[derive(Debug, Default)]
@@ -17,10 +16,10 @@ pub struct TokenRequest {
     /// `username`
     pub username: Option<String>,
     /// `password`
-    pub password: Option<Sensitive>,
+    pub password: Option<SecretString>,
     /// `refresh_token`
-    pub refresh_token: Option<Sensitive>,
-    /// Whether the login is to go on without its password.
+    pub refresh_token: Option<SecretString>,
+    /// Whether the login is to continue without its password.
     pub is_offline: bool,
 }
 
@@ -36,8 +35,8 @@ impl TokenRequest {
                 "scope" => request.scopes.push(value.into_owned()),
                 "grant_type" => request.grant_type = Some(value.into_owned()),
                 "username" => request.username = Some(value.into_owned()),
-                "password" => request.password = Some(Sensitive::new(&value)),
-                "refresh_token" => request.refresh_token = Some(Sensitive::new(&value)),
+                "password" => request.password = Some(value.into_owned().into()),
+                "refresh_token" => request.refresh_token = Some(value.into_owned().into()),
                 "offline_token" => request.is_offline |= value == "true" || value == "1",
                 "access_type" => request.is_offline |= value == "offline",
                 _ => {}
@@ -49,6 +48,8 @@ impl TokenRequest {
 
 #[cfg(test)]
 mod tests {
+    use secrecy::ExposeSecret as _;
+
     use super::*;
 
     #[test]
@@ -66,7 +67,7 @@ mod tests {
         let request = TokenRequest::read(form);
         assert_eq!(request.scopes, ["x:y:pull", "z:y:push q:r:pull"]);
         assert_eq!((request.username.as_deref(), request.is_offline), (Some("a@b"), true));
-        assert_eq!(request.password.as_ref().map(Sensitive::reveal), Some("p&w"));
+        assert_eq!(request.password.as_ref().map(|password| password.expose_secret()), Some("p&w"));
         assert!(!format!("{request:?}").contains("p&w"));
     }
 }

@@ -59,7 +59,7 @@ impl UploadMarks {
     /// Whether an upload that was opened then may go on without a good token. One whose opening lies as far ahead, by a clock
     /// that was set, is no younger than one that lies as far back.
     pub fn is_running(&self, opened: Timestamp, now: Timestamp) -> bool {
-        now.since(opened).max(opened.since(now)) <= self.grace
+        now.abs_diff(opened) <= self.grace
     }
 
     fn code(&self, repository: &RepositoryName, upload: &str, opened: u64, token: &str) -> String {
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
     use crate::oci::Route;
 
-    const HOUR: Duration = Duration::from_secs(3600);
+    const HOUR: Duration = Duration::from_hours(1);
 
     fn at(seconds: u64) -> Timestamp {
         Timestamp::from_milliseconds(seconds * 1000)

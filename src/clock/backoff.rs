@@ -1,9 +1,9 @@
-//! The pauses between attempts at something that fails: one rule for every floor.
+//! The pauses between attempts at something that fails: exponential backoff with jitter, one rule for every floor.
 
 use std::time::Duration;
 
 /// The longest pause that a server's `Retry-After` may impose.
-pub const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(10 * 60);
+pub const LONGEST_RETRY_AFTER: Duration = Duration::from_mins(10);
 
 /// How long to pause after a number of failures in a row: `min`, then twice as long each time, up to `max`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
-    const BACKOFF: Backoff = Backoff::new(SECOND, Duration::from_secs(60));
+    const BACKOFF: Backoff = Backoff::new(SECOND, Duration::from_mins(1));
 
     #[test]
     fn pauses_double_up_to_the_longest_and_there_is_none_without_a_failure() {

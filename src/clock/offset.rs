@@ -36,9 +36,9 @@ pub struct Sample {
 pub struct Estimate {
     /// Milliseconds by which the registry's clock is ahead; negative if it is behind.
     pub offset: i64,
-    /// It is at most so many milliseconds off.
+    /// The offset is at most so many milliseconds wrong.
     pub bound: u64,
-    /// When that was found.
+    /// When that was estimated.
     pub at: Timestamp,
 }
 
@@ -55,7 +55,7 @@ struct Bounds {
 #[derive(Debug, Default)]
 pub struct ClockOffset {
     samples: Mutex<BTreeMap<String, VecDeque<Bounds>>>,
-    /// What an earlier run knew. It stands for what no backend has told yet.
+    /// What an earlier run knew. It counts beside what a backend has told in this one.
     remembered: Option<Bounds>,
 }
 
@@ -132,14 +132,14 @@ impl Sample {
 
 /// How many milliseconds one time is later than another one.
 fn between(later: Timestamp, earlier: Timestamp) -> i64 {
-    let between = i128::from(later.as_milliseconds()) - i128::from(earlier.as_milliseconds());
-    i64::try_from(between).unwrap_or(if between < 0 { i64::MIN } else { i64::MAX })
+    let difference = later.as_milliseconds().checked_signed_diff(earlier.as_milliseconds());
+    difference.unwrap_or(if later < earlier { i64::MIN } else { i64::MAX })
 }
 
 impl Bounds {
     /// As they are good for now: clocks drift.
     fn widened(self, now: Timestamp) -> Self {
-        let age = self.at.since(now).max(now.since(self.at));
+        let age = self.at.abs_diff(now);
         let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
         let drift = age.saturating_mul(DRIFT_PER_MILLION).div_ceil(1_000_000);
         let drift = i64::try_from(drift).unwrap_or(i64::MAX);
@@ -153,11 +153,6 @@ impl Bounds {
 }
 
 impl Estimate {
-    /// The registry's time when it is `now` by that which the offset is counted from.
-    pub const fn registry_time(&self, now: Timestamp) -> Timestamp {
-        now.shifted(self.offset)
-    }
-
     /// Whether the clocks are further apart than this, whatever the truth within the bound is.
     pub fn is_beyond(&self, limit: Duration) -> bool {
         let sure = self.offset.unsigned_abs().saturating_sub(self.bound);
@@ -336,7 +331,7 @@ mod tests {
                 clock.note(ONE, Sample { sent: at(sent), received: at(received), date: at(date) });
             }
             if let Some(estimate) = clock.estimate(ONE, at(now)) {
-                let _ = (estimate.registry_time(at(now)), estimate.is_beyond(Duration::ZERO));
+                let _ = estimate.is_beyond(Duration::ZERO);
             }
         }
     }

@@ -112,6 +112,14 @@ pub enum StoreUrl {
     Redb(PathBuf),
 }
 
+impl StoreUrl {
+    /// The path beside the store with this extension more: where what belongs to the store is kept by default.
+    pub(crate) fn beside(&self, extension: &str) -> PathBuf {
+        let Self::Redb(path) = self;
+        path.with_added_extension(extension)
+    }
+}
+
 /// As it is written in a configuration.
 impl fmt::Display for StoreUrl {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use self::rules::{AuthRule, Principal};
+
 use self::rules::{groups, rules, structured, texts};
 use super::settings::{Given, Settings, kind, text};
 use super::value;
@@ -80,56 +82,22 @@ pub enum VerifiedBy {
     KeySet,
 }
 
-/// One of `[[auth.rules]]`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct AuthRule {
-    /// For whom; at least one.
-    pub who: Vec<Principal>,
-    /// Patterns of repository names.
-    pub repositories: Vec<String>,
-    /// `pull`
-    pub pull: bool,
-    /// `push`
-    pub push: bool,
-    /// `delete`
-    pub delete: bool,
-    /// `catalog`
-    pub catalog: bool,
-    /// `admin`
-    pub admin: bool,
-    /// Whether it forbids.
-    pub deny: bool,
-}
-
-/// For whom a rule is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Principal {
-    /// A user.
-    User(String),
-    /// `group:NAME`
-    Group(String),
-    /// `anonymous`: every client, with credentials or without.
-    Anonymous,
-    /// `*`: every user who has logged in.
-    Everybody,
-}
-
 impl Default for Auth {
     fn default() -> Self {
-        let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+        const HOURS_OF_A_DAY: u64 = 24;
         Self {
             is_on: false,
             htpasswd: None,
             sources: vec![UserSource::Htpasswd, UserSource::Store],
             issuer: "portreeve".to_owned(),
             service: "portreeve".to_owned(),
-            token_ttl: minutes(5),
-            leeway: minutes(1),
-            upload_grace: minutes(24 * 60),
-            refresh_idle: minutes(30 * 24 * 60),
-            refresh_lifetime: minutes(180 * 24 * 60),
-            events_age: minutes(90 * 24 * 60),
-            lockout: minutes(15),
+            token_ttl: Duration::from_mins(5),
+            leeway: Duration::from_mins(1),
+            upload_grace: Duration::from_hours(HOURS_OF_A_DAY),
+            refresh_idle: Duration::from_hours(30 * HOURS_OF_A_DAY),
+            refresh_lifetime: Duration::from_hours(180 * HOURS_OF_A_DAY),
+            events_age: Duration::from_hours(90 * HOURS_OF_A_DAY),
+            lockout: Duration::from_mins(15),
             keys: None,
             algorithm: Algorithm::Es256,
             verified_by: VerifiedBy::Certificates,
@@ -142,22 +110,21 @@ impl Default for Auth {
 /// Reads the section `auth`.
 pub(super) fn read(settings: &mut Settings) -> Auth {
     let mut auth = Auth::default();
-    let mut set = super::Setter(settings);
-    set.to(&mut auth.is_on, "auth.mode", mode);
-    set.to(&mut auth.sources, "auth.sources", sources);
-    set.to(&mut auth.issuer, "auth.issuer", name);
-    set.to(&mut auth.service, "auth.service", name);
-    set.to(&mut auth.token_ttl, "auth.token_ttl", ttl);
-    set.to(&mut auth.leeway, "auth.leeway", value::duration);
-    set.to(&mut auth.upload_grace, "auth.upload_grace", value::duration);
-    set.to(&mut auth.refresh_idle, "auth.refresh_idle", value::long_duration);
-    set.to(&mut auth.refresh_lifetime, "auth.refresh_lifetime", value::long_duration);
-    set.to(&mut auth.events_age, "auth.events_age", value::long_duration);
-    set.to(&mut auth.lockout, "auth.lockout", value::duration);
-    set.to(&mut auth.algorithm, "auth.algorithm", algorithm);
-    set.to(&mut auth.verified_by, "auth.verified_by", verified_by);
-    set.to(&mut auth.groups, "auth.groups", groups);
-    set.to(&mut auth.rules, "auth.rules", rules);
+    settings.read_into(&mut auth.is_on, "auth.mode", mode);
+    settings.read_into(&mut auth.sources, "auth.sources", sources);
+    settings.read_into(&mut auth.issuer, "auth.issuer", name);
+    settings.read_into(&mut auth.service, "auth.service", name);
+    settings.read_into(&mut auth.token_ttl, "auth.token_ttl", ttl);
+    settings.read_into(&mut auth.leeway, "auth.leeway", value::duration);
+    settings.read_into(&mut auth.upload_grace, "auth.upload_grace", value::duration);
+    settings.read_into(&mut auth.refresh_idle, "auth.refresh_idle", value::long_duration);
+    settings.read_into(&mut auth.refresh_lifetime, "auth.refresh_lifetime", value::long_duration);
+    settings.read_into(&mut auth.events_age, "auth.events_age", value::long_duration);
+    settings.read_into(&mut auth.lockout, "auth.lockout", value::duration);
+    settings.read_into(&mut auth.algorithm, "auth.algorithm", algorithm);
+    settings.read_into(&mut auth.verified_by, "auth.verified_by", verified_by);
+    settings.read_into(&mut auth.groups, "auth.groups", groups);
+    settings.read_into(&mut auth.rules, "auth.rules", rules);
     auth.htpasswd = settings.read("auth.htpasswd", value::path);
     auth.keys = settings.read("auth.keys", value::path);
     auth

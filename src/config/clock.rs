@@ -23,9 +23,8 @@ impl Default for Clock {
 /// Reads the section `clock`.
 pub(super) fn read(settings: &mut Settings) -> Clock {
     let mut clock = Clock::default();
-    let mut set = super::Setter(settings);
-    set.to(&mut clock.warn, "clock.warn", value::duration);
-    set.to(&mut clock.offset, "clock.offset", offset);
+    settings.read_into(&mut clock.warn, "clock.warn", value::duration);
+    settings.read_into(&mut clock.offset, "clock.offset", offset);
     clock
 }
 
@@ -40,7 +39,7 @@ fn offset(given: &Given) -> Result<i64, String> {
     };
     let size = humantime::parse_duration(size)
         .ok()
-        .filter(|size| *size <= Duration::from_secs(24 * 60 * 60))
+        .filter(|size| *size <= Duration::from_hours(24))
         .and_then(|size| i64::try_from(size.as_millis()).ok());
     size.map(|size| sign * size).ok_or_else(|| format!("is {all:?}, which is no such duration; {remedy}"))
 }

@@ -5,19 +5,16 @@ use std::collections::BTreeMap;
 use toml::{Table, Value};
 
 use super::error::Origin;
-use super::keys::{self, Place};
+use super::keys::{self, Place, VARIABLE_PREFIX};
 use super::settings::Settings;
-
-/// What the names of all such variables begin with.
-pub(super) const PREFIX: &str = "PORTREEVE__";
 
 /// Lays the variables over the settings. Those with another prefix are none of ours.
 pub(super) fn apply(settings: &mut Settings, variables: impl Iterator<Item = (String, String)>) {
     // In the order of their names, so that the outcome does not hang on the order of the environment.
-    let ours: BTreeMap<_, _> = variables.filter(|(name, _)| name.starts_with(PREFIX)).collect();
+    let ours: BTreeMap<_, _> = variables.filter(|(name, _)| name.starts_with(VARIABLE_PREFIX)).collect();
     for (name, text) in ours {
         let origin = Origin::Variable(name.clone());
-        let path = name[PREFIX.len()..].replace("__", ".").to_lowercase();
+        let path = name[VARIABLE_PREFIX.len()..].replace("__", ".").to_lowercase();
         if text.contains(char::REPLACEMENT_CHARACTER) {
             settings.complain(origin, "the value is not valid UTF-8; write it in UTF-8");
             continue;

@@ -251,6 +251,9 @@ pub const KEYS: &[Key] = &[
     },
 ];
 
+/// What the names of environment variables begin with.
+pub(super) const VARIABLE_PREFIX: &str = "PORTREEVE__";
+
 /// The section whose tables belong to the plugins.
 pub(super) const PLUGINS: &str = "plugins";
 
@@ -274,7 +277,7 @@ pub(super) fn place(path: &str) -> Place {
 
 /// The environment variable of a dotted path.
 pub(super) fn variable(path: &str) -> String {
-    format!("{}{}", super::environment::PREFIX, path.to_uppercase().replace('.', "__"))
+    format!("{}{}", VARIABLE_PREFIX, path.to_uppercase().replace('.', "__"))
 }
 
 /// The known path that was probably meant by an unknown one.

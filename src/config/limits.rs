@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use super::settings::Settings;
-use super::{Setter, value};
+use super::value;
 
 /// The section `limits`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +36,7 @@ impl Default for Limits {
             head_timeout: Duration::from_secs(30),
             // A load balancer that keeps connections to the door must give them up before the door does, or a request may meet
             // the end of its connection: load balancers keep them for up to ten minutes, the clients of Docker for 90 s.
-            idle_timeout: Duration::from_secs(11 * 60),
+            idle_timeout: Duration::from_mins(11),
             body_memory: 64 << 20,
         }
     }
@@ -45,13 +45,12 @@ impl Default for Limits {
 /// Reads the section.
 pub(super) fn read(settings: &mut Settings) -> Limits {
     let mut limits = Limits::default();
-    let mut set = Setter(settings);
-    set.to(&mut limits.connections, "limits.connections", value::limit);
-    set.to(&mut limits.connections_per_address, "limits.connections_per_address", value::limit);
-    set.to(&mut limits.requests, "limits.requests", value::limit);
-    set.to(&mut limits.requests_per_address, "limits.requests_per_address", value::limit);
-    set.to(&mut limits.head_timeout, "limits.head_timeout", value::positive_duration);
-    set.to(&mut limits.idle_timeout, "limits.idle_timeout", value::positive_duration);
-    set.to(&mut limits.body_memory, "limits.body_memory", value::body_memory);
+    settings.read_into(&mut limits.connections, "limits.connections", value::limit);
+    settings.read_into(&mut limits.connections_per_address, "limits.connections_per_address", value::limit);
+    settings.read_into(&mut limits.requests, "limits.requests", value::limit);
+    settings.read_into(&mut limits.requests_per_address, "limits.requests_per_address", value::limit);
+    settings.read_into(&mut limits.head_timeout, "limits.head_timeout", value::positive_duration);
+    settings.read_into(&mut limits.idle_timeout, "limits.idle_timeout", value::positive_duration);
+    settings.read_into(&mut limits.body_memory, "limits.body_memory", value::body_memory);
     limits
 }

@@ -12,8 +12,9 @@ mod error;
 mod file;
 mod keys;
 mod limits;
+mod notifications;
+mod registry;
 mod registry_auth;
-mod secret;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -33,8 +34,9 @@ pub use clock::Clock;
 pub use error::{ConfigError, Problem};
 pub use keys::{KEYS, Key};
 pub use limits::Limits;
-pub use registry_auth::RegistryAuth;
-pub use secret::Secret;
+pub use notifications::Notifications;
+pub use registry::{Registry, RegistryHost, RegistryKind};
+pub use registry_auth::{BasicLogin, RegistryAuth};
 
 use error::Origin;
 use settings::Settings;
@@ -61,8 +63,8 @@ pub struct Config {
     pub auth: Auth,
     /// `clock`
     pub clock: Clock,
-    /// `notifications.secret`: the bearer secret of the registry's notifications; they are not taken without one.
-    pub notifications_secret: Option<Secret>,
+    /// `notifications`
+    pub notifications: Notifications,
     /// `server`
     pub server: Server,
     /// `plugins`: each plugin's own table, which the plugin checks.
@@ -89,44 +91,6 @@ pub struct Tls {
     pub certificate: PathBuf,
     /// `listen.tls.key`: PEM file with the private key.
     pub key: PathBuf,
-}
-
-/// The registry behind the door.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Registry {
-    /// `registry.url`: interchangeable backends, at least one, each different.
-    pub backends: Vec<BackendUrl>,
-    /// `registry.kind`
-    pub kind: RegistryKind,
-    /// `registry.timeout`: the wait for a connection or for an answer to begin; above zero, at most a day.
-    pub timeout: Duration,
-    /// `registry.host`: which `Host` the registry sees.
-    pub host: RegistryHost,
-    /// `registry.commit_timeout`: the wait for the answer to what ends an upload and to a manifest write, while the
-    /// registry shows signs of life; not shorter than `timeout`, at most a day.
-    pub commit_timeout: Duration,
-    /// `registry.auth`, with `registry.username` and `registry.password`
-    pub auth: RegistryAuth,
-}
-
-/// What the registry is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum RegistryKind {
-    /// `"registry"`: it holds what was pushed to it.
-    #[default]
-    Registry,
-    /// `"proxy"`: a pull-through cache of another registry.
-    Proxy,
-}
-
-/// Which `Host` the registry sees.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum RegistryHost {
-    /// Its own name, from `registry.url`.
-    #[default]
-    Backend,
-    /// The name by which the client knows the door.
-    Keep,
 }
 
 /// The record.
@@ -167,36 +131,28 @@ pub struct Server {
 
 impl Default for Config {
     fn default() -> Self {
-        let backend = BackendUrl::parse("http://127.0.0.1:5001");
         Self {
             listen: Listen {
                 door: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 5000)),
                 admin: SocketAddr::from((Ipv4Addr::LOCALHOST, 5080)),
                 tls: None,
-                client_timeout: Duration::from_secs(5 * 60),
+                client_timeout: Duration::from_mins(5),
             },
             limits: Limits::default(),
             external_url: None,
-            registry: Registry {
-                backends: backend.into_iter().collect(),
-                kind: RegistryKind::default(),
-                timeout: Duration::from_secs(30),
-                host: RegistryHost::default(),
-                commit_timeout: Duration::from_secs(15 * 60),
-                auth: RegistryAuth::None,
-            },
+            registry: Registry::default(),
             store: Store { url: StoreUrl::Redb("portreeve.redb".into()) },
             sync: Sync {
-                interval: Duration::from_secs(5 * 60),
-                deep_interval: Duration::from_secs(60 * 60),
+                interval: Duration::from_mins(5),
+                deep_interval: Duration::from_hours(1),
                 concurrency: const { NonZeroUsize::new(8).unwrap() },
-                settling: Duration::from_secs(60),
+                settling: Duration::from_mins(1),
                 removal_limit: 10,
-                removal_patience: Duration::from_secs(24 * 60 * 60),
+                removal_patience: Duration::from_hours(24),
             },
             auth: Auth::default(),
             clock: Clock::default(),
-            notifications_secret: None,
+            notifications: Notifications::default(),
             server: Server {
                 threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
                 grace: Duration::from_secs(30),
@@ -234,52 +190,33 @@ impl Config {
     /// Reads the settings by their types; what was not given stays at its default.
     fn read(mut settings: Settings) -> Result<Self, ConfigError> {
         let mut config = Self::default();
-        let mut set = Setter(&mut settings);
-        set.to(&mut config.listen.door, "listen.door", value::socket_address);
-        set.to(&mut config.listen.admin, "listen.admin", value::socket_address);
-        set.to(&mut config.registry.backends, "registry.url", value::backends);
-        set.to(&mut config.listen.client_timeout, "listen.client_timeout", value::positive_duration);
-        set.to(&mut config.registry.kind, "registry.kind", value::registry_kind);
-        set.to(&mut config.registry.timeout, "registry.timeout", value::positive_duration);
-        set.to(&mut config.registry.commit_timeout, "registry.commit_timeout", value::positive_duration);
-        set.to(&mut config.registry.host, "registry.host", value::registry_host);
-        set.to(&mut config.store.url, "store.url", value::store_url);
-        set.to(&mut config.sync.interval, "sync.interval", value::duration);
-        set.to(&mut config.sync.deep_interval, "sync.deep_interval", value::duration);
-        set.to(&mut config.sync.concurrency, "sync.concurrency", value::count);
-        set.to(&mut config.sync.settling, "sync.settling", value::short_duration);
-        set.to(&mut config.sync.removal_limit, "sync.removal_limit", value::percentage);
-        set.to(&mut config.sync.removal_patience, "sync.removal_patience", value::long_duration);
-        set.to(&mut config.server.threads, "server.threads", value::count);
-        set.to(&mut config.server.grace, "server.grace", value::duration);
+        settings.read_into(&mut config.listen.door, "listen.door", value::socket_address);
+        settings.read_into(&mut config.listen.admin, "listen.admin", value::socket_address);
+        settings.read_into(
+            &mut config.listen.client_timeout,
+            "listen.client_timeout",
+            value::positive_duration,
+        );
+        settings.read_into(&mut config.store.url, "store.url", value::store_url);
+        settings.read_into(&mut config.sync.interval, "sync.interval", value::duration);
+        settings.read_into(&mut config.sync.deep_interval, "sync.deep_interval", value::duration);
+        settings.read_into(&mut config.sync.concurrency, "sync.concurrency", value::count);
+        settings.read_into(&mut config.sync.settling, "sync.settling", value::short_duration);
+        settings.read_into(&mut config.sync.removal_limit, "sync.removal_limit", value::percentage);
+        settings.read_into(&mut config.sync.removal_patience, "sync.removal_patience", value::long_duration);
+        settings.read_into(&mut config.server.threads, "server.threads", value::count);
+        settings.read_into(&mut config.server.grace, "server.grace", value::duration);
         config.limits = limits::read(&mut settings);
-        config.registry.auth = registry_auth::read(&mut settings);
+        config.registry = registry::read(&mut settings);
         config.auth = auth::read(&mut settings);
         config.clock = clock::read(&mut settings);
         config.server.socket = settings.read("server.socket", value::path);
-        config.notifications_secret = settings.read("notifications.secret", value::secret);
+        config.notifications = notifications::read(&mut settings);
         config.external_url = settings.read("external_url", value::origin_url);
         config.listen.tls = read_tls(&mut settings);
         config.check_addresses(&mut settings);
-        config.check_timeouts(&mut settings);
         config.plugins = std::mem::take(&mut settings.plugins);
         if settings.problems.is_empty() { Ok(config) } else { Err(ConfigError::new(settings.problems)) }
-    }
-
-    /// Finds a commit that would have less time than a question; a default makes room by itself.
-    fn check_timeouts(&mut self, settings: &mut Settings) {
-        let Registry { timeout, commit_timeout, .. } = self.registry;
-        if commit_timeout < timeout {
-            if settings.has("registry.commit_timeout") {
-                let sentence = format!(
-                    "`registry.commit_timeout` {} is shorter than `registry.timeout` {}; make it at least as long",
-                    humantime::format_duration(commit_timeout),
-                    humantime::format_duration(timeout)
-                );
-                settings.complain(settings.origin("registry.commit_timeout"), sentence);
-            }
-            self.registry.commit_timeout = timeout;
-        }
     }
 
     /// Finds listeners that would take each other's port, and a door that would be its own registry.
@@ -330,15 +267,4 @@ fn read_tls(settings: &mut Settings) -> Option<Tls> {
         }
     }
     Some(Tls { certificate: certificate?, key: key? })
-}
-
-/// Sets fields to what was given for their keys.
-struct Setter<'a>(&'a mut Settings);
-
-impl Setter<'_> {
-    fn to<T>(&mut self, field: &mut T, key: &str, read: impl FnOnce(&settings::Given) -> Result<T, String>) {
-        if let Some(value) = self.0.read(key, read) {
-            *field = value;
-        }
-    }
 }

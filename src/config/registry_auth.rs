@@ -1,6 +1,7 @@
 //! `registry.auth`, `registry.username` and `registry.password`: how the door shows itself to the registry.
 
-use super::secret::Secret;
+use secrecy::{ExposeSecret as _, SecretString};
+
 use super::settings::{Given, Settings, text};
 
 /// `registry.auth`: how the door shows itself to the registry.
@@ -9,15 +10,28 @@ pub enum RegistryAuth {
     /// Not at all.
     None,
     /// With a name and a password.
-    Basic {
-        /// `registry.username`
-        username: String,
-        /// `registry.password`
-        password: Secret,
-    },
+    Basic(BasicLogin),
     /// With tokens of its own.
     Token,
 }
+
+/// The name and the password by which the registry knows the door.
+#[derive(Clone, Debug)]
+pub struct BasicLogin {
+    /// `registry.username`
+    pub username: String,
+    /// `registry.password`
+    pub password: SecretString,
+}
+
+impl PartialEq for BasicLogin {
+    fn eq(&self, other: &Self) -> bool {
+        let Self { username, password } = self;
+        *username == other.username && password.expose_secret() == other.password.expose_secret()
+    }
+}
+
+impl Eq for BasicLogin {}
 
 const USERNAME: &str = "registry.username";
 const PASSWORD: &str = "registry.password";
@@ -39,7 +53,9 @@ pub(super) fn read(settings: &mut Settings) -> RegistryAuth {
         }
     }
     match (kind.as_deref(), username, password) {
-        (Some("basic"), Some(username), Some(password)) => RegistryAuth::Basic { username, password },
+        (Some("basic"), Some(username), Some(password)) => {
+            RegistryAuth::Basic(BasicLogin { username, password })
+        }
         (Some("token"), ..) => RegistryAuth::Token,
         _ => RegistryAuth::None,
     }
@@ -62,12 +78,12 @@ fn username(given: &Given) -> Result<String, String> {
     }
 }
 
-fn password(given: &Given) -> Result<Secret, String> {
+fn password(given: &Given) -> Result<SecretString, String> {
     match text(given, "write a password")? {
         text if text.is_empty() || text.chars().any(char::is_control) => {
             Err("is no password: it is empty, or has a control character; write a password".to_owned())
         }
-        text => Ok(Secret::new(text)),
+        text => Ok(text.into()),
     }
 }
 
@@ -88,8 +104,10 @@ mod tests {
     fn basic_goes_with_a_name_and_a_password_and_they_go_with_nothing_else() {
         let registry = |text: &str| load(&format!("[registry]\n{text}")).map(|config| config.registry.auth);
         let basic = registry("auth = \"basic\"\nusername = \"door\"\npassword = \"secret\"").unwrap();
-        assert!(matches!(&basic, RegistryAuth::Basic { username, .. } if username == "door"));
+        assert!(matches!(&basic, RegistryAuth::Basic(login) if login.username == "door"));
         assert!(!format!("{basic:?}").contains("secret"));
+        let changed = registry("auth = \"basic\"\nusername = \"door\"\npassword = \"other\"").unwrap();
+        assert_ne!(basic, changed, "a reload has to notice it");
         assert!(
             registry("auth = \"basic\"\nusername = \"door\"").unwrap_err().contains("`registry.password`")
         );

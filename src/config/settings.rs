@@ -56,6 +56,18 @@ impl Settings {
         self.given.get(key).map_or(Origin::Default, |given| given.origin.clone())
     }
 
+    /// Reads a key by its type into a field, which stays as it is if the key was not given, or is wrong.
+    pub(super) fn read_into<T>(
+        &mut self,
+        field: &mut T,
+        key: &str,
+        read: impl FnOnce(&Given) -> Result<T, String>,
+    ) {
+        if let Some(value) = self.read(key, read) {
+            *field = value;
+        }
+    }
+
     /// Reads a key by its type. Nothing if it was not given, or is wrong, which is noted.
     ///
     /// `read` answers what follows the key's name in the sentence: what is wrong, and what would be right.

@@ -6,17 +6,16 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use secrecy::SecretString;
 use toml::Value;
 use url::Url;
 
-use super::address::{BackendUrl, InvalidUrl, StoreUrl, parse_origin};
+use super::address::{InvalidUrl, StoreUrl, parse_origin};
 use super::error::Origin;
-use super::secret::Secret;
-use super::settings::{Given, kind};
-use super::{RegistryHost, RegistryKind};
+use super::settings::{Given, kind, text};
 
 /// No wait of the door is longer: beyond a day it is a slip of the pen, and far beyond clocks overflow.
-const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+const LONGEST: Duration = Duration::from_hours(24);
 /// More threads, and more questions at once, than any machine has use for.
 const MOST: usize = 1024;
 /// More connections, and more requests at once, than one process can have.
@@ -55,7 +54,7 @@ pub(super) fn duration(given: &Given) -> Result<Duration, String> {
 /// A duration of at most an hour, possibly zero.
 pub(super) fn short_duration(given: &Given) -> Result<Duration, String> {
     let duration = duration(given)?;
-    if duration > Duration::from_secs(60 * 60) {
+    if duration > Duration::from_hours(1) {
         return Err("is more than an hour; write a number with its unit, such as \"1m\", of at most an hour"
             .to_owned());
     }
@@ -74,7 +73,7 @@ pub(super) fn percentage(given: &Given) -> Result<u8, String> {
 
 /// A duration of at most ten years, and more than zero.
 pub(super) fn long_duration(given: &Given) -> Result<Duration, String> {
-    const TEN_YEARS: Duration = Duration::from_secs(10 * 366 * 24 * 60 * 60);
+    const TEN_YEARS: Duration = Duration::from_hours(10 * 366 * 24);
     let remedy = "write a number with its unit, such as \"12h\" or \"30d\", of at most ten years";
     let text = text(given, remedy)?;
     match humantime::parse_duration(text) {
@@ -94,7 +93,7 @@ pub(super) fn positive_duration(given: &Given) -> Result<Duration, String> {
 }
 
 /// A secret that travels in a header. It is not repeated in what is said about it.
-pub(super) fn secret(given: &Given) -> Result<Secret, String> {
+pub(super) fn secret(given: &Given) -> Result<SecretString, String> {
     let remedy = format!(
         "write at least {SHORTEST_SECRET} characters of printable ASCII without spaces, such as `openssl rand -hex 32` makes"
     );
@@ -105,17 +104,7 @@ pub(super) fn secret(given: &Given) -> Result<Secret, String> {
     if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(format!("has other characters than a header may carry; {remedy}"));
     }
-    Ok(Secret::new(text))
-}
-
-/// What the registry is.
-pub(super) fn registry_kind(given: &Given) -> Result<RegistryKind, String> {
-    const REMEDY: &str = "write \"registry\", or \"proxy\" for a pull-through cache";
-    match text(given, REMEDY)? {
-        "registry" => Ok(RegistryKind::Registry),
-        "proxy" => Ok(RegistryKind::Proxy),
-        other => Err(format!("is {}; {REMEDY}", quoted(other))),
-    }
+    Ok(text.into())
 }
 
 /// A size of memory for bodies.
@@ -158,56 +147,11 @@ fn number(given: &Given, most: usize) -> Result<NonZeroUsize, String> {
     })
 }
 
-/// Which `Host` the registry sees.
-pub(super) fn registry_host(given: &Given) -> Result<RegistryHost, String> {
-    let remedy = "write \"backend\" or \"keep\"";
-    match text(given, remedy)? {
-        "backend" => Ok(RegistryHost::Backend),
-        "keep" => Ok(RegistryHost::Keep),
-        other => Err(format!("is {}; {remedy}", quoted(other))),
-    }
-}
-
 /// The door's own URL.
 pub(super) fn origin_url(given: &Given) -> Result<Url, String> {
     let remedy = "write scheme, host and perhaps port, such as \"https://registry.example.com\"";
     let text = text(given, remedy)?;
     parse_origin(text).map_err(|invalid| wrong_url(text, &invalid, remedy))
-}
-
-/// The backends of the registry: at least one, each different. The environment separates them by commas, or writes a
-/// TOML array.
-pub(super) fn backends(given: &Given) -> Result<Vec<BackendUrl>, String> {
-    let remedy = "write \"http://HOST:PORT\", or an array of such URLs";
-    let array;
-    let texts: Vec<&Value> = match (&given.value, &given.origin) {
-        (Value::String(text), Origin::Variable(_)) => {
-            array = if text.trim_start().starts_with('[') {
-                match text.parse() {
-                    Ok(Value::Array(array)) => array,
-                    _ => return Err(format!("begins with `[` but is no array; {remedy}")),
-                }
-            } else {
-                text.split(',').map(|part| Value::String(part.trim().to_owned())).collect()
-            };
-            array.iter().collect()
-        }
-        (value @ Value::String(_), _) => vec![value],
-        (Value::Array(array), _) => array.iter().collect(),
-        (other, _) => return Err(format!("is {}; {remedy}", kind(other))),
-    };
-    let mut backends = Vec::with_capacity(texts.len());
-    for value in texts {
-        let Value::String(text) = value else {
-            return Err(format!("has {} in its array; {remedy}", kind(value)));
-        };
-        let backend = BackendUrl::parse(text).map_err(|invalid| wrong_url(text, &invalid, remedy))?;
-        if backends.contains(&backend) {
-            return Err(format!("names {backend} twice; name each backend once"));
-        }
-        backends.push(backend);
-    }
-    if backends.is_empty() { Err(format!("is an empty array; {remedy}")) } else { Ok(backends) }
 }
 
 /// Where the record is kept.
@@ -228,14 +172,8 @@ pub(super) fn store_url(given: &Given) -> Result<StoreUrl, String> {
     }
 }
 
-fn text<'a>(given: &'a Given, remedy: &str) -> Result<&'a str, String> {
-    match &given.value {
-        Value::String(text) => Ok(text),
-        other => Err(format!("is {}; {remedy}", kind(other))),
-    }
-}
-
-fn wrong_url(text: &str, invalid: &InvalidUrl, remedy: &str) -> String {
+/// What is wrong with a URL, without what may be a password.
+pub(super) fn wrong_url(text: &str, invalid: &InvalidUrl, remedy: &str) -> String {
     // Whatever has an `@` may have a password before it.
     if text.contains('@') {
         format!("{}; {remedy}", InvalidUrl::UserInformation)
@@ -245,7 +183,7 @@ fn wrong_url(text: &str, invalid: &InvalidUrl, remedy: &str) -> String {
 }
 
 /// The text in quotes on one line, cut where it is long.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     const LONGEST: usize = 80;
     match text.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{:?} and more", &text[..end]),

@@ -28,11 +28,11 @@ pub struct BodyMemory(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     limit: u64,
-    taken: Mutex<Taken>,
+    taken: Mutex<DeletionOutcome>,
 }
 
 #[derive(Debug, Default)]
-struct Taken {
+struct DeletionOutcome {
     bytes: u64,
     /// Only of clients that hold some.
     by_client: HashMap<Network, u64>,
@@ -70,7 +70,7 @@ impl BodyMemory {
         Reservation { memory: self.clone(), client: Network::of(client), bytes: 0 }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Taken> {
+    fn lock(&self) -> MutexGuard<'_, DeletionOutcome> {
         self.0.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

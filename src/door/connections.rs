@@ -15,7 +15,7 @@ use super::client_connection::{ClientConnection, ConnectionTimeouts};
 use super::concurrency_limit::{ConcurrencyLimit, LimitReached, Permit};
 use super::refused_connections::count_refused;
 use crate::auth::Network;
-use crate::telemetry::Seldom;
+use crate::telemetry::LogThrottle;
 
 /// How many displaced connections may be about to close: they still have their descriptors.
 const CLOSING: usize = 8;
@@ -39,7 +39,7 @@ pub(super) struct Connections {
     timeouts: ConnectionTimeouts,
     entries: Mutex<Entries>,
     closing: AtomicUsize,
-    refused: [Seldom; 2],
+    refused: [LogThrottle; 2],
 }
 
 #[derive(Debug, Default)]
@@ -128,12 +128,12 @@ impl Connections {
     }
 
     fn refuse(&self, reached: LimitReached, peer: IpAddr) {
-        let (cause, seldom, key) = match reached {
+        let (cause, throttle, key) = match reached {
             LimitReached::Total => ("limit", &self.refused[0], "limits.connections"),
             LimitReached::Network => ("address_limit", &self.refused[1], "limits.connections_per_address"),
         };
         count_refused(cause);
-        if let Some(times) = seldom.happened() {
+        if let Some(times) = throttle.count() {
             tracing::warn!(%peer, times, "connections were closed at once: there are as many as {key} allows");
         }
     }

@@ -30,7 +30,7 @@ use super::connections::{Admission, Connections};
 use super::http2_windows::{Window, Windows};
 use super::refused_connections::count_refused;
 use super::{ConnectionLimits, Service};
-use crate::telemetry::Seldom;
+use crate::telemetry::LogThrottle;
 
 /// How long connections may take to end when the door stops and no exchange runs: what an HTTP/2 connection still holds
 /// of an answer has to leave, and its client to agree to the end.
@@ -101,7 +101,7 @@ struct Shared {
     connections: TaskTracker,
     admission: Arc<Connections>,
     /// For the line that says that connections cannot be accepted.
-    unaccepted: Seldom,
+    unaccepted: LogThrottle,
     stopping: watch::Sender<bool>,
     /// `listen.client_timeout`.
     client_timeout: Duration,
@@ -126,7 +126,7 @@ impl Door {
             exchanges,
             connections: TaskTracker::new(),
             admission: Connections::new(limits, timeouts),
-            unaccepted: Seldom::default(),
+            unaccepted: LogThrottle::default(),
             stopping: watch::Sender::new(false),
             client_timeout: service.limits.client_timeout,
             windows: Windows::new(service.memory.limit()),
@@ -207,7 +207,7 @@ impl Worker {
                 }
                 Err(error) => {
                     // The connection was gone before it was accepted, or there is no descriptor for it.
-                    if let Some(times) = self.shared.unaccepted.happened() {
+                    if let Some(times) = self.shared.unaccepted.count() {
                         tracing::warn!(%error, times, "connections could not be accepted");
                     }
                     count_refused("accept");

@@ -75,7 +75,7 @@ pub use pipeline::Pipeline;
 pub use plugin::{BoxError, Entry, Flow, Invalid, Parts, Plugin, Refusal, Response};
 pub use public_address::PublicAddress;
 pub use request_limiter::RequestLimits;
-pub use service::Service;
+pub use service::{Service, ServiceParts};
 
 /// The response head as plugins see and change it.
 pub use pingora_http::ResponseHeader as ResponseHead;

@@ -97,6 +97,12 @@ impl Refusal {
         }
     }
 
+    /// A refusal with the code's own status, whose message is that of its cause.
+    pub fn of(code: ErrorCode, cause: impl Into<BoxError>) -> Self {
+        let cause = cause.into();
+        Self::new(code, cause.to_string()).because(cause)
+    }
+
     /// With another status.
     #[must_use]
     pub fn with_status(mut self, status: StatusCode) -> Self {
@@ -123,9 +129,10 @@ impl fmt::Display for Refusal {
     /// For the log: code, message and cause.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}: {}", self.code.as_str(), self.message)?;
-        match &self.cause {
-            Some(cause) => write!(formatter, ": {cause}"),
-            None => Ok(()),
+        match self.cause.as_ref().map(ToString::to_string) {
+            // The cause may speak for itself.
+            Some(cause) if cause != self.message => write!(formatter, ": {cause}"),
+            Some(_) | None => Ok(()),
         }
     }
 }
@@ -140,8 +147,6 @@ impl From<crate::oci::route::Refused> for Refusal {
 pub struct Entry {
     /// Its name, and that of its table in the configuration: `plugins.NAME`.
     pub name: &'static str,
-    /// What it does, in one sentence.
-    pub summary: &'static str,
     /// Makes it from its options.
     pub build: Build,
 }

@@ -12,7 +12,7 @@ use super::Refusal;
 use super::concurrency_limit::{ConcurrencyLimit, LimitReached, Permit};
 use crate::auth::Network;
 use crate::oci::ErrorCode;
-use crate::telemetry::Seldom;
+use crate::telemetry::LogThrottle;
 
 /// How many requests may be in flight.
 #[derive(Clone, Copy, Debug)]
@@ -28,7 +28,7 @@ pub struct RequestLimits {
 pub(super) struct RequestLimiter {
     all: Arc<ConcurrencyLimit>,
     per_address: Arc<ConcurrencyLimit>,
-    shed: Arc<[Seldom; 2]>,
+    shed: Arc<[LogThrottle; 2]>,
 }
 
 /// What a request in flight holds. Dropping it says that it is over.
@@ -75,12 +75,12 @@ impl RequestLimiter {
     }
 
     fn refusal(&self, reached: LimitReached, client: Option<IpAddr>) -> Refusal {
-        let (cause, seldom, key) = match reached {
+        let (cause, throttle, key) = match reached {
             LimitReached::Total => ("limit", &self.shed[0], "limits.requests"),
             LimitReached::Network => ("address_limit", &self.shed[1], "limits.requests_per_address"),
         };
         metrics::counter!("portreeve_requests_shed_total", "cause" => cause).increment(1);
-        if let Some(times) = seldom.happened() {
+        if let Some(times) = throttle.count() {
             let client = client.map(tracing::field::display);
             tracing::warn!(
                 client,

@@ -46,24 +46,30 @@ pub struct Service {
     pub(super) exchanges: TaskTracker,
 }
 
+/// What the door's logic is put together from.
+pub struct ServiceParts {
+    /// The plugins.
+    pub pipeline: Pipeline,
+    /// The paths that the door answers itself.
+    pub own: OwnPaths,
+    /// Where requests are forwarded to.
+    pub backends: Arc<Backends>,
+    /// How long client and registry may let each other wait, and how many requests may be in flight.
+    pub limits: Limits,
+    /// How much of bodies is held.
+    pub memory: BodyMemory,
+    /// By which address clients know the door.
+    pub address: PublicAddress,
+    /// Hides targets of the registry's own in URLs of the door.
+    pub seal: Arc<TargetSeal>,
+    /// Counts the exchanges that run.
+    pub exchanges: TaskTracker,
+}
+
 impl Service {
-    /// Puts the door's logic together. `address` says by which address clients know the door, `seal` hides targets of the
-    /// registry's own in URLs of the door; `limits` say for how long client and registry may let each other wait, and how many
-    /// requests may be in flight, `memory` how much of bodies is held; `exchanges` counts those that run.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "each is a part of its own, named where it is put together"
-    )]
-    pub fn new(
-        pipeline: Pipeline,
-        own: OwnPaths,
-        backends: Arc<Backends>,
-        limits: Limits,
-        memory: BodyMemory,
-        address: PublicAddress,
-        seal: Arc<TargetSeal>,
-        exchanges: TaskTracker,
-    ) -> Self {
+    /// Puts the door's logic together.
+    pub fn new(parts: ServiceParts) -> Self {
+        let ServiceParts { pipeline, own, backends, limits, memory, address, seal, exchanges } = parts;
         Self {
             pipeline: Arc::new(pipeline),
             own,
@@ -294,8 +300,8 @@ fn parse_manifest(
     mut held: Reservation,
 ) -> Result<Manifest, Refusal> {
     let media_type = exchange.header(&http::header::CONTENT_TYPE).map(MediaType::from_header);
-    let mut manifest = Manifest::parse(bytes, media_type)
-        .map_err(|error| Refusal::new(ErrorCode::ManifestInvalid, error.to_string()))?;
+    let mut manifest =
+        Manifest::parse(bytes, media_type).map_err(|error| Refusal::of(ErrorCode::ManifestInvalid, error))?;
     held.grow_by(manifest.document.parsed_bytes() as u64)?;
     manifest.bytes = held.attach_to(manifest.bytes);
     let Reference::Digest(digest) = reference else { return Ok(manifest) };

@@ -9,6 +9,7 @@ use portreeve::auth::{
 };
 use portreeve::config::Config;
 use portreeve::server;
+use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{FAILURE, Failure, MISCONFIGURED};
 
@@ -16,7 +17,7 @@ use super::{FAILURE, Failure, MISCONFIGURED};
 const SHORTEST_PASSWORD: usize = 8;
 
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
-pub enum UserCommand {
+pub(super) enum UserCommand {
     /// Add a user; the password is read from the terminal, or from standard input
     Add {
         /// The name
@@ -43,7 +44,7 @@ pub enum UserCommand {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
-pub enum TokenCommand {
+pub(super) enum TokenCommand {
     /// Make an access token; it is shown this once
     Create {
         /// The name by which a robot logs in; of a user's token what it is for
@@ -71,7 +72,7 @@ pub enum TokenCommand {
     },
 }
 
-pub fn user(config: &Config, command: UserCommand) -> Result<(), Failure> {
+pub(super) fn user(config: &Config, command: UserCommand) -> Result<(), Failure> {
     match command {
         UserCommand::Add { name, groups } => {
             let hash = read_password(&name)?;
@@ -86,7 +87,7 @@ pub fn user(config: &Config, command: UserCommand) -> Result<(), Failure> {
     }
 }
 
-pub fn token(config: &Config, command: TokenCommand) -> Result<(), Failure> {
+pub(super) fn token(config: &Config, command: TokenCommand) -> Result<(), Failure> {
     match command {
         TokenCommand::Create { name, user, repositories, actions, expires } => {
             let expires_in = expires.map(|time| time.as_secs());
@@ -141,26 +142,30 @@ fn read_password(name: &UserName) -> Result<String, Failure> {
     let unreadable =
         |error: std::io::Error| Failure::new(FAILURE, &format_args!("the password cannot be read: {error}"));
     let password = if std::io::stdin().is_terminal() {
-        let first = rpassword::prompt_password(format!("Password of {name}: ")).map_err(unreadable)?;
-        let second = rpassword::prompt_password("Once more: ").map_err(unreadable)?;
-        if first != second {
+        let ask =
+            |prompt: String| rpassword::prompt_password(prompt).map(SecretString::from).map_err(unreadable);
+        let first = ask(format!("Password of {name}: "))?;
+        let second = ask("Once more: ".to_owned())?;
+        if first.expose_secret() != second.expose_secret() {
             return Err(Failure::new(FAILURE, &"The two differ; nothing was changed."));
         }
         first
     } else {
         let mut line = String::new();
         std::io::stdin().lock().read_line(&mut line).map_err(unreadable)?;
-        line.trim_end_matches(['\r', '\n']).to_owned()
+        line.truncate(line.trim_end_matches(['\r', '\n']).len());
+        line.into()
     };
+    let password = password.expose_secret();
     if password.chars().count() < SHORTEST_PASSWORD {
         let message = format!("A password has at least {SHORTEST_PASSWORD} characters; nothing was changed.");
         return Err(Failure::new(FAILURE, &message));
     }
-    if !is_possible_password(&password) {
+    if !is_possible_password(password) {
         let message = "A password has no NUL and at most 4,096 bytes; nothing was changed.";
         return Err(Failure::new(FAILURE, &message));
     }
-    match hash(&password) {
+    match hash(password) {
         Ok(StoredHash::Argon2(hash)) => Ok(hash),
         Ok(StoredHash::Bcrypt(_)) => Err(Failure::new(FAILURE, &"the password was hashed in another way")),
         Err(error) => Err(Failure::new(FAILURE, &error)),

@@ -3,7 +3,7 @@
 use http::StatusCode;
 use serde::Serialize;
 
-/// The error codes of the OCI distribution spec ("Error Codes") and those that distribution adds.
+/// The error codes that the door itself answers with, of the OCI distribution spec ("Error Codes") and of distribution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ErrorCode {
     /// `BLOB_UNKNOWN`
@@ -20,8 +20,6 @@ pub enum ErrorCode {
     ManifestUnknown,
     /// `NAME_INVALID`
     NameInvalid,
-    /// `NAME_UNKNOWN`
-    NameUnknown,
     /// `SIZE_INVALID`
     SizeInvalid,
     /// `TAG_INVALID`
@@ -36,8 +34,6 @@ pub enum ErrorCode {
     TooManyRequests,
     /// `UNAVAILABLE`: the door or the registry cannot serve this now; trying again later may help.
     Unavailable,
-    /// `PAGINATION_NUMBER_INVALID`
-    PaginationNumberInvalid,
     /// `NOT_FOUND`: a path under `/v2/` that names nothing the specification knows.
     NotFound,
     /// `UNKNOWN`: the door itself failed.
@@ -55,7 +51,6 @@ impl ErrorCode {
             Self::ManifestInvalid => "MANIFEST_INVALID",
             Self::ManifestUnknown => "MANIFEST_UNKNOWN",
             Self::NameInvalid => "NAME_INVALID",
-            Self::NameUnknown => "NAME_UNKNOWN",
             Self::SizeInvalid => "SIZE_INVALID",
             Self::TagInvalid => "TAG_INVALID",
             Self::Unauthorized => "UNAUTHORIZED",
@@ -63,7 +58,6 @@ impl ErrorCode {
             Self::Unsupported => "UNSUPPORTED",
             Self::TooManyRequests => "TOOMANYREQUESTS",
             Self::Unavailable => "UNAVAILABLE",
-            Self::PaginationNumberInvalid => "PAGINATION_NUMBER_INVALID",
             Self::NotFound => "NOT_FOUND",
             Self::Unknown => "UNKNOWN",
         }
@@ -72,17 +66,14 @@ impl ErrorCode {
     /// The HTTP status that goes with the code unless the place where it arises knows better.
     pub const fn status(self) -> StatusCode {
         match self {
-            Self::BlobUnknown
-            | Self::BlobUploadUnknown
-            | Self::ManifestUnknown
-            | Self::NameUnknown
-            | Self::NotFound => StatusCode::NOT_FOUND,
+            Self::BlobUnknown | Self::BlobUploadUnknown | Self::ManifestUnknown | Self::NotFound => {
+                StatusCode::NOT_FOUND
+            }
             Self::BlobUploadInvalid
             | Self::DigestInvalid
             | Self::ManifestInvalid
             | Self::NameInvalid
-            | Self::TagInvalid
-            | Self::PaginationNumberInvalid => StatusCode::BAD_REQUEST,
+            | Self::TagInvalid => StatusCode::BAD_REQUEST,
             Self::SizeInvalid => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::Denied => StatusCode::FORBIDDEN,

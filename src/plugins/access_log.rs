@@ -8,8 +8,7 @@ use super::observer::AGENT_BYTES;
 use crate::door::{Entry, Exchange, ExchangeOutcome, Invalid, Parts, Plugin};
 use crate::telemetry::{AccessLine, cut};
 
-pub(super) const ENTRY: Entry =
-    Entry { name: "access_log", summary: "Writes one structured line to the log for each exchange.", build };
+pub(super) const ENTRY: Entry = Entry { name: "access_log", build };
 
 /// How much of what a client sends stands in a line, in bytes: of a path more than any has that means something. Of its
 /// `User-Agent` it is as much as in the record.

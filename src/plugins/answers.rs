@@ -11,11 +11,7 @@ use crate::door::{Entry, Exchange, Invalid, Parts, Plugin, Refusal, ResponseHead
 use crate::oci::{Digest, Route};
 use crate::sync::{SeenAnswer, SeenAnswers};
 
-pub(super) const ENTRY: Entry = Entry {
-    name: "answers",
-    summary: "Takes an answer that contradicts the record as a hint to ask the registry.",
-    build,
-};
+pub(super) const ENTRY: Entry = Entry { name: "answers", build };
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

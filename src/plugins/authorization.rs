@@ -1,4 +1,4 @@
-//! Lets nobody through who may not: tokens, or name and password, before anything else is done with a request.
+//! Authenticates each request by a token, or by name and password, and authorises it, before anything else is done with it.
 
 mod challenge;
 #[cfg(test)]
@@ -25,11 +25,7 @@ use crate::oci::{Access, ErrorCode, Route, without_parameters};
 use crate::registry::{RegistryCredentials, RequestCredentials};
 use crate::store::AuthEventKind;
 
-pub(super) const ENTRY: Entry = Entry {
-    name: "authorization",
-    summary: "Requires tokens where `auth.mode` is `on`, and shows the door itself to the registry.",
-    build,
-};
+pub(super) const ENTRY: Entry = Entry { name: "authorization", build };
 
 /// The parameter that binds an upload to the token which opened it.
 const MARK: &str = "_portreeve_grant";
@@ -94,7 +90,7 @@ impl Plugin for Authorization {
     async fn on_response(&self, exchange: &mut Exchange, head: &mut ResponseHead) -> Result<(), Refusal> {
         let Target::Registry(route) = &exchange.target else { return Ok(()) };
         // What the registry says about the door's own credentials is nothing for the client, who can do nothing about it. A
-        // challenge would have clients ask somebody else than the door for tokens, and show them to the door.
+        // challenge would have clients ask another server than the door for tokens, and show them to the door.
         if exchange.forwarding.is_forwarded && (self.gate.is_some() || self.credentials.is_some()) {
             if matches!(head.status, StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED) {
                 return Err(not_let_in(head.status));
@@ -192,7 +188,7 @@ async fn admit(
     {
         return Err(insufficient(gate, &exchange.client, Some(needed), &challenge));
     }
-    // Whatever a registry finds elsewhere by itself, nobody has allowed.
+    // A source that the registry finds by itself no rule has allowed.
     let may_mount = source.as_ref().is_some_and(&grants);
     if let Route::UploadStart { mount: Some(_), .. } = route
         && !may_mount
@@ -203,17 +199,17 @@ async fn admit(
     Ok(())
 }
 
-/// Whether whoever an expired token was made for is still there and may still do this.
+/// Whether the subject of an expired token still exists and may still do this.
 async fn still_allows(gate: &Gate, token: &Token, needed: &Access) -> Result<bool, Refusal> {
-    gate.still_allows(token, needed).await.map_err(|cause| unavailable(cause.to_string()))
+    gate.still_allows(token, needed).await.map_err(unavailable)
 }
 
-/// Refuses somebody who may not do this.
+/// Refuses a caller who may not do this.
 fn insufficient(gate: &Gate, client: &Client, needed: Option<&Access>, challenge: &Challenge<'_>) -> Refusal {
     let user = client.user.as_deref();
     let about = match (needed, user) {
         (None, _) => "a login".to_owned(),
-        // Whoever has not logged in may ask for as many names as they can think of, and none of that is kept.
+        // A caller who has not logged in may ask for any number of names, and none of them is kept.
         (Some(Access::Repository { actions, .. }), None) => format!("{actions} of a repository"),
         (Some(needed), _) => needed.to_string(),
     };
@@ -221,7 +217,7 @@ fn insufficient(gate: &Gate, client: &Client, needed: Option<&Access>, challenge
     challenge.insufficient(user)
 }
 
-/// Lets a request to something of the door's own in, or not, before any of its body is taken. Who it is that asks.
+/// Admits a request to a path of the door's own, or refuses it, before any of its body is taken. Answers who asks.
 async fn admit_to_own(
     gate: &Arc<Gate>,
     exchange: &mut Exchange,
@@ -255,7 +251,7 @@ async fn admit_to_own(
 async fn bearer(gate: &Gate, exchange: &Exchange, challenge: &Challenge<'_>) -> Result<Bearer, Refusal> {
     match given(&exchange.request.headers) {
         Ok(Given::None) => Err(challenge.no_credentials()),
-        Ok(Given::Bearer(token)) => match gate.issuer.check(token.reveal()) {
+        Ok(Given::Bearer(token)) => match gate.issuer.check(token) {
             Ok(token) => Ok(Bearer::Token(token)),
             Err(InvalidToken::Expired(token)) => Ok(Bearer::Expired(token)),
             Err(error @ (InvalidToken::Foreign | InvalidToken::NotYet)) => {
@@ -301,7 +297,7 @@ fn realm(gate: &Gate, client: &Client) -> String {
 }
 
 /// The one `Authorization` of a request.
-fn given(headers: &HeaderMap) -> Result<Given, Rejected> {
+fn given(headers: &HeaderMap) -> Result<Given<'_>, Rejected> {
     read_only_authorization(headers.get_all(AUTHORIZATION).iter().map(|value| value.as_bytes()))
 }
 

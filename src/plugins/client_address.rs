@@ -12,11 +12,7 @@ use crate::door::{
     Client, Entry, Exchange, Flow, Hop, Invalid, Parts, Plugin, Refusal, Scheme, is_authority, read_forwarded,
 };
 
-pub(super) const ENTRY: Entry = Entry {
-    name: "client_address",
-    summary: "Takes the client's address, scheme and host from the forwarding headers of trusted proxies.",
-    build,
-};
+pub(super) const ENTRY: Entry = Entry { name: "client_address", build };
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -25,7 +21,7 @@ const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Options {
-    /// Networks whose hosts are believed, such as `["10.0.0.0/8"]`. Empty: nobody is.
+    /// Networks whose hosts are believed, such as `["10.0.0.0/8"]`. Empty: none is.
     trusted_proxies: Vec<IpNet>,
 }
 
@@ -83,8 +79,8 @@ impl ClientAddress {
         }
     }
 
-    /// The client is the last address in the chain that is no trusted proxy: what stands in front of it, anyone may
-    /// have written.
+    /// The client is the last address in the chain that is no trusted proxy: what stands in front of it, the client may
+    /// have written itself.
     fn believe_chain(&self, client: &mut Client, chain: &str) {
         for hop in chain.rsplit(',').map(str::trim).filter(|hop| !hop.is_empty()) {
             let Some(address) = parse_hop(hop) else { break };
@@ -265,7 +261,7 @@ mod tests {
         }
     }
 
-    /// nginx and others set `X-Forwarded-*` and pass `Forwarded` on from whoever sent it.
+    /// nginx and others set `X-Forwarded-*` and pass `Forwarded` on as the client sent it.
     #[test]
     fn forwarded_counts_for_nothing_beside_x_forwarded() {
         let passed_on = ("forwarded", "for=203.0.113.9;proto=https;host=evil.example");

@@ -15,11 +15,7 @@ use crate::store::Actor;
 use crate::sync::{Carrier, CarryFailure, ManifestWrite, WriteRequest};
 use crate::telemetry::cut;
 
-pub(super) const ENTRY: Entry = Entry {
-    name: "observer",
-    summary: "Carries manifest writes to the registry and records them before the client hears of their success.",
-    build,
-};
+pub(super) const ENTRY: Entry = Entry { name: "observer", build };
 
 /// How much of a client's `User-Agent` is recorded.
 pub(super) const AGENT_BYTES: usize = 256;
@@ -115,7 +111,7 @@ fn refusal(failure: CarryFailure) -> Refusal {
             StatusCode::SERVICE_UNAVAILABLE,
             "the registry took the write, but the door cannot write its record now; try again later",
         ),
-        CarryFailure::NotTold(_) => (
+        CarryFailure::UnknownDeletion(_) => (
             StatusCode::SERVICE_UNAVAILABLE,
             "the registry deleted the manifest, but does not say which tags went with it; that is being found out",
         ),

@@ -11,8 +11,7 @@ use crate::door::{Entry, Exchange, ExchangeOutcome, Invalid, Parts, Plugin};
 use crate::oci::Route;
 use crate::sync::PullCounts;
 
-pub(super) const ENTRY: Entry =
-    Entry { name: "pulls", summary: "Counts pulls, and notes when the last one was.", build };
+pub(super) const ENTRY: Entry = Entry { name: "pulls", build };
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -102,7 +102,7 @@ impl RegistryClient {
         while let Some(backend) = self.settings.backends.choose(&tried) {
             match self.send_with_credentials(&backend, &credentials, question.to(&backend)).await {
                 Err(SendError::Signing(error)) => {
-                    return Err(RegistryError::Malformed { asked: asked(), reason: error.to_string() });
+                    return Err(RegistryError::NotSigned { asked: asked(), source: error });
                 }
                 Err(SendError::Transport(TransportError::TimedOut(limit))) => {
                     return Err(RegistryError::TimedOut { asked: asked(), limit });
@@ -117,10 +117,7 @@ impl RegistryClient {
         }
         match unreachable {
             Some(source) => Err(RegistryError::Unreachable { asked: asked(), source }),
-            None => Err(RegistryError::Malformed {
-                asked: asked(),
-                reason: "no backend is configured".to_owned(),
-            }),
+            None => Err(RegistryError::NoBackend { asked: asked() }),
         }
     }
 }

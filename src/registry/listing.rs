@@ -11,9 +11,9 @@ use url::Url;
 
 use super::page_size::PageSize;
 use super::question::Question;
-use super::response::{NOT_FROM_THE_REGISTRY, is_not_found, refusal, whole_body};
+use super::response::{is_not_found, refusal, whole_body};
 use super::transport::Received;
-use super::{BodyError, Causes, PageLimit, RegistryClient, RegistryError};
+use super::{BodyError, Causes, MalformedAnswer, PageLimit, RegistryClient, RegistryError};
 use crate::oci::{Access, RepositoryName};
 
 /// How long a page may be: registries that ignore `n` send everything at once.
@@ -153,7 +153,7 @@ impl RegistryClient {
             }
             StatusCode::NOT_FOUND if is_not_found(&whole_body(&asked, answer.body)?) => Ok(None),
             StatusCode::NOT_FOUND => {
-                Err(RegistryError::Malformed { asked, reason: NOT_FROM_THE_REGISTRY.to_owned() })
+                Err(RegistryError::Malformed { asked, source: MalformedAnswer::ForeignNotFound })
             }
             status => Err(refusal(asked, status, &answer.headers)),
         }
@@ -229,14 +229,14 @@ fn read_page<T: DeserializeOwned>(
     names: impl FnOnce(T) -> Option<Vec<String>>,
 ) -> Result<ListingPage, RegistryError> {
     let body = whole_body(asked, answer.body)?;
-    let malformed = |reason: String| RegistryError::Malformed { asked: asked.to_owned(), reason };
+    let malformed = |source| RegistryError::Malformed { asked: asked.to_owned(), source };
     let page = serde_json::from_slice(&body).map_err(|error| {
         // Some gateways end a body in the middle as if that were its end.
         if error.is_eof() && !body.is_empty() {
             let source = BodyError::Broken(Causes::default());
             return RegistryError::Broken { asked: asked.to_owned(), source };
         }
-        malformed(format!("it is no listing: {error}"))
+        malformed(MalformedAnswer::Listing(error))
     })?;
     // The names are long enough without the bytes in which they came.
     drop(body);
@@ -274,20 +274,23 @@ fn is_next(parameters: &str) -> bool {
 
 /// Reads where the next page is. Only the query is news: scheme and host of an absolute link are those by which the
 /// registry believes to be known, and no link may lead to anything else than this very listing.
-fn continuation(path: &str, from: Option<&Continuation>, link: &str) -> Result<Continuation, String> {
+fn continuation(
+    path: &str,
+    from: Option<&Continuation>,
+    link: &str,
+) -> Result<Continuation, MalformedAnswer> {
     let here = format!("http://registry/{path}");
-    let target = Url::parse(&here).and_then(|here| here.join(link));
-    let target = target.map_err(|error| format!("its Link leads nowhere: {error}"))?;
+    let target = Url::parse(&here).and_then(|here| here.join(link))?;
     // A gateway may put a prefix of its own before the registry's paths.
     if !target.path().ends_with(&format!("/{path}")) {
-        return Err("its Link leads to another listing".to_owned());
+        return Err(MalformedAnswer::OtherListing);
     }
     let next = Continuation(match target.query() {
         Some(query) => format!("{path}?{query}"),
         None => path.to_owned(),
     });
     if target.query().is_none() || from == Some(&next) {
-        return Err("its Link leads back to the same page".to_owned());
+        return Err(MalformedAnswer::SamePage);
     }
     Ok(next)
 }
@@ -320,15 +323,15 @@ mod tests {
 
     #[test]
     fn only_path_and_query_of_a_link_count_and_only_this_listing_is_followed() {
-        let read = |link| continuation("v2/_catalog", None, link).map(|Continuation(path)| path);
-        let wanted = Ok("v2/_catalog?last=a%2Fb&n=2".to_owned());
+        let read = |link| continuation("v2/_catalog", None, link).ok().map(|Continuation(path)| path);
+        let wanted = Some("v2/_catalog?last=a%2Fb&n=2".to_owned());
         assert_eq!(read("/v2/_catalog?last=a%2Fb&n=2"), wanted);
         assert_eq!(read("https://elsewhere.test:444/v2/_catalog?last=a%2Fb&n=2"), wanted);
         assert_eq!(read("_catalog?last=a%2Fb&n=2"), wanted);
         assert_eq!(read("/inner/v2/_catalog?last=a%2Fb&n=2"), wanted);
         assert_eq!(read("?last=a%2Fb&n=2"), wanted);
         for link in ["/v2/x/tags/list?last=b", "/other?last=b", "/v2/_catalog", "http://[?last=b"] {
-            assert!(read(link).is_err(), "{link}");
+            assert_eq!(read(link), None, "{link}");
         }
         let from = Continuation("v2/_catalog?last=b".to_owned());
         assert!(continuation("v2/_catalog", Some(&from), "/v2/_catalog?last=b").is_err());

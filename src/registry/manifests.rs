@@ -4,11 +4,9 @@ use http::{Method, StatusCode};
 
 use super::pull_through_cache::is_not_found_at_origin;
 use super::question::Question;
-use super::response::{
-    NOT_FROM_THE_REGISTRY, contradicts, digest_named, is_not_found, read_manifest, refusal, whole_body,
-};
+use super::response::{contradicts, digest_named, is_not_found, read_manifest, refusal, whole_body};
 use super::transport::Received;
-use super::{RegistryClient, RegistryError};
+use super::{MalformedAnswer, RegistryClient, RegistryError};
 use crate::oci::{
     Access, Digest, MANIFEST_ACCEPT, MAXIMUM_MANIFEST_BYTES, Manifest, Reference, RepositoryName,
 };
@@ -34,8 +32,7 @@ impl RegistryClient {
         match answer.status {
             StatusCode::OK => match digest_named(&answer.headers) {
                 Some(digest) if contradicts(&digest, reference) => {
-                    let reason = format!("it names the digest {digest} instead");
-                    Err(RegistryError::Malformed { asked, reason })
+                    Err(RegistryError::Malformed { asked, source: MalformedAnswer::OtherDigest(digest) })
                 }
                 Some(digest) => Ok(Some(ManifestHead { digest })),
                 None => {
@@ -75,7 +72,7 @@ impl RegistryClient {
             }
             StatusCode::NOT_FOUND if is_not_found(&whole_body(&asked, body)?) => Ok(None),
             StatusCode::NOT_FOUND => {
-                Err(RegistryError::Malformed { asked, reason: NOT_FROM_THE_REGISTRY.to_owned() })
+                Err(RegistryError::Malformed { asked, source: MalformedAnswer::ForeignNotFound })
             }
             StatusCode::INTERNAL_SERVER_ERROR if is_denied => Ok(None),
             status => Err(refusal(asked, status, &headers)),

@@ -30,7 +30,7 @@ pub use backend::{Backend, BackendKey, Backends};
 pub use bearer_tokens::{BearerToken, BearerTokens, TokenError};
 pub use client::RegistryClient;
 pub use credentials::{RegistryCredentials, RequestCredentials, SentCredentials};
-pub use error::{CarryError, RegistryError};
+pub use error::{CarryError, MalformedAnswer, RegistryError};
 pub use health::watch_health;
 pub use inspect::{ClockReading, Deletion, Inspection};
 pub use listing::{Continuation, ListingPage};

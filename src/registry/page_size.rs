@@ -32,7 +32,9 @@ impl PageLimit {
             RegistryError::Refused { status, .. } => {
                 status.is_server_error() && *status != StatusCode::NOT_IMPLEMENTED
             }
-            RegistryError::Malformed { .. } => false,
+            RegistryError::Malformed { .. }
+            | RegistryError::NotSigned { .. }
+            | RegistryError::NoBackend { .. } => false,
         };
         let smaller = Self(self.0 + 1);
         (may_be_too_much && smaller.names().is_some()).then_some(smaller)
@@ -124,7 +126,7 @@ impl PageSize {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{BodyError, Causes};
+    use super::super::{BodyError, Causes, MalformedAnswer};
     use super::*;
 
     fn names(size: &PageSize) -> Option<usize> {
@@ -223,7 +225,7 @@ mod tests {
             refused(429),
             refused(501),
             unreachable(TransportError::Connect(Causes::default())),
-            RegistryError::Malformed { asked: asked(), reason: String::new() },
+            RegistryError::Malformed { asked: asked(), source: MalformedAnswer::ForeignNotFound },
         ] {
             assert_eq!(first.smaller_after(&error), None, "{error}");
         }

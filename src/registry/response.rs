@@ -5,15 +5,12 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
 
 use super::transport::BodyError;
-use super::{RegistryError, WriteAnswer, retry_after};
+use super::{MalformedAnswer, RegistryError, WriteAnswer, retry_after};
 use crate::clock::Timestamp;
 use crate::oci::{Digest, Manifest, MediaType, Reference};
 
 /// The header in which a registry names the digest of what it stored or sends.
 const DOCKER_CONTENT_DIGEST: &str = "docker-content-digest";
-/// What is wrong with a 404 that may not be the registry's own.
-pub(super) const NOT_FROM_THE_REGISTRY: &str =
-    "a 404 without the specification's error body, perhaps not from the registry";
 
 /// The body, if it is whole.
 pub(super) fn whole_body(asked: &str, body: Result<Bytes, BodyError>) -> Result<Bytes, RegistryError> {
@@ -57,8 +54,8 @@ pub(super) fn read_manifest(
     };
     for digest in asked_for.iter().chain(&in_header) {
         if digest.matches(&body) == Some(false) {
-            let reason = format!("the bytes do not have the digest {digest}");
-            return Err(RegistryError::Malformed { asked, reason });
+            let source = MalformedAnswer::OtherBytes(digest.clone());
+            return Err(RegistryError::Malformed { asked, source });
         }
     }
     let named = asked_for.or(in_header);
@@ -71,7 +68,7 @@ pub(super) fn read_manifest(
     } else {
         // Nothing says that these bytes are the registry's: a gateway answers its page with 200 as well.
         Manifest::recognise(body, media_type)
-            .map_err(|error| RegistryError::Malformed { asked, reason: error.to_string() })?
+            .map_err(|error| RegistryError::Malformed { asked, source: error.into() })?
     };
     Ok(match named {
         Some(digest) => manifest.with_digest(digest),

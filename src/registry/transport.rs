@@ -209,24 +209,27 @@ impl Transport for HttpTransport {
 #[cfg(test)]
 mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
 
-    #[tokio::test]
-    async fn a_body_that_comes_by_a_byte_now_and_then_ends() {
-        let timeout = Duration::from_millis(50);
+    const TIMEOUT: Duration = Duration::from_millis(50);
+
+    /// A server that does this with the one connection that comes, once its request has come.
+    async fn server<F: Future<Output = ()> + Send>(
+        serve: impl FnOnce(TcpStream) -> F + Send + 'static,
+    ) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/v2/", listener.local_addr().unwrap());
         tokio::spawn(async move {
             let (mut connection, _) = listener.accept().await.unwrap();
             assert!(connection.read(&mut [0; 4096]).await.unwrap() > 0, "the request");
-            connection.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n").await.unwrap();
-            // Always in time for the next byte.
-            while connection.write_all(b"x").await.is_ok() {
-                tokio::time::sleep(timeout / 10).await;
-            }
+            serve(connection).await;
         });
+        url
+    }
+
+    async fn send(url: String, timeout: Duration) -> Result<Received, TransportError> {
         let request = Request {
             method: Method::GET,
             url,
@@ -235,7 +238,44 @@ mod tests {
             limit: 1_000_000,
             timeout: RequestTimeout::Answer,
         };
-        let received = HttpTransport::new(timeout).unwrap().send(request).await.unwrap();
+        HttpTransport::new(timeout).unwrap().send(request).await
+    }
+
+    #[tokio::test]
+    async fn a_body_that_comes_by_a_byte_now_and_then_ends() {
+        let url = server(async |mut connection| {
+            connection.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n").await.unwrap();
+            // Always in time for the next byte.
+            while connection.write_all(b"x").await.is_ok() {
+                tokio::time::sleep(TIMEOUT / 10).await;
+            }
+        });
+        let received = send(url.await, TIMEOUT).await.unwrap();
         assert!(matches!(received.body, Err(BodyError::Endless(_))), "{received:?}");
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_breaks_off_in_its_body_still_has_its_status() {
+        let url = server(async |mut connection| {
+            connection.write_all(b"HTTP/1.1 201 Created\r\ncontent-length: 10\r\n\r\nbegun").await.unwrap();
+        });
+        let received = send(url.await, TIMEOUT * 100).await.unwrap();
+        assert_eq!(received.status, StatusCode::CREATED);
+        assert!(matches!(received.body, Err(BodyError::Broken(_))), "{received:?}");
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_ends_without_an_answer_may_have_carried_the_request() {
+        let sent = send(server(async |connection| drop(connection)).await, TIMEOUT * 100).await;
+        assert!(matches!(sent, Err(TransportError::Lost(_))), "{sent:?}");
+    }
+
+    #[tokio::test]
+    async fn where_nothing_listens_nothing_was_sent() {
+        let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/v2/", free.local_addr().unwrap());
+        drop(free);
+        let sent = send(url, TIMEOUT * 100).await;
+        assert!(matches!(sent, Err(TransportError::Connect(_))), "{sent:?}");
     }
 }

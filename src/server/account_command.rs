@@ -5,13 +5,13 @@ use std::sync::Arc;
 use tokio::runtime;
 use tokio_util::sync::CancellationToken;
 
-use super::door_client::{Client, DoorError};
+use super::door_client::{Client, DoorError, DoorRefusal};
 use super::start_error::StartError;
-use super::{auth_setup, clock_watch, socket};
-use crate::auth::{AccountAnswer, AccountCommand, AccountError, keep_journal};
+use super::{auth_setup, clock_watch, socket, store_setup};
+use crate::auth::{AccountAnswer, AccountCommand, AccountError, InvalidUserName, keep_journal};
 use crate::clock::Clock;
-use crate::config::{Config, StoreUrl};
-use crate::store::{RedbStore, Store};
+use crate::config::Config;
+use crate::oci::InvalidRepositoryName;
 use crate::web::ACCOUNTS_PATH;
 
 /// Why a command was not carried out.
@@ -23,9 +23,15 @@ pub enum CommandError {
     /// It makes no sense, or the store failed.
     #[error(transparent)]
     Account(#[from] AccountError),
-    /// The command makes no sense, or the door refused it: in words for the caller.
-    #[error("{0}")]
-    Refused(String),
+    /// The repository's name is none.
+    #[error(transparent)]
+    Repository(#[from] InvalidRepositoryName),
+    /// The user's name is none.
+    #[error(transparent)]
+    User(#[from] InvalidUserName),
+    /// The running door refused it; shown are its words for the caller.
+    #[error("{}", .0.message)]
+    Refused(#[source] DoorRefusal),
     /// The door could not be asked.
     #[error(transparent)]
     Door(DoorError),
@@ -34,7 +40,7 @@ pub enum CommandError {
 impl From<DoorError> for CommandError {
     fn from(error: DoorError) -> Self {
         match error {
-            DoorError::Refused { message, .. } => Self::Refused(message),
+            DoorError::Refused(refusal) => Self::Refused(refusal),
             DoorError::Client(_) | DoorError::NoAnswer { .. } => Self::Door(error),
         }
     }
@@ -45,7 +51,9 @@ impl CommandError {
     pub const fn is_misconfiguration(&self) -> bool {
         match self {
             Self::Start(error) => error.is_misconfiguration(),
-            Self::Account(_) | Self::Refused(_) | Self::Door(_) => false,
+            Self::Account(_) | Self::Repository(_) | Self::User(_) | Self::Refused(_) | Self::Door(_) => {
+                false
+            }
         }
     }
 }
@@ -63,17 +71,15 @@ pub fn account(config: &Config, command: AccountCommand) -> Result<AccountAnswer
             let request = door.http.post(format!("http://door{ACCOUNTS_PATH}")).json(&command);
             return Ok(door.ask("carry out the command", request).await?);
         }
-        let StoreUrl::Redb(path) = &config.store.url;
-        let redb = Arc::new(RedbStore::open(path).map_err(StartError::Store)?);
-        let store: Arc<dyn Store> = Arc::clone(&redb) as _;
+        let store = store_setup::open(&config.store.url).map_err(StartError::Store)?;
         let clock = Clock::shifted(config.clock.offset);
         let retention_clock = clock_watch::retention_clock(store.as_ref(), clock).await;
         let accounts = auth_setup::accounts(config, &store, retention_clock);
         let answer = accounts.carry_out(command).await;
         let at_once = CancellationToken::new();
         at_once.cancel();
-        keep_journal(Arc::clone(accounts.journal()), store, at_once).await;
-        redb.close();
+        keep_journal(Arc::clone(accounts.journal()), Arc::clone(&store) as _, at_once).await;
+        store.close();
         Ok(answer?)
     })
 }

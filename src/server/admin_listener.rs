@@ -11,7 +11,7 @@ use crate::door::Listener;
 /// How many connections it has.
 pub(super) const ADMIN_CONNECTIONS: usize = 16;
 /// How long a connection lives: many scrapes, and no limit for a client that connects again.
-const ADMIN_LIFETIME: Duration = Duration::from_secs(60);
+const ADMIN_LIFETIME: Duration = Duration::from_mins(1);
 
 /// Answers by this router until told to stop. Needs a runtime.
 ///

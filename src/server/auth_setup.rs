@@ -20,7 +20,7 @@ use crate::oci::{Action, Actions};
 use crate::store::Store;
 
 /// How often the logins are searched for those that are over.
-const PURGE_LOGINS: Duration = Duration::from_secs(60 * 60);
+const PURGE_LOGINS: Duration = Duration::from_hours(1);
 
 /// Users and tokens in the store, with their journal.
 pub(super) fn accounts(
@@ -30,7 +30,7 @@ pub(super) fn accounts(
 ) -> Arc<Accounts> {
     let clock = Clock::shifted(config.clock.offset);
     let journal = Arc::new(Journal::new(clock, config.auth.events_age).with_retention_clock(retention_clock));
-    Arc::new(Accounts::new(Arc::clone(store), journal, clock))
+    Arc::new(Accounts::new(Arc::clone(store) as _, journal, clock))
 }
 
 /// What decides about the clients of a door.
@@ -48,7 +48,7 @@ impl AuthSetup {
     ///
     /// # Errors
     /// When a file cannot be used or a rule is wrong.
-    pub fn build(
+    pub(super) fn build(
         config: &Config,
         access: &RegistryAccess,
         accounts: &Arc<Accounts>,
@@ -84,7 +84,7 @@ impl AuthSetup {
     }
 
     /// Starts what follows the file of users, and what removes logins that are over.
-    pub fn run(&self, background: &TaskTracker, requests: &RereadRequests, stop: &CancellationToken) {
+    pub(super) fn run(&self, background: &TaskTracker, requests: &RereadRequests, stop: &CancellationToken) {
         if let Some(gate) = &self.gate {
             let clock = Arc::clone(&self.retention_clock);
             background.spawn(purge_logins(Arc::clone(gate), clock, stop.clone()));

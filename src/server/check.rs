@@ -15,6 +15,7 @@ use super::missing_report::MissingReport;
 use super::socket;
 use crate::config::{Config, RegistryKind, Tls};
 use crate::door::Certificates;
+use crate::sync::NamesInStore;
 
 /// Tries certificate, registry and store. Changes nothing, except that a store that is not there yet is not made.
 pub fn check(config: Config) -> Report {
@@ -45,8 +46,9 @@ pub fn check(config: Config) -> Report {
         let is_cache = config.registry.kind == RegistryKind::Proxy;
         match check_store(&config, &mut report).await {
             Record::Open(store) => {
-                check_missing(MissingReport::in_store(&store).await, &mut report);
-                check_agreement(&*store, registry.as_ref(), is_cache, &mut report).await;
+                check_missing(MissingReport::in_store(store.as_ref()).await, &mut report);
+                check_agreement(&NamesInStore(store.as_ref()), registry.as_ref(), is_cache, &mut report)
+                    .await;
                 store.close();
             }
             Record::InUse => match Client::new(&socket::path(&config)) {

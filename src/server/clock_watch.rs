@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, Estimate, RetentionClock, Timestamp};
 use crate::registry::RegistrySettings;
-use crate::store::{Store, StoreError};
+use crate::store::{Clocks, StoreError};
 use crate::web::ClockStatus;
 
 /// How often the clocks are looked at.
@@ -15,10 +15,10 @@ const PERIOD: Duration = Duration::from_secs(5);
 /// After how many looks the time is stored: every minute.
 const LOOKS_PER_SAVED_TIME: u32 = 12;
 /// How often the estimate of the registry's clock is stored.
-const SAVE_ESTIMATE: Duration = Duration::from_secs(10 * 60);
+const SAVE_ESTIMATE: Duration = Duration::from_mins(10);
 
 /// What the last run knew of the registry's clock. A store that cannot be read knows nothing.
-pub(super) async fn saved_estimate(store: &dyn Store) -> Option<Estimate> {
+pub(super) async fn saved_estimate(store: &dyn Clocks) -> Option<Estimate> {
     store.kept_clock().await.unwrap_or_else(|error| {
         tracing::warn!(%error, "what was known of the registry's clock cannot be read; it is found out anew");
         None
@@ -26,7 +26,7 @@ pub(super) async fn saved_estimate(store: &dyn Store) -> Option<Estimate> {
 }
 
 /// The clock by which what is old is deleted, with what the last run knew of whether its time is right.
-pub(super) async fn retention_clock(store: &dyn Store, clock: Clock) -> Arc<RetentionClock> {
+pub(super) async fn retention_clock(store: &dyn Clocks, clock: Clock) -> Arc<RetentionClock> {
     let last = async {
         Ok::<_, StoreError>(match store.kept_time().await? {
             Some(last) => Some(last),
@@ -42,9 +42,9 @@ pub(super) async fn retention_clock(store: &dyn Store, clock: Clock) -> Arc<Rete
 }
 
 /// Looks at the door's clock until told to stop, and stores the time that has held for the next run.
-pub(super) async fn watch_own(clock: Arc<RetentionClock>, store: Arc<dyn Store>, stop: CancellationToken) {
+pub(super) async fn watch_own(clock: Arc<RetentionClock>, store: Arc<dyn Clocks>, stop: CancellationToken) {
     let save = async || {
-        if let Err(error) = store.keep_time(clock.last()).await {
+        if let Err(error) = store.keep_time(clock.last_confirmed()).await {
             tracing::debug!(%error, "the time cannot be stored");
         }
     };
@@ -65,7 +65,7 @@ pub(super) async fn watch_own(clock: Arc<RetentionClock>, store: Arc<dyn Store>,
 pub(super) async fn watch_registry(
     registry: RegistrySettings,
     warn: Duration,
-    store: Arc<dyn Store>,
+    store: Arc<dyn Clocks>,
     stop: CancellationToken,
 ) {
     let estimate = || registry.offset.seen_from(registry.clock);
@@ -107,7 +107,7 @@ fn show(estimate: Estimate, warn: Duration, has_warned: bool) -> bool {
     is_beyond
 }
 
-async fn save_estimate(store: &dyn Store, estimate: Estimate) {
+async fn save_estimate(store: &dyn Clocks, estimate: Estimate) {
     if let Err(error) = store.keep_clock(estimate).await {
         tracing::debug!(%error, "what is known of the registry's clock cannot be stored");
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use secrecy::ExposeSecret as _;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -61,7 +62,7 @@ impl Composition {
     ///
     /// # Errors
     /// When keys cannot be used, or a client to the registry cannot be made.
-    pub async fn build(
+    pub(super) async fn build(
         config: &Config,
         store: Arc<dyn Store>,
         schedule: SweepSchedule,
@@ -90,11 +91,11 @@ impl Composition {
             clock: access.settings.clock,
             offset: Arc::clone(&access.settings.offset),
         });
-        let secret = config.notifications_secret.as_ref();
+        let secret = config.notifications.secret.as_ref();
         Ok(Self {
             accounts: auth_setup::accounts(config, &store, Arc::clone(&retention_clock)),
             clock_warn: config.clock.warn,
-            notifications: secret.map(|secret| NotificationSecret::new(secret.reveal())),
+            notifications: secret.map(|secret| NotificationSecret::new(secret.expose_secret())),
             store,
             access,
             retention_clock,
@@ -105,7 +106,7 @@ impl Composition {
     }
 
     /// What the API answers from; the gate is the door's, if it has one.
-    pub fn web_state(&self, gate: Option<Arc<Gate>>) -> WebState {
+    pub(super) fn web_state(&self, gate: Option<Arc<Gate>>) -> WebState {
         WebState {
             store: Arc::clone(&self.store),
             hints: Arc::clone(&self.engine.hints),
@@ -120,7 +121,7 @@ impl Composition {
     }
 
     /// Starts everything but the sweeps, until told to stop.
-    pub async fn run(&self, background: &TaskTracker, stop: &CancellationToken) {
+    pub(super) async fn run(&self, background: &TaskTracker, stop: &CancellationToken) {
         let (registry, store) = (&self.access.settings, &self.store);
         registry_access::read_clock(&self.engine.registry, registry).await;
         self.engine.run(background, stop);
@@ -128,13 +129,13 @@ impl Composition {
         background.spawn(clock_watch::watch_registry(
             registry.clone(),
             self.clock_warn,
-            Arc::clone(store),
+            Arc::clone(store) as _,
             stop.clone(),
         ));
         let clock = Arc::clone(&self.retention_clock);
-        background.spawn(clock_watch::watch_own(clock, Arc::clone(store), stop.clone()));
+        background.spawn(clock_watch::watch_own(clock, Arc::clone(store) as _, stop.clone()));
         let journal = Arc::clone(self.accounts.journal());
-        background.spawn(keep_journal(journal, Arc::clone(store), stop.clone()));
+        background.spawn(keep_journal(journal, Arc::clone(store) as _, stop.clone()));
     }
 }
 

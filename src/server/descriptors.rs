@@ -80,7 +80,7 @@ pub(super) fn share(config: &Config, descriptors: usize) -> Shares {
 
 impl Shares {
     /// Warns where clients get less than the configuration gives them.
-    pub fn warn_if_lowered(&self, config: &Config, descriptors: usize) {
+    pub(super) fn warn_if_lowered(&self, config: &Config, descriptors: usize) {
         let (connections, requests) = (self.connections.all, self.requests.all);
         if connections < config.limits.connections.get() || requests < config.limits.requests.get() {
             tracing::warn!(

@@ -32,17 +32,22 @@ pub enum DoorError {
         source: reqwest::Error,
     },
     /// The door refused.
-    #[error("the door at the socket {} did not {attempted}: {message} ({status})", socket.display())]
-    Refused {
-        /// Its socket.
-        socket: PathBuf,
-        /// What was asked of it.
-        attempted: &'static str,
-        /// The status of its answer.
-        status: StatusCode,
-        /// Why, in words for the caller.
-        message: String,
-    },
+    #[error(transparent)]
+    Refused(#[from] DoorRefusal),
+}
+
+/// What a door answered to a request that it refused.
+#[derive(Debug, thiserror::Error)]
+#[error("the door at the socket {} did not {attempted}: {message} ({status})", socket.display())]
+pub struct DoorRefusal {
+    /// Its socket.
+    pub socket: PathBuf,
+    /// What was asked of it.
+    pub attempted: &'static str,
+    /// The status of its answer.
+    pub status: StatusCode,
+    /// Why, in words for the caller.
+    pub message: String,
 }
 
 /// The API of a door, through its socket.
@@ -127,7 +132,7 @@ impl Client {
         // The door says why, in words for its caller.
         let said = response.json::<ErrorPart>().await.map(|said| said.error.message);
         let message = said.unwrap_or_else(|_| format!("it answered {status}"));
-        Err(DoorError::Refused { socket: self.socket.clone(), attempted, status, message })
+        Err(DoorRefusal { socket: self.socket.clone(), attempted, status, message }.into())
     }
 
     /// Whether it takes traffic.

@@ -10,7 +10,9 @@ use super::composition::Composition;
 use super::descriptors;
 use super::start_error::StartError;
 use crate::config::{Config, RegistryHost, Tls};
-use crate::door::{self, BodyMemory, Certificates, Door, Listener, OwnPaths, Parts, PublicAddress, Service};
+use crate::door::{
+    self, BodyMemory, Certificates, Door, Listener, OwnPaths, Parts, PublicAddress, Service, ServiceParts,
+};
 use crate::plugins;
 use crate::registry::RegistryTimeouts;
 use crate::web::{self, WebState};
@@ -28,7 +30,7 @@ impl Listeners {
     ///
     /// # Errors
     /// When the certificate cannot be used, or a port not be bound.
-    pub fn bind(config: &Config) -> Result<Self, StartError> {
+    pub(super) fn bind(config: &Config) -> Result<Self, StartError> {
         let certificates = match &config.listen.tls {
             Some(Tls { certificate, key }) => {
                 Some(Arc::new(Certificates::load(certificate.clone(), key.clone())?))
@@ -82,16 +84,16 @@ pub(super) fn build(
     let keeps_host = config.registry.host == RegistryHost::Keep;
     let address = PublicAddress { origin: external_origin(config), keeps_host };
     let exchanges = TaskTracker::new();
-    let service = Service::new(
+    let service = Service::new(ServiceParts {
         pipeline,
-        OwnPaths { router: web::door_router(web), requirement_of: web::requirement_of },
-        Arc::clone(&access.backends),
+        own: OwnPaths { router: web::door_router(web), requirement_of: web::requirement_of },
+        backends: Arc::clone(&access.backends),
         limits,
-        BodyMemory::new(config.limits.body_memory),
+        memory: BodyMemory::new(config.limits.body_memory),
         address,
-        Arc::clone(&auth.seal),
-        exchanges.clone(),
-    );
+        seal: Arc::clone(&auth.seal),
+        exchanges: exchanges.clone(),
+    });
     let tls = certificates.map(Certificates::server_configuration).transpose()?;
     let threads = config.server.threads.get();
     let door = Door::new(service, threads, tls, exchanges.clone(), shares.connections, shares.kept);

@@ -13,7 +13,7 @@ use crate::oci::{Action, RepositoryName};
 /// # Errors
 /// When a name is none, or the store cannot be asked.
 pub fn explain(config: &Config, user: &str, repository: &str) -> Result<String, CommandError> {
-    let name = RepositoryName::parse(repository).map_err(|error| CommandError::Refused(error.to_string()))?;
+    let name = RepositoryName::parse(repository)?;
     let policy = auth_setup::policy(&config.auth).map_err(StartError::Rules)?;
     let subject = subject(config, &policy, user)?;
     let mut lines = Vec::new();
@@ -42,7 +42,7 @@ fn subject(config: &Config, policy: &Policy, user: &str) -> Result<Subject, Comm
     if user == "anonymous" {
         return Ok(Subject::Anonymous);
     }
-    let user = UserName::parse(user).map_err(|error| CommandError::Refused(error.to_string()))?;
+    let user = UserName::parse(user)?;
     let mut groups = policy.groups.get(user.as_str()).cloned().unwrap_or_default();
     if let AccountAnswer::Users(users) = account(config, AccountCommand::ListUsers)? {
         groups.extend(users.into_iter().filter(|known| known.name == user).flat_map(|known| known.groups));

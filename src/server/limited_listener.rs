@@ -35,7 +35,7 @@ pub(super) struct LimitedListener<L> {
 
 impl<L> LimitedListener<L> {
     /// So many connections, each for at most a lifetime. `name` is the listener's in the metrics.
-    pub fn new(listener: L, name: &'static str, most: usize, lifetime: Option<Duration>) -> Self {
+    pub(super) fn new(listener: L, name: &'static str, most: usize, lifetime: Option<Duration>) -> Self {
         Self { listener, name, most, lifetime, open: VecDeque::new() }
     }
 }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::door_client::{Client, DoorError};
 use crate::oci::RepositoryName;
-use crate::store::{Missing, Page, PageRequest, RedbStore, Store as _, StoreError};
+use crate::store::{Missing, Page, PageRequest, Records, StoreError};
 
 /// How many repositories are named.
 const NAMED_REPOSITORIES: usize = 10;
@@ -33,7 +33,7 @@ struct RepositoriesPart {
 
 impl MissingReport {
     /// Of a store that is open here.
-    pub(super) async fn in_store(store: &RedbStore) -> Result<Self, StoreError> {
+    pub(super) async fn in_store(store: &dyn Records) -> Result<Self, StoreError> {
         let page = PageRequest { after: None, limit: NAMED_REPOSITORIES };
         let Page { items, next } = store.repositories_with_missing(page).await?;
         let repositories = items

@@ -1,14 +1,14 @@
 //! How this process reaches the registry: its backends, its credentials, the keys of its tokens, and whose time counts.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
+use secrecy::ExposeSecret as _;
 use url::Url;
 
 use super::start_error::StartError;
 use crate::auth::{Issuer, KeyAlgorithm, KeyDirectory, RegistryTokens, TokenSettings};
 use crate::clock::{Clock, ClockOffset, Estimate};
-use crate::config::{self, Algorithm, Config, RegistryAuth, StoreUrl, VerifiedBy};
+use crate::config::{self, Algorithm, BasicLogin, Config, RegistryAuth, VerifiedBy};
 use crate::registry::{Backends, RegistryClient, RegistryCredentials, RegistryKind, RegistrySettings};
 
 /// The access to the registry, and what signs tokens.
@@ -37,8 +37,8 @@ impl RegistryAccess {
         };
         let credentials =
             match (&config.registry.auth, &issuer) {
-                (RegistryAuth::Basic { username, password }, _) => {
-                    RegistryCredentials::basic(username, password.reveal())
+                (RegistryAuth::Basic(BasicLogin { username, password }), _) => {
+                    RegistryCredentials::basic(username, password.expose_secret())
                 }
                 (RegistryAuth::Token, Some(issuer)) => RegistryCredentials::Token(Box::new(
                     RegistryTokens::new(Arc::clone(issuer), clock, Arc::clone(&offset)),
@@ -80,12 +80,7 @@ pub(super) fn key_directory(config: &Config) -> KeyDirectory {
         Algorithm::EdDsa => KeyAlgorithm::EdDsa,
         Algorithm::Rs256 => KeyAlgorithm::Rs256,
     };
-    let path = config.auth.keys.clone().unwrap_or_else(|| {
-        let StoreUrl::Redb(path) = &config.store.url;
-        let mut path = path.clone().into_os_string();
-        path.push(".keys");
-        PathBuf::from(path)
-    });
+    let path = config.auth.keys.clone().unwrap_or_else(|| config.store.url.beside("keys"));
     // Uploads go on with tokens that have expired, so their keys are needed as long.
     let keep = config.auth.token_ttl + config.auth.leeway + config.auth.upload_grace;
     KeyDirectory::new(path, algorithm, keep)

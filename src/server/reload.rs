@@ -18,7 +18,7 @@ use crate::files::{FileVersions, FileWatcher, RereadRequests};
 use crate::store::AuthEventKind;
 
 /// How often keys are read though nothing has changed: those that were replaced are needed for a time only.
-const READ_KEYS: Duration = Duration::from_secs(5 * 60);
+const READ_KEYS: Duration = Duration::from_mins(5);
 
 /// Where the configuration came from.
 pub struct ConfigSource {
@@ -54,13 +54,18 @@ pub(super) struct Reload {
 
 impl Reload {
     /// Of this configuration, for this gate, when files change and at each of the `requests`.
-    pub fn new(source: ConfigSource, config: Config, gate: Arc<Gate>, requests: RereadRequests) -> Self {
+    pub(super) fn new(
+        source: ConfigSource,
+        config: Config,
+        gate: Arc<Gate>,
+        requests: RereadRequests,
+    ) -> Self {
         let keys = registry_access::key_directory(&config);
         Self { source: Arc::new(source), config, gate, keys, requests }
     }
 
     /// Follows changes until told to stop.
-    pub async fn run(mut self, stop: CancellationToken) {
+    pub(super) async fn run(mut self, stop: CancellationToken) {
         let following = async {
             let (file, keys) = ([self.source.path()], [self.keys.path().to_owned()]);
             let watcher =

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::limited_listener::LimitedListener;
 use super::start_error::StartError;
-use crate::config::{Config, StoreUrl};
+use crate::config::Config;
 
 /// How many connections it has.
 pub(super) const SOCKET_CONNECTIONS: usize = 16;
@@ -24,12 +24,7 @@ pub(super) struct Socket {
 
 /// Where the socket is: as configured, else beside the store.
 pub(super) fn path(config: &Config) -> PathBuf {
-    config.server.socket.clone().unwrap_or_else(|| {
-        let StoreUrl::Redb(store) = &config.store.url;
-        let mut name = store.clone().into_os_string();
-        name.push(".socket");
-        name.into()
-    })
+    config.server.socket.clone().unwrap_or_else(|| config.store.url.beside("socket"))
 }
 
 impl Socket {
@@ -37,7 +32,7 @@ impl Socket {
     ///
     /// # Errors
     /// When it cannot be bound.
-    pub fn configured(config: &Config) -> Result<Self, StartError> {
+    pub(super) fn configured(config: &Config) -> Result<Self, StartError> {
         let path = path(config);
         Self::bind(path.clone()).map_err(|source| StartError::Socket { path, source })
     }
@@ -55,9 +50,7 @@ impl Socket {
             Ok(_) | Err(_) => {}
         }
         // Bound where no other user can reach it, and moved to its place when its permissions are right.
-        let mut name = path.file_name().unwrap_or_default().to_owned();
-        name.push(".d");
-        let private = path.with_file_name(name);
+        let private = path.with_added_extension("d");
         let listener = bind_in(&private, &path);
         let removed = std::fs::remove_dir_all(&private);
         let listener = listener?;
@@ -67,7 +60,7 @@ impl Socket {
     }
 
     /// Answers by this router until told to stop. Needs a runtime.
-    pub fn serve(
+    pub(super) fn serve(
         self,
         router: axum::Router,
         stop: CancellationToken,

@@ -10,13 +10,13 @@ use super::composition::{Composition, SweepSchedule};
 use super::socket::Socket;
 use super::start_error::StartError;
 use crate::config::Config;
-use crate::store::{RedbStore, Store};
+use crate::store::Store;
 use crate::telemetry::Metrics;
 use crate::web;
 
 /// It, running on the current runtime.
 pub(super) struct Standalone {
-    store: Arc<RedbStore>,
+    store: Arc<dyn Store>,
     background: TaskTracker,
     stop: CancellationToken,
 }
@@ -26,11 +26,10 @@ impl Standalone {
     ///
     /// # Errors
     /// When it cannot start. Then nothing runs.
-    pub async fn start(config: &Config, store: RedbStore) -> Result<Self, StartError> {
+    pub(super) async fn start(config: &Config, store: Arc<dyn Store>) -> Result<Self, StartError> {
         let metrics = Metrics::install()?;
-        let store = Arc::new(store);
-        let record: Arc<dyn Store> = Arc::clone(&store) as _;
-        let composition = Composition::build(config, record, SweepSchedule::OnRequest, metrics).await?;
+        let composition =
+            Composition::build(config, Arc::clone(&store), SweepSchedule::OnRequest, metrics).await?;
         let socket = Socket::configured(config)?;
         let (background, stop) = (TaskTracker::new(), CancellationToken::new());
         let answering = socket.serve(web::socket_router(composition.web_state(None)), stop.clone())?;
@@ -42,7 +41,7 @@ impl Standalone {
     }
 
     /// Stops it, and closes the store.
-    pub async fn stop(self) {
+    pub(super) async fn stop(self) {
         self.stop.cancel();
         self.background.close();
         self.background.wait().await;

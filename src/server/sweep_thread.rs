@@ -19,7 +19,7 @@ pub(super) struct SweepThread(JoinHandle<()>);
 
 impl SweepThread {
     /// Runs sweeps on a thread of their own until told to stop, whatever happens.
-    pub fn start(sweeper: Arc<Sweeper>, stop: CancellationToken) -> io::Result<Self> {
+    pub(super) fn start(sweeper: Arc<Sweeper>, stop: CancellationToken) -> io::Result<Self> {
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
         let run = move || {
             while !stop.is_cancelled() {
@@ -38,7 +38,7 @@ impl SweepThread {
     }
 
     /// Waits for its end, once it was told to stop.
-    pub fn join(self) {
+    pub(super) fn join(self) {
         if self.0.join().is_err() {
             tracing::error!("the thread of the sweeps panicked");
         }

@@ -12,13 +12,13 @@ use tokio::{runtime, signal};
 
 use super::door_client::{Client, DoorError};
 use super::progress_bar::{progress_bar, show};
-use super::socket;
 use super::standalone::Standalone;
 use super::start_error::StartError;
 use super::sync_output::{Difference, Summary};
+use super::{socket, store_setup};
 use crate::clock::Timestamp;
-use crate::config::{Config, StoreUrl};
-use crate::store::{OpenError, RedbStore, Sequence, Source};
+use crate::config::Config;
+use crate::store::{OpenError, Sequence, Source};
 use crate::sync::{FinishedSweep, SweepOutcome};
 
 /// How often the door is asked how far it is.
@@ -84,8 +84,7 @@ pub fn sync(config: &Config, wanted: WantedSweep, out: &mut dyn Write) -> Result
             if std::os::unix::net::UnixStream::connect(&path).is_ok() {
                 return Client::new(&path)?.sweep(wanted, out).await;
             }
-            let StoreUrl::Redb(store) = &config.store.url;
-            match RedbStore::open(store) {
+            match store_setup::open(&config.store.url) {
                 Ok(opened) => {
                     let standalone = Standalone::start(config, opened).await?;
                     let swept = match Client::new(&path) {
@@ -95,8 +94,8 @@ pub fn sync(config: &Config, wanted: WantedSweep, out: &mut dyn Write) -> Result
                     standalone.stop().await;
                     swept
                 }
-                Err(OpenError::InUse { .. }) => {
-                    Err(SyncError::Unreachable { store: store.clone(), socket: path.clone() })
+                Err(OpenError::InUse { path: store }) => {
+                    Err(SyncError::Unreachable { store, socket: path.clone() })
                 }
                 Err(error) => Err(StartError::Store(error).into()),
             }

@@ -19,7 +19,7 @@ impl Workers {
     ///
     /// # Errors
     /// When the system gives no thread or no descriptor.
-    pub fn start(door: &Door, listener: &Listener) -> io::Result<Self> {
+    pub(super) fn start(door: &Door, listener: &Listener) -> io::Result<Self> {
         let stop = CancellationToken::new();
         let threads = door
             .workers()
@@ -45,7 +45,7 @@ impl Workers {
     }
 
     /// Ends the threads, with what still runs on them.
-    pub fn stop(self) {
+    pub(super) fn stop(self) {
         self.stop.cancel();
         for thread in self.threads {
             if thread.join().is_err() {

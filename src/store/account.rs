@@ -67,16 +67,6 @@ impl Expect {
     }
 }
 
-/// Whether changes of accounts were made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "somebody else may have been quicker"]
-pub enum Changed {
-    /// All of them.
-    Made,
-    /// None of them: an account was not as expected.
-    Overtaken,
-}
-
 impl AccountChange {
     /// It goes, whatever it is.
     pub const fn removed(kind: AccountKind, key: String) -> Self {

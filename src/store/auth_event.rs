@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::Sequence;
 use crate::clock::Timestamp;
 
 /// What happened.
@@ -59,6 +60,34 @@ pub struct Retention {
     pub most: Quotas,
     /// None from before this.
     pub since: Timestamp,
+}
+
+/// So many events of a kind are purged at once: pushes wait for it. Those beyond go with the next ones.
+const MOST_PURGED: usize = 2_000;
+
+impl Retention {
+    /// Which events of a kind go, of so many that are kept, oldest first: those that are too many, and those that are too old.
+    ///
+    /// # Errors
+    /// When an event cannot be read.
+    pub(super) fn purged<E>(
+        &self,
+        kind: AuthEventKind,
+        count: u64,
+        oldest_first: impl Iterator<Item = Result<(Sequence, Timestamp), E>>,
+    ) -> Result<Vec<Sequence>, E> {
+        let mut excess = count.saturating_sub(self.most.of(kind));
+        let mut gone = Vec::new();
+        for event in oldest_first {
+            let (number, time) = event?;
+            if (excess == 0 && time >= self.since) || gone.len() == MOST_PURGED {
+                break;
+            }
+            gone.push(number);
+            excess = excess.saturating_sub(1);
+        }
+        Ok(gone)
+    }
 }
 
 /// A number for each kind. None is pushed out by another: whoever knocks at the gate can make as many failures as they like.

@@ -8,6 +8,7 @@ pub(super) mod hints;
 pub(super) mod intents;
 pub(super) mod lists;
 pub(super) mod past;
+pub(super) mod several_doors;
 pub(super) mod sweeps;
 
 use std::sync::Arc;
@@ -109,6 +110,7 @@ macro_rules! contract_tests {
 }
 
 pub(super) use contract_tests;
+pub(super) use several_doors::several_doors_tests;
 
 type AnyStore = Arc<dyn Store>;
 
@@ -138,7 +140,10 @@ pub(super) async fn push(
 async fn find(store: &AnyStore, change: Change, source: Source, now: u64) -> Recorded {
     let since = store.sequence().await.unwrap();
     let reference = Reference::Tag(tag("none"));
-    store.record(vec![change], source, Guard { reference: Some(reference), since }, at(now)).await.unwrap()
+    store
+        .record(vec![change], source, Guard { reference: Some(reference), since, lease: None }, at(now))
+        .await
+        .unwrap()
 }
 
 fn putting(manifest: &Manifest, tags: &[&str]) -> Write {

@@ -2,6 +2,9 @@
 
 use crate::oci::{Reference, RepositoryName};
 
+/// The most hints that are kept at once.
+pub(super) const MAXIMUM_HINTS: usize = 100_000;
+
 /// What a hint is about.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct HintedReference {

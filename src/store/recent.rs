@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::clock::Timestamp;
 use crate::oci::{Reference, RepositoryName};
 use crate::store::{Event, LastWrite, Sequence, Source};
 
@@ -15,7 +16,10 @@ use crate::store::{Event, LastWrite, Sequence, Source};
 const MOST: usize = 65_536;
 
 /// How long they are remembered: nothing is waited for longer.
-pub(super) const LONGEST: Duration = Duration::from_secs(60 * 60);
+const LONGEST: Duration = Duration::from_hours(1);
+
+/// How many of the last events are looked at when a store is opened.
+const LOOKED_AT: usize = 65_536;
 
 /// A reference in a repository; none for the repository as a whole.
 type About = (RepositoryName, Option<Reference>);
@@ -32,6 +36,24 @@ struct Observed {
 }
 
 impl RecentlyObserved {
+    /// What the last events say was observed; they come newest first.
+    ///
+    /// # Errors
+    /// When an event cannot be read.
+    pub fn of_last<E>(events: impl Iterator<Item = Result<Event, E>>) -> Result<Self, E> {
+        let (observed, now) = (Self::default(), Timestamp::now());
+        let mut last = Vec::new();
+        for event in events.take(LOOKED_AT) {
+            let event = event?;
+            if now.since(event.time) > LONGEST {
+                break;
+            }
+            last.push(event);
+        }
+        last.iter().rev().for_each(|event| observed.note(event, now.since(event.time)));
+        Ok(observed)
+    }
+
     /// Takes up an event that was recorded so long ago, if it comes of a write through the door. Ages are told by the monotonic clock, so that one
     /// that is set back or forward changes nothing.
     pub fn note(&self, event: &Event, age: Duration) {

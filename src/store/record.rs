@@ -6,6 +6,12 @@ use super::{Event, EventKind, Sequence, Source};
 use crate::clock::Timestamp;
 use crate::oci::{Digest, Document, MediaType, RepositoryName, Tag};
 
+/// The most items of one page, whatever was asked for: what bounds the memory of one answer.
+pub(super) const MAXIMUM_PAGE: usize = 10_000;
+
+/// The most tags that a manifest's record lists.
+pub(super) const MAXIMUM_MANIFEST_TAGS: usize = 1_000;
+
 /// A repository as recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RepositoryRecord {

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ManifestRecord, Missing, MissingMark, RepositoryRecord, Sequence, Source, TagRecord};
+use super::{ManifestRecord, Missing, MissingMark, Pull, RepositoryRecord, Sequence, Source, TagRecord};
 use crate::clock::Timestamp;
 use crate::oci::{Digest, Document, MediaType, RepositoryName, Tag};
 
@@ -81,6 +81,12 @@ impl RepositoryRow {
         Missing { tags: self.missing_tags, manifests: self.missing_manifests }
     }
 
+    /// Adds what was pulled from it.
+    pub fn add_pulls(&mut self, pull: &Pull) {
+        self.pulls = self.pulls.saturating_add(pull.count);
+        self.last_pull = self.last_pull.max(Some(pull.last));
+    }
+
     /// The record under its name.
     pub fn record(self, name: RepositoryName) -> RepositoryRecord {
         let missing = self.missing();
@@ -90,6 +96,12 @@ impl RepositoryRow {
 }
 
 impl TagRow {
+    /// Adds what was pulled by its name.
+    pub fn add_pulls(&mut self, pull: &Pull) {
+        self.pulls = self.pulls.saturating_add(pull.count);
+        self.last_pull = self.last_pull.max(Some(pull.last));
+    }
+
     /// The record under its name.
     pub fn record(self, tag: Tag) -> TagRecord {
         let Self {

@@ -13,7 +13,7 @@ use crate::oci::{Digest, Tag};
 const MAXIMUM_TOMBSTONES: u64 = 200_000;
 
 /// How long they are kept.
-const TOMBSTONE_AGE: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+const TOMBSTONE_AGE: Duration = Duration::from_hours(90 * 24);
 
 /// Whose tombstone it is, within its repository.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -12,16 +12,17 @@ use http::StatusCode;
 use tokio_util::task::TaskTracker;
 
 use super::confirm;
+use super::deletion_outcome::{self, DeletionOutcome, UnknownDeletion};
 use super::hints::HintQueue;
 use super::judge::Judge;
+use super::membership::Membership;
 use super::outcome::Meaning;
 use super::sweep::Recording;
-use super::taken::{self, NotTold, Taken};
 use super::unknown::UnknownIntents;
 use super::write::WriteRequest;
 use crate::registry::{CarryError, RegistryClient, WriteAnswer};
 use crate::store::{
-    Change, HintedReference, Intent, IntentState, Outcome, Queued, Settled, Store, StoreError,
+    Change, HintedReference, Intent, IntentState, Ledger, Outcome, Queued, Records, Settled, StoreError,
 };
 
 /// Why a write has no answer for its client.
@@ -41,7 +42,7 @@ pub enum CarryFailure {
     NotRecorded(#[source] StoreError),
     /// The registry deleted a manifest, but it is not known which tags went with it. It will be verified.
     #[error("it is not known what the deletion took with it: {0}")]
-    NotTold(#[source] NotTold),
+    UnknownDeletion(#[source] UnknownDeletion),
     /// The registry's answer is a success, but none that says that it took the write, and asked about it, it did not say so
     /// either. It will be verified.
     #[error("the registry answered {0}, and does not confirm the write when it is asked")]
@@ -61,23 +62,37 @@ pub struct Carrier {
 }
 
 struct Shared {
-    store: Arc<dyn Store>,
+    ledger: Arc<dyn Ledger>,
+    records: Arc<dyn Records>,
     registry: Arc<RegistryClient>,
     unknown: Arc<UnknownIntents>,
     judge: Arc<Judge>,
     hints: Arc<HintQueue>,
+    membership: Arc<Membership>,
     tasks: TaskTracker,
 }
 
 impl Carrier {
     /// A carrier that hands what it cannot settle to `unknown`, and whose tasks are `tasks`: whoever stops the house waits for them.
     pub fn new(
-        Recording { store, judge, hints }: Recording,
+        Recording { store, judge, hints, membership }: Recording,
         registry: Arc<RegistryClient>,
         unknown: Arc<UnknownIntents>,
         tasks: TaskTracker,
     ) -> Self {
-        Self { shared: Arc::new(Shared { store, registry, unknown, judge, hints, tasks }) }
+        let ledger = Arc::clone(&store) as _;
+        Self {
+            shared: Arc::new(Shared {
+                ledger,
+                records: store,
+                registry,
+                unknown,
+                judge,
+                hints,
+                membership,
+                tasks,
+            }),
+        }
     }
 
     /// Carries one write, to its end even if this future is dropped.
@@ -97,7 +112,7 @@ impl Shared {
     async fn carry(self: Arc<Self>, request: WriteRequest) -> Result<WriteAnswer, CarryFailure> {
         let (repository, announced) = (request.write.repository(), request.write.announced());
         let begun = self
-            .store
+            .ledger
             .begin(repository.clone(), announced, request.actor.clone(), self.registry.now())
             .await
             .map_err(not_noted)?;
@@ -126,7 +141,7 @@ impl Shared {
         // The write before it may be at the registry for as long as any may. Going on beside it would be no loss to the
         // registry's other clients, but a deletion by digest and a push that overlap leave a wrong event in the history.
         let waited =
-            tokio::time::timeout(self.registry.commit_timeout(), self.store.until_carried(&intent)).await;
+            tokio::time::timeout(self.registry.commit_timeout(), self.ledger.until_carried(&intent)).await;
         match waited {
             Ok(Ok(Some(carried))) => Ok(carried),
             Ok(Ok(None)) => Err(not_noted(StoreError::Closed)),
@@ -148,6 +163,11 @@ impl Shared {
         request: &WriteRequest,
     ) -> Result<WriteAnswer, CarryFailure> {
         let repository = request.write.repository();
+        // Right before the registry hears of it: past this deadline other doors may have given the write up.
+        if let Err(error) = self.membership.check() {
+            self.close(intent).await;
+            return Err(not_noted(error));
+        }
         let answer = match self.registry.carry(&request.outgoing).await {
             Ok(answer) => answer,
             Err(error @ (CarryError::NotSent(_) | CarryError::NotSigned(_))) => {
@@ -174,8 +194,8 @@ impl Shared {
         };
         match meaning {
             Meaning::Done(change) => {
-                let Taken { outcome, still_there } = match self.outcome(change).await {
-                    Ok(taken) => taken,
+                let DeletionOutcome { outcome, still_there } = match self.outcome(change).await {
+                    Ok(outcome) => outcome,
                     Err(error) => {
                         tracing::warn!(
                             %repository, intent = intent.sequence.get(), %error,
@@ -183,28 +203,25 @@ impl Shared {
                         );
                         count("not_told");
                         self.leave_unknown(intent).await;
-                        return Err(CarryFailure::NotTold(error));
+                        return Err(CarryFailure::UnknownDeletion(error));
                     }
                 };
                 // Before the outcome, so that a crash loses none; as long as the intent is carried, no answer is recorded.
                 self.hint(still_there).await;
-                match self.store.settle(intent, outcome, self.registry.now()).await {
+                match self.ledger.settle(intent, outcome, self.registry.now()).await {
                     Ok(Settled::Recorded { overlapped }) => {
                         // The store keeps the intent of a write that another one overtook; it has to be asked about.
                         if !overlapped.is_empty() {
                             self.unknown.look();
                         }
                     }
-                    Ok(Settled::Lost) => {
+                    Ok(Settled::Lost) | Err(StoreError::Fenced) => {
                         tracing::error!(
                             %repository, intent = intent.sequence.get(),
                             "the registry did a write that is no longer this door's to record; the registry will be asked"
                         );
                         count("lost");
-                        let references = intent.write.references().into_iter();
-                        let about = references
-                            .map(|reference| HintedReference { repository: repository.clone(), reference });
-                        self.hint(about.collect()).await;
+                        self.hint_at(intent).await;
                         return Err(CarryFailure::Lost);
                     }
                     Err(error) => {
@@ -242,10 +259,18 @@ impl Shared {
     }
 
     /// What has to be recorded of what the registry did.
-    async fn outcome(&self, change: Change) -> Result<Taken, NotTold> {
+    async fn outcome(&self, change: Change) -> Result<DeletionOutcome, UnknownDeletion> {
         match &change {
             Change::ManifestDeleted { repository, digest } => {
-                taken::outcome(self.store.as_ref(), &self.registry, &self.judge, repository, digest).await
+                deletion_outcome::outcome(
+                    self.ledger.as_ref(),
+                    self.records.as_ref(),
+                    &self.registry,
+                    &self.judge,
+                    repository,
+                    digest,
+                )
+                .await
             }
             Change::ManifestPut { .. }
             | Change::TagDeleted { .. }
@@ -253,7 +278,7 @@ impl Shared {
             | Change::ReferencePresent { .. }
             | Change::RepositoryFound { .. }
             | Change::RepositoryGone { .. } => {
-                Ok(Taken { outcome: Outcome::Applied(vec![change]), still_there: Vec::new() })
+                Ok(DeletionOutcome { outcome: Outcome::Applied(vec![change]), still_there: Vec::new() })
             }
         }
     }
@@ -267,20 +292,30 @@ impl Shared {
         match self.hints.add(about).await {
             Ok(Queued::Kept(_)) => {}
             Ok(Queued::Full) => {
-                tracing::warn!("there are too many hints to look again at what a deletion left")
+                tracing::warn!("there are too many hints to look again at what a write left")
             }
-            Err(error) => tracing::warn!(%error, "what a deletion left cannot be kept as hints"),
+            Err(error) => tracing::warn!(%error, "what a write left cannot be kept as hints"),
         }
     }
 
     /// Has the registry asked about a write whose outcome is not known.
     async fn leave_unknown(&self, intent: &Intent) {
-        self.unknown.take_over(self.store.as_ref(), intent.sequence).await;
+        if !self.unknown.take_over(self.ledger.as_ref(), intent).await {
+            self.hint_at(intent).await;
+        }
+    }
+
+    /// Has everything looked at that a write may have changed.
+    async fn hint_at(&self, intent: &Intent) {
+        let references = intent.write.references().into_iter();
+        let about =
+            references.map(|reference| HintedReference { repository: intent.repository.clone(), reference });
+        self.hint(about.collect()).await;
     }
 
     /// Removes the intent of a write that changed nothing. If that fails, verification will find that out.
     async fn close(&self, intent: &Intent) {
-        if let Err(error) = self.store.settle(intent, Outcome::Closed, self.registry.now()).await {
+        if let Err(error) = self.ledger.settle(intent, Outcome::Closed, self.registry.now()).await {
             tracing::warn!(intent = intent.sequence.get(), %error, "an intent could not be removed; it will be verified");
             self.leave_unknown(intent).await;
         }

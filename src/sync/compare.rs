@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use super::listing::{LoopGuard, Marks};
 use crate::oci::{RepositoryName, Tag};
 use crate::registry::{RegistryClient, RegistryError};
-use crate::store::{Page, PageRequest, Store, StoreError};
+use crate::store::{Page, PageRequest, Records, StoreError};
 
 /// How many rows of the record are read at once.
 const ROWS: usize = 1_000;
@@ -27,10 +27,13 @@ pub trait RecordedNames: Sync {
     ) -> Result<Page<Tag, Tag>, CompareError>;
 }
 
+/// The names in a store that is open here.
+pub struct NamesInStore<'s>(pub &'s dyn Records);
+
 #[async_trait]
-impl<S: Store> RecordedNames for S {
+impl RecordedNames for NamesInStore<'_> {
     async fn tag_count(&self) -> Result<u64, CompareError> {
-        Ok(self.statistics().await?.tags)
+        Ok(self.0.statistics().await?.tags)
     }
 
     async fn tags(
@@ -38,7 +41,7 @@ impl<S: Store> RecordedNames for S {
         repository: &RepositoryName,
         after: Option<Tag>,
     ) -> Result<Page<Tag, Tag>, CompareError> {
-        Ok(self.tag_names(repository, PageRequest { after, limit: ROWS }).await?)
+        Ok(self.0.tag_names(repository, PageRequest { after, limit: ROWS }).await?)
     }
 }
 

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::membership::{LeaseHolder, Membership};
 use super::unknown::SettleSettings;
 use super::{
     Carrier, FirstPass, HintQueue, Judge, JudgeSettings, PullCounts, Recording, SeenAnswers, SweepSettings,
@@ -17,7 +18,7 @@ use super::{
 };
 use crate::clock::RetentionClock;
 use crate::registry::{RegistryClient, RegistrySettings, Transport};
-use crate::store::Store;
+use crate::store::{LeaseName, Store};
 
 /// How the parts are to behave.
 pub struct EngineSettings {
@@ -53,6 +54,8 @@ pub struct SyncEngine {
     pub verifier: Arc<Verifier>,
     /// Writes whose outcome is not known.
     pub unknown: Arc<UnknownIntents>,
+    /// This door among those that share the record.
+    pub membership: Arc<Membership>,
     /// Carries manifest writes.
     pub carrier: Carrier,
     /// The tasks of the writes under way: they are waited for before the store is closed.
@@ -77,9 +80,14 @@ impl SyncEngine {
             Some(clock) => judge.with_retention_clock(clock),
             None => judge,
         });
-        let hints = Arc::new(HintQueue::new(Arc::clone(&store)));
-        let recording =
-            Recording { store: Arc::clone(&store), judge: Arc::clone(&judge), hints: Arc::clone(&hints) };
+        let hints = Arc::new(HintQueue::new(Arc::clone(&store) as _));
+        let membership = Arc::new(Membership::new(Arc::clone(&store) as _));
+        let recording = Recording {
+            store: Arc::clone(&store),
+            judge: Arc::clone(&judge),
+            hints: Arc::clone(&hints),
+            membership: Arc::clone(&membership),
+        };
         let unknown = Arc::new(UnknownIntents::default());
         let writes = TaskTracker::new();
         let under_way = writes.clone();
@@ -97,6 +105,7 @@ impl SyncEngine {
             pulls: Arc::new(PullCounts::by(access.clock)),
             seen: Arc::default(),
             first_pass: watch::Sender::new(false),
+            membership,
             settle: SettleSettings { settled_after: access.timeout, last_pass },
             store,
             registry,
@@ -113,11 +122,18 @@ impl SyncEngine {
 
     /// Starts everything but the sweeps, until told to stop.
     pub fn run(&self, background: &TaskTracker, stop: &CancellationToken) {
+        background.spawn(self.take_part(stop.clone()));
         background.spawn(self.settle_unknown(stop.clone()));
         background.spawn(self.follow_hints(stop.clone()));
-        let (seen, store, hints) = (Arc::clone(&self.seen), Arc::clone(&self.store), Arc::clone(&self.hints));
+        let (seen, store, hints) =
+            (Arc::clone(&self.seen), Arc::clone(&self.store) as _, Arc::clone(&self.hints));
         background.spawn(compare_answers(seen, store, hints, stop.clone()));
         background.spawn(flush_pulls(Arc::clone(&self.pulls), Arc::clone(&self.store), stop.clone()));
+    }
+
+    /// Shows other doors that this one lives, until told to stop.
+    pub fn take_part(&self, stop: CancellationToken) -> impl Future<Output = ()> + Send + use<> {
+        Arc::clone(&self.membership).run(stop)
     }
 
     /// Asks about writes whose outcome is not known until told to stop.
@@ -126,6 +142,7 @@ impl SyncEngine {
             Arc::clone(&self.store),
             Arc::clone(&self.verifier),
             Arc::clone(&self.unknown),
+            LeaseHolder::new(LeaseName::Verify, Arc::clone(&self.membership)),
             self.settle,
             self.first_pass.clone(),
             stop,
@@ -134,6 +151,7 @@ impl SyncEngine {
 
     /// Follows hints until told to stop.
     pub fn follow_hints(&self, stop: CancellationToken) -> impl Future<Output = ()> + Send + use<> {
-        follow_hints(Arc::clone(&self.hints), Arc::clone(&self.verifier), stop)
+        let lease = LeaseHolder::new(LeaseName::Hints, Arc::clone(&self.membership));
+        follow_hints(Arc::clone(&self.hints), Arc::clone(&self.verifier), lease, stop)
     }
 }

@@ -18,7 +18,9 @@ use tokio::time::Instant;
 use super::removals::{Counted, Counts, Kind, RemovalLimit, WINDOW, lock};
 use crate::clock::{Clock, RetentionClock};
 use crate::oci::{Digest, Reference, RepositoryName, Tag};
-use crate::store::{LastWrite, Missing, MissingMark, PageRequest, Sequence, Store, StoreError, Write};
+use crate::store::{
+    Events, LastWrite, Ledger, Missing, MissingMark, PageRequest, Records, Sequence, Store, StoreError, Write,
+};
 
 /// How many of the last events are looked at for what a tag pointed to.
 const LATE_EVENTS: u64 = 10_000;
@@ -80,7 +82,9 @@ pub(super) enum Answer<'a> {
 
 /// See the module.
 pub struct Judge {
-    store: Arc<dyn Store>,
+    ledger: Arc<dyn Ledger>,
+    records: Arc<dyn Records>,
+    events: Arc<dyn Events>,
     settings: JudgeSettings,
     clock: Clock,
     /// By which what is missing has been so for long enough.
@@ -94,7 +98,16 @@ impl Judge {
     /// A judge over what this store holds; `clock` is the one that the record's times are told by.
     pub fn new(store: Arc<dyn Store>, settings: JudgeSettings, clock: Clock) -> Self {
         let retention_clock = Arc::new(RetentionClock::new(clock, None));
-        Self { store, settings, clock, retention_clock, counts: Arc::default(), remembered: OnceCell::new() }
+        Self {
+            ledger: Arc::clone(&store) as _,
+            records: Arc::clone(&store) as _,
+            events: store,
+            settings,
+            clock,
+            retention_clock,
+            counts: Arc::default(),
+            remembered: OnceCell::new(),
+        }
     }
 
     /// The same, by whose clock alone time passes for what is missing: one that leaps removes nothing.
@@ -115,7 +128,7 @@ impl Judge {
 
     /// What is held now is gone, as the operator says. What went before counts no more.
     pub(super) async fn accept_removals(&self) -> Result<(), StoreError> {
-        self.store.accept_removals().await?;
+        self.ledger.accept_removals().await?;
         let mut counts = lock(&self.counts);
         counts.tags.clear();
         counts.manifests.clear();
@@ -160,7 +173,7 @@ impl Judge {
                 Ok(Verdict::Believe(None))
             }
             Some(Some(MissingMark { sequence, .. })) => {
-                let is_accepted = sequence <= self.store.removals_accepted_until().await?;
+                let is_accepted = sequence <= self.ledger.removals_accepted_until().await?;
                 Ok(if is_accepted { Verdict::Believe(None) } else { Verdict::Hold })
             }
             Some(None) => self.count(reference).await,
@@ -186,12 +199,12 @@ impl Judge {
     ) -> Result<bool, StoreError> {
         let is_recorded = match reference {
             Reference::Tag(tag) => {
-                self.store.tag(repository, tag).await?.is_some_and(|tag| tag.digest == *digest)
+                self.records.tag(repository, tag).await?.is_some_and(|tag| tag.digest == *digest)
             }
-            Reference::Digest(digest) => self.store.manifest(repository, digest).await?.is_some(),
+            Reference::Digest(digest) => self.records.manifest(repository, digest).await?.is_some(),
         };
         // What is carried beside the push touches none of its tags: of those that do, the outcome is not known.
-        let open = self.store.intents_of(repository).await?;
+        let open = self.ledger.intents_of(repository).await?;
         let heard = || open.iter().filter_map(|intent| Some((intent.state.heard_since()?, &intent.write)));
         let may_have_changed = |write: &Write| match write {
             Write::Put { digest: put, .. } => put != digest && write.references().contains(reference),
@@ -227,10 +240,10 @@ impl Judge {
         tag: &Tag,
         digest: &Digest,
     ) -> Result<bool, StoreError> {
-        let last = self.store.sequence().await?;
+        let last = self.ledger.sequence().await?;
         let after = Sequence::new(last.get().saturating_sub(LATE_EVENTS));
         let page = PageRequest { after: Some(after), limit: LATE_EVENTS as usize };
-        let events = self.store.events(Some(repository), page).await?.items;
+        let events = self.events.events(Some(repository), page).await?.items;
         let names = |named: &Option<Digest>| named.as_ref() == Some(digest);
         Ok(events
             .iter()
@@ -242,7 +255,7 @@ impl Judge {
         repository: &RepositoryName,
         reference: Option<&Reference>,
     ) -> Option<(Sequence, Duration)> {
-        let LastWrite { sequence, age } = self.store.last_write(repository, reference)?;
+        let LastWrite { sequence, age } = self.ledger.last_write(repository, reference)?;
         let left = self.settings.settling.checked_sub(age).filter(|left| !left.is_zero())?;
         Some((sequence, left))
     }
@@ -263,7 +276,7 @@ impl Judge {
             (Write::Delete { reference: Reference::Tag(_) }, Answer::Denies { .. }) => false,
             (Write::Put { .. }, Answer::Denies { .. }) | (Write::Delete { .. }, Answer::Names(_)) => false,
         };
-        let intents = self.store.intents_of(repository).await?;
+        let intents = self.ledger.intents_of(repository).await?;
         Ok(intents.iter().any(|intent| {
             intent.state.is_unknown() && intent.state.heard_since() >= Some(since) && would_do(&intent.write)
         }))
@@ -272,7 +285,7 @@ impl Judge {
     /// Counts one removal more, if that is within the limit.
     async fn count(&self, reference: &Reference) -> Result<Verdict, StoreError> {
         self.remember().await?;
-        let statistics = self.store.statistics().await?;
+        let statistics = self.records.statistics().await?;
         let kind = match reference {
             Reference::Tag(_) => Kind::Tag,
             Reference::Digest(_) => Kind::Manifest,
@@ -298,8 +311,8 @@ impl Judge {
         let remember = || async {
             let since = self.clock.now();
             let hour = i64::try_from(WINDOW.as_millis()).unwrap_or(i64::MAX);
-            let Missing { tags, manifests } = self.store.found_removals(since.shifted(-hour)).await?;
-            let statistics = self.store.statistics().await?;
+            let Missing { tags, manifests } = self.events.found_removals(since.shifted(-hour)).await?;
+            let statistics = self.records.statistics().await?;
             // More than may go unasked has gone by the operator's word, or after long patience: neither counts.
             let counted = |found: u64, recorded: u64| {
                 let most = self.settings.removal_limit.of(recorded.saturating_add(found));

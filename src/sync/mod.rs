@@ -1,7 +1,7 @@
 //! The only writer of the record.
 //!
 //! [`Carrier`] takes a manifest write to the registry and records its outcome, of a deletion by digest with what it took
-//! (`taken`); [`Verifier`] asks the registry about one
+//! (`deletion_outcome`); [`Verifier`] asks the registry about one
 //! reference and records the difference, as far as the [`Judge`] believes it; [`follow_hints`] follows
 //! hints; [`compare_answers`] makes hints of answers to clients that contradict the record; [`flush_pulls`] writes down pulls; [`Sweeper`] goes through everything that the registry lists, and through what
 //! the record holds beyond that; [`settle_unknown`] does so for every intent whose outcome is not known until
@@ -10,24 +10,28 @@
 mod carry;
 mod compare;
 mod confirm;
+mod deletion_outcome;
 mod engine;
 mod hints;
 mod judge;
 mod listing;
+mod membership;
 #[cfg(test)]
 mod model;
 mod outcome;
 mod pulls;
 mod removals;
+#[cfg(test)]
+mod scripted_registry;
 mod seen;
 mod sweep;
-mod taken;
 mod unknown;
 mod verify;
 mod write;
 
 pub use carry::{Carrier, CarryFailure};
-pub use compare::{CompareError, Comparison, RecordedNames, compare};
+pub use compare::{CompareError, Comparison, NamesInStore, RecordedNames, compare};
+pub use deletion_outcome::UnknownDeletion;
 pub use engine::{EngineSettings, SyncEngine, Transports};
 pub use hints::{HintQueue, follow_hints};
 pub use judge::{Judge, JudgeSettings};
@@ -38,7 +42,6 @@ pub use sweep::{
     CatalogState, FinishedSweep, Outcome as SweepOutcome, Phase as SweepPhase, Problem, Recording,
     RunningSweep, SweepKind, SweepSettings, SweepStatus, Sweeper,
 };
-pub use taken::NotTold;
 pub use unknown::{FirstPass, UnknownIntents, settle_unknown};
 pub use verify::{Verified, Verifier, VerifyError};
 pub use write::{ManifestWrite, WriteRequest};
@@ -51,7 +54,15 @@ pub fn describe_metrics() {
         Unit::Seconds,
         "From the registry's answer to a manifest write until its record is durable"
     );
+    describe_counter!(
+        "portreeve_door_fenced_total",
+        "How often this door lost its life in the record to another one"
+    );
     describe_counter!("portreeve_writes_total", "Manifest writes by what became of them");
+    describe_counter!(
+        "portreeve_door_fenced_total",
+        "Times that this door was taken for dead by others that share its record"
+    );
     describe_counter!("portreeve_verifications_total", "Questions about one reference by what was found");
     describe_counter!("portreeve_hints_total", "Looks at hinted references by what was found");
     describe_gauge!("portreeve_hints_waiting", "Hints that wait to be followed");

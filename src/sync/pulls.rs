@@ -130,7 +130,7 @@ pub async fn flush_pulls(counts: Arc<PullCounts>, store: Arc<dyn Store>, stop: C
 mod tests {
     use super::*;
     use crate::oci::{Digest, Manifest, MediaType, Tag};
-    use crate::store::{Change, Guard, MemoryFile, RedbStore, Source};
+    use crate::store::{Change, Guard, Ledger as _, MemoryStore, Records as _, Source};
 
     fn latest() -> Reference {
         Reference::parse("latest").unwrap()
@@ -165,7 +165,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_pull_by_digest_is_the_last_pull_of_the_tags_that_point_to_it_and_of_no_other() {
-        let store = RedbStore::open_inline(&MemoryFile::default()).unwrap();
+        let store = MemoryStore::default();
         let name = RepositoryName::parse("team/app").unwrap();
         let put = |content: &'static [u8], tags: &[&str]| Change::ManifestPut {
             repository: name.clone(),
@@ -173,7 +173,7 @@ mod tests {
             tags: tags.iter().map(|tag| Tag::parse(tag).unwrap()).collect(),
         };
         let changes = vec![put(b"{}", &["v1", "latest"]), put(b"[]", &["v2"])];
-        let guard = Guard { reference: None, since: store.sequence().await.unwrap() };
+        let guard = Guard { reference: None, since: store.sequence().await.unwrap(), lease: None };
         store.record(changes, Source::Swept, guard, Timestamp::from_milliseconds(1)).await.unwrap();
         let counts = PullCounts::default();
         let (pulled, heard) = (Timestamp::from_milliseconds(7), Timestamp::from_milliseconds(8));

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// Over which time removals are counted; a sweep that takes longer counts all of its own.
-pub(super) const WINDOW: Duration = Duration::from_secs(60 * 60);
+pub(super) const WINDOW: Duration = Duration::from_hours(1);
 
 /// How many tags, or manifests, may go: the larger of the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +56,7 @@ pub(super) fn lock(counts: &Mutex<Counts>) -> MutexGuard<'_, Counts> {
 }
 
 impl Counts {
-    pub fn of(&mut self, kind: Kind) -> &mut VecDeque<Instant> {
+    pub(super) fn of(&mut self, kind: Kind) -> &mut VecDeque<Instant> {
         match kind {
             Kind::Tag => &mut self.tags,
             Kind::Manifest => &mut self.manifests,
@@ -64,7 +64,7 @@ impl Counts {
     }
 
     /// How many went within the window.
-    pub fn within(&mut self, kind: Kind, now: Instant) -> u64 {
+    pub(super) fn within(&mut self, kind: Kind, now: Instant) -> u64 {
         let sweep = self.sweep;
         let is_past =
             |at: &Instant| now.duration_since(*at) > WINDOW && sweep.is_none_or(|began| *at < began);
@@ -78,12 +78,12 @@ impl Counts {
 
 impl Counted {
     /// One that was counted at this time.
-    pub fn new(counts: &Arc<Mutex<Counts>>, kind: Kind, at: Instant) -> Self {
+    pub(super) fn new(counts: &Arc<Mutex<Counts>>, kind: Kind, at: Instant) -> Self {
         Self { counts: Arc::clone(counts), kind, at, is_recorded: false }
     }
 
     /// The removal is recorded.
-    pub fn recorded(mut self) {
+    pub(super) fn recorded(mut self) {
         self.is_recorded = true;
     }
 }

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::hints::HintQueue;
 use crate::oci::{Digest, Reference, RepositoryName};
-use crate::store::{HintedReference, Store, StoreError};
+use crate::store::{HintedReference, Records, StoreError};
 
 /// How many answers may wait to be compared; further ones are let go, since the same will be asked for again.
 const WAITING: usize = 1_024;
@@ -67,7 +67,7 @@ impl SeenAnswers {
 /// let go.
 pub async fn compare_answers(
     seen: Arc<SeenAnswers>,
-    store: Arc<dyn Store>,
+    store: Arc<dyn Records>,
     hints: Arc<HintQueue>,
     stop: CancellationToken,
 ) {
@@ -95,7 +95,7 @@ pub async fn compare_answers(
 }
 
 /// Whether the record says otherwise. What it already holds to be missing is no news.
-async fn contradicts(store: &dyn Store, answer: &SeenAnswer) -> Result<bool, StoreError> {
+async fn contradicts(store: &dyn Records, answer: &SeenAnswer) -> Result<bool, StoreError> {
     let SeenAnswer { repository, reference, digest } = answer;
     match reference {
         Reference::Tag(tag) => {

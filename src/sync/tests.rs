@@ -1,16 +1,12 @@
 //! Carrying, verifying and settling against a scripted registry and a real store.
 
-use std::collections::HashMap;
 use std::future::Future;
 use std::num::NonZeroUsize;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use axum::body::Body;
-use axum::http::{HeaderMap, Method, Response, StatusCode};
 use bytes::Bytes;
-use futures_util::StreamExt;
+use http::{HeaderMap, Method, StatusCode};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -19,201 +15,41 @@ mod pages;
 mod removals;
 mod settling;
 
+use super::scripted_registry::{Answer, ScriptedRegistry, questions, writes};
 use super::*;
 use crate::clock::Timestamp;
 use crate::oci::{Digest, Manifest, Reference, RepositoryName, Tag};
 use crate::registry::RegistryError;
-use crate::registry::{Backends, HttpTransport, OutgoingWrite, RegistryClient, RegistrySettings, Transport};
-use crate::store::{Actor, Change, EventKind, Guard, PageRequest, Recorded, RedbStore, Source, Store};
-
-type Hook = Box<dyn Fn() -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
-
-/// What the registry does with the next manifest write, or with questions.
-#[derive(Default)]
-struct Script {
-    /// Answer writes with this status after doing them.
-    status_after: Option<u16>,
-    /// Answer writes with this status without doing them.
-    status_instead: Option<u16>,
-    /// Do writes only when told, and never answer them.
-    hang: bool,
-    /// Break the connection instead of answering a write that was done.
-    cut: bool,
-    /// Answer questions with this status and a body that is none of the specification's.
-    question_status: Option<u16>,
-    /// Answer everything with a page, and do nothing: a gateway in place of the registry.
-    page: bool,
-    /// Answer questions from this state: a replica that lags.
-    lagging: Option<HashMap<String, Bytes>>,
-    /// Run before a question is answered.
-    before_answer: Option<Hook>,
-    /// Run before a write is done.
-    before_write: Option<Hook>,
-    /// Run after a write was done, before that is answered.
-    after_write: Option<Hook>,
-}
-
-#[derive(Default)]
-struct Registry {
-    script: Mutex<Script>,
-    tags: Mutex<HashMap<String, Bytes>>,
-    release: tokio::sync::Notify,
-}
-
-impl Registry {
-    fn script(&self, change: impl FnOnce(&mut Script)) {
-        change(&mut self.script.lock().unwrap());
-    }
-
-    fn put(&self, reference: &str, bytes: &'static [u8]) {
-        let mut tags = self.tags.lock().unwrap();
-        tags.insert(reference.to_owned(), Bytes::from_static(bytes));
-        tags.insert(Digest::sha256(bytes).to_string(), Bytes::from_static(bytes));
-    }
-
-    /// From now on questions are answered as if nothing changed any more.
-    fn lag(&self) {
-        let now = self.tags.lock().unwrap().clone();
-        self.script(|script| script.lagging = Some(now));
-    }
-
-    async fn answer(self: Arc<Self>, method: Method, reference: String, body: Bytes) -> Response<Body> {
-        if self.script.lock().unwrap().page {
-            let page = Body::from("<html>please log in</html>");
-            return Response::builder().header("content-type", "text/html").body(page).unwrap();
-        }
-        if method == Method::GET || method == Method::HEAD {
-            return self.answer_question(&method, &reference).await;
-        }
-        let before = self.script.lock().unwrap().before_write.as_ref().map(|hook| hook());
-        if let Some(before) = before {
-            before.await;
-        }
-        let (instead, after, hang, cut) = {
-            let script = self.script.lock().unwrap();
-            (script.status_instead, script.status_after, script.hang, script.cut)
-        };
-        if let Some(status) = instead {
-            return Response::builder().status(status).body(Body::empty()).unwrap();
-        }
-        if hang {
-            // Hyper drops a handler whose client has gone; a real registry goes on.
-            tokio::spawn({
-                let registry = Arc::clone(&self);
-                async move {
-                    registry.release.notified().await;
-                    registry.write(&method, reference, body);
-                }
-            });
-            return std::future::pending().await;
-        }
-        let done = self.write(&method, reference, body);
-        let after_write = self.script.lock().unwrap().after_write.as_ref().map(|hook| hook());
-        if let Some(after_write) = after_write {
-            after_write.await;
-        }
-        if cut {
-            let begun = futures_util::stream::once(async { Ok(Bytes::from_static(b"begun")) });
-            let broken = begun.chain(futures_util::stream::once(async {
-                // Hyper writes the head out before it meets the end.
-                tokio::time::sleep(Duration::from_millis(20)).await;
-                Err(std::io::Error::other("cut"))
-            }));
-            return Response::builder()
-                .status(201)
-                .header("content-length", "10")
-                .body(Body::from_stream(broken))
-                .unwrap();
-        }
-        Response::builder().status(after.unwrap_or(done)).body(Body::empty()).unwrap()
-    }
-
-    fn write(&self, method: &Method, reference: String, body: Bytes) -> u16 {
-        let mut tags = self.tags.lock().unwrap();
-        if *method == Method::PUT {
-            tags.insert(Digest::sha256(&body).to_string(), body.clone());
-            tags.insert(reference, body);
-            return 201;
-        }
-        let Some(removed) = tags.remove(&reference) else { return 404 };
-        if reference.starts_with("sha256:") {
-            tags.retain(|_, bytes| *bytes != removed);
-        }
-        202
-    }
-
-    async fn answer_question(&self, method: &Method, reference: &str) -> Response<Body> {
-        let lagging = self.script.lock().unwrap().lagging.clone();
-        let found = lagging.unwrap_or_else(|| self.tags.lock().unwrap().clone()).get(reference).cloned();
-        let before = self.script.lock().unwrap().before_answer.as_ref().map(|hook| hook());
-        if let Some(before) = before {
-            before.await;
-        }
-        if let Some(status) = self.script.lock().unwrap().question_status {
-            return Response::builder().status(status).body(Body::from("<html>")).unwrap();
-        }
-        match found {
-            Some(bytes) => Response::builder()
-                .header("docker-content-digest", Digest::sha256(&bytes).as_str())
-                .header("content-type", "text/plain")
-                .body(if *method == Method::HEAD { Body::empty() } else { Body::from(bytes) })
-                .unwrap(),
-            None => Response::builder()
-                .status(StatusCode::NOT_FOUND)
-                .body(Body::from(r#"{"errors":[{"code":"MANIFEST_UNKNOWN"}]}"#))
-                .unwrap(),
-        }
-    }
-}
+use crate::registry::{Backends, OutgoingWrite, RegistryClient, RegistrySettings};
+use crate::store::{Actor, Change, EventKind, Guard, MemoryStore, PageRequest, Recorded, Source, Store};
 
 struct House {
-    registry: Arc<Registry>,
+    registry: Arc<ScriptedRegistry>,
     client: Arc<RegistryClient>,
     store: Arc<dyn Store>,
     verifier: Arc<Verifier>,
     carrier: Carrier,
     engine: SyncEngine,
-    _directory: tempfile::TempDir,
 }
 
 impl House {
-    async fn new() -> Self {
-        Self::with_timeout(Duration::from_secs(10)).await
+    fn new() -> Self {
+        Self::with_timeout(Duration::from_secs(10))
     }
 
-    async fn with_timeout(timeout: Duration) -> Self {
-        Self::with(timeout, JudgeSettings::CREDULOUS).await
+    fn with_timeout(timeout: Duration) -> Self {
+        Self::with(timeout, JudgeSettings::CREDULOUS)
     }
 
     /// One that judges contradictions so.
-    async fn cautious(settings: JudgeSettings) -> Self {
-        Self::with(Duration::from_secs(10), settings).await
+    fn cautious(settings: JudgeSettings) -> Self {
+        Self::with(Duration::from_secs(10), settings)
     }
 
-    async fn with(timeout: Duration, settings: JudgeSettings) -> Self {
-        let registry = Arc::new(Registry::default());
-        let router = axum::Router::new().route(
-            "/v2/team/app/manifests/{reference}",
-            axum::routing::any({
-                let registry = Arc::clone(&registry);
-                move |method: Method, path: axum::extract::Path<String>, body: Bytes| {
-                    Arc::clone(&registry).answer(method, path.0, body)
-                }
-            }),
-        );
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = Url::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
-        tokio::spawn(axum::serve(listener, router).into_future());
-        Self::judging(url, registry, timeout, settings)
-    }
-
-    fn at(url: Url, registry: Arc<Registry>, timeout: Duration) -> Self {
-        Self::judging(url, registry, timeout, JudgeSettings::CREDULOUS)
-    }
-
-    fn judging(url: Url, registry: Arc<Registry>, timeout: Duration, settings: JudgeSettings) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let store: Arc<dyn Store> = Arc::new(RedbStore::open(directory.path().join("store.redb")).unwrap());
+    fn with(timeout: Duration, settings: JudgeSettings) -> Self {
+        let registry = ScriptedRegistry::new(["team/app"]);
+        let url = Url::parse("http://registry").unwrap();
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
         let backends = Arc::new(Backends::new([url]));
         let settings = EngineSettings {
             registry: RegistrySettings::new(backends, timeout),
@@ -227,8 +63,7 @@ impl House {
             },
             last_pass: Duration::ZERO,
         };
-        let transport: Arc<dyn Transport> = Arc::new(HttpTransport::new(timeout).unwrap());
-        let transports = Transports { requests: Arc::clone(&transport), sweeps: transport };
+        let transports = Transports { requests: registry.transport(), sweeps: registry.transport() };
         let engine = SyncEngine::new(Arc::clone(&store), settings, transports);
         Self {
             registry,
@@ -237,11 +72,10 @@ impl House {
             verifier: Arc::clone(&engine.verifier),
             carrier: engine.carrier.clone(),
             engine,
-            _directory: directory,
         }
     }
 
-    /// Somebody who judges otherwise.
+    /// A verifier that judges otherwise.
     fn verifier(&self, settings: JudgeSettings) -> Verifier {
         let Recording { judge, .. } = Recording::judged(&self.store, settings);
         Verifier::new(Arc::clone(&self.store), Arc::clone(&self.client), judge)
@@ -261,7 +95,7 @@ impl House {
     async fn record(&self, name: &str, bytes: &'static [u8]) {
         let change = put_change(name, bytes);
         let since = self.store.sequence().await.unwrap();
-        let guard = Guard { reference: Some(Reference::Tag(tag(name))), since };
+        let guard = Guard { reference: Some(Reference::Tag(tag(name))), since, lease: None };
         let recorded =
             self.store.record(vec![change], Source::Verified, guard, Timestamp::now()).await.unwrap();
         assert!(matches!(recorded, Recorded::Changed(_)));
@@ -319,14 +153,12 @@ fn outgoing(method: Method, reference: &str, body: Bytes) -> OutgoingWrite {
 
 #[tokio::test]
 async fn the_registry_hears_of_a_write_only_after_its_intent_is_durable() {
-    let house = House::new().await;
+    let house = House::new();
     let open = Arc::new(Mutex::new(None));
-    house.registry.script(|script| {
-        let (store, open) = (Arc::clone(&house.store), Arc::clone(&open));
-        script.before_write = Some(Box::new(move || {
-            let (store, open) = (Arc::clone(&store), Arc::clone(&open));
-            Box::pin(async move { *open.lock().unwrap() = Some(store.open_intents().await.unwrap().len()) })
-        }));
+    let (store, seen) = (Arc::clone(&house.store), Arc::clone(&open));
+    house.registry.before_write(move || {
+        let (store, seen) = (Arc::clone(&store), Arc::clone(&seen));
+        async move { *seen.lock().unwrap() = Some(store.open_intents().await.unwrap().len()) }
     });
     house.carrier.carry(put("latest", b"one")).await.unwrap();
     assert_eq!(*open.lock().unwrap(), Some(1));
@@ -335,7 +167,7 @@ async fn the_registry_hears_of_a_write_only_after_its_intent_is_durable() {
 
 #[tokio::test]
 async fn a_write_is_recorded_before_its_answer_is_given() {
-    let house = House::new().await;
+    let house = House::new();
     let answer = house.carrier.carry(put("latest", b"one")).await.unwrap();
     assert_eq!(answer.status, 201);
     assert_eq!(house.recorded("latest").await, Some(Digest::sha256(b"one")));
@@ -346,13 +178,11 @@ async fn a_write_is_recorded_before_its_answer_is_given() {
 
 #[tokio::test]
 async fn a_write_whose_client_leaves_is_carried_to_its_end() {
-    let house = House::new().await;
+    let house = House::new();
     let (started, mut has_started) = watch::channel(false);
-    house.registry.script(|script| {
-        script.before_write = Some(Box::new(move || {
-            started.send_replace(true);
-            Box::pin(tokio::time::sleep(Duration::from_millis(20)))
-        }));
+    house.registry.before_write(move || {
+        started.send_replace(true);
+        tokio::time::sleep(Duration::from_millis(20))
     });
     {
         let carrying = house.carrier.carry(put("latest", b"one"));
@@ -366,12 +196,12 @@ async fn a_write_whose_client_leaves_is_carried_to_its_end() {
 
 #[tokio::test]
 async fn after_a_server_error_the_record_says_what_the_registry_really_has() {
-    let house = House::new().await;
+    let house = House::new();
     let _settling = house.settle_unknown();
-    house.registry.script(|script| script.status_after = Some(500));
+    house.registry.script(writes(Answer::DoneWith(500)));
     assert_eq!(house.carrier.carry(put("kept", b"one")).await.unwrap().status, 500);
     house.wait_for("kept", Some(Digest::sha256(b"one"))).await;
-    house.registry.script(|script| script.status_instead = Some(503));
+    house.registry.script(writes(Answer::status(503)));
     assert_eq!(house.carrier.carry(put("lost", b"two")).await.unwrap().status, 503);
     let events = house.store.events(None, PageRequest { after: None, limit: 100 }).await.unwrap();
     assert!(events.items.iter().all(|event| event.source == Source::Verified), "{events:?}");
@@ -380,13 +210,14 @@ async fn after_a_server_error_the_record_says_what_the_registry_really_has() {
 
 #[tokio::test]
 async fn a_registry_that_finishes_a_write_long_after_the_timeout_is_still_recorded() {
-    let house = House::with_timeout(Duration::from_millis(300)).await;
+    let timeout = Duration::from_millis(300);
+    let house = House::with_timeout(timeout);
     let _settling = house.settle_unknown();
-    house.registry.script(|script| script.hang = true);
+    house.registry.script(writes(Answer::Held(timeout)));
     let failure = house.carrier.carry(put("latest", b"one")).await.unwrap_err();
     assert!(matches!(failure, CarryFailure::Registry(crate::registry::CarryError::TimedOut(_))), "{failure}");
     assert_eq!(house.recorded("latest").await, None);
-    house.registry.release.notify_one();
+    house.registry.release();
     house.wait_for("latest", Some(Digest::sha256(b"one"))).await;
     house
         .wait_until("no intent is left", || async { house.store.open_intents().await.unwrap().is_empty() })
@@ -395,10 +226,8 @@ async fn a_registry_that_finishes_a_write_long_after_the_timeout_is_still_record
 
 #[tokio::test]
 async fn a_write_that_was_never_sent_leaves_nothing_open() {
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = Url::parse(&format!("http://{}", free.local_addr().unwrap())).unwrap();
-    drop(free);
-    let house = House::at(url, Arc::default(), Duration::from_secs(5));
+    let house = House::new();
+    house.registry.script(|_, _| Some(Answer::Unreachable));
     let failure = house.carrier.carry(put("latest", b"one")).await.unwrap_err();
     assert!(matches!(failure, CarryFailure::Registry(crate::registry::CarryError::NotSent(_))), "{failure}");
     assert!(house.store.open_intents().await.unwrap().is_empty());
@@ -406,16 +235,16 @@ async fn a_write_that_was_never_sent_leaves_nothing_open() {
 
 #[tokio::test]
 async fn an_answer_that_breaks_off_in_its_body_has_told_the_outcome() {
-    let house = House::new().await;
-    house.registry.script(|script| script.cut = true);
+    let house = House::new();
+    house.registry.script(writes(Answer::DoneAndCut));
     assert_eq!(house.carrier.carry(put("latest", b"one")).await.unwrap().status, 201);
     assert_eq!(house.recorded("latest").await, Some(Digest::sha256(b"one")));
 }
 
 #[tokio::test]
 async fn a_refused_write_changes_nothing() {
-    let house = House::new().await;
-    house.registry.script(|script| script.status_instead = Some(405));
+    let house = House::new();
+    house.registry.script(writes(Answer::status(405)));
     house.record("latest", b"one").await;
     let digest = Digest::sha256(b"one");
     let answer = house.carrier.carry(delete(Reference::Digest(digest.clone()))).await.unwrap();
@@ -426,22 +255,22 @@ async fn a_refused_write_changes_nothing() {
 
 #[tokio::test]
 async fn only_the_registrys_own_not_there_removes_a_tag() {
-    let house = House::new().await;
+    let house = House::new();
     house.record("latest", b"one").await;
     let reference = Reference::Tag(tag("latest"));
     for status in [404, 401, 403, 500, 502, 503, 301] {
-        house.registry.script(|script| script.question_status = Some(status));
+        house.registry.script(questions(Answer::Page(status)));
         house.verifier.verify(&repository(), &reference, Source::Verified).await.unwrap_err();
         assert!(house.recorded("latest").await.is_some(), "{status}");
     }
-    house.registry.script(|script| script.question_status = None);
+    house.registry.behave();
     house.verifier.verify(&repository(), &reference, Source::Verified).await.unwrap();
     assert_eq!(house.recorded("latest").await, None);
 }
 
 #[tokio::test]
 async fn a_manifest_that_is_gone_takes_each_tag_only_after_a_question_about_that_tag() {
-    let house = House::new().await;
+    let house = House::new();
     house.record("old", b"one").await;
     house.record("moved", b"one").await;
     house.registry.put("moved", b"two");
@@ -455,29 +284,25 @@ async fn a_manifest_that_is_gone_takes_each_tag_only_after_a_question_about_that
 
 #[tokio::test]
 async fn an_old_answer_never_overrides_a_newer_write() {
-    let house = House::new().await;
+    let house = House::new();
     house.record("latest", b"one").await;
     // The registry says "not there"; before that arrives, a push of the same tag is recorded.
-    let pushed = Arc::new(std::sync::atomic::AtomicBool::new(false));
-    house.registry.script(|script| {
-        let (store, registry, pushed) =
-            (Arc::clone(&house.store), Arc::downgrade(&house.registry), Arc::clone(&pushed));
-        script.before_answer = Some(Box::new(move || {
-            let (store, registry) = (Arc::clone(&store), registry.upgrade().unwrap());
-            let first = !pushed.swap(true, std::sync::atomic::Ordering::SeqCst);
-            Box::pin(async move {
-                if !first {
-                    return;
-                }
-                let write =
-                    crate::store::Write::Put { digest: Digest::sha256(b"two"), tags: vec![tag("latest")] };
-                let intent =
-                    store.begin(repository(), write, Actor::default(), Timestamp::now()).await.unwrap();
-                registry.put("latest", b"two");
-                let outcome = crate::store::Outcome::Applied(vec![put_change("latest", b"two")]);
-                store.settle(&intent, outcome, Timestamp::now()).await.unwrap();
-            })
-        }));
+    let pushed = std::sync::atomic::AtomicBool::new(false);
+    let (store, registry) = (Arc::clone(&house.store), Arc::downgrade(&house.registry));
+    house.registry.before_answer(move || {
+        let (store, registry) = (Arc::clone(&store), registry.upgrade().unwrap());
+        let first = !pushed.swap(true, std::sync::atomic::Ordering::SeqCst);
+        async move {
+            if !first {
+                return;
+            }
+            let write =
+                crate::store::Write::Put { digest: Digest::sha256(b"two"), tags: vec![tag("latest")] };
+            let intent = store.begin(repository(), write, Actor::default(), Timestamp::now()).await.unwrap();
+            registry.put("latest", b"two");
+            let outcome = crate::store::Outcome::Applied(vec![put_change("latest", b"two")]);
+            store.settle(&intent, outcome, Timestamp::now()).await.unwrap();
+        }
     });
     house.verifier.verify(&repository(), &Reference::Tag(tag("latest")), Source::Verified).await.unwrap();
     assert_eq!(house.recorded("latest").await, Some(Digest::sha256(b"two")));
@@ -487,26 +312,26 @@ async fn an_old_answer_never_overrides_a_newer_write() {
 
 #[tokio::test]
 async fn two_pushes_of_one_tag_at_once_end_as_the_registry_says() {
-    let house = House::new().await;
+    let house = House::new();
     for _ in 0..20 {
         let (one, two) = tokio::join!(
             house.carrier.carry(put("latest", b"one")),
             house.carrier.carry(put("latest", b"two"))
         );
         assert_eq!((one.unwrap().status.as_u16(), two.unwrap().status.as_u16()), (201, 201));
-        let held = house.registry.tags.lock().unwrap()["latest"].clone();
+        let held = house.registry.references()["latest"].clone();
         assert_eq!(house.recorded("latest").await, Some(Digest::sha256(&held)));
     }
 }
 
 #[tokio::test]
 async fn a_deletion_by_digest_without_an_outcome_is_asked_about_with_every_tag_that_it_may_have_taken() {
-    let house = House::new().await;
+    let house = House::new();
     house.record("kept", b"one").await;
     house.record("taken", b"one").await;
-    // It was done and answered with an error; then somebody pushed the manifest again, under one of its tags.
+    // It was done and answered with an error; then another client pushed the manifest again, under one of its tags.
     house.registry.put("kept", b"one");
-    house.registry.script(|script| script.status_instead = Some(500));
+    house.registry.script(writes(Answer::status(500)));
     let _settling = house.settle_unknown();
     let digest = Digest::sha256(b"one");
     house.carrier.carry(delete(Reference::Digest(digest.clone()))).await.unwrap();
@@ -516,7 +341,7 @@ async fn a_deletion_by_digest_without_an_outcome_is_asked_about_with_every_tag_t
 
 #[tokio::test]
 async fn a_deletion_by_digest_never_records_the_removal_of_a_tag_that_was_moved_around_the_door() {
-    let house = House::new().await;
+    let house = House::new();
     house.record("old", b"one").await;
     house.record("moved", b"one").await;
     house.registry.put("old", b"one");
@@ -538,18 +363,18 @@ async fn a_deletion_by_digest_never_records_the_removal_of_a_tag_that_was_moved_
 
 #[tokio::test]
 async fn a_registry_that_does_not_say_what_a_deletion_took_leaves_it_to_be_asked_about() {
-    let house = House::new().await;
+    let house = House::new();
     house.record("old", b"one").await;
     house.record("moved", b"one").await;
     house.registry.put("old", b"one");
     house.registry.put("moved", b"two");
-    house.registry.script(|script| script.question_status = Some(503));
+    house.registry.script(questions(Answer::Page(503)));
     let failure = house.carrier.carry(delete(Reference::Digest(Digest::sha256(b"one")))).await.unwrap_err();
-    assert!(matches!(failure, CarryFailure::NotTold(_)), "{failure}");
+    assert!(matches!(failure, CarryFailure::UnknownDeletion(_)), "{failure}");
     assert_eq!(house.store.open_intents().await.unwrap().len(), 1);
     assert!(house.recorded("old").await.is_some() && house.recorded("moved").await.is_some());
     let _settling = house.settle_unknown();
-    house.registry.script(|script| script.question_status = None);
+    house.registry.behave();
     house.wait_for("old", None).await;
     house.wait_for("moved", Some(Digest::sha256(b"two"))).await;
 }

@@ -17,10 +17,11 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::membership::{LEASE_INTERVAL, LeaseHolder, other_doors};
 use super::verify::{Verifier, VerifyError};
 use crate::clock::{Backoff, Timestamp};
 use crate::oci::{Reference, RepositoryName};
-use crate::store::{Intent, Outcome, Sequence, Source, Store, StoreError, Write};
+use crate::store::{Intent, Ledger, Outcome, Records, Sequence, Source, Store, StoreError, Write};
 
 /// How many questions are asked at once.
 const CONCURRENCY: usize = 8;
@@ -30,7 +31,7 @@ const REMOVALS: usize = 256;
 /// registry that finishes late.
 const PAUSES: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
 /// The pauses between late looks at what was settled.
-const LATE_PAUSES: Backoff = Backoff::new(Duration::from_secs(30), Duration::from_secs(24 * 60 * 60));
+const LATE_PAUSES: Backoff = Backoff::new(Duration::from_secs(30), Duration::from_hours(24));
 /// How many references are looked at late, at most; the first ones to end make room.
 const LATE_LOOKS: usize = 10_000;
 
@@ -38,7 +39,7 @@ const LATE_LOOKS: usize = 10_000;
 #[derive(Default)]
 pub struct UnknownIntents {
     // Bounded: an intent gets here at most once, and none begins while the store cannot write.
-    unmarked: Mutex<Vec<Sequence>>,
+    unmarked: Mutex<Vec<Intent>>,
     wake: Notify,
     pending: AtomicU64,
     completed: AtomicU64,
@@ -58,12 +59,21 @@ pub struct Counts {
 
 impl UnknownIntents {
     /// Takes over an intent whose outcome is not known. Where the store cannot mark it as such now, that is tried again.
-    pub async fn take_over(&self, store: &dyn Store, intent: Sequence) {
-        if let Err(error) = store.mark_unknown(intent).await {
-            tracing::warn!(intent = intent.get(), %error, "a write without a known outcome cannot be marked; trying again");
-            self.unmarked.lock().unwrap_or_else(PoisonError::into_inner).push(intent);
-        }
+    /// Answers whether it is asked about from now on: others may have given it up, and be done with it, before the registry
+    /// heard of the write.
+    pub async fn take_over(&self, ledger: &dyn Ledger, intent: &Intent) -> bool {
+        let is_asked_about = match ledger.mark_unknown(intent).await {
+            Ok(is_marked) => is_marked,
+            Err(StoreError::Fenced) => false,
+            Err(error) => {
+                let number = intent.sequence.get();
+                tracing::warn!(intent = number, %error, "a write without a known outcome cannot be marked; trying again");
+                self.unmarked.lock().unwrap_or_else(PoisonError::into_inner).push(intent.clone());
+                true
+            }
+        };
         self.wake.notify_one();
+        is_asked_about
     }
 
     /// Has the open intents looked at now.
@@ -81,12 +91,18 @@ impl UnknownIntents {
     }
 
     /// Marks in the store what could not be marked before; what cannot be marked now is kept for the next time.
-    async fn mark(&self, store: &dyn Store) -> Result<(), StoreError> {
+    async fn mark(&self, ledger: &dyn Ledger) -> Result<(), StoreError> {
         loop {
-            let next = self.unmarked.lock().unwrap_or_else(PoisonError::into_inner).last().copied();
+            let next = self.unmarked.lock().unwrap_or_else(PoisonError::into_inner).last().cloned();
             let Some(intent) = next else { return Ok(()) };
-            store.mark_unknown(intent).await?;
-            self.unmarked.lock().unwrap_or_else(PoisonError::into_inner).retain(|other| *other != intent);
+            match ledger.mark_unknown(&intent).await {
+                Ok(_) | Err(StoreError::Fenced) => {}
+                Err(error) => return Err(error),
+            }
+            self.unmarked
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .retain(|other| other.sequence != intent.sequence);
         }
     }
 }
@@ -111,14 +127,33 @@ pub async fn settle_unknown(
     store: Arc<dyn Store>,
     verifier: Arc<Verifier>,
     unknown: Arc<UnknownIntents>,
+    lease: LeaseHolder,
     SettleSettings { settled_after, last_pass }: SettleSettings,
     first_pass: watch::Sender<bool>,
     stop: CancellationToken,
 ) {
-    let mut watched =
-        Watched { store, verifier, unknown, settled_after, schedule: HashMap::new(), late: HashMap::new() };
+    let ledger = Arc::clone(&store) as _;
+    let mut watched = Watched {
+        ledger,
+        records: store,
+        verifier,
+        unknown,
+        settled_after,
+        schedule: HashMap::new(),
+        late: HashMap::new(),
+    };
     let running = async {
         loop {
+            let is_held = matches!(lease.acquire().await, Ok(Some(_)));
+            if !is_held {
+                // Another door asks, about this one's writes as well, once they are marked.
+                if let Err(error) = watched.unknown.mark(watched.ledger.as_ref()).await {
+                    tracing::warn!(%error, "writes without a known outcome cannot be marked; trying again");
+                }
+                first_pass.send_replace(true);
+                tokio::time::sleep(LEASE_INTERVAL).await;
+                continue;
+            }
             let next = watched.pass(false).await;
             let next = next.into_iter().chain(watched.look_late().await).min();
             first_pass.send_replace(true);
@@ -126,15 +161,17 @@ pub async fn settle_unknown(
                 biased;
                 () = watched.unknown.wake.notified() => {}
                 () = sleep_until(next) => {}
+                () = other_doors(&lease, Instant::now()) => {}
             }
         }
     };
     stop.run_until_cancelled(running).await;
-    if tokio::time::timeout(last_pass, watched.pass(true)).await.is_err() {
+    if lease.held().is_ok() && tokio::time::timeout(last_pass, watched.pass(true)).await.is_err() {
         tracing::warn!(
             "stopping before every write's outcome is known; they will be asked about at the next start"
         );
     }
+    lease.release().await;
 }
 
 async fn sleep_until(time: Option<Instant>) {
@@ -145,7 +182,8 @@ async fn sleep_until(time: Option<Instant>) {
 }
 
 struct Watched {
-    store: Arc<dyn Store>,
+    ledger: Arc<dyn Ledger>,
+    records: Arc<dyn Records>,
     verifier: Arc<Verifier>,
     unknown: Arc<UnknownIntents>,
     settled_after: Duration,
@@ -184,7 +222,7 @@ impl Watched {
         let unanswered = self.ask(&intents).await;
         let asked: HashMap<Sequence, Vec<Question>> =
             intents.iter().map(|intent| (intent.sequence, questions(intent).collect())).collect();
-        let (store, settled_after, schedule) = (&self.store, self.settled_after, &self.schedule);
+        let (ledger, settled_after, schedule) = (&self.ledger, self.settled_after, &self.schedule);
         let unanswered = &unanswered;
         let answers: Vec<(Sequence, Progress)> = futures_util::stream::iter(intents)
             .map(|intent| async move {
@@ -194,7 +232,7 @@ impl Watched {
                 } else if now.duration_since(seen) < settled_after {
                     Progress::Watched
                 } else {
-                    close(store.as_ref(), &intent).await
+                    close(ledger.as_ref(), &intent).await
                 };
                 (intent.sequence, progress)
             })
@@ -279,7 +317,7 @@ impl Watched {
         for Intent { repository, write, .. } in intents {
             let Write::Delete { reference: Reference::Digest(digest) } = write else { continue };
             let deletion = (repository.clone(), Reference::Digest(digest.clone()));
-            match self.store.tags_of(repository, digest).await {
+            match self.records.tags_of(repository, digest).await {
                 Ok(tags) => {
                     let tags = tags.into_iter().map(|tag| (repository.clone(), Reference::Tag(tag)));
                     taken.extend(tags.map(|tag| (deletion.clone(), tag)));
@@ -317,8 +355,8 @@ impl Watched {
 
     /// The unknown intents whose time has come; the schedule is brought in line with the store.
     async fn due(&mut self, now: Instant, all: bool) -> Result<Vec<Intent>, StoreError> {
-        self.unknown.mark(self.store.as_ref()).await?;
-        let mut open = self.store.open_intents().await?;
+        self.unknown.mark(self.ledger.as_ref()).await?;
+        let mut open = self.ledger.open_intents().await?;
         open.retain(|intent| intent.state.is_unknown());
         let known: HashSet<Sequence> = open.iter().map(|intent| intent.sequence).collect();
         self.schedule.retain(|intent, _| known.contains(intent));
@@ -356,8 +394,8 @@ fn questions(intent: &Intent) -> impl Iterator<Item = Question> {
 }
 
 /// Removes an intent whose outcome is recorded and final.
-async fn close(store: &dyn Store, intent: &Intent) -> Progress {
-    match store.settle(intent, Outcome::Closed, Timestamp::now()).await {
+async fn close(ledger: &dyn Ledger, intent: &Intent) -> Progress {
+    match ledger.settle(intent, Outcome::Closed, Timestamp::now()).await {
         Ok(_) => Progress::Settled,
         Err(error) => {
             tracing::warn!(intent = intent.sequence.get(), %error, "a verified intent could not be removed; trying again");

@@ -4,18 +4,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::judge::{Answer, Contradiction, Judge, Verdict};
+use super::membership::LeaseHolder;
 use crate::oci::{Digest, Manifest, Reference, RepositoryName, Tag};
-use crate::registry::{RegistryClient, RegistryError};
-use crate::store::{Change, Guard, MissingMark, Recorded, Sequence, Source, Store, StoreError};
+use crate::registry::{MalformedAnswer, RegistryClient, RegistryError};
+use crate::store::{
+    Change, Guard, Ledger, MissingMark, Recorded, Records, Sequence, Source, Store, StoreError,
+};
 
 /// How often one verification asks anew when something newer came in between.
 const ATTEMPTS: usize = 4;
 
 /// Asks the registry about single references and records what differs.
 pub struct Verifier {
-    store: Arc<dyn Store>,
+    ledger: Arc<dyn Ledger>,
+    records: Arc<dyn Records>,
     registry: Arc<RegistryClient>,
     judge: Arc<Judge>,
+    /// Without it nothing is recorded, where this is one door's alone.
+    lease: Option<Arc<LeaseHolder>>,
 }
 
 /// What a verification came to.
@@ -71,7 +77,12 @@ pub enum VerifyError {
 impl Verifier {
     /// A verifier for this record and this registry; `judge` decides about contradictions.
     pub fn new(store: Arc<dyn Store>, registry: Arc<RegistryClient>, judge: Arc<Judge>) -> Self {
-        Self { store, registry, judge }
+        Self { ledger: Arc::clone(&store) as _, records: store, registry, judge, lease: None }
+    }
+
+    /// The same, recording only as long as this lease is held.
+    pub(super) fn under(self, lease: Arc<LeaseHolder>) -> Self {
+        Self { lease: Some(lease), ..self }
     }
 
     /// How long the registry may be at a write: `registry.commit_timeout`.
@@ -94,11 +105,12 @@ impl Verifier {
         reference: &Reference,
         source: Source,
     ) -> Result<Verified, VerifyError> {
+        let lease = self.lease.as_ref().map(|lease| lease.held()).transpose()?;
         let mut verified = Verified::default();
         let mut is_contradiction = false;
         for _ in 0..ATTEMPTS {
-            let since = self.store.sequence().await?;
-            let guard = Guard { reference: Some(reference.clone()), since };
+            let since = self.ledger.sequence().await?;
+            let guard = Guard { reference: Some(reference.clone()), since, lease };
             let found = match reference {
                 Reference::Tag(tag) => self.tag_difference(repository, tag).await?,
                 Reference::Digest(digest) => {
@@ -118,7 +130,7 @@ impl Verifier {
                         repository: repository.clone(),
                         reference: reference.clone(),
                     };
-                    self.store.record(vec![change], source, guard, self.registry.now()).await?
+                    self.ledger.record(vec![change], source, guard, self.registry.now()).await?
                 }
                 Found::Held => {
                     verified.is_held = true;
@@ -187,7 +199,7 @@ impl Verifier {
                 return Ok(recorded);
             }
             Verdict::Believe(counted) => {
-                let recorded = self.store.record(vec![change], source, guard, self.registry.now()).await?;
+                let recorded = self.ledger.record(vec![change], source, guard, self.registry.now()).await?;
                 if recorded != Recorded::Superseded {
                     (verified.digest, verified.previous) = (named_digest, previous);
                     verified.children = if self.registry.is_cache() { Vec::new() } else { children };
@@ -213,7 +225,7 @@ impl Verifier {
         since: Sequence,
     ) -> Result<(), VerifyError> {
         if let Reference::Tag(tag) = reference
-            && self.store.tag(repository, tag).await?.is_some_and(|recorded| recorded.sequence <= since)
+            && self.records.tag(repository, tag).await?.is_some_and(|recorded| recorded.sequence <= since)
         {
             self.judge.tag_is_back();
         }
@@ -230,12 +242,12 @@ impl Verifier {
     ) -> Result<Recorded, VerifyError> {
         let change =
             Change::ReferenceMissing { repository: repository.clone(), reference: reference.clone() };
-        Ok(self.store.record(vec![change], source, guard, self.registry.now()).await?)
+        Ok(self.ledger.record(vec![change], source, guard, self.registry.now()).await?)
     }
 
     async fn tag_difference(&self, repository: &RepositoryName, tag: &Tag) -> Result<Found, VerifyError> {
         let reference = Reference::Tag(tag.clone());
-        if self.store.tag(repository, tag).await?.is_none() {
+        if self.records.tag(repository, tag).await?.is_none() {
             // Nothing to compare with: its bytes are wanted in any case.
             return Ok(match self.registry.manifest(repository, &reference).await? {
                 Some(manifest) => Found::put(repository, Arc::new(manifest), Some(tag), None),
@@ -243,7 +255,7 @@ impl Verifier {
             });
         }
         let head = self.registry.resolve(repository, &reference).await?;
-        let recorded = self.store.tag(repository, tag).await?;
+        let recorded = self.records.tag(repository, tag).await?;
         match (head.map(|head| head.digest), recorded) {
             (None, None) => Ok(Found::Same(None)),
             (None, Some(recorded)) => Ok(Found::Different(Different {
@@ -269,7 +281,7 @@ impl Verifier {
         verified: &mut Verified,
     ) -> Result<Found, VerifyError> {
         let head = self.registry.resolve(repository, &Reference::Digest(digest.clone())).await?;
-        let recorded = self.store.manifest(repository, digest).await?;
+        let recorded = self.records.manifest(repository, digest).await?;
         match (head, recorded) {
             (None, None) => Ok(Found::Same(None)),
             (Some(head), Some(recorded)) => Ok(match recorded.missing {
@@ -280,12 +292,12 @@ impl Verifier {
             (None, Some(recorded)) => {
                 // No tag goes by implication: each is asked about itself.
                 let mut has_held = false;
-                for tag in self.store.tags_of(repository, digest).await? {
+                for tag in self.records.tags_of(repository, digest).await? {
                     let tag = Box::pin(self.verify(repository, &Reference::Tag(tag), source)).await?;
                     verified.events += tag.events;
                     has_held |= tag.is_held;
                 }
-                if !self.store.tags_of(repository, digest).await?.is_empty() {
+                if !self.records.tags_of(repository, digest).await?.is_empty() {
                     // As long as a tag of it is held, so is the manifest.
                     return Ok(if has_held { Found::Held } else { Found::Moved });
                 }
@@ -309,7 +321,7 @@ impl Verifier {
         tag: Option<&Tag>,
         previous: Option<Digest>,
     ) -> Result<Found, VerifyError> {
-        let manifest = match self.store.manifest_content(repository, &digest).await? {
+        let manifest = match self.records.manifest_content(repository, &digest).await? {
             Some(manifest) => manifest,
             None => match self.registry.manifest(repository, &Reference::Digest(digest)).await? {
                 Some(manifest) => Arc::new(manifest),
@@ -324,7 +336,7 @@ impl Verifier {
 fn contradiction(repository: &RepositoryName, reference: &Reference) -> RegistryError {
     RegistryError::Malformed {
         asked: format!("HEAD {repository}:{reference}"),
-        reason: "it names a manifest that it denies to have".to_owned(),
+        source: MalformedAnswer::DeniedManifest,
     }
 }
 

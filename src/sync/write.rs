@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::oci::{Digest, Manifest, Reference, RepositoryName, Tag};
+use crate::oci::{Manifest, Reference, RepositoryName, Tag};
 use crate::registry::OutgoingWrite;
 use crate::store::Actor;
 
@@ -46,17 +46,6 @@ impl ManifestWrite {
     pub const fn repository(&self) -> &RepositoryName {
         match self {
             Self::Put { repository, .. } | Self::Delete { repository, .. } => repository,
-        }
-    }
-
-    /// The digest of what is put or deleted; unknown for a deletion by tag.
-    pub fn digest(&self) -> Option<&Digest> {
-        match self {
-            Self::Put { manifest, .. } => Some(&manifest.digest),
-            Self::Delete { reference, .. } => match reference {
-                Reference::Digest(digest) => Some(digest),
-                Reference::Tag(_) => None,
-            },
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The log: lines for a person on a terminal, JSON lines otherwise.
 //!
-//! It goes to standard error, so that standard output belongs to what a command answers; containers collect both.
+//! Lines are written to standard error, so that standard output belongs to what a command answers; containers collect both.
 //! Writing never holds up the door: lines wait in a bounded queue for a thread of their own, and what does not fit is
 //! dropped and counted. Records of crates that use `log` (pingora) come through as well.
 
@@ -14,8 +14,8 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
-use super::line::ShortLines;
 use super::queue::{self, LineWriter, Worker};
+use super::short_lines::{Format, ShortLines};
 
 /// The target of the access log's lines.
 pub const ACCESS: &str = "access";
@@ -24,9 +24,9 @@ pub const ACCESS: &str = "access";
 const VARIABLES: [&str; 2] = ["PORTREEVE_LOG", "RUST_LOG"];
 /// What is logged unless they say otherwise.
 const DEFAULT_FILTER: &str = "info";
-/// pingora tells of every client that leaves within a head, as an error: any stranger could fill the log with that. Whoever
-/// wants it names `pingora` in the filter; failures of requests stand in the access log.
-const QUIET: &str = "pingora=off";
+/// pingora logs every client that leaves within a head as an error: any client could fill the log with that. An operator who
+/// wants these lines names `pingora` in the filter; failures of requests stand in the access log.
+const PINGORA_OFF: &str = "pingora=off";
 /// How many bytes of lines may wait.
 const QUEUED_BYTES: usize = 4 * 1024 * 1024;
 
@@ -59,15 +59,6 @@ pub enum LogError {
 #[derive(Debug)]
 pub struct LogGuard {
     _worker: Worker,
-}
-
-/// The shape of the lines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Format {
-    /// For a person.
-    Human,
-    /// One JSON object for each line, the fields of an event at its top.
-    Json,
 }
 
 /// Sets up the log of this process. To be called once, before anything is logged.
@@ -105,7 +96,7 @@ fn filter(environment: impl Fn(&str) -> Option<String>) -> Result<EnvFilter, Log
     let (variable, text) = given.unwrap_or((VARIABLES[0], DEFAULT_FILTER.to_owned()));
     // The later directive wins where two have the same target.
     EnvFilter::builder()
-        .parse(format!("{QUIET},{text}"))
+        .parse(format!("{PINGORA_OFF},{text}"))
         .map_err(|source| LogError::Filter { variable, source })
 }
 

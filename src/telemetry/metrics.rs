@@ -3,18 +3,18 @@
 //! Each metric is described (`metrics::describe_*`) where it is counted. Names begin with `portreeve_`
 //! and end in their unit; a histogram's buckets follow from that ending.
 
-use std::fmt::Write;
 use std::sync::{Mutex, PoisonError};
 
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
+use super::sample::Sample;
 use super::{logging, process};
 
-/// From a fast answer out of the store to a transfer of a large layer over a slow line.
-const SECONDS: [f64; 16] =
+/// Buckets for durations: from a fast answer out of the store to a transfer of a large layer over a slow line.
+const SECONDS_BUCKETS: [f64; 16] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0, 300.0, 1800.0];
-/// From a manifest to a large layer.
-const BYTES: [f64; 8] = [
+/// Buckets for sizes: from a manifest to a large layer.
+const BYTES_BUCKETS: [f64; 8] = [
     1024.0,
     16_384.0,
     262_144.0,
@@ -24,8 +24,8 @@ const BYTES: [f64; 8] = [
     1_073_741_824.0,
     17_179_869_184.0,
 ];
-/// Of anything that is counted, such as the writes of one commit.
-const COUNTS: [f64; 11] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0];
+/// Buckets for numbers, such as the writes of one commit.
+const COUNT_BUCKETS: [f64; 11] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0];
 
 /// Why metrics could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -35,7 +35,7 @@ pub enum MetricsError {
     Build(#[from] BuildError),
     /// Something else records the metrics of this process.
     #[error("this process already has another metrics recorder")]
-    Taken,
+    DeletionOutcome,
 }
 
 /// Reads the metrics of this process. Cheap to clone.
@@ -58,7 +58,7 @@ impl Metrics {
         }
         let recorder = builder()?.build_recorder();
         let metrics = Self { handle: recorder.handle() };
-        ::metrics::set_global_recorder(recorder).map_err(|_| MetricsError::Taken)?;
+        ::metrics::set_global_recorder(recorder).map_err(|_| MetricsError::DeletionOutcome)?;
         Ok(installed.insert(metrics).clone())
     }
 
@@ -98,28 +98,9 @@ impl Metrics {
 
 fn builder() -> Result<PrometheusBuilder, BuildError> {
     PrometheusBuilder::new()
-        .set_buckets(&COUNTS)?
-        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?
-        .set_buckets_for_metric(Matcher::Suffix("_bytes".to_owned()), &BYTES)
-}
-
-/// One value that is read when it is asked for.
-pub(super) struct Sample {
-    pub(super) name: &'static str,
-    pub(super) help: &'static str,
-    /// `counter` or `gauge`.
-    pub(super) kind: &'static str,
-    /// With their braces, or nothing.
-    pub(super) labels: &'static str,
-    pub(super) value: f64,
-}
-
-impl Sample {
-    fn write(&self, text: &mut String) {
-        let Self { name, help, kind, labels, value } = self;
-        // Writing to a string cannot fail.
-        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name}{labels} {value}\n");
-    }
+        .set_buckets(&COUNT_BUCKETS)?
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS_BUCKETS)?
+        .set_buckets_for_metric(Matcher::Suffix("_bytes".to_owned()), &BYTES_BUCKETS)
 }
 
 #[cfg(test)]

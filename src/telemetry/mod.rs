@@ -4,15 +4,16 @@
 //! installs the log, `server.rs` the metrics.
 
 mod access_line;
-mod line;
+mod log_throttle;
 pub mod logging;
 pub mod metrics;
 mod process;
 mod queue;
-mod seldom;
+mod sample;
+mod short_lines;
 
 pub use access_line::AccessLine;
-pub use line::cut;
+pub use log_throttle::LogThrottle;
 pub use logging::{LogError, LogGuard};
 pub use metrics::{Metrics, MetricsError};
-pub use seldom::Seldom;
+pub use short_lines::cut;

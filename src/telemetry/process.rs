@@ -1,8 +1,10 @@
-//! What Linux knows about this process, under the names that Prometheus clients commonly use.
+//! The process's memory, processor time, descriptors and start, under the names that Prometheus clients commonly use.
+//!
+//! `metrics-process` (2.4.3) is not this: it counts processor time in whole seconds, or has it as a gauge.
 
 use std::fs;
 
-use super::metrics::Sample;
+use super::sample::Sample;
 
 /// The unit of times in `/proc`: `USER_HZ`, which is 100 on every architecture that Linux still runs on.
 const TICKS_PER_SECOND: f64 = 100.0;

@@ -1,7 +1,13 @@
-//! The log's way out: lines wait in one bounded buffer for a thread of their own, which writes them in batches.
+//! The log's output: lines wait in one buffer, bounded in bytes, for a thread that writes them in batches. Used by `logging`.
 //!
-//! A thread that is woken for each line costs the door more than the line itself; so it is woken once, gathers for a
-//! moment, and writes what has come. What finds the buffer full is dropped and counted: nobody waits for the log.
+//! To wake a thread for each line costs the door more than the line itself. So the thread is woken by the first line, gathers
+//! for [`GATHERING`], and writes what has come in one piece. A line that finds the buffer full is dropped and counted: no
+//! caller ever waits for the log.
+//!
+//! `tracing_appender::non_blocking` (0.2.5) is not this. Its queue is bounded in lines, not in bytes; each line is an
+//! allocation of its own, wakes the thread where that waits for one, and is written by a `write_all` of its own. When the
+//! queue is full it drops and counts, as here, or has the caller wait. If the thread does not end in time it says so on
+//! standard output, which belongs to what a command answers, and if there is no thread to be had it panics.
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -49,9 +55,11 @@ struct State {
 pub(super) fn start(output: impl Write + Send + 'static, limit: usize) -> io::Result<(LineWriter, Worker)> {
     let shared =
         Arc::new(Shared { state: Mutex::default(), wake: Condvar::new(), limit, dropped: AtomicU64::new(0) });
-    let (tell, ended) = mpsc::channel();
+    let (thread_ended, ended) = mpsc::channel();
     let writer = Arc::clone(&shared);
-    std::thread::Builder::new().name("log".to_owned()).spawn(move || writer.write_batches(output, &tell))?;
+    std::thread::Builder::new()
+        .name("log".to_owned())
+        .spawn(move || writer.write_batches(output, &thread_ended))?;
     Ok((LineWriter(Arc::clone(&shared)), Worker { shared, ended }))
 }
 
@@ -98,7 +106,8 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write_batches(&self, mut output: impl Write, _tell: &Sender<()>) {
+    /// Writes until told to end. The thread's end of the channel is dropped with it, by which its worker knows.
+    fn write_batches(&self, mut output: impl Write, _ended: &Sender<()>) {
         let mut batch = Vec::new();
         loop {
             let idle = |state: &mut State| state.waiting.is_empty() && !state.is_ending;
@@ -111,7 +120,7 @@ impl Shared {
             }
             std::mem::swap(&mut state.waiting, &mut batch);
             drop(state);
-            // Standard error is gone: there is nobody left to tell, and the door has better things to do than to fail.
+            // Without standard error the failure cannot be reported anywhere, and the door goes on without its log.
             let _ = output.write_all(&batch).and_then(|()| output.flush());
             batch.clear();
         }

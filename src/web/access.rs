@@ -26,7 +26,7 @@ pub(super) enum RouteAccess {
 
 impl RouteAccess {
     /// What a request with this query requires.
-    pub fn requirement(self, query: Option<&str>) -> Requirement {
+    pub(super) fn requirement(self, query: Option<&str>) -> Requirement {
         let given = |wanted: &'static str| {
             let pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
             pairs.filter(move |(name, _)| name == wanted).map(|(_, value)| value)

@@ -109,7 +109,8 @@ impl ApiError {
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found"),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Self::Store(StoreError::Corrupt { .. }) => (StatusCode::INTERNAL_SERVER_ERROR, "store_damaged"),
-            Self::Store(StoreError::Unavailable { .. } | StoreError::Closed) => {
+            Self::Store(StoreError::Conflict) => (StatusCode::CONFLICT, "changed_meanwhile"),
+            Self::Store(StoreError::Unavailable { .. } | StoreError::Fenced | StoreError::Closed) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "store_unavailable")
             }
         }
@@ -142,5 +143,20 @@ impl IntoResponse for ApiError {
         };
         response.headers_mut().extend(header);
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fenced_store_is_unavailable_for_now_and_an_expectation_that_failed_is_a_conflict() {
+        for (error, status) in [
+            (StoreError::Fenced, StatusCode::SERVICE_UNAVAILABLE),
+            (StoreError::Conflict, StatusCode::CONFLICT),
+        ] {
+            assert_eq!(ApiError::from(error).into_response().status(), status);
+        }
     }
 }

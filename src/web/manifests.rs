@@ -17,7 +17,7 @@ use super::list::List;
 use super::parameters::Parameters;
 use super::state::WebState;
 use crate::oci::{Digest, Document, MediaType, RepositoryName};
-use crate::store::{ManifestRecord, Page, PageRequest, Store, StoreError};
+use crate::store::{ManifestRecord, Page, PageRequest, Records, StoreError};
 
 /// How many referrers are shown with a manifest; the others are listed.
 const REFERRERS: usize = 100;
@@ -107,7 +107,7 @@ impl Serialize for ManifestItem {
 impl ManifestItem {
     /// The manifest whole, with its referrers, which its record does not hold.
     async fn whole(
-        store: &dyn Store,
+        store: &dyn Records,
         repository: &RepositoryName,
         record: ManifestRecord,
     ) -> Result<Self, StoreError> {
@@ -140,7 +140,7 @@ pub(super) async fn list_or_show(
     }
 }
 
-async fn show(store: &dyn Store, repository: RepositoryName, digest: Digest) -> Result<Response, ApiError> {
+async fn show(store: &dyn Records, repository: RepositoryName, digest: Digest) -> Result<Response, ApiError> {
     match store.manifest(&repository, &digest).await? {
         Some(record) => Ok(Json(ManifestItem::whole(store, &repository, record).await?).into_response()),
         None if store.repository(&repository).await?.is_none() => {
@@ -151,7 +151,7 @@ async fn show(store: &dyn Store, repository: RepositoryName, digest: Digest) -> 
 }
 
 async fn list(
-    store: &dyn Store,
+    store: &dyn Records,
     repository: RepositoryName,
     parameters: &Parameters<'_>,
 ) -> Result<Response, ApiError> {

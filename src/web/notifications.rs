@@ -24,7 +24,7 @@ const MAXIMUM_BYTES: usize = 256 * 1024;
 
 /// What became of the events of an envelope.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub(super) struct Taken {
+pub(super) struct DeletionOutcome {
     /// Events that are looked into, or move a last pull.
     accepted: usize,
     /// Events from which nothing follows: about blobs, and of clients who only looked.
@@ -36,7 +36,7 @@ pub(super) struct Taken {
 /// What an envelope comes to.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Envelope {
-    taken: Taken,
+    taken: DeletionOutcome,
     /// Each once, in the order of the events.
     hints: Vec<HintedReference>,
     pulls: Vec<ReportedPull>,
@@ -62,7 +62,7 @@ enum Suggestion {
 pub(super) async fn take(
     State(state): State<WebState>,
     request: Request,
-) -> Result<(StatusCode, Json<Taken>), ApiError> {
+) -> Result<(StatusCode, Json<DeletionOutcome>), ApiError> {
     let secret = state.notifications.as_ref().ok_or(ApiError::NotificationsOff)?;
     if !secret.is_in(request.headers()) {
         return Err(ApiError::Unauthorized);
@@ -173,7 +173,7 @@ mod tests {
         let push = json!({"action": "push", "target": {"repository": "a/b", "tag": "v1", "digest": digest}});
         let envelope = read_events(json!([push, push]));
         assert_eq!(names(&envelope), [format!("a/b:{digest}"), "a/b:v1".to_owned()]);
-        assert_eq!(envelope.taken, Taken { accepted: 2, skipped: 0, refused: 0 });
+        assert_eq!(envelope.taken, DeletionOutcome { accepted: 2, skipped: 0, refused: 0 });
     }
 
     #[test]
@@ -198,7 +198,7 @@ mod tests {
             {"action": "push", "target": {"repository": "a", "digest": digest, "mediaType": BLOB}},
         ]));
         assert_eq!(names(&envelope), [format!("a:{digest}"), "a:v2".to_owned()]);
-        assert_eq!(envelope.taken, Taken { accepted: 2, skipped: 1, refused: 6 });
+        assert_eq!(envelope.taken, DeletionOutcome { accepted: 2, skipped: 1, refused: 6 });
     }
 
     #[test]
@@ -210,7 +210,7 @@ mod tests {
             pull(json!({"method": "GET", "useragent": "docker/28"})),
         ]));
         assert_eq!(envelope.pulls.len(), 1);
-        assert_eq!(envelope.taken, Taken { accepted: 1, skipped: 2, refused: 0 });
+        assert_eq!(envelope.taken, DeletionOutcome { accepted: 1, skipped: 2, refused: 0 });
     }
 
     #[test]

@@ -1,11 +1,9 @@
-//! Tests over the routers, with a store that answers what each test put into it.
+//! Tests over the routers, with a store in memory that each test fills.
 
-mod records;
 mod samples;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -14,16 +12,16 @@ use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use self::records::Records;
-use self::samples::{descriptor, digest, event, manifest, repository, tag};
+use self::samples::{
+    app, client, delete, descriptor, digest, filled, find, manifest, name, pull, push, time,
+};
 use super::*;
 use crate::clock::Timestamp;
-use crate::oci::{Descriptor, Digest, Manifest, MediaType, Platform, RepositoryName, Tag};
-use crate::registry::{Backends, HttpTransport, RegistrySettings};
-use crate::store::{
-    Event, ManifestRecord, Missing, RepositoryRecord, Sequence, Source, Statistics, Store, StoreError,
-    TagRecord,
+use crate::oci::{
+    Descriptor, Digest, Manifest, ManifestKind, MediaType, Platform, Reference, RepositoryName, Tag,
 };
+use crate::registry::{Backends, HttpTransport, RegistrySettings};
+use crate::store::{Change, Events as _, Ledger as _, MemoryStore, Source, Store, StoreTrouble, Write};
 use crate::sync::{HintQueue, PullCounts, Recording, SweepSettings, Sweeper};
 use crate::telemetry::Metrics;
 
@@ -46,8 +44,8 @@ impl StatusSource for Door {
     }
 }
 
-fn web(records: Records, state: ServiceState) -> WebState {
-    let store: Arc<dyn Store> = Arc::new(records);
+fn web(store: &Arc<MemoryStore>, state: ServiceState) -> WebState {
+    let store: Arc<dyn Store> = Arc::clone(store) as _;
     let backends = Arc::new(Backends::new([]));
     let timeout = Duration::from_secs(1);
     let access = RegistrySettings::new(backends, timeout);
@@ -60,12 +58,12 @@ fn web(records: Records, state: ServiceState) -> WebState {
     };
     let sweeper =
         Arc::new(Sweeper::new(Recording::credulous(&store), &access, transport, settings, || false));
-    let hints = Arc::new(HintQueue::new(Arc::clone(&store)));
+    let hints = Arc::new(HintQueue::new(Arc::clone(&store) as _));
     let notifications = Some(NotificationSecret::new("0123456789abcdef"));
     WebState {
         gate: None,
         accounts: Arc::new(crate::auth::Accounts::new(
-            Arc::clone(&store),
+            Arc::clone(&store) as _,
             Arc::new(crate::auth::Journal::new(crate::clock::Clock::SYSTEM, Duration::ZERO)),
             crate::clock::Clock::SYSTEM,
         )),
@@ -80,8 +78,8 @@ fn web(records: Records, state: ServiceState) -> WebState {
 }
 
 /// Asks the door's router.
-async fn get(records: Records, path: &str) -> (StatusCode, Value) {
-    let router = door_router(web(records, ServiceState::Ready));
+async fn get(store: &Arc<MemoryStore>, path: &str) -> (StatusCode, Value) {
+    let router = door_router(web(store, ServiceState::Ready));
     let request = Request::get(path).body(Body::empty()).unwrap();
     let response = router.oneshot(request).await.unwrap();
     let status = response.status();
@@ -91,41 +89,47 @@ async fn get(records: Records, path: &str) -> (StatusCode, Value) {
 
 #[tokio::test]
 async fn repositories_are_listed_in_pages() {
-    let records = || Records {
-        repositories: vec![repository("a"), repository("b/a"), repository("c")],
-        ..Default::default()
-    };
-    let (status, body) = get(records(), "/api/v1/repositories?n=2").await;
+    let store = Arc::new(MemoryStore::default());
+    for repository in ["a", "b/a", "c"] {
+        push(&store, &name(repository), manifest("image"), &["v1"]).await;
+    }
+    pull(&store, &name("a"), None, 4).await;
+    let (status, body) = get(&store, "/api/v1/repositories?n=2").await;
     assert_eq!(status, StatusCode::OK);
     assert_eq!(body["next"], "b/a");
     assert_eq!(
         body["items"][0],
         json!({
-            "name": "a", "tags": 1, "manifests": 2, "bytes": 3,
-            "last_push": "1970-01-01T00:00:01.000Z", "last_pull": null, "pulls": 4,
+            "name": "a", "tags": 1, "manifests": 1, "bytes": 7,
+            "last_push": "1970-01-01T00:00:01.000Z", "last_pull": "1970-01-01T00:00:01.000Z", "pulls": 4,
             "missing": {"tags": 0, "manifests": 0},
         })
     );
-    let (_, body) = get(records(), "/api/v1/repositories?n=2&after=b%2Fa").await;
+    let (_, body) = get(&store, "/api/v1/repositories?n=2&after=b%2Fa").await;
     assert_eq!((&body["items"][0]["name"], &body["next"]), (&json!("c"), &Value::Null));
-    let (_, body) = get(records(), "/api/v1/repositories?q=a").await;
+    let (_, body) = get(&store, "/api/v1/repositories?q=a").await;
     assert_eq!(body["items"].as_array().unwrap().len(), 2);
 }
 
 #[tokio::test]
 async fn tags_are_listed_with_what_is_known_of_their_manifests() {
-    let records = || Records {
-        repositories: vec![repository("team/app")],
-        tags: vec![tag("v1"), tag("v2")],
-        ..Default::default()
-    };
-    let (status, body) = get(records(), "/api/v1/tags?repository=team/app&n=1").await;
+    let store = Arc::new(MemoryStore::default());
+    let mut index = manifest("image");
+    index.document.media_type = MediaType::OCI_INDEX.into();
+    index.document.kind = ManifestKind::Index;
+    index.document.children = vec![Descriptor {
+        platform: Some(Platform { os: "linux".to_owned(), architecture: "amd64".to_owned(), variant: None }),
+        ..descriptor("child")
+    }];
+    push(&store, &app(), index, &["v1", "v2"]).await;
+    pull(&store, &app(), Some("v1"), 5).await;
+    let (status, body) = get(&store, "/api/v1/tags?repository=team/app&n=1").await;
     assert_eq!(status, StatusCode::OK);
     assert_eq!(
         body,
         json!({
             "items": [{
-                "tag": "v1", "digest": digest("image"), "media_type": MediaType::OCI_INDEX, "bytes": 9,
+                "tag": "v1", "digest": digest("image"), "media_type": MediaType::OCI_INDEX, "bytes": 7,
                 "platforms": ["linux/amd64"], "pushed_at": "1970-01-01T00:00:01.000Z", "pushed_by": "alice",
                 "last_pull": "1970-01-01T00:00:01.000Z", "pulls": 5, "source": "observed",
                 "missing_since": null,
@@ -134,7 +138,7 @@ async fn tags_are_listed_with_what_is_known_of_their_manifests() {
         })
     );
     // Behind the last one of a repository that is there, there is an end, not an error.
-    let (status, body) = get(records(), "/api/v1/tags?repository=team/app&after=v2").await;
+    let (status, body) = get(&store, "/api/v1/tags?repository=team/app&after=v2").await;
     assert_eq!((status, body), (StatusCode::OK, json!({"items": [], "next": null})));
 }
 
@@ -147,22 +151,16 @@ async fn a_manifest_is_shown_with_its_parts_and_referrers() {
         platform: Some(Platform { os: "linux".to_owned(), architecture: "arm64".to_owned(), variant: None }),
         ..descriptor("child")
     }];
-    image.tags = vec![Tag::parse("v1").unwrap()];
     image.document.annotations = [("a".to_owned(), "b".to_owned())].into();
     let mut signature = manifest("signature");
     signature.document.subject = Some(descriptor("image"));
     signature.document.artifact_type = Some("application/signature".into());
-    let records = || Records {
-        repositories: vec![repository("team/app")],
-        manifests: {
-            let mut manifests = vec![image.clone(), signature.clone()];
-            manifests.sort_by(|left, right| left.digest.cmp(&right.digest));
-            manifests
-        },
-        ..Default::default()
-    };
+    let store = Arc::new(MemoryStore::default());
+    for (manifest, tags) in [(image, vec![Tag::parse("v1").unwrap()]), (signature, Vec::new())] {
+        find(&store, Change::ManifestPut { repository: app(), manifest: Arc::new(manifest), tags }).await;
+    }
     let path = format!("/api/v1/manifests?repository=team/app&digest={}", digest("image"));
-    let (status, body) = get(records(), &path).await;
+    let (status, body) = get(&store, &path).await;
     assert_eq!(status, StatusCode::OK);
     let shown = json!({
         "digest": digest("image"), "media_type": MediaType::OCI_MANIFEST, "kind": "image", "size": 7,
@@ -186,48 +184,52 @@ async fn a_manifest_is_shown_with_its_parts_and_referrers() {
     for left_out in ["layers", "referrers", "referrers_next"] {
         listed.as_object_mut().unwrap().remove(left_out);
     }
-    let (status, body) = get(records(), "/api/v1/manifests?repository=team/app").await;
+    let (status, body) = get(&store, "/api/v1/manifests?repository=team/app").await;
     assert_eq!(status, StatusCode::OK);
     assert!(body["items"].as_array().unwrap().contains(&listed), "{body}");
     assert_eq!(body["next"], Value::Null);
     let path = format!("/api/v1/manifests?repository=team/app&subject={}", digest("image"));
-    let (status, body) = get(records(), &path).await;
+    let (status, body) = get(&store, &path).await;
     assert_eq!((status, body["items"].as_array().unwrap().len()), (StatusCode::OK, 1));
     assert_eq!(body["items"][0]["digest"], json!(digest("signature")));
 }
 
 #[tokio::test]
 async fn events_are_listed_oldest_first_behind_a_position() {
-    let records = || Records { events: vec![event(3), event(5), event(8)], ..Default::default() };
-    let (status, body) = get(records(), "/api/v1/events?after=3&n=1").await;
+    let store = filled().await;
+    delete(&store, &app(), "latest").await;
+    push(&store, &app(), manifest("image"), &["latest"]).await;
+    let epoch = store.history().await.unwrap().epoch;
+    let (status, body) = get(&store, "/api/v1/events?after=2&n=1").await;
     assert_eq!(status, StatusCode::OK);
     assert_eq!(
         body,
         json!({
             "items": [{
-                "sequence": 5, "time": "1970-01-01T00:00:01.000Z", "kind": "tag_deleted", "source": "verified",
+                "sequence": 4, "time": "1970-01-01T00:00:01.000Z", "kind": "tag_deleted", "source": "observed",
                 "repository": "team/app", "tag": "latest", "digest": digest("image"), "previous": null,
-                "media_type": null, "actor": {"user": null, "address": "192.0.2.1", "agent": "docker"},
+                "media_type": null, "actor": {"user": "alice", "address": "192.0.2.1", "agent": "docker"},
             }],
-            "next": "5", "epoch": "00000000000000000000000000000002",
+            "next": "4", "epoch": epoch,
         })
     );
-    let (status, body) = get(records(), "/api/v1/events?repository=other").await;
-    let epoch = "00000000000000000000000000000002";
+    let (status, body) = get(&store, "/api/v1/events?repository=other").await;
     assert_eq!((status, body), (StatusCode::OK, json!({"items": [], "next": null, "epoch": epoch})));
 }
 
 #[tokio::test]
 async fn a_position_in_another_history_is_refused() {
-    let (ours, other) = ("00000000000000000000000000000002", "00000000000000000000000000000003");
+    let store = filled().await;
+    let (last, ours) = (store.sequence().await.unwrap(), store.history().await.unwrap().epoch);
+    let (behind, other) = (last.next(), "00000000000000000000000000000003");
     for (query, status) in [
-        (format!("after=8&epoch={ours}"), StatusCode::OK),
+        (format!("after={last}&epoch={ours}"), StatusCode::OK),
         (format!("epoch={ours}"), StatusCode::OK),
-        (format!("after=9&epoch={ours}"), StatusCode::CONFLICT),
-        (format!("after=3&epoch={other}"), StatusCode::CONFLICT),
-        ("after=3&epoch=2".to_owned(), StatusCode::BAD_REQUEST),
+        (format!("after={behind}&epoch={ours}"), StatusCode::CONFLICT),
+        (format!("after=1&epoch={other}"), StatusCode::CONFLICT),
+        ("after=1&epoch=2".to_owned(), StatusCode::BAD_REQUEST),
     ] {
-        let (answered, body) = get(Records::default(), &format!("/api/v1/events?{query}")).await;
+        let (answered, body) = get(&store, &format!("/api/v1/events?{query}")).await;
         assert_eq!(answered, status, "{query}: {body}");
         if status == StatusCode::CONFLICT {
             assert_eq!(body["error"]["code"], "history_replaced", "{query}");
@@ -237,7 +239,13 @@ async fn a_position_in_another_history_is_refused() {
 
 #[tokio::test]
 async fn the_status_shows_store_and_registry() {
-    let (status, mut body) = get(Records::default(), "/api/v1/status").await;
+    let store = filled().await;
+    store
+        .begin(app(), Write::Delete { reference: Reference::Digest(digest("image")) }, client(), time())
+        .await
+        .unwrap();
+    let history = store.history().await.unwrap();
+    let (status, mut body) = get(&store, "/api/v1/status").await;
     assert_eq!(status, StatusCode::OK);
     assert!(body["sweep"]["numbered_since"].take().is_string());
     assert_eq!(
@@ -245,18 +253,18 @@ async fn the_status_shows_store_and_registry() {
         json!({
             "state": "ready", "version": env!("CARGO_PKG_VERSION"),
             "store": {
-                "identity": "00000000000000000000000000000001", "epoch": "00000000000000000000000000000002",
-                "writable": true, "trouble": null, "repositories": 1, "tags": 2, "manifests": 3, "events": 4,
+                "identity": history.identity, "epoch": history.epoch,
+                "writable": true, "trouble": null, "repositories": 1, "tags": 1, "manifests": 1, "events": 1,
                 "missing": {"tags": 0, "manifests": 0},
             },
             "registry": {"reachable": true, "backends": [{"url": "http://127.0.0.1:5001", "healthy": true}], "clock": null},
-            "open_intents": 5, "verifications": {"pending": 1, "completed": 2, "failed": 3},
+            "open_intents": 1, "verifications": {"pending": 1, "completed": 2, "failed": 3},
             "hints": {"waiting": 0},
             "sweep": {"running": null, "last": null, "next_at": null, "numbered_since": null},
         })
     );
-    let records = Records { unwritable: AtomicBool::new(true), ..Default::default() };
-    let (_, body) = get(records, "/api/v1/status").await;
+    store.set_trouble(Some(StoreTrouble::Replaced));
+    let (_, body) = get(&store, "/api/v1/status").await;
     assert_eq!((&body["state"], &body["store"]["writable"]), (&json!("degraded"), &json!(false)));
     let trouble = body["store"]["trouble"].as_str().unwrap();
     assert!(trouble.contains("another file is at its path"), "{trouble}");
@@ -266,6 +274,7 @@ async fn the_status_shows_store_and_registry() {
 async fn what_cannot_be_answered_says_why() {
     let unknown = format!("/api/v1/manifests?repository=team/app&digest={}", digest("unknown"));
     let nowhere = format!("/api/v1/manifests?repository=nowhere&digest={}", digest("unknown"));
+    let store = filled().await;
     let digest_in_list = format!("/api/v1/manifests?repository=team/app&digest={}&n=1", digest("image"));
     for (path, status, code, message) in [
         ("/api/v1/repositories?n=0", 400, "invalid_parameter", "a whole number from 1 to 1000"),
@@ -309,8 +318,7 @@ async fn what_cannot_be_answered_says_why() {
         ("/api/v1/nothing", 404, "not_found", "nothing at this path"),
         ("/api/v1/repositories/team/app", 404, "not_found", "nothing at this path"),
     ] {
-        let records = Records { repositories: vec![repository("team/app")], ..Default::default() };
-        let (answered, body) = get(records, path).await;
+        let (answered, body) = get(&store, path).await;
         assert_eq!(answered.as_u16(), status, "{path}: {body}");
         assert_eq!(body["error"]["code"], code, "{path}: {body}");
         assert!(body["error"]["message"].as_str().unwrap().contains(message), "{path}: {body}");
@@ -321,8 +329,9 @@ async fn what_cannot_be_answered_says_why() {
 #[tokio::test]
 async fn a_store_that_does_not_answer_is_not_an_empty_one() {
     for path in ["/api/v1/repositories", "/api/v1/tags?repository=team/app", "/api/v1/status"] {
-        let records = Records { failure: Some(StoreError::Closed), ..Default::default() };
-        let (status, body) = get(records, path).await;
+        let store = filled().await;
+        store.close();
+        let (status, body) = get(&store, path).await;
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{path}");
         assert_eq!(body["error"]["code"], "store_unavailable", "{path}");
     }
@@ -330,7 +339,7 @@ async fn a_store_that_does_not_answer_is_not_an_empty_one() {
 
 #[tokio::test]
 async fn another_method_is_refused_with_those_that_are_allowed() {
-    let router = door_router(web(Records::default(), ServiceState::Ready));
+    let router = door_router(web(&Arc::new(MemoryStore::default()), ServiceState::Ready));
     let request = Request::builder().method(Method::POST).uri("/api/v1/tags").body(Body::empty()).unwrap();
     let response = router.oneshot(request).await.unwrap();
     assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED);
@@ -343,7 +352,7 @@ async fn another_method_is_refused_with_those_that_are_allowed() {
 #[tokio::test]
 async fn no_answer_is_kept_or_guessed_at() {
     for path in ["/api/v1/status", "/api/v1/nothing", "/readyz", "/", "/api/v1/tags"] {
-        let router = door_router(web(Records::default(), ServiceState::Ready));
+        let router = door_router(web(&Arc::new(MemoryStore::default()), ServiceState::Ready));
         let response = router.oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
         assert_eq!(response.headers()["cache-control"], "no-store", "{path}");
         assert_eq!(response.headers()["x-content-type-options"], "nosniff", "{path}");
@@ -360,8 +369,9 @@ async fn both_listeners_tell_whether_they_live_and_are_ready() {
         (ServiceState::Ready, true, Err("degraded: the store")),
     ] {
         for router in [door_router, admin_router] {
-            let records = Records { unwritable: AtomicBool::new(unwritable), ..Default::default() };
-            let router = router(web(records, state));
+            let store = Arc::new(MemoryStore::default());
+            store.set_trouble(unwritable.then_some(StoreTrouble::Replaced));
+            let router = router(web(&store, state));
             let alive =
                 router.clone().oneshot(Request::get("/healthz").body(Body::empty()).unwrap()).await.unwrap();
             assert_eq!(alive.status(), StatusCode::OK);
@@ -385,24 +395,26 @@ async fn both_listeners_tell_whether_they_live_and_are_ready() {
 
 #[tokio::test]
 async fn what_the_registry_denies_is_told_and_leaves_the_door_ready() {
-    let missing = Missing { tags: 3, manifests: 1 };
-    let records = || Records {
-        missing,
-        repositories: vec![RepositoryRecord { missing, ..repository("lost") }, repository("whole")],
-        ..Default::default()
-    };
-    let router = door_router(web(records(), ServiceState::Ready));
+    let store = Arc::new(MemoryStore::default());
+    for repository in ["lost", "whole"] {
+        push(&store, &name(repository), manifest("image"), &["a", "b", "c"]).await;
+    }
+    for reference in ["a", "b", "c", digest("image").as_str()] {
+        let (repository, reference) = (name("lost"), Reference::parse(reference).unwrap());
+        find(&store, Change::ReferenceMissing { repository, reference }).await;
+    }
+    let router = door_router(web(&store, ServiceState::Ready));
     let ready = router.oneshot(Request::get("/readyz").body(Body::empty()).unwrap()).await.unwrap();
     assert_eq!(ready.status(), StatusCode::OK);
     let body = ready.into_body().collect().await.unwrap().to_bytes();
     assert!(body.starts_with(b"degraded: the registry denies"), "{body:?}");
-    let (_, status) = get(records(), "/api/v1/status").await;
+    let (_, status) = get(&store, "/api/v1/status").await;
     assert_eq!(status["state"], "degraded");
     assert_eq!(status["store"]["missing"], json!({"tags": 3, "manifests": 1}));
-    let (status, body) = get(records(), "/api/v1/removals").await;
+    let (status, body) = get(&store, "/api/v1/removals").await;
     assert_eq!(status, StatusCode::OK);
     assert_eq!(body["items"], json!([{"repository": "lost", "tags": 3, "manifests": 1}]));
-    let state = web(records(), ServiceState::Ready);
+    let state = web(&store, ServiceState::Ready);
     let request = Request::post("/api/v1/removals/accept").body(Body::empty()).unwrap();
     let accepted = door_router(state).oneshot(request).await.unwrap();
     assert_eq!(accepted.status(), StatusCode::ACCEPTED);
@@ -410,7 +422,7 @@ async fn what_the_registry_denies_is_told_and_leaves_the_door_ready() {
 
 #[tokio::test]
 async fn metrics_are_on_the_admin_listener_only() {
-    let state = web(Records::default(), ServiceState::Ready);
+    let state = web(&Arc::new(MemoryStore::default()), ServiceState::Ready);
     let request = || Request::get("/metrics").body(Body::empty()).unwrap();
     let response = admin_router(state.clone()).oneshot(request()).await.unwrap();
     assert_eq!(response.status(), StatusCode::OK);
@@ -431,7 +443,7 @@ async fn post_sync(state: &WebState, body: &'static str) -> (StatusCode, Value) 
 
 #[tokio::test]
 async fn a_sweep_is_asked_for_by_post_and_those_who_ask_meanwhile_get_the_same_one() {
-    let state = web(Records::default(), ServiceState::Ready);
+    let state = web(&Arc::new(MemoryStore::default()), ServiceState::Ready);
     for body in ["", "{}", r#"{"deep": true}"#] {
         let (status, body) = post_sync(&state, body).await;
         let since = state.sweeper.numbered_since();
@@ -446,5 +458,8 @@ async fn a_sweep_is_asked_for_by_post_and_those_who_ask_meanwhile_get_the_same_o
             "{body}"
         );
     }
-    assert_eq!(get(Records::default(), "/api/v1/sync").await.0, StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(
+        get(&Arc::new(MemoryStore::default()), "/api/v1/sync").await.0,
+        StatusCode::METHOD_NOT_ALLOWED
+    );
 }

@@ -10,13 +10,14 @@ use axum::extract::{Extension, RawQuery, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, response};
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 
 use super::body::{self, BodyRefused};
 use super::state::WebState;
 use crate::auth::{
     Accounts, Authorization, Credentials, Gate, HashingError, Identity, LoginError, Origin, Rejected,
-    Sensitive, SigningFailed, SourceError, Subject, TokenRequest, UserName, read_only_authorization,
+    SigningFailed, SourceError, Subject, TokenRequest, UserName, read_only_authorization,
 };
 use crate::oci::{Access, ErrorBody, ErrorCode};
 use crate::store::AuthEventKind;
@@ -124,7 +125,7 @@ pub(super) async fn post(
     let mut granted = grant(gate, &request, &subject, origin, address)?;
     granted.0.refresh_token = match (request.grant_type.as_deref(), &request.refresh_token) {
         // The same goes on: Docker presents it again and again.
-        (Some("refresh_token"), Some(token)) => Some(token.reveal().to_owned()),
+        (Some("refresh_token"), Some(token)) => Some(token.expose_secret().to_owned()),
         _ => refresh_token(gate, &request, &subject).await?,
     };
     let scope: Vec<String> = granted.1.iter().map(ToString::to_string).collect();
@@ -163,14 +164,14 @@ async fn refresh_token(
 ) -> Result<Option<String>, TokenError> {
     match subject {
         Subject::Known(identity) if request.is_offline => {
-            Ok(gate.issue_refresh_token(identity).await?.map(|token| token.reveal().to_owned()))
+            Ok(gate.issue_refresh_token(identity).await?.map(|token| token.expose_secret().to_owned()))
         }
         Subject::Known(_) | Subject::Anonymous => Ok(None),
     }
 }
 
 /// What the caller has shown, where that can be revoked by itself.
-fn origin(identity: &Identity, password: &Sensitive) -> Option<Origin> {
+fn origin(identity: &Identity, password: &SecretString) -> Option<Origin> {
     let id = identity.limits.as_ref().and_then(|_| Accounts::id_of_access_token(password));
     id.map(Origin::AccessToken)
 }
@@ -189,7 +190,7 @@ fn grant(
     }
     let wanted = Access::parse_all(request.scopes.iter().map(String::as_str));
     let access = gate.grant(subject, &wanted);
-    let issued = gate.issuer.issue_for(subject.name().map(UserName::as_str), &access, origin)?;
+    let issued = gate.issuer.issue(subject.name().map(UserName::as_str), &access, origin)?;
     let name = subject.name().map(UserName::as_str);
     // An anonymous caller may ask for any number of names from any number of addresses, and would push what users got out of
     // the journal: of those it is kept how many there were.

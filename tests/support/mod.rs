@@ -11,7 +11,6 @@ pub mod image;
 pub mod leaping;
 pub mod memory;
 pub mod metrics;
-pub mod odd_uploads;
 pub mod port;
 pub mod random;
 pub mod raw;

@@ -1,4 +1,6 @@
-//! A registry that does byte by byte what a test tells it to, and answers its health probe as long as it lives.
+//! Connections at which a test says byte by byte what the registry's side sends: broken framing, answers that stop in the
+//! middle, silence. It knows nothing of manifests; it only answers the health probe as long as it lives. Answers that are correct
+//! HTTP come from `scripted`.
 
 use std::net::SocketAddr;
 use std::pin::Pin;

@@ -1,4 +1,10 @@
-//! A registry in the test's own process: correct by itself, and odd in just the way that a test tells it to be.
+//! The scripted registry for whole doors: over HTTP, in the test's own process, correct by itself, and odd in just the way
+//! that a test tells it to be.
+//!
+//! It speaks correct HTTP. What is wrong below that, byte by byte, is sent by `raw`; what only a real registry does is shown by
+//! `registry`, with a `relay` in front of it that loses and delays.
+
+mod uploads;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -13,6 +19,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use self::uploads::{UploadRequest, Uploads};
 use super::image::{Image, digest};
 use super::state::State;
 
@@ -113,10 +120,9 @@ struct Repository {
 #[derive(Default)]
 struct Held {
     repositories: BTreeMap<String, Repository>,
-    blobs: BTreeMap<String, Bytes>,
+    uploads: Uploads,
     quirks: Quirks,
     asked: Vec<String>,
-    uploads: u64,
 }
 
 struct Shared {
@@ -191,6 +197,21 @@ impl Scripted {
         assert!(held.repositories.get_mut(repository).unwrap().tags.remove(tag).is_some(), "{tag}");
     }
 
+    /// From now on uploads go on at this `Location`, with the session's name in place of `{id}`.
+    pub fn name_upload_targets(&self, location: impl Into<String>) {
+        self.held().uploads.location = Some(location.into());
+    }
+
+    /// A blob that it was sent.
+    pub fn blob(&self, digest: &str) -> Option<Bytes> {
+        self.held().uploads.blobs.get(digest).cloned()
+    }
+
+    /// The requests about uploads since this was asked last.
+    pub fn take_upload_requests(&self) -> Vec<UploadRequest> {
+        std::mem::take(&mut self.held().uploads.requests)
+    }
+
     /// What it has, whatever it says.
     pub fn truth(&self) -> State {
         let held = self.held();
@@ -260,6 +281,9 @@ impl Held {
     }
 
     fn answer(&mut self, method: &Method, uri: &Uri, headers: &HeaderMap, body: Bytes) -> Response<Body> {
+        if let Some(answer) = self.uploads.answer(method, uri, &body) {
+            return answer;
+        }
         let Some(path) = uri.path().strip_prefix("/v2/") else { return error(404, "NOT_FOUND") };
         if path.is_empty() {
             return Response::builder()
@@ -281,7 +305,10 @@ impl Held {
             };
         }
         match path.split_once("/blobs/") {
-            Some((repository, rest)) => self.blob(method, repository, rest, uri, body),
+            Some((_, digest)) => match self.uploads.blobs.get(digest) {
+                Some(bytes) => Response::new(Body::from(bytes.clone())),
+                None => error(404, "BLOB_UNKNOWN"),
+            },
             None => error(404, "NOT_FOUND"),
         }
     }
@@ -390,30 +417,6 @@ impl Held {
         }
         repository.tags.retain(|_, digest| digest != reference);
         Response::builder().status(202).body(Body::empty()).unwrap()
-    }
-
-    fn blob(&mut self, method: &Method, name: &str, rest: &str, uri: &Uri, body: Bytes) -> Response<Body> {
-        match (method.as_str(), parameters(uri).get("digest")) {
-            ("POST", None) => {
-                self.uploads += 1;
-                Response::builder()
-                    .status(202)
-                    .header("location", format!("/v2/{name}/blobs/uploads/{}", self.uploads))
-                    .body(Body::empty())
-                    .unwrap()
-            }
-            ("PUT", Some(named)) if *named == digest(&body) => {
-                self.blobs.insert(named.clone(), body);
-                let location = format!("/v2/{name}/blobs/{named}");
-                Response::builder().status(201).header("location", location).body(Body::empty()).unwrap()
-            }
-            ("PUT", _) => error(400, "DIGEST_INVALID"),
-            ("GET" | "HEAD", _) => match self.blobs.get(rest) {
-                Some(bytes) => Response::new(Body::from(bytes.clone())),
-                None => error(404, "BLOB_UNKNOWN"),
-            },
-            _ => error(405, "UNSUPPORTED"),
-        }
     }
 }
 

@@ -135,7 +135,7 @@ pub enum AccountAnswer {
     Done,
     /// The users.
     Users(Vec<UserShown>),
-    /// The access tokens, and the logins that go on.
+    /// The access tokens, and the logins that continue.
     Tokens {
         /// The access tokens.
         access: Vec<TokenShown>,

@@ -1,4 +1,4 @@
-//! Logins that go on without their password: Docker's refresh tokens. Opaque, kept by their hashes, and bound to user,
+//! Logins that continue without their password: Docker's refresh tokens. Opaque, kept by their hashes, and bound to user,
 //! service and password.
 
 use std::collections::HashMap;
@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::MutexGuard;
 
 use super::command::LoginShown;
@@ -14,7 +15,6 @@ use super::sources::NOTE_EVERY;
 use super::stored::StoredLogin;
 use super::{AccountError, Accounts, change_to, hash_of, random};
 use crate::auth::identity::Found;
-use crate::auth::sensitive::Sensitive;
 use crate::auth::subject::UserName;
 use crate::clock::{RetentionClock, Timestamp};
 use crate::store::{AccountChange, AccountKind, Expect};
@@ -89,7 +89,11 @@ impl Accounts {
     ///
     /// # Errors
     /// When the store cannot keep it.
-    pub async fn issue_refresh_token(&self, found: &Found, service: &str) -> Result<Sensitive, AccountError> {
+    pub async fn issue_refresh_token(
+        &self,
+        found: &Found,
+        service: &str,
+    ) -> Result<SecretString, AccountError> {
         let token = URL_SAFE_NO_PAD.encode(random::<32>()?);
         let now = self.clock.now();
         let login = StoredLogin {
@@ -109,7 +113,7 @@ impl Accounts {
         changes.extend(ending.ended.iter().map(|(key, _)| removed(*key)));
         self.change(changes).await?;
         ending.ended.clear();
-        Ok(Sensitive::new(&token))
+        Ok(token.into())
     }
 
     async fn login_index(&self) -> Result<&LoginIndex, AccountError> {
@@ -147,11 +151,11 @@ impl Accounts {
     /// When the store fails.
     pub async fn find_refresh_token(
         &self,
-        token: &Sensitive,
+        token: &SecretString,
         service: &str,
         life: LoginLife,
     ) -> Result<Option<RefreshToken>, AccountError> {
-        let key = hash_of(token.reveal());
+        let key = hash_of(token.expose_secret());
         let kept = self.read_with_content::<StoredLogin>(AccountKind::RefreshToken, &key).await?;
         let Some((login, content)) = kept else { return Ok(None) };
         let is_good = !login.is_over(self.clock.now(), life) && login.service == service;
@@ -180,8 +184,8 @@ impl Accounts {
     }
 
     /// Under which key a login is kept.
-    pub fn login_key(token: &Sensitive) -> String {
-        hash_of(token.reveal())
+    pub fn login_key(token: &SecretString) -> String {
+        hash_of(token.expose_secret())
     }
 
     /// Removes the logins that are over by a time that has held, and what is too much of one user's.
@@ -191,8 +195,8 @@ impl Accounts {
     pub async fn purge_logins(&self, life: LoginLife, clock: &RetentionClock) -> Result<usize, AccountError> {
         let now = clock.now();
         let mut logins = self.all::<StoredLogin>(AccountKind::RefreshToken).await?;
-        if let Some(sure) = clock.sure() {
-            self.bring_back(&mut logins, sure).await?;
+        if let Some(confirmed) = clock.confirmed() {
+            self.bring_back(&mut logins, confirmed).await?;
         }
         logins.sort_by_key(|(_, login)| std::cmp::Reverse(login.last_use));
         let mut kept: HashMap<UserName, usize> = HashMap::new();
@@ -237,7 +241,7 @@ impl Accounts {
         Ok(())
     }
 
-    /// All logins that go on.
+    /// All logins that continue.
     pub(super) async fn logins(&self) -> Result<Vec<LoginShown>, AccountError> {
         let logins = self.all::<StoredLogin>(AccountKind::RefreshToken).await?;
         let shown = |(key, login): (String, StoredLogin)| LoginShown {

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use secrecy::{ExposeSecret as _, SecretString};
 use subtle::ConstantTimeEq;
 
 use super::stored::{StoredToken, StoredUser};
@@ -12,13 +13,12 @@ use super::{AccountError, Accounts, PREFIX, hash_of, read_action};
 use crate::auth::hashing::{Hashing, StoredHash, Ticket};
 use crate::auth::identity::{Credentials, Found, IdentitySource, SourceError, Verdict, proof};
 use crate::auth::pattern::Pattern;
-use crate::auth::sensitive::Sensitive;
 use crate::auth::subject::{Identity, Limits, UserName};
 use crate::oci::Actions;
 use crate::store::{AccountKind, PageRequest};
 
 /// How often the last use of a token is written down.
-pub(super) const NOTE_EVERY: Duration = Duration::from_secs(60 * 60);
+pub(super) const NOTE_EVERY: Duration = Duration::from_hours(1);
 /// A hash with the parameters of those that are made here. No password has it.
 const DECOY: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
@@ -56,8 +56,8 @@ impl Accounts {
     }
 
     /// The identifier of an access token, if this has the form of one.
-    pub fn id_of_access_token(text: &Sensitive) -> Option<String> {
-        let (id, _secret) = text.reveal().strip_prefix(PREFIX)?.split_once('_')?;
+    pub fn id_of_access_token(text: &SecretString) -> Option<String> {
+        let (id, _secret) = text.expose_secret().strip_prefix(PREFIX)?.split_once('_')?;
         Some(id.to_owned())
     }
 }
@@ -76,7 +76,7 @@ fn identity_of(token: StoredToken) -> Identity {
 
 /// Identifier and secret of a password that has the form of an access token.
 fn parts(credentials: &Credentials) -> Option<(&str, &str)> {
-    credentials.password.reveal().strip_prefix(PREFIX)?.split_once('_')
+    credentials.password.expose_secret().strip_prefix(PREFIX)?.split_once('_')
 }
 
 /// Access tokens, as a source: of passwords that have their form. Asked first, since their owners may come from anywhere.
@@ -84,10 +84,6 @@ pub struct AccessTokens(pub Arc<Accounts>);
 
 #[async_trait]
 impl IdentitySource for AccessTokens {
-    fn name(&self) -> &'static str {
-        "access_token"
-    }
-
     async fn verify(&self, credentials: &Credentials, _: &Ticket) -> Result<Verdict, SourceError> {
         let verdict = self.0.bearer(credentials).await;
         Ok(verdict.map_err(|error| SourceError::Unavailable(Arc::new(error)))?.unwrap_or(Verdict::Unknown))
@@ -127,10 +123,6 @@ impl StoredUsers {
 
 #[async_trait]
 impl IdentitySource for StoredUsers {
-    fn name(&self) -> &'static str {
-        "store"
-    }
-
     async fn verify(&self, credentials: &Credentials, ticket: &Ticket) -> Result<Verdict, SourceError> {
         let unavailable = |error: AccountError| SourceError::Unavailable(Arc::new(error));
         let user = self.accounts.read::<StoredUser>(AccountKind::User, credentials.name.as_str()).await;

@@ -1,5 +1,7 @@
 //! Accounts in a real store.
 
+use secrecy::{ExposeSecret as _, SecretString};
+
 use super::*;
 use crate::auth::hashing::{Hashing, StoredHash, Ticket};
 use crate::auth::identity::{Credentials, Found, IdentitySource as _};
@@ -10,7 +12,7 @@ use crate::clock::Timestamp;
 use crate::oci::RepositoryName;
 use crate::store::RedbStore;
 
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const DAY: Duration = Duration::from_hours(24);
 
 struct Fixture {
     _directory: tempfile::TempDir,
@@ -206,7 +208,7 @@ async fn a_name_that_is_unknown_costs_the_same_hash_as_a_wrong_password() {
     assert_eq!(parameters(&decoy), parameters(&made));
     let hashing = Hashing::start(1).unwrap();
     let ticket = Ticket::new(Network::of(std::net::IpAddr::from([192, 0, 2, 1])));
-    let wrong = crate::auth::Sensitive::new("x");
+    let wrong = SecretString::from("x");
     assert!(!hashing.verify(StoredHash::Argon2(decoy), wrong, &ticket).await.unwrap());
 }
 
@@ -283,8 +285,8 @@ async fn a_login_that_is_refused_is_not_used() {
 async fn a_login_that_was_made_while_the_clock_was_ahead_lives_no_longer_than_any_other() {
     let year = 365 * 24 * 60 * 60 * 1000;
     let directory = tempfile::tempdir().unwrap();
-    let store: Arc<dyn Store> = Arc::new(RedbStore::open(directory.path().join("store.redb")).unwrap());
-    let accounts = |clock| Accounts::new(Arc::clone(&store), Arc::new(Journal::new(clock, DAY)), clock);
+    let store = Arc::new(RedbStore::open(directory.path().join("store.redb")).unwrap());
+    let accounts = |clock| Accounts::new(Arc::clone(&store) as _, Arc::new(Journal::new(clock, DAY)), clock);
     let found = Found { identity: Identity::new(name("alice"), Vec::new()), proof: String::new() };
     let token = accounts(Clock::shifted(year)).issue_refresh_token(&found, "service").await.unwrap();
     let life = LoginLife { idle: DAY, lifetime: DAY };
@@ -309,7 +311,7 @@ async fn a_login_is_ended_by_what_it_is_listed_by() {
         panic!()
     };
     let shown = serde_json::to_string(&logins).unwrap();
-    assert!(logins.len() == 2 && tokens.iter().all(|token| !shown.contains(token.reveal())));
+    assert!(logins.len() == 2 && tokens.iter().all(|token| !shown.contains(token.expose_secret())));
     let end = AccountCommand::RevokeToken { id: logins[0].id.clone() };
     fixture.accounts.carry_out(end.clone()).await.unwrap();
     assert!(matches!(fixture.accounts.carry_out(end).await, Err(AccountError::NoToken(_))));
@@ -366,7 +368,7 @@ async fn logins_that_have_ended_make_room() {
     for _ in 0..150 {
         let token = accounts.issue_refresh_token(&found, "service").await.unwrap();
         let listed = accounts.logins().await.unwrap();
-        let id = hash_of(token.reveal());
+        let id = hash_of(token.expose_secret());
         let id = listed.into_iter().map(|login| login.id).find(|shown| id.starts_with(shown)).unwrap();
         accounts.carry_out(AccountCommand::RevokeToken { id }).await.unwrap();
     }
@@ -437,7 +439,7 @@ async fn the_last_use_is_noted_also_of_what_another_version_has_written() {
         content,
         expected: Expect::Anything,
     };
-    assert_eq!(fixture.accounts.store.change_accounts(vec![change]).await.unwrap(), Changed::Made);
+    fixture.accounts.store.change_accounts(vec![change]).await.unwrap();
     fixture.login("ci", &token).await.unwrap();
     let kept: StoredToken = fixture.accounts.read(AccountKind::AccessToken, &id).await.unwrap().unwrap();
     assert!(kept.last_use.is_some());

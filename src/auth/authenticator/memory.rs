@@ -115,7 +115,7 @@ mod tests {
     use crate::auth::fingerprint::Fingerprints;
 
     const LIFE: Duration = Duration::from_secs(100);
-    const HOUR: Duration = Duration::from_secs(60 * 60);
+    const HOUR: Duration = Duration::from_hours(1);
 
     struct Known {
         memory: Memory,

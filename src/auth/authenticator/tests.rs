@@ -27,10 +27,6 @@ struct Counting {
 
 #[async_trait]
 impl IdentitySource for Counting {
-    fn name(&self) -> &'static str {
-        "counting"
-    }
-
     async fn verify(&self, credentials: &Credentials, _: &Ticket) -> Result<Verdict, SourceError> {
         self.asked.fetch_add(1, Ordering::Relaxed);
         if self.is_down {
@@ -43,7 +39,7 @@ impl IdentitySource for Counting {
         if !self.users.contains(&name.as_str()) {
             return Ok(Verdict::Unknown);
         }
-        if password.reveal() != name.as_str() {
+        if password.expose_secret() != name.as_str() {
             return Ok(Verdict::Wrong { is_hashed: self.hashes });
         }
         Ok(Verdict::Right(Identity::new(name.clone(), Vec::new())))
@@ -74,7 +70,7 @@ fn counting(users: &[&'static str]) -> Arc<Counting> {
 
 fn authenticator(sources: &[&Arc<Counting>]) -> Authenticator {
     let sources = sources.iter().map(|source| Arc::clone(source) as Arc<dyn IdentitySource>).collect();
-    Authenticator::new(sources, Hashing::start(1).unwrap(), Duration::from_secs(60)).unwrap()
+    Authenticator::new(sources, Hashing::start(1).unwrap(), Duration::from_mins(1)).unwrap()
 }
 
 async fn login(authenticator: &Authenticator, name: &str, password: &str) -> Result<String, LoginError> {

@@ -7,7 +7,7 @@ fn ticket(last: u8) -> Ticket {
 }
 
 async fn check(hashing: &Hashing, hash: &StoredHash, password: &str) -> Result<bool, HashingError> {
-    hashing.verify(hash.clone(), Sensitive::new(password), &ticket(1)).await
+    hashing.verify(hash.clone(), SecretString::from(password), &ticket(1)).await
 }
 
 /// Keeps a thread busy until it is released, for a caller from this address.

@@ -12,7 +12,7 @@ use crate::store::{AuthEvent, AuthEventKind, NameMask, Sequence};
 use crate::telemetry::cut;
 
 /// How long an event that happens again is the same one. Acts of the operator are events of their own.
-const WINDOW: Duration = Duration::from_secs(60 * 60);
+const WINDOW: Duration = Duration::from_hours(1);
 /// How often a count is written anew that has grown.
 const COUNT_EVERY: Duration = Duration::from_secs(10);
 /// The longest text of an event, in bytes.
@@ -130,7 +130,7 @@ pub(super) struct Gathering {
 
 impl Gathering {
     /// Something happens. Whether it is told apart from others; it is counted in any case.
-    pub fn note(&mut self, happening: &Happening<'_>) -> bool {
+    pub(super) fn note(&mut self, happening: &Happening<'_>) -> bool {
         let &Happening { kind, user, claimed, address, about, .. } = happening;
         let network = address.map(Network::of);
         let short = |text: &str| cut(text, LONGEST).to_owned();
@@ -228,7 +228,7 @@ impl Gathering {
 
     /// What is to be written down now, the oldest first: what is new, and what has grown since it was written some time ago, or
     /// at all, at the `end`. What is over is forgotten.
-    pub fn due(&mut self, now: Instant, end: bool) -> Vec<Due> {
+    pub(super) fn due(&mut self, now: Instant, end: bool) -> Vec<Due> {
         self.forget(now);
         let is_due = |open: &Open| match open.written {
             None => true,
@@ -256,7 +256,7 @@ impl Gathering {
     }
 
     /// These were written down, under these numbers.
-    pub fn written(&mut self, due: Vec<Due>, numbers: &[Sequence], now: Instant) {
+    pub(super) fn written(&mut self, due: Vec<Due>, numbers: &[Sequence], now: Instant) {
         for (Due { key, event, .. }, number) in due.into_iter().zip(numbers) {
             let Some(open) = self.open.get_mut(&key) else { continue };
             open.written = Some((*number, event.count, now));

@@ -59,16 +59,16 @@ const NEXT: &str = "next";
 
 impl Name {
     /// A key that signs since then.
-    pub fn new(since: Timestamp) -> Self {
+    pub(super) fn new(since: Timestamp) -> Self {
         Self(since)
     }
 
-    pub fn time(self) -> Timestamp {
+    pub(super) fn time(self) -> Timestamp {
         self.0
     }
 
     /// The earliest time for another.
-    pub fn after(self) -> Timestamp {
+    pub(super) fn after(self) -> Timestamp {
         Timestamp::from_milliseconds(self.0.as_milliseconds() + 1)
     }
 

@@ -15,7 +15,8 @@ use std::time::Duration;
 use jsonwebtoken::jwk::JwkSet;
 
 pub use file::KeyFileError;
-pub use signing::{KeyAlgorithm, KeyError, PublicKey, SigningKey};
+pub use signing::KeyAlgorithm;
+pub(super) use signing::{KeyError, PublicKey, SigningKey};
 
 use crate::clock::Timestamp;
 
@@ -146,7 +147,7 @@ impl KeyDirectory {
         for name in file::names(&self.path)?.into_iter().rev().filter(|name| *name < since) {
             if now.since(replaced_at) > self.keep {
                 // Its tokens are over. By a clock that has leapt they only seem to be: the public part is needed again when
-                // that is mended, so that not the time decides when it goes for good.
+                // that is mended, so that not the time decides when it is removed for good.
                 old += 1;
                 if old > MOST_OLD {
                     file::remove(&self.path, name)?;

@@ -56,7 +56,7 @@ impl KeyAlgorithm {
 }
 
 /// Why something cannot be done with a key.
-pub type KeyCause = Box<dyn std::error::Error + Send + Sync>;
+pub(super) type KeyCause = Box<dyn std::error::Error + Send + Sync>;
 
 /// What went wrong with a key.
 #[derive(Debug, thiserror::Error)]

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::*;
 
-const LONGEST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_mins(1);
 
 fn lockout() -> Lockout {
     Lockout::new(LONGEST, Fingerprints::new().unwrap())

@@ -55,7 +55,7 @@ impl From<&Access> for AccessClaim {
 
 impl AccessClaim {
     /// The access that it grants; none if it names nothing that a registry has.
-    pub fn access(&self) -> Option<Access> {
+    pub(super) fn access(&self) -> Option<Access> {
         Access::parse(&format!("{}:{}:{}", self.kind, self.name, self.actions.join(",")))
     }
 }

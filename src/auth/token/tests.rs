@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::auth::keys::{KeyAlgorithm, KeyDirectory};
 
-const TTL: Duration = Duration::from_secs(300);
+const TTL: Duration = Duration::from_mins(5);
 
 struct Fixture {
     _root: tempfile::TempDir,
@@ -44,7 +44,7 @@ fn parts(token: &str) -> [Value; 2] {
 fn a_token_comes_back_as_it_was_made_with_every_algorithm() {
     for algorithm in [KeyAlgorithm::Es256, KeyAlgorithm::EdDsa, KeyAlgorithm::Rs256] {
         let Fixture { issuer, .. } = &fixture(algorithm, 0);
-        let issued = issuer.issue(Some("alice"), &wanted()).unwrap();
+        let issued = issuer.issue(Some("alice"), &wanted(), None).unwrap();
         for _ in 0..2 {
             let token = issuer.check(&issued.token).unwrap();
             assert_eq!((token.subject.as_deref(), &token.access), (Some("alice"), &wanted()));
@@ -55,7 +55,7 @@ fn a_token_comes_back_as_it_was_made_with_every_algorithm() {
 #[test]
 fn a_token_has_the_claims_that_registries_want() {
     let Fixture { issuer, .. } = &fixture(KeyAlgorithm::Es256, 0);
-    let [header, claims] = parts(&issuer.issue(None, &wanted()).unwrap().token);
+    let [header, claims] = parts(&issuer.issue(None, &wanted(), None).unwrap().token);
     assert_eq!((&header["alg"], header["x5c"].as_array().unwrap().len()), (&json!("ES256"), 1));
     assert_eq!(header["kid"], *issuer.keys().signing().public().id());
     assert_eq!(claims["aud"], "service", "one string: distribution 2.8 takes no list");
@@ -98,7 +98,7 @@ fn a_token_that_was_good_once_expires_all_the_same() {
 #[test]
 fn another_issuer_service_or_key_is_foreign() {
     let Fixture { issuer, keys, .. } = &fixture(KeyAlgorithm::Es256, 0);
-    let token = issuer.issue(None, &wanted()).unwrap().token;
+    let token = issuer.issue(None, &wanted(), None).unwrap().token;
     let now = Timestamp::now();
     let other = |settings| Issuer::new(settings, keys.open(now).unwrap(), Clock::SYSTEM);
     assert!(other(settings(0)).check(&token).is_ok());
@@ -115,10 +115,10 @@ fn another_issuer_service_or_key_is_foreign() {
 #[test]
 fn k9_a_token_outlives_a_change_of_keys() {
     let Fixture { issuer, keys, .. } = &fixture(KeyAlgorithm::Es256, 0);
-    let old = issuer.issue(Some("alice"), &wanted()).unwrap().token;
+    let old = issuer.issue(Some("alice"), &wanted(), None).unwrap().token;
     issuer.set_keys(keys.rotate(Timestamp::now()).unwrap());
     assert!(issuer.check(&old).is_ok());
-    let new = issuer.issue(Some("alice"), &wanted()).unwrap().token;
+    let new = issuer.issue(Some("alice"), &wanted(), None).unwrap().token;
     assert_ne!(parts(&old)[0]["kid"], parts(&new)[0]["kid"]);
     assert!(issuer.check(&new).is_ok());
 }
@@ -146,7 +146,7 @@ fn a_key_that_was_replaced_makes_no_new_tokens_and_no_long_ones() {
 #[test]
 fn the_algorithm_is_the_keys_whatever_the_token_says() {
     let Fixture { issuer, .. } = &fixture(KeyAlgorithm::Es256, 0);
-    let token = issuer.issue(Some("alice"), &wanted()).unwrap().token;
+    let token = issuer.issue(Some("alice"), &wanted(), None).unwrap().token;
     let [mut header, claims] = parts(&token);
     let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
     for algorithm in ["none", "HS256", "RS256", "EdDSA", "ES384"] {
@@ -167,7 +167,7 @@ fn the_algorithm_is_the_keys_whatever_the_token_says() {
 #[test]
 fn a_token_with_extensions_that_are_not_understood_is_refused_although_its_signature_is_right() {
     let Fixture { issuer, .. } = &fixture(KeyAlgorithm::Es256, 0);
-    let [header, claims] = parts(&issuer.issue(Some("alice"), &wanted()).unwrap().token);
+    let [header, claims] = parts(&issuer.issue(Some("alice"), &wanted(), None).unwrap().token);
     let signed = |header: &Value| {
         let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
         let message = format!("{}.{}", encode(header), encode(&claims));
@@ -192,7 +192,7 @@ fn a_token_with_extensions_that_are_not_understood_is_refused_although_its_signa
 #[test]
 fn no_single_byte_of_a_token_can_be_changed() {
     let Fixture { issuer, .. } = &fixture(KeyAlgorithm::EdDsa, 0);
-    let token = issuer.issue(Some("alice"), &wanted()).unwrap().token;
+    let token = issuer.issue(Some("alice"), &wanted(), None).unwrap().token;
     let padding = token.rfind('.').unwrap() + 1..token.len();
     for place in 0..token.len() {
         let mut changed = token.clone().into_bytes();

@@ -4,9 +4,42 @@ use std::collections::BTreeMap;
 
 use toml::{Table, Value};
 
-use super::{AuthRule, Principal};
 use crate::config::error::Origin;
 use crate::config::settings::{Given, kind};
+
+/// One of `[[auth.rules]]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AuthRule {
+    /// For whom; at least one.
+    pub who: Vec<Principal>,
+    /// Patterns of repository names.
+    pub repositories: Vec<String>,
+    /// `pull`
+    pub pull: bool,
+    /// `push`
+    pub push: bool,
+    /// `delete`
+    pub delete: bool,
+    /// `catalog`
+    pub catalog: bool,
+    /// `admin`
+    pub admin: bool,
+    /// Whether it forbids.
+    pub deny: bool,
+}
+
+/// For whom a rule is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Principal {
+    /// A user.
+    User(String),
+    /// `group:NAME`
+    Group(String),
+    /// `anonymous`: every client, with credentials or without.
+    Anonymous,
+    /// `*`: every user who has logged in.
+    Everybody,
+}
 
 /// What stands for a value of TOML: itself, or text from the environment that reads as one.
 pub(super) fn structured(given: &Given, remedy: &str) -> Result<Value, String> {

@@ -19,7 +19,7 @@ pub(super) struct LooseTexts(pub(super) BTreeMap<String, String>);
 
 impl LooseText {
     /// The media type that it names, unless it is empty.
-    pub fn media_type(self) -> Option<MediaType> {
+    pub(super) fn media_type(self) -> Option<MediaType> {
         self.0.filter(|text| !text.is_empty()).map(|text| MediaType::from(text.as_str()))
     }
 }

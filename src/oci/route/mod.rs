@@ -239,12 +239,6 @@ impl Route {
         }
     }
 
-    /// Whether this changes what the registry holds under a name: such a request is carried by a task of the door's
-    /// own and recorded before it is acknowledged.
-    pub const fn is_manifest_write(&self) -> bool {
-        matches!(self, Self::ManifestPut { .. } | Self::ManifestDelete { .. })
-    }
-
     /// Refuses a body that the registry would read as more query parameters. Ask for every `Content-Type` value of a
     /// request that has a body.
     ///

@@ -1,4 +1,4 @@
-//! What somebody is told who is not let in: RFC 6750 and Docker's "Token Authentication Specification".
+//! What a caller is told who is not let in: RFC 6750 and Docker's "Token Authentication Specification".
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -22,24 +22,24 @@ pub(super) struct Challenge<'a> {
 }
 
 impl Challenge<'_> {
-    /// Nothing was sent that would say who it is.
-    pub fn no_credentials(&self) -> Refusal {
+    /// No credentials were sent.
+    pub(super) fn no_credentials(&self) -> Refusal {
         let message = "authentication required; log in, for example with `docker login`";
         self.refusal(ErrorCode::Unauthorized, message, None)
     }
 
     /// A token that is no good.
-    pub fn invalid_token(&self, message: impl Into<Cow<'static, str>>) -> Refusal {
+    pub(super) fn invalid_token(&self, message: impl Into<Cow<'static, str>>) -> Refusal {
         self.refusal(ErrorCode::Unauthorized, message, Some("invalid_token"))
     }
 
     /// Wrong name or password. Without a word on tokens, since none was sent.
-    pub fn refused(&self, message: impl Into<Cow<'static, str>>) -> Refusal {
+    pub(super) fn refused(&self, message: impl Into<Cow<'static, str>>) -> Refusal {
         self.refusal(ErrorCode::Unauthorized, message, None)
     }
 
-    /// Somebody who may not do this.
-    pub fn insufficient(&self, user: Option<&str>) -> Refusal {
+    /// The caller may not do this.
+    pub(super) fn insufficient(&self, user: Option<&str>) -> Refusal {
         let who = user.map_or("nobody without logging in".to_owned(), str::to_owned);
         let message = match self.needed {
             Some(Access::Repository { name, actions }) if user.is_some() => {

@@ -22,17 +22,13 @@ use crate::oci::{Action, Actions, RepositoryName};
 use crate::store::RedbStore;
 
 const USERS: [&str; 3] = ["a", "b", "c"];
-const HOUR: Duration = Duration::from_secs(3600);
+const HOUR: Duration = Duration::from_hours(1);
 
 /// Knows the users; everybody's password is their name. `a` and `b` are in the group `g`.
 struct Users;
 
 #[async_trait]
 impl IdentitySource for Users {
-    fn name(&self) -> &'static str {
-        "users"
-    }
-
     async fn verify(&self, credentials: &Credentials, _: &Ticket) -> Result<Verdict, SourceError> {
         Ok(Verdict::Right(identity(credentials.name.as_str())))
     }
@@ -89,7 +85,7 @@ fn house() -> House {
     House { _directory: directory, gate, plugin }
 }
 
-/// How somebody shows who they are.
+/// How a caller shows who they are.
 #[derive(Clone, Copy, Debug)]
 enum How {
     Password,
@@ -207,7 +203,7 @@ fn exchange(asked: &Asked, authorization: Option<String>) -> Exchange {
 fn is_for(rule: &Rule, user: Option<&str>) -> bool {
     rule.who.iter().any(|who| match who {
         Who::Anonymous => true,
-        // Nobody gets around a denial by logging out.
+        // Logging out is no way around a denial.
         Who::Everybody => user.is_some() || rule.deny,
         Who::User(name) => user == Some(name),
         Who::Group(_) => matches!(user, Some("a" | "b")),
@@ -315,7 +311,7 @@ proptest! {
                     let all = |name: &str| Access::to(RepositoryName::parse(name).unwrap(), Actions::ALL);
                     let wanted = [all(&asked.repository), all(&asked.source), Access::Catalog];
                     let granted = gate.grant(&subject, &wanted);
-                    let token = gate.issuer.issue(asked.user, &granted).unwrap().token;
+                    let token = gate.issuer.issue(asked.user, &granted, None).unwrap().token;
                     format!("Bearer {token}")
                 }
                 (Some(user), How::Password) => {

@@ -2,15 +2,16 @@
 
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::report::{Mark, Report};
-use crate::config::{Config, StoreUrl};
+use crate::config::Config;
 use crate::registry::RegistryClient;
 use crate::server::door_client::{Client, Readiness};
 use crate::server::missing_report::MissingReport;
-use crate::server::socket;
 use crate::server::sync_output::Summary;
-use crate::store::{OpenError, RedbStore};
+use crate::server::{socket, store_setup};
+use crate::store::{OpenError, Store};
 use crate::sync::{Comparison, RecordedNames, SweepOutcome, compare};
 
 /// Whether the running door takes traffic.
@@ -85,7 +86,7 @@ pub(super) async fn check_agreement(
 /// What there is of a store.
 pub(super) enum Record {
     /// It is open here.
-    Open(Box<RedbStore>),
+    Open(Arc<dyn Store>),
     /// A door has it.
     InUse,
     /// There is none, or none that can be used.
@@ -117,16 +118,15 @@ async fn check_absent_store(config: &Config, path: &Path, report: &mut Report) -
 
 /// Opens the store, if it is there and not in use.
 pub(super) async fn check_store(config: &Config, report: &mut Report) -> Record {
-    let StoreUrl::Redb(path) = &config.store.url;
-    if !path.exists() {
+    if let Some(path) = store_setup::absent_file(&config.store.url) {
         return check_absent_store(config, path, report).await;
     }
-    match RedbStore::open(path) {
+    match store_setup::open(&config.store.url) {
         Ok(store) => {
-            report.note(true, format!("The store {} can be opened.", path.display()));
-            Record::Open(Box::new(store))
+            report.note(true, format!("The store {} can be opened.", config.store.url));
+            Record::Open(store)
         }
-        Err(OpenError::InUse { .. }) => {
+        Err(OpenError::InUse { path }) => {
             report.note(true, format!("The store {} is in use by a running door.", path.display()));
             Record::InUse
         }

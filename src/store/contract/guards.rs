@@ -14,7 +14,12 @@ async fn record(
     since: Sequence,
 ) -> Recorded {
     store
-        .record(vec![change], Source::Verified, Guard { reference: reference.into(), since }, at(9))
+        .record(
+            vec![change],
+            Source::Verified,
+            Guard { reference: reference.into(), since, lease: None },
+            at(9),
+        )
         .await
         .unwrap()
 }
@@ -46,7 +51,7 @@ pub(in crate::store) async fn a_guard_refuses_while_somebody_is_writing(store: A
     assert_eq!(record(&store, tag_deleted("r", "t"), tag_of("t"), since).await, Recorded::Superseded);
     assert_eq!(record(&store, put("r", &second, &[]), digest_of(&second), since).await, Recorded::Superseded);
     assert_eq!(record(&store, put("r", &first, &["v"]), tag_of("v"), since).await, Recorded::Changed(1));
-    store.mark_unknown(intent.sequence).await.unwrap();
+    store.mark_unknown(&intent).await.unwrap();
     let since = store.sequence().await.unwrap();
     assert_eq!(record(&store, tag_deleted("r", "t"), tag_of("t"), since).await, Recorded::Changed(1));
 
@@ -95,13 +100,13 @@ pub(in crate::store) async fn a_guard_minds_a_deletion_of_what_was_not_recorded(
     let deletion = Write::Delete { reference: tag_of("t") };
     carry(&store, "r", deletion, vec![tag_deleted("r", "t")], 1).await;
     let found = vec![put("r", &manifest, &["t"])];
-    let guard = Guard { reference: Some(tag_of("t")), since };
+    let guard = Guard { reference: Some(tag_of("t")), since, lease: None };
     let recorded = store.record(found.clone(), Source::Swept, guard, at(2)).await.unwrap();
     assert_eq!(recorded, Recorded::Superseded);
     // Another tag, and a later answer, are not meant.
-    let guard = Guard { reference: Some(tag_of("other")), since };
+    let guard = Guard { reference: Some(tag_of("other")), since, lease: None };
     let other = vec![put("r", &manifest, &["other"])];
     assert_ne!(store.record(other, Source::Swept, guard, at(3)).await.unwrap(), Recorded::Superseded);
-    let guard = Guard { reference: Some(tag_of("t")), since: store.sequence().await.unwrap() };
+    let guard = Guard { reference: Some(tag_of("t")), since: store.sequence().await.unwrap(), lease: None };
     assert_ne!(store.record(found, Source::Swept, guard, at(4)).await.unwrap(), Recorded::Superseded);
 }

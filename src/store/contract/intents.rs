@@ -35,11 +35,11 @@ pub(in crate::store) async fn an_intent_is_open_until_it_is_settled(store: AnySt
 pub(in crate::store) async fn an_intent_that_nobody_carries_stays_open_and_unknown(store: AnyStore) {
     let image = image("one", &[]);
     let intent = store.begin(repository("r"), putting(&image, &["t"]), alice(), at(1)).await.unwrap();
-    store.mark_unknown(intent.sequence).await.unwrap();
+    store.mark_unknown(&intent).await.unwrap();
     let open = store.open_intents().await.unwrap();
     let unknown = IntentState::Unknown { since: intent.sequence };
     assert_eq!((open.len(), open[0].sequence, open[0].state), (1, intent.sequence, unknown));
-    store.mark_unknown(Sequence::new(4_711)).await.unwrap();
+    assert!(!store.mark_unknown(&intent).await.unwrap(), "it is already");
     store.settle(&intent, Outcome::Closed, at(2)).await.unwrap();
     assert!(store.open_intents().await.unwrap().is_empty());
 }
@@ -64,7 +64,7 @@ pub(in crate::store) async fn only_who_carries_an_intent_settles_it(store: AnySt
     let earlier = Incarnation { epoch: 4_711, ..intent.holder };
     let other = Intent { holder: earlier, ..intent.clone() };
     assert_eq!(store.settle(&other, applied(), at(2)).await.unwrap(), Settled::Lost, "another's");
-    store.mark_unknown(intent.sequence).await.unwrap();
+    store.mark_unknown(&intent).await.unwrap();
     assert_eq!(store.settle(&intent, applied(), at(2)).await.unwrap(), Settled::Lost, "it was given up");
     assert!(history(&store).await.is_empty());
     assert_eq!(store.open_intents().await.unwrap().len(), 2);
@@ -95,7 +95,7 @@ pub(in crate::store) async fn writes_to_one_tag_are_carried_one_after_the_other_
     assert_eq!(states(&store).await, "cwwcwc", "v is free, u is not");
     store.settle(&intents[0], Outcome::Applied(vec![put("r", &image, &["t", "u"])]), at(2)).await.unwrap();
     assert_eq!(states(&store).await, "cwccc");
-    store.mark_unknown(intents[1].sequence).await.unwrap();
+    store.mark_unknown(&intents[1]).await.unwrap();
     assert_eq!(states(&store).await, "ucccc", "nobody knows when an unknown one is done");
 }
 
@@ -109,7 +109,7 @@ pub(in crate::store) async fn one_that_waits_is_overtaken_by_none_and_may_be_giv
     store.settle(&second, Outcome::Closed, at(2)).await.unwrap();
     assert_eq!(states(&store).await, "cc");
     let fourth = begin(putting(&image, &["t"])).await;
-    store.mark_unknown(fourth.sequence).await.unwrap();
+    store.mark_unknown(&fourth).await.unwrap();
     assert_eq!(states(&store).await, "cc", "the registry has heard nothing of it");
     for intent in [first, third] {
         store.settle(&intent, Outcome::Closed, at(2)).await.unwrap();
@@ -160,7 +160,7 @@ pub(in crate::store) async fn a_write_that_waits_blocks_no_guard_and_overlaps_no
     let carried = store.begin(repository("r"), putting(&second, &["u"]), alice(), at(2)).await.unwrap();
     store.begin(repository("r"), putting(&second, &["u", "t"]), alice(), at(2)).await.unwrap();
     assert_eq!(states(&store).await, "cw");
-    let guard = Guard { reference: Some(tag_of("t")), since: store.sequence().await.unwrap() };
+    let guard = Guard { reference: Some(tag_of("t")), since: store.sequence().await.unwrap(), lease: None };
     let gone = crate::store::sample::tag_deleted("r", "t");
     let recorded = store.record(vec![gone], Source::Swept, guard, at(3)).await.unwrap();
     assert_eq!(recorded, Recorded::Changed(1));
@@ -171,7 +171,7 @@ pub(in crate::store) async fn a_write_that_waits_blocks_no_guard_and_overlaps_no
 pub(in crate::store) async fn writes_to_one_tag_overlap_with_those_of_unknown_outcome(store: AnyStore) {
     let (first, second) = (image("one", &[]), image("two", &[]));
     let left = store.begin(repository("r"), putting(&first, &["t", "u"]), alice(), at(1)).await.unwrap();
-    store.mark_unknown(left.sequence).await.unwrap();
+    store.mark_unknown(&left).await.unwrap();
     let unknown = overlapped(push(&store, "r", &second, &["t", "v"], 2).await);
     assert_eq!(unknown, [tag_of("t")], "nobody knows when the unknown one is done");
     let carried = store.begin(repository("r"), putting(&second, &["u"]), alice(), at(3)).await.unwrap();
@@ -202,7 +202,7 @@ pub(in crate::store) async fn a_deletion_by_digest_of_unknown_outcome_overlaps_w
     let (old, new) = (image("old", &[]), image("new", &[]));
     push(&store, "r", &old, &["t", "u"], 1).await;
     let delete = store.begin(repository("r"), deleting(&old), alice(), at(2)).await.unwrap();
-    store.mark_unknown(delete.sequence).await.unwrap();
+    store.mark_unknown(&delete).await.unwrap();
     // A tag is moved away while its old manifest is being deleted: the registry may take it along.
     assert_eq!(overlapped(push(&store, "r", &new, &["t"], 3).await), [tag_of("t")]);
     // Pushed again while it is being deleted: the tag may be left without its manifest.
@@ -210,7 +210,7 @@ pub(in crate::store) async fn a_deletion_by_digest_of_unknown_outcome_overlaps_w
     assert!(overlapped(push(&store, "r", &new, &["w"], 3).await).is_empty());
 
     let put_again = store.begin(repository("r"), putting(&old, &["x"]), alice(), at(5)).await.unwrap();
-    store.mark_unknown(put_again.sequence).await.unwrap();
+    store.mark_unknown(&put_again).await.unwrap();
     let deleted = carry(&store, "r", deleting(&old), vec![manifest_deleted("r", &old)], 6).await;
     assert_eq!(overlapped(deleted), [tag_of("x"), digest_of(&old)]);
 }
@@ -277,7 +277,7 @@ pub(in crate::store) async fn a_write_whose_caller_left_is_done_whole_or_not_at_
     for number in 0..20_u64 {
         let name = format!("r{number}");
         let change = put(&name, &image, &["t", "u"]);
-        let guard = Guard { reference: Some(tag_of("t")), since: Sequence::ZERO };
+        let guard = Guard { reference: Some(tag_of("t")), since: Sequence::ZERO, lease: None };
         let mut recording = store.record(vec![change], Source::Swept, guard, at(number));
         let waker = std::task::Waker::noop();
         let started = recording.as_mut().poll(&mut std::task::Context::from_waker(waker));

@@ -2,7 +2,7 @@
 
 use super::{AnyStore, find, push, told};
 use crate::store::sample::{image, repository, repository_found, tag};
-use crate::store::{EventKind, KeptSweep, PageRequest, Recorded, Source};
+use crate::store::{EventKind, KeptSweep, LeaseName, PageRequest, Recorded, Source};
 
 pub(in crate::store) async fn a_repository_that_holds_nothing_is_found_once(store: AnyStore) {
     assert_eq!(find(&store, repository_found("r"), Source::Swept, 1).await, Recorded::Changed(1));
@@ -35,15 +35,16 @@ pub(in crate::store) async fn names_of_tags_are_listed_and_unknown_ones_told(sto
 
 pub(in crate::store) async fn what_is_kept_of_a_sweep_adds_up_until_it_is_forgotten(store: AnyStore) {
     assert_eq!(store.kept_sweep().await.unwrap(), None);
-    store.keep_sweep(b"first".to_vec(), vec![3, u64::MAX]).await.unwrap();
-    store.keep_sweep(b"second".to_vec(), Vec::new()).await.unwrap();
-    store.keep_sweep(b"third".to_vec(), vec![1]).await.unwrap();
+    let lease = store.acquire(LeaseName::Sweep).await.unwrap().unwrap();
+    store.keep_sweep(lease, b"first".to_vec(), vec![3, u64::MAX]).await.unwrap();
+    store.keep_sweep(lease, b"second".to_vec(), Vec::new()).await.unwrap();
+    store.keep_sweep(lease, b"third".to_vec(), vec![1]).await.unwrap();
     let kept = KeptSweep { checkpoint: b"third".to_vec(), marks: vec![3, u64::MAX, 1] };
     assert_eq!(store.kept_sweep().await.unwrap(), Some(kept));
     assert_eq!(store.sequence().await.unwrap().get(), 0, "it is no event");
-    store.forget_sweep().await.unwrap();
+    store.forget_sweep(lease).await.unwrap();
     assert_eq!(store.kept_sweep().await.unwrap(), None);
-    store.forget_sweep().await.unwrap();
-    store.keep_sweep(b"again".to_vec(), vec![7]).await.unwrap();
+    store.forget_sweep(lease).await.unwrap();
+    store.keep_sweep(lease, b"again".to_vec(), vec![7]).await.unwrap();
     assert_eq!(store.kept_sweep().await.unwrap().unwrap().marks, [7]);
 }

@@ -5,25 +5,42 @@ use std::ops::ControlFlow;
 use super::changes::apply;
 use super::effect::Provenance;
 use super::overlap::{Touch, touches};
-use super::{Medium, View};
+use super::{Medium, Refused, View, check_current};
 use crate::clock::Timestamp;
 use crate::oci::RepositoryName;
-use crate::store::{Actor, Change, Guard, Recorded, Sequence, Source};
+use crate::store::{Actor, Change, Guard, Incarnation, Recorded, Sequence, Source};
 
-/// What the registry was found to hold: [`Store::record`](crate::store::Store::record).
+/// What the registry was found to hold: [`Ledger::record`](crate::store::Ledger::record).
 #[derive(Clone, Debug)]
 pub(in crate::store) struct Answered {
     pub changes: Vec<Change>,
     pub source: Source,
     pub guard: Guard,
     pub now: Timestamp,
+    /// The door that asked.
+    pub by: Incarnation,
 }
 
 /// Records what the registry answered, unless the guard refuses.
 ///
 /// # Errors
-/// When the medium fails.
-pub(in crate::store) fn record<M: Medium>(medium: &mut M, answered: &Answered) -> Result<Recorded, M::Error> {
+/// When the medium fails. The inner error is the ledger's own refusal.
+pub(in crate::store) fn record<M: Medium>(
+    medium: &mut M,
+    answered: &Answered,
+) -> Result<Result<Recorded, Refused>, M::Error> {
+    if let Err(refused) = check_current(medium, answered.by)? {
+        return Ok(Err(refused));
+    }
+    if let Some(lease) = answered.guard.lease
+        && !medium.holds(answered.by, lease)?
+    {
+        return Ok(Err(Refused::Fenced));
+    }
+    decide_recorded(medium, answered).map(Ok)
+}
+
+fn decide_recorded<M: Medium>(medium: &mut M, answered: &Answered) -> Result<Recorded, M::Error> {
     for (repository, touches) in touches(&answered.guard, &answered.changes) {
         if is_superseded(medium, &repository, &touches, answered.guard.since)? {
             return Ok(Recorded::Superseded);

@@ -7,38 +7,32 @@ use std::ops::ControlFlow;
 use super::changes::apply;
 use super::effect::Provenance;
 use super::overlap::{between_writes, must_be_apart, with_event};
-use super::{Medium, View};
+use super::view::MAXIMUM_OPEN_INTENTS;
+use super::{Medium, Refused, View, check_current};
 use crate::clock::Timestamp;
 use crate::oci::{Reference, RepositoryName};
 use crate::store::{
     Actor, Change, Incarnation, Intent, IntentState, Outcome, Sequence, Settled, Source, Write,
 };
 
-/// The most intents that may be open at once. Far more than writes can be under way; what lies beyond is a registry
-/// that has left no outcome known for a long time, and memory has to end somewhere.
-const MAXIMUM_OPEN_INTENTS: usize = 65_536;
-
-/// There are too many open intents.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{MAXIMUM_OPEN_INTENTS} writes without a known outcome wait to be verified: the registry must answer first"
-)]
-pub(in crate::store) struct TooManyIntents;
-
-/// A write that is about to be carried: [`Store::begin`](crate::store::Store::begin).
+/// A write that is about to be carried: [`Ledger::begin`](crate::store::Ledger::begin).
 #[derive(Clone, Debug)]
 pub(in crate::store) struct Beginning {
+    /// The door that is to carry it.
+    pub by: Incarnation,
     pub repository: RepositoryName,
     pub write: Write,
     pub actor: Actor,
     pub now: Timestamp,
 }
 
-/// The outcome of a write: [`Store::settle`](crate::store::Store::settle).
+/// The outcome of a write: [`Ledger::settle`](crate::store::Ledger::settle).
 #[derive(Clone, Debug)]
 pub(in crate::store) struct Ended {
     pub intent: Sequence,
-    /// The door that carried it.
+    /// The door that settles it.
+    pub by: Incarnation,
+    /// The door that carried it, in the life in which it did.
     pub holder: Incarnation,
     pub outcome: Outcome,
     pub now: Timestamp,
@@ -51,9 +45,12 @@ pub(in crate::store) struct Ended {
 pub(in crate::store) fn begin<M: Medium>(
     medium: &mut M,
     beginning: &Beginning,
-) -> Result<Result<Intent, TooManyIntents>, M::Error> {
+) -> Result<Result<Intent, Refused>, M::Error> {
+    if let Err(refused) = check_current(medium, beginning.by)? {
+        return Ok(Err(refused));
+    }
     if medium.open_intents() >= MAXIMUM_OPEN_INTENTS {
-        return Ok(Err(TooManyIntents));
+        return Ok(Err(Refused::TooManyIntents));
     }
     let sequence = medium.next();
     let open = medium.intents_of(&beginning.repository)?;
@@ -68,7 +65,7 @@ pub(in crate::store) fn begin<M: Medium>(
         repository: beginning.repository.clone(),
         write: beginning.write.clone(),
         actor: beginning.actor.clone(),
-        holder: medium.incarnation(),
+        holder: beginning.by,
         state,
     };
     medium.add_intent(intent.clone())?;
@@ -78,8 +75,18 @@ pub(in crate::store) fn begin<M: Medium>(
 /// Records the outcome of a write, and ends its intent unless it was overtaken.
 ///
 /// # Errors
-/// When the medium fails.
-pub(in crate::store) fn settle<M: Medium>(medium: &mut M, ended: &Ended) -> Result<Settled, M::Error> {
+/// When the medium fails. The inner error is the ledger's own refusal.
+pub(in crate::store) fn settle<M: Medium>(
+    medium: &mut M,
+    ended: &Ended,
+) -> Result<Result<Settled, Refused>, M::Error> {
+    if let Err(refused) = check_current(medium, ended.by)? {
+        return Ok(Err(refused));
+    }
+    decide_settled(medium, ended).map(Ok)
+}
+
+fn decide_settled<M: Medium>(medium: &mut M, ended: &Ended) -> Result<Settled, M::Error> {
     let Some(intent) = medium.intent(ended.intent)? else {
         return Ok(match ended.outcome {
             Outcome::Closed => Settled::IN_ORDER,
@@ -122,16 +129,26 @@ pub(in crate::store) fn settle<M: Medium>(medium: &mut M, ended: &Ended) -> Resu
 }
 
 /// Says that nobody is carrying an intent any more and its outcome is not known. One that is waiting is removed: the registry
-/// has heard nothing of it.
+/// has heard nothing of it. Answers whether it was this door's to say.
 ///
 /// # Errors
-/// When the medium fails.
-pub(in crate::store) fn mark_unknown<M: Medium>(medium: &mut M, intent: Sequence) -> Result<(), M::Error> {
-    match medium.intent(intent)? {
-        Some(intent) if intent.state.is_carried() => give_up(medium, &intent),
-        Some(intent) if intent.state == IntentState::Waiting => end(medium, &intent),
-        Some(_) | None => Ok(()),
+/// When the medium fails. The inner error is the ledger's own refusal.
+pub(in crate::store) fn mark_unknown<M: Medium>(
+    medium: &mut M,
+    by: Incarnation,
+    holder: Incarnation,
+    intent: Sequence,
+) -> Result<Result<bool, Refused>, M::Error> {
+    if let Err(refused) = check_current(medium, by)? {
+        return Ok(Err(refused));
     }
+    match medium.intent(intent)? {
+        Some(intent) if intent.holder != holder => return Ok(Ok(false)),
+        Some(intent) if intent.state.is_carried() => give_up(medium, &intent)?,
+        Some(intent) if intent.state == IntentState::Waiting => end(medium, &intent)?,
+        Some(_) | None => return Ok(Ok(false)),
+    }
+    Ok(Ok(true))
 }
 
 /// Removes an intent of which its caller never heard: neither has the registry.
@@ -152,14 +169,14 @@ fn end<M: Medium>(medium: &mut M, intent: &Intent) -> Result<(), M::Error> {
 }
 
 /// The outcome of an intent is not known; what waited for it is carried.
-fn give_up<M: Medium>(medium: &mut M, intent: &Intent) -> Result<(), M::Error> {
+pub(super) fn give_up<M: Medium>(medium: &mut M, intent: &Intent) -> Result<(), M::Error> {
     let since = intent.state.heard_since().unwrap_or(intent.sequence);
     medium.set_intent_state(intent, IntentState::Unknown { since })?;
     promote(medium, &intent.repository)
 }
 
 /// Lets those intents be carried that wait for nothing any more, first come, first served.
-fn promote<M: Medium>(medium: &mut M, repository: &RepositoryName) -> Result<(), M::Error> {
+pub(super) fn promote<M: Medium>(medium: &mut M, repository: &RepositoryName) -> Result<(), M::Error> {
     let open = medium.intents_of(repository)?;
     let since = medium.last();
     for (place, intent) in open.iter().enumerate() {

@@ -6,118 +6,24 @@
 //! transaction.
 //!
 //! `intents` has writes that begin, wait, and end, `answers` what the registry was asked about and the guards of that,
-//! `changes` how a change becomes rows and events by way of `effect`; `overlap` says when two writes are about the same thing, and when they must be apart.
+//! `changes` how a change becomes rows and events by way of `effect`; `doors` has the doors that share a record; `view` is what a backend is, and what is refused; `overlap` says when two writes are about the same thing, and when they must be apart.
 
 mod answers;
 mod changes;
+#[cfg(test)]
+mod doors;
 mod effect;
 mod intents;
 mod overlap;
-
-use std::ops::ControlFlow;
-use std::sync::Arc;
+mod view;
 
 pub(super) use self::answers::{Answered, record};
+#[cfg(test)]
+pub(super) use self::doors::{LeaseRow, SharedMedium, acquire, adopt, beat, join, release};
 pub(super) use self::effect::RowChange;
 pub(super) use self::intents::{Beginning, Ended, abandon, begin, mark_unknown, settle};
-use super::row::{BlobRow, ManifestRow, RepositoryRow, TagRow};
-use super::tombstone::{Buried, Tombstone};
-use super::{Event, Incarnation, Intent, IntentState, Missing, Sequence};
-use crate::clock::Timestamp;
-use crate::oci::{Digest, Document, RepositoryName, Tag};
-
-/// What a backend holds within one transaction, with all that was written in it before.
-pub(super) trait View {
-    /// Why something cannot be read or written.
-    type Error;
-
-    /// The last number that was given out.
-    fn last(&self) -> Sequence;
-
-    /// The number that the next intent or event gets.
-    fn next(&self) -> Sequence {
-        self.last().next()
-    }
-
-    /// The door whose operations are decided.
-    fn incarnation(&self) -> Incarnation;
-
-    /// How many intents are open.
-    fn open_intents(&self) -> usize;
-
-    /// The open intent with this number.
-    fn intent(&self, sequence: Sequence) -> Result<Option<Arc<Intent>>, Self::Error>;
-
-    /// All intents that are open in a repository, oldest first.
-    fn intents_of(&self, repository: &RepositoryName) -> Result<Vec<Arc<Intent>>, Self::Error>;
-
-    /// A repository's row.
-    fn repository(&self, repository: &RepositoryName) -> Result<Option<RepositoryRow>, Self::Error>;
-
-    /// A manifest's row, if the repository has it, and what it says.
-    fn manifest(
-        &self,
-        repository: &RepositoryName,
-        digest: &Digest,
-    ) -> Result<Option<(ManifestRow, Document)>, Self::Error>;
-
-    /// A tag's row.
-    fn tag(&self, repository: &RepositoryName, tag: &Tag) -> Result<Option<TagRow>, Self::Error>;
-
-    /// All tags that point to a manifest.
-    fn tags_of(&self, repository: &RepositoryName, digest: &Digest) -> Result<Vec<Tag>, Self::Error>;
-
-    /// A blob's row.
-    fn blob(&self, repository: &RepositoryName, digest: &Digest) -> Result<Option<BlobRow>, Self::Error>;
-
-    /// What is left of something that went.
-    fn tombstone(
-        &self,
-        repository: &RepositoryName,
-        buried: &Buried,
-    ) -> Result<Option<Tombstone>, Self::Error>;
-
-    /// What is left of tags that pointed to a manifest.
-    fn tombstones_of(
-        &self,
-        repository: &RepositoryName,
-        digest: &Digest,
-    ) -> Result<Vec<(Tag, Tombstone)>, Self::Error>;
-
-    /// Shows the events of a repository behind `since`, oldest first, until `look` breaks.
-    fn events_since(
-        &self,
-        repository: &RepositoryName,
-        since: Sequence,
-        look: impl FnMut(&Event) -> ControlFlow<()>,
-    ) -> Result<(), Self::Error>;
-}
-
-/// What takes the rows of a decision, in the same transaction.
-pub(super) trait Medium: View {
-    /// Adds an intent whose number is [`View::next`].
-    fn add_intent(&mut self, intent: Intent) -> Result<(), Self::Error>;
-
-    /// Changes the state of an open intent.
-    fn set_intent_state(&mut self, intent: &Intent, state: IntentState) -> Result<(), Self::Error>;
-
-    /// Removes an intent.
-    fn remove_intent(&mut self, sequence: Sequence) -> Result<(), Self::Error>;
-
-    /// Writes one row, or removes it. `now` tells how old tombstones are.
-    fn write(
-        &mut self,
-        repository: &RepositoryName,
-        row: RowChange,
-        now: Timestamp,
-    ) -> Result<(), Self::Error>;
-
-    /// Counts how much is missing in all, when that of a repository changes.
-    fn count_missing(&mut self, before: Missing, after: Missing) -> Result<(), Self::Error>;
-
-    /// Appends an event whose number is [`View::next`].
-    fn append(&mut self, event: Event) -> Result<(), Self::Error>;
-}
+use self::view::check_current;
+pub(super) use self::view::{Medium, Refused, View};
 
 #[cfg(test)]
 mod tests;

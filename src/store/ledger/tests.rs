@@ -2,8 +2,9 @@ use proptest::prelude::*;
 
 use super::changes;
 use super::effect::Provenance;
-use super::*;
+use crate::clock::Timestamp;
 use crate::store::memory::State;
+use crate::store::row::RepositoryRow;
 use crate::store::sample::{Model, alice, any_change, at, image, index, put, repository, tag};
 use crate::store::{Actor, Change, RepositoryRecord, Source};
 

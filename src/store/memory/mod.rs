@@ -1,68 +1,226 @@
-//! The store in memory, on maps: for tests. It decides by the same ledger as every backend, and ends with its process.
+//! The store in memory, on maps: for tests. It decides by the same ledger as every backend. What it holds outlives it in a
+//! [`MemoryMedium`], as a file does.
 //!
-//! What a write does is done at its first poll, whole; others may come between that and its answer, and its caller may leave.
+//! It has no thread: what a write does is done at its first poll, whole. Others may come between that and its answer, and its
+//! caller may leave. [`Steps`] follows it from one thing that it does to the next.
 
+mod accounts;
+mod auth_log;
+mod clocks;
+mod doors;
+mod events;
+mod hints;
+mod ledger;
+mod medium;
+mod pulls;
+mod records;
 mod state;
+mod sweep_state;
 
-use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use async_trait::async_trait;
-use tokio::task::yield_now;
+use futures_util::future::BoxFuture;
 
+pub use self::medium::MemoryMedium;
 pub(in crate::store) use self::state::State;
-use super::ledger::{self, Answered, Beginning, Ended};
-use super::{
-    Account, AccountChange, AccountKind, Actor, AuthEvent, AuthEventKind, Change, Changed, Epoch, Event,
-    Guard, Hint, HintedReference, History, Intent, IntentState, KeptSweep, LastWrite, ManifestRecord,
-    Missing, Outcome, Page, PageRequest, Pull, Queued, Recorded, RepositoryRecord, Retention, Sequence,
-    Settled, Source, Statistics, Store, StoreError, TagRecord, Write,
-};
-use crate::clock::{Estimate, Timestamp};
-use crate::oci::{Digest, Manifest, Reference, RepositoryName, Tag};
+use super::ledger::{self as decisions, View as _};
+use super::record::MAXIMUM_PAGE;
+use super::{Epoch, Incarnation, Lease, Page, Sequence, Store, StoreError, StoreTrouble};
 
-/// The most hints that are kept at once.
-const MAXIMUM_HINTS: usize = 100_000;
-/// The most items of one page, whatever was asked for.
-const MAXIMUM_PAGE: usize = 10_000;
-/// The most tags that a manifest's record lists.
-const MAXIMUM_MANIFEST_TAGS: usize = 1_000;
-/// So many events of the gate of a kind are purged at once.
-const MOST_PURGED: usize = 2_000;
+/// When a store without anything to write finds out what became of a write of which it has not heard.
+const FOUND_OUT: Duration = Duration::from_millis(500);
+
+/// Follows a store from one thing that it does to the next.
+pub trait Steps: Send + Sync {
+    /// The store is about to do something, once this is over.
+    fn ready(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
+    /// What becomes of the next write. Asked once before each.
+    fn fate(&self) -> Fate {
+        Fate::Done
+    }
+
+    /// The store has done something, and this is its last number. Its caller hears of it when this is over, if ever.
+    fn step(&self, last: Sequence) -> BoxFuture<'_, ()>;
+}
+
+/// What becomes of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It is done.
+    Done,
+    /// It is done, and its caller is told that it is not: the answer was lost.
+    DoneUnheard,
+    /// It is not done.
+    Failed,
+}
+
+/// The answer to a write did not come.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer to a commit was lost")]
+struct AnswerLost;
+
+/// Lets others come in between.
+struct Yields;
+
+impl Steps for Yields {
+    fn step(&self, _: Sequence) -> BoxFuture<'_, ()> {
+        Box::pin(tokio::task::yield_now())
+    }
+}
 
 /// See the module.
 pub struct MemoryStore {
-    state: Mutex<State>,
-    identity: Epoch,
+    medium: MemoryMedium,
     /// The epoch of what this store gives out.
     epoch: Epoch,
+    /// Whether other doors may be over the same medium.
+    is_shared: bool,
+    incarnation: Mutex<Incarnation>,
+    /// Intents that began although their callers were told otherwise, or nothing.
+    unresolved: Arc<Mutex<Vec<Sequence>>>,
+    steps: Arc<dyn Steps>,
+    closed: AtomicBool,
+    trouble: Mutex<Option<StoreTrouble>>,
+}
+
+/// An empty one.
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::open(&MemoryMedium::default())
+    }
 }
 
 impl MemoryStore {
-    /// An empty one.
-    ///
-    /// # Errors
-    /// When the system has no random numbers.
-    pub fn new() -> Result<Self, getrandom::Error> {
-        Ok(Self { state: Mutex::default(), identity: Epoch::random()?, epoch: Epoch::random()? })
+    /// Over what a medium holds, once no other store is over it any more: nobody is carrying its intents.
+    pub fn open(medium: &MemoryMedium) -> Self {
+        Self::open_followed(medium, Arc::new(Yields))
+    }
+
+    /// The same, followed from step to step.
+    pub fn open_followed(medium: &MemoryMedium, steps: Arc<dyn Steps>) -> Self {
+        medium.state().open();
+        Self::over(medium, Epoch::random().unwrap(), Incarnation::default(), steps)
+    }
+
+    fn over(medium: &MemoryMedium, epoch: Epoch, incarnation: Incarnation, steps: Arc<dyn Steps>) -> Self {
+        Self {
+            medium: medium.clone(),
+            epoch,
+            is_shared: false,
+            incarnation: Mutex::new(incarnation),
+            unresolved: Arc::default(),
+            steps,
+            closed: AtomicBool::new(false),
+            trouble: Mutex::default(),
+        }
+    }
+
+    /// Refuses writes for that reason, or for none any more.
+    pub fn set_trouble(&self, trouble: Option<StoreTrouble>) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.medium.state()
+    }
+
+    fn check_open(&self) -> Result<(), StoreError> {
+        if self.closed.load(Ordering::Acquire) { Err(StoreError::Closed) } else { Ok(()) }
+    }
+
+    /// Does something whole, or nothing.
+    fn apply<T>(&self, attempted: &'static str, work: impl FnOnce(&mut State) -> T) -> Result<T, StoreError> {
+        self.check_open()?;
+        if let Some(trouble) = self.trouble() {
+            return Err(StoreError::Unavailable { attempted, cause: Arc::new(trouble) });
+        }
+        let mut state = self.state();
+        resolve(&mut state, &self.unresolved);
+        let before = state.sequence;
+        let answer = work(&mut state);
+        if state.sequence > before {
+            state.begin_epoch(before, self.epoch);
+        }
+        Ok(answer)
+    }
+
+    /// Does something, which stays done if the caller leaves before hearing of it.
+    async fn write<T>(
+        &self,
+        attempted: &'static str,
+        work: impl FnOnce(&mut State) -> T,
+    ) -> Result<T, StoreError> {
+        self.steps.ready().await;
+        let fate = self.steps.fate();
+        let lost = || StoreError::Unavailable { attempted, cause: Arc::new(AnswerLost) };
+        if fate == Fate::Failed {
+            self.step().await;
+            return Err(lost());
+        }
+        let answer = self.apply(attempted, work)?;
+        self.step().await;
+        if fate == Fate::DoneUnheard { Err(lost()) } else { Ok(answer) }
+    }
+
+    /// The same, if the lease is still held.
+    async fn write_under<T>(
+        &self,
+        lease: Lease,
+        attempted: &'static str,
+        work: impl FnOnce(&mut State) -> T,
+    ) -> Result<T, StoreError> {
+        let by = self.incarnation();
+        let written = self.write(attempted, |state| {
+            let Ok(is_held) = state.holds(by, lease);
+            is_held.then(|| work(state))
+        });
+        written.await?.ok_or(StoreError::Fenced)
+    }
+
+    fn lock_incarnation(&self) -> MutexGuard<'_, Incarnation> {
+        self.incarnation.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An intent has begun of which its caller does not know. The store finds that out before its next write, or soon.
+    fn leave_unresolved(&self, intent: Sequence) {
+        self.unresolved.lock().unwrap_or_else(PoisonError::into_inner).push(intent);
+        let (medium, unresolved) = (self.medium.clone(), Arc::clone(&self.unresolved));
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                tokio::time::sleep(FOUND_OUT).await;
+                resolve(&mut medium.state(), &unresolved);
+            });
+        }
+    }
+
+    /// Reads in place.
+    fn point<T>(&self, read: impl FnOnce(&State) -> T) -> Result<T, StoreError> {
+        self.check_open()?;
+        Ok(read(&self.state()))
+    }
+
+    /// Reads a list, once others had their turn.
+    async fn scan<T>(&self, read: impl FnOnce(&State) -> T) -> Result<T, StoreError> {
+        self.steps.ready().await;
+        self.step().await;
+        self.point(read)
+    }
+
+    async fn step(&self) {
+        let last = self.state().sequence;
+        self.steps.step(last).await;
     }
 }
 
-/// An intent of which its caller has not heard yet: a caller who leaves before that carries nothing.
-struct Unheard<'a> {
-    store: &'a MemoryStore,
-    intent: Option<Sequence>,
-}
-
-impl Drop for Unheard<'_> {
-    fn drop(&mut self) {
-        if let Some(intent) = self.intent {
-            let Ok(()) = ledger::abandon(&mut *self.store.state(), intent);
-        }
+/// Removes the intents that nobody carries.
+fn resolve(state: &mut State, unresolved: &Mutex<Vec<Sequence>>) {
+    for intent in unresolved.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+        let Ok(()) = decisions::abandon(state, intent);
     }
 }
 
@@ -80,460 +238,83 @@ fn page<T, K: Clone>(items: impl Iterator<Item = (K, T)>, limit: usize) -> Page<
     Page { items: found, next }
 }
 
-impl State {
-    fn record(&self, repository: &RepositoryName, digest: &Digest) -> Option<ManifestRecord> {
-        let (row, manifest) = self.manifests.get(&(repository.clone(), digest.clone()))?;
-        let mut tags = self.tags_pointing_to(repository, digest);
-        tags.truncate(MAXIMUM_MANIFEST_TAGS);
-        Some(row.clone().record(digest.clone(), manifest.document.clone(), tags))
-    }
-
-    fn tags_pointing_to(&self, repository: &RepositoryName, digest: &Digest) -> Vec<Tag> {
-        let tags = self.tags.iter().filter(|((name, _), row)| name == repository && row.digest == *digest);
-        tags.map(|((_, tag), _)| tag.clone()).collect()
-    }
-
-    /// The manifests of a repository for which `keeps` says so.
-    fn manifest_page(
-        &self,
-        repository: &RepositoryName,
-        request: &PageRequest<Digest>,
-        keeps: impl Fn(&Manifest) -> bool,
-    ) -> Page<ManifestRecord, Digest> {
-        let digests = self.manifests.iter().filter(|((name, digest), (_, manifest))| {
-            name == repository && Some(digest) > request.after.as_ref() && keeps(manifest)
-        });
-        let records =
-            digests.filter_map(|((_, digest), _)| Some((digest.clone(), self.record(repository, digest)?)));
-        page(records, request.limit)
-    }
-}
-
-#[async_trait]
 impl Store for MemoryStore {
-    async fn begin(
-        &self,
-        repository: RepositoryName,
-        write: Write,
-        actor: Actor,
-        now: Timestamp,
-    ) -> Result<Intent, StoreError> {
-        let Ok(begun) = ledger::begin(&mut *self.state(), &Beginning { repository, write, actor, now });
-        let begun = begun
-            .map_err(|cause| StoreError::Unavailable { attempted: "note a write", cause: Arc::new(cause) })?;
-        let mut unheard = Unheard { store: self, intent: Some(begun.sequence) };
-        yield_now().await;
-        unheard.intent = None;
-        Ok(begun)
-    }
-
-    async fn settle(&self, intent: &Intent, outcome: Outcome, now: Timestamp) -> Result<Settled, StoreError> {
-        let Intent { sequence: intent, holder, .. } = *intent;
-        let Ok(settled) = ledger::settle(&mut *self.state(), &Ended { intent, holder, outcome, now });
-        yield_now().await;
-        Ok(settled)
-    }
-
-    async fn until_carried(&self, intent: &Intent) -> Result<Option<Intent>, StoreError> {
-        let waiters = Arc::clone(&self.state().waiters);
-        let waiter = waiters.wait_for(intent.sequence);
-        loop {
-            let reached = self.state().intents.get(&intent.sequence).cloned();
-            match reached {
-                Some(intent) if intent.state == IntentState::Waiting => waiter.woken().await,
-                reached => return Ok(reached.map(Arc::unwrap_or_clone)),
-            }
-        }
-    }
-
-    async fn mark_unknown(&self, intent: Sequence) -> Result<(), StoreError> {
-        let Ok(()) = ledger::mark_unknown(&mut *self.state(), intent);
-        yield_now().await;
-        Ok(())
-    }
-
-    async fn record(
-        &self,
-        changes: Vec<Change>,
-        source: Source,
-        guard: Guard,
-        now: Timestamp,
-    ) -> Result<Recorded, StoreError> {
-        let Ok(recorded) = ledger::record(&mut *self.state(), &Answered { changes, source, guard, now });
-        yield_now().await;
-        Ok(recorded)
-    }
-
-    async fn open_intents(&self) -> Result<Vec<Intent>, StoreError> {
-        Ok(self.state().intents.values().map(|intent| Intent::clone(intent)).collect())
-    }
-
-    async fn intents_of(&self, repository: &RepositoryName) -> Result<Vec<Intent>, StoreError> {
-        let state = self.state();
-        let intents = state.intents.values().filter(|intent| intent.repository == *repository);
-        Ok(intents.map(|intent| Intent::clone(intent)).collect())
-    }
-
-    async fn sequence(&self) -> Result<Sequence, StoreError> {
-        Ok(self.state().sequence)
-    }
-
-    fn last_write(&self, repository: &RepositoryName, reference: Option<&Reference>) -> Option<LastWrite> {
-        self.state().recent.last(repository, reference)
-    }
-
-    async fn found_removals(&self, since: Timestamp) -> Result<Missing, StoreError> {
-        let mut found = Missing::default();
-        for event in self.state().events.values().rev().take_while(|event| event.time >= since) {
-            found.count_removal(event);
-        }
-        Ok(found)
-    }
-
-    fn missing(&self) -> Missing {
-        self.state().missing
-    }
-
-    async fn accept_removals(&self) -> Result<(), StoreError> {
-        let mut state = self.state();
-        state.sequence = state.sequence.next();
-        state.accepted = state.sequence;
-        Ok(())
-    }
-
-    async fn removals_accepted_until(&self) -> Result<Sequence, StoreError> {
-        Ok(self.state().accepted)
-    }
-
-    async fn repositories_with_missing(
-        &self,
-        request: PageRequest<RepositoryName>,
-    ) -> Result<Page<RepositoryRecord, RepositoryName>, StoreError> {
-        let state = self.state();
-        let rows = state
-            .repositories
-            .iter()
-            .filter(|(name, row)| Some(*name) > request.after.as_ref() && !row.missing().is_none());
-        Ok(page(rows.map(|(name, row)| (name.clone(), row.clone().record(name.clone()))), request.limit))
-    }
-
-    async fn repository(&self, repository: &RepositoryName) -> Result<Option<RepositoryRecord>, StoreError> {
-        let row = self.state().repositories.get(repository).cloned();
-        Ok(row.map(|row| row.record(repository.clone())))
-    }
-
-    async fn repositories(
-        &self,
-        containing: Option<&str>,
-        request: PageRequest<RepositoryName>,
-    ) -> Result<Page<RepositoryRecord, RepositoryName>, StoreError> {
-        let state = self.state();
-        let rows = state.repositories.iter().filter(|(name, _)| {
-            Some(*name) > request.after.as_ref() && containing.is_none_or(|part| name.as_str().contains(part))
-        });
-        Ok(page(rows.map(|(name, row)| (name.clone(), row.clone().record(name.clone()))), request.limit))
-    }
-
-    async fn tag(&self, repository: &RepositoryName, tag: &Tag) -> Result<Option<TagRecord>, StoreError> {
-        let row = self.state().tags.get(&(repository.clone(), tag.clone())).cloned();
-        Ok(row.map(|row| row.record(tag.clone())))
-    }
-
-    async fn tags(
-        &self,
-        repository: &RepositoryName,
-        request: PageRequest<Tag>,
-    ) -> Result<Page<TagRecord, Tag>, StoreError> {
-        let state = self.state();
-        let rows = state
-            .tags
-            .iter()
-            .filter(|((name, tag), _)| name == repository && Some(tag) > request.after.as_ref());
-        Ok(page(rows.map(|((_, tag), row)| (tag.clone(), row.clone().record(tag.clone()))), request.limit))
-    }
-
-    async fn tag_names(
-        &self,
-        repository: &RepositoryName,
-        request: PageRequest<Tag>,
-    ) -> Result<Page<Tag, Tag>, StoreError> {
-        let state = self.state();
-        let keys =
-            state.tags.keys().filter(|(name, tag)| name == repository && Some(tag) > request.after.as_ref());
-        Ok(page(keys.map(|(_, tag)| (tag.clone(), tag.clone())), request.limit))
-    }
-
-    async fn unsure_tags(&self, repository: &RepositoryName, tags: Vec<Tag>) -> Result<Vec<Tag>, StoreError> {
-        let state = self.state();
-        let is_unsure = |tag: &Tag| {
-            state.tags.get(&(repository.clone(), tag.clone())).is_none_or(|row| row.missing.is_some())
-        };
-        Ok(tags.into_iter().filter(is_unsure).collect())
-    }
-
-    async fn tags_of(&self, repository: &RepositoryName, digest: &Digest) -> Result<Vec<Tag>, StoreError> {
-        Ok(self.state().tags_pointing_to(repository, digest))
-    }
-
-    async fn manifest(
-        &self,
-        repository: &RepositoryName,
-        digest: &Digest,
-    ) -> Result<Option<ManifestRecord>, StoreError> {
-        Ok(self.state().record(repository, digest))
-    }
-
-    async fn manifests(
-        &self,
-        repository: &RepositoryName,
-        request: PageRequest<Digest>,
-    ) -> Result<Page<ManifestRecord, Digest>, StoreError> {
-        Ok(self.state().manifest_page(repository, &request, |_| true))
-    }
-
-    async fn manifest_content(
-        &self,
-        repository: &RepositoryName,
-        digest: &Digest,
-    ) -> Result<Option<Arc<Manifest>>, StoreError> {
-        let state = self.state();
-        let found = state.manifests.get(&(repository.clone(), digest.clone()));
-        Ok(found.map(|(_, manifest)| Arc::clone(manifest)))
-    }
-
-    async fn referrers(
-        &self,
-        repository: &RepositoryName,
-        subject: &Digest,
-        request: PageRequest<Digest>,
-    ) -> Result<Page<ManifestRecord, Digest>, StoreError> {
-        let refers = |manifest: &Manifest| {
-            manifest.document.subject.as_ref().is_some_and(|about| about.digest == *subject)
-        };
-        Ok(self.state().manifest_page(repository, &request, refers))
-    }
-
-    async fn events(
-        &self,
-        repository: Option<&RepositoryName>,
-        request: PageRequest<Sequence>,
-    ) -> Result<Page<Event, Sequence>, StoreError> {
-        let state = self.state();
-        let events = state.events.values().filter(|event| {
-            Some(event.sequence) > request.after && repository.is_none_or(|name| event.repository == *name)
-        });
-        Ok(page(events.map(|event| (event.sequence, event.clone())), request.limit))
-    }
-
-    async fn history(&self) -> Result<History, StoreError> {
-        let has_begun = self.state().sequence > Sequence::ZERO;
-        let epoch = if has_begun { self.epoch } else { self.identity };
-        Ok(History { identity: self.identity, epoch })
-    }
-
-    async fn continues(&self, epoch: Epoch, position: Sequence) -> Result<bool, StoreError> {
-        let last = self.state().sequence;
-        Ok((epoch == self.epoch && position <= last)
-            || (epoch == self.identity && position == Sequence::ZERO))
-    }
-
-    async fn statistics(&self) -> Result<Statistics, StoreError> {
-        let state = self.state();
-        Ok(Statistics {
-            repositories: state.repositories.len() as u64,
-            tags: state.tags.len() as u64,
-            manifests: state.manifests.len() as u64,
-            events: state.events.len() as u64,
-            open_intents: state.intents.len() as u64,
-            hints: state.hints.len() as u64,
-            missing: state.missing,
-        })
-    }
-
-    async fn record_pulls(&self, pulls: Vec<Pull>) -> Result<(), StoreError> {
-        let mut state = self.state();
-        for Pull { repository, tag, count, last } in pulls {
-            let Some(row) = state.repositories.get_mut(&repository) else { continue };
-            row.pulls = row.pulls.saturating_add(count);
-            row.last_pull = row.last_pull.max(Some(last));
-            let Some(tag) = tag else { continue };
-            if let Some(row) = state.tags.get_mut(&(repository, tag)) {
-                row.pulls = row.pulls.saturating_add(count);
-                row.last_pull = row.last_pull.max(Some(last));
-            }
-        }
-        Ok(())
-    }
-
-    async fn add_hints(&self, hints: Vec<HintedReference>) -> Result<Queued, StoreError> {
-        let mut state = self.state();
-        if state.hints.len() + hints.len() > MAXIMUM_HINTS {
-            return Ok(Queued::Full);
-        }
-        let mut kept = Vec::with_capacity(hints.len());
-        for about in hints {
-            state.last_hint += 1;
-            let hint = Hint { about, number: state.last_hint };
-            state.hints.insert(key_of(&hint.about), hint.clone());
-            kept.push(hint);
-        }
-        Ok(Queued::Kept(kept))
-    }
-
-    async fn hints(
-        &self,
-        request: PageRequest<HintedReference>,
-    ) -> Result<Page<Hint, HintedReference>, StoreError> {
-        let (state, after) = (self.state(), request.after.as_ref().map(key_of));
-        let hints = state.hints.iter().filter(|(key, _)| Some(*key) > after.as_ref());
-        Ok(page(hints.map(|(_, hint)| (hint.about.clone(), hint.clone())), request.limit))
-    }
-
-    async fn remove_hints(&self, hints: Vec<Hint>) -> Result<(), StoreError> {
-        let mut state = self.state();
-        for hint in hints {
-            let key = key_of(&hint.about);
-            if state.hints.get(&key) == Some(&hint) {
-                state.hints.remove(&key);
-            }
-        }
-        Ok(())
-    }
-
-    async fn keep_sweep(&self, checkpoint: Vec<u8>, marks: Vec<u64>) -> Result<(), StoreError> {
-        let mut state = self.state();
-        let kept = state.sweep.get_or_insert_default();
-        kept.checkpoint = checkpoint;
-        kept.marks.extend(marks);
-        Ok(())
-    }
-
-    async fn kept_sweep(&self) -> Result<Option<KeptSweep>, StoreError> {
-        Ok(self.state().sweep.clone())
-    }
-
-    async fn forget_sweep(&self) -> Result<(), StoreError> {
-        self.state().sweep = None;
-        Ok(())
-    }
-
-    async fn change_accounts(&self, changes: Vec<AccountChange>) -> Result<Changed, StoreError> {
-        let mut state = self.state();
-        for AccountChange { kind, key, expected, .. } in &changes {
-            let kept = state.accounts.get(&(kind.as_str(), key.clone()));
-            if !expected.is_met_by(kept.map(Vec::as_slice)) {
-                return Ok(Changed::Overtaken);
-            }
-        }
-        for AccountChange { kind, key, content, .. } in changes {
-            match content {
-                Some(content) => state.accounts.insert((kind.as_str(), key), content),
-                None => state.accounts.remove(&(kind.as_str(), key)),
-            };
-        }
-        Ok(Changed::Made)
-    }
-
-    async fn account(&self, kind: AccountKind, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.state().accounts.get(&(kind.as_str(), key.to_owned())).cloned())
-    }
-
-    async fn accounts(
-        &self,
-        kind: AccountKind,
-        request: PageRequest<String>,
-    ) -> Result<Page<Account, String>, StoreError> {
-        let state = self.state();
-        let accounts = state
-            .accounts
-            .iter()
-            .filter(|((of, key), _)| *of == kind.as_str() && Some(key) > request.after.as_ref());
-        let accounts = accounts
-            .map(|((_, key), content)| (key.clone(), Account { key: key.clone(), content: content.clone() }));
-        Ok(page(accounts, request.limit))
-    }
-
-    async fn add_auth_events(
-        &self,
-        events: Vec<(Option<Sequence>, AuthEvent)>,
-        keep: Retention,
-    ) -> Result<Vec<Sequence>, StoreError> {
-        let mut state = self.state();
-        let mut numbers = Vec::with_capacity(events.len());
-        for (known, event) in events {
-            let kept = known
-                .filter(|known| state.auth_events.get(known).is_some_and(|kept| kept.kind == event.kind));
-            let number = kept.unwrap_or_else(|| {
-                state.last_auth_event = state.last_auth_event.next();
-                state.last_auth_event
-            });
-            state.auth_events.insert(number, event);
-            numbers.push(number);
-        }
-        for kind in AuthEventKind::ALL {
-            let kept: BTreeMap<Sequence, Timestamp> = state
-                .auth_events
-                .iter()
-                .filter(|(_, event)| event.kind == kind)
-                .map(|(number, event)| (*number, event.time))
-                .collect();
-            let excess = (kept.len() as u64).saturating_sub(keep.most.of(kind));
-            let gone = kept
-                .into_iter()
-                .zip(1..)
-                .take_while(|((_, time), place)| *place <= excess || *time < keep.since)
-                .take(MOST_PURGED);
-            for ((number, _), _) in gone {
-                state.auth_events.remove(&number);
-            }
-        }
-        Ok(numbers)
-    }
-
-    async fn auth_events(
-        &self,
-        request: PageRequest<Sequence>,
-    ) -> Result<Page<(Sequence, AuthEvent), Sequence>, StoreError> {
-        let state = self.state();
-        let events = state.auth_events.iter().filter(|(number, _)| Some(**number) > request.after);
-        Ok(page(events.map(|(number, event)| (*number, (*number, event.clone()))), request.limit))
-    }
-
-    async fn keep_clock(&self, estimate: Estimate) -> Result<(), StoreError> {
-        self.state().clock = Some(estimate);
-        Ok(())
-    }
-
-    async fn kept_clock(&self) -> Result<Option<Estimate>, StoreError> {
-        Ok(self.state().clock)
-    }
-
-    async fn keep_time(&self, time: Timestamp) -> Result<(), StoreError> {
-        self.state().time = Some(time);
-        Ok(())
-    }
-
-    async fn kept_time(&self) -> Result<Option<Timestamp>, StoreError> {
-        Ok(self.state().time)
-    }
-
     fn is_writable(&self) -> bool {
-        true
+        self.trouble().is_none() && self.check_open().is_ok()
     }
-}
 
-fn key_of(about: &HintedReference) -> (String, String) {
-    (about.repository.as_str().to_owned(), about.reference.as_str().to_owned())
+    fn trouble(&self) -> Option<StoreTrouble> {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.state().waiters.wake_all();
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::contract::contract_tests;
+    use crate::oci::Reference;
+    use crate::store::contract::{contract_tests, push, several_doors_tests};
+    use crate::store::sample::{alice, at, image, repository, tag};
+    use crate::store::{DoorId, Events as _, IntentState, Ledger as _, Records as _, Write};
 
     fn empty() -> (Arc<dyn Store>, ()) {
-        (Arc::new(MemoryStore::new().unwrap()), ())
+        (Arc::new(MemoryStore::default()), ())
+    }
+
+    fn shared() -> (Arc<dyn Store>, Arc<dyn Store>) {
+        let medium = MemoryMedium::default();
+        let join = |door| Arc::new(MemoryStore::join(&medium, DoorId(door), Arc::new(Yields)));
+        (join(1), join(2))
     }
 
     contract_tests!(empty);
+    several_doors_tests!(shared);
+
+    #[tokio::test]
+    async fn what_was_answered_outlives_a_crash_in_a_new_epoch_and_its_intents_are_unknown() {
+        let medium = MemoryMedium::default();
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::open(&medium));
+        push(&store, "r", &image("one", &["base"]), &["t"], 1).await;
+        let write = Write::Delete { reference: Reference::Tag(tag("t")) };
+        let intent = store.begin(repository("r"), write, alice(), at(2)).await.unwrap();
+
+        let left = medium.left_by_a_crash();
+        // The first one goes on for a moment, as a process does that is about to be killed.
+        push(&store, "r", &image("two", &[]), &["t"], 3).await;
+        let again = MemoryStore::open(&left);
+
+        let one = again.tag(&repository("r"), &tag("t")).await.unwrap().unwrap();
+        assert_eq!(one.digest, image("one", &["base"]).digest);
+        let open = again.open_intents().await.unwrap();
+        assert_eq!(open.len(), 1);
+        assert_eq!(
+            (open[0].sequence, open[0].state),
+            (intent.sequence, IntentState::Unknown { since: intent.sequence })
+        );
+        let last = again.sequence().await.unwrap();
+        assert_eq!(last, intent.sequence);
+        let before = again.history().await.unwrap();
+        again.accept_removals().await.unwrap();
+        let after = again.history().await.unwrap();
+        assert_eq!(before.identity, after.identity);
+        assert_ne!(before.epoch, after.epoch);
+        assert!(again.continues(before.epoch, last).await.unwrap());
+        assert!(!again.continues(before.epoch, last.next()).await.unwrap(), "that was in another life");
+    }
+
+    #[tokio::test]
+    async fn a_store_in_trouble_refuses_writes_and_a_closed_one_everything() {
+        let store = MemoryStore::default();
+        store.set_trouble(Some(StoreTrouble::Medium));
+        assert!(matches!(store.accept_removals().await, Err(StoreError::Unavailable { .. })));
+        assert_eq!((store.sequence().await.unwrap(), store.is_writable()), (Sequence::ZERO, false));
+        store.set_trouble(None);
+        store.accept_removals().await.unwrap();
+        store.close();
+        assert!(matches!(store.sequence().await, Err(StoreError::Closed)));
+    }
 }

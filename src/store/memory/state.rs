@@ -9,16 +9,22 @@ use std::time::Duration;
 
 use crate::clock::{Estimate, Timestamp};
 use crate::oci::{Digest, Document, Manifest, RepositoryName, Tag};
-use crate::store::ledger::{Medium, RowChange, View};
+use crate::store::ledger::{LeaseRow, Medium, RowChange, View};
 use crate::store::recent::RecentlyObserved;
 use crate::store::row::{BlobRow, ManifestRow, RepositoryRow, TagRow};
 use crate::store::tombstone::{Buried, Past, Tombstone, is_over};
 use crate::store::waiting::Waiters;
-use crate::store::{AuthEvent, Event, Hint, Incarnation, Intent, IntentState, KeptSweep, Missing, Sequence};
+use crate::store::{
+    AuthEvent, Beat, DoorId, Epoch, Event, Hint, History, Incarnation, Intent, IntentState, KeptSweep, Lease,
+    LeaseName, Missing, Sequence, Source,
+};
 
 /// See the module.
-#[derive(Default)]
+#[derive(Clone)]
 pub(in crate::store) struct State {
+    pub identity: Epoch,
+    /// Each with the last number before it, oldest first.
+    pub epochs: Vec<(Sequence, Epoch)>,
     pub sequence: Sequence,
     pub repositories: BTreeMap<RepositoryName, RepositoryRow>,
     pub tags: BTreeMap<(RepositoryName, Tag), TagRow>,
@@ -29,8 +35,8 @@ pub(in crate::store) struct State {
     /// Who waits for one of them to be carried.
     pub waiters: Arc<Waiters>,
     pub events: BTreeMap<Sequence, Event>,
-    /// What the door's own writes did of late.
-    pub recent: RecentlyObserved,
+    /// What the door's own writes did of late: read from the events whenever a store is opened.
+    pub recent: Arc<RecentlyObserved>,
     pub missing: Missing,
     /// What was marked as missing up to this number is accepted as gone.
     pub accepted: Sequence,
@@ -43,9 +49,105 @@ pub(in crate::store) struct State {
     pub last_auth_event: Sequence,
     pub clock: Option<Estimate>,
     pub time: Option<Timestamp>,
+    /// The doors that share it; none where there is but one.
+    pub doors: BTreeMap<DoorId, Beat>,
+    pub leases: BTreeMap<LeaseName, LeaseRow>,
+    /// Who held each lease behind which number, in the order of time.
+    pub lease_history: Vec<(Sequence, LeaseName, Option<Incarnation>)>,
+    /// Behind which number each life of a door began.
+    pub lives: Vec<(Sequence, Incarnation)>,
+    /// Which of several doors recorded which events.
+    pub recorded_by: BTreeMap<Sequence, (Source, Incarnation)>,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            identity: Epoch::random().unwrap(),
+            epochs: Vec::new(),
+            sequence: Sequence::ZERO,
+            repositories: BTreeMap::new(),
+            tags: BTreeMap::new(),
+            manifests: BTreeMap::new(),
+            blobs: BTreeMap::new(),
+            tombstones: BTreeMap::new(),
+            intents: BTreeMap::new(),
+            waiters: Arc::default(),
+            events: BTreeMap::new(),
+            recent: Arc::default(),
+            missing: Missing::default(),
+            accepted: Sequence::ZERO,
+            hints: BTreeMap::new(),
+            last_hint: 0,
+            sweep: None,
+            accounts: BTreeMap::new(),
+            auth_events: BTreeMap::new(),
+            last_auth_event: Sequence::ZERO,
+            clock: None,
+            time: None,
+            doors: BTreeMap::new(),
+            leases: BTreeMap::new(),
+            lease_history: Vec::new(),
+            lives: Vec::new(),
+            recorded_by: BTreeMap::new(),
+        }
+    }
 }
 
 impl State {
+    /// Notes who of several doors recorded what came behind a number.
+    pub fn note_recorded(&mut self, before: Sequence, by: Incarnation) {
+        let events = self.events.range(before.next()..);
+        self.recorded_by.extend(events.map(|(sequence, event)| (*sequence, (event.source, by))));
+    }
+
+    /// Begins to be used by a store: nobody carries what an earlier one has left.
+    pub fn open(&mut self) {
+        for intent in self.intents.values_mut() {
+            let state = IntentState::Unknown { since: intent.sequence };
+            *intent = Arc::new(Intent { state, ..Intent::clone(intent) });
+        }
+        self.waiters = Arc::default();
+        self.doors.clear();
+        self.leases.clear();
+        self.lease_history.clear();
+        self.lives.clear();
+        self.recorded_by.clear();
+        let last = self.events.values().rev().cloned().map(Ok::<_, Infallible>);
+        let Ok(recent) = RecentlyObserved::of_last(last);
+        self.recent = Arc::new(recent);
+    }
+
+    /// Notes the epoch of the store that has given out numbers behind `before`, unless that is done.
+    pub fn begin_epoch(&mut self, before: Sequence, epoch: Epoch) {
+        if self.epochs.last().is_none_or(|(_, last)| *last != epoch) {
+            self.epochs.push((before, epoch));
+        }
+    }
+
+    /// The epoch in which several doors write.
+    pub fn epoch_of_doors(&self) -> Epoch {
+        self.epochs.last().map_or_else(|| Epoch::random().unwrap(), |(_, epoch)| *epoch)
+    }
+
+    /// Which history this is.
+    pub fn history(&self) -> History {
+        let epoch = self.epochs.last().map_or(self.identity, |(_, epoch)| *epoch);
+        History { identity: self.identity, epoch }
+    }
+
+    /// Whether a position that was read in an epoch is part of this history.
+    pub fn continues(&self, epoch: Epoch, position: Sequence) -> bool {
+        let mut end = self.sequence;
+        for (before, found) in self.epochs.iter().rev() {
+            if *found == epoch {
+                return position <= end;
+            }
+            end = *before;
+        }
+        epoch == self.identity && position <= end
+    }
+
     fn purge_tombstones(&mut self, now: Timestamp) {
         loop {
             let oldest = self.tombstones.iter().min_by_key(|(key, tombstone)| (tombstone.at, (*key).clone()));
@@ -65,8 +167,14 @@ impl View for State {
         self.sequence
     }
 
-    fn incarnation(&self) -> Incarnation {
-        Incarnation::default()
+    fn is_current(&self, door: Incarnation) -> Result<bool, Infallible> {
+        Ok(self.doors.is_empty() || self.doors.get(&door.door).is_some_and(|beat| beat.incarnation == door))
+    }
+
+    fn holds(&self, door: Incarnation, lease: Lease) -> Result<bool, Infallible> {
+        let held = self.leases.get(&lease.name);
+        Ok(self.doors.is_empty()
+            || held.is_some_and(|row| row.holder == Some(door) && row.epoch == lease.epoch))
     }
 
     fn open_intents(&self) -> usize {

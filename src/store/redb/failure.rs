@@ -57,6 +57,11 @@ impl Failure {
         }
     }
 
+    /// Whether the file is not at its place, or not as it was left: it stays open, since nobody may find it again otherwise.
+    pub fn is_displaced(&self) -> bool {
+        matches!(self, Self::Medium(cause) if cause.is::<StoreTrouble>())
+    }
+
     /// Whether the fault lies with one request rather than with the medium.
     pub fn is_of_one_request(&self) -> bool {
         matches!(self, Self::Corrupt { .. } | Self::Refused(_))

@@ -8,22 +8,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use redb::backends::FileBackend;
-use redb::{Builder, Database, DatabaseError, ReadableDatabase, StorageError, TableError, WriteTransaction};
+use redb::{Builder, Database, DatabaseError, ReadableDatabase, StorageError, TableError};
 
 use super::failure::Failure;
+use super::layout::{BoxError, LAYOUT, lay_out};
 use super::older_layouts;
 use super::overlay::Overlay;
 use super::panics::{caught, dropped};
 use super::place::{Place, Watched};
-use super::tables::{
-    ACCOUNTS, BLOBS, EPOCHS, EVENTS, EVENTS_BY_REPOSITORY, HINTS, INTENTS, MANIFESTS, META,
-    META_IDENTITY_HIGH, META_IDENTITY_LOW, META_LAYOUT, PROBE, REFERRERS, REPOSITORIES, SWEEP, TAGS,
-    TAGS_BY_MANIFEST, TOMBSTONES, TOMBSTONES_BY_AGE, auth_events,
-};
-use crate::store::{AuthEventKind, Epoch};
-
-/// The layout that this program reads and writes.
-pub(super) const LAYOUT: u64 = 7;
+use super::tables::{META, META_LAYOUT};
 
 /// Memory for pages of the file, in bytes; the system caches the file as well.
 const CACHE_BYTES: usize = 8 * 1024 * 1024;
@@ -201,51 +194,11 @@ fn create(path: &Path) -> Result<(), OpenError> {
     })
 }
 
-pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
-
 fn write_new(draft: &Path) -> Result<(), BoxError> {
     OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(draft)?;
     let database = builder().create(draft)?;
     lay_out(&database)?;
     database.close()?;
-    Ok(())
-}
-
-/// Makes an empty database a store; all or nothing.
-pub(super) fn lay_out(database: &Database) -> Result<(), BoxError> {
-    let mut transaction = database.begin_write()?;
-    transaction.set_quick_repair(true);
-    transaction.open_table(META)?.insert(META_LAYOUT, LAYOUT)?;
-    transaction.open_table(REPOSITORIES)?;
-    transaction.open_table(TAGS)?;
-    transaction.open_table(TAGS_BY_MANIFEST)?;
-    transaction.open_table(MANIFESTS)?;
-    transaction.open_table(REFERRERS)?;
-    transaction.open_table(BLOBS)?;
-    transaction.open_table(EVENTS)?;
-    transaction.open_table(EVENTS_BY_REPOSITORY)?;
-    transaction.open_table(INTENTS)?;
-    transaction.open_table(HINTS)?;
-    transaction.open_table(SWEEP)?;
-    transaction.open_table(ACCOUNTS)?;
-    for kind in AuthEventKind::ALL {
-        transaction.open_table(auth_events(kind))?;
-    }
-    transaction.open_table(PROBE)?;
-    transaction.open_table(TOMBSTONES)?;
-    transaction.open_table(TOMBSTONES_BY_AGE)?;
-    transaction.open_table(EPOCHS)?;
-    identify(&transaction)?;
-    transaction.commit()?;
-    Ok(())
-}
-
-/// Gives a store an identity of its own.
-pub(super) fn identify(transaction: &WriteTransaction) -> Result<(), BoxError> {
-    let mut meta = transaction.open_table(META)?;
-    let (high, low) = Epoch::random()?.halves();
-    meta.insert(META_IDENTITY_HIGH, high)?;
-    meta.insert(META_IDENTITY_LOW, low)?;
     Ok(())
 }
 

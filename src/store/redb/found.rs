@@ -5,12 +5,8 @@ use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable};
 use super::failure::Failure;
 use super::snapshot;
 use super::tables::{EVENTS, INTENTS, META, META_SEQUENCE, decode, number};
-use crate::clock::Timestamp;
-use crate::store::recent::{self, RecentlyObserved};
-use crate::store::{Event, Intent, Missing};
-
-/// How many of the last events are looked at for what was observed of late.
-const LOOKED_AT: usize = 65_536;
+use crate::store::recent::RecentlyObserved;
+use crate::store::{Intent, Missing};
 
 /// What a file is found with.
 pub(super) struct Found {
@@ -39,17 +35,9 @@ pub(super) fn found(database: &Database) -> Result<Found, Failure> {
 
 /// What the last events say was observed.
 fn recently_observed(read: &ReadTransaction) -> Result<RecentlyObserved, Failure> {
-    let observed = RecentlyObserved::default();
-    let now = Timestamp::now();
-    let mut last = Vec::new();
-    for entry in read.open_table(EVENTS)?.iter()?.rev().take(LOOKED_AT) {
+    let table = read.open_table(EVENTS)?;
+    RecentlyObserved::of_last(table.iter()?.rev().map(|entry| {
         let (sequence, row) = entry?;
-        let event: Event = decode(|| format!("event {}", sequence.value()), row.value())?;
-        if now.since(event.time) > recent::LONGEST {
-            break;
-        }
-        last.push(event);
-    }
-    last.iter().rev().for_each(|event| observed.note(event, now.since(event.time)));
-    Ok(observed)
+        decode(|| format!("event {}", sequence.value()), row.value())
+    }))
 }

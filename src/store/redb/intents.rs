@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::transaction::Staged;
+use super::staged::Staged;
 use crate::oci::RepositoryName;
 use crate::store::waiting::Waiters;
 use crate::store::{Intent, IntentState, Sequence, metrics};

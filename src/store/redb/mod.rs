@@ -1,50 +1,48 @@
 //! The store in one redb file: the default backend, for one door. Only the files of this folder name redb.
 //!
 //! [`RedbStore`] is the way in, `requests` what it is asked for. `file` opens the file, after a look through an `overlay`;
-//! `found` says what it was found with, `tables` what is in it, `snapshot` reads it. `writer` is the one thread that writes, `work` what it is asked to do, within a `transaction`;
-//! `intents` keeps the open ones in memory. `place` watches that the path still leads to the file, and `panics` makes errors
-//! of redb's. For tests, `inline` is a store without threads.
+//! `found` says what it was found with, `tables` and `layout` what is in it, `snapshot` reads it. `writer` is the one thread
+//! that writes, by group commit, `work` what it is asked to do, within a `transaction`, which has changes for memory `staged`;
+//! `shared` is what readers and writer have in common, `intents` keeps the open ones in memory. `place` watches that the path still leads to the file, and `panics` makes errors
+//! of redb's.
 
 mod failure;
 mod file;
 mod found;
-#[cfg(test)]
-mod inline;
 mod intents;
+mod layout;
 mod older_layouts;
 mod overlay;
 mod panics;
 mod place;
 mod requests;
+mod shared;
 mod snapshot;
+mod staged;
 mod tables;
 mod transaction;
 mod work;
 mod writer;
 
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use redb::{Database, ReadableDatabase};
-use tokio::sync::{Semaphore, watch};
+use redb::Database;
+use tokio::sync::watch;
 
 pub use file::OpenError;
-#[cfg(test)]
-pub use inline::{MemoryFile, Steps};
 
 use self::failure::Failure;
-use self::found::{Found, found};
-use self::intents::OpenIntents;
-use self::panics::{caught, dropped, is_panic};
+use self::panics::is_panic;
 use self::place::Place;
+use self::shared::{Reopen, Shared};
 use self::snapshot::Snapshot;
-use self::writer::{Call, Message, QUEUE, Work, Writer};
-use super::recent::RecentlyObserved;
-use super::{Epoch, Missing, StoreError, StoreTrouble, metrics};
+use self::writer::{Notice, Writer};
+use super::group::{self, Entrance, Work};
+use super::{StoreError, metrics};
 
 /// What a failing read answers that it attempted.
 const READ: &str = "be read";
@@ -54,47 +52,13 @@ const PATIENCE: Duration = Duration::from_millis(500);
 
 /// A store in one redb file, which belongs to this process as long as the store is open.
 ///
-/// Its writer thread ends, and the file is closed, with [`RedbStore::close`] or when the store is dropped; either waits
+/// Its writer thread ends, and the file is closed, with [`Store::close`](crate::store::Store::close) or when the store is dropped; either waits
 /// for what was already asked.
 pub struct RedbStore {
     shared: Arc<Shared>,
-    /// A place for each request that waits for the writer.
-    places: Arc<Semaphore>,
-    /// The way to the writer; absent once closed.
-    messages: Mutex<Option<Sender<Message>>>,
+    /// The way to the writer.
+    entrance: Entrance<Shared>,
     writer: Mutex<Option<JoinHandle<()>>>,
-    /// Present where there is no writer thread, and callers do its work themselves.
-    #[cfg(test)]
-    inline: Option<inline::Inline>,
-}
-
-/// How the writer opens the file again after an I/O error: [`file::reopen`], but for tests of such errors.
-type Reopen = dyn Fn() -> Result<Database, Failure> + Send + Sync;
-
-/// What readers and the writer share.
-struct Shared {
-    path: PathBuf,
-    reopen: Box<Reopen>,
-    /// Absent while it is being opened anew, and once closed. Locked only for moments.
-    database: RwLock<Option<Database>>,
-    /// Counts how often the file was opened anew.
-    opened: watch::Sender<u64>,
-    closed: AtomicBool,
-    writable: AtomicBool,
-    /// What keeps it from writing.
-    trouble: Mutex<Option<StoreTrouble>>,
-    /// Where the file is; nowhere for one in memory.
-    place: Option<Arc<Place>>,
-    /// The last sequence number of a durable commit.
-    sequence: AtomicU64,
-    /// How many commits were durable since the store was opened.
-    commits: AtomicU64,
-    intents: OpenIntents,
-    observed: RecentlyObserved,
-    /// How much is missing, as last made durable.
-    missing: RwLock<Missing>,
-    /// The epoch of what this process gives out.
-    epoch: Epoch,
 }
 
 impl RedbStore {
@@ -114,19 +78,19 @@ impl RedbStore {
     fn open_checked(path: &Path, bytes: u64) -> Result<Self, OpenError> {
         let (database, place) = file::open(path, bytes)?;
         let again = Arc::clone(&place);
-        Self::with(path, database, Some(place), Box::new(move || file::reopen(&again)))
+        Self::with(path, database, place, Box::new(move || file::reopen(&again)))
     }
 
     fn with(
         path: &Path,
         database: Database,
-        place: Option<Arc<Place>>,
+        place: Arc<Place>,
         reopen: Box<Reopen>,
     ) -> Result<Self, OpenError> {
         let shared = Shared::new(path, database, place, reopen)?;
         let shared = Arc::new(shared);
-        let (messages, received) = channel();
-        let writer = Writer::new(Arc::clone(&shared), received);
+        let (entrance, queue) = group::queue();
+        let writer = Writer::new(Arc::clone(&shared), queue);
         let writer = std::thread::Builder::new()
             .name("store-writer".into())
             .spawn(move || writer.run())
@@ -135,23 +99,14 @@ impl RedbStore {
                 attempted: "start the writer of",
                 cause: Box::new(cause),
             })?;
-        Ok(Self {
-            shared,
-            places: Arc::new(Semaphore::new(QUEUE)),
-            messages: Mutex::new(Some(messages)),
-            writer: Mutex::new(Some(writer)),
-            #[cfg(test)]
-            inline: None,
-        })
+        Ok(Self { shared, entrance, writer: Mutex::new(Some(writer)) })
     }
 
-    /// Stops taking requests, finishes those that wait, and closes the file. Blocks until that is done; a second call
-    /// does nothing.
-    pub fn close(&self) {
+    /// [`Store::close`](crate::store::Store::close).
+    fn shut(&self) {
         self.shared.closed.store(true, Ordering::Release);
-        self.places.close();
         self.shared.intents.waiters.wake_all();
-        self.messages.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.entrance.close();
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
         if writer.is_some_and(|writer| writer.join().is_err()) {
             tracing::error!(store = %self.shared.path.display(), "the store's writer had panicked");
@@ -164,20 +119,8 @@ impl RedbStore {
         self.shared.commits.load(Ordering::Acquire)
     }
 
-    fn send(&self, message: Message) -> Result<(), StoreError> {
-        let messages = self.messages.lock().unwrap_or_else(PoisonError::into_inner);
-        messages.as_ref().and_then(|messages| messages.send(message).ok()).ok_or(StoreError::Closed)
-    }
-
-    async fn write<W: Work>(&self, work: W) -> Result<W::Answer, StoreError> {
-        #[cfg(test)]
-        if let Some(inline) = &self.inline {
-            return self.write_inline(inline, work).await;
-        }
-        let place = Arc::clone(&self.places).acquire_owned().await.map_err(|_| StoreError::Closed)?;
-        let (call, waiting) = Call::new(work, place, Arc::clone(&self.shared));
-        self.send(Message::Request(Box::new(call)))?;
-        waiting.answer().await
+    async fn write<W: Work<Shared>>(&self, work: W) -> Result<W::Answer, StoreError> {
+        self.entrance.write(work, &self.shared).await
     }
 
     /// Reads in place: for what touches a handful of pages.
@@ -200,7 +143,7 @@ impl RedbStore {
             metrics::failed();
             tracing::error!(store = %self.shared.path.display(), ?failure, "a page of the store is damaged");
             // If the store is closed meanwhile, there is nothing to look after.
-            let _ = self.send(Message::Doubt);
+            let _ = self.entrance.notify(Notice::Doubt);
         }
         failure.into_error(READ)
     }
@@ -210,11 +153,6 @@ impl RedbStore {
         &self,
         read: impl Fn(&Snapshot) -> Result<T, Failure> + Send + Sync + 'static,
     ) -> Result<T, StoreError> {
-        #[cfg(test)]
-        if let Some(inline) = &self.inline {
-            self.step(inline).await;
-            return self.point(read).await;
-        }
         let mut opened = self.shared.opened.subscribe();
         let read = Arc::new(read);
         loop {
@@ -232,7 +170,7 @@ impl RedbStore {
         if self.shared.closed.load(Ordering::Acquire) {
             return Err(StoreError::Closed);
         }
-        self.send(Message::Inspect)?;
+        self.entrance.notify(Notice::Inspect)?;
         match tokio::time::timeout(PATIENCE, opened.changed()).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(Failure::Interrupted.into_error(READ)),
@@ -242,78 +180,7 @@ impl RedbStore {
 
 impl Drop for RedbStore {
     fn drop(&mut self) {
-        self.close();
-    }
-}
-
-impl Shared {
-    fn new(
-        path: &Path,
-        database: Database,
-        place: Option<Arc<Place>>,
-        reopen: Box<Reopen>,
-    ) -> Result<Self, OpenError> {
-        let Found { intents, sequence, missing, observed } = match caught(|| found(&database)) {
-            Ok(found) => found,
-            Err(failure) => {
-                let failure = dropped(database).err().unwrap_or(failure);
-                return Err(file::damaged(path, failure));
-            }
-        };
-        let epoch = Epoch::random().map_err(|cause| OpenError::Unusable {
-            path: path.to_owned(),
-            attempted: "begin an epoch of",
-            cause: Box::new(cause),
-        })?;
-        metrics::trouble(None);
-        metrics::missing(missing);
-        Ok(Self {
-            path: path.to_owned(),
-            reopen,
-            database: RwLock::new(Some(database)),
-            opened: watch::Sender::new(0),
-            closed: AtomicBool::new(false),
-            writable: AtomicBool::new(true),
-            trouble: Mutex::new(None),
-            place,
-            sequence: AtomicU64::new(sequence),
-            commits: AtomicU64::new(0),
-            intents: OpenIntents::found(intents),
-            observed,
-            missing: RwLock::new(missing),
-            epoch,
-        })
-    }
-
-    fn snapshot(&self) -> Result<Snapshot, Failure> {
-        // What somebody else has written over the file is none of the record.
-        if self.trouble() == Some(StoreTrouble::Overwritten) {
-            return Err(StoreTrouble::Overwritten.into());
-        }
-        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
-        Ok(Snapshot(database.as_ref().ok_or(Failure::Interrupted)?.begin_read()?))
-    }
-
-    fn read<T>(&self, read: impl FnOnce(&Snapshot) -> Result<T, Failure>) -> Result<T, Failure> {
-        let snapshot = caught(|| self.snapshot())?;
-        let result = caught(|| read(&snapshot));
-        dropped(snapshot).and(result)
-    }
-
-    fn trouble(&self) -> Option<StoreTrouble> {
-        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Something keeps it from writing, or nothing does.
-    fn set_trouble(&self, trouble: Option<StoreTrouble>) {
-        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
-        self.writable.store(trouble.is_none(), Ordering::Release);
-        metrics::trouble(trouble);
-    }
-
-    /// For what is answered from memory.
-    fn check_open(&self) -> Result<(), StoreError> {
-        if self.closed.load(Ordering::Acquire) { Err(StoreError::Closed) } else { Ok(()) }
+        self.shut();
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use redb::{Database, ReadableTable, Table, TableDefinition, TableError, TableHandle, WriteTransaction};
 
 use super::failure::Failure;
-use super::file::{BoxError, LAYOUT, identify};
+use super::layout::{BoxError, LAYOUT, identify};
 use super::snapshot::NotThere;
 use super::tables::{
     ACCOUNTS, EPOCHS, HINTS, Json, MANIFESTS, META, META_AUTH_EVENT, META_LAYOUT, OneKey, SWEEP, TOMBSTONES,

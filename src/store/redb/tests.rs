@@ -6,14 +6,15 @@ mod displaced;
 mod faults;
 mod full_disk;
 mod history;
-mod inline;
 mod older_layouts;
 mod opening;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use futures_util::future::join_all;
+use redb::ReadableDatabase as _;
 
 use super::tables::{META, META_SEQUENCE, TAGS, number};
 use super::*;
@@ -22,9 +23,12 @@ use crate::oci::{Manifest, Reference};
 use crate::store::contract::{contract_tests, push};
 use crate::store::sample::{alice, at, image, put, repository, tag};
 use crate::store::{
-    AccountChange, AccountKind, AuthEvent, AuthEventKind, Change, Changed, Expect, Guard, HintedReference,
+    AccountChange, AccountKind, AuthEvent, AuthEventKind, Change, Epoch, Expect, Guard, HintedReference,
     History, Intent, IntentState, Outcome, PageRequest, Quotas, Recorded, Retention, Sequence, Settled,
     Source, Store, Write,
+};
+use crate::store::{
+    Accounts as _, AuthLog as _, Events as _, Hints as _, Ledger as _, Records as _, SweepState as _,
 };
 
 /// An empty store in a directory of its own.
@@ -113,14 +117,18 @@ async fn recording_what_is_known_commits_nothing() {
     let image = image("one", &[]);
     push(&any, "r", &image, &["t"], 1).await;
     let before = store.commits();
-    let guard = || Guard { reference: Some(Reference::Tag(tag("t"))), since: Sequence::new(1_000) };
+    let guard =
+        || Guard { reference: Some(Reference::Tag(tag("t"))), since: Sequence::new(1_000), lease: None };
     for _ in 0..10 {
         let changes = vec![put("r", &image, &["t"])];
         let recorded = store.record(changes, Source::Swept, guard(), at(2)).await.unwrap();
         assert_eq!(recorded, Recorded::Unchanged);
     }
     store.record(Vec::new(), Source::Swept, guard(), at(2)).await.unwrap();
-    store.mark_unknown(Sequence::new(4_711)).await.unwrap();
+    assert_eq!(store.commits(), before);
+    let intent = store.begin(repository("r"), put_write("t"), alice(), at(2)).await.unwrap();
+    let before = store.commits();
+    assert!(store.mark_unknown(&intent).await.unwrap(), "the file says no more than that it was announced");
     assert_eq!(store.commits(), before);
 }
 
@@ -146,7 +154,11 @@ async fn a_request_that_meets_a_damaged_row_fails_alone() {
             let (name, fresh) = if number % 8 == 0 { ("r", "damaged") } else { ("s", "fresh") };
             let name_of_tag = if number % 8 == 0 { fresh.to_owned() } else { format!("{fresh}{number}") };
             let changes = vec![put(name, &image, &["other"]), put(name, &image, &[&name_of_tag])];
-            let guard = Guard { reference: Some(Reference::Tag(tag("none"))), since: Sequence::new(1_000) };
+            let guard = Guard {
+                reference: Some(Reference::Tag(tag("none"))),
+                since: Sequence::new(1_000),
+                lease: None,
+            };
             (number, store.record(changes, Source::Swept, guard, at(2)).await)
         })
     });

@@ -14,53 +14,31 @@ use self::record::Tables;
 use super::failure::Failure;
 use super::intents::OpenIntents;
 use super::snapshot::NotThere;
+use super::staged::Staged;
 use super::tables::{EPOCHS, MAXIMUM_EPOCHS, META_SEQUENCE, encode, event, number};
 use crate::clock::Timestamp;
 use crate::oci::{Digest, Document, RepositoryName, Tag};
 use crate::store::ledger::{self, Medium, RowChange, View};
 use crate::store::row::{BlobRow, ManifestRow, RepositoryRow, TagRow};
 use crate::store::tombstone::{Buried, Tombstone};
-use crate::store::{Epoch, Event, Incarnation, Intent, IntentState, Missing, Sequence};
+use crate::store::{Epoch, Event, Incarnation, Intent, IntentState, Lease, Missing, Sequence};
 
 /// A write transaction that is being filled.
-pub(super) struct Transaction<'txn, 'store> {
+pub(super) struct Transaction<'txn> {
     transaction: &'txn WriteTransaction,
     tables: Tables<'txn>,
-    open: &'store OpenIntents,
+    open: &'txn OpenIntents,
     epoch: Epoch,
     /// The last number that was given out before it.
     before: Sequence,
     staged: Staged,
 }
 
-/// What a transaction changes beside the file, once it is durable.
-#[derive(Debug)]
-pub(super) struct Staged {
-    /// The last sequence number that it gave out.
-    pub sequence: Sequence,
-    /// Whether it wrote anything.
-    pub dirty: bool,
-    /// The intents that began or changed their state.
-    pub intents: BTreeMap<Sequence, Arc<Intent>>,
-    /// How many of them began.
-    pub begun: usize,
-    /// Those of which the callers never heard, and that were removed for that.
-    pub abandoned: Vec<Sequence>,
-    /// The intents that were let through to be carried.
-    pub promoted: Vec<Sequence>,
-    /// The intents that ended.
-    pub settled: BTreeSet<Sequence>,
-    /// The events that were appended.
-    pub events: Vec<Event>,
-    /// How much is missing, if that has changed.
-    pub missing: Option<Missing>,
-}
-
-impl<'txn, 'store> Transaction<'txn, 'store> {
+impl<'txn> Transaction<'txn> {
     /// Opens the tables. What is given out belongs to this epoch.
     pub fn new(
         transaction: &'txn WriteTransaction,
-        open: &'store OpenIntents,
+        open: &'txn OpenIntents,
         epoch: Epoch,
     ) -> Result<Self, Failure> {
         let tables = Tables::open(transaction)?;
@@ -113,15 +91,19 @@ impl<'txn, 'store> Transaction<'txn, 'store> {
     }
 }
 
-impl View for Transaction<'_, '_> {
+impl View for Transaction<'_> {
     type Error = Failure;
 
     fn last(&self) -> Sequence {
         self.staged.sequence
     }
 
-    fn incarnation(&self) -> Incarnation {
-        Incarnation::default()
+    fn is_current(&self, _: Incarnation) -> Result<bool, Failure> {
+        Ok(true)
+    }
+
+    fn holds(&self, _: Incarnation, _: Lease) -> Result<bool, Failure> {
+        Ok(true)
     }
 
     fn open_intents(&self) -> usize {
@@ -206,7 +188,7 @@ impl View for Transaction<'_, '_> {
     }
 }
 
-impl Medium for Transaction<'_, '_> {
+impl Medium for Transaction<'_> {
     fn add_intent(&mut self, intent: Intent) -> Result<(), Failure> {
         let row = encode("intent", &intent)?;
         self.tables.intents.insert(intent.sequence.get(), row.as_slice())?;

@@ -1,5 +1,4 @@
-//! The one thread that writes. It takes every request that waits into one transaction, so that one fsync serves them
-//! all, and answers each when that is durable.
+//! The one thread that writes, group by group.
 //!
 //! When the medium fails (no room, an I/O error) it answers `Unavailable`, opens the file again for the readers, and
 //! tries at a steady pace whether a write succeeds again, whether or not anybody asks for one. Until then it refuses
@@ -12,95 +11,38 @@
 mod recovery;
 
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use redb::WriteTransaction;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::Shared;
 use super::failure::Failure;
-use super::intents::OpenIntents;
 use super::panics::caught;
-use super::transaction::{Staged, Transaction};
+use super::shared::Shared;
+use super::staged::Staged;
+use super::transaction::Transaction;
+use crate::store::group::{Backend, Group, Queue, Undone};
 use crate::store::{StoreError, StoreTrouble, metrics};
-
-/// How many requests may wait for the writer; further callers wait for a place.
-pub(super) const QUEUE: usize = 1_024;
-
-/// While several write at once, the writer waits this long for more of them to share a transaction: a commit costs
-/// more processor time than the rows in it. Whoever writes alone does not wait.
-pub(super) const GATHERING: Duration = Duration::from_millis(5);
-
-/// What no client waits for may wait this long for company, as long as more keeps coming and it is not enough yet.
-pub(super) const PATIENCE: Duration = Duration::from_millis(50);
-
-/// So many share a transaction that more would hardly make it cheaper.
-const ENOUGH: usize = 64;
 
 /// How often an idle writer looks whether the file is at its place.
 const LOOKS: Duration = Duration::from_millis(500);
 
-/// What a writing method does within a transaction.
-pub(super) trait Work: Send + 'static {
-    /// What its caller gets once the transaction is durable.
-    type Answer: Send + 'static;
-    /// Completes "the store cannot … now".
-    const ATTEMPTED: &'static str;
-
-    /// How long it may wait for others to share a transaction.
-    fn patience(&self) -> Duration {
-        GATHERING
-    }
-
-    /// Reads and writes. May be called again in another transaction when this one came to nothing.
-    fn apply(&self, transaction: &mut Transaction<'_, '_>) -> Result<Self::Answer, Failure>;
-
-    /// It is durable, but the caller left before hearing of it.
-    fn unheard(_answer: &Self::Answer, _intents: &OpenIntents) {}
-}
-
-/// A [`Work`] with the caller who waits for it.
-pub(super) trait Request: Send {
-    /// How long it may wait for others.
-    fn patience(&self) -> Duration;
-    /// Does the work and keeps its answer.
-    fn apply(&mut self, transaction: &mut Transaction<'_, '_>) -> Result<(), Failure>;
-    /// Gives the kept answer.
-    fn answer(self: Box<Self>, intents: &OpenIntents);
-    /// Gives an error instead.
-    fn refuse(self: Box<Self>, failure: Failure);
-}
-
-/// The one kind of request.
-pub(super) struct Call<W: Work> {
-    work: W,
-    answer: Option<W::Answer>,
-    reply: oneshot::Sender<Result<W::Answer, StoreError>>,
-    _place: OwnedSemaphorePermit,
-}
-
-/// What the writer is sent.
-pub(super) enum Message {
-    /// Something to write.
-    Request(Box<dyn Request>),
-    /// A reader met an I/O error: find out whether the file has to be opened anew.
+/// What a reader tells the writer.
+pub(super) enum Notice {
+    /// It met an I/O error: find out whether the file has to be opened anew.
     Inspect,
-    /// The database panicked under a reader: find out whether it is of any use still.
+    /// The database panicked: find out whether it is of any use still.
     Doubt,
 }
 
 /// The writer's own state, on its thread.
 pub(super) struct Writer {
     shared: Arc<Shared>,
-    messages: Receiver<Message>,
+    queue: Queue<Shared>,
     /// What is wrong with the medium; absent while it works.
     trouble: Option<Trouble>,
     /// Failures since the last request that could be written.
     failures: u32,
-    /// Whether the last transaction served several.
-    is_shared: bool,
 }
 
 /// The medium does not take writes.
@@ -110,84 +52,19 @@ struct Trouble {
     retry: Instant,
 }
 
-/// How a transaction ended that is not durable.
-enum Undone {
-    /// For want of this one request, by its place in the group.
-    Request(usize, Failure),
-    /// For want of the medium. If the very last fsync failed, it may have taken effect all the same; but no later fsync
-    /// can prove that it is durable, so nobody is told that it is.
-    Medium(Failure),
-    /// The file is not at its place, or not as it was left. If that was found after the commit, it has taken effect in a
-    /// file that may be lost: nobody is told that it is durable.
-    Displaced(StoreTrouble),
-}
+impl Backend for Shared {
+    type Transaction<'t> = Transaction<'t>;
+    type Failure = Failure;
+    type Notice = Notice;
 
-/// A caller who waits for an answer. When the caller's future is dropped, so is this.
-pub(super) struct Waiting<W: Work> {
-    answer: oneshot::Receiver<Result<W::Answer, StoreError>>,
-    shared: Arc<Shared>,
-}
-
-impl<W: Work> Call<W> {
-    /// A call, and the caller's end of it.
-    pub fn new(work: W, place: OwnedSemaphorePermit, shared: Arc<Shared>) -> (Self, Waiting<W>) {
-        let (reply, answer) = oneshot::channel();
-        (Self { work, answer: None, reply, _place: place }, Waiting { answer, shared })
-    }
-}
-
-impl<W: Work> Waiting<W> {
-    /// Waits for the answer.
-    pub async fn answer(mut self) -> Result<W::Answer, StoreError> {
-        (&mut self.answer).await.unwrap_or(Err(StoreError::Closed))
-    }
-}
-
-impl<W: Work> Drop for Waiting<W> {
-    fn drop(&mut self) {
-        // An answer that comes later finds nobody, and the writer sees that. One that was heard is not there any more.
-        self.answer.close();
-        if let Ok(Ok(answer)) = self.answer.try_recv() {
-            W::unheard(&answer, &self.shared.intents);
-        }
-    }
-}
-
-impl Message {
-    /// How long it may wait for others.
-    fn patience(&self) -> Duration {
-        match self {
-            Self::Request(request) => request.patience(),
-            Self::Inspect | Self::Doubt => Duration::ZERO,
-        }
-    }
-}
-
-impl<W: Work> Request for Call<W> {
-    fn patience(&self) -> Duration {
-        self.work.patience()
-    }
-
-    fn apply(&mut self, transaction: &mut Transaction<'_, '_>) -> Result<(), Failure> {
-        self.answer = Some(self.work.apply(transaction)?);
-        Ok(())
-    }
-
-    fn answer(self: Box<Self>, intents: &OpenIntents) {
-        if let Err(Ok(answer)) = self.reply.send(self.answer.ok_or(StoreError::Closed)) {
-            W::unheard(&answer, intents);
-        }
-    }
-
-    fn refuse(self: Box<Self>, failure: Failure) {
-        // Whoever left does not mind that nothing was done.
-        let _ = self.reply.send(Err(failure.into_error(W::ATTEMPTED)));
+    fn error(failure: Failure, attempted: &'static str) -> StoreError {
+        failure.into_error(attempted)
     }
 }
 
 impl Writer {
-    pub fn new(shared: Arc<Shared>, messages: Receiver<Message>) -> Self {
-        Self { shared, messages, trouble: None, failures: 0, is_shared: false }
+    pub fn new(shared: Arc<Shared>, queue: Queue<Shared>) -> Self {
+        Self { shared, queue, trouble: None, failures: 0 }
     }
 
     /// Writes until all senders are gone and nothing waits any more; then closes the file.
@@ -195,30 +72,17 @@ impl Writer {
         loop {
             let retry = self.trouble.as_ref().map(|trouble| trouble.retry);
             let wait = retry.map_or(LOOKS, |when| when.saturating_duration_since(Instant::now()));
-            let first = match self.messages.recv_timeout(wait) {
-                Err(RecvTimeoutError::Disconnected) => break,
-                first => first.ok(),
-            };
+            let Ok(first) = self.queue.first(wait) else { break };
             match retry {
                 Some(when) if when <= Instant::now() => self.recover(),
                 None if first.is_none() => self.look(),
                 _ => {}
             }
-            let (mut inspect, mut doubt) = (false, false);
-            let mut group: Vec<Box<dyn Request>> = Vec::new();
-            let more = self.more(first.as_ref());
-            for message in first.into_iter().chain(more) {
-                match message {
-                    Message::Request(request) => group.push(request),
-                    Message::Inspect => inspect = true,
-                    Message::Doubt => doubt = true,
-                }
-            }
-            self.is_shared = group.len() > 1;
-            if inspect && self.trouble.is_none() {
+            let (group, notices) = self.queue.gather(first);
+            if notices.iter().any(|notice| matches!(notice, Notice::Inspect)) && self.trouble.is_none() {
                 self.inspect();
             }
-            if doubt && self.trouble.is_none() {
+            if notices.iter().any(|notice| matches!(notice, Notice::Doubt)) && self.trouble.is_none() {
                 self.use_again();
             }
             if !group.is_empty() || !self.shared.intents.abandoned().is_empty() {
@@ -232,102 +96,75 @@ impl Writer {
         }
     }
 
-    /// What else waits by now; while several write at once, also what comes while all of them have patience.
-    fn more(&self, first: Option<&Message>) -> Vec<Message> {
-        let mut more: Vec<Message> = self.messages.try_iter().take(QUEUE).collect();
-        if !self.is_shared && more.is_empty() {
-            return more;
-        }
-        let begun = Instant::now();
-        let mut patience = first.into_iter().chain(&more).map(Message::patience).min().unwrap_or_default();
-        while more.len() < QUEUE {
-            let left = patience.saturating_sub(begun.elapsed()).min(GATHERING);
-            let Ok(message) = self.messages.recv_timeout(left) else { break };
-            patience = patience.min(message.patience());
-            more.push(message);
-            if more.len() >= ENOUGH {
-                patience = patience.min(GATHERING);
-            }
-        }
-        more
-    }
-
     /// Serves a group of requests by one transaction.
-    pub fn serve(&mut self, mut group: Vec<Box<dyn Request>>) {
+    fn serve(&mut self, group: Group<Shared>) {
         if let Some(trouble) = &self.trouble {
-            return refuse(group, &trouble.failure);
+            return group.refuse(&trouble.failure);
         }
-        loop {
-            match self.attempt(&mut group) {
-                Ok(committed) => {
-                    if committed {
-                        self.failures = 0;
-                    }
-                    return group.into_iter().for_each(|request| request.answer(&self.shared.intents));
-                }
-                // The others have to be done again without it, since a transaction cannot be undone in part.
-                Err(Undone::Request(place, failure)) => group.remove(place).refuse(failure),
-                Err(Undone::Medium(failure)) => {
-                    self.fail(failure.clone());
-                    self.reopen();
-                    return refuse(group, &failure);
-                }
-                Err(Undone::Displaced(trouble)) => {
-                    self.fail(trouble.into());
-                    return refuse(group, &trouble.into());
-                }
+        let shared = Arc::clone(&self.shared);
+        let served = group.serve(&shared, |group| {
+            if self.attempt(group)? {
+                self.failures = 0;
             }
+            Ok(())
+        });
+        if let Err((group, failure)) = served {
+            self.fail(failure.clone());
+            if !failure.is_displaced() {
+                self.reopen();
+            }
+            group.refuse(&failure);
         }
     }
 
     /// Applies all requests and commits. Answers whether there was anything to commit.
-    fn attempt(&self, group: &mut [Box<dyn Request>]) -> Result<bool, Undone> {
+    ///
+    /// # Errors
+    /// When it is not durable. If the very last fsync failed, or the file was found not to be at its place after the commit, it
+    /// may have taken effect all the same; but no later fsync can prove that it is durable, so nobody is told that it is.
+    fn attempt(&self, group: &mut Group<Shared>) -> Result<bool, Undone<Failure>> {
         let begun = Instant::now();
-        self.check_place().map_err(Undone::Displaced)?;
-        let write = caught(|| self.begin_write()).map_err(Undone::Medium)?;
+        self.check_place().map_err(displaced)?;
+        let write = caught(|| self.begin_write()).map_err(Undone::All)?;
         let staged = match self.apply(&write, group) {
             Ok(staged) if staged.dirty => staged,
             Ok(mut staged) if !staged.intents.is_empty() || !staged.abandoned.is_empty() => {
                 // What is known in memory alone.
-                caught(|| Ok(write.abort()?)).map_err(Undone::Medium)?;
+                caught(|| Ok(write.abort()?)).map_err(Undone::All)?;
                 self.shared.intents.publish(&mut staged);
                 return Ok(false);
             }
             undone => {
                 // Not undone by a panic: what it does with the file is undone as well.
-                caught(|| Ok(write.abort()?)).map_err(Undone::Medium)?;
+                caught(|| Ok(write.abort()?)).map_err(Undone::All)?;
                 return undone.map(|_| false);
             }
         };
-        caught(|| Ok(write.commit()?)).map_err(Undone::Medium)?;
+        caught(|| Ok(write.commit()?)).map_err(Undone::All)?;
         metrics::committed(begun.elapsed(), group.len());
-        self.check_place().map_err(Undone::Displaced)?;
+        self.check_place().map_err(displaced)?;
         self.publish(staged);
         Ok(true)
     }
 
     /// Applies all requests, and says what changes beside the file.
-    fn apply(&self, write: &WriteTransaction, group: &mut [Box<dyn Request>]) -> Result<Staged, Undone> {
+    fn apply(&self, write: &WriteTransaction, group: &mut Group<Shared>) -> Result<Staged, Undone<Failure>> {
         // Which request is under way. The transaction ends here even by a panic, so that the tables are closed.
         let mut at = None;
         let applied = caught(|| {
             let mut transaction = Transaction::new(write, &self.shared.intents, self.shared.epoch)?;
             transaction.abandon(self.shared.intents.abandoned())?;
-            for (place, request) in group.iter_mut().enumerate() {
-                at = Some(place);
-                request.apply(&mut transaction)?;
-            }
-            at = None;
+            group.apply(&mut transaction, &mut at)?;
             transaction.finish()
         });
         applied.map_err(|failure| match at {
-            Some(place) if failure.is_of_one_request() => Undone::Request(place, failure),
-            _ => Undone::Medium(failure),
+            Some(place) if failure.is_of_one_request() => Undone::Operation(place, failure),
+            _ => Undone::All(failure),
         })
     }
 
     fn check_place(&self) -> Result<(), StoreTrouble> {
-        self.shared.place.as_ref().map_or(Ok(()), |place| place.check())
+        self.shared.place.check()
     }
 
     fn begin_write(&self) -> Result<WriteTransaction, Failure> {
@@ -360,8 +197,7 @@ impl Drop for Writer {
     }
 }
 
-fn refuse(group: Vec<Box<dyn Request>>, failure: &Failure) {
-    for request in group {
-        request.refuse(failure.clone());
-    }
+/// The file is not at its place, or not as it was left.
+fn displaced(trouble: StoreTrouble) -> Undone<Failure> {
+    Undone::All(trouble.into())
 }

@@ -18,7 +18,7 @@ pub(in crate::sync) struct LoopGuard {
 impl LoopGuard {
     /// Notes a page: where it leads, and whether it named anything new. Answers whether the listing never ends, so that
     /// the caller must not follow it any further.
-    pub fn is_endless(&mut self, next: Option<&Continuation>, has_news: bool) -> bool {
+    pub(in crate::sync) fn is_endless(&mut self, next: Option<&Continuation>, has_news: bool) -> bool {
         let Some(next) = next else { return false };
         self.barren = if has_news { 0 } else { self.barren + 1 };
         self.barren == BARREN_PAGES || !self.followed.mark(next.as_str())

@@ -17,7 +17,7 @@ pub(in crate::sync) struct Marks(HashSet<u64>);
 
 impl Marks {
     /// Marks a name. Answers whether it was not marked before.
-    pub fn mark(&mut self, name: &str) -> bool {
+    pub(in crate::sync) fn mark(&mut self, name: &str) -> bool {
         let hash = hash(name);
         if self.0.len() == MAXIMUM {
             return !self.0.contains(&hash);
@@ -26,7 +26,7 @@ impl Marks {
     }
 
     /// Whether a name was marked.
-    pub fn has(&self, name: &str) -> bool {
+    pub(in crate::sync) fn has(&self, name: &str) -> bool {
         self.0.contains(&hash(name))
     }
 }
@@ -41,29 +41,29 @@ pub(in crate::sync) struct KeptMarks {
 
 impl KeptMarks {
     /// Marks that were kept.
-    pub fn kept(marks: Vec<u64>) -> Self {
+    pub(in crate::sync) fn kept(marks: Vec<u64>) -> Self {
         Self { marked: Marks(marks.into_iter().take(MAXIMUM).collect()), fresh: Vec::new() }
     }
 
     /// Marks a name.
-    pub fn mark(&mut self, name: &str) {
+    pub(in crate::sync) fn mark(&mut self, name: &str) {
         if self.marked.mark(name) && self.marked.0.len() < MAXIMUM {
             self.fresh.push(hash(name));
         }
     }
 
     /// Whether a name was marked.
-    pub fn has(&self, name: &str) -> bool {
+    pub(in crate::sync) fn has(&self, name: &str) -> bool {
         self.marked.has(name)
     }
 
     /// What was marked since the last time.
-    pub fn take_fresh(&mut self) -> Vec<u64> {
+    pub(in crate::sync) fn take_fresh(&mut self) -> Vec<u64> {
         std::mem::take(&mut self.fresh)
     }
 
     /// What was kept was forgotten: all of it has to be kept again.
-    pub fn all_fresh(&mut self) {
+    pub(in crate::sync) fn all_fresh(&mut self) {
         self.fresh = self.marked.0.iter().copied().collect();
     }
 }

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::past::{Moment, Past, Thing};
+use super::acknowledged::Deletion;
 use super::registry::Registry;
-use super::told::Deletion;
+use super::registry_history::{RegistryHistory, Resource, Version};
 use crate::oci::{Digest, Reference, Tag};
 use crate::store::{Event, EventKind, HintedReference, ManifestRecord, PageRequest, Source, Store};
 
@@ -24,8 +24,8 @@ pub enum Extent {
 /// The record as a whole.
 struct Recorded {
     repositories: BTreeSet<String>,
-    tags: BTreeMap<Thing, Digest>,
-    manifests: BTreeMap<Thing, ManifestRecord>,
+    tags: BTreeMap<Resource, Digest>,
+    manifests: BTreeMap<Resource, ManifestRecord>,
 }
 
 impl Recorded {
@@ -43,10 +43,10 @@ impl Recorded {
                 return Err(format!("the counts of {name} are wrong: {counted:?}, not {repository:?}"));
             }
             recorded.repositories.insert(name.to_owned());
-            let tags = tags.items.into_iter().map(|tag| (Thing::new(name, tag.tag.as_str()), tag.digest));
+            let tags = tags.items.into_iter().map(|tag| (Resource::new(name, tag.tag.as_str()), tag.digest));
             recorded.tags.extend(tags);
             let manifests = manifests.items.into_iter();
-            let manifests = manifests.map(|held| (Thing::new(name, held.digest.as_str()), held));
+            let manifests = manifests.map(|held| (Resource::new(name, held.digest.as_str()), held));
             recorded.manifests.extend(manifests);
         }
         Ok(recorded)
@@ -57,15 +57,15 @@ impl Recorded {
 pub async fn in_step(store: &dyn Store, registry: &Registry, extent: Extent) -> Result<(), String> {
     let recorded = Recorded::read(store).await?;
     let is_known =
-        |thing: &Thing| extent != Extent::Known || recorded.repositories.contains(&thing.repository);
+        |resource: &Resource| extent != Extent::Known || recorded.repositories.contains(&resource.repository);
     if extent == Extent::Listed {
         equal("repositories", &recorded.repositories, &registry.repositories())?;
     }
     let mut tags = registry.tags();
     tags.retain(|tag, _| is_known(tag));
     equal("tags", &recorded.tags, &tags)?;
-    let there: BTreeSet<Thing> = registry.things().into_iter().filter(Thing::is_manifest).collect();
-    let manifests: BTreeSet<Thing> = recorded.manifests.keys().cloned().collect();
+    let there: BTreeSet<Resource> = registry.resources().into_iter().filter(Resource::is_manifest).collect();
+    let manifests: BTreeSet<Resource> = recorded.manifests.keys().cloned().collect();
     if extent == Extent::Everything {
         equal("manifests", &manifests, &there)?;
     }
@@ -73,13 +73,13 @@ pub async fn in_step(store: &dyn Store, registry: &Registry, extent: Extent) -> 
     if !ghosts.is_empty() {
         return Err(format!("the store has manifests that are not there: {ghosts:?}"));
     }
-    let tagged = tags.iter().map(|(tag, digest)| Thing::new(&tag.repository, digest.as_str()));
-    let children = recorded.manifests.iter().flat_map(|(thing, held)| {
-        held.document.children.iter().map(|child| Thing::new(&thing.repository, child.digest.as_str()))
+    let tagged = tags.iter().map(|(tag, digest)| Resource::new(&tag.repository, digest.as_str()));
+    let children = recorded.manifests.iter().flat_map(|(resource, held)| {
+        held.document.children.iter().map(|child| Resource::new(&resource.repository, child.digest.as_str()))
     });
-    let lacking = |thing: &Thing| there.contains(thing) && !manifests.contains(thing);
-    if let Some(thing) = tagged.chain(children).find(lacking) {
-        return Err(format!("the store lacks the manifest {thing:?}"));
+    let lacking = |resource: &Resource| there.contains(resource) && !manifests.contains(resource);
+    if let Some(resource) = tagged.chain(children).find(lacking) {
+        return Err(format!("the store lacks the manifest {resource:?}"));
     }
     let open = store.open_intents().await.unwrap();
     if open.is_empty() { Ok(()) } else { Err(format!("intents are still open: {open:?}")) }
@@ -96,30 +96,30 @@ fn equal<T: PartialEq + std::fmt::Debug>(what: &str, store: &T, registry: &T) ->
 pub async fn hinted(
     store: &dyn Store,
     registry: &Registry,
-    hints: &[(HintedReference, Moment)],
+    hints: &[(HintedReference, Version)],
 ) -> Result<(), String> {
-    for (HintedReference { repository, reference }, moment) in hints {
+    for (HintedReference { repository, reference }, version) in hints {
         let Reference::Tag(tag) = reference else { continue };
-        if registry.past().last_change(repository.as_str()) > *moment {
+        if registry.history().last_change(repository.as_str()) > *version {
             continue;
         }
         let recorded = store.tag(repository, tag).await.unwrap().map(|record| record.digest);
-        let held = registry.tags().remove(&Thing::new(repository.as_str(), tag.as_str()));
+        let held = registry.tags().remove(&Resource::new(repository.as_str(), tag.as_str()));
         equal(&format!("what {repository}:{tag} is, that was hinted at,"), &recorded, &held)?;
     }
     Ok(())
 }
 
 /// Events, a line each.
-pub fn in_lines(events: &[Event], past: &Past) -> String {
-    events.iter().map(|event| in_short(event, past.moment_of(event.sequence))).collect()
+pub fn in_lines(events: &[Event], past: &RegistryHistory) -> String {
+    events.iter().map(|event| in_short(event, past.version_of(event.sequence))).collect()
 }
 
-fn in_short(event: &Event, moment: Moment) -> String {
+fn in_short(event: &Event, version: Version) -> String {
     let Event { sequence, kind, source, repository, tag, digest, .. } = event;
     let (tag, digest) =
         (tag.as_ref().map(Tag::as_str), digest.as_ref().map(|digest| &digest.as_str()[7..15]));
-    format!("{sequence} at moment {moment}: {source:?} {kind:?} {repository} {tag:?} {digest:?}\n")
+    format!("{sequence} at version {version}: {source:?} {kind:?} {repository} {tag:?} {digest:?}\n")
 }
 
 /// The history as it is now.
@@ -142,39 +142,42 @@ pub fn history(
         return Err("sequence numbers do not grow".to_owned());
     }
     let lags = registry.lags();
-    let past = registry.past();
-    let mut told: BTreeMap<Thing, Moment> = BTreeMap::new();
+    let past = registry.history();
+    let mut acknowledged: BTreeMap<Resource, Version> = BTreeMap::new();
     for event in events {
-        let moment = past.moment_of(event.sequence);
+        let version = past.version_of(event.sequence);
         let about = About::new(event);
-        let since = |thing: &Thing| {
+        let since = |resource: &Resource| {
             let deleted = deletions
                 .iter()
-                .filter(|deletion| deletion.thing == *thing && deletion.heard < event.sequence)
-                .map(|deletion| deletion.moment);
+                .filter(|deletion| deletion.resource == *resource && deletion.heard < event.sequence)
+                .map(|deletion| deletion.version);
             // Where a write has no known outcome, what a replica that lags answers may as well be the outcome.
             if lags && event.source == Source::Verified {
-                return Moment::default();
+                return Version::default();
             }
-            deleted.chain(told.get(thing).copied()).max().unwrap_or_default()
+            deleted.chain(acknowledged.get(resource).copied()).max().unwrap_or_default()
         };
         let wrong = match (&about.removed, about.found()) {
-            (Some(thing), _) if !past.was_absent(thing, since(thing), moment) => {
-                Some(format!("{thing:?} was removed though it was there from moment {}", since(thing)))
+            (Some(resource), _) if !past.was_absent(resource, since(resource), version) => {
+                Some(format!("{resource:?} was removed though it was there from version {}", since(resource)))
             }
-            (None, Some((thing, is_there))) if !past.was_there(&is_there, since(thing), moment) => {
-                Some(format!("{is_there:?} was found though it was not there from moment {}", since(thing)))
+            (None, Some((resource, is_there))) if !past.was_there(&is_there, since(resource), version) => {
+                Some(format!(
+                    "{is_there:?} was found though it was not there from version {}",
+                    since(resource)
+                ))
             }
             _ => None,
         };
         if let Some(wrong) = wrong {
             return Err(format!(
-                "{wrong} to {moment}, by event {}; the history:\n{}",
+                "{wrong} to {version}, by event {}; the history:\n{}",
                 event.sequence,
                 in_lines(events, &past)
             ));
         }
-        told.extend(about.all().into_iter().map(|thing| (thing, moment)));
+        acknowledged.extend(about.all().into_iter().map(|resource| (resource, version)));
     }
     Ok(())
 }
@@ -188,12 +191,12 @@ pub fn brake(events: &[Event], deletions: usize) -> Result<(), String> {
     let most = BELIEVED as usize + 3 * deletions;
     let mut gone = Vec::new();
     for event in events {
-        let thing = event.tag.as_ref().map(|tag| Thing::new(event.repository.as_str(), tag.as_str()));
-        let Some(thing) = thing else { continue };
+        let resource = event.tag.as_ref().map(|tag| Resource::new(event.repository.as_str(), tag.as_str()));
+        let Some(resource) = resource else { continue };
         match (event.kind, event.source) {
-            (EventKind::TagDeleted, Source::Swept | Source::Hinted) => gone.push(thing),
+            (EventKind::TagDeleted, Source::Swept | Source::Hinted) => gone.push(resource),
             (EventKind::TagRestored, _) => {
-                let place = gone.iter().position(|other| *other == thing);
+                let place = gone.iter().position(|other| *other == resource);
                 place.into_iter().for_each(|place| drop(gone.swap_remove(place)));
             }
             _ => {}
@@ -207,28 +210,31 @@ pub fn brake(events: &[Event], deletions: usize) -> Result<(), String> {
 
 /// What came back as it was has its past.
 pub fn pasts(events: &[Event]) -> Result<(), String> {
-    let mut gone: BTreeMap<Thing, &Digest> = BTreeMap::new();
+    let mut gone: BTreeMap<Resource, &Digest> = BTreeMap::new();
     for event in events {
         if event.kind == EventKind::ManifestDeleted && event.source == Source::Observed {
             // Somebody wanted it gone, whatever its tags were.
-            let is_of_it = |thing: &Thing, digest: &&Digest| {
-                thing.repository == event.repository.as_str() && Some(*digest) == event.digest.as_ref()
+            let is_of_it = |resource: &Resource, digest: &&Digest| {
+                resource.repository == event.repository.as_str() && Some(*digest) == event.digest.as_ref()
             };
-            gone.retain(|thing, digest| !is_of_it(thing, digest));
+            gone.retain(|resource, digest| !is_of_it(resource, digest));
         }
         let (Some(tag), digest) = (&event.tag, event.digest.as_ref()) else { continue };
-        let thing = Thing::new(event.repository.as_str(), tag.as_str());
-        let before = gone.remove(&thing);
+        let resource = Resource::new(event.repository.as_str(), tag.as_str());
+        let before = gone.remove(&resource);
         let is_same = before.is_some() && before == digest;
         match (event.kind, event.source) {
             (EventKind::TagDeleted, Source::Swept | Source::Hinted | Source::Verified) => {
-                gone.extend(digest.map(|digest| (thing, digest)));
+                gone.extend(digest.map(|digest| (resource, digest)));
             }
             (EventKind::ManifestPut, Source::Swept | Source::Hinted | Source::Verified) if is_same => {
-                return Err(format!("{thing:?} came back without its past by event {}", event.sequence));
+                return Err(format!("{resource:?} came back without its past by event {}", event.sequence));
             }
             (EventKind::TagRestored, _) if !is_same => {
-                return Err(format!("{thing:?} has a past that is not its own by event {}", event.sequence));
+                return Err(format!(
+                    "{resource:?} has a past that is not its own by event {}",
+                    event.sequence
+                ));
             }
             _ => {}
         }
@@ -239,18 +245,18 @@ pub fn pasts(events: &[Event]) -> Result<(), String> {
 /// What an event is about.
 struct About<'a> {
     event: &'a Event,
-    tag: Option<Thing>,
-    manifest: Option<Thing>,
-    removed: Option<Thing>,
-    whole: Thing,
+    tag: Option<Resource>,
+    manifest: Option<Resource>,
+    removed: Option<Resource>,
+    whole: Resource,
 }
 
 impl<'a> About<'a> {
     fn new(event: &'a Event) -> Self {
         let repository = event.repository.as_str();
-        let tag = event.tag.as_ref().map(|tag| Thing::new(repository, tag.as_str()));
-        let manifest = event.digest.as_ref().map(|digest| Thing::new(repository, digest.as_str()));
-        let whole = Thing::new(repository, "");
+        let tag = event.tag.as_ref().map(|tag| Resource::new(repository, tag.as_str()));
+        let manifest = event.digest.as_ref().map(|digest| Resource::new(repository, digest.as_str()));
+        let whole = Resource::new(repository, "");
         let removed = match event.kind {
             EventKind::TagDeleted => tag.clone(),
             EventKind::ManifestDeleted => manifest.clone(),
@@ -261,20 +267,20 @@ impl<'a> About<'a> {
     }
 
     /// Of a put that was found: the tag or manifest that it is about, and what must have been so.
-    fn found(&self) -> Option<(&Thing, Thing)> {
+    fn found(&self) -> Option<(&Resource, Resource)> {
         let is_put = matches!(self.event.kind, EventKind::ManifestPut | EventKind::TagRestored);
         if !is_put || self.event.source == Source::Observed {
             return None;
         }
         let manifest = self.manifest.as_ref()?;
         Some(match &self.tag {
-            Some(tag) => (tag, Thing::pointing(&tag.repository, &tag.name, &manifest.name)),
+            Some(tag) => (tag, Resource::pointing(&tag.repository, &tag.name, &manifest.name)),
             None => (manifest, manifest.clone()),
         })
     }
 
     /// Everything that it says something of.
-    fn all(self) -> Vec<Thing> {
+    fn all(self) -> Vec<Resource> {
         let manifest = self.manifest.filter(|_| self.event.kind != EventKind::TagDeleted);
         [self.tag, manifest, Some(self.whole)].into_iter().flatten().collect()
     }

@@ -34,10 +34,15 @@ struct Crowd {
     happenings: u64,
 }
 
-/// A history: the lives of one door after the other, each ended by a crash but for the last.
+/// A history: the lives of one door, or of several at once, one after the other. Each life is ended by a crash of all, but
+/// for the last.
 #[derive(Clone, Debug)]
 pub struct History {
     pub seed: u64,
+    /// How many doors share the record.
+    pub doors: usize,
+    /// One commit in so many fails, or its answer is lost; none at zero.
+    pub commit_faults: u64,
     /// One fault in so many answers; none at zero.
     pub faults: u64,
     /// Whether everything goes through the door: then the record has to be right without a sweep.
@@ -61,6 +66,8 @@ pub struct Life {
 #[derive(Clone, Debug)]
 pub struct Happening {
     pub at: Duration,
+    /// At which of the doors.
+    pub door: usize,
     pub action: Action,
 }
 
@@ -87,6 +94,8 @@ pub enum Action {
     LoseStorage { length: Duration },
     /// The registry is started anew, which takes a while.
     Restart { length: Duration },
+    /// The door stands still for a while, or for ever: it has crashed.
+    Freeze { length: Option<Duration> },
 }
 
 impl History {
@@ -100,10 +109,35 @@ impl History {
         let (shallow, deep) = *random.pick(intervals);
         let intervals = (Duration::from_secs(shallow), Duration::from_secs(deep));
         let crowd = Crowd::random(&mut random);
-        let lives =
-            (0..1 + random.below(3)).map(|_| Life::random(&mut random, door_only, nature.slow, crowd));
-        let lives = lives.collect();
-        Self { seed, faults, door_only, nature, intervals, lives }
+        let doors = *random.pick(&[1, 1, 2, 2, 3]);
+        let commit_faults = *random.pick(&[0, 0, 7, 30]);
+        let lives = (0..1 + random.below(3))
+            .map(|_| Life::random(&mut random, door_only, nature.slow, crowd, doors))
+            .collect();
+        Self { seed, doors, commit_faults, faults, door_only, nature, intervals, lives }
+    }
+
+    /// Whether nothing in it leaves the outcome of a write unknown.
+    pub fn is_without_trouble(&self) -> bool {
+        let is_trouble = |action: &Action| {
+            matches!(
+                action,
+                Action::Freeze { .. }
+                    | Action::Outage { .. }
+                    | Action::Restart { .. }
+                    | Action::LoseStorage { .. }
+                    | Action::Forget { .. }
+                    | Action::PushAround { .. }
+                    | Action::DeleteAround { .. }
+                    // It is denied where there is nothing to delete.
+                    | Action::Delete { .. }
+            )
+        };
+        let mut happenings = self.lives.iter().flat_map(|life| &life.happenings);
+        (self.faults, self.commit_faults, self.lives.len()) == (0, 0, 1)
+            && !self.nature.lags
+            && !self.nature.stops_half_way
+            && !happenings.any(|happening| is_trouble(&happening.action))
     }
 
     /// How many deletions clients ask for.
@@ -127,6 +161,15 @@ impl History {
                 smaller.push(less);
             }
         }
+        if self.doors > 1 {
+            let mut less = Self { doors: self.doors - 1, ..self.clone() };
+            let happenings = less.lives.iter_mut().flat_map(|life| &mut life.happenings);
+            happenings.for_each(|happening| happening.door %= less.doors);
+            smaller.push(less);
+        }
+        if self.commit_faults > 0 {
+            smaller.push(Self { commit_faults: 0, ..self.clone() });
+        }
         if self.faults > 0 {
             smaller.push(Self { faults: 0, ..self.clone() });
         }
@@ -141,7 +184,7 @@ impl History {
 }
 
 impl Life {
-    fn random(random: &mut Random, door_only: bool, is_slow: bool, crowd: Crowd) -> Self {
+    fn random(random: &mut Random, door_only: bool, is_slow: bool, crowd: Crowd, doors: usize) -> Self {
         let length = Duration::from_millis(50) + random.milliseconds(if is_slow { SLOW_LIFE } else { LIFE });
         let most = 1 << (STEPS.start + random.below(STEPS.end - STEPS.start));
         let last_step = (!random.one_in(if is_slow { 2 } else { 3 })).then(|| 1 + random.below(most));
@@ -150,7 +193,11 @@ impl Life {
         let happenings = (0..1 + random.below(crowd.happenings))
             .map(|_| Happening {
                 at: random.milliseconds(span),
-                action: Action::random(random, door_only, crowd),
+                door: random.below(doors as u64) as usize,
+                action: match doors > 1 && random.one_in(8) {
+                    true => Action::freeze(random),
+                    false => Action::random(random, door_only, crowd),
+                },
             })
             .collect();
         Self { length, last_step, happenings }
@@ -180,6 +227,10 @@ impl Action {
             12 if random.one_in(3) => Self::LoseStorage { length: random.milliseconds(9_000) },
             _ => Self::Sweep { deep: random.one_in(2) },
         }
+    }
+
+    fn freeze(random: &mut Random) -> Self {
+        Self::Freeze { length: (!random.one_in(4)).then(|| random.milliseconds(12_000)) }
     }
 
     fn outage(random: &mut Random) -> Self {
@@ -234,16 +285,17 @@ impl Nature {
 /// In lines, with the digests of manifests instead of their bytes.
 impl std::fmt::Display for History {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { seed, faults, door_only, nature, intervals, lives } = self;
+        let Self { seed, doors, commit_faults, faults, door_only, nature, intervals, lives } = self;
         writeln!(
             formatter,
-            "seed {seed}, one fault in {faults}, door only: {door_only}, sweeps every {intervals:?}"
+            "seed {seed}, {doors} doors, one fault in {faults}, of commits one in {commit_faults}, \
+             door only: {door_only}, sweeps every {intervals:?}"
         )?;
         writeln!(formatter, "{nature:?}")?;
         for (number, Life { length, last_step, happenings }) in lives.iter().enumerate() {
             writeln!(formatter, "life {number}, at most {length:?} or to step {last_step:?}:")?;
-            for Happening { at, action } in happenings {
-                writeln!(formatter, "  {at:?} {action}")?;
+            for Happening { at, door, action } in happenings {
+                writeln!(formatter, "  {at:?} at door {door}: {action}")?;
             }
         }
         Ok(())

@@ -3,14 +3,14 @@
 //! slow, down or started anew, others push and delete around the door, hints come rightly and wrongly, and sweeps at any
 //! time. Whatever happened:
 //!
-//! - what a client was told is in the store at that moment (P1);
+//! - what a client was acknowledged is in the store at that version (P1);
 //! - when all is quiet and a deep sweep has passed, asked for or by schedule, the store equals the registry; without any
 //!   sweep where everything went through the door (P2, P4, P5);
 //! - the history holds no removal of anything that was there all the time since the history last spoke of it, nor a find of
 //!   what was not (P3), and is never rewritten (P6).
 //!
-//! `registry` is the registry, with the lies of its `listing`s and the `way` to it, `history` what happens, `house` the door
-//! and its clients, with the `steps` that it takes; `past` knows what was there when, `told` what clients heard, and
+//! `registry` is the registry, with the lies of its `listing`s and the `faulty_transport` to it, `history` what happens, `simulation` the door
+//! and its clients, with the `steps` that it takes; `registry_history` knows what was there when, `acknowledged` what clients heard, and
 //! `checks` what has to be true.
 //! The same seed makes the same history. A history that fails is made smaller as long as it fails, and shown.
 //!
@@ -19,23 +19,23 @@
 //! PORTREEVE_MODEL_SEED=42 cargo test --lib model              one again
 //! ```
 
+mod acknowledged;
 mod checks;
+mod faulty_transport;
 mod history;
-mod house;
 mod listing;
-mod past;
 mod random;
 mod registry;
+mod registry_history;
+mod simulation;
 mod steps;
-mod told;
-mod way;
 
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use history::History;
-use house::live;
+use simulation::live;
 
 /// How many histories a usual run tries.
 const HISTORIES: u64 = 2_000;

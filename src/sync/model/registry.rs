@@ -1,4 +1,7 @@
-//! A registry in the model: what it holds, as distribution holds it, and what it answers when nothing fails.
+//! The registry of the model: what it holds, as distribution holds it, and what it answers when nothing fails.
+//!
+//! It is a simulation, not a script: what it answers wrongly or late is drawn by chance from a seed, it knows what it held when,
+//! and every promise is checked against that. Tests that say themselves what goes wrong use `sync::scripted_registry`.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,8 +14,8 @@ use serde_json::json;
 use tokio::time::Instant;
 use url::Url;
 
-use super::past::{Past, Thing};
 use super::random::Random;
+use super::registry_history::{RegistryHistory, Resource};
 use crate::oci::{Digest, Reference};
 
 /// Names of the model.
@@ -33,7 +36,7 @@ pub struct Nature {
     pub slow: bool,
     /// Now and then a deletion by digest leaves tags that point nowhere.
     pub stops_half_way: bool,
-    /// Now and then it answers as it would have a moment ago: a replica that lags.
+    /// Now and then it answers as it would have a version ago: a replica that lags.
     pub lags: bool,
     /// How the door judges contradictions.
     pub judge: Temper,
@@ -55,14 +58,14 @@ pub enum Temper {
 
 /// The registry. It outlives every door.
 #[derive(Debug)]
-pub struct Registry(Mutex<State>, Mutex<Past>);
+pub struct Registry(Mutex<State>, Mutex<RegistryHistory>);
 
 #[derive(Debug)]
 pub(super) struct State {
     repositories: Repositories,
     /// What it held before each of its last changes, and when these were.
     before: VecDeque<(Instant, Repositories)>,
-    /// What is not mounted at the moment.
+    /// What is not mounted at the version.
     lost: Option<Repositories>,
     pub random: Random,
     /// Whether it fails, one time in so many; never at zero.
@@ -135,7 +138,7 @@ impl Registry {
     }
 
     /// What was there when.
-    pub fn past(&self) -> MutexGuard<'_, Past> {
+    pub fn history(&self) -> MutexGuard<'_, RegistryHistory> {
         self.1.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -168,13 +171,13 @@ impl Registry {
 
     fn remount(&self, change: impl FnOnce(&mut State)) {
         let mut state = self.state();
-        let before = state.things();
+        let before = state.resources();
         change(&mut state);
-        let after = state.things();
+        let after = state.resources();
         if before == after {
             return;
         }
-        let mut past = self.past();
+        let mut past = self.history();
         past.note(&before, &after);
         REPOSITORIES.iter().for_each(|repository| past.touch(repository));
     }
@@ -222,17 +225,17 @@ impl Registry {
     }
 
     /// Everything that is there.
-    pub fn things(&self) -> BTreeSet<Thing> {
-        self.state().things()
+    pub fn resources(&self) -> BTreeSet<Resource> {
+        self.state().resources()
     }
 
     /// What the tags point to.
-    pub fn tags(&self) -> BTreeMap<Thing, Digest> {
+    pub fn tags(&self) -> BTreeMap<Resource, Digest> {
         let state = self.state();
         let mut tags = BTreeMap::new();
         for (repository, held) in &state.repositories {
             for (tag, digest) in held.tags.iter().filter(|(_, digest)| held.manifests.contains_key(*digest)) {
-                tags.insert(Thing::new(repository, tag), digest.clone());
+                tags.insert(Resource::new(repository, tag), digest.clone());
             }
         }
         tags
@@ -245,7 +248,7 @@ impl Registry {
 
     /// Changes what is held, and notes what came and went.
     fn change(&self, state: &mut State, repository: &str, change: impl FnOnce(&mut State)) {
-        let before = state.things();
+        let before = state.resources();
         if state.nature.lags {
             let now = Instant::now();
             state.before.push_back((now, state.repositories.clone()));
@@ -255,8 +258,8 @@ impl Registry {
             }
         }
         change(state);
-        let mut past = self.past();
-        past.note(&before, &state.things());
+        let mut past = self.history();
+        past.note(&before, &state.resources());
         past.touch(repository);
     }
 
@@ -307,20 +310,20 @@ impl Registry {
 }
 
 impl State {
-    fn things(&self) -> BTreeSet<Thing> {
-        let mut things = BTreeSet::new();
+    fn resources(&self) -> BTreeSet<Resource> {
+        let mut resources = BTreeSet::new();
         for (repository, held) in &self.repositories {
-            things.extend(held.manifests.keys().map(|digest| Thing::new(repository, digest.as_str())));
+            resources.extend(held.manifests.keys().map(|digest| Resource::new(repository, digest.as_str())));
             for (tag, digest) in held.tags.iter().filter(|(_, digest)| held.manifests.contains_key(*digest)) {
-                things.insert(Thing::new(repository, tag));
-                things.insert(Thing::pointing(repository, tag, digest.as_str()));
+                resources.insert(Resource::new(repository, tag));
+                resources.insert(Resource::pointing(repository, tag, digest.as_str()));
             }
             // Of a repository without tags the registry itself says that it is not there, as distribution does.
             if self.nature.null_tags || !held.tags.is_empty() {
-                things.insert(Thing::new(repository, ""));
+                resources.insert(Resource::new(repository, ""));
             }
         }
-        things
+        resources
     }
 
     fn put(&mut self, repository: &str, reference: &Reference, bytes: &Bytes) {
@@ -349,7 +352,7 @@ impl State {
         }
     }
 
-    /// What it answers from: what it holds, or held a moment ago.
+    /// What it answers from: what it holds, or held a version ago.
     fn answering(&mut self) -> Repositories {
         if self.nature.lags && self.random.one_in(2) {
             let lag = self.random.milliseconds(LAG);

@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::progress::{CatalogState, Counts, Phase, SweepKind};
+use super::progress::{CatalogEnd, Counts, Phase, SweepKind};
 use crate::clock::Timestamp;
 use crate::oci::RepositoryName;
 use crate::registry::Continuation;
-use crate::store::{Store, StoreError};
+use crate::store::{Lease, StoreError, SweepState};
 use crate::sync::listing::KeptMarks;
 
 /// A sweep that was cut longer ago than this begins anew: too much may have changed where it has been.
-const TOO_OLD: Duration = Duration::from_secs(60 * 60);
+const TOO_OLD: Duration = Duration::from_hours(1);
 
 /// What is kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,23 +41,9 @@ pub(super) struct Position {
     pub catalog: CatalogEnd,
 }
 
-/// What the catalog was good for in the end.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct CatalogEnd {
-    pub state: CatalogState,
-    /// Why it was not good for more.
-    pub cause: Option<String>,
-}
-
-impl Default for CatalogEnd {
-    fn default() -> Self {
-        Self { state: CatalogState::Listed, cause: None }
-    }
-}
-
 impl Position {
     /// Whether a sweep of this kind may go on here now.
-    pub fn can_go_on_as(&self, kind: SweepKind, now: Timestamp) -> bool {
+    pub(super) fn can_go_on_as(&self, kind: SweepKind, now: Timestamp) -> bool {
         self.kind == kind && self.is_recent(now)
     }
 
@@ -68,7 +54,10 @@ impl Position {
 }
 
 /// Reads what the last run of the door kept: the checkpoint, and the marks of a sweep that may go on.
-pub(super) async fn load(store: &dyn Store, now: Timestamp) -> Result<(Checkpoint, KeptMarks), StoreError> {
+pub(super) async fn load(
+    store: &dyn SweepState,
+    now: Timestamp,
+) -> Result<(Checkpoint, KeptMarks), StoreError> {
     let Some(kept) = store.kept_sweep().await? else { return Ok(Default::default()) };
     let mut checkpoint: Checkpoint = serde_json::from_slice(&kept.checkpoint).unwrap_or_else(|error| {
         // Perhaps another version's. Nothing is lost but the time of a sweep.
@@ -82,17 +71,22 @@ pub(super) async fn load(store: &dyn Store, now: Timestamp) -> Result<(Checkpoin
 
 /// Keeps how far a sweep is, with what was marked since the last time.
 pub(super) async fn keep(
-    store: &dyn Store,
+    store: &dyn SweepState,
+    lease: Lease,
     checkpoint: &Checkpoint,
     marks: &mut KeptMarks,
 ) -> Result<(), StoreError> {
-    store.keep_sweep(encode(checkpoint), marks.take_fresh()).await
+    store.keep_sweep(lease, encode(checkpoint), marks.take_fresh()).await
 }
 
 /// Keeps what outlives a sweep, and forgets the rest.
-pub(super) async fn finish(store: &dyn Store, checkpoint: &Checkpoint) -> Result<(), StoreError> {
-    store.forget_sweep().await?;
-    store.keep_sweep(encode(checkpoint), Vec::new()).await
+pub(super) async fn finish(
+    store: &dyn SweepState,
+    lease: Lease,
+    checkpoint: &Checkpoint,
+) -> Result<(), StoreError> {
+    store.forget_sweep(lease).await?;
+    store.keep_sweep(lease, encode(checkpoint), Vec::new()).await
 }
 
 /// Plain data always has a form in JSON; an empty checkpoint reads as none.

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::checkpoint::Checkpoint;
 use super::progress::{CatalogState, FinishedSweep, Outcome, SweepKind};
-use super::schedule::SweepSettings;
+use super::settings::SweepSettings;
 use crate::clock::{Backoff, Timestamp};
 
 /// How soon a sweep that failed is tried again, by how often its kind failed in a row; at most the interval.
@@ -29,7 +29,7 @@ pub(super) struct Due {
 
 impl Due {
     /// The first sweep is due at once: the one that was cut; else a deep one, unless the last deep one is recent.
-    pub fn new(settings: SweepSettings, checkpoint: &Checkpoint, time: Timestamp) -> Self {
+    pub(super) fn new(settings: SweepSettings, checkpoint: &Checkpoint, time: Timestamp) -> Self {
         let now = Instant::now();
         let cut = checkpoint.running.as_ref().map(|position| position.kind);
         let deep_is_left = match (cut, checkpoint.last_deep) {
@@ -49,7 +49,7 @@ impl Due {
     }
 
     /// What is due next. A deep sweep does what a shallow one does.
-    pub fn next(&self) -> Option<(Instant, SweepKind)> {
+    pub(super) fn next(&self) -> Option<(Instant, SweepKind)> {
         let deep = self.deep.map(|when| (when, SweepKind::Deep));
         let shallow = self.shallow.map(|when| (when, SweepKind::Shallow));
         match (deep, shallow) {
@@ -59,7 +59,7 @@ impl Due {
     }
 
     /// A sweep has ended: when the next ones are due.
-    pub fn note(&mut self, finished: &FinishedSweep) {
+    pub(super) fn note(&mut self, finished: &FinishedSweep) {
         if finished.outcome == Outcome::Failed {
             self.failed(finished.kind);
             return;
@@ -130,8 +130,8 @@ mod tests {
 
     use super::*;
 
-    const SHALLOW: Duration = Duration::from_secs(5 * 60);
-    const DEEP: Duration = Duration::from_secs(60 * 60);
+    const SHALLOW: Duration = Duration::from_mins(5);
+    const DEEP: Duration = Duration::from_hours(1);
 
     fn due() -> Due {
         let concurrency = NonZeroUsize::MIN;

@@ -122,7 +122,7 @@ enum Wait {
 impl Pace {
     /// At most `ceiling` questions at once, and as many that stand aside; `is_busy` tells whether clients are writing
     /// through the door.
-    pub fn new(ceiling: usize, seed: u64, is_busy: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+    pub(super) fn new(ceiling: usize, seed: u64, is_busy: impl Fn() -> bool + Send + Sync + 'static) -> Self {
         let state = State {
             limit: 1.0,
             under_way: 0,
@@ -145,7 +145,7 @@ impl Pace {
     }
 
     /// Waits for a place. Dropping the future gives it up.
-    pub async fn turn(&self, question: Question, subject: Subject) -> Turn<'_> {
+    pub(super) async fn turn(&self, question: Question, subject: Subject) -> Turn<'_> {
         // Whether a word that there is a place has come here, which somebody else may be waiting for.
         let mut is_woken = false;
         loop {
@@ -184,25 +184,25 @@ impl Pace {
     }
 
     /// Whether so much went without an answer in a row that the registry may be down.
-    pub fn is_doubtful(&self) -> bool {
+    pub(super) fn is_doubtful(&self) -> bool {
         self.state().unanswered >= DOUBTFUL
     }
 
     /// The registry is there: what failed before counts no more. Pauses begin small again; one that runs, such as the
     /// registry asked for, stays.
-    pub fn reassure(&self) {
+    pub(super) fn reassure(&self) {
         let mut state = self.state();
         (state.troubles, state.unanswered) = (0, 0);
     }
 
     /// A new sweep is to find out how the registry is, and everything in it.
-    pub fn begin(&self) {
+    pub(super) fn begin(&self) {
         self.reassure();
         self.state().subjects.forget();
     }
 
     /// How many questions may be under way now.
-    pub fn concurrency(&self) -> usize {
+    pub(super) fn concurrency(&self) -> usize {
         self.limit(&self.state())
     }
 
@@ -229,12 +229,12 @@ impl Pace {
 
 impl Turn<'_> {
     /// How long it may hold its place from now on.
-    pub fn patience(&self) -> Duration {
+    pub(super) fn patience(&self) -> Duration {
         self.pace.state().patience(self.question)
     }
 
     /// Gives up its place though there is no answer yet, unless too many have done so. Answers whether it has.
-    pub fn step_aside(&mut self) -> bool {
+    pub(super) fn step_aside(&mut self) -> bool {
         let mut state = self.pace.state();
         if !self.is_aside && state.aside < self.pace.ceiling {
             self.is_aside = true;
@@ -247,7 +247,7 @@ impl Turn<'_> {
     }
 
     /// Notes what came of the question.
-    pub fn note(self, reply: Reply) {
+    pub(super) fn note(self, reply: Reply) {
         let now = Instant::now();
         let is_busy = (self.pace.is_busy)();
         let mut state = self.pace.state();

@@ -38,7 +38,7 @@ impl AsRef<[u8]> for Held {
 }
 
 impl PacedTransport {
-    pub fn new(transport: Arc<dyn Transport>, pace: Arc<Pace>) -> Self {
+    pub(super) fn new(transport: Arc<dyn Transport>, pace: Arc<Pace>) -> Self {
         Self { transport, pace, room: Arc::new(Semaphore::new(HELD)) }
     }
 

@@ -5,7 +5,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::checkpoint::CatalogEnd;
 use crate::clock::Timestamp;
 use crate::store::Missing;
 
@@ -58,6 +57,20 @@ pub enum CatalogState {
     NotRead,
 }
 
+/// What the catalog was good for in the end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct CatalogEnd {
+    pub state: CatalogState,
+    /// Why it was not good for more.
+    pub cause: Option<String>,
+}
+
+impl Default for CatalogEnd {
+    fn default() -> Self {
+        Self { state: CatalogState::Listed, cause: None }
+    }
+}
+
 /// Something that could not be compared.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
@@ -69,7 +82,7 @@ pub struct Problem {
 
 /// What a sweep has done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counts {
+pub(super) struct Counts {
     /// Repositories that were gone through.
     pub repositories: u64,
     /// Tags that were compared.
@@ -179,7 +192,7 @@ struct State {
 
 impl Progress {
     /// A sweep that begins, or goes on with these counts; `expected` repositories are known.
-    pub fn new(
+    pub(super) fn new(
         number: u64,
         kind: SweepKind,
         started: Timestamp,
@@ -211,43 +224,43 @@ impl Progress {
     }
 
     /// What was done so far.
-    pub fn counts(&self) -> Counts {
+    pub(super) fn counts(&self) -> Counts {
         self.state().counts
     }
 
     /// The next phase begins.
-    pub fn enter(&self, phase: Phase) {
+    pub(super) fn enter(&self, phase: Phase) {
         self.state().phase = phase;
     }
 
     /// The catalog has listed so many more.
-    pub fn listed(&self, count: usize) {
+    pub(super) fn listed(&self, count: usize) {
         self.state().listed += count as u64;
     }
 
     /// A repository was gone through.
-    pub fn repository(&self) {
+    pub(super) fn repository(&self) {
         self.state().counts.repositories += 1;
     }
 
     /// So many tags were compared.
-    pub fn tags(&self, count: usize) {
+    pub(super) fn tags(&self, count: usize) {
         self.state().counts.tags += count as u64;
     }
 
     /// So many events came of it.
-    pub fn found(&self, events: usize) {
+    pub(super) fn found(&self, events: usize) {
         self.state().counts.found += events as u64;
         metrics::counter!("portreeve_sweep_corrections_total").increment(events as u64);
     }
 
     /// A reference is to be asked about again, since it was written just now.
-    pub fn unsettled(&self) {
+    pub(super) fn unsettled(&self) {
         self.state().unsettled += 1;
     }
 
     /// Something could not be compared.
-    pub fn problem(&self, repository: Option<&str>, message: String) {
+    pub(super) fn problem(&self, repository: Option<&str>, message: String) {
         tracing::warn!(repository, problem = %message, "a sweep cannot compare something");
         metrics::counter!("portreeve_sweep_problems_total").increment(1);
         let mut state = self.state();
@@ -264,7 +277,7 @@ impl Progress {
         clippy::cast_sign_loss,
         reason = "for people to read"
     )]
-    pub fn running(&self) -> RunningSweep {
+    pub(super) fn running(&self) -> RunningSweep {
         let state = self.state();
         let Counts { repositories, tags, found, problems } = state.counts;
         let here = repositories.saturating_sub(self.before.repositories) as f64;
@@ -289,7 +302,12 @@ impl Progress {
     }
 
     /// It has ended.
-    pub fn finished(&self, end: Result<CatalogEnd, String>, held: Missing, now: Timestamp) -> FinishedSweep {
+    pub(super) fn finished(
+        &self,
+        end: Result<CatalogEnd, String>,
+        held: Missing,
+        now: Timestamp,
+    ) -> FinishedSweep {
         let state = self.state();
         let Counts { repositories, tags, found, problems } = state.counts;
         let (outcome, catalog, cause) = match end {

@@ -11,6 +11,7 @@ use super::pace::Pace;
 use crate::oci::{Reference, RepositoryName};
 use crate::registry::{BodyError, PageLimit, RegistryClient, RegistryError};
 use crate::store::{HintedReference, Source, Store, StoreError};
+use crate::sync::membership::LeaseHolder;
 use crate::sync::{HintQueue, Judge, Verified, Verifier, VerifyError};
 
 /// How often one question is asked before its trouble counts.
@@ -27,6 +28,8 @@ pub(super) const VERIFICATIONS: usize = 64;
 /// What a sweep works with.
 pub(super) struct Questions {
     pub store: Arc<dyn Store>,
+    /// That of sweeping: without it nothing is recorded.
+    pub lease: Arc<LeaseHolder>,
     pub registry: Arc<RegistryClient>,
     pub verifier: Verifier,
     pub pace: Arc<Pace>,
@@ -66,7 +69,7 @@ pub(super) enum Unanswered {
 
 impl Questions {
     /// Verifies a reference. Each attempt that the registry does not answer counts in `failed`.
-    pub async fn verify(
+    pub(super) async fn verify(
         &self,
         repository: &RepositoryName,
         reference: &Reference,
@@ -84,7 +87,7 @@ impl Questions {
 
     /// Asks for a page of a listing, and again where the registry was in trouble: for fewer names, where it may have been
     /// too many.
-    pub async fn ask_for_page<T, F: Future<Output = Result<T, RegistryError>>>(
+    pub(super) async fn ask_for_page<T, F: Future<Output = Result<T, RegistryError>>>(
         &self,
         limit: PageLimit,
         asking: impl Fn(PageLimit) -> F,
@@ -105,7 +108,7 @@ impl Questions {
     }
 
     /// Asks, and again where the registry was in trouble. The pace is kept beneath, by the transport.
-    pub async fn ask<T, F: Future<Output = Result<T, VerifyError>>>(
+    pub(super) async fn ask<T, F: Future<Output = Result<T, VerifyError>>>(
         &self,
         asking: impl Fn() -> F,
     ) -> Result<T, Unanswered> {
@@ -148,7 +151,7 @@ impl Questions {
     }
 
     /// Whether the registry answers at all, whatever becomes of the questions about what it holds.
-    pub async fn is_there(&self) -> bool {
+    pub(super) async fn is_there(&self) -> bool {
         for backend in self.probe.backends().all() {
             if self.probe.probe(backend).await.is_registry() {
                 self.pace.reassure();
@@ -160,7 +163,7 @@ impl Questions {
 
     /// Warns, once, if the registry looks like a pull-through cache and is swept as if it were none: each deep sweep has it
     /// download what its origin holds then.
-    pub async fn look_for_a_cache(&self) {
+    pub(super) async fn look_for_a_cache(&self) {
         if self.registry.is_cache() || self.looked_for_a_cache.load(Ordering::Relaxed) {
             return;
         }
@@ -204,7 +207,9 @@ fn may_pass(error: &RegistryError) -> bool {
         RegistryError::Refused { status, .. } => {
             status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS
         }
-        RegistryError::Malformed { .. } => false,
+        RegistryError::Malformed { .. }
+        | RegistryError::NotSigned { .. }
+        | RegistryError::NoBackend { .. } => false,
     }
 }
 

@@ -21,7 +21,7 @@ const PART: usize = 1_000;
 const FOLLOWED: usize = 1_000;
 /// A repository is given up when so many questions about it got no answer in a row, over so long a time: it is damaged,
 /// and the others wait.
-const GIVEN_UP: (usize, Duration) = (10, Duration::from_secs(2 * 60));
+const GIVEN_UP: (usize, Duration) = (10, Duration::from_mins(2));
 
 /// The sweep of one repository.
 pub(super) struct RepositorySweep<'a> {
@@ -83,7 +83,7 @@ enum Tags {
 }
 
 impl<'a> RepositorySweep<'a> {
-    pub fn new(
+    pub(super) fn new(
         questions: &'a Questions,
         progress: &'a Progress,
         name: &'a RepositoryName,
@@ -105,7 +105,7 @@ impl<'a> RepositorySweep<'a> {
 
     /// Compares everything. What cannot be compared is told to the progress, and left as it is. Answers how much of that
     /// may be otherwise when the registry is asked again.
-    pub async fn run(mut self) -> Result<u64, Abort> {
+    pub(super) async fn run(mut self) -> Result<u64, Abort> {
         match self.compare().await {
             Ok(()) | Err(End::GivenUp) => Ok(self.open),
             Err(End::Sweep(abort)) => Err(abort),
@@ -323,7 +323,7 @@ impl<'a> RepositorySweep<'a> {
     /// Records what is true of the repository as a whole, unless something touched it meanwhile: then the next sweep will
     /// see.
     async fn record(&self, change: Change, since: crate::store::Sequence) -> Result<(), End> {
-        let guard = Guard { reference: None, since };
+        let guard = Guard { reference: None, since, lease: Some(self.questions.lease.held()?) };
         let recorded = self
             .questions
             .store

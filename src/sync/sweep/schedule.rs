@@ -1,6 +1,5 @@
 //! The running of sweeps, one at a time: those that are due, and those that are asked for.
 
-use std::num::NonZeroUsize;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,64 +10,27 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::checkpoint::{self, CatalogEnd, Checkpoint, Position};
+use super::checkpoint::{self, Checkpoint};
 use super::due::Due;
 use super::gauges;
 use super::pace::Pace;
 use super::paced::PacedTransport;
-use super::progress::{FinishedSweep, Outcome, Phase, Progress, SweepKind, SweepStatus};
+use super::place::Place;
+use super::progress::{CatalogEnd, FinishedSweep, Outcome, Phase, Progress, SweepKind, SweepStatus};
 use super::questions::{Abort, Questions};
+use super::recording::Recording;
+use super::settings::SweepSettings;
+use super::state::{Next, State};
 use super::walk::{Open, Walk};
-#[cfg(test)]
-use crate::clock::Clock;
 use crate::clock::Timestamp;
 use crate::registry::{RegistryClient, RegistrySettings, Transport};
-use crate::store::{Missing, Store, StoreError};
-#[cfg(test)]
-use crate::sync::JudgeSettings;
+use crate::store::{LeaseName, Missing, StoreError};
+use crate::sync::Verifier;
 use crate::sync::listing::{KeptMarks, Marks};
-use crate::sync::{HintQueue, Judge, Verifier};
+use crate::sync::membership::{LeaseHolder, TIME_TO_LIVE};
 
-/// How sweeps are to be.
-#[derive(Clone, Copy, Debug)]
-pub struct SweepSettings {
-    /// Between two shallow sweeps; zero for none.
-    pub interval: Duration,
-    /// Between two deep sweeps; zero for none.
-    pub deep_interval: Duration,
-    /// The most questions under way at the registry.
-    pub concurrency: NonZeroUsize,
-    /// What the jitter begins with: different for each door, so that several do not sweep at once.
-    pub seed: u64,
-}
-
-/// What is recorded with, and what is not believed yet left to.
-#[derive(Clone)]
-pub struct Recording {
-    /// The record.
-    pub store: Arc<dyn Store>,
-    /// Decides about contradictions.
-    pub judge: Arc<Judge>,
-    /// Where what is not believed yet is left to be looked at again.
-    pub hints: Arc<HintQueue>,
-}
-
-#[cfg(test)]
-impl Recording {
-    /// One that believes everything at once.
-    pub fn credulous(store: &Arc<dyn Store>) -> Self {
-        Self::judged(store, JudgeSettings::CREDULOUS)
-    }
-
-    /// One that judges so.
-    pub fn judged(store: &Arc<dyn Store>, settings: JudgeSettings) -> Self {
-        Self {
-            store: Arc::clone(store),
-            judge: Arc::new(Judge::new(Arc::clone(store), settings, Clock::SYSTEM)),
-            hints: Arc::new(HintQueue::new(Arc::clone(store))),
-        }
-    }
-}
+/// After so many sweeps in a row that came to no end, another door may try.
+const LET_GO: u32 = 3;
 
 /// Runs the sweeps of one door, one at a time.
 pub struct Sweeper {
@@ -79,38 +41,11 @@ pub struct Sweeper {
     numbered_since: Timestamp,
 }
 
-#[derive(Default)]
-struct State {
-    /// The number of the last sweep that began or is just about to.
-    number: u64,
-    running: Option<Arc<Progress>>,
-    last: Option<FinishedSweep>,
-    /// What was asked for, to begin when nothing runs.
-    queued: Option<SweepKind>,
-    next: Option<Timestamp>,
-}
-
-/// A sweep that is to begin.
-struct Next {
-    number: u64,
-    kind: SweepKind,
-    is_requested: bool,
-}
-
-/// Where sweeps are, between one and the next.
-#[derive(Default)]
-struct Place {
-    checkpoint: Checkpoint,
-    marks: KeptMarks,
-    /// A deep sweep that failed, while a shallow one comes between.
-    parked: Option<(Position, KeptMarks)>,
-}
-
 impl Sweeper {
     /// A sweeper that asks the registry by this transport. `is_busy` tells whether clients are writing through the door, so
     /// that it makes way for them.
     pub fn new(
-        Recording { store, judge, hints }: Recording,
+        Recording { store, judge, hints, membership }: Recording,
         access: &RegistrySettings,
         transport: Arc<dyn Transport>,
         settings: SweepSettings,
@@ -120,11 +55,14 @@ impl Sweeper {
         let probe = RegistryClient::new(access.clone(), Arc::clone(&transport));
         let paced = Arc::new(PacedTransport::new(transport, Arc::clone(&pace)));
         let registry = Arc::new(RegistryClient::new(access.clone(), paced));
-        let verifier = Verifier::new(Arc::clone(&store), Arc::clone(&registry), Arc::clone(&judge));
+        let lease = Arc::new(LeaseHolder::new(LeaseName::Sweep, membership));
+        let verifier = Verifier::new(Arc::clone(&store), Arc::clone(&registry), Arc::clone(&judge))
+            .under(Arc::clone(&lease));
         let numbered_since = registry.now();
         Self {
             questions: Questions {
                 store,
+                lease,
                 registry,
                 verifier,
                 pace,
@@ -179,33 +117,44 @@ impl Sweeper {
 
     /// Runs sweeps until told to stop. A sweep that is cut goes on at the next start.
     pub async fn run(&self, stop: CancellationToken) {
+        let lease = &self.questions.lease;
         let running = async {
-            let (checkpoint, marks) = self.kept().await;
-            let mut due = Due::new(self.settings, &checkpoint, self.questions.registry.now());
-            let mut place = Place { checkpoint, marks, parked: None };
             loop {
-                let next = self.next(&due).await;
-                place.prepare(&next, self.questions.registry.now());
-                let finished = self.sweep(&next, &mut place).await;
-                due.note(&finished);
-                if finished.kind == SweepKind::Deep && finished.outcome != Outcome::Failed {
-                    self.questions.look_for_a_cache().await;
-                }
+                lease.wait().await;
+                self.run_while_held().await;
             }
         };
         stop.run_until_cancelled(running).await;
+        lease.release().await;
     }
 
-    /// Runs one sweep from its beginning, without a schedule.
-    ///
-    /// # Errors
-    /// When the store fails before it begins.
-    pub async fn run_once(&self, kind: SweepKind) -> Result<FinishedSweep, StoreError> {
-        let (mut checkpoint, _) =
-            checkpoint::load(self.questions.store.as_ref(), self.questions.registry.now()).await?;
-        checkpoint.running = None;
-        let next = self.state().begin(kind, true);
-        Ok(self.sweep(&next, &mut Place { checkpoint, ..Place::default() }).await)
+    /// Runs sweeps until another door may run them, or should try.
+    async fn run_while_held(&self) {
+        let lease = &self.questions.lease;
+        let (checkpoint, marks) = self.kept().await;
+        let mut due = Due::new(self.settings, &checkpoint, self.questions.registry.now());
+        let mut place = Place { checkpoint, marks, parked: None };
+        let mut failures = 0;
+        loop {
+            let next = tokio::select! {
+                biased;
+                () = lease.lost() => return,
+                next = self.next(&due) => next,
+            };
+            place.prepare(&next, self.questions.registry.now());
+            let finished = self.sweep(&next, &mut place).await;
+            due.note(&finished);
+            failures = if finished.outcome == Outcome::Failed { failures + 1 } else { 0 };
+            if finished.kind == SweepKind::Deep && finished.outcome != Outcome::Failed {
+                self.questions.look_for_a_cache().await;
+            }
+            if failures >= LET_GO && lease.is_shared() {
+                tracing::warn!("sweeps fail here again and again; another door may try");
+                lease.release().await;
+                tokio::time::sleep(TIME_TO_LIVE).await;
+                return;
+            }
+        }
     }
 
     async fn kept(&self) -> (Checkpoint, KeptMarks) {
@@ -254,7 +203,7 @@ impl Sweeper {
     async fn sweep(&self, next: &Next, place: &mut Place) -> FinishedSweep {
         if place.checkpoint.running.is_none() {
             place.marks = KeptMarks::default();
-            if let Err(error) = checkpoint::finish(self.questions.store.as_ref(), &place.checkpoint).await {
+            if let Err(error) = self.finish(&place.checkpoint).await {
                 tracing::warn!(%error, "what was kept of the last sweep cannot be forgotten");
             }
         }
@@ -305,6 +254,16 @@ impl Sweeper {
         }
     }
 
+    async fn keep(&self, checkpoint: &Checkpoint, marks: &mut KeptMarks) -> Result<(), StoreError> {
+        let lease = self.questions.lease.held()?;
+        checkpoint::keep(self.questions.store.as_ref(), lease, checkpoint, marks).await
+    }
+
+    async fn finish(&self, checkpoint: &Checkpoint) -> Result<(), StoreError> {
+        let lease = self.questions.lease.held()?;
+        checkpoint::finish(self.questions.store.as_ref(), lease, checkpoint).await
+    }
+
     async fn begin(&self, next: &Next, checkpoint: &Checkpoint) -> Arc<Progress> {
         let known = self.questions.store.statistics().await.ok().map(|statistics| statistics.repositories);
         let position = checkpoint.running.as_ref();
@@ -335,7 +294,7 @@ impl Sweeper {
             // What is not written down now is only lost by a restart.
             let Place { checkpoint, marks, .. } = place;
             if checkpoint.running.is_some()
-                && let Err(error) = checkpoint::keep(self.questions.store.as_ref(), checkpoint, marks).await
+                && let Err(error) = self.keep(checkpoint, marks).await
             {
                 tracing::warn!(%error, "how far a sweep came cannot be kept");
             }
@@ -355,7 +314,7 @@ impl Sweeper {
             if *kind == SweepKind::Deep {
                 checkpoint.last_deep = Some(finished.ended_at);
             }
-            if let Err(error) = checkpoint::finish(self.questions.store.as_ref(), checkpoint).await {
+            if let Err(error) = self.finish(checkpoint).await {
                 tracing::warn!(%error, "the end of a sweep cannot be kept; the next start may repeat some of it");
             }
         }
@@ -373,54 +332,5 @@ impl Sweeper {
         let mut state = self.state();
         state.running = None;
         state.last = Some(finished.clone());
-    }
-}
-
-impl State {
-    fn request(&mut self, kind: SweepKind) -> u64 {
-        self.queued = self.queued.max(Some(kind));
-        self.number + 1
-    }
-
-    /// A sweep begins: whoever asks for one from now on gets the next.
-    fn begin(&mut self, kind: SweepKind, is_requested: bool) -> Next {
-        self.number += 1;
-        self.next = None;
-        Next { number: self.number, kind, is_requested }
-    }
-}
-
-impl Place {
-    /// Brings everything to where this sweep is to begin. One that was asked for looks at everything anew; one that is due
-    /// goes on where the last one of its kind was cut or has failed.
-    fn prepare(&mut self, next: &Next, now: Timestamp) {
-        let may_go_on = |position: &Position| !next.is_requested && position.can_go_on_as(next.kind, now);
-        let cut = self.checkpoint.running.take_if(|position| !may_go_on(position));
-        if next.kind == SweepKind::Shallow {
-            // A shallow sweep takes nothing from the deep one that it comes before.
-            if let Some(cut) = cut.filter(|cut| cut.kind == SweepKind::Deep) {
-                self.parked = Some((cut, std::mem::take(&mut self.marks)));
-            }
-        } else if let Some((position, mut marks)) =
-            self.parked.take().filter(|(position, _)| may_go_on(position))
-        {
-            marks.all_fresh();
-            (self.checkpoint.running, self.marks) = (Some(position), marks);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn who_asks_when_a_sweep_is_just_about_to_begin_gets_the_next_one() {
-        let mut state = State::default();
-        assert_eq!(state.begin(SweepKind::Shallow, false).number, 1);
-        assert_eq!(state.request(SweepKind::Deep), 2);
-        let kind = state.queued.take().unwrap();
-        let next = state.begin(kind, true);
-        assert_eq!((next.number, next.kind), (2, SweepKind::Deep));
     }
 }

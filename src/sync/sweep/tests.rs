@@ -5,185 +5,47 @@ mod failing;
 mod hanging;
 mod resuming;
 
-use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use async_trait::async_trait;
-use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use tokio::sync::Semaphore;
+use http::Method;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use url::Url;
 
 use super::*;
 use crate::oci::{Digest, RepositoryName, Tag};
-use crate::registry::{
-    Backends, Causes, Received, RegistryKind, RegistrySettings, Request, Transport, TransportError,
-};
-use crate::store::{MemoryFile, RedbStore, Store};
+use crate::registry::{Backends, RegistryKind, RegistrySettings};
+use crate::store::{MemoryStore, Store};
+use crate::sync::scripted_registry::{Answer, PAGE, ScriptedRegistry};
 
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 /// How long the registry may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(20);
-const PAGE: usize = 10;
 
-/// What a registry answers to this method and this path with its query instead of the truth, if anything.
-type Script = Box<dyn Fn(&Method, &str) -> Option<Answer> + Send + Sync>;
-
-/// An answer that a test makes up.
-enum Answer {
-    /// This status and header, and no body.
-    Status(u16, Option<(&'static str, String)>),
-    /// A document, with a header.
-    Page(serde_json::Value, Option<(&'static str, String)>),
-    /// The specification's own 404.
-    Absent(&'static str),
-    /// The connection breaks.
-    Lost,
-    /// Nothing, for so long.
-    Silence(Duration),
-    /// The truth, but not before so long.
-    Late(Duration),
-    /// A mistake of the program.
-    Panic,
-}
-
-impl Answer {
-    fn status(status: u16) -> Option<Self> {
-        Some(Self::Status(status, None))
-    }
-}
-
-/// A registry with the same manifest under one tag in each of its repositories.
-struct Lists {
-    repositories: Vec<String>,
-    /// Questions about the tags of a repository, by its name.
-    asked: Mutex<BTreeMap<String, usize>>,
-    /// How many lists of tags may be answered.
-    allowed: Semaphore,
-    catalog_status: Mutex<Option<StatusCode>>,
-    catalogs: Mutex<usize>,
-    script: Mutex<Script>,
-}
-
-impl std::fmt::Debug for Lists {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("Lists")
-    }
-}
-
-impl Lists {
-    fn new(repositories: usize, allowed: usize) -> Arc<Self> {
-        Arc::new(Self {
-            repositories: (0..repositories).map(|number| format!("team/r{number:03}")).collect(),
-            asked: Mutex::default(),
-            allowed: Semaphore::new(allowed),
-            catalog_status: Mutex::new(None),
-            catalogs: Mutex::new(0),
-            script: Mutex::new(Box::new(|_, _| None)),
-        })
-    }
-
-    fn script(&self, script: impl Fn(&Method, &str) -> Option<Answer> + Send + Sync + 'static) {
-        *self.script.lock().unwrap() = Box::new(script);
-    }
-
-    fn asked_about(&self) -> usize {
-        self.asked.lock().unwrap().len()
-    }
-
-    fn catalog(&self, query: Option<&str>) -> (StatusCode, HeaderMap, String) {
-        *self.catalogs.lock().unwrap() += 1;
-        if let Some(status) = *self.catalog_status.lock().unwrap() {
-            return (status, HeaderMap::new(), String::new());
-        }
-        let last = query.and_then(|query| query.strip_prefix("last="));
-        let behind = |name: &&String| last.is_none_or(|last| name.as_str() > last);
-        let names: Vec<&String> = self.repositories.iter().filter(behind).take(PAGE).collect();
-        let mut headers = HeaderMap::new();
-        if let Some(name) = names.last().filter(|name| **name != self.repositories.last().unwrap()) {
-            let link = format!("</v2/_catalog?last={name}>; rel=\"next\"");
-            headers.insert("link", HeaderValue::from_str(&link).unwrap());
-        }
-        (StatusCode::OK, headers, serde_json::json!({ "repositories": names }).to_string())
-    }
-}
-
-fn received(status: u16, header: Option<(&'static str, String)>, body: Bytes) -> Received {
-    let pair = |(name, value): (&'static str, String)| (name.parse().unwrap(), value.parse().unwrap());
-    let (status, headers) = (StatusCode::from_u16(status).unwrap(), header.into_iter().map(pair).collect());
-    Received { status, headers, body: Ok(body) }
-}
-
-#[async_trait]
-impl Transport for Lists {
-    async fn send(&self, request: Request) -> Result<Received, TransportError> {
-        let url = Url::parse(&request.url).unwrap();
-        let path = url.path().trim_start_matches("/v2/");
-        let line = format!("{}?{}", url.path(), url.query().unwrap_or_default());
-        let scripted = (self.script.lock().unwrap())(&request.method, &line);
-        match scripted {
-            None => {}
-            Some(Answer::Late(time)) => tokio::time::sleep(time).await,
-            Some(Answer::Panic) => panic!("as it was told to"),
-            Some(Answer::Lost) => return Err(TransportError::Lost(Causes::default())),
-            Some(Answer::Silence(time)) => {
-                tokio::time::sleep(time).await;
-                return Err(TransportError::TimedOut(time));
-            }
-            Some(Answer::Status(status, header)) => return Ok(received(status, header, Bytes::new())),
-            Some(Answer::Page(names, header)) => return Ok(received(200, header, names.to_string().into())),
-            Some(Answer::Absent(code)) => {
-                let errors = serde_json::json!({ "errors": [{ "code": code }] });
-                return Ok(received(404, None, errors.to_string().into()));
-            }
-        }
-        let (status, mut headers, body) = if path == "_catalog" {
-            self.catalog(url.query())
-        } else if let Some(name) = path.strip_suffix("/tags/list") {
-            let Ok(permit) = self.allowed.acquire().await else {
-                return Err(TransportError::Lost(Causes::default()));
-            };
-            permit.forget();
-            *self.asked.lock().unwrap().entry(name.to_owned()).or_default() += 1;
-            (StatusCode::OK, HeaderMap::new(), r#"{"name":"","tags":["latest"]}"#.to_owned())
-        } else {
-            (StatusCode::OK, HeaderMap::new(), "{}".to_owned())
-        };
-        let digest = Digest::sha256(body.as_bytes());
-        headers.insert("docker-content-digest", HeaderValue::from_str(digest.as_str()).unwrap());
-        let body = if request.method == Method::HEAD { Bytes::new() } else { body.into() };
-        Ok(Received { status, headers, body: Ok(body) })
-    }
+/// A registry with the same manifest under one tag in each of so many repositories.
+fn registry_with(repositories: usize) -> Arc<ScriptedRegistry> {
+    let registry = ScriptedRegistry::new((0..repositories).map(|number| format!("team/r{number:03}")));
+    registry.put("latest", b"{}");
+    registry
 }
 
 /// What outlives a door.
 struct House {
-    registry: Arc<Lists>,
+    registry: Arc<ScriptedRegistry>,
     store: Arc<dyn Store>,
     kind: RegistryKind,
-    _directory: Option<tempfile::TempDir>,
 }
 
 impl House {
-    fn new(registry: Arc<Lists>) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let store = Arc::new(RedbStore::open(directory.path().join("store.redb")).unwrap());
-        Self { registry, store, kind: RegistryKind::Registry, _directory: Some(directory) }
-    }
-
-    /// One whose store has no thread of its own, so that paused time goes on only when nobody does anything.
-    fn unhurried(registry: Arc<Lists>) -> Self {
-        let store = Arc::new(RedbStore::open_inline(&MemoryFile::default()).unwrap());
-        Self { registry, store, kind: RegistryKind::Registry, _directory: None }
+    fn new(registry: Arc<ScriptedRegistry>) -> Self {
+        Self { registry, store: Arc::new(MemoryStore::default()), kind: RegistryKind::Registry }
     }
 
     fn sweeper(&self, interval: Duration, deep_interval: Duration) -> Arc<Sweeper> {
         let backends = Arc::new(Backends::new([Url::parse("http://registry").unwrap()]));
         let access = RegistrySettings { kind: self.kind, ..RegistrySettings::new(backends, TIMEOUT) };
-        let transport = Arc::clone(&self.registry) as Arc<dyn Transport>;
+        let transport = self.registry.transport();
         let concurrency = NonZeroUsize::new(4).unwrap();
         let settings = SweepSettings { interval, deep_interval, concurrency, seed: 7 };
         Arc::new(Sweeper::new(Recording::credulous(&self.store), &access, transport, settings, || false))
@@ -198,14 +60,12 @@ impl House {
     }
 }
 
-/// Lets the other tasks and the store's own thread work, while paused time stands still.
-#[expect(clippy::disallowed_methods, reason = "a runtime that waited otherwise would move paused time on")]
+/// Lets the other tasks take a step, while paused time stands still.
 async fn give_way() {
     tokio::task::yield_now().await;
-    std::thread::sleep(Duration::from_millis(1));
 }
 
-/// Waits for what the tasks and the store's own thread bring about; paused time stands still meanwhile.
+/// Waits for what the tasks bring about; paused time stands still meanwhile.
 async fn until<T>(mut look: impl FnMut() -> Option<T>) -> T {
     let begun = std::time::Instant::now();
     loop {
@@ -222,7 +82,7 @@ async fn pass(time: Duration) {
     const STEP: Duration = Duration::from_millis(200);
     for _ in 0..time.as_millis() / STEP.as_millis() {
         tokio::time::advance(STEP).await;
-        for _ in 0..3 {
+        for _ in 0..100 {
             give_way().await;
         }
     }
@@ -251,11 +111,11 @@ async fn ends(sweeper: &Sweeper, number: u64) -> FinishedSweep {
     panic!("sweep {number} does not end: {:#?}", sweeper.status());
 }
 
-const HOUR: Duration = Duration::from_secs(60 * 60);
+const HOUR: Duration = Duration::from_hours(1);
 
 #[tokio::test]
 async fn the_first_sweep_begins_at_once_and_is_deep_unless_the_last_deep_one_is_recent() {
-    let house = House::new(Lists::new(25, 1_000));
+    let house = House::new(registry_with(25));
     let (sweeper, running) = house.run(HOUR, HOUR);
     let first = ended(&sweeper, 1).await;
     assert_eq!((first.kind, first.outcome, first.repositories), (SweepKind::Deep, Outcome::Complete, 25));
@@ -269,7 +129,7 @@ async fn the_first_sweep_begins_at_once_and_is_deep_unless_the_last_deep_one_is_
 
 #[tokio::test]
 async fn without_intervals_nothing_is_swept_unless_somebody_asks() {
-    let house = House::new(Lists::new(3, 1_000));
+    let house = House::new(registry_with(3));
     let (sweeper, _running) = house.run(Duration::ZERO, Duration::ZERO);
     tokio::task::yield_now().await;
     let SweepStatus { running, last, next_at, .. } = sweeper.status();
@@ -283,28 +143,31 @@ async fn without_intervals_nothing_is_swept_unless_somebody_asks() {
 
 #[tokio::test]
 async fn who_asks_while_a_sweep_runs_gets_the_next_one_and_it_is_as_deep_as_anybody_wanted() {
-    let house = House::new(Lists::new(3, 0));
+    let house = House::new(registry_with(3));
+    house.registry.allow_lists(0);
     let (sweeper, _running) = house.run(Duration::ZERO, Duration::ZERO);
     assert_eq!(sweeper.request(SweepKind::Shallow), 1);
     until(|| sweeper.status().running).await;
     assert_eq!(sweeper.request(SweepKind::Deep), 2);
     assert_eq!(sweeper.request(SweepKind::Shallow), 2);
-    house.registry.allowed.add_permits(1_000);
+    house.registry.allow_lists(1_000);
     assert_eq!(ended(&sweeper, 1).await.kind, SweepKind::Shallow);
     assert_eq!(ended(&sweeper, 2).await.kind, SweepKind::Deep);
 }
 
 #[tokio::test]
 async fn without_a_catalog_the_known_repositories_are_swept() {
-    let house = House::new(Lists::new(12, 1_000));
+    let house = House::new(registry_with(12));
     let (sweeper, _running) = house.run(Duration::ZERO, Duration::ZERO);
     ended(&sweeper, sweeper.request(SweepKind::Shallow)).await;
-    for status in [StatusCode::NOT_FOUND, StatusCode::METHOD_NOT_ALLOWED, StatusCode::UNAUTHORIZED] {
-        *house.registry.catalog_status.lock().unwrap() = Some(status);
+    for status in [404, 405, 401] {
+        house
+            .registry
+            .script(move |_, line| line.starts_with("/v2/_catalog").then_some(Answer::Status(status, None)));
         let last = ended(&sweeper, sweeper.request(SweepKind::Shallow)).await;
         assert_eq!((last.outcome, last.catalog), (Outcome::Partial, CatalogState::Disabled));
         assert_eq!((last.repositories, last.tags, last.found), (12, 12, 0));
-        assert!(last.cause.unwrap().contains(status.as_str()));
+        assert!(last.cause.unwrap().contains(&status.to_string()));
     }
     let name = RepositoryName::parse("team/r003").unwrap();
     assert!(house.store.tag(&name, &Tag::parse("latest").unwrap()).await.unwrap().is_some());

@@ -19,7 +19,7 @@ pub(super) struct Subject(u64);
 
 impl Subject {
     /// The subject of a question with this path.
-    pub fn of(path: &str) -> Self {
+    pub(super) fn of(path: &str) -> Self {
         let name = path.strip_suffix("/tags/list");
         let name = name.or_else(|| Some(path.rsplit_once("/manifests/")?.0)).unwrap_or(path);
         let mut hasher = DefaultHasher::new();
@@ -48,22 +48,22 @@ struct Trouble {
 
 impl Troubles {
     /// When this may be asked about again, if it rests.
-    pub fn rest(&self, subject: Subject) -> Option<Instant> {
+    pub(super) fn rest(&self, subject: Subject) -> Option<Instant> {
         self.subjects.get(&subject)?.rest
     }
 
     /// Whether so many questions about this stand aside that no other should be asked.
-    pub fn is_held_up(&self, subject: Subject) -> bool {
+    pub(super) fn is_held_up(&self, subject: Subject) -> bool {
         self.subjects.get(&subject).is_some_and(|trouble| trouble.aside >= MOST_ASIDE)
     }
 
     /// Whether it is the registry that is in trouble.
-    pub fn are_wide(&self) -> bool {
+    pub(super) fn are_wide(&self) -> bool {
         self.failing.len() >= WIDE
     }
 
     /// There was an answer about this.
-    pub fn answered(&mut self, subject: Subject) {
+    pub(super) fn answered(&mut self, subject: Subject) {
         self.failing.clear();
         if let Some(trouble) = self.subjects.get_mut(&subject) {
             (trouble.failures, trouble.rest) = (0, None);
@@ -72,7 +72,7 @@ impl Troubles {
     }
 
     /// There was no answer about this. Answers how often in a row.
-    pub fn failed(&mut self, subject: Subject, now: Instant) -> u32 {
+    pub(super) fn failed(&mut self, subject: Subject, now: Instant) -> u32 {
         if self.failing.len() < WIDE && !self.failing.contains(&subject) {
             self.failing.push(subject);
         }
@@ -88,18 +88,18 @@ impl Troubles {
     }
 
     /// Nothing is asked about this before.
-    pub fn rest_until(&mut self, subject: Subject, time: Instant) {
+    pub(super) fn rest_until(&mut self, subject: Subject, time: Instant) {
         let trouble = self.subjects.entry(subject).or_default();
         trouble.rest = trouble.rest.max(Some(time));
     }
 
     /// A question about this stands aside.
-    pub fn step_aside(&mut self, subject: Subject) {
+    pub(super) fn step_aside(&mut self, subject: Subject) {
         self.subjects.entry(subject).or_default().aside += 1;
     }
 
     /// One has ended.
-    pub fn end_aside(&mut self, subject: Subject) {
+    pub(super) fn end_aside(&mut self, subject: Subject) {
         if let Some(trouble) = self.subjects.get_mut(&subject) {
             trouble.aside = trouble.aside.saturating_sub(1);
             self.remove_if_over(subject);
@@ -107,7 +107,7 @@ impl Troubles {
     }
 
     /// What failed counts no more.
-    pub fn forget(&mut self) {
+    pub(super) fn forget(&mut self) {
         self.failing.clear();
         for trouble in self.subjects.values_mut() {
             (trouble.failures, trouble.rest) = (0, None);
@@ -142,7 +142,7 @@ mod tests {
     async fn subjects_in_trouble_are_bounded_and_those_that_rest_are_kept() {
         let mut troubles = Troubles::default();
         let resting = Subject(0);
-        troubles.rest_until(resting, Instant::now() + Duration::from_secs(60));
+        troubles.rest_until(resting, Instant::now() + Duration::from_mins(1));
         for number in 1..10_000 {
             troubles.failed(Subject(number), Instant::now());
         }

@@ -11,8 +11,8 @@ use futures_util::stream::FuturesUnordered;
 use http::StatusCode;
 use tokio::time::Instant;
 
-use super::checkpoint::{self, CatalogEnd, Checkpoint, Position};
-use super::progress::{CatalogState, Phase, Progress};
+use super::checkpoint::{self, Checkpoint, Position};
+use super::progress::{CatalogEnd, CatalogState, Phase, Progress};
 use super::questions::{Abort, Questions, Unanswered};
 use super::repository::{InCatalog, RepositorySweep};
 use crate::oci::RepositoryName;
@@ -73,7 +73,7 @@ enum Catalog {
 
 impl Walk<'_> {
     /// Walks to the end. Answers what the catalog was good for.
-    pub async fn run(&mut self) -> Result<CatalogEnd, Abort> {
+    pub(super) async fn run(&mut self) -> Result<CatalogEnd, Abort> {
         let (mut phase, mut page, mut after) = (Phase::Catalog, None, None);
         if let Some(position) = self.checkpoint.running.clone() {
             (phase, page, after) = (position.phase, position.page, position.after);
@@ -282,7 +282,8 @@ impl Walk<'_> {
             return Ok(());
         }
         self.kept = Instant::now();
-        Ok(checkpoint::keep(self.questions.store.as_ref(), self.checkpoint, self.marks).await?)
+        let lease = self.questions.lease.held()?;
+        Ok(checkpoint::keep(self.questions.store.as_ref(), lease, self.checkpoint, self.marks).await?)
     }
 }
 

@@ -4,7 +4,7 @@ use super::*;
 
 /// Nothing settles as long as a test takes.
 const SETTLING: JudgeSettings =
-    JudgeSettings { settling: Duration::from_secs(3_600), ..JudgeSettings::CREDULOUS };
+    JudgeSettings { settling: Duration::from_hours(1), ..JudgeSettings::CREDULOUS };
 
 async fn verify(verifier: &Verifier, reference: &Reference, source: Source) -> Result<Verified, VerifyError> {
     verifier.verify(&repository(), reference, source).await
@@ -12,7 +12,7 @@ async fn verify(verifier: &Verifier, reference: &Reference, source: Source) -> R
 
 #[tokio::test]
 async fn a_404_right_after_a_push_removes_nothing_and_one_that_lasts_does() {
-    let house = House::cautious(SETTLING).await;
+    let house = House::cautious(SETTLING);
     house.registry.lag();
     house.carrier.carry(put("latest", b"one")).await.unwrap();
     let digest = Digest::sha256(b"one");
@@ -30,14 +30,14 @@ async fn a_404_right_after_a_push_removes_nothing_and_one_that_lasts_does() {
 
 #[tokio::test]
 async fn the_old_digest_right_after_a_push_turns_nothing_back() {
-    let house = House::cautious(SETTLING).await;
+    let house = House::cautious(SETTLING);
     house.carrier.carry(put("latest", b"one")).await.unwrap();
     house.registry.lag();
     house.carrier.carry(put("latest", b"two")).await.unwrap();
     let answer = verify(&house.verifier, &Reference::Tag(tag("latest")), Source::Swept).await;
     assert!(matches!(answer, Err(VerifyError::Unsettled { .. })), "{answer:?}");
     assert_eq!(house.recorded("latest").await, Some(Digest::sha256(b"two")));
-    house.registry.script(|script| script.lagging = None);
+    house.registry.catch_up();
     assert_eq!(
         verify(&house.verifier, &Reference::Tag(tag("latest")), Source::Swept).await.unwrap().events,
         0
@@ -46,7 +46,7 @@ async fn the_old_digest_right_after_a_push_turns_nothing_back() {
 
 #[tokio::test]
 async fn a_deletion_that_was_accepted_is_told_of_although_the_registry_still_answers() {
-    let house = House::cautious(SETTLING).await;
+    let house = House::cautious(SETTLING);
     let digest = Digest::sha256(b"one");
     house.carrier.carry(put("old", b"one")).await.unwrap();
     house.registry.lag();
@@ -76,7 +76,7 @@ async fn a_deletion_that_was_accepted_is_told_of_although_the_registry_still_ans
 
 #[tokio::test]
 async fn a_tag_that_was_deleted_and_is_still_answered_does_not_come_back() {
-    let house = House::cautious(SETTLING).await;
+    let house = House::cautious(SETTLING);
     house.carrier.carry(put("old", b"one")).await.unwrap();
     house.registry.lag();
     house.carrier.carry(delete(Reference::Tag(tag("old")))).await.unwrap();
@@ -88,11 +88,11 @@ async fn a_tag_that_was_deleted_and_is_still_answered_does_not_come_back() {
 #[tokio::test]
 async fn a_push_is_not_confirmed_by_an_answer_of_before_the_last_deletion() {
     for deleted in [Reference::Tag(tag("old")), Reference::Digest(Digest::sha256(b"one"))] {
-        let house = House::cautious(SETTLING).await;
+        let house = House::cautious(SETTLING);
         house.carrier.carry(put("old", b"one")).await.unwrap();
         house.registry.lag();
         house.carrier.carry(delete(deleted)).await.unwrap();
-        house.registry.script(|script| script.status_instead = Some(200));
+        house.registry.script(writes(Answer::status(200)));
         let failure = house.carrier.carry(put("old", b"one")).await.unwrap_err();
         assert!(matches!(failure, CarryFailure::Unconfirmed(StatusCode::OK)), "{failure}");
         assert_eq!(house.recorded("old").await, None);
@@ -103,12 +103,12 @@ async fn a_push_is_not_confirmed_by_an_answer_of_before_the_last_deletion() {
 async fn a_push_is_not_confirmed_by_an_answer_of_before_a_write_without_a_known_outcome() {
     let digest = Reference::Digest(Digest::sha256(b"one"));
     for unknown in [delete(Reference::Tag(tag("old"))), delete(digest), put("old", b"two")] {
-        let house = House::cautious(JudgeSettings { settling: Duration::from_nanos(1), ..SETTLING }).await;
+        let house = House::cautious(JudgeSettings { settling: Duration::from_nanos(1), ..SETTLING });
         house.carrier.carry(put("old", b"one")).await.unwrap();
         house.registry.lag();
-        house.registry.script(|script| script.status_after = Some(500));
+        house.registry.script(writes(Answer::DoneWith(500)));
         assert_eq!(house.carrier.carry(unknown).await.unwrap().status, 500);
-        house.registry.script(|script| script.status_instead = Some(200));
+        house.registry.script(writes(Answer::status(200)));
         let failure = house.carrier.carry(put("old", b"one")).await.unwrap_err();
         assert!(matches!(failure, CarryFailure::Unconfirmed(StatusCode::OK)), "{failure}");
     }
@@ -116,14 +116,14 @@ async fn a_push_is_not_confirmed_by_an_answer_of_before_a_write_without_a_known_
 
 #[tokio::test]
 async fn a_lax_registry_confirms_a_push_that_is_tried_again_and_beside_others_without_a_known_outcome() {
-    let house = House::cautious(SETTLING).await;
+    let house = House::cautious(SETTLING);
     house.carrier.carry(put("old", b"one")).await.unwrap();
     house.carrier.carry(put("old", b"two")).await.unwrap();
     for lost in [put("other", b"six"), put("old", b"ten")] {
-        house.registry.script(|script| script.status_instead = Some(500));
+        house.registry.script(writes(Answer::status(500)));
         assert_eq!(house.carrier.carry(lost).await.unwrap().status, 500);
     }
-    house.registry.script(|script| (script.status_instead, script.status_after) = (None, Some(200)));
+    house.registry.script(writes(Answer::DoneWith(200)));
     house.carrier.carry(put("old", b"ten")).await.unwrap();
     assert_eq!(house.recorded("old").await, Some(Digest::sha256(b"ten")));
     house.carrier.carry(put("old", b"ten")).await.unwrap();
@@ -131,8 +131,8 @@ async fn a_lax_registry_confirms_a_push_that_is_tried_again_and_beside_others_wi
 
 #[tokio::test]
 async fn a_lax_registry_confirms_one_push_right_after_another() {
-    let house = House::cautious(SETTLING).await;
-    house.registry.script(|script| script.status_after = Some(200));
+    let house = House::cautious(SETTLING);
+    house.registry.script(writes(Answer::DoneWith(200)));
     for content in [b"one", b"one", b"two"] {
         house.carrier.carry(put("old", content)).await.unwrap();
         assert_eq!(house.recorded("old").await, Some(Digest::sha256(content)));
@@ -141,9 +141,9 @@ async fn a_lax_registry_confirms_one_push_right_after_another() {
 
 #[tokio::test]
 async fn what_a_write_without_a_known_outcome_may_have_done_is_believed_at_once() {
-    let house = House::cautious(SETTLING).await;
+    let house = House::cautious(SETTLING);
     house.carrier.carry(put("latest", b"one")).await.unwrap();
-    house.registry.script(|script| script.status_after = Some(500));
+    house.registry.script(writes(Answer::DoneWith(500)));
     house.carrier.carry(put("latest", b"two")).await.unwrap();
     assert_eq!(house.recorded("latest").await, Some(Digest::sha256(b"one")));
     let _settling = house.settle_unknown();
@@ -152,13 +152,13 @@ async fn what_a_write_without_a_known_outcome_may_have_done_is_believed_at_once(
 
 #[tokio::test]
 async fn what_nobody_wrote_through_the_door_of_late_is_believed_at_once() {
-    let house = House::cautious(SETTLING).await;
+    let house = House::cautious(SETTLING);
     house.carrier.carry(put("other", b"one")).await.unwrap();
     house.registry.put("behind", b"two");
     let behind = Reference::Tag(tag("behind"));
     verify(&house.verifier, &behind, Source::Swept).await.unwrap();
     assert_eq!(house.recorded("behind").await, Some(Digest::sha256(b"two")));
-    house.registry.tags.lock().unwrap().remove("behind");
+    house.registry.references().remove("behind");
     verify(&house.verifier, &behind, Source::Swept).await.unwrap();
     assert_eq!(house.recorded("behind").await, None);
 }

@@ -1,11 +1,15 @@
 //! What the tests put into their stores.
 
 use super::*;
-use crate::oci::{Descriptor, Document, ManifestKind, MediaType};
-use crate::store::{Actor, EventKind, Source};
+use crate::oci::Document;
+use crate::store::{Actor, Guard, Outcome, Pull, Pulls as _, Recorded};
+
+pub(super) fn name(text: &str) -> RepositoryName {
+    RepositoryName::parse(text).unwrap()
+}
 
 pub(super) fn app() -> RepositoryName {
-    RepositoryName::parse("team/app").unwrap()
+    name("team/app")
 }
 
 pub(super) fn digest(text: &str) -> Digest {
@@ -16,33 +20,12 @@ pub(super) fn time() -> Timestamp {
     Timestamp::from_milliseconds(1_000)
 }
 
-pub(super) fn repository(name: &str) -> RepositoryRecord {
-    RepositoryRecord {
-        name: RepositoryName::parse(name).unwrap(),
-        tags: 1,
-        manifests: 2,
-        bytes: 3,
-        last_push: Some(time()),
-        last_pull: None,
-        pulls: 4,
-        missing: Default::default(),
-    }
-}
-
-pub(super) fn tag(name: &str) -> TagRecord {
-    TagRecord {
-        tag: Tag::parse(name).unwrap(),
-        digest: digest("image"),
-        media_type: MediaType::OCI_INDEX.into(),
-        bytes: 9,
-        platforms: vec!["linux/amd64".to_owned()],
-        pushed_at: time(),
-        pushed_by: Some("alice".to_owned()),
-        source: Source::Observed,
-        sequence: Sequence::new(1),
-        last_pull: Some(time()),
-        pulls: 5,
-        missing: None,
+/// Who pushes and deletes.
+pub(super) fn client() -> Actor {
+    Actor {
+        user: Some("alice".to_owned()),
+        address: Some("192.0.2.1".parse().unwrap()),
+        agent: Some("docker".to_owned()),
     }
 }
 
@@ -57,35 +40,60 @@ pub(super) fn descriptor(text: &str) -> Descriptor {
     }
 }
 
-pub(super) fn manifest(text: &str) -> ManifestRecord {
-    ManifestRecord {
+/// An image of seven bytes that names nothing.
+pub(super) fn manifest(text: &'static str) -> Manifest {
+    Manifest {
+        bytes: text.into(),
         digest: digest(text),
         document: Document {
             kind: ManifestKind::Image,
             ..Document::unread(MediaType::OCI_MANIFEST.into(), 7)
         },
-        tags: Vec::new(),
-        pushed_at: time(),
-        source: Source::Swept,
-        missing: None,
     }
 }
 
-pub(super) fn event(sequence: u64) -> Event {
-    Event {
-        sequence: Sequence::new(sequence),
-        time: time(),
-        kind: EventKind::TagDeleted,
-        source: Source::Verified,
-        repository: app(),
-        tag: Some(Tag::parse("latest").unwrap()),
-        digest: Some(digest("image")),
-        previous: None,
-        media_type: None,
-        actor: Actor {
-            user: None,
-            address: Some("192.0.2.1".parse().unwrap()),
-            agent: Some("docker".to_owned()),
-        },
-    }
+/// A store with one image that was pushed to [`app`].
+pub(super) async fn filled() -> Arc<MemoryStore> {
+    let store = Arc::new(MemoryStore::default());
+    push(&store, &app(), manifest("image"), &["latest"]).await;
+    store
+}
+
+async fn carry(store: &MemoryStore, write: Write, change: Change, repository: &RepositoryName) {
+    let intent = store.begin(repository.clone(), write, client(), time()).await.unwrap();
+    store.settle(&intent, Outcome::Applied(vec![change]), time()).await.unwrap();
+}
+
+/// The client pushes a manifest through the door.
+pub(super) async fn push(
+    store: &MemoryStore,
+    repository: &RepositoryName,
+    manifest: Manifest,
+    tags: &[&str],
+) {
+    let tags: Vec<Tag> = tags.iter().map(|tag| Tag::parse(tag).unwrap()).collect();
+    let write = Write::Put { digest: manifest.digest.clone(), tags: tags.clone() };
+    let put = Change::ManifestPut { repository: repository.clone(), manifest: Arc::new(manifest), tags };
+    carry(store, write, put, repository).await;
+}
+
+/// The client deletes a tag through the door.
+pub(super) async fn delete(store: &MemoryStore, repository: &RepositoryName, tag: &str) {
+    let tag = Tag::parse(tag).unwrap();
+    let write = Write::Delete { reference: Reference::Tag(tag.clone()) };
+    carry(store, write, Change::TagDeleted { repository: repository.clone(), tag }, repository).await;
+}
+
+/// A sweep finds something.
+pub(super) async fn find(store: &MemoryStore, change: Change) {
+    let guard = Guard { reference: None, since: store.sequence().await.unwrap(), lease: None };
+    let recorded = store.record(vec![change], Source::Swept, guard, time()).await.unwrap();
+    assert_ne!(recorded, Recorded::Superseded);
+}
+
+/// Somebody pulls.
+pub(super) async fn pull(store: &MemoryStore, repository: &RepositoryName, tag: Option<&str>, count: u64) {
+    let tag = tag.map(|tag| Tag::parse(tag).unwrap());
+    let pull = Pull { repository: repository.clone(), tag, count, last: time() };
+    store.record_pulls(vec![pull]).await.unwrap();
 }

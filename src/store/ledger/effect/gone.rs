@@ -1,6 +1,6 @@
 //! What is not there any more.
 
-use super::{About, Draft, Effect, Held, RowChange};
+use super::draft::{About, Draft, Effect, Held, RowChange};
 use crate::oci::{Digest, Tag};
 use crate::store::EventKind;
 use crate::store::row::{BlobRow, ManifestRow, RepositoryRow, TagRow};

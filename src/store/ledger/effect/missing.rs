@@ -1,7 +1,7 @@
 //! What the registry denies without that being believed yet: the rows stay and are served, and say since when. No event
 //! tells of it, since nothing of the record has changed.
 
-use super::{Draft, Effect, Held, RowChange};
+use super::draft::{Draft, Effect, Held, RowChange};
 use crate::oci::Reference;
 use crate::store::MissingMark;
 use crate::store::row::{ManifestRow, TagRow};

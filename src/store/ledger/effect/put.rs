@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::{About, Draft, Effect, Held, RowChange};
+use super::draft::{About, Draft, Effect, Held, RowChange};
 use crate::oci::{Digest, Manifest, Tag};
 use crate::store::EventKind;
 use crate::store::row::{BlobRow, ManifestRow, RepositoryRow, TagRow};

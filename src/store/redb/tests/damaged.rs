@@ -8,6 +8,7 @@ use proptest::prelude::Rng as _;
 use proptest::test_runner::{RngAlgorithm, TestRng};
 
 use super::*;
+use crate::store::{Doors, LeaseName};
 
 const PAGE: usize = 4096;
 
@@ -29,7 +30,8 @@ async fn filled(path: &Path) {
     for number in 0..40 {
         store.begin(repository("r1"), put_write(&format!("u{number}")), alice(), at(2)).await.unwrap();
     }
-    store.keep_sweep(vec![7; 5_000], (0..2_000).collect()).await.unwrap();
+    let lease = store.acquire(LeaseName::Sweep).await.unwrap().unwrap();
+    store.keep_sweep(lease, vec![7; 5_000], (0..2_000).collect()).await.unwrap();
     let about = |number: u32| HintedReference {
         repository: repository("r2"),
         reference: Reference::Tag(tag(&format!("h{number}"))),
@@ -100,10 +102,10 @@ async fn use_all(store: &Arc<RedbStore>) -> Vec<StoreError> {
         let name = format!("r{number}");
         note!(store.begin(repository(&name), put_write("new"), alice(), at(5)));
         let changes = vec![put(&name, &image(&format!("image {number}"), &["base", "more"]), &["new"])];
-        let guard = Guard { reference: None, since: Sequence::new(1_000_000) };
+        let guard = Guard { reference: None, since: Sequence::new(1_000_000), lease: None };
         note!(store.record(changes, Source::Swept, guard, at(5)));
         let gone = Change::RepositoryGone { repository: repository(&name) };
-        let guard = Guard { reference: None, since: Sequence::new(1_000_000) };
+        let guard = Guard { reference: None, since: Sequence::new(1_000_000), lease: None };
         note!(store.record(vec![gone], Source::Swept, guard, at(5)));
     }
     note!(store.statistics());
@@ -141,7 +143,9 @@ async fn damaged_files(checked: u64, which: fn(&[u8]) -> bool) -> (u32, u32) {
                     match error {
                         StoreError::Corrupt { .. } => corrupt += 1,
                         StoreError::Unavailable { .. } => {}
-                        StoreError::Closed => panic!("file {number}: the writer is gone"),
+                        error @ (StoreError::Closed | StoreError::Fenced | StoreError::Conflict) => {
+                            panic!("file {number}: {error}")
+                        }
                     }
                 }
                 store.close();

@@ -215,11 +215,11 @@ async fn the_very_next_write_is_refused_in_words() {
 /// Has the file taken away while its transaction is under way.
 struct TakesAway(PathBuf, PathBuf);
 
-impl Work for TakesAway {
+impl Work<Shared> for TakesAway {
     type Answer = ();
     const ATTEMPTED: &'static str = "be taken away";
 
-    fn apply(&self, transaction: &mut Transaction<'_, '_>) -> Result<(), Failure> {
+    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<(), Failure> {
         fs::rename(&self.0, &self.1).unwrap();
         transaction.keep_sweep(b"checkpoint", &[])
     }

@@ -97,7 +97,7 @@ fn faulty(path: &Path, countdown: &Countdown, full: &Arc<AtomicBool>) -> RedbSto
         let faulty = Faulty { file, countdown: countdown.clone(), full: Arc::clone(&full) };
         Ok(Builder::new().create_with_backend(Watched::new(faulty, Arc::clone(&again)))?)
     });
-    RedbStore::with(path, reopen().unwrap(), Some(place), reopen).unwrap()
+    RedbStore::with(path, reopen().unwrap(), place, reopen).unwrap()
 }
 
 /// One push with the operation `place` failing. Answers whether that operation was reached.
@@ -193,7 +193,7 @@ async fn as_long_as_there_is_no_room_nothing_is_begun_and_everything_is_read() {
         let page = PageRequest { after: None, limit: 10 };
         assert_eq!(store.tags(&repository("r"), page).await.unwrap().items.len(), 1);
         assert_eq!(store.open_intents().await.unwrap(), std::slice::from_ref(&open));
-        let marked = store.mark_unknown(open.sequence).await;
+        let marked = store.mark_unknown(&open).await;
         assert!(matches!(marked, Err(StoreError::Unavailable { .. })), "{marked:?}");
         tokio::task::yield_now().await;
     }

@@ -3,7 +3,7 @@ use std::path::Path;
 
 use redb::TableDefinition;
 
-use super::super::file::LAYOUT;
+use super::super::layout::LAYOUT;
 use super::super::tables::{META_LAYOUT, REPOSITORIES};
 use super::*;
 

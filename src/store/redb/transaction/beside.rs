@@ -12,16 +12,14 @@ use super::super::tables::{
 };
 use super::Transaction;
 use crate::clock::{Estimate, Timestamp};
+use crate::store::hint::MAXIMUM_HINTS;
 use crate::store::row::{RepositoryRow, TagRow};
 use crate::store::{
-    AccountChange, AuthEvent, AuthEventKind, Changed, Hint, HintedReference, Pull, Queued, Retention,
-    Sequence,
+    AccountChange, AuthEvent, AuthEventKind, Hint, HintedReference, Pull, Queued, Retention, Sequence,
+    StoreError,
 };
 
-/// So many events of the gate of a kind are purged in one transaction: pushes wait for it. Those beyond go with the next one.
-const MOST_PURGED: usize = 2_000;
-
-impl Transaction<'_, '_> {
+impl Transaction<'_> {
     /// Replaces what is kept of a sweep: the checkpoint, and one piece of marks more.
     pub fn keep_sweep(&mut self, checkpoint: &[u8], marks: &[u64]) -> Result<(), Failure> {
         let mut table = self.transaction.open_table(SWEEP)?;
@@ -47,12 +45,15 @@ impl Transaction<'_, '_> {
     }
 
     /// Makes accounts what they are to be, if all are as expected.
-    pub fn change_accounts(&mut self, changes: &[AccountChange]) -> Result<Changed, Failure> {
+    ///
+    /// # Errors
+    /// When the medium fails. The inner error is that one is not as expected: then nothing is written.
+    pub fn change_accounts(&mut self, changes: &[AccountChange]) -> Result<Result<(), StoreError>, Failure> {
         let mut table = self.transaction.open_table(ACCOUNTS)?;
         for AccountChange { kind, key, expected, .. } in changes {
             let kept = table.get((kind.as_str(), key.as_str()))?;
             if !expected.is_met_by(kept.as_ref().map(|kept| kept.value())) {
-                return Ok(Changed::Overtaken);
+                return Ok(Err(StoreError::Conflict));
             }
         }
         for AccountChange { kind, key, content, .. } in changes {
@@ -63,7 +64,7 @@ impl Transaction<'_, '_> {
             };
             self.staged.dirty = true;
         }
-        Ok(Changed::Made)
+        Ok(Ok(()))
     }
 
     /// Keeps what happened at the gate, and purges what is too much or too old. Answers the numbers.
@@ -91,20 +92,14 @@ impl Transaction<'_, '_> {
             numbers.push(Sequence::new(kept));
         }
         for (kind, table) in &mut tables {
-            let mut excess = table.len()?.saturating_sub(keep.most.of(*kind));
-            let mut gone = Vec::new();
-            for entry in table.iter()? {
+            let events = table.iter()?.map(|entry| {
                 let (number, row) = entry?;
                 let number = number.value();
                 let event: AuthEvent = decode(|| format!("event {number} of the gate"), row.value())?;
-                if (excess == 0 && event.time >= keep.since) || gone.len() == MOST_PURGED {
-                    break;
-                }
-                gone.push(number);
-                excess = excess.saturating_sub(1);
-            }
-            for number in gone {
-                table.remove(number)?;
+                Ok::<_, Failure>((Sequence::new(number), event.time))
+            });
+            for number in keep.purged(*kind, table.len()?, events)? {
+                table.remove(number.get())?;
             }
         }
         drop(tables);
@@ -145,23 +140,21 @@ impl Transaction<'_, '_> {
         let Some(mut row) = row::<RepositoryRow>(&self.tables.repositories, "repository", name)? else {
             return Ok(());
         };
-        row.pulls = row.pulls.saturating_add(pull.count);
-        row.last_pull = row.last_pull.max(Some(pull.last));
+        row.add_pulls(pull);
         self.tables.repositories.insert(name, encode("repository row", &row)?.as_slice())?;
         self.staged.dirty = true;
         let Some(tag) = &pull.tag else { return Ok(()) };
         if let Some(mut row) = row_in::<TagRow>(&self.tables.tags, "tag", repository, tag.as_str())? {
-            row.pulls = row.pulls.saturating_add(pull.count);
-            row.last_pull = row.last_pull.max(Some(pull.last));
+            row.add_pulls(pull);
             self.tables.tags.insert((name, tag.as_str()), encode("tag row", &row)?.as_slice())?;
         }
         Ok(())
     }
 
     /// Keeps hints, if there is room.
-    pub fn add_hints(&mut self, hints: &[HintedReference], most: u64) -> Result<Queued, Failure> {
+    pub fn add_hints(&mut self, hints: &[HintedReference]) -> Result<Queued, Failure> {
         let mut table = self.transaction.open_table(HINTS)?;
-        if table.len()? + hints.len() as u64 > most {
+        if table.len()? + hints.len() as u64 > MAXIMUM_HINTS as u64 {
             return Ok(Queued::Full);
         }
         let mut last = number(&self.tables.meta, META_HINT)?;

@@ -201,7 +201,7 @@ async fn a_place_goes_to_somebody_who_can_take_it_whoever_waits_before_them() {
     tokio::pin!(resting);
     tokio::pin!(other);
     assert!(resting.as_mut().now_or_never().is_none() && other.as_mut().now_or_never().is_none());
-    pace.state().subjects.rest_until(app(1), Instant::now() + Duration::from_secs(60));
+    pace.state().subjects.rest_until(app(1), Instant::now() + Duration::from_mins(1));
     drop(first);
     assert!(resting.as_mut().now_or_never().is_none());
     assert!(other.now_or_never().is_some());

@@ -14,15 +14,15 @@ pub(super) fn damaged(
         let rest = line.strip_prefix(&format!("/v2/{repository}/"))?;
         if rest.starts_with("tags/list") {
             let tags: Vec<String> = (0..tags).map(|number| format!("v{number}")).collect();
-            return Some(Answer::Page(serde_json::json!({ "name": repository, "tags": tags }), None));
+            return Some(Answer::Document(serde_json::json!({ "name": repository, "tags": tags }), None));
         }
-        Answer::status(status)
+        Some(Answer::status(status))
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_repository_whose_manifests_answer_500_does_not_end_the_sweep_of_the_others() {
-    let house = House::unhurried(Lists::new(30, 1_000));
+    let house = House::new(registry_with(30));
     house.registry.script(damaged("team/r005", 100, 500));
     let (sweeper, _running) = house.run(Duration::ZERO, Duration::ZERO);
     // The damaged one is found, and nothing in it.
@@ -38,7 +38,7 @@ async fn a_repository_whose_manifests_answer_500_does_not_end_the_sweep_of_the_o
 #[tokio::test(start_paused = true)]
 async fn tags_that_answer_502_503_or_504_do_not_end_the_sweep_of_the_others() {
     for status in [502, 503, 504] {
-        let house = House::unhurried(Lists::new(30, 1_000));
+        let house = House::new(registry_with(30));
         house.registry.script(damaged("team/r005", 4, status));
         let (sweeper, _running) = house.run(Duration::ZERO, Duration::ZERO);
         let last = ends(&sweeper, sweeper.request(SweepKind::Deep)).await;
@@ -49,14 +49,14 @@ async fn tags_that_answer_502_503_or_504_do_not_end_the_sweep_of_the_others() {
 
 #[tokio::test(start_paused = true)]
 async fn a_repository_that_gives_no_answer_for_long_is_given_up_and_the_others_are_swept() {
-    let house = House::unhurried(Lists::new(30, 1_000));
+    let house = House::new(registry_with(30));
     house.registry.script(damaged("team/r005", 5_000, 503));
     let (sweeper, _running) = house.run(Duration::ZERO, Duration::ZERO);
     let begun = Instant::now();
     let last = ends(&sweeper, sweeper.request(SweepKind::Deep)).await;
     assert_eq!((last.outcome, last.repositories, last.found), (Outcome::Partial, 30, 29), "{last:?}");
     assert!(last.problem_count < 200, "{last:?}");
-    assert!(begun.elapsed() < Duration::from_secs(10 * 60), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_mins(10), "{:?}", begun.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
@@ -65,15 +65,15 @@ async fn a_registry_that_goes_down_ends_the_sweep_soon_and_the_next_one_is_whole
     let answers =
         [lost, || Answer::Status(503, None), || Answer::Status(500, None), || Answer::Silence(TIMEOUT)];
     for answer in answers {
-        let house = House::unhurried(Lists::new(30, 1_000));
+        let house = House::new(registry_with(30));
         let (sweeper, _running) = house.run(Duration::ZERO, Duration::ZERO);
         house.registry.script(move |_, line| (line != "/v2/_catalog?n=1000").then(answer));
         let begun = Instant::now();
         let last = ends(&sweeper, sweeper.request(SweepKind::Deep)).await;
         assert_eq!((last.outcome, last.found), (Outcome::Failed, 0), "{last:?}");
         assert!(last.cause.as_ref().unwrap().contains("the registry is down"), "{last:?}");
-        assert!(begun.elapsed() < Duration::from_secs(2 * 60), "{:?}: {last:?}", begun.elapsed());
-        house.registry.script(|_, _| None);
+        assert!(begun.elapsed() < Duration::from_mins(2), "{:?}: {last:?}", begun.elapsed());
+        house.registry.behave();
         let last = ends(&sweeper, sweeper.request(SweepKind::Deep)).await;
         assert_eq!((last.outcome, last.repositories), (Outcome::Complete, 30), "{last:?}");
     }
@@ -81,7 +81,7 @@ async fn a_registry_that_goes_down_ends_the_sweep_soon_and_the_next_one_is_whole
 
 #[tokio::test(start_paused = true)]
 async fn a_sweep_that_fails_is_tried_again_soon_and_then_less_and_less_often() {
-    let house = House::unhurried(Lists::new(3, 1_000));
+    let house = House::new(registry_with(3));
     house.registry.script(|_, _| Some(Answer::Lost));
     let (sweeper, _running) = house.run(HOUR, Duration::ZERO);
     let begun = Instant::now();
@@ -90,7 +90,7 @@ async fn a_sweep_that_fails_is_tried_again_soon_and_then_less_and_less_often() {
     assert!((67..90).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
     assert_eq!((last.outcome, last.catalog, last.found), (Outcome::Failed, CatalogState::Failed, 0));
     assert!(last.cause.unwrap().contains("cannot be reached"));
-    house.registry.script(|_, _| None);
+    house.registry.behave();
     let last = ends(&sweeper, sweeper.request(SweepKind::Shallow)).await;
     assert_eq!(last.outcome, Outcome::Complete);
 }
@@ -103,7 +103,7 @@ async fn a_catalog_that_fails_does_not_keep_the_known_repositories_from_being_sw
         || Answer::Status(400, None),
         || Answer::Silence(TIMEOUT),
     ] {
-        let house = House::unhurried(Lists::new(12, 1_000));
+        let house = House::new(registry_with(12));
         let (sweeper, _running) = house.run(HOUR, Duration::ZERO);
         assert_eq!(ends(&sweeper, 1).await.repositories, 12);
         house.registry.script(move |_, line| line.starts_with("/v2/_catalog").then(answer));
@@ -111,7 +111,7 @@ async fn a_catalog_that_fails_does_not_keep_the_known_repositories_from_being_sw
         assert_eq!((last.outcome, last.catalog), (Outcome::Partial, CatalogState::Failed), "{last:?}");
         assert_eq!((last.repositories, last.tags, last.found), (12, 12, 0), "{last:?}");
         assert!(last.cause.unwrap().contains("list the catalog"));
-        house.registry.script(|_, _| None);
+        house.registry.behave();
         let begun = Instant::now();
         let next = ends(&sweeper, last.number + 1).await;
         assert_eq!((next.kind, next.outcome), (SweepKind::Shallow, Outcome::Complete));
@@ -121,11 +121,11 @@ async fn a_catalog_that_fails_does_not_keep_the_known_repositories_from_being_sw
 
 #[tokio::test(start_paused = true)]
 async fn a_repository_of_which_nothing_is_left_stays_known_while_the_catalog_cannot_be_read() {
-    let house = House::unhurried(Lists::new(3, 1_000));
+    let house = House::new(registry_with(3));
     let (sweeper, _running) = house.run(Duration::ZERO, Duration::ZERO);
     ends(&sweeper, sweeper.request(SweepKind::Deep)).await;
     house.registry.script(move |_, line| match line {
-        line if line.starts_with("/v2/_catalog") => Answer::status(500),
+        line if line.starts_with("/v2/_catalog") => Some(Answer::status(500)),
         line => line.starts_with("/v2/team/r001/").then_some(Answer::Absent("NAME_UNKNOWN")),
     });
     let last = ends(&sweeper, sweeper.request(SweepKind::Deep)).await;
@@ -141,7 +141,7 @@ async fn listings_that_go_round_in_circles_end() {
     let page = |line: &str| line.split_once("last=").map_or(0, |(_, last)| last.parse::<usize>().unwrap());
     // Three pages that lead from one to the next and back again, and one that leads on for ever.
     for pages in [3, usize::MAX] {
-        let house = House::unhurried(Lists::new(3, 1_000));
+        let house = House::new(registry_with(3));
         house.registry.script(move |_, line| {
             let next = (page(line) + 1) % pages;
             let (path, names) = match line.split_once('?')?.0 {
@@ -153,7 +153,7 @@ async fn listings_that_go_round_in_circles_end() {
                 }
                 _ => return None,
             };
-            Some(Answer::Page(names, to(path, next)))
+            Some(Answer::Document(names, to(path, next)))
         });
         let (sweeper, _running) = house.run(Duration::ZERO, Duration::ZERO);
         let last = ends(&sweeper, sweeper.request(SweepKind::Shallow)).await;
@@ -166,7 +166,7 @@ async fn listings_that_go_round_in_circles_end() {
 
 #[tokio::test(start_paused = true)]
 async fn a_registry_that_names_a_digest_for_a_tag_and_denies_it_is_a_problem_and_not_in_step() {
-    let house = House::unhurried(Lists::new(3, 1_000));
+    let house = House::new(registry_with(3));
     let (sweeper, _running) = house.run(Duration::ZERO, Duration::ZERO);
     ends(&sweeper, sweeper.request(SweepKind::Deep)).await;
     let denied = Digest::sha256(b"denied");
@@ -184,21 +184,21 @@ async fn a_registry_that_names_a_digest_for_a_tag_and_denies_it_is_a_problem_and
 
 #[tokio::test(start_paused = true)]
 async fn a_sweep_that_panics_has_failed_and_is_tried_again() {
-    let house = House::unhurried(Lists::new(30, 1_000));
+    let house = House::new(registry_with(30));
     house.registry.script(|_, line| line.contains("r005/tags").then_some(Answer::Panic));
     let (sweeper, _running) = house.run(HOUR, HOUR);
     let last = ends(&sweeper, 1).await;
     assert_eq!(last.outcome, Outcome::Failed);
     assert!(last.cause.unwrap().contains("panicked"));
     assert_eq!(sweeper.status().running, None);
-    house.registry.script(|_, _| None);
+    house.registry.behave();
     let last = ends(&sweeper, 2).await;
     assert_eq!((last.outcome, last.repositories), (Outcome::Complete, 30));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_registry_that_asks_to_be_left_alone_until_a_date_is() {
-    let house = House::unhurried(Lists::new(3, 1_000));
+    let house = House::new(registry_with(3));
     let until = std::time::SystemTime::from(crate::clock::Timestamp::now().later_by(Duration::from_secs(90)));
     let asked = Mutex::new(false);
     house.registry.script(move |_, _| {
@@ -216,11 +216,11 @@ async fn a_registry_that_asks_to_be_left_alone_until_a_date_is() {
 #[tokio::test(start_paused = true)]
 async fn a_list_of_very_many_tags_on_one_page_is_compared_part_by_part() {
     const TAGS: usize = 2_500;
-    let house = House::unhurried(Lists::new(1, 1_000));
-    house.registry.script(|_, line| {
-        let tags: Vec<String> = (0..TAGS).map(|number| format!("v{number}")).collect();
-        line.contains("/tags/list").then(|| Answer::Page(serde_json::json!({ "tags": tags }), None))
-    });
+    let house = House::new(registry_with(1));
+    house.registry.references().clear();
+    for number in 0..TAGS {
+        house.registry.put(&format!("v{number}"), b"{}");
+    }
     let (sweeper, _running) = house.run(Duration::ZERO, Duration::ZERO);
     for (number, found) in [(1, TAGS as u64), (2, 0)] {
         assert_eq!(sweeper.request(SweepKind::Deep), number);

@@ -26,7 +26,7 @@ async fn others_take(house: &House, bad: u64) -> Duration {
 #[tokio::test(start_paused = true)]
 async fn a_repository_whose_manifests_are_answered_with_errors_delays_no_other() {
     for status in [500, 501, 502, 503, 504] {
-        let house = House::unhurried(Lists::new(30, 1_000));
+        let house = House::new(registry_with(30));
         house.registry.script(damaged("team/r005", 200, status));
         let taken = others_take(&house, 1).await;
         assert!(taken < Duration::from_secs(2), "{status}: {taken:?}");
@@ -35,7 +35,7 @@ async fn a_repository_whose_manifests_are_answered_with_errors_delays_no_other()
 
 #[tokio::test(start_paused = true)]
 async fn a_repository_whose_manifests_are_not_answered_delays_no_other() {
-    let house = House::unhurried(Lists::new(30, 1_000));
+    let house = House::new(registry_with(30));
     house.registry.script(|method, line| {
         damaged("team/r005", 200, 500)(method, line)
             .map(|answer| if line.contains("/tags/list") { answer } else { Answer::Silence(TIMEOUT) })
@@ -46,7 +46,7 @@ async fn a_repository_whose_manifests_are_not_answered_delays_no_other() {
 
 #[tokio::test(start_paused = true)]
 async fn a_repository_whose_connections_break_delays_no_other() {
-    let house = House::unhurried(Lists::new(30, 1_000));
+    let house = House::new(registry_with(30));
     house.registry.script(|method, line| {
         damaged("team/r005", 200, 500)(method, line)
             .map(|answer| if line.contains("/tags/list") { answer } else { Answer::Lost })
@@ -57,7 +57,7 @@ async fn a_repository_whose_connections_break_delays_no_other() {
 
 #[tokio::test(start_paused = true)]
 async fn as_many_lists_of_tags_that_hang_as_there_are_places_delay_no_other() {
-    let house = House::unhurried(Lists::new(30, 1_000));
+    let house = House::new(registry_with(30));
     house.registry.script(|_, line| {
         let hangs = (5..9).any(|number| line.starts_with(&format!("/v2/team/r{number:03}/")));
         hangs.then_some(Answer::Silence(TIMEOUT))
@@ -68,7 +68,7 @@ async fn as_many_lists_of_tags_that_hang_as_there_are_places_delay_no_other() {
 
 #[tokio::test(start_paused = true)]
 async fn questions_that_hang_do_not_pile_up_at_the_registry() {
-    let house = House::unhurried(Lists::new(30, 1_000));
+    let house = House::new(registry_with(30));
     let under_way = Arc::new(Mutex::new((0_usize, 0_usize)));
     let counted = Arc::clone(&under_way);
     house.registry.script(move |_, line| {
@@ -91,7 +91,7 @@ async fn questions_that_hang_do_not_pile_up_at_the_registry() {
 
 #[tokio::test(start_paused = true)]
 async fn a_cache_is_asked_for_no_catalog_and_about_nothing_that_is_not_recorded() {
-    let mut house = House::unhurried(Lists::new(5, 1_000));
+    let mut house = House::new(registry_with(5));
     house.kind = RegistryKind::Proxy;
     let asked = Arc::new(Mutex::new(Vec::new()));
     let noted = Arc::clone(&asked);

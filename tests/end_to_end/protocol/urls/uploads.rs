@@ -10,9 +10,9 @@ use crate::support::door::Door;
 use crate::support::guard::{self, Guard};
 use crate::support::http::{error_of, http_client};
 use crate::support::image::{Image, digest};
-use crate::support::odd_uploads::OddUploads;
 use crate::support::registry::Registry;
 use crate::support::relay::Relay;
+use crate::support::scripted::Scripted;
 use crate::support::tool::Tool;
 
 const UPLOADS: &str = "/v2/team/app/blobs/uploads/";
@@ -80,26 +80,28 @@ async fn push(client: &Client, door: &Door, blob: &Bytes) -> Response {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_blob_goes_up_by_whatever_target_the_registry_names() {
-    let registry = OddUploads::start().await;
+    let registry = Scripted::start().await;
     let door = Door::builder(registry.url()).start().await;
     let client = http_client();
     let host = registry.url().strip_prefix("http://").unwrap().to_owned();
     for (number, target) in TARGETS.into_iter().enumerate() {
         for before in [String::new(), registry.url(), format!("//{host}"), door.url()] {
-            registry.name_targets(format!("{before}{target}"));
+            registry.name_upload_targets(format!("{before}{target}"));
             let blob = bytes(number as u64, 5_000);
             let response = push(&client, &door, &blob).await;
             assert_eq!(response.status(), 201, "{before}{target}");
             assert_eq!(registry.blob(&digest(&blob)), Some(blob.clone()), "{before}{target}");
             let target = target.split('#').next().unwrap();
-            for asked in registry.take_asked().into_iter().filter(|asked| asked.method != "POST") {
+            for asked in
+                registry.take_upload_requests().into_iter().filter(|asked| asked.method != Method::POST)
+            {
                 let Some(named) = asked.target.strip_prefix(&target.replace("{id}", &asked.session)) else {
                     panic!("{target} was named, and asked for was {}", asked.target);
                 };
                 let separator = if target.ends_with('?') || !target.contains('?') { "" } else { "&" };
                 let question = if target.contains('?') { "" } else { "?" };
                 let expected = format!("{question}{separator}digest={}", digest(&blob));
-                let expected = if asked.method == "PUT" { expected.as_str() } else { "" };
+                let expected = if asked.method == Method::PUT { expected.as_str() } else { "" };
                 // A client that finds an empty query may leave the question mark out.
                 assert_eq!(named.trim_end_matches('?'), expected, "{} {target}", asked.method);
             }
@@ -109,26 +111,26 @@ async fn a_blob_goes_up_by_whatever_target_the_registry_names() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_relative_target_is_seen_from_the_one_before() {
-    let registry = OddUploads::start().await;
+    let registry = Scripted::start().await;
     let door = Door::builder(registry.url()).start().await;
-    registry.name_targets("/odd/uploads/{id}/0");
+    registry.name_upload_targets("/odd/uploads/{id}/0");
     let client = http_client();
     let session = led(&door, UPLOADS, &begin(&client, &door).await);
-    registry.name_targets("../{id}/1?x=y");
+    registry.name_upload_targets("../{id}/1?x=y");
     let response = client.patch(session.clone()).body("a").send().await.unwrap();
     assert_eq!(response.status(), 202);
     let session = led(&door, session.path(), &response);
-    registry.take_asked();
+    registry.take_upload_requests();
     let response = client.put(with_digest(session, b"a")).send().await.unwrap();
     assert_eq!(response.status(), 201);
-    let asked = registry.take_asked().remove(0);
+    let asked = registry.take_upload_requests().remove(0);
     assert_eq!(asked.target, format!("/odd/uploads/{}/1?x=y&digest={}", asked.session, digest(b"a")));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_goes_on_after_a_restart_of_the_door() {
-    let registry = OddUploads::start().await;
-    registry.name_targets("/v2/team/app/blobs/upload/{id}");
+    let registry = Scripted::start().await;
+    registry.name_upload_targets("/v2/team/app/blobs/upload/{id}");
     let mut door = Door::builder(registry.url()).start().await;
     let session = led(&door, UPLOADS, &begin(&http_client(), &door).await);
     door.restart().await;
@@ -139,7 +141,7 @@ async fn an_upload_goes_on_after_a_restart_of_the_door() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_goes_on_at_another_door_and_at_the_backend_that_was_named() {
-    let registries = [OddUploads::start().await, OddUploads::start().await];
+    let registries = [Scripted::start().await, Scripted::start().await];
     let guard = Guard::new();
     let urls = format!("{},{}", registries[0].url(), registries[1].url());
     let token_of =
@@ -150,19 +152,21 @@ async fn an_upload_goes_on_at_another_door_and_at_the_backend_that_was_named() {
     for relative in [true, false] {
         for registry in &registries {
             let before = if relative { String::new() } else { registries[1].url() };
-            registry.name_targets(format!("{before}/v2/team/app/blobs/upload/{{id}}"));
+            registry.name_upload_targets(format!("{before}/v2/team/app/blobs/upload/{{id}}"));
         }
         for _ in 0..4 {
             let response =
                 client.post(format!("{}{UPLOADS}", first.url())).bearer_auth(&token).send().await.unwrap();
             assert_eq!(response.status(), 202);
-            let answered = registries.iter().position(|registry| !registry.take_asked().is_empty()).unwrap();
+            let answered =
+                registries.iter().position(|registry| !registry.take_upload_requests().is_empty()).unwrap();
             let expected = if relative { answered } else { 1 };
             let mut session = led(&first, UPLOADS, &response);
             session.set_port(Some(second.address().port())).unwrap();
             let request = client.put(with_digest(session, b"blob")).bearer_auth(&token).body("blob");
             assert_eq!(request.send().await.unwrap().status(), 201);
-            let asked: Vec<usize> = registries.iter().map(|registry| registry.take_asked().len()).collect();
+            let asked: Vec<usize> =
+                registries.iter().map(|registry| registry.take_upload_requests().len()).collect();
             assert_eq!(asked[expected], 1, "{asked:?}, relative: {relative}");
             assert_eq!(asked.iter().sum::<usize>(), 1, "{asked:?}, relative: {relative}");
         }
@@ -171,14 +175,14 @@ async fn an_upload_goes_on_at_another_door_and_at_the_backend_that_was_named() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_target_at_another_server_is_left_to_the_client_without_anything_added() {
-    let registries = [OddUploads::start().await, OddUploads::start().await];
+    let registries = [Scripted::start().await, Scripted::start().await];
     let guard = Guard::new();
     let door = guard.door(format!("{},{}", registries[0].url(), registries[1].url())).start().await;
     let token = guard::token(&door.url(), "alice", &["repository:team/app:pull,push"]).await;
     for elsewhere in
         ["https://storage.example/bucket/upload?X-Signature=a%2Fb%3D", "//storage.example/upload"]
     {
-        registries.iter().for_each(|registry| registry.name_targets(elsewhere));
+        registries.iter().for_each(|registry| registry.name_upload_targets(elsewhere));
         let request = http_client().post(format!("{}{UPLOADS}", door.url())).bearer_auth(&token);
         let response = request.send().await.unwrap();
         assert_eq!(
@@ -190,8 +194,8 @@ async fn a_target_at_another_server_is_left_to_the_client_without_anything_added
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_forged_or_altered_target_reaches_nothing() {
-    let registry = OddUploads::start().await;
-    registry.name_targets("/v2/team/app/blobs/upload/{id}");
+    let registry = Scripted::start().await;
+    registry.name_upload_targets("/v2/team/app/blobs/upload/{id}");
     let guard = Guard::new();
     let door = guard.door(registry.url()).start().await;
     let scopes = ["repository:team/app:pull,push", "repository:team/other:pull,push"];
@@ -200,7 +204,7 @@ async fn a_forged_or_altered_target_reaches_nothing() {
     let response = client.post(format!("{}{UPLOADS}", door.url())).bearer_auth(&token).send().await.unwrap();
     let session = led(&door, UPLOADS, &response);
     let sealed = session.path_segments().unwrap().next_back().unwrap().to_owned();
-    registry.take_asked();
+    registry.take_upload_requests();
 
     let mut altered = sealed.clone();
     let last = altered.pop().unwrap();
@@ -236,7 +240,7 @@ async fn a_forged_or_altered_target_reaches_nothing() {
         (response.status().as_u16(), error_of(response).await.0.as_str()),
         (400, "BLOB_UPLOAD_INVALID")
     );
-    assert_eq!(registry.take_asked().len(), 0, "something reached the registry");
+    assert_eq!(registry.take_upload_requests().len(), 0, "something reached the registry");
 
     let response = client.put(with_digest(session, b"a")).bearer_auth(&token).body("a").send().await.unwrap();
     assert_eq!(response.status(), 201);
@@ -244,12 +248,12 @@ async fn a_forged_or_altered_target_reaches_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_manifest_gets_past_the_record_by_the_target_of_an_upload() {
-    let registry = OddUploads::start().await;
+    let registry = Scripted::start().await;
     let door = Door::builder(registry.url()).start().await;
     let client = http_client();
     for target in ["/v2/team/app/manifests/latest", "/prefix/v2/team/app/%6danifests/latest"] {
         for before in [String::new(), registry.url()] {
-            registry.name_targets(format!("{before}{target}"));
+            registry.name_upload_targets(format!("{before}{target}"));
             let response = begin(&client, &door).await;
             assert_eq!(response.headers()[LOCATION].to_str().unwrap(), format!("{before}{target}"));
         }
@@ -258,18 +262,18 @@ async fn no_manifest_gets_past_the_record_by_the_target_of_an_upload() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_preflight_of_an_upload_goes_where_the_upload_goes() {
-    let registry = OddUploads::start().await;
+    let registry = Scripted::start().await;
     let guard = Guard::new();
     let door = guard.door(registry.url()).start().await;
     let token = guard::token(&door.url(), "alice", &["repository:team/app:pull,push"]).await;
-    registry.name_targets("/v2/team/app/blobs/upload/{id}?_state=x");
+    registry.name_upload_targets("/v2/team/app/blobs/upload/{id}?_state=x");
     let request = http_client().post(format!("{}{UPLOADS}", door.url())).bearer_auth(&token);
     let session = led(&door, UPLOADS, &request.send().await.unwrap());
-    registry.take_asked();
+    registry.take_upload_requests();
     let response = http_client().request(Method::OPTIONS, session).send().await.unwrap();
     assert_eq!(response.status(), 200);
     assert_eq!(response.headers()[ACCESS_CONTROL_ALLOW_ORIGIN], "*");
-    let asked = registry.take_asked().remove(0);
+    let asked = registry.take_upload_requests().remove(0);
     assert_eq!(asked.target, format!("/v2/team/app/blobs/upload/{}?_state=x", asked.session));
 }
 

@@ -1,0 +1,171 @@
+//! What a store must do that several doors share, as functions over two of them.
+
+use std::sync::Arc;
+
+use super::{AnyStore, deleting, history, putting};
+use crate::store::sample::{alice, at, image, put, repository, tag_deleted};
+use crate::store::{
+    Beat, Guard, Intent, IntentState, LeaseName, Outcome, Sequence, Settled, Source, StoreError,
+};
+
+/// Runs the contract of several doors. `$open` makes two over one empty record.
+macro_rules! several_doors_tests {
+    ($open:path; $($promise:ident)+) => {
+        $(#[tokio::test]
+        async fn $promise() {
+            let (first, second) = $open();
+            $crate::store::contract::several_doors::$promise(first, second).await;
+        })+
+    };
+    ($open:path) => {
+        $crate::store::contract::several_doors_tests! { $open;
+            a_write_waits_for_that_of_another_door
+            what_a_dead_door_carried_is_unknown_and_what_it_was_to_carry_goes
+            a_door_that_was_taken_for_dead_writes_nothing_until_it_has_joined_again
+            what_was_announced_in_an_earlier_life_is_lost
+            a_door_that_was_heard_again_is_not_taken_for_dead
+            a_lease_belongs_to_one_door_until_it_is_given_back_or_that_door_is_dead
+            a_sweep_that_has_lost_its_lease_records_nothing_and_keeps_nothing
+        }
+    };
+}
+
+pub(in crate::store) use several_doors_tests;
+
+/// How the first door was last heard, as the second one sees it.
+async fn last_heard(first: &AnyStore, second: &AnyStore) -> Beat {
+    first.beat().await.unwrap();
+    let beats = second.beat().await.unwrap();
+    assert_eq!(beats.len(), 2);
+    beats[0]
+}
+
+async fn begin(store: &AnyStore, tags: &[&str]) -> Intent {
+    store.begin(repository("r"), putting(&image("one", &[]), tags), alice(), at(1)).await.unwrap()
+}
+
+fn applied(tags: &[&str]) -> Outcome {
+    Outcome::Applied(vec![put("r", &image("one", &[]), tags)])
+}
+
+pub(in crate::store) async fn a_write_waits_for_that_of_another_door(first: AnyStore, second: AnyStore) {
+    let carried = begin(&first, &["t"]).await;
+    let waiting = begin(&second, &["t"]).await;
+    assert_eq!(waiting.state, IntentState::Waiting);
+    let turn = {
+        let (second, waiting) = (Arc::clone(&second), waiting.clone());
+        tokio::spawn(async move { second.until_carried(&waiting).await.unwrap().unwrap() })
+    };
+    assert_eq!(second.settle(&carried, Outcome::Closed, at(2)).await.unwrap(), Settled::IN_ORDER);
+    let waiting = turn.await.unwrap();
+    assert_eq!(first.settle(&waiting, applied(&["t"]), at(3)).await.unwrap(), Settled::IN_ORDER);
+}
+
+pub(in crate::store) async fn what_a_dead_door_carried_is_unknown_and_what_it_was_to_carry_goes(
+    first: AnyStore,
+    second: AnyStore,
+) {
+    let carried = begin(&first, &["t"]).await;
+    let goes = begin(&first, &["t", "u"]).await;
+    let waiting = begin(&second, &["u"]).await;
+    let behind = begin(&second, &["t"]).await;
+    assert!(second.adopt(last_heard(&first, &second).await).await.unwrap());
+    let open = second.open_intents().await.unwrap();
+    let sequences: Vec<Sequence> = open.iter().map(|intent| intent.sequence).collect();
+    assert_eq!(sequences, [carried.sequence, waiting.sequence, behind.sequence]);
+    assert!(!sequences.contains(&goes.sequence) && open[0].state.is_unknown());
+    assert!(open[1].state.is_carried() && open[2].state.is_carried(), "nothing waits for a dead door");
+}
+
+pub(in crate::store) async fn a_door_that_was_taken_for_dead_writes_nothing_until_it_has_joined_again(
+    first: AnyStore,
+    second: AnyStore,
+) {
+    let carried = begin(&first, &["t"]).await;
+    assert!(second.adopt(last_heard(&first, &second).await).await.unwrap());
+    let write = deleting(&image("one", &[]));
+    let begun = first.begin(repository("r"), write, alice(), at(2)).await;
+    assert!(matches!(begun, Err(StoreError::Fenced)), "{begun:?}");
+    let settled = first.settle(&carried, applied(&["t"]), at(2)).await;
+    assert!(matches!(settled, Err(StoreError::Fenced)), "{settled:?}");
+    let guard = Guard { reference: None, since: first.sequence().await.unwrap(), lease: None };
+    let recorded = first.record(vec![tag_deleted("r", "t")], Source::Verified, guard, at(2)).await;
+    assert!(matches!(recorded, Err(StoreError::Fenced)), "{recorded:?}");
+    assert!(matches!(first.beat().await, Err(StoreError::Fenced)));
+    assert!(matches!(first.acquire(LeaseName::Hints).await, Err(StoreError::Fenced)));
+    assert!(history(&second).await.is_empty());
+    first.rejoin().await.unwrap();
+    first.beat().await.unwrap();
+    assert!(begin(&first, &["v"]).await.state.is_carried());
+}
+
+pub(in crate::store) async fn what_was_announced_in_an_earlier_life_is_lost(
+    first: AnyStore,
+    second: AnyStore,
+) {
+    let carried = begin(&first, &["t"]).await;
+    assert!(second.adopt(last_heard(&first, &second).await).await.unwrap());
+    first.rejoin().await.unwrap();
+    assert_eq!(first.settle(&carried, applied(&["t"]), at(2)).await.unwrap(), Settled::Lost);
+    assert!(!first.mark_unknown(&carried).await.unwrap(), "it is asked about already");
+    assert_eq!(second.settle(&carried, Outcome::Closed, at(3)).await.unwrap(), Settled::IN_ORDER);
+    assert!(!first.mark_unknown(&carried).await.unwrap(), "others are done with it");
+    assert!(history(&second).await.is_empty());
+}
+
+pub(in crate::store) async fn a_door_that_was_heard_again_is_not_taken_for_dead(
+    first: AnyStore,
+    second: AnyStore,
+) {
+    let before = last_heard(&first, &second).await;
+    first.beat().await.unwrap();
+    assert!(!second.adopt(before).await.unwrap());
+    assert!(begin(&first, &["t"]).await.state.is_carried());
+    let dead = last_heard(&first, &second).await;
+    assert!(second.adopt(dead).await.unwrap());
+    assert!(!second.adopt(dead).await.unwrap(), "it has died once");
+}
+
+pub(in crate::store) async fn a_lease_belongs_to_one_door_until_it_is_given_back_or_that_door_is_dead(
+    first: AnyStore,
+    second: AnyStore,
+) {
+    let held = first.acquire(LeaseName::Sweep).await.unwrap().unwrap();
+    assert_eq!(second.acquire(LeaseName::Sweep).await.unwrap(), None);
+    assert!(second.acquire(LeaseName::Verify).await.unwrap().is_some(), "each lease is one of its own");
+    assert_eq!(first.acquire(LeaseName::Sweep).await.unwrap(), Some(held), "it is this door's already");
+    first.release(held).await.unwrap();
+    let next = second.acquire(LeaseName::Sweep).await.unwrap().unwrap();
+    assert!(next.epoch > held.epoch);
+    first.release(held).await.unwrap();
+    assert_eq!(first.acquire(LeaseName::Sweep).await.unwrap(), None, "what was another's is not given back");
+    second.release(next).await.unwrap();
+    assert!(first.acquire(LeaseName::Sweep).await.unwrap().is_some());
+    assert!(second.adopt(last_heard(&first, &second).await).await.unwrap());
+    assert!(second.acquire(LeaseName::Sweep).await.unwrap().is_some(), "a dead door holds nothing");
+}
+
+pub(in crate::store) async fn a_sweep_that_has_lost_its_lease_records_nothing_and_keeps_nothing(
+    first: AnyStore,
+    second: AnyStore,
+) {
+    let held = first.acquire(LeaseName::Sweep).await.unwrap().unwrap();
+    let found = || vec![put("r", &image("one", &[]), &["t"])];
+    let record = async |lease| {
+        let guard = Guard { reference: None, since: first.sequence().await.unwrap(), lease: Some(lease) };
+        first.record(found(), Source::Swept, guard, at(2)).await
+    };
+    first.keep_sweep(held, b"before".to_vec(), vec![1]).await.unwrap();
+    first.release(held).await.unwrap();
+    let next = second.acquire(LeaseName::Sweep).await.unwrap().unwrap();
+    let recorded = record(held).await;
+    assert!(matches!(recorded, Err(StoreError::Fenced)), "{recorded:?}");
+    let kept = first.keep_sweep(held, b"late".to_vec(), Vec::new()).await;
+    assert!(matches!(kept, Err(StoreError::Fenced)), "{kept:?}");
+    assert!(matches!(first.forget_sweep(held).await, Err(StoreError::Fenced)));
+    assert!(history(&second).await.is_empty());
+    assert_eq!(second.kept_sweep().await.unwrap().unwrap().checkpoint, b"before");
+    second.release(next).await.unwrap();
+    let again = first.acquire(LeaseName::Sweep).await.unwrap().unwrap();
+    assert!(record(again).await.is_ok());
+}

@@ -1,0 +1,32 @@
+//! What callers ask of the store, by its roles: writes go to the writer, points are read in place and lists on threads that may
+//! block.
+
+mod accounts;
+mod auth_log;
+mod clocks;
+mod doors;
+mod events;
+mod hints;
+mod ledger;
+mod pulls;
+mod records;
+mod sweep_state;
+
+use std::sync::atomic::Ordering;
+
+use super::RedbStore;
+use crate::store::{Store, StoreTrouble};
+
+impl Store for RedbStore {
+    fn is_writable(&self) -> bool {
+        self.shared.writable.load(Ordering::Acquire)
+    }
+
+    fn trouble(&self) -> Option<StoreTrouble> {
+        self.shared.trouble()
+    }
+
+    fn close(&self) {
+        self.shut();
+    }
+}

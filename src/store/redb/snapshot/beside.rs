@@ -1,0 +1,125 @@
+//! What is kept beside the record: hints, accounts, what happened at the gate, clocks, and how far a sweep is.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use super::super::failure::Failure;
+use super::super::tables::{
+    ACCOUNTS, HINTS, META, META_CLOCK_AT, META_CLOCK_BOUND, META_CLOCK_OFFSET, META_TIME, SWEEP,
+    SWEEP_CHECKPOINT, SWEEP_MARKS, auth_events, decode, number, stored_name, stored_reference,
+};
+use super::Snapshot;
+use super::page::Filling;
+use crate::clock::{Estimate, Timestamp};
+use crate::store::{
+    Account, AccountKind, AuthEvent, AuthEventKind, Hint, HintedReference, KeptSweep, Page, PageRequest,
+    Sequence,
+};
+
+impl Snapshot {
+    pub fn hints(&self, page: &PageRequest<HintedReference>) -> Result<Page<Hint, HintedReference>, Failure> {
+        let table = self.0.open_table(HINTS)?;
+        let after = page.after.as_ref().map(|after| (after.repository.as_str(), after.reference.as_str()));
+        let after = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut filling = Filling::new(page);
+        for entry in table.range::<(&str, &str)>((after, Bound::Unbounded))? {
+            let (key, number) = entry?;
+            if filling.is_full() {
+                return Ok(filling.part());
+            }
+            let (repository, reference) = key.value();
+            let about = HintedReference {
+                repository: stored_name(repository)?,
+                reference: stored_reference(reference)?,
+            };
+            filling.push(about.clone(), Hint { about, number: number.value() });
+        }
+        Ok(filling.end())
+    }
+
+    pub fn account(&self, kind: AccountKind, key: &str) -> Result<Option<Vec<u8>>, Failure> {
+        let table = self.0.open_table(ACCOUNTS)?;
+        Ok(table.get((kind.as_str(), key))?.map(|content| content.value().to_vec()))
+    }
+
+    pub fn accounts(
+        &self,
+        kind: AccountKind,
+        page: &PageRequest<String>,
+    ) -> Result<Page<Account, String>, Failure> {
+        let table = self.0.open_table(ACCOUNTS)?;
+        let kind = kind.as_str();
+        let after = page.after.as_deref();
+        let after = after.map_or(Bound::Included((kind, "")), |after| Bound::Excluded((kind, after)));
+        let mut filling = Filling::new(page);
+        for entry in table.range::<(&str, &str)>((after, Bound::Unbounded))? {
+            let (key, content) = entry?;
+            let (found, key) = key.value();
+            if found != kind {
+                break;
+            }
+            if filling.is_full() {
+                return Ok(filling.part());
+            }
+            let account = Account { key: key.to_owned(), content: content.value().to_vec() };
+            filling.push(account.key.clone(), account);
+        }
+        Ok(filling.end())
+    }
+
+    pub fn auth_events(
+        &self,
+        page: &PageRequest<Sequence>,
+    ) -> Result<Page<(Sequence, AuthEvent), Sequence>, Failure> {
+        let from = page.after.map_or(0, |after| after.get().saturating_add(1));
+        let mut filling = Filling::new(page);
+        // As many of each kind as there is room for, and one more, which tells whether there is more than that.
+        let mut rows = BTreeMap::new();
+        for kind in AuthEventKind::ALL {
+            for entry in self.0.open_table(auth_events(kind))?.range(from..)?.take(filling.limit + 1) {
+                let (number, row) = entry?;
+                rows.insert(number.value(), row.value().to_vec());
+            }
+        }
+        for (number, row) in rows {
+            if filling.is_full() {
+                return Ok(filling.part());
+            }
+            let number = Sequence::new(number);
+            let event = decode(|| format!("event {number} of the gate"), &row)?;
+            filling.push(number, (number, event));
+        }
+        Ok(filling.end())
+    }
+
+    pub fn kept_clock(&self) -> Result<Option<Estimate>, Failure> {
+        let meta = self.0.open_table(META)?;
+        let at = number(&meta, META_CLOCK_AT)?;
+        // Nobody has known anything in 1970.
+        if at == 0 {
+            return Ok(None);
+        }
+        Ok(Some(Estimate {
+            offset: number(&meta, META_CLOCK_OFFSET)?.cast_signed(),
+            bound: number(&meta, META_CLOCK_BOUND)?,
+            at: Timestamp::from_milliseconds(at),
+        }))
+    }
+
+    pub fn kept_time(&self) -> Result<Option<Timestamp>, Failure> {
+        let time = self.0.open_table(META)?.get(META_TIME)?.map(|time| time.value());
+        Ok(time.map(Timestamp::from_milliseconds))
+    }
+
+    pub fn kept_sweep(&self) -> Result<Option<KeptSweep>, Failure> {
+        let table = self.0.open_table(SWEEP)?;
+        let Some(checkpoint) = table.get(SWEEP_CHECKPOINT)? else { return Ok(None) };
+        let mut kept = KeptSweep { checkpoint: checkpoint.value().to_vec(), marks: Vec::new() };
+        for entry in table.range(SWEEP_MARKS..)? {
+            let (_, piece) = entry?;
+            let marks = piece.value().as_chunks().0.iter().map(|mark| u64::from_le_bytes(*mark));
+            kept.marks.extend(marks);
+        }
+        Ok(Some(kept))
+    }
+}

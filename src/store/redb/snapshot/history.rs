@@ -1,0 +1,94 @@
+//! Events, epochs, and what is said of removals.
+
+use redb::{ReadableTable, ReadableTableMetadata};
+
+use super::super::failure::Failure;
+use super::super::tables::{
+    EPOCHS, EVENTS, EVENTS_BY_REPOSITORY, MAXIMUM_EPOCHS, META, META_ACCEPTED, META_IDENTITY_HIGH,
+    META_IDENTITY_LOW, META_SEQUENCE, decode, event, number,
+};
+use super::page::Filling;
+use super::{NotThere, Snapshot};
+use crate::clock::Timestamp;
+use crate::oci::RepositoryName;
+use crate::store::{Epoch, Event, History, Missing, Page, PageRequest, Sequence};
+
+impl Snapshot {
+    pub fn events(
+        &self,
+        repository: Option<&RepositoryName>,
+        page: &PageRequest<Sequence>,
+    ) -> Result<Page<Event, Sequence>, Failure> {
+        let events = self.0.open_table(EVENTS)?;
+        let first = page.after.unwrap_or(Sequence::ZERO).next().get();
+        let mut filling = Filling::new(page);
+        let Some(repository) = repository else {
+            for entry in events.range(first..)? {
+                let (sequence, row) = entry?;
+                if filling.is_full() {
+                    return Ok(filling.part());
+                }
+                if !filling.has_room(row.value().len()) {
+                    return Ok(filling.part());
+                }
+                let sequence = sequence.value();
+                filling.push(Sequence::new(sequence), decode(|| format!("event {sequence}"), row.value())?);
+            }
+            return Ok(filling.end());
+        };
+        let index = self.0.open_table(EVENTS_BY_REPOSITORY)?;
+        for entry in index.range((repository.as_str(), first)..=(repository.as_str(), u64::MAX))? {
+            let (key, ()) = (entry?.0, ());
+            if filling.is_full() {
+                return Ok(filling.part());
+            }
+            let sequence = key.value().1;
+            let event = event(&events, sequence)?
+                .ok_or_else(|| Failure::corrupt(format!("event {sequence}"), NotThere))?;
+            filling.push(Sequence::new(sequence), event);
+        }
+        Ok(filling.end())
+    }
+
+    /// How much was recorded as gone since then that the door did not carry.
+    pub fn found_removals(&self, since: Timestamp) -> Result<Missing, Failure> {
+        let mut found = Missing::default();
+        for entry in self.0.open_table(EVENTS)?.iter()?.rev() {
+            let (sequence, row) = entry?;
+            let event: Event = decode(|| format!("event {}", sequence.value()), row.value())?;
+            if event.time < since {
+                break;
+            }
+            found.count_removal(&event);
+        }
+        Ok(found)
+    }
+
+    /// Up to which number what was marked as missing is accepted as gone.
+    pub fn accepted(&self) -> Result<Sequence, Failure> {
+        Ok(Sequence::new(number(&self.0.open_table(META)?, META_ACCEPTED)?))
+    }
+
+    pub fn history(&self) -> Result<History, Failure> {
+        let meta = self.0.open_table(META)?;
+        let identity =
+            Epoch::from_halves(number(&meta, META_IDENTITY_HIGH)?, number(&meta, META_IDENTITY_LOW)?);
+        let last = self.0.open_table(EPOCHS)?.last()?.map(|(_, epoch)| Epoch::new(epoch.value()));
+        Ok(History { identity, epoch: last.unwrap_or(identity) })
+    }
+
+    pub fn continues(&self, epoch: Epoch, position: Sequence) -> Result<bool, Failure> {
+        let epochs = self.0.open_table(EPOCHS)?;
+        // The last number of the epoch that is looked at.
+        let mut end = number(&self.0.open_table(META)?, META_SEQUENCE)?;
+        for entry in epochs.iter()?.rev() {
+            let (begun, found) = entry?;
+            if Epoch::new(found.value()) == epoch {
+                return Ok(position.get() <= end);
+            }
+            end = begun.value();
+        }
+        let is_whole = epochs.len()? < MAXIMUM_EPOCHS;
+        Ok(is_whole && epoch == self.history()?.identity && position.get() <= end)
+    }
+}

@@ -1,0 +1,276 @@
+//! Repositories, tags and manifests.
+
+use std::ops::Bound;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use redb::{ReadOnlyTable, ReadTransaction, ReadableTableMetadata};
+
+use super::super::failure::Failure;
+use super::super::tables::{
+    EVENTS, HINTS, MANIFESTS, META, ManifestRows, REFERRERS, REPOSITORIES, TAGS, TAGS_BY_MANIFEST, ThreeKeys,
+    TwoKeys, behind, decode, decode_document, row, row_in, stored_digest, stored_name, stored_tag, tags_of,
+};
+use super::page::{Filling, keys_behind};
+use super::{NotThere, Snapshot, missing};
+use crate::oci::{Digest, Manifest, RepositoryName, Tag};
+use crate::store::record::MAXIMUM_MANIFEST_TAGS;
+use crate::store::row::{ManifestRow, RepositoryRow, TagRow};
+use crate::store::{ManifestRecord, Page, PageRequest, RepositoryRecord, Statistics, TagRecord};
+
+impl Snapshot {
+    pub fn repository(&self, name: &RepositoryName) -> Result<Option<RepositoryRecord>, Failure> {
+        let found: Option<RepositoryRow> =
+            row(&self.0.open_table(REPOSITORIES)?, "repository", name.as_str())?;
+        Ok(found.map(|row| row.record(name.clone())))
+    }
+
+    pub fn repositories(
+        &self,
+        containing: Option<&str>,
+        page: &PageRequest<RepositoryName>,
+    ) -> Result<Page<RepositoryRecord, RepositoryName>, Failure> {
+        let table = self.0.open_table(REPOSITORIES)?;
+        let after = page.after.as_ref().map_or(Bound::Unbounded, |name| Bound::Excluded(name.as_str()));
+        let mut filling = Filling::new(page);
+        for entry in table.range::<&str>((after, Bound::Unbounded))? {
+            let (name, row) = entry?;
+            if containing.is_some_and(|part| !name.value().contains(part)) {
+                continue;
+            }
+            if filling.is_full() {
+                return Ok(filling.part());
+            }
+            let name = stored_name(name.value())?;
+            let row: RepositoryRow = decode(|| format!("repository row of `{name}`"), row.value())?;
+            filling.push(name.clone(), row.record(name));
+        }
+        Ok(filling.end())
+    }
+
+    /// Repositories of which the registry denies something.
+    pub fn repositories_with_missing(
+        &self,
+        page: &PageRequest<RepositoryName>,
+    ) -> Result<Page<RepositoryRecord, RepositoryName>, Failure> {
+        let table = self.0.open_table(REPOSITORIES)?;
+        let after = page.after.as_ref().map_or(Bound::Unbounded, |name| Bound::Excluded(name.as_str()));
+        let mut filling = Filling::new(page);
+        for entry in table.range::<&str>((after, Bound::Unbounded))? {
+            let (name, row) = entry?;
+            let name = stored_name(name.value())?;
+            let row: RepositoryRow = decode(|| format!("repository row of `{name}`"), row.value())?;
+            if row.missing().is_none() {
+                continue;
+            }
+            if filling.is_full() {
+                return Ok(filling.part());
+            }
+            filling.push(name.clone(), row.record(name));
+        }
+        Ok(filling.end())
+    }
+
+    pub fn tag(&self, repository: &RepositoryName, tag: &Tag) -> Result<Option<TagRecord>, Failure> {
+        let found: Option<TagRow> = row_in(&self.0.open_table(TAGS)?, "tag", repository, tag.as_str())?;
+        Ok(found.map(|row| row.record(tag.clone())))
+    }
+
+    pub fn tags(
+        &self,
+        repository: &RepositoryName,
+        page: &PageRequest<Tag>,
+    ) -> Result<Page<TagRecord, Tag>, Failure> {
+        let table = self.0.open_table(TAGS)?;
+        let end = behind(repository);
+        let mut filling = Filling::new(page);
+        for entry in
+            table.range(keys_behind(repository, &end, page.after.as_ref().map_or("", Tag::as_str)))?
+        {
+            let (key, row) = entry?;
+            if filling.is_full() {
+                return Ok(filling.part());
+            }
+            if !filling.has_room(row.value().len()) {
+                return Ok(filling.part());
+            }
+            let tag = stored_tag(key.value().1)?;
+            let row: TagRow = decode(|| format!("tag row of `{tag}` in `{repository}`"), row.value())?;
+            filling.push(tag.clone(), row.record(tag));
+        }
+        Ok(filling.end())
+    }
+
+    pub fn tag_names(
+        &self,
+        repository: &RepositoryName,
+        page: &PageRequest<Tag>,
+    ) -> Result<Page<Tag, Tag>, Failure> {
+        let table = self.0.open_table(TAGS)?;
+        let end = behind(repository);
+        let mut filling = Filling::new(page);
+        for entry in
+            table.range(keys_behind(repository, &end, page.after.as_ref().map_or("", Tag::as_str)))?
+        {
+            let (key, _) = entry?;
+            if filling.is_full() {
+                return Ok(filling.part());
+            }
+            let tag = stored_tag(key.value().1)?;
+            filling.push(tag.clone(), tag);
+        }
+        Ok(filling.end())
+    }
+
+    pub fn unsure_tags(&self, repository: &RepositoryName, tags: &[Tag]) -> Result<Vec<Tag>, Failure> {
+        let repositories = self.0.open_table(REPOSITORIES)?;
+        let row: Option<RepositoryRow> = row(&repositories, "repository", repository.as_str())?;
+        let has_missing = row.is_some_and(|row| row.missing_tags > 0);
+        let table = self.0.open_table(TAGS)?;
+        let mut unsure = Vec::new();
+        for tag in tags {
+            let is_unsure = if has_missing {
+                let row: Option<TagRow> = row_in(&table, "tag", repository, tag.as_str())?;
+                row.is_none_or(|row| row.missing.is_some())
+            } else {
+                table.get((repository.as_str(), tag.as_str()))?.is_none()
+            };
+            if is_unsure {
+                unsure.push(tag.clone());
+            }
+        }
+        Ok(unsure)
+    }
+
+    pub fn tags_of(&self, repository: &RepositoryName, digest: &Digest) -> Result<Vec<Tag>, Failure> {
+        tags_of(&self.0.open_table(TAGS_BY_MANIFEST)?, repository, digest, usize::MAX)
+    }
+
+    pub fn manifest(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Option<ManifestRecord>, Failure> {
+        let tables = ManifestTables::open(&self.0)?;
+        let found = tables.manifests.get((repository.as_str(), digest.as_str()))?;
+        found.map(|rows| tables.record(repository, digest.clone(), rows.value())).transpose()
+    }
+
+    pub fn manifests(
+        &self,
+        repository: &RepositoryName,
+        page: &PageRequest<Digest>,
+    ) -> Result<Page<ManifestRecord, Digest>, Failure> {
+        let tables = ManifestTables::open(&self.0)?;
+        let end = behind(repository);
+        let after = page.after.as_ref().map_or("", Digest::as_str);
+        let mut filling = Filling::new(page);
+        for entry in tables.manifests.range(keys_behind(repository, &end, after))? {
+            let (key, rows) = entry?;
+            if filling.is_full() {
+                return Ok(filling.part());
+            }
+            let digest = stored_digest(key.value().1)?;
+            if !filling.has_room(rows.value().1.len()) {
+                return Ok(filling.part());
+            }
+            let record = tables.record(repository, digest.clone(), rows.value())?;
+            filling.count(record.tags.iter().map(|tag| tag.as_str().len()).sum());
+            filling.push(digest, record);
+        }
+        Ok(filling.end())
+    }
+
+    pub fn manifest_content(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Option<Arc<Manifest>>, Failure> {
+        let table = self.0.open_table(MANIFESTS)?;
+        let Some(rows) = table.get((repository.as_str(), digest.as_str()))? else { return Ok(None) };
+        let (_, document, bytes) = rows.value();
+        let document = decode_document(repository, digest, document)?;
+        Ok(Some(Arc::new(Manifest {
+            bytes: Bytes::copy_from_slice(bytes),
+            digest: digest.clone(),
+            document,
+        })))
+    }
+
+    pub fn referrers(
+        &self,
+        repository: &RepositoryName,
+        subject: &Digest,
+        page: &PageRequest<Digest>,
+    ) -> Result<Page<ManifestRecord, Digest>, Failure> {
+        let referrers = self.0.open_table(REFERRERS)?;
+        let tables = ManifestTables::open(&self.0)?;
+        let (name, end) = (repository.as_str(), behind(repository));
+        let after = page.after.as_ref().map_or("", Digest::as_str);
+        let mut filling = Filling::new(page);
+        // No key has an empty third part, so an empty `after` is the beginning.
+        let range =
+            (Bound::Excluded((name, subject.as_str(), after)), Bound::Excluded((end.as_str(), "", "")));
+        for entry in referrers.range(range)? {
+            let (key, _) = entry?;
+            let (_, about, digest) = key.value();
+            if about != subject.as_str() {
+                break;
+            }
+            if filling.is_full() {
+                return Ok(filling.part());
+            }
+            let digest = stored_digest(digest)?;
+            let rows = tables.manifests.get((name, digest.as_str()))?.ok_or_else(|| {
+                Failure::corrupt(format!("referrer `{digest}` in `{repository}`"), NotThere)
+            })?;
+            if !filling.has_room(rows.value().1.len()) {
+                return Ok(filling.part());
+            }
+            let record = tables.record(repository, digest.clone(), rows.value())?;
+            filling.count(record.tags.iter().map(|tag| tag.as_str().len()).sum());
+            filling.push(digest, record);
+        }
+        Ok(filling.end())
+    }
+
+    /// The sums; open intents are not counted here.
+    pub fn statistics(&self) -> Result<Statistics, Failure> {
+        Ok(Statistics {
+            repositories: self.0.open_table(REPOSITORIES)?.len()?,
+            tags: self.0.open_table(TAGS)?.len()?,
+            manifests: self.0.open_table(MANIFESTS)?.len()?,
+            events: self.0.open_table(EVENTS)?.len()?,
+            open_intents: 0,
+            hints: self.0.open_table(HINTS)?.len()?,
+            missing: missing(&self.0.open_table(META)?)?,
+        })
+    }
+}
+
+/// The tables that a manifest's record is put together from.
+struct ManifestTables {
+    manifests: ReadOnlyTable<TwoKeys, ManifestRows>,
+    tags: ReadOnlyTable<ThreeKeys, ()>,
+}
+
+impl ManifestTables {
+    fn open(transaction: &ReadTransaction) -> Result<Self, Failure> {
+        Ok(Self {
+            manifests: transaction.open_table(MANIFESTS)?,
+            tags: transaction.open_table(TAGS_BY_MANIFEST)?,
+        })
+    }
+
+    fn record(
+        &self,
+        repository: &RepositoryName,
+        digest: Digest,
+        (row, document, _): (&[u8], &[u8], &[u8]),
+    ) -> Result<ManifestRecord, Failure> {
+        let manifest: ManifestRow = decode(|| format!("manifest row of `{digest}` in `{repository}`"), row)?;
+        let document = decode_document(repository, &digest, document)?;
+        let tags = tags_of(&self.tags, repository, &digest, MAXIMUM_MANIFEST_TAGS)?;
+        Ok(manifest.record(digest, document, tags))
+    }
+}

@@ -1,0 +1,44 @@
+//! What a store is asked for, by roles: each caller holds the one that it uses. [`Store`] is all of them.
+//!
+//! Methods that write return once the write is durable (fsync'd), and are cancel-safe in this sense: when their future is
+//! dropped, the write is done whole or not at all. Reads see the last durable state.
+
+mod accounts;
+mod auth_log;
+mod clocks;
+mod doors;
+mod events;
+mod hints;
+mod ledger;
+mod pulls;
+mod records;
+mod sweep_state;
+
+pub use self::accounts::Accounts;
+pub use self::auth_log::AuthLog;
+pub use self::clocks::Clocks;
+pub use self::doors::Doors;
+pub use self::events::Events;
+pub use self::hints::Hints;
+pub use self::ledger::Ledger;
+pub use self::pulls::Pulls;
+pub use self::records::Records;
+pub use self::sweep_state::SweepState;
+use super::StoreTrouble;
+
+/// The record of one registry, and all that is kept beside it.
+pub trait Store:
+    Ledger + Records + Events + Hints + SweepState + Accounts + AuthLog + Pulls + Clocks + Doors
+{
+    /// Whether a write would succeed now; for readiness. Cheap.
+    fn is_writable(&self) -> bool;
+
+    /// Why no write would succeed now, if that is known. Cheap.
+    fn trouble(&self) -> Option<StoreTrouble> {
+        None
+    }
+
+    /// Stops taking requests, finishes those that wait, and lets go of the medium. Blocks until that is done; a second call does
+    /// nothing.
+    fn close(&self);
+}

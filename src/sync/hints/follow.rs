@@ -1,0 +1,217 @@
+//! Following hints: the registry is asked about what each names, and about what that leads to.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::plans::{Followed, PAUSES, Plans};
+use super::queue::{Added, HintQueue};
+use crate::oci::{Reference, RepositoryName};
+use crate::registry::RegistryError;
+use crate::store::{Hint, HintedReference, PageRequest, Source, StoreError};
+use crate::sync::membership::{LeaseHolder, other_doors};
+use crate::sync::verify::{Verified, Verifier, VerifyError};
+
+/// How many hints are followed at once.
+const CONCURRENCY: usize = 4;
+/// How many hints are read at once.
+const ROWS: usize = 500;
+/// Follows hints until told to stop. Those that are left are followed at the next start. Dropped at any await it loses
+/// nothing: a hint leaves the store when it is done, and not before.
+pub async fn follow_hints(
+    queue: Arc<HintQueue>,
+    verifier: Arc<Verifier>,
+    lease: LeaseHolder,
+    stop: CancellationToken,
+) {
+    let following = async {
+        loop {
+            lease.wait().await;
+            tokio::select! {
+                biased;
+                () = lease.lost() => {}
+                () = follow_while_held(&queue, &verifier, &lease) => {}
+            }
+        }
+    };
+    stop.run_until_cancelled(following).await;
+    lease.release().await;
+}
+
+/// Follows hints for ever. What other doors have left is looked at now and then.
+async fn follow_while_held(queue: &HintQueue, verifier: &Verifier, lease: &LeaseHolder) {
+    let mut plans = Plans::default();
+    let mut running = FuturesUnordered::new();
+    let mut done = Vec::new();
+    let mut read = Instant::now();
+    *queue.added() = Added::Unknown;
+    queue.wake.notify_one();
+    loop {
+        while running.len() < CONCURRENCY
+            && let Some(hint) = plans.take(Instant::now())
+        {
+            running.push(async move { (follow(verifier, &hint.about).await, hint) });
+        }
+        #[expect(clippy::cast_precision_loss, reason = "for a graph")]
+        metrics::gauge!("portreeve_hints_waiting").set(plans.len() as f64);
+        let due = plans.next().filter(|_| running.len() < CONCURRENCY);
+        let due = async {
+            match due {
+                Some(due) => tokio::time::sleep_until(due).await,
+                None => std::future::pending().await,
+            }
+        };
+        let updated = tokio::select! {
+            biased;
+            Some(first) = running.next() => {
+                let others = std::iter::from_fn(|| running.next().now_or_never().flatten());
+                for (followed, hint) in std::iter::once(first).chain(others) {
+                    if plans.note(&hint, followed, Instant::now()) {
+                        done.push(hint);
+                    }
+                }
+                remove(queue, &mut done).await
+            }
+            () = due => Ok(()),
+            () = queue.wake.notified() => update(queue, &mut plans).await,
+            () = other_doors(lease, read) => {
+                read = Instant::now();
+                *queue.added() = Added::Unknown;
+                update(queue, &mut plans).await
+            }
+        };
+        if let Err(error) = updated {
+            tracing::warn!(%error, "hints cannot be read or removed; trying again");
+            tokio::time::sleep(PAUSES.min).await;
+            queue.wake.notify_one();
+        }
+    }
+}
+
+/// Takes up the hints that have come. All that are kept are read where it is not known which those are.
+async fn update(queue: &HintQueue, plans: &mut Plans) -> Result<(), StoreError> {
+    // From here on everything is noted, so that nothing is missed that comes while the store is read.
+    let added = std::mem::replace(&mut *queue.added(), Added::Hints(Vec::new()));
+    match added {
+        Added::Hints(hints) => plans.add(hints, Instant::now()),
+        Added::Unknown => {
+            let read = read_all(queue, plans).await;
+            if read.is_err() {
+                *queue.added() = Added::Unknown;
+            }
+            return read;
+        }
+    }
+    Ok(())
+}
+
+async fn read_all(queue: &HintQueue, plans: &mut Plans) -> Result<(), StoreError> {
+    let mut kept = Vec::new();
+    let mut after = None;
+    loop {
+        let page = queue.store.hints(PageRequest { after, limit: ROWS }).await?;
+        kept.extend(page.items);
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    plans.update(kept, Instant::now());
+    Ok(())
+}
+
+/// Removes what is done. One that was given again meanwhile stays.
+async fn remove(queue: &HintQueue, done: &mut Vec<Hint>) -> Result<(), StoreError> {
+    if done.is_empty() {
+        return Ok(());
+    }
+    queue.store.remove_hints(done.clone()).await?;
+    done.clear();
+    Ok(())
+}
+
+/// Asks the registry about what a hint names, and about what that leads to.
+async fn follow(verifier: &Verifier, about: &HintedReference) -> Followed {
+    let HintedReference { repository, reference } = about;
+    let mut events = 0;
+    let mut references = vec![reference.clone()];
+    // Indexes may name one manifest many times over, and each other.
+    let mut asked = HashSet::new();
+    while let Some(reference) = references.pop() {
+        if !asked.insert(reference.clone()) {
+            continue;
+        }
+        match verifier.verify(repository, &reference, Source::Hinted).await {
+            Ok(Verified { events: more, children, .. }) => {
+                events += more;
+                references.extend(children.into_iter().map(Reference::Digest));
+            }
+            Err(error) => return unanswered(repository, &reference, &error),
+        }
+    }
+    let result = if events > 0 { "different" } else { "same" };
+    metrics::counter!("portreeve_hints_total", "result" => result).increment(1);
+    Followed::Answered
+}
+
+fn unanswered(repository: &RepositoryName, reference: &Reference, error: &VerifyError) -> Followed {
+    tracing::debug!(%repository, %reference, %error, "a hint cannot be followed yet");
+    if let VerifyError::Unsettled { left, .. } = error {
+        metrics::counter!("portreeve_hints_total", "result" => "unsettled").increment(1);
+        return Followed::Unsettled(*left);
+    }
+    metrics::counter!("portreeve_hints_total", "result" => "unanswered").increment(1);
+    let VerifyError::Registry(RegistryError::Refused { retry_after, .. }) = error else {
+        return Followed::Unanswered(None);
+    };
+    Followed::Unanswered(*retry_after)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Hints, Queued};
+    use crate::sync::hints::queue::MOST_ADDED;
+
+    fn hint(tag: &str, number: u64) -> Hint {
+        let reference = Reference::parse(tag).unwrap();
+        let repository = RepositoryName::parse(&format!("of-{tag}")).unwrap();
+        Hint { about: HintedReference { repository, reference }, number }
+    }
+
+    #[tokio::test]
+    async fn adding_a_hint_does_not_read_those_that_are_there_and_what_was_lost_is_read_again() {
+        let store = Arc::new(crate::store::MemoryStore::default());
+        let queue = HintQueue::new(Arc::clone(&store) as Arc<dyn Hints>);
+        let add = async |name: &str| match queue.add(vec![hint(name, 0).about]).await.unwrap() {
+            Queued::Kept(hints) => hints,
+            Queued::Full => panic!("there is room"),
+        };
+        let mut plans = Plans::default();
+        let before = add("before").await;
+        update(&queue, &mut plans).await.unwrap();
+        assert_eq!(plans.len(), 1, "all are read at the start");
+        // Behind the queue's back: whoever read all would miss it.
+        store.remove_hints(before).await.unwrap();
+        add("after").await;
+        update(&queue, &mut plans).await.unwrap();
+        assert_eq!(plans.len(), 2);
+        // Nobody looks for long: it is not all remembered, but nothing is lost.
+        let names = |range: std::ops::Range<usize>| range.map(|n| hint(&n.to_string(), 0).about).collect();
+        queue.add(names(0..MOST_ADDED)).await.unwrap();
+        queue.add(names(0..1)).await.unwrap();
+        assert!(matches!(*queue.added(), Added::Unknown));
+        update(&queue, &mut plans).await.unwrap();
+        assert_eq!(plans.len(), MOST_ADDED + 1, "and what is gone is forgotten");
+        // Whoever adds one leaves before the answer.
+        let mut leaving = Box::pin(queue.add(vec![hint("left", 0).about]));
+        assert!(futures_util::poll!(&mut leaving).is_pending());
+        drop(leaving);
+        update(&queue, &mut plans).await.unwrap();
+        assert_eq!(plans.len(), MOST_ADDED + 2);
+    }
+}

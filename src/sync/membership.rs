@@ -1,0 +1,247 @@
+//! This door among those that share its record: it shows that it lives, takes for dead those that do not, and knows by its
+//! own clock until when the others take it for alive.
+//!
+//! No clock is compared with another's. A door is dead for another that has not seen its beat move for [`TIME_TO_LIVE`]; a
+//! door fences itself a [`MARGIN`] before any other can think so, counted from before its last beat.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::store::{Beat, DoorId, Doors, Lease, LeaseName, StoreError};
+
+/// A door whose beat has not moved for so long is dead.
+pub(super) const TIME_TO_LIVE: Duration = Duration::from_secs(6);
+/// So much before others may take it for dead a door writes no more.
+const MARGIN: Duration = Duration::from_millis(1_500);
+/// Between two beats: several may fail before it matters.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// How often a door tries to get a lease that another holds.
+pub(super) const LEASE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Whether this door may write, and which others do not live any more.
+pub struct Membership {
+    store: Arc<dyn Doors>,
+    standing: Mutex<Standing>,
+    /// How often this door was taken for dead: what it held before is not its own any more.
+    deaths: AtomicU64,
+}
+
+/// What the others think of this door.
+#[derive(Clone, Copy, Debug)]
+enum Standing {
+    /// There are no others.
+    Alone,
+    /// Until then they know that it lives.
+    Until(Instant),
+    /// They may take it for dead.
+    Fenced,
+}
+
+/// When another door was seen to live.
+struct Seen {
+    beat: Beat,
+    moved: Instant,
+}
+
+impl Membership {
+    /// Of the door that this store belongs to. Where several share it, the door may write once [`Membership::run`] runs.
+    pub fn new(store: Arc<dyn Doors>) -> Self {
+        let standing = if store.is_shared() { Standing::Fenced } else { Standing::Alone };
+        Self { store, standing: Mutex::new(standing), deaths: AtomicU64::new(0) }
+    }
+
+    /// Refuses where other doors may take this one for dead. To be asked right before the registry hears of a write.
+    ///
+    /// # Errors
+    /// [`StoreError::Fenced`].
+    pub fn check(&self) -> Result<(), StoreError> {
+        match *self.standing() {
+            Standing::Alone => Ok(()),
+            Standing::Until(deadline) if Instant::now() < deadline => Ok(()),
+            Standing::Until(_) | Standing::Fenced => Err(StoreError::Fenced),
+        }
+    }
+
+    /// Shows that this door lives, and takes over from those that do not, until told to stop.
+    pub async fn run(self: Arc<Self>, stop: CancellationToken) {
+        if !self.store.is_shared() {
+            return;
+        }
+        let running = async {
+            let mut seen = HashMap::new();
+            loop {
+                self.beat(&mut seen).await;
+                tokio::time::sleep(INTERVAL).await;
+            }
+        };
+        stop.run_until_cancelled(running).await;
+    }
+
+    async fn beat(&self, seen: &mut HashMap<DoorId, Seen>) {
+        let before = Instant::now();
+        match self.store.beat().await {
+            Ok(beats) => {
+                *self.standing() = Standing::Until(before + (TIME_TO_LIVE - MARGIN));
+                for dead in observe(seen, beats, Instant::now()) {
+                    self.adopt(dead).await;
+                }
+            }
+            Err(StoreError::Fenced) => {
+                *self.standing() = Standing::Fenced;
+                self.deaths.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!("the other doors have taken this one for dead; it joins them again");
+                metrics::counter!("portreeve_door_fenced_total").increment(1);
+                seen.clear();
+                if let Err(error) = self.store.rejoin().await {
+                    tracing::warn!(%error, "this door cannot join the others; trying again");
+                }
+            }
+            Err(error) => tracing::warn!(%error, "this door cannot show that it lives; trying again"),
+        }
+    }
+
+    async fn adopt(&self, dead: Beat) {
+        match self.store.adopt(dead).await {
+            Ok(true) => tracing::warn!(
+                door = dead.incarnation.door.0,
+                "a door has shown no life; its writes under way are asked about"
+            ),
+            Ok(false) => {}
+            Err(error) => tracing::warn!(%error, "what a dead door left cannot be taken over; trying again"),
+        }
+    }
+
+    fn standing(&self) -> MutexGuard<'_, Standing> {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Notes who was heard. Answers those that have not been for too long.
+fn observe(seen: &mut HashMap<DoorId, Seen>, beats: Vec<Beat>, now: Instant) -> Vec<Beat> {
+    let mut dead = Vec::new();
+    for beat in beats {
+        let door = beat.incarnation.door;
+        match seen.get(&door) {
+            Some(last) if last.beat == beat => {
+                if now.duration_since(last.moved) >= TIME_TO_LIVE {
+                    dead.push(beat);
+                }
+            }
+            Some(_) | None => {
+                seen.insert(door, Seen { beat, moved: now });
+            }
+        }
+    }
+    dead
+}
+
+/// What this door alone does, as long as it holds the lease for it.
+pub struct LeaseHolder {
+    name: LeaseName,
+    membership: Arc<Membership>,
+    /// With the number of deaths before it was had.
+    held: Mutex<Option<(u64, Lease)>>,
+}
+
+impl LeaseHolder {
+    /// Holds nothing yet.
+    pub fn new(name: LeaseName, membership: Arc<Membership>) -> Self {
+        Self { name, membership, held: Mutex::new(None) }
+    }
+
+    /// Takes the lease, or makes sure that it is still held. Answers nothing while another door has it.
+    ///
+    /// # Errors
+    /// When the store fails, or the others take this door for dead.
+    pub async fn acquire(&self) -> Result<Option<Lease>, StoreError> {
+        let deaths = self.membership.deaths.load(Ordering::Relaxed);
+        let acquired = match self.membership.check() {
+            Ok(()) => self.membership.store.acquire(self.name).await,
+            Err(error) => Err(error),
+        };
+        *self.lease() = acquired.as_ref().ok().copied().flatten().map(|lease| (deaths, lease));
+        acquired
+    }
+
+    /// Waits until the lease is held, however often the store fails.
+    pub async fn wait(&self) -> Lease {
+        loop {
+            match self.acquire().await {
+                Ok(Some(lease)) => return lease,
+                Ok(None) | Err(StoreError::Fenced) => {}
+                Err(error) => {
+                    tracing::warn!(lease = ?self.name, %error, "a lease cannot be had; trying again")
+                }
+            }
+            tokio::time::sleep(LEASE_INTERVAL).await;
+        }
+    }
+
+    /// The lease, as far as this door knows.
+    ///
+    /// # Errors
+    /// [`StoreError::Fenced`] if it is not held, or may be another's by now.
+    pub fn held(&self) -> Result<Lease, StoreError> {
+        self.membership.check()?;
+        let deaths = self.membership.deaths.load(Ordering::Relaxed);
+        let held = self.lease().filter(|(before, _)| *before == deaths);
+        held.map(|(_, lease)| lease).ok_or(StoreError::Fenced)
+    }
+
+    /// Waits until the lease may be another's. Never where there is no other door.
+    pub async fn lost(&self) {
+        if !self.membership.store.is_shared() {
+            return std::future::pending().await;
+        }
+        while self.held().is_ok() {
+            tokio::time::sleep(LEASE_INTERVAL).await;
+        }
+    }
+
+    /// Whether other doors may want the lease.
+    pub fn is_shared(&self) -> bool {
+        self.membership.store.is_shared()
+    }
+
+    /// Gives the lease back, so that another door may try.
+    pub async fn release(&self) {
+        let Some((_, lease)) = self.lease().take() else { return };
+        if let Err(error) = self.membership.store.release(lease).await {
+            tracing::debug!(lease = ?self.name, %error, "a lease cannot be given back");
+        }
+    }
+
+    fn lease(&self) -> MutexGuard<'_, Option<(u64, Lease)>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Waits until it is time to look again at what other doors have left, after the last look.
+pub(super) async fn other_doors(lease: &LeaseHolder, looked: Instant) {
+    if lease.is_shared() {
+        tokio::time::sleep_until(looked + LEASE_INTERVAL).await;
+    } else {
+        std::future::pending().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Incarnation;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_door_is_dead_once_its_beat_has_not_moved_for_its_time_to_live() {
+        let beat = |door, count| Beat { incarnation: Incarnation { door: DoorId(door), epoch: 1 }, count };
+        let (mut seen, start) = (HashMap::new(), Instant::now());
+        assert!(observe(&mut seen, vec![beat(1, 1), beat(2, 1)], start).is_empty());
+        let later = start + TIME_TO_LIVE - Duration::from_millis(1);
+        assert!(observe(&mut seen, vec![beat(1, 2), beat(2, 1)], later).is_empty());
+        assert_eq!(observe(&mut seen, vec![beat(1, 2), beat(2, 1)], start + TIME_TO_LIVE), [beat(2, 1)]);
+    }
+}
