@@ -42,7 +42,7 @@ pub(super) async fn read(
     let mut whole = BytesMut::new();
     let mut progress = Progress::new(limits);
     loop {
-        let Some(chunk) = piece(session, &mut progress).await? else { break };
+        let Some(chunk) = read_piece(session, &mut progress).await? else { break };
         let so_far = first.as_ref().map_or(whole.len(), Bytes::len);
         if so_far + chunk.len() > limit {
             return Err(too_long(limit));
@@ -105,7 +105,7 @@ impl<'a> Progress<'a> {
 ///
 /// # Errors
 /// 400 when it breaks off, 408 when the client stalls or is too slow.
-pub(super) async fn piece(
+pub(super) async fn read_piece(
     session: &mut Session,
     progress: &mut Progress<'_>,
 ) -> Result<Option<Bytes>, Refusal> {
@@ -142,7 +142,7 @@ pub(super) async fn drain(session: &mut Session) -> bool {
     if announced_length(session).is_some_and(|length| length > limit as u64) {
         return false;
     }
-    throw_away(session, limit).await
+    discard(session, limit).await
 }
 
 /// After an answer with which the connection ends: lets the client see that at once, and throws away what it still sends,
@@ -156,11 +156,11 @@ pub(super) async fn linger(session: &mut Session) {
         // Of HTTP/1.1 this closes what goes to the client, and nothing else.
         session.as_downstream_mut().shutdown().await;
     }
-    throw_away(session, LINGER_BYTES).await;
+    discard(session, LINGER_BYTES).await;
 }
 
 /// Reads at most so much of a body, for [`DRAIN_TIME`]. Says whether its end was reached.
-async fn throw_away(session: &mut Session, limit: usize) -> bool {
+async fn discard(session: &mut Session, limit: usize) -> bool {
     let draining = async {
         let mut drained = 0;
         while drained <= limit {

@@ -80,7 +80,7 @@ impl Reservation {
     ///
     /// # Errors
     /// When there is no memory for it. Then nothing is changed.
-    pub fn grow_to(&mut self, bytes: u64) -> Result<(), NoRoom> {
+    pub(super) fn grow_to(&mut self, bytes: u64) -> Result<(), NoRoom> {
         let wanted = bytes.next_multiple_of(STEP);
         let Some(more) = wanted.checked_sub(self.bytes).filter(|more| *more > 0) else { return Ok(()) };
         let limit = self.memory.0.limit;
@@ -108,12 +108,12 @@ impl Reservation {
     ///
     /// # Errors
     /// When there is no memory for it. Then nothing is changed.
-    pub fn grow_by(&mut self, bytes: u64) -> Result<(), NoRoom> {
+    pub(super) fn grow_by(&mut self, bytes: u64) -> Result<(), NoRoom> {
         self.grow_to((self.bytes + bytes).min(self.memory.0.limit / SHARE))
     }
 
     /// The same bytes; the memory is released when they are dropped.
-    pub fn attach_to(self, bytes: Bytes) -> Bytes {
+    pub(super) fn attach_to(self, bytes: Bytes) -> Bytes {
         Bytes::from_owner(ReservedBytes { bytes, _reservation: self })
     }
 }

@@ -36,7 +36,7 @@ pub(super) struct NextHead(Arc<AtomicBool>);
 
 impl NextHead {
     /// The request before it is over.
-    pub fn begins(&self) {
+    pub(super) fn begins(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 }
@@ -79,7 +79,7 @@ enum Progress {
 
 impl Head {
     /// Looks at the next bytes.
-    fn takes(&mut self, bytes: &[u8]) -> Progress {
+    fn advance(&mut self, bytes: &[u8]) -> Progress {
         let mut rest = bytes;
         while !rest.is_empty() {
             let end = memchr::memchr(b'\n', rest);
@@ -102,7 +102,7 @@ impl Head {
 
 impl<S: IO> BoundedHead<S> {
     /// A connection that begins with a head; further ones are told of by `next`.
-    pub fn new(stream: S, next: NextHead) -> Self {
+    pub(super) fn new(stream: S, next: NextHead) -> Self {
         Self { stream, next, state: State::Head(Head::default()) }
     }
 
@@ -176,7 +176,7 @@ impl<S: IO> AsyncRead for BoundedHead<S> {
             State::Body => return Pin::new(&mut this.stream).poll_read(context, into),
             State::Head(head) => {
                 ready!(Pin::new(&mut this.stream).poll_read(context, into))?;
-                match head.takes(&into.filled()[before..]) {
+                match head.advance(&into.filled()[before..]) {
                     Progress::Unfinished => return Poll::Ready(Ok(())),
                     Progress::Ended => {
                         this.state = State::Body;
@@ -277,7 +277,7 @@ mod tests {
     fn read(head: &[u8], piece: usize) -> (Progress, usize) {
         let mut state = Head::default();
         for piece in head.chunks(piece) {
-            let progress = state.takes(piece);
+            let progress = state.advance(piece);
             if progress != Progress::Unfinished {
                 return (progress, state.bytes);
             }

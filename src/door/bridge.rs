@@ -44,7 +44,7 @@ pub(super) async fn call(
     limits: &Limits,
     mut held: Reservation,
 ) -> Result<RouterAnswer, Refusal> {
-    let (body, mut wanted, pieces) = asked_for_piece_by_piece();
+    let (body, mut wanted, pieces) = body_on_demand();
     let header = session.req_header();
     let mut request = http::Request::new(body);
     *request.method_mut() = header.method.clone();
@@ -70,7 +70,7 @@ pub(super) async fn call(
                 }
                 let progress = progress.get_or_insert_with(|| body::Progress::new(limits));
                 // The end is told by dropping the sender.
-                let Some(piece) = body::piece(session, progress).await? else {
+                let Some(piece) = body::read_piece(session, progress).await? else {
                     pieces = None;
                     continue;
                 };
@@ -97,8 +97,9 @@ pub(super) async fn call(
     Ok(RouterAnswer { head, body, held })
 }
 
-/// A body that comes in pieces, what tells that one is wanted, and where it is to be put. It ends when the latter is dropped.
-fn asked_for_piece_by_piece() -> (Body, mpsc::Receiver<()>, mpsc::Sender<Bytes>) {
+/// A body that comes in pieces, a receiver that tells when one is wanted, and a sender for it. The body ends when the sender is
+/// dropped.
+fn body_on_demand() -> (Body, mpsc::Receiver<()>, mpsc::Sender<Bytes>) {
     let (want, wanted) = mpsc::channel(1);
     let (sender, pieces) = mpsc::channel::<Bytes>(1);
     let body = stream::unfold((want, pieces), |(want, mut pieces)| async move {

@@ -34,7 +34,7 @@ pub(super) enum TimeoutCause {
 
 impl TimeoutCause {
     /// As the metric calls it.
-    pub const fn as_str(self) -> &'static str {
+    pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Silent => "silent",
             Self::SlowHead => "slow_head",
@@ -73,7 +73,7 @@ pub(super) struct RunningRequest(Arc<ClientConnection>);
 
 impl ClientConnection {
     /// One that was accepted now.
-    pub fn new(timeouts: ConnectionTimeouts) -> Self {
+    pub(super) fn new(timeouts: ConnectionTimeouts) -> Self {
         let state =
             State { running: 0, since: Instant::now(), has_served: false, head_begun: None, is_http2: false };
         Self {
@@ -85,12 +85,12 @@ impl ClientConnection {
     }
 
     /// The connection that a request came by.
-    pub fn of(digest: &Digest) -> Option<&Arc<Self>> {
+    pub(super) fn of(digest: &Digest) -> Option<&Arc<Self>> {
         digest.proxy_digest.as_ref()?.user_data.as_ref()?.downcast_ref()
     }
 
     /// A request begins.
-    pub fn begin_request(self: &Arc<Self>) -> RunningRequest {
+    pub(super) fn begin_request(self: &Arc<Self>) -> RunningRequest {
         let mut state = self.lock();
         state.running += 1;
         state.has_served = true;
@@ -99,12 +99,12 @@ impl ClientConnection {
     }
 
     /// Notes that it speaks HTTP/2.
-    pub fn set_http2(&self) {
+    pub(super) fn set_http2(&self) {
         self.lock().is_http2 = true;
     }
 
     /// Notes that bytes came. Answers when to check again, if they begin a head.
-    pub fn note_received(&self) -> Option<Instant> {
+    pub(super) fn note_received(&self) -> Option<Instant> {
         let mut state = self.lock();
         let begins = state.running == 0 && state.has_served && !state.is_http2 && state.head_begun.is_none();
         begins.then(|| {
@@ -116,31 +116,31 @@ impl ClientConnection {
 
     /// When to check again, or why the client is not waited for any longer. `owes_reading` says that the client has yet to
     /// take what was sent, which has a limit of its own.
-    pub fn check(&self, owes_reading: bool, now: Instant) -> Result<Instant, TimeoutCause> {
+    pub(super) fn check(&self, owes_reading: bool, now: Instant) -> Result<Instant, TimeoutCause> {
         let state = *self.lock();
         state.check(self.timeouts, owes_reading, now)
     }
 
     /// Since when no request has run; nothing while one does.
-    pub fn idle_since(&self) -> Option<Instant> {
+    pub(super) fn idle_since(&self) -> Option<Instant> {
         let state = self.lock();
         (state.running == 0).then_some(state.since)
     }
 
     /// Has it closed. Answers whether it was not to be closed before.
-    pub fn end(&self) -> bool {
+    pub(super) fn end(&self) -> bool {
         let is_new = !self.is_ended.swap(true, Ordering::AcqRel);
         self.reader.wake();
         is_new
     }
 
     /// Wakes this task when the connection is to be closed. Whether it is has to be asked afterwards, or it may be missed.
-    pub fn wake_when_ended(&self, context: &Context<'_>) {
+    pub(super) fn wake_when_ended(&self, context: &Context<'_>) {
         self.reader.register(context.waker());
     }
 
     /// Whether it is to be closed.
-    pub fn is_ended(&self) -> bool {
+    pub(super) fn is_ended(&self) -> bool {
         self.is_ended.load(Ordering::Acquire)
     }
 

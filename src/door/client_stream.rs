@@ -2,7 +2,7 @@
 //! end for a client that does not read, or that does not come to a request.
 //!
 //! pingora writes the two one after the other, and flushes where something has to leave. A segment of its own for the
-//! head costs a tenth of the time of a small exchange; TLS gathers by itself. pingora bounds most of its writes, but not its
+//! head costs a tenth of the time of a small exchange; TLS coalesces by itself. pingora bounds most of its writes, but not its
 //! flushes: the last bytes of an answer to a client that has stopped reading would be waited for without end. How long the
 //! client may be without a request, [`ClientConnection`] says. Used by [`super::listen`] for every connection, also beneath TLS.
 
@@ -27,7 +27,7 @@ use super::ResponseHead;
 use super::client_connection::ClientConnection;
 
 /// The longest write that is held until more follows, in bytes: any usual head of an answer.
-const HELD: usize = 4 * 1024;
+const MAXIMUM_HELD: usize = 4 * 1024;
 
 /// See the module.
 ///
@@ -44,12 +44,12 @@ pub(super) struct ClientStream {
     ahead: Vec<u8>,
     held: Vec<u8>,
     /// Whether short writes are held at all.
-    gathers: bool,
+    coalesces: bool,
 }
 
 impl ClientStream {
     /// Sends each write as it comes. The client may take nothing of one for as long as `client_timeout`.
-    pub fn new(
+    pub(super) fn new(
         stream: TcpStream,
         socket: SocketDigest,
         connection: Arc<ClientConnection>,
@@ -68,20 +68,20 @@ impl ClientStream {
             write_timeout: WriteTimeout::new(client_timeout),
             ahead: Vec::new(),
             held: Vec::new(),
-            gathers: false,
+            coalesces: false,
         }
     }
 
-    /// From now on it holds short writes.
-    pub fn gather(&mut self) {
-        self.gathers = true;
+    /// From now on a short write is held until more follows.
+    pub(super) fn coalesce_writes(&mut self) {
+        self.coalesces = true;
     }
 
     /// Whether the connection begins with these bytes, decided on as few as it takes. They are read again afterwards.
     ///
     /// # Errors
     /// When the client is gone, or is not waited for any longer.
-    pub async fn begins_with(&mut self, bytes: &[u8]) -> io::Result<bool> {
+    pub(super) async fn begins_with(&mut self, bytes: &[u8]) -> io::Result<bool> {
         let mut begin = Vec::with_capacity(bytes.len());
         while begin.len() < bytes.len() && bytes.starts_with(&begin) {
             let missing = (bytes.len() - begin.len()) as u64;
@@ -165,7 +165,7 @@ impl AsyncWrite for ClientStream {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let length: usize = parts.iter().map(|part| part.len()).sum();
-        if this.gathers && this.held.is_empty() && length <= HELD {
+        if this.coalesces && this.held.is_empty() && length <= MAXIMUM_HELD {
             parts.iter().for_each(|part| this.held.extend_from_slice(part));
             return Poll::Ready(Ok(length));
         }

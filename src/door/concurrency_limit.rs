@@ -37,7 +37,7 @@ pub(super) struct Permit {
 
 impl ConcurrencyLimit {
     /// So many in all, and so many of each network.
-    pub fn new(total: usize, per_network: usize) -> Arc<Self> {
+    pub(super) fn new(total: usize, per_network: usize) -> Arc<Self> {
         Arc::new(Self { total, per_network, taken: Mutex::default() })
     }
 
@@ -45,7 +45,7 @@ impl ConcurrencyLimit {
     ///
     /// # Errors
     /// When a limit is reached.
-    pub fn acquire(self: &Arc<Self>, network: Option<Network>) -> Result<Permit, LimitReached> {
+    pub(super) fn acquire(self: &Arc<Self>, network: Option<Network>) -> Result<Permit, LimitReached> {
         let mut taken = self.lock();
         let of_one = network.and_then(|network| taken.by_network.get(&network).copied()).unwrap_or(0);
         if of_one >= self.per_network {

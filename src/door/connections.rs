@@ -66,7 +66,7 @@ pub(super) struct Admission {
 
 impl Connections {
     /// None yet.
-    pub fn new(limits: ConnectionLimits, timeouts: ConnectionTimeouts) -> Arc<Self> {
+    pub(super) fn new(limits: ConnectionLimits, timeouts: ConnectionTimeouts) -> Arc<Self> {
         Arc::new(Self {
             limit: ConcurrencyLimit::new(limits.all, limits.per_address),
             trusted_proxies: limits.trusted_proxies,
@@ -78,7 +78,7 @@ impl Connections {
     }
 
     /// Lets a new connection in; nothing when there may be no other one.
-    pub fn admit(self: &Arc<Self>, peer: IpAddr) -> Option<Admission> {
+    pub(super) fn admit(self: &Arc<Self>, peer: IpAddr) -> Option<Admission> {
         let peer = peer.to_canonical();
         let is_trusted = self.trusted_proxies.iter().any(|network| network.contains(&peer));
         let counted = (!is_trusted).then(|| Network::of(peer));
@@ -145,7 +145,7 @@ impl Connections {
 
 impl Admission {
     /// The connection.
-    pub fn connection(&self) -> &Arc<ClientConnection> {
+    pub(super) fn connection(&self) -> &Arc<ClientConnection> {
         &self.connection
     }
 }

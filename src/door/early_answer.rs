@@ -27,7 +27,7 @@ pub(super) struct EarlyAnswer {
 
 impl EarlyAnswer {
     /// An answer with this head, to a request with this method.
-    pub fn new(head: &ResponseHead, method: &Method) -> Self {
+    pub(super) fn new(head: &ResponseHead, method: &Method) -> Self {
         let is_empty = head.headers.get(CONTENT_LENGTH).is_some_and(|length| length.as_bytes() == b"0")
             && !head.headers.contains_key(TRANSFER_ENCODING);
         let is_whole = is_empty
@@ -37,23 +37,23 @@ impl EarlyAnswer {
     }
 
     /// Whether nothing of it is still to come from the registry.
-    pub fn is_whole(&self) -> bool {
+    pub(super) fn is_whole(&self) -> bool {
         self.is_whole
     }
 
     /// Takes note of a piece of its body, when so many bytes of that have been sent.
-    pub fn piece(&mut self, piece: Option<&Bytes>, sent: usize) {
+    pub(super) fn piece(&mut self, piece: Option<&Bytes>, sent: usize) {
         self.forget(sent);
         self.unsent.extend(piece.filter(|piece| !piece.is_empty()).cloned());
     }
 
     /// That was the last piece.
-    pub fn end(&mut self) {
+    pub(super) fn end(&mut self) {
         self.is_whole = true;
     }
 
     /// What ends the forwarding.
-    pub fn error<T>() -> Result<T> {
+    pub(super) fn error<T>() -> Result<T> {
         Err(Error::explain(ErrorType::InternalError, "the registry answered before the request's body ended"))
     }
 
@@ -61,7 +61,7 @@ impl EarlyAnswer {
     ///
     /// # Errors
     /// When the client is gone, or does not read.
-    pub async fn finish(mut self, session: &mut Session) -> Result<()> {
+    pub(super) async fn finish(mut self, session: &mut Session) -> Result<()> {
         self.forget(session.body_bytes_sent());
         session.set_keepalive(None);
         if session.response_written().is_none_or(|head| head.status.is_informational()) {

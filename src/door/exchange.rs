@@ -27,7 +27,7 @@ pub struct Exchange {
     pub backend: Option<String>,
     /// How the request is forwarded to the registry, where that is not as it came.
     pub forwarding: Forwarding,
-    /// Of a request to something of the door's own: who asks, and what they may see.
+    /// For a request to something of the door's own: which user asks, and what they may see.
     pub viewer: Viewer,
 }
 

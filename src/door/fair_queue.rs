@@ -47,7 +47,7 @@ pub(super) struct FairPermit {
 
 impl FairQueue {
     /// Lets a request of this network go on to the registry, after a delay where that is fair. Dropping the future gives up.
-    pub async fn acquire(self: &Arc<Self>, network: Network, now: Instant) -> FairPermit {
+    pub(super) async fn acquire(self: &Arc<Self>, network: Network, now: Instant) -> FairPermit {
         let (semaphore, others_ask) = self.note_request(network, now);
         let permit = Arc::clone(&semaphore).try_acquire_owned().ok();
         let queue = Arc::clone(self);

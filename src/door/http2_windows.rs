@@ -33,12 +33,12 @@ pub(super) struct Window {
 
 impl Windows {
     /// Windows of so many bytes together.
-    pub fn new(bytes: u64) -> Self {
+    pub(super) fn new(bytes: u64) -> Self {
         Self(Arc::new(AtomicU64::new(bytes)))
     }
 
     /// The windows of a new connection.
-    pub fn open(&self) -> Window {
+    pub(super) fn open(&self) -> Window {
         let part = |left: u64| match (left / PART).min(LARGEST_CONNECTION_WINDOW) {
             part if part > SMALLEST_WINDOW => part,
             _ => 0,
@@ -51,7 +51,7 @@ impl Windows {
 
 impl Window {
     /// How such a connection is set up. Lists of headers have 64 KiB at most, by pingora's default.
-    pub fn options(&self) -> H2Options {
+    pub(super) fn options(&self) -> H2Options {
         // Both are below 2^31, the largest that there are.
         let connection = u32::try_from(self.taken.max(SMALLEST_WINDOW)).unwrap_or(u32::MAX >> 1);
         let mut options = default_h2_options();

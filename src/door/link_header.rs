@@ -14,7 +14,7 @@ pub(super) struct LinkRewriter<'a, F> {
 
 impl<F: Fn(&UriReference<'_>) -> bool> LinkRewriter<'_, F> {
     /// A `Link` header that leads to the door; none where this one does as it is, or is no list of links.
-    pub fn rewritten(&self, value: &str) -> Option<String> {
+    pub(super) fn rewritten(&self, value: &str) -> Option<String> {
         let mut rewritten = String::with_capacity(value.len());
         let mut rest = value;
         while let Some((before, target, behind)) = next_target(rest).ok()? {

@@ -233,7 +233,7 @@ impl Worker {
                     self.http2(Box::new(stream)).await;
                 }
                 Some(Ok(false)) => {
-                    stream.gather();
+                    stream.coalesce_writes();
                     self.http1(stream).await;
                 }
                 // It is gone, or was given up and counted; or the door stops.

@@ -23,7 +23,7 @@ impl Pipeline {
     /// Asks each plugin in order, until one responds or refuses.
     pub(super) async fn on_request(&self, exchange: &mut Exchange) -> Result<Flow, Refusal> {
         for (name, plugin) in &self.plugins {
-            match caught(name, plugin.on_request(exchange)).await?? {
+            match catch_panic(name, plugin.on_request(exchange)).await?? {
                 Flow::Continue => {}
                 respond @ Flow::Respond(_) => return Ok(respond),
             }
@@ -38,7 +38,7 @@ impl Pipeline {
         write: &ManifestWrite,
     ) -> Result<Flow, Refusal> {
         for (name, plugin) in &self.plugins {
-            match caught(name, plugin.on_write(exchange, write)).await?? {
+            match catch_panic(name, plugin.on_write(exchange, write)).await?? {
                 Flow::Continue => {}
                 respond @ Flow::Respond(_) => return Ok(respond),
             }
@@ -53,7 +53,7 @@ impl Pipeline {
         head: &mut ResponseHead,
     ) -> Result<(), Refusal> {
         for (name, plugin) in self.plugins.iter().rev() {
-            caught(name, plugin.on_response(exchange, head)).await??;
+            catch_panic(name, plugin.on_response(exchange, head)).await??;
         }
         Ok(())
     }
@@ -62,13 +62,13 @@ impl Pipeline {
     pub(super) async fn on_end(&self, exchange: &Exchange, outcome: &ExchangeOutcome) {
         for (name, plugin) in self.plugins.iter().rev() {
             // The panic has been logged, and the exchange is over.
-            let _: Result<(), Refusal> = caught(name, plugin.on_end(exchange, outcome)).await;
+            let _: Result<(), Refusal> = catch_panic(name, plugin.on_end(exchange, outcome)).await;
         }
     }
 }
 
 /// Runs a hook; a panic in it becomes a refusal of this exchange alone.
-async fn caught<T>(plugin: &'static str, hook: impl Future<Output = T>) -> Result<T, Refusal> {
+async fn catch_panic<T>(plugin: &'static str, hook: impl Future<Output = T>) -> Result<T, Refusal> {
     AssertUnwindSafe(hook).catch_unwind().await.map_err(|panic| {
         let cause = panic
             .downcast_ref::<&str>()

@@ -40,7 +40,7 @@ pub trait Plugin: Send + Sync {
         Ok(())
     }
 
-    /// It is over, however it ended, cut off included.
+    /// The exchange is over, however it ended; also one that was cut off.
     async fn on_end(&self, exchange: &Exchange, outcome: &ExchangeOutcome) {
         let _ = (exchange, outcome);
     }
@@ -151,10 +151,10 @@ pub struct Entry {
     pub build: Build,
 }
 
-/// Makes a plugin from its options and the parts of the house.
-pub type Build = fn(&toml::Table, &Parts) -> Result<Box<dyn Plugin>, Invalid>;
+/// Makes a plugin from its options and the parts it may use.
+pub(super) type Build = fn(&toml::Table, &Parts) -> Result<Box<dyn Plugin>, Invalid>;
 
-/// The parts of the house that plugins are built from.
+/// What plugins are built from.
 pub struct Parts {
     /// Carries manifest writes.
     pub carrier: Carrier,
@@ -162,11 +162,11 @@ pub struct Parts {
     pub pulls: Arc<PullCounts>,
     /// Compares answers with the record.
     pub seen: Arc<SeenAnswers>,
-    /// Decides who comes in; none for an open door.
+    /// Authenticates and authorizes; none for an open door.
     pub gate: Option<Arc<Gate>>,
     /// What requests to the door's own paths require.
     pub requirement_of: RequirementOf,
-    /// How the door shows itself to the registry.
+    /// The door's credentials for the registry.
     pub credentials: Arc<RegistryCredentials>,
 }
 

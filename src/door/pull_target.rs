@@ -20,7 +20,7 @@ impl UploadTargets {
     ///
     /// # Errors
     /// When the target cannot be sealed.
-    pub fn rewrite_redirect(
+    pub(super) fn rewrite_redirect(
         &self,
         location: &str,
         answered: &UpstreamAnswer<'_>,
@@ -47,7 +47,7 @@ impl UploadTargets {
     ///
     /// # Errors
     /// When the door never sealed the target, or not for this repository.
-    pub fn target_of_pull(
+    pub(super) fn target_of_pull(
         &self,
         route: &Route,
         path_and_query: &str,

@@ -37,7 +37,7 @@ pub(super) struct InFlight([Option<Permit>; 2]);
 
 impl RequestLimiter {
     /// None yet.
-    pub fn new(limits: RequestLimits) -> Self {
+    pub(super) fn new(limits: RequestLimits) -> Self {
         Self {
             all: ConcurrencyLimit::new(limits.all, usize::MAX),
             per_address: ConcurrencyLimit::new(usize::MAX, limits.per_address),
@@ -49,7 +49,7 @@ impl RequestLimiter {
     ///
     /// # Errors
     /// When there are as many as there may be.
-    pub fn admit(&self) -> Result<InFlight, Refusal> {
+    pub(super) fn admit(&self) -> Result<InFlight, Refusal> {
         match self.all.acquire(None) {
             Ok(permit) => Ok(InFlight([Some(permit), None])),
             Err(reached) => Err(self.refusal(reached, None)),
@@ -61,7 +61,7 @@ impl RequestLimiter {
     /// # Errors
     /// When the client has as many as it may have. Then the request counts nowhere any more: a client that does not read its
     /// refusals would take all there may be with them.
-    pub fn admit_of(&self, client: IpAddr, in_flight: &mut InFlight) -> Result<(), Refusal> {
+    pub(super) fn admit_of(&self, client: IpAddr, in_flight: &mut InFlight) -> Result<(), Refusal> {
         match self.per_address.acquire(Some(Network::of(client))) {
             Ok(permit) => {
                 in_flight.0[1] = Some(permit);

@@ -63,7 +63,7 @@ pub(super) enum TargetError {
 }
 
 impl UploadTargets {
-    pub fn new(seal: Arc<TargetSeal>, backends: Arc<Backends>) -> Self {
+    pub(super) fn new(seal: Arc<TargetSeal>, backends: Arc<Backends>) -> Self {
         Self { seal, backends }
     }
 
@@ -71,7 +71,7 @@ impl UploadTargets {
     ///
     /// # Errors
     /// When the target cannot be sealed.
-    pub fn rewrite_location(
+    pub(super) fn rewrite_location(
         &self,
         location: &str,
         answered: &UpstreamAnswer<'_>,
@@ -115,7 +115,7 @@ impl UploadTargets {
     ///
     /// # Errors
     /// When it must not be forwarded at all.
-    pub fn target_of_upload(
+    pub(super) fn target_of_upload(
         &self,
         repository: &RepositoryName,
         upload: &str,

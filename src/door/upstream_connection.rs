@@ -27,7 +27,7 @@ pub(super) struct UpstreamConnection {
 
 impl UpstreamConnections {
     /// Has a connection that is made with these options known here.
-    pub fn track(&self, options: &mut PeerOptions) {
+    pub(super) fn track(&self, options: &mut PeerOptions) {
         let connection = Arc::new(UpstreamConnection::default());
         options.tracer = Some(Tracer(Box::new(Held(Arc::clone(&connection)))));
         let connections = self.clone();
@@ -47,7 +47,7 @@ impl UpstreamConnections {
     }
 
     /// The connection with this descriptor.
-    pub fn get(&self, descriptor: RawFd) -> Weak<UpstreamConnection> {
+    pub(super) fn get(&self, descriptor: RawFd) -> Weak<UpstreamConnection> {
         self.lock().get(&descriptor).cloned().unwrap_or_default()
     }
 
@@ -58,7 +58,7 @@ impl UpstreamConnections {
 
 impl UpstreamConnection {
     /// Whether the registry takes bytes: there is room between it and the door.
-    pub fn is_writable(&self) -> bool {
+    pub(super) fn is_writable(&self) -> bool {
         let Some(socket) = self.socket.get() else { return true };
         let mut asked = [PollFd::new(socket, PollFlags::OUT)];
         let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
@@ -67,7 +67,7 @@ impl UpstreamConnection {
     }
 
     /// Closes it: the registry sees its end, pingora an error.
-    pub fn close(&self) {
+    pub(super) fn close(&self) {
         if let Some(socket) = self.socket.get() {
             // One that is closed already is what is wanted.
             let _ = socket.shutdown(Shutdown::Both);

@@ -19,7 +19,7 @@ pub(super) struct UriReference<'a> {
 impl<'a> UriReference<'a> {
     /// Takes a reference apart. Nothing for other schemes, and for what can be no reference: it has control characters, or a
     /// scheme without an authority.
-    pub fn parse(text: &'a str) -> Option<Self> {
+    pub(super) fn parse(text: &'a str) -> Option<Self> {
         if text.bytes().any(|byte| byte.is_ascii_control()) {
             return None;
         }
@@ -50,7 +50,7 @@ impl<'a> UriReference<'a> {
     }
 
     /// The path and query that it leads to, seen from a path and query on the same server (RFC 3986 section 5.2).
-    pub fn resolve(&self, base: &str) -> String {
+    pub(super) fn resolve(&self, base: &str) -> String {
         let (base_path, base_query) = match base.split_once('?') {
             Some((path, query)) => (path, Some(query)),
             None => (base, None),
@@ -75,7 +75,7 @@ impl<'a> UriReference<'a> {
     }
 
     /// Whether it names this server: `authority` as it stands in a `Host`, for URLs of this scheme.
-    pub fn is_at(&self, scheme: &str, authority: &str) -> bool {
+    pub(super) fn is_at(&self, scheme: &str, authority: &str) -> bool {
         let Some(own) = self.authority else { return false };
         // A gateway that ends TLS does not tell the registry behind it, so the scheme alone makes no other server.
         own.eq_ignore_ascii_case(authority)

@@ -26,13 +26,13 @@ pub(super) struct UrlRewriter {
 
 impl UrlRewriter {
     /// For a door at this address. The seal hides targets of the registry's own in URLs of the door.
-    pub fn new(address: PublicAddress, backends: Arc<Backends>, seal: Arc<TargetSeal>) -> Self {
+    pub(super) fn new(address: PublicAddress, backends: Arc<Backends>, seal: Arc<TargetSeal>) -> Self {
         let targets = UploadTargets::new(seal, Arc::clone(&backends));
         Self { address, backends, targets }
     }
 
     /// The address by which clients know the door.
-    pub fn address(&self) -> &PublicAddress {
+    pub(super) fn address(&self) -> &PublicAddress {
         &self.address
     }
 
@@ -40,7 +40,7 @@ impl UrlRewriter {
     ///
     /// # Errors
     /// When an upload cannot continue through the door.
-    pub fn rewrite(&self, context: &mut Context, head: &mut ResponseHead) -> Result<(), Refusal> {
+    pub(super) fn rewrite(&self, context: &mut Context, head: &mut ResponseHead) -> Result<(), Refusal> {
         if !head.headers.contains_key(LINK) && !head.headers.contains_key(LOCATION) {
             return Ok(());
         }
@@ -134,7 +134,7 @@ impl UrlRewriter {
     ///
     /// # Errors
     /// When it must not be forwarded: the URL was not made by a door, or not for this repository.
-    pub fn target(&self, exchange: &Exchange) -> Result<Option<ForwardTarget>, Refusal> {
+    pub(super) fn target(&self, exchange: &Exchange) -> Result<Option<ForwardTarget>, Refusal> {
         let Some(route) = exchange.route() else { return Ok(None) };
         let asked = exchange.forwarded_path_and_query();
         let Some((repository, upload)) = route.upload() else {

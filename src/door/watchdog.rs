@@ -59,7 +59,7 @@ impl fmt::Display for Stall {
 
 impl Stall {
     /// What the client is told.
-    pub fn refusal(self) -> Refusal {
+    pub(super) fn refusal(self) -> Refusal {
         let (code, status, message) = match self {
             Self::Reader(_) => (
                 ErrorCode::Unknown,
@@ -94,7 +94,7 @@ impl Stall {
     }
 
     /// Counts it, once.
-    pub fn count(self) {
+    pub(super) fn count(self) {
         let (by, cause) = match self {
             Self::Client(_) => ("client", "silent"),
             Self::Slow(_) => ("client", "slow"),
@@ -144,7 +144,7 @@ struct State {
 
 impl Watchdog {
     /// Begins to watch. To be called within the runtime of the exchange.
-    pub fn start(
+    pub(super) fn start(
         limits: Limits,
         awaited: Awaited,
         body: BodyState,
@@ -164,7 +164,7 @@ impl Watchdog {
     }
 
     /// Notes that a piece of the request's body came, or its end.
-    pub fn note_client_sent(&self, is_end: bool) {
+    pub(super) fn note_client_sent(&self, is_end: bool) {
         let mut state = self.shared.lock();
         if !state.answering {
             state.since = Activity::now();
@@ -179,7 +179,7 @@ impl Watchdog {
     }
 
     /// Notes that the registry sent an interim answer.
-    pub fn note_interim_answer(&self) {
+    pub(super) fn note_interim_answer(&self) {
         let mut state = self.shared.lock();
         state.since.moved = Instant::now();
         // Whatever it says, the client need not wait for more.
@@ -191,7 +191,7 @@ impl Watchdog {
     }
 
     /// Notes that the registry sent the head of its answer, or a piece of it.
-    pub fn note_answer(&self) {
+    pub(super) fn note_answer(&self) {
         let mut state = self.shared.lock();
         state.since.moved = Instant::now();
         let has_changed = !state.answering;
@@ -204,7 +204,7 @@ impl Watchdog {
     }
 
     /// Who let the other wait for too long, if that ended the exchange.
-    pub fn stall(&self) -> Option<Stall> {
+    pub(super) fn stall(&self) -> Option<Stall> {
         self.shared.lock().stall
     }
 }

@@ -15,7 +15,7 @@ use crate::oci::{Access, Action, Actions, Digest, MediaType, RepositoryName};
 /// How long the answers may be, of which little is read.
 const MAXIMUM_BYTES: usize = 64 * 1024;
 /// A repository that is not there.
-const NOWHERE: &str = "portreeve-check/nothing-is-here";
+const ABSENT_REPOSITORY: &str = "portreeve-check/nothing-is-here";
 
 /// A manifest that no registry takes, since it names no configuration.
 const NO_MANIFEST: &[u8] = br#"{"schemaVersion":2}"#;
@@ -58,7 +58,7 @@ impl RegistryClient {
     /// # Errors
     /// When it does not answer.
     pub async fn looks_like_a_cache(&self) -> Result<bool, RegistryError> {
-        let digest = Digest::sha256(NOWHERE.as_bytes());
+        let digest = Digest::sha256(ABSENT_REPOSITORY.as_bytes());
         let deletion = self.try_write(Method::DELETE, &digest.to_string(), Bytes::new()).await?;
         if !is_unsupported(&deletion) {
             return Ok(false);
@@ -75,10 +75,10 @@ impl RegistryClient {
         body: Bytes,
     ) -> Result<Received, RegistryError> {
         let action = if method == Method::DELETE { Action::Delete } else { Action::Push };
-        let access = RepositoryName::parse(NOWHERE).ok();
+        let access = RepositoryName::parse(ABSENT_REPOSITORY).ok();
         let access = access.map(|name| Access::to(name, Actions::of(&[Action::Pull, action])));
         let asked = format!("take back or refuse a {method} of what is not there");
-        let path = format!("v2/{NOWHERE}/manifests/{reference}");
+        let path = format!("v2/{ABSENT_REPOSITORY}/manifests/{reference}");
         let content = (!body.is_empty()).then_some((MediaType::OCI_MANIFEST, body));
         let limit = MAXIMUM_BYTES;
         self.ask(Question { method, content, access, limit, ..Question::get(&asked, &path) }).await
@@ -98,7 +98,7 @@ impl RegistryClient {
         Ok(Inspection {
             status: answer.status,
             api: text("docker-distribution-api-version").map(str::to_owned),
-            clock: date.map(|date| reading(date, self.now().into(), took)),
+            clock: date.map(|date| clock_reading(date, self.now().into(), took)),
         })
     }
 
@@ -107,9 +107,9 @@ impl RegistryClient {
     /// # Errors
     /// When it does not answer.
     pub async fn try_deletion(&self) -> Result<Deletion, RegistryError> {
-        let digest = Digest::sha256(NOWHERE.as_bytes());
-        let path = format!("v2/{NOWHERE}/manifests/{digest}");
-        let access = RepositoryName::parse(NOWHERE).ok();
+        let digest = Digest::sha256(ABSENT_REPOSITORY.as_bytes());
+        let path = format!("v2/{ABSENT_REPOSITORY}/manifests/{digest}");
+        let access = RepositoryName::parse(ABSENT_REPOSITORY).ok();
         let access = access.map(|name| Access::to(name, Actions::of(&[Action::Delete])));
         let asked = "delete a manifest that is not there";
         let question =
@@ -139,7 +139,7 @@ fn is_unsupported(answer: &Received) -> bool {
 }
 
 /// What a `Date` says of the clock, if it was written in the middle of the time that the answer took.
-fn reading(date: SystemTime, now: SystemTime, took: Duration) -> ClockReading {
+fn clock_reading(date: SystemTime, now: SystemTime, took: Duration) -> ClockReading {
     const HALF_A_SECOND: Duration = Duration::from_millis(500);
     let (theirs, ours) = (date + HALF_A_SECOND, now - took / 2);
     let milliseconds = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
@@ -158,9 +158,9 @@ mod tests {
     fn a_date_says_the_offset_within_the_answers_time_and_its_own_rounding() {
         let at = |milliseconds| SystemTime::UNIX_EPOCH + Duration::from_millis(milliseconds);
         let took = Duration::from_millis(200);
-        let same = reading(at(10_000), at(10_600), took);
+        let same = clock_reading(at(10_000), at(10_600), took);
         assert_eq!(same, ClockReading { ahead: 0, bound: Duration::from_millis(600) });
-        assert_eq!(reading(at(70_000), at(10_600), took).ahead, 60_000);
-        assert_eq!(reading(at(5_000), at(10_600), took).ahead, -5_000);
+        assert_eq!(clock_reading(at(70_000), at(10_600), took).ahead, 60_000);
+        assert_eq!(clock_reading(at(5_000), at(10_600), took).ahead, -5_000);
     }
 }

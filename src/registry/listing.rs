@@ -11,7 +11,7 @@ use url::Url;
 
 use super::page_size::PageSize;
 use super::question::Question;
-use super::response::{is_absence, refused, whole};
+use super::response::{is_not_found, refusal, whole_body};
 use super::transport::Received;
 use super::{BodyError, Causes, MalformedAnswer, PageLimit, RegistryClient, RegistryError};
 use crate::oci::{Access, RepositoryName};
@@ -122,7 +122,7 @@ impl RegistryClient {
         let size = &self.catalog_pages;
         let (answer, limit) = self.page(asked, "v2/_catalog", from, Access::Catalog, size, limit).await?;
         if answer.status != StatusCode::OK {
-            return Err(refused(asked.to_owned(), answer.status, &answer.headers));
+            return Err(refusal(asked.to_owned(), answer.status, &answer.headers));
         }
         let page = read_page(asked, "v2/_catalog", from, answer, |catalog: Catalog| catalog.repositories)?;
         size.note_received(limit, page.names.len());
@@ -151,11 +151,11 @@ impl RegistryClient {
                 size.note_received(limit, page.names.len());
                 Ok(Some(page))
             }
-            StatusCode::NOT_FOUND if is_absence(&whole(&asked, answer.body)?) => Ok(None),
+            StatusCode::NOT_FOUND if is_not_found(&whole_body(&asked, answer.body)?) => Ok(None),
             StatusCode::NOT_FOUND => {
                 Err(RegistryError::Malformed { asked, source: MalformedAnswer::ForeignNotFound })
             }
-            status => Err(refused(asked, status, &answer.headers)),
+            status => Err(refusal(asked, status, &answer.headers)),
         }
     }
 
@@ -228,7 +228,7 @@ fn read_page<T: DeserializeOwned>(
     answer: Received,
     names: impl FnOnce(T) -> Option<Vec<String>>,
 ) -> Result<ListingPage, RegistryError> {
-    let body = whole(asked, answer.body)?;
+    let body = whole_body(asked, answer.body)?;
     let malformed = |source| RegistryError::Malformed { asked: asked.to_owned(), source };
     let page = serde_json::from_slice(&body).map_err(|error| {
         // Some gateways end a body in the middle as if that were its end.

@@ -2,9 +2,9 @@
 
 use http::{Method, StatusCode};
 
-use super::pull_through_cache::is_absence_at_origin;
+use super::pull_through_cache::is_not_found_at_origin;
 use super::question::Question;
-use super::response::{digest_named, is_absence, is_another, read_manifest, refused, whole};
+use super::response::{contradicts, digest_named, is_not_found, read_manifest, refusal, whole_body};
 use super::transport::Received;
 use super::{MalformedAnswer, RegistryClient, RegistryError};
 use crate::oci::{
@@ -31,7 +31,7 @@ impl RegistryClient {
         let (asked, answer) = self.ask_about(Method::HEAD, repository, reference).await?;
         match answer.status {
             StatusCode::OK => match digest_named(&answer.headers) {
-                Some(digest) if is_another(&digest, reference) => {
+                Some(digest) if contradicts(&digest, reference) => {
                     Err(RegistryError::Malformed { asked, source: MalformedAnswer::OtherDigest(digest) })
                 }
                 Some(digest) => Ok(Some(ManifestHead { digest })),
@@ -50,7 +50,7 @@ impl RegistryClient {
                 let manifest = self.manifest(repository, reference).await?;
                 Ok(manifest.map(|manifest| ManifestHead { digest: manifest.digest }))
             }
-            status => Err(refused(asked, status, &answer.headers)),
+            status => Err(refusal(asked, status, &answer.headers)),
         }
     }
 
@@ -65,17 +65,17 @@ impl RegistryClient {
     ) -> Result<Option<Manifest>, RegistryError> {
         let (asked, Received { status, headers, body }) =
             self.ask_about(Method::GET, repository, reference).await?;
-        let is_denied = self.is_cache() && body.as_ref().is_ok_and(|body| is_absence_at_origin(body));
+        let is_denied = self.is_cache() && body.as_ref().is_ok_and(|body| is_not_found_at_origin(body));
         match status {
             StatusCode::OK => {
-                read_manifest(asked.clone(), reference, &headers, whole(&asked, body)?).map(Some)
+                read_manifest(asked.clone(), reference, &headers, whole_body(&asked, body)?).map(Some)
             }
-            StatusCode::NOT_FOUND if is_absence(&whole(&asked, body)?) => Ok(None),
+            StatusCode::NOT_FOUND if is_not_found(&whole_body(&asked, body)?) => Ok(None),
             StatusCode::NOT_FOUND => {
                 Err(RegistryError::Malformed { asked, source: MalformedAnswer::ForeignNotFound })
             }
             StatusCode::INTERNAL_SERVER_ERROR if is_denied => Ok(None),
-            status => Err(refused(asked, status, &headers)),
+            status => Err(refusal(asked, status, &headers)),
         }
     }
 

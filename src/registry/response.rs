@@ -13,12 +13,12 @@ use crate::oci::{Digest, Manifest, MediaType, Reference};
 const DOCKER_CONTENT_DIGEST: &str = "docker-content-digest";
 
 /// The body, if it is whole.
-pub(super) fn whole(asked: &str, body: Result<Bytes, BodyError>) -> Result<Bytes, RegistryError> {
+pub(super) fn whole_body(asked: &str, body: Result<Bytes, BodyError>) -> Result<Bytes, RegistryError> {
     body.map_err(|source| RegistryError::Broken { asked: asked.to_owned(), source })
 }
 
 /// An answer that is neither what was asked for nor "not there".
-pub(super) fn refused(asked: String, status: StatusCode, headers: &HeaderMap) -> RegistryError {
+pub(super) fn refusal(asked: String, status: StatusCode, headers: &HeaderMap) -> RegistryError {
     RegistryError::Refused { asked, status, retry_after: retry_after(headers, Timestamp::now()) }
 }
 
@@ -77,7 +77,7 @@ pub(super) fn read_manifest(
 }
 
 /// Whether a registry that was asked for a digest names another one. One of another algorithm may be of the same bytes.
-pub(super) fn is_another(named: &Digest, asked_for: &Reference) -> bool {
+pub(super) fn contradicts(named: &Digest, asked_for: &Reference) -> bool {
     match asked_for {
         Reference::Digest(digest) => digest.algorithm() == named.algorithm() && digest != named,
         Reference::Tag(_) => false,
@@ -85,7 +85,7 @@ pub(super) fn is_another(named: &Digest, asked_for: &Reference) -> bool {
 }
 
 /// Whether the body of a 404 is the specification's, so that it speaks for the registry.
-pub(super) fn is_absence(body: &[u8]) -> bool {
+pub(super) fn is_not_found(body: &[u8]) -> bool {
     #[derive(serde::Deserialize)]
     struct Body {
         errors: Vec<Entry>,
@@ -108,10 +108,10 @@ mod tests {
 
     #[test]
     fn only_the_specifications_own_404_means_absence() {
-        assert!(is_absence(
+        assert!(is_not_found(
             br#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"x","detail":{"Tag":"a"}}]}"#
         ));
-        assert!(is_absence(br#"{"errors":[{"code":"NAME_UNKNOWN"}]}"#));
+        assert!(is_not_found(br#"{"errors":[{"code":"NAME_UNKNOWN"}]}"#));
         for other in [
             &b""[..],
             b"404 page not found",
@@ -119,7 +119,7 @@ mod tests {
             br#"{"errors":[]}"#,
             br#"{"errors":[{"code":"UNKNOWN"}]}"#,
         ] {
-            assert!(!is_absence(other), "{}", String::from_utf8_lossy(other));
+            assert!(!is_not_found(other), "{}", String::from_utf8_lossy(other));
         }
     }
 
@@ -176,10 +176,10 @@ mod tests {
     #[test]
     fn a_registry_that_names_another_digest_than_the_one_asked_for_is_not_believed() {
         let asked = Reference::Digest(Digest::sha256(b"a"));
-        assert!(is_another(&Digest::sha256(b"b"), &asked));
-        assert!(!is_another(&Digest::sha256(b"a"), &asked));
+        assert!(contradicts(&Digest::sha256(b"b"), &asked));
+        assert!(!contradicts(&Digest::sha256(b"a"), &asked));
         let sha512 = Digest::parse(&format!("sha512:{}", "0".repeat(128))).unwrap();
-        assert!(!is_another(&sha512, &asked), "it may be of the same bytes");
+        assert!(!contradicts(&sha512, &asked), "it may be of the same bytes");
     }
 
     #[test]

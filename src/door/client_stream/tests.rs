@@ -17,7 +17,7 @@ const FOREVER: Duration = Duration::from_secs(3_600);
 
 async fn pair() -> Result<(ClientStream, TcpStream), Box<dyn Error>> {
     let (mut door, client) = pair_within(FOREVER).await?;
-    door.gather();
+    door.coalesce_writes();
     Ok((door, client))
 }
 
@@ -94,7 +94,7 @@ async fn a_flush_and_an_end_send_what_is_held() -> TestResult {
 #[tokio::test]
 async fn bytes_arrive_in_order_however_slowly_they_are_read() -> TestResult {
     let (mut door, mut client) = pair().await?;
-    let sizes = [1, HELD, HELD + 1, 3, 5_000_000, 2, HELD - 1, 1_000_000, 7];
+    let sizes = [1, MAXIMUM_HELD, MAXIMUM_HELD + 1, 3, 5_000_000, 2, MAXIMUM_HELD - 1, 1_000_000, 7];
     let sent: Vec<u8> = (0..sizes.iter().sum::<usize>()).map(|index| (index % 251) as u8).collect();
     let expected = sent.clone();
     let writing = tokio::spawn(async move {

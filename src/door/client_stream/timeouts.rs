@@ -28,12 +28,12 @@ pub(super) struct ReadTimeout {
 
 impl ReadTimeout {
     /// Of a connection from which nothing was read yet.
-    pub fn new(connection: Arc<ClientConnection>) -> Self {
+    pub(super) fn new(connection: Arc<ClientConnection>) -> Self {
         Self { connection, next_check: Instant::now(), reads: 0, timer: None }
     }
 
     /// The connection.
-    pub fn connection(&self) -> &ClientConnection {
+    pub(super) fn connection(&self) -> &ClientConnection {
         &self.connection
     }
 
@@ -42,7 +42,7 @@ impl ReadTimeout {
     ///
     /// # Errors
     /// When the client is not waited for any longer.
-    pub fn note_read(&mut self, owes_reading: bool) -> io::Result<()> {
+    pub(super) fn note_read(&mut self, owes_reading: bool) -> io::Result<()> {
         self.reads = self.reads.wrapping_add(1);
         if self.reads.is_multiple_of(READS_BETWEEN_CHECKS) {
             let now = Instant::now();
@@ -54,14 +54,14 @@ impl ReadTimeout {
     }
 
     /// Notes that bytes came.
-    pub fn note_received(&mut self) {
+    pub(super) fn note_received(&mut self) {
         if let Some(next_check) = self.connection.note_received() {
             self.next_check = self.next_check.min(next_check);
         }
     }
 
     /// Ready once the client is not waited for any longer.
-    pub fn poll_expired(&mut self, owes_reading: bool, context: &mut Context<'_>) -> Poll<io::Error> {
+    pub(super) fn poll_expired(&mut self, owes_reading: bool, context: &mut Context<'_>) -> Poll<io::Error> {
         loop {
             let next_check = tokio::time::Instant::from_std(self.next_check);
             let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(next_check)));
@@ -105,17 +105,21 @@ pub(super) struct WriteTimeout {
 
 impl WriteTimeout {
     /// Of a client that may take nothing for so long.
-    pub fn new(limit: Duration) -> Self {
+    pub(super) fn new(limit: Duration) -> Self {
         Self { limit, timer: None }
     }
 
     /// Whether the client takes nothing now.
-    pub fn is_running(&self) -> bool {
+    pub(super) fn is_running(&self) -> bool {
         self.timer.is_some()
     }
 
     /// Passes on how a write went; one that has to wait fails once it has waited for too long.
-    pub fn bound<T>(&mut self, sent: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
+    pub(super) fn bound<T>(
+        &mut self,
+        sent: Poll<io::Result<T>>,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<T>> {
         if sent.is_ready() {
             self.timer = None;
             return sent;
