@@ -100,7 +100,6 @@ pub mod oci;
 pub mod plugins;
 pub mod registry;
 pub mod server;
-#[allow(unreachable_pub, reason = "some items are still public though no other floor may name them")]
 pub mod store;
 pub mod sync;
 pub mod telemetry;

@@ -132,7 +132,7 @@ impl<B: Backend> Entrance<B> {
     ///
     /// # Errors
     /// When it was not done, or the store is closed.
-    pub async fn write<W: Work<B>>(&self, work: W, backend: &Arc<B>) -> Result<W::Answer, StoreError> {
+    pub(super) async fn write<W: Work<B>>(&self, work: W, backend: &Arc<B>) -> Result<W::Answer, StoreError> {
         let place = Arc::clone(&self.places).acquire_owned().await.map_err(|_| StoreError::Closed)?;
         let (reply, answer) = oneshot::channel();
         let waiting = Waiting::<B, W> { answer, backend: Arc::clone(backend) };
@@ -144,12 +144,12 @@ impl<B: Backend> Entrance<B> {
     ///
     /// # Errors
     /// When the store is closed.
-    pub fn notify(&self, notice: B::Notice) -> Result<(), StoreError> {
+    pub(super) fn notify(&self, notice: B::Notice) -> Result<(), StoreError> {
         self.send(Content::Notice(notice))
     }
 
     /// Lets nothing in any more. What waits is still served.
-    pub fn close(&self) {
+    pub(super) fn close(&self) {
         self.places.close();
         self.messages.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
@@ -213,7 +213,7 @@ impl<B: Backend> Queue<B> {
     ///
     /// # Errors
     /// When nothing comes any more.
-    pub fn first(&self, wait: Duration) -> Result<Option<Message<B>>, Ended> {
+    pub(super) fn first(&self, wait: Duration) -> Result<Option<Message<B>>, Ended> {
         match self.messages.recv_timeout(wait) {
             Ok(message) => Ok(Some(message)),
             Err(RecvTimeoutError::Timeout) => Ok(None),
@@ -222,7 +222,7 @@ impl<B: Backend> Queue<B> {
     }
 
     /// What came first with what else waits by now; while several write at once, also what comes while all have patience.
-    pub fn gather(&mut self, first: Option<Message<B>>) -> (Group<B>, Vec<B::Notice>) {
+    pub(super) fn gather(&mut self, first: Option<Message<B>>) -> (Group<B>, Vec<B::Notice>) {
         let (mut requests, mut notices) = (Vec::new(), Vec::new());
         let more = self.more(first.as_ref());
         for Message(content) in first.into_iter().chain(more) {
@@ -257,12 +257,12 @@ impl<B: Backend> Queue<B> {
 
 impl<B: Backend> Group<B> {
     /// How many they are.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.0.len()
     }
 
     /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
@@ -270,7 +270,7 @@ impl<B: Backend> Group<B> {
     ///
     /// # Errors
     /// When one fails: then `at` names it.
-    pub fn apply(
+    pub(super) fn apply(
         &mut self,
         transaction: &mut B::Transaction<'_>,
         at: &mut Option<usize>,
@@ -288,7 +288,7 @@ impl<B: Backend> Group<B> {
     ///
     /// # Errors
     /// When the medium failed: the group is not answered yet.
-    pub fn serve(
+    pub(super) fn serve(
         mut self,
         backend: &B,
         mut attempt: impl FnMut(&mut Self) -> Result<(), Undone<B::Failure>>,
@@ -307,7 +307,7 @@ impl<B: Backend> Group<B> {
     }
 
     /// Answers all that they failed.
-    pub fn refuse(self, failure: &B::Failure) {
+    pub(super) fn refuse(self, failure: &B::Failure) {
         for request in self.0 {
             request.refuse(failure.clone());
         }

@@ -94,11 +94,11 @@ mod unknown_when_read {
 
     use super::{IntentState, Sequence};
 
-    pub fn serialize<S: Serializer>(_: &IntentState, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<S: Serializer>(_: &IntentState, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str("unknown")
     }
 
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<IntentState, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<IntentState, D::Error> {
         IgnoredAny::deserialize(deserializer)?;
         Ok(IntentState::Unknown { since: Sequence::ZERO })
     }

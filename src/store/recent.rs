@@ -40,7 +40,7 @@ impl RecentlyObserved {
     ///
     /// # Errors
     /// When an event cannot be read.
-    pub fn of_last<E>(events: impl Iterator<Item = Result<Event, E>>) -> Result<Self, E> {
+    pub(super) fn of_last<E>(events: impl Iterator<Item = Result<Event, E>>) -> Result<Self, E> {
         let (observed, now) = (Self::default(), Timestamp::now());
         let mut last = Vec::new();
         for event in events.take(LOOKED_AT) {
@@ -56,7 +56,7 @@ impl RecentlyObserved {
 
     /// Takes up an event that was recorded so long ago, if it comes of a write through the door. Ages are told by the monotonic clock, so that one
     /// that is set back or forward changes nothing.
-    pub fn note(&self, event: &Event, age: Duration) {
+    pub(super) fn note(&self, event: &Event, age: Duration) {
         match event.source {
             Source::Observed | Source::Verified => {}
             Source::Swept | Source::Hinted => return,
@@ -88,7 +88,11 @@ impl RecentlyObserved {
     }
 
     /// The last one about this reference, or in the repository at all.
-    pub fn last(&self, repository: &RepositoryName, reference: Option<&Reference>) -> Option<LastWrite> {
+    pub(super) fn last(
+        &self,
+        repository: &RepositoryName,
+        reference: Option<&Reference>,
+    ) -> Option<LastWrite> {
         let observed = self.lock();
         let (time, sequence) = observed.last.get(&(repository.clone(), reference.cloned()))?;
         Some(LastWrite { sequence: *sequence, age: time.elapsed() })

@@ -77,18 +77,18 @@ pub(super) struct BlobRow {
 
 impl RepositoryRow {
     /// What of it the registry denies.
-    pub fn missing(&self) -> Missing {
+    pub(super) fn missing(&self) -> Missing {
         Missing { tags: self.missing_tags, manifests: self.missing_manifests }
     }
 
     /// Adds what was pulled from it.
-    pub fn add_pulls(&mut self, pull: &Pull) {
+    pub(super) fn add_pulls(&mut self, pull: &Pull) {
         self.pulls = self.pulls.saturating_add(pull.count);
         self.last_pull = self.last_pull.max(Some(pull.last));
     }
 
     /// The record under its name.
-    pub fn record(self, name: RepositoryName) -> RepositoryRecord {
+    pub(super) fn record(self, name: RepositoryName) -> RepositoryRecord {
         let missing = self.missing();
         let Self { tags, manifests, bytes, last_push, last_pull, pulls, .. } = self;
         RepositoryRecord { name, tags, manifests, bytes, last_push, last_pull, pulls, missing }
@@ -97,13 +97,13 @@ impl RepositoryRow {
 
 impl TagRow {
     /// Adds what was pulled by its name.
-    pub fn add_pulls(&mut self, pull: &Pull) {
+    pub(super) fn add_pulls(&mut self, pull: &Pull) {
         self.pulls = self.pulls.saturating_add(pull.count);
         self.last_pull = self.last_pull.max(Some(pull.last));
     }
 
     /// The record under its name.
-    pub fn record(self, tag: Tag) -> TagRecord {
+    pub(super) fn record(self, tag: Tag) -> TagRecord {
         let Self {
             digest,
             media_type,
@@ -136,7 +136,7 @@ impl TagRow {
 
 impl ManifestRow {
     /// The record, with the document and the tags that belong to it.
-    pub fn record(self, digest: Digest, document: Document, tags: Vec<Tag>) -> ManifestRecord {
+    pub(super) fn record(self, digest: Digest, document: Document, tags: Vec<Tag>) -> ManifestRecord {
         let Self { pushed_at, source, missing } = self;
         ManifestRecord { digest, document, tags, pushed_at, source, missing }
     }

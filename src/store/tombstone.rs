@@ -49,7 +49,7 @@ pub(super) enum Past {
 
 impl Buried {
     /// Its key within the repository: neither a tag nor a digest is a single `@`.
-    pub fn as_str(&self) -> &str {
+    pub(super) fn as_str(&self) -> &str {
         match self {
             Self::Repository => "@",
             Self::Tag(tag) => tag.as_str(),

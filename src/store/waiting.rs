@@ -22,13 +22,13 @@ pub(super) struct Waiter<'a> {
 
 impl Waiters {
     /// Waits from here on for this intent. Look at the intent afterwards, so that nothing is missed.
-    pub fn wait_for(&self, intent: Sequence) -> Waiter<'_> {
+    pub(super) fn wait_for(&self, intent: Sequence) -> Waiter<'_> {
         let notify = Arc::clone(self.lock().entry(intent).or_default());
         Waiter { waiters: self, intent, notify }
     }
 
     /// Something became of these intents.
-    pub fn wake(&self, intents: impl IntoIterator<Item = Sequence>) {
+    pub(super) fn wake(&self, intents: impl IntoIterator<Item = Sequence>) {
         let waiting = self.lock();
         if waiting.is_empty() {
             return;
@@ -41,7 +41,7 @@ impl Waiters {
     }
 
     /// Something may have become of any of them.
-    pub fn wake_all(&self) {
+    pub(super) fn wake_all(&self) {
         self.lock().values().for_each(|notify| notify.notify_one());
     }
 
@@ -52,7 +52,7 @@ impl Waiters {
 
 impl Waiter<'_> {
     /// Waits until something may have become of the intent since the last call.
-    pub async fn woken(&self) {
+    pub(super) async fn woken(&self) {
         self.notify.notified().await;
     }
 }

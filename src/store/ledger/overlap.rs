@@ -52,7 +52,7 @@ fn write(write: Write) -> Touch {
 
 impl Touch {
     /// Whether this write, still under way, may change what is touched here.
-    pub fn meets_write<E>(
+    pub(super) fn meets_write<E>(
         &self,
         other: &Write,
         points_to: impl Fn(&Tag) -> Result<Option<Digest>, E>,
@@ -64,7 +64,7 @@ impl Touch {
     }
 
     /// Whether this event changed what is touched here.
-    pub fn meets_event(&self, event: &Event) -> bool {
+    pub(super) fn meets_event(&self, event: &Event) -> bool {
         match self {
             Self::Everything => true,
             Self::Write(own) => !with_event(own, event).is_empty(),

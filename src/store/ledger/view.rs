@@ -30,7 +30,7 @@ pub(in crate::store) enum Refused {
 
 impl Refused {
     /// As the caller is told who attempted this.
-    pub fn into_error(self, attempted: &'static str) -> StoreError {
+    pub(crate) fn into_error(self, attempted: &'static str) -> StoreError {
         match self {
             Self::TooManyIntents => StoreError::Unavailable { attempted, cause: Arc::new(self) },
             Self::Fenced => StoreError::Fenced,

@@ -25,12 +25,12 @@ struct NotReopened;
 
 impl Failure {
     /// A row that cannot be read back.
-    pub fn corrupt(what: impl Into<String>, cause: impl Error + Send + Sync + 'static) -> Self {
+    pub(super) fn corrupt(what: impl Into<String>, cause: impl Error + Send + Sync + 'static) -> Self {
         Self::Corrupt { what: what.into(), cause: Arc::new(cause) }
     }
 
     /// The error that the caller sees.
-    pub fn into_error(self, attempted: &'static str) -> StoreError {
+    pub(super) fn into_error(self, attempted: &'static str) -> StoreError {
         match self {
             Self::Medium(cause) => StoreError::Unavailable { attempted, cause },
             Self::Interrupted => StoreError::Unavailable { attempted, cause: Arc::new(NotReopened) },
@@ -40,7 +40,7 @@ impl Failure {
     }
 
     /// What went wrong, in its own words.
-    pub fn into_cause(self) -> Arc<dyn Error + Send + Sync> {
+    pub(super) fn into_cause(self) -> Arc<dyn Error + Send + Sync> {
         match self {
             Self::Medium(cause) => cause,
             Self::Interrupted => Arc::new(NotReopened),
@@ -49,7 +49,7 @@ impl Failure {
     }
 
     /// What it means for a store that it keeps from writing.
-    pub fn trouble(&self) -> StoreTrouble {
+    pub(super) fn trouble(&self) -> StoreTrouble {
         match self {
             Self::Medium(cause) => cause.downcast_ref().copied().unwrap_or(StoreTrouble::Medium),
             Self::Interrupted | Self::Refused(_) => StoreTrouble::Medium,
@@ -58,12 +58,12 @@ impl Failure {
     }
 
     /// Whether the file is not at its place, or not as it was left: it stays open, since nobody may find it again otherwise.
-    pub fn is_displaced(&self) -> bool {
+    pub(super) fn is_displaced(&self) -> bool {
         matches!(self, Self::Medium(cause) if cause.is::<StoreTrouble>())
     }
 
     /// Whether the fault lies with one request rather than with the medium.
-    pub fn is_of_one_request(&self) -> bool {
+    pub(super) fn is_of_one_request(&self) -> bool {
         matches!(self, Self::Corrupt { .. } | Self::Refused(_))
     }
 }

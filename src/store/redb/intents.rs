@@ -27,7 +27,7 @@ struct Open {
 
 impl OpenIntents {
     /// The intents that a file was found with: nobody is carrying them.
-    pub fn found(intents: impl IntoIterator<Item = Intent>) -> Self {
+    pub(super) fn found(intents: impl IntoIterator<Item = Intent>) -> Self {
         let found = Self::default();
         let mut open = found.lock();
         for intent in intents {
@@ -40,7 +40,7 @@ impl OpenIntents {
     }
 
     /// Takes over what a durable transaction did.
-    pub fn publish(&self, staged: &mut Staged) {
+    pub(super) fn publish(&self, staged: &mut Staged) {
         let mut open = self.lock();
         for intent in std::mem::take(&mut staged.intents).into_values() {
             open.insert(intent);
@@ -58,7 +58,7 @@ impl OpenIntents {
     }
 
     /// Keeps those only for which `keep` says so.
-    pub fn retain(&self, keep: impl Fn(Sequence) -> bool) {
+    pub(super) fn retain(&self, keep: impl Fn(Sequence) -> bool) {
         let mut open = self.lock();
         let gone: Vec<_> = open.all.keys().copied().filter(|sequence| !keep(*sequence)).collect();
         gone.into_iter().for_each(|sequence| open.remove(sequence));
@@ -68,31 +68,31 @@ impl OpenIntents {
     }
 
     /// The caller of this one has left before it heard of it.
-    pub fn abandon(&self, sequence: Sequence) {
+    pub(super) fn abandon(&self, sequence: Sequence) {
         self.abandoned.lock().unwrap_or_else(PoisonError::into_inner).push(sequence);
     }
 
     /// Those whose callers have left, and that are not removed yet.
-    pub fn abandoned(&self) -> Vec<Sequence> {
+    pub(super) fn abandoned(&self) -> Vec<Sequence> {
         self.abandoned.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub fn get(&self, sequence: Sequence) -> Option<Arc<Intent>> {
+    pub(super) fn get(&self, sequence: Sequence) -> Option<Arc<Intent>> {
         self.lock().all.get(&sequence).cloned()
     }
 
     /// Those of a repository, oldest first.
-    pub fn of(&self, repository: &RepositoryName) -> Vec<Arc<Intent>> {
+    pub(super) fn of(&self, repository: &RepositoryName) -> Vec<Arc<Intent>> {
         let open = self.lock();
         open.by_repository.get(repository).map(|open| open.values().cloned().collect()).unwrap_or_default()
     }
 
     /// All of them, oldest first.
-    pub fn all(&self) -> Vec<Intent> {
+    pub(super) fn all(&self) -> Vec<Intent> {
         self.lock().all.values().map(|intent| Intent::clone(intent)).collect()
     }
 
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.lock().all.len()
     }
 

@@ -30,7 +30,7 @@ struct State {
 
 impl Overlay {
     /// Over this file, which has to be open for writing so that it can be locked.
-    pub fn new(file: File) -> Result<Self, DatabaseError> {
+    pub(super) fn new(file: File) -> Result<Self, DatabaseError> {
         let file = FileBackend::new(file)?;
         let length = file.len()?;
         Ok(Self { file, state: Mutex::new(State { length, shown: length, blocks: BTreeMap::new() }) })

@@ -77,7 +77,7 @@ impl<T: PartialEq> Candidates<T> {
 
 impl Place {
     /// The place of a file that was opened at this path and not written to yet.
-    pub fn new(path: &Path, file: &File) -> io::Result<Arc<Self>> {
+    pub(super) fn new(path: &Path, file: &File) -> io::Result<Arc<Self>> {
         let metadata = file.metadata()?;
         let known = Known {
             device: metadata.dev(),
@@ -90,7 +90,7 @@ impl Place {
     }
 
     /// Looks whether everything is as it should be. Costs three calls of the system that touch no disk.
-    pub fn check(&self) -> Result<(), StoreTrouble> {
+    pub(super) fn check(&self) -> Result<(), StoreTrouble> {
         let mut known = self.known();
         let at_path = std::fs::metadata(&self.path).map_err(|error| of_path(&error))?;
         known.is_at(&at_path)?;
@@ -104,7 +104,7 @@ impl Place {
     }
 
     /// Opens the file again that this process had open, if it is at its path and as it was left.
-    pub fn open_again(&self) -> Result<File, Failure> {
+    pub(super) fn open_again(&self) -> Result<File, Failure> {
         let mut known = self.known();
         known.file = None;
         let opened = OpenOptions::new().read(true).write(true).open(&self.path);
@@ -159,7 +159,7 @@ fn of_path(error: &io::Error) -> StoreTrouble {
 
 impl<B> Watched<B> {
     /// Over this backend, whose file has this place.
-    pub const fn new(backend: B, place: Arc<Place>) -> Self {
+    pub(super) const fn new(backend: B, place: Arc<Place>) -> Self {
         Self { backend, place }
     }
 }

@@ -36,7 +36,7 @@ pub(super) struct Transaction<'txn> {
 
 impl<'txn> Transaction<'txn> {
     /// Opens the tables. What is given out belongs to this epoch.
-    pub fn new(
+    pub(super) fn new(
         transaction: &'txn WriteTransaction,
         open: &'txn OpenIntents,
         epoch: Epoch,
@@ -58,7 +58,7 @@ impl<'txn> Transaction<'txn> {
     }
 
     /// Removes intents of which their callers never heard.
-    pub fn abandon(&mut self, intents: Vec<Sequence>) -> Result<(), Failure> {
+    pub(super) fn abandon(&mut self, intents: Vec<Sequence>) -> Result<(), Failure> {
         for intent in &intents {
             ledger::abandon(self, *intent)?;
         }
@@ -67,7 +67,7 @@ impl<'txn> Transaction<'txn> {
     }
 
     /// Writes the last sequence number, and says what has to change beside the file.
-    pub fn finish(mut self) -> Result<Staged, Failure> {
+    pub(super) fn finish(mut self) -> Result<Staged, Failure> {
         if self.staged.dirty {
             self.tables.meta.insert(META_SEQUENCE, self.staged.sequence.get())?;
         }

@@ -63,12 +63,12 @@ impl Backend for Shared {
 }
 
 impl Writer {
-    pub fn new(shared: Arc<Shared>, queue: Queue<Shared>) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, queue: Queue<Shared>) -> Self {
         Self { shared, queue, trouble: None, failures: 0 }
     }
 
     /// Writes until all senders are gone and nothing waits any more; then closes the file.
-    pub fn run(mut self) {
+    pub(super) fn run(mut self) {
         loop {
             let retry = self.trouble.as_ref().map(|trouble| trouble.retry);
             let wait = retry.map_or(LOOKS, |when| when.saturating_duration_since(Instant::now()));

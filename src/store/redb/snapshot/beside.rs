@@ -17,7 +17,10 @@ use crate::store::{
 };
 
 impl Snapshot {
-    pub fn hints(&self, page: &PageRequest<HintedReference>) -> Result<Page<Hint, HintedReference>, Failure> {
+    pub(crate) fn hints(
+        &self,
+        page: &PageRequest<HintedReference>,
+    ) -> Result<Page<Hint, HintedReference>, Failure> {
         let table = self.0.open_table(HINTS)?;
         let after = page.after.as_ref().map(|after| (after.repository.as_str(), after.reference.as_str()));
         let after = after.map_or(Bound::Unbounded, Bound::Excluded);
@@ -37,12 +40,12 @@ impl Snapshot {
         Ok(filling.end())
     }
 
-    pub fn account(&self, kind: AccountKind, key: &str) -> Result<Option<Vec<u8>>, Failure> {
+    pub(crate) fn account(&self, kind: AccountKind, key: &str) -> Result<Option<Vec<u8>>, Failure> {
         let table = self.0.open_table(ACCOUNTS)?;
         Ok(table.get((kind.as_str(), key))?.map(|content| content.value().to_vec()))
     }
 
-    pub fn accounts(
+    pub(crate) fn accounts(
         &self,
         kind: AccountKind,
         page: &PageRequest<String>,
@@ -67,7 +70,7 @@ impl Snapshot {
         Ok(filling.end())
     }
 
-    pub fn auth_events(
+    pub(crate) fn auth_events(
         &self,
         page: &PageRequest<Sequence>,
     ) -> Result<Page<(Sequence, AuthEvent), Sequence>, Failure> {
@@ -92,7 +95,7 @@ impl Snapshot {
         Ok(filling.end())
     }
 
-    pub fn kept_clock(&self) -> Result<Option<Estimate>, Failure> {
+    pub(crate) fn kept_clock(&self) -> Result<Option<Estimate>, Failure> {
         let meta = self.0.open_table(META)?;
         let at = number(&meta, META_CLOCK_AT)?;
         // Nobody has known anything in 1970.
@@ -106,12 +109,12 @@ impl Snapshot {
         }))
     }
 
-    pub fn kept_time(&self) -> Result<Option<Timestamp>, Failure> {
+    pub(crate) fn kept_time(&self) -> Result<Option<Timestamp>, Failure> {
         let time = self.0.open_table(META)?.get(META_TIME)?.map(|time| time.value());
         Ok(time.map(Timestamp::from_milliseconds))
     }
 
-    pub fn kept_sweep(&self) -> Result<Option<KeptSweep>, Failure> {
+    pub(crate) fn kept_sweep(&self) -> Result<Option<KeptSweep>, Failure> {
         let table = self.0.open_table(SWEEP)?;
         let Some(checkpoint) = table.get(SWEEP_CHECKPOINT)? else { return Ok(None) };
         let mut kept = KeptSweep { checkpoint: checkpoint.value().to_vec(), marks: Vec::new() };

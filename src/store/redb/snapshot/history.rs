@@ -14,7 +14,7 @@ use crate::oci::RepositoryName;
 use crate::store::{Epoch, Event, History, Missing, Page, PageRequest, Sequence};
 
 impl Snapshot {
-    pub fn events(
+    pub(crate) fn events(
         &self,
         repository: Option<&RepositoryName>,
         page: &PageRequest<Sequence>,
@@ -51,7 +51,7 @@ impl Snapshot {
     }
 
     /// How much was recorded as gone since then that the door did not carry.
-    pub fn found_removals(&self, since: Timestamp) -> Result<Missing, Failure> {
+    pub(crate) fn found_removals(&self, since: Timestamp) -> Result<Missing, Failure> {
         let mut found = Missing::default();
         for entry in self.0.open_table(EVENTS)?.iter()?.rev() {
             let (sequence, row) = entry?;
@@ -65,11 +65,11 @@ impl Snapshot {
     }
 
     /// Up to which number what was marked as missing is accepted as gone.
-    pub fn accepted(&self) -> Result<Sequence, Failure> {
+    pub(crate) fn accepted(&self) -> Result<Sequence, Failure> {
         Ok(Sequence::new(number(&self.0.open_table(META)?, META_ACCEPTED)?))
     }
 
-    pub fn history(&self) -> Result<History, Failure> {
+    pub(crate) fn history(&self) -> Result<History, Failure> {
         let meta = self.0.open_table(META)?;
         let identity =
             Epoch::from_halves(number(&meta, META_IDENTITY_HIGH)?, number(&meta, META_IDENTITY_LOW)?);
@@ -77,7 +77,7 @@ impl Snapshot {
         Ok(History { identity, epoch: last.unwrap_or(identity) })
     }
 
-    pub fn continues(&self, epoch: Epoch, position: Sequence) -> Result<bool, Failure> {
+    pub(crate) fn continues(&self, epoch: Epoch, position: Sequence) -> Result<bool, Failure> {
         let epochs = self.0.open_table(EPOCHS)?;
         // The last number of the epoch that is looked at.
         let mut end = number(&self.0.open_table(META)?, META_SEQUENCE)?;

@@ -28,37 +28,37 @@ pub(super) struct Filling<T, K> {
 }
 
 impl<T, K: Clone> Filling<T, K> {
-    pub fn new(page: &PageRequest<K>) -> Self {
+    pub(super) fn new(page: &PageRequest<K>) -> Self {
         Self { items: Vec::new(), last: page.after.clone(), limit: page.limit.min(MAXIMUM_PAGE), bytes: 0 }
     }
 
-    pub fn is_full(&self) -> bool {
+    pub(super) fn is_full(&self) -> bool {
         self.items.len() == self.limit
     }
 
     /// Whether an item of so many bytes still belongs to this page: the first does in any case.
-    pub fn has_room(&mut self, bytes: usize) -> bool {
+    pub(super) fn has_room(&mut self, bytes: usize) -> bool {
         self.bytes += bytes;
         self.items.is_empty() || self.bytes <= MAXIMUM_PAGE_BYTES
     }
 
     /// Counts so many bytes more of the item that follows.
-    pub fn count(&mut self, bytes: usize) {
+    pub(super) fn count(&mut self, bytes: usize) {
         self.bytes += bytes;
     }
 
-    pub fn push(&mut self, key: K, item: T) {
+    pub(super) fn push(&mut self, key: K, item: T) {
         self.items.push(item);
         self.last = Some(key);
     }
 
     /// There is more behind it.
-    pub fn part(self) -> Page<T, K> {
+    pub(super) fn part(self) -> Page<T, K> {
         Page { items: self.items, next: self.last }
     }
 
     /// This was all.
-    pub fn end(self) -> Page<T, K> {
+    pub(super) fn end(self) -> Page<T, K> {
         Page { items: self.items, next: None }
     }
 }

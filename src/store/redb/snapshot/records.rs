@@ -19,13 +19,13 @@ use crate::store::row::{ManifestRow, RepositoryRow, TagRow};
 use crate::store::{ManifestRecord, Page, PageRequest, RepositoryRecord, Statistics, TagRecord};
 
 impl Snapshot {
-    pub fn repository(&self, name: &RepositoryName) -> Result<Option<RepositoryRecord>, Failure> {
+    pub(crate) fn repository(&self, name: &RepositoryName) -> Result<Option<RepositoryRecord>, Failure> {
         let found: Option<RepositoryRow> =
             row(&self.0.open_table(REPOSITORIES)?, "repository", name.as_str())?;
         Ok(found.map(|row| row.record(name.clone())))
     }
 
-    pub fn repositories(
+    pub(crate) fn repositories(
         &self,
         containing: Option<&str>,
         page: &PageRequest<RepositoryName>,
@@ -49,7 +49,7 @@ impl Snapshot {
     }
 
     /// Repositories of which the registry denies something.
-    pub fn repositories_with_missing(
+    pub(crate) fn repositories_with_missing(
         &self,
         page: &PageRequest<RepositoryName>,
     ) -> Result<Page<RepositoryRecord, RepositoryName>, Failure> {
@@ -71,12 +71,12 @@ impl Snapshot {
         Ok(filling.end())
     }
 
-    pub fn tag(&self, repository: &RepositoryName, tag: &Tag) -> Result<Option<TagRecord>, Failure> {
+    pub(crate) fn tag(&self, repository: &RepositoryName, tag: &Tag) -> Result<Option<TagRecord>, Failure> {
         let found: Option<TagRow> = row_in(&self.0.open_table(TAGS)?, "tag", repository, tag.as_str())?;
         Ok(found.map(|row| row.record(tag.clone())))
     }
 
-    pub fn tags(
+    pub(crate) fn tags(
         &self,
         repository: &RepositoryName,
         page: &PageRequest<Tag>,
@@ -101,7 +101,7 @@ impl Snapshot {
         Ok(filling.end())
     }
 
-    pub fn tag_names(
+    pub(crate) fn tag_names(
         &self,
         repository: &RepositoryName,
         page: &PageRequest<Tag>,
@@ -122,7 +122,7 @@ impl Snapshot {
         Ok(filling.end())
     }
 
-    pub fn unsure_tags(&self, repository: &RepositoryName, tags: &[Tag]) -> Result<Vec<Tag>, Failure> {
+    pub(crate) fn unsure_tags(&self, repository: &RepositoryName, tags: &[Tag]) -> Result<Vec<Tag>, Failure> {
         let repositories = self.0.open_table(REPOSITORIES)?;
         let row: Option<RepositoryRow> = row(&repositories, "repository", repository.as_str())?;
         let has_missing = row.is_some_and(|row| row.missing_tags > 0);
@@ -142,11 +142,11 @@ impl Snapshot {
         Ok(unsure)
     }
 
-    pub fn tags_of(&self, repository: &RepositoryName, digest: &Digest) -> Result<Vec<Tag>, Failure> {
+    pub(crate) fn tags_of(&self, repository: &RepositoryName, digest: &Digest) -> Result<Vec<Tag>, Failure> {
         tags_of(&self.0.open_table(TAGS_BY_MANIFEST)?, repository, digest, usize::MAX)
     }
 
-    pub fn manifest(
+    pub(crate) fn manifest(
         &self,
         repository: &RepositoryName,
         digest: &Digest,
@@ -156,7 +156,7 @@ impl Snapshot {
         found.map(|rows| tables.record(repository, digest.clone(), rows.value())).transpose()
     }
 
-    pub fn manifests(
+    pub(crate) fn manifests(
         &self,
         repository: &RepositoryName,
         page: &PageRequest<Digest>,
@@ -181,7 +181,7 @@ impl Snapshot {
         Ok(filling.end())
     }
 
-    pub fn manifest_content(
+    pub(crate) fn manifest_content(
         &self,
         repository: &RepositoryName,
         digest: &Digest,
@@ -197,7 +197,7 @@ impl Snapshot {
         })))
     }
 
-    pub fn referrers(
+    pub(crate) fn referrers(
         &self,
         repository: &RepositoryName,
         subject: &Digest,
@@ -235,7 +235,7 @@ impl Snapshot {
     }
 
     /// The sums; open intents are not counted here.
-    pub fn statistics(&self) -> Result<Statistics, Failure> {
+    pub(crate) fn statistics(&self) -> Result<Statistics, Failure> {
         Ok(Statistics {
             repositories: self.0.open_table(REPOSITORIES)?.len()?,
             tags: self.0.open_table(TAGS)?.len()?,

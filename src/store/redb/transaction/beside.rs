@@ -21,7 +21,7 @@ use crate::store::{
 
 impl Transaction<'_> {
     /// Replaces what is kept of a sweep: the checkpoint, and one piece of marks more.
-    pub fn keep_sweep(&mut self, checkpoint: &[u8], marks: &[u64]) -> Result<(), Failure> {
+    pub(crate) fn keep_sweep(&mut self, checkpoint: &[u8], marks: &[u64]) -> Result<(), Failure> {
         let mut table = self.transaction.open_table(SWEEP)?;
         table.insert(SWEEP_CHECKPOINT, checkpoint)?;
         if !marks.is_empty() {
@@ -35,7 +35,7 @@ impl Transaction<'_> {
     }
 
     /// Forgets what is kept of a sweep.
-    pub fn forget_sweep(&mut self) -> Result<(), Failure> {
+    pub(crate) fn forget_sweep(&mut self) -> Result<(), Failure> {
         if !self.transaction.open_table(SWEEP)?.is_empty()? {
             self.transaction.delete_table(SWEEP)?;
             self.transaction.open_table(SWEEP)?;
@@ -48,7 +48,10 @@ impl Transaction<'_> {
     ///
     /// # Errors
     /// When the medium fails. The inner error is that one is not as expected: then nothing is written.
-    pub fn change_accounts(&mut self, changes: &[AccountChange]) -> Result<Result<(), StoreError>, Failure> {
+    pub(crate) fn change_accounts(
+        &mut self,
+        changes: &[AccountChange],
+    ) -> Result<Result<(), StoreError>, Failure> {
         let mut table = self.transaction.open_table(ACCOUNTS)?;
         for AccountChange { kind, key, expected, .. } in changes {
             let kept = table.get((kind.as_str(), key.as_str()))?;
@@ -68,7 +71,7 @@ impl Transaction<'_> {
     }
 
     /// Keeps what happened at the gate, and purges what is too much or too old. Answers the numbers.
-    pub fn add_auth_events(
+    pub(crate) fn add_auth_events(
         &mut self,
         events: &[(Option<Sequence>, AuthEvent)],
         keep: Retention,
@@ -109,7 +112,7 @@ impl Transaction<'_> {
     }
 
     /// Keeps what is known of the registry's clock.
-    pub fn keep_clock(&mut self, estimate: Estimate) -> Result<(), Failure> {
+    pub(crate) fn keep_clock(&mut self, estimate: Estimate) -> Result<(), Failure> {
         let Estimate { offset, bound, at } = estimate;
         self.tables.meta.insert(META_CLOCK_OFFSET, offset.cast_unsigned())?;
         self.tables.meta.insert(META_CLOCK_BOUND, bound)?;
@@ -119,14 +122,14 @@ impl Transaction<'_> {
     }
 
     /// Keeps the last time that has held.
-    pub fn keep_time(&mut self, time: Timestamp) -> Result<(), Failure> {
+    pub(crate) fn keep_time(&mut self, time: Timestamp) -> Result<(), Failure> {
         self.tables.meta.insert(META_TIME, time.as_milliseconds())?;
         self.staged.dirty = true;
         Ok(())
     }
 
     /// What is missing now is accepted as gone: that gets a number, behind those of all marks.
-    pub fn accept_removals(&mut self) -> Result<(), Failure> {
+    pub(crate) fn accept_removals(&mut self) -> Result<(), Failure> {
         let until = self.staged.sequence.next();
         self.tables.meta.insert(META_ACCEPTED, until.get())?;
         self.staged.sequence = until;
@@ -135,7 +138,7 @@ impl Transaction<'_> {
     }
 
     /// Adds pulls to what is recorded.
-    pub fn record_pull(&mut self, pull: &Pull) -> Result<(), Failure> {
+    pub(crate) fn record_pull(&mut self, pull: &Pull) -> Result<(), Failure> {
         let (repository, name) = (&pull.repository, pull.repository.as_str());
         let Some(mut row) = row::<RepositoryRow>(&self.tables.repositories, "repository", name)? else {
             return Ok(());
@@ -152,7 +155,7 @@ impl Transaction<'_> {
     }
 
     /// Keeps hints, if there is room.
-    pub fn add_hints(&mut self, hints: &[HintedReference]) -> Result<Queued, Failure> {
+    pub(crate) fn add_hints(&mut self, hints: &[HintedReference]) -> Result<Queued, Failure> {
         let mut table = self.transaction.open_table(HINTS)?;
         if table.len()? + hints.len() as u64 > MAXIMUM_HINTS as u64 {
             return Ok(Queued::Full);
@@ -170,7 +173,7 @@ impl Transaction<'_> {
     }
 
     /// Removes hints that were not given again.
-    pub fn remove_hints(&mut self, hints: &[Hint]) -> Result<(), Failure> {
+    pub(crate) fn remove_hints(&mut self, hints: &[Hint]) -> Result<(), Failure> {
         let mut table = self.transaction.open_table(HINTS)?;
         for Hint { about: HintedReference { repository, reference }, number } in hints {
             let key = (repository.as_str(), reference.as_str());

@@ -40,7 +40,7 @@ pub(super) struct Tables<'txn> {
 
 impl<'txn> Tables<'txn> {
     /// Opens them.
-    pub fn open(transaction: &'txn WriteTransaction) -> Result<Self, Failure> {
+    pub(super) fn open(transaction: &'txn WriteTransaction) -> Result<Self, Failure> {
         Ok(Self {
             repositories: transaction.open_table(REPOSITORIES)?,
             tags: transaction.open_table(TAGS)?,
@@ -58,12 +58,12 @@ impl<'txn> Tables<'txn> {
     }
 
     /// A repository's row.
-    pub fn repository(&self, repository: &RepositoryName) -> Result<Option<RepositoryRow>, Failure> {
+    pub(super) fn repository(&self, repository: &RepositoryName) -> Result<Option<RepositoryRow>, Failure> {
         row(&self.repositories, "repository", repository.as_str())
     }
 
     /// A manifest's row, and what it says.
-    pub fn manifest(
+    pub(super) fn manifest(
         &self,
         repository: &RepositoryName,
         digest: &Digest,
@@ -72,22 +72,26 @@ impl<'txn> Tables<'txn> {
     }
 
     /// A tag's row.
-    pub fn tag(&self, repository: &RepositoryName, tag: &Tag) -> Result<Option<TagRow>, Failure> {
+    pub(super) fn tag(&self, repository: &RepositoryName, tag: &Tag) -> Result<Option<TagRow>, Failure> {
         row_in(&self.tags, "tag", repository, tag.as_str())
     }
 
     /// All tags that point to a manifest.
-    pub fn tags_of(&self, repository: &RepositoryName, digest: &Digest) -> Result<Vec<Tag>, Failure> {
+    pub(super) fn tags_of(&self, repository: &RepositoryName, digest: &Digest) -> Result<Vec<Tag>, Failure> {
         tags_of(&self.tags_by_manifest, repository, digest, usize::MAX)
     }
 
     /// A blob's row.
-    pub fn blob(&self, repository: &RepositoryName, digest: &Digest) -> Result<Option<BlobRow>, Failure> {
+    pub(super) fn blob(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Option<BlobRow>, Failure> {
         row_in(&self.blobs, "blob", repository, digest.as_str())
     }
 
     /// What is left of something that went.
-    pub fn tombstone(
+    pub(super) fn tombstone(
         &self,
         repository: &RepositoryName,
         buried: &Buried,
@@ -100,7 +104,7 @@ impl<'txn> Tables<'txn> {
     }
 
     /// What is left of tags that pointed to a manifest.
-    pub fn tombstones_of(
+    pub(super) fn tombstones_of(
         &self,
         repository: &RepositoryName,
         digest: &Digest,
@@ -120,7 +124,7 @@ impl<'txn> Tables<'txn> {
     }
 
     /// Counts how much is missing in all, when that of a repository changes.
-    pub fn count_missing(&mut self, before: Missing, after: Missing) -> Result<Missing, Failure> {
+    pub(super) fn count_missing(&mut self, before: Missing, after: Missing) -> Result<Missing, Failure> {
         let mut sum = |key, before: u64, after: u64| {
             let sum = number(&self.meta, key)?.saturating_add(after).saturating_sub(before);
             self.meta.insert(key, sum)?;
@@ -159,7 +163,7 @@ impl<'txn> Tables<'txn> {
     }
 
     /// Writes one row, or removes it.
-    pub fn write(
+    pub(super) fn write(
         &mut self,
         repository: &RepositoryName,
         change: RowChange,
