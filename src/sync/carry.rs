@@ -194,46 +194,7 @@ impl Shared {
         };
         match meaning {
             Meaning::Done(change) => {
-                let DeletionOutcome { outcome, still_there } = match self.outcome(change).await {
-                    Ok(outcome) => outcome,
-                    Err(error) => {
-                        tracing::warn!(
-                            %repository, intent = intent.sequence.get(), %error,
-                            "the registry deleted a manifest, and the tags that went with it are not known yet; it will be asked"
-                        );
-                        count("not_told");
-                        self.leave_unknown(intent).await;
-                        return Err(CarryFailure::UnknownDeletion(error));
-                    }
-                };
-                // Before the outcome, so that a crash loses none; as long as the intent is carried, no answer is recorded.
-                self.hint(still_there).await;
-                match self.ledger.settle(intent, outcome, self.registry.now()).await {
-                    Ok(Settled::Recorded { overlapped }) => {
-                        // The store keeps the intent of a write that another one overtook; it has to be asked about.
-                        if !overlapped.is_empty() {
-                            self.unknown.look();
-                        }
-                    }
-                    Ok(Settled::Lost) | Err(StoreError::Fenced) => {
-                        tracing::error!(
-                            %repository, intent = intent.sequence.get(),
-                            "the registry did a write that is no longer this door's to record; the registry will be asked"
-                        );
-                        count("lost");
-                        self.hint_at(intent).await;
-                        return Err(CarryFailure::Lost);
-                    }
-                    Err(error) => {
-                        tracing::error!(
-                            %repository, intent = intent.sequence.get(), %error,
-                            "the registry did a write that could not be recorded; it will be verified"
-                        );
-                        count("not_recorded");
-                        self.leave_unknown(intent).await;
-                        return Err(CarryFailure::NotRecorded(error));
-                    }
-                }
+                self.record(intent, change).await?;
                 metrics::histogram!("portreeve_settle_seconds").record(answered.elapsed());
                 count("recorded");
             }
@@ -256,6 +217,52 @@ impl Shared {
             }
         }
         Ok(answer)
+    }
+
+    /// Records what the registry did.
+    async fn record(&self, intent: &Intent, change: Change) -> Result<(), CarryFailure> {
+        let repository = &intent.repository;
+        let DeletionOutcome { outcome, still_there } = match self.outcome(change).await {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                tracing::warn!(
+                    %repository, intent = intent.sequence.get(), %error,
+                    "the registry deleted a manifest, and the tags that went with it are not known yet; it will be asked"
+                );
+                count("not_told");
+                self.leave_unknown(intent).await;
+                return Err(CarryFailure::UnknownDeletion(error));
+            }
+        };
+        // Before the outcome, so that a crash loses none; as long as the intent is carried, no answer is recorded.
+        self.hint(still_there).await;
+        match self.ledger.settle(intent, outcome, self.registry.now()).await {
+            Ok(Settled::Recorded { overlapped }) => {
+                // The store keeps the intent of a write that another one overtook; it has to be asked about.
+                if !overlapped.is_empty() {
+                    self.unknown.look();
+                }
+                Ok(())
+            }
+            Ok(Settled::Lost) | Err(StoreError::Fenced) => {
+                tracing::error!(
+                    %repository, intent = intent.sequence.get(),
+                    "the registry did a write that is no longer this door's to record; the registry will be asked"
+                );
+                count("lost");
+                self.hint_at(intent).await;
+                Err(CarryFailure::Lost)
+            }
+            Err(error) => {
+                tracing::error!(
+                    %repository, intent = intent.sequence.get(), %error,
+                    "the registry did a write that could not be recorded; it will be verified"
+                );
+                count("not_recorded");
+                self.leave_unknown(intent).await;
+                Err(CarryFailure::NotRecorded(error))
+            }
+        }
     }
 
     /// What has to be recorded of what the registry did.
