@@ -48,9 +48,7 @@ impl Awaited {
         let wrong = match (digest, reference) {
             (Some(digest), reference) => self.put_is_missing(&events, digest, reference),
             (None, Reference::Tag(tag)) => self.tag_is_left(store, tag).await,
-            (None, Reference::Digest(digest)) => {
-                self.manifest_is_left(store, registry, &events, digest).await
-            }
+            (None, Reference::Digest(digest)) => self.manifest_is_left(store, registry, digest).await,
         };
         match wrong {
             Some(wrong) => Err(format!(
@@ -87,7 +85,6 @@ impl Awaited {
         &self,
         store: &dyn Store,
         registry: &Registry,
-        events: &[Event],
         digest: &Digest,
     ) -> Option<String> {
         let came = |name: &str| {
@@ -102,9 +99,12 @@ impl Awaited {
                 return Some(format!("the store still has its tag {tag}"));
             }
         }
+        // What waited for the deletion may be done by now: then that is in the history.
+        store.manifest(&self.repository, digest).await.unwrap()?;
+        let page = PageRequest { after: Some(self.last), limit: 10_000 };
+        let events = store.events(Some(&self.repository), page).await.unwrap().items;
         let is_put =
             |event: &Event| event.kind == EventKind::ManifestPut && event.digest.as_ref() == Some(digest);
-        let left = store.manifest(&self.repository, digest).await.unwrap();
-        (left.is_some() && !events.iter().any(is_put)).then(|| "the store still has the manifest".to_owned())
+        (!events.iter().any(is_put)).then(|| "the store still has the manifest".to_owned())
     }
 }

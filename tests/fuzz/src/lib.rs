@@ -13,8 +13,8 @@
 use portreeve::oci;
 
 // Pure and the door's own alone, so that they are not public there.
-#[path = "../../../src/door/link.rs"]
-mod link;
+#[path = "../../../src/door/link_header.rs"]
+mod link_header;
 #[path = "../../../src/door/uri_reference.rs"]
 mod uri_reference;
 
