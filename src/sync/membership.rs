@@ -49,9 +49,14 @@ struct Seen {
 }
 
 impl Membership {
-    /// Of the door that this store belongs to. Where several share it, the door may write once [`Membership::run`] runs.
+    /// Of the door that this store belongs to. Where several share it, the door has joined them just now, and lives on as long
+    /// as [`Membership::run`] runs.
     pub fn new(store: Arc<dyn Doors>) -> Self {
-        let standing = if store.is_shared() { Standing::Fenced } else { Standing::Alone };
+        let standing = match store.is_shared() {
+            // Far less than others give a door that they have just seen.
+            true => Standing::Until(Instant::now() + 2 * INTERVAL),
+            false => Standing::Alone,
+        };
         Self { store, standing: Mutex::new(standing), deaths: AtomicU64::new(0) }
     }
 

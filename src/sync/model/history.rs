@@ -114,10 +114,21 @@ impl History {
         let lives = (0..1 + random.below(3))
             .map(|_| Life::random(&mut random, door_only, nature.slow, crowd, doors))
             .collect();
-        Self { seed, doors, commit_faults, faults, door_only, nature, intervals, lives }
+        let history = Self { seed, doors, commit_faults, faults, door_only, nature, intervals, lives };
+        if random.one_in(12) { history.calmed(&mut random, crowd) } else { history }
     }
 
-    /// Whether nothing in it leaves the outcome of a write unknown.
+    /// The same with pushes only, and without faults: all of them have to succeed.
+    fn calmed(mut self, random: &mut Random, crowd: Crowd) -> Self {
+        self.lives.truncate(1);
+        for happening in self.lives.iter_mut().flat_map(|life| &mut life.happenings) {
+            happening.action = Action::push(random, crowd);
+        }
+        let nature = Nature { slow: false, stops_half_way: false, lags: false, ..self.nature };
+        Self { faults: 0, commit_faults: 0, nature, intervals: Default::default(), ..self }
+    }
+
+    /// Whether nothing in it leaves the outcome of a write unknown, or keeps one from succeeding.
     pub fn is_without_trouble(&self) -> bool {
         let is_trouble = |action: &Action| {
             matches!(
@@ -135,6 +146,7 @@ impl History {
         };
         let mut happenings = self.lives.iter().flat_map(|life| &life.happenings);
         (self.faults, self.commit_faults, self.lives.len()) == (0, 0, 1)
+            && !self.nature.slow
             && !self.nature.lags
             && !self.nature.stops_half_way
             && !happenings.any(|happening| is_trouble(&happening.action))
@@ -226,6 +238,15 @@ impl Action {
             10 | 11 => Self::Hint { repository, reference: either },
             12 if random.one_in(3) => Self::LoseStorage { length: random.milliseconds(9_000) },
             _ => Self::Sweep { deep: random.one_in(2) },
+        }
+    }
+
+    fn push(random: &mut Random, crowd: Crowd) -> Self {
+        loop {
+            let action = Self::random(random, true, crowd);
+            if matches!(action, Self::Push { .. }) {
+                return action;
+            }
         }
     }
 

@@ -61,6 +61,8 @@ struct Acknowledged {
     deletions: Vec<Deletion>,
     /// The events that there were when the last door was opened.
     events: Vec<Event>,
+    /// How many writes were not acknowledged.
+    refused: u64,
     /// What was not true of what was heard.
     wrong: Option<String>,
 }
@@ -209,7 +211,9 @@ impl Door {
             },
             None => carrying.await,
         };
-        if answer.is_ok_and(|answer| answer.status.is_success()) {
+        if !answer.as_ref().is_ok_and(|answer| answer.status.is_success()) {
+            self.acknowledged().refused += 1;
+        } else {
             match awaited.succeeded(store, &self.registry).await {
                 Ok(deletion) => self.acknowledged().deletions.extend(deletion),
                 Err(wrong) => self.acknowledged().wrong = Some(wrong),
@@ -256,6 +260,9 @@ impl Simulation {
         let asked_about = |door: &Arc<Door>| door.unknown.counts().completed;
         if history.is_without_trouble() && self.doors.iter().any(|door| asked_about(door) > 0) {
             return Err("a write had no known outcome though nothing failed".to_owned());
+        }
+        if history.is_without_trouble() && self.acknowledged().refused > 0 {
+            return Err("a write did not succeed though nothing failed".to_owned());
         }
         let hints = std::mem::take(&mut self.acknowledged().hints);
         if store.missing().is_none() {
