@@ -202,7 +202,7 @@ impl Life {
         let last_step = (!random.one_in(if is_slow { 2 } else { 3 })).then(|| 1 + random.below(most));
         // Crowded, so that much meets much; often in less time than one question takes.
         let span = *random.pick(SPANS);
-        let happenings = (0..1 + random.below(crowd.happenings))
+        let mut happenings: Vec<_> = (0..1 + random.below(crowd.happenings))
             .map(|_| Happening {
                 at: random.milliseconds(span),
                 door: random.below(doors as u64) as usize,
@@ -212,7 +212,25 @@ impl Life {
                 },
             })
             .collect();
+        if doors > 1 && !door_only && random.one_in(4) {
+            happenings.extend(Self::cut_sweep(random, doors, crowd));
+        }
         Self { length, last_step, happenings }
+    }
+
+    /// A door stands still in the middle of a sweep that finds something, for so long that others take it for dead.
+    fn cut_sweep(random: &mut Random, doors: usize, crowd: Crowd) -> [Happening; 3] {
+        let (door, begins) = (random.below(doors as u64) as usize, random.milliseconds(3_000));
+        let Action::Push { repository, reference, manifest, .. } = Action::push(random, crowd) else {
+            unreachable!("a push is a push")
+        };
+        let later = random.milliseconds(120);
+        let length = Some(Duration::from_secs(8) + random.milliseconds(4_000));
+        [
+            Happening { at: begins, door, action: Action::PushAround { repository, reference, manifest } },
+            Happening { at: begins, door, action: Action::Sweep { deep: random.one_in(2) } },
+            Happening { at: begins + later, door, action: Action::Freeze { length } },
+        ]
     }
 }
 

@@ -188,7 +188,11 @@ impl Door {
                 self.registry.go_down(Instant::now() + length, Outage::Deaf);
                 self.registry.lose_connections();
             }
-            Action::Freeze { length } => self.steps.freeze(length),
+            Action::Freeze { length } => {
+                self.steps.freeze(length);
+                // The history does not end before the door has gone on.
+                tokio::time::sleep(length.unwrap_or_default()).await;
+            }
         }
     }
 
