@@ -5,9 +5,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::checkpoint::Checkpoint;
-use super::progress::{CatalogState, FinishedSweep, Outcome, SweepKind};
+use super::progress::{CatalogState, FinishedSweep, Outcome};
 use super::settings::SweepSettings;
 use crate::clock::{Backoff, Timestamp};
+use crate::store::SweepKind;
 
 /// How soon a sweep that failed is tried again, by how often its kind failed in a row; at most the interval.
 const RETRIES: Backoff = Backoff::new(Duration::from_secs(5), Duration::MAX).with_jitter(JITTER);

@@ -11,7 +11,7 @@ use futures_util::stream::FuturesUnordered;
 use http::StatusCode;
 use tokio::time::Instant;
 
-use super::checkpoint::{self, Checkpoint, Position};
+use super::checkpoint::{Checkpoint, Position};
 use super::progress::{CatalogEnd, CatalogState, Phase, Progress};
 use super::questions::{Abort, Questions, Unanswered};
 use super::repository::{InCatalog, RepositorySweep};
@@ -269,6 +269,7 @@ impl Walk<'_> {
         counts.repositories = counts.repositories.saturating_sub(self.open.repositories);
         counts.problems = counts.problems.saturating_sub(self.open.problems);
         self.checkpoint.running = Some(Position {
+            number: self.progress.number,
             kind: self.progress.kind,
             started: self.progress.started,
             kept: self.questions.registry.now(),
@@ -283,7 +284,7 @@ impl Walk<'_> {
         }
         self.kept = Instant::now();
         let lease = self.questions.lease.held()?;
-        Ok(checkpoint::keep(self.questions.store.as_ref(), lease, self.checkpoint, self.marks).await?)
+        Ok(self.questions.store.keep_sweep(lease, self.checkpoint.update(self.marks, false)).await?)
     }
 }
 
