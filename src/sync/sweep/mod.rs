@@ -6,11 +6,12 @@
 //! what is newer.
 //!
 //! [`Sweeper`] runs them one after the other (`schedule`, each of them `running`) when they are due (`due`) or asked for, from where the last
-//! one was cut (`place`), and shows how far each is (`progress`, to other doors as `state` says, and for metrics `gauges`); `walk` goes through the repositories, one
-//! of which is the business of `repository`. Every question waits for its turn in `pace`, which
+//! one was cut (`place`), and shows how far each is (`progress`, to other doors as `state` says, and for metrics `gauges`); `walk` goes through the repositories, of which
+//! the `catalog` is one list; one of them is the business of `repository`. Every question waits for its turn in `pace`, which
 //! the transport `paced` sees to; `troubles` tells a repository's trouble from the registry's. What was swept is
 //! remembered in bounded memory (`sync/listing/`), and by `checkpoint` over a restart.
 
+mod catalog;
 mod checkpoint;
 mod due;
 mod gauges;

@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::store::{DoorId, MemoryMedium, Sequence, Steps};
-use crate::sync::membership::Membership;
 
 /// Nothing comes between.
 struct AtOnce;
@@ -13,26 +12,25 @@ impl Steps for AtOnce {
     }
 }
 
-/// A door among others, whose sweeper runs until the guard is dropped.
+/// A door among others: its sweeper, what stops that, and what stops it from showing that it lives.
 fn join(
     registry: &Arc<ScriptedRegistry>,
     medium: &MemoryMedium,
     door: u64,
     interval: Duration,
-) -> (Arc<Sweeper>, Arc<Membership>, CancellationToken) {
+) -> (Arc<Sweeper>, CancellationToken, CancellationToken) {
     let store: Arc<dyn Store> = Arc::new(MemoryStore::join(medium, DoorId(door), Arc::new(AtOnce)));
     let recording = Recording::credulous(&store);
-    let membership = Arc::clone(&recording.membership);
+    let (stop, dies) = (CancellationToken::new(), CancellationToken::new());
+    tokio::spawn(Arc::clone(&recording.membership).run(dies.clone()));
     let backends = Arc::new(Backends::new([Url::parse("http://registry").unwrap()]));
     let access = RegistrySettings::new(backends, TIMEOUT);
     let concurrency = NonZeroUsize::new(4).unwrap();
     let settings = SweepSettings { interval, deep_interval: Duration::ZERO, concurrency, seed: door };
     let sweeper = Arc::new(Sweeper::new(recording, &access, registry.transport(), settings, || false));
-    let stop = CancellationToken::new();
-    tokio::spawn(Arc::clone(&membership).run(stop.clone()));
     let (running, stopped) = (Arc::clone(&sweeper), stop.clone());
     tokio::spawn(async move { running.run(stopped).await });
-    (sweeper, membership, stop)
+    (sweeper, stop, dies)
 }
 
 /// What a door says of the sweeps once it is so, in paused time.
@@ -60,12 +58,15 @@ async fn a_sweep_that_was_asked_for_outlives_the_door_and_so_do_its_number_and_h
     drop(running);
     pass(Duration::from_secs(1)).await;
 
-    house.registry.allow_lists(1_000);
     let opened = house.sweeper(Duration::ZERO, Duration::ZERO);
     let before = opened.status().await.unwrap();
-    assert_eq!((before.running, before.last), (None, Some(first)), "it sweeps again only once it runs");
+    assert_eq!((&before.running, &before.last), (&None, &Some(first)), "it sweeps again only once it runs");
     assert_eq!(before.numbered_since, waiting.numbered_since);
+    house.registry.allow_lists(0);
     let (sweeper, _running) = house.run(Duration::ZERO, Duration::ZERO);
+    until(|| super::running(&sweeper)).await;
+    assert_eq!(sweeper.status().await.unwrap().last, before.last);
+    house.registry.allow_lists(1_000);
     let last = ends(&sweeper, waiting.number).await;
     assert_eq!((last.number, last.kind, last.outcome), (3, SweepKind::Deep, Outcome::Complete));
     pass(Duration::from_secs(1)).await;
@@ -128,7 +129,7 @@ async fn any_door_takes_a_request_and_tells_how_the_sweep_is_that_another_one_ru
 #[tokio::test(start_paused = true)]
 async fn a_sweep_that_one_door_was_asked_for_is_ended_by_the_next_when_that_one_is_gone() {
     let (registry, medium) = (registry_with(60), MemoryMedium::default());
-    let (first, _, stop) = join(&registry, &medium, 1, Duration::ZERO);
+    let (first, stop, _) = join(&registry, &medium, 1, Duration::ZERO);
     says(&first, |_| first.local_status().is_some()).await;
     let (second, ..) = join(&registry, &medium, 2, Duration::ZERO);
     registry.allow_lists(20);
@@ -140,4 +141,29 @@ async fn a_sweep_that_one_door_was_asked_for_is_ended_by_the_next_when_that_one_
     let last = ended.last.unwrap();
     assert_eq!((last.number, last.kind, last.outcome), (1, SweepKind::Deep, Outcome::Complete));
     assert!(second.local_status().is_some(), "it is the second one that has swept");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_door_that_is_taken_for_dead_in_a_sweep_tells_how_the_other_one_ends_it_and_nothing_of_its_own() {
+    let (registry, medium) = (registry_with(60), MemoryMedium::default());
+    let (first, _, dies) = join(&registry, &medium, 1, Duration::ZERO);
+    says(&first, |_| first.local_status().is_some()).await;
+    let (second, ..) = join(&registry, &medium, 2, Duration::ZERO);
+    registry.allow_lists(20);
+    assert_eq!(request(&first, SweepKind::Deep).await, 1);
+    let done = |status: &SweepStatus| status.running.as_ref().map(|running| running.repositories_done);
+    says(&first, |status| done(status) >= Some(15)).await;
+    dies.cancel();
+    says(&second, |_| second.local_status().is_some_and(|(activity, _)| activity.running.is_some())).await;
+    assert_eq!(
+        done(&says(&first, |status| done(status).is_some()).await),
+        Some(0),
+        "that is the second one's"
+    );
+    registry.allow_lists(1_000);
+    let told = says(&first, |status| status.last.is_some()).await;
+    let last = told.last.clone().unwrap();
+    assert_eq!((last.number, last.kind, last.outcome), (1, SweepKind::Deep, Outcome::Complete));
+    pass(Duration::from_secs(2)).await;
+    assert_eq!(first.status().await.unwrap(), second.status().await.unwrap());
 }
