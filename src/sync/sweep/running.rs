@@ -32,7 +32,7 @@ impl Sweeper {
             tracing::warn!(%error, "what was kept of the last sweep cannot be forgotten");
         }
         let progress = self.begin(begun, &place.checkpoint).await;
-        questions.pace.begin();
+        questions.limit.begin();
         questions.judge.sweep_begins();
         let walked = AssertUnwindSafe(self.walk(&progress, place)).catch_unwind().await;
         questions.judge.sweep_ends();
@@ -88,7 +88,7 @@ impl Sweeper {
         loop {
             ticks.tick().await;
             let running = progress.running();
-            gauges::show(&running, self.questions.pace.concurrency());
+            gauges::show(&running, self.questions.limit.concurrency());
             self.show_others(&Activity { running: Some(running), next_at: None }).await;
         }
     }

@@ -8,16 +8,16 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::adaptive_limit::AdaptiveLimit;
 use super::checkpoint::{self, Checkpoint};
-use super::due::Due;
-use super::pace::Pace;
-use super::paced::PacedTransport;
+use super::limited_transport::LimitedTransport;
 use super::place::Place;
 use super::progress::{FinishedSweep, Outcome, SweepStatus};
 use super::questions::Questions;
 use super::recording::Recording;
 use super::settings::SweepSettings;
 use super::state::{Activity, State, decode, encode};
+use super::timetable::Timetable;
 use crate::clock::Timestamp;
 use crate::registry::{RegistryClient, RegistrySettings, Transport};
 use crate::store::{BegunSweep, LeaseName, RequestedSweep, StoreError, SweepKind};
@@ -51,10 +51,10 @@ impl Sweeper {
         settings: SweepSettings,
         is_busy: impl Fn() -> bool + Send + Sync + 'static,
     ) -> Self {
-        let pace = Arc::new(Pace::new(settings.concurrency.get(), settings.seed, is_busy));
+        let limit = Arc::new(AdaptiveLimit::new(settings.concurrency.get(), settings.seed, is_busy));
         let probe = RegistryClient::new(access.clone(), Arc::clone(&transport));
-        let paced = Arc::new(PacedTransport::new(transport, Arc::clone(&pace)));
-        let registry = Arc::new(RegistryClient::new(access.clone(), paced));
+        let limited = Arc::new(LimitedTransport::new(transport, Arc::clone(&limit)));
+        let registry = Arc::new(RegistryClient::new(access.clone(), limited));
         let lease = Arc::new(LeaseHolder::new(LeaseName::Sweep, membership));
         let verifier = Verifier::new(Arc::clone(&store), Arc::clone(&registry), Arc::clone(&judge))
             .under(Arc::clone(&lease));
@@ -65,7 +65,7 @@ impl Sweeper {
                 lease,
                 registry,
                 verifier,
-                pace,
+                limit,
                 judge,
                 hints,
                 probe,
@@ -153,17 +153,17 @@ impl Sweeper {
         let lease = &self.questions.lease;
         let (checkpoint, marks) = self.kept().await;
         *self.lock_state() = Some(State { last: self.last_finished().await, ..State::default() });
-        let mut due = Due::new(self.settings, &checkpoint, self.questions.registry.now());
+        let mut timetable = Timetable::new(self.settings, &checkpoint, self.questions.registry.now());
         let mut place = Place { checkpoint, marks, parked: None };
         let mut failures = 0;
         loop {
             let begun = tokio::select! {
                 biased;
                 () = lease.lost() => return,
-                begun = self.next(&due) => begun,
+                begun = self.next(&timetable) => begun,
             };
             let finished = self.sweep(&begun, &mut place).await;
-            due.note(&finished);
+            timetable.note(&finished);
             failures = if finished.outcome == Outcome::Failed { failures + 1 } else { 0 };
             if finished.kind == SweepKind::Deep && finished.outcome != Outcome::Failed {
                 self.questions.look_for_a_cache().await;
@@ -195,10 +195,10 @@ impl Sweeper {
     }
 
     /// Waits for the next sweep: asked for, or due.
-    async fn next(&self, due: &Due) -> BegunSweep {
+    async fn next(&self, timetable: &Timetable) -> BegunSweep {
         loop {
             let looked = Instant::now();
-            let next = due.next();
+            let next = timetable.next();
             match self.begin_next(next).await {
                 Ok(Some(begun)) => return begun,
                 Ok(None) => {}
