@@ -35,20 +35,51 @@ struct Observed {
     order: VecDeque<(Instant, Sequence, About)>,
 }
 
+/// An event of which is known whether it counts before it is read whole: most do not.
+pub(super) struct LastEvent<Read> {
+    pub source: Source,
+    pub time: Timestamp,
+    pub read: Read,
+}
+
+/// Whether what is learnt so comes of a write through the door.
+const fn is_of_a_write(source: Source) -> bool {
+    match source {
+        Source::Observed | Source::Verified => true,
+        Source::Swept | Source::Hinted => false,
+    }
+}
+
+/// What an event speaks of: the repository as a whole, and the tag and the manifest.
+fn references(event: &Event) -> impl Iterator<Item = Option<Reference>> {
+    let tag = event.tag.clone().map(Reference::Tag);
+    let digest = event.digest.clone().map(Reference::Digest);
+    // That a tag was deleted says nothing of its manifest.
+    let digest = digest.filter(|_| tag.is_none() || event.media_type.is_some());
+    std::iter::once(None).chain(tag.into_iter().chain(digest).map(Some))
+}
+
 impl RecentlyObserved {
     /// What the last events say was observed; they come newest first.
     ///
     /// # Errors
     /// When an event cannot be read.
-    pub(super) fn of_last<E>(events: impl Iterator<Item = Result<Event, E>>) -> Result<Self, E> {
+    pub(super) fn of_last<E>(
+        events: impl Iterator<Item = Result<LastEvent<impl FnOnce() -> Result<Event, E>>, E>>,
+    ) -> Result<Self, E> {
         let (observed, now) = (Self::default(), Timestamp::now());
-        let mut last = Vec::new();
+        let (mut last, mut references) = (Vec::new(), 0);
         for event in events.take(LOOKED_AT) {
-            let event = event?;
-            if now.since(event.time) > LONGEST {
+            let LastEvent { source, time, read } = event?;
+            // Older ones would be forgotten again at once.
+            if references >= MOST || now.since(time) > LONGEST {
                 break;
             }
-            last.push(event);
+            if is_of_a_write(source) {
+                let event = read()?;
+                references += self::references(&event).count();
+                last.push(event);
+            }
         }
         last.iter().rev().for_each(|event| observed.note(event, now.since(event.time)));
         Ok(observed)
@@ -57,22 +88,13 @@ impl RecentlyObserved {
     /// Takes up an event that was recorded so long ago, if it comes of a write through the door. Ages are told by the monotonic clock, so that one
     /// that is set back or forward changes nothing.
     pub(super) fn note(&self, event: &Event, age: Duration) {
-        match event.source {
-            Source::Observed | Source::Verified => {}
-            Source::Swept | Source::Hinted => return,
+        if !is_of_a_write(event.source) {
+            return;
         }
-        let tag = event.tag.clone().map(Reference::Tag);
-        let digest = event.digest.clone().map(Reference::Digest);
-        // That a tag was deleted says nothing of its manifest.
-        let digest = digest.filter(|_| tag.is_none() || event.media_type.is_some());
         let now = Instant::now();
         let time = now.checked_sub(age).unwrap_or(now);
         let mut observed = self.lock();
-        for reference in [None, tag, digest]
-            .into_iter()
-            .enumerate()
-            .filter_map(|(place, reference)| (place == 0 || reference.is_some()).then_some(reference))
-        {
+        for reference in references(event) {
             let about = (event.repository.clone(), reference);
             observed.last.insert(about.clone(), (time, event.sequence));
             observed.order.push_back((time, event.sequence, about));
@@ -100,5 +122,77 @@ impl RecentlyObserved {
 
     fn lock(&self) -> MutexGuard<'_, Observed> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::convert::Infallible;
+
+    use super::*;
+    use crate::oci::Tag;
+    use crate::store::{Actor, EventKind};
+
+    fn deleted(number: usize, source: Source, time: Timestamp) -> Event {
+        Event {
+            sequence: Sequence::new(number as u64),
+            time,
+            kind: EventKind::TagDeleted,
+            source,
+            repository: RepositoryName::parse("r").unwrap(),
+            tag: Some(Tag::parse(&format!("t{number}")).unwrap()),
+            digest: None,
+            previous: None,
+            media_type: None,
+            actor: Actor::default(),
+        }
+    }
+
+    /// What is known of these, and how many of them were read whole.
+    fn of_last(events: &[Event]) -> (RecentlyObserved, usize) {
+        let reads = Cell::new(0);
+        let last = events.iter().map(|event| {
+            let read = || {
+                reads.set(reads.get() + 1);
+                Ok::<_, Infallible>(event.clone())
+            };
+            Ok(LastEvent { source: event.source, time: event.time, read })
+        });
+        let Ok(observed) = RecentlyObserved::of_last(last);
+        (observed, reads.get())
+    }
+
+    fn knows(observed: &RecentlyObserved, number: usize) -> bool {
+        let (repository, tag) =
+            (RepositoryName::parse("r").unwrap(), Tag::parse(&format!("t{number}")).unwrap());
+        observed.last(&repository, Some(&Reference::Tag(tag))).is_some()
+    }
+
+    #[test]
+    fn of_the_last_events_only_those_of_writes_within_the_hour_are_read() {
+        let now = Timestamp::now();
+        let old = Timestamp::from_milliseconds(now.as_milliseconds() - 3_700_000);
+        let events = [
+            deleted(5, Source::Observed, now),
+            deleted(4, Source::Swept, now),
+            deleted(3, Source::Verified, now),
+            deleted(2, Source::Hinted, now),
+            deleted(1, Source::Observed, old),
+        ];
+        let (observed, reads) = of_last(&events);
+        assert_eq!(reads, 2);
+        let known: Vec<_> = (1..=5).filter(|number| knows(&observed, *number)).collect();
+        assert_eq!(known, [3, 5]);
+    }
+
+    #[test]
+    fn no_more_events_are_read_than_are_remembered() {
+        let now = Timestamp::now();
+        let events: Vec<_> = (0..MOST).rev().map(|number| deleted(number, Source::Observed, now)).collect();
+        let (observed, reads) = of_last(&events);
+        // Each speaks of its tag and of the repository.
+        assert_eq!(reads, MOST / 2);
+        assert!(knows(&observed, MOST - 1) && knows(&observed, MOST / 2) && !knows(&observed, MOST / 2 - 1));
     }
 }

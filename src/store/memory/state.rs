@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::clock::{Estimate, Timestamp};
 use crate::oci::{Digest, Document, Manifest, RepositoryName, Tag};
 use crate::store::ledger::{LeaseRow, Medium, RowChange, View};
-use crate::store::recent::RecentlyObserved;
+use crate::store::recent::{LastEvent, RecentlyObserved};
 use crate::store::row::{BlobRow, ManifestRow, RepositoryRow, TagRow};
 use crate::store::tombstone::{Buried, Past, Tombstone, is_over};
 use crate::store::waiting::Waiters;
@@ -113,7 +113,10 @@ impl State {
         self.lease_history.clear();
         self.lives.clear();
         self.recorded_by.clear();
-        let last = self.events.values().rev().cloned().map(Ok::<_, Infallible>);
+        let last = self.events.values().rev().map(|event| {
+            let read = || Ok::<_, Infallible>(event.clone());
+            Ok(LastEvent { source: event.source, time: event.time, read })
+        });
         let Ok(recent) = RecentlyObserved::of_last(last);
         self.recent = Arc::new(recent);
     }

@@ -1,12 +1,14 @@
 //! What a file is found with at the opening and is kept in memory from then on.
 
 use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable};
+use serde::Deserialize;
 
 use super::failure::Failure;
 use super::snapshot;
 use super::tables::{EVENTS, INTENTS, META, META_SEQUENCE, decode, number};
-use crate::store::recent::RecentlyObserved;
-use crate::store::{Intent, Missing};
+use crate::clock::Timestamp;
+use crate::store::recent::{LastEvent, RecentlyObserved};
+use crate::store::{Intent, Missing, Source};
 
 /// What a file is found with.
 pub(super) struct Found {
@@ -38,6 +40,15 @@ fn recently_observed(read: &ReadTransaction) -> Result<RecentlyObserved, Failure
     let table = read.open_table(EVENTS)?;
     RecentlyObserved::of_last(table.iter()?.rev().map(|entry| {
         let (sequence, row) = entry?;
-        decode(|| format!("event {}", sequence.value()), row.value())
+        let what = move || format!("event {}", sequence.value());
+        let Glance { source, time } = decode(&what, row.value())?;
+        Ok(LastEvent { source, time, read: move || decode(what, row.value()) })
     }))
+}
+
+/// What of an event's row says whether the rest has to be read.
+#[derive(Deserialize)]
+struct Glance {
+    source: Source,
+    time: Timestamp,
 }
