@@ -32,7 +32,7 @@ pub(super) enum Notice {
     /// It met an I/O error: find out whether the file has to be opened anew.
     Inspect,
     /// The database panicked: find out whether it is of any use still.
-    Doubt,
+    Panicked,
 }
 
 /// The writer's own state, on its thread.
@@ -82,7 +82,7 @@ impl Writer {
             if notices.iter().any(|notice| matches!(notice, Notice::Inspect)) && self.trouble.is_none() {
                 self.inspect();
             }
-            if notices.iter().any(|notice| matches!(notice, Notice::Doubt)) && self.trouble.is_none() {
+            if notices.iter().any(|notice| matches!(notice, Notice::Panicked)) && self.trouble.is_none() {
                 self.use_again();
             }
             if !group.is_empty() || !self.shared.intents.abandoned().is_empty() {
