@@ -101,7 +101,7 @@ impl State {
         self.recorded_by.extend(events.map(|(sequence, event)| (*sequence, (event.source, by))));
     }
 
-    /// Begins to be used by a store: nobody carries what an earlier one has left.
+    /// Begins to be used by a store: no task carries what an earlier one has left.
     pub fn open(&mut self) {
         for intent in self.intents.values_mut() {
             let state = IntentState::Unknown { since: intent.sequence };

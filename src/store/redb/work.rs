@@ -28,7 +28,7 @@ impl Work<Shared> for Beginning {
         ledger::begin(transaction, self)?.map_err(refused::<Self>)
     }
 
-    // Nobody will carry it, so it must not block guards and other writes for ever.
+    // No task will carry it, so it must not block guards and other writes for ever.
     fn on_caller_gone(intent: &Intent, shared: &Shared) {
         shared.intents.abandon(intent.sequence);
     }
