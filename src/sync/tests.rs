@@ -14,6 +14,7 @@ use url::Url;
 mod pages;
 mod removals;
 mod settling;
+mod several_doors;
 
 use super::scripted_registry::{Answer, ScriptedRegistry, questions, writes};
 use super::*;
@@ -47,9 +48,12 @@ impl House {
     }
 
     fn with(timeout: Duration, settings: JudgeSettings) -> Self {
+        Self::over(Arc::new(MemoryStore::default()), timeout, settings)
+    }
+
+    fn over(store: Arc<dyn Store>, timeout: Duration, settings: JudgeSettings) -> Self {
         let registry = ScriptedRegistry::new(["team/app"]);
         let url = Url::parse("http://registry").unwrap();
-        let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
         let backends = Arc::new(Backends::new([url]));
         let settings = EngineSettings {
             registry: RegistrySettings::new(backends, timeout),
