@@ -31,7 +31,7 @@ impl OpenIntents {
         let found = Self::default();
         let mut open = found.lock();
         for intent in intents {
-            let state = IntentState::Unknown { since: intent.sequence };
+            let state = IntentState::unknown_since(intent.sequence);
             open.insert(Arc::new(Intent { state, ..intent }));
         }
         metrics::open_intents(open.all.len());

@@ -180,7 +180,7 @@ mod tests {
     fn hint(tag: &str, number: u64) -> Hint {
         let reference = Reference::parse(tag).unwrap();
         let repository = RepositoryName::parse(&format!("of-{tag}")).unwrap();
-        Hint { about: HintedReference { repository, reference }, number }
+        Hint::new(HintedReference { repository, reference }, number)
     }
 
     #[tokio::test]

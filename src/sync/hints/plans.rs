@@ -82,7 +82,7 @@ impl Plans {
 
     /// Takes up what has come. Costs no more than that.
     pub(super) fn add(&mut self, hints: Vec<Hint>, now: Instant) {
-        for Hint { about, number } in hints {
+        for Hint { about, number, .. } in hints {
             match self.plans.get_mut(&about) {
                 // Known, or given again since.
                 Some(plan) if plan.number.max(plan.again.unwrap_or_default()) >= number => {}
@@ -125,7 +125,7 @@ impl Plans {
         if let Some(plan) = self.plans.get_mut(&about) {
             plan.next = None;
         }
-        Some(Hint { about, number })
+        Some(Hint::new(about, number))
     }
 
     /// A hint was looked at. Whether it is done.
@@ -172,7 +172,7 @@ mod tests {
     fn hint(tag: &str, number: u64) -> Hint {
         let reference = Reference::parse(tag).unwrap();
         let repository = RepositoryName::parse(&format!("of-{tag}")).unwrap();
-        Hint { about: HintedReference { repository, reference }, number }
+        Hint::new(HintedReference { repository, reference }, number)
     }
 
     fn known(plans: &Plans) -> usize {
