@@ -14,7 +14,7 @@ use crate::clock::Timestamp;
 pub struct Retry {
     /// Attempts so far.
     pub attempts: u32,
-    /// The pause after the last of them. Kept in whole milliseconds.
+    /// The pause after the last of them, in whole milliseconds.
     #[serde(with = "milliseconds")]
     pub pause: Duration,
     /// When that is over, by the clock of the door that put it down.
@@ -28,6 +28,7 @@ impl Retry {
 
     /// After so many attempts, and this pause from `now` on.
     pub fn after(attempts: u32, pause: Duration, now: Timestamp) -> Self {
+        let pause = Duration::from_millis(u64::try_from(pause.as_millis()).unwrap_or(u64::MAX));
         Self { attempts, pause, due_at: now.later_by(pause) }
     }
 
@@ -82,7 +83,7 @@ mod tests {
 
     #[test]
     fn it_is_read_as_it_was_written() {
-        let retry = Retry::after(3, Duration::from_millis(400), Timestamp::from_milliseconds(1_000));
+        let retry = Retry::after(3, Duration::from_micros(400_900), Timestamp::from_milliseconds(1_000));
         let text = serde_json::to_string(&retry).unwrap();
         assert_eq!(text, r#"{"attempts":3,"pause":400,"due_at":"1970-01-01T00:00:01.400Z"}"#);
         assert_eq!(serde_json::from_str::<Retry>(&text).unwrap(), retry);

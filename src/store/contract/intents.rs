@@ -118,13 +118,13 @@ pub(in crate::store) async fn writes_to_one_tag_are_carried_one_after_the_other_
     }
     assert_eq!(states(&store).await, "cwcwcw");
     store.begin(repository("s"), putting(&image, &["t"]), alice(), at(1)).await.unwrap();
-    assert_eq!(states(&store).await, "cwcwcwc", "another repository waits for nobody");
+    assert_eq!(states(&store).await, "cwcwcwc", "another repository waits for none of them");
     store.settle(&intents[2], Outcome::Closed, at(2)).await.unwrap();
     assert_eq!(states(&store).await, "cwwcwc", "v is free, u is not");
     store.settle(&intents[0], Outcome::Applied(vec![put("r", &image, &["t", "u"])]), at(2)).await.unwrap();
     assert_eq!(states(&store).await, "cwccc");
     store.mark_unknown(&intents[1]).await.unwrap();
-    assert_eq!(states(&store).await, "ucccc", "nobody knows when an unknown one is done");
+    assert_eq!(states(&store).await, "ucccc", "when an unknown one is done is not known");
 }
 
 pub(in crate::store) async fn one_that_waits_is_overtaken_by_none_and_may_be_given_up(store: AnyStore) {
@@ -201,7 +201,7 @@ pub(in crate::store) async fn writes_to_one_tag_overlap_with_those_of_unknown_ou
     let left = store.begin(repository("r"), putting(&first, &["t", "u"]), alice(), at(1)).await.unwrap();
     store.mark_unknown(&left).await.unwrap();
     let unknown = overlapped(push(&store, "r", &second, &["t", "v"], 2).await);
-    assert_eq!(unknown, [tag_of("t")], "nobody knows when the unknown one is done");
+    assert_eq!(unknown, [tag_of("t")], "when the unknown one is done is not known");
     let carried = store.begin(repository("r"), putting(&second, &["u"]), alice(), at(3)).await.unwrap();
     // What verification finds is recorded although the tag is not its own any more to look at: by an amended outcome.
     let delete = Write::Delete { reference: tag_of("w") };

@@ -128,7 +128,7 @@ fn decide_settled<M: Medium>(medium: &mut M, ended: &Ended) -> Result<Settled, M
     for change in applied {
         apply(medium, change, provenance)?;
     }
-    // The order at the registry is known to nobody: the intent stays, so that the question survives a crash. An
+    // The order at the registry is not known: the intent stays, so that the question survives a crash. An
     // intent that is still open will meet this one's events when it settles, or is asked about itself.
     if by_events.is_empty() {
         end(medium, &intent)?;
@@ -221,8 +221,8 @@ pub(super) fn promote<M: Medium>(medium: &mut M, repository: &RepositoryName) ->
     Ok(())
 }
 
-/// Whether an earlier intent has to be over before this write is carried. One whose outcome is not known does not: nobody
-/// knows when it is done.
+/// Whether an earlier intent has to be over before this write is carried. One whose outcome is not known does not: when
+/// it is done is not known either.
 fn blocks(earlier: &Intent, write: &Write) -> bool {
     !earlier.state.is_unknown() && must_be_apart(&earlier.write, write)
 }

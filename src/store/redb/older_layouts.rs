@@ -118,7 +118,7 @@ impl<'txn> Contents<'txn> {
 }
 
 /// Gives each kind of what happened at the gate its table. What strangers have written goes: repositories that they asked for,
-/// and names of failed logins that nobody is known to have, which may be passwords.
+/// and names of failed logins that no account is known to have, which may be passwords.
 fn part_auth_events(transaction: &WriteTransaction) -> Result<(), BoxError> {
     {
         let old = transaction.open_table(AUTH_EVENTS)?;

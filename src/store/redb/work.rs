@@ -28,7 +28,7 @@ impl Work<Shared> for Beginning {
         ledger::begin(transaction, self)?.map_err(refused::<Self>)
     }
 
-    // Nobody will carry it, so it must not block guards and other writes for ever.
+    // No door will carry it, so it must not block guards and other writes for ever.
     fn unheard(intent: &Intent, shared: &Shared) {
         shared.intents.abandon(intent.sequence);
     }

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::clock::{Backoff, Timestamp};
+use crate::clock::Backoff;
 use crate::store::{Intent, IntentState, Lease, Retry, Sequence};
+use crate::sync::moment::Moment;
 
 /// The pauses between questions about one intent: the record is at most that much behind a registry that finishes late.
 pub(super) const QUESTION_PAUSES: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
@@ -87,18 +88,10 @@ impl Schedule {
     }
 }
 
-/// One moment on two clocks.
-#[derive(Clone, Copy)]
-pub(super) struct Moment {
-    /// On this door's monotonic clock.
-    pub now: Instant,
-    /// On its clock of the day, which others may read and which may be wrong.
-    pub time: Timestamp,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Timestamp;
     use crate::oci::RepositoryName;
     use crate::store::{Actor, Incarnation, LeaseName, Write};
 
@@ -122,13 +115,8 @@ mod tests {
         due.iter().map(|intent| intent.sequence.get()).collect()
     }
 
-    /// So much later, on both clocks.
-    fn later(at: Moment, by: Duration) -> Moment {
-        Moment { now: at.now + by, time: at.time.later_by(by) }
-    }
-
     fn start() -> Moment {
-        Moment { now: Instant::now(), time: Timestamp::from_milliseconds(1_000_000) }
+        Moment::at(Timestamp::from_milliseconds(1_000_000))
     }
 
     #[test]
@@ -141,9 +129,9 @@ mod tests {
             let retry = Retry { attempts, pause, due_at: at.time.later_by(pause) };
             assert_eq!(schedule.retries([Sequence::new(1), Sequence::new(2)]), [(Sequence::new(1), retry)]);
             assert_eq!(schedule.next(), Some(at.now + pause));
-            let just_before = later(at, pause - Duration::from_millis(1));
+            let just_before = at.later_by(pause - Duration::from_millis(1));
             assert!(schedule.take_due(open(), lease(0), just_before, false).is_empty());
-            at = later(at, pause);
+            at = at.later_by(pause);
         }
         assert_eq!(numbers(&schedule.take_due(open(), lease(0), at, true)), [1]);
         assert_eq!(numbers(&schedule.take_due(open(), lease(0), at, true)), [1], "all, due or not");
@@ -157,7 +145,7 @@ mod tests {
         let open = || vec![unknown(1, Retry::after(4, pause, at.time)), unknown(2, Retry::FIRST)];
         let mut schedule = Schedule::default();
         assert_eq!(numbers(&schedule.take_due(open(), lease(2), at, false)), [2]);
-        assert_eq!(numbers(&schedule.take_due(open(), lease(2), later(at, pause), false)), [1, 2]);
+        assert_eq!(numbers(&schedule.take_due(open(), lease(2), at.later_by(pause), false)), [1, 2]);
         let [(_, retry), _] = schedule.retries([1, 2].map(Sequence::new))[..] else {
             panic!("both are asked about")
         };
@@ -165,7 +153,7 @@ mod tests {
         // While the lease is held, what the store said first is not heard again.
         assert!(
             schedule
-                .take_due(open(), lease(2), later(at, pause * 2), false)
+                .take_due(open(), lease(2), at.later_by(pause * 2), false)
                 .iter()
                 .all(|intent| intent.sequence.get() == 2)
         );
@@ -175,7 +163,7 @@ mod tests {
     fn a_lease_that_comes_back_is_taken_up_as_the_other_door_left_it_but_for_how_long_it_is_watched() {
         let (mut schedule, at) = (Schedule::default(), start());
         schedule.take_due(vec![unknown(1, Retry::FIRST)], lease(1), at, false);
-        let back = later(at, Duration::from_mins(1));
+        let back = at.later_by(Duration::from_mins(1));
         let pause = QUESTION_PAUSES.pause(6);
         let open = || vec![unknown(1, Retry::after(6, pause, back.time))];
         assert!(schedule.take_due(open(), lease(3), back, false).is_empty());
@@ -194,7 +182,12 @@ mod tests {
             };
             let mut schedule = Schedule::default();
             let mut asked = schedule.take_due(vec![unknown(1, retry)], lease(1), at, false);
-            asked.extend(schedule.take_due(vec![unknown(1, retry)], lease(1), later(at, retry.pause), false));
+            asked.extend(schedule.take_due(
+                vec![unknown(1, retry)],
+                lease(1),
+                at.later_by(retry.pause),
+                false,
+            ));
             assert_eq!(numbers(&asked), [1], "{due_at}");
         }
     }

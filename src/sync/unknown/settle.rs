@@ -12,10 +12,11 @@ use tokio_util::sync::CancellationToken;
 use super::handover::UnknownIntents;
 use super::late::LateLooks;
 use super::questions::{ask, look_late, questions};
-use super::schedule::{Moment, QUESTION_PAUSES, Schedule};
+use super::schedule::{QUESTION_PAUSES, Schedule};
 use crate::clock::Timestamp;
 use crate::store::{Intent, Lease, Ledger, Outcome, Records, Sequence, Store, StoreError};
 use crate::sync::membership::{LEASE_INTERVAL, LeaseHolder, other_doors};
+use crate::sync::moment::Moment;
 use crate::sync::verify::Verifier;
 
 /// How many settled intents are closed at once: one fsync serves all that wait.
@@ -119,7 +120,7 @@ enum Progress {
 impl Settling {
     /// Asks about every intent that is due, or about all of them; says when the next one is due.
     async fn pass(&mut self, lease: Lease, all: bool) -> Option<Instant> {
-        let at = Moment { now: Instant::now(), time: self.verifier.now() };
+        let at = Moment::at(self.verifier.now());
         let intents = match self.open().await {
             Ok(open) => self.schedule.take_due(open, lease, at, all),
             Err(error) => {
