@@ -183,6 +183,24 @@ const KEEP: Retention = Retention {
 };
 
 #[tokio::test]
+async fn what_happened_at_the_gate_is_left_as_it_is_where_each_kind_has_its_table() {
+    let (store, directory) = empty_file();
+    let path = directory.path().join("store.redb");
+    let login = happened(AuthEventKind::Login, Some("alice"), "");
+    store.add_auth_events(vec![(None, login.clone()), (None, login.clone())], KEEP).await.unwrap();
+    store.close();
+
+    set_back(&path, 7);
+    let store = RedbStore::open(&path).unwrap();
+
+    let next = store.add_auth_events(vec![(None, login.clone())], KEEP).await.unwrap();
+    assert_eq!(next, [Sequence::new(3)], "numbers go on");
+    let page = store.auth_events(PageRequest { after: None, limit: 9 }).await.unwrap();
+    let expected: Vec<_> = (1..4).map(|number| (Sequence::new(number), login.clone())).collect();
+    assert_eq!(page.items, expected);
+}
+
+#[tokio::test]
 async fn what_happened_at_the_gate_goes_on_from_an_older_layout_without_what_strangers_wrote() {
     use AuthEventKind::{Account, Login, LoginFailed, Policy, Refused, Token};
     let (store, directory) = empty_file();
