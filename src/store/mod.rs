@@ -23,6 +23,7 @@ mod pull;
 mod recent;
 mod record;
 mod redb;
+mod retry;
 mod roles;
 mod row;
 #[cfg(test)]
@@ -50,6 +51,7 @@ pub use record::{
     ManifestRecord, Missing, MissingMark, Page, PageRequest, RepositoryRecord, Statistics, TagRecord,
 };
 pub use redb::{OpenError, RedbStore};
+pub use retry::Retry;
 pub use roles::{Accounts, AuthLog, Clocks, Doors, Events, Hints, Ledger, Pulls, Records, Store, SweepState};
 pub use trouble::StoreTrouble;
 

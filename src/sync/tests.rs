@@ -15,10 +15,11 @@ mod pages;
 mod removals;
 mod settling;
 mod several_doors;
+mod taking_over;
 
 use super::scripted_registry::{Answer, ScriptedRegistry, questions, writes};
 use super::*;
-use crate::clock::Timestamp;
+use crate::clock::{Clock, Timestamp};
 use crate::oci::{Digest, Manifest, Reference, RepositoryName, Tag};
 use crate::registry::RegistryError;
 use crate::registry::{Backends, OutgoingWrite, RegistryClient, RegistrySettings};
@@ -53,22 +54,7 @@ impl House {
 
     fn over(store: Arc<dyn Store>, timeout: Duration, settings: JudgeSettings) -> Self {
         let registry = ScriptedRegistry::new(["team/app"]);
-        let url = Url::parse("http://registry").unwrap();
-        let backends = Arc::new(Backends::new([url]));
-        let settings = EngineSettings {
-            registry: RegistrySettings::new(backends, timeout),
-            judge: settings,
-            retention_clock: None,
-            sweep: SweepSettings {
-                interval: Duration::ZERO,
-                deep_interval: Duration::ZERO,
-                concurrency: NonZeroUsize::MIN,
-                seed: 1,
-            },
-            last_pass: Duration::ZERO,
-        };
-        let transports = Transports { requests: registry.transport(), sweeps: registry.transport() };
-        let engine = SyncEngine::new(Arc::clone(&store), settings, transports);
+        let engine = engine(&registry, &store, timeout, settings, Clock::SYSTEM);
         Self {
             registry,
             client: Arc::clone(&engine.registry),
@@ -116,6 +102,31 @@ impl House {
     async fn wait_for(&self, name: &str, digest: Option<Digest>) {
         self.wait_until("the record", || async { self.recorded(name).await == digest }).await;
     }
+}
+
+/// All parts over this registry and this store, of a door that has this clock.
+fn engine(
+    registry: &Arc<ScriptedRegistry>,
+    store: &Arc<dyn Store>,
+    timeout: Duration,
+    judge: JudgeSettings,
+    clock: Clock,
+) -> SyncEngine {
+    let backends = Arc::new(Backends::new([Url::parse("http://registry").unwrap()]));
+    let settings = EngineSettings {
+        registry: RegistrySettings { clock, ..RegistrySettings::new(backends, timeout) },
+        judge,
+        retention_clock: None,
+        sweep: SweepSettings {
+            interval: Duration::ZERO,
+            deep_interval: Duration::ZERO,
+            concurrency: NonZeroUsize::MIN,
+            seed: 1,
+        },
+        last_pass: Duration::ZERO,
+    };
+    let transports = Transports { requests: registry.transport(), sweeps: registry.transport() };
+    SyncEngine::new(Arc::clone(store), settings, transports)
 }
 
 fn repository() -> RepositoryName {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::judge::{Answer, Contradiction, Judge, Verdict};
 use super::membership::LeaseHolder;
+use crate::clock::Timestamp;
 use crate::oci::{Digest, Manifest, Reference, RepositoryName, Tag};
 use crate::registry::{MalformedAnswer, RegistryClient, RegistryError};
 use crate::store::{
@@ -88,6 +89,11 @@ impl Verifier {
     /// How long the registry may be at a write: `registry.commit_timeout`.
     pub(super) fn commit_timeout(&self) -> std::time::Duration {
         self.registry.commit_timeout()
+    }
+
+    /// The time on the door's clock.
+    pub(super) fn now(&self) -> Timestamp {
+        self.registry.now()
     }
 
     /// Makes the record of one reference equal to what the registry says of it, unless something newer touches it

@@ -7,10 +7,10 @@ use async_trait::async_trait;
 use super::MemoryStore;
 use crate::clock::Timestamp;
 use crate::oci::{Reference, RepositoryName};
-use crate::store::ledger::{self, Answered, Beginning, Ended};
+use crate::store::ledger::{self, Answered, Beginning, Ended, Postponed};
 use crate::store::{
-    Actor, Change, Guard, Intent, IntentState, LastWrite, Ledger, Outcome, Recorded, Sequence, Settled,
-    Source, StoreError, Write,
+    Actor, Change, Guard, Intent, IntentState, LastWrite, Lease, Ledger, Outcome, Recorded, Retry, Sequence,
+    Settled, Source, StoreError, Write,
 };
 
 /// An intent of which its caller has not heard: one who leaves, or is told otherwise, carries nothing. The store finds that
@@ -83,6 +83,17 @@ impl Ledger for MemoryStore {
         let Ok(marked) =
             self.write(attempted, |state| ledger::mark_unknown(state, by, holder, intent)).await?;
         marked.map_err(|refused| refused.into_error(attempted))
+    }
+
+    async fn postpone_intents(
+        &self,
+        lease: Lease,
+        retries: Vec<(Sequence, Retry)>,
+    ) -> Result<(), StoreError> {
+        let postponed = Postponed { by: self.incarnation(), lease, retries };
+        let attempted = "put down when a write is asked about next";
+        let Ok(done) = self.write(attempted, |state| ledger::postpone(state, &postponed)).await?;
+        done.map_err(|refused| refused.into_error(attempted))
     }
 
     async fn record(

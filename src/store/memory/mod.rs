@@ -293,7 +293,7 @@ mod tests {
         assert_eq!(open.len(), 1);
         assert_eq!(
             (open[0].sequence, open[0].state),
-            (intent.sequence, IntentState::Unknown { since: intent.sequence })
+            (intent.sequence, IntentState::unknown_since(intent.sequence))
         );
         let last = again.sequence().await.unwrap();
         assert_eq!(last, intent.sequence);

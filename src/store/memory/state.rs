@@ -104,7 +104,7 @@ impl State {
     /// Begins to be used by a store: no task carries what an earlier one has left.
     pub fn open(&mut self) {
         for intent in self.intents.values_mut() {
-            let state = IntentState::Unknown { since: intent.sequence };
+            let state = IntentState::unknown_since(intent.sequence);
             *intent = Arc::new(Intent { state, ..Intent::clone(intent) });
         }
         self.waiters = Arc::default();

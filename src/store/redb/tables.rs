@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use super::failure::Failure;
 use crate::oci::{Digest, Document, Reference, RepositoryName, Tag};
-use crate::store::row::ManifestRow;
+use crate::store::row::{HintRow, ManifestRow};
 use crate::store::{AuthEventKind, Event};
 
 pub(super) type OneKey = &'static str;
@@ -43,8 +43,8 @@ pub(super) const EVENTS_BY_REPOSITORY: TableDefinition<'_, (&'static str, u64), 
     TableDefinition::new("events_by_repository");
 /// `Intent` by sequence number.
 pub(super) const INTENTS: TableDefinition<'_, u64, Json> = TableDefinition::new("intents");
-/// The number of a hint by repository and reference.
-pub(super) const HINTS: TableDefinition<'_, TwoKeys, u64> = TableDefinition::new("hints");
+/// `HintRow` by repository and reference.
+pub(super) const HINTS: TableDefinition<'_, TwoKeys, Json> = TableDefinition::new("hint_rows");
 /// What a sweep leaves for the next run of the door, by name: the checkpoint, and pieces of the marks.
 pub(super) const SWEEP: TableDefinition<'_, OneKey, &'static [u8]> = TableDefinition::new("sweep");
 /// What is kept of an account, by kind and key.
@@ -193,6 +193,11 @@ pub(super) fn event(table: &impl ReadableTable<u64, Json>, sequence: u64) -> Res
 /// A number in `META`; zero before it was first written.
 pub(super) fn number(table: &impl ReadableTable<OneKey, u64>, key: &str) -> Result<u64, Failure> {
     Ok(table.get(key)?.map_or(0, |number| number.value()))
+}
+
+/// Reads what is kept of a hint.
+pub(super) fn decode_hint(repository: &str, reference: &str, row: &[u8]) -> Result<HintRow, Failure> {
+    decode(|| format!("hint about `{reference}` in `{repository}`"), row)
 }
 
 /// A tag or digest from a key.

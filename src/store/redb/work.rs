@@ -6,7 +6,7 @@ use super::failure::Failure;
 use super::shared::Shared;
 use super::transaction::Transaction;
 use crate::store::group::{GATHERING, GATHERING_OF_SWEEPS, Work};
-use crate::store::ledger::{self, Answered, Beginning, Ended, Refused};
+use crate::store::ledger::{self, Answered, Beginning, Ended, Postponed, Refused};
 use crate::store::{Incarnation, Intent, Recorded, Sequence, Settled, Source};
 
 /// [`Ledger::mark_unknown`](crate::store::Ledger::mark_unknown).
@@ -50,6 +50,16 @@ impl Work<Shared> for MarkUnknown {
     fn apply(&self, transaction: &mut Transaction<'_>) -> Result<bool, Failure> {
         ledger::mark_unknown(transaction, Incarnation::default(), self.holder, self.intent)?
             .map_err(refused::<Self>)
+    }
+}
+
+impl Work<Shared> for Postponed {
+    type Answer = ();
+    const ATTEMPTED: &'static str = "put down when a write is asked about next";
+
+    // Memory alone: the transaction has nothing to commit.
+    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<(), Failure> {
+        ledger::postpone(transaction, self)?.map_err(refused::<Self>)
     }
 }
 
