@@ -31,6 +31,7 @@ macro_rules! contract_tests {
             what_is_found_makes_events_only_for_what_differs
             deleting_a_tag_leaves_its_manifest
             deleting_a_manifest_takes_its_tags
+            a_tag_whose_fate_is_undecided_outlives_its_manifest_until_more_is_known
             an_emptied_repository_stays_known_until_it_is_gone
             a_deletion_through_the_door_is_told_of_whether_or_not_the_record_had_it
             content_is_kept_as_long_as_its_own_repository_has_it
@@ -43,6 +44,7 @@ macro_rules! contract_tests {
         $crate::store::contract::contract_tests! { $open, intents;
             an_intent_is_open_until_it_is_settled
             an_intent_that_nobody_carries_stays_open_and_unknown
+            an_unknown_intent_is_put_off_until_a_time_and_no_other
             what_is_settled_twice_is_lost_and_changes_nothing
             only_who_carries_an_intent_settles_it
             writes_to_one_tag_are_carried_one_after_the_other_in_their_order
@@ -61,6 +63,7 @@ macro_rules! contract_tests {
         $crate::store::contract::contract_tests! { $open, hints;
             a_hint_is_kept_once_until_it_is_removed
             a_hint_that_was_given_again_is_not_removed
+            a_hint_is_put_off_until_a_time_and_given_again_it_is_due_at_once
             there_is_room_for_so_many_hints_and_no_more
             pulls_add_up_and_the_last_one_never_moves_back
             a_pull_of_what_is_not_recorded_records_nothing

@@ -1,5 +1,6 @@
 //! Hints: untrusted suggestions to verify a reference, kept until that was done.
 
+use super::Retry;
 use crate::oci::{Reference, RepositoryName};
 
 /// The most hints that are kept at once.
@@ -21,6 +22,17 @@ pub struct Hint {
     pub about: HintedReference,
     /// Different each time it is given.
     pub number: u64,
+    /// Whether the registry has answered once, and is only to be asked once more.
+    pub is_second_look: bool,
+    /// How often it was looked at without that being settled, and when that is due next.
+    pub retry: Retry,
+}
+
+impl Hint {
+    /// One that was given just now.
+    pub const fn new(about: HintedReference, number: u64) -> Self {
+        Self { about, number, is_second_look: false, retry: Retry::FIRST }
+    }
 }
 
 /// Whether hints were kept.

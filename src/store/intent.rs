@@ -3,14 +3,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Actor, Incarnation, Sequence};
+use super::{Actor, Incarnation, Retry, Sequence};
 use crate::clock::Timestamp;
 use crate::oci::{Digest, Reference, RepositoryName, Tag};
 
 /// A durable note that a write is to be carried to the registry. It is removed in the transaction that records the outcome;
 /// one that is left over is verified.
 ///
-/// As a row it says that the write was announced, and no more: whoever finds it there does not know its outcome.
+/// As a row it says that the write was announced, and no more: a store that finds it there does not know its outcome.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Intent {
     /// Its identity, and its place in the order of all events.
@@ -65,16 +65,23 @@ pub enum IntentState {
     Unknown {
         /// The last number that was given out before the registry could hear of it, or an earlier one.
         since: Sequence,
+        /// How often the registry was asked about it, and when that is due next.
+        retry: Retry,
     },
 }
 
 impl IntentState {
+    /// Not known, and not asked about yet. The registry heard of it behind this number at the earliest.
+    pub const fn unknown_since(since: Sequence) -> Self {
+        Self::Unknown { since, retry: Retry::FIRST }
+    }
+
     /// Whether a door is carrying the write now.
     pub fn is_carried(self) -> bool {
         matches!(self, Self::Carried { .. })
     }
 
-    /// Whether nobody knows the outcome.
+    /// Whether the outcome is not known.
     pub fn is_unknown(self) -> bool {
         matches!(self, Self::Unknown { .. })
     }
@@ -83,7 +90,7 @@ impl IntentState {
     pub fn heard_since(self) -> Option<Sequence> {
         match self {
             Self::Waiting => None,
-            Self::Carried { since } | Self::Unknown { since } => Some(since),
+            Self::Carried { since } | Self::Unknown { since, .. } => Some(since),
         }
     }
 }
@@ -100,7 +107,7 @@ mod unknown_when_read {
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<IntentState, D::Error> {
         IgnoredAny::deserialize(deserializer)?;
-        Ok(IntentState::Unknown { since: Sequence::ZERO })
+        Ok(IntentState::unknown_since(Sequence::ZERO))
     }
 }
 

@@ -19,7 +19,7 @@ const MOST: usize = 65_536;
 const LONGEST: Duration = Duration::from_hours(1);
 
 /// How many of the last events are looked at when a store is opened.
-const LOOKED_AT: usize = 65_536;
+pub(super) const LOOKED_AT: usize = 65_536;
 
 /// A reference in a repository; none for the repository as a whole.
 type About = (RepositoryName, Option<Reference>);
@@ -35,19 +35,38 @@ struct Observed {
     order: VecDeque<(Instant, Sequence, About)>,
 }
 
+/// Whether what is learnt so comes of a write through the door.
+pub(super) const fn is_of_a_write(source: Source) -> bool {
+    match source {
+        Source::Observed | Source::Verified => true,
+        Source::Swept | Source::Hinted => false,
+    }
+}
+
+/// What an event speaks of: the repository as a whole, and the tag and the manifest.
+fn references(event: &Event) -> impl Iterator<Item = Option<Reference>> {
+    let tag = event.tag.clone().map(Reference::Tag);
+    let digest = event.digest.clone().map(Reference::Digest);
+    // That a tag was deleted says nothing of its manifest.
+    let digest = digest.filter(|_| tag.is_none() || event.media_type.is_some());
+    std::iter::once(None).chain(tag.into_iter().chain(digest).map(Some))
+}
+
 impl RecentlyObserved {
-    /// What the last events say was observed; they come newest first.
+    /// What the last events say was observed; they come newest first, and those that come of no write may be left out.
     ///
     /// # Errors
     /// When an event cannot be read.
     pub(super) fn of_last<E>(events: impl Iterator<Item = Result<Event, E>>) -> Result<Self, E> {
         let (observed, now) = (Self::default(), Timestamp::now());
-        let mut last = Vec::new();
-        for event in events.take(LOOKED_AT) {
+        let (mut last, mut references) = (Vec::new(), 0);
+        for event in events {
             let event = event?;
-            if now.since(event.time) > LONGEST {
+            // Older ones would be forgotten again at once.
+            if references >= MOST || now.since(event.time) > LONGEST {
                 break;
             }
+            references += self::references(&event).count();
             last.push(event);
         }
         last.iter().rev().for_each(|event| observed.note(event, now.since(event.time)));
@@ -57,22 +76,13 @@ impl RecentlyObserved {
     /// Takes up an event that was recorded so long ago, if it comes of a write through the door. Ages are told by the monotonic clock, so that one
     /// that is set back or forward changes nothing.
     pub(super) fn note(&self, event: &Event, age: Duration) {
-        match event.source {
-            Source::Observed | Source::Verified => {}
-            Source::Swept | Source::Hinted => return,
+        if !is_of_a_write(event.source) {
+            return;
         }
-        let tag = event.tag.clone().map(Reference::Tag);
-        let digest = event.digest.clone().map(Reference::Digest);
-        // That a tag was deleted says nothing of its manifest.
-        let digest = digest.filter(|_| tag.is_none() || event.media_type.is_some());
         let now = Instant::now();
         let time = now.checked_sub(age).unwrap_or(now);
         let mut observed = self.lock();
-        for reference in [None, tag, digest]
-            .into_iter()
-            .enumerate()
-            .filter_map(|(place, reference)| (place == 0 || reference.is_some()).then_some(reference))
-        {
+        for reference in references(event) {
             let about = (event.repository.clone(), reference);
             observed.last.insert(about.clone(), (time, event.sequence));
             observed.order.push_back((time, event.sequence, about));
@@ -100,5 +110,45 @@ impl RecentlyObserved {
 
     fn lock(&self) -> MutexGuard<'_, Observed> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use super::*;
+    use crate::store::sample::{deletion_of_tag, repository, tag};
+
+    fn deleted(number: usize, time: Timestamp) -> Event {
+        deletion_of_tag(number, Source::Observed, time)
+    }
+
+    /// The numbers of those of whose tags something is known.
+    fn known_of_last(events: &[Event]) -> Vec<usize> {
+        let mut read = 0;
+        let Ok(observed) =
+            RecentlyObserved::of_last(events.iter().cloned().inspect(|_| read += 1).map(Ok::<_, Infallible>));
+        let tag_of = |number: usize| Reference::Tag(tag(&format!("t{number}")));
+        let knows = |number: &usize| observed.last(&repository("r"), Some(&tag_of(*number))).is_some();
+        let known: Vec<_> = (0..events.len()).filter(knows).collect();
+        assert!(read <= known.len() + 1, "{read} were read for {}", known.len());
+        known
+    }
+
+    #[test]
+    fn the_last_events_are_read_as_far_as_an_hour_back() {
+        let now = Timestamp::now();
+        let old = Timestamp::from_milliseconds(now.as_milliseconds() - 3_700_000);
+        let events = [deleted(4, now), deleted(3, now), deleted(2, old), deleted(1, old), deleted(0, old)];
+        assert_eq!(known_of_last(&events), [3, 4]);
+    }
+
+    #[test]
+    fn no_more_events_are_read_than_are_remembered() {
+        let now = Timestamp::now();
+        let events: Vec<_> = (0..MOST).rev().map(|number| deleted(number, now)).collect();
+        // Each speaks of its tag and of the repository.
+        assert_eq!(known_of_last(&events), (MOST / 2..MOST).collect::<Vec<_>>());
     }
 }

@@ -1,9 +1,12 @@
-//! The rows of the record as a backend keeps them: what the `ledger` reads and writes. Stored as JSON, so that a later
+//! The rows of the record as a backend keeps them: what the `ledger` reads and writes; and those of hints. Stored as JSON, so that a later
 //! version may add a field with a default without a new layout.
 
 use serde::{Deserialize, Serialize};
 
-use super::{ManifestRecord, Missing, MissingMark, Pull, RepositoryRecord, Sequence, Source, TagRecord};
+use super::{
+    Hint, HintedReference, ManifestRecord, Missing, MissingMark, Pull, RepositoryRecord, Retry, Sequence,
+    Source, TagRecord,
+};
 use crate::clock::Timestamp;
 use crate::oci::{Digest, Document, MediaType, RepositoryName, Tag};
 
@@ -31,6 +34,30 @@ pub(super) struct RepositoryRow {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
 const fn is_zero(number: &u64) -> bool {
     *number == 0
+}
+
+/// A hint, beside what it is about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct HintRow {
+    pub number: u64,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_second_look: bool,
+    #[serde(default, skip_serializing_if = "Retry::is_first")]
+    pub retry: Retry,
+}
+
+impl HintRow {
+    /// The row of a hint.
+    pub(super) const fn of(hint: &Hint) -> Self {
+        let Hint { about: _, number, is_second_look, retry } = hint;
+        Self { number: *number, is_second_look: *is_second_look, retry: *retry }
+    }
+
+    /// The hint that has this row.
+    pub(super) fn into_hint(self, about: HintedReference) -> Hint {
+        let Self { number, is_second_look, retry } = self;
+        Hint { about, number, is_second_look, retry }
+    }
 }
 
 /// A tag of a repository, with what a list shows of its manifest.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::{Actor, Change, Missing, RepositoryRecord, Source};
+use super::{Actor, Change, Event, EventKind, Missing, RepositoryRecord, Sequence, Source};
 use crate::clock::Timestamp;
 use crate::oci::{
     Descriptor, Digest, Document, Manifest, ManifestKind, MediaType, Platform, RepositoryName, Tag,
@@ -29,6 +29,22 @@ pub(super) fn alice() -> Actor {
         user: Some("alice".into()),
         address: Some([192, 0, 2, 7].into()),
         agent: Some("docker/28.0".into()),
+    }
+}
+
+/// That the tag of this number was deleted.
+pub(super) fn deletion_of_tag(number: usize, source: Source, time: Timestamp) -> Event {
+    Event {
+        sequence: Sequence::new(number as u64),
+        time,
+        kind: EventKind::TagDeleted,
+        source,
+        repository: repository("r"),
+        tag: Some(tag(&format!("t{number}"))),
+        digest: None,
+        previous: None,
+        media_type: None,
+        actor: alice(),
     }
 }
 
@@ -116,7 +132,11 @@ pub(super) fn tag_deleted(name: &str, gone: &str) -> Change {
 }
 
 pub(super) fn manifest_deleted(name: &str, gone: &Manifest) -> Change {
-    Change::ManifestDeleted { repository: repository(name), digest: gone.digest.clone() }
+    Change::ManifestDeleted {
+        repository: repository(name),
+        digest: gone.digest.clone(),
+        undecided: Vec::new(),
+    }
 }
 
 pub(super) fn repository_gone(name: &str) -> Change {
@@ -168,7 +188,7 @@ impl Model {
                 let held = self.repositories.get_mut(repository);
                 usize::from(held.is_some_and(|held| held.tags.remove(tag).is_some()) || observed)
             }
-            Change::ManifestDeleted { repository, digest } => {
+            Change::ManifestDeleted { repository, digest, .. } => {
                 let nothing = usize::from(observed);
                 let Some(held) = self.repositories.get_mut(repository) else { return nothing };
                 if held.manifests.remove(digest).is_none() {

@@ -18,6 +18,7 @@ mod listing;
 mod membership;
 #[cfg(test)]
 mod model;
+mod moment;
 mod outcome;
 mod pulls;
 mod removals;

@@ -14,10 +14,12 @@ use url::Url;
 mod pages;
 mod removals;
 mod settling;
+mod several_doors;
+mod taking_over;
 
 use super::scripted_registry::{Answer, ScriptedRegistry, questions, writes};
 use super::*;
-use crate::clock::Timestamp;
+use crate::clock::{Clock, Timestamp};
 use crate::oci::{Digest, Manifest, Reference, RepositoryName, Tag};
 use crate::registry::RegistryError;
 use crate::registry::{Backends, OutgoingWrite, RegistryClient, RegistrySettings};
@@ -47,24 +49,12 @@ impl House {
     }
 
     fn with(timeout: Duration, settings: JudgeSettings) -> Self {
+        Self::over(Arc::new(MemoryStore::default()), timeout, settings)
+    }
+
+    fn over(store: Arc<dyn Store>, timeout: Duration, settings: JudgeSettings) -> Self {
         let registry = ScriptedRegistry::new(["team/app"]);
-        let url = Url::parse("http://registry").unwrap();
-        let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
-        let backends = Arc::new(Backends::new([url]));
-        let settings = EngineSettings {
-            registry: RegistrySettings::new(backends, timeout),
-            judge: settings,
-            retention_clock: None,
-            sweep: SweepSettings {
-                interval: Duration::ZERO,
-                deep_interval: Duration::ZERO,
-                concurrency: NonZeroUsize::MIN,
-                seed: 1,
-            },
-            last_pass: Duration::ZERO,
-        };
-        let transports = Transports { requests: registry.transport(), sweeps: registry.transport() };
-        let engine = SyncEngine::new(Arc::clone(&store), settings, transports);
+        let engine = engine(&registry, &store, timeout, settings, Clock::SYSTEM);
         Self {
             registry,
             client: Arc::clone(&engine.registry),
@@ -85,6 +75,13 @@ impl House {
     fn settle_unknown(&self) -> tokio_util::sync::DropGuard {
         let stop = CancellationToken::new();
         tokio::spawn(self.engine.settle_unknown(stop.clone()));
+        stop.drop_guard()
+    }
+
+    /// Follows hints in the background until the token is dropped.
+    fn follow_hints(&self) -> tokio_util::sync::DropGuard {
+        let stop = CancellationToken::new();
+        tokio::spawn(self.engine.follow_hints(stop.clone()));
         stop.drop_guard()
     }
 
@@ -112,6 +109,31 @@ impl House {
     async fn wait_for(&self, name: &str, digest: Option<Digest>) {
         self.wait_until("the record", || async { self.recorded(name).await == digest }).await;
     }
+}
+
+/// All parts over this registry and this store, of a door that has this clock.
+fn engine(
+    registry: &Arc<ScriptedRegistry>,
+    store: &Arc<dyn Store>,
+    timeout: Duration,
+    judge: JudgeSettings,
+    clock: Clock,
+) -> SyncEngine {
+    let backends = Arc::new(Backends::new([Url::parse("http://registry").unwrap()]));
+    let settings = EngineSettings {
+        registry: RegistrySettings { clock, ..RegistrySettings::new(backends, timeout) },
+        judge,
+        retention_clock: None,
+        sweep: SweepSettings {
+            interval: Duration::ZERO,
+            deep_interval: Duration::ZERO,
+            concurrency: NonZeroUsize::MIN,
+            seed: 1,
+        },
+        last_pass: Duration::ZERO,
+    };
+    let transports = Transports { requests: registry.transport(), sweeps: registry.transport() };
+    SyncEngine::new(Arc::clone(store), settings, transports)
 }
 
 fn repository() -> RepositoryName {
@@ -359,6 +381,40 @@ async fn a_deletion_by_digest_never_records_the_removal_of_a_tag_that_was_moved_
     let found = events.iter().find(|event| event.digest == Some(Digest::sha256(b"two"))).unwrap();
     assert_eq!((&found.tag, found.source), (&Some(tag("moved")), Source::Verified));
     assert!(house.store.open_intents().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_deletion_by_digest_never_records_the_removal_of_a_tag_that_was_moved_away_and_back_around_the_door()
+ {
+    let house = House::new();
+    house.record("old", b"one").await;
+    house.record("moved", b"one").await;
+    house.registry.put("old", b"one");
+    house.registry.put("moved", b"two");
+    let digest = Digest::sha256(b"one");
+    // Another client pushes it again as soon as it is deleted.
+    let registry = Arc::downgrade(&house.registry);
+    house.registry.script(move |method, _| {
+        if *method == Method::GET {
+            registry.upgrade().unwrap().put("moved", b"one");
+        }
+        None
+    });
+    let answer = house.carrier.carry(delete(Reference::Digest(digest.clone()))).await.unwrap();
+    assert_eq!(answer.status, 202);
+    let events = house.store.events(None, PageRequest { after: None, limit: 100 }).await.unwrap().items;
+    let removed: Vec<_> = events.iter().filter(|event| event.kind == EventKind::TagDeleted).collect();
+    assert_eq!(removed.len(), 1, "{removed:?}");
+    assert_eq!(removed[0].tag, Some(tag("old")));
+    assert!(events.iter().any(|event| event.kind == EventKind::ManifestDeleted));
+    assert_eq!(house.recorded("moved").await, Some(digest.clone()));
+    let _following = house.follow_hints();
+    house
+        .wait_until("the manifest is recorded again", || async {
+            house.store.has_manifest(&repository(), &digest).await.unwrap()
+        })
+        .await;
+    assert_eq!(house.recorded("moved").await, Some(digest));
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::judge::{Answer, Contradiction, Judge, Verdict};
 use super::membership::LeaseHolder;
+use crate::clock::Timestamp;
 use crate::oci::{Digest, Manifest, Reference, RepositoryName, Tag};
 use crate::registry::{MalformedAnswer, RegistryClient, RegistryError};
 use crate::store::{
@@ -88,6 +89,11 @@ impl Verifier {
     /// How long the registry may be at a write: `registry.commit_timeout`.
     pub(super) fn commit_timeout(&self) -> std::time::Duration {
         self.registry.commit_timeout()
+    }
+
+    /// The time on the door's clock.
+    pub(super) fn now(&self) -> Timestamp {
+        self.registry.now()
     }
 
     /// Makes the record of one reference equal to what the registry says of it, unless something newer touches it
@@ -263,10 +269,15 @@ impl Verifier {
                 previous: Some(recorded.digest),
                 missing: recorded.missing,
             })),
-            (Some(digest), Some(recorded)) if digest == recorded.digest => Ok(match recorded.missing {
-                Some(_) => Found::Present(digest),
-                None => Found::Same(Some(digest)),
-            }),
+            (Some(digest), Some(recorded))
+                if digest == recorded.digest && self.records.has_manifest(repository, &digest).await? =>
+            {
+                Ok(match recorded.missing {
+                    Some(_) => Found::Present(digest),
+                    None => Found::Same(Some(digest)),
+                })
+            }
+            // Also the same digest, where its manifest was deleted and the tag may have been pushed again.
             (Some(digest), recorded) => {
                 self.put(repository, digest, Some(tag), recorded.map(|recorded| recorded.digest)).await
             }
@@ -305,6 +316,7 @@ impl Verifier {
                     change: Change::ManifestDeleted {
                         repository: repository.clone(),
                         digest: digest.clone(),
+                        undecided: Vec::new(),
                     },
                     previous: None,
                     missing: recorded.missing,

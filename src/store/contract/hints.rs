@@ -1,9 +1,11 @@
 //! Hints, and pulls.
 
+use std::time::Duration;
+
 use super::{AnyStore, push};
 use crate::oci::Reference;
 use crate::store::sample::{at, image, repository, tag, tag_deleted};
-use crate::store::{Hint, HintedReference, PageRequest, Pull, Queued, Source};
+use crate::store::{Hint, HintedReference, LeaseName, PageRequest, Pull, Queued, Retry, Source};
 
 fn about(name: &str, tagged: &str) -> HintedReference {
     HintedReference { repository: repository(name), reference: Reference::Tag(tag(tagged)) }
@@ -53,6 +55,36 @@ pub(in crate::store) async fn a_hint_that_was_given_again_is_not_removed(store: 
     store.add_hints(vec![about("a", "t")]).await.unwrap();
     store.remove_hints(first).await.unwrap();
     assert_eq!(all(&store).await.len(), 1);
+}
+
+pub(in crate::store) async fn a_hint_is_put_off_until_a_time_and_given_again_it_is_due_at_once(
+    store: AnyStore,
+) {
+    store.add_hints(vec![about("a", "t"), about("a", "u"), about("a", "v")]).await.unwrap();
+    let fresh = all(&store).await;
+    assert!(fresh.iter().all(|hint| hint.retry == Retry::FIRST && !hint.is_second_look), "{fresh:?}");
+    let lease = store.acquire(LeaseName::Hints).await.unwrap().unwrap();
+    let put_off = |hint: &Hint, attempts| Hint {
+        is_second_look: attempts == 2,
+        retry: Retry::after(attempts, Duration::from_millis(1_500), at(7)),
+        ..hint.clone()
+    };
+    let [first, second, third] = fresh.as_slice() else { panic!("{fresh:?}") };
+    for attempts in 1..3 {
+        let all_but_one = vec![put_off(first, attempts), put_off(second, attempts)];
+        store.postpone_hints(lease, all_but_one.clone()).await.unwrap();
+        assert_eq!(all(&store).await, [&all_but_one[..], std::slice::from_ref(third)].concat());
+    }
+    store.add_hints(vec![about("a", "t")]).await.unwrap();
+    let again = all(&store).await;
+    assert_eq!(again[0], Hint::new(about("a", "t"), 4));
+    // Of the one before.
+    store.postpone_hints(lease, vec![put_off(first, 3)]).await.unwrap();
+    assert_eq!(all(&store).await, again);
+    // However it was put off: the number says which it is.
+    store.remove_hints(vec![second.clone()]).await.unwrap();
+    store.postpone_hints(lease, vec![put_off(second, 3)]).await.unwrap();
+    assert_eq!(all(&store).await, [again[0].clone(), third.clone()]);
 }
 
 pub(in crate::store) async fn there_is_room_for_so_many_hints_and_no_more(store: AnyStore) {

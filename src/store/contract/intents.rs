@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{AnyStore, carry, deleting, digest_of, history, push, putting, tag_of};
 use crate::oci::Reference;
 use crate::store::sample::{alice, at, image, manifest_deleted, put, repository, tag};
 use crate::store::{
-    Actor, EventKind, Guard, Incarnation, Intent, IntentState, Outcome, PageRequest, Recorded, Sequence,
-    Settled, Source, Write,
+    Actor, EventKind, Guard, Incarnation, Intent, IntentState, LeaseName, Outcome, PageRequest, Recorded,
+    Retry, Sequence, Settled, Source, Write,
 };
 
 pub(in crate::store) async fn an_intent_is_open_until_it_is_settled(store: AnyStore) {
@@ -37,11 +38,38 @@ pub(in crate::store) async fn an_intent_that_nobody_carries_stays_open_and_unkno
     let intent = store.begin(repository("r"), putting(&image, &["t"]), alice(), at(1)).await.unwrap();
     store.mark_unknown(&intent).await.unwrap();
     let open = store.open_intents().await.unwrap();
-    let unknown = IntentState::Unknown { since: intent.sequence };
+    let unknown = IntentState::unknown_since(intent.sequence);
     assert_eq!((open.len(), open[0].sequence, open[0].state), (1, intent.sequence, unknown));
     assert!(!store.mark_unknown(&intent).await.unwrap(), "it is already");
     store.settle(&intent, Outcome::Closed, at(2)).await.unwrap();
     assert!(store.open_intents().await.unwrap().is_empty());
+}
+
+pub(in crate::store) async fn an_unknown_intent_is_put_off_until_a_time_and_no_other(store: AnyStore) {
+    let image = image("one", &[]);
+    let begin =
+        async |tags| store.begin(repository("r"), putting(&image, tags), alice(), at(1)).await.unwrap();
+    let (unknown, gone) = (begin(&["a"]).await, begin(&["b"]).await);
+    let (carried, waiting) = (begin(&["c"]).await, begin(&["c"]).await);
+    for intent in [&unknown, &gone] {
+        store.mark_unknown(intent).await.unwrap();
+    }
+    store.settle(&gone, Outcome::Closed, at(2)).await.unwrap();
+    let lease = store.acquire(LeaseName::Verify).await.unwrap().unwrap();
+    for attempts in 1..3 {
+        let retry = Retry::after(attempts, Duration::from_millis(200), at(2));
+        let retries = [&unknown, &gone, &carried, &waiting].map(|intent| (intent.sequence, retry));
+        store.postpone_intents(lease, retries.to_vec()).await.unwrap();
+        let open: Vec<_> = store.open_intents().await.unwrap().iter().map(|intent| intent.state).collect();
+        let since = unknown.sequence;
+        assert_eq!(open, [IntentState::Unknown { since, retry }, carried.state, waiting.state]);
+    }
+    store.settle(&unknown, Outcome::Closed, at(3)).await.unwrap();
+    let settled =
+        store.settle(&carried, Outcome::Applied(vec![put("r", &image, &["c"])]), at(3)).await.unwrap();
+    assert_eq!(settled, Settled::IN_ORDER);
+    assert_eq!(states(&store).await, "c", "what waited is carried");
+    assert_eq!(history(&store).await.len(), 1, "it is no event");
 }
 
 pub(in crate::store) async fn what_is_settled_twice_is_lost_and_changes_nothing(store: AnyStore) {
@@ -90,13 +118,13 @@ pub(in crate::store) async fn writes_to_one_tag_are_carried_one_after_the_other_
     }
     assert_eq!(states(&store).await, "cwcwcw");
     store.begin(repository("s"), putting(&image, &["t"]), alice(), at(1)).await.unwrap();
-    assert_eq!(states(&store).await, "cwcwcwc", "another repository waits for nobody");
+    assert_eq!(states(&store).await, "cwcwcwc", "another repository waits for none of them");
     store.settle(&intents[2], Outcome::Closed, at(2)).await.unwrap();
     assert_eq!(states(&store).await, "cwwcwc", "v is free, u is not");
     store.settle(&intents[0], Outcome::Applied(vec![put("r", &image, &["t", "u"])]), at(2)).await.unwrap();
     assert_eq!(states(&store).await, "cwccc");
     store.mark_unknown(&intents[1]).await.unwrap();
-    assert_eq!(states(&store).await, "ucccc", "nobody knows when an unknown one is done");
+    assert_eq!(states(&store).await, "ucccc", "when an unknown one is done is not known");
 }
 
 pub(in crate::store) async fn one_that_waits_is_overtaken_by_none_and_may_be_given_up(store: AnyStore) {
@@ -173,7 +201,7 @@ pub(in crate::store) async fn writes_to_one_tag_overlap_with_those_of_unknown_ou
     let left = store.begin(repository("r"), putting(&first, &["t", "u"]), alice(), at(1)).await.unwrap();
     store.mark_unknown(&left).await.unwrap();
     let unknown = overlapped(push(&store, "r", &second, &["t", "v"], 2).await);
-    assert_eq!(unknown, [tag_of("t")], "nobody knows when the unknown one is done");
+    assert_eq!(unknown, [tag_of("t")], "when the unknown one is done is not known");
     let carried = store.begin(repository("r"), putting(&second, &["u"]), alice(), at(3)).await.unwrap();
     // What verification finds is recorded although the tag is not its own any more to look at: by an amended outcome.
     let delete = Write::Delete { reference: tag_of("w") };

@@ -1,12 +1,14 @@
 //! What a store must do that several doors share, as functions over two of them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{AnyStore, deleting, history, putting};
-use crate::store::sample::{alice, at, image, put, repository, tag_deleted};
+use crate::oci::Reference;
+use crate::store::sample::{alice, at, image, put, repository, tag, tag_deleted};
 use crate::store::{
-    Beat, Guard, Intent, IntentState, LeaseName, Outcome, Sequence, Settled, Source, StoreError, SweepKind,
-    SweepStart, SweepUpdate,
+    Beat, Guard, Hint, HintedReference, Intent, IntentState, LeaseName, Outcome, PageRequest, Queued, Retry,
+    Sequence, Settled, Source, StoreError, SweepKind, SweepStart, SweepUpdate,
 };
 
 /// Runs the contract of several doors. `$open` makes two over one empty record.
@@ -27,6 +29,7 @@ macro_rules! several_doors_tests {
             a_door_that_was_heard_again_is_not_taken_for_dead
             a_lease_belongs_to_one_door_until_it_is_given_back_or_that_door_is_dead
             a_sweep_that_has_lost_its_lease_records_nothing_and_keeps_nothing
+            what_one_door_has_put_off_another_goes_on_with_and_none_without_the_lease
             a_sweep_is_asked_for_at_any_door_and_outlives_the_one_that_began_it
         }
     };
@@ -182,6 +185,44 @@ pub(in crate::store) async fn a_sweep_that_has_lost_its_lease_records_nothing_an
     second.release(next).await.unwrap();
     let again = first.acquire(LeaseName::Sweep).await.unwrap().unwrap();
     assert!(record(again).await.is_ok());
+}
+
+pub(in crate::store) async fn what_one_door_has_put_off_another_goes_on_with_and_none_without_the_lease(
+    first: AnyStore,
+    second: AnyStore,
+) {
+    let intent = begin(&first, &["t"]).await;
+    first.mark_unknown(&intent).await.unwrap();
+    let about = HintedReference { repository: repository("r"), reference: Reference::Tag(tag("t")) };
+    let Queued::Kept(hints) = first.add_hints(vec![about]).await.unwrap() else { panic!("there is room") };
+    let retry = |attempts| Retry::after(attempts, Duration::from_secs(1), at(2));
+    let hint = |attempts| Hint { is_second_look: true, retry: retry(attempts), ..hints[0].clone() };
+    let verify = first.acquire(LeaseName::Verify).await.unwrap().unwrap();
+    let follow = first.acquire(LeaseName::Hints).await.unwrap().unwrap();
+    first.postpone_intents(verify, vec![(intent.sequence, retry(3))]).await.unwrap();
+    first.postpone_hints(follow, vec![hint(3)]).await.unwrap();
+    let kept = async || {
+        let state = second.open_intents().await.unwrap()[0].state;
+        let hints = second.hints(PageRequest { after: None, limit: 9 }).await.unwrap().items;
+        (state, hints)
+    };
+    let since = intent.sequence;
+    let expected = (IntentState::Unknown { since, retry: retry(3) }, vec![hint(3)]);
+    assert_eq!(kept().await, expected);
+
+    first.release(verify).await.unwrap();
+    first.release(follow).await.unwrap();
+    for is_taken in [false, true] {
+        if is_taken {
+            second.acquire(LeaseName::Verify).await.unwrap().unwrap();
+            second.acquire(LeaseName::Hints).await.unwrap().unwrap();
+        }
+        let late = first.postpone_intents(verify, vec![(intent.sequence, retry(4))]).await;
+        assert!(matches!(late, Err(StoreError::Fenced)), "{late:?}");
+        let late = first.postpone_hints(follow, vec![hint(4)]).await;
+        assert!(matches!(late, Err(StoreError::Fenced)), "{late:?}");
+        assert_eq!(kept().await, expected);
+    }
 }
 
 pub(in crate::store) async fn a_sweep_is_asked_for_at_any_door_and_outlives_the_one_that_began_it(

@@ -12,7 +12,7 @@ use super::{Medium, Refused, View, check_current};
 use crate::clock::Timestamp;
 use crate::oci::{Reference, RepositoryName};
 use crate::store::{
-    Actor, Change, Incarnation, Intent, IntentState, Outcome, Sequence, Settled, Source, Write,
+    Actor, Change, Incarnation, Intent, IntentState, Lease, Outcome, Retry, Sequence, Settled, Source, Write,
 };
 
 /// A write that is about to be carried: [`Ledger::begin`](crate::store::Ledger::begin).
@@ -36,6 +36,17 @@ pub(in crate::store) struct Ended {
     pub holder: Incarnation,
     pub outcome: Outcome,
     pub now: Timestamp,
+}
+
+/// Intents without a known outcome that are asked about again later:
+/// [`Ledger::postpone_intents`](crate::store::Ledger::postpone_intents).
+#[derive(Clone, Debug)]
+pub(in crate::store) struct Postponed {
+    /// The door that has asked.
+    pub by: Incarnation,
+    /// The lease under which it does so.
+    pub lease: Lease,
+    pub retries: Vec<(Sequence, Retry)>,
 }
 
 /// Notes that a write is to be carried: at once, unless an earlier one has to be over first.
@@ -117,7 +128,7 @@ fn decide_settled<M: Medium>(medium: &mut M, ended: &Ended) -> Result<Settled, M
     for change in applied {
         apply(medium, change, provenance)?;
     }
-    // The order at the registry is known to nobody: the intent stays, so that the question survives a crash. An
+    // The order at the registry is not known: the intent stays, so that the question survives a crash. An
     // intent that is still open will meet this one's events when it settles, or is asked about itself.
     if by_events.is_empty() {
         end(medium, &intent)?;
@@ -128,7 +139,7 @@ fn decide_settled<M: Medium>(medium: &mut M, ended: &Ended) -> Result<Settled, M
     Ok(Settled::Recorded { overlapped: overlapped.into_iter().collect() })
 }
 
-/// Says that nobody is carrying an intent any more and its outcome is not known. One that is waiting is removed: the registry
+/// Says that no door is carrying an intent any more and its outcome is not known. One that is waiting is removed: the registry
 /// has heard nothing of it. Answers whether it was this door's to say.
 ///
 /// # Errors
@@ -151,6 +162,26 @@ pub(in crate::store) fn mark_unknown<M: Medium>(
     Ok(Ok(true))
 }
 
+/// Puts down when intents are asked about next. Those that are gone, or whose outcome is not unknown, stay as they are.
+///
+/// # Errors
+/// When the medium fails. The inner error is the ledger's own refusal: the lease is lost.
+pub(in crate::store) fn postpone<M: Medium>(
+    medium: &mut M,
+    postponed: &Postponed,
+) -> Result<Result<(), Refused>, M::Error> {
+    if !medium.holds(postponed.by, postponed.lease)? {
+        return Ok(Err(Refused::Fenced));
+    }
+    for (intent, retry) in &postponed.retries {
+        let Some(intent) = medium.intent(*intent)? else { continue };
+        if let IntentState::Unknown { since, .. } = intent.state {
+            medium.set_intent_state(&intent, IntentState::Unknown { since, retry: *retry })?;
+        }
+    }
+    Ok(Ok(()))
+}
+
 /// Removes an intent of which its caller never heard: neither has the registry.
 ///
 /// # Errors
@@ -171,7 +202,7 @@ fn end<M: Medium>(medium: &mut M, intent: &Intent) -> Result<(), M::Error> {
 /// The outcome of an intent is not known; what waited for it is carried.
 pub(super) fn give_up<M: Medium>(medium: &mut M, intent: &Intent) -> Result<(), M::Error> {
     let since = intent.state.heard_since().unwrap_or(intent.sequence);
-    medium.set_intent_state(intent, IntentState::Unknown { since })?;
+    medium.set_intent_state(intent, IntentState::unknown_since(since))?;
     promote(medium, &intent.repository)
 }
 
@@ -190,8 +221,8 @@ pub(super) fn promote<M: Medium>(medium: &mut M, repository: &RepositoryName) ->
     Ok(())
 }
 
-/// Whether an earlier intent has to be over before this write is carried. One whose outcome is not known does not: nobody
-/// knows when it is done.
+/// Whether an earlier intent has to be over before this write is carried. One whose outcome is not known does not: when
+/// it is done is not known either.
 fn blocks(earlier: &Intent, write: &Write) -> bool {
     !earlier.state.is_unknown() && must_be_apart(&earlier.write, write)
 }

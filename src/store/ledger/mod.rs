@@ -22,7 +22,7 @@ pub(super) use self::answers::{Answered, record};
 #[cfg(test)]
 pub(super) use self::doors::{LeaseRow, SharedMedium, acquire, adopt, beat, join, release};
 pub(super) use self::effect::RowChange;
-pub(super) use self::intents::{Beginning, Ended, abandon, begin, mark_unknown, settle};
+pub(super) use self::intents::{Beginning, Ended, Postponed, abandon, begin, mark_unknown, postpone, settle};
 pub(super) use self::sweeps::{begin_sweep, end_sweep, request_sweep};
 use self::view::check_current;
 pub(super) use self::view::{Medium, Refused, View};

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::{MemoryStore, page};
 use crate::store::hint::MAXIMUM_HINTS;
-use crate::store::{Hint, HintedReference, Hints, Page, PageRequest, Queued, StoreError};
+use crate::store::{Hint, HintedReference, Hints, Lease, Page, PageRequest, Queued, StoreError};
 
 #[async_trait]
 impl Hints for MemoryStore {
@@ -16,7 +16,7 @@ impl Hints for MemoryStore {
             let mut kept = Vec::with_capacity(hints.len());
             for about in hints {
                 state.last_hint += 1;
-                let hint = Hint { about, number: state.last_hint };
+                let hint = Hint::new(about, state.last_hint);
                 state.hints.insert(key_of(&hint.about), hint.clone());
                 kept.push(hint);
             }
@@ -37,11 +37,23 @@ impl Hints for MemoryStore {
         .await
     }
 
+    async fn postpone_hints(&self, lease: Lease, hints: Vec<Hint>) -> Result<(), StoreError> {
+        self.write_under(lease, "put down when hints are looked at next", |state| {
+            for hint in hints {
+                let kept = state.hints.get_mut(&key_of(&hint.about));
+                if let Some(kept) = kept.filter(|kept| kept.number == hint.number) {
+                    *kept = hint;
+                }
+            }
+        })
+        .await
+    }
+
     async fn remove_hints(&self, hints: Vec<Hint>) -> Result<(), StoreError> {
         self.write("remove hints", |state| {
             for hint in hints {
                 let key = key_of(&hint.about);
-                if state.hints.get(&key) == Some(&hint) {
+                if state.hints.get(&key).is_some_and(|kept| kept.number == hint.number) {
                     state.hints.remove(&key);
                 }
             }

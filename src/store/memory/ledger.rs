@@ -7,20 +7,20 @@ use async_trait::async_trait;
 use super::MemoryStore;
 use crate::clock::Timestamp;
 use crate::oci::{Reference, RepositoryName};
-use crate::store::ledger::{self, Answered, Beginning, Ended};
+use crate::store::ledger::{self, Answered, Beginning, Ended, Postponed};
 use crate::store::{
-    Actor, Change, Guard, Intent, IntentState, LastWrite, Ledger, Outcome, Recorded, Sequence, Settled,
-    Source, StoreError, Write,
+    Actor, Change, Guard, Intent, IntentState, LastWrite, Lease, Ledger, Outcome, Recorded, Retry, Sequence,
+    Settled, Source, StoreError, Write,
 };
 
 /// An intent of which its caller has not heard: one who leaves, or is told otherwise, carries nothing. The store finds that
 /// out with the next write.
-struct Unheard<'a> {
+struct CallerGone<'a> {
     store: &'a MemoryStore,
     intent: Option<Sequence>,
 }
 
-impl Drop for Unheard<'_> {
+impl Drop for CallerGone<'_> {
     fn drop(&mut self) {
         if let Some(intent) = self.intent {
             self.store.leave_unresolved(intent);
@@ -39,14 +39,14 @@ impl Ledger for MemoryStore {
     ) -> Result<Intent, StoreError> {
         const ATTEMPTED: &str = "note a write";
         let beginning = Beginning { by: self.incarnation(), repository, write, actor, now };
-        let mut unheard = Unheard { store: self, intent: None };
+        let mut on_caller_gone = CallerGone { store: self, intent: None };
         let begun = self.write(ATTEMPTED, |state| {
             let Ok(begun) = ledger::begin(state, &beginning);
-            unheard.intent = begun.as_ref().ok().map(|intent| intent.sequence);
+            on_caller_gone.intent = begun.as_ref().ok().map(|intent| intent.sequence);
             begun
         });
         let begun = begun.await?;
-        unheard.intent = None;
+        on_caller_gone.intent = None;
         begun.map_err(|refused| refused.into_error(ATTEMPTED))
     }
 
@@ -83,6 +83,17 @@ impl Ledger for MemoryStore {
         let Ok(marked) =
             self.write(attempted, |state| ledger::mark_unknown(state, by, holder, intent)).await?;
         marked.map_err(|refused| refused.into_error(attempted))
+    }
+
+    async fn postpone_intents(
+        &self,
+        lease: Lease,
+        retries: Vec<(Sequence, Retry)>,
+    ) -> Result<(), StoreError> {
+        let postponed = Postponed { by: self.incarnation(), lease, retries };
+        let attempted = "put down when a write is asked about next";
+        let Ok(done) = self.write(attempted, |state| ledger::postpone(state, &postponed)).await?;
+        done.map_err(|refused| refused.into_error(attempted))
     }
 
     async fn record(

@@ -1,5 +1,5 @@
 //! The open intents of the running process, in memory beside their rows: how far each is, is known only here. After a
-//! restart nobody knows what became of any.
+//! restart the outcome of none is known, and each is asked about anew, whenever that was due before.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,12 +26,12 @@ struct Open {
 }
 
 impl OpenIntents {
-    /// The intents that a file was found with: nobody is carrying them.
+    /// The intents that a file was found with: no door is carrying them.
     pub(super) fn found(intents: impl IntoIterator<Item = Intent>) -> Self {
         let found = Self::default();
         let mut open = found.lock();
         for intent in intents {
-            let state = IntentState::Unknown { since: intent.sequence };
+            let state = IntentState::unknown_since(intent.sequence);
             open.insert(Arc::new(Intent { state, ..intent }));
         }
         metrics::open_intents(open.all.len());

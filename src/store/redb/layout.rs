@@ -10,7 +10,7 @@ use super::tables::{
 use crate::store::{AuthEventKind, Epoch};
 
 /// The layout that this program reads and writes.
-pub(super) const LAYOUT: u64 = 7;
+pub(super) const LAYOUT: u64 = 8;
 
 /// Why something cannot be made.
 pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -11,20 +11,26 @@ use super::tables::{
     ACCOUNTS, EPOCHS, HINTS, Json, MANIFESTS, META, META_AUTH_EVENT, META_LAYOUT, OneKey, SWEEP, TOMBSTONES,
     TOMBSTONES_BY_AGE, TwoKeys, auth_events, decode, encode,
 };
-use crate::store::{AccountKind, AuthEvent, AuthEventKind, NameMask};
+use crate::store::row::HintRow;
+use crate::store::{AccountKind, AuthEvent, AuthEventKind, NameMask, Retry};
 
-/// Layout 1 lacks `HINTS` and `SWEEP`, 1 and 2 lack `ACCOUNTS` and `AUTH_EVENTS`. Up to 4 they keep what a manifest says
+/// Layout 1 lacks hints and `SWEEP`, 1 and 2 lack `ACCOUNTS` and `AUTH_EVENTS`. Up to 4 they keep what a manifest says
 /// once for each digest beside `ROWS`: up to 3 in three tables, 4 in one. Up to 5 they lack `TOMBSTONES`, `EPOCHS` and an
-/// identity, and up to 6 all kinds of what happened at the gate are in one table.
-pub(super) const KNOWN: [u64; 6] = [1, 2, 3, 4, 5, 6];
+/// identity, and up to 6 all kinds of what happened at the gate are in one table. Up to 7 they keep of a hint its number alone.
+pub(super) const KNOWN: [u64; 7] = [1, 2, 3, 4, 5, 6, 7];
 
 /// From this layout on, a repository's manifests are whole in `MANIFESTS`.
 const WITH_WHOLE_MANIFESTS: u64 = 5;
 /// From this layout on, a store has an identity.
 const WITH_IDENTITY: u64 = 6;
+/// From this layout on, each kind of what happened at the gate has a table.
+const WITH_PARTED_AUTH_EVENTS: u64 = 7;
 
 /// `AuthEvent` by its own number, of all kinds.
 pub(super) const AUTH_EVENTS: TableDefinition<'_, u64, Json> = TableDefinition::new("auth_events");
+
+/// The number of a hint by repository and reference.
+pub(super) const HINT_NUMBERS: TableDefinition<'_, TwoKeys, u64> = TableDefinition::new("hints");
 
 /// `ManifestRow` by repository and digest.
 pub(super) const ROWS: TableDefinition<'_, TwoKeys, Json> = TableDefinition::new("manifests");
@@ -43,7 +49,6 @@ pub(super) fn bring_up_to_date(database: &Database, layout: u64) -> Result<(), B
     let mut transaction = database.begin_write()?;
     transaction.set_quick_repair(true);
     transaction.open_table(META)?.insert(META_LAYOUT, LAYOUT)?;
-    transaction.open_table(HINTS)?;
     transaction.open_table(SWEEP)?;
     transaction.open_table(ACCOUNTS)?;
     transaction.open_table(TOMBSTONES)?;
@@ -52,11 +57,30 @@ pub(super) fn bring_up_to_date(database: &Database, layout: u64) -> Result<(), B
     if layout < WITH_IDENTITY {
         identify(&transaction)?;
     }
-    part_auth_events(&transaction)?;
+    if layout < WITH_PARTED_AUTH_EVENTS {
+        part_auth_events(&transaction)?;
+    }
+    fill_hint_rows(&transaction)?;
     if layout < WITH_WHOLE_MANIFESTS {
         join_manifests(&transaction)?;
     }
     transaction.commit()?;
+    Ok(())
+}
+
+/// Makes rows of hints of which only the numbers are known: each is due at once.
+fn fill_hint_rows(transaction: &WriteTransaction) -> Result<(), BoxError> {
+    {
+        let numbers = transaction.open_table(HINT_NUMBERS)?;
+        let mut hints = transaction.open_table(HINTS)?;
+        for entry in numbers.iter()? {
+            let (key, number) = entry?;
+            let row = HintRow { number: number.value(), is_second_look: false, retry: Retry::FIRST };
+            let row = encode("hint", &row).map_err(Failure::into_cause)?;
+            hints.insert(key.value(), row.as_slice())?;
+        }
+    }
+    transaction.delete_table(HINT_NUMBERS)?;
     Ok(())
 }
 
@@ -94,7 +118,7 @@ impl<'txn> Contents<'txn> {
 }
 
 /// Gives each kind of what happened at the gate its table. What strangers have written goes: repositories that they asked for,
-/// and names of failed logins that nobody is known to have, which may be passwords.
+/// and names of failed logins that no account is known to have, which may be passwords.
 fn part_auth_events(transaction: &WriteTransaction) -> Result<(), BoxError> {
     {
         let old = transaction.open_table(AUTH_EVENTS)?;
@@ -134,7 +158,7 @@ fn part_auth_events(transaction: &WriteTransaction) -> Result<(), BoxError> {
     Ok(())
 }
 
-/// Names of users of the store and of bearers of access tokens, and of whoever has ever logged in.
+/// Names of users of the store and of bearers of access tokens, and of all who have ever logged in.
 fn known_names(
     transaction: &WriteTransaction,
     events: &impl ReadableTable<u64, Json>,

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use super::failure::Failure;
 use crate::clock::Timestamp;
 use crate::oci::{Digest, Document, Reference, RepositoryName, Tag};
-use crate::store::row::ManifestRow;
+use crate::store::row::{HintRow, ManifestRow};
 use crate::store::{AuthEventKind, Event, SweepKind, SweepQueue};
 
 pub(super) type OneKey = &'static str;
@@ -44,8 +44,8 @@ pub(super) const EVENTS_BY_REPOSITORY: TableDefinition<'_, (&'static str, u64), 
     TableDefinition::new("events_by_repository");
 /// `Intent` by sequence number.
 pub(super) const INTENTS: TableDefinition<'_, u64, Json> = TableDefinition::new("intents");
-/// The number of a hint by repository and reference.
-pub(super) const HINTS: TableDefinition<'_, TwoKeys, u64> = TableDefinition::new("hints");
+/// `HintRow` by repository and reference.
+pub(super) const HINTS: TableDefinition<'_, TwoKeys, Json> = TableDefinition::new("hint_rows");
 /// What is kept of sweeps, by name: the checkpoint and pieces of the marks, and what doors tell of them.
 pub(super) const SWEEP: TableDefinition<'_, OneKey, &'static [u8]> = TableDefinition::new("sweep");
 /// What is kept of an account, by kind and key.
@@ -206,6 +206,11 @@ pub(super) fn event(table: &impl ReadableTable<u64, Json>, sequence: u64) -> Res
 /// A number in `META`; zero before it was first written.
 pub(super) fn number(table: &impl ReadableTable<OneKey, u64>, key: &str) -> Result<u64, Failure> {
     Ok(table.get(key)?.map_or(0, |number| number.value()))
+}
+
+/// Reads what is kept of a hint.
+pub(super) fn decode_hint(repository: &str, reference: &str, row: &[u8]) -> Result<HintRow, Failure> {
+    decode(|| format!("hint about `{reference}` in `{repository}`"), row)
 }
 
 /// A number that stands for no kind of sweep.

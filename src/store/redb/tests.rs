@@ -23,12 +23,13 @@ use crate::oci::{Manifest, Reference};
 use crate::store::contract::{contract_tests, push};
 use crate::store::sample::{alice, at, image, put, repository, tag};
 use crate::store::{
-    AccountChange, AccountKind, AuthEvent, AuthEventKind, Change, Epoch, Expect, Guard, HintedReference,
-    History, Intent, IntentState, Outcome, PageRequest, Quotas, Recorded, Retention, Sequence, Settled,
-    Source, Store, Write,
+    AccountChange, AccountKind, AuthEvent, AuthEventKind, Change, Epoch, Expect, Guard, Hint,
+    HintedReference, History, Intent, IntentState, LeaseName, Outcome, PageRequest, Queued, Quotas, Recorded,
+    Retention, Retry, Sequence, Settled, Source, Store, Write,
 };
 use crate::store::{
-    Accounts as _, AuthLog as _, Events as _, Hints as _, Ledger as _, Records as _, SweepState as _,
+    Accounts as _, AuthLog as _, Doors as _, Events as _, Hints as _, Ledger as _, Records as _,
+    SweepState as _,
 };
 
 /// An empty store in a directory of its own.
@@ -65,6 +66,10 @@ async fn everything_is_there_after_reopening_and_no_intent_is_carried() {
     let image = image("one", &["base"]);
     push(&any, "r", &image, &["t"], 1).await;
     let intent = store.begin(repository("r"), put_write("u"), alice(), at(2)).await.unwrap();
+    store.mark_unknown(&intent).await.unwrap();
+    let lease = store.acquire(LeaseName::Verify).await.unwrap().unwrap();
+    let retry = Retry::after(5, Duration::from_secs(1), at(2));
+    store.postpone_intents(lease, vec![(intent.sequence, retry)]).await.unwrap();
     let before = (
         store.tag(&repository("r"), &tag("t")).await.unwrap(),
         store.repository(&repository("r")).await.unwrap(),
@@ -84,12 +89,39 @@ async fn everything_is_there_after_reopening_and_no_intent_is_carried() {
     );
     assert_eq!(before, after);
     assert_eq!(*store.manifest_content(&repository("r"), &image.digest).await.unwrap().unwrap(), image);
-    let expected = Intent { state: IntentState::Unknown { since: intent.sequence }, ..intent };
+    let expected = Intent { state: IntentState::unknown_since(intent.sequence), ..intent };
     assert_eq!(store.open_intents().await.unwrap(), std::slice::from_ref(&expected));
     let next = store.begin(repository("r"), put_write("v"), alice(), at(3)).await.unwrap();
     assert_eq!(next.sequence, expected.sequence.next());
     let settled = store.settle(&expected, Outcome::Closed, at(4)).await.unwrap();
     assert_eq!(settled, Settled::IN_ORDER);
+}
+
+#[tokio::test]
+async fn hints_that_are_put_off_stay_so_over_a_restart_and_share_a_commit() {
+    let (store, directory) = empty_file();
+    let about = |number: u64| HintedReference {
+        repository: repository("r"),
+        reference: Reference::Tag(tag(&format!("t{number}"))),
+    };
+    store.add_hints((1..4).map(about).collect()).await.unwrap();
+    let lease = store.acquire(LeaseName::Hints).await.unwrap().unwrap();
+    let put_off = |number| Hint {
+        is_second_look: number == 1,
+        retry: Retry::after(7, Duration::from_secs(number), at(5)),
+        ..Hint::new(about(number), number)
+    };
+    let before = store.commits();
+    store.postpone_hints(lease, vec![put_off(1), put_off(2)]).await.unwrap();
+    assert_eq!(store.commits(), before + 1);
+    let gone = Hint::new(about(4), 4);
+    store.postpone_hints(lease, vec![gone]).await.unwrap();
+    assert_eq!(store.commits(), before + 1, "there is no such hint");
+    store.close();
+
+    let store = RedbStore::open(directory.path().join("store.redb")).unwrap();
+    let kept = store.hints(PageRequest { after: None, limit: 9 }).await.unwrap().items;
+    assert_eq!(kept, [put_off(1), put_off(2), Hint::new(about(3), 3)]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -129,6 +161,12 @@ async fn recording_what_is_known_commits_nothing() {
     let intent = store.begin(repository("r"), put_write("t"), alice(), at(2)).await.unwrap();
     let before = store.commits();
     assert!(store.mark_unknown(&intent).await.unwrap(), "the file says no more than that it was announced");
+    assert_eq!(store.commits(), before);
+    let lease = store.acquire(LeaseName::Verify).await.unwrap().unwrap();
+    let retry = Retry::after(1, Duration::from_secs(1), at(2));
+    store.postpone_intents(lease, vec![(intent.sequence, retry)]).await.unwrap();
+    let postponed = store.open_intents().await.unwrap();
+    assert_eq!(postponed[0].state, IntentState::Unknown { since: intent.sequence, retry });
     assert_eq!(store.commits(), before);
 }
 

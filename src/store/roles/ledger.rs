@@ -6,7 +6,8 @@ use async_trait::async_trait;
 use crate::clock::Timestamp;
 use crate::oci::{Reference, RepositoryName};
 use crate::store::{
-    Actor, Change, Guard, Intent, LastWrite, Outcome, Recorded, Sequence, Settled, Source, StoreError, Write,
+    Actor, Change, Guard, Intent, LastWrite, Lease, Outcome, Recorded, Retry, Sequence, Settled, Source,
+    StoreError, Write,
 };
 
 /// The order of all writes and answers. Only `sync/` writes to it.
@@ -33,9 +34,18 @@ pub trait Ledger: Send + Sync + 'static {
     /// [overtaken]: Settled::Recorded
     async fn settle(&self, intent: &Intent, outcome: Outcome, now: Timestamp) -> Result<Settled, StoreError>;
 
-    /// Says that nobody is carrying the intent any more and its outcome is not known: it blocks neither guards nor other
+    /// Says that no door is carrying the intent any more and its outcome is not known: it blocks neither guards nor other
     /// writes from then on. Answers whether that was this door's to say: not so where the intent is gone, or was given up.
     async fn mark_unknown(&self, intent: &Intent) -> Result<bool, StoreError>;
+
+    /// Puts down when intents without a known outcome are asked about next, so that another door that takes the lease over
+    /// goes on with that. Those that are gone, or in another state, stay as they are. As durable as the state of an intent:
+    /// where one door has the record to itself, a restart begins anew.
+    ///
+    /// # Errors
+    /// [`StoreError::Fenced`] if the lease is lost.
+    async fn postpone_intents(&self, lease: Lease, retries: Vec<(Sequence, Retry)>)
+    -> Result<(), StoreError>;
 
     /// Records what the registry answered, unless the guard refuses. A change that is already so makes no event.
     async fn record(

@@ -6,8 +6,9 @@ use tokio::sync::Notify;
 
 use crate::store::{Hint, HintedReference, Hints, Queued, StoreError};
 
-/// So many are remembered that came since somebody looked; if there are more, all are read again.
+/// So many are remembered that came since the last look; if there are more, all are read again.
 pub(super) const MOST_ADDED: usize = 10_000;
+
 /// The hints that wait to be followed.
 pub struct HintQueue {
     pub(super) store: Arc<dyn Hints>,
@@ -15,7 +16,7 @@ pub struct HintQueue {
     added: Mutex<Added>,
 }
 
-/// An adding whose end nobody has heard of yet.
+/// An adding of whose end its caller has not heard yet.
 struct Unheard<'a>(Option<&'a HintQueue>);
 
 impl Drop for Unheard<'_> {
@@ -31,7 +32,7 @@ impl Drop for Unheard<'_> {
 pub(super) enum Added {
     /// These.
     Hints(Vec<Hint>),
-    /// What is not known any more: at the start, and when nobody has looked for long.
+    /// What is not known any more: at the start, and when there was no look for long.
     Unknown,
 }
 
@@ -46,7 +47,7 @@ impl HintQueue {
     /// # Errors
     /// When the store cannot keep them.
     pub async fn add(&self, hints: Vec<HintedReference>) -> Result<Queued, StoreError> {
-        // Whoever adds may leave before the store has answered; what it keeps then is known to nobody.
+        // The caller may leave before the store has answered; what that keeps then is to be read from it.
         let mut unheard = Unheard(Some(self));
         let queued = self.store.add_hints(hints).await;
         if let Ok(queued) = &queued {

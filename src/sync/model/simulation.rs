@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::acknowledged::{Awaited, Deletion};
+use super::acknowledged::{Awaited, Deletion, Promised};
 use super::checks::{self, Extent};
 use super::faulty_transport::{FaultyTransport, TIMEOUT};
 use super::history::{Action, Happening, History, Life};
@@ -222,7 +222,11 @@ impl Door {
             self.acknowledged().refused += 1;
         } else {
             match awaited.succeeded(store, &self.registry).await {
-                Ok(deletion) => self.acknowledged().deletions.extend(deletion),
+                Ok(Promised { deletion, undecided, version }) => {
+                    let mut acknowledged = self.acknowledged();
+                    acknowledged.deletions.extend(deletion);
+                    acknowledged.hints.extend(undecided.into_iter().map(|about| (about, version)));
+                }
                 Err(wrong) => self.acknowledged().wrong = Some(wrong),
             }
         }

@@ -7,7 +7,7 @@ use super::super::failure::Failure;
 use super::super::shared::Shared;
 use super::super::transaction::Transaction;
 use crate::store::group::Work;
-use crate::store::{Hint, HintedReference, Hints, Page, PageRequest, Queued, StoreError};
+use crate::store::{Hint, HintedReference, Hints, Lease, Page, PageRequest, Queued, StoreError};
 
 /// [`Hints::add_hints`].
 struct AddHints(Vec<HintedReference>);
@@ -18,6 +18,18 @@ impl Work<Shared> for AddHints {
 
     fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Queued, Failure> {
         transaction.add_hints(&self.0)
+    }
+}
+
+/// [`Hints::postpone_hints`].
+struct PostponeHints(Vec<Hint>);
+
+impl Work<Shared> for PostponeHints {
+    type Answer = ();
+    const ATTEMPTED: &'static str = "put down when hints are looked at next";
+
+    fn apply(&self, transaction: &mut Transaction<'_>) -> Result<(), Failure> {
+        transaction.postpone_hints(&self.0)
     }
 }
 
@@ -44,6 +56,10 @@ impl Hints for RedbStore {
         page: PageRequest<HintedReference>,
     ) -> Result<Page<Hint, HintedReference>, StoreError> {
         self.scan(move |snapshot| snapshot.hints(&page)).await
+    }
+
+    async fn postpone_hints(&self, _: Lease, hints: Vec<Hint>) -> Result<(), StoreError> {
+        self.write(PostponeHints(hints)).await
     }
 
     async fn remove_hints(&self, hints: Vec<Hint>) -> Result<(), StoreError> {

@@ -15,10 +15,10 @@ use super::doors::ALONE;
 use crate::clock::Timestamp;
 use crate::oci::{Reference, RepositoryName};
 use crate::store::group::Work;
-use crate::store::ledger::{Answered, Beginning, Ended};
+use crate::store::ledger::{Answered, Beginning, Ended, Postponed};
 use crate::store::{
-    Actor, Change, Guard, Intent, IntentState, LastWrite, Ledger, Outcome, Recorded, Sequence, Settled,
-    Source, StoreError, Write,
+    Actor, Change, Guard, Intent, IntentState, LastWrite, Lease, Ledger, Outcome, Recorded, Retry, Sequence,
+    Settled, Source, StoreError, Write,
 };
 
 /// [`Ledger::accept_removals`].
@@ -64,6 +64,14 @@ impl Ledger for RedbStore {
     async fn mark_unknown(&self, intent: &Intent) -> Result<bool, StoreError> {
         let Intent { sequence: intent, holder, .. } = *intent;
         self.write(MarkUnknown { intent, holder }).await
+    }
+
+    async fn postpone_intents(
+        &self,
+        lease: Lease,
+        retries: Vec<(Sequence, Retry)>,
+    ) -> Result<(), StoreError> {
+        self.write(Postponed { by: ALONE, lease, retries }).await
     }
 
     async fn record(

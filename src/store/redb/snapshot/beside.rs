@@ -6,7 +6,7 @@ use std::ops::Bound;
 use super::super::failure::Failure;
 use super::super::tables::{
     ACCOUNTS, HINTS, META, META_CLOCK_AT, META_CLOCK_BOUND, META_CLOCK_OFFSET, META_TIME, auth_events,
-    decode, number, stored_name, stored_reference,
+    decode, decode_hint, number, stored_name, stored_reference,
 };
 use super::Snapshot;
 use super::page::Filling;
@@ -25,7 +25,7 @@ impl Snapshot {
         let after = after.map_or(Bound::Unbounded, Bound::Excluded);
         let mut filling = Filling::new(page);
         for entry in table.range::<(&str, &str)>((after, Bound::Unbounded))? {
-            let (key, number) = entry?;
+            let (key, row) = entry?;
             if filling.is_full() {
                 return Ok(filling.part());
             }
@@ -34,7 +34,8 @@ impl Snapshot {
                 repository: stored_name(repository)?,
                 reference: stored_reference(reference)?,
             };
-            filling.push(about.clone(), Hint { about, number: number.value() });
+            let row = decode_hint(repository, reference, row.value())?;
+            filling.push(about.clone(), row.into_hint(about));
         }
         Ok(filling.end())
     }
@@ -97,7 +98,7 @@ impl Snapshot {
     pub(crate) fn kept_clock(&self) -> Result<Option<Estimate>, Failure> {
         let meta = self.0.open_table(META)?;
         let at = number(&meta, META_CLOCK_AT)?;
-        // Nobody has known anything in 1970.
+        // Nothing was known in 1970.
         if at == 0 {
             return Ok(None);
         }

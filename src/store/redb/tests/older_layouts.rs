@@ -2,10 +2,12 @@
 
 use redb::{Database, ReadableTable as _, ReadableTableMetadata as _, TableHandle as _, WriteTransaction};
 
-use super::super::older_layouts::{AUTH_EVENTS, BYTES, CONTENTS, DOCUMENTS, HOLDERS, KNOWN, ROWS};
+use super::super::older_layouts::{
+    AUTH_EVENTS, BYTES, CONTENTS, DOCUMENTS, HINT_NUMBERS, HOLDERS, KNOWN, ROWS,
+};
 use super::super::tables::{
     ACCOUNTS, EPOCHS, HINTS, MANIFESTS, META, META_AUTH_EVENT, META_IDENTITY_HIGH, META_IDENTITY_LOW,
-    META_LAYOUT, SWEEP, TOMBSTONES, auth_events,
+    META_LAYOUT, SWEEP, TOMBSTONES, auth_events, decode_hint,
 };
 use super::*;
 
@@ -16,7 +18,9 @@ fn set_back(path: &std::path::Path, layout: u64) {
     {
         let mut meta = write.open_table(META).unwrap();
         meta.insert(META_LAYOUT, layout).unwrap();
-        meta.remove(META_AUTH_EVENT).unwrap();
+        if layout < 7 {
+            meta.remove(META_AUTH_EVENT).unwrap();
+        }
         if layout < 6 {
             meta.remove(META_IDENTITY_HIGH).unwrap().unwrap();
             meta.remove(META_IDENTITY_LOW).unwrap().unwrap();
@@ -25,17 +29,32 @@ fn set_back(path: &std::path::Path, layout: u64) {
     if layout < 6 {
         assert!(write.delete_table(TOMBSTONES).unwrap() & write.delete_table(EPOCHS).unwrap());
     }
-    join_auth_events(&write);
+    keep_numbers_of_hints(&write);
+    if layout < 7 {
+        join_auth_events(&write);
+    }
     if layout < 3 {
         assert!(write.delete_table(ACCOUNTS).unwrap() & write.delete_table(AUTH_EVENTS).unwrap());
     }
     if layout < 2 {
-        assert!(write.delete_table(HINTS).unwrap() & write.delete_table(SWEEP).unwrap());
+        assert!(write.delete_table(HINT_NUMBERS).unwrap() & write.delete_table(SWEEP).unwrap());
     }
     if layout < 5 {
         part_manifests(&write, layout == 4);
     }
     write.commit().unwrap();
+}
+
+/// Of each hint its number alone.
+fn keep_numbers_of_hints(write: &WriteTransaction) {
+    let mut numbers = write.open_table(HINT_NUMBERS).unwrap();
+    for entry in write.open_table(HINTS).unwrap().iter().unwrap() {
+        let (key, row) = entry.unwrap();
+        let (repository, reference) = key.value();
+        let row = decode_hint(repository, reference, row.value()).unwrap();
+        numbers.insert(key.value(), row.number).unwrap();
+    }
+    assert!(write.delete_table(HINTS).unwrap());
 }
 
 /// All that happened at the gate in one table.
@@ -103,9 +122,15 @@ async fn a_store_of_an_older_layout_is_brought_up_to_date_with_all_that_is_in_it
         let identity = [META_IDENTITY_HIGH, META_IDENTITY_LOW].map(|half| number(&meta, half).unwrap());
         assert_ne!(identity, [0, 0]);
         let tables: Vec<String> = read.list_tables().unwrap().map(|table| table.name().to_owned()).collect();
-        for old in
-            ["auth_events", "manifests", "documents", "contents", "content_holders", "manifest_contents"]
-        {
+        for old in [
+            "hints",
+            "auth_events",
+            "manifests",
+            "documents",
+            "contents",
+            "content_holders",
+            "manifest_contents",
+        ] {
             assert!(!tables.contains(&old.to_owned()), "{old} is left");
         }
     }
@@ -123,6 +148,30 @@ async fn content(store: &RedbStore, manifests: [&Manifest; 2]) -> String {
     text
 }
 
+#[tokio::test]
+async fn hints_of_an_older_layout_are_due_at_once_and_have_their_numbers() {
+    let about = |name| HintedReference { repository: repository("r"), reference: Reference::Tag(tag(name)) };
+    for layout in 2..=7 {
+        let (store, directory) = empty_file();
+        let path = directory.path().join("store.redb");
+        store.add_hints(vec![about("a"), about("b"), about("a")]).await.unwrap();
+        store.close();
+
+        set_back(&path, layout);
+        let store = RedbStore::open(&path).unwrap();
+
+        let all = async || store.hints(PageRequest { after: None, limit: 9 }).await.unwrap().items;
+        let kept = all().await;
+        assert_eq!(kept, [Hint::new(about("a"), 3), Hint::new(about("b"), 2)], "layout {layout}");
+        let Queued::Kept(next) = store.add_hints(vec![about("b")]).await.unwrap() else {
+            panic!("there is room")
+        };
+        assert_eq!(next, [Hint::new(about("b"), 4)], "numbers go on");
+        store.remove_hints(kept).await.unwrap();
+        assert_eq!(all().await, next);
+    }
+}
+
 fn happened(kind: AuthEventKind, user: Option<&str>, about: &str) -> AuthEvent {
     let user = user.map(str::to_owned);
     AuthEvent { time: at(5), first: None, kind, user, address: None, about: about.to_owned(), count: 2 }
@@ -132,6 +181,24 @@ const KEEP: Retention = Retention {
     most: Quotas { tokens: 9, logins: 9, failures: 9, refusals: 9, accounts: 9, policies: 9 },
     since: Timestamp::from_milliseconds(0),
 };
+
+#[tokio::test]
+async fn what_happened_at_the_gate_is_left_as_it_is_where_each_kind_has_its_table() {
+    let (store, directory) = empty_file();
+    let path = directory.path().join("store.redb");
+    let login = happened(AuthEventKind::Login, Some("alice"), "");
+    store.add_auth_events(vec![(None, login.clone()), (None, login.clone())], KEEP).await.unwrap();
+    store.close();
+
+    set_back(&path, 7);
+    let store = RedbStore::open(&path).unwrap();
+
+    let next = store.add_auth_events(vec![(None, login.clone())], KEEP).await.unwrap();
+    assert_eq!(next, [Sequence::new(3)], "numbers go on");
+    let page = store.auth_events(PageRequest { after: None, limit: 9 }).await.unwrap();
+    let expected: Vec<_> = (1..4).map(|number| (Sequence::new(number), login.clone())).collect();
+    assert_eq!(page.items, expected);
+}
 
 #[tokio::test]
 async fn what_happened_at_the_gate_goes_on_from_an_older_layout_without_what_strangers_wrote() {

@@ -6,13 +6,14 @@ use redb::{ReadableTable, ReadableTableMetadata};
 
 use super::super::failure::Failure;
 use super::super::tables::{
-    ACCOUNTS, HINTS, META_ACCEPTED, META_AUTH_EVENT, META_CLOCK_AT, META_CLOCK_BOUND, META_CLOCK_OFFSET,
-    META_HINT, META_TIME, auth_events, decode, encode, number, row, row_in,
+    ACCOUNTS, HINTS, Json, META_ACCEPTED, META_AUTH_EVENT, META_CLOCK_AT, META_CLOCK_BOUND,
+    META_CLOCK_OFFSET, META_HINT, META_TIME, TwoKeys, auth_events, decode, decode_hint, encode, number, row,
+    row_in,
 };
 use super::Transaction;
 use crate::clock::{Estimate, Timestamp};
 use crate::store::hint::MAXIMUM_HINTS;
-use crate::store::row::{RepositoryRow, TagRow};
+use crate::store::row::{HintRow, RepositoryRow, TagRow};
 use crate::store::{
     AccountChange, AuthEvent, AuthEventKind, Hint, HintedReference, Pull, Queued, Retention, Sequence,
     StoreError,
@@ -139,24 +140,49 @@ impl Transaction<'_> {
         let mut kept = Vec::with_capacity(hints.len());
         for about in hints {
             last += 1;
-            table.insert((about.repository.as_str(), about.reference.as_str()), last)?;
-            kept.push(Hint { about: about.clone(), number: last });
+            let hint = Hint::new(about.clone(), last);
+            let row = encode("hint", &HintRow::of(&hint))?;
+            table.insert((about.repository.as_str(), about.reference.as_str()), row.as_slice())?;
+            kept.push(hint);
         }
         self.tables.meta.insert(META_HINT, last)?;
         self.staged.dirty = true;
         Ok(Queued::Kept(kept))
     }
 
-    /// Removes hints that were not given again.
-    pub(crate) fn remove_hints(&mut self, hints: &[Hint]) -> Result<(), Failure> {
+    /// Puts down when hints that were not given again are looked at next.
+    pub(crate) fn postpone_hints(&mut self, hints: &[Hint]) -> Result<(), Failure> {
         let mut table = self.transaction.open_table(HINTS)?;
-        for Hint { about: HintedReference { repository, reference }, number } in hints {
-            let key = (repository.as_str(), reference.as_str());
-            if table.get(key)?.is_some_and(|kept| kept.value() == *number) {
-                table.remove(key)?;
+        for hint in hints {
+            if is_kept(&table, hint)? {
+                let row = encode("hint", &HintRow::of(hint))?;
+                table.insert(key_of(hint), row.as_slice())?;
                 self.staged.dirty = true;
             }
         }
         Ok(())
     }
+
+    /// Removes hints that were not given again.
+    pub(crate) fn remove_hints(&mut self, hints: &[Hint]) -> Result<(), Failure> {
+        let mut table = self.transaction.open_table(HINTS)?;
+        for hint in hints {
+            if is_kept(&table, hint)? {
+                table.remove(key_of(hint))?;
+                self.staged.dirty = true;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn key_of(hint: &Hint) -> (&str, &str) {
+    (hint.about.repository.as_str(), hint.about.reference.as_str())
+}
+
+/// Whether a hint is there as this one, neither gone nor given again.
+fn is_kept(table: &impl ReadableTable<TwoKeys, Json>, hint: &Hint) -> Result<bool, Failure> {
+    let (repository, reference) = key_of(hint);
+    let Some(row) = table.get((repository, reference))? else { return Ok(false) };
+    Ok(decode_hint(repository, reference, row.value())?.number == hint.number)
 }
