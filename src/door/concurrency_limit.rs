@@ -10,11 +10,11 @@ use crate::auth::Network;
 pub(super) struct ConcurrencyLimit {
     total: usize,
     per_network: usize,
-    taken: Mutex<DeletionOutcome>,
+    taken: Mutex<Taken>,
 }
 
 #[derive(Debug, Default)]
-struct DeletionOutcome {
+struct Taken {
     all: usize,
     by_network: HashMap<Network, usize>,
 }
@@ -61,7 +61,7 @@ impl ConcurrencyLimit {
         Ok(Permit { limit: Arc::clone(self), network })
     }
 
-    fn lock(&self) -> MutexGuard<'_, DeletionOutcome> {
+    fn lock(&self) -> MutexGuard<'_, Taken> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -2,14 +2,18 @@
 //!
 //! Each client, that is, each IPv4 address and each /64 of IPv6, may have so many, so that one alone does not shut out others;
 //! trusted proxies may have as many as there may be, since behind them are many clients. When there are as many as there may
-//! be, the one on which no request has run for longest makes room for the new one.
+//! be, the one on which no request has run for longest makes room for the new one. While many of those are about to close, the
+//! new one waits for a moment, and the clients behind it in the queue of the socket.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use ipnet::IpNet;
+use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::client_connection::{ClientConnection, ConnectionTimeouts};
 use super::concurrency_limit::{ConcurrencyLimit, LimitReached, Permit};
@@ -19,6 +23,8 @@ use crate::telemetry::LogThrottle;
 
 /// How many displaced connections may be about to close: they still have their descriptors.
 const CLOSING: usize = 8;
+/// How long a new connection waits for one of them to be closed. The threads that were told to close them may be busy.
+const CLOSING_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How many connections clients may have.
 #[derive(Clone, Debug)]
@@ -39,6 +45,8 @@ pub(super) struct Connections {
     timeouts: ConnectionTimeouts,
     entries: Mutex<Entries>,
     closing: AtomicUsize,
+    /// Told when a connection was closed.
+    closed: Notify,
     refused: [LogThrottle; 2],
 }
 
@@ -54,6 +62,17 @@ struct Entry {
     connection: Arc<ClientConnection>,
     /// None for one that is displaced: the new one counts instead.
     permit: Option<Permit>,
+}
+
+/// What became of the longest idle connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Displacement {
+    /// It makes room.
+    Displaced,
+    /// There is none: a request runs on each.
+    NoneIdle,
+    /// It has to wait: as many as may be are about to close.
+    TooManyClosing,
 }
 
 /// A connection that was let in. Dropping it, when the connection is closed, makes room for another one.
@@ -73,26 +92,37 @@ impl Connections {
             timeouts,
             entries: Mutex::default(),
             closing: AtomicUsize::new(0),
+            closed: Notify::new(),
             refused: Default::default(),
         })
     }
 
-    /// Lets a new connection in; nothing when there may be no other one.
-    pub(super) fn admit(self: &Arc<Self>, peer: IpAddr) -> Option<Admission> {
+    /// Lets a new connection in; nothing when there may be no other one. Waits for a moment while too many are about to close.
+    /// Dropping the future lets none in.
+    pub(super) async fn admit(self: &Arc<Self>, peer: IpAddr) -> Option<Admission> {
         let peer = peer.to_canonical();
         let is_trusted = self.trusted_proxies.iter().any(|network| network.contains(&peer));
         let counted = (!is_trusted).then(|| Network::of(peer));
-        let permit = match self.limit.acquire(counted) {
-            Err(LimitReached::Total) if self.displace() => self.limit.acquire(counted),
-            permit => permit,
-        };
-        match permit {
-            Ok(permit) => Some(self.enter(permit)),
-            Err(reached) => {
-                self.refuse(reached, peer);
-                None
+        let mut deadline = None;
+        let reached = loop {
+            match self.limit.acquire(counted) {
+                Ok(permit) => return Some(self.enter(permit)),
+                Err(LimitReached::Network) => break LimitReached::Network,
+                Err(LimitReached::Total) => {}
             }
-        }
+            match self.displace() {
+                // Unless another thread takes the room that was made.
+                Displacement::Displaced => continue,
+                Displacement::NoneIdle => break LimitReached::Total,
+                Displacement::TooManyClosing => {}
+            }
+            let deadline = *deadline.get_or_insert_with(|| Instant::now() + CLOSING_TIMEOUT);
+            if tokio::time::timeout_at(deadline, self.closed.notified()).await.is_err() {
+                break LimitReached::Total;
+            }
+        };
+        self.refuse(reached, peer);
+        None
     }
 
     fn enter(self: &Arc<Self>, permit: Permit) -> Admission {
@@ -107,24 +137,24 @@ impl Connections {
         Admission { connections: Arc::clone(self), number, connection }
     }
 
-    /// Has the connection closed on which no request has run for longest. Answers whether there was one.
-    fn displace(&self) -> bool {
-        if self.closing.load(Ordering::Acquire) >= CLOSING {
-            return false;
-        }
+    /// Has the connection closed on which no request has run for longest.
+    fn displace(&self) -> Displacement {
         let mut entries = self.lock();
+        if self.closing.load(Ordering::Acquire) >= CLOSING {
+            return Displacement::TooManyClosing;
+        }
         let open = entries.by_number.values_mut().filter(|entry| !entry.connection.is_ended());
         let idle = open.filter_map(|entry| Some((entry.connection.idle_since()?, entry)));
-        let Some((_, longest)) = idle.min_by_key(|(since, _)| *since) else { return false };
+        let Some((_, longest)) = idle.min_by_key(|(since, _)| *since) else { return Displacement::NoneIdle };
         if !longest.connection.end() {
-            return false;
+            return Displacement::NoneIdle;
         }
         self.closing.fetch_add(1, Ordering::AcqRel);
         let permit = longest.permit.take();
         drop(entries);
         drop(permit);
         count_refused("displaced");
-        true
+        Displacement::Displaced
     }
 
     fn refuse(&self, reached: LimitReached, peer: IpAddr) {
@@ -157,12 +187,13 @@ impl Drop for Admission {
         if entry.is_some_and(|entry| entry.permit.is_none()) {
             self.connections.closing.fetch_sub(1, Ordering::AcqRel);
         }
+        self.connections.closed.notify_one();
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use futures_util::FutureExt;
 
     use super::*;
 
@@ -176,61 +207,82 @@ mod tests {
         Connections::new(limits, timeouts)
     }
 
-    fn address(text: &str) -> IpAddr {
-        text.parse().unwrap()
+    /// Admits a client that does not wait.
+    fn admit(connections: &Arc<Connections>, address: &str) -> Option<Admission> {
+        connections.admit(address.parse().unwrap()).now_or_never().flatten()
     }
 
-    #[test]
-    fn the_longest_idle_one_makes_room_and_one_with_a_request_never_does() {
+    #[tokio::test]
+    async fn the_longest_idle_one_makes_room_and_one_with_a_request_never_does() {
         let connections = connections(3, 1);
-        let busy = connections.admit(address("192.0.2.1")).unwrap();
+        let busy = admit(&connections, "192.0.2.1").unwrap();
         let running = busy.connection().begin_request();
-        let first = connections.admit(address("192.0.2.2")).unwrap();
-        let second = connections.admit(address("192.0.2.3")).unwrap();
-        let third = connections.admit(address("192.0.2.4")).unwrap();
+        let first = admit(&connections, "192.0.2.2").unwrap();
+        let second = admit(&connections, "192.0.2.3").unwrap();
+        let third = admit(&connections, "192.0.2.4").unwrap();
         let is_displaced = |admission: &Admission| !admission.connection().end();
         assert!(is_displaced(&first));
         let _third = third.connection().begin_request();
         let _second = second.connection().begin_request();
-        assert!(connections.admit(address("192.0.2.5")).is_none(), "all have requests");
+        assert!(admit(&connections, "192.0.2.5").is_none(), "all have requests");
         drop(running);
-        assert!(connections.admit(address("192.0.2.5")).is_some());
+        assert!(admit(&connections, "192.0.2.5").is_some());
         assert!(is_displaced(&busy));
     }
 
-    #[test]
-    fn an_address_at_its_limit_displaces_no_connection() {
+    #[tokio::test]
+    async fn an_address_at_its_limit_displaces_no_connection() {
         let connections = connections(2, 1);
-        let one = connections.admit(address("192.0.2.1")).unwrap();
-        let two = connections.admit(address("192.0.2.2")).unwrap();
-        assert!(connections.admit(address("192.0.2.1")).is_none());
+        let one = admit(&connections, "192.0.2.1").unwrap();
+        let two = admit(&connections, "192.0.2.2").unwrap();
+        assert!(admit(&connections, "192.0.2.1").is_none());
         assert!(one.connection().end() && two.connection().end());
     }
 
-    #[test]
-    fn a_trusted_proxy_is_many_clients() {
+    #[tokio::test]
+    async fn a_trusted_proxy_is_many_clients() {
         let connections = connections(100, 1);
         for proxy in ["10.1.2.3", "::ffff:10.1.2.3", "fd00::1"] {
-            let many: Vec<_> = (0..20).filter_map(|_| connections.admit(address(proxy))).collect();
+            let many: Vec<_> = (0..20).filter_map(|_| admit(&connections, proxy)).collect();
             assert_eq!(many.len(), 20, "{proxy}");
         }
-        let stranger = connections.admit(address("2001:db8::1")).unwrap();
-        assert!(connections.admit(address("2001:db8::2")).is_none());
+        let stranger = admit(&connections, "2001:db8::1").unwrap();
+        assert!(admit(&connections, "2001:db8::2").is_none());
         drop(stranger);
-        assert!(connections.admit(address("2001:db8::2")).is_some());
+        assert!(admit(&connections, "2001:db8::2").is_some());
     }
 
-    #[test]
-    fn those_that_are_about_to_close_are_bounded() {
+    /// As many closing connections as there may be, and as many that took their room.
+    fn with_many_closing() -> (Arc<Connections>, Vec<Admission>, Vec<Admission>) {
         let connections = connections(CLOSING * 2, 1);
-        let number = |number: usize| IpAddr::from([192, 0, 2, u8::try_from(number).unwrap()]);
-        let held: Vec<_> = (0..CLOSING * 2).filter_map(|last| connections.admit(number(last))).collect();
-        let newer: Vec<_> =
-            (0..CLOSING * 2).filter_map(|last| connections.admit(number(100 + last))).collect();
+        let admitted = |subnet: usize| {
+            let numbers = 0..CLOSING * 2;
+            numbers.filter_map(|last| admit(&connections, &format!("192.0.{subnet}.{last}"))).collect()
+        };
+        let (held, newer): (Vec<_>, Vec<_>) = (admitted(2), admitted(3));
         assert_eq!((held.len(), newer.len()), (CLOSING * 2, CLOSING));
+        (connections, held, newer)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_that_are_about_to_close_are_bounded() {
+        let (connections, held, newer) = with_many_closing();
+        assert!(connections.admit(IpAddr::from([192, 0, 4, 1])).await.is_none(), "not one of them is closed");
         drop(held);
-        assert!(connections.admit(number(200)).is_some());
+        assert!(admit(&connections, "192.0.4.1").is_some());
         drop(newer);
         assert!(connections.lock().by_number.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_behind_many_that_are_about_to_close_is_let_in_as_soon_as_one_of_them_is_closed() {
+        let (connections, mut held, _newer) = with_many_closing();
+        let mut waiting = std::pin::pin!(connections.admit(IpAddr::from([192, 0, 4, 1])));
+        for _ in 0..3 {
+            assert!(futures_util::poll!(&mut waiting).is_pending());
+        }
+        // The first ones were displaced.
+        drop(held.remove(0));
+        assert!(waiting.await.is_some());
     }
 }

@@ -198,7 +198,12 @@ impl Worker {
             };
             match accepted {
                 Ok((stream, peer)) => {
-                    let Some(admission) = self.shared.admission.admit(peer.ip()) else { continue };
+                    let admitted = tokio::select! {
+                        biased;
+                        admitted = self.shared.admission.admit(peer.ip()) => admitted,
+                        _ = stopping.wait_for(|stopping| *stopping) => return Ok(()),
+                    };
+                    let Some(admission) = admitted else { continue };
                     let worker = self.clone();
                     // Owned by the runtime of this worker thread, which ends when the door has drained.
                     self.shared
