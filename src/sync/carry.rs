@@ -73,8 +73,7 @@ struct Shared {
 }
 
 impl Carrier {
-    /// A carrier that hands what it cannot settle to `unknown`, and whose tasks are `tasks`: they are waited for when the
-    /// door stops.
+    /// A carrier that hands what it cannot settle to `unknown`. The server waits for `tasks` when it stops.
     pub fn new(
         Recording { store, judge, hints, membership }: Recording,
         registry: Arc<RegistryClient>,
@@ -240,7 +239,7 @@ impl Shared {
                     %repository, intent = intent.sequence.get(), %error,
                     "the registry deleted a manifest, and the tags that went with it are not known yet; it will be asked"
                 );
-                count("not_told");
+                count("unknown_deletion");
                 self.leave_unknown(intent).await;
                 return Err(CarryFailure::UnknownDeletion(error));
             }

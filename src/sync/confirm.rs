@@ -10,7 +10,7 @@ use crate::registry::{RegistryClient, RegistryError};
 use crate::store::{Change, StoreError};
 
 /// How long the client waits for this answer, at most.
-const PATIENCE: Duration = Duration::from_secs(5);
+const CONFIRMATION_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Whether the registry says now what the change says. No clear answer is no confirmation; nor is one that may be older than
 /// the write.
@@ -23,15 +23,15 @@ pub(super) async fn is_so(registry: &RegistryClient, judge: &Judge, change: &Cha
             return false;
         }
     }
-    let patience = registry.timeout().min(PATIENCE);
-    match tokio::time::timeout(patience, ask(registry, change)).await {
+    let timeout = registry.timeout().min(CONFIRMATION_TIMEOUT);
+    match tokio::time::timeout(timeout, ask(registry, change)).await {
         Ok(Ok(is_so)) => is_so,
         Ok(Err(error)) => {
             tracing::debug!(%error, "a write cannot be confirmed");
             false
         }
         Err(_elapsed) => {
-            tracing::debug!(?patience, "a write was not confirmed in time");
+            tracing::debug!(?timeout, "a write was not confirmed in time");
             false
         }
     }

@@ -4,7 +4,7 @@
 //! asked about again until the write is older than `sync.settling`.
 //!
 //! A mass disappearance that the door did not carry is more often lost storage, a wrong volume or a wrong address than
-//! somebody's will. Removals beyond `sync.removal_limit` are held: the rows stay and are served, marked as missing, until
+//! an operator's will. Removals beyond `sync.removal_limit` are held: the rows stay and are served, marked as missing, until
 //! the registry has them again, the operator accepts their removal, or they stayed away for `sync.removal_patience`.
 //!
 //! One judge is shared by all that verify: hints, unknown outcomes and sweeps count together.
@@ -160,7 +160,7 @@ impl Judge {
         if unsettled.is_none() && denied.is_none() {
             return Ok(Verdict::Believe(None));
         }
-        // Somebody did it through the door, as it turns out.
+        // A client did it through the door, as it turns out.
         let since = unsettled.map_or(Sequence::ZERO, |(sequence, _)| sequence);
         if self.is_explained(about, since).await? {
             return Ok(Verdict::Believe(None));
@@ -345,7 +345,7 @@ impl Judge {
             let hour = i64::try_from(WINDOW.as_millis()).unwrap_or(i64::MAX);
             let Missing { tags, manifests } = self.events.found_removals(since.shifted(-hour)).await?;
             let statistics = self.records.statistics().await?;
-            // More than may go unasked has gone by the operator's word, or after long patience: neither counts.
+            // More than may go unasked has gone by the operator's word, or after `sync.removal_patience`: neither counts.
             let counted = |found: u64, recorded: u64| {
                 let most = self.settings.removal_limit.of(recorded.saturating_add(found));
                 if found > most { 0 } else { found }

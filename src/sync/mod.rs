@@ -11,6 +11,7 @@ mod carry;
 mod compare;
 mod confirm;
 mod deletion_outcome;
+mod difference;
 mod engine;
 mod hints;
 mod judge;

@@ -3,14 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::difference::{Different, Found, named};
 use super::judge::{Answer, Contradiction, Judge, Verdict};
 use super::membership::LeaseHolder;
 use crate::clock::Timestamp;
-use crate::oci::{Digest, Manifest, Reference, RepositoryName, Tag};
+use crate::oci::{Digest, Reference, RepositoryName, Tag};
 use crate::registry::{MalformedAnswer, RegistryClient, RegistryError};
-use crate::store::{
-    Change, Guard, Ledger, MissingMark, Recorded, Records, Sequence, Source, Store, StoreError,
-};
+use crate::store::{Change, Guard, Lease, Ledger, Recorded, Records, Sequence, Source, Store, StoreError};
 
 /// How often one verification asks anew when something newer came in between.
 const ATTEMPTS: usize = 4;
@@ -115,37 +114,9 @@ impl Verifier {
         let mut verified = Verified::default();
         let mut is_contradiction = false;
         for _ in 0..ATTEMPTS {
-            let since = self.ledger.sequence().await?;
-            let guard = Guard { reference: Some(reference.clone()), since, lease };
-            let found = match reference {
-                Reference::Tag(tag) => self.tag_difference(repository, tag).await?,
-                Reference::Digest(digest) => {
-                    self.digest_difference(repository, digest, source, &mut verified).await?
-                }
-            };
-            is_contradiction = matches!(found, Found::Moved);
-            let recorded = match found {
-                Found::Same(digest) => {
-                    verified.digest = digest;
-                    Recorded::Unchanged
-                }
-                Found::Moved => Recorded::Superseded,
-                Found::Present(digest) => {
-                    verified.digest = Some(digest);
-                    let change = Change::ReferencePresent {
-                        repository: repository.clone(),
-                        reference: reference.clone(),
-                    };
-                    self.ledger.record(vec![change], source, guard, self.registry.now()).await?
-                }
-                Found::Held => {
-                    verified.is_held = true;
-                    self.hold(repository, reference, source, guard).await?
-                }
-                Found::Different(different) => {
-                    self.contradiction(repository, reference, source, guard, different, &mut verified).await?
-                }
-            };
+            let recorded;
+            (recorded, is_contradiction) =
+                self.attempt(repository, reference, source, lease, &mut verified).await?;
             let result = match recorded {
                 Recorded::Unchanged => "same",
                 Recorded::Changed(_) => "different",
@@ -158,7 +129,7 @@ impl Verifier {
                 Recorded::Changed(events) => {
                     verified.events += events;
                     // The first sweep finds everything at once, and each finding is an event anyway.
-                    tracing::debug!(%repository, %reference, ?source, since = since.get(), "the record differed from the registry and was mended");
+                    tracing::debug!(%repository, %reference, ?source, "the record differed from the registry and was mended");
                 }
             }
             return Ok(verified);
@@ -167,6 +138,45 @@ impl Verifier {
             return Err(contradiction(repository, reference).into());
         }
         Err(VerifyError::Busy { repository: repository.clone(), reference: reference.clone() })
+    }
+
+    /// Asks once, and records what differs. Answers also whether the registry contradicted itself.
+    async fn attempt(
+        &self,
+        repository: &RepositoryName,
+        reference: &Reference,
+        source: Source,
+        lease: Option<Lease>,
+        verified: &mut Verified,
+    ) -> Result<(Recorded, bool), VerifyError> {
+        let since = self.ledger.sequence().await?;
+        let guard = Guard { reference: Some(reference.clone()), since, lease };
+        let found = match reference {
+            Reference::Tag(tag) => self.tag_difference(repository, tag).await?,
+            Reference::Digest(digest) => self.digest_difference(repository, digest, source, verified).await?,
+        };
+        let is_contradiction = matches!(found, Found::Moved);
+        let recorded = match found {
+            Found::Same(digest) => {
+                verified.digest = digest;
+                Recorded::Unchanged
+            }
+            Found::Moved => Recorded::Superseded,
+            Found::Present(digest) => {
+                verified.digest = Some(digest);
+                let change =
+                    Change::ReferencePresent { repository: repository.clone(), reference: reference.clone() };
+                self.ledger.record(vec![change], source, guard, self.registry.now()).await?
+            }
+            Found::Held => {
+                verified.is_held = true;
+                self.hold(repository, reference, source, guard).await?
+            }
+            Found::Different(different) => {
+                self.contradiction(repository, reference, source, guard, different, verified).await?
+            }
+        };
+        Ok((recorded, is_contradiction))
     }
 
     /// Records what differs, or holds it, as the judge says.
@@ -344,62 +354,10 @@ impl Verifier {
     }
 }
 
-/// Nobody wrote through the door, and the registry is of two minds again and again: no answer of its is clear.
+/// No client wrote through the door, and the registry contradicts itself again and again: none of its answers is clear.
 fn contradiction(repository: &RepositoryName, reference: &Reference) -> RegistryError {
     RegistryError::Malformed {
         asked: format!("HEAD {repository}:{reference}"),
         source: MalformedAnswer::DeniedManifest,
-    }
-}
-
-/// What a question found.
-enum Found {
-    /// Record and registry agree: on this digest, or that there is none.
-    Same(Option<Digest>),
-    /// They agree on this digest, which was held to be missing.
-    Present(Digest),
-    /// The registry denies a manifest that the record has to keep.
-    Held,
-    /// They do not agree.
-    Different(Different),
-    /// The registry changed while it was asked; or it contradicts itself.
-    Moved,
-}
-
-/// How they differ.
-struct Different {
-    /// What has to be recorded.
-    change: Change,
-    /// What the tag pointed to before.
-    previous: Option<Digest>,
-    /// The mark of what the registry denies and the record holds to be missing.
-    missing: Option<MissingMark>,
-}
-
-impl Found {
-    fn put(
-        repository: &RepositoryName,
-        manifest: Arc<Manifest>,
-        tag: Option<&Tag>,
-        previous: Option<Digest>,
-    ) -> Self {
-        let tags = tag.cloned().into_iter().collect();
-        let change = Change::ManifestPut { repository: repository.clone(), manifest, tags };
-        Self::Different(Different { change, previous, missing: None })
-    }
-}
-
-/// The digest that a change puts, and the manifests that its manifest names.
-fn named(change: &Change) -> (Option<Digest>, Vec<Digest>) {
-    match change {
-        Change::ManifestPut { manifest, .. } => {
-            (Some(manifest.digest.clone()), manifest.document.child_manifests().cloned().collect())
-        }
-        Change::TagDeleted { .. }
-        | Change::ManifestDeleted { .. }
-        | Change::ReferenceMissing { .. }
-        | Change::ReferencePresent { .. }
-        | Change::RepositoryFound { .. }
-        | Change::RepositoryGone { .. } => (None, Vec::new()),
     }
 }

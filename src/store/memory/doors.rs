@@ -79,6 +79,19 @@ impl Doors for MemoryStore {
 }
 
 impl MemoryMedium {
+    /// Whether a door is carrying a write to this reference, in the life that it is in.
+    pub fn carries(&self, door: DoorId, repository: &str, reference: &str) -> bool {
+        let state = self.state();
+        let current = state.doors.get(&door).map(|beat| beat.incarnation).unwrap_or_default();
+        state.intents.values().any(|intent| {
+            let references = intent.write.references();
+            intent.state.is_carried()
+                && intent.holder == current
+                && intent.repository.as_str() == repository
+                && references.iter().any(|named| named.as_str() == reference)
+        })
+    }
+
     /// An event that was recorded by a door which had been taken for dead; or by a sweep of one that did not hold the lease.
     pub fn recorded_wrongly(&self) -> Option<(Sequence, &'static str)> {
         let state = self.state();

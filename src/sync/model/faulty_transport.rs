@@ -10,9 +10,10 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use tokio::time::Instant;
 use url::Url;
 
-use super::registry::{Heard, Outage, Registry, State};
+use super::registry::{Heard, Outage, REPOSITORIES, Registry, State};
 use super::steps::StepsOfALife;
 use crate::registry::{BodyError, Causes, Received, Request, Transport, TransportError};
+use crate::store::{DoorId, MemoryMedium};
 
 /// How long the door waits for an answer.
 pub const TIMEOUT: Duration = Duration::from_secs(5);
@@ -25,6 +26,9 @@ const LATE: u64 = 4_000;
 pub struct FaultyTransport {
     pub registry: Arc<Registry>,
     pub steps: Arc<StepsOfALife>,
+    /// Where its intents are.
+    pub medium: MemoryMedium,
+    pub door: DoorId,
 }
 
 /// What becomes of a request, apart from being answered.
@@ -101,7 +105,17 @@ impl Transport for FaultyTransport {
         if is_head || method == Method::GET {
             self.steps.take().await;
         } else {
-            self.steps.send_write().await;
+            let has_stood_still = self.steps.send_write().await;
+            let path = url.path().trim_start_matches("/v2/");
+            if let Some((repository, reference)) = path.split_once("/manifests/")
+                && REPOSITORIES.contains(&repository)
+                && !has_stood_still
+                && !self.medium.carries(self.door, repository, reference)
+            {
+                self.steps.note_sent_wrongly(format!(
+                    "{method} {repository}:{reference} was sent by a door whose write it was not"
+                ));
+            }
         }
         let (fault, there, back, arrived) = {
             let mut state = self.registry.state();

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::nature::{Nature, Temper};
 use super::random::Random;
-use super::registry::{Nature, Outage, REPOSITORIES, Temper};
+use super::registry::{Outage, REPOSITORIES};
 use crate::oci::{Digest, Reference, Tag};
 
 /// How many different manifests there are; the last two are indexes of the first two.

@@ -9,8 +9,8 @@
 //! - the history holds no removal of anything that was there all the time since the history last spoke of it, nor a find of
 //!   what was not (P3), and is never rewritten (P6).
 //!
-//! `registry` is the registry, with the lies of its `listing`s and the `faulty_transport` to it, `history` what happens, `simulation` the door
-//! and its clients, with the `steps` that it takes; `registry_history` knows what was there when, `acknowledged` what clients heard, and
+//! `registry` is the registry, of one `nature` or another, with the lies of its `listing`s and the `faulty_transport` to it, `history`
+//! what happens, `simulation` the doors, with the `actions` of their clients and the `steps` that they take; `registry_history` knows what was there when, `acknowledged` what clients heard, and
 //! `checks` what has to be true.
 //! The same seed makes the same history. A history that fails is made smaller as long as it fails, and shown.
 //!
@@ -20,10 +20,12 @@
 //! ```
 
 mod acknowledged;
+mod actions;
 mod checks;
 mod faulty_transport;
 mod history;
 mod listing;
+mod nature;
 mod random;
 mod registry;
 mod registry_history;

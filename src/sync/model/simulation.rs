@@ -1,30 +1,27 @@
-//! The door in the model, with its clients: put together by the builder that `server.rs` uses, over a store in memory.
+//! The doors in the model: put together by the builder that `server.rs` uses, over a store in memory.
 
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{HeaderMap, Method};
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::acknowledged::{Awaited, Deletion, Promised};
+use super::acknowledged::Deletion;
 use super::checks::{self, Extent};
 use super::faulty_transport::{FaultyTransport, TIMEOUT};
 use super::history::{Action, Happening, History, Life};
-use super::registry::{Outage, Registry, Temper};
+use super::nature::Temper;
+use super::registry::Registry;
 use super::registry_history::Version;
 use super::steps::StepsOfALife;
-use crate::oci::{Digest, Manifest, Reference, RepositoryName};
-use crate::registry::{Backends, OutgoingWrite, RegistrySettings, Transport};
+use crate::registry::{Backends, RegistrySettings, Transport};
 use crate::store::{
-    Actor, DoorId, Event, HintedReference, MemoryMedium, MemoryStore, Records, Store, SweepKind, SweepState,
+    DoorId, Event, HintedReference, MemoryMedium, MemoryStore, Records, Store, SweepKind, SweepState,
 };
 use crate::sync::{
-    Carrier, CatalogState, EngineSettings, HintQueue, JudgeSettings, ManifestWrite, RemovalLimit,
-    SweepOutcome, SweepSettings, Sweeper, SyncEngine, Transports, UnknownIntents, WriteRequest,
+    Carrier, CatalogState, EngineSettings, HintQueue, JudgeSettings, RemovalLimit, SweepOutcome,
+    SweepSettings, Sweeper, SyncEngine, Transports, UnknownIntents,
 };
 
 /// Time enough for every outcome to become known, in virtual time.
@@ -43,30 +40,30 @@ struct Simulation {
 }
 
 /// One door, with what it is asked for.
-struct Door {
-    registry: Arc<Registry>,
-    observer: MemoryStore,
-    carrier: Carrier,
-    sweeper: Arc<Sweeper>,
-    hints: Arc<HintQueue>,
+pub(super) struct Door {
+    pub(super) registry: Arc<Registry>,
+    pub(super) observer: MemoryStore,
+    pub(super) carrier: Carrier,
+    pub(super) sweeper: Arc<Sweeper>,
+    pub(super) hints: Arc<HintQueue>,
     unknown: Arc<UnknownIntents>,
-    steps: Arc<StepsOfALife>,
+    pub(super) steps: Arc<StepsOfALife>,
     acknowledged: Arc<Mutex<Acknowledged>>,
 }
 
 /// What was heard from the doors of a history, and outlives them.
 #[derive(Default)]
-struct Acknowledged {
+pub(super) struct Acknowledged {
     /// The hints that were kept, and when.
-    hints: Vec<(HintedReference, Version)>,
+    pub(super) hints: Vec<(HintedReference, Version)>,
     /// The deletions of which clients have heard.
-    deletions: Vec<Deletion>,
+    pub(super) deletions: Vec<Deletion>,
     /// The events that there were when the last door was opened.
     events: Vec<Event>,
     /// How many writes were not acknowledged.
-    refused: u64,
+    pub(super) refused: u64,
     /// What was not true of what was heard.
-    wrong: Option<String>,
+    pub(super) wrong: Option<String>,
 }
 
 impl Simulation {
@@ -108,8 +105,12 @@ impl Door {
             _ => MemoryStore::join(medium, DoorId(number as u64), followed),
         });
         let backends = Arc::new(Backends::new([Url::parse("http://registry").unwrap()]));
-        let transport: Arc<dyn Transport> =
-            Arc::new(FaultyTransport { registry: Arc::clone(registry), steps: Arc::clone(&steps) });
+        let transport: Arc<dyn Transport> = Arc::new(FaultyTransport {
+            registry: Arc::clone(registry),
+            steps: Arc::clone(&steps),
+            medium: medium.clone(),
+            door: DoorId(number as u64),
+        });
         let settings = EngineSettings {
             registry: RegistrySettings::new(backends, TIMEOUT),
             judge: judge_settings(history.nature.judge),
@@ -136,100 +137,8 @@ impl Door {
         Arc::new(Self { registry, observer, carrier, sweeper, hints, unknown, steps, acknowledged })
     }
 
-    fn acknowledged(&self) -> MutexGuard<'_, Acknowledged> {
+    pub(super) fn acknowledged(&self) -> MutexGuard<'_, Acknowledged> {
         self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    async fn act(&self, action: Action) {
-        match action {
-            Action::Push { repository, reference, manifest, patience } => {
-                let parsed = Arc::new(Manifest::parse(manifest.clone(), None).unwrap());
-                let digest = Some(Digest::sha256(&manifest));
-                let write = ManifestWrite::Put {
-                    repository: RepositoryName::parse(repository).unwrap(),
-                    reference: reference.clone(),
-                    tags: Vec::new(),
-                    manifest: parsed,
-                };
-                let request = request(write, Method::PUT, &reference, manifest);
-                self.carry(request, repository, &reference, digest, patience).await;
-            }
-            Action::Delete { repository, reference, patience } => {
-                let write = ManifestWrite::Delete {
-                    repository: RepositoryName::parse(repository).unwrap(),
-                    reference: reference.clone(),
-                };
-                let request = request(write, Method::DELETE, &reference, Bytes::new());
-                self.carry(request, repository, &reference, None, patience).await;
-            }
-            Action::PushAround { repository, reference, manifest } => {
-                self.registry.put(repository, &reference, &manifest);
-            }
-            Action::DeleteAround { repository, reference } => self.registry.delete(repository, &reference),
-            Action::Forget { repository } => self.registry.forget(repository),
-            Action::Hint { repository, reference } => {
-                let repository = RepositoryName::parse(repository).unwrap();
-                let hint = HintedReference { repository, reference };
-                let version = self.registry.history().now();
-                if self.hints.add(vec![hint.clone()]).await.is_ok() {
-                    self.acknowledged().hints.push((hint, version));
-                }
-            }
-            Action::Sweep { deep } => {
-                // Where the store fails, it is not asked for, or it is and nobody knows.
-                let _ = self.sweeper.request(if deep { SweepKind::Deep } else { SweepKind::Shallow }).await;
-            }
-            Action::Outage { outage, length } => {
-                self.registry.go_down(Instant::now() + length, outage);
-            }
-            Action::LoseStorage { length } => {
-                self.registry.lose_storage();
-                tokio::time::sleep(length).await;
-                self.registry.regain_storage();
-            }
-            Action::Restart { length } => {
-                self.registry.go_down(Instant::now() + length, Outage::Deaf);
-                self.registry.lose_connections();
-            }
-            Action::Freeze { length } => {
-                self.steps.freeze(length);
-                // The history does not end before the door has gone on.
-                tokio::time::sleep(length.unwrap_or_default()).await;
-            }
-        }
-    }
-
-    /// Carries a write for a client; when that hears of a success, looks whether it is in the store.
-    async fn carry(
-        &self,
-        request: WriteRequest,
-        repository: &str,
-        reference: &Reference,
-        digest: Option<Digest>,
-        patience: Option<Duration>,
-    ) {
-        let store = &self.observer;
-        let awaited = Awaited::begin(store, &self.registry, repository, reference, digest).await;
-        let carrying = self.carrier.carry(request);
-        let answer = match patience {
-            Some(patience) => match tokio::time::timeout(patience, carrying).await {
-                Ok(answer) => answer,
-                Err(_) => return,
-            },
-            None => carrying.await,
-        };
-        if !answer.as_ref().is_ok_and(|answer| answer.status.is_success()) {
-            self.acknowledged().refused += 1;
-        } else {
-            match awaited.succeeded(store, &self.registry).await {
-                Ok(Promised { deletion, undecided, version }) => {
-                    let mut acknowledged = self.acknowledged();
-                    acknowledged.deletions.extend(deletion);
-                    acknowledged.hints.extend(undecided.into_iter().map(|about| (about, version)));
-                }
-                Err(wrong) => self.acknowledged().wrong = Some(wrong),
-            }
-        }
     }
 }
 
@@ -284,6 +193,9 @@ impl Simulation {
         for _ in 0..2 {
             self.sweep_all().await?;
             checks::in_step(store, registry, extent).await?;
+        }
+        if let Some(wrong) = self.doors.iter().find_map(|door| door.steps.sent_wrongly()) {
+            return Err(wrong);
         }
         let events = checks::events(store).await;
         checks::pasts(&events)?;
@@ -359,21 +271,6 @@ fn judge_settings(temper: Temper) -> JudgeSettings {
             settling: SETTLING,
             removal_limit,
             removal_patience: Duration::from_secs(24 * 60 * 60),
-        },
-    }
-}
-
-fn request(write: ManifestWrite, method: Method, reference: &Reference, body: Bytes) -> WriteRequest {
-    let path_and_query = format!("/v2/{}/manifests/{reference}", write.repository());
-    WriteRequest {
-        write,
-        actor: Actor::default(),
-        outgoing: OutgoingWrite {
-            method,
-            path_and_query,
-            headers: HeaderMap::new(),
-            body,
-            credentials: None,
         },
     }
 }

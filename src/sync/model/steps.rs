@@ -27,6 +27,8 @@ pub struct StepsOfALife {
     random: Mutex<Random>,
     /// Whether it stood still with a write on its way to the registry.
     stood_still_with_a_write: AtomicBool,
+    /// What it sent although the intent was not its own.
+    sent_wrongly: Mutex<Option<String>>,
 }
 
 /// How a door goes on.
@@ -48,6 +50,7 @@ impl StepsOfALife {
             commit_faults: AtomicU64::new(commit_faults),
             random: Mutex::new(Random::new(seed)),
             stood_still_with_a_write: AtomicBool::new(false),
+            sent_wrongly: Mutex::default(),
         })
     }
 
@@ -62,13 +65,25 @@ impl StepsOfALife {
     }
 
     /// Takes the step that sends a write to the registry. A door that stands still just then sends what may not be its own
-    /// any more, which no registry can tell.
-    pub async fn send_write(&self) {
+    /// any more, which no registry can tell. Answers whether it did.
+    pub async fn send_write(&self) -> bool {
         let has_stood_still = self.go_on().await;
         self.take().await;
-        if has_stood_still || !matches!(*self.pace.borrow(), Pace::Running) {
+        let has_stood_still = has_stood_still || !matches!(*self.pace.borrow(), Pace::Running);
+        if has_stood_still {
             self.stood_still_with_a_write.store(true, Ordering::Relaxed);
         }
+        has_stood_still
+    }
+
+    /// A write was sent that was not the door's own to send.
+    pub fn note_sent_wrongly(&self, wrong: String) {
+        self.sent_wrongly.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(wrong);
+    }
+
+    /// Such a write.
+    pub fn sent_wrongly(&self) -> Option<String> {
+        self.sent_wrongly.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Whether a write was sent so.
