@@ -17,7 +17,7 @@ use crate::http::{Body, Client, Head, path_of};
 pub const CONNECTIONS: usize = 32;
 
 /// How long requests that are on their way may take once the time is over.
-const PATIENCE: Duration = Duration::from_secs(60);
+const LAST_ANSWERS_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A latency that is not longer than this is recorded to three digits, in microseconds.
 const LONGEST_LATENCY: u64 = 120_000_000;
@@ -69,7 +69,7 @@ pub fn requests(address: SocketAddr, request: &Request, duration: Duration) -> R
         }
         let mut done = Done::nothing()?;
         while let Some(finished) =
-            tokio::time::timeout_at((begun + duration + PATIENCE).into(), connections.join_next())
+            tokio::time::timeout_at((begun + duration + LAST_ANSWERS_TIMEOUT).into(), connections.join_next())
                 .await
                 .map_err(|_| format!("{address} still owes answers a minute after the last request"))?
         {

@@ -68,7 +68,7 @@ pub enum AccountError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// Another change to the same account came before it.
-    #[error("somebody else changed the same account just now; nothing was done, try again")]
+    #[error("another request changed the same account just now; nothing was done, try again")]
     Overtaken,
     /// What the store keeps is none of it.
     #[error("the account `{0}` in the store cannot be read")]

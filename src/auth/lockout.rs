@@ -81,14 +81,14 @@ pub(super) struct Attempt<'a> {
     lockout: &'a Lockout,
     marks: Marks,
     begun: Instant,
-    outcome: Outcome,
+    outcome: LoginOutcome,
     ticket: Ticket,
     /// How long to wait before it is looked at.
     pub(super) delay: Duration,
 }
 
 #[derive(Clone, Copy)]
-enum Outcome {
+enum LoginOutcome {
     Unsaid,
     Succeeded,
     Failed,
@@ -137,7 +137,7 @@ impl Lockout {
             true => Ticket::after_failures(network),
             false => Ticket::new(network),
         };
-        Ok(Attempt { lockout: self, marks, begun: now, outcome: Outcome::Unsaid, ticket, delay })
+        Ok(Attempt { lockout: self, marks, begun: now, outcome: LoginOutcome::Unsaid, ticket, delay })
     }
 
     /// How long to wait before a password may be tried, and how much later it is looked at then.
@@ -260,17 +260,17 @@ impl Attempt<'_> {
 
     /// They have proved who they are.
     pub(super) fn succeeded(mut self) {
-        self.outcome = Outcome::Succeeded;
+        self.outcome = LoginOutcome::Succeeded;
     }
 
     /// They have not.
     pub(super) fn failed(mut self) {
-        self.outcome = Outcome::Failed;
+        self.outcome = LoginOutcome::Failed;
     }
 
     /// It tells nothing: the same was refused before, or it was not looked at.
     pub(super) fn came_to_nothing(mut self) {
-        self.outcome = Outcome::Nothing;
+        self.outcome = LoginOutcome::Nothing;
     }
 }
 
@@ -280,7 +280,7 @@ impl Drop for Attempt<'_> {
         let mut state = lockout.state();
         state.flight.end(marks);
         let is_failure = match self.outcome {
-            Outcome::Succeeded => {
+            LoginOutcome::Succeeded => {
                 match marks.account {
                     Some(_) => {
                         state.pairs.remove(&marks.pair);
@@ -291,9 +291,9 @@ impl Drop for Attempt<'_> {
                 }
                 false
             }
-            Outcome::Failed => true,
-            Outcome::Nothing => false,
-            Outcome::Unsaid => self.ticket.has_begun.load(Ordering::Acquire),
+            LoginOutcome::Failed => true,
+            LoginOutcome::Nothing => false,
+            LoginOutcome::Unsaid => self.ticket.has_begun.load(Ordering::Acquire),
         };
         if is_failure {
             lockout.count(&mut state, marks, *begun);

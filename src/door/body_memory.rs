@@ -28,11 +28,11 @@ pub struct BodyMemory(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     limit: u64,
-    taken: Mutex<DeletionOutcome>,
+    reserved: Mutex<Reserved>,
 }
 
 #[derive(Debug, Default)]
-struct DeletionOutcome {
+struct Reserved {
     bytes: u64,
     /// Only of clients that hold some.
     by_client: HashMap<Network, u64>,
@@ -46,7 +46,7 @@ pub(super) struct Reservation {
     bytes: u64,
 }
 
-/// The memory is taken.
+/// The memory is reserved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no room for {wanted} bytes of a body: {cause} (limits.body_memory)")]
 pub(super) struct NoRoom {
@@ -57,7 +57,7 @@ pub(super) struct NoRoom {
 impl BodyMemory {
     /// So many bytes.
     pub fn new(limit: u64) -> Self {
-        Self(Arc::new(Shared { limit, taken: Mutex::default() }))
+        Self(Arc::new(Shared { limit, reserved: Mutex::default() }))
     }
 
     /// How many bytes there may be in all.
@@ -70,8 +70,8 @@ impl BodyMemory {
         Reservation { memory: self.clone(), client: Network::of(client), bytes: 0 }
     }
 
-    fn lock(&self) -> MutexGuard<'_, DeletionOutcome> {
-        self.0.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Reserved> {
+        self.0.reserved.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -84,22 +84,22 @@ impl Reservation {
         let wanted = bytes.next_multiple_of(STEP);
         let Some(more) = wanted.checked_sub(self.bytes).filter(|more| *more > 0) else { return Ok(()) };
         let limit = self.memory.0.limit;
-        let mut taken = self.memory.lock();
-        let of_client = taken.by_client.get(&self.client).copied().unwrap_or(0);
+        let mut reserved = self.memory.lock();
+        let of_client = reserved.by_client.get(&self.client).copied().unwrap_or(0);
         let is_only_body = of_client == self.bytes;
         let share = if is_only_body { limit / ONLY_BODY_SHARE } else { limit / SHARE };
         let refused = |cause| {
             metrics::counter!("portreeve_bodies_refused_total", "cause" => cause).increment(1);
             Err(NoRoom { wanted, cause })
         };
-        if taken.bytes + more > limit {
+        if reserved.bytes + more > limit {
             return refused("full");
         }
         if of_client + more > share {
             return refused("share");
         }
-        taken.bytes += more;
-        *taken.by_client.entry(self.client).or_default() += more;
+        reserved.bytes += more;
+        *reserved.by_client.entry(self.client).or_default() += more;
         self.bytes = wanted;
         Ok(())
     }
@@ -123,12 +123,12 @@ impl Drop for Reservation {
         if self.bytes == 0 {
             return;
         }
-        let mut taken = self.memory.lock();
-        taken.bytes -= self.bytes;
-        if let Some(of_client) = taken.by_client.get_mut(&self.client) {
+        let mut reserved = self.memory.lock();
+        reserved.bytes -= self.bytes;
+        if let Some(of_client) = reserved.by_client.get_mut(&self.client) {
             *of_client -= self.bytes;
             if *of_client == 0 {
-                taken.by_client.remove(&self.client);
+                reserved.by_client.remove(&self.client);
             }
         }
     }

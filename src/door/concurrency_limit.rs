@@ -10,11 +10,11 @@ use crate::auth::Network;
 pub(super) struct ConcurrencyLimit {
     total: usize,
     per_network: usize,
-    taken: Mutex<DeletionOutcome>,
+    in_use: Mutex<InUse>,
 }
 
 #[derive(Debug, Default)]
-struct DeletionOutcome {
+struct InUse {
     all: usize,
     by_network: HashMap<Network, usize>,
 }
@@ -38,7 +38,7 @@ pub(super) struct Permit {
 impl ConcurrencyLimit {
     /// So many in all, and so many of each network.
     pub(super) fn new(total: usize, per_network: usize) -> Arc<Self> {
-        Arc::new(Self { total, per_network, taken: Mutex::default() })
+        Arc::new(Self { total, per_network, in_use: Mutex::default() })
     }
 
     /// Counts one more, of this network if that is to count.
@@ -46,35 +46,35 @@ impl ConcurrencyLimit {
     /// # Errors
     /// When a limit is reached.
     pub(super) fn acquire(self: &Arc<Self>, network: Option<Network>) -> Result<Permit, LimitReached> {
-        let mut taken = self.lock();
-        let of_one = network.and_then(|network| taken.by_network.get(&network).copied()).unwrap_or(0);
+        let mut in_use = self.lock();
+        let of_one = network.and_then(|network| in_use.by_network.get(&network).copied()).unwrap_or(0);
         if of_one >= self.per_network {
             return Err(LimitReached::Network);
         }
-        if taken.all >= self.total {
+        if in_use.all >= self.total {
             return Err(LimitReached::Total);
         }
-        taken.all += 1;
+        in_use.all += 1;
         if let Some(network) = network {
-            taken.by_network.insert(network, of_one + 1);
+            in_use.by_network.insert(network, of_one + 1);
         }
         Ok(Permit { limit: Arc::clone(self), network })
     }
 
-    fn lock(&self) -> MutexGuard<'_, DeletionOutcome> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, InUse> {
+        self.in_use.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let mut taken = self.limit.lock();
-        taken.all = taken.all.saturating_sub(1);
+        let mut in_use = self.limit.lock();
+        in_use.all = in_use.all.saturating_sub(1);
         let Some(network) = self.network else { return };
-        if let Some(of_one) = taken.by_network.get_mut(&network) {
+        if let Some(of_one) = in_use.by_network.get_mut(&network) {
             *of_one -= 1;
             if *of_one == 0 {
-                taken.by_network.remove(&network);
+                in_use.by_network.remove(&network);
             }
         }
     }

@@ -6,10 +6,11 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use ipnet::IpNet;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::client_connection::{ClientConnection, ConnectionTimeouts};
 use super::concurrency_limit::{ConcurrencyLimit, LimitReached, Permit};
@@ -19,6 +20,10 @@ use crate::telemetry::LogThrottle;
 
 /// How many displaced connections may be about to close: they still have their descriptors.
 const CLOSING: usize = 8;
+
+/// How long a new connection waits, with those behind it, for one of so many to be closed. That takes milliseconds, and more on
+/// a busy machine.
+const CLOSING_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How many connections clients may have.
 #[derive(Clone, Debug)]
@@ -38,7 +43,8 @@ pub(super) struct Connections {
     trusted_proxies: Vec<IpNet>,
     timeouts: ConnectionTimeouts,
     entries: Mutex<Entries>,
-    closing: AtomicUsize,
+    /// The places of those that are about to close.
+    closing: Arc<Semaphore>,
     refused: [LogThrottle; 2],
 }
 
@@ -52,8 +58,17 @@ struct Entries {
 #[derive(Debug)]
 struct Entry {
     connection: Arc<ClientConnection>,
-    /// None for one that is displaced: the new one counts instead.
-    permit: Option<Permit>,
+    place: Place,
+}
+
+/// What a connection takes up as long as it is open.
+#[derive(Debug)]
+#[expect(dead_code, reason = "held until the connection is closed")]
+enum Place {
+    /// One among those that there may be.
+    Open(Permit),
+    /// It is displaced, and the new one counts instead: one among those that are about to close.
+    Closing(OwnedSemaphorePermit),
 }
 
 /// A connection that was let in. Dropping it, when the connection is closed, makes room for another one.
@@ -72,20 +87,24 @@ impl Connections {
             trusted_proxies: limits.trusted_proxies,
             timeouts,
             entries: Mutex::default(),
-            closing: AtomicUsize::new(0),
+            closing: Arc::new(Semaphore::new(CLOSING)),
             refused: Default::default(),
         })
     }
 
-    /// Lets a new connection in; nothing when there may be no other one.
-    pub(super) fn admit(self: &Arc<Self>, peer: IpAddr) -> Option<Admission> {
+    /// Lets a new connection in, for which another one may have to close first; nothing when there may be no other one.
+    pub(super) async fn admit(self: &Arc<Self>, peer: IpAddr) -> Option<Admission> {
         let peer = peer.to_canonical();
         let is_trusted = self.trusted_proxies.iter().any(|network| network.contains(&peer));
         let counted = (!is_trusted).then(|| Network::of(peer));
-        let permit = match self.limit.acquire(counted) {
-            Err(LimitReached::Total) if self.displace() => self.limit.acquire(counted),
-            permit => permit,
-        };
+        let mut permit = self.limit.acquire(counted);
+        // The room that is made may be taken by a connection that another thread has accepted.
+        for _ in 0..CLOSING {
+            if !matches!(permit, Err(LimitReached::Total)) || !self.displace().await {
+                break;
+            }
+            permit = self.limit.acquire(counted);
+        }
         match permit {
             Ok(permit) => Some(self.enter(permit)),
             Err(reached) => {
@@ -97,7 +116,7 @@ impl Connections {
 
     fn enter(self: &Arc<Self>, permit: Permit) -> Admission {
         let connection = Arc::new(ClientConnection::new(self.timeouts));
-        let entry = Entry { connection: Arc::clone(&connection), permit: Some(permit) };
+        let entry = Entry { connection: Arc::clone(&connection), place: Place::Open(permit) };
         let mut entries = self.lock();
         let number = entries.next;
         entries.next += 1;
@@ -108,10 +127,9 @@ impl Connections {
     }
 
     /// Has the connection closed on which no request has run for longest. Answers whether there was one.
-    fn displace(&self) -> bool {
-        if self.closing.load(Ordering::Acquire) >= CLOSING {
-            return false;
-        }
+    async fn displace(&self) -> bool {
+        let closing = tokio::time::timeout(CLOSING_TIMEOUT, Arc::clone(&self.closing).acquire_owned());
+        let Ok(Ok(closing)) = closing.await else { return false };
         let mut entries = self.lock();
         let open = entries.by_number.values_mut().filter(|entry| !entry.connection.is_ended());
         let idle = open.filter_map(|entry| Some((entry.connection.idle_since()?, entry)));
@@ -119,8 +137,7 @@ impl Connections {
         if !longest.connection.end() {
             return false;
         }
-        self.closing.fetch_add(1, Ordering::AcqRel);
-        let permit = longest.permit.take();
+        let permit = std::mem::replace(&mut longest.place, Place::Closing(closing));
         drop(entries);
         drop(permit);
         count_refused("displaced");
@@ -153,17 +170,14 @@ impl Admission {
 impl Drop for Admission {
     fn drop(&mut self) {
         metrics::gauge!("portreeve_connections", "listener" => "door").decrement(1.0);
+        // Frees its place once the entries are not locked any more.
         let entry = self.connections.lock().by_number.remove(&self.number);
-        if entry.is_some_and(|entry| entry.permit.is_none()) {
-            self.connections.closing.fetch_sub(1, Ordering::AcqRel);
-        }
+        drop(entry);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn connections(all: usize, per_address: usize) -> Arc<Connections> {
@@ -176,61 +190,79 @@ mod tests {
         Connections::new(limits, timeouts)
     }
 
+    async fn admitted(
+        connections: &Arc<Connections>,
+        peers: impl IntoIterator<Item = IpAddr>,
+    ) -> Vec<Admission> {
+        let mut admitted = Vec::new();
+        for peer in peers {
+            admitted.extend(connections.admit(peer).await);
+        }
+        admitted
+    }
+
     fn address(text: &str) -> IpAddr {
         text.parse().unwrap()
     }
 
-    #[test]
-    fn the_longest_idle_one_makes_room_and_one_with_a_request_never_does() {
+    #[tokio::test(start_paused = true)]
+    async fn the_longest_idle_one_makes_room_and_one_with_a_request_never_does() {
         let connections = connections(3, 1);
-        let busy = connections.admit(address("192.0.2.1")).unwrap();
+        let busy = connections.admit(address("192.0.2.1")).await.unwrap();
         let running = busy.connection().begin_request();
-        let first = connections.admit(address("192.0.2.2")).unwrap();
-        let second = connections.admit(address("192.0.2.3")).unwrap();
-        let third = connections.admit(address("192.0.2.4")).unwrap();
+        let first = connections.admit(address("192.0.2.2")).await.unwrap();
+        let second = connections.admit(address("192.0.2.3")).await.unwrap();
+        let third = connections.admit(address("192.0.2.4")).await.unwrap();
         let is_displaced = |admission: &Admission| !admission.connection().end();
         assert!(is_displaced(&first));
         let _third = third.connection().begin_request();
         let _second = second.connection().begin_request();
-        assert!(connections.admit(address("192.0.2.5")).is_none(), "all have requests");
+        assert!(connections.admit(address("192.0.2.5")).await.is_none(), "all have requests");
         drop(running);
-        assert!(connections.admit(address("192.0.2.5")).is_some());
+        assert!(connections.admit(address("192.0.2.5")).await.is_some());
         assert!(is_displaced(&busy));
     }
 
-    #[test]
-    fn an_address_at_its_limit_displaces_no_connection() {
+    #[tokio::test(start_paused = true)]
+    async fn an_address_at_its_limit_displaces_no_connection() {
         let connections = connections(2, 1);
-        let one = connections.admit(address("192.0.2.1")).unwrap();
-        let two = connections.admit(address("192.0.2.2")).unwrap();
-        assert!(connections.admit(address("192.0.2.1")).is_none());
+        let one = connections.admit(address("192.0.2.1")).await.unwrap();
+        let two = connections.admit(address("192.0.2.2")).await.unwrap();
+        assert!(connections.admit(address("192.0.2.1")).await.is_none());
         assert!(one.connection().end() && two.connection().end());
     }
 
-    #[test]
-    fn a_trusted_proxy_is_many_clients() {
+    #[tokio::test(start_paused = true)]
+    async fn a_trusted_proxy_is_many_clients() {
         let connections = connections(100, 1);
         for proxy in ["10.1.2.3", "::ffff:10.1.2.3", "fd00::1"] {
-            let many: Vec<_> = (0..20).filter_map(|_| connections.admit(address(proxy))).collect();
+            let many = admitted(&connections, vec![address(proxy); 20]).await;
             assert_eq!(many.len(), 20, "{proxy}");
         }
-        let stranger = connections.admit(address("2001:db8::1")).unwrap();
-        assert!(connections.admit(address("2001:db8::2")).is_none());
+        let stranger = connections.admit(address("2001:db8::1")).await.unwrap();
+        assert!(connections.admit(address("2001:db8::2")).await.is_none());
         drop(stranger);
-        assert!(connections.admit(address("2001:db8::2")).is_some());
+        assert!(connections.admit(address("2001:db8::2")).await.is_some());
     }
 
-    #[test]
-    fn those_that_are_about_to_close_are_bounded() {
+    #[tokio::test(start_paused = true)]
+    async fn those_that_are_about_to_close_are_bounded_and_a_new_one_waits_for_one_of_them() {
         let connections = connections(CLOSING * 2, 1);
-        let number = |number: usize| IpAddr::from([192, 0, 2, u8::try_from(number).unwrap()]);
-        let held: Vec<_> = (0..CLOSING * 2).filter_map(|last| connections.admit(number(last))).collect();
-        let newer: Vec<_> =
-            (0..CLOSING * 2).filter_map(|last| connections.admit(number(100 + last))).collect();
-        assert_eq!((held.len(), newer.len()), (CLOSING * 2, CLOSING));
-        drop(held);
-        assert!(connections.admit(number(200)).is_some());
-        drop(newer);
+        let numbers =
+            |first: u8| (0..).map(move |number| IpAddr::from([192, 0, first, number])).take(CLOSING * 2);
+        let mut held = admitted(&connections, numbers(1)).await;
+        let newer = admitted(&connections, numbers(2)).await;
+        assert_eq!((held.len(), newer.len()), (CLOSING * 2, CLOSING), "those beyond were refused in the end");
+        let waiting = connections.admit(address("192.0.3.1"));
+        let closes = async {
+            tokio::time::sleep(CLOSING_TIMEOUT / 2).await;
+            held.retain(|admission| !admission.connection().is_ended());
+        };
+        let (waited, ()) = tokio::join!(waiting, closes);
+        assert!(waited.is_some());
+        assert_eq!(connections.lock().by_number.len(), CLOSING * 2 + 1, "one more is about to close");
+        drop((held, newer, waited));
         assert!(connections.lock().by_number.is_empty());
+        assert_eq!(connections.closing.available_permits(), CLOSING);
     }
 }

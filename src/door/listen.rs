@@ -198,7 +198,7 @@ impl Worker {
             };
             match accepted {
                 Ok((stream, peer)) => {
-                    let Some(admission) = self.shared.admission.admit(peer.ip()) else { continue };
+                    let Some(admission) = self.shared.admission.admit(peer.ip()).await else { continue };
                     let worker = self.clone();
                     // Owned by the runtime of this worker thread, which ends when the door has drained.
                     self.shared

@@ -29,7 +29,7 @@ pub fn check(config: Config) -> Report {
     if config.auth.is_on && !config.auth.rules.iter().any(|rule| rule.admin && !rule.deny) {
         report.note(
             Mark::Warning,
-            "No rule gives the action \"admin\": nobody sees the door's status and audit, or starts a sweep, by the API; \
+            "No rule gives the action \"admin\": no user sees the door's status and audit, or starts a sweep, by the API; \
              commands and metrics do without.",
         );
     }

@@ -63,7 +63,7 @@ impl fmt::Display for MissingReport {
         let Missing { tags, manifests } = self.missing;
         write!(
             formatter,
-            "held: the registry denies {tags} tags and {manifests} manifests that are recorded and that nobody deleted \
+            "held: the registry denies {tags} tags and {manifests} manifests that are recorded and that no client deleted \
              through the door, in"
         )?;
         for (number, MissingInRepository { repository, tags, manifests }) in

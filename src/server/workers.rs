@@ -33,7 +33,7 @@ impl Workers {
                         if let Err(error) = worker.serve(listener).await {
                             tracing::error!(%error, "a worker thread cannot accept connections");
                         }
-                        // Connections live on this runtime: it goes on until the last of them has ended.
+                        // Connections live on this runtime: it runs until the last of them has ended.
                         stop.cancelled().await;
                     });
                     // What still runs is cut off here; blocking reads of the store are abandoned.

@@ -6,7 +6,7 @@
 pub enum AccountKind {
     /// A user, by name.
     User,
-    /// A token that was made for somebody or something, by its identifier.
+    /// A token that was made for a user or a robot, by its identifier.
     AccessToken,
     /// A login that goes on, by the hash of its token.
     RefreshToken,
@@ -68,7 +68,7 @@ impl Expect {
 }
 
 impl AccountChange {
-    /// It goes, whatever it is.
+    /// It is removed, whatever it is.
     pub const fn removed(kind: AccountKind, key: String) -> Self {
         Self { kind, key, content: None, expected: Expect::Anything }
     }

@@ -13,13 +13,13 @@ use crate::clock::Timestamp;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AuthEventKind {
-    /// Somebody was given a token.
+    /// A client was given a token.
     Token,
-    /// Somebody has proved who they are.
+    /// A client has proved who it is.
     Login,
-    /// Somebody could not prove who they are.
+    /// A client could not prove who it is.
     LoginFailed,
-    /// Somebody was not let do something.
+    /// A client was refused what it asked for.
     Refused,
     /// Users or access tokens were changed.
     Account,
@@ -90,7 +90,7 @@ impl Retention {
     }
 }
 
-/// A number for each kind. None is pushed out by another: whoever knocks at the gate can make as many failures as they like.
+/// A number for each kind. None is pushed out by another: a client can make as many failures as it likes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quotas {
     /// Of tokens.
@@ -121,7 +121,7 @@ impl Quotas {
     }
 }
 
-/// Makes what stands for a name that nobody has: people type passwords where a name is asked for. The same name looks the same
+/// Makes what stands for a name that no user has: people type passwords where a name is asked for. The same name looks the same
 /// as long as this lives; no one else can try names against it.
 #[derive(Debug, Default)]
 pub struct NameMask(RandomState);

@@ -73,6 +73,18 @@ pub enum Source {
     Hinted,
 }
 
+impl Source {
+    /// Its name in rows, answers and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Observed => "observed",
+            Self::Verified => "verified",
+            Self::Swept => "swept",
+            Self::Hinted => "hinted",
+        }
+    }
+}
+
 /// Who asked for a write. Empty for what was found rather than seen.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Actor {

@@ -29,7 +29,7 @@ pub struct Event {
     pub previous: Option<Digest>,
     /// The manifest's media type, for a put.
     pub media_type: Option<MediaType>,
-    /// Who did it; nobody for what was found.
+    /// Who did it; empty for what was found.
     pub actor: Actor,
 }
 

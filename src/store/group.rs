@@ -16,11 +16,11 @@ use super::StoreError;
 const QUEUE: usize = 1_024;
 
 /// While several write at once, the writer waits this long for more of them to share a transaction: a commit costs
-/// more processor time than the rows in it. Whoever writes alone does not wait.
+/// more processor time than the rows in it. A single caller does not wait.
 pub(super) const GATHERING: Duration = Duration::from_millis(5);
 
-/// What no client waits for may wait this long for company, as long as more keeps coming and it is not enough yet.
-pub(super) const PATIENCE: Duration = Duration::from_millis(50);
+/// What no client waits for may be gathered for so long, as long as more keeps coming and it is not enough yet.
+pub(super) const GATHERING_OF_SWEEPS: Duration = Duration::from_millis(50);
 
 /// So many share a transaction that more would hardly make it cheaper.
 const ENOUGH: usize = 64;
@@ -46,7 +46,7 @@ pub(super) trait Work<B: Backend>: Send + 'static {
     const ATTEMPTED: &'static str;
 
     /// How long it may wait for others to share a transaction.
-    fn patience(&self) -> Duration {
+    fn gathering(&self) -> Duration {
         GATHERING
     }
 
@@ -54,13 +54,13 @@ pub(super) trait Work<B: Backend>: Send + 'static {
     fn apply(&self, transaction: &mut B::Transaction<'_>) -> Result<Self::Answer, B::Failure>;
 
     /// It is durable, but the caller left before hearing of it.
-    fn unheard(_answer: &Self::Answer, _backend: &B) {}
+    fn on_caller_gone(_answer: &Self::Answer, _backend: &B) {}
 }
 
 /// A [`Work`] with the caller who waits for it.
 trait Request<B: Backend>: Send {
     /// How long it may wait for others.
-    fn patience(&self) -> Duration;
+    fn gathering(&self) -> Duration;
     /// Does the work and keeps its answer.
     fn apply(&mut self, transaction: &mut B::Transaction<'_>) -> Result<(), B::Failure>;
     /// Gives the kept answer.
@@ -117,7 +117,7 @@ pub(super) enum Undone<F> {
     All(F),
 }
 
-/// Nobody can send any more, and nothing waits.
+/// No caller can send any more, and nothing waits.
 pub(super) struct Ended;
 
 /// Makes both ends of a queue.
@@ -168,17 +168,17 @@ impl<B: Backend, W: Work<B>> Waiting<B, W> {
 
 impl<B: Backend, W: Work<B>> Drop for Waiting<B, W> {
     fn drop(&mut self) {
-        // An answer that comes later finds nobody, and the writer sees that. One that was heard is not there any more.
+        // The writer sees that a later answer finds no caller. An answer that the caller has had is not there any more.
         self.answer.close();
         if let Ok(Ok(answer)) = self.answer.try_recv() {
-            W::unheard(&answer, &self.backend);
+            W::on_caller_gone(&answer, &self.backend);
         }
     }
 }
 
 impl<B: Backend, W: Work<B>> Request<B> for Call<B, W> {
-    fn patience(&self) -> Duration {
-        self.work.patience()
+    fn gathering(&self) -> Duration {
+        self.work.gathering()
     }
 
     fn apply(&mut self, transaction: &mut B::Transaction<'_>) -> Result<(), B::Failure> {
@@ -188,21 +188,21 @@ impl<B: Backend, W: Work<B>> Request<B> for Call<B, W> {
 
     fn answer(self: Box<Self>, backend: &B) {
         if let Err(Ok(answer)) = self.reply.send(self.answer.ok_or(StoreError::Closed)) {
-            W::unheard(&answer, backend);
+            W::on_caller_gone(&answer, backend);
         }
     }
 
     fn refuse(self: Box<Self>, failure: B::Failure) {
-        // Whoever left does not mind that nothing was done.
+        // Nothing was done, which a caller that has left need not hear.
         let _ = self.reply.send(Err(B::error(failure, W::ATTEMPTED)));
     }
 }
 
 impl<B: Backend> Message<B> {
     /// How long it may wait for others.
-    fn patience(&self) -> Duration {
+    fn gathering(&self) -> Duration {
         match &self.0 {
-            Content::Request(request) => request.patience(),
+            Content::Request(request) => request.gathering(),
             Content::Notice(_) => Duration::ZERO,
         }
     }
@@ -221,7 +221,7 @@ impl<B: Backend> Queue<B> {
         }
     }
 
-    /// What came first with what else waits by now; while several write at once, also what comes while all have patience.
+    /// What came first with what else waits by now; while several write at once, also what comes while all of them may wait.
     pub(super) fn gather(&mut self, first: Option<Message<B>>) -> (Group<B>, Vec<B::Notice>) {
         let (mut requests, mut notices) = (Vec::new(), Vec::new());
         let more = self.more(first.as_ref());
@@ -241,14 +241,14 @@ impl<B: Backend> Queue<B> {
             return more;
         }
         let begun = Instant::now();
-        let mut patience = first.into_iter().chain(&more).map(Message::patience).min().unwrap_or_default();
+        let mut longest = first.into_iter().chain(&more).map(Message::gathering).min().unwrap_or_default();
         while more.len() < QUEUE {
-            let left = patience.saturating_sub(begun.elapsed()).min(GATHERING);
+            let left = longest.saturating_sub(begun.elapsed()).min(GATHERING);
             let Ok(message) = self.messages.recv_timeout(left) else { break };
-            patience = patience.min(message.patience());
+            longest = longest.min(message.gathering());
             more.push(message);
             if more.len() >= ENOUGH {
-                patience = patience.min(GATHERING);
+                longest = longest.min(GATHERING);
             }
         }
         more

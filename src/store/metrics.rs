@@ -81,11 +81,5 @@ pub(super) fn recorded(kind: EventKind, source: Source) {
         EventKind::RepositoryFound => "repository_found",
         EventKind::RepositoryGone => "repository_gone",
     };
-    let source = match source {
-        Source::Observed => "observed",
-        Source::Verified => "verified",
-        Source::Swept => "swept",
-        Source::Hinted => "hinted",
-    };
-    counter!(EVENTS, "kind" => kind, "source" => source).increment(1);
+    counter!(EVENTS, "kind" => kind, "source" => source.as_str()).increment(1);
 }

@@ -131,7 +131,7 @@ impl Settled {
 }
 
 /// The condition under which an answer of the registry may still be recorded: nothing has touched the reference since
-/// the question was asked, and nobody is writing to it now.
+/// the question was asked, and no client is writing to it now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Guard {
     /// The reference the question was about; absent if it was about the repository as a whole. Guards compare it exactly;
@@ -139,7 +139,7 @@ pub struct Guard {
     pub reference: Option<Reference>,
     /// [`Ledger::sequence`] before the question was asked.
     pub since: Sequence,
-    /// The lease under which it was asked, if it takes one: whoever has lost it records nothing.
+    /// The lease under which it was asked, if it takes one: a door that has lost it records nothing.
     pub lease: Option<Lease>,
 }
 

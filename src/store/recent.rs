@@ -19,7 +19,7 @@ const MOST: usize = 65_536;
 const LONGEST: Duration = Duration::from_hours(1);
 
 /// How many of the last events are looked at when a store is opened.
-const LOOKED_AT: usize = 65_536;
+pub(super) const LOOKED_AT: usize = 65_536;
 
 /// A reference in a repository; none for the repository as a whole.
 type About = (RepositoryName, Option<Reference>);
@@ -35,15 +35,8 @@ struct Observed {
     order: VecDeque<(Instant, Sequence, About)>,
 }
 
-/// An event of which is known whether it counts before it is read whole: most do not.
-pub(super) struct LastEvent<Read> {
-    pub source: Source,
-    pub time: Timestamp,
-    pub read: Read,
-}
-
 /// Whether what is learnt so comes of a write through the door.
-const fn is_of_a_write(source: Source) -> bool {
+pub(super) const fn is_of_a_write(source: Source) -> bool {
     match source {
         Source::Observed | Source::Verified => true,
         Source::Swept | Source::Hinted => false,
@@ -60,26 +53,21 @@ fn references(event: &Event) -> impl Iterator<Item = Option<Reference>> {
 }
 
 impl RecentlyObserved {
-    /// What the last events say was observed; they come newest first.
+    /// What the last events say was observed; they come newest first, and those that come of no write may be left out.
     ///
     /// # Errors
     /// When an event cannot be read.
-    pub(super) fn of_last<E>(
-        events: impl Iterator<Item = Result<LastEvent<impl FnOnce() -> Result<Event, E>>, E>>,
-    ) -> Result<Self, E> {
+    pub(super) fn of_last<E>(events: impl Iterator<Item = Result<Event, E>>) -> Result<Self, E> {
         let (observed, now) = (Self::default(), Timestamp::now());
         let (mut last, mut references) = (Vec::new(), 0);
-        for event in events.take(LOOKED_AT) {
-            let LastEvent { source, time, read } = event?;
+        for event in events {
+            let event = event?;
             // Older ones would be forgotten again at once.
-            if references >= MOST || now.since(time) > LONGEST {
+            if references >= MOST || now.since(event.time) > LONGEST {
                 break;
             }
-            if is_of_a_write(source) {
-                let event = read()?;
-                references += self::references(&event).count();
-                last.push(event);
-            }
+            references += self::references(&event).count();
+            last.push(event);
         }
         last.iter().rev().for_each(|event| observed.note(event, now.since(event.time)));
         Ok(observed)
@@ -127,72 +115,40 @@ impl RecentlyObserved {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
     use std::convert::Infallible;
 
     use super::*;
-    use crate::oci::Tag;
-    use crate::store::{Actor, EventKind};
+    use crate::store::sample::{deletion_of_tag, repository, tag};
 
-    fn deleted(number: usize, source: Source, time: Timestamp) -> Event {
-        Event {
-            sequence: Sequence::new(number as u64),
-            time,
-            kind: EventKind::TagDeleted,
-            source,
-            repository: RepositoryName::parse("r").unwrap(),
-            tag: Some(Tag::parse(&format!("t{number}")).unwrap()),
-            digest: None,
-            previous: None,
-            media_type: None,
-            actor: Actor::default(),
-        }
+    fn deleted(number: usize, time: Timestamp) -> Event {
+        deletion_of_tag(number, Source::Observed, time)
     }
 
-    /// What is known of these, and how many of them were read whole.
-    fn of_last(events: &[Event]) -> (RecentlyObserved, usize) {
-        let reads = Cell::new(0);
-        let last = events.iter().map(|event| {
-            let read = || {
-                reads.set(reads.get() + 1);
-                Ok::<_, Infallible>(event.clone())
-            };
-            Ok(LastEvent { source: event.source, time: event.time, read })
-        });
-        let Ok(observed) = RecentlyObserved::of_last(last);
-        (observed, reads.get())
-    }
-
-    fn knows(observed: &RecentlyObserved, number: usize) -> bool {
-        let (repository, tag) =
-            (RepositoryName::parse("r").unwrap(), Tag::parse(&format!("t{number}")).unwrap());
-        observed.last(&repository, Some(&Reference::Tag(tag))).is_some()
+    /// The numbers of those of whose tags something is known.
+    fn known_of_last(events: &[Event]) -> Vec<usize> {
+        let mut read = 0;
+        let Ok(observed) =
+            RecentlyObserved::of_last(events.iter().cloned().inspect(|_| read += 1).map(Ok::<_, Infallible>));
+        let tag_of = |number: usize| Reference::Tag(tag(&format!("t{number}")));
+        let knows = |number: &usize| observed.last(&repository("r"), Some(&tag_of(*number))).is_some();
+        let known: Vec<_> = (0..events.len()).filter(knows).collect();
+        assert!(read <= known.len() + 1, "{read} were read for {}", known.len());
+        known
     }
 
     #[test]
-    fn of_the_last_events_only_those_of_writes_within_the_hour_are_read() {
+    fn the_last_events_are_read_as_far_as_an_hour_back() {
         let now = Timestamp::now();
         let old = Timestamp::from_milliseconds(now.as_milliseconds() - 3_700_000);
-        let events = [
-            deleted(5, Source::Observed, now),
-            deleted(4, Source::Swept, now),
-            deleted(3, Source::Verified, now),
-            deleted(2, Source::Hinted, now),
-            deleted(1, Source::Observed, old),
-        ];
-        let (observed, reads) = of_last(&events);
-        assert_eq!(reads, 2);
-        let known: Vec<_> = (1..=5).filter(|number| knows(&observed, *number)).collect();
-        assert_eq!(known, [3, 5]);
+        let events = [deleted(4, now), deleted(3, now), deleted(2, old), deleted(1, old), deleted(0, old)];
+        assert_eq!(known_of_last(&events), [3, 4]);
     }
 
     #[test]
     fn no_more_events_are_read_than_are_remembered() {
         let now = Timestamp::now();
-        let events: Vec<_> = (0..MOST).rev().map(|number| deleted(number, Source::Observed, now)).collect();
-        let (observed, reads) = of_last(&events);
+        let events: Vec<_> = (0..MOST).rev().map(|number| deleted(number, now)).collect();
         // Each speaks of its tag and of the repository.
-        assert_eq!(reads, MOST / 2);
-        assert!(knows(&observed, MOST - 1) && knows(&observed, MOST / 2) && !knows(&observed, MOST / 2 - 1));
+        assert_eq!(known_of_last(&events), (MOST / 2..MOST).collect::<Vec<_>>());
     }
 }

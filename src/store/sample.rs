@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::{Actor, Change, Missing, RepositoryRecord, Source};
+use super::{Actor, Change, Event, EventKind, Missing, RepositoryRecord, Sequence, Source};
 use crate::clock::Timestamp;
 use crate::oci::{
     Descriptor, Digest, Document, Manifest, ManifestKind, MediaType, Platform, RepositoryName, Tag,
@@ -29,6 +29,22 @@ pub(super) fn alice() -> Actor {
         user: Some("alice".into()),
         address: Some([192, 0, 2, 7].into()),
         agent: Some("docker/28.0".into()),
+    }
+}
+
+/// That the tag of this number was deleted.
+pub(super) fn deletion_of_tag(number: usize, source: Source, time: Timestamp) -> Event {
+    Event {
+        sequence: Sequence::new(number as u64),
+        time,
+        kind: EventKind::TagDeleted,
+        source,
+        repository: repository("r"),
+        tag: Some(tag(&format!("t{number}"))),
+        digest: None,
+        previous: None,
+        media_type: None,
+        actor: alice(),
     }
 }
 

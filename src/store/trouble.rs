@@ -1,4 +1,4 @@
-//! Why a store takes no writes, for whoever asks how the door is.
+//! Why a store takes no writes, for what tells the state of the door.
 
 /// Why a store takes no writes now. The words may be shown to anybody: the path and the system's own words are in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -12,7 +12,7 @@ pub enum StoreTrouble {
     )]
     Replaced,
     /// The open file was cut, or something was written over it.
-    #[error("its file was changed by somebody else; restart the door to go on with what is in it now")]
+    #[error("its file was changed by another program; restart the door to go on with what is in it now")]
     Overwritten,
     /// It cannot be found out where the path leads.
     #[error("the system does not let its path be looked at")]

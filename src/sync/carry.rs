@@ -15,7 +15,7 @@ use super::confirm;
 use super::deletion_outcome::{self, DeletionOutcome, UnknownDeletion};
 use super::hints::HintQueue;
 use super::judge::Judge;
-use super::membership::Membership;
+use super::membership::{Life, Membership};
 use super::outcome::Meaning;
 use super::sweep::Recording;
 use super::unknown::UnknownIntents;
@@ -73,7 +73,8 @@ struct Shared {
 }
 
 impl Carrier {
-    /// A carrier that hands what it cannot settle to `unknown`, and whose tasks are `tasks`: whoever stops the house waits for them.
+    /// A carrier that hands what it cannot settle to `unknown`, and whose tasks are `tasks`: they are waited for when the
+    /// door stops.
     pub fn new(
         Recording { store, judge, hints, membership }: Recording,
         registry: Arc<RegistryClient>,
@@ -111,6 +112,7 @@ impl Carrier {
 impl Shared {
     async fn carry(self: Arc<Self>, request: WriteRequest) -> Result<WriteAnswer, CarryFailure> {
         let (repository, announced) = (request.write.repository(), request.write.announced());
+        let life = self.membership.life();
         let begun = self
             .ledger
             .begin(repository.clone(), announced, request.actor.clone(), self.registry.now())
@@ -121,7 +123,7 @@ impl Shared {
             IntentState::Carried { .. } | IntentState::Unknown { .. } => begun,
         };
         // From here on whatever happens, a panic included, leaves an intent that is either settled or unknown.
-        let carried = AssertUnwindSafe(self.carry_noted(&intent, &request)).catch_unwind().await;
+        let carried = AssertUnwindSafe(self.carry_noted(&intent, life, &request)).catch_unwind().await;
         match carried {
             Ok(carried) => carried,
             Err(_panic) => {
@@ -143,7 +145,9 @@ impl Shared {
         let waited =
             tokio::time::timeout(self.registry.commit_timeout(), self.ledger.until_carried(&intent)).await;
         match waited {
-            Ok(Ok(Some(carried))) => Ok(carried),
+            Ok(Ok(Some(intent))) if intent.state.is_carried() => Ok(intent),
+            // It was to be carried when the other doors took this one for dead: they ask about it already.
+            Ok(Ok(Some(_))) => Err(not_noted(StoreError::Fenced)),
             Ok(Ok(None)) => Err(not_noted(StoreError::Closed)),
             Ok(Err(error)) => {
                 self.close(&intent).await;
@@ -160,11 +164,12 @@ impl Shared {
     async fn carry_noted(
         self: &Arc<Self>,
         intent: &Intent,
+        begun_in: Life,
         request: &WriteRequest,
     ) -> Result<WriteAnswer, CarryFailure> {
         let repository = request.write.repository();
         // Right before the registry hears of it: past this deadline other doors may have given the write up.
-        if let Err(error) = self.membership.check() {
+        if let Err(error) = self.membership.check_since(begun_in) {
             self.close(intent).await;
             return Err(not_noted(error));
         }

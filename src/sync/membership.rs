@@ -27,9 +27,13 @@ pub(super) const LEASE_INTERVAL: Duration = Duration::from_secs(1);
 pub struct Membership {
     store: Arc<dyn Doors>,
     standing: Mutex<Standing>,
-    /// How often this door was taken for dead: what it held before is not its own any more.
+    /// How often this door was taken for dead.
     deaths: AtomicU64,
 }
+
+/// One life of this door: what it held in an earlier one is not its own any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Life(u64);
 
 /// What the others think of this door.
 #[derive(Clone, Copy, Debug)]
@@ -60,7 +64,21 @@ impl Membership {
         Self { store, standing: Mutex::new(standing), deaths: AtomicU64::new(0) }
     }
 
-    /// Refuses where other doors may take this one for dead. To be asked right before the registry hears of a write.
+    /// The life that this door is in, as far as it knows.
+    pub fn life(&self) -> Life {
+        Life(self.deaths.load(Ordering::Acquire))
+    }
+
+    /// Refuses where this door was taken for dead since it was in that life, also if it has joined the others again, or where
+    /// they may take it for dead by now. To be asked right before the registry hears of a write that began then.
+    ///
+    /// # Errors
+    /// [`StoreError::Fenced`].
+    pub fn check_since(&self, life: Life) -> Result<(), StoreError> {
+        if self.life() == life { self.check() } else { Err(StoreError::Fenced) }
+    }
+
+    /// Refuses where other doors may take this one for dead.
     ///
     /// # Errors
     /// [`StoreError::Fenced`].
@@ -98,7 +116,7 @@ impl Membership {
             }
             Err(StoreError::Fenced) => {
                 *self.standing() = Standing::Fenced;
-                self.deaths.fetch_add(1, Ordering::Relaxed);
+                self.deaths.fetch_add(1, Ordering::Release);
                 tracing::warn!("the other doors have taken this one for dead; it joins them again");
                 metrics::counter!("portreeve_door_fenced_total").increment(1);
                 seen.clear();
@@ -149,8 +167,8 @@ fn observe(seen: &mut HashMap<DoorId, Seen>, beats: Vec<Beat>, now: Instant) -> 
 pub struct LeaseHolder {
     name: LeaseName,
     membership: Arc<Membership>,
-    /// With the number of deaths before it was had.
-    held: Mutex<Option<(u64, Lease)>>,
+    /// With the life in which it was had.
+    held: Mutex<Option<(Life, Lease)>>,
 }
 
 impl LeaseHolder {
@@ -164,12 +182,12 @@ impl LeaseHolder {
     /// # Errors
     /// When the store fails, or the others take this door for dead.
     pub async fn acquire(&self) -> Result<Option<Lease>, StoreError> {
-        let deaths = self.membership.deaths.load(Ordering::Relaxed);
+        let life = self.membership.life();
         let acquired = match self.membership.check() {
             Ok(()) => self.membership.store.acquire(self.name).await,
             Err(error) => Err(error),
         };
-        *self.lease() = acquired.as_ref().ok().copied().flatten().map(|lease| (deaths, lease));
+        *self.lease() = acquired.as_ref().ok().copied().flatten().map(|lease| (life, lease));
         acquired
     }
 
@@ -192,10 +210,9 @@ impl LeaseHolder {
     /// # Errors
     /// [`StoreError::Fenced`] if it is not held, or may be another's by now.
     pub fn held(&self) -> Result<Lease, StoreError> {
-        self.membership.check()?;
-        let deaths = self.membership.deaths.load(Ordering::Relaxed);
-        let held = self.lease().filter(|(before, _)| *before == deaths);
-        held.map(|(_, lease)| lease).ok_or(StoreError::Fenced)
+        let (life, lease) = self.lease().ok_or(StoreError::Fenced)?;
+        self.membership.check_since(life)?;
+        Ok(lease)
     }
 
     /// Waits until the lease may be another's. Never where there is no other door.
@@ -221,7 +238,7 @@ impl LeaseHolder {
         }
     }
 
-    fn lease(&self) -> MutexGuard<'_, Option<(u64, Lease)>> {
+    fn lease(&self) -> MutexGuard<'_, Option<(Life, Lease)>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -14,6 +14,7 @@ use url::Url;
 mod pages;
 mod removals;
 mod settling;
+mod several_doors;
 mod taking_over;
 
 use super::scripted_registry::{Answer, ScriptedRegistry, questions, writes};
@@ -48,8 +49,11 @@ impl House {
     }
 
     fn with(timeout: Duration, settings: JudgeSettings) -> Self {
+        Self::over(Arc::new(MemoryStore::default()), timeout, settings)
+    }
+
+    fn over(store: Arc<dyn Store>, timeout: Duration, settings: JudgeSettings) -> Self {
         let registry = ScriptedRegistry::new(["team/app"]);
-        let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
         let engine = engine(&registry, &store, timeout, settings, Clock::SYSTEM);
         Self {
             registry,

@@ -35,7 +35,7 @@ pub enum MetricsError {
     Build(#[from] BuildError),
     /// Something else records the metrics of this process.
     #[error("this process already has another metrics recorder")]
-    DeletionOutcome,
+    OtherRecorder,
 }
 
 /// Reads the metrics of this process. Cheap to clone.
@@ -58,7 +58,7 @@ impl Metrics {
         }
         let recorder = builder()?.build_recorder();
         let metrics = Self { handle: recorder.handle() };
-        ::metrics::set_global_recorder(recorder).map_err(|_| MetricsError::DeletionOutcome)?;
+        ::metrics::set_global_recorder(recorder).map_err(|_| MetricsError::OtherRecorder)?;
         Ok(installed.insert(metrics).clone())
     }
 

@@ -24,7 +24,7 @@ const MAXIMUM_BYTES: usize = 256 * 1024;
 
 /// What became of the events of an envelope.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub(super) struct DeletionOutcome {
+pub(super) struct EventCounts {
     /// Events that are looked into, or move a last pull.
     accepted: usize,
     /// Events from which nothing follows: about blobs, and of clients who only looked.
@@ -36,7 +36,7 @@ pub(super) struct DeletionOutcome {
 /// What an envelope comes to.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Envelope {
-    taken: DeletionOutcome,
+    counts: EventCounts,
     /// Each once, in the order of the events.
     hints: Vec<HintedReference>,
     pulls: Vec<ReportedPull>,
@@ -62,28 +62,28 @@ enum Suggestion {
 pub(super) async fn take(
     State(state): State<WebState>,
     request: Request,
-) -> Result<(StatusCode, Json<DeletionOutcome>), ApiError> {
+) -> Result<(StatusCode, Json<EventCounts>), ApiError> {
     let secret = state.notifications.as_ref().ok_or(ApiError::NotificationsOff)?;
     if !secret.is_in(request.headers()) {
         return Err(ApiError::Unauthorized);
     }
     let body = body::read(request, MAXIMUM_BYTES).await?;
-    let Envelope { taken, hints, pulls } = read(&body, state.pulls.now())?;
+    let Envelope { counts, hints, pulls } = read(&body, state.pulls.now())?;
     let count = |result, number| {
         metrics::counter!("portreeve_notifications_total", "result" => result).increment(number as u64);
     };
     if !hints.is_empty() && state.hints.add(hints).await? == Queued::Full {
-        count("no_room", taken.accepted);
+        count("no_room", counts.accepted);
         return Err(ApiError::TooManyHints);
     }
     // Written down with those that the door sees itself: registries send one event at a time.
     for ReportedPull { repository, reference, when } in pulls {
         state.pulls.hear(repository, reference, when);
     }
-    count("accepted", taken.accepted);
-    count("skipped", taken.skipped);
-    count("refused", taken.refused);
-    Ok((StatusCode::ACCEPTED, Json(taken)))
+    count("accepted", counts.accepted);
+    count("skipped", counts.skipped);
+    count("refused", counts.refused);
+    Ok((StatusCode::ACCEPTED, Json(counts)))
 }
 
 /// Reads an envelope. An event that makes no sense does not spoil the others.
@@ -98,16 +98,16 @@ fn read(body: &[u8], now: Timestamp) -> Result<Envelope, ApiError> {
     for event in events {
         match suggestion(event, now) {
             Some(Suggestion::Look(references)) => {
-                envelope.taken.accepted += 1;
+                envelope.counts.accepted += 1;
                 let new = references.into_iter().filter(|reference| seen.insert(reference.clone()));
                 envelope.hints.extend(new);
             }
             Some(Suggestion::Pulled(pull)) => {
-                envelope.taken.accepted += 1;
+                envelope.counts.accepted += 1;
                 envelope.pulls.push(pull);
             }
-            Some(Suggestion::Ignore) => envelope.taken.skipped += 1,
-            None => envelope.taken.refused += 1,
+            Some(Suggestion::Ignore) => envelope.counts.skipped += 1,
+            None => envelope.counts.refused += 1,
         }
     }
     Ok(envelope)
@@ -173,7 +173,7 @@ mod tests {
         let push = json!({"action": "push", "target": {"repository": "a/b", "tag": "v1", "digest": digest}});
         let envelope = read_events(json!([push, push]));
         assert_eq!(names(&envelope), [format!("a/b:{digest}"), "a/b:v1".to_owned()]);
-        assert_eq!(envelope.taken, DeletionOutcome { accepted: 2, skipped: 0, refused: 0 });
+        assert_eq!(envelope.counts, EventCounts { accepted: 2, skipped: 0, refused: 0 });
     }
 
     #[test]
@@ -198,7 +198,7 @@ mod tests {
             {"action": "push", "target": {"repository": "a", "digest": digest, "mediaType": BLOB}},
         ]));
         assert_eq!(names(&envelope), [format!("a:{digest}"), "a:v2".to_owned()]);
-        assert_eq!(envelope.taken, DeletionOutcome { accepted: 2, skipped: 1, refused: 6 });
+        assert_eq!(envelope.counts, EventCounts { accepted: 2, skipped: 1, refused: 6 });
     }
 
     #[test]
@@ -210,7 +210,7 @@ mod tests {
             pull(json!({"method": "GET", "useragent": "docker/28"})),
         ]));
         assert_eq!(envelope.pulls.len(), 1);
-        assert_eq!(envelope.taken, DeletionOutcome { accepted: 1, skipped: 2, refused: 0 });
+        assert_eq!(envelope.counts, EventCounts { accepted: 1, skipped: 2, refused: 0 });
     }
 
     #[test]

@@ -28,7 +28,7 @@ const CONTROL: &str = "control/untouched";
 const IMAGES: u64 = 6;
 const LONGEST: u64 = 600;
 /// Within which time a client gives up.
-const PATIENCE: Duration = Duration::from_secs(5);
+const CLIENT_TIMEOUT: Duration = Duration::from_secs(5);
 const SOON: Duration = Duration::from_secs(20);
 
 /// What a push that was acknowledged put: repository, tag and digest.
@@ -43,7 +43,7 @@ async fn write(
     pause: u64,
     stop: CancellationToken,
 ) -> (usize, BTreeSet<Put>) {
-    let client = client_builder().user_agent(agent).timeout(PATIENCE).build().unwrap();
+    let client = client_builder().user_agent(agent).timeout(CLIENT_TIMEOUT).build().unwrap();
     let images: Vec<Image> = (0..IMAGES).map(|seed| Image::heavy(seed, 10)).collect();
     let (mut acknowledged, mut puts) = (0, BTreeSet::new());
     while !stop.is_cancelled() {

@@ -18,7 +18,7 @@ use crate::support::image::Image;
 /// Between two pieces of work of one client.
 const PAUSE: Duration = Duration::from_millis(50);
 /// When a client gives up.
-const PATIENCE: Duration = Duration::from_secs(30);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// How many failures are told.
 const TOLD: usize = 5;
 
@@ -98,7 +98,7 @@ impl Clients {
 
 async fn go_on(work: Work, place: Arc<Place>, until: Instant) -> Done {
     let mut done = Done { took: Histogram::new(2).unwrap(), failed: 0, failures: Vec::new() };
-    let client = client_builder().timeout(PATIENCE).build().unwrap();
+    let client = client_builder().timeout(ANSWER_TIMEOUT).build().unwrap();
     while Instant::now() < until {
         let began = Instant::now();
         match place.once(work, &client).await {
@@ -122,7 +122,8 @@ impl Place {
             Work::Login => {
                 let number = self.newcomer.fetch_add(1, Ordering::Relaxed) % NEWCOMERS;
                 // Newcomers come by new connections.
-                let client = client_builder().timeout(PATIENCE).build().map_err(|error| error.to_string())?;
+                let client =
+                    client_builder().timeout(ANSWER_TIMEOUT).build().map_err(|error| error.to_string())?;
                 token(&client, &self.url, &format!("newcomer-{number}"), "repository:team/a:pull").await?;
                 Ok(())
             }

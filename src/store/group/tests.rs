@@ -7,7 +7,7 @@ use super::*;
 /// Numbers that were added, transaction by transaction.
 #[derive(Default)]
 struct Numbers {
-    unheard: Mutex<Vec<u64>>,
+    gone: Mutex<Vec<u64>>,
 }
 
 struct Add(u64);
@@ -36,8 +36,8 @@ impl Work<Numbers> for Add {
         Ok(self.0 * 10)
     }
 
-    fn unheard(answer: &u64, numbers: &Numbers) {
-        numbers.unheard.lock().unwrap().push(*answer);
+    fn on_caller_gone(answer: &u64, numbers: &Numbers) {
+        numbers.gone.lock().unwrap().push(*answer);
     }
 }
 
@@ -84,9 +84,9 @@ async fn a_caller_who_leaves_before_the_answer_is_noticed_whenever_that_is() {
 
     drop(before);
     assert_eq!(serve(&mut queue, &numbers), [vec![1, 2]]);
-    assert_eq!(*numbers.unheard.lock().unwrap(), [10]);
+    assert_eq!(*numbers.gone.lock().unwrap(), [10]);
     drop(after);
-    assert_eq!(*numbers.unheard.lock().unwrap(), [10, 20]);
+    assert_eq!(*numbers.gone.lock().unwrap(), [10, 20]);
 }
 
 #[tokio::test]

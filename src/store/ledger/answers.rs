@@ -63,7 +63,7 @@ fn is_superseded<V: View>(
     since: Sequence,
 ) -> Result<bool, V::Error> {
     for intent in view.intents_of(repository)? {
-        // The registry has heard nothing of a write that waits, and when an unknown one is done is known to nobody.
+        // The registry has heard nothing of a write that waits, and when an unknown one is done is not known.
         if !intent.state.is_carried() {
             continue;
         }

@@ -15,12 +15,12 @@ use crate::store::{
 
 /// An intent of which its caller has not heard: one who leaves, or is told otherwise, carries nothing. The store finds that
 /// out with the next write.
-struct Unheard<'a> {
+struct CallerGone<'a> {
     store: &'a MemoryStore,
     intent: Option<Sequence>,
 }
 
-impl Drop for Unheard<'_> {
+impl Drop for CallerGone<'_> {
     fn drop(&mut self) {
         if let Some(intent) = self.intent {
             self.store.leave_unresolved(intent);
@@ -39,14 +39,14 @@ impl Ledger for MemoryStore {
     ) -> Result<Intent, StoreError> {
         const ATTEMPTED: &str = "note a write";
         let beginning = Beginning { by: self.incarnation(), repository, write, actor, now };
-        let mut unheard = Unheard { store: self, intent: None };
+        let mut on_caller_gone = CallerGone { store: self, intent: None };
         let begun = self.write(ATTEMPTED, |state| {
             let Ok(begun) = ledger::begin(state, &beginning);
-            unheard.intent = begun.as_ref().ok().map(|intent| intent.sequence);
+            on_caller_gone.intent = begun.as_ref().ok().map(|intent| intent.sequence);
             begun
         });
         let begun = begun.await?;
-        unheard.intent = None;
+        on_caller_gone.intent = None;
         begun.map_err(|refused| refused.into_error(ATTEMPTED))
     }
 

@@ -96,7 +96,7 @@ impl Default for MemoryStore {
 }
 
 impl MemoryStore {
-    /// Over what a medium holds, once no other store is over it any more: nobody is carrying its intents.
+    /// Over what a medium holds, once no other store is over it any more: no task is carrying its intents.
     pub fn open(medium: &MemoryMedium) -> Self {
         Self::open_followed(medium, Arc::new(Yields))
     }
@@ -217,7 +217,7 @@ impl MemoryStore {
     }
 }
 
-/// Removes the intents that nobody carries.
+/// Removes the intents that no task carries.
 fn resolve(state: &mut State, unresolved: &Mutex<Vec<Sequence>>) {
     for intent in unresolved.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
         let Ok(()) = decisions::abandon(state, intent);

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::clock::{Estimate, Timestamp};
 use crate::oci::{Digest, Document, Manifest, RepositoryName, Tag};
 use crate::store::ledger::{LeaseRow, Medium, RowChange, View};
-use crate::store::recent::{LastEvent, RecentlyObserved};
+use crate::store::recent::{LOOKED_AT, RecentlyObserved, is_of_a_write};
 use crate::store::row::{BlobRow, ManifestRow, RepositoryRow, TagRow};
 use crate::store::tombstone::{Buried, Past, Tombstone, is_over};
 use crate::store::waiting::Waiters;
@@ -101,7 +101,7 @@ impl State {
         self.recorded_by.extend(events.map(|(sequence, event)| (*sequence, (event.source, by))));
     }
 
-    /// Begins to be used by a store: nobody carries what an earlier one has left.
+    /// Begins to be used by a store: no task carries what an earlier one has left.
     pub fn open(&mut self) {
         for intent in self.intents.values_mut() {
             let state = IntentState::unknown_since(intent.sequence);
@@ -113,10 +113,8 @@ impl State {
         self.lease_history.clear();
         self.lives.clear();
         self.recorded_by.clear();
-        let last = self.events.values().rev().map(|event| {
-            let read = || Ok::<_, Infallible>(event.clone());
-            Ok(LastEvent { source: event.source, time: event.time, read })
-        });
+        let last = self.events.values().rev().take(LOOKED_AT).filter(|event| is_of_a_write(event.source));
+        let last = last.cloned().map(Ok::<_, Infallible>);
         let Ok(recent) = RecentlyObserved::of_last(last);
         self.recent = Arc::new(recent);
     }

@@ -57,7 +57,7 @@ impl Failure {
         }
     }
 
-    /// Whether the file is not at its place, or not as it was left: it stays open, since nobody may find it again otherwise.
+    /// Whether the file is not at its place, or not as it was left: it stays open, since it may not be found again otherwise.
     pub(super) fn is_displaced(&self) -> bool {
         matches!(self, Self::Medium(cause) if cause.is::<StoreTrouble>())
     }

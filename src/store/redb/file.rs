@@ -138,7 +138,7 @@ fn open_file(path: &Path) -> Result<File, OpenError> {
     file.map_err(|error| unusable(path, "open", error))
 }
 
-/// Runs what reads a file that nobody has looked at: a damaged one may end in a panic.
+/// Runs what reads a file that was not looked at before: a damaged one may end in a panic.
 fn read<T>(path: &Path, run: impl FnOnce() -> Result<T, OpenError>) -> Result<T, OpenError> {
     caught(|| Ok(run())).map_err(|failure| damaged(path, failure))?
 }
@@ -205,7 +205,7 @@ fn write_new(draft: &Path) -> Result<(), BoxError> {
 fn publish(draft: &Path, path: &Path) -> Result<(), BoxError> {
     match std::fs::hard_link(draft, path) {
         Ok(()) => {}
-        // Somebody else was quicker; theirs is as good.
+        // Another process was quicker; its store is as good.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         // A file system without hard links.
         Err(_) => std::fs::rename(draft, path)?,

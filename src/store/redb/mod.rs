@@ -48,7 +48,7 @@ use super::{StoreError, metrics};
 const READ: &str = "be read";
 
 /// How long a read waits for the file to be opened again after an I/O error.
-const PATIENCE: Duration = Duration::from_millis(500);
+const REOPENING_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// A store in one redb file, which belongs to this process as long as the store is open.
 ///
@@ -143,7 +143,7 @@ impl RedbStore {
             metrics::failed();
             tracing::error!(store = %self.shared.path.display(), ?failure, "a page of the store is damaged");
             // If the store is closed meanwhile, there is nothing to look after.
-            let _ = self.entrance.notify(Notice::Doubt);
+            let _ = self.entrance.notify(Notice::Panicked);
         }
         failure.into_error(READ)
     }
@@ -171,7 +171,7 @@ impl RedbStore {
             return Err(StoreError::Closed);
         }
         self.entrance.notify(Notice::Inspect)?;
-        match tokio::time::timeout(PATIENCE, opened.changed()).await {
+        match tokio::time::timeout(REOPENING_TIMEOUT, opened.changed()).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(Failure::Interrupted.into_error(READ)),
         }

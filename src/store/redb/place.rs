@@ -1,5 +1,5 @@
 //! The place of the file: whether its path still leads to the file that this process has open, and whether that file still
-//! is as this process has left it. What is written to a file that nobody finds again, or that somebody else writes to, is
+//! is as this process has left it. What is written to a file that is not found again, or that another program writes to, is
 //! lost, however durable it is.
 //!
 //! The path is compared by device and inode; the file by its length and by redb's header. The header names the roots of all

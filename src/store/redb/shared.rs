@@ -86,7 +86,7 @@ impl Shared {
     }
 
     pub(super) fn snapshot(&self) -> Result<Snapshot, Failure> {
-        // What somebody else has written over the file is none of the record.
+        // What another program has written over the file is none of the record.
         if self.trouble() == Some(StoreTrouble::Overwritten) {
             return Err(StoreTrouble::Overwritten.into());
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::failure::Failure;
 use super::shared::Shared;
 use super::transaction::Transaction;
-use crate::store::group::{GATHERING, PATIENCE, Work};
+use crate::store::group::{GATHERING, GATHERING_OF_SWEEPS, Work};
 use crate::store::ledger::{self, Answered, Beginning, Ended, Postponed, Refused};
 use crate::store::{Incarnation, Intent, Recorded, Sequence, Settled, Source};
 
@@ -28,8 +28,8 @@ impl Work<Shared> for Beginning {
         ledger::begin(transaction, self)?.map_err(refused::<Self>)
     }
 
-    // No door will carry it, so it must not block guards and other writes for ever.
-    fn unheard(intent: &Intent, shared: &Shared) {
+    // No task will carry it, so it must not block guards and other writes for ever.
+    fn on_caller_gone(intent: &Intent, shared: &Shared) {
         shared.intents.abandon(intent.sequence);
     }
 }
@@ -67,9 +67,9 @@ impl Work<Shared> for Answered {
     type Answer = Recorded;
     const ATTEMPTED: &'static str = "record what the registry answered";
 
-    fn patience(&self) -> Duration {
+    fn gathering(&self) -> Duration {
         // A sweep has more to ask meanwhile.
-        if self.source == Source::Swept { PATIENCE } else { GATHERING }
+        if self.source == Source::Swept { GATHERING_OF_SWEEPS } else { GATHERING }
     }
 
     fn apply(&self, transaction: &mut Transaction<'_>) -> Result<Recorded, Failure> {

@@ -5,7 +5,7 @@
 //! at once.
 //!
 //! Before each transaction, before anybody is told that one is durable, and at a steady pace besides, it looks whether the
-//! file is still at its place and as it was left. If not, it refuses as well, but keeps the file open: nobody may find it
+//! file is still at its place and as it was left. If not, it refuses as well, but keeps the file open: it may not be found
 //! again otherwise. When the same file is back, it goes on.
 
 mod recovery;
@@ -32,7 +32,7 @@ pub(super) enum Notice {
     /// It met an I/O error: find out whether the file has to be opened anew.
     Inspect,
     /// The database panicked: find out whether it is of any use still.
-    Doubt,
+    Panicked,
 }
 
 /// The writer's own state, on its thread.
@@ -82,7 +82,7 @@ impl Writer {
             if notices.iter().any(|notice| matches!(notice, Notice::Inspect)) && self.trouble.is_none() {
                 self.inspect();
             }
-            if notices.iter().any(|notice| matches!(notice, Notice::Doubt)) && self.trouble.is_none() {
+            if notices.iter().any(|notice| matches!(notice, Notice::Panicked)) && self.trouble.is_none() {
                 self.use_again();
             }
             if !group.is_empty() || !self.shared.intents.abandoned().is_empty() {
@@ -121,7 +121,7 @@ impl Writer {
     ///
     /// # Errors
     /// When it is not durable. If the very last fsync failed, or the file was found not to be at its place after the commit, it
-    /// may have taken effect all the same; but no later fsync can prove that it is durable, so nobody is told that it is.
+    /// may have taken effect all the same; but no later fsync can prove that it is durable, so no caller is told that it is.
     fn attempt(&self, group: &mut Group<Shared>) -> Result<bool, Undone<Failure>> {
         let begun = Instant::now();
         self.check_place().map_err(displaced)?;

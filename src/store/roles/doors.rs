@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use crate::store::{Beat, Lease, LeaseName, StoreError};
 
-/// The doors of one record. A store with one door grants everything, and has nobody to take for dead.
+/// The doors of one record. A store with one door grants everything, and has no other door to take for dead.
 #[async_trait]
 pub trait Doors: Send + Sync + 'static {
     /// Whether other doors may share the record. Cheap.

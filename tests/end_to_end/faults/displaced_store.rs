@@ -110,7 +110,7 @@ async fn a_backup_that_is_put_over_the_running_doors_store_is_noticed_and_so_are
     fs::copy(house.at("backup"), &store).unwrap();
     Image::small(3).push_blobs(&door, "team/app").await;
     unavailable(Image::small(3).put(&door, "team/app", "refused").await, 503).await;
-    house.until_readiness(503, "changed by somebody else").await;
+    house.until_readiness(503, "changed by another program").await;
 
     house.door.restart().await;
     let status = house.door.get_json("/api/v1/status").await;

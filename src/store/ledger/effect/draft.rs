@@ -111,7 +111,7 @@ impl<'a> Draft<'a> {
         self.provenance.source == Source::Observed
     }
 
-    /// Who did it: nobody for what was found.
+    /// Who did it: empty for what was found.
     pub(super) fn actor(&self) -> Actor {
         if self.is_observed() { self.provenance.actor.clone() } else { Actor::default() }
     }

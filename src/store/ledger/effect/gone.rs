@@ -15,7 +15,7 @@ pub(super) fn tag(held: &Held, mut draft: Draft<'_>, tag: &Tag) -> Effect {
             draft.finish()
         }
         (None, _) if draft.is_observed() => {
-            // Somebody deleted it, whether or not the record had it. A repository that is not known stays so.
+            // A client deleted it, whether or not the record had it. A repository that is not known stays so.
             draft.forget(held, Buried::Tag(tag.clone()));
             draft.event(EventKind::TagDeleted, About { tag: Some(tag.clone()), ..About::default() });
             draft.finish()
@@ -27,7 +27,7 @@ pub(super) fn tag(held: &Held, mut draft: Draft<'_>, tag: &Tag) -> Effect {
 pub(super) fn manifest(held: &Held, mut draft: Draft<'_>, digest: &Digest) -> Effect {
     let about = || About { digest: Some(digest.clone()), ..About::default() };
     if draft.is_observed() {
-        // Whoever deletes a manifest also deletes what its tags were, though they had gone before.
+        // The deletion of a manifest also deletes what its tags were, though they had gone before.
         for (buried, tombstone) in &held.tombstones {
             let is_of_it = matches!(&tombstone.past, Past::Tag(row) if row.digest == *digest);
             if let Buried::Tag(tag) = buried

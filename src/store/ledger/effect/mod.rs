@@ -16,8 +16,8 @@ use crate::store::{Change, Sequence};
 
 /// Decides what a change does to the record.
 ///
-/// What was observed always makes an event, since somebody did it just now: also the deletion of what is not recorded.
-/// What was found makes events only for what differs, by nobody, and leaves author, time and source of everything else as
+/// What was observed always makes an event, since a client did it just now: also the deletion of what is not recorded.
+/// What was found makes events only for what differs, by no actor, and leaves author, time and source of everything else as
 /// they are (P6). `next` is the sequence number of the first event that comes of it.
 pub(super) fn effect(held: Held, change: &Change, provenance: Provenance<'_>, next: Sequence) -> Effect {
     let draft = |repository| Draft::new(repository, provenance, next, held.repository.clone());

@@ -99,7 +99,7 @@ impl Snapshot {
     pub(crate) fn kept_clock(&self) -> Result<Option<Estimate>, Failure> {
         let meta = self.0.open_table(META)?;
         let at = number(&meta, META_CLOCK_AT)?;
-        // Nobody has known anything in 1970.
+        // Nothing was known in 1970.
         if at == 0 {
             return Ok(None);
         }

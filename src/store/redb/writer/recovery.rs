@@ -113,7 +113,7 @@ impl Writer {
     }
 
     /// A durable write for its own sake. It also brings rows and memory together again: an intent whose beginning was
-    /// answered with an error was carried by nobody and goes; one whose settling was answered with an error but took
+    /// answered with an error was not carried and is removed; one whose settling was answered with an error but took
     /// place is settled.
     fn probe(&self) -> Result<(), Failure> {
         let write = caught(|| self.begin_write())?;
@@ -127,7 +127,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes, and removes the intents that nobody knows. Answers the others, and the last sequence number.
+    /// Writes, and removes the intents that no caller knows. Answers the others, and the last sequence number.
     fn bring_together(&self, write: &WriteTransaction) -> Result<(BTreeSet<u64>, u64), Failure> {
         write.open_table(PROBE)?.insert("room", [0x5a; PROBE_BYTES].as_slice())?;
         let mut stored = BTreeSet::new();
@@ -155,7 +155,7 @@ impl Writer {
     }
 
     /// Looks whether the database can be used again after a panic, which may have left a lock of its own behind, and opens
-    /// it anew if not. Writes nothing: whoever reads a damaged page again and again costs no more than that.
+    /// it anew if not. Writes nothing: a damaged page that is read again and again costs no more than that.
     pub(super) fn use_again(&mut self) {
         let used = caught(|| {
             let database = self.shared.database.read().unwrap_or_else(PoisonError::into_inner);
