@@ -42,7 +42,7 @@ fn message(running: &RunningSweep, number: u64) -> String {
 mod tests {
     use super::*;
     use crate::clock::Timestamp;
-    use crate::sync::SweepKind;
+    use crate::store::SweepKind;
 
     #[test]
     fn it_tells_place_rate_time_left_and_what_was_found_as_the_door_says_them() {

@@ -42,11 +42,11 @@ pub enum SyncError {
     /// The door could not be asked, or refused.
     #[error(transparent)]
     Door(#[from] DoorError),
-    /// The door that was asked is no more.
+    /// The door goes on with another record than the one in which it was asked for the sweep.
     #[error(
-        "the door was restarted meanwhile; its next sweep goes on where this one was cut, ask again for one from the beginning"
+        "the door was restarted with another record meanwhile, where nobody has asked for this sweep: ask again"
     )]
-    Restarted,
+    AnotherRecord,
     /// Without a door, it could not be run here.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -145,7 +145,7 @@ impl Client {
         loop {
             let sweep = self.sweeps().await?;
             if sweep.numbered_since != accepted.numbered_since {
-                return Err(SyncError::Restarted);
+                return Err(SyncError::AnotherRecord);
             }
             if let Some(last) = sweep.last.filter(|last| last.number >= number) {
                 if let Some(bar) = bar {
@@ -186,7 +186,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_door_that_was_restarted_meanwhile_is_not_taken_for_the_one_that_was_asked() {
+    async fn the_sweeps_of_another_record_are_not_taken_for_those_of_the_one_that_was_asked() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("door.sock");
         let times = ["2026-01-01T00:00:00Z", "2026-01-01T00:00:01Z"];
@@ -200,7 +200,7 @@ mod tests {
         let served = tokio::spawn(async { axum::serve(listener, router).await });
         let mut out = Vec::new();
         let swept = Client::new(&path).unwrap().sweep(WantedSweep::default(), &mut out).await;
-        assert!(matches!(swept, Err(SyncError::Restarted)), "{swept:?}");
+        assert!(matches!(swept, Err(SyncError::AnotherRecord)), "{swept:?}");
         served.abort();
     }
 }

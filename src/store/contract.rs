@@ -81,6 +81,8 @@ macro_rules! contract_tests {
             a_repository_that_holds_nothing_is_found_once
             names_of_tags_are_listed_and_unknown_ones_told
             what_is_kept_of_a_sweep_adds_up_until_it_is_forgotten
+            a_sweep_is_asked_for_until_it_has_ended
+            what_a_sweep_is_at_is_shown_until_it_ends_and_how_it_ended_from_then_on
         }
         $crate::store::contract::contract_tests! { $open, accounts;
             an_account_is_kept_until_it_is_changed_or_removed

@@ -28,6 +28,7 @@ mod roles;
 mod row;
 #[cfg(test)]
 mod sample;
+mod sweep;
 mod tombstone;
 mod trouble;
 mod waiting;
@@ -53,6 +54,9 @@ pub use record::{
 pub use redb::{OpenError, RedbStore};
 pub use retry::Retry;
 pub use roles::{Accounts, AuthLog, Clocks, Doors, Events, Hints, Ledger, Pulls, Records, Store, SweepState};
+pub use sweep::{
+    BegunSweep, KeptSweep, RequestedSweep, SweepKind, SweepQueue, SweepReport, SweepStart, SweepUpdate,
+};
 pub use trouble::StoreTrouble;
 
 use crate::oci::Reference;
@@ -161,15 +165,6 @@ pub struct LastWrite {
     pub sequence: Sequence,
     /// How long ago it was recorded.
     pub age: Duration,
-}
-
-/// What a sweep keeps over a restart; the store does not look into it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct KeptSweep {
-    /// The last checkpoint.
-    pub checkpoint: Vec<u8>,
-    /// All marks, in the order in which they were kept.
-    pub marks: Vec<u64>,
 }
 
 /// Why the store did not do what it was asked.

@@ -41,7 +41,7 @@ pub use removals::RemovalLimit;
 pub use seen::{SeenAnswer, SeenAnswers, compare_answers};
 pub use sweep::{
     CatalogState, FinishedSweep, Outcome as SweepOutcome, Phase as SweepPhase, Problem, Recording,
-    RunningSweep, SweepKind, SweepSettings, SweepStatus, Sweeper,
+    RunningSweep, SweepSettings, SweepStatus, Sweeper,
 };
 pub use unknown::{FirstPass, UnknownIntents, settle_unknown};
 pub use verify::{Verified, Verifier, VerifyError};

@@ -13,7 +13,7 @@ use super::state::WebState;
 use super::sync::{self, Accepted};
 use crate::oci::RepositoryName;
 use crate::store::RepositoryRecord;
-use crate::sync::SweepKind;
+use crate::store::SweepKind;
 
 /// A repository of which something is held.
 #[derive(Debug, Serialize)]

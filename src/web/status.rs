@@ -72,6 +72,6 @@ pub(super) async fn show(
         open_intents,
         verifications: state.status.verifications(),
         hints: HintStatus { waiting: hints },
-        sweep: state.sweeper.status(),
+        sweep: state.sweeper.status().await?,
     }))
 }

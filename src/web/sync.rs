@@ -9,8 +9,7 @@ use super::body;
 use super::error::ApiError;
 use super::state::WebState;
 use crate::clock::Timestamp;
-use crate::store::Sequence;
-use crate::sync::SweepKind;
+use crate::store::{RequestedSweep, Sequence, SweepKind};
 
 /// The longest body, for two switches.
 const MAXIMUM_BYTES: usize = 4 * 1024;
@@ -32,7 +31,7 @@ pub(super) struct Accepted {
     sweep: u64,
     /// The last event before it.
     since: Sequence,
-    /// When the door began to number its sweeps, as the status shows it: another door has other numbers.
+    /// Since when sweeps are numbered, as the status shows it: another record has other numbers.
     numbered_since: Timestamp,
 }
 
@@ -76,7 +75,6 @@ pub(super) async fn begin(
     kind: SweepKind,
 ) -> Result<(StatusCode, Json<Accepted>), ApiError> {
     let since = state.store.sequence().await?;
-    let sweep = state.sweeper.request(kind);
-    let numbered_since = state.sweeper.numbered_since();
+    let RequestedSweep { number: sweep, numbered_since } = state.sweeper.request(kind).await?;
     Ok((StatusCode::ACCEPTED, Json(Accepted { sweep, since, numbered_since })))
 }

@@ -446,7 +446,7 @@ async fn a_sweep_is_asked_for_by_post_and_those_who_ask_meanwhile_get_the_same_o
     let state = web(&Arc::new(MemoryStore::default()), ServiceState::Ready);
     for body in ["", "{}", r#"{"deep": true}"#] {
         let (status, body) = post_sync(&state, body).await;
-        let since = state.sweeper.numbered_since();
+        let since = state.sweeper.status().await.unwrap().numbered_since;
         let accepted = json!({"sweep": 1, "since": 0, "numbered_since": since});
         assert_eq!((status, body), (StatusCode::ACCEPTED, accepted));
     }

@@ -8,7 +8,7 @@ use crate::oci::Reference;
 use crate::store::sample::{alice, at, image, put, repository, tag, tag_deleted};
 use crate::store::{
     Beat, Guard, Hint, HintedReference, Intent, IntentState, LeaseName, Outcome, PageRequest, Queued, Retry,
-    Sequence, Settled, Source, StoreError,
+    Sequence, Settled, Source, StoreError, SweepKind, SweepStart, SweepUpdate,
 };
 
 /// Runs the contract of several doors. `$open` makes two over one empty record.
@@ -30,6 +30,7 @@ macro_rules! several_doors_tests {
             a_lease_belongs_to_one_door_until_it_is_given_back_or_that_door_is_dead
             a_sweep_that_has_lost_its_lease_records_nothing_and_keeps_nothing
             what_one_door_has_put_off_another_goes_on_with_and_none_without_the_lease
+            a_sweep_is_asked_for_at_any_door_and_outlives_the_one_that_began_it
         }
     };
 }
@@ -159,14 +160,26 @@ pub(in crate::store) async fn a_sweep_that_has_lost_its_lease_records_nothing_an
         let guard = Guard { reference: None, since: first.sequence().await.unwrap(), lease: Some(lease) };
         first.record(found(), Source::Swept, guard, at(2)).await
     };
-    first.keep_sweep(held, b"before".to_vec(), vec![1]).await.unwrap();
+    let update = |checkpoint: &[u8]| SweepUpdate { checkpoint: checkpoint.to_vec(), ..Default::default() };
+    first.request_sweep(SweepKind::Deep, at(1)).await.unwrap();
+    first.begin_sweep(held, None, at(1)).await.unwrap();
+    first.keep_sweep(held, update(b"before")).await.unwrap();
     first.release(held).await.unwrap();
     let next = second.acquire(LeaseName::Sweep).await.unwrap().unwrap();
     let recorded = record(held).await;
     assert!(matches!(recorded, Err(StoreError::Fenced)), "{recorded:?}");
-    let kept = first.keep_sweep(held, b"late".to_vec(), Vec::new()).await;
-    assert!(matches!(kept, Err(StoreError::Fenced)), "{kept:?}");
-    assert!(matches!(first.forget_sweep(held).await, Err(StoreError::Fenced)));
+    let begun = first.begin_sweep(held, Some(SweepKind::Deep), at(1)).await;
+    assert!(matches!(begun, Err(StoreError::Fenced)), "{begun:?}");
+    for refused in [
+        first.keep_sweep(held, update(b"late")).await,
+        first.show_sweep(held, b"late".to_vec()).await,
+        first.end_sweep(held, 1, update(b"late"), b"late".to_vec()).await,
+    ] {
+        assert!(matches!(refused, Err(StoreError::Fenced)), "{refused:?}");
+    }
+    let report = second.sweep_report().await.unwrap();
+    assert_eq!((report.activity, report.finished), (None, None));
+    assert_eq!(report.queue.unfinished, Some(SweepKind::Deep), "it has not ended");
     assert!(history(&second).await.is_empty());
     assert_eq!(second.kept_sweep().await.unwrap().unwrap().checkpoint, b"before");
     second.release(next).await.unwrap();
@@ -210,4 +223,29 @@ pub(in crate::store) async fn what_one_door_has_put_off_another_goes_on_with_and
         assert!(matches!(late, Err(StoreError::Fenced)), "{late:?}");
         assert_eq!(kept().await, expected);
     }
+}
+
+pub(in crate::store) async fn a_sweep_is_asked_for_at_any_door_and_outlives_the_one_that_began_it(
+    first: AnyStore,
+    second: AnyStore,
+) {
+    let held = first.acquire(LeaseName::Sweep).await.unwrap().unwrap();
+    let asked = second.request_sweep(SweepKind::Deep, at(7)).await.unwrap();
+    assert_eq!((asked.number, asked.numbered_since), (1, at(7)));
+    let begun = first.begin_sweep(held, None, at(8)).await.unwrap().unwrap();
+    assert_eq!((begun.number, begun.kind), (1, SweepKind::Deep));
+    let next = second.request_sweep(SweepKind::Shallow, at(9)).await.unwrap();
+    assert_eq!((next.number, next.numbered_since), (2, at(7)), "one that begins from now on");
+    first.show_sweep(held, b"half".to_vec()).await.unwrap();
+    assert_eq!(second.sweep_report().await.unwrap().activity.as_deref(), Some(&b"half"[..]));
+
+    assert!(second.adopt(last_heard(&first, &second).await).await.unwrap());
+    let held = second.acquire(LeaseName::Sweep).await.unwrap().unwrap();
+    let again = second.begin_sweep(held, None, at(10)).await.unwrap().unwrap();
+    assert_eq!((again.number, again.kind, again.start), (1, SweepKind::Deep, SweepStart::Again));
+    second.end_sweep(held, 1, SweepUpdate::default(), b"well".to_vec()).await.unwrap();
+    let last = second.begin_sweep(held, None, at(10)).await.unwrap().unwrap();
+    assert_eq!((last.number, last.kind), (2, SweepKind::Shallow));
+    let report = first.sweep_report().await.unwrap();
+    assert_eq!((report.queue.number, report.finished.as_deref()), (2, Some(&b"well"[..])));
 }

@@ -16,7 +16,7 @@ use crate::store::tombstone::{Buried, Past, Tombstone, is_over};
 use crate::store::waiting::Waiters;
 use crate::store::{
     AuthEvent, Beat, DoorId, Epoch, Event, Hint, History, Incarnation, Intent, IntentState, KeptSweep, Lease,
-    LeaseName, Missing, Sequence, Source,
+    LeaseName, Missing, Sequence, Source, SweepReport,
 };
 
 /// See the module.
@@ -44,6 +44,7 @@ pub(in crate::store) struct State {
     pub hints: BTreeMap<(String, String), Hint>,
     pub last_hint: u64,
     pub sweep: Option<KeptSweep>,
+    pub sweep_report: SweepReport,
     pub accounts: BTreeMap<(&'static str, String), Vec<u8>>,
     pub auth_events: BTreeMap<Sequence, AuthEvent>,
     pub last_auth_event: Sequence,
@@ -80,6 +81,7 @@ impl Default for State {
             hints: BTreeMap::new(),
             last_hint: 0,
             sweep: None,
+            sweep_report: SweepReport::default(),
             accounts: BTreeMap::new(),
             auth_events: BTreeMap::new(),
             last_auth_event: Sequence::ZERO,

@@ -9,9 +9,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::failure::Failure;
+use crate::clock::Timestamp;
 use crate::oci::{Digest, Document, Reference, RepositoryName, Tag};
 use crate::store::row::{HintRow, ManifestRow};
-use crate::store::{AuthEventKind, Event};
+use crate::store::{AuthEventKind, Event, SweepKind, SweepQueue};
 
 pub(super) type OneKey = &'static str;
 pub(super) type TwoKeys = (&'static str, &'static str);
@@ -45,7 +46,7 @@ pub(super) const EVENTS_BY_REPOSITORY: TableDefinition<'_, (&'static str, u64), 
 pub(super) const INTENTS: TableDefinition<'_, u64, Json> = TableDefinition::new("intents");
 /// `HintRow` by repository and reference.
 pub(super) const HINTS: TableDefinition<'_, TwoKeys, Json> = TableDefinition::new("hint_rows");
-/// What a sweep leaves for the next run of the door, by name: the checkpoint, and pieces of the marks.
+/// What is kept of sweeps, by name: the checkpoint and pieces of the marks, and what doors tell of them.
 pub(super) const SWEEP: TableDefinition<'_, OneKey, &'static [u8]> = TableDefinition::new("sweep");
 /// What is kept of an account, by kind and key.
 pub(super) const ACCOUNTS: TableDefinition<'_, TwoKeys, &'static [u8]> = TableDefinition::new("accounts");
@@ -75,12 +76,24 @@ pub(super) const META: TableDefinition<'_, OneKey, u64> = TableDefinition::new("
 /// What is written to find out whether there is room again.
 pub(super) const PROBE: TableDefinition<'_, OneKey, &'static [u8]> = TableDefinition::new("probe");
 
+/// In `SWEEP`: what the door that sweeps is at.
+pub(super) const SWEEP_ACTIVITY: &str = "activity";
 /// In `SWEEP`: the checkpoint.
 pub(super) const SWEEP_CHECKPOINT: &str = "checkpoint";
-/// In `SWEEP`: with what the keys of the marks' pieces begin, behind the checkpoint in order; the rest is a number.
+/// In `SWEEP`: how the last sweep has ended.
+pub(super) const SWEEP_FINISHED: &str = "finished";
+/// In `SWEEP`: with what the keys of the marks' pieces begin, behind all others in order; the rest is a number.
 pub(super) const SWEEP_MARKS: &str = "marks ";
 /// In `META`: which layout the file has.
 pub(super) const META_LAYOUT: &str = "layout";
+/// In `META`: the number of the last sweep that began.
+pub(super) const META_SWEEP: &str = "sweep";
+/// In `META`: the kind of the sweep that is asked for, as a number.
+pub(super) const META_SWEEP_REQUESTED: &str = "sweep requested";
+/// In `META`: the kind of the last sweep if it was asked for and has not ended, as a number.
+pub(super) const META_SWEEP_UNFINISHED: &str = "sweep unfinished";
+/// In `META`: since when sweeps are numbered, in milliseconds.
+pub(super) const META_SWEEPS_SINCE: &str = "sweeps numbered since";
 /// In `META`: the last number that a hint got.
 pub(super) const META_HINT: &str = "hint";
 /// In `META`: the last number that an event of the gate got.
@@ -198,6 +211,36 @@ pub(super) fn number(table: &impl ReadableTable<OneKey, u64>, key: &str) -> Resu
 /// Reads what is kept of a hint.
 pub(super) fn decode_hint(repository: &str, reference: &str, row: &[u8]) -> Result<HintRow, Failure> {
     decode(|| format!("hint about `{reference}` in `{repository}`"), row)
+}
+
+/// A number that stands for no kind of sweep.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} stands for no kind of sweep")]
+struct UnknownSweepKind(u64);
+
+/// Which sweeps are asked for. In a file that has not had it yet, none.
+pub(super) fn sweep_queue(meta: &impl ReadableTable<OneKey, u64>) -> Result<SweepQueue, Failure> {
+    let kind = |key| match number(meta, key)? {
+        0 => Ok(None),
+        1 => Ok(Some(SweepKind::Shallow)),
+        2 => Ok(Some(SweepKind::Deep)),
+        other => Err(Failure::corrupt(format!("number `{key}`"), UnknownSweepKind(other))),
+    };
+    Ok(SweepQueue {
+        number: number(meta, META_SWEEP)?,
+        requested: kind(META_SWEEP_REQUESTED)?,
+        unfinished: kind(META_SWEEP_UNFINISHED)?,
+        numbered_since: meta.get(META_SWEEPS_SINCE)?.map(|since| Timestamp::from_milliseconds(since.value())),
+    })
+}
+
+/// The number that stands for a kind of sweep, or for none.
+pub(super) const fn sweep_kind_number(kind: Option<SweepKind>) -> u64 {
+    match kind {
+        None => 0,
+        Some(SweepKind::Shallow) => 1,
+        Some(SweepKind::Deep) => 2,
+    }
 }
 
 /// A tag or digest from a key.

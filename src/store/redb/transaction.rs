@@ -1,8 +1,9 @@
 //! One write transaction, as the works that share it see it: what the ledger finds recorded, and where it puts what changes.
-//! `record` has the tables of the record, `beside` what is kept beside it.
+//! `record` has the tables of the record, `beside` what is kept beside it, `sweeps` what is kept of sweeps.
 
 mod beside;
 mod record;
+mod sweeps;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::progress::{CatalogEnd, Counts, Phase, SweepKind};
+use super::progress::{CatalogEnd, Counts, Phase};
+use super::state::encode;
 use crate::clock::Timestamp;
 use crate::oci::RepositoryName;
 use crate::registry::Continuation;
-use crate::store::{Lease, StoreError, SweepState};
+use crate::store::{StoreError, SweepKind, SweepState, SweepUpdate};
 use crate::sync::listing::KeptMarks;
 
 /// A sweep that was cut longer ago than this begins anew: too much may have changed where it has been.
@@ -26,6 +27,9 @@ pub(super) struct Checkpoint {
 /// How far a sweep is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Position {
+    /// The number of the sweep that kept it.
+    #[serde(default)]
+    pub number: u64,
     pub kind: SweepKind,
     pub started: Timestamp,
     /// When this was kept.
@@ -69,29 +73,11 @@ pub(super) async fn load(
     Ok((checkpoint, marks))
 }
 
-/// Keeps how far a sweep is, with what was marked since the last time.
-pub(super) async fn keep(
-    store: &dyn SweepState,
-    lease: Lease,
-    checkpoint: &Checkpoint,
-    marks: &mut KeptMarks,
-) -> Result<(), StoreError> {
-    store.keep_sweep(lease, encode(checkpoint), marks.take_fresh()).await
-}
-
-/// Keeps what outlives a sweep, and forgets the rest.
-pub(super) async fn finish(
-    store: &dyn SweepState,
-    lease: Lease,
-    checkpoint: &Checkpoint,
-) -> Result<(), StoreError> {
-    store.forget_sweep(lease).await?;
-    store.keep_sweep(lease, encode(checkpoint), Vec::new()).await
-}
-
-/// Plain data always has a form in JSON; an empty checkpoint reads as none.
-fn encode(checkpoint: &Checkpoint) -> Vec<u8> {
-    serde_json::to_vec(checkpoint).unwrap_or_default()
+impl Checkpoint {
+    /// What the store is to keep: this, and what was marked since the last time; or what is marked and nothing else.
+    pub(super) fn update(&self, marks: &mut KeptMarks, forgets_marks: bool) -> SweepUpdate {
+        SweepUpdate { checkpoint: encode(self), forgets_marks, marks: marks.take_fresh() }
+    }
 }
 
 #[cfg(test)]
@@ -111,6 +97,7 @@ mod tests {
     fn a_sweep_goes_on_for_an_hour_and_neither_longer_nor_before_it_was_cut() {
         let kept = Timestamp::from_milliseconds(10_000_000);
         let position = Position {
+            number: 1,
             kind: SweepKind::Deep,
             started: kept,
             kept,

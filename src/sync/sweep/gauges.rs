@@ -1,6 +1,7 @@
 //! What metrics show of a sweep.
 
-use super::progress::{FinishedSweep, Outcome, Phase, RunningSweep, SweepKind};
+use super::progress::{FinishedSweep, Outcome, Phase, RunningSweep};
+use crate::store::SweepKind;
 
 /// Describes them to the exporter.
 pub(in crate::sync) fn describe() {

@@ -5,34 +5,35 @@
 //! recorded manifest. Both use [`Verifier`](super::Verifier), so that a sweep can neither remove by silence nor override
 //! what is newer.
 //!
-//! [`Sweeper`] runs them one after the other (`schedule`) when they are due (`due`) or asked for (`state`), from where the last
-//! one was cut (`place`), and shows how far each is (`progress`, and for metrics `gauges`); `walk` goes through the repositories, one
-//! of which is the business of `repository`. Every question waits for its turn in `pace`, which
-//! the transport `paced` sees to; `troubles` tells a repository's trouble from the registry's. What was swept is
-//! remembered in bounded memory (`sync/listing/`), and by `checkpoint` over a restart.
+//! [`Sweeper`] runs them one after the other (`schedule`, each of them `running`) when they are due (`timetable`) or asked
+//! for, from where the last one was cut (`place`), and shows how far each is (`progress`; to other doors as `state` says, to
+//! metrics by `gauges`). `walk` goes through the repositories, of which the `catalog` is one list; one of them is the business
+//! of `repository`. Every question waits for a permit of the `adaptive_limit`, which `limited_transport` sees to; `troubles`
+//! tells a repository's trouble from the registry's. What was swept is remembered in bounded memory (`sync/listing/`), and by
+//! `checkpoint` over a restart.
 
+mod adaptive_limit;
+mod catalog;
 mod checkpoint;
-mod due;
 mod gauges;
-mod pace;
-mod paced;
+mod limited_transport;
 mod place;
 mod progress;
 mod questions;
 mod recording;
 mod repository;
+mod running;
 mod schedule;
 mod settings;
 mod state;
 #[cfg(test)]
 mod tests;
+mod timetable;
 mod troubles;
 mod walk;
 
 pub(in crate::sync) use gauges::describe as describe_metrics;
-pub use progress::{
-    CatalogState, FinishedSweep, Outcome, Phase, Problem, RunningSweep, SweepKind, SweepStatus,
-};
+pub use progress::{CatalogState, FinishedSweep, Outcome, Phase, Problem, RunningSweep, SweepStatus};
 pub use recording::Recording;
 pub use schedule::Sweeper;
 pub use settings::SweepSettings;

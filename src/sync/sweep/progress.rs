@@ -6,20 +6,10 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::clock::Timestamp;
-use crate::store::Missing;
+use crate::store::{Missing, SweepKind};
 
 /// The most problems that are told one by one; the others are counted.
 const MAXIMUM_PROBLEMS: usize = 20;
-
-/// How thorough a sweep is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SweepKind {
-    /// Compares names.
-    Shallow,
-    /// Also asks for the digest of every tag, and about every recorded manifest.
-    Deep,
-}
 
 /// Where a sweep is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,7 +86,7 @@ pub(super) struct Counts {
 /// A sweep that is under way.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunningSweep {
-    /// Its number since the start of the door.
+    /// Its number.
     pub number: u64,
     /// How thorough it is.
     pub kind: SweepKind,
@@ -125,7 +115,7 @@ pub struct RunningSweep {
 /// A sweep that has ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FinishedSweep {
-    /// Its number since the start of the door.
+    /// Its number.
     pub number: u64,
     /// How thorough it was.
     pub kind: SweepKind,
@@ -164,7 +154,7 @@ pub struct SweepStatus {
     pub last: Option<FinishedSweep>,
     /// When the next one is due.
     pub next_at: Option<Timestamp>,
-    /// When the door began to number its sweeps: another time means another run of the door, whose numbers are others.
+    /// Since when sweeps are numbered: another time means another record, whose numbers are others.
     pub numbered_since: Timestamp,
 }
 

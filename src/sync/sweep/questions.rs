@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::StatusCode;
 use tokio::sync::Mutex;
 
-use super::pace::Pace;
+use super::adaptive_limit::AdaptiveLimit;
 use crate::oci::{Reference, RepositoryName};
 use crate::registry::{BodyError, PageLimit, RegistryClient, RegistryError};
 use crate::store::{HintedReference, Source, Store, StoreError};
@@ -32,11 +32,11 @@ pub(super) struct Questions {
     pub lease: Arc<LeaseHolder>,
     pub registry: Arc<RegistryClient>,
     pub verifier: Verifier,
-    pub pace: Arc<Pace>,
+    pub limit: Arc<AdaptiveLimit>,
     pub judge: Arc<Judge>,
     /// Where what is not believed yet is left to be looked at again.
     pub hints: Arc<HintQueue>,
-    /// Asks past the pace whether the registry is there at all.
+    /// Asks past the limit whether the registry is there at all.
     pub probe: RegistryClient,
     /// Held by the one that looks for all whose questions failed.
     pub looking: Mutex<()>,
@@ -107,7 +107,7 @@ impl Questions {
         self.ask_while(may_pass_on_a_page, asking).await
     }
 
-    /// Asks, and again where the registry was in trouble. The pace is kept beneath, by the transport.
+    /// Asks, and again where the registry was in trouble. The limit is kept beneath, by the transport.
     pub(super) async fn ask<T, F: Future<Output = Result<T, VerifyError>>>(
         &self,
         asking: impl Fn() -> F,
@@ -154,7 +154,7 @@ impl Questions {
     pub(super) async fn is_there(&self) -> bool {
         for backend in self.probe.backends().all() {
             if self.probe.probe(backend).await.is_registry() {
-                self.pace.reassure();
+                self.limit.reset_failures();
                 return true;
             }
         }
@@ -186,12 +186,12 @@ impl Questions {
 
     /// Whether it is the registry that fails, and not only what it is asked about: a damaged repository ends no sweep.
     async fn is_down(&self) -> bool {
-        if !self.pace.is_doubtful() {
+        if !self.limit.may_be_down() {
             return false;
         }
         let _looking = self.looking.lock().await;
         // Somebody else may have looked meanwhile.
-        self.pace.is_doubtful() && !self.is_there().await
+        self.limit.may_be_down() && !self.is_there().await
     }
 }
 

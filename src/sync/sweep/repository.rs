@@ -6,11 +6,11 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use tokio::time::Instant;
 
-use super::progress::{Progress, SweepKind};
+use super::progress::Progress;
 use super::questions::{Abort, Questions, Unanswered, VERIFICATIONS};
 use crate::oci::{Digest, Reference, RepositoryName, Tag};
 use crate::registry::{Continuation, ListingPage};
-use crate::store::{Change, Guard, PageRequest, Recorded, Source, StoreError};
+use crate::store::{Change, Guard, PageRequest, Recorded, Source, StoreError, SweepKind};
 use crate::sync::listing::{LoopGuard, Marks};
 
 /// How many rows of the record are read at once.

@@ -1,54 +1,41 @@
-//! What sweeps are at, which was asked for, and their numbers.
+//! What the door that sweeps knows of its sweeps, and in which form it shows others what it is at.
 
 use std::sync::Arc;
 
-use super::progress::{FinishedSweep, Progress, SweepKind};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::progress::{FinishedSweep, Progress, RunningSweep};
 use crate::clock::Timestamp;
 
-/// What the sweeps of a door are at.
+/// What the sweeps of a door are at, as long as it is the one that sweeps.
 #[derive(Default)]
 pub(super) struct State {
-    /// The number of the last sweep that began or is just about to.
-    pub number: u64,
     pub running: Option<Arc<Progress>>,
     pub last: Option<FinishedSweep>,
-    /// What was asked for, to begin when nothing runs.
-    pub queued: Option<SweepKind>,
     pub next: Option<Timestamp>,
 }
 
-/// A sweep that is to begin.
-pub(super) struct Next {
-    pub number: u64,
-    pub kind: SweepKind,
-    pub is_requested: bool,
-}
-
 impl State {
-    pub(super) fn request(&mut self, kind: SweepKind) -> u64 {
-        self.queued = self.queued.max(Some(kind));
-        self.number + 1
-    }
-
-    /// A sweep begins: whoever asks for one from now on gets the next.
-    pub(super) fn begin(&mut self, kind: SweepKind, is_requested: bool) -> Next {
-        self.number += 1;
-        self.next = None;
-        Next { number: self.number, kind, is_requested }
+    pub(super) fn activity(&self) -> Activity {
+        Activity { running: self.running.as_ref().map(|progress| progress.running()), next_at: self.next }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// What it is at, as other doors are shown.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Activity {
+    pub running: Option<RunningSweep>,
+    pub next_at: Option<Timestamp>,
+}
 
-    #[test]
-    fn who_asks_when_a_sweep_is_just_about_to_begin_gets_the_next_one() {
-        let mut state = State::default();
-        assert_eq!(state.begin(SweepKind::Shallow, false).number, 1);
-        assert_eq!(state.request(SweepKind::Deep), 2);
-        let kind = state.queued.take().unwrap();
-        let next = state.begin(kind, true);
-        assert_eq!((next.number, next.kind), (2, SweepKind::Deep));
-    }
+/// Plain data always has a form in JSON; what is empty reads as nothing.
+pub(super) fn encode(shown: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(shown).unwrap_or_default()
+}
+
+/// What a door has shown or kept, if this one can read it: the other may be of another version.
+pub(super) fn decode<T: DeserializeOwned>(shown: Option<&[u8]>) -> Option<T> {
+    let decoded = serde_json::from_slice(shown?);
+    decoded.inspect_err(|error| tracing::debug!(%error, "what is shown of sweeps cannot be read")).ok()
 }

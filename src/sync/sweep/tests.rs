@@ -3,6 +3,7 @@
 
 mod failing;
 mod hanging;
+mod requested;
 mod resuming;
 
 use std::num::NonZeroUsize;
@@ -16,7 +17,7 @@ use url::Url;
 use super::*;
 use crate::oci::{Digest, RepositoryName, Tag};
 use crate::registry::{Backends, RegistryKind, RegistrySettings};
-use crate::store::{MemoryStore, Store};
+use crate::store::{MemoryStore, Store, SweepKind};
 use crate::sync::scripted_registry::{Answer, PAGE, ScriptedRegistry};
 
 const DEADLINE: Duration = Duration::from_mins(1);
@@ -88,27 +89,34 @@ async fn pass(time: Duration) {
     }
 }
 
+/// Asks for a sweep: its number.
+async fn request(sweeper: &Sweeper, kind: SweepKind) -> u64 {
+    sweeper.request(kind).await.unwrap().number
+}
+
+/// The sweep that is under way.
+fn running(sweeper: &Sweeper) -> Option<RunningSweep> {
+    sweeper.local_status()?.0.running
+}
+
+/// The end of this sweep, or of a later one.
+fn last(sweeper: &Sweeper, number: u64) -> Option<FinishedSweep> {
+    sweeper.local_status()?.1.filter(|last| last.number >= number)
+}
+
 async fn ended(sweeper: &Sweeper, number: u64) -> FinishedSweep {
-    let begun = std::time::Instant::now();
-    loop {
-        let status = sweeper.status();
-        if let Some(last) = status.last.clone().filter(|last| last.number >= number) {
-            return last;
-        }
-        assert!(begun.elapsed() < DEADLINE, "sweep {number} does not end: {status:#?}");
-        give_way().await;
-    }
+    until(|| last(sweeper, number)).await
 }
 
 /// The end of a sweep in paused time, which goes on whenever nothing else does.
 async fn ends(sweeper: &Sweeper, number: u64) -> FinishedSweep {
     for _ in 0..1_000_000 {
-        if let Some(last) = sweeper.status().last.filter(|last| last.number >= number) {
+        if let Some(last) = last(sweeper, number) {
             return last;
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    panic!("sweep {number} does not end: {:#?}", sweeper.status());
+    panic!("sweep {number} does not end: {:#?}", sweeper.local_status());
 }
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -120,10 +128,10 @@ async fn the_first_sweep_begins_at_once_and_is_deep_unless_the_last_deep_one_is_
     let first = ended(&sweeper, 1).await;
     assert_eq!((first.kind, first.outcome, first.repositories), (SweepKind::Deep, Outcome::Complete, 25));
     assert_eq!((first.found, first.tags), (25, 25));
-    assert!(until(|| sweeper.status().next_at).await > first.ended_at);
+    assert!(until(|| sweeper.local_status()?.0.next_at).await > first.ended_at);
     drop(running);
     let (sweeper, _running) = house.run(HOUR, HOUR);
-    let second = ended(&sweeper, 1).await;
+    let second = ended(&sweeper, 2).await;
     assert_eq!((second.kind, second.outcome, second.found), (SweepKind::Shallow, Outcome::Complete, 0));
 }
 
@@ -132,13 +140,13 @@ async fn without_intervals_nothing_is_swept_unless_somebody_asks() {
     let house = House::new(registry_with(3));
     let (sweeper, _running) = house.run(Duration::ZERO, Duration::ZERO);
     tokio::task::yield_now().await;
-    let SweepStatus { running, last, next_at, .. } = sweeper.status();
+    let SweepStatus { running, last, next_at, .. } = sweeper.status().await.unwrap();
     assert_eq!((running, last, next_at), (None, None, None));
-    let number = sweeper.request(SweepKind::Shallow);
+    let number = request(&sweeper, SweepKind::Shallow).await;
     assert_eq!(ended(&sweeper, number).await.kind, SweepKind::Shallow);
-    let number = sweeper.request(SweepKind::Deep);
+    let number = request(&sweeper, SweepKind::Deep).await;
     assert_eq!((number, ended(&sweeper, number).await.kind), (2, SweepKind::Deep));
-    assert_eq!(sweeper.status().next_at, None);
+    assert_eq!(sweeper.status().await.unwrap().next_at, None);
 }
 
 #[tokio::test]
@@ -146,10 +154,10 @@ async fn who_asks_while_a_sweep_runs_gets_the_next_one_and_it_is_as_deep_as_anyb
     let house = House::new(registry_with(3));
     house.registry.allow_lists(0);
     let (sweeper, _running) = house.run(Duration::ZERO, Duration::ZERO);
-    assert_eq!(sweeper.request(SweepKind::Shallow), 1);
-    until(|| sweeper.status().running).await;
-    assert_eq!(sweeper.request(SweepKind::Deep), 2);
-    assert_eq!(sweeper.request(SweepKind::Shallow), 2);
+    assert_eq!(request(&sweeper, SweepKind::Shallow).await, 1);
+    until(|| running(&sweeper)).await;
+    assert_eq!(request(&sweeper, SweepKind::Deep).await, 2);
+    assert_eq!(request(&sweeper, SweepKind::Shallow).await, 2);
     house.registry.allow_lists(1_000);
     assert_eq!(ended(&sweeper, 1).await.kind, SweepKind::Shallow);
     assert_eq!(ended(&sweeper, 2).await.kind, SweepKind::Deep);
@@ -159,12 +167,12 @@ async fn who_asks_while_a_sweep_runs_gets_the_next_one_and_it_is_as_deep_as_anyb
 async fn without_a_catalog_the_known_repositories_are_swept() {
     let house = House::new(registry_with(12));
     let (sweeper, _running) = house.run(Duration::ZERO, Duration::ZERO);
-    ended(&sweeper, sweeper.request(SweepKind::Shallow)).await;
+    ended(&sweeper, request(&sweeper, SweepKind::Shallow).await).await;
     for status in [404, 405, 401] {
         house
             .registry
             .script(move |_, line| line.starts_with("/v2/_catalog").then_some(Answer::Status(status, None)));
-        let last = ended(&sweeper, sweeper.request(SweepKind::Shallow)).await;
+        let last = ended(&sweeper, request(&sweeper, SweepKind::Shallow).await).await;
         assert_eq!((last.outcome, last.catalog), (Outcome::Partial, CatalogState::Disabled));
         assert_eq!((last.repositories, last.tags, last.found), (12, 12, 0));
         assert!(last.cause.unwrap().contains(&status.to_string()));

@@ -1,31 +1,28 @@
 //! The walk of a sweep through all repositories: first those that the catalog lists, then the known ones that it does
 //! not. Keeps a checkpoint on the way.
 
-use std::collections::VecDeque;
 use std::pin::Pin;
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::future::OptionFuture;
 use futures_util::stream::FuturesUnordered;
-use http::StatusCode;
 use tokio::time::Instant;
 
-use super::checkpoint::{self, Checkpoint, Position};
+use super::catalog::{CatalogReading, PageAnswer, ask_for_page};
+use super::checkpoint::{Checkpoint, Position};
 use super::progress::{CatalogEnd, CatalogState, Phase, Progress};
-use super::questions::{Abort, Questions, Unanswered};
+use super::questions::{Abort, Questions};
 use super::repository::{InCatalog, RepositorySweep};
 use crate::oci::RepositoryName;
-use crate::registry::{Continuation, ListingPage, RegistryError};
+use crate::registry::Continuation;
 use crate::store::PageRequest;
-use crate::sync::listing::{KeptMarks, LoopGuard, Marks};
+use crate::sync::listing::{KeptMarks, Marks};
 
 /// How often a checkpoint is kept.
 const KEEP_EVERY: Duration = Duration::from_secs(5);
 /// How many repositories are gone through at once: more than may be asked about at once, since some wait for the store.
 const REPOSITORIES: usize = 48;
-/// The next page of the catalog is asked for when fewer repositories wait.
-const WAITING: usize = 200;
 /// How many known repositories are read at once.
 const ROWS: usize = 500;
 
@@ -44,8 +41,8 @@ pub(super) struct Walk<'a> {
     /// Repositories that could not be compared as a whole: they are not done, and if the walk is cut they are asked about
     /// again. With their problems, which do not count then.
     pub open: Open,
-    /// The first page of the catalog with one of them, where the walk goes on then, wherever else it was.
-    pub open_page: Option<Page>,
+    /// Where the first page of the catalog with one of them was asked for, where the walk goes on then, wherever else it was.
+    pub open_page: Option<Option<Continuation>>,
 }
 
 /// See [`Walk::open`].
@@ -53,22 +50,6 @@ pub(super) struct Walk<'a> {
 pub(super) struct Open {
     repositories: u64,
     problems: u64,
-}
-
-/// A page of the catalog that is not wholly done.
-pub(super) struct Page {
-    /// Where the listing was asked to go on for it.
-    from: Option<Continuation>,
-    /// How many of its repositories are not done.
-    left: usize,
-}
-
-/// What asking for a page of the catalog came to.
-enum Catalog {
-    Page(ListingPage),
-    /// The registry has no catalog for this door.
-    Disabled(RegistryError),
-    Failed(RegistryError),
 }
 
 impl Walk<'_> {
@@ -95,94 +76,62 @@ impl Walk<'_> {
         Ok(self.catalog.clone())
     }
 
+    /// Goes through the repositories that the catalog lists from there on, while it is read.
     async fn catalog(&mut self, from: Option<Continuation>) -> Result<CatalogEnd, Abort> {
         self.progress.enter(Phase::Catalog);
-        let questions = self.questions;
-        let ask = |from: Option<Continuation>| Box::pin(ask_for_page(questions, from));
-        let mut pages: VecDeque<Page> = VecDeque::new();
-        let mut waiting: VecDeque<(usize, RepositoryName)> = VecDeque::new();
+        let (questions, progress) = (self.questions, self.progress);
+        let mut reading = CatalogReading::from(from);
         let mut running = FuturesUnordered::new();
-        let mut first = 0;
-        let mut guard = LoopGuard::default();
-        let mut goes_on = from.is_some();
-        let mut next = Some(from);
         let mut asking: Option<Pin<Box<_>>> = None;
-        let mut ended = None;
         loop {
             if asking.is_none()
-                && waiting.len() < WAITING
-                && let Some(from) = next.take()
+                && let Some(from) = reading.next_page()
             {
-                asking = Some(ask(from.clone()));
-                pages.push_back(Page { from, left: 0 });
+                asking = Some(Box::pin(ask_for_page(questions, from)));
             }
             while running.len() < REPOSITORIES
-                && let Some((page, name)) = waiting.pop_front()
+                && let Some((page, name)) = reading.next_repository()
             {
-                running.push(sweep_repository(questions, self.progress, page, name, InCatalog::Listed));
+                running.push(sweep_repository(questions, progress, page, name, InCatalog::Listed));
             }
             if asking.is_none() && running.is_empty() {
-                self.open_page = pages.into_iter().find(|page| page.left > 0);
-                return Ok(ended.unwrap_or_default());
+                let (end, open_page) = reading.end();
+                self.open_page = open_page;
+                return Ok(end);
             }
             let answer = OptionFuture::from(asking.as_mut());
             tokio::select! {
                 biased;
                 Some(answer) = answer => {
                     asking = None;
-                    match answer? {
-                        Catalog::Page(page) => {
-                            goes_on = false;
-                            let number = first + pages.len() - 1;
-                            let mut names = self.names(page.names);
-                            names.retain(|name| self.listed.mark(name.as_str()));
-                            let is_endless = guard.is_endless(page.next.as_ref(), !names.is_empty());
-                            // Done before the sweep was cut.
-                            names.retain(|name| !self.marks.has(name.as_str()));
-                            self.progress.listed(names.len());
-                            if let Some(open) = pages.back_mut() {
-                                open.left = names.len();
-                            }
-                            waiting.extend(names.into_iter().map(|name| (number, name)));
-                            next = page.next.map(Some);
-                            if is_endless {
-                                next = None;
-                                let cause = Some("the catalog goes round in circles".to_owned());
-                                ended = Some(CatalogEnd { state: CatalogState::Failed, cause });
-                            }
-                        }
-                        // Perhaps it does not know any more where it was to go on. What is done stays done.
-                        Catalog::Disabled(_) | Catalog::Failed(_) if goes_on => {
-                            goes_on = false;
-                            pages.clear();
-                            next = Some(None);
-                        }
-                        Catalog::Disabled(error) => {
-                            let cause = Some(error.to_string());
-                            ended = Some(CatalogEnd { state: CatalogState::Disabled, cause });
-                        }
-                        Catalog::Failed(error) => {
-                            let cause = Some(error.to_string());
-                            ended = Some(CatalogEnd { state: CatalogState::Failed, cause });
-                        }
-                    }
+                    self.note_page(&mut reading, answer?);
                 }
                 Some((page, name, swept)) = running.next() => {
-                    if self.note(&name, swept?)
-                        && let Some(page) = pages.get_mut(page - first)
-                    {
-                        page.left -= 1;
+                    if self.note(&name, swept?) {
+                        reading.done(page);
                     }
                 }
             }
-            // The last page stays: it says where the listing went on.
-            while pages.len() > 1 && pages.front().is_some_and(|page| page.left == 0) {
-                pages.pop_front();
-                first += 1;
+            if let Some(page) = reading.place() {
+                self.keep(Phase::Catalog, page, None).await?;
             }
-            if let Some(page) = pages.front() {
-                self.keep(Phase::Catalog, page.from.as_ref(), None).await?;
+        }
+    }
+
+    /// Notes what asking for a page of the catalog came to.
+    fn note_page(&mut self, reading: &mut CatalogReading, answer: PageAnswer) {
+        match answer {
+            PageAnswer::Page(page) => {
+                let mut names = self.names(page.names);
+                names.retain(|name| self.listed.mark(name.as_str()));
+                let has_news = !names.is_empty();
+                // Done before the sweep was cut.
+                names.retain(|name| !self.marks.has(name.as_str()));
+                self.progress.listed(names.len());
+                reading.came(names, page.next, has_news);
             }
+            PageAnswer::Disabled(error) => reading.failed(CatalogState::Disabled, &error),
+            PageAnswer::Failed(error) => reading.failed(CatalogState::Failed, &error),
         }
     }
 
@@ -252,7 +201,7 @@ impl Walk<'_> {
     /// Notes how far it is beyond the catalog, after this repository; but where something of the catalog is open, it goes
     /// on there.
     async fn keep_unlisted(&mut self, after: Option<&RepositoryName>) -> Result<(), Abort> {
-        match self.open_page.as_ref().map(|page| page.from.clone()) {
+        match self.open_page.clone() {
             Some(page) => self.keep(Phase::Catalog, page.as_ref(), None).await,
             None => self.keep(Phase::Unlisted, None, after).await,
         }
@@ -269,6 +218,7 @@ impl Walk<'_> {
         counts.repositories = counts.repositories.saturating_sub(self.open.repositories);
         counts.problems = counts.problems.saturating_sub(self.open.problems);
         self.checkpoint.running = Some(Position {
+            number: self.progress.number,
             kind: self.progress.kind,
             started: self.progress.started,
             kept: self.questions.registry.now(),
@@ -283,7 +233,7 @@ impl Walk<'_> {
         }
         self.kept = Instant::now();
         let lease = self.questions.lease.held()?;
-        Ok(checkpoint::keep(self.questions.store.as_ref(), lease, self.checkpoint, self.marks).await?)
+        Ok(self.questions.store.keep_sweep(lease, self.checkpoint.update(self.marks, false)).await?)
     }
 }
 
@@ -297,30 +247,4 @@ async fn sweep_repository(
     let swept = RepositorySweep::new(questions, progress, &name, in_catalog).run().await;
     progress.repository();
     (page, name, swept)
-}
-
-async fn ask_for_page(questions: &Questions, from: Option<Continuation>) -> Result<Catalog, Abort> {
-    let registry = &questions.registry;
-    let asking = |limit| registry.catalog_page(from.as_ref(), limit);
-    match questions.ask_for_page(registry.catalog_limit(), asking).await {
-        Ok(page) => Ok(Catalog::Page(page)),
-        Err(Unanswered::Abort(abort)) => Err(abort),
-        Err(Unanswered::Registry(error)) => Ok(match error {
-            RegistryError::Refused {
-                status:
-                    StatusCode::UNAUTHORIZED
-                    | StatusCode::FORBIDDEN
-                    | StatusCode::NOT_FOUND
-                    | StatusCode::METHOD_NOT_ALLOWED,
-                ..
-            } => Catalog::Disabled(error),
-            // What is known is asked about all the same, if there is anybody to ask.
-            error if questions.is_there().await => Catalog::Failed(error),
-            error => return Err(Abort::Down(error.to_string())),
-        }),
-        // Nobody writes to a catalog.
-        Err(Unanswered::Busy | Unanswered::Unsettled) => {
-            Ok(Catalog::Page(ListingPage { names: Vec::new(), next: None }))
-        }
-    }
 }

@@ -1,19 +1,18 @@
-//! What is kept beside the record: hints, accounts, what happened at the gate, clocks, and how far a sweep is.
+//! What is kept beside the record: hints, accounts, what happened at the gate, and clocks.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use super::super::failure::Failure;
 use super::super::tables::{
-    ACCOUNTS, HINTS, META, META_CLOCK_AT, META_CLOCK_BOUND, META_CLOCK_OFFSET, META_TIME, SWEEP,
-    SWEEP_CHECKPOINT, SWEEP_MARKS, auth_events, decode, decode_hint, number, stored_name, stored_reference,
+    ACCOUNTS, HINTS, META, META_CLOCK_AT, META_CLOCK_BOUND, META_CLOCK_OFFSET, META_TIME, auth_events,
+    decode, decode_hint, number, stored_name, stored_reference,
 };
 use super::Snapshot;
 use super::page::Filling;
 use crate::clock::{Estimate, Timestamp};
 use crate::store::{
-    Account, AccountKind, AuthEvent, AuthEventKind, Hint, HintedReference, KeptSweep, Page, PageRequest,
-    Sequence,
+    Account, AccountKind, AuthEvent, AuthEventKind, Hint, HintedReference, Page, PageRequest, Sequence,
 };
 
 impl Snapshot {
@@ -113,17 +112,5 @@ impl Snapshot {
     pub(crate) fn kept_time(&self) -> Result<Option<Timestamp>, Failure> {
         let time = self.0.open_table(META)?.get(META_TIME)?.map(|time| time.value());
         Ok(time.map(Timestamp::from_milliseconds))
-    }
-
-    pub(crate) fn kept_sweep(&self) -> Result<Option<KeptSweep>, Failure> {
-        let table = self.0.open_table(SWEEP)?;
-        let Some(checkpoint) = table.get(SWEEP_CHECKPOINT)? else { return Ok(None) };
-        let mut kept = KeptSweep { checkpoint: checkpoint.value().to_vec(), marks: Vec::new() };
-        for entry in table.range(SWEEP_MARKS..)? {
-            let (_, piece) = entry?;
-            let marks = piece.value().as_chunks().0.iter().map(|mark| u64::from_le_bytes(*mark));
-            kept.marks.extend(marks);
-        }
-        Ok(Some(kept))
     }
 }

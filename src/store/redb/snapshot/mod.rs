@@ -4,6 +4,7 @@ mod beside;
 mod history;
 mod page;
 mod records;
+mod sweeps;
 
 use redb::{ReadTransaction, ReadableTable};
 

@@ -8,7 +8,7 @@ use proptest::prelude::Rng as _;
 use proptest::test_runner::{RngAlgorithm, TestRng};
 
 use super::*;
-use crate::store::{Doors, LeaseName};
+use crate::store::{Doors, LeaseName, SweepKind, SweepUpdate};
 
 const PAGE: usize = 4096;
 
@@ -31,7 +31,11 @@ async fn filled(path: &Path) {
         store.begin(repository("r1"), put_write(&format!("u{number}")), alice(), at(2)).await.unwrap();
     }
     let lease = store.acquire(LeaseName::Sweep).await.unwrap().unwrap();
-    store.keep_sweep(lease, vec![7; 5_000], (0..2_000).collect()).await.unwrap();
+    let update =
+        SweepUpdate { checkpoint: vec![7; 5_000], forgets_marks: false, marks: (0..2_000).collect() };
+    store.keep_sweep(lease, update.clone()).await.unwrap();
+    store.request_sweep(SweepKind::Deep, at(1)).await.unwrap();
+    store.end_sweep(lease, 1, update, vec![7; 100]).await.unwrap();
     let about = |number: u32| HintedReference {
         repository: repository("r2"),
         reference: Reference::Tag(tag(&format!("h{number}"))),
@@ -97,6 +101,7 @@ async fn use_all(store: &Arc<RedbStore>) -> Vec<StoreError> {
     note!(store.events(Some(&repository("r1")), PageRequest { after: None, limit: 1_000 }));
     note!(store.hints(PageRequest { after: None, limit: 1_000 }));
     note!(store.kept_sweep());
+    note!(store.sweep_report());
     note!(store.accounts(AccountKind::User, PageRequest { after: None, limit: 1_000 }));
     for number in 0..5 {
         let name = format!("r{number}");

@@ -221,7 +221,7 @@ impl Work<Shared> for TakesAway {
 
     fn apply(&self, transaction: &mut Transaction<'_>) -> Result<(), Failure> {
         fs::rename(&self.0, &self.1).unwrap();
-        transaction.keep_sweep(b"checkpoint", &[])
+        transaction.keep_sweep(&crate::store::SweepUpdate::default())
     }
 }
 

@@ -1,4 +1,4 @@
-//! What is kept beside the record: sweeps, accounts, what happened at the gate, the registry's clock, pulls and hints.
+//! What is kept beside the record: accounts, what happened at the gate, the registry's clock, pulls and hints.
 
 use std::collections::BTreeMap;
 
@@ -7,8 +7,8 @@ use redb::{ReadableTable, ReadableTableMetadata};
 use super::super::failure::Failure;
 use super::super::tables::{
     ACCOUNTS, HINTS, Json, META_ACCEPTED, META_AUTH_EVENT, META_CLOCK_AT, META_CLOCK_BOUND,
-    META_CLOCK_OFFSET, META_HINT, META_TIME, SWEEP, SWEEP_CHECKPOINT, SWEEP_MARKS, TwoKeys, auth_events,
-    decode, decode_hint, encode, number, row, row_in,
+    META_CLOCK_OFFSET, META_HINT, META_TIME, TwoKeys, auth_events, decode, decode_hint, encode, number, row,
+    row_in,
 };
 use super::Transaction;
 use crate::clock::{Estimate, Timestamp};
@@ -20,30 +20,6 @@ use crate::store::{
 };
 
 impl Transaction<'_> {
-    /// Replaces what is kept of a sweep: the checkpoint, and one piece of marks more.
-    pub(crate) fn keep_sweep(&mut self, checkpoint: &[u8], marks: &[u64]) -> Result<(), Failure> {
-        let mut table = self.transaction.open_table(SWEEP)?;
-        table.insert(SWEEP_CHECKPOINT, checkpoint)?;
-        if !marks.is_empty() {
-            // The checkpoint is one of the rows; the others are pieces.
-            let piece = format!("{SWEEP_MARKS}{:010}", table.len()?);
-            let bytes: Vec<u8> = marks.iter().flat_map(|mark| mark.to_le_bytes()).collect();
-            table.insert(piece.as_str(), bytes.as_slice())?;
-        }
-        self.staged.dirty = true;
-        Ok(())
-    }
-
-    /// Forgets what is kept of a sweep.
-    pub(crate) fn forget_sweep(&mut self) -> Result<(), Failure> {
-        if !self.transaction.open_table(SWEEP)?.is_empty()? {
-            self.transaction.delete_table(SWEEP)?;
-            self.transaction.open_table(SWEEP)?;
-            self.staged.dirty = true;
-        }
-        Ok(())
-    }
-
     /// Makes accounts what they are to be, if all are as expected.
     ///
     /// # Errors

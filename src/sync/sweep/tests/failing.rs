@@ -27,7 +27,7 @@ async fn a_repository_whose_manifests_answer_500_does_not_end_the_sweep_of_the_o
     let (sweeper, _running) = house.run(Duration::ZERO, Duration::ZERO);
     // The damaged one is found, and nothing in it.
     for (number, found) in [(1, 30), (2, 0)] {
-        assert_eq!(sweeper.request(SweepKind::Deep), number);
+        assert_eq!(request(&sweeper, SweepKind::Deep).await, number);
         let last = ends(&sweeper, number).await;
         assert_eq!((last.outcome, last.repositories, last.found), (Outcome::Partial, 30, found), "{last:?}");
         assert_eq!(last.problem_count, 100);
@@ -41,7 +41,7 @@ async fn tags_that_answer_502_503_or_504_do_not_end_the_sweep_of_the_others() {
         let house = House::new(registry_with(30));
         house.registry.script(damaged("team/r005", 4, status));
         let (sweeper, _running) = house.run(Duration::ZERO, Duration::ZERO);
-        let last = ends(&sweeper, sweeper.request(SweepKind::Deep)).await;
+        let last = ends(&sweeper, request(&sweeper, SweepKind::Deep).await).await;
         assert_eq!((last.outcome, last.repositories, last.found), (Outcome::Partial, 30, 30), "{last:?}");
         assert_eq!(last.problem_count, 4);
     }
@@ -53,7 +53,7 @@ async fn a_repository_that_gives_no_answer_for_long_is_given_up_and_the_others_a
     house.registry.script(damaged("team/r005", 5_000, 503));
     let (sweeper, _running) = house.run(Duration::ZERO, Duration::ZERO);
     let begun = Instant::now();
-    let last = ends(&sweeper, sweeper.request(SweepKind::Deep)).await;
+    let last = ends(&sweeper, request(&sweeper, SweepKind::Deep).await).await;
     assert_eq!((last.outcome, last.repositories, last.found), (Outcome::Partial, 30, 29), "{last:?}");
     assert!(last.problem_count < 200, "{last:?}");
     assert!(begun.elapsed() < Duration::from_mins(10), "{:?}", begun.elapsed());
@@ -69,12 +69,12 @@ async fn a_registry_that_goes_down_ends_the_sweep_soon_and_the_next_one_is_whole
         let (sweeper, _running) = house.run(Duration::ZERO, Duration::ZERO);
         house.registry.script(move |_, line| (line != "/v2/_catalog?n=1000").then(answer));
         let begun = Instant::now();
-        let last = ends(&sweeper, sweeper.request(SweepKind::Deep)).await;
+        let last = ends(&sweeper, request(&sweeper, SweepKind::Deep).await).await;
         assert_eq!((last.outcome, last.found), (Outcome::Failed, 0), "{last:?}");
         assert!(last.cause.as_ref().unwrap().contains("the registry is down"), "{last:?}");
         assert!(begun.elapsed() < Duration::from_mins(2), "{:?}: {last:?}", begun.elapsed());
         house.registry.behave();
-        let last = ends(&sweeper, sweeper.request(SweepKind::Deep)).await;
+        let last = ends(&sweeper, request(&sweeper, SweepKind::Deep).await).await;
         assert_eq!((last.outcome, last.repositories), (Outcome::Complete, 30), "{last:?}");
     }
 }
@@ -91,7 +91,7 @@ async fn a_sweep_that_fails_is_tried_again_soon_and_then_less_and_less_often() {
     assert_eq!((last.outcome, last.catalog, last.found), (Outcome::Failed, CatalogState::Failed, 0));
     assert!(last.cause.unwrap().contains("cannot be reached"));
     house.registry.behave();
-    let last = ends(&sweeper, sweeper.request(SweepKind::Shallow)).await;
+    let last = ends(&sweeper, request(&sweeper, SweepKind::Shallow).await).await;
     assert_eq!(last.outcome, Outcome::Complete);
 }
 
@@ -107,7 +107,7 @@ async fn a_catalog_that_fails_does_not_keep_the_known_repositories_from_being_sw
         let (sweeper, _running) = house.run(HOUR, Duration::ZERO);
         assert_eq!(ends(&sweeper, 1).await.repositories, 12);
         house.registry.script(move |_, line| line.starts_with("/v2/_catalog").then(answer));
-        let last = ends(&sweeper, sweeper.request(SweepKind::Deep)).await;
+        let last = ends(&sweeper, request(&sweeper, SweepKind::Deep).await).await;
         assert_eq!((last.outcome, last.catalog), (Outcome::Partial, CatalogState::Failed), "{last:?}");
         assert_eq!((last.repositories, last.tags, last.found), (12, 12, 0), "{last:?}");
         assert!(last.cause.unwrap().contains("list the catalog"));
@@ -123,12 +123,12 @@ async fn a_catalog_that_fails_does_not_keep_the_known_repositories_from_being_sw
 async fn a_repository_of_which_nothing_is_left_stays_known_while_the_catalog_cannot_be_read() {
     let house = House::new(registry_with(3));
     let (sweeper, _running) = house.run(Duration::ZERO, Duration::ZERO);
-    ends(&sweeper, sweeper.request(SweepKind::Deep)).await;
+    ends(&sweeper, request(&sweeper, SweepKind::Deep).await).await;
     house.registry.script(move |_, line| match line {
         line if line.starts_with("/v2/_catalog") => Some(Answer::status(500)),
         line => line.starts_with("/v2/team/r001/").then_some(Answer::Absent("NAME_UNKNOWN")),
     });
-    let last = ends(&sweeper, sweeper.request(SweepKind::Deep)).await;
+    let last = ends(&sweeper, request(&sweeper, SweepKind::Deep).await).await;
     assert_eq!(last.catalog, CatalogState::Failed);
     let name = RepositoryName::parse("team/r001").unwrap();
     let held = house.store.repository(&name).await.unwrap().unwrap();
@@ -156,7 +156,7 @@ async fn listings_that_go_round_in_circles_end() {
             Some(Answer::Document(names, to(path, next)))
         });
         let (sweeper, _running) = house.run(Duration::ZERO, Duration::ZERO);
-        let last = ends(&sweeper, sweeper.request(SweepKind::Shallow)).await;
+        let last = ends(&sweeper, request(&sweeper, SweepKind::Shallow).await).await;
         assert_eq!((last.outcome, last.catalog), (Outcome::Partial, CatalogState::Failed), "{last:?}");
         assert!(last.cause.unwrap().contains("in circles"));
         assert!(last.problems[0].message.contains("in circles"), "{:?}", last.problems);
@@ -168,7 +168,7 @@ async fn listings_that_go_round_in_circles_end() {
 async fn a_registry_that_names_a_digest_for_a_tag_and_denies_it_is_a_problem_and_not_in_step() {
     let house = House::new(registry_with(3));
     let (sweeper, _running) = house.run(Duration::ZERO, Duration::ZERO);
-    ends(&sweeper, sweeper.request(SweepKind::Deep)).await;
+    ends(&sweeper, request(&sweeper, SweepKind::Deep).await).await;
     let denied = Digest::sha256(b"denied");
     house.registry.script(move |_, line| {
         let reference = line.strip_prefix("/v2/team/r001/manifests/")?;
@@ -177,7 +177,7 @@ async fn a_registry_that_names_a_digest_for_a_tag_and_denies_it_is_a_problem_and
         }
         Some(Answer::Status(200, Some(("docker-content-digest", denied.to_string()))))
     });
-    let last = ends(&sweeper, sweeper.request(SweepKind::Deep)).await;
+    let last = ends(&sweeper, request(&sweeper, SweepKind::Deep).await).await;
     assert_eq!((last.outcome, last.found), (Outcome::Partial, 0), "{last:?}");
     assert!(last.problems[0].message.contains("makes no sense"), "{:?}", last.problems);
 }
@@ -190,7 +190,7 @@ async fn a_sweep_that_panics_has_failed_and_is_tried_again() {
     let last = ends(&sweeper, 1).await;
     assert_eq!(last.outcome, Outcome::Failed);
     assert!(last.cause.unwrap().contains("panicked"));
-    assert_eq!(sweeper.status().running, None);
+    assert_eq!(running(&sweeper), None);
     house.registry.behave();
     let last = ends(&sweeper, 2).await;
     assert_eq!((last.outcome, last.repositories), (Outcome::Complete, 30));
@@ -207,7 +207,7 @@ async fn a_registry_that_asks_to_be_left_alone_until_a_date_is() {
     });
     let (sweeper, _running) = house.run(Duration::ZERO, Duration::ZERO);
     let begun = Instant::now();
-    let last = ends(&sweeper, sweeper.request(SweepKind::Shallow)).await;
+    let last = ends(&sweeper, request(&sweeper, SweepKind::Shallow).await).await;
     assert_eq!(last.outcome, Outcome::Complete);
     // What the date is rounded by, and what the machine took.
     assert!((80..91).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
@@ -223,7 +223,7 @@ async fn a_list_of_very_many_tags_on_one_page_is_compared_part_by_part() {
     }
     let (sweeper, _running) = house.run(Duration::ZERO, Duration::ZERO);
     for (number, found) in [(1, TAGS as u64), (2, 0)] {
-        assert_eq!(sweeper.request(SweepKind::Deep), number);
+        assert_eq!(request(&sweeper, SweepKind::Deep).await, number);
         let last = ends(&sweeper, number).await;
         assert_eq!(
             (last.outcome, last.tags, last.found),

@@ -11,14 +11,14 @@ const REPOSITORIES: u64 = 30;
 async fn others_take(house: &House, bad: u64) -> Duration {
     let (sweeper, _running) = house.run(Duration::ZERO, Duration::ZERO);
     let begun = Instant::now();
-    sweeper.request(SweepKind::Deep);
+    request(&sweeper, SweepKind::Deep).await;
     loop {
-        let status = sweeper.status();
-        let done = status.running.as_ref().map(|running| running.repositories_done);
+        let done = running(&sweeper).map(|running| running.repositories_done);
         if done == Some(REPOSITORIES - bad) {
             return begun.elapsed();
         }
-        assert!(status.last.is_none() && begun.elapsed() < HOUR, "{status:#?}");
+        let last = last(&sweeper, 0);
+        assert!(last.is_none() && begun.elapsed() < HOUR, "{last:#?}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
@@ -81,7 +81,7 @@ async fn questions_that_hang_do_not_pile_up_at_the_registry() {
         Some(Answer::Silence(TIMEOUT))
     });
     let (sweeper, _running) = house.run(Duration::ZERO, Duration::ZERO);
-    sweeper.request(SweepKind::Shallow);
+    request(&sweeper, SweepKind::Shallow).await;
     // Until the first of them ends, nobody takes away from the count.
     tokio::time::sleep(TIMEOUT - Duration::from_millis(100)).await;
     let (_, most) = *under_way.lock().unwrap();
@@ -100,7 +100,7 @@ async fn a_cache_is_asked_for_no_catalog_and_about_nothing_that_is_not_recorded(
         None
     });
     let (sweeper, _running) = house.run(Duration::ZERO, Duration::ZERO);
-    let last = ends(&sweeper, sweeper.request(SweepKind::Deep)).await;
+    let last = ends(&sweeper, request(&sweeper, SweepKind::Deep).await).await;
     assert_eq!((last.outcome, last.catalog), (Outcome::Complete, CatalogState::NotRead), "{last:?}");
     assert!(asked.lock().unwrap().is_empty(), "{:?}", asked.lock().unwrap());
 }

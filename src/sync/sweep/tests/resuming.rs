@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::clock::Timestamp;
-use crate::store::LeaseName;
+use crate::store::{LeaseName, SweepUpdate};
 
 #[tokio::test(start_paused = true)]
 async fn a_sweep_that_was_cut_goes_on_where_it_was_after_a_restart() {
@@ -18,11 +18,11 @@ async fn a_sweep_that_was_cut_goes_on_where_it_was_after_a_restart() {
         assert!(begun.elapsed() < DEADLINE, "no checkpoint was kept");
         tokio::task::yield_now().await;
     }
-    let before = sweeper.status().running.unwrap();
+    let before = super::running(&sweeper).unwrap();
     drop(running);
     house.registry.allow_lists(1_000);
     let (sweeper, _running) = house.run(HOUR, HOUR);
-    let resumed = until(|| sweeper.status().running.or(None)).await;
+    let resumed = until(|| super::running(&sweeper)).await;
     assert!(resumed.resumed, "{resumed:?}");
     let finished = ended(&sweeper, 1).await;
     assert_eq!((finished.outcome, finished.started_at), (Outcome::Complete, before.started_at));
@@ -76,7 +76,7 @@ async fn a_shallow_sweep_that_comes_between_takes_nothing_from_a_deep_one_that_f
     house
         .registry
         .script(|_, line| line.contains("/manifests/").then_some(Answer::Late(Duration::from_secs(1))));
-    let shallow = ends(&sweeper, sweeper.request(SweepKind::Shallow)).await;
+    let shallow = ends(&sweeper, request(&sweeper, SweepKind::Shallow).await).await;
     assert_eq!((shallow.kind, shallow.repositories), (SweepKind::Shallow, 60), "{shallow:?}");
     let begun = shallow.number;
     let deep = ends(&sweeper, begun + 1).await;
@@ -95,7 +95,8 @@ async fn a_sweep_that_was_cut_more_than_an_hour_ago_begins_anew() {
             "counts": { "repositories": 10, "tags": 10, "found": 0, "problems": 0 },
         }});
         let lease = house.store.acquire(LeaseName::Sweep).await.unwrap().unwrap();
-        house.store.keep_sweep(lease, checkpoint.to_string().into_bytes(), Vec::new()).await.unwrap();
+        let update = SweepUpdate { checkpoint: checkpoint.to_string().into_bytes(), ..Default::default() };
+        house.store.keep_sweep(lease, update).await.unwrap();
         let (sweeper, _running) = house.run(HOUR, HOUR);
         let last = ends(&sweeper, 1).await;
         assert_eq!((last.outcome, last.started_at == started), (Outcome::Complete, goes_on), "{last:?}");
@@ -111,7 +112,8 @@ async fn leave(house: &House, phase: &str, page: Option<&str>, catalog: serde_js
         "counts": { "repositories": 0, "tags": 0, "found": 0, "problems": 0 }, "catalog": catalog,
     }});
     let lease = house.store.acquire(LeaseName::Sweep).await.unwrap().unwrap();
-    house.store.keep_sweep(lease, checkpoint.to_string().into_bytes(), Vec::new()).await.unwrap();
+    let update = SweepUpdate { checkpoint: checkpoint.to_string().into_bytes(), ..Default::default() };
+    house.store.keep_sweep(lease, update).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -150,7 +152,7 @@ async fn a_listed_repository_that_gave_no_answer_is_asked_about_as_a_listed_one_
     // More than are read of the record at once, so that the sweep is cut far behind the catalog.
     let house = House::new(registry_with(600));
     let (sweeper, running) = house.run(Duration::ZERO, Duration::ZERO);
-    let whole = ends(&sweeper, sweeper.request(SweepKind::Deep)).await;
+    let whole = ends(&sweeper, request(&sweeper, SweepKind::Deep).await).await;
     assert_eq!((whole.outcome, whole.repositories), (Outcome::Complete, 600));
     drop(running);
     let name = "team/r003";
@@ -170,7 +172,7 @@ async fn a_listed_repository_that_gave_no_answer_is_asked_about_as_a_listed_one_
         }
     });
     let (sweeper, _running) = house.run(HOUR, HOUR);
-    let cut = ends(&sweeper, 1).await;
+    let cut = ends(&sweeper, 2).await;
     assert_eq!((cut.outcome, cut.kind), (Outcome::Failed, SweepKind::Shallow), "{cut:?}");
     // It is there, and holds nothing any more.
     house.registry.script(move |_, line| match line {
@@ -178,7 +180,7 @@ async fn a_listed_repository_that_gave_no_answer_is_asked_about_as_a_listed_one_
         line if line.starts_with("/v2/team/r003/") => Some(Answer::Absent("NAME_UNKNOWN")),
         _ => None,
     });
-    let next = ends(&sweeper, 2).await;
+    let next = ends(&sweeper, 3).await;
     assert_eq!(
         (next.outcome, next.started_at, next.repositories),
         (Outcome::Complete, cut.started_at, 600),

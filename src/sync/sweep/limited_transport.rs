@@ -1,4 +1,4 @@
-//! A transport that waits for its turn: whatever a sweep asks of the registry goes through here.
+//! A transport that waits for a permit of the adaptive limit: whatever a sweep asks of the registry goes through here.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{Method, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::pace::{Pace, Question, Reply};
+use super::adaptive_limit::{AdaptiveLimit, Question, Reply};
 use super::troubles::Subject;
 use crate::clock::Timestamp;
 use crate::registry::{BodyError, Received, Request, Transport, TransportError, retry_after};
@@ -18,9 +18,9 @@ const HELD: usize = 64 * 1024;
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct PacedTransport {
+pub(super) struct LimitedTransport {
     transport: Arc<dyn Transport>,
-    pace: Arc<Pace>,
+    limit: Arc<AdaptiveLimit>,
     /// A permit for each KiB of answers.
     room: Arc<Semaphore>,
 }
@@ -37,9 +37,9 @@ impl AsRef<[u8]> for Held {
     }
 }
 
-impl PacedTransport {
-    pub(super) fn new(transport: Arc<dyn Transport>, pace: Arc<Pace>) -> Self {
-        Self { transport, pace, room: Arc::new(Semaphore::new(HELD)) }
+impl LimitedTransport {
+    pub(super) fn new(transport: Arc<dyn Transport>, limit: Arc<AdaptiveLimit>) -> Self {
+        Self { transport, limit, room: Arc::new(Semaphore::new(HELD)) }
     }
 
     /// Waits until there is room for these bytes, and counts them for as long as they are held.
@@ -52,25 +52,25 @@ impl PacedTransport {
 }
 
 #[async_trait]
-impl Transport for PacedTransport {
+impl Transport for LimitedTransport {
     async fn send(&self, request: Request) -> Result<Received, TransportError> {
         let (question, subject) = about(&request);
         // Listings are asked for by GET alone. To ask for a digest brings no bytes.
         let is_fetch = request.method == Method::GET;
         if is_fetch {
-            // Turns are in the order of asking, so this also waits behind everybody who waits for more.
+            // Permits are given in the order of asking, so this also waits behind everybody who waits for more.
             drop(self.room.acquire().await);
         }
-        let mut turn = self.pace.turn(question, subject).await;
+        let mut permit = self.limit.acquire(question, subject).await;
         let mut sending = self.transport.send(request);
         let mut received = loop {
-            match tokio::time::timeout(turn.patience(), &mut sending).await {
+            match tokio::time::timeout(permit.patience(), &mut sending).await {
                 Ok(received) => break received,
-                Err(_elapsed) if turn.step_aside() => break sending.await,
+                Err(_elapsed) if permit.step_aside() => break sending.await,
                 Err(_elapsed) => {}
             }
         };
-        turn.note(reply(&received));
+        permit.note(reply(&received));
         if let Ok(Received { body: Ok(body), .. }) = &mut received
             && is_fetch
         {

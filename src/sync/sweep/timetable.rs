@@ -5,9 +5,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::checkpoint::Checkpoint;
-use super::progress::{CatalogState, FinishedSweep, Outcome, SweepKind};
+use super::progress::{CatalogState, FinishedSweep, Outcome};
 use super::settings::SweepSettings;
 use crate::clock::{Backoff, Timestamp};
+use crate::store::SweepKind;
 
 /// How soon a sweep that failed is tried again, by how often its kind failed in a row; at most the interval.
 const RETRIES: Backoff = Backoff::new(Duration::from_secs(5), Duration::MAX).with_jitter(JITTER);
@@ -15,7 +16,7 @@ const RETRIES: Backoff = Backoff::new(Duration::from_secs(5), Duration::MAX).wit
 const JITTER: f64 = 0.1;
 
 /// When the next sweeps are due.
-pub(super) struct Due {
+pub(super) struct Timetable {
     shallow: Option<Instant>,
     deep: Option<Instant>,
     /// Sweeps of each kind that failed in a row.
@@ -27,7 +28,7 @@ pub(super) struct Due {
     random: fastrand::Rng,
 }
 
-impl Due {
+impl Timetable {
     /// The first sweep is due at once: the one that was cut; else a deep one, unless the last deep one is recent.
     pub(super) fn new(settings: SweepSettings, checkpoint: &Checkpoint, time: Timestamp) -> Self {
         let now = Instant::now();
@@ -133,10 +134,10 @@ mod tests {
     const SHALLOW: Duration = Duration::from_mins(5);
     const DEEP: Duration = Duration::from_hours(1);
 
-    fn due() -> Due {
+    fn timetable() -> Timetable {
         let concurrency = NonZeroUsize::MIN;
         let settings = SweepSettings { interval: SHALLOW, deep_interval: DEEP, concurrency, seed: 7 };
-        Due::new(settings, &Checkpoint::default(), Timestamp::from_milliseconds(0))
+        Timetable::new(settings, &Checkpoint::default(), Timestamp::from_milliseconds(0))
     }
 
     fn finished(kind: SweepKind, outcome: Outcome, catalog: CatalogState) -> FinishedSweep {
@@ -160,46 +161,51 @@ mod tests {
     }
 
     /// What is due next, and in how many seconds, after this has ended now.
-    fn next(due: &mut Due, kind: SweepKind, outcome: Outcome, catalog: CatalogState) -> (SweepKind, f64) {
-        due.note(&finished(kind, outcome, catalog));
-        let (when, kind) = due.next().unwrap();
+    fn next(
+        timetable: &mut Timetable,
+        kind: SweepKind,
+        outcome: Outcome,
+        catalog: CatalogState,
+    ) -> (SweepKind, f64) {
+        timetable.note(&finished(kind, outcome, catalog));
+        let (when, kind) = timetable.next().unwrap();
         (kind, when.duration_since(Instant::now()).as_secs_f64())
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_deep_sweep_that_failed_is_what_comes_next_until_its_retries_are_rarer_than_shallow_ones() {
-        let mut due = due();
+        let mut timetable = timetable();
         for seconds in [5.0, 10.0, 20.0, 40.0, 80.0, 160.0] {
-            let (kind, wait) = next(&mut due, SweepKind::Deep, Outcome::Failed, CatalogState::Failed);
+            let (kind, wait) = next(&mut timetable, SweepKind::Deep, Outcome::Failed, CatalogState::Failed);
             assert_eq!(kind, SweepKind::Deep);
             assert!(seconds * 0.9 <= wait && wait <= seconds, "{wait} of {seconds}");
             tokio::time::advance(Duration::from_secs_f64(wait)).await;
         }
         // 320 seconds less a part, and then 640, against an interval of 300.
-        next(&mut due, SweepKind::Deep, Outcome::Failed, CatalogState::Failed);
-        let (kind, wait) = next(&mut due, SweepKind::Deep, Outcome::Failed, CatalogState::Failed);
+        next(&mut timetable, SweepKind::Deep, Outcome::Failed, CatalogState::Failed);
+        let (kind, wait) = next(&mut timetable, SweepKind::Deep, Outcome::Failed, CatalogState::Failed);
         assert_eq!((kind, wait), (SweepKind::Shallow, SHALLOW.as_secs_f64()));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_good_shallow_sweep_does_not_make_a_deep_one_be_tried_more_often() {
-        let mut due = due();
+        let mut timetable = timetable();
         for _ in 0..8 {
-            next(&mut due, SweepKind::Deep, Outcome::Failed, CatalogState::Failed);
+            next(&mut timetable, SweepKind::Deep, Outcome::Failed, CatalogState::Failed);
         }
-        next(&mut due, SweepKind::Shallow, Outcome::Complete, CatalogState::Listed);
-        due.note(&finished(SweepKind::Deep, Outcome::Failed, CatalogState::Failed));
-        let wait = due.deep.unwrap().duration_since(Instant::now());
+        next(&mut timetable, SweepKind::Shallow, Outcome::Complete, CatalogState::Listed);
+        timetable.note(&finished(SweepKind::Deep, Outcome::Failed, CatalogState::Failed));
+        let wait = timetable.deep.unwrap().duration_since(Instant::now());
         assert!(wait > Duration::from_secs(1_000), "{wait:?}");
     }
 
     #[tokio::test(start_paused = true)]
     async fn retries_differ_also_where_they_have_become_as_rare_as_the_interval() {
-        let mut due = due();
+        let mut timetable = timetable();
         let mut waits = Vec::new();
         for _ in 0..20 {
-            due.note(&finished(SweepKind::Deep, Outcome::Failed, CatalogState::Failed));
-            waits.push(due.deep.unwrap().duration_since(Instant::now()));
+            timetable.note(&finished(SweepKind::Deep, Outcome::Failed, CatalogState::Failed));
+            waits.push(timetable.deep.unwrap().duration_since(Instant::now()));
         }
         let waits = &waits[12..];
         assert!(waits.iter().all(|wait| DEEP.mul_f64(0.9) <= *wait && *wait <= DEEP), "{waits:?}");
@@ -208,9 +214,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_catalog_that_could_not_be_read_is_looked_at_soon_and_less_and_less_often() {
-        let mut due = due();
+        let mut timetable = timetable();
         for seconds in [5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 300.0, 300.0] {
-            let (kind, wait) = next(&mut due, SweepKind::Deep, Outcome::Partial, CatalogState::Failed);
+            let (kind, wait) = next(&mut timetable, SweepKind::Deep, Outcome::Partial, CatalogState::Failed);
             assert_eq!(kind, SweepKind::Shallow);
             assert!(seconds * 0.9 <= wait && wait <= seconds, "{wait} of {seconds}");
         }

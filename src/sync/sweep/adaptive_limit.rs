@@ -1,4 +1,4 @@
-//! The pace of a sweep: how many questions are under way at the registry, and when the next one may be asked.
+//! The adaptive limit of a sweep: how many questions may be under way at the registry, and when the next one may be asked.
 //!
 //! It begins with one, asks more as long as answers come as quickly as before, fewer when they take longer, and pauses
 //! when the registry is in trouble or says how long it wants to be left alone. While clients write through the door, a
@@ -22,13 +22,13 @@ pub(super) const PAUSES: Backoff =
     Backoff::new(Duration::from_millis(100), Duration::from_secs(30)).with_jitter(0.5);
 /// After so many questions in a row that got no answer, the registry may be down. It may as well be what was asked about
 /// that is damaged, so this alone ends no sweep.
-const DOUBTFUL: u32 = 10;
+const PROBE_AFTER: u32 = 10;
 /// By how much of itself the quickest time drifts up in a minute.
 const DRIFT: f64 = 0.05;
 /// Answers that take less than this longer are not slower.
 const NOISE: Duration = Duration::from_millis(1);
 /// A question that has waited for so many times the usual time, and for so long at least, holds no place any more.
-const PATIENCE: (u32, Duration) = (8, Duration::from_millis(500));
+const PERMIT_PATIENCE: (u32, Duration) = (8, Duration::from_millis(500));
 
 /// What is asked for. Each kind has its own usual time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +41,7 @@ pub(super) enum Question {
     Manifest,
 }
 
-/// What came of a question, as far as the pace goes.
+/// What came of a question, as far as the limit goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reply {
     /// The registry answered, whatever it said.
@@ -54,8 +54,8 @@ pub(super) enum Reply {
     Trouble(Option<Duration>),
 }
 
-/// The pace of one sweep.
-pub(super) struct Pace {
+/// The adaptive limit of one sweep.
+pub(super) struct AdaptiveLimit {
     state: Mutex<State>,
     /// Somebody may find a place.
     places: Notify,
@@ -96,15 +96,15 @@ struct Usual {
     late: Duration,
 }
 
-impl std::fmt::Debug for Pace {
+impl std::fmt::Debug for AdaptiveLimit {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Pace").field("ceiling", &self.ceiling).finish_non_exhaustive()
+        formatter.debug_struct("AdaptiveLimit").field("ceiling", &self.ceiling).finish_non_exhaustive()
     }
 }
 
 /// A place among the questions under way, or aside of them; it ends when this is dropped.
-pub(super) struct Turn<'a> {
-    pace: &'a Pace,
+pub(super) struct Permit<'a> {
+    limit: &'a AdaptiveLimit,
     question: Question,
     subject: Subject,
     asked: Instant,
@@ -119,7 +119,7 @@ enum Wait {
     Place,
 }
 
-impl Pace {
+impl AdaptiveLimit {
     /// At most `ceiling` questions at once, and as many that stand aside; `is_busy` tells whether clients are writing
     /// through the door.
     pub(super) fn new(ceiling: usize, seed: u64, is_busy: impl Fn() -> bool + Send + Sync + 'static) -> Self {
@@ -145,7 +145,7 @@ impl Pace {
     }
 
     /// Waits for a place. Dropping the future gives it up.
-    pub(super) async fn turn(&self, question: Question, subject: Subject) -> Turn<'_> {
+    pub(super) async fn acquire(&self, question: Question, subject: Subject) -> Permit<'_> {
         // Whether a word that there is a place has come here, which somebody else may be waiting for.
         let mut is_woken = false;
         loop {
@@ -161,9 +161,9 @@ impl Pace {
                 match rest {
                     Some(rest) => Wait::Until(rest),
                     None if state.subjects.is_held_up(subject) => Wait::Subject,
-                    None if state.under_way < self.limit(&state) => {
+                    None if state.under_way < self.current(&state) => {
                         state.under_way += 1;
-                        return Turn { pace: self, question, subject, asked: now, is_aside: false };
+                        return Permit { limit: self, question, subject, asked: now, is_aside: false };
                     }
                     None => Wait::Place,
                 }
@@ -184,26 +184,26 @@ impl Pace {
     }
 
     /// Whether so much went without an answer in a row that the registry may be down.
-    pub(super) fn is_doubtful(&self) -> bool {
-        self.state().unanswered >= DOUBTFUL
+    pub(super) fn may_be_down(&self) -> bool {
+        self.state().unanswered >= PROBE_AFTER
     }
 
     /// The registry is there: what failed before counts no more. Pauses begin small again; one that runs, such as the
     /// registry asked for, stays.
-    pub(super) fn reassure(&self) {
+    pub(super) fn reset_failures(&self) {
         let mut state = self.state();
         (state.troubles, state.unanswered) = (0, 0);
     }
 
     /// A new sweep is to find out how the registry is, and everything in it.
     pub(super) fn begin(&self) {
-        self.reassure();
+        self.reset_failures();
         self.state().subjects.forget();
     }
 
     /// How many questions may be under way now.
     pub(super) fn concurrency(&self) -> usize {
-        self.limit(&self.state())
+        self.current(&self.state())
     }
 
     #[expect(
@@ -211,7 +211,7 @@ impl Pace {
         clippy::cast_sign_loss,
         reason = "from one to the ceiling, which is small"
     )]
-    fn limit(&self, state: &State) -> usize {
+    fn current(&self, state: &State) -> usize {
         if (self.is_busy)() { 1 } else { state.limit as usize }
     }
 
@@ -221,27 +221,27 @@ impl Pace {
 
     /// Lets so many in as there are places.
     fn wake(&self, state: &State) {
-        for _ in state.under_way..self.limit(state) {
+        for _ in state.under_way..self.current(state) {
             self.places.notify_one();
         }
     }
 }
 
-impl Turn<'_> {
+impl Permit<'_> {
     /// How long it may hold its place from now on.
     pub(super) fn patience(&self) -> Duration {
-        self.pace.state().patience(self.question)
+        self.limit.state().patience(self.question)
     }
 
     /// Gives up its place though there is no answer yet, unless too many have done so. Answers whether it has.
     pub(super) fn step_aside(&mut self) -> bool {
-        let mut state = self.pace.state();
-        if !self.is_aside && state.aside < self.pace.ceiling {
+        let mut state = self.limit.state();
+        if !self.is_aside && state.aside < self.limit.ceiling {
             self.is_aside = true;
             state.aside += 1;
             state.under_way -= 1;
             state.subjects.step_aside(self.subject);
-            self.pace.wake(&state);
+            self.limit.wake(&state);
         }
         self.is_aside
     }
@@ -249,8 +249,8 @@ impl Turn<'_> {
     /// Notes what came of the question.
     pub(super) fn note(self, reply: Reply) {
         let now = Instant::now();
-        let is_busy = (self.pace.is_busy)();
-        let mut state = self.pace.state();
+        let is_busy = (self.limit.is_busy)();
+        let mut state = self.limit.state();
         let mut taken = now.duration_since(self.asked);
         if self.is_aside {
             // One that hung says little of how the others fare.
@@ -260,7 +260,7 @@ impl Turn<'_> {
             Reply::Answered => {
                 (state.troubles, state.unanswered) = (0, 0);
                 state.subjects.answered(self.subject);
-                state.adapt(self.question, taken, now, self.pace.ceiling);
+                state.adapt(self.question, taken, now, self.limit.ceiling);
                 if is_busy {
                     state.rest_until(now + taken);
                 }
@@ -296,24 +296,24 @@ impl Turn<'_> {
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for Permit<'_> {
     fn drop(&mut self) {
-        let mut state = self.pace.state();
+        let mut state = self.limit.state();
         if self.is_aside {
             state.aside -= 1;
             state.subjects.end_aside(self.subject);
-            self.pace.ended.notify_waiters();
+            self.limit.ended.notify_waiters();
         } else {
             state.under_way -= 1;
         }
-        self.pace.wake(&state);
+        self.limit.wake(&state);
     }
 }
 
 impl State {
     /// How long an answer of this kind is waited for in a place.
     fn patience(&self, question: Question) -> Duration {
-        let (times, least) = PATIENCE;
+        let (times, least) = PERMIT_PATIENCE;
         self.usual[question as usize].late.saturating_mul(times).max(least)
     }
 
@@ -333,7 +333,7 @@ impl State {
         usual.quickest = Some((quickest, now));
         let late = usual.late;
         if late > quickest * 4 + NOISE * 2 {
-            // Once for each round of answers: those under way were asked at the old pace.
+            // Once for each round of answers: those under way were asked at the old limit.
             if self.lowered.is_none_or(|lowered| now.duration_since(lowered) > late) {
                 self.limit = (self.limit * 0.8).max(1.0);
                 self.lowered = Some(now);
