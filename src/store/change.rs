@@ -26,12 +26,15 @@ pub enum Change {
         /// Which tag.
         tag: Tag,
     },
-    /// The manifest is not there, nor any tag that pointed to it.
+    /// The manifest is not there, nor any tag that pointed to it, but for those of which that is not known.
     ManifestDeleted {
         /// In which repository.
         repository: RepositoryName,
         /// Which manifest.
         digest: Digest,
+        /// Of the tags that are recorded for it those that may be there: their rows stay, without a manifest, until the
+        /// registry was asked about each of them.
+        undecided: Vec<Tag>,
     },
     /// The registry denies a recorded reference, and that is not believed yet: the record keeps and serves it.
     ReferenceMissing {

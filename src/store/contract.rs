@@ -31,6 +31,7 @@ macro_rules! contract_tests {
             what_is_found_makes_events_only_for_what_differs
             deleting_a_tag_leaves_its_manifest
             deleting_a_manifest_takes_its_tags
+            a_tag_whose_fate_is_undecided_outlives_its_manifest_until_more_is_known
             an_emptied_repository_stays_known_until_it_is_gone
             a_deletion_through_the_door_is_told_of_whether_or_not_the_record_had_it
             content_is_kept_as_long_as_its_own_repository_has_it

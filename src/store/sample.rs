@@ -132,7 +132,11 @@ pub(super) fn tag_deleted(name: &str, gone: &str) -> Change {
 }
 
 pub(super) fn manifest_deleted(name: &str, gone: &Manifest) -> Change {
-    Change::ManifestDeleted { repository: repository(name), digest: gone.digest.clone() }
+    Change::ManifestDeleted {
+        repository: repository(name),
+        digest: gone.digest.clone(),
+        undecided: Vec::new(),
+    }
 }
 
 pub(super) fn repository_gone(name: &str) -> Change {
@@ -184,7 +188,7 @@ impl Model {
                 let held = self.repositories.get_mut(repository);
                 usize::from(held.is_some_and(|held| held.tags.remove(tag).is_some()) || observed)
             }
-            Change::ManifestDeleted { repository, digest } => {
+            Change::ManifestDeleted { repository, digest, .. } => {
                 let nothing = usize::from(observed);
                 let Some(held) = self.repositories.get_mut(repository) else { return nothing };
                 if held.manifests.remove(digest).is_none() {

@@ -120,7 +120,8 @@ impl Shared {
             .map_err(not_noted)?;
         let intent = match begun.state {
             IntentState::Waiting => self.wait(begun).await?,
-            IntentState::Carried { .. } | IntentState::Unknown { .. } => begun,
+            IntentState::Carried { .. } => begun,
+            IntentState::Unknown { .. } => return Err(self.refuse(&begun, StoreError::Fenced).await),
         };
         // From here on whatever happens, a panic included, leaves an intent that is either settled or unknown.
         let carried = AssertUnwindSafe(self.carry_noted(&intent, life, &request)).catch_unwind().await;
@@ -145,14 +146,13 @@ impl Shared {
         let waited =
             tokio::time::timeout(self.registry.commit_timeout(), self.ledger.until_carried(&intent)).await;
         match waited {
-            Ok(Ok(Some(intent))) if intent.state.is_carried() => Ok(intent),
-            // It was to be carried when the other doors took this one for dead: they ask about it already.
-            Ok(Ok(Some(_))) => Err(not_noted(StoreError::Fenced)),
-            Ok(Ok(None)) => Err(not_noted(StoreError::Closed)),
-            Ok(Err(error)) => {
-                self.close(&intent).await;
-                Err(not_noted(error))
+            Ok(Ok(Some(reached))) if reached.state.is_carried() && reached.holder == intent.holder => {
+                Ok(reached)
             }
+            // Other doors have taken this one for dead, and do not know that the registry has heard nothing.
+            Ok(Ok(Some(_))) => Err(self.refuse(&intent, StoreError::Fenced).await),
+            Ok(Ok(None)) => Err(not_noted(StoreError::Closed)),
+            Ok(Err(error)) => Err(self.refuse(&intent, error).await),
             Err(_) => {
                 count("busy");
                 self.close(&intent).await;
@@ -161,17 +161,23 @@ impl Shared {
         }
     }
 
+    /// Ends a write of which the registry has heard nothing.
+    async fn refuse(&self, intent: &Intent, error: StoreError) -> CarryFailure {
+        self.close(intent).await;
+        not_noted(error)
+    }
+
+    /// Sends a write that was announced in this life of the door, or in a later one.
     async fn carry_noted(
         self: &Arc<Self>,
         intent: &Intent,
-        begun_in: Life,
+        life: Life,
         request: &WriteRequest,
     ) -> Result<WriteAnswer, CarryFailure> {
         let repository = request.write.repository();
         // Right before the registry hears of it: past this deadline other doors may have given the write up.
-        if let Err(error) = self.membership.check_since(begun_in) {
-            self.close(intent).await;
-            return Err(not_noted(error));
+        if let Err(error) = self.membership.check_since(life) {
+            return Err(self.refuse(intent, error).await);
         }
         let answer = match self.registry.carry(&request.outgoing).await {
             Ok(answer) => answer,
@@ -227,7 +233,7 @@ impl Shared {
     /// Records what the registry did.
     async fn record(&self, intent: &Intent, change: Change) -> Result<(), CarryFailure> {
         let repository = &intent.repository;
-        let DeletionOutcome { outcome, still_there } = match self.outcome(change).await {
+        let DeletionOutcome { outcome, undecided } = match self.outcome(change).await {
             Ok(outcome) => outcome,
             Err(error) => {
                 tracing::warn!(
@@ -240,7 +246,7 @@ impl Shared {
             }
         };
         // Before the outcome, so that a crash loses none; as long as the intent is carried, no answer is recorded.
-        self.hint(still_there).await;
+        self.hint(undecided).await;
         match self.ledger.settle(intent, outcome, self.registry.now()).await {
             Ok(Settled::Recorded { overlapped }) => {
                 // The store keeps the intent of a write that another one overtook; it has to be asked about.
@@ -273,7 +279,7 @@ impl Shared {
     /// What has to be recorded of what the registry did.
     async fn outcome(&self, change: Change) -> Result<DeletionOutcome, UnknownDeletion> {
         match &change {
-            Change::ManifestDeleted { repository, digest } => {
+            Change::ManifestDeleted { repository, digest, .. } => {
                 deletion_outcome::outcome(
                     self.ledger.as_ref(),
                     self.records.as_ref(),
@@ -290,7 +296,7 @@ impl Shared {
             | Change::ReferencePresent { .. }
             | Change::RepositoryFound { .. }
             | Change::RepositoryGone { .. } => {
-                Ok(DeletionOutcome { outcome: Outcome::Applied(vec![change]), still_there: Vec::new() })
+                Ok(DeletionOutcome { outcome: Outcome::Applied(vec![change]), undecided: Vec::new() })
             }
         }
     }

@@ -41,7 +41,7 @@ async fn may_be_old(judge: &Judge, change: &Change) -> Result<bool, StoreError> 
     let is_unsettled = |repository, reference| judge.unsettled(repository, Some(&reference)).is_some();
     match change {
         Change::TagDeleted { repository, tag } => Ok(is_unsettled(repository, Reference::Tag(tag.clone()))),
-        Change::ManifestDeleted { repository, digest } => {
+        Change::ManifestDeleted { repository, digest, .. } => {
             Ok(is_unsettled(repository, Reference::Digest(digest.clone())))
         }
         Change::ManifestPut { repository, manifest, tags } => {
@@ -80,7 +80,7 @@ async fn ask(registry: &RegistryClient, change: &Change) -> Result<bool, Registr
         Change::TagDeleted { repository, tag } => {
             Ok(registry.resolve(repository, &Reference::Tag(tag.clone())).await?.is_none())
         }
-        Change::ManifestDeleted { repository, digest } => {
+        Change::ManifestDeleted { repository, digest, .. } => {
             Ok(registry.resolve(repository, &Reference::Digest(digest.clone())).await?.is_none())
         }
         Change::ReferenceMissing { .. }

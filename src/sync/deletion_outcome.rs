@@ -1,8 +1,10 @@
 //! What a deletion by digest takes with it: of the tags that are recorded for the manifest those that the registry denies.
 //!
 //! The record may be behind. A tag that was moved around the door points elsewhere and stays, so none goes by
-//! implication (P3). One that the registry still answers with the deleted manifest has gone nevertheless: the registry has
-//! accepted the deletion, and its answer may be old. It is asked about again, until it is known what lasts.
+//! implication (P3). One that the registry still answers with the deleted manifest is undecided: the answer may be older than
+//! the deletion, or the tag had been moved around the door, was spared, and was moved back. Nothing is recorded of it: its row
+//! stays, without a manifest, and the registry is asked about it again until it is known. Denied, it has gone with the
+//! deletion; named after `sync.settling`, it was pushed again.
 //!
 //! The questions come between the registry's answer and the record of it: what the client hears of is recorded (P1) and
 //! true. As long as the intent is carried it stands in the way of all that others may want to record of these tags or this
@@ -23,7 +25,7 @@ use crate::registry::{RegistryClient, RegistryError};
 use crate::store::{Change, HintedReference, Ledger, Outcome, Records, Write};
 
 /// How long the client waits for these answers, at most.
-const PATIENCE: Duration = Duration::from_secs(5);
+const ANSWERS_TIMEOUT: Duration = Duration::from_secs(5);
 /// How many questions are asked at once.
 const CONCURRENCY: usize = 8;
 /// How often one question is asked, and the pause in between.
@@ -53,8 +55,8 @@ pub enum UnknownDeletion {
 pub(super) struct DeletionOutcome {
     /// What has to be recorded.
     pub outcome: Outcome,
-    /// What the registry still answered, to be asked about again.
-    pub still_there: Vec<HintedReference>,
+    /// What is not known, to be asked about again.
+    pub undecided: Vec<HintedReference>,
 }
 
 /// Asks about the tags of a manifest that the registry has deleted.
@@ -67,11 +69,10 @@ pub(super) async fn outcome(
     digest: &Digest,
 ) -> Result<DeletionOutcome, UnknownDeletion> {
     let tags = records.tags_of(repository, digest).await.map_err(VerifyError::Store)?;
-    let deleted = Change::ManifestDeleted { repository: repository.clone(), digest: digest.clone() };
-    let patience = registry.timeout().min(PATIENCE);
+    let timeout = registry.timeout().min(ANSWERS_TIMEOUT);
     let asking = ask(registry, repository, digest, tags);
     let answers =
-        tokio::time::timeout(patience, asking).await.map_err(|_| UnknownDeletion::TooLate(patience))??;
+        tokio::time::timeout(timeout, asking).await.map_err(|_| UnknownDeletion::TooLate(timeout))??;
     for (tag, manifest) in &answers.moved {
         let is_unsettled = judge.unsettled(repository, Some(&Reference::Tag(tag.clone()))).is_some();
         let may_be_old = is_unsettled
@@ -97,6 +98,11 @@ pub(super) async fn outcome(
     if let Some(tag) = pushed.into_iter().find(is_unclear) {
         return Err(UnknownDeletion::MayBeOld(tag.clone()));
     }
+    let deleted = Change::ManifestDeleted {
+        repository: repository.clone(),
+        digest: digest.clone(),
+        undecided: answers.still_there.clone(),
+    };
     let outcome = if answers.moved.is_empty() {
         Outcome::Applied(vec![deleted])
     } else {
@@ -106,8 +112,13 @@ pub(super) async fn outcome(
         };
         Outcome::Amended { found: answers.moved.into_iter().map(put).collect(), applied: vec![deleted] }
     };
-    let about = |tag| HintedReference { repository: repository.clone(), reference: Reference::Tag(tag) };
-    Ok(DeletionOutcome { outcome, still_there: answers.still_there.into_iter().map(about).collect() })
+    let mut undecided: Vec<Reference> = answers.still_there.into_iter().map(Reference::Tag).collect();
+    if !undecided.is_empty() {
+        // It may be found with one of them, and be gone all the same.
+        undecided.push(Reference::Digest(digest.clone()));
+    }
+    let about = |reference| HintedReference { repository: repository.clone(), reference };
+    Ok(DeletionOutcome { outcome, undecided: undecided.into_iter().map(about).collect() })
 }
 
 #[derive(Default)]

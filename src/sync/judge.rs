@@ -149,7 +149,10 @@ impl Judge {
     /// Judges a contradiction. Dropping the future is harmless.
     pub(super) async fn judge(&self, about: Contradiction<'_>) -> Result<Verdict, StoreError> {
         let Contradiction { repository, reference, answer, .. } = about;
-        let unsettled = self.settling_write(repository, Some(reference));
+        if self.is_left_by_deletion(about).await? {
+            return Ok(Verdict::Believe(None));
+        }
+        let unsettled = self.settling_write(repository, Some(reference)).max(self.settling_deletion(about));
         let denied = match answer {
             Answer::Names(_) => None,
             Answer::Denies { missing } => Some(missing),
@@ -197,11 +200,18 @@ impl Judge {
         reference: &Reference,
         digest: &Digest,
     ) -> Result<bool, StoreError> {
+        let has_manifest = self.records.has_manifest(repository, digest).await?;
         let is_recorded = match reference {
             Reference::Tag(tag) => {
-                self.records.tag(repository, tag).await?.is_some_and(|tag| tag.digest == *digest)
+                let recorded = self.records.tag(repository, tag).await?;
+                let is_named = recorded.is_some_and(|recorded| recorded.digest == *digest);
+                if is_named && !has_manifest {
+                    // Whether the tag went with its manifest is not known yet.
+                    return Ok(true);
+                }
+                is_named
             }
-            Reference::Digest(digest) => self.records.manifest(repository, digest).await?.is_some(),
+            Reference::Digest(_) => has_manifest,
         };
         // What is carried beside the push touches none of its tags: of those that do, the outcome is not known.
         let open = self.ledger.intents_of(repository).await?;
@@ -258,6 +268,28 @@ impl Judge {
         let LastWrite { sequence, age } = self.ledger.last_write(repository, reference)?;
         let left = self.settings.settling.checked_sub(age).filter(|left| !left.is_zero())?;
         Some((sequence, left))
+    }
+
+    /// Whether this is the registry's denial of a tag whose manifest was deleted through the door: that explains it.
+    async fn is_left_by_deletion(&self, about: Contradiction<'_>) -> Result<bool, StoreError> {
+        let Contradiction { repository, reference, recorded, answer } = about;
+        match (reference, recorded, answer) {
+            (Reference::Tag(_), Some(recorded), Answer::Denies { .. }) => {
+                Ok(!self.records.has_manifest(repository, recorded).await?)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// The deletion that the door carried just now of what the registry names for a tag: the answer may be older than that. An
+    /// answer that names what is recorded for the tag contradicts the record only where the manifest was deleted.
+    fn settling_deletion(&self, about: Contradiction<'_>) -> Option<(Sequence, Duration)> {
+        match (about.recorded, about.answer) {
+            (Some(recorded), Answer::Names(named)) if recorded == named => {
+                self.settling_write(about.repository, Some(&Reference::Digest(named.clone())))
+            }
+            _ => None,
+        }
     }
 
     /// Whether a write through the door would have done this that began since what just settles, and whose outcome is not

@@ -69,13 +69,15 @@ impl Membership {
         Life(self.deaths.load(Ordering::Acquire))
     }
 
-    /// Refuses where this door was taken for dead since it was in that life, also if it has joined the others again, or where
-    /// they may take it for dead by now. To be asked right before the registry hears of a write that began then.
+    /// Refuses where other doors may take this one for dead, or have done so since it was in this life. To be asked right before
+    /// the registry hears of a write that was announced in that life or later.
     ///
     /// # Errors
     /// [`StoreError::Fenced`].
     pub fn check_since(&self, life: Life) -> Result<(), StoreError> {
-        if self.life() == life { self.check() } else { Err(StoreError::Fenced) }
+        self.check()?;
+        // Afterwards: a door that has joined again has counted its death before.
+        if self.life() == life { Ok(()) } else { Err(StoreError::Fenced) }
     }
 
     /// Refuses where other doors may take this one for dead.

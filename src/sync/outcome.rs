@@ -113,7 +113,9 @@ fn deleted(repository: &RepositoryName, reference: &Reference, status: StatusCod
     let repository = repository.clone();
     let change = match reference {
         Reference::Tag(tag) => Change::TagDeleted { repository, tag: tag.clone() },
-        Reference::Digest(digest) => Change::ManifestDeleted { repository, digest: digest.clone() },
+        Reference::Digest(digest) => {
+            Change::ManifestDeleted { repository, digest: digest.clone(), undecided: Vec::new() }
+        }
     };
     if status == StatusCode::ACCEPTED { Meaning::Done(change) } else { Meaning::Unconfirmed(change) }
 }

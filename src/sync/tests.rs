@@ -78,6 +78,13 @@ impl House {
         stop.drop_guard()
     }
 
+    /// Follows hints in the background until the token is dropped.
+    fn follow_hints(&self) -> tokio_util::sync::DropGuard {
+        let stop = CancellationToken::new();
+        tokio::spawn(self.engine.follow_hints(stop.clone()));
+        stop.drop_guard()
+    }
+
     async fn recorded(&self, name: &str) -> Option<Digest> {
         self.store.tag(&repository(), &tag(name)).await.unwrap().map(|record| record.digest)
     }
@@ -374,6 +381,40 @@ async fn a_deletion_by_digest_never_records_the_removal_of_a_tag_that_was_moved_
     let found = events.iter().find(|event| event.digest == Some(Digest::sha256(b"two"))).unwrap();
     assert_eq!((&found.tag, found.source), (&Some(tag("moved")), Source::Verified));
     assert!(house.store.open_intents().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_deletion_by_digest_never_records_the_removal_of_a_tag_that_was_moved_away_and_back_around_the_door()
+ {
+    let house = House::new();
+    house.record("old", b"one").await;
+    house.record("moved", b"one").await;
+    house.registry.put("old", b"one");
+    house.registry.put("moved", b"two");
+    let digest = Digest::sha256(b"one");
+    // Another client pushes it again as soon as it is deleted.
+    let registry = Arc::downgrade(&house.registry);
+    house.registry.script(move |method, _| {
+        if *method == Method::GET {
+            registry.upgrade().unwrap().put("moved", b"one");
+        }
+        None
+    });
+    let answer = house.carrier.carry(delete(Reference::Digest(digest.clone()))).await.unwrap();
+    assert_eq!(answer.status, 202);
+    let events = house.store.events(None, PageRequest { after: None, limit: 100 }).await.unwrap().items;
+    let removed: Vec<_> = events.iter().filter(|event| event.kind == EventKind::TagDeleted).collect();
+    assert_eq!(removed.len(), 1, "{removed:?}");
+    assert_eq!(removed[0].tag, Some(tag("old")));
+    assert!(events.iter().any(|event| event.kind == EventKind::ManifestDeleted));
+    assert_eq!(house.recorded("moved").await, Some(digest.clone()));
+    let _following = house.follow_hints();
+    house
+        .wait_until("the manifest is recorded again", || async {
+            house.store.has_manifest(&repository(), &digest).await.unwrap()
+        })
+        .await;
+    assert_eq!(house.recorded("moved").await, Some(digest));
 }
 
 #[tokio::test]

@@ -269,10 +269,15 @@ impl Verifier {
                 previous: Some(recorded.digest),
                 missing: recorded.missing,
             })),
-            (Some(digest), Some(recorded)) if digest == recorded.digest => Ok(match recorded.missing {
-                Some(_) => Found::Present(digest),
-                None => Found::Same(Some(digest)),
-            }),
+            (Some(digest), Some(recorded))
+                if digest == recorded.digest && self.records.has_manifest(repository, &digest).await? =>
+            {
+                Ok(match recorded.missing {
+                    Some(_) => Found::Present(digest),
+                    None => Found::Same(Some(digest)),
+                })
+            }
+            // Also the same digest, where its manifest was deleted and the tag may have been pushed again.
             (Some(digest), recorded) => {
                 self.put(repository, digest, Some(tag), recorded.map(|recorded| recorded.digest)).await
             }
@@ -311,6 +316,7 @@ impl Verifier {
                     change: Change::ManifestDeleted {
                         repository: repository.clone(),
                         digest: digest.clone(),
+                        undecided: Vec::new(),
                     },
                     previous: None,
                     missing: recorded.missing,

@@ -7,7 +7,7 @@ use crate::oci::{Digest, ManifestKind};
 use crate::store::sample::{
     alice, at, blob, image, manifest_deleted, put, referrer, repository, repository_gone, tag, tag_deleted,
 };
-use crate::store::{Actor, EventKind, PageRequest, Recorded, Settled, Source, Write};
+use crate::store::{Actor, Change, EventKind, PageRequest, Recorded, Settled, Source, Write};
 
 pub(in crate::store) async fn an_observed_push_is_recorded_whole(store: AnyStore) {
     let image = image("one", &["base", "top"]);
@@ -134,6 +134,38 @@ pub(in crate::store) async fn deleting_a_manifest_takes_its_tags(store: AnyStore
     assert_eq!((after.tags, after.manifests, after.bytes), (before.tags, before.manifests, before.bytes));
     assert_eq!(store.manifest(&repository("r"), &first.digest).await.unwrap(), None);
     assert_eq!(store.manifest_content(&repository("r"), &first.digest).await.unwrap(), None);
+}
+
+pub(in crate::store) async fn a_tag_whose_fate_is_undecided_outlives_its_manifest_until_more_is_known(
+    store: AnyStore,
+) {
+    let (r, first, second) = (repository("r"), image("one", &["base"]), image("two", &[]));
+    let deletion = || Change::ManifestDeleted {
+        repository: r.clone(),
+        digest: first.digest.clone(),
+        undecided: vec![tag("kept"), tag("put"), tag("gone"), tag("moved")],
+    };
+    push(&store, "r", &first, &["kept", "put", "gone", "moved", "taken"], 1).await;
+    carry(&store, "r", deleting(&first), vec![deletion()], 2).await;
+    let digest = Some(first.digest.clone());
+    let taken = (EventKind::TagDeleted, Some("taken".to_owned()), digest.clone());
+    assert_eq!(told(&store, 5).await, [taken, (EventKind::ManifestDeleted, None, digest.clone())]);
+    assert!(!store.has_manifest(&r, &first.digest).await.unwrap());
+    let known = store.repository(&r).await.unwrap().unwrap();
+    assert_eq!((known.tags, known.manifests, known.bytes), (4, 0, 0));
+    assert_eq!(store.tags_of(&r, &first.digest).await.unwrap().len(), 4);
+    // What is found is recorded, though a row says so already.
+    assert_eq!(find(&store, tag_deleted("r", "gone"), Source::Hinted, 3).await, Recorded::Changed(1));
+    assert_eq!(find(&store, put("r", &second, &["moved"]), Source::Hinted, 3).await, Recorded::Changed(1));
+    assert_eq!(find(&store, put("r", &first, &["put"]), Source::Hinted, 4).await, Recorded::Changed(1));
+    assert!(store.has_manifest(&r, &first.digest).await.unwrap());
+    let known = store.repository(&r).await.unwrap().unwrap();
+    assert_eq!((known.tags, known.manifests), (3, 2));
+    // Another deletion takes them all.
+    carry(&store, "r", deleting(&first), vec![deletion()], 5).await;
+    carry(&store, "r", deleting(&first), vec![manifest_deleted("r", &first)], 6).await;
+    assert!(store.tags_of(&r, &first.digest).await.unwrap().is_empty());
+    assert_eq!(store.repository(&r).await.unwrap().unwrap().tags, 1);
 }
 
 pub(in crate::store) async fn an_emptied_repository_stays_known_until_it_is_gone(store: AnyStore) {

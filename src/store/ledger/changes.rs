@@ -53,14 +53,16 @@ fn held<'c, V: View>(view: &V, change: &'c Change) -> Result<(&'c RepositoryName
             hold_tags(view, &mut held, repository, std::slice::from_ref(tag))?;
             repository
         }
-        Change::ManifestDeleted { repository, digest } => {
+        Change::ManifestDeleted { repository, digest, undecided } => {
             held.manifest = view.manifest(repository, digest)?;
             hold_tombstone(view, &mut held, repository, Buried::Manifest(digest.clone()))?;
             for (tag, tombstone) in view.tombstones_of(repository, digest)? {
                 held.tombstones.insert(Buried::Tag(tag), tombstone);
             }
+            let mut tags = view.tags_of(repository, digest)?;
+            tags.retain(|tag| !undecided.contains(tag));
+            hold_tags(view, &mut held, repository, &tags)?;
             if let Some((_, document)) = held.manifest.clone() {
-                hold_tags(view, &mut held, repository, &view.tags_of(repository, digest)?)?;
                 hold_blobs(view, &mut held, repository, document.blobs().into_keys())?;
             }
             repository

@@ -27,7 +27,7 @@ pub(super) fn touches(guard: &Guard, changes: &[Change]) -> Vec<(RepositoryName,
             Change::TagDeleted { repository, tag } => {
                 (repository, write(Write::Delete { reference: Reference::Tag(tag.clone()) }))
             }
-            Change::ManifestDeleted { repository, digest } => {
+            Change::ManifestDeleted { repository, digest, .. } => {
                 (repository, write(Write::Delete { reference: Reference::Digest(digest.clone()) }))
             }
             Change::ReferenceMissing { repository, reference }

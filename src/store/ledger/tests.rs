@@ -5,7 +5,9 @@ use super::effect::Provenance;
 use crate::clock::Timestamp;
 use crate::store::memory::State;
 use crate::store::row::RepositoryRow;
-use crate::store::sample::{Model, alice, any_change, at, image, index, put, repository, tag};
+use crate::store::sample::{
+    Model, alice, any_change, at, image, index, manifest_deleted, put, repository, tag,
+};
 use crate::store::{Actor, Change, RepositoryRecord, Source};
 
 impl State {
@@ -80,7 +82,7 @@ fn sizes_that_a_manifest_only_claims_cannot_spoil_the_sum() {
     rows.apply(&put("r", &honest, &["t"]), Source::Observed, at(1));
     let before = rows.records();
     rows.apply(&put("r", &huge, &[]), Source::Swept, at(2));
-    let change = Change::ManifestDeleted { repository: repository("r"), digest: huge.digest.clone() };
+    let change = manifest_deleted("r", &huge);
     rows.apply(&change, Source::Swept, at(3));
     assert_eq!(rows.records(), before);
 }

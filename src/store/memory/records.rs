@@ -140,6 +140,10 @@ impl Records for MemoryStore {
         self.scan(|state| state.tags_pointing_to(repository, digest)).await
     }
 
+    async fn has_manifest(&self, repository: &RepositoryName, digest: &Digest) -> Result<bool, StoreError> {
+        self.point(|state| state.manifests.contains_key(&(repository.clone(), digest.clone())))
+    }
+
     async fn manifest(
         &self,
         repository: &RepositoryName,

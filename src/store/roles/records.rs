@@ -54,6 +54,9 @@ pub trait Records: Send + Sync + 'static {
     /// The tags of a repository that point to this digest, in bytewise order.
     async fn tags_of(&self, repository: &RepositoryName, digest: &Digest) -> Result<Vec<Tag>, StoreError>;
 
+    /// Whether the repository has this manifest. Cheap.
+    async fn has_manifest(&self, repository: &RepositoryName, digest: &Digest) -> Result<bool, StoreError>;
+
     /// One manifest as recorded.
     async fn manifest(
         &self,

@@ -3,7 +3,7 @@
 use super::registry::Registry;
 use super::registry_history::{Resource, Version};
 use crate::oci::{Digest, Reference, RepositoryName, Tag};
-use crate::store::{Event, EventKind, PageRequest, Sequence, Source, Store};
+use crate::store::{Event, EventKind, HintedReference, PageRequest, Sequence, Source, Store};
 
 /// A write of which a client will hear.
 pub struct Awaited {
@@ -24,6 +24,15 @@ pub struct Deletion {
     pub version: Version,
 }
 
+/// What follows from a success.
+pub struct Promised {
+    /// That what was deleted was not there.
+    pub deletion: Option<Deletion>,
+    /// What is asked about until it is known, as at this version.
+    pub undecided: Vec<HintedReference>,
+    pub version: Version,
+}
+
 impl Awaited {
     pub async fn begin(
         store: &dyn Store,
@@ -37,27 +46,33 @@ impl Awaited {
         Self { repository, reference: reference.clone(), digest, last, begun: registry.history().now() }
     }
 
-    /// The client hears of a success. Answers what that says for later: of a deletion, that what it deleted was not there.
-    pub async fn succeeded(self, store: &dyn Store, registry: &Registry) -> Result<Option<Deletion>, String> {
+    /// The client hears of a success. Answers what that says for later.
+    pub async fn succeeded(self, store: &dyn Store, registry: &Registry) -> Result<Promised, String> {
         // What is recorded from here on is too late.
         let (heard, version) = (store.sequence().await.unwrap(), registry.history().now());
         let page = PageRequest { after: Some(self.last), limit: 10_000 };
         let mut events = store.events(Some(&self.repository), page).await.unwrap().items;
         events.retain(|event| event.sequence <= heard);
         let Self { repository, reference, digest, .. } = &self;
+        let mut undecided = Vec::new();
         let wrong = match (digest, reference) {
             (Some(digest), reference) => self.put_is_missing(&events, digest, reference),
             (None, Reference::Tag(tag)) => self.tag_is_left(store, tag).await,
-            (None, Reference::Digest(digest)) => self.manifest_is_left(store, registry, digest).await,
+            (None, Reference::Digest(digest)) => {
+                self.manifest_is_left(store, registry, digest, &mut undecided).await
+            }
         };
         match wrong {
             Some(wrong) => Err(format!(
                 "the write of {repository}:{reference} ({digest:?}) was acknowledged, and {wrong}"
             )),
-            None => Ok(digest.is_none().then(|| {
-                let resource = Resource::new(repository.as_str(), reference.as_str());
-                Deletion { resource, heard, version }
-            })),
+            None => {
+                let deletion = digest.is_none().then(|| {
+                    let resource = Resource::new(repository.as_str(), reference.as_str());
+                    Deletion { resource, heard, version }
+                });
+                Ok(Promised { deletion, undecided, version })
+            }
         }
     }
 
@@ -80,12 +95,14 @@ impl Awaited {
         (left.sequence <= self.last).then(|| format!("the store still has the tag: {left:?}"))
     }
 
-    /// Whatever came again meanwhile may be there again.
+    /// Whatever came again meanwhile may be there again. Of a tag that a registry which lags may have answered with the deleted
+    /// manifest nothing need be known yet: it is `undecided`.
     async fn manifest_is_left(
         &self,
         store: &dyn Store,
         registry: &Registry,
         digest: &Digest,
+        undecided: &mut Vec<HintedReference>,
     ) -> Option<String> {
         let came = |name: &str| {
             registry.history().came_since(&Resource::new(self.repository.as_str(), name), self.begun)
@@ -96,7 +113,11 @@ impl Awaited {
         for tag in store.tags_of(&self.repository, digest).await.unwrap() {
             let left = store.tag(&self.repository, &tag).await.unwrap();
             if left.is_some_and(|left| left.sequence <= self.last && left.digest == *digest) {
-                return Some(format!("the store still has its tag {tag}"));
+                if !registry.lags() {
+                    return Some(format!("the store still has its tag {tag}"));
+                }
+                let (repository, reference) = (self.repository.clone(), Reference::Tag(tag));
+                undecided.push(HintedReference { repository, reference });
             }
         }
         // What waited for the deletion may be done by now: then that is in the history.

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::acknowledged::{Awaited, Deletion};
+use super::acknowledged::{Awaited, Deletion, Promised};
 use super::checks::{self, Extent};
 use super::faulty_transport::{FaultyTransport, TIMEOUT};
 use super::history::{Action, Happening, History, Life};
@@ -20,7 +20,7 @@ use super::steps::StepsOfALife;
 use crate::oci::{Digest, Manifest, Reference, RepositoryName};
 use crate::registry::{Backends, OutgoingWrite, RegistrySettings, Transport};
 use crate::store::{
-    Actor, DoorId, Event, HintedReference, MemoryMedium, MemoryStore, Records, Store, SweepKind,
+    Actor, DoorId, Event, HintedReference, MemoryMedium, MemoryStore, Records, Store, SweepKind, SweepState,
 };
 use crate::sync::{
     Carrier, CatalogState, EngineSettings, HintQueue, JudgeSettings, ManifestWrite, RemovalLimit,
@@ -222,7 +222,11 @@ impl Door {
             self.acknowledged().refused += 1;
         } else {
             match awaited.succeeded(store, &self.registry).await {
-                Ok(deletion) => self.acknowledged().deletions.extend(deletion),
+                Ok(Promised { deletion, undecided, version }) => {
+                    let mut acknowledged = self.acknowledged();
+                    acknowledged.deletions.extend(deletion);
+                    acknowledged.hints.extend(undecided.into_iter().map(|about| (about, version)));
+                }
                 Err(wrong) => self.acknowledged().wrong = Some(wrong),
             }
         }
@@ -255,6 +259,7 @@ impl Simulation {
         self.doors.iter().for_each(|door| door.steps.thaw());
         tokio::time::sleep(QUIET).await;
         let (store, registry) = (&self.observer, self.registry.as_ref());
+        self.requests_are_served().await?;
         let before = |wrong| format!("before any sweep was asked for: {wrong}");
         let extent = if history.nature.no_catalog.is_some() { Extent::Known } else { Extent::Listed };
         // What a door sent that stood still just then is known to nobody: the hints that it leaves are no promise.
@@ -287,6 +292,18 @@ impl Simulation {
         }
         let acknowledged = self.acknowledged();
         checks::history(&events, &acknowledged.events, &acknowledged.deletions, registry)
+    }
+
+    /// Whatever was asked for in a life that is over, or at a door that is dead, is swept.
+    async fn requests_are_served(&self) -> Result<(), String> {
+        for _ in 0..1_000 {
+            let queue = self.observer.sweep_queue().await;
+            if !queue.map_err(|error| format!("the queue of sweeps cannot be read: {error}"))?.is_waiting() {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        Err("a sweep that was asked for does not end".to_owned())
     }
 
     /// What the judge holds is met again, or accepted.

@@ -45,33 +45,58 @@ async fn the_old_digest_right_after_a_push_turns_nothing_back() {
 }
 
 #[tokio::test]
-async fn a_deletion_that_was_accepted_is_told_of_although_the_registry_still_answers() {
-    let house = House::cautious(SETTLING);
+async fn what_the_registry_still_answers_after_it_was_deleted_is_decided_by_what_it_answers_lastingly() {
     let digest = Digest::sha256(b"one");
+    let old = Reference::Tag(tag("old"));
+    for is_pushed_again in [false, true] {
+        let house = House::cautious(SETTLING);
+        house.carrier.carry(put("old", b"one")).await.unwrap();
+        house.registry.lag();
+        house.carrier.carry(delete(Reference::Digest(digest.clone()))).await.unwrap();
+        let page = || PageRequest { after: None, limit: 100 };
+        let kinds = async || {
+            let events = house.store.events(None, page()).await.unwrap().items;
+            events.iter().skip(1).map(|event| (event.kind, event.source)).collect::<Vec<_>>()
+        };
+        let deleted = (EventKind::ManifestDeleted, Source::Observed);
+        assert_eq!(kinds().await, [deleted], "nothing is said of the tag");
+        let hints = house.store.hints(PageRequest { after: None, limit: 10 }).await.unwrap().items;
+        let hinted: Vec<_> = hints.into_iter().map(|hint| hint.about.reference).collect();
+        assert_eq!(hinted, [old.clone(), Reference::Digest(digest.clone())]);
+        // As long as the registry may only lag, what it names is not believed.
+        for reference in &hinted {
+            let answer = verify(&house.verifier, reference, Source::Hinted).await;
+            assert!(matches!(answer, Err(VerifyError::Unsettled { .. })), "{reference}: {answer:?}");
+        }
+        assert!(!house.store.has_manifest(&repository(), &digest).await.unwrap());
+        if is_pushed_again {
+            let later = house.verifier(JudgeSettings::CREDULOUS);
+            verify(&later, &old, Source::Hinted).await.unwrap();
+            assert_eq!(kinds().await, [deleted, (EventKind::ManifestPut, Source::Hinted)]);
+            assert_eq!(house.recorded("old").await.as_ref(), Some(&digest));
+        } else {
+            // Its denial is what the deletion explains: it is believed at once.
+            house.registry.catch_up();
+            verify(&house.verifier, &old, Source::Hinted).await.unwrap();
+            assert_eq!(kinds().await, [deleted, (EventKind::TagDeleted, Source::Hinted)]);
+            assert_eq!(house.recorded("old").await, None);
+        }
+        assert_eq!(house.store.has_manifest(&repository(), &digest).await.unwrap(), is_pushed_again);
+    }
+}
+
+#[tokio::test]
+async fn deleting_a_manifest_once_more_takes_the_tags_that_were_undecided() {
+    let house = House::cautious(SETTLING);
+    let digest = Reference::Digest(Digest::sha256(b"one"));
     house.carrier.carry(put("old", b"one")).await.unwrap();
     house.registry.lag();
-    house.carrier.carry(delete(Reference::Digest(digest.clone()))).await.unwrap();
+    house.carrier.carry(delete(digest.clone())).await.unwrap();
+    assert!(house.recorded("old").await.is_some());
+    house.registry.catch_up();
+    house.registry.put("other", b"one");
+    house.carrier.carry(delete(digest)).await.unwrap();
     assert_eq!(house.recorded("old").await, None);
-    let page = PageRequest { after: None, limit: 100 };
-    let events = house.store.events(None, page).await.unwrap().items;
-    let last: Vec<_> = events.iter().rev().take(2).map(|event| (event.kind, event.source)).collect();
-    let observed = |kind| (kind, Source::Observed);
-    assert_eq!(last, [observed(EventKind::ManifestDeleted), observed(EventKind::TagDeleted)]);
-    // It is looked at again, and as long as the registry only lags it does not come back.
-    let hints = house.store.hints(PageRequest { after: None, limit: 10 }).await.unwrap().items;
-    assert_eq!(
-        hints.into_iter().map(|hint| hint.about.reference).collect::<Vec<_>>(),
-        [Reference::Tag(tag("old"))]
-    );
-    for reference in [Reference::Tag(tag("old")), Reference::Digest(digest.clone())] {
-        let answer = verify(&house.verifier, &reference, Source::Swept).await;
-        assert!(matches!(answer, Err(VerifyError::Unsettled { .. })), "{reference}: {answer:?}");
-    }
-    assert_eq!(house.recorded("old").await, None);
-    // What the registry says lastingly is the end.
-    let later = house.verifier(JudgeSettings::CREDULOUS);
-    verify(&later, &Reference::Tag(tag("old")), Source::Hinted).await.unwrap();
-    assert_eq!(house.recorded("old").await, Some(digest));
 }
 
 #[tokio::test]
@@ -95,7 +120,8 @@ async fn a_push_is_not_confirmed_by_an_answer_of_before_the_last_deletion() {
         house.registry.script(writes(Answer::status(200)));
         let failure = house.carrier.carry(put("old", b"one")).await.unwrap_err();
         assert!(matches!(failure, CarryFailure::Unconfirmed(StatusCode::OK)), "{failure}");
-        assert_eq!(house.recorded("old").await, None);
+        let events = house.store.events(None, PageRequest { after: None, limit: 100 }).await.unwrap().items;
+        assert_eq!(events.iter().filter(|event| event.kind == EventKind::ManifestPut).count(), 1);
     }
 }
 

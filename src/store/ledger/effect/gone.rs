@@ -43,7 +43,12 @@ pub(super) fn manifest(held: &Held, mut draft: Draft<'_>, digest: &Digest) -> Ef
         if !draft.is_observed() {
             return Effect::default();
         }
-        draft.repository = None;
+        // Tags of it may have stayed when it was deleted before.
+        let mut repository = draft.repository.take().filter(|_| !held.tags.is_empty());
+        if let Some(repository) = &mut repository {
+            held.tags.iter().for_each(|(tag, row)| drop_tag(held, &mut draft, repository, tag, row));
+        }
+        draft.repository = repository;
         draft.forget(held, buried);
         draft.event(EventKind::ManifestDeleted, about());
         return draft.finish();

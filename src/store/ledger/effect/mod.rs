@@ -30,7 +30,7 @@ pub(super) fn effect(held: Held, change: &Change, provenance: Provenance<'_>, ne
             let draft = draft(repository);
             gone::tag(&held, draft, tag)
         }
-        Change::ManifestDeleted { repository, digest } => {
+        Change::ManifestDeleted { repository, digest, .. } => {
             let draft = draft(repository);
             gone::manifest(&held, draft, digest)
         }

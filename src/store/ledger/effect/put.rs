@@ -11,8 +11,9 @@ use crate::store::tombstone::{Buried, Past};
 
 pub(super) fn manifest(held: &Held, mut draft: Draft<'_>, manifest: &Arc<Manifest>, tags: &[Tag]) -> Effect {
     let observed = draft.is_observed();
-    let differs =
-        |tag: &&Tag| observed || held.tags.get(*tag).is_none_or(|row| row.digest != manifest.digest);
+    // A tag whose manifest was deleted does not point to it, whatever its row says.
+    let is_news = observed || held.manifest.is_none();
+    let differs = |tag: &&Tag| is_news || held.tags.get(*tag).is_none_or(|row| row.digest != manifest.digest);
     let named: BTreeSet<&Tag> = tags.iter().collect();
     let (moved, same): (Vec<&Tag>, Vec<&Tag>) = named.iter().copied().partition(differs);
     let untagged = named.is_empty() && (observed || held.manifest.is_none());

@@ -81,6 +81,10 @@ impl Records for RedbStore {
         self.scan(move |snapshot| snapshot.tags_of(&repository, &digest)).await
     }
 
+    async fn has_manifest(&self, repository: &RepositoryName, digest: &Digest) -> Result<bool, StoreError> {
+        self.point(|snapshot| snapshot.has_manifest(repository, digest)).await
+    }
+
     async fn manifest(
         &self,
         repository: &RepositoryName,

@@ -146,6 +146,10 @@ impl Snapshot {
         tags_of(&self.0.open_table(TAGS_BY_MANIFEST)?, repository, digest, usize::MAX)
     }
 
+    pub(crate) fn has_manifest(&self, repository: &RepositoryName, digest: &Digest) -> Result<bool, Failure> {
+        Ok(self.0.open_table(MANIFESTS)?.get((repository.as_str(), digest.as_str()))?.is_some())
+    }
+
     pub(crate) fn manifest(
         &self,
         repository: &RepositoryName,
