@@ -216,6 +216,7 @@ async fn one_that_passes_from_door_to_door_is_given_up_too_but_not_within_a_day(
         at = at.later_by(plans.next().unwrap() - at.now);
         let hint = plans.take(at.now).unwrap();
         looks += 1;
+        assert!(looks <= MOST_LOOKS + 1, "it is kept for ever");
         match plans.note(&hint, Followed::Unanswered(None), at) {
             Noted::Postponed(postponed) => kept = postponed,
             noted => break assert_eq!(noted, Noted::Done),
