@@ -173,28 +173,11 @@ impl Shared {
         life: Life,
         request: &WriteRequest,
     ) -> Result<WriteAnswer, CarryFailure> {
-        let repository = request.write.repository();
         // Right before the registry hears of it: past this deadline other doors may have given the write up.
         if let Err(error) = self.membership.check_since(life) {
             return Err(self.refuse(intent, error).await);
         }
-        let answer = match self.registry.carry(&request.outgoing).await {
-            Ok(answer) => answer,
-            Err(error @ (CarryError::NotSent(_) | CarryError::NotSigned(_))) => {
-                count("not_sent");
-                self.close(intent).await;
-                return Err(error.into());
-            }
-            Err(error @ (CarryError::TimedOut(_) | CarryError::Lost(_))) => {
-                tracing::warn!(
-                    %repository, intent = intent.sequence.get(), %error,
-                    "a write's outcome is not known; the registry will be asked"
-                );
-                count("unknown");
-                self.leave_unknown(intent).await;
-                return Err(error.into());
-            }
-        };
+        let answer = self.send(intent, request).await?;
         let answered = Instant::now();
         let meaning = match request.write.meaning(&answer) {
             Meaning::Unconfirmed(change) if confirm::is_so(&self.registry, &self.judge, &change).await => {
@@ -210,7 +193,7 @@ impl Shared {
             }
             Meaning::Unconfirmed(_) => {
                 tracing::warn!(
-                    %repository, intent = intent.sequence.get(), status = %answer.status,
+                    repository = %intent.repository, intent = intent.sequence.get(), status = %answer.status,
                     "the registry's answer to a write does not say that it was done, and neither does the registry when it is asked; it will be asked again"
                 );
                 count("unconfirmed");
@@ -227,6 +210,27 @@ impl Shared {
             }
         }
         Ok(answer)
+    }
+
+    /// Has the registry hear of the write, and the registry asked about it where no answer comes.
+    async fn send(&self, intent: &Intent, request: &WriteRequest) -> Result<WriteAnswer, CarryFailure> {
+        match self.registry.carry(&request.outgoing).await {
+            Ok(answer) => Ok(answer),
+            Err(error @ (CarryError::NotSent(_) | CarryError::NotSigned(_))) => {
+                count("not_sent");
+                self.close(intent).await;
+                Err(error.into())
+            }
+            Err(error @ (CarryError::TimedOut(_) | CarryError::Lost(_))) => {
+                tracing::warn!(
+                    repository = %intent.repository, intent = intent.sequence.get(), %error,
+                    "a write's outcome is not known; the registry will be asked"
+                );
+                count("unknown");
+                self.leave_unknown(intent).await;
+                Err(error.into())
+            }
+        }
     }
 
     /// Records what the registry did.

@@ -98,15 +98,7 @@ async fn follow_while_held(
             Some(first) = running.next() => {
                 let others = std::iter::from_fn(|| running.next().now_or_never().flatten());
                 for (followed, hint) in std::iter::once(first).chain(others) {
-                    let at = moment();
-                    match plans.note(&hint, followed, at) {
-                        Noted::Postponed(hint) => postponed.add(hint, at.now),
-                        Noted::GivenAgain => postponed.remove(&hint),
-                        Noted::Done => {
-                            postponed.remove(&hint);
-                            done.push(hint);
-                        }
-                    }
+                    done.extend(note(&mut plans, postponed, hint, followed, moment()));
                 }
                 remove(queue, &mut done).await
             }
@@ -122,6 +114,30 @@ async fn follow_while_held(
             tracing::warn!(%error, "hints cannot be read, removed or postponed; trying again");
             tokio::time::sleep(LOOK_PAUSES.min).await;
             queue.wake.notify_one();
+        }
+    }
+}
+
+/// Notes what following a hint came to. Answers the hint if it is done.
+fn note(
+    plans: &mut Plans,
+    postponed: &mut Postponed,
+    hint: Hint,
+    followed: Followed,
+    at: Moment,
+) -> Option<Hint> {
+    match plans.note(&hint, followed, at) {
+        Noted::Postponed(hint) => {
+            postponed.add(hint, at.now);
+            None
+        }
+        Noted::GivenAgain => {
+            postponed.remove(&hint);
+            None
+        }
+        Noted::Done => {
+            postponed.remove(&hint);
+            Some(hint)
         }
     }
 }

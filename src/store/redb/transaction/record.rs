@@ -13,7 +13,7 @@ use super::super::tables::{
     tags_of,
 };
 use crate::clock::Timestamp;
-use crate::oci::{Digest, Document, RepositoryName, Tag};
+use crate::oci::{Digest, Document, Manifest, RepositoryName, Tag};
 use crate::store::Missing;
 use crate::store::ledger::RowChange;
 use crate::store::row::{BlobRow, ManifestRow, RepositoryRow, TagRow};
@@ -186,28 +186,8 @@ impl<'txn> Tables<'txn> {
                 self.tags.remove((name, tag.as_str()))?;
                 self.tags_by_manifest.remove((name, digest.as_str(), tag.as_str()))?;
             }
-            RowChange::Manifest { manifest, row } => {
-                let digest = manifest.digest.as_str();
-                let row = encode("manifest row", &row)?;
-                let document = encode("document", &manifest.document)?;
-                let rows = (row.as_slice(), document.as_slice(), manifest.bytes.as_ref());
-                self.manifests.insert((name, digest), rows)?;
-                if let Some(subject) = &manifest.document.subject {
-                    self.referrers.insert((name, subject.digest.as_str(), digest), ())?;
-                }
-            }
-            RowChange::ManifestRow { digest, row } => {
-                let key = (name, digest.as_str());
-                let kept = self.manifests.get(key)?.map(|rows| {
-                    let (_, document, bytes) = rows.value();
-                    (document.to_vec(), bytes.to_vec())
-                });
-                let (document, bytes) = kept.ok_or_else(|| {
-                    Failure::corrupt(format!("manifest `{digest}` in `{repository}`"), NotThere)
-                })?;
-                let row = encode("manifest row", &row)?;
-                self.manifests.insert(key, (row.as_slice(), document.as_slice(), bytes.as_slice()))?;
-            }
+            RowChange::Manifest { manifest, row } => self.write_manifest(repository, &manifest, &row)?,
+            RowChange::ManifestRow { digest, row } => self.write_manifest_row(repository, &digest, &row)?,
             RowChange::ManifestRemoved { digest, subject } => {
                 self.manifests.remove((name, digest.as_str()))?;
                 if let Some(subject) = subject {
@@ -227,6 +207,42 @@ impl<'txn> Tables<'txn> {
                 self.tombstones_by_age.remove((at.as_milliseconds(), name, reference))?;
             }
         }
+        Ok(())
+    }
+
+    fn write_manifest(
+        &mut self,
+        repository: &RepositoryName,
+        manifest: &Manifest,
+        row: &ManifestRow,
+    ) -> Result<(), Failure> {
+        let (name, digest) = (repository.as_str(), manifest.digest.as_str());
+        let row = encode("manifest row", row)?;
+        let document = encode("document", &manifest.document)?;
+        self.manifests
+            .insert((name, digest), (row.as_slice(), document.as_slice(), manifest.bytes.as_ref()))?;
+        if let Some(subject) = &manifest.document.subject {
+            self.referrers.insert((name, subject.digest.as_str(), digest), ())?;
+        }
+        Ok(())
+    }
+
+    /// The manifest itself stays as it is.
+    fn write_manifest_row(
+        &mut self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        row: &ManifestRow,
+    ) -> Result<(), Failure> {
+        let key = (repository.as_str(), digest.as_str());
+        let kept = self.manifests.get(key)?.map(|rows| {
+            let (_, document, bytes) = rows.value();
+            (document.to_vec(), bytes.to_vec())
+        });
+        let (document, bytes) =
+            kept.ok_or_else(|| Failure::corrupt(format!("manifest `{digest}` in `{repository}`"), NotThere))?;
+        let row = encode("manifest row", row)?;
+        self.manifests.insert(key, (row.as_slice(), document.as_slice(), bytes.as_slice()))?;
         Ok(())
     }
 
