@@ -176,7 +176,7 @@ impl Model {
                 let mut events = usize::from(tags.is_empty() && (observed || is_new));
                 for tag in tags {
                     let before = held.tags.insert(tag.clone(), digest.clone());
-                    events += usize::from(observed || before.as_ref() != Some(digest));
+                    events += usize::from(observed || is_new || before.as_ref() != Some(digest));
                 }
                 if observed {
                     held.last_push = Some(now);
@@ -188,14 +188,15 @@ impl Model {
                 let held = self.repositories.get_mut(repository);
                 usize::from(held.is_some_and(|held| held.tags.remove(tag).is_some()) || observed)
             }
-            Change::ManifestDeleted { repository, digest, .. } => {
+            Change::ManifestDeleted { repository, digest, undecided } => {
                 let nothing = usize::from(observed);
                 let Some(held) = self.repositories.get_mut(repository) else { return nothing };
-                if held.manifests.remove(digest).is_none() {
-                    return nothing;
+                // Tags of it may have stayed when it was deleted before.
+                if held.manifests.remove(digest).is_none() && !observed {
+                    return 0;
                 }
                 let before = held.tags.len();
-                held.tags.retain(|_, pointed| pointed != digest);
+                held.tags.retain(|tag, pointed| pointed != digest || undecided.contains(tag));
                 1 + before - held.tags.len()
             }
             Change::RepositoryFound { repository } => {
@@ -249,6 +250,10 @@ impl Model {
 pub(super) fn any_change() -> impl Strategy<Value = (Change, Source)> {
     let name = prop::sample::select(vec!["a", "a/b", "a-b"]);
     let tags = prop::collection::vec(prop::sample::select(vec!["t1", "t2", "t3"]), 0..4);
+    let undecided = prop_oneof![
+        2 => Just(Vec::new()),
+        1 => prop::collection::vec(prop::sample::select(vec!["t1", "t2", "t3"]), 1..3),
+    ];
     let one_tag = prop::sample::select(vec!["t1", "t2", "t3"]);
     let first = image("one", &["base", "x"]);
     let second = image("two", &["base", "x", "x", "y"]);
@@ -260,7 +265,11 @@ pub(super) fn any_change() -> impl Strategy<Value = (Change, Source)> {
     let change = prop_oneof![
         6 => (name.clone(), manifest.clone(), tags).prop_map(|(name, manifest, tags)| put(name, &manifest, &tags)),
         3 => (name.clone(), one_tag).prop_map(|(name, tag)| tag_deleted(name, tag)),
-        3 => (name.clone(), manifest).prop_map(|(name, manifest)| manifest_deleted(name, &manifest)),
+        3 => (name.clone(), manifest, undecided).prop_map(|(name, manifest, undecided)| Change::ManifestDeleted {
+            repository: repository(name),
+            digest: manifest.digest,
+            undecided: undecided.into_iter().map(tag).collect(),
+        }),
         1 => name.clone().prop_map(repository_found),
         1 => name.prop_map(repository_gone),
     ];
