@@ -248,14 +248,14 @@ impl Shared {
                 return Err(CarryFailure::UnknownDeletion(error));
             }
         };
-        // Before the outcome, so that a crash loses none; as long as the intent is carried, no answer is recorded.
-        self.hint(undecided).await;
         match self.ledger.settle(intent, outcome, self.registry.now()).await {
             Ok(Settled::Recorded { overlapped }) => {
                 // The store keeps the intent of a write that another one overtook; it has to be asked about.
                 if !overlapped.is_empty() {
                     self.unknown.look();
                 }
+                // They may have been looked at already, when the record still said the same as the registry.
+                self.hint(undecided).await;
                 Ok(())
             }
             Ok(Settled::Lost) | Err(StoreError::Fenced) => {
@@ -279,19 +279,23 @@ impl Shared {
         }
     }
 
-    /// What has to be recorded of what the registry did.
+    /// What has to be recorded of what the registry did. What is left undecided is hinted at by then, so that neither a crash nor
+    /// a store that fails loses it: otherwise the outcome of the deletion is not known.
     async fn outcome(&self, change: Change) -> Result<DeletionOutcome, UnknownDeletion> {
         match &change {
             Change::ManifestDeleted { repository, digest, .. } => {
-                deletion_outcome::outcome(
-                    self.ledger.as_ref(),
-                    self.records.as_ref(),
-                    &self.registry,
-                    &self.judge,
-                    repository,
-                    digest,
-                )
-                .await
+                let (ledger, records) = (self.ledger.as_ref(), self.records.as_ref());
+                let (registry, judge) = (&self.registry, &self.judge);
+                let deleted =
+                    deletion_outcome::outcome(ledger, records, registry, judge, repository, digest).await?;
+                if deleted.undecided.is_empty() {
+                    return Ok(deleted);
+                }
+                match self.hints.add(deleted.undecided.clone()).await {
+                    Ok(Queued::Kept(_)) => Ok(deleted),
+                    Ok(Queued::Full) => Err(UnknownDeletion::NoRoom),
+                    Err(error) => Err(UnknownDeletion::NotKept(error)),
+                }
             }
             Change::ManifestPut { .. }
             | Change::TagDeleted { .. }

@@ -22,7 +22,7 @@ use super::judge::Judge;
 use super::verify::VerifyError;
 use crate::oci::{Digest, Manifest, Reference, RepositoryName, Tag};
 use crate::registry::{RegistryClient, RegistryError};
-use crate::store::{Change, HintedReference, Ledger, Outcome, Records, Write};
+use crate::store::{Change, HintedReference, Ledger, Outcome, Records, StoreError, Write};
 
 /// How long the client waits for these answers, at most.
 const ANSWERS_TIMEOUT: Duration = Duration::from_secs(5);
@@ -46,6 +46,12 @@ pub enum UnknownDeletion {
     /// The answer names what the tag pointed to before a push that the door carried just now.
     #[error("what the registry says of {0} may be older than the last push to it")]
     MayBeOld(Tag),
+    /// That the registry still answers some of its tags cannot be kept as hints, by which it would be asked again.
+    #[error("the registry still answers some of its tags, and cannot be asked again: {0}")]
+    NotKept(#[source] StoreError),
+    /// There is no room for those hints.
+    #[error("the registry still answers some of its tags, and there are too many hints to ask it again")]
+    NoRoom,
     /// The record was too far behind.
     #[error("more than {MOST_KEPT} of its tags had been moved around the door")]
     TooMany,

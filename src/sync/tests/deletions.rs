@@ -1,6 +1,9 @@
 //! Deletions by digest, and the tags that they take.
 
+use futures_util::future::BoxFuture;
+
 use super::*;
+use crate::store::{Fate, MemoryMedium, Sequence, Steps};
 
 #[tokio::test]
 async fn a_deletion_by_digest_without_an_outcome_is_asked_about_with_every_tag_that_it_may_have_taken() {
@@ -71,6 +74,40 @@ async fn a_deletion_by_digest_never_records_the_removal_of_a_tag_that_was_moved_
         })
         .await;
     assert_eq!(house.recorded("moved").await, Some(digest));
+}
+
+/// A store whose writes fail when they are told to, each once.
+#[derive(Default)]
+struct FailingOnce(Mutex<Vec<Fate>>);
+
+impl Steps for FailingOnce {
+    fn fate(&self) -> Fate {
+        self.0.lock().unwrap().pop().unwrap_or(Fate::Done)
+    }
+
+    fn step(&self, _: Sequence) -> BoxFuture<'_, ()> {
+        Box::pin(tokio::task::yield_now())
+    }
+}
+
+#[tokio::test]
+async fn a_deletion_leaves_a_tag_undecided_only_when_it_is_kept_that_it_has_to_be_asked_about() {
+    let steps = Arc::new(FailingOnce::default());
+    let store = MemoryStore::open_followed(&MemoryMedium::default(), Arc::clone(&steps) as _);
+    let house = House::over(Arc::new(store), Duration::from_secs(10), JudgeSettings::CREDULOUS);
+    house.record("t", b"one").await;
+    house.registry.put("t", b"one");
+    house.registry.lag();
+    let digest = Digest::sha256(b"one");
+    // Its beginning is noted, the hints are not.
+    *steps.0.lock().unwrap() = vec![Fate::Failed, Fate::Done];
+    let failure = house.carrier.carry(delete(Reference::Digest(digest.clone()))).await.unwrap_err();
+    let is_unknown = matches!(failure, CarryFailure::UnknownDeletion(UnknownDeletion::NotKept(_)));
+    assert!(is_unknown, "{failure}");
+    assert!(house.store.has_manifest(&repository(), &digest).await.unwrap());
+    house.registry.catch_up();
+    let _settling = house.settle_unknown();
+    house.wait_for("t", None).await;
 }
 
 #[tokio::test]
