@@ -19,7 +19,8 @@ use super::removals::{Counted, Counts, Kind, RemovalLimit, WINDOW, lock};
 use crate::clock::{Clock, RetentionClock};
 use crate::oci::{Digest, Reference, RepositoryName, Tag};
 use crate::store::{
-    Events, LastWrite, Ledger, Missing, MissingMark, PageRequest, Records, Sequence, Store, StoreError, Write,
+    Events, LastWrite, Ledger, Missing, MissingMark, PageRequest, Records, Sequence, Source, Store,
+    StoreError, Write,
 };
 
 /// How many of the last events are looked at for what a tag pointed to.
@@ -66,6 +67,8 @@ pub(super) struct Contradiction<'a> {
     pub recorded: Option<&'a Digest>,
     /// What the registry says of it.
     pub answer: Answer<'a>,
+    /// What it was asked for.
+    pub source: Source,
 }
 
 /// What the registry says.
@@ -160,13 +163,15 @@ impl Judge {
         if unsettled.is_none() && denied.is_none() {
             return Ok(Verdict::Believe(None));
         }
-        // A client did it through the door, as it turns out.
         let since = unsettled.map_or(Sequence::ZERO, |(sequence, _)| sequence);
-        if self.is_explained(about, since).await? {
-            return Ok(Verdict::Believe(None));
-        }
-        if let Some((_, left)) = unsettled {
-            return Ok(Verdict::Later(left));
+        let is_explained = self.is_explained(about, since).await?;
+        match unsettled {
+            // A client did it through the door, as it turns out.
+            None if is_explained => return Ok(Verdict::Believe(None)),
+            // Or the answer is old all the same. What a write came to is for its verification to say, and for nothing else.
+            Some(_) if is_explained && about.source == Source::Verified => return Ok(Verdict::Believe(None)),
+            Some((_, left)) => return Ok(Verdict::Later(left)),
+            None => {}
         }
         match denied {
             None => Ok(Verdict::Believe(None)),
@@ -272,7 +277,7 @@ impl Judge {
 
     /// Whether this is the registry's denial of a tag whose manifest was deleted through the door: that explains it.
     async fn is_left_by_deletion(&self, about: Contradiction<'_>) -> Result<bool, StoreError> {
-        let Contradiction { repository, reference, recorded, answer } = about;
+        let Contradiction { repository, reference, recorded, answer, .. } = about;
         match (reference, recorded, answer) {
             (Reference::Tag(_), Some(recorded), Answer::Denies { .. }) => {
                 Ok(!self.records.has_manifest(repository, recorded).await?)
@@ -295,7 +300,7 @@ impl Judge {
     /// Whether a write through the door would have done this that began since what just settles, and whose outcome is not
     /// known. One that began before that may come late, but an old answer is more likely: it waits.
     async fn is_explained(&self, about: Contradiction<'_>, since: Sequence) -> Result<bool, StoreError> {
-        let Contradiction { repository, reference, recorded, answer } = about;
+        let Contradiction { repository, reference, recorded, answer, .. } = about;
         let would_do = |write: &Write| match (write, answer) {
             (Write::Put { digest, .. }, Answer::Names(named)) => {
                 digest == named && write.references().contains(reference)

@@ -198,7 +198,7 @@ impl Verifier {
             Reference::Tag(_) => previous.as_ref(),
             Reference::Digest(digest) => named_digest.is_none().then_some(digest),
         };
-        let about = Contradiction { repository, reference, recorded, answer };
+        let about = Contradiction { repository, reference, recorded, answer, source };
         let since = guard.since;
         let recorded = match self.judge.judge(about).await? {
             Verdict::Later(left) => {

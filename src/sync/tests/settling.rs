@@ -177,6 +177,23 @@ async fn what_a_write_without_a_known_outcome_may_have_done_is_believed_at_once(
 }
 
 #[tokio::test]
+async fn what_a_write_without_a_known_outcome_did_is_said_by_its_verification_and_by_no_sweep_or_hint() {
+    let house = House::cautious(SETTLING);
+    let latest = Reference::Tag(tag("latest"));
+    house.registry.lag();
+    house.carrier.carry(put("latest", b"one")).await.unwrap();
+    house.registry.script(writes(Answer::status(500)));
+    house.carrier.carry(delete(latest.clone())).await.unwrap();
+    for source in [Source::Swept, Source::Hinted] {
+        let answer = verify(&house.verifier, &latest, source).await;
+        assert!(matches!(answer, Err(VerifyError::Unsettled { .. })), "{answer:?}");
+    }
+    assert_eq!(house.recorded("latest").await, Some(Digest::sha256(b"one")));
+    verify(&house.verifier, &latest, Source::Verified).await.unwrap();
+    assert_eq!(house.recorded("latest").await, None);
+}
+
+#[tokio::test]
 async fn what_nobody_wrote_through_the_door_of_late_is_believed_at_once() {
     let house = House::cautious(SETTLING);
     house.carrier.carry(put("other", b"one")).await.unwrap();
