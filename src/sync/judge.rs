@@ -155,7 +155,8 @@ impl Judge {
         if self.is_left_by_deletion(about).await? {
             return Ok(Verdict::Believe(None));
         }
-        let unsettled = self.settling_write(repository, Some(reference)).max(self.settling_deletion(about));
+        let unsettled =
+            self.settling_write(repository, Some(reference)).max(self.settling_deletion(about).await?);
         let denied = match answer {
             Answer::Names(_) => None,
             Answer::Denies { missing } => Some(missing),
@@ -286,15 +287,18 @@ impl Judge {
         }
     }
 
-    /// The deletion that the door carried just now of what the registry names for a tag: the answer may be older than that. An
-    /// answer that names what is recorded for the tag contradicts the record only where the manifest was deleted.
-    fn settling_deletion(&self, about: Contradiction<'_>) -> Option<(Sequence, Duration)> {
-        match (about.recorded, about.answer) {
-            (Some(recorded), Answer::Names(named)) if recorded == named => {
-                self.settling_write(about.repository, Some(&Reference::Digest(named.clone())))
-            }
-            _ => None,
+    /// The deletion that the door carried just now of what the registry names for a tag: the answer may be older than that,
+    /// whether the record still has the tag or not.
+    async fn settling_deletion(
+        &self,
+        about: Contradiction<'_>,
+    ) -> Result<Option<(Sequence, Duration)>, StoreError> {
+        let Answer::Names(named) = about.answer else { return Ok(None) };
+        let settling = self.settling_write(about.repository, Some(&Reference::Digest(named.clone())));
+        if settling.is_none() || self.records.has_manifest(about.repository, named).await? {
+            return Ok(None);
         }
+        Ok(settling)
     }
 
     /// Whether a write through the door would have done this that began since what just settles, and whose outcome is not

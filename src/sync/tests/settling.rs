@@ -86,6 +86,23 @@ async fn what_the_registry_still_answers_after_it_was_deleted_is_decided_by_what
 }
 
 #[tokio::test]
+async fn a_tag_that_was_undecided_and_is_denied_does_not_come_back_by_an_answer_of_before_the_deletion() {
+    let house = House::cautious(SETTLING);
+    let (old, digest) = (Reference::Tag(tag("old")), Digest::sha256(b"one"));
+    house.carrier.carry(put("old", b"one")).await.unwrap();
+    house.registry.lag();
+    house.carrier.carry(delete(Reference::Digest(digest.clone()))).await.unwrap();
+    house.registry.catch_up();
+    verify(&house.verifier, &old, Source::Hinted).await.unwrap();
+    assert_eq!(house.recorded("old").await, None);
+    // Another replica answers, which lags still.
+    house.registry.put("old", b"one");
+    let answer = verify(&house.verifier, &old, Source::Hinted).await;
+    assert!(matches!(answer, Err(VerifyError::Unsettled { .. })), "{answer:?}");
+    assert_eq!(house.recorded("old").await, None);
+}
+
+#[tokio::test]
 async fn deleting_a_manifest_once_more_takes_the_tags_that_were_undecided() {
     let house = House::cautious(SETTLING);
     let digest = Reference::Digest(Digest::sha256(b"one"));
