@@ -44,7 +44,7 @@ pub enum SyncError {
     Door(#[from] DoorError),
     /// The door goes on with another record than the one in which it was asked for the sweep.
     #[error(
-        "the door was restarted with another record meanwhile, where nobody has asked for this sweep: ask again"
+        "the door was restarted with another record meanwhile, which knows nothing of this sweep: ask again"
     )]
     AnotherRecord,
     /// Without a door, it could not be run here.
