@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::judge::Judge;
 use crate::oci::{Digest, Manifest, Reference, RepositoryName, Tag};
 use crate::registry::{RegistryClient, RegistryError};
@@ -38,7 +40,8 @@ pub(super) async fn is_so(registry: &RegistryClient, judge: &Judge, change: &Cha
 }
 
 async fn may_be_old(judge: &Judge, change: &Change) -> Result<bool, StoreError> {
-    let is_unsettled = |repository, reference| judge.unsettled(repository, Some(&reference)).is_some();
+    let is_unsettled =
+        |repository, reference| judge.unsettled(repository, Some(&reference), Instant::now()).is_some();
     match change {
         Change::TagDeleted { repository, tag } => Ok(is_unsettled(repository, Reference::Tag(tag.clone()))),
         Change::ManifestDeleted { repository, digest, .. } => {

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt};
+use tokio::time::Instant;
 
 use super::judge::Judge;
 use super::verify::VerifyError;
@@ -76,11 +77,12 @@ pub(super) async fn outcome(
 ) -> Result<DeletionOutcome, UnknownDeletion> {
     let tags = records.tags_of(repository, digest).await.map_err(VerifyError::Store)?;
     let timeout = registry.timeout().min(ANSWERS_TIMEOUT);
+    let asked = Instant::now();
     let asking = ask(registry, repository, digest, tags);
     let answers =
         tokio::time::timeout(timeout, asking).await.map_err(|_| UnknownDeletion::TooLate(timeout))??;
     for (tag, manifest) in &answers.moved {
-        let is_unsettled = judge.unsettled(repository, Some(&Reference::Tag(tag.clone()))).is_some();
+        let is_unsettled = judge.unsettled(repository, Some(&Reference::Tag(tag.clone())), asked).is_some();
         let may_be_old = is_unsettled
             && judge.pointed_before(repository, tag, &manifest.digest).await.map_err(VerifyError::Store)?;
         if may_be_old {
@@ -99,7 +101,7 @@ pub(super) async fn outcome(
         });
     let is_unclear = |tag: &&Tag| {
         (answers.gone.contains(tag) || answers.still_there.contains(tag))
-            && judge.unsettled(repository, Some(&Reference::Tag((*tag).clone()))).is_some()
+            && judge.unsettled(repository, Some(&Reference::Tag((*tag).clone())), asked).is_some()
     };
     if let Some(tag) = pushed.into_iter().find(is_unclear) {
         return Err(UnknownDeletion::MayBeOld(tag.clone()));

@@ -69,6 +69,8 @@ pub(super) struct Contradiction<'a> {
     pub answer: Answer<'a>,
     /// What it was asked for.
     pub source: Source,
+    /// When it was asked. What settles is told by that: the door may have stood still since, and the answer is as old.
+    pub asked: Instant,
 }
 
 /// What the registry says.
@@ -155,8 +157,9 @@ impl Judge {
         if self.is_left_by_deletion(about).await? {
             return Ok(Verdict::Believe(None));
         }
-        let unsettled =
-            self.settling_write(repository, Some(reference)).max(self.settling_deletion(about).await?);
+        let unsettled = self
+            .settling_write(repository, Some(reference), about.asked)
+            .max(self.settling_deletion(about).await?);
         let denied = match answer {
             Answer::Names(_) => None,
             Answer::Denies { missing } => Some(missing),
@@ -189,13 +192,15 @@ impl Judge {
         }
     }
 
-    /// How long what the door wrote lately still settles; in the repository as a whole where no reference is given.
+    /// How long what the door wrote lately still settles, as seen when the registry was asked; in the repository as a whole where
+    /// no reference is given.
     pub(super) fn unsettled(
         &self,
         repository: &RepositoryName,
         reference: Option<&Reference>,
+        asked: Instant,
     ) -> Option<Duration> {
-        self.settling_write(repository, reference).map(|(_, left)| left)
+        self.settling_write(repository, reference, asked).map(|(_, left)| left)
     }
 
     /// Whether an answer that names this digest may be older than a push that has just been sent, so that it does not
@@ -230,7 +235,8 @@ impl Judge {
             },
         };
         let changed = heard().filter(|(_, write)| may_have_changed(write)).map(|(since, _)| since).max();
-        let settling = self.settling_write(repository, Some(reference)).map(|(sequence, _)| sequence);
+        let settling =
+            self.settling_write(repository, Some(reference), Instant::now()).map(|(sequence, _)| sequence);
         let settling = settling.filter(|_| !is_recorded);
         let Some(changed) = changed.max(settling) else { return Ok(false) };
         let may_have_been_put = heard().any(|(since, write)| {
@@ -270,8 +276,10 @@ impl Judge {
         &self,
         repository: &RepositoryName,
         reference: Option<&Reference>,
+        asked: Instant,
     ) -> Option<(Sequence, Duration)> {
         let LastWrite { sequence, age } = self.ledger.last_write(repository, reference)?;
+        let age = age.saturating_sub(asked.elapsed());
         let left = self.settings.settling.checked_sub(age).filter(|left| !left.is_zero())?;
         Some((sequence, left))
     }
@@ -294,7 +302,8 @@ impl Judge {
         about: Contradiction<'_>,
     ) -> Result<Option<(Sequence, Duration)>, StoreError> {
         let Answer::Names(named) = about.answer else { return Ok(None) };
-        let settling = self.settling_write(about.repository, Some(&Reference::Digest(named.clone())));
+        let named_digest = Reference::Digest(named.clone());
+        let settling = self.settling_write(about.repository, Some(&named_digest), about.asked);
         if settling.is_none() || self.records.has_manifest(about.repository, named).await? {
             return Ok(None);
         }

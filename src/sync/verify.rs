@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::difference::{Different, Found, named};
 use super::judge::{Answer, Contradiction, Judge, Verdict};
 use super::membership::LeaseHolder;
@@ -151,6 +153,7 @@ impl Verifier {
     ) -> Result<(Recorded, bool), VerifyError> {
         let since = self.ledger.sequence().await?;
         let guard = Guard { reference: Some(reference.clone()), since, lease };
+        let question = Question { repository, reference, source, asked: Instant::now() };
         let found = match reference {
             Reference::Tag(tag) => self.tag_difference(repository, tag).await?,
             Reference::Digest(digest) => self.digest_difference(repository, digest, source, verified).await?,
@@ -170,11 +173,9 @@ impl Verifier {
             }
             Found::Held => {
                 verified.is_held = true;
-                self.hold(repository, reference, source, guard).await?
+                self.hold(question, guard).await?
             }
-            Found::Different(different) => {
-                self.contradiction(repository, reference, source, guard, different, verified).await?
-            }
+            Found::Different(different) => self.contradiction(question, guard, different, verified).await?,
         };
         Ok((recorded, is_contradiction))
     }
@@ -182,13 +183,12 @@ impl Verifier {
     /// Records what differs, or holds it, as the judge says.
     async fn contradiction(
         &self,
-        repository: &RepositoryName,
-        reference: &Reference,
-        source: Source,
+        question: Question<'_>,
         guard: Guard,
         Different { change, previous, missing }: Different,
         verified: &mut Verified,
     ) -> Result<Recorded, VerifyError> {
+        let Question { repository, reference, source, asked } = question;
         let (named_digest, children) = named(&change);
         let answer = match &named_digest {
             Some(digest) => Answer::Names(digest),
@@ -198,7 +198,7 @@ impl Verifier {
             Reference::Tag(_) => previous.as_ref(),
             Reference::Digest(digest) => named_digest.is_none().then_some(digest),
         };
-        let about = Contradiction { repository, reference, recorded, answer, source };
+        let about = Contradiction { repository, reference, recorded, answer, source, asked };
         let since = guard.since;
         let recorded = match self.judge.judge(about).await? {
             Verdict::Later(left) => {
@@ -208,7 +208,7 @@ impl Verifier {
             }
             Verdict::Hold => {
                 verified.is_held = true;
-                let recorded = self.hold(repository, reference, source, guard).await?;
+                let recorded = self.hold(question, guard).await?;
                 if recorded != Recorded::Superseded {
                     verified.previous = previous;
                 }
@@ -251,9 +251,7 @@ impl Verifier {
     /// Marks a reference as missing.
     async fn hold(
         &self,
-        repository: &RepositoryName,
-        reference: &Reference,
-        source: Source,
+        Question { repository, reference, source, .. }: Question<'_>,
         guard: Guard,
     ) -> Result<Recorded, VerifyError> {
         let change =
@@ -352,6 +350,15 @@ impl Verifier {
         };
         Ok(Found::put(repository, manifest, tag, previous))
     }
+}
+
+/// What the registry is asked, and when that was.
+#[derive(Clone, Copy)]
+struct Question<'a> {
+    repository: &'a RepositoryName,
+    reference: &'a Reference,
+    source: Source,
+    asked: Instant,
 }
 
 /// No client wrote through the door, and the registry contradicts itself again and again: none of its answers is clear.

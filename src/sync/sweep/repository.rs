@@ -298,7 +298,7 @@ impl<'a> RepositorySweep<'a> {
     async fn remove_if_gone(&mut self) -> Result<(), End> {
         let since = self.questions.store.sequence().await?;
         let held = self.questions.store.repository(self.name).await?;
-        let is_unsettled = self.questions.judge.unsettled(self.name, None).is_some();
+        let is_unsettled = self.questions.judge.unsettled(self.name, None, Instant::now()).is_some();
         if held.is_none_or(|held| held.tags + held.manifests > 0) || is_unsettled {
             return Ok(());
         }

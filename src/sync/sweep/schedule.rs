@@ -18,7 +18,7 @@ use super::recording::Recording;
 use super::settings::SweepSettings;
 use super::state::{Activity, State, decode, encode};
 use super::timetable::Timetable;
-use crate::clock::Timestamp;
+use crate::clock::{Backoff, Timestamp};
 use crate::registry::{RegistryClient, RegistrySettings, Transport};
 use crate::store::{BegunSweep, LeaseName, RequestedSweep, StoreError, SweepKind};
 use crate::sync::Verifier;
@@ -27,8 +27,8 @@ use crate::sync::membership::{LeaseHolder, TIME_TO_LIVE, other_doors};
 
 /// After so many sweeps in a row that came to no end, another door may try.
 const LET_GO: u32 = 3;
-/// When a sweep is tried again to begin, after the store could not note it.
-const RETRY: Duration = Duration::from_secs(1);
+/// The pauses before a sweep is tried again to begin, while the store cannot note it.
+const BEGINNING_PAUSES: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
 
 /// Runs the sweeps of one door, one at a time; where several share the record, as long as it is this door's to sweep.
 pub struct Sweeper {
@@ -196,15 +196,17 @@ impl Sweeper {
 
     /// Waits for the next sweep: asked for, or due.
     async fn next(&self, timetable: &Timetable) -> BegunSweep {
+        let mut failures = 0_u32;
         loop {
             let looked = Instant::now();
             let next = timetable.next();
             match self.begin_next(next).await {
                 Ok(Some(begun)) => return begun,
-                Ok(None) => {}
+                Ok(None) => failures = 0,
                 Err(error) => {
+                    failures = failures.saturating_add(1);
                     tracing::warn!(%error, "the store cannot note that a sweep begins; trying again");
-                    tokio::time::sleep(RETRY).await;
+                    tokio::time::sleep(BEGINNING_PAUSES.pause(failures)).await;
                     continue;
                 }
             }

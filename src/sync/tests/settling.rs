@@ -28,6 +28,19 @@ async fn a_404_right_after_a_push_removes_nothing_and_one_that_lasts_does() {
     assert_eq!(house.recorded("latest").await, None);
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_answer_is_judged_by_when_it_was_asked_for_however_long_the_door_stood_still_since() {
+    let settling = Duration::from_mins(1);
+    let house = House::cautious(JudgeSettings { settling, ..JudgeSettings::CREDULOUS });
+    house.registry.lag();
+    house.carrier.carry(put("latest", b"one")).await.unwrap();
+    house.registry.before_answer(move || tokio::time::advance(settling * 2));
+    let latest = Reference::Tag(tag("latest"));
+    let answer = verify(&house.verifier, &latest, Source::Swept).await;
+    assert!(matches!(answer, Err(VerifyError::Unsettled { .. })), "{answer:?}");
+    assert_eq!(house.recorded("latest").await, Some(Digest::sha256(b"one")));
+}
+
 #[tokio::test]
 async fn the_old_digest_right_after_a_push_turns_nothing_back() {
     let house = House::cautious(SETTLING);
