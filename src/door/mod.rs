@@ -49,6 +49,7 @@ mod plugin;
 mod public_address;
 mod pull_target;
 mod refused_connections;
+mod request_id;
 mod request_limiter;
 mod request_metrics;
 mod respond;
@@ -74,6 +75,7 @@ pub use own_paths::OwnPaths;
 pub use pipeline::Pipeline;
 pub use plugin::{BoxError, Entry, Flow, Invalid, Parts, Plugin, Refusal, Response};
 pub use public_address::PublicAddress;
+pub use request_id::RequestId;
 pub use request_limiter::RequestLimits;
 pub use service::{Service, ServiceParts};
 
