@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::door_client::{Client, DoorError, DoorRefusal};
 use super::start_error::StartError;
 use super::{auth_setup, clock_watch, socket, store_setup};
-use crate::auth::{AccountAnswer, AccountCommand, AccountError, InvalidUserName, keep_journal};
+use crate::auth::{AccountAnswer, AccountCommand, AccountError, InvalidUserName, LocalUser, keep_journal};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::oci::InvalidRepositoryName;
@@ -75,7 +75,7 @@ pub fn account(config: &Config, command: AccountCommand) -> Result<AccountAnswer
         let clock = Clock::shifted(config.clock.offset);
         let retention_clock = clock_watch::retention_clock(store.as_ref(), clock).await;
         let accounts = auth_setup::accounts(config, &store, retention_clock);
-        let answer = accounts.carry_out(command).await;
+        let answer = accounts.carry_out(command, Some(&LocalUser::current())).await;
         let at_once = CancellationToken::new();
         at_once.cancel();
         keep_journal(Arc::clone(accounts.journal()), Arc::clone(&store) as _, at_once).await;

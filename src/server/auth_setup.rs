@@ -9,6 +9,7 @@ use tokio_util::task::TaskTracker;
 
 use super::registry_access::{RegistryAccess, key_directory};
 use super::start_error::StartError;
+use super::token_watch;
 use crate::auth::{
     AccessTokens, Accounts, Authenticator, Gate, GateParts, Hashing, Htpasswd, IdentitySource, InvalidRule,
     Journal, LoginLife, Logins, Names, Policy, Rule, Rules, StoredUsers, TargetSeal, UploadMarks, Who,
@@ -18,6 +19,7 @@ use crate::config::{self, AuthRule, Config, Principal, UserSource};
 use crate::files::RereadRequests;
 use crate::oci::{Action, Actions};
 use crate::store::Store;
+use crate::telemetry::FailureLog;
 
 /// How often the logins are searched for those that are over.
 const PURGE_LOGINS: Duration = Duration::from_hours(1);
@@ -88,6 +90,7 @@ impl AuthSetup {
         if let Some(gate) = &self.gate {
             let clock = Arc::clone(&self.retention_clock);
             background.spawn(purge_logins(Arc::clone(gate), clock, stop.clone()));
+            background.spawn(token_watch::run(Arc::clone(&gate.logins.accounts), stop.clone()));
         }
         if let Some(htpasswd) = &self.htpasswd {
             background.spawn(Arc::clone(htpasswd).watch(requests.clone(), stop.clone()));
@@ -124,13 +127,19 @@ fn identity_sources(
 async fn purge_logins(gate: Arc<Gate>, clock: Arc<RetentionClock>, stop: CancellationToken) {
     let Logins { accounts, life } = &gate.logins;
     let purging = async {
+        let failures = FailureLog::new();
         loop {
             match accounts.purge_logins(*life, &clock).await {
-                Ok(0) => {}
-                Ok(removed) => tracing::info!(removed, "logins that were over were removed"),
-                Err(error) => {
-                    tracing::warn!(%error, "logins that are over cannot be removed; it is tried again")
+                Ok(removed) => {
+                    failures.worked();
+                    if removed > 0 {
+                        tracing::info!(removed, "logins that were over were removed");
+                    }
                 }
+                Err(error) if failures.failed(&error) => {
+                    tracing::warn!(%error, "logins that are over cannot be removed; it is tried again");
+                }
+                Err(_) => {}
             }
             tokio::time::sleep(PURGE_LOGINS).await;
         }
