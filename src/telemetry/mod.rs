@@ -13,6 +13,7 @@ mod process;
 mod queue;
 mod sample;
 mod short_lines;
+mod source_path;
 
 pub use access_line::AccessLine;
 pub use access_note::AccessNote;
