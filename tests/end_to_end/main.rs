@@ -21,6 +21,7 @@ mod day_in_a_box;
 mod faults;
 mod hints;
 mod limits;
+mod logs;
 mod memory;
 mod observed;
 mod protocol;
