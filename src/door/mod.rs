@@ -21,6 +21,7 @@ mod body_memory;
 mod bounded_head;
 mod bridge;
 mod certificate;
+mod certificate_details;
 mod client_connection;
 mod client_stream;
 mod clock_retry;
@@ -63,16 +64,20 @@ mod watchdog;
 
 pub use body_memory::BodyMemory;
 pub use certificate::{CertificateError, Certificates};
+pub use certificate_details::{CertificateDetails, Validity};
 pub use connections::ConnectionLimits;
 pub use exchange::{Client, Exchange, ExchangeOutcome, ForwardedAuthorization, Forwarding, Scheme, Target};
 pub use forward::{end_to_end_headers, remove_hop_by_hop};
 pub use forwarded::{Hop, read_forwarded};
 pub use limits::Limits;
-pub use listen::{Door, Listener, Worker};
+pub use listen::{Door, Listener, UpstreamSettings, Worker};
 pub use normalization::is_authority;
 pub use own_paths::OwnPaths;
 pub use pipeline::Pipeline;
-pub use plugin::{BoxError, Entry, Flow, Invalid, Parts, Plugin, Refusal, Response};
+pub use plugin::{
+    BoxError, Entry, Flow, InvalidOption, Parts, Plugin, PluginOption, Prepared, Refusal, Response,
+    read_options,
+};
 pub use public_address::PublicAddress;
 pub use request_limiter::RequestLimits;
 pub use service::{Service, ServiceParts};

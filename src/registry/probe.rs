@@ -7,7 +7,7 @@ use http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
 use super::question::Question;
 use super::timeouts::PROBE_TIMEOUT;
 use super::transport::Received;
-use super::{Backend, ProbeResult, RegistryClient};
+use super::{Backend, ConnectionFault, ProbeResult, RegistryClient};
 
 impl RegistryClient {
     /// Whether a registry is behind this backend now.
@@ -15,7 +15,8 @@ impl RegistryClient {
         let asking = self.send(backend, Question::get("say what it is", "v2/").to(backend));
         let result = match tokio::time::timeout(self.timeout().min(PROBE_TIMEOUT), asking).await {
             Ok(Ok(answer)) => read(&answer),
-            Ok(Err(_)) | Err(_) => ProbeResult::Silent,
+            Ok(Err(error)) => ProbeResult::Silent(error.fault()),
+            Err(_elapsed) => ProbeResult::Silent(Some(ConnectionFault::TimedOut)),
         };
         if result.is_registry() {
             backend.note_probe_answer();

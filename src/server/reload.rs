@@ -96,7 +96,7 @@ impl Reload {
             Ok(Err(error)) => return refused(&error),
             Err(error) => return refused(&error),
         };
-        match auth_setup::policy(&config.auth) {
+        match auth_setup::policy(&config) {
             Ok(policy) => self.gate.set_policy(policy),
             Err(error) => return refused(&error),
         }
@@ -166,5 +166,7 @@ fn count(result: &'static str) {
 
 fn without_rules(config: &Config) -> Config {
     let auth = Auth { rules: Vec::new(), groups: Default::default(), ..config.auth.clone() };
-    Config { auth, ..config.clone() }
+    let mut config = config.clone();
+    config.auth = auth;
+    config
 }

@@ -25,6 +25,7 @@ mod memory;
 mod observed;
 mod protocol;
 mod quickstart;
+mod registry_tls;
 mod standstill;
 mod stopping;
 mod sweeps;

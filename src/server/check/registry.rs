@@ -15,8 +15,10 @@ use crate::server::start_error::StartError;
 pub(super) async fn check_registry(config: &Config, report: &mut Report) -> Option<RegistryClient> {
     let client = match client(config) {
         Ok(client) => client,
+        // What is wrong with the configuration was said.
+        Err(StartError::Config(_)) => return None,
         Err(error) => {
-            report.note(false, format!("{error}."));
+            report.refuse(&error);
             return None;
         }
     };
@@ -32,9 +34,9 @@ pub(super) async fn check_registry(config: &Config, report: &mut Report) -> Opti
 }
 
 fn client(config: &Config) -> Result<RegistryClient, StartError> {
-    let access = RegistryAccess::build(config, None)?.settings;
-    let transport = HttpTransport::new(access.timeout)?;
-    Ok(RegistryClient::new(access, Arc::new(transport)))
+    let RegistryAccess { settings, authorities, .. } = RegistryAccess::build(config, None)?;
+    let transport = HttpTransport::new(settings.timeout, authorities.as_ref())?;
+    Ok(RegistryClient::new(settings, Arc::new(transport)))
 }
 
 /// Tries every backend. Answers whether a registry is behind any of them.
@@ -54,7 +56,10 @@ async fn check_backends(client: &RegistryClient, report: &mut Report) -> bool {
                 "What answers at {url} is no registry: it answers {status} to /v2/ as no registry does; set registry.url to \
                  where the registry is."
             ),
-            ProbeResult::Silent => {
+            ProbeResult::Silent(Some(fault)) => {
+                format!("The registry at {url} {fault}; {}.", fault.remedy())
+            }
+            ProbeResult::Silent(None) => {
                 format!(
                     "The registry at {url} does not answer; start it, or set registry.url to where it is."
                 )
