@@ -133,7 +133,8 @@ fn key(config: &Config, command: KeyCommand) -> Result<(), Failure> {
 
 fn serve(config: Config, source: ConfigSource) -> Result<(), Failure> {
     // Its lines are written out when it goes, before anything is said about a failure.
-    let _log = logging::install().map_err(|error| Failure::new(MISCONFIGURED, &error))?;
+    let _log = logging::install(server::log_settings(&config))
+        .map_err(|error| Failure::new(MISCONFIGURED, &error))?;
     server::run(config, source).map_err(|error| {
         let code = if error.is_misconfiguration() { MISCONFIGURED } else { FAILURE };
         Failure::new(code, &error)

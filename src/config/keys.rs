@@ -254,6 +254,16 @@ pub const KEYS: &[Key] = &[
         default: "beside the store",
         meaning: "The Unix socket by which commands reach a running door; for its owner alone.",
     },
+    Key {
+        name: "log.level",
+        default: "\"info\"",
+        meaning: "What is logged: `error`, `warn`, `info`, `debug` or `trace`, and what weighs more.",
+    },
+    Key {
+        name: "log.format",
+        default: "\"auto\"",
+        meaning: "The shape of the lines: `text`, `json`, or `auto` for text on a terminal and JSON otherwise.",
+    },
 ];
 
 /// What the names of environment variables begin with.

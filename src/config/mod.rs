@@ -12,6 +12,7 @@ mod error;
 mod file;
 mod keys;
 mod limits;
+mod log;
 mod notifications;
 mod places;
 mod registry;
@@ -35,6 +36,7 @@ pub use clock::Clock;
 pub use error::{ConfigError, Problem};
 pub use keys::{KEYS, Key};
 pub use limits::Limits;
+pub use log::{Log, LogFormat, LogLevel};
 pub use notifications::Notifications;
 pub use registry::{Registry, RegistryHost, RegistryKind};
 pub use registry_auth::{BasicLogin, RegistryAuth};
@@ -69,6 +71,8 @@ pub struct Config {
     pub notifications: Notifications,
     /// `server`
     pub server: Server,
+    /// `log`
+    pub log: Log,
     /// `plugins`: each plugin's own table, which the plugin checks.
     pub plugins: BTreeMap<String, toml::Table>,
     places: Places,
@@ -161,6 +165,7 @@ impl Default for Config {
                 grace: Duration::from_secs(30),
                 socket: None,
             },
+            log: Log::default(),
             plugins: BTreeMap::new(),
             places: Places::default(),
         }
@@ -235,6 +240,7 @@ impl Config {
         settings.read_into(&mut config.server.threads, "server.threads", value::count);
         settings.read_into(&mut config.server.grace, "server.grace", value::duration);
         config.limits = limits::read(&mut settings);
+        config.log = log::read(&mut settings);
         config.registry = registry::read(&mut settings);
         config.auth = auth::read(&mut settings);
         config.clock = clock::read(&mut settings);

@@ -50,6 +50,7 @@ mod plugin;
 mod public_address;
 mod pull_target;
 mod refused_connections;
+mod request_id;
 mod request_limiter;
 mod request_metrics;
 mod respond;
@@ -79,6 +80,7 @@ pub use plugin::{
     read_options,
 };
 pub use public_address::PublicAddress;
+pub use request_id::RequestId;
 pub use request_limiter::RequestLimits;
 pub use service::{Service, ServiceParts};
 

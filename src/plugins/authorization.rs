@@ -260,7 +260,13 @@ async fn bearer(gate: &Gate, exchange: &Exchange, challenge: &Challenge<'_>) -> 
             let login = Box::pin(login(gate, exchange, &credentials, challenge));
             Ok(Bearer::SignedIn(Subject::Known(login.await?)))
         }
-        Err(Rejected { reason }) => Err(challenge.invalid_token(reason)),
+        Err(rejected @ Rejected { reason }) => {
+            let refusal = challenge.invalid_token(reason);
+            Err(match rejected {
+                Rejected::WRONG_LOGIN => refusal.because(gate.refuse_impossible_name().reason()),
+                _ => refusal,
+            })
+        }
     }
 }
 
@@ -272,7 +278,9 @@ async fn login(
 ) -> Result<Identity, Refusal> {
     match gate.login(credentials, exchange.client.address).await {
         Ok(identity) => Ok(identity),
-        Err(error @ LoginError::Wrong) => Err(challenge.refused(error.to_string())),
+        Err(error @ LoginError::Wrong(_)) => {
+            Err(challenge.refused(error.to_string()).because(error.about(&credentials.name)))
+        }
         Err(error @ LoginError::TooMany(wait)) => {
             Err(challenge::retry_after(Refusal::new(ErrorCode::TooManyRequests, error.to_string()), wait))
         }

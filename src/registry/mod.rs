@@ -40,7 +40,7 @@ pub use inspect::{ClockReading, Deletion, Inspection};
 pub use listing::{Continuation, ListingPage};
 pub use manifests::ManifestHead;
 pub use page_size::PageLimit;
-pub use probe_result::ProbeResult;
+pub use probe_result::{CredentialsProblem, ProbeResult};
 pub use retry_after::retry_after;
 pub use settings::{RegistryKind, RegistrySettings};
 pub use timeouts::{Activity, Awaited, RegistryTimeouts, TimedOut};
@@ -55,6 +55,11 @@ pub fn describe_metrics() {
         "portreeve_registry_backend_healthy",
         "1 for a backend that answered when it was asked last, else 0"
     );
+    metrics::describe_gauge!(
+        "portreeve_registry_credentials_refused",
+        "1 while the registry refuses the door's own credentials, or wants some and the door has none, else 0"
+    );
+    metrics::gauge!("portreeve_registry_credentials_refused").set(0.0);
     metrics::describe_gauge!(
         "portreeve_registry_clock_offset_seconds",
         metrics::Unit::Seconds,

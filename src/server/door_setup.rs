@@ -62,6 +62,7 @@ pub(super) fn build(
         memory: BodyMemory::new(config.limits.body_memory),
         address,
         seal: Arc::clone(&auth.seal),
+        trusted_proxies: shares.connections.trusted_proxies.clone(),
         exchanges: exchanges.clone(),
     });
     let tls = certificates.map(Certificates::server_configuration).transpose()?;

@@ -4,6 +4,8 @@
 //! installs the log, `server.rs` the metrics.
 
 mod access_line;
+mod access_note;
+mod failure_log;
 mod log_throttle;
 pub mod logging;
 pub mod metrics;
@@ -13,6 +15,8 @@ mod sample;
 mod short_lines;
 
 pub use access_line::AccessLine;
+pub use access_note::AccessNote;
+pub use failure_log::FailureLog;
 pub use log_throttle::LogThrottle;
 pub use logging::{LogError, LogGuard};
 pub use metrics::{Metrics, MetricsError};

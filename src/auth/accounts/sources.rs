@@ -13,6 +13,7 @@ use super::stored::{StoredToken, StoredUser};
 use super::{AccountError, Accounts, PREFIX, hash_of, read_action};
 use crate::auth::hashing::{Hashing, StoredHash, Ticket};
 use crate::auth::identity::{Credentials, Found, IdentitySource, SourceError, Verdict, proof};
+use crate::auth::login_failure::LoginFailure;
 use crate::auth::pattern::Pattern;
 use crate::auth::subject::{Identity, Limits, UserName};
 use crate::oci::Actions;
@@ -30,13 +31,16 @@ impl Accounts {
         let Some((id, secret)) = parts(credentials) else { return Ok(None) };
         let kept = self.read_with_content::<StoredToken>(AccountKind::AccessToken, id).await?;
         let Some((token, content)) = kept else {
-            return Ok(Some(Verdict::Wrong { is_hashed: false }));
+            return Ok(Some(Verdict::Refused(LoginFailure::Revoked)));
         };
         let now = self.clock.now();
         let is_right = bool::from(hash_of(secret).as_bytes().ct_eq(token.secret.as_bytes()));
         let is_expired = token.expires.is_some_and(|expires| now >= expires);
-        if !is_right || is_expired || token.name != credentials.name {
-            return Ok(Some(Verdict::Wrong { is_hashed: false }));
+        if !is_right || token.name != credentials.name {
+            return Ok(Some(Verdict::Refused(LoginFailure::WrongSecret)));
+        }
+        if is_expired {
+            return Ok(Some(Verdict::Refused(LoginFailure::Expired)));
         }
         if token.last_use.is_none_or(|last| now.since(last) >= NOTE_EVERY) {
             let used = StoredToken { last_use: Some(now), ..token.clone() };
