@@ -40,7 +40,8 @@ impl RegistryClient {
             Ok(Ok(answer)) => answer,
             // The keys are at fault, and not the registry.
             Ok(Err(SendError::Signing(_))) => return self.probe(backend).await,
-            Ok(Err(SendError::Transport(_))) | Err(_) => return ProbeResult::Silent,
+            Ok(Err(SendError::Transport(error))) => return ProbeResult::Silent(error.fault()),
+            Err(_elapsed) => return ProbeResult::Silent(Some(ConnectionFault::TimedOut)),
         };
         let result = read(&answer);
         if result.is_registry() {
