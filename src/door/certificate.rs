@@ -13,7 +13,20 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_util::sync::CancellationToken;
 
+use crate::clock::Timestamp;
 use crate::files::{FileVersions, FileWatcher, RereadRequests};
+use crate::telemetry::{ReloadResult, Reloaded};
+
+const EXPIRY: &str = "portreeve_certificate_expiry_timestamp_seconds";
+
+/// Describes the metrics of this file to the exporter.
+pub(super) fn describe() {
+    metrics::describe_gauge!(
+        EXPIRY,
+        metrics::Unit::Seconds,
+        "When the door's TLS certificate ends, in seconds since 1970; not there without TLS"
+    );
+}
 
 /// The certificate in use, and the files it came from.
 pub struct Certificates {
@@ -62,6 +75,7 @@ impl Certificates {
         let files = [certificate_file, key_file];
         let loaded = FileVersions::of(&files);
         let current = read(&provider, &files)?;
+        show_expiry(&current);
         Ok(Self { files, provider, current: ArcSwap::from_pointee(current), loaded })
     }
 
@@ -98,10 +112,13 @@ impl Certificates {
     fn reload(&self) {
         match read(&self.provider, &self.files) {
             Ok(pair) => {
+                Reloaded::Certificate.count(ReloadResult::Accepted, Timestamp::now().as_seconds());
+                show_expiry(&pair);
                 self.current.store(Arc::new(pair));
                 tracing::info!(file = %self.files[0].display(), "the new TLS certificate is in use");
             }
             Err(error) => {
+                Reloaded::Certificate.count(ReloadResult::Refused, Timestamp::now().as_seconds());
                 tracing::error!(%error, "the new TLS certificate cannot be used; the old one stays")
             }
         }
@@ -118,6 +135,18 @@ impl fmt::Debug for Certificates {
     /// Without the key.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Certificates").field("files", &self.files).finish_non_exhaustive()
+    }
+}
+
+/// Shows when the first certificate of the chain ends: the door's own.
+fn show_expiry(pair: &CertifiedKey) {
+    let Some(certificate) = pair.cert.first() else { return };
+    match x509_parser::parse_x509_certificate(certificate) {
+        Ok((_, certificate)) => {
+            #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53 seconds")]
+            metrics::gauge!(EXPIRY).set(certificate.validity().not_after.timestamp() as f64);
+        }
+        Err(error) => tracing::warn!(%error, "when the TLS certificate ends cannot be read from it"),
     }
 }
 

@@ -4,16 +4,20 @@
 //! installs the log, `server.rs` the metrics.
 
 mod access_line;
+mod counter;
 mod log_throttle;
 pub mod logging;
 pub mod metrics;
 mod process;
 mod queue;
+mod reload;
 mod sample;
 mod short_lines;
 
 pub use access_line::AccessLine;
+pub use counter::CounterFamily;
 pub use log_throttle::LogThrottle;
 pub use logging::{LogError, LogGuard};
 pub use metrics::{Metrics, MetricsError};
+pub use reload::{ReloadResult, Reloaded, describe_reloads};
 pub use short_lines::cut;
