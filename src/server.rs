@@ -55,15 +55,17 @@ pub use sync_command::{SyncError, WantedSweep, sync};
 
 use self::auth_setup::AuthSetup;
 use self::composition::{Composition, SweepSchedule};
+use self::metrics_upkeep::MetricsUpkeep;
 use self::preparation::{Listeners, Preparation};
 use self::reload::Reload;
 use self::signals::{Signals, StopSignals};
 use self::socket::Socket;
 use self::sweep_thread::SweepThread;
 use self::workers::Workers;
+use crate::clock::Timestamp;
 use crate::config::{Config, ConfigError};
 use crate::door::Door;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, describe_reloads};
 use crate::{auth, door, registry, store, sync, web};
 
 /// Runs the door until it is told to stop by SIGTERM or SIGINT, and everything it had begun is done or `server.grace` is
@@ -108,7 +110,8 @@ fn describe_all_metrics() {
     door::describe_metrics();
     auth::describe_metrics();
     web::describe_metrics();
-    reload::describe_metrics();
+    describe_reloads(Timestamp::now().as_seconds());
+    metrics_upkeep::describe_metrics();
     limited_listener::describe_metrics();
 }
 
@@ -160,7 +163,15 @@ impl Running {
         if let Some(certificates) = certificates {
             background.spawn(certificates.watch(requests, stop.clone()));
         }
-        background.spawn(metrics_upkeep::run(web.metrics.clone(), exchanges, stop.clone()));
+        let upkeep = MetricsUpkeep {
+            metrics: web.metrics.clone(),
+            exchanges,
+            store: Arc::clone(&composition.store),
+            file: store_setup::file(&config.store.url).to_owned(),
+            clock: composition.access.settings.clock,
+        };
+        background.spawn(upkeep.run(stop.clone()));
+        sync::show_sweep_intervals(config.sync.interval, config.sync.deep_interval);
         let sweeps = SweepThread::start(Arc::clone(&composition.engine.sweeper), stop.clone())?;
         background.spawn(socket.serve(web::socket_router(web.clone()), stop.clone())?);
         let (door_address, admin_address) = (listener.address()?, admin.address()?);

@@ -13,7 +13,9 @@ use tokio_util::sync::CancellationToken;
 use super::hashing::{Hashing, StoredHash, Ticket};
 use super::identity::{Credentials, Found, IdentitySource, SourceError, Verdict, proof};
 use super::subject::{Identity, UserName};
+use crate::clock::Timestamp;
 use crate::files::{FileVersions, FileWatcher, RereadRequests};
+use crate::telemetry::{ReloadResult, Reloaded};
 
 /// The cost of `htpasswd -B`.
 pub(super) const DECOY_COST: u32 = 5;
@@ -114,8 +116,10 @@ impl Htpasswd {
                 tracing::info!(file = %self.path.display(), users = users.hashes.len(), "the htpasswd file was read again");
                 self.users.store(Arc::new(users));
                 self.version.fetch_add(1, Ordering::Release);
+                Reloaded::Users.count(ReloadResult::Accepted, Timestamp::now().as_seconds());
             }
             Err(error) => {
+                Reloaded::Users.count(ReloadResult::Refused, Timestamp::now().as_seconds());
                 tracing::error!(%error, "the htpasswd file cannot be used; the users stay as they were")
             }
         }

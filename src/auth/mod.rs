@@ -56,12 +56,7 @@ pub use viewer::Viewer;
 /// Describes this floor's metrics to the exporter.
 pub fn describe_metrics() {
     login_failure::LoginResult::describe();
-    metrics::describe_counter!(
-        "portreeve_auth_events_lost_total",
-        "Events of the gate that were too many different ones to be told apart, and are only counted"
-    );
-    metrics::describe_counter!(
-        "portreeve_login_failures_uncounted_total",
-        "Failed logins that no brake had room for; each was delayed as long as any before it was looked at"
-    );
+    for counter in [&journal::EVENTS_LOST, &lockout::FAILURES_UNCOUNTED] {
+        counter.describe();
+    }
 }

@@ -17,6 +17,18 @@ use tokio_util::sync::CancellationToken;
 use super::certificate_details::{CertificateDetails, Validity};
 use crate::clock::Timestamp;
 use crate::files::{FileVersions, FileWatcher, RereadRequests};
+use crate::telemetry::{ReloadResult, Reloaded};
+
+const EXPIRY: &str = "portreeve_certificate_expiry_timestamp_seconds";
+
+/// Describes the metrics of this file to the exporter.
+pub(super) fn describe() {
+    metrics::describe_gauge!(
+        EXPIRY,
+        metrics::Unit::Seconds,
+        "When the door's TLS certificate ends, in seconds since 1970; not there without TLS"
+    );
+}
 
 /// How often a certificate that ends soon is warned about.
 const WARNED_EVERY: Duration = Duration::from_hours(24);
@@ -98,6 +110,7 @@ impl Certificates {
         let files = [certificate_file, key_file];
         let loaded = FileVersions::of(&files);
         let (current, details) = read(&provider, &files)?;
+        show_expiry(&details);
         let (current, details) = (ArcSwap::from_pointee(current), ArcSwap::from_pointee(details));
         Ok(Self { files, provider, current, details, loaded })
     }
@@ -173,11 +186,14 @@ impl Certificates {
         match read {
             Ok((pair, details)) => {
                 tracing::info!(file = %self.files[0].display(), "the new TLS certificate is in use; it {details}");
+                Reloaded::Certificate.count(ReloadResult::Accepted, Timestamp::now().as_seconds());
+                show_expiry(&details);
                 self.current.store(Arc::new(pair));
                 self.details.store(Arc::new(details));
                 self.warn_of_its_end();
             }
             Err(error) => {
+                Reloaded::Certificate.count(ReloadResult::Refused, Timestamp::now().as_seconds());
                 tracing::error!(%error, "the new TLS certificate cannot be used; the old one stays")
             }
         }
@@ -195,6 +211,11 @@ impl fmt::Debug for Certificates {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Certificates").field("files", &self.files).finish_non_exhaustive()
     }
+}
+
+/// Shows when the certificate ends.
+fn show_expiry(details: &CertificateDetails) {
+    metrics::gauge!(EXPIRY).set(details.not_after.as_seconds());
 }
 
 fn read(

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode};
 
-use super::{Exchange, ExchangeOutcome, ResponseHead};
+use super::{AnswerOrigin, Exchange, ExchangeOutcome, ResponseHead};
 use crate::auth::{Gate, RequirementOf};
 use crate::oci::ErrorCode;
 use crate::registry::RegistryCredentials;
@@ -62,6 +62,8 @@ pub struct Response {
     pub head: ResponseHead,
     /// Its body.
     pub body: Bytes,
+    /// Who made it.
+    pub origin: AnswerOrigin,
 }
 
 /// Any error, for the log.

@@ -6,8 +6,8 @@ use http::header::{CONTENT_LENGTH, USER_AGENT};
 use http::{Method, StatusCode};
 
 use crate::door::{
-    Entry, Exchange, Flow, ForwardedAuthorization, InvalidOption, Plugin, Prepared, Refusal, Response,
-    ResponseHead, end_to_end_headers,
+    AnswerOrigin, Entry, Exchange, Flow, ForwardedAuthorization, InvalidOption, Plugin, Prepared, Refusal,
+    Response, ResponseHead, end_to_end_headers,
 };
 use crate::oci::ErrorCode;
 use crate::registry::{CarryError, OutgoingWrite, WriteAnswer};
@@ -72,7 +72,7 @@ fn response(answer: WriteAnswer) -> Result<Response, Box<dyn std::error::Error +
     for (name, value) in &headers {
         head.append_header(name, value)?;
     }
-    Ok(Response { head, body })
+    Ok(Response { head, body, origin: AnswerOrigin::Registry })
 }
 
 /// What a client is told when a write has no answer of the registry's.

@@ -12,6 +12,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod alerts;
 mod auth;
 mod check;
 mod clients;
@@ -22,6 +23,7 @@ mod faults;
 mod hints;
 mod limits;
 mod memory;
+mod metrics;
 mod observed;
 mod protocol;
 mod quickstart;
