@@ -110,3 +110,48 @@ fn timestamp(time: ASN1Time) -> Timestamp {
     let seconds = u64::try_from(time.timestamp()).unwrap_or_default();
     Timestamp::from_milliseconds(seconds.saturating_mul(1_000))
 }
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, DnType, KeyPair, date_time_ymd};
+
+    use super::*;
+
+    fn details(names: &[&str]) -> CertificateDetails {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let mut parameters = CertificateParams::new(names).unwrap();
+        parameters.not_before = date_time_ymd(2020, 1, 1);
+        parameters.not_after = date_time_ymd(2021, 1, 1);
+        parameters.distinguished_name.push(DnType::CommonName, "common.example");
+        let certificate = parameters.self_signed(&KeyPair::generate().unwrap()).unwrap();
+        CertificateDetails::read(certificate.der()).unwrap()
+    }
+
+    #[test]
+    fn a_certificate_is_good_from_its_first_to_its_last_moment_and_ends_soon_for_thirty_days() {
+        let details = details(&["a.example"]);
+        for (time, expected) in [
+            ("2019-12-31T23:59:59Z", Validity::NotYet),
+            ("2020-01-01T00:00:00Z", Validity::Good),
+            ("2020-12-01T23:59:59Z", Validity::Good),
+            ("2020-12-02T00:00:01Z", Validity::EndsSoon),
+            ("2021-01-01T00:00:00Z", Validity::EndsSoon),
+            ("2021-01-01T00:00:01Z", Validity::Expired),
+        ] {
+            assert_eq!(details.validity(Timestamp::parse(time).unwrap()), expected, "{time}");
+        }
+    }
+
+    #[test]
+    fn names_are_the_alternative_ones_and_the_common_one_only_without_any() {
+        assert_eq!(details(&["a.example", "127.0.0.1", "::1"]).names, ["a.example", "127.0.0.1", "::1"]);
+        assert_eq!(details(&[]).names, ["common.example"]);
+        assert!(details(&["a.example"]).to_string().contains("is for a.example, and good until 2021-01-01"));
+    }
+
+    #[test]
+    fn what_is_no_certificate_is_refused() {
+        assert!(CertificateDetails::read(&CertificateDer::from(b"no certificate".to_vec())).is_err());
+        assert!(CertificateDetails::read(&CertificateDer::from(Vec::new())).is_err());
+    }
+}
