@@ -39,6 +39,12 @@ impl Timestamp {
         self.0
     }
 
+    /// Seconds since 1970-01-01 00:00 UTC, as metrics tell times.
+    #[expect(clippy::cast_precision_loss, reason = "milliseconds are exact until the year 287396")]
+    pub const fn as_seconds(self) -> f64 {
+        self.as_milliseconds() as f64 / 1000.0
+    }
+
     /// Reads RFC 3339, with any offset from UTC.
     pub fn parse(text: &str) -> Option<Self> {
         // An offset other than `Z` is taken off by hand: humantime reads UTC only.

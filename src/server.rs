@@ -14,10 +14,12 @@ mod door_client;
 mod door_setup;
 mod explain_command;
 mod key_command;
+mod known_accounts;
 mod limited_listener;
 mod log_setup;
 mod metrics_upkeep;
 mod missing_report;
+mod preparation;
 mod progress_bar;
 mod registry_access;
 mod reload;
@@ -54,15 +56,17 @@ pub use sync_command::{SyncError, WantedSweep, sync};
 
 use self::auth_setup::AuthSetup;
 use self::composition::{Composition, SweepSchedule};
-use self::door_setup::Listeners;
+use self::metrics_upkeep::MetricsUpkeep;
+use self::preparation::{Listeners, Preparation};
 use self::reload::Reload;
 use self::signals::{Signals, StopSignals};
 use self::socket::Socket;
 use self::sweep_thread::SweepThread;
 use self::workers::Workers;
-use crate::config::Config;
+use crate::clock::Timestamp;
+use crate::config::{Config, ConfigError};
 use crate::door::Door;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, describe_reloads};
 use crate::{auth, door, registry, store, sync, web};
 
 /// Runs the door until it is told to stop by SIGTERM or SIGINT, and everything it had begun is done or `server.grace` is
@@ -74,7 +78,9 @@ pub fn run(config: Config, source: ConfigSource) -> Result<(), StartError> {
     let metrics = Metrics::install()?;
     describe_all_metrics();
     let descriptors = descriptors::raise_limit();
-    let listeners = Listeners::bind(&config)?;
+    let prepared = Preparation::of(&config)?;
+    let listeners = Listeners::bind(&config)
+        .map_err(|unbound| ConfigError::new(unbound.iter().map(|port| port.problem(&config)).collect()))?;
     let main = runtime::Builder::new_current_thread().enable_all().build()?;
     // From here on no signal ends the process by itself.
     let mut signals = main.block_on(async { Signals::install() })?;
@@ -82,7 +88,8 @@ pub fn run(config: Config, source: ConfigSource) -> Result<(), StartError> {
     main.block_on(async {
         let composition =
             Composition::build(&config, Arc::clone(&store), SweepSchedule::Configured, metrics).await?;
-        let running = Running::start(&config, source, &composition, listeners, signals.hangup, descriptors);
+        let running =
+            Running::start(&config, source, &composition, prepared, listeners, signals.hangup, descriptors);
         let running = running.await?;
 
         signals.stop.next().await;
@@ -104,7 +111,8 @@ fn describe_all_metrics() {
     door::describe_metrics();
     auth::describe_metrics();
     web::describe_metrics();
-    reload::describe_metrics();
+    describe_reloads(Timestamp::now().as_seconds());
+    metrics_upkeep::describe_metrics();
     limited_listener::describe_metrics();
 }
 
@@ -123,16 +131,25 @@ impl Running {
         config: &Config,
         source: ConfigSource,
         composition: &Composition,
+        prepared: Preparation,
         listeners: Listeners,
         hangup: tokio::signal::unix::Signal,
         descriptors: usize,
     ) -> Result<Self, StartError> {
-        let Listeners { door: listener, admin, certificates } = listeners;
+        let Preparation { plugins, auth, certificates } = prepared;
+        let Listeners { door: listener, admin } = listeners;
         let clock = Arc::clone(&composition.retention_clock);
-        let auth = AuthSetup::build(config, &composition.access, &composition.accounts, clock)?;
+        let auth = AuthSetup::build(config, auth, &composition.access, &composition.accounts, clock)?;
         let web = composition.web_state(auth.gate.clone());
-        let (door, exchanges) =
-            door_setup::build(config, composition, &auth, web.clone(), certificates.as_ref(), descriptors)?;
+        let (door, exchanges) = door_setup::build(
+            config,
+            composition,
+            plugins,
+            &auth,
+            web.clone(),
+            certificates.as_ref(),
+            descriptors,
+        )?;
         let socket = Socket::configured(config)?;
 
         let (background, stop) = (TaskTracker::new(), CancellationToken::new());
@@ -147,7 +164,15 @@ impl Running {
         if let Some(certificates) = certificates {
             background.spawn(certificates.watch(requests, stop.clone()));
         }
-        background.spawn(metrics_upkeep::run(web.metrics.clone(), exchanges, stop.clone()));
+        let upkeep = MetricsUpkeep {
+            metrics: web.metrics.clone(),
+            exchanges,
+            store: Arc::clone(&composition.store),
+            file: store_setup::file(&config.store.url).to_owned(),
+            clock: composition.access.settings.clock,
+        };
+        background.spawn(upkeep.run(stop.clone()));
+        sync::show_sweep_intervals(config.sync.interval, config.sync.deep_interval);
         let sweeps = SweepThread::start(Arc::clone(&composition.engine.sweeper), stop.clone())?;
         background.spawn(socket.serve(web::socket_router(web.clone()), stop.clone())?);
         let (door_address, admin_address) = (listener.address()?, admin.address()?);

@@ -15,7 +15,7 @@ fi
 say "What is needed from Debian"
 config/debian-packages.sh \
     buildah busybox-static ca-certificates cmake containerd curl docker-registry docker.io g++ gcc iptables libfaketime make podman \
-    procps skopeo
+    procps prometheus skopeo
 
 for tool in cargo rustfmt cargo-clippy; do
     # Rustup has a name for each of them, whether the component is there or not.

@@ -13,7 +13,9 @@ use tokio_util::sync::CancellationToken;
 use super::hashing::{Hashing, StoredHash, Ticket};
 use super::identity::{Credentials, Found, IdentitySource, SourceError, Verdict, proof};
 use super::subject::{Identity, UserName};
+use crate::clock::Timestamp;
 use crate::files::{FileVersions, FileWatcher, RereadRequests};
+use crate::telemetry::{ReloadResult, Reloaded};
 
 /// The cost of `htpasswd -B`.
 pub(super) const DECOY_COST: u32 = 5;
@@ -24,7 +26,7 @@ const MAXIMUM_BYTES: u64 = 64 * 1024 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum HtpasswdError {
     /// It cannot be read.
-    #[error("auth.htpasswd: {} cannot be read: {source}; name a file that the door can read", path.display())]
+    #[error("`auth.htpasswd` {} cannot be read: {source}; name a file that the door can read", path.display())]
     Read {
         /// The file.
         path: PathBuf,
@@ -32,7 +34,7 @@ pub enum HtpasswdError {
         source: std::io::Error,
     },
     /// A line that is none.
-    #[error("auth.htpasswd: {}, line {line}: {wrong}; `htpasswd -B` makes lines that are right", path.display())]
+    #[error("`auth.htpasswd` {}, line {line}: {wrong}; `htpasswd -B` makes lines that are right", path.display())]
     Line {
         /// The file.
         path: PathBuf,
@@ -43,7 +45,7 @@ pub enum HtpasswdError {
     },
     /// A file that had users and has none now.
     #[error(
-        "auth.htpasswd: {} has no users any more, which is seldom meant; write the users into it, or restart the door to shut \
+        "`auth.htpasswd` {} has no users any more, which is seldom meant; write the users into it, or restart the door to shut \
          all of them out", path.display()
     )]
     NoUsersLeft {
@@ -85,6 +87,11 @@ impl Htpasswd {
         Ok(Self { path, hashing, users, version: AtomicU64::new(0), loaded })
     }
 
+    /// The names that stand in it, those of users who cannot log in as well.
+    pub fn names(&self) -> Vec<UserName> {
+        self.users.load().hashes.keys().cloned().collect()
+    }
+
     /// Looks at the file again and again until told to stop, and reads it when it has changed or the operator asks for that. One
     /// that cannot be used changes nothing, which is said loudly.
     pub async fn watch(self: Arc<Self>, requests: RereadRequests, stop: CancellationToken) {
@@ -109,8 +116,10 @@ impl Htpasswd {
                 tracing::info!(file = %self.path.display(), users = users.hashes.len(), "the htpasswd file was read again");
                 self.users.store(Arc::new(users));
                 self.version.fetch_add(1, Ordering::Release);
+                Reloaded::Users.count(ReloadResult::Accepted, Timestamp::now().as_seconds());
             }
             Err(error) => {
+                Reloaded::Users.count(ReloadResult::Refused, Timestamp::now().as_seconds());
                 tracing::error!(%error, "the htpasswd file cannot be used; the users stay as they were")
             }
         }

@@ -14,7 +14,13 @@ use self::gathering::{Due, Gathering, Happening};
 use super::subject::UserName;
 use crate::clock::{Clock, RetentionClock, Timestamp};
 use crate::store::{AuthEvent, AuthEventKind, AuthLog, Quotas, Retention, Sequence};
-use crate::telemetry::FailureLog;
+use crate::telemetry::{CounterFamily, FailureLog};
+
+pub(super) static EVENTS_LOST: CounterFamily = CounterFamily {
+    name: "portreeve_auth_events_lost_total",
+    help: "Events of the gate that were too many different ones to be told apart, and are only counted",
+    labels: &[],
+};
 
 /// How often it is written down.
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
@@ -99,7 +105,7 @@ impl Journal {
         let (time, now) = (self.clock.now(), Instant::now());
         let is_told = self.gathering().note(&Happening { kind, user, claimed, address, about, time, now });
         if !is_told {
-            metrics::counter!("portreeve_auth_events_lost_total").increment(1);
+            EVENTS_LOST.with([]).increment(1);
         }
     }
 

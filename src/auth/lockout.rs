@@ -23,6 +23,13 @@ use super::hashing::Ticket;
 use super::network::Network;
 use super::subject::UserName;
 use crate::clock::Backoff;
+use crate::telemetry::CounterFamily;
+
+pub(super) static FAILURES_UNCOUNTED: CounterFamily = CounterFamily {
+    name: "portreeve_login_failures_uncounted_total",
+    help: "Failed logins that no brake had room for; each was delayed as long as any before it was looked at",
+    labels: &[],
+};
 
 /// How many are remembered of each kind: 10 MB at most.
 pub(super) const REMEMBERED: usize = 50_000;
@@ -247,7 +254,7 @@ impl Lockout {
             }
         }
         if is_lost {
-            metrics::counter!("portreeve_login_failures_uncounted_total").increment(1);
+            FAILURES_UNCOUNTED.with([]).increment(1);
         }
     }
 }

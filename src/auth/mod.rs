@@ -63,12 +63,7 @@ pub fn describe_metrics() {
         "Access tokens of robots that have not ended yet and do so within 14 days"
     );
     metrics::gauge!("portreeve_robot_tokens_expiring").set(0.0);
-    metrics::describe_counter!(
-        "portreeve_auth_events_lost_total",
-        "Events of the gate that were too many different ones to be told apart, and are only counted"
-    );
-    metrics::describe_counter!(
-        "portreeve_login_failures_uncounted_total",
-        "Failed logins that no brake had room for; each was delayed as long as any before it was looked at"
-    );
+    for counter in [&journal::EVENTS_LOST, &lockout::FAILURES_UNCOUNTED] {
+        counter.describe();
+    }
 }

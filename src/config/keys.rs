@@ -105,6 +105,11 @@ pub const KEYS: &[Key] = &[
         meaning: "Which `Host` the registry sees: its own name, `backend`, or the one by which the client knows the door, `keep`.",
     },
     Key {
+        name: "registry.ca",
+        default: "those of the system",
+        meaning: "A PEM file with the certificates of the authorities that the registry's certificate is believed by.",
+    },
+    Key {
         name: "registry.auth",
         default: "\"none\"",
         meaning: "How the door shows itself to the registry: `none`, `basic`, or `token` for one that verifies the door's tokens.",

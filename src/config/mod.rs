@@ -14,6 +14,7 @@ mod keys;
 mod limits;
 mod log;
 mod notifications;
+mod places;
 mod registry;
 mod registry_auth;
 mod settings;
@@ -41,6 +42,7 @@ pub use registry::{Registry, RegistryHost, RegistryKind};
 pub use registry_auth::{BasicLogin, RegistryAuth};
 
 use error::Origin;
+use places::Places;
 use settings::Settings;
 
 /// The file that is read when none is named and it is there.
@@ -73,6 +75,7 @@ pub struct Config {
     pub log: Log,
     /// `plugins`: each plugin's own table, which the plugin checks.
     pub plugins: BTreeMap<String, toml::Table>,
+    places: Places,
 }
 
 /// Where the door listens.
@@ -164,6 +167,7 @@ impl Default for Config {
             },
             log: Log::default(),
             plugins: BTreeMap::new(),
+            places: Places::default(),
         }
     }
 }
@@ -181,7 +185,10 @@ impl Config {
         let mut settings = Settings::default();
         let path = file.unwrap_or(Path::new(DEFAULT_FILE));
         match std::fs::read_to_string(path) {
-            Ok(text) => file::apply(&mut settings, path, &text),
+            Ok(text) => {
+                settings.places.file = Some(path.to_owned());
+                file::apply(&mut settings, path, &text);
+            }
             Err(error) if file.is_none() && error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => settings.complain(
                 Origin::File(path.to_owned()),
@@ -190,6 +197,27 @@ impl Config {
         }
         environment::apply(&mut settings, environment);
         Self::read(settings)
+    }
+
+    /// What it was read from, such as `portreeve.toml and 2 environment variables`.
+    pub fn read_from(&self) -> impl std::fmt::Display + '_ {
+        &self.places
+    }
+
+    /// The file it was read from, if there was one.
+    pub fn file(&self) -> Option<&Path> {
+        self.places.file.as_deref()
+    }
+
+    /// Whether the file, and not the environment, gave a key.
+    pub fn is_in_file(&self, key: &str) -> bool {
+        self.places.is_in_file(key)
+    }
+
+    /// Something that is wrong with what was configured, found by who uses it. `path` is a key, `auth.rules[0]` for the
+    /// first rule, or an option of a plugin; `sentence` names it and the fault, and ends in what would be right.
+    pub fn problem(&self, path: &str, sentence: impl Into<String>) -> Problem {
+        self.places.problem(path, sentence)
     }
 
     /// Reads the settings by their types; what was not given stays at its default.
@@ -222,6 +250,7 @@ impl Config {
         config.listen.tls = read_tls(&mut settings);
         config.check_addresses(&mut settings);
         config.plugins = std::mem::take(&mut settings.plugins);
+        config.places = std::mem::take(&mut settings.places);
         if settings.problems.is_empty() { Ok(config) } else { Err(ConfigError::new(settings.problems)) }
     }
 

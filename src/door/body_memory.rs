@@ -13,6 +13,13 @@ use bytes::Bytes;
 use super::Refusal;
 use crate::auth::Network;
 use crate::oci::ErrorCode;
+use crate::telemetry::CounterFamily;
+
+pub(super) static REFUSED: CounterFamily = CounterFamily {
+    name: "portreeve_bodies_refused_total",
+    help: "Bodies for which limits.body_memory had no room, by cause: all of it full, or a client's share",
+    labels: &[("cause", &["full", "share"])],
+};
 
 /// Memory is reserved in steps of so many bytes.
 const STEP: u64 = 16 * 1024;
@@ -89,7 +96,7 @@ impl Reservation {
         let is_only_body = of_client == self.bytes;
         let share = if is_only_body { limit / ONLY_BODY_SHARE } else { limit / SHARE };
         let refused = |cause| {
-            metrics::counter!("portreeve_bodies_refused_total", "cause" => cause).increment(1);
+            REFUSED.with([cause]).increment(1);
             Err(NoRoom { wanted, cause })
         };
         if reserved.bytes + more > limit {

@@ -1,6 +1,7 @@
 //! What the hooks of one request share.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
@@ -11,7 +12,7 @@ use super::fair_queue::FairPermit;
 use super::forward_target::ForwardTarget;
 use super::request_limiter::InFlight;
 use super::watchdog::{Stall, Watchdog};
-use super::{Exchange, ForwardedAuthorization, Refusal};
+use super::{AnswerOrigin, Exchange, ForwardedAuthorization, Refusal};
 use crate::registry::{Backend, BackendKey, SentCredentials};
 
 /// What the hooks of one request share.
@@ -36,6 +37,10 @@ pub struct Context {
     pub(super) refusal: Option<Refusal>,
     /// Whether pingora's error is no failure: the registry's answer has been passed on.
     pub(super) is_answered: bool,
+    /// Who made the answer that the client was sent, as far as one was.
+    pub(super) origin: AnswerOrigin,
+    /// Since when the registry owes the beginning of an answer: the door turned to it, or the request's body ended.
+    pub(super) asked: Option<Instant>,
     /// For the log: why it failed.
     pub(super) cause: Option<String>,
     /// Tells the client's connection that a request runs on it.
@@ -62,6 +67,8 @@ impl Context {
             early_answer: None,
             refusal: None,
             is_answered: false,
+            origin: AnswerOrigin::Door,
+            asked: None,
             cause: None,
             running_request: None,
             in_flight: InFlight::default(),

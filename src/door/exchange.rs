@@ -88,6 +88,33 @@ pub enum Target {
     Unreadable,
 }
 
+impl Target {
+    /// What stands in logs and metrics for [`Target::Own`] in the place of a route's name.
+    pub(super) const OWN_NAME: &str = "own";
+    /// The same for [`Target::Unreadable`].
+    pub(super) const UNREADABLE_NAME: &str = "unreadable";
+}
+
+/// Who made an answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AnswerOrigin {
+    /// The door itself, also where the registry gave none that could be passed on.
+    #[default]
+    Door,
+    /// The registry.
+    Registry,
+}
+
+impl AnswerOrigin {
+    /// As it stands in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Door => "door",
+            Self::Registry => "registry",
+        }
+    }
+}
+
 /// Who asks, and how they reached the door.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Client {
@@ -172,8 +199,8 @@ impl Exchange {
     pub fn route_name(&self) -> &'static str {
         match &self.target {
             Target::Registry(route) => route.name(),
-            Target::Own => "own",
-            Target::Unreadable => "unreadable",
+            Target::Own => Target::OWN_NAME,
+            Target::Unreadable => Target::UNREADABLE_NAME,
         }
     }
 

@@ -12,6 +12,13 @@ use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::auth::Network;
+use crate::telemetry::CounterFamily;
+
+pub(super) static DELAYED: CounterFamily = CounterFamily {
+    name: "portreeve_requests_delayed_total",
+    help: "Requests that waited a moment, since their client had several at the registry and others asked, too",
+    labels: &[],
+};
 
 /// How many requests of one network may be at the registry without an answer before others go first: as many as one client
 /// sends at a time (docker 3 downloads, containerd 3, skopeo 6).
@@ -53,7 +60,7 @@ impl FairQueue {
         let queue = Arc::clone(self);
         let mut held = FairPermit { queue, network, semaphore: Some(Arc::clone(&semaphore)), permit };
         if held.permit.is_none() && others_ask {
-            metrics::counter!("portreeve_requests_delayed_total").increment(1);
+            DELAYED.with([]).increment(1);
             let next = tokio::time::timeout(LONGEST_WAIT, semaphore.acquire_owned()).await;
             // After the longest wait the request goes on without one.
             held.permit = next.ok().and_then(Result::ok);

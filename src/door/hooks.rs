@@ -1,7 +1,7 @@
 //! pingora's hooks, in the order in which pingora calls them for a request.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -16,11 +16,12 @@ use super::client_connection::ClientConnection;
 use super::clock_retry::{self, ClockRetry, Verdict};
 use super::context::Context;
 use super::early_answer::EarlyAnswer;
+use super::request_metrics::FinishedRequest;
 use super::service::Service;
 use super::watchdog::{BodyState, Watchdog};
 use super::{
-    ExchangeOutcome, ForwardedAuthorization, Refusal, ResponseHead, body, failed_exchange, forward,
-    request_metrics, upstream_peer,
+    AnswerOrigin, ExchangeOutcome, ForwardedAuthorization, Refusal, ResponseHead, body, failed_exchange,
+    forward, upstream_peer,
 };
 use crate::auth::Network;
 use crate::oci::{ErrorCode, Route};
@@ -80,6 +81,7 @@ impl ProxyHttp for Service {
                 Error::explain(ErrorType::ConnectNoRoute, "no address of the registry is known").into_up()
             );
         };
+        context.asked = Some(Instant::now());
         let watched = is_watched(session, context).then_some(&self.connections);
         let peer = upstream_peer::build(&backend, address, self.limits.registry.timeout, watched);
         if let Some(exchange) = context.exchange.as_mut() {
@@ -115,11 +117,15 @@ impl ProxyHttp for Service {
 
     async fn request_body_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         body: &mut Option<Bytes>,
         end_of_stream: bool,
         context: &mut Context,
     ) -> Result<()> {
+        // Until then the registry waits for the client.
+        if end_of_stream && context.asked.is_some() && !session.is_body_empty() {
+            context.asked = Some(Instant::now());
+        }
         // What is only framing, such as an extension of a chunk, moves nothing.
         let moves = end_of_stream || body.as_ref().is_some_and(|piece| !piece.is_empty());
         if let Some(watchdog) = context.watchdog.as_ref().filter(|_| moves) {
@@ -148,6 +154,9 @@ impl ProxyHttp for Service {
         }
         if !head.status.is_informational() {
             context.permit = None;
+            if let (Some(asked), Some(exchange)) = (context.asked.take(), &context.exchange) {
+                self.metrics.note_first_byte(exchange.route_name(), asked.elapsed());
+            }
         }
         match &context.watchdog {
             Some(watchdog) if head.status.is_informational() => watchdog.note_interim_answer(),
@@ -198,6 +207,7 @@ impl ProxyHttp for Service {
             context.refusal = Some(refusal);
             Error::explain(ErrorType::InternalError, "a plugin refused the registry's response")
         })?;
+        context.origin = AnswerOrigin::Registry;
         if !session.is_body_done() {
             let answer = EarlyAnswer::new(head, &session.req_header().method);
             let is_whole = answer.is_whole();
@@ -316,7 +326,14 @@ impl ProxyHttp for Service {
                 .take()
                 .or_else(|| error.filter(|_| !context.is_answered).map(ToString::to_string)),
         };
-        request_metrics::count(exchange.route_name(), status, duration);
+        self.metrics.count(FinishedRequest {
+            route: exchange.route_name(),
+            status,
+            origin: context.origin,
+            received: outcome.received,
+            sent: outcome.sent,
+            duration,
+        });
         self.pipeline.on_end(&exchange, &outcome).await;
     }
 }

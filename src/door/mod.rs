@@ -21,6 +21,7 @@ mod body_memory;
 mod bounded_head;
 mod bridge;
 mod certificate;
+mod certificate_details;
 mod client_connection;
 mod client_stream;
 mod clock_retry;
@@ -64,16 +65,22 @@ mod watchdog;
 
 pub use body_memory::BodyMemory;
 pub use certificate::{CertificateError, Certificates};
+pub use certificate_details::{CertificateDetails, Validity};
 pub use connections::ConnectionLimits;
-pub use exchange::{Client, Exchange, ExchangeOutcome, ForwardedAuthorization, Forwarding, Scheme, Target};
+pub use exchange::{
+    AnswerOrigin, Client, Exchange, ExchangeOutcome, ForwardedAuthorization, Forwarding, Scheme, Target,
+};
 pub use forward::{end_to_end_headers, remove_hop_by_hop};
 pub use forwarded::{Hop, read_forwarded};
 pub use limits::Limits;
-pub use listen::{Door, Listener, Worker};
+pub use listen::{Door, Listener, UpstreamSettings, Worker};
 pub use normalization::is_authority;
 pub use own_paths::OwnPaths;
 pub use pipeline::Pipeline;
-pub use plugin::{BoxError, Entry, Flow, Invalid, Parts, Plugin, Refusal, Response};
+pub use plugin::{
+    BoxError, Entry, Flow, InvalidOption, Parts, Plugin, PluginOption, Prepared, Refusal, Response,
+    read_options,
+};
 pub use public_address::PublicAddress;
 pub use request_id::RequestId;
 pub use request_limiter::RequestLimits;
@@ -84,34 +91,18 @@ pub use pingora_http::ResponseHeader as ResponseHead;
 
 /// Describes this floor's metrics to the exporter.
 pub fn describe_metrics() {
-    use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
-    describe_counter!("portreeve_requests_total", "Exchanges by route and class of status");
-    describe_histogram!(
-        "portreeve_request_seconds",
-        Unit::Seconds,
-        "From the request line to the end of the answer, by route"
-    );
-    describe_counter!(
-        "portreeve_connections_refused_total",
-        "Connections of clients that were closed at once, or because no request came in time, by cause"
-    );
+    use metrics::{describe_counter, describe_gauge};
+    request_metrics::describe();
+    certificate::describe();
+    for counter in [
+        &refused_connections::REFUSED,
+        &request_limiter::SHED,
+        &fair_queue::DELAYED,
+        &watchdog::STALLS,
+        &body_memory::REFUSED,
+    ] {
+        counter.describe();
+    }
     describe_gauge!("portreeve_connections", "Open connections, by listener");
-    describe_counter!(
-        "portreeve_requests_shed_total",
-        "Requests that were answered 503 because there were as many in flight as a limit allows, by cause"
-    );
-    describe_counter!(
-        "portreeve_requests_delayed_total",
-        "Requests that waited a moment, since their client had several at the registry and others asked, too"
-    );
-    describe_counter!(
-        "portreeve_stalls_total",
-        "Exchanges that ended because one side let the other wait for too long, by side and cause"
-    );
-    describe_counter!(
-        "portreeve_bodies_refused_total",
-        "Bodies for which limits.body_memory had no room, by cause: all of it full, or a client's share"
-    );
-    describe_gauge!("portreeve_exchanges", "Exchanges that are running, looked at every few seconds");
     describe_counter!("portreeve_plugin_panics_total", "Exchanges that failed because a plugin panicked");
 }

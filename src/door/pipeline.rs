@@ -17,6 +17,10 @@ pub struct Pipeline {
 impl Pipeline {
     /// From the plugins in the order of the table.
     pub fn new(plugins: Vec<(&'static str, Box<dyn Plugin>)>) -> Self {
+        for (name, _) in &plugins {
+            // So that it begins at 0.
+            let _ = panics_of(name);
+        }
         Self { plugins }
     }
 
@@ -67,6 +71,10 @@ impl Pipeline {
     }
 }
 
+fn panics_of(plugin: &'static str) -> metrics::Counter {
+    metrics::counter!("portreeve_plugin_panics_total", "plugin" => plugin)
+}
+
 /// Runs a hook; a panic in it becomes a refusal of this exchange alone.
 async fn catch_panic<T>(plugin: &'static str, hook: impl Future<Output = T>) -> Result<T, Refusal> {
     AssertUnwindSafe(hook).catch_unwind().await.map_err(|panic| {
@@ -76,7 +84,7 @@ async fn catch_panic<T>(plugin: &'static str, hook: impl Future<Output = T>) -> 
             .or_else(|| panic.downcast_ref::<String>().cloned())
             .unwrap_or_else(|| "no message".to_owned());
         tracing::error!(plugin, %cause, "a plugin panicked; its exchange fails");
-        metrics::counter!("portreeve_plugin_panics_total", "plugin" => plugin).increment(1);
+        panics_of(plugin).increment(1);
         Refusal::new(ErrorCode::Unknown, "the door failed on this request; its log says why")
             .because(format!("plugin {plugin} panicked: {cause}"))
     })
@@ -115,7 +123,11 @@ mod tests {
             self.note("request");
             if self.responds {
                 let head = ResponseHead::build(200, None).unwrap();
-                return Ok(Flow::Respond(Box::new(Response { head, body: bytes::Bytes::new() })));
+                return Ok(Flow::Respond(Box::new(Response {
+                    head,
+                    body: bytes::Bytes::new(),
+                    origin: super::super::AnswerOrigin::Door,
+                })));
             }
             Ok(Flow::Continue)
         }

@@ -12,7 +12,14 @@ use super::Refusal;
 use super::concurrency_limit::{ConcurrencyLimit, LimitReached, Permit};
 use crate::auth::Network;
 use crate::oci::ErrorCode;
+use crate::telemetry::CounterFamily;
 use crate::telemetry::LogThrottle;
+
+pub(super) static SHED: CounterFamily = CounterFamily {
+    name: "portreeve_requests_shed_total",
+    help: "Requests that were answered 503 because there were as many in flight as a limit allows, by cause",
+    labels: &[("cause", &["limit", "address_limit"])],
+};
 
 /// How many requests may be in flight.
 #[derive(Clone, Copy, Debug)]
@@ -79,7 +86,7 @@ impl RequestLimiter {
             LimitReached::Total => ("limit", &self.shed[0], "limits.requests"),
             LimitReached::Network => ("address_limit", &self.shed[1], "limits.requests_per_address"),
         };
-        metrics::counter!("portreeve_requests_shed_total", "cause" => cause).increment(1);
+        SHED.with([cause]).increment(1);
         if let Some(times) = throttle.count() {
             let client = client.map(tracing::field::display);
             tracing::warn!(

@@ -6,7 +6,7 @@ use http::{HeaderValue, Method, StatusCode};
 use pingora_core::Result;
 use pingora_proxy::Session;
 
-use super::{Refusal, Response, ResponseHead, body, header_names};
+use super::{AnswerOrigin, Refusal, Response, ResponseHead, body, header_names};
 use crate::oci::{ErrorBody, RETRY_AFTER_SECONDS};
 
 const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
@@ -17,7 +17,7 @@ const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api
 /// # Errors
 /// When the client is gone.
 pub(super) async fn send(session: &mut Session, response: Response) -> Result<()> {
-    let Response { mut head, body } = response;
+    let Response { mut head, body, origin: _ } = response;
     // From a client that stalls nothing more is awaited.
     let is_stalled = head.status == StatusCode::REQUEST_TIMEOUT;
     let is_reusable = !is_stalled && body::drain(session).await;
@@ -57,5 +57,5 @@ pub(super) fn refusal(refusal: &Refusal) -> Result<Response> {
     if refusal.status == StatusCode::SERVICE_UNAVAILABLE && !head.headers.contains_key(RETRY_AFTER) {
         head.insert_header(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS))?;
     }
-    Ok(Response { head, body: Bytes::from(body) })
+    Ok(Response { head, body: Bytes::from(body), origin: AnswerOrigin::Door })
 }

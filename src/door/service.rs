@@ -20,11 +20,12 @@ use super::own_paths::OwnPaths;
 use super::public_address::PublicAddress;
 use super::request_id::{self, RequestIds};
 use super::request_limiter::{InFlight, RequestLimiter};
+use super::request_metrics::RequestMetrics;
 use super::upstream_connection::UpstreamConnections;
 use super::url_rewriting::UrlRewriter;
 use super::{
-    Client, Exchange, Flow, Limits, Pipeline, Refusal, Response, ResponseHead, Target, body, bridge,
-    normalization, respond,
+    AnswerOrigin, Client, Exchange, Flow, Limits, Pipeline, Refusal, Response, ResponseHead, Target, body,
+    bridge, normalization, respond,
 };
 use crate::auth::{TargetSeal, Viewer};
 use crate::oci::route::with_plain_colon;
@@ -48,6 +49,7 @@ pub struct Service {
     pub(super) urls: Arc<UrlRewriter>,
     request_ids: RequestIds,
     pub(super) exchanges: TaskTracker,
+    pub(super) metrics: Arc<RequestMetrics>,
 }
 
 /// What the door's logic is put together from.
@@ -98,6 +100,7 @@ impl Service {
             connections: UpstreamConnections::default(),
             request_ids: RequestIds::new(&trusted_proxies),
             exchanges,
+            metrics: Arc::new(RequestMetrics::new()),
         }
     }
 
@@ -156,7 +159,7 @@ impl Service {
         head.insert_header(CONTENT_TYPE, "text/html; charset=utf-8").ok()?;
         head.insert_header("Docker-Distribution-Api-Version", "registry/2.0").ok()?;
         let body = Bytes::from_static(b"<a href=\"/v2/\">Moved Permanently</a>.\n\n");
-        Some(LocalAnswer::Whole(Response { head, body }))
+        Some(LocalAnswer::Whole(Response { head, body, origin: AnswerOrigin::Door }))
     }
 
     /// A request that the door answers itself, or `None` for one to stream.
@@ -245,7 +248,10 @@ impl Service {
     ) -> Result<()> {
         match local {
             LocalAnswer::Whole(mut response) => match self.finish_head(context, &mut response.head).await {
-                Ok(()) => respond::send(session, response).await,
+                Ok(()) => {
+                    context.origin = response.origin;
+                    respond::send(session, response).await
+                }
                 Err(refusal) => self.refuse(session, context, &refusal).await,
             },
             LocalAnswer::Streamed(mut answer) => {
@@ -265,6 +271,7 @@ impl Service {
         refusal: &Refusal,
     ) -> Result<()> {
         context.cause = Some(refusal.to_string());
+        context.origin = AnswerOrigin::Door;
         let mut response = respond::refusal(refusal)?;
         if let Some(exchange) =
             context.exchange.as_mut().filter(|exchange| exchange.target != Target::Unreadable)

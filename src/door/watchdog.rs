@@ -17,6 +17,16 @@ use super::upstream_connection::UpstreamConnection;
 use super::{Limits, Refusal};
 use crate::oci::ErrorCode;
 use crate::registry::{Activity, Awaited, Backend, TimedOut};
+use crate::telemetry::CounterFamily;
+
+pub(super) static STALLS: CounterFamily = CounterFamily {
+    name: "portreeve_stalls_total",
+    help: "Exchanges that ended because one side let the other wait for too long, by side and cause",
+    labels: &[
+        ("by", &["client", "registry"]),
+        ("cause", &["silent", "slow", "not_reading", "unfinished", "lifeless"]),
+    ],
+};
 
 /// Who let the other wait for too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,7 +113,7 @@ impl Stall {
             Self::Registry(TimedOut::Unfinished(_)) => ("registry", "unfinished"),
             Self::Registry(TimedOut::Lifeless(_)) => ("registry", "lifeless"),
         };
-        metrics::counter!("portreeve_stalls_total", "by" => by, "cause" => cause).increment(1);
+        STALLS.with([by, cause]).increment(1);
     }
 }
 

@@ -5,10 +5,16 @@ use http::header::USER_AGENT;
 use serde::Deserialize;
 
 use super::observer::AGENT_BYTES;
-use crate::door::{Entry, Exchange, ExchangeOutcome, Invalid, Parts, Plugin};
+use crate::door::{
+    Entry, Exchange, ExchangeOutcome, InvalidOption, Plugin, PluginOption, Prepared, read_options,
+};
 use crate::telemetry::{AccessLine, cut};
 
-pub(super) const ENTRY: Entry = Entry { name: "access_log", build };
+pub(super) const ENTRY: Entry = Entry {
+    name: "access_log",
+    options: &[PluginOption { name: "enabled", expects: "`true` or `false`" }],
+    prepare,
+};
 
 /// How much of what a client sends stands in a line, in bytes: of a path more than any has that means something. Of its
 /// `User-Agent` it is as much as in the record.
@@ -36,9 +42,9 @@ struct AccessLog {
     enabled: bool,
 }
 
-fn build(table: &toml::Table, _parts: &Parts) -> Result<Box<dyn Plugin>, Invalid> {
-    let options: Options = Invalid::or_options(ENTRY.name, table)?;
-    Ok(Box::new(AccessLog { enabled: options.enabled }))
+fn prepare(table: &toml::Table) -> Result<Prepared, Vec<InvalidOption>> {
+    let Options { enabled } = read_options(table)?;
+    Ok(Box::new(move |_| Box::new(AccessLog { enabled })))
 }
 
 #[async_trait]

@@ -122,7 +122,7 @@ impl Backend {
     pub fn note_probe(&self, result: ProbeResult) {
         let status = match result {
             ProbeResult::Foreign(status) => status.as_u16(),
-            ProbeResult::Registry | ProbeResult::Failing(_) | ProbeResult::Silent => 0,
+            ProbeResult::Registry | ProbeResult::Failing(_) | ProbeResult::Silent(_) => 0,
         };
         if self.foreign.swap(status, Ordering::Relaxed) != status && status != 0 {
             tracing::warn!(

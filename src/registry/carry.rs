@@ -1,10 +1,13 @@
 //! Carrying a write to the registry.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
+use http::Method;
 
 use super::client::SendError;
+use super::metrics::first_byte_seconds;
 use super::question::MAXIMUM_ANSWER_BYTES;
 use super::timeouts::RegistryTimeouts;
 use super::transport::{Causes, Received, Request, RequestTimeout, TransportError};
@@ -52,10 +55,15 @@ impl RegistryClient {
                 backend: Arc::clone(backend),
             },
         };
+        let asked = Instant::now();
         let answer = match &write.credentials {
             Some(credentials) => self.send_with_credentials(backend, credentials, request).await,
             None => self.send(backend, request).await.map_err(SendError::from),
         };
+        if answer.is_ok() {
+            let route = if write.method == Method::DELETE { "manifest_delete" } else { "manifest_put" };
+            first_byte_seconds(route).record(asked.elapsed());
+        }
         let Received { status, headers, body } = answer.map_err(|error| match error {
             SendError::Signing(error) => CarryError::NotSigned(error),
             SendError::Transport(error) => CarryError::from(error),

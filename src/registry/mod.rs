@@ -4,16 +4,19 @@
 //! Blob traffic does not come through here: the door streams it with its own connections, to the backends that this
 //! module names. Used by `sync/` (questions, writes), by `door/` (backends) and by `server.rs` (health).
 
+mod authorities;
 mod backend;
 mod bearer_tokens;
 mod carry;
 mod client;
+mod connection_fault;
 mod credentials;
 mod error;
 mod health;
 mod inspect;
 mod listing;
 mod manifests;
+mod metrics;
 mod page_size;
 mod probe;
 mod probe_result;
@@ -26,15 +29,18 @@ mod timeouts;
 mod transport;
 mod write;
 
+pub use authorities::{Authorities, InvalidAuthorities};
 pub use backend::{Backend, BackendKey, Backends};
 pub use bearer_tokens::{BearerToken, BearerTokens, TokenError};
 pub use client::RegistryClient;
+pub use connection_fault::ConnectionFault;
 pub use credentials::{RegistryCredentials, RequestCredentials, SentCredentials};
 pub use error::{CarryError, MalformedAnswer, RegistryError};
 pub use health::watch_health;
 pub use inspect::{ClockReading, Deletion, Inspection};
 pub use listing::{Continuation, ListingPage};
 pub use manifests::ManifestHead;
+pub use metrics::{describe_metrics, first_byte_seconds};
 pub use page_size::PageLimit;
 pub use probe_result::{CredentialsProblem, ProbeResult};
 pub use retry_after::retry_after;
@@ -44,30 +50,3 @@ pub use transport::{
     BodyError, Causes, HttpTransport, Received, Request, RequestTimeout, Transport, TransportError,
 };
 pub use write::{OutgoingWrite, WriteAnswer};
-
-/// Describes this floor's metrics to the exporter.
-pub fn describe_metrics() {
-    metrics::describe_gauge!(
-        "portreeve_registry_backend_healthy",
-        "1 for a backend that answered when it was asked last, else 0"
-    );
-    metrics::describe_gauge!(
-        "portreeve_registry_credentials_refused",
-        "1 while the registry refuses the door's own credentials, or wants some and the door has none, else 0"
-    );
-    metrics::gauge!("portreeve_registry_credentials_refused").set(0.0);
-    metrics::describe_gauge!(
-        "portreeve_registry_clock_offset_seconds",
-        metrics::Unit::Seconds,
-        "How far the registry's clock is ahead of the door's"
-    );
-    metrics::describe_gauge!(
-        "portreeve_registry_clock_offset_bound_seconds",
-        metrics::Unit::Seconds,
-        "How far that may be wrong"
-    );
-    metrics::describe_counter!(
-        "portreeve_registry_clock_corrections_total",
-        "How often the registry refused what the door showed it because its clock had been set"
-    );
-}

@@ -12,7 +12,7 @@ use super::probe_result::CredentialsProblem;
 use super::question::Question;
 use super::timeouts::PROBE_TIMEOUT;
 use super::transport::Received;
-use super::{Backend, ProbeResult, RegistryClient};
+use super::{Backend, ConnectionFault, ProbeResult, RegistryClient};
 
 impl RegistryClient {
     /// Whether a registry is behind this backend now.
@@ -20,7 +20,8 @@ impl RegistryClient {
         let asking = self.send(backend, Question::get("say what it is", "v2/").to(backend));
         let result = match tokio::time::timeout(self.timeout().min(PROBE_TIMEOUT), asking).await {
             Ok(Ok(answer)) => read(&answer),
-            Ok(Err(_)) | Err(_) => ProbeResult::Silent,
+            Ok(Err(error)) => ProbeResult::Silent(error.fault()),
+            Err(_elapsed) => ProbeResult::Silent(Some(ConnectionFault::TimedOut)),
         };
         if result.is_registry() {
             backend.note_probe_answer();
@@ -39,7 +40,8 @@ impl RegistryClient {
             Ok(Ok(answer)) => answer,
             // The keys are at fault, and not the registry.
             Ok(Err(SendError::Signing(_))) => return self.probe(backend).await,
-            Ok(Err(SendError::Transport(_))) | Err(_) => return ProbeResult::Silent,
+            Ok(Err(SendError::Transport(error))) => return ProbeResult::Silent(error.fault()),
+            Err(_elapsed) => return ProbeResult::Silent(Some(ConnectionFault::TimedOut)),
         };
         let result = read(&answer);
         if result.is_registry() {

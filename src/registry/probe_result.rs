@@ -2,6 +2,8 @@
 
 use http::StatusCode;
 
+use super::connection_fault::ConnectionFault;
+
 /// What is behind a backend's URL, as its answer to `GET /v2/` shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProbeResult {
@@ -11,8 +13,8 @@ pub enum ProbeResult {
     Failing(StatusCode),
     /// Something that answers with this status, but not as a registry does.
     Foreign(StatusCode),
-    /// Nothing that answers in time.
-    Silent,
+    /// Nothing that can be talked to, and why, as far as that is known.
+    Silent(Option<ConnectionFault>),
 }
 
 impl ProbeResult {

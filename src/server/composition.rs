@@ -73,9 +73,10 @@ impl Composition {
         let access = RegistryAccess::build(config, clock_watch::saved_estimate(store.as_ref()).await)?;
         let retention_clock = clock_watch::retention_clock(store.as_ref(), access.settings.clock).await;
         let timeout = config.registry.timeout;
+        let authorities = access.authorities.as_ref();
         let transports = Transports {
-            requests: Arc::new(HttpTransport::new(timeout)?),
-            sweeps: Arc::new(HttpTransport::new(timeout)?),
+            requests: Arc::new(HttpTransport::new(timeout, authorities)?),
+            sweeps: Arc::new(HttpTransport::new(timeout, authorities)?),
         };
         let settings = EngineSettings {
             registry: access.settings.clone(),

@@ -15,12 +15,17 @@ use futures_util::task::AtomicWaker;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
+use crate::telemetry::CounterFamily;
+
+static DISPLACED: CounterFamily = CounterFamily {
+    name: "portreeve_side_connections_displaced_total",
+    help: "Connections to the admin listener and the socket for commands that made room for newer ones",
+    labels: &[("listener", &["admin", "socket"])],
+};
+
 /// Describes the metrics of these listeners.
 pub(super) fn describe_metrics() {
-    metrics::describe_counter!(
-        "portreeve_side_connections_displaced_total",
-        "Connections to the admin listener and the socket for commands that made room for newer ones"
-    );
+    DISPLACED.describe();
 }
 
 /// A listener of which only so many connections live.
@@ -54,8 +59,7 @@ where
             && let Some(oldest) = self.open.pop_front()
         {
             oldest.displace();
-            metrics::counter!("portreeve_side_connections_displaced_total", "listener" => self.name)
-                .increment(1);
+            DISPLACED.with([self.name]).increment(1);
             // Its descriptor goes before the next one comes.
             oldest.closed().await;
         }
@@ -200,7 +204,7 @@ mod tests {
         let router = axum::Router::new()
             .route("/", axum::routing::get(async || "here"))
             .route("/much", axum::routing::get(async || "x".repeat(32 * 1024 * 1024)));
-        let listener = LimitedListener::new(listener, "test", most, lifetime);
+        let listener = LimitedListener::new(listener, "admin", most, lifetime);
         tokio::spawn(axum::serve(listener, router).into_future());
         address
     }

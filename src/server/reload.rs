@@ -13,9 +13,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::{auth_setup, registry_access};
 use crate::auth::{Gate, KeyDirectory};
+use crate::clock::Timestamp;
 use crate::config::{Auth, Config, ConfigError, DEFAULT_FILE};
 use crate::files::{FileVersions, FileWatcher, RereadRequests};
 use crate::store::AuthEventKind;
+use crate::telemetry::{ReloadResult, Reloaded};
 
 /// How often keys are read though nothing has changed: those that were replaced are needed for a time only.
 const READ_KEYS: Duration = Duration::from_mins(5);
@@ -96,11 +98,11 @@ impl Reload {
             Ok(Err(error)) => return refused(&error),
             Err(error) => return refused(&error),
         };
-        match auth_setup::policy(&config.auth) {
+        match auth_setup::policy(&config) {
             Ok(policy) => self.gate.set_policy(policy),
             Err(error) => return refused(&error),
         }
-        count("accepted");
+        count(Reloaded::Rules, ReloadResult::Accepted);
         tracing::info!(rules = config.auth.rules.len(), "the rules were read again");
         let about = format!("{} rules were read", config.auth.rules.len());
         self.gate.journal().note(AuthEventKind::Policy, None, None, about);
@@ -115,9 +117,16 @@ impl Reload {
         let read = tokio::task::spawn_blocking(move || directory.open(now)).await;
         let keys = match read {
             Ok(Ok(keys)) => keys,
-            Ok(Err(error)) => return tracing::error!(%error, "the keys cannot be read; those in use stay"),
-            Err(error) => return tracing::error!(%error, "reading the keys failed; those in use stay"),
+            Ok(Err(error)) => {
+                count(Reloaded::Keys, ReloadResult::Refused);
+                return tracing::error!(%error, "the keys cannot be read; those in use stay");
+            }
+            Err(error) => {
+                count(Reloaded::Keys, ReloadResult::Refused);
+                return tracing::error!(%error, "reading the keys failed; those in use stay");
+            }
         };
+        count(Reloaded::Keys, ReloadResult::Accepted);
         let in_use = self.gate.issuer.keys();
         if keys.is_same_as(&in_use) {
             return;
@@ -148,23 +157,17 @@ pub(super) async fn pass_on_hangups(mut hangup: Signal, reread: watch::Sender<()
 }
 
 fn refused(error: &dyn std::fmt::Display) {
-    count("refused");
+    count(Reloaded::Rules, ReloadResult::Refused);
     tracing::error!(%error, "the new configuration is wrong; the old rules stay in force");
 }
 
-/// Describes the metrics of this file to the exporter.
-pub(super) fn describe_metrics() {
-    metrics::describe_counter!(
-        "portreeve_reloads_total",
-        "Times that rules and groups were read again, by what came of it"
-    );
-}
-
-fn count(result: &'static str) {
-    metrics::counter!("portreeve_reloads_total", "result" => result).increment(1);
+fn count(what: Reloaded, result: ReloadResult) {
+    what.count(result, Timestamp::now().as_seconds());
 }
 
 fn without_rules(config: &Config) -> Config {
     let auth = Auth { rules: Vec::new(), groups: Default::default(), ..config.auth.clone() };
-    Config { auth, ..config.clone() }
+    let mut config = config.clone();
+    config.auth = auth;
+    config
 }

@@ -16,6 +16,13 @@ pub(super) fn open(url: &StoreUrl) -> Result<Arc<dyn Store>, OpenError> {
     }
 }
 
+/// The file that it is kept in.
+pub(super) fn file(url: &StoreUrl) -> &Path {
+    match url {
+        StoreUrl::Redb(path) => path,
+    }
+}
+
 /// The file that [`open`] would make, if there is none yet.
 pub(super) fn absent_file(url: &StoreUrl) -> Option<&Path> {
     match url {

@@ -2,17 +2,40 @@
 
 use std::time::Duration;
 
-use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics::{Unit, describe_gauge, describe_histogram, gauge, histogram};
 
 use super::{EventKind, Missing, Source, StoreTrouble};
+use crate::telemetry::CounterFamily;
 
 const COMMIT_SECONDS: &str = "portreeve_store_commit_seconds";
 const WRITES_PER_COMMIT: &str = "portreeve_store_writes_per_commit";
 const OPEN_INTENTS: &str = "portreeve_open_intents";
-const ERRORS: &str = "portreeve_store_errors_total";
 const MISSING: &str = "portreeve_missing_references";
 const TROUBLE: &str = "portreeve_store_trouble";
-const EVENTS: &str = "portreeve_events_total";
+
+static ERRORS: CounterFamily = CounterFamily {
+    name: "portreeve_store_errors_total",
+    help: "Commits, openings and reads that failed at the medium.",
+    labels: &[],
+};
+static EVENTS: CounterFamily = CounterFamily {
+    name: "portreeve_events_total",
+    help: "Events recorded, by kind and by how they were learnt.",
+    labels: &[
+        (
+            "kind",
+            &[
+                "manifest_put",
+                "tag_restored",
+                "tag_deleted",
+                "manifest_deleted",
+                "repository_found",
+                "repository_gone",
+            ],
+        ),
+        ("source", &["observed", "verified", "swept", "hinted"]),
+    ],
+};
 
 /// Tells the installed recorder what the store's metrics mean. To be called once, after it was installed.
 pub fn describe_metrics() {
@@ -24,12 +47,16 @@ pub fn describe_metrics() {
         Unit::Count,
         "Recorded tags and manifests that the registry denies, and whose removal is held."
     );
-    describe_counter!(ERRORS, Unit::Count, "Commits, openings and reads that failed at the medium.");
+    for shown in [COMMIT_SECONDS, WRITES_PER_COMMIT] {
+        // To be registered is to be shown.
+        let _ = histogram!(shown);
+    }
+    ERRORS.describe();
     describe_gauge!(
         TROUBLE,
         "1 for what keeps the store from being written (gone, replaced, overwritten, unreachable, damaged, medium), else 0."
     );
-    describe_counter!(EVENTS, Unit::Count, "Events recorded, by kind and by how they were learnt.");
+    EVENTS.describe();
 }
 
 /// A group of writes is durable.
@@ -51,7 +78,7 @@ pub(super) fn missing(missing: Missing) {
 
 /// The medium failed.
 pub(super) fn failed() {
-    counter!(ERRORS).increment(1);
+    ERRORS.with([]).increment(1);
 }
 
 /// This keeps the store from being written, or nothing does.
@@ -81,5 +108,5 @@ pub(super) fn recorded(kind: EventKind, source: Source) {
         EventKind::RepositoryFound => "repository_found",
         EventKind::RepositoryGone => "repository_gone",
     };
-    counter!(EVENTS, "kind" => kind, "source" => source.as_str()).increment(1);
+    EVENTS.with([kind, source.as_str()]).increment(1);
 }

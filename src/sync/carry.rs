@@ -24,6 +24,28 @@ use crate::registry::{CarryError, RegistryClient, WriteAnswer};
 use crate::store::{
     Change, HintedReference, Intent, IntentState, Ledger, Outcome, Queued, Records, Settled, StoreError,
 };
+use crate::telemetry::CounterFamily;
+
+pub(super) static WRITES: CounterFamily = CounterFamily {
+    name: "portreeve_writes_total",
+    help: "Manifest writes by what became of them",
+    labels: &[(
+        "result",
+        &[
+            "recorded",
+            "refused",
+            "unconfirmed",
+            "unknown",
+            "unknown_deletion",
+            "not_noted",
+            "not_sent",
+            "not_recorded",
+            "busy",
+            "lost",
+            "failed",
+        ],
+    )],
+};
 
 /// Why a write has no answer for its client.
 #[derive(Debug, thiserror::Error)]
@@ -379,5 +401,5 @@ fn not_noted(error: StoreError) -> CarryFailure {
 }
 
 fn count(result: &'static str) {
-    metrics::counter!("portreeve_writes_total", "result" => result).increment(1);
+    WRITES.with([result]).increment(1);
 }

@@ -13,6 +13,13 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::store::{Beat, DoorId, Doors, Lease, LeaseName, StoreError};
+use crate::telemetry::CounterFamily;
+
+pub(super) static FENCED: CounterFamily = CounterFamily {
+    name: "portreeve_door_fenced_total",
+    help: "Times that this door was taken for dead by others that share its record",
+    labels: &[],
+};
 
 /// A door whose beat has not moved for so long is dead.
 pub(super) const TIME_TO_LIVE: Duration = Duration::from_secs(6);
@@ -120,7 +127,7 @@ impl Membership {
                 *self.standing() = Standing::Fenced;
                 self.deaths.fetch_add(1, Ordering::Release);
                 tracing::warn!("the other doors have taken this one for dead; it joins them again");
-                metrics::counter!("portreeve_door_fenced_total").increment(1);
+                FENCED.with([]).increment(1);
                 seen.clear();
                 if let Err(error) = self.store.rejoin().await {
                     tracing::warn!(%error, "this door cannot join the others; trying again");

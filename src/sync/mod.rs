@@ -42,7 +42,7 @@ pub use removals::RemovalLimit;
 pub use seen::{SeenAnswer, SeenAnswers, compare_answers};
 pub use sweep::{
     CatalogState, FinishedSweep, Outcome as SweepOutcome, Phase as SweepPhase, Problem, Recording,
-    RunningSweep, SweepSettings, SweepStatus, Sweeper,
+    RunningSweep, SweepSettings, SweepStatus, Sweeper, show_sweep_intervals,
 };
 pub use unknown::{FirstPass, UnknownIntents, settle_unknown};
 pub use verify::{Verified, Verifier, VerifyError};
@@ -50,32 +50,26 @@ pub use write::{ManifestWrite, WriteRequest};
 
 /// Describes this floor's metrics to the exporter.
 pub fn describe_metrics() {
-    use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+    use metrics::{Unit, describe_gauge, describe_histogram};
     describe_histogram!(
         "portreeve_settle_seconds",
         Unit::Seconds,
         "From the registry's answer to a manifest write until its record is durable"
     );
-    describe_counter!(
-        "portreeve_door_fenced_total",
-        "How often this door lost its life in the record to another one"
-    );
-    describe_counter!("portreeve_writes_total", "Manifest writes by what became of them");
-    describe_counter!(
-        "portreeve_door_fenced_total",
-        "Times that this door was taken for dead by others that share its record"
-    );
-    describe_counter!("portreeve_verifications_total", "Questions about one reference by what was found");
-    describe_counter!("portreeve_hints_total", "Looks at hinted references by what was found");
+    // To be registered is to be shown.
+    let _ = metrics::histogram!("portreeve_settle_seconds");
+    for counter in [
+        &carry::WRITES,
+        &membership::FENCED,
+        &verify::VERIFICATIONS,
+        &hints::FOLLOWED,
+        &seen::CONTRADICTING_ANSWERS,
+        &pulls::PULLS,
+        &pulls::PULLS_NOT_COUNTED,
+    ] {
+        counter.describe();
+    }
     describe_gauge!("portreeve_hints_waiting", "Hints that wait to be followed");
-    describe_counter!(
-        "portreeve_contradicting_answers_total",
-        "Answers to clients that contradict the record, and were taken as hints"
-    );
-    describe_counter!(
-        "portreeve_pulls_not_counted_total",
-        "Pulls that were too many different ones to be counted"
-    );
     describe_gauge!("portreeve_unknown_intents", "Writes whose outcome is being asked for");
     sweep::describe_metrics();
 }

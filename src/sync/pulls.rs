@@ -5,12 +5,23 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use metrics::Counter;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, Timestamp};
 use crate::oci::{Reference, RepositoryName};
 use crate::store::{Pull, Store, StoreError};
+use crate::telemetry::CounterFamily;
+
+pub(super) static PULLS: CounterFamily =
+    CounterFamily { name: "portreeve_pulls_total", help: "Manifests that clients have pulled", labels: &[] };
+
+pub(super) static PULLS_NOT_COUNTED: CounterFamily = CounterFamily {
+    name: "portreeve_pulls_not_counted_total",
+    help: "Pulls that were too many different ones to be counted in the record",
+    labels: &[],
+};
 
 /// How often the counts are written.
 const FLUSH_EVERY: Duration = Duration::from_secs(10);
@@ -27,12 +38,24 @@ type Pulled = (RepositoryName, Reference);
 type Counts = HashMap<Pulled, (u64, Timestamp)>;
 
 /// Counts by what was pulled.
-#[derive(Default)]
 pub struct PullCounts {
     counts: Mutex<Counts>,
     /// It is half full.
     crowded: Notify,
     clock: Clock,
+    /// All of them.
+    pulls: Counter,
+}
+
+impl Default for PullCounts {
+    fn default() -> Self {
+        Self {
+            counts: Mutex::default(),
+            crowded: Notify::default(),
+            clock: Clock::default(),
+            pulls: PULLS.with([]),
+        }
+    }
 }
 
 impl PullCounts {
@@ -52,6 +75,7 @@ impl PullCounts {
 
     /// A manifest was pulled.
     pub fn note(&self, repository: RepositoryName, reference: Reference, now: Timestamp) {
+        self.pulls.increment(1);
         self.add((repository, reference), 1, now);
     }
 
@@ -68,7 +92,7 @@ impl PullCounts {
         let is_full = counts.len() >= MAXIMUM;
         match counts.get_mut(&pulled) {
             Some(sum) => *sum = (sum.0.saturating_add(count), sum.1.max(last)),
-            None if is_full => metrics::counter!("portreeve_pulls_not_counted_total").increment(count.max(1)),
+            None if is_full => PULLS_NOT_COUNTED.with([]).increment(count.max(1)),
             None => {
                 counts.insert(pulled, (count, last));
             }

@@ -13,6 +13,13 @@ use tokio_util::sync::CancellationToken;
 use super::hints::HintQueue;
 use crate::oci::{Digest, Reference, RepositoryName};
 use crate::store::{HintedReference, Records, StoreError};
+use crate::telemetry::CounterFamily;
+
+pub(super) static CONTRADICTING_ANSWERS: CounterFamily = CounterFamily {
+    name: "portreeve_contradicting_answers_total",
+    help: "Answers to clients that contradict the record, and were taken as hints",
+    labels: &[],
+};
 
 /// How many answers may wait to be compared; further ones are let go, since the same will be asked for again.
 const WAITING: usize = 1_024;
@@ -84,7 +91,7 @@ pub async fn compare_answers(
             }
             let SeenAnswer { repository, reference, digest } = answer;
             tracing::debug!(%repository, %reference, ?digest, "a client got an answer that contradicts the record");
-            metrics::counter!("portreeve_contradicting_answers_total").increment(1);
+            CONTRADICTING_ANSWERS.with([]).increment(1);
             if let Err(error) = hints.add(vec![HintedReference { repository, reference }]).await {
                 tracing::debug!(%error, "an answer that contradicts the record cannot be kept as a hint");
             }

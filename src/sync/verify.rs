@@ -12,6 +12,13 @@ use crate::clock::Timestamp;
 use crate::oci::{Digest, Reference, RepositoryName, Tag};
 use crate::registry::{MalformedAnswer, RegistryClient, RegistryError};
 use crate::store::{Change, Guard, Lease, Ledger, Recorded, Records, Sequence, Source, Store, StoreError};
+use crate::telemetry::CounterFamily;
+
+pub(super) static VERIFICATIONS: CounterFamily = CounterFamily {
+    name: "portreeve_verifications_total",
+    help: "Questions about one reference by what was found",
+    labels: &[("result", &["same", "different", "superseded", "unsettled"])],
+};
 
 /// How often one verification asks anew when something newer came in between.
 const ATTEMPTS: usize = 4;
@@ -124,7 +131,7 @@ impl Verifier {
                 Recorded::Changed(_) => "different",
                 Recorded::Superseded => "superseded",
             };
-            metrics::counter!("portreeve_verifications_total", "result" => result).increment(1);
+            VERIFICATIONS.with([result]).increment(1);
             match recorded {
                 Recorded::Superseded => continue,
                 Recorded::Unchanged => {}
@@ -205,7 +212,7 @@ impl Verifier {
         let since = guard.since;
         let recorded = match self.judge.judge(about).await? {
             Verdict::Later(left) => {
-                metrics::counter!("portreeve_verifications_total", "result" => "unsettled").increment(1);
+                VERIFICATIONS.with(["unsettled"]).increment(1);
                 let (repository, reference) = (repository.clone(), reference.clone());
                 return Err(VerifyError::Unsettled { repository, reference, left });
             }

@@ -103,6 +103,14 @@ fn builder() -> Result<PrometheusBuilder, BuildError> {
         .set_buckets_for_metric(Matcher::Suffix("_bytes".to_owned()), &BYTES_BUCKETS)
 }
 
+/// A recorder for one test, and what reads it.
+#[cfg(test)]
+pub(super) fn test_recorder() -> (metrics_exporter_prometheus::PrometheusRecorder, Metrics) {
+    let recorder = builder().unwrap().build_recorder();
+    let metrics = Metrics { handle: recorder.handle() };
+    (recorder, metrics)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -118,8 +126,7 @@ mod tests {
 
     #[test]
     fn the_buckets_of_a_histogram_follow_its_unit() {
-        let recorder = builder().unwrap().build_recorder();
-        let metrics = Metrics { handle: recorder.handle() };
+        let (recorder, metrics) = test_recorder();
         ::metrics::with_local_recorder(&recorder, || {
             ::metrics::histogram!("portreeve_test_seconds").record(0.003);
             ::metrics::histogram!("portreeve_test_bytes").record(5000.0);
@@ -140,7 +147,7 @@ mod tests {
 
     #[test]
     fn the_process_tells_about_itself() {
-        let metrics = Metrics { handle: builder().unwrap().build_recorder().handle() };
+        let (_recorder, metrics) = test_recorder();
         let text = metrics.render();
         let value = |name: &str| -> f64 {
             let line = text.lines().find(|line| line.split(' ').next() == Some(name));

@@ -49,11 +49,8 @@ use crate::oci::RETRY_AFTER_SECONDS;
 
 /// Describes this floor's metrics to the exporter.
 pub fn describe_metrics() {
-    metrics::describe_counter!("portreeve_tokens_total", "Tokens that were issued, by whom they are for");
-    metrics::describe_counter!(
-        "portreeve_notifications_total",
-        "Events of the registry's notifications by what became of them"
-    );
+    token::TOKENS.describe();
+    notifications::EVENTS.describe();
 }
 
 /// What the socket for commands answers: what the door's own listener answers, and commands to the accounts. A caller who can

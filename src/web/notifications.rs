@@ -15,6 +15,13 @@ use super::state::WebState;
 use crate::clock::Timestamp;
 use crate::oci::{Digest, Reference, RepositoryName, Tag};
 use crate::store::{HintedReference, Queued};
+use crate::telemetry::CounterFamily;
+
+pub(super) static EVENTS: CounterFamily = CounterFamily {
+    name: "portreeve_notifications_total",
+    help: "Events of the registry's notifications by what became of them",
+    labels: &[("result", &["accepted", "skipped", "refused", "no_room"])],
+};
 
 /// The media type under which distribution tells of blobs.
 const BLOB: &str = "application/octet-stream";
@@ -70,7 +77,7 @@ pub(super) async fn take(
     let body = body::read(request, MAXIMUM_BYTES).await?;
     let Envelope { counts, hints, pulls } = read(&body, state.pulls.now())?;
     let count = |result, number| {
-        metrics::counter!("portreeve_notifications_total", "result" => result).increment(number as u64);
+        EVENTS.with([result]).increment(number as u64);
     };
     if !hints.is_empty() && state.hints.add(hints).await? == Queued::Full {
         count("no_room", counts.accepted);

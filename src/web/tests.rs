@@ -54,7 +54,7 @@ fn web(store: &Arc<MemoryStore>, state: ServiceState) -> WebState {
     let backends = Arc::new(Backends::new([]));
     let timeout = Duration::from_secs(1);
     let access = RegistrySettings::new(backends, timeout);
-    let transport = Arc::new(HttpTransport::new(timeout).unwrap());
+    let transport = Arc::new(HttpTransport::new(timeout, None).unwrap());
     let settings = SweepSettings {
         interval: Duration::ZERO,
         deep_interval: Duration::ZERO,

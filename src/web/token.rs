@@ -21,7 +21,13 @@ use crate::auth::{
 };
 use crate::oci::{Access, ErrorBody, ErrorCode};
 use crate::store::AuthEventKind;
-use crate::telemetry::{AccessNote, LogThrottle};
+use crate::telemetry::{AccessNote, CounterFamily, LogThrottle};
+
+pub(super) static TOKENS: CounterFamily = CounterFamily {
+    name: "portreeve_tokens_total",
+    help: "Tokens that were issued, by whom they are for",
+    labels: &[("subject", &["user", "anonymous"])],
+};
 
 /// The longest form: names, a password or a login's token, and a hundred scopes.
 const MAXIMUM_FORM_BYTES: usize = 16 * 1024;
@@ -260,7 +266,7 @@ fn grant(
     };
     gate.journal().note(AuthEventKind::Token, name, address, about.join(" "));
     let kind = if subject.name().is_some() { "user" } else { "anonymous" };
-    metrics::counter!("portreeve_tokens_total", "subject" => kind).increment(1);
+    TOKENS.with([kind]).increment(1);
     let granted = Granted {
         access_token: issued.token.clone(),
         token: issued.token,

@@ -12,6 +12,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod alerts;
 mod auth;
 mod check;
 mod clients;
@@ -23,9 +24,11 @@ mod hints;
 mod limits;
 mod logs;
 mod memory;
+mod metrics;
 mod observed;
 mod protocol;
 mod quickstart;
+mod registry_tls;
 mod standstill;
 mod stopping;
 mod sweeps;

@@ -3,6 +3,7 @@
 
 pub mod attacker;
 pub mod connection;
+pub mod disk;
 pub mod door;
 pub mod engine;
 pub mod guard;
@@ -12,6 +13,7 @@ pub mod leaping;
 pub mod memory;
 pub mod metrics;
 pub mod port;
+pub mod prometheus;
 pub mod random;
 pub mod raw;
 pub mod registry;

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use secrecy::{ExposeSecret as _, SecretString};
 use subtle::ConstantTimeEq;
 
+use super::command::TokenShown;
 use super::stored::{StoredToken, StoredUser};
 use super::{AccountError, Accounts, PREFIX, hash_of, read_action};
 use crate::auth::hashing::{Hashing, StoredHash, Ticket};
@@ -67,14 +68,24 @@ impl Accounts {
 
 /// The bearer of an access token, with what it limits them to.
 fn identity_of(token: StoredToken) -> Identity {
-    let patterns = token.repositories.iter().filter_map(|text| Pattern::parse(text).ok());
-    let actions = token.actions.iter().filter_map(|action| read_action(action));
-    let limits = Limits {
-        repositories: patterns.collect(),
-        actions: actions.fold(Actions::NONE, Actions::or),
-        is_own: !token.is_personal,
-    };
+    let limits = limits(&token.repositories, &token.actions, !token.is_personal);
     Identity { name: token.name, groups: Vec::new(), limits: Some(limits) }
+}
+
+fn limits(repositories: &[String], actions: &[String], is_own: bool) -> Limits {
+    let actions = actions.iter().filter_map(|action| read_action(action));
+    Limits {
+        repositories: repositories.iter().filter_map(|text| Pattern::parse(text).ok()).collect(),
+        actions: actions.fold(Actions::NONE, Actions::or),
+        is_own,
+    }
+}
+
+impl TokenShown {
+    /// What its bearer may do; `is_own` for a robot's.
+    pub fn limits(&self, is_own: bool) -> Limits {
+        limits(&self.repositories, &self.actions, is_own)
+    }
 }
 
 /// Identifier and secret of a password that has the form of an access token.

@@ -295,7 +295,23 @@ impl Route {
         }
     }
 
-    /// A short constant name for logs and metrics.
+    /// What [`Route::name`] answers.
+    pub const NAMES: [&str; 12] = [
+        "base",
+        "catalog",
+        "tags",
+        "manifest_read",
+        "manifest_put",
+        "manifest_delete",
+        "referrers",
+        "blob_read",
+        "blob_delete",
+        "upload_start",
+        "upload",
+        "preflight",
+    ];
+
+    /// A short constant name for logs and metrics: one of [`Route::NAMES`].
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Base => "base",

@@ -18,6 +18,13 @@ use crate::store::{Hint, HintedReference, PageRequest, Source, StoreError};
 use crate::sync::membership::{LeaseHolder, other_doors};
 use crate::sync::moment::Moment;
 use crate::sync::verify::{Verified, Verifier, VerifyError};
+use crate::telemetry::CounterFamily;
+
+pub(in crate::sync) static FOLLOWED: CounterFamily = CounterFamily {
+    name: "portreeve_hints_total",
+    help: "Looks at hinted references by what was found",
+    labels: &[("result", &["same", "different", "unsettled", "unanswered", "given_up"])],
+};
 
 /// How many hints are followed at once.
 const FOLLOWED_AT_ONCE: usize = 4;
@@ -204,17 +211,17 @@ async fn follow(verifier: &Verifier, about: &HintedReference) -> Followed {
         }
     }
     let result = if events > 0 { "different" } else { "same" };
-    metrics::counter!("portreeve_hints_total", "result" => result).increment(1);
+    FOLLOWED.with([result]).increment(1);
     Followed::Answered
 }
 
 fn unanswered(repository: &RepositoryName, reference: &Reference, error: &VerifyError) -> Followed {
     tracing::debug!(%repository, %reference, %error, "a hint cannot be followed yet");
     if let VerifyError::Unsettled { left, .. } = error {
-        metrics::counter!("portreeve_hints_total", "result" => "unsettled").increment(1);
+        FOLLOWED.with(["unsettled"]).increment(1);
         return Followed::Unsettled(*left);
     }
-    metrics::counter!("portreeve_hints_total", "result" => "unanswered").increment(1);
+    FOLLOWED.with(["unanswered"]).increment(1);
     let VerifyError::Registry(RegistryError::Refused { retry_after, .. }) = error else {
         return Followed::Unanswered(None);
     };

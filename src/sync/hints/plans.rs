@@ -179,7 +179,7 @@ impl Plans {
             {
                 let HintedReference { repository, reference } = &hint.about;
                 tracing::warn!(%repository, %reference, "a hint had no clear answer for a day and is given up");
-                metrics::counter!("portreeve_hints_total", "result" => "given_up").increment(1);
+                super::FOLLOWED.with(["given_up"]).increment(1);
                 return Noted::Done;
             }
             Followed::Unanswered(wanted) => {

@@ -33,6 +33,7 @@ mod troubles;
 mod walk;
 
 pub(in crate::sync) use gauges::describe as describe_metrics;
+pub use gauges::show_intervals as show_sweep_intervals;
 pub use progress::{CatalogState, FinishedSweep, Outcome, Phase, Problem, RunningSweep, SweepStatus};
 pub use recording::Recording;
 pub use schedule::Sweeper;

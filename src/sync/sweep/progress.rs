@@ -7,6 +7,18 @@ use tokio::time::Instant;
 
 use crate::clock::Timestamp;
 use crate::store::{Missing, SweepKind};
+use crate::telemetry::CounterFamily;
+
+pub(super) static CORRECTIONS: CounterFamily = CounterFamily {
+    name: "portreeve_sweep_corrections_total",
+    help: "Events by which sweeps mended the record",
+    labels: &[],
+};
+pub(super) static PROBLEMS: CounterFamily = CounterFamily {
+    name: "portreeve_sweep_problems_total",
+    help: "What sweeps could not compare",
+    labels: &[],
+};
 
 /// The most problems that are told one by one; the others are counted.
 const MAXIMUM_PROBLEMS: usize = 20;
@@ -241,7 +253,7 @@ impl Progress {
     /// So many events came of it.
     pub(super) fn found(&self, events: usize) {
         self.state().counts.found += events as u64;
-        metrics::counter!("portreeve_sweep_corrections_total").increment(events as u64);
+        CORRECTIONS.with([]).increment(events as u64);
     }
 
     /// A reference is to be asked about again, since it was written just now.
@@ -252,7 +264,7 @@ impl Progress {
     /// Something could not be compared.
     pub(super) fn problem(&self, repository: Option<&str>, message: String) {
         tracing::warn!(repository, problem = %message, "a sweep cannot compare something");
-        metrics::counter!("portreeve_sweep_problems_total").increment(1);
+        PROBLEMS.with([]).increment(1);
         let mut state = self.state();
         state.counts.problems += 1;
         if state.problems.len() < MAXIMUM_PROBLEMS {

@@ -1,13 +1,8 @@
 //! The disk with the store is full: writes are refused before the registry hears of them, pulls go on, and writes work
 //! again when there is room.
 
-use std::io::Write;
-use std::path::Path;
-use std::process::Command;
-
-use tempfile::TempDir;
-
 use super::{SOON, unavailable};
+use crate::support::disk::Disk;
 use crate::support::door::Door;
 use crate::support::http::http_client;
 use crate::support::image::Image;
@@ -15,46 +10,6 @@ use crate::support::registry::Registry;
 use crate::support::relay::Relay;
 use crate::support::state::{assert_in_step, record};
 use crate::support::wait::until;
-
-/// A file system of its own, in memory.
-struct Disk(TempDir);
-
-impl Disk {
-    fn mount(size: &str) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(directory.path());
-        let status = mount.status().unwrap();
-        assert!(status.success(), "a file system cannot be mounted ({status}): is this root?");
-        Self(directory)
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-
-    /// Takes all the room that is left.
-    fn fill(&self) {
-        let mut file = std::fs::File::create(self.path().join("filler")).unwrap();
-        for size in [64 * 1024, 4096, 1] {
-            while file.write_all(&vec![1; size]).is_ok() {}
-        }
-    }
-
-    fn clear(&self) {
-        std::fs::remove_file(self.path().join("filler")).unwrap();
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        // Lazily, since a door may still be about to end.
-        let status = Command::new("umount").arg("--lazy").arg(self.path()).status();
-        if !status.is_ok_and(|status| status.success()) {
-            eprintln!("{} stays mounted", self.path().display());
-        }
-    }
-}
 
 struct House {
     door: Door,

@@ -99,9 +99,9 @@ async fn metrics_show_each_promise_on_the_admin_listener_only() {
     let text = response.text().await.unwrap();
     let backend = registry.address();
     for (series, value) in [
-        ("portreeve_requests_total{route=\"manifest_put\",status=\"2xx\"}", 1.0),
-        ("portreeve_requests_total{route=\"manifest_delete\",status=\"2xx\"}", 1.0),
-        ("portreeve_requests_total{route=\"upload_start\",status=\"2xx\"}", 2.0),
+        ("portreeve_requests_total{route=\"manifest_put\",code=\"2xx\",origin=\"registry\"}", 1.0),
+        ("portreeve_requests_total{route=\"manifest_delete\",code=\"2xx\",origin=\"registry\"}", 1.0),
+        ("portreeve_requests_total{route=\"upload_start\",code=\"2xx\",origin=\"registry\"}", 2.0),
         ("portreeve_request_seconds_count{route=\"upload\"}", 2.0),
         ("portreeve_settle_seconds_count", 2.0),
         ("portreeve_open_intents", 0.0),
