@@ -150,6 +150,7 @@ fn explain(config: &Config, user: &str, repository: Option<&str>) -> Result<(), 
 }
 
 fn check(config: &Config) -> Result<(), Failure> {
+    logging::check_environment().map_err(|error| Failure::new(MISCONFIGURED, &error))?;
     let report = server::check(config);
     writeln!(std::io::stdout(), "The configuration was read from {}.\n{report}", config.read_from())
         .map_err(|error| Failure::new(FAILURE, &format_args!("the report cannot be written: {error}")))?;

@@ -206,13 +206,20 @@ async fn a_level_that_is_none_is_exit_status_2_with_the_one_that_was_meant() {
     let (status, said) = door.try_start().await.map(|_| ()).unwrap_err();
     assert_eq!(status.code(), Some(2), "{said}");
     assert!(said.contains("PORTREEVE__LOG__LEVEL") && said.contains("did you mean \"info\"?"), "{said}");
-    let output = std::process::Command::new(env!("CARGO_BIN_EXE_portreeve"))
-        .arg("serve")
-        .current_dir(tempfile::tempdir().unwrap().path())
-        .env("PORTREEVE_LOG", "debgu")
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(2), "{said}");
-    assert!(said.contains("PORTREEVE_LOG: `debgu` is no level (did you mean `debug`?)"), "{said}");
+    let directory = tempfile::tempdir().unwrap();
+    for command in ["serve", "check"] {
+        let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_portreeve"))
+            .arg(command)
+            .current_dir(directory.path())
+            .env("PORTREEVE_LOG", "debgu")
+            .kill_on_drop(true)
+            .output();
+        let output = tokio::time::timeout(SOON, output).await.expect("it runs").unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{command}: {said}");
+        assert!(
+            said.contains("PORTREEVE_LOG: `debgu` is no level (did you mean `debug`?)"),
+            "{command}: {said}"
+        );
+    }
 }
