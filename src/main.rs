@@ -42,8 +42,8 @@ enum Command {
     Serve,
     /// Read and check the configuration, try the registry and the store, say what is wrong
     Check {
-        /// Say what this user may do, or `anonymous`, and which rule decides
-        #[arg(long = "as", value_name = "USER", requires = "repository")]
+        /// Say what this user or robot may do, or `anonymous`, and which rule decides
+        #[arg(long = "as", value_name = "USER")]
         user: Option<String>,
         /// The repository that it is asked of
         #[arg(long, value_name = "NAME", requires = "user")]
@@ -114,10 +114,8 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::User(command) => accounts::user(&config, command),
         Command::Token(command) => accounts::token(&config, command),
         Command::Key(command) => key(&config, command),
-        Command::Check { user: Some(user), repository: Some(repository) } => {
-            explain(&config, &user, &repository)
-        }
-        Command::Check { .. } => check(config),
+        Command::Check { user: Some(user), repository } => explain(&config, &user, repository.as_deref()),
+        Command::Check { .. } => check(&config),
         Command::Sync { deep, accept_removals } => sync(&config, WantedSweep { deep, accept_removals }),
     }
 }
@@ -135,14 +133,15 @@ fn key(config: &Config, command: KeyCommand) -> Result<(), Failure> {
 
 fn serve(config: Config, source: ConfigSource) -> Result<(), Failure> {
     // Its lines are written out when it goes, before anything is said about a failure.
-    let _log = logging::install().map_err(|error| Failure::new(MISCONFIGURED, &error))?;
+    let _log = logging::install(server::log_settings(&config))
+        .map_err(|error| Failure::new(MISCONFIGURED, &error))?;
     server::run(config, source).map_err(|error| {
         let code = if error.is_misconfiguration() { MISCONFIGURED } else { FAILURE };
         Failure::new(code, &error)
     })
 }
 
-fn explain(config: &Config, user: &str, repository: &str) -> Result<(), Failure> {
+fn explain(config: &Config, user: &str, repository: Option<&str>) -> Result<(), Failure> {
     let text = server::explain(config, user, repository).map_err(|error| {
         Failure::new(if error.is_misconfiguration() { MISCONFIGURED } else { FAILURE }, &error)
     })?;
@@ -150,11 +149,12 @@ fn explain(config: &Config, user: &str, repository: &str) -> Result<(), Failure>
         .map_err(|error| Failure::new(FAILURE, &format_args!("it cannot be written: {error}")))
 }
 
-fn check(config: Config) -> Result<(), Failure> {
+fn check(config: &Config) -> Result<(), Failure> {
     let report = server::check(config);
-    writeln!(std::io::stdout(), "The configuration is valid.\n{report}")
+    writeln!(std::io::stdout(), "The configuration was read from {}.\n{report}", config.read_from())
         .map_err(|error| Failure::new(FAILURE, &format_args!("the report cannot be written: {error}")))?;
-    if report.is_good() { Ok(()) } else { Err(Failure::new(FAILURE, &"Not everything is as it should be.")) }
+    let code = if report.is_misconfigured() { MISCONFIGURED } else { FAILURE };
+    if report.is_good() { Ok(()) } else { Err(Failure::new(code, &"Not everything is as it should be.")) }
 }
 
 fn sync(config: &Config, wanted: WantedSweep) -> Result<(), Failure> {

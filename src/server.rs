@@ -14,9 +14,12 @@ mod door_client;
 mod door_setup;
 mod explain_command;
 mod key_command;
+mod known_accounts;
 mod limited_listener;
+mod log_setup;
 mod metrics_upkeep;
 mod missing_report;
+mod preparation;
 mod progress_bar;
 mod registry_access;
 mod reload;
@@ -45,21 +48,22 @@ pub use check::{Report, check};
 pub use door_client::{DoorError, DoorRefusal};
 pub use explain_command::explain;
 pub use key_command::{prepare_key, rotate_key, show_key};
+pub use log_setup::log_settings;
 pub use reload::ConfigSource;
 pub use start_error::StartError;
 pub use sync_command::{SyncError, WantedSweep, sync};
 
 use self::auth_setup::AuthSetup;
 use self::composition::{Composition, SweepSchedule};
-use self::door_setup::Listeners;
 use self::metrics_upkeep::MetricsUpkeep;
+use self::preparation::{Listeners, Preparation};
 use self::reload::Reload;
 use self::signals::{Signals, StopSignals};
 use self::socket::Socket;
 use self::sweep_thread::SweepThread;
 use self::workers::Workers;
 use crate::clock::Timestamp;
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::door::Door;
 use crate::telemetry::{Metrics, describe_reloads};
 use crate::{auth, door, registry, store, sync, web};
@@ -73,7 +77,9 @@ pub fn run(config: Config, source: ConfigSource) -> Result<(), StartError> {
     let metrics = Metrics::install()?;
     describe_all_metrics();
     let descriptors = descriptors::raise_limit();
-    let listeners = Listeners::bind(&config)?;
+    let prepared = Preparation::of(&config)?;
+    let listeners = Listeners::bind(&config)
+        .map_err(|unbound| ConfigError::new(unbound.iter().map(|port| port.problem(&config)).collect()))?;
     let main = runtime::Builder::new_current_thread().enable_all().build()?;
     // From here on no signal ends the process by itself.
     let mut signals = main.block_on(async { Signals::install() })?;
@@ -81,7 +87,8 @@ pub fn run(config: Config, source: ConfigSource) -> Result<(), StartError> {
     main.block_on(async {
         let composition =
             Composition::build(&config, Arc::clone(&store), SweepSchedule::Configured, metrics).await?;
-        let running = Running::start(&config, source, &composition, listeners, signals.hangup, descriptors);
+        let running =
+            Running::start(&config, source, &composition, prepared, listeners, signals.hangup, descriptors);
         let running = running.await?;
 
         signals.stop.next().await;
@@ -123,16 +130,25 @@ impl Running {
         config: &Config,
         source: ConfigSource,
         composition: &Composition,
+        prepared: Preparation,
         listeners: Listeners,
         hangup: tokio::signal::unix::Signal,
         descriptors: usize,
     ) -> Result<Self, StartError> {
-        let Listeners { door: listener, admin, certificates } = listeners;
+        let Preparation { plugins, auth, certificates } = prepared;
+        let Listeners { door: listener, admin } = listeners;
         let clock = Arc::clone(&composition.retention_clock);
-        let auth = AuthSetup::build(config, &composition.access, &composition.accounts, clock)?;
+        let auth = AuthSetup::build(config, auth, &composition.access, &composition.accounts, clock)?;
         let web = composition.web_state(auth.gate.clone());
-        let (door, exchanges) =
-            door_setup::build(config, composition, &auth, web.clone(), certificates.as_ref(), descriptors)?;
+        let (door, exchanges) = door_setup::build(
+            config,
+            composition,
+            plugins,
+            &auth,
+            web.clone(),
+            certificates.as_ref(),
+            descriptors,
+        )?;
         let socket = Socket::configured(config)?;
 
         let (background, stop) = (TaskTracker::new(), CancellationToken::new());

@@ -6,6 +6,7 @@
 
 mod memory;
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,6 +20,7 @@ use super::hashing::{Hashing, StoredHash, Ticket};
 use super::htpasswd::{DECOY_COST, decoy_of};
 use super::identity::{Credentials, Found, IdentitySource, SourceError, Verdict};
 use super::lockout::{Attempt, Lockout, Target};
+use super::login_failure::LoginFailure;
 use super::network::Network;
 use super::subject::{Identity, UserName};
 
@@ -57,9 +59,9 @@ pub struct Login {
 /// Why a login fails.
 #[derive(Debug, thiserror::Error)]
 pub enum LoginError {
-    /// Name or password is wrong; which of them is not said.
+    /// The credentials are refused. What this says is for the client, and does not say why.
     #[error("the user name or the password is wrong")]
-    Wrong,
+    Wrong(LoginFailure),
     /// Too many failures, or too many attempts at once.
     #[error("too many failed logins, or too many at once; try again in {} s", .0.as_secs().max(1))]
     TooMany(Duration),
@@ -69,10 +71,26 @@ pub enum LoginError {
 }
 
 impl LoginError {
+    /// For the log: why.
+    pub fn reason(&self) -> Cow<'static, str> {
+        match self {
+            Self::Wrong(failure) => failure.in_words().into(),
+            Self::TooMany(_) | Self::Unavailable(_) => self.to_string().into(),
+        }
+    }
+
+    /// For the log: why, with the name if somebody has it.
+    pub fn about(&self, name: &UserName) -> String {
+        match self {
+            Self::Wrong(failure) => failure.about(name),
+            Self::TooMany(_) | Self::Unavailable(_) => self.to_string(),
+        }
+    }
+
     /// The same for another request that waited for it.
     fn shared(&self) -> Self {
         match self {
-            Self::Wrong => Self::Wrong,
+            Self::Wrong(failure) => Self::Wrong(*failure),
             Self::TooMany(wait) => Self::TooMany(*wait),
             Self::Unavailable(cause) => Self::Unavailable(cause.clone()),
         }
@@ -116,7 +134,7 @@ impl Authenticator {
     /// When the credentials are wrong, or cannot be checked.
     pub async fn login(&self, credentials: &Credentials, address: IpAddr) -> Result<Login, LoginError> {
         if !credentials.are_possible() {
-            return Err(LoginError::Wrong);
+            return Err(LoginError::Wrong(LoginFailure::WrongSecret));
         }
         let Credentials { name, password } = credentials;
         let texts = [name.as_str().as_bytes(), password.expose_secret().as_bytes()];
@@ -145,6 +163,7 @@ impl Authenticator {
         // Before the password is checked: what is checked against a newer hash than this one is not taken for proven.
         let found = self.find(&credentials.name).await?;
         let circumstances = self.circumstances(found.as_ref(), version);
+        let failure = self.failure(found.as_ref(), &credentials.name);
         // The same password and the same hash as before need no look.
         if let Some(found) = found
             && self.memory.proven(network, fingerprint, circumstances, now) == Some(circumstances)
@@ -152,7 +171,7 @@ impl Authenticator {
             return Ok(Arc::new(found.identity));
         }
         if self.memory.refused(fingerprint, circumstances, now) == Some(circumstances) {
-            return Err(LoginError::Wrong);
+            return Err(LoginError::Wrong(failure));
         }
         let attempt = self.lockout.begin(network, Target::Password(&credentials.name), fingerprint, now);
         let attempt = attempt.map_err(LoginError::TooMany)?;
@@ -161,8 +180,22 @@ impl Authenticator {
         }
         let asked = self.asked.entry((fingerprint, circumstances));
         let asked = asked.or_try_insert_with(self.ask_as_found(claim, circumstances, attempt.ticket())).await;
-        let asked = asked.map(moka::Entry::into_value).map_err(|error| error.shared());
+        let asked = asked.map(moka::Entry::into_value).map_err(|error| match error.shared() {
+            LoginError::Wrong(_) => LoginError::Wrong(failure),
+            error => error,
+        });
         self.end(claim, attempt, circumstances, asked)
+    }
+
+    /// Why the password of this name is refused, if it is. Looked up before it is known whether it is, so that no reason
+    /// takes longer than another.
+    pub(super) fn failure(&self, found: Option<&Found>, name: &UserName) -> LoginFailure {
+        let is_shut_out = self.sources.iter().any(|source| source.shuts_out(name));
+        match (found, is_shut_out) {
+            (Some(_), _) => LoginFailure::WrongPassword,
+            (None, true) => LoginFailure::Disabled,
+            (None, false) => LoginFailure::UnknownUser,
+        }
     }
 
     fn circumstances(&self, found: Option<&Found>, version: u64) -> Circumstances {
@@ -201,7 +234,7 @@ impl Authenticator {
                     Ok(identity)
                 }
                 Err(error) => {
-                    if matches!(error, LoginError::Wrong) {
+                    if matches!(error, LoginError::Wrong(_)) {
                         self.memory.refuse(fingerprint, circumstances, now);
                     }
                     Err(error)
@@ -230,7 +263,7 @@ impl Authenticator {
                     self.memory.prove(network, fingerprint, circumstances, now);
                 }
             }
-            Err(LoginError::Wrong) => match self.memory.refuse(fingerprint, circumstances, now) {
+            Err(LoginError::Wrong(_)) => match self.memory.refuse(fingerprint, circumstances, now) {
                 true => attempt.failed(),
                 false => attempt.came_to_nothing(),
             },
@@ -250,10 +283,13 @@ impl Authenticator {
                 if is_hashed { Verdict::Unknown } else { source.verify(credentials, ticket).await? };
             match verdict {
                 Verdict::Unknown => left.extend(source.decoy().await?),
-                Verdict::Wrong { is_hashed: false } => return Err(LoginError::Wrong),
+                Verdict::Wrong { is_hashed: false } => {
+                    return Err(LoginError::Wrong(LoginFailure::WrongPassword));
+                }
+                Verdict::Refused(failure) => return Err(LoginError::Wrong(failure)),
                 Verdict::Wrong { is_hashed: true } => is_hashed = true,
                 Verdict::Right(identity) => {
-                    return self.admitted(identity).await?.map(Arc::new).ok_or(LoginError::Wrong);
+                    return self.admitted(identity).await?.map(Arc::new).map_err(LoginError::Wrong);
                 }
             }
         }
@@ -264,25 +300,28 @@ impl Authenticator {
             let password = credentials.password.clone();
             self.hashing.verify(decoy, password, ticket).await.map_err(SourceError::from)?;
         }
-        Err(LoginError::Wrong)
+        Err(LoginError::Wrong(LoginFailure::WrongPassword))
     }
 
-    /// A user who has proved who they are, if that is enough.
-    pub(super) async fn admitted(&self, mut identity: Identity) -> Result<Option<Identity>, SourceError> {
-        let Some(limits) = &identity.limits else { return Ok(Some(identity)) };
+    /// A user who has proved who they are, if that is enough; else why it is not.
+    pub(super) async fn admitted(
+        &self,
+        mut identity: Identity,
+    ) -> Result<Result<Identity, LoginFailure>, SourceError> {
+        let Some(limits) = &identity.limits else { return Ok(Ok(identity)) };
         let namesake = self.find(&identity.name).await?;
         match (limits.is_own, namesake) {
-            (true, None) => Ok(Some(identity)),
+            (true, None) => Ok(Ok(identity)),
             // What a robot does must not look like a user's doing.
             (true, Some(_)) => {
                 tracing::warn!(name = %identity.name, "a robot has a user's name and is not let in; make its token anew under another");
-                Ok(None)
+                Ok(Err(LoginFailure::Disabled))
             }
             // A personal token is nothing without its owner, who may come from any source.
             (false, owner) => {
-                let Some(owner) = owner else { return Ok(None) };
+                let Some(owner) = owner else { return Ok(Err(self.failure(None, &identity.name))) };
                 identity.groups = owner.identity.groups;
-                Ok(Some(identity))
+                Ok(Ok(identity))
             }
         }
     }

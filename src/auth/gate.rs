@@ -12,6 +12,7 @@ use super::accounts::{AccountError, Accounts, LoginLife};
 use super::authenticator::{Authenticator, LoginError};
 use super::identity::{Credentials, SourceError};
 use super::journal::{Journal, Names};
+use super::login_failure::{LoginFailure, LoginResult};
 use super::rules::Rules;
 use super::subject::{Identity, Subject, UserName};
 use super::token::{Issuer, Origin, Token};
@@ -96,16 +97,30 @@ impl Gate {
         };
         match &login {
             // What is remembered goes on from a login that was noted.
-            Ok(login) if !login.is_fresh => {}
+            Ok(login) if !login.is_fresh => LoginResult::Success.count(),
             Ok(login) => {
+                LoginResult::Success.count();
                 let name = login.identity.name.as_str();
                 self.journal().note(AuthEventKind::Login, Some(name), Some(address), "");
             }
-            Err(LoginError::Wrong) => failed("the user name or the password was wrong"),
-            Err(LoginError::TooMany(_)) => failed("after too many failed logins, or too many at once"),
+            Err(LoginError::Wrong(failure)) => {
+                failure.result().count();
+                failed(failure.in_words());
+            }
+            Err(LoginError::TooMany(_)) => {
+                LoginResult::Locked.count();
+                failed("after too many failed logins, or too many at once");
+            }
             Err(LoginError::Unavailable(_)) => {}
         }
         Ok(self.with_groups(login?.identity.as_ref().clone()))
+    }
+
+    /// Counts a login with a name that no user can have. Answers how it fails.
+    pub fn refuse_impossible_name(&self) -> LoginError {
+        let failure = LoginFailure::UnknownUser;
+        failure.result().count();
+        LoginError::Wrong(failure)
     }
 
     /// A refresh token for a user who has logged in; none for one who came with an access token, which takes its place.
@@ -132,9 +147,13 @@ impl Gate {
         address: IpAddr,
     ) -> Result<Identity, LoginError> {
         let identity = self.user_of(token).await;
-        if matches!(identity, Err(LoginError::Wrong)) {
-            let about = "the login has ended, or never was";
-            self.journal().note(AuthEventKind::LoginFailed, None, Some(address), about);
+        match &identity {
+            Ok(_) => LoginResult::Success.count(),
+            Err(LoginError::Wrong(failure)) => {
+                failure.result().count();
+                self.journal().note(AuthEventKind::LoginFailed, None, Some(address), failure.in_words());
+            }
+            Err(LoginError::TooMany(_) | LoginError::Unavailable(_)) => {}
         }
         identity
     }
@@ -142,14 +161,15 @@ impl Gate {
     async fn user_of(&self, token: &SecretString) -> Result<Identity, LoginError> {
         let Logins { accounts, life } = &self.logins;
         let login = accounts.find_refresh_token(token, self.service(), *life).await;
-        let login = login.map_err(unavailable)?.ok_or(LoginError::Wrong)?;
+        let login = login.map_err(unavailable)?.map_err(LoginError::Wrong)?;
         match self.authenticator.find(login.user()).await? {
             Some(found) if found.proof == login.proof() => {
                 accounts.note_refresh(login).await;
                 Ok(self.with_groups(found.identity))
             }
             // It stays: a users file that lacks them, or is an old one, may be a mistake that is mended soon.
-            Some(_) | None => Err(LoginError::Wrong),
+            Some(_) => Err(LoginError::Wrong(LoginFailure::Revoked)),
+            None => Err(LoginError::Wrong(self.authenticator.failure(None, login.user()))),
         }
     }
 
@@ -183,7 +203,7 @@ impl Gate {
                 let bearer = accounts.bearer_of(id).await.map_err(unavailable)?;
                 let Some(bearer) = bearer.filter(|bearer| bearer.name == name) else { return Ok(None) };
                 let admitted = self.authenticator.admitted(bearer).await?;
-                return Ok(admitted.map(|identity| self.with_groups(identity)));
+                return Ok(admitted.ok().map(|identity| self.with_groups(identity)));
             }
             Some(Origin::Login(key)) if !accounts.has_login(key).await.map_err(unavailable)? => {
                 return Ok(None);

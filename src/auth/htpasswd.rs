@@ -26,7 +26,7 @@ const MAXIMUM_BYTES: u64 = 64 * 1024 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum HtpasswdError {
     /// It cannot be read.
-    #[error("auth.htpasswd: {} cannot be read: {source}; name a file that the door can read", path.display())]
+    #[error("`auth.htpasswd` {} cannot be read: {source}; name a file that the door can read", path.display())]
     Read {
         /// The file.
         path: PathBuf,
@@ -34,7 +34,7 @@ pub enum HtpasswdError {
         source: std::io::Error,
     },
     /// A line that is none.
-    #[error("auth.htpasswd: {}, line {line}: {wrong}; `htpasswd -B` makes lines that are right", path.display())]
+    #[error("`auth.htpasswd` {}, line {line}: {wrong}; `htpasswd -B` makes lines that are right", path.display())]
     Line {
         /// The file.
         path: PathBuf,
@@ -45,7 +45,7 @@ pub enum HtpasswdError {
     },
     /// A file that had users and has none now.
     #[error(
-        "auth.htpasswd: {} has no users any more, which is seldom meant; write the users into it, or restart the door to shut \
+        "`auth.htpasswd` {} has no users any more, which is seldom meant; write the users into it, or restart the door to shut \
          all of them out", path.display()
     )]
     NoUsersLeft {
@@ -85,6 +85,11 @@ impl Htpasswd {
         let loaded = FileVersions::of(std::slice::from_ref(&path));
         let users = ArcSwap::from_pointee(read(&path)?);
         Ok(Self { path, hashing, users, version: AtomicU64::new(0), loaded })
+    }
+
+    /// The names that stand in it, those of users who cannot log in as well.
+    pub fn names(&self) -> Vec<UserName> {
+        self.users.load().hashes.keys().cloned().collect()
     }
 
     /// Looks at the file again and again until told to stop, and reads it when it has changed or the operator asks for that. One

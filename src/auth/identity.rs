@@ -7,6 +7,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 
 use super::hashing::{HashingError, StoredHash, Ticket};
+use super::login_failure::LoginFailure;
 use super::subject::{Identity, UserName};
 
 /// The longest password that is looked at. Access tokens have 60 bytes, and bcrypt knows the first 72.
@@ -48,6 +49,8 @@ pub enum Verdict {
         /// Whether that took a password's hash to find out.
         is_hashed: bool,
     },
+    /// What was shown is no good, which took no password's hash to find out. No other source is asked.
+    Refused(LoginFailure),
     /// It is them.
     Right(Identity),
 }

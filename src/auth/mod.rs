@@ -15,6 +15,7 @@ mod identity;
 mod journal;
 mod keys;
 mod lockout;
+mod login_failure;
 mod network;
 mod pattern;
 mod registry_tokens;
@@ -39,6 +40,7 @@ pub use htpasswd::{Htpasswd, HtpasswdError, parse as parse_htpasswd};
 pub use identity::{Credentials, Found, IdentitySource, SourceError, Verdict, is_possible_password};
 pub use journal::{Journal, Names, keep_journal};
 pub use keys::{KeyAlgorithm, KeyDirectory, KeyFileError, KeyRing, KeyRingError};
+pub use login_failure::LoginFailure;
 pub use network::Network;
 pub use pattern::{InvalidPattern, Pattern, Variables};
 pub use registry_tokens::RegistryTokens;
@@ -53,6 +55,7 @@ pub use viewer::Viewer;
 
 /// Describes this floor's metrics to the exporter.
 pub fn describe_metrics() {
+    login_failure::LoginResult::describe();
     for counter in [&journal::EVENTS_LOST, &lockout::FAILURES_UNCOUNTED] {
         counter.describe();
     }

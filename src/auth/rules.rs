@@ -55,19 +55,16 @@ pub enum Who {
     Everybody,
 }
 
-/// Why rules cannot be used.
+/// A rule with a pattern that is none.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidRule {
-    /// A pattern that is none.
-    #[error("auth.rules, rule {number}: `{pattern}` is no pattern of repository names: {source}")]
-    Pattern {
-        /// Counted from one.
-        number: usize,
-        /// The pattern.
-        pattern: String,
-        /// What is wrong with it.
-        source: InvalidPattern,
-    },
+#[error("`auth.rules`, rule {number}: `{pattern}` is no pattern of repository names: {source}")]
+pub struct InvalidRule {
+    /// Counted from one.
+    pub number: usize,
+    /// The pattern.
+    pub pattern: String,
+    /// What is wrong with it.
+    pub source: InvalidPattern,
 }
 
 /// All rules, ready to be asked.
@@ -97,24 +94,26 @@ impl Rules {
     ///
     /// # Errors
     /// When a pattern is none.
-    pub fn new(rules: Vec<Rule>) -> Result<Self, InvalidRule> {
+    pub fn new(rules: Vec<Rule>) -> Result<Self, Vec<InvalidRule>> {
         let mut by_who: HashMap<Who, Vec<usize>> = HashMap::new();
         let mut prepared = Vec::with_capacity(rules.len());
+        let mut wrong = Vec::new();
         for (index, rule) in rules.into_iter().enumerate() {
-            let patterns = rule.repositories.iter().map(|text| {
-                Pattern::parse(text).map_err(|source| InvalidRule::Pattern {
-                    number: index + 1,
-                    pattern: text.clone(),
-                    source,
-                })
-            });
-            let patterns = patterns.collect::<Result<_, _>>()?;
+            let mut patterns = Vec::with_capacity(rule.repositories.len());
+            for text in &rule.repositories {
+                match Pattern::parse(text) {
+                    Ok(pattern) => patterns.push(pattern),
+                    Err(source) => {
+                        wrong.push(InvalidRule { number: index + 1, pattern: text.clone(), source });
+                    }
+                }
+            }
             for who in &rule.who {
                 by_who.entry(who.clone()).or_default().push(index);
             }
             prepared.push(Prepared { rule, patterns });
         }
-        Ok(Self { rules: prepared, by_who })
+        if wrong.is_empty() { Ok(Self { rules: prepared, by_who }) } else { Err(wrong) }
     }
 
     /// The rules that apply to the caller.
@@ -134,6 +133,11 @@ impl Rules {
         numbers.sort_unstable();
         numbers.dedup();
         numbers.into_iter().filter_map(|number| Some((number, self.rules.get(number)?))).collect()
+    }
+
+    /// The rules that apply to the caller, with their numbers, counted from one.
+    pub fn applying<'a>(&'a self, subject: &Subject) -> impl Iterator<Item = (usize, &'a Rule)> {
+        self.of(subject).into_iter().map(|(index, prepared)| (index + 1, &prepared.rule))
     }
 
     /// What the caller may do to a repository.
@@ -361,7 +365,7 @@ mod tests {
     fn what_is_no_pattern_is_refused_by_name() {
         for pattern in ["", "a{b", "a[b", "Team/**", "!a", "a b", "a:b", "${team}/x", "a\\"] {
             let refused = Rules::new(vec![rule(&[Who::Anonymous], &["a", pattern], pull())]).unwrap_err();
-            let told = refused.to_string();
+            let told = refused[0].to_string();
             assert!(told.contains("rule 1") && told.contains(&format!("`{pattern}`")), "{told}");
         }
     }

@@ -124,7 +124,7 @@ pub(super) fn read(settings: &mut Settings) -> Auth {
     settings.read_into(&mut auth.algorithm, "auth.algorithm", algorithm);
     settings.read_into(&mut auth.verified_by, "auth.verified_by", verified_by);
     settings.read_into(&mut auth.groups, "auth.groups", groups);
-    settings.read_into(&mut auth.rules, "auth.rules", rules);
+    auth.rules = rules(settings);
     auth.htpasswd = settings.read("auth.htpasswd", value::path);
     auth.keys = settings.read("auth.keys", value::path);
     auth

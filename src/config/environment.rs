@@ -12,6 +12,7 @@ use super::settings::Settings;
 pub(super) fn apply(settings: &mut Settings, variables: impl Iterator<Item = (String, String)>) {
     // In the order of their names, so that the outcome does not hang on the order of the environment.
     let ours: BTreeMap<_, _> = variables.filter(|(name, _)| name.starts_with(VARIABLE_PREFIX)).collect();
+    settings.places.variables = ours.len();
     for (name, text) in ours {
         let origin = Origin::Variable(name.clone());
         let path = name[VARIABLE_PREFIX.len()..].replace("__", ".").to_lowercase();
@@ -61,6 +62,7 @@ fn apply_to_plugin(settings: &mut Settings, origin: Origin, path: &str, text: St
         };
         table = below;
     }
+    settings.places.note(&format!("plugins.{path}"), origin);
     table.insert((*key).to_owned(), toml_value(text));
 }
 

@@ -11,7 +11,9 @@ pub struct ConfigError {
 
 impl ConfigError {
     /// Orders problems as a reader of the file meets them, the environment's last.
-    pub(super) fn new(mut problems: Vec<Problem>) -> Self {
+    ///
+    /// At least one is expected.
+    pub fn new(mut problems: Vec<Problem>) -> Self {
         problems.sort_by(|left, right| left.origin.cmp(&right.origin));
         Self { problems }
     }

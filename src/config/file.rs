@@ -49,8 +49,10 @@ impl Layer<'_> {
             let place = if name.contains('.') { Place::Unknown } else { keys::place(&path) };
             match place {
                 Place::Key(key) => {
+                    let below = self.places_below(&path, value.get_ref());
                     if let Some(value) = owned(settings, &origin, &path, value) {
                         settings.give(key, value, origin);
+                        note_all(settings, below);
                     }
                 }
                 Place::Section => match value.into_inner() {
@@ -65,6 +67,29 @@ impl Layer<'_> {
         }
     }
 
+    /// The places of what is in a value, outer ones first.
+    fn places_below(&self, path: &str, value: &DeValue<'_>) -> Vec<(String, Origin)> {
+        let mut places = Vec::new();
+        let mut note = |path: String, offset: usize, value: &DeValue<'_>| {
+            places.push((path.clone(), self.origin(offset)));
+            places.extend(self.places_below(&path, value));
+        };
+        match value {
+            DeValue::Table(table) => {
+                for (name, value) in table {
+                    note(format!("{path}.{}", name.get_ref()), name.span().start, value.get_ref());
+                }
+            }
+            DeValue::Array(array) => {
+                for (index, value) in array.iter().enumerate() {
+                    note(format!("{path}[{index}]"), value.span().start, value.get_ref());
+                }
+            }
+            _ => {}
+        }
+        places
+    }
+
     /// Takes the plugins' tables as they are.
     fn plugins(&self, settings: &mut Settings, origin: Origin, value: Spanned<DeValue<'_>>) {
         let DeValue::Table(plugins) = value.into_inner() else {
@@ -75,8 +100,11 @@ impl Layer<'_> {
         for (name, value) in plugins {
             let origin = self.origin(name.span().start);
             let path = format!("plugins.{}", name.get_ref());
+            let below = self.places_below(&path, value.get_ref());
             match owned(settings, &origin, &path, value) {
                 Some(Value::Table(table)) => {
+                    settings.places.note(&path, origin);
+                    note_all(settings, below);
                     settings.plugins.insert(name.into_inner().into_owned(), table);
                 }
                 Some(other) => {
@@ -86,6 +114,12 @@ impl Layer<'_> {
                 None => {}
             }
         }
+    }
+}
+
+fn note_all(settings: &mut Settings, places: Vec<(String, Origin)>) {
+    for (path, origin) in places {
+        settings.places.note(&path, origin);
     }
 }
 

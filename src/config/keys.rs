@@ -105,6 +105,11 @@ pub const KEYS: &[Key] = &[
         meaning: "Which `Host` the registry sees: its own name, `backend`, or the one by which the client knows the door, `keep`.",
     },
     Key {
+        name: "registry.ca",
+        default: "those of the system",
+        meaning: "A PEM file with the certificates of the authorities that the registry's certificate is believed by.",
+    },
+    Key {
         name: "registry.auth",
         default: "\"none\"",
         meaning: "How the door shows itself to the registry: `none`, `basic`, or `token` for one that verifies the door's tokens.",
@@ -248,6 +253,16 @@ pub const KEYS: &[Key] = &[
         name: "server.socket",
         default: "beside the store",
         meaning: "The Unix socket by which commands reach a running door; for its owner alone.",
+    },
+    Key {
+        name: "log.level",
+        default: "\"info\"",
+        meaning: "What is logged: `error`, `warn`, `info`, `debug` or `trace`, and what weighs more.",
+    },
+    Key {
+        name: "log.format",
+        default: "\"auto\"",
+        meaning: "The shape of the lines: `text`, `json`, or `auto` for text on a terminal and JSON otherwise.",
     },
 ];
 

@@ -12,7 +12,9 @@ mod error;
 mod file;
 mod keys;
 mod limits;
+mod log;
 mod notifications;
+mod places;
 mod registry;
 mod registry_auth;
 mod settings;
@@ -34,11 +36,13 @@ pub use clock::Clock;
 pub use error::{ConfigError, Problem};
 pub use keys::{KEYS, Key};
 pub use limits::Limits;
+pub use log::{Log, LogFormat, LogLevel};
 pub use notifications::Notifications;
 pub use registry::{Registry, RegistryHost, RegistryKind};
 pub use registry_auth::{BasicLogin, RegistryAuth};
 
 use error::Origin;
+use places::Places;
 use settings::Settings;
 
 /// The file that is read when none is named and it is there.
@@ -67,8 +71,11 @@ pub struct Config {
     pub notifications: Notifications,
     /// `server`
     pub server: Server,
+    /// `log`
+    pub log: Log,
     /// `plugins`: each plugin's own table, which the plugin checks.
     pub plugins: BTreeMap<String, toml::Table>,
+    places: Places,
 }
 
 /// Where the door listens.
@@ -158,7 +165,9 @@ impl Default for Config {
                 grace: Duration::from_secs(30),
                 socket: None,
             },
+            log: Log::default(),
             plugins: BTreeMap::new(),
+            places: Places::default(),
         }
     }
 }
@@ -176,7 +185,10 @@ impl Config {
         let mut settings = Settings::default();
         let path = file.unwrap_or(Path::new(DEFAULT_FILE));
         match std::fs::read_to_string(path) {
-            Ok(text) => file::apply(&mut settings, path, &text),
+            Ok(text) => {
+                settings.places.file = Some(path.to_owned());
+                file::apply(&mut settings, path, &text);
+            }
             Err(error) if file.is_none() && error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => settings.complain(
                 Origin::File(path.to_owned()),
@@ -185,6 +197,27 @@ impl Config {
         }
         environment::apply(&mut settings, environment);
         Self::read(settings)
+    }
+
+    /// What it was read from, such as `portreeve.toml and 2 environment variables`.
+    pub fn read_from(&self) -> impl std::fmt::Display + '_ {
+        &self.places
+    }
+
+    /// The file it was read from, if there was one.
+    pub fn file(&self) -> Option<&Path> {
+        self.places.file.as_deref()
+    }
+
+    /// Whether the file, and not the environment, gave a key.
+    pub fn is_in_file(&self, key: &str) -> bool {
+        self.places.is_in_file(key)
+    }
+
+    /// Something that is wrong with what was configured, found by who uses it. `path` is a key, `auth.rules[0]` for the
+    /// first rule, or an option of a plugin; `sentence` names it and the fault, and ends in what would be right.
+    pub fn problem(&self, path: &str, sentence: impl Into<String>) -> Problem {
+        self.places.problem(path, sentence)
     }
 
     /// Reads the settings by their types; what was not given stays at its default.
@@ -207,6 +240,7 @@ impl Config {
         settings.read_into(&mut config.server.threads, "server.threads", value::count);
         settings.read_into(&mut config.server.grace, "server.grace", value::duration);
         config.limits = limits::read(&mut settings);
+        config.log = log::read(&mut settings);
         config.registry = registry::read(&mut settings);
         config.auth = auth::read(&mut settings);
         config.clock = clock::read(&mut settings);
@@ -216,6 +250,7 @@ impl Config {
         config.listen.tls = read_tls(&mut settings);
         config.check_addresses(&mut settings);
         config.plugins = std::mem::take(&mut settings.plugins);
+        config.places = std::mem::take(&mut settings.places);
         if settings.problems.is_empty() { Ok(config) } else { Err(ConfigError::new(settings.problems)) }
     }
 

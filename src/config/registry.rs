@@ -1,5 +1,6 @@
 //! The section `registry`, but for how the door shows itself to the registry.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use toml::Value;
@@ -24,6 +25,8 @@ pub struct Registry {
     /// `registry.commit_timeout`: the wait for the answer to what ends an upload and to a manifest write, while the
     /// registry shows signs of life; not shorter than `timeout`, at most a day.
     pub commit_timeout: Duration,
+    /// `registry.ca`: a PEM file with the authorities whose certificates the registry is believed by; the system's if absent.
+    pub ca: Option<PathBuf>,
     /// `registry.auth`, with `registry.username` and `registry.password`
     pub auth: RegistryAuth,
 }
@@ -56,6 +59,7 @@ impl Default for Registry {
             timeout: Duration::from_secs(30),
             host: RegistryHost::default(),
             commit_timeout: Duration::from_mins(15),
+            ca: None,
             auth: RegistryAuth::None,
         }
     }
@@ -69,6 +73,7 @@ pub(super) fn read(settings: &mut Settings) -> Registry {
     settings.read_into(&mut registry.timeout, "registry.timeout", value::positive_duration);
     settings.read_into(&mut registry.commit_timeout, "registry.commit_timeout", value::positive_duration);
     settings.read_into(&mut registry.host, "registry.host", registry_host);
+    registry.ca = settings.read("registry.ca", value::path);
     registry.auth = registry_auth::read(settings);
     registry.check_timeouts(settings);
     registry

@@ -6,6 +6,7 @@ use toml::{Table, Value};
 
 use super::error::{Origin, Problem};
 use super::keys::{self, Key};
+use super::places::Places;
 
 /// A value that was given for a key.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ pub(super) struct Settings {
     given: BTreeMap<&'static str, Given>,
     /// The plugins' tables, by plugin name.
     pub(super) plugins: BTreeMap<String, Table>,
+    /// Where everything was given.
+    pub(super) places: Places,
     /// What was wrong so far.
     pub(super) problems: Vec<Problem>,
 }
@@ -29,6 +32,7 @@ pub(super) struct Settings {
 impl Settings {
     /// Lays a value over whatever a lower layer gave for the key.
     pub(super) fn give(&mut self, key: &'static Key, value: Value, origin: Origin) {
+        self.places.note(key.name, origin.clone());
         self.given.insert(key.name, Given { value, origin });
     }
 

@@ -40,6 +40,7 @@ fn the_shipped_example_is_the_defaults_and_names_every_key() {
         "# threads",
         "# secret",
         "# socket",
+        "# ca =",
         "# username",
         "# password",
         "# htpasswd",

@@ -21,11 +21,14 @@ use super::body_memory::Reservation;
 use super::{Limits, Refusal, ResponseHead, body, forward, header_names};
 use crate::auth::Viewer;
 use crate::oci::ErrorCode;
+use crate::telemetry::AccessNote;
 
 /// A response of the router, before it is sent.
 pub(super) struct RouterAnswer {
     pub(super) head: ResponseHead,
     pub(super) body: Body,
+    /// What its maker has to say to the access log.
+    pub(super) note: Option<AccessNote>,
     /// The memory that it takes, until it is sent.
     held: Reservation,
 }
@@ -83,7 +86,7 @@ pub(super) async fn call(
             }
         }
     };
-    let (parts, body) = response.into_parts();
+    let (mut parts, body) = response.into_parts();
     held.grow_to(axum::body::HttpBody::size_hint(&body).exact().unwrap_or(0))?;
     let failed = |error: Box<pingora_core::Error>| {
         Refusal::new(ErrorCode::Unknown, "the door failed on this request; its log says why").because(error)
@@ -94,7 +97,7 @@ pub(super) async fn call(
     for (name, value) in &headers {
         head.append_header(name, value).map_err(failed)?;
     }
-    Ok(RouterAnswer { head, body, held })
+    Ok(RouterAnswer { head, body, note: parts.extensions.remove(), held })
 }
 
 /// A body that comes in pieces, a receiver that tells when one is wanted, and a sender for it. The body ends when the sender is
@@ -117,7 +120,7 @@ fn body_on_demand() -> (Body, mpsc::Receiver<()>, mpsc::Sender<Bytes>) {
 /// # Errors
 /// When the client is gone, or the router's body breaks off.
 pub(super) async fn send(session: &mut Session, answer: RouterAnswer) -> Result<()> {
-    let RouterAnswer { mut head, mut body, held: _held } = answer;
+    let RouterAnswer { mut head, mut body, held: _held, note: _ } = answer;
     let is_reusable = body::drain(session).await;
     if !is_reusable {
         session.set_keepalive(None);

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
@@ -13,6 +14,7 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_util::sync::CancellationToken;
 
+use super::certificate_details::{CertificateDetails, Validity};
 use crate::clock::Timestamp;
 use crate::files::{FileVersions, FileWatcher, RereadRequests};
 use crate::telemetry::{ReloadResult, Reloaded};
@@ -28,12 +30,16 @@ pub(super) fn describe() {
     );
 }
 
+/// How often a certificate that ends soon is warned about.
+const WARNED_EVERY: Duration = Duration::from_hours(24);
+
 /// The certificate in use, and the files it came from.
 pub struct Certificates {
     /// The certificate's, and the key's.
     files: [PathBuf; 2],
     provider: Arc<CryptoProvider>,
     current: ArcSwap<CertifiedKey>,
+    details: ArcSwap<CertificateDetails>,
     /// How the files were before they were read first.
     loaded: FileVersions,
 }
@@ -42,7 +48,7 @@ pub struct Certificates {
 #[derive(Debug, thiserror::Error)]
 pub enum CertificateError {
     /// A file that cannot be read, or holds no PEM of the right kind.
-    #[error("{key} = {file:?} cannot be used: {source}; it must be a PEM file that the door can read")]
+    #[error("`{key}` {file:?} cannot be used: {source}; it must be a PEM file that the door can read")]
     File {
         /// Which configuration key names it.
         key: &'static str,
@@ -53,7 +59,7 @@ pub enum CertificateError {
     },
     /// Files that do not go together, or of an unsupported kind.
     #[error(
-        "listen.tls.cert = {certificate_file:?} and listen.tls.key = {key_file:?} cannot be used together: {source}"
+        "`listen.tls.cert` {certificate_file:?} and `listen.tls.key` {key_file:?} cannot be used together: {source}"
     )]
     Pair {
         /// The certificate's file.
@@ -63,6 +69,35 @@ pub enum CertificateError {
         /// What is wrong.
         source: rustls::Error,
     },
+    /// A certificate that cannot be read.
+    #[error("`listen.tls.cert` {file:?} cannot be used: {source}; it must be an X.509 certificate")]
+    Unreadable {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong.
+        source: x509_parser::error::X509Error,
+    },
+    /// A certificate that came to replace another one, and is over or not good yet.
+    #[error(
+        "`listen.tls.cert` {file:?} is good from {} until {} only; name one that is good now",
+        details.not_before, details.not_after
+    )]
+    NotGoodNow {
+        /// The file.
+        file: PathBuf,
+        /// What it says of itself.
+        details: CertificateDetails,
+    },
+}
+
+impl CertificateError {
+    /// The configuration key of the file to look at first.
+    pub const fn key(&self) -> &'static str {
+        match self {
+            Self::File { key, .. } => key,
+            Self::Pair { .. } | Self::Unreadable { .. } | Self::NotGoodNow { .. } => "listen.tls.cert",
+        }
+    }
 }
 
 impl Certificates {
@@ -74,9 +109,10 @@ impl Certificates {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let files = [certificate_file, key_file];
         let loaded = FileVersions::of(&files);
-        let current = read(&provider, &files)?;
-        show_expiry(&current);
-        Ok(Self { files, provider, current: ArcSwap::from_pointee(current), loaded })
+        let (current, details) = read(&provider, &files)?;
+        show_expiry(&details);
+        let (current, details) = (ArcSwap::from_pointee(current), ArcSwap::from_pointee(details));
+        Ok(Self { files, provider, current, details, loaded })
     }
 
     /// The TLS configuration of a listener that always presents the current certificate; HTTP/2 by ALPN.
@@ -97,8 +133,16 @@ impl Certificates {
     pub async fn watch(self: Arc<Self>, requests: RereadRequests, stop: CancellationToken) {
         let watching = async {
             let mut watcher = FileWatcher::new(&self.files, self.loaded.clone(), requests);
+            let mut daily = tokio::time::interval(WARNED_EVERY);
+            tracing::info!("the TLS certificate {}", self.details());
             loop {
-                watcher.changed().await;
+                tokio::select! {
+                    _ = daily.tick() => {
+                        self.warn_of_its_end();
+                        continue;
+                    }
+                    _ = watcher.changed() => {}
+                }
                 let certificates = Arc::clone(&self);
                 if let Err(error) = tokio::task::spawn_blocking(move || certificates.reload()).await {
                     tracing::error!(%error, "reading the new TLS certificate failed; the old one stays");
@@ -108,14 +152,45 @@ impl Certificates {
         stop.run_until_cancelled(watching).await;
     }
 
+    /// What the current certificate says of itself.
+    pub fn details(&self) -> Arc<CertificateDetails> {
+        self.details.load_full()
+    }
+
+    /// Says that the certificate is over, or will be soon.
+    fn warn_of_its_end(&self) {
+        let details = self.details();
+        match details.validity(Timestamp::now()) {
+            Validity::Good => {}
+            Validity::EndsSoon => tracing::warn!("the TLS certificate {details}: renew it"),
+            Validity::Expired => {
+                tracing::warn!("the TLS certificate {details}, which is over: clients refuse it; renew it");
+            }
+            Validity::NotYet => tracing::warn!(
+                "the TLS certificate is good from {} on only: clients refuse it; is the clock of this machine right?",
+                details.not_before
+            ),
+        }
+    }
+
     /// Reads the files again. Blocks.
     fn reload(&self) {
-        match read(&self.provider, &self.files) {
-            Ok(pair) => {
+        let read = read(&self.provider, &self.files).and_then(|(pair, details)| {
+            match details.validity(Timestamp::now()) {
+                Validity::Good | Validity::EndsSoon => Ok((pair, details)),
+                Validity::Expired | Validity::NotYet => {
+                    Err(CertificateError::NotGoodNow { file: self.files[0].clone(), details })
+                }
+            }
+        });
+        match read {
+            Ok((pair, details)) => {
+                tracing::info!(file = %self.files[0].display(), "the new TLS certificate is in use; it {details}");
                 Reloaded::Certificate.count(ReloadResult::Accepted, Timestamp::now().as_seconds());
-                show_expiry(&pair);
+                show_expiry(&details);
                 self.current.store(Arc::new(pair));
-                tracing::info!(file = %self.files[0].display(), "the new TLS certificate is in use");
+                self.details.store(Arc::new(details));
+                self.warn_of_its_end();
             }
             Err(error) => {
                 Reloaded::Certificate.count(ReloadResult::Refused, Timestamp::now().as_seconds());
@@ -138,22 +213,15 @@ impl fmt::Debug for Certificates {
     }
 }
 
-/// Shows when the first certificate of the chain ends: the door's own.
-fn show_expiry(pair: &CertifiedKey) {
-    let Some(certificate) = pair.cert.first() else { return };
-    match x509_parser::parse_x509_certificate(certificate) {
-        Ok((_, certificate)) => {
-            #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53 seconds")]
-            metrics::gauge!(EXPIRY).set(certificate.validity().not_after.timestamp() as f64);
-        }
-        Err(error) => tracing::warn!(%error, "when the TLS certificate ends cannot be read from it"),
-    }
+/// Shows when the certificate ends.
+fn show_expiry(details: &CertificateDetails) {
+    metrics::gauge!(EXPIRY).set(details.not_after.as_seconds());
 }
 
 fn read(
     provider: &CryptoProvider,
     [certificate_file, key_file]: &[PathBuf; 2],
-) -> Result<CertifiedKey, CertificateError> {
+) -> Result<(CertifiedKey, CertificateDetails), CertificateError> {
     let chain =
         CertificateDer::pem_file_iter(certificate_file)
             .and_then(Iterator::collect::<Result<Vec<_>, _>>)
@@ -170,9 +238,12 @@ fn read(
         file: key_file.to_owned(),
         source,
     })?;
-    CertifiedKey::from_der(chain, key, provider).map_err(|source| CertificateError::Pair {
+    let details = CertificateDetails::read(&chain[0])
+        .map_err(|source| CertificateError::Unreadable { file: certificate_file.to_owned(), source })?;
+    let pair = CertifiedKey::from_der(chain, key, provider).map_err(|source| CertificateError::Pair {
         certificate_file: certificate_file.to_owned(),
         key_file: key_file.to_owned(),
         source,
-    })
+    })?;
+    Ok((pair, details))
 }

@@ -7,14 +7,18 @@ use std::time::{Duration, Instant};
 use http::StatusCode;
 use pingora_http::RequestHeader;
 
+use super::RequestId;
 use crate::auth::Viewer;
 use crate::clock::Timestamp;
 use crate::oci::Route;
 use crate::oci::route::UploadAction;
 use crate::registry::{Awaited, RequestCredentials};
+use crate::telemetry::AccessNote;
 
 /// One request with its response. Made once the request line is read.
 pub struct Exchange {
+    /// By which log, answer and registry name it.
+    pub request_id: RequestId,
     /// When the request line was read.
     pub started: Instant,
     /// The request as the client sent it.
@@ -29,6 +33,8 @@ pub struct Exchange {
     pub forwarding: Forwarding,
     /// For a request to something of the door's own: which user asks, and what they may see.
     pub viewer: Viewer,
+    /// What the answer adds to the access log, if it is one of the door's own that does.
+    pub note: Option<Box<AccessNote>>,
 }
 
 impl fmt::Debug for Exchange {

@@ -14,6 +14,7 @@ const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub(super) const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(super) const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// Headers that speak of one connection only (RFC 9110 section 7.6.1), besides those that `Connection` names.
@@ -31,7 +32,7 @@ const HOP_BY_HOP: [HeaderName; 9] = [
 
 /// What the registry is told about the way a request came. `Forwarded` is dropped, since distribution believes it above
 /// the others; what a client that is no trusted proxy says of itself is not passed on.
-fn forwarding_headers(exchange: &Exchange) -> [(HeaderName, Option<HeaderValue>); 4] {
+fn forwarding_headers(exchange: &Exchange) -> [(HeaderName, Option<HeaderValue>); 5] {
     let client = &exchange.client;
     let mut chain: Vec<&str> = Vec::new();
     if client.is_trusted_proxy {
@@ -50,6 +51,7 @@ fn forwarding_headers(exchange: &Exchange) -> [(HeaderName, Option<HeaderValue>)
         (FORWARDED, None),
         (X_FORWARDED_FOR, chain),
         (X_FORWARDED_PROTO, Some(HeaderValue::from_static(client.scheme.as_str()))),
+        (X_REQUEST_ID, Some(exchange.request_id.value())),
         (X_FORWARDED_HOST, client.host.as_deref().and_then(|host| HeaderValue::from_str(host).ok())),
     ]
 }
@@ -166,6 +168,7 @@ mod tests {
             token: None,
         };
         Exchange {
+            request_id: Default::default(),
             started: Instant::now(),
             request,
             target: Target::Own,
@@ -173,6 +176,7 @@ mod tests {
             backend: None,
             forwarding: Default::default(),
             viewer: Default::default(),
+            note: None,
         }
     }
 
@@ -201,8 +205,14 @@ mod tests {
         let headers = end_to_end_headers(&exchange);
         let mut names: Vec<_> = headers.keys().map(http::HeaderName::as_str).collect();
         names.sort_unstable();
-        let expected =
-            ["authorization", "content-type", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"];
+        let expected = [
+            "authorization",
+            "content-type",
+            "x-forwarded-for",
+            "x-forwarded-host",
+            "x-forwarded-proto",
+            "x-request-id",
+        ];
         assert_eq!(names, expected);
     }
 

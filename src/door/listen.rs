@@ -80,6 +80,15 @@ impl Listener {
     }
 }
 
+/// What the connections to the registry are made with.
+pub struct UpstreamSettings {
+    /// How many idle ones each worker keeps.
+    pub kept_connections: usize,
+    /// A PEM file with the authorities whose certificates the registry is believed by; the system's if absent. It was
+    /// found to be right.
+    pub authorities: Option<String>,
+}
+
 /// The door: accepts connections and has pingora serve them.
 pub struct Door {
     /// One for each worker thread: its kept connections to the registry are woken by that thread's runtime, and two
@@ -117,7 +126,7 @@ impl Door {
         tls: Option<ServerConfig>,
         exchanges: TaskTracker,
         limits: ConnectionLimits,
-        kept: usize,
+        upstream: UpstreamSettings,
     ) -> Self {
         let timeouts =
             ConnectionTimeouts { head: service.limits.head_timeout, idle: service.limits.idle_timeout };
@@ -131,8 +140,12 @@ impl Door {
             client_timeout: service.limits.client_timeout,
             windows: Windows::new(service.memory.limit()),
         });
-        let configuration =
-            Arc::new(ServerConf { threads: 1, upstream_keepalive_pool_size: kept, ..ServerConf::default() });
+        let configuration = Arc::new(ServerConf {
+            threads: 1,
+            upstream_keepalive_pool_size: upstream.kept_connections,
+            ca_file: upstream.authorities,
+            ..ServerConf::default()
+        });
         let workers = (0..threads)
             .map(|_| Worker {
                 proxy: Arc::new(proxy(service.clone(), &configuration)),

@@ -21,6 +21,7 @@ mod body_memory;
 mod bounded_head;
 mod bridge;
 mod certificate;
+mod certificate_details;
 mod client_connection;
 mod client_stream;
 mod clock_retry;
@@ -49,6 +50,7 @@ mod plugin;
 mod public_address;
 mod pull_target;
 mod refused_connections;
+mod request_id;
 mod request_limiter;
 mod request_metrics;
 mod respond;
@@ -63,6 +65,7 @@ mod watchdog;
 
 pub use body_memory::BodyMemory;
 pub use certificate::{CertificateError, Certificates};
+pub use certificate_details::{CertificateDetails, Validity};
 pub use connections::ConnectionLimits;
 pub use exchange::{
     AnswerOrigin, Client, Exchange, ExchangeOutcome, ForwardedAuthorization, Forwarding, Scheme, Target,
@@ -70,12 +73,16 @@ pub use exchange::{
 pub use forward::{end_to_end_headers, remove_hop_by_hop};
 pub use forwarded::{Hop, read_forwarded};
 pub use limits::Limits;
-pub use listen::{Door, Listener, Worker};
+pub use listen::{Door, Listener, UpstreamSettings, Worker};
 pub use normalization::is_authority;
 pub use own_paths::OwnPaths;
 pub use pipeline::Pipeline;
-pub use plugin::{BoxError, Entry, Flow, Invalid, Parts, Plugin, Refusal, Response};
+pub use plugin::{
+    BoxError, Entry, Flow, InvalidOption, Parts, Plugin, PluginOption, Prepared, Refusal, Response,
+    read_options,
+};
 pub use public_address::PublicAddress;
+pub use request_id::RequestId;
 pub use request_limiter::RequestLimits;
 pub use service::{Service, ServiceParts};
 

@@ -148,6 +148,7 @@ mod tests {
 
     fn exchange() -> Exchange {
         Exchange {
+            request_id: Default::default(),
             started: Instant::now(),
             request: RequestHeader::build("GET", b"/v2/", None).unwrap(),
             target: Target::Own,
@@ -155,6 +156,7 @@ mod tests {
             backend: None,
             forwarding: Default::default(),
             viewer: Default::default(),
+            note: None,
         }
     }
 

@@ -149,12 +149,22 @@ impl From<crate::oci::route::Refused> for Refusal {
 pub struct Entry {
     /// Its name, and that of its table in the configuration: `plugins.NAME`.
     pub name: &'static str,
-    /// Makes it from its options.
-    pub build: Build,
+    /// Every option that its table may have.
+    pub options: &'static [PluginOption],
+    /// Reads its options, which are known ones.
+    pub prepare: fn(&toml::Table) -> Result<Prepared, Vec<InvalidOption>>,
 }
 
-/// Makes a plugin from its options and the parts it may use.
-pub(super) type Build = fn(&toml::Table, &Parts) -> Result<Box<dyn Plugin>, Invalid>;
+/// An option of a plugin.
+pub struct PluginOption {
+    /// Its key in the plugin's table.
+    pub name: &'static str,
+    /// What is written for it, as the rest of a sentence that begins with "write".
+    pub expects: &'static str,
+}
+
+/// Makes a plugin, whose options were read, from the parts it may use.
+pub type Prepared = Box<dyn FnOnce(&Parts) -> Box<dyn Plugin>>;
 
 /// What plugins are built from.
 pub struct Parts {
@@ -172,27 +182,32 @@ pub struct Parts {
     pub credentials: Arc<RegistryCredentials>,
 }
 
-/// Options that a plugin cannot be built with.
-#[derive(Debug, thiserror::Error)]
-#[error("plugins.{plugin}: {problem}")]
-pub struct Invalid {
-    /// Which plugin.
-    pub plugin: &'static str,
-    /// Which key, what is wrong, and what would be right.
-    pub problem: String,
+/// An option whose value does not fit.
+#[derive(Debug)]
+pub struct InvalidOption {
+    /// Its key in the plugin's table.
+    pub name: String,
+    /// What is wrong with the value.
+    pub source: toml::de::Error,
 }
 
-impl Invalid {
-    /// Reads a plugin's options from its table.
-    ///
-    /// # Errors
-    /// When a key is unknown or a value does not fit.
-    pub fn or_options<T: serde::de::DeserializeOwned>(
-        plugin: &'static str,
-        table: &toml::Table,
-    ) -> Result<T, Self> {
-        // The error in full names the key on a line of its own.
-        let in_one_line = |error: toml::de::Error| error.to_string().trim_end().replace('\n', " ");
-        table.clone().try_into().map_err(|error| Self { plugin, problem: in_one_line(error) })
+/// Reads a plugin's options from its table. Each has a default.
+///
+/// # Errors
+/// Every option whose value does not fit.
+pub fn read_options<T: serde::de::DeserializeOwned + Default>(
+    table: &toml::Table,
+) -> Result<T, Vec<InvalidOption>> {
+    let wrong: Vec<_> = table.iter().filter_map(|(name, value)| wrong_option::<T>(name, value)).collect();
+    if !wrong.is_empty() {
+        return Err(wrong);
     }
+    // Each fits, so only options that do not go together are left, of which no plugin has any.
+    table.clone().try_into().map_err(|source| vec![InvalidOption { name: String::new(), source }])
+}
+
+fn wrong_option<T: serde::de::DeserializeOwned>(name: &str, value: &toml::Value) -> Option<InvalidOption> {
+    let alone = toml::Table::from_iter([(name.to_owned(), value.clone())]);
+    let source = alone.try_into::<T>().err()?;
+    Some(InvalidOption { name: name.to_owned(), source })
 }

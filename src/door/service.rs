@@ -7,6 +7,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
+use ipnet::IpNet;
 use pingora_core::Result;
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
@@ -17,6 +18,7 @@ use super::context::Context;
 use super::fair_queue::FairQueue;
 use super::own_paths::OwnPaths;
 use super::public_address::PublicAddress;
+use super::request_id::{self, RequestIds};
 use super::request_limiter::{InFlight, RequestLimiter};
 use super::request_metrics::RequestMetrics;
 use super::upstream_connection::UpstreamConnections;
@@ -30,6 +32,7 @@ use crate::oci::route::with_plain_colon;
 use crate::oci::{ErrorCode, MAXIMUM_MANIFEST_BYTES, Manifest, MediaType, Reference, Route};
 use crate::registry::Backends;
 use crate::sync::ManifestWrite;
+use crate::telemetry::AccessNote;
 
 /// The door's logic, as pingora calls it. Cheap to clone: each worker thread has one.
 #[derive(Clone)]
@@ -44,6 +47,7 @@ pub struct Service {
     /// Connections to the registry that the watchdog may close.
     pub(super) connections: UpstreamConnections,
     pub(super) urls: Arc<UrlRewriter>,
+    request_ids: RequestIds,
     pub(super) exchanges: TaskTracker,
     pub(super) metrics: Arc<RequestMetrics>,
 }
@@ -64,6 +68,8 @@ pub struct ServiceParts {
     pub address: PublicAddress,
     /// Hides targets of the registry's own in URLs of the door.
     pub seal: Arc<TargetSeal>,
+    /// Networks of proxies whose `X-Request-Id` is taken.
+    pub trusted_proxies: Vec<IpNet>,
     /// Counts the exchanges that run.
     pub exchanges: TaskTracker,
 }
@@ -71,7 +77,17 @@ pub struct ServiceParts {
 impl Service {
     /// Puts the door's logic together.
     pub fn new(parts: ServiceParts) -> Self {
-        let ServiceParts { pipeline, own, backends, limits, memory, address, seal, exchanges } = parts;
+        let ServiceParts {
+            pipeline,
+            own,
+            backends,
+            limits,
+            memory,
+            address,
+            seal,
+            trusted_proxies,
+            exchanges,
+        } = parts;
         Self {
             pipeline: Arc::new(pipeline),
             own,
@@ -82,6 +98,7 @@ impl Service {
             queue: Arc::default(),
             memory,
             connections: UpstreamConnections::default(),
+            request_ids: RequestIds::new(&trusted_proxies),
             exchanges,
             metrics: Arc::new(RequestMetrics::new()),
         }
@@ -113,8 +130,10 @@ impl Service {
         let peer = session.client_addr().and_then(|address| address.as_inet()).map(std::net::SocketAddr::ip);
         let is_tls = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
         let client = Client::of_connection(peer, is_tls, host);
+        let request_id = self.request_ids.of(client.peer, &request.headers);
         (
             Exchange {
+                request_id,
                 started: Instant::now(),
                 request,
                 target,
@@ -122,6 +141,7 @@ impl Service {
                 backend: None,
                 forwarding,
                 viewer: Viewer::Anonymous,
+                note: None,
             },
             readable,
         )
@@ -215,6 +235,7 @@ impl Service {
     ) -> Result<(), Refusal> {
         self.urls.rewrite(context, head)?;
         let Some(exchange) = context.exchange.as_mut() else { return Ok(()) };
+        name_request(exchange, head)?;
         self.pipeline.on_response(exchange, head).await
     }
 
@@ -233,10 +254,13 @@ impl Service {
                 }
                 Err(refusal) => self.refuse(session, context, &refusal).await,
             },
-            LocalAnswer::Streamed(mut answer) => match self.finish_head(context, &mut answer.head).await {
-                Ok(()) => Box::pin(bridge::send(session, answer)).await,
-                Err(refusal) => self.refuse(session, context, &refusal).await,
-            },
+            LocalAnswer::Streamed(mut answer) => {
+                take_note(context, answer.note.take());
+                match self.finish_head(context, &mut answer.head).await {
+                    Ok(()) => Box::pin(bridge::send(session, answer)).await,
+                    Err(refusal) => self.refuse(session, context, &refusal).await,
+                }
+            }
         }
     }
 
@@ -255,8 +279,27 @@ impl Service {
         {
             tracing::error!(%error, "a plugin refused a refusal; the first one is sent");
         }
+        if let Some(exchange) = &context.exchange
+            && let Err(error) = name_request(exchange, &mut response.head)
+        {
+            tracing::error!(%error, "a refusal is sent without the request's identifier");
+        }
         respond::send(session, response).await
     }
+}
+
+/// Puts the request's identifier into its answer, in place of any that the registry has put there.
+fn name_request(exchange: &Exchange, head: &mut ResponseHead) -> Result<(), Refusal> {
+    head.insert_header(request_id::NAME, exchange.request_id.value()).map_err(|error| {
+        Refusal::new(ErrorCode::Unknown, "the door failed on this request; its log says why").because(error)
+    })
+}
+
+/// Keeps for the access log what the maker of an answer knows of it.
+fn take_note(context: &mut Context, note: Option<AccessNote>) {
+    let (Some(exchange), Some(note)) = (context.exchange.as_mut(), note) else { return };
+    context.cause.clone_from(&note.cause);
+    exchange.note = Some(Box::new(note));
 }
 
 /// An answer of the door's own.

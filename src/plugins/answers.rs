@@ -5,25 +5,19 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use http::StatusCode;
-use serde::Deserialize;
 
-use crate::door::{Entry, Exchange, Invalid, Parts, Plugin, Refusal, ResponseHead};
+use crate::door::{Entry, Exchange, InvalidOption, Plugin, Prepared, Refusal, ResponseHead};
 use crate::oci::{Digest, Route};
 use crate::sync::{SeenAnswer, SeenAnswers};
 
-pub(super) const ENTRY: Entry = Entry { name: "answers", build };
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Options {}
+pub(super) const ENTRY: Entry = Entry { name: "answers", options: &[], prepare };
 
 struct Answers {
     seen: Arc<SeenAnswers>,
 }
 
-fn build(table: &toml::Table, parts: &Parts) -> Result<Box<dyn Plugin>, Invalid> {
-    let Options {} = Invalid::or_options(ENTRY.name, table)?;
-    Ok(Box::new(Answers { seen: Arc::clone(&parts.seen) }))
+fn prepare(_table: &toml::Table) -> Result<Prepared, Vec<InvalidOption>> {
+    Ok(Box::new(|parts| Box::new(Answers { seen: Arc::clone(&parts.seen) })))
 }
 
 #[async_trait]

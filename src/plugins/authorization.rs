@@ -10,7 +10,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use http::header::{AUTHORIZATION, HeaderName, LOCATION, WWW_AUTHENTICATE};
 use http::{HeaderMap, StatusCode};
-use serde::Deserialize;
 
 use self::challenge::Challenge;
 use crate::auth::{
@@ -18,23 +17,19 @@ use crate::auth::{
     Requirement, RequirementOf, Subject, Token, UploadMarks, Viewer, read_only_authorization,
 };
 use crate::door::{
-    BoxError, Client, Entry, Exchange, Flow, ForwardedAuthorization, Forwarding, Invalid, Parts, Plugin,
-    Refusal, ResponseHead, Target,
+    BoxError, Client, Entry, Exchange, Flow, ForwardedAuthorization, Forwarding, InvalidOption, Plugin,
+    Prepared, Refusal, ResponseHead, Target,
 };
 use crate::oci::{Access, ErrorCode, Route, without_parameters};
 use crate::registry::{RegistryCredentials, RequestCredentials};
 use crate::store::AuthEventKind;
 
-pub(super) const ENTRY: Entry = Entry { name: "authorization", build };
+pub(super) const ENTRY: Entry = Entry { name: "authorization", options: &[], prepare };
 
 /// The parameter that binds an upload to the token which opened it.
 const MARK: &str = "_portreeve_grant";
 /// RFC 7615.
 const AUTHENTICATION_INFO: HeaderName = HeaderName::from_static("authentication-info");
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Options {}
 
 struct Authorization {
     /// None if the door is open.
@@ -44,10 +39,11 @@ struct Authorization {
     credentials: Arc<RegistryCredentials>,
 }
 
-fn build(table: &toml::Table, parts: &Parts) -> Result<Box<dyn Plugin>, Invalid> {
-    let Options {} = Invalid::or_options(ENTRY.name, table)?;
-    let (gate, credentials) = (parts.gate.clone(), Arc::clone(&parts.credentials));
-    Ok(Box::new(Authorization { gate, requirement_of: parts.requirement_of, credentials }))
+fn prepare(_table: &toml::Table) -> Result<Prepared, Vec<InvalidOption>> {
+    Ok(Box::new(|parts| {
+        let (gate, credentials) = (parts.gate.clone(), Arc::clone(&parts.credentials));
+        Box::new(Authorization { gate, requirement_of: parts.requirement_of, credentials })
+    }))
 }
 
 /// Who was let in, and with what.
@@ -264,7 +260,13 @@ async fn bearer(gate: &Gate, exchange: &Exchange, challenge: &Challenge<'_>) -> 
             let login = Box::pin(login(gate, exchange, &credentials, challenge));
             Ok(Bearer::SignedIn(Subject::Known(login.await?)))
         }
-        Err(Rejected { reason }) => Err(challenge.invalid_token(reason)),
+        Err(rejected @ Rejected { reason }) => {
+            let refusal = challenge.invalid_token(reason);
+            Err(match rejected {
+                Rejected::WRONG_LOGIN => refusal.because(gate.refuse_impossible_name().reason()),
+                _ => refusal,
+            })
+        }
     }
 }
 
@@ -276,7 +278,9 @@ async fn login(
 ) -> Result<Identity, Refusal> {
     match gate.login(credentials, exchange.client.address).await {
         Ok(identity) => Ok(identity),
-        Err(error @ LoginError::Wrong) => Err(challenge.refused(error.to_string())),
+        Err(error @ LoginError::Wrong(_)) => {
+            Err(challenge.refused(error.to_string()).because(error.about(&credentials.name)))
+        }
         Err(error @ LoginError::TooMany(wait)) => {
             Err(challenge::retry_after(Refusal::new(ErrorCode::TooManyRequests, error.to_string()), wait))
         }

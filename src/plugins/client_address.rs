@@ -1,6 +1,7 @@
 //! Who the client is, behind proxies that are trusted to say so.
 
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use http::header::FORWARDED;
@@ -9,10 +10,18 @@ use ipnet::IpNet;
 use serde::Deserialize;
 
 use crate::door::{
-    Client, Entry, Exchange, Flow, Hop, Invalid, Parts, Plugin, Refusal, Scheme, is_authority, read_forwarded,
+    Client, Entry, Exchange, Flow, Hop, InvalidOption, Plugin, PluginOption, Prepared, Refusal, Scheme,
+    is_authority, read_forwarded, read_options,
 };
 
-pub(super) const ENTRY: Entry = Entry { name: "client_address", build };
+pub(super) const ENTRY: Entry = Entry {
+    name: "client_address",
+    options: &[PluginOption {
+        name: "trusted_proxies",
+        expects: "a list of networks, such as `[\"10.0.0.0/8\", \"fd00::/8\"]`",
+    }],
+    prepare,
+};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -27,16 +36,18 @@ struct Options {
 
 struct ClientAddress {
     trusted: Vec<IpNet>,
+    /// Whether it was said that a proxy seems to be there which is not trusted.
+    is_said: AtomicBool,
 }
 
-fn build(table: &toml::Table, _parts: &Parts) -> Result<Box<dyn Plugin>, Invalid> {
-    let options: Options = Invalid::or_options(ENTRY.name, table)?;
-    Ok(Box::new(ClientAddress { trusted: options.trusted_proxies }))
+fn prepare(table: &toml::Table) -> Result<Prepared, Vec<InvalidOption>> {
+    let trusted = trusted_proxies(table)?;
+    Ok(Box::new(move |_| Box::new(ClientAddress { trusted, is_said: AtomicBool::new(false) })))
 }
 
 /// The networks of proxies that are trusted, as the plugin's options name them.
-pub(super) fn trusted_proxies(table: &toml::Table) -> Result<Vec<IpNet>, Invalid> {
-    Invalid::or_options(ENTRY.name, table).map(|options: Options| options.trusted_proxies)
+pub(super) fn trusted_proxies(table: &toml::Table) -> Result<Vec<IpNet>, Vec<InvalidOption>> {
+    read_options(table).map(|options: Options| options.trusted_proxies)
 }
 
 #[async_trait]
@@ -44,6 +55,8 @@ impl Plugin for ClientAddress {
     async fn on_request(&self, exchange: &mut Exchange) -> Result<Flow, Refusal> {
         if self.is_trusted(exchange.client.peer) {
             self.believe(&mut exchange.client, &exchange.request.headers);
+        } else if self.trusted.is_empty() {
+            self.warn_once(exchange.client.peer, &exchange.request.headers);
         }
         Ok(Flow::Continue)
     }
@@ -52,6 +65,21 @@ impl Plugin for ClientAddress {
 impl ClientAddress {
     fn is_trusted(&self, address: IpAddr) -> bool {
         self.trusted.iter().any(|network| network.contains(&address))
+    }
+
+    /// Says once that requests come through a proxy, by its headers, and none is trusted: it may have been forgotten.
+    fn warn_once(&self, peer: IpAddr, headers: &HeaderMap) {
+        let is_forwarded = || headers.contains_key(X_FORWARDED_FOR) || headers.contains_key(FORWARDED);
+        if !self.is_said.load(Ordering::Relaxed)
+            && is_forwarded()
+            && !self.is_said.swap(true, Ordering::Relaxed)
+        {
+            tracing::warn!(
+                %peer,
+                "a request came with X-Forwarded-For or Forwarded, which is not believed, since \
+                 plugins.client_address.trusted_proxies is empty; name the proxy's network there if it is yours"
+            );
+        }
     }
 
     /// Believes a trusted proxy. It may pass on from the client what it does not set itself, and most proxies set
@@ -139,8 +167,8 @@ mod tests {
     use super::*;
 
     fn client_with(headers: &[(&'static str, &'static str)]) -> Client {
-        let plugin =
-            ClientAddress { trusted: vec!["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()] };
+        let trusted = vec!["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()];
+        let plugin = ClientAddress { trusted, is_said: AtomicBool::new(false) };
         let mut client = Client {
             peer: "10.0.0.1".parse().unwrap(),
             address: "10.0.0.1".parse().unwrap(),

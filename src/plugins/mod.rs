@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 
 use ipnet::IpNet;
 
-use crate::door::{Entry, Invalid, Parts, Pipeline};
+use crate::door::{Entry, InvalidOption, Parts, Pipeline, Prepared};
 
 /// Every plugin, in order.
 pub const TABLE: &[Entry] = &[
@@ -29,49 +29,129 @@ pub const TABLE: &[Entry] = &[
     observer::ENTRY,
 ];
 
-/// Builds all plugins from their options.
-///
-/// # Errors
-/// When there are options for a plugin that does not exist, or options that a plugin cannot be built with.
-pub fn build(options: &BTreeMap<String, toml::Table>, parts: &Parts) -> Result<Pipeline, InvalidPlugins> {
-    if let Some(name) = options.keys().find(|name| TABLE.iter().all(|entry| entry.name != name.as_str())) {
-        let known = TABLE.iter().map(|entry| entry.name).collect::<Vec<_>>().join(", ");
-        return Err(InvalidPlugins::Unknown { name: name.clone(), known });
-    }
-    let empty = toml::Table::new();
-    let plugins = TABLE
-        .iter()
-        .map(|entry| {
-            let table = options.get(entry.name).unwrap_or(&empty);
-            Ok((entry.name, (entry.build)(table, parts)?))
-        })
-        .collect::<Result<Vec<_>, Invalid>>()?;
-    Ok(Pipeline::new(plugins))
+/// All plugins with their options read, ready to be made.
+pub struct PreparedPlugins {
+    plugins: Vec<(&'static str, Prepared)>,
+    /// The networks of proxies that are trusted to say who their clients are, as the options of `client_address` name
+    /// them.
+    pub trusted_proxies: Vec<IpNet>,
 }
 
-/// The networks of proxies that are trusted to say who their clients are, as the options of `client_address` name them.
+impl PreparedPlugins {
+    /// Makes the plugins.
+    pub fn build(self, parts: &Parts) -> Pipeline {
+        Pipeline::new(self.plugins.into_iter().map(|(name, prepared)| (name, prepared(parts))).collect())
+    }
+}
+
+/// Reads the options of all plugins.
 ///
 /// # Errors
-/// When the options do not fit.
-pub fn trusted_proxies(options: &BTreeMap<String, toml::Table>) -> Result<Vec<IpNet>, InvalidPlugins> {
-    let table = options.get(client_address::ENTRY.name);
-    Ok(table.map(client_address::trusted_proxies).transpose()?.unwrap_or_default())
+/// Every table of a plugin that does not exist, and every option that is unknown or has a value that does not fit.
+pub fn prepare(options: &BTreeMap<String, toml::Table>) -> Result<PreparedPlugins, Vec<InvalidPlugins>> {
+    let empty = toml::Table::new();
+    let mut wrong: Vec<_> = options.keys().filter_map(|name| unknown_plugin(name)).collect();
+    let mut plugins = Vec::with_capacity(TABLE.len());
+    let mut trusted_proxies = Vec::new();
+    for entry in TABLE {
+        let table = options.get(entry.name).unwrap_or(&empty);
+        let unknown: Vec<_> = table.keys().filter_map(|option| unknown_option(entry, option)).collect();
+        if !unknown.is_empty() {
+            wrong.extend(unknown);
+            continue;
+        }
+        match (entry.prepare)(table) {
+            Ok(prepared) => plugins.push((entry.name, prepared)),
+            Err(invalid) => wrong.extend(invalid.into_iter().map(|invalid| wrong_value(entry, invalid))),
+        }
+        if entry.name == client_address::ENTRY.name {
+            trusted_proxies = client_address::trusted_proxies(table).unwrap_or_default();
+        }
+    }
+    if wrong.is_empty() { Ok(PreparedPlugins { plugins, trusted_proxies }) } else { Err(wrong) }
+}
+
+fn unknown_plugin(name: &str) -> Option<InvalidPlugins> {
+    let known: Vec<_> = TABLE.iter().map(|entry| entry.name).collect();
+    (!known.contains(&name))
+        .then(|| InvalidPlugins::UnknownPlugin { name: name.to_owned(), remedy: remedy(name, &known) })
+}
+
+fn unknown_option(entry: &Entry, option: &str) -> Option<InvalidPlugins> {
+    let known: Vec<_> = entry.options.iter().map(|option| option.name).collect();
+    (!known.contains(&option)).then(|| InvalidPlugins::UnknownOption {
+        plugin: entry.name,
+        option: option.to_owned(),
+        remedy: remedy(option, &known),
+    })
+}
+
+fn wrong_value(entry: &Entry, InvalidOption { name, source }: InvalidOption) -> InvalidPlugins {
+    let option = entry.options.iter().find(|option| option.name == name);
+    let expects = option.map_or("another value", |option| option.expects);
+    InvalidPlugins::Value { plugin: entry.name, option: name, source, expects }
+}
+
+/// What was probably meant by a name that is none of the known ones, else all of these.
+fn remedy(name: &str, known: &[&'static str]) -> String {
+    const ALIKE: f64 = 0.6;
+    let nearest = known
+        .iter()
+        .map(|known| (strsim::normalized_damerau_levenshtein(known, name), known))
+        .filter(|(likeness, _)| *likeness >= ALIKE)
+        .max_by(|(left, _), (right, _)| left.total_cmp(right));
+    match nearest {
+        Some((_, known)) => format!("did you mean `{known}`?"),
+        None if known.is_empty() => "it has none; remove it".to_owned(),
+        None => format!("there are: {}", known.join(", ")),
+    }
 }
 
 /// Why the plugins cannot be built.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidPlugins {
     /// A table for a plugin that does not exist.
-    #[error("plugins.{name}: there is no such plugin; there are: {known}")]
-    Unknown {
+    #[error("`plugins.{name}`: there is no such plugin; {remedy}")]
+    UnknownPlugin {
         /// The name of the table.
         name: String,
-        /// The names there are.
-        known: String,
+        /// What would be right.
+        remedy: String,
     },
-    /// Options that do not fit.
-    #[error(transparent)]
-    Options(#[from] Invalid),
+    /// An option that the plugin does not have.
+    #[error("`plugins.{plugin}.{option}`: the plugin has no such option; {remedy}")]
+    UnknownOption {
+        /// Which plugin.
+        plugin: &'static str,
+        /// The key of the option.
+        option: String,
+        /// What would be right.
+        remedy: String,
+    },
+    /// A value that does not fit.
+    #[error("`plugins.{plugin}.{option}`: {}; write {expects}", .source.message())]
+    Value {
+        /// Which plugin.
+        plugin: &'static str,
+        /// The key of the option.
+        option: String,
+        /// What is wrong with it.
+        source: toml::de::Error,
+        /// What would be right.
+        expects: &'static str,
+    },
+}
+
+impl InvalidPlugins {
+    /// The path of what is wrong in the configuration.
+    pub fn path(&self) -> String {
+        match self {
+            Self::UnknownPlugin { name, .. } => format!("plugins.{name}"),
+            Self::UnknownOption { plugin, option, .. } | Self::Value { plugin, option, .. } => {
+                format!("plugins.{plugin}.{option}")
+            }
+        }
+    }
 }
 
 #[cfg(test)]

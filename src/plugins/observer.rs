@@ -6,8 +6,8 @@ use http::header::{CONTENT_LENGTH, USER_AGENT};
 use http::{Method, StatusCode};
 
 use crate::door::{
-    AnswerOrigin, Entry, Exchange, Flow, ForwardedAuthorization, Invalid, Parts, Plugin, Refusal, Response,
-    ResponseHead, end_to_end_headers,
+    AnswerOrigin, Entry, Exchange, Flow, ForwardedAuthorization, InvalidOption, Plugin, Prepared, Refusal,
+    Response, ResponseHead, end_to_end_headers,
 };
 use crate::oci::ErrorCode;
 use crate::registry::{CarryError, OutgoingWrite, WriteAnswer};
@@ -15,22 +15,17 @@ use crate::store::Actor;
 use crate::sync::{Carrier, CarryFailure, ManifestWrite, WriteRequest};
 use crate::telemetry::cut;
 
-pub(super) const ENTRY: Entry = Entry { name: "observer", build };
+pub(super) const ENTRY: Entry = Entry { name: "observer", options: &[], prepare };
 
 /// How much of a client's `User-Agent` is recorded.
 pub(super) const AGENT_BYTES: usize = 256;
-
-#[derive(Debug, Default, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Options {}
 
 struct Observer {
     carrier: Carrier,
 }
 
-fn build(table: &toml::Table, parts: &Parts) -> Result<Box<dyn Plugin>, Invalid> {
-    let Options {} = Invalid::or_options(ENTRY.name, table)?;
-    Ok(Box::new(Observer { carrier: parts.carrier.clone() }))
+fn prepare(_table: &toml::Table) -> Result<Prepared, Vec<InvalidOption>> {
+    Ok(Box::new(|parts| Box::new(Observer { carrier: parts.carrier.clone() })))
 }
 
 #[async_trait]

@@ -5,25 +5,19 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use http::{Method, StatusCode};
-use serde::Deserialize;
 
-use crate::door::{Entry, Exchange, ExchangeOutcome, Invalid, Parts, Plugin};
+use crate::door::{Entry, Exchange, ExchangeOutcome, InvalidOption, Plugin, Prepared};
 use crate::oci::Route;
 use crate::sync::PullCounts;
 
-pub(super) const ENTRY: Entry = Entry { name: "pulls", build };
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Options {}
+pub(super) const ENTRY: Entry = Entry { name: "pulls", options: &[], prepare };
 
 struct Pulls {
     counts: Arc<PullCounts>,
 }
 
-fn build(table: &toml::Table, parts: &Parts) -> Result<Box<dyn Plugin>, Invalid> {
-    let Options {} = Invalid::or_options(ENTRY.name, table)?;
-    Ok(Box::new(Pulls { counts: Arc::clone(&parts.pulls) }))
+fn prepare(_table: &toml::Table) -> Result<Prepared, Vec<InvalidOption>> {
+    Ok(Box::new(|parts| Box::new(Pulls { counts: Arc::clone(&parts.pulls) })))
 }
 
 #[async_trait]

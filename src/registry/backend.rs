@@ -11,7 +11,8 @@ use http::StatusCode;
 use sha2::{Digest as _, Sha256};
 use url::Url;
 
-use super::ProbeResult;
+use super::{CredentialsProblem, ProbeResult};
+use crate::telemetry::FailureLog;
 
 /// One backend: where it is, and whether it answers.
 #[derive(Debug)]
@@ -24,6 +25,10 @@ pub struct Backend {
     /// The status of something else that last_probe_answer the last probe in place of a registry; else zero.
     foreign: AtomicU16,
     last_probe_answer: ArcSwapOption<Instant>,
+    /// Why it did not let the door in, when it was shown the door's credentials last.
+    credentials_problem: ArcSwapOption<CredentialsProblem>,
+    /// Whether its name could be resolved.
+    resolution: FailureLog,
 }
 
 /// What an upload session's `Location` says about its backend: eight hexadecimal digits of a hash of the backend's
@@ -67,6 +72,8 @@ impl Backend {
             healthy: AtomicBool::new(true),
             foreign: AtomicU16::new(0),
             last_probe_answer: ArcSwapOption::empty(),
+            credentials_problem: ArcSwapOption::empty(),
+            resolution: FailureLog::new(),
             url,
         }
     }
@@ -115,7 +122,7 @@ impl Backend {
     pub fn note_probe(&self, result: ProbeResult) {
         let status = match result {
             ProbeResult::Foreign(status) => status.as_u16(),
-            ProbeResult::Registry | ProbeResult::Failing(_) | ProbeResult::Silent => 0,
+            ProbeResult::Registry | ProbeResult::Failing(_) | ProbeResult::Silent(_) => 0,
         };
         if self.foreign.swap(status, Ordering::Relaxed) != status && status != 0 {
             tracing::warn!(
@@ -138,6 +145,25 @@ impl Backend {
         }
     }
 
+    /// Notes whether it lets the door in. The log says so when that is news.
+    pub(super) fn note_credentials(&self, problem: Option<CredentialsProblem>) {
+        let before = self.credentials_problem.swap(problem.map(Arc::new));
+        match (before.as_deref(), problem) {
+            (before, Some(problem)) if before != Some(&problem) => {
+                tracing::error!(backend = %self.url, "{problem}");
+            }
+            (Some(_), None) => {
+                tracing::info!(backend = %self.url, "the registry takes the door's credentials again")
+            }
+            (Some(_), Some(_)) | (None, _) => {}
+        }
+    }
+
+    /// Why it does not let the door in.
+    pub fn credentials_problem(&self) -> Option<CredentialsProblem> {
+        self.credentials_problem.load().as_deref().copied()
+    }
+
     /// Notes that it has last_probe_answer a probe.
     pub(super) fn note_probe_answer(&self) {
         self.last_probe_answer.store(Some(Arc::new(Instant::now())));
@@ -154,15 +180,19 @@ impl Backend {
         let port = self.url.port_or_known_default().unwrap_or(80);
         match tokio::net::lookup_host((name, port)).await {
             Ok(addresses) => {
+                if self.resolution.worked() {
+                    tracing::info!(backend = %self.url, "the registry's name can be resolved again");
+                }
                 let addresses: Vec<_> = addresses.collect();
                 // Stay with the address in use while it is still one of them: connections are kept per address.
                 if !self.address().is_some_and(|current| addresses.contains(&current)) {
                     self.address.store(addresses.first().copied().map(Arc::new));
                 }
             }
-            Err(error) => {
-                tracing::warn!(backend = %self.url, %error, "the registry's name cannot be resolved")
+            Err(error) if self.resolution.failed(&error) => {
+                tracing::warn!(backend = %self.url, %error, "the registry's name cannot be resolved");
             }
+            Err(_) => {}
         }
     }
 }
@@ -186,6 +216,11 @@ impl Backends {
     /// All of them, in the configured order.
     pub fn all(&self) -> &[Arc<Backend>] {
         &self.all
+    }
+
+    /// Why one of them does not let the door in.
+    pub fn credentials_problem(&self) -> Option<CredentialsProblem> {
+        self.all.iter().find_map(|backend| backend.credentials_problem())
     }
 
     /// Whether there are several, so that an upload session has to name its own.
@@ -249,6 +284,20 @@ mod tests {
         assert_eq!((backend.is_healthy(), backend.foreign_status()), (false, Some(StatusCode::OK)));
         backend.note_probe(ProbeResult::Registry);
         assert_eq!((backend.is_healthy(), backend.foreign_status()), (true, None));
+    }
+
+    #[test]
+    fn a_backend_that_does_not_let_the_door_in_says_why_until_it_does() {
+        let backends = three();
+        let backend = &backends.all()[0];
+        let refused = CredentialsProblem::of(StatusCode::UNAUTHORIZED, true);
+        backend.note_credentials(refused);
+        assert_eq!(
+            backend.credentials_problem(),
+            Some(CredentialsProblem::Refused(StatusCode::UNAUTHORIZED))
+        );
+        backend.note_credentials(CredentialsProblem::of(StatusCode::OK, true));
+        assert_eq!(backend.credentials_problem(), None);
     }
 
     #[test]

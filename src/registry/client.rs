@@ -12,7 +12,7 @@ use super::page_size::PageSize;
 use super::question::Question;
 use super::settings::{RegistryKind, RegistrySettings};
 use super::transport::{Received, Request, Transport, TransportError};
-use super::{Backend, Backends, RegistryError, TokenError};
+use super::{Backend, Backends, RegistryCredentials, RegistryError, TokenError};
 use crate::clock::{Sample, Timestamp};
 
 /// The door's own client to the registry. Cheap to share; its connections are pooled and bounded by its callers.
@@ -38,6 +38,11 @@ impl RegistryClient {
     /// The backends it speaks to.
     pub fn backends(&self) -> &Arc<Backends> {
         &self.settings.backends
+    }
+
+    /// The door's credentials.
+    pub(super) fn credentials(&self) -> &Arc<RegistryCredentials> {
+        &self.settings.credentials
     }
 
     /// How long it waits for a connection, or for an answer to begin.

@@ -13,6 +13,11 @@ pub fn describe_metrics() {
         "1 for a backend that answered when it was asked last, else 0"
     );
     metrics::describe_gauge!(
+        "portreeve_registry_credentials_refused",
+        "1 while the registry refuses the door's own credentials, or wants some and the door has none, else 0"
+    );
+    metrics::gauge!("portreeve_registry_credentials_refused").set(0.0);
+    metrics::describe_gauge!(
         "portreeve_registry_clock_offset_seconds",
         Unit::Seconds,
         "How far the registry's clock is ahead of the door's"

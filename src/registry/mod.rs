@@ -4,10 +4,12 @@
 //! Blob traffic does not come through here: the door streams it with its own connections, to the backends that this
 //! module names. Used by `sync/` (questions, writes), by `door/` (backends) and by `server.rs` (health).
 
+mod authorities;
 mod backend;
 mod bearer_tokens;
 mod carry;
 mod client;
+mod connection_fault;
 mod credentials;
 mod error;
 mod health;
@@ -27,9 +29,11 @@ mod timeouts;
 mod transport;
 mod write;
 
+pub use authorities::{Authorities, InvalidAuthorities};
 pub use backend::{Backend, BackendKey, Backends};
 pub use bearer_tokens::{BearerToken, BearerTokens, TokenError};
 pub use client::RegistryClient;
+pub use connection_fault::ConnectionFault;
 pub use credentials::{RegistryCredentials, RequestCredentials, SentCredentials};
 pub use error::{CarryError, MalformedAnswer, RegistryError};
 pub use health::watch_health;
@@ -38,7 +42,7 @@ pub use listing::{Continuation, ListingPage};
 pub use manifests::ManifestHead;
 pub use metrics::{describe_metrics, first_byte_seconds};
 pub use page_size::PageLimit;
-pub use probe_result::ProbeResult;
+pub use probe_result::{CredentialsProblem, ProbeResult};
 pub use retry_after::retry_after;
 pub use settings::{RegistryKind, RegistrySettings};
 pub use timeouts::{Activity, Awaited, RegistryTimeouts, TimedOut};

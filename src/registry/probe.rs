@@ -1,13 +1,18 @@
 //! Probing a backend: whether a registry is behind it. An answer alone does not show that, since gateways, captive portals and
 //! other services answer as well.
 
+use std::sync::Arc;
+
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
 
+use super::client::SendError;
+use super::credentials::RequestCredentials;
+use super::probe_result::CredentialsProblem;
 use super::question::Question;
 use super::timeouts::PROBE_TIMEOUT;
 use super::transport::Received;
-use super::{Backend, ProbeResult, RegistryClient};
+use super::{Backend, ConnectionFault, ProbeResult, RegistryClient};
 
 impl RegistryClient {
     /// Whether a registry is behind this backend now.
@@ -15,10 +20,36 @@ impl RegistryClient {
         let asking = self.send(backend, Question::get("say what it is", "v2/").to(backend));
         let result = match tokio::time::timeout(self.timeout().min(PROBE_TIMEOUT), asking).await {
             Ok(Ok(answer)) => read(&answer),
-            Ok(Err(_)) | Err(_) => ProbeResult::Silent,
+            Ok(Err(error)) => ProbeResult::Silent(error.fault()),
+            Err(_elapsed) => ProbeResult::Silent(Some(ConnectionFault::TimedOut)),
         };
         if result.is_registry() {
             backend.note_probe_answer();
+        }
+        result
+    }
+}
+
+impl RegistryClient {
+    /// The same, by a request with the door's credentials. Notes whether the backend takes them, if it says so.
+    pub(super) async fn probe_with_credentials(&self, backend: &Backend) -> ProbeResult {
+        let credentials = RequestCredentials::new(Arc::clone(self.credentials()), None, Vec::new());
+        let question = Question::get("say what it is", "v2/").to(backend);
+        let asking = self.send_with_credentials(backend, &credentials, question);
+        let answer = match tokio::time::timeout(self.timeout().min(PROBE_TIMEOUT), asking).await {
+            Ok(Ok(answer)) => answer,
+            // The keys are at fault, and not the registry.
+            Ok(Err(SendError::Signing(_))) => return self.probe(backend).await,
+            Ok(Err(SendError::Transport(error))) => return ProbeResult::Silent(error.fault()),
+            Err(_elapsed) => return ProbeResult::Silent(Some(ConnectionFault::TimedOut)),
+        };
+        let result = read(&answer);
+        if result.is_registry() {
+            backend.note_probe_answer();
+            let problem = CredentialsProblem::of(answer.status, self.credentials().is_some());
+            if answer.status.is_success() || problem.is_some() {
+                backend.note_credentials(problem);
+            }
         }
         result
     }

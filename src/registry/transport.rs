@@ -10,8 +10,9 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method, StatusCode};
 use tokio::time::Instant;
 
-use super::Backend;
+use super::connection_fault::ConnectionFault;
 use super::timeouts::{RegistryTimeouts, TimedOut};
+use super::{Authorities, Backend};
 
 /// A request to one backend.
 #[derive(Clone)]
@@ -72,6 +73,17 @@ pub enum TransportError {
     GivenUp(TimedOut),
 }
 
+impl TransportError {
+    /// Why the backend cannot be talked to, if that is what it is.
+    pub const fn fault(&self) -> Option<ConnectionFault> {
+        match self {
+            Self::Connect(causes) | Self::Lost(causes) => causes.fault,
+            Self::TimedOut(_) => Some(ConnectionFault::TimedOut),
+            Self::GivenUp(_) => None,
+        }
+    }
+}
+
 /// Why the body of an answer is not there.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum BodyError {
@@ -92,18 +104,22 @@ pub enum BodyError {
 /// What lies behind an error, in the words of those it passed through. URLs are left out, since a query may carry what
 /// should not be logged.
 #[derive(Clone, Debug, Default)]
-pub struct Causes(Vec<String>);
+pub struct Causes {
+    words: Vec<String>,
+    fault: Option<ConnectionFault>,
+}
 
 impl Causes {
     /// The causes of an error, without its own words.
-    pub fn of(error: &dyn std::error::Error) -> Self {
-        Self(std::iter::successors(error.source(), |error| error.source()).map(ToString::to_string).collect())
+    pub fn of(error: &(dyn std::error::Error + 'static)) -> Self {
+        let words = std::iter::successors(error.source(), |error| error.source()).map(ToString::to_string);
+        Self { words: words.collect(), fault: ConnectionFault::of(error) }
     }
 }
 
 impl fmt::Display for Causes {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|cause| write!(formatter, ": {cause}"))
+        self.words.iter().try_for_each(|cause| write!(formatter, ": {cause}"))
     }
 }
 
@@ -140,14 +156,18 @@ const WHOLE_BODY: u32 = 10;
 
 impl HttpTransport {
     /// `timeout` bounds the wait for a connection, for an answer to begin, and for a body that stands still; ten times as
-    /// long a body as a whole.
+    /// long a body as a whole. Certificates are believed that one of `authorities` has signed, or of the system's without.
     ///
     /// # Errors
-    /// When the TLS configuration of the system cannot be used.
-    pub fn new(timeout: Duration) -> Result<Self, reqwest::Error> {
+    /// When the TLS configuration of the system, or of the authorities, cannot be used.
+    pub fn new(timeout: Duration, authorities: Option<&Authorities>) -> Result<Self, reqwest::Error> {
         // Only the first call of a process sets it; all set the same.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = reqwest::Client::builder()
+        let mut builder = reqwest::Client::builder();
+        if let Some(authorities) = authorities {
+            builder = builder.tls_certs_only(authorities.certificates()?);
+        }
+        let http = builder
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(timeout)
@@ -238,7 +258,7 @@ mod tests {
             limit: 1_000_000,
             timeout: RequestTimeout::Answer,
         };
-        HttpTransport::new(timeout).unwrap().send(request).await
+        HttpTransport::new(timeout, None).unwrap().send(request).await
     }
 
     #[tokio::test]

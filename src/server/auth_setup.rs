@@ -11,10 +11,11 @@ use super::registry_access::{RegistryAccess, key_directory};
 use super::start_error::StartError;
 use crate::auth::{
     AccessTokens, Accounts, Authenticator, Gate, GateParts, Hashing, Htpasswd, IdentitySource, InvalidRule,
-    Journal, LoginLife, Logins, Names, Policy, Rule, Rules, StoredUsers, TargetSeal, UploadMarks, Who,
+    Journal, LoginLife, Logins, Names, Policy, Rule, Rules, StoredUsers, TargetSeal, UploadMarks, UserName,
+    Who,
 };
 use crate::clock::{Clock, RetentionClock};
-use crate::config::{self, AuthRule, Config, Principal, UserSource};
+use crate::config::{AuthRule, Config, ConfigError, Principal, UserSource};
 use crate::files::RereadRequests;
 use crate::oci::{Action, Actions};
 use crate::store::Store;
@@ -44,12 +45,13 @@ pub(super) struct AuthSetup {
 }
 
 impl AuthSetup {
-    /// Reads secret, users and rules, and starts the threads that hash passwords where there are any to hash.
+    /// Reads the secret, and makes the gate from what the configuration named.
     ///
     /// # Errors
-    /// When a file cannot be used or a rule is wrong.
+    /// When the secret cannot be used.
     pub(super) fn build(
         config: &Config,
+        prepared: Option<PreparedAuth>,
         access: &RegistryAccess,
         accounts: &Arc<Accounts>,
         retention_clock: Arc<RetentionClock>,
@@ -57,14 +59,10 @@ impl AuthSetup {
         // An open door has no keys, but a secret beside where they would be.
         let secret = key_directory(config).secret()?;
         let seal = Arc::new(TargetSeal::new(&secret)?);
-        let Some(issuer) = access.issuer.clone().filter(|_| config.auth.is_on) else {
+        let (Some(issuer), Some(prepared)) = (access.issuer.clone(), prepared) else {
             return Ok(Self { gate: None, seal, htpasswd: None, retention_clock });
         };
-        let hashing = Hashing::start(hashing_threads())?;
-        let htpasswd = match &config.auth.htpasswd {
-            Some(path) => Some(Arc::new(Htpasswd::load(path.clone(), hashing.clone())?)),
-            None => None,
-        };
+        let PreparedAuth { hashing, htpasswd, policy } = prepared;
         let sources = identity_sources(config, accounts, htpasswd.as_ref(), &hashing);
         let gate = Arc::new(Gate::new(GateParts {
             authenticator: Authenticator::new(sources, hashing, config.auth.lockout)?,
@@ -76,7 +74,7 @@ impl AuthSetup {
                 accounts: Arc::clone(accounts),
                 life: LoginLife { idle: config.auth.refresh_idle, lifetime: config.auth.refresh_lifetime },
             },
-            policy: policy(&config.auth)?,
+            policy,
         }));
         let names: Arc<dyn Names> = Arc::clone(&gate) as _;
         accounts.journal().ask_for_names(Arc::downgrade(&names));
@@ -143,18 +141,64 @@ fn hashing_threads() -> usize {
     std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1))
 }
 
+/// Users and rules, as a configuration with `auth.mode = "on"` names them.
+pub(super) struct PreparedAuth {
+    hashing: Hashing,
+    htpasswd: Option<Arc<Htpasswd>>,
+    /// Rules and groups.
+    pub(super) policy: Policy,
+}
+
+impl PreparedAuth {
+    /// The names in the file of users.
+    pub(super) fn names_in_file(&self) -> Vec<UserName> {
+        self.htpasswd.as_ref().map(|users| users.names()).unwrap_or_default()
+    }
+
+    /// Reads users and rules, and starts the threads that hash passwords. None for an open door.
+    ///
+    /// # Errors
+    /// Every rule that is wrong, a file of users that cannot be used, or threads that the system refuses.
+    pub(super) fn of(config: &Config) -> Result<Option<Self>, StartError> {
+        if !config.auth.is_on {
+            return Ok(None);
+        }
+        let hashing = Hashing::start(hashing_threads())?;
+        let htpasswd = config.auth.htpasswd.clone().map(|path| {
+            Htpasswd::load(path, hashing.clone())
+                .map(Arc::new)
+                .map_err(|error| config.problem("auth.htpasswd", error.to_string()))
+        });
+        match (policy(config), htpasswd.transpose()) {
+            (Ok(policy), Ok(htpasswd)) => Ok(Some(Self { hashing, htpasswd, policy })),
+            (Ok(_), Err(problem)) => Err(ConfigError::new(vec![problem]).into()),
+            (Err(error), Ok(_)) => Err(error.into()),
+            (Err(error), Err(problem)) => {
+                Err(ConfigError::new([error.problems(), &[problem]].concat()).into())
+            }
+        }
+    }
+}
+
 /// The rules and groups of a configuration.
 ///
 /// # Errors
-/// When a rule is wrong.
-pub(super) fn policy(auth: &config::Auth) -> Result<Policy, InvalidRule> {
+/// Every rule that is wrong.
+pub(super) fn policy(config: &Config) -> Result<Policy, ConfigError> {
+    let auth = &config.auth;
     let mut groups: HashMap<String, Vec<String>> = HashMap::new();
     for (group, users) in &auth.groups {
         for user in users {
             groups.entry(user.clone()).or_default().push(group.clone());
         }
     }
-    let rules = Rules::new(auth.rules.iter().map(rule).collect())?;
+    let rules = Rules::new(auth.rules.iter().map(rule).collect()).map_err(|wrong| {
+        let problem = |wrong: InvalidRule| {
+            let path = format!("auth.rules[{}].repositories", wrong.number - 1);
+            config.problem(&path, wrong.to_string())
+        };
+        ConfigError::new(wrong.into_iter().map(problem).collect())
+    })?;
     Ok(Policy { rules, groups })
 }
 

@@ -53,6 +53,8 @@ pub(super) struct Composition {
     /// The state of this process.
     pub status: Arc<Status>,
     clock_warn: Duration,
+    /// Whether requests to the registry have the door's credentials, and not their clients'.
+    shows_itself: bool,
     notifications: Option<NotificationSecret>,
     metrics: Metrics,
 }
@@ -71,9 +73,10 @@ impl Composition {
         let access = RegistryAccess::build(config, clock_watch::saved_estimate(store.as_ref()).await)?;
         let retention_clock = clock_watch::retention_clock(store.as_ref(), access.settings.clock).await;
         let timeout = config.registry.timeout;
+        let authorities = access.authorities.as_ref();
         let transports = Transports {
-            requests: Arc::new(HttpTransport::new(timeout)?),
-            sweeps: Arc::new(HttpTransport::new(timeout)?),
+            requests: Arc::new(HttpTransport::new(timeout, authorities)?),
+            sweeps: Arc::new(HttpTransport::new(timeout, authorities)?),
         };
         let settings = EngineSettings {
             registry: access.settings.clone(),
@@ -95,6 +98,7 @@ impl Composition {
         Ok(Self {
             accounts: auth_setup::accounts(config, &store, Arc::clone(&retention_clock)),
             clock_warn: config.clock.warn,
+            shows_itself: access.settings.credentials.is_some() || config.auth.is_on,
             notifications: secret.map(|secret| NotificationSecret::new(secret.expose_secret())),
             store,
             access,
@@ -125,7 +129,7 @@ impl Composition {
         let (registry, store) = (&self.access.settings, &self.store);
         registry_access::read_clock(&self.engine.registry, registry).await;
         self.engine.run(background, stop);
-        background.spawn(watch_health(Arc::clone(&self.engine.registry), stop.clone()));
+        background.spawn(watch_health(Arc::clone(&self.engine.registry), self.shows_itself, stop.clone()));
         background.spawn(clock_watch::watch_registry(
             registry.clone(),
             self.clock_warn,

@@ -1,6 +1,6 @@
-//! What only a door has: its listeners, and the service for its clients.
+//! What only a door has: the service for its clients.
 
-use std::net::SocketAddr;
+use std::io;
 use std::sync::Arc;
 
 use tokio_util::task::TaskTracker;
@@ -9,53 +9,23 @@ use super::auth_setup::{AuthSetup, external_origin};
 use super::composition::Composition;
 use super::descriptors;
 use super::start_error::StartError;
-use crate::config::{Config, RegistryHost, Tls};
+use crate::config::{Config, RegistryHost};
 use crate::door::{
-    self, BodyMemory, Certificates, Door, Listener, OwnPaths, Parts, PublicAddress, Service, ServiceParts,
+    self, BodyMemory, Certificates, Door, OwnPaths, Parts, PublicAddress, Service, ServiceParts,
+    UpstreamSettings,
 };
-use crate::plugins;
-use crate::registry::RegistryTimeouts;
+use crate::plugins::PreparedPlugins;
+use crate::registry::{Authorities, RegistryTimeouts};
 use crate::web::{self, WebState};
-
-/// The bound ports, and the certificate of the door's.
-pub(super) struct Listeners {
-    pub door: Listener,
-    pub admin: Listener,
-    /// None for a door without TLS.
-    pub certificates: Option<Arc<Certificates>>,
-}
-
-impl Listeners {
-    /// Reads the certificate, and binds the ports.
-    ///
-    /// # Errors
-    /// When the certificate cannot be used, or a port not be bound.
-    pub(super) fn bind(config: &Config) -> Result<Self, StartError> {
-        let certificates = match &config.listen.tls {
-            Some(Tls { certificate, key }) => {
-                Some(Arc::new(Certificates::load(certificate.clone(), key.clone())?))
-            }
-            None => None,
-        };
-        Ok(Self {
-            door: bind("listen.door", config.listen.door)?,
-            admin: bind("listen.admin", config.listen.admin)?,
-            certificates,
-        })
-    }
-}
-
-fn bind(key: &'static str, address: SocketAddr) -> Result<Listener, StartError> {
-    Listener::bind(address).map_err(|source| StartError::Listen { key, address, source })
-}
 
 /// The door with its pipeline of plugins, and the exchanges that it counts.
 ///
 /// # Errors
-/// When options of a plugin are wrong, or TLS cannot be set up.
+/// When TLS cannot be set up.
 pub(super) fn build(
     config: &Config,
     composition: &Composition,
+    plugins: PreparedPlugins,
     auth: &AuthSetup,
     web: WebState,
     certificates: Option<&Arc<Certificates>>,
@@ -70,10 +40,10 @@ pub(super) fn build(
         requirement_of: web::requirement_of,
         credentials: Arc::clone(&access.credentials),
     };
-    let pipeline = plugins::build(&config.plugins, &parts)?;
     let mut shares = descriptors::share(config, available_descriptors);
     shares.warn_if_lowered(config, available_descriptors);
-    shares.connections.trusted_proxies = plugins::trusted_proxies(&config.plugins)?;
+    shares.connections.trusted_proxies = plugins.trusted_proxies.clone();
+    let pipeline = plugins.build(&parts);
     let limits = door::Limits {
         client_timeout: config.listen.client_timeout,
         head_timeout: config.limits.head_timeout,
@@ -92,10 +62,24 @@ pub(super) fn build(
         memory: BodyMemory::new(config.limits.body_memory),
         address,
         seal: Arc::clone(&auth.seal),
+        trusted_proxies: shares.connections.trusted_proxies.clone(),
         exchanges: exchanges.clone(),
     });
     let tls = certificates.map(Certificates::server_configuration).transpose()?;
     let threads = config.server.threads.get();
-    let door = Door::new(service, threads, tls, exchanges.clone(), shares.connections, shares.kept);
+    let upstream = UpstreamSettings {
+        kept_connections: shares.kept,
+        authorities: authorities_file(composition.access.authorities.as_ref())?,
+    };
+    let door = Door::new(service, threads, tls, exchanges.clone(), shares.connections, upstream);
     Ok((door, exchanges))
+}
+
+/// The file of authorities, by the only kind of name that pingora takes.
+fn authorities_file(authorities: Option<&Authorities>) -> Result<Option<String>, StartError> {
+    let name = |authorities: &Authorities| {
+        let name = authorities.path().to_str().map(str::to_owned);
+        name.ok_or_else(|| io::Error::other("the path in registry.ca is not valid UTF-8").into())
+    };
+    authorities.map(name).transpose()
 }

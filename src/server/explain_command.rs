@@ -1,53 +1,150 @@
-//! `portreeve check --as`: what the rules let a user do, and which of them decides.
+//! `portreeve check --as`: what a user or robot may do, and which rule or token decides.
 
-use super::account_command::{CommandError, account};
+use super::account_command::CommandError;
 use super::auth_setup;
+use super::known_accounts::KnownAccounts;
+use super::preparation::Preparation;
 use super::start_error::StartError;
-use crate::auth::{AccountAnswer, AccountCommand, Decision, Identity, Policy, Privilege, Subject, UserName};
+use crate::auth::{Decision, Identity, Policy, Privilege, Rule, Subject, TokenShown, UserName};
+use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
-use crate::oci::{Action, RepositoryName};
+use crate::oci::{Action, Actions, RepositoryName};
 
-/// What a user may do to a repository, by the rules of the configuration. The groups of a user of the store are read
-/// there; a name that no user has yet is in the groups of the configuration alone.
+/// What a user or robot may do to a repository, or at all, by the rules of the configuration and the accounts that there
+/// are.
 ///
 /// # Errors
-/// When a name is none, or the store cannot be asked.
-pub fn explain(config: &Config, user: &str, repository: &str) -> Result<String, CommandError> {
-    let name = RepositoryName::parse(repository)?;
-    let policy = auth_setup::policy(&config.auth).map_err(StartError::Rules)?;
-    let subject = subject(config, &policy, user)?;
+/// When a name is none, the configuration cannot be used, or the store cannot be asked.
+pub fn explain(config: &Config, user: &str, repository: Option<&str>) -> Result<String, CommandError> {
+    let repository = repository.map(RepositoryName::parse).transpose()?;
+    let prepared = Preparation::of(config)?;
+    let known = KnownAccounts::of(config, prepared.auth.as_ref())?;
+    let policy = match prepared.auth {
+        Some(auth) => auth.policy,
+        None => auth_setup::policy(config).map_err(StartError::Config)?,
+    };
     let mut lines = Vec::new();
     if !config.auth.is_on {
         lines.push("auth.mode is off: everybody may do everything. If it were on:".to_owned());
     }
-    if let Subject::Known(Identity { groups, .. }) = &subject
-        && !groups.is_empty()
-    {
-        lines.push(format!("{user} is in {}.", groups.join(", ")));
-    }
-    for action in Action::ALL {
-        let decision = policy.rules.explain(&subject, &name, action);
-        lines.push(sentence(user, decision, &format!("{} {repository}", action.as_str())));
-    }
-    for (privilege, what) in
-        [(Privilege::Catalog, "list all repositories"), (Privilege::Admin, "administer the door")]
-    {
-        lines.push(sentence(user, policy.rules.explain_privilege(&subject, privilege), what));
+    let robot = UserName::parse(user).map(|name| known.robot(&name)).unwrap_or_default();
+    if robot.is_empty() {
+        let subject = subject(&known, &policy, user, &mut lines)?;
+        match &repository {
+            Some(repository) => explain_repository(&policy, &subject, user, repository, &mut lines),
+            None => explain_all(&policy, &subject, user, &mut lines),
+        }
+    } else {
+        let now = Clock::shifted(config.clock.offset).now();
+        for token in robot {
+            explain_robot(&policy, token, now, repository.as_ref(), &mut lines);
+        }
     }
     Ok(lines.join("\n"))
 }
 
-/// The user of this name, with their groups.
-fn subject(config: &Config, policy: &Policy, user: &str) -> Result<Subject, CommandError> {
+/// The user of this name, with their groups, which are said; as well as that nobody has the name.
+fn subject(
+    known: &KnownAccounts,
+    policy: &Policy,
+    user: &str,
+    lines: &mut Vec<String>,
+) -> Result<Subject, CommandError> {
     if user == "anonymous" {
         return Ok(Subject::Anonymous);
     }
-    let user = UserName::parse(user)?;
-    let mut groups = policy.groups.get(user.as_str()).cloned().unwrap_or_default();
-    if let AccountAnswer::Users(users) = account(config, AccountCommand::ListUsers)? {
-        groups.extend(users.into_iter().filter(|known| known.name == user).flat_map(|known| known.groups));
+    let name = UserName::parse(user)?;
+    if !known.has(&name) {
+        lines.push(format!(
+            "Nobody has the name {user}: it is neither in auth.htpasswd nor in the store. A user of that name:"
+        ));
     }
-    Ok(Subject::Known(Identity::new(user, groups)))
+    let mut groups = policy.groups.get(user).cloned().unwrap_or_default();
+    groups.extend(
+        known.in_store.iter().filter(|known| known.name == name).flat_map(|known| known.groups.clone()),
+    );
+    if !groups.is_empty() {
+        lines.push(format!("{user} is in {}.", groups.join(", ")));
+    }
+    Ok(Subject::Known(Identity::new(name, groups)))
+}
+
+fn explain_repository(
+    policy: &Policy,
+    subject: &Subject,
+    user: &str,
+    repository: &RepositoryName,
+    lines: &mut Vec<String>,
+) {
+    for action in Action::ALL {
+        let decision = policy.rules.explain(subject, repository, action);
+        lines.push(sentence(user, decision, &format!("{} {repository}", action.as_str())));
+    }
+    explain_privileges(policy, subject, user, lines);
+}
+
+/// Every rule that applies, in the order in which they stand.
+fn explain_all(policy: &Policy, subject: &Subject, user: &str, lines: &mut Vec<String>) {
+    let on_repositories = policy.rules.applying(subject).filter(|(_, rule)| rule.actions != Actions::NONE);
+    let before = lines.len();
+    for (number, Rule { actions, repositories, deny, .. }) in on_repositories {
+        let verb = if *deny { "may not" } else { "may" };
+        lines.push(format!("{user} {verb} {actions} {}: rule {number}.", repositories.join(", ")));
+    }
+    if lines.len() == before {
+        lines.push(format!("{user} may do nothing to any repository: no rule applies."));
+    }
+    explain_privileges(policy, subject, user, lines);
+}
+
+fn explain_privileges(policy: &Policy, subject: &Subject, user: &str, lines: &mut Vec<String>) {
+    for (privilege, what) in
+        [(Privilege::Catalog, "list all repositories"), (Privilege::Admin, "administer the door")]
+    {
+        lines.push(sentence(user, policy.rules.explain_privilege(subject, privilege), what));
+    }
+}
+
+/// What a robot may do by one of its tokens: what the token says, unless a rule denies it.
+fn explain_robot(
+    policy: &Policy,
+    token: &TokenShown,
+    now: Timestamp,
+    repository: Option<&RepositoryName>,
+    lines: &mut Vec<String>,
+) {
+    let TokenShown { id, name, expires, .. } = token;
+    if let Some(expires) = expires.filter(|expires| *expires <= now) {
+        lines.push(format!(
+            "The token {id} of the robot {name} expired at {expires}: it may do nothing any more."
+        ));
+        return;
+    }
+    let (allowed, patterns) = (token.actions.join(", "), token.repositories.join(", "));
+    lines.push(format!("{name} is a robot. Its token {id} is for {allowed} of {patterns}."));
+    let subject = Subject::Known(Identity {
+        limits: Some(token.limits(true)),
+        ..Identity::new(name.clone(), Vec::new())
+    });
+    let Some(repository) = repository else {
+        for (number, Rule { actions, repositories, .. }) in
+            policy.rules.applying(&subject).filter(|(_, rule)| rule.deny)
+        {
+            lines.push(format!("{name} may not {actions} {}: rule {number}.", repositories.join(", ")));
+        }
+        return;
+    };
+    let may = policy.rules.actions(&subject, repository);
+    for action in Action::ALL {
+        let denied = policy.rules.explain(&subject, repository, action);
+        let why = match denied {
+            Decision { allowed: false, rule: Some(rule) } => format!("rule {rule} denies it"),
+            _ if may.has_all(Actions::of(&[action])) => format!("token {id} allows it"),
+            _ => format!("token {id} does not allow it"),
+        };
+        let verb = if may.has_all(Actions::of(&[action])) { "may" } else { "may not" };
+        lines.push(format!("{name} {verb} {} {repository}: {why}.", action.as_str()));
+    }
 }
 
 /// What a user may do or may not, and why.

@@ -1,5 +1,6 @@
 //! How this process reaches the registry: its backends, its credentials, the keys of its tokens, and whose time counts.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use secrecy::ExposeSecret as _;
@@ -8,13 +9,17 @@ use url::Url;
 use super::start_error::StartError;
 use crate::auth::{Issuer, KeyAlgorithm, KeyDirectory, RegistryTokens, TokenSettings};
 use crate::clock::{Clock, ClockOffset, Estimate};
-use crate::config::{self, Algorithm, BasicLogin, Config, RegistryAuth, VerifiedBy};
-use crate::registry::{Backends, RegistryClient, RegistryCredentials, RegistryKind, RegistrySettings};
+use crate::config::{self, Algorithm, BasicLogin, Config, ConfigError, Problem, RegistryAuth, VerifiedBy};
+use crate::registry::{
+    Authorities, Backends, RegistryClient, RegistryCredentials, RegistryKind, RegistrySettings,
+};
 
 /// The access to the registry, and what signs tokens.
 pub(super) struct RegistryAccess {
     /// What clients to the registry are made from.
     pub settings: RegistrySettings,
+    /// Whose certificates the registry is believed by; the system's authorities if absent.
+    pub authorities: Option<Authorities>,
     /// Signs the tokens of the door and those for the registry; none where neither has any.
     pub issuer: Option<Arc<Issuer>>,
 }
@@ -26,6 +31,7 @@ impl RegistryAccess {
     /// # Errors
     /// When a URL or the keys cannot be used.
     pub(super) fn build(config: &Config, known: Option<Estimate>) -> Result<Self, StartError> {
+        let authorities = authorities(config).map_err(|problem| ConfigError::new(vec![problem]))?;
         let clock = Clock::shifted(config.clock.offset);
         let offset = Arc::new(known.map_or_else(ClockOffset::default, ClockOffset::remembered));
         let needs_keys = config.auth.is_on || config.registry.auth == RegistryAuth::Token;
@@ -59,8 +65,20 @@ impl RegistryAccess {
             timeout: config.registry.timeout,
             commit_timeout: config.registry.commit_timeout,
         };
-        Ok(Self { settings, issuer })
+        Ok(Self { settings, authorities, issuer })
     }
+}
+
+/// The authorities that `registry.ca` names.
+///
+/// # Errors
+/// When its file cannot be used.
+pub(super) fn authorities(config: &Config) -> Result<Option<Authorities>, Problem> {
+    let load = |path: PathBuf| {
+        Authorities::load(path)
+            .map_err(|error| config.problem("registry.ca", format!("`registry.ca` {error}")))
+    };
+    config.registry.ca.clone().map(load).transpose()
 }
 
 /// Reads the registry's clock before the first token is made for it. A backend that does not answer is asked by the health

@@ -98,7 +98,7 @@ impl Reload {
             Ok(Err(error)) => return refused(&error),
             Err(error) => return refused(&error),
         };
-        match auth_setup::policy(&config.auth) {
+        match auth_setup::policy(&config) {
             Ok(policy) => self.gate.set_policy(policy),
             Err(error) => return refused(&error),
         }
@@ -167,5 +167,7 @@ fn count(what: Reloaded, result: ReloadResult) {
 
 fn without_rules(config: &Config) -> Config {
     let auth = Auth { rules: Vec::new(), groups: Default::default(), ..config.auth.clone() };
-    Config { auth, ..config.clone() }
+    let mut config = config.clone();
+    config.auth = auth;
+    config
 }

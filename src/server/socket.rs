@@ -3,7 +3,7 @@
 use std::fs::{DirBuilder, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, PermissionsExt as _};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use tokio_util::sync::CancellationToken;
@@ -14,6 +14,9 @@ use crate::config::Config;
 
 /// How many connections it has.
 pub(super) const SOCKET_CONNECTIONS: usize = 16;
+
+/// Its name before it is moved to its place.
+const DRAFT: &str = "s";
 
 /// A bound socket. Its file goes when this is dropped.
 #[derive(Debug)]
@@ -40,17 +43,12 @@ impl Socket {
     /// Binds a socket there. One that a killed door left is replaced: the caller has the store open, so that no other
     /// process binds the same socket meanwhile.
     fn bind(path: PathBuf) -> io::Result<Self> {
-        match std::fs::symlink_metadata(&path) {
-            Ok(found) if !found.file_type().is_socket() => {
-                return Err(io::Error::new(io::ErrorKind::AlreadyExists, "something else has that name"));
-            }
-            Ok(_) if UnixStream::connect(&path).is_ok() => {
-                return Err(io::Error::new(io::ErrorKind::AddrInUse, "another door listens there"));
-            }
-            Ok(_) | Err(_) => {}
+        check_place(&path)?;
+        if is_answered(&path) {
+            return Err(io::Error::new(io::ErrorKind::AddrInUse, "another door listens there"));
         }
         // Bound where no other user can reach it, and moved to its place when its permissions are right.
-        let private = path.with_added_extension("d");
+        let private = private_directory(&path);
         let listener = bind_in(&private, &path);
         let removed = std::fs::remove_dir_all(&private);
         let listener = listener?;
@@ -76,6 +74,40 @@ impl Socket {
     }
 }
 
+/// Whether a door answers at this socket.
+pub(super) fn is_answered(path: &Path) -> bool {
+    UnixStream::connect(path).is_ok()
+}
+
+/// Whether the configured socket can be bound, as far as that shows without doing it.
+///
+/// # Errors
+/// When it cannot be bound.
+pub(super) fn check(config: &Config) -> Result<(), StartError> {
+    let path = path(config);
+    check_place(&path).map_err(|source| StartError::Socket { path, source })
+}
+
+fn check_place(path: &Path) -> io::Result<()> {
+    SocketAddr::from_pathname(private_directory(path).join(DRAFT))?;
+    match std::fs::symlink_metadata(path) {
+        Ok(found) if !found.file_type().is_socket() => {
+            Err(io::Error::new(io::ErrorKind::AlreadyExists, "something else has that name"))
+        }
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
+            std::fs::metadata(directory.unwrap_or(Path::new("."))).map(|_| ())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Where the socket is bound before it is moved to its place.
+fn private_directory(path: &Path) -> PathBuf {
+    path.with_added_extension("d")
+}
+
 fn bind_in(private: &Path, path: &Path) -> io::Result<UnixListener> {
     match DirBuilder::new().mode(0o700).create(private) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -85,7 +117,7 @@ fn bind_in(private: &Path, path: &Path) -> io::Result<UnixListener> {
         }
         created => created?,
     }
-    let draft = private.join("s");
+    let draft = private.join(DRAFT);
     let listener = UnixListener::bind(&draft)?;
     std::fs::set_permissions(&draft, Permissions::from_mode(0o600))?;
     std::fs::rename(&draft, path)?;

@@ -1,37 +1,22 @@
 //! Why the door does not start.
 
 use std::io;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use crate::auth::{HtpasswdError, InvalidRule, KeyRingError, SealError};
-use crate::door::CertificateError;
-use crate::plugins::InvalidPlugins;
+use crate::auth::{KeyRingError, SealError};
+use crate::config::ConfigError;
 use crate::store::OpenError;
 use crate::telemetry::MetricsError;
 
 /// Why the door did not start. Each is one sentence that names what has to change.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// An address that cannot be bound.
-    #[error("{key} = \"{address}\" cannot be bound: {source}; {}", remedy_for(.source))]
-    Listen {
-        /// The configuration key.
-        key: &'static str,
-        /// The address.
-        address: SocketAddr,
-        /// The cause.
-        source: io::Error,
-    },
-    /// A TLS certificate that cannot be used.
+    /// What the configuration names cannot be used: everything that is wrong at once.
     #[error(transparent)]
-    Certificate(#[from] CertificateError),
+    Config(#[from] ConfigError),
     /// TLS cannot be set up at all.
     #[error("TLS cannot be set up: {0}")]
     Tls(#[from] rustls::Error),
-    /// Options of a plugin.
-    #[error(transparent)]
-    Plugins(#[from] InvalidPlugins),
     /// The store cannot be opened.
     #[error("store.url: {0}")]
     Store(#[from] OpenError),
@@ -49,12 +34,6 @@ pub enum StartError {
     /// What hides targets of the registry's own in URLs of the door.
     #[error("URLs of uploads cannot be sealed: {0}")]
     Seal(#[from] SealError),
-    /// The file of users.
-    #[error(transparent)]
-    Htpasswd(#[from] HtpasswdError),
-    /// A rule.
-    #[error(transparent)]
-    Rules(#[from] InvalidRule),
     /// Metrics cannot be recorded.
     #[error(transparent)]
     Metrics(#[from] MetricsError),
@@ -73,29 +52,8 @@ impl StartError {
     /// Whether the operator has to change something before it can start: a key, a file, a port.
     pub const fn is_misconfiguration(&self) -> bool {
         match self {
-            Self::Listen { .. }
-            | Self::Certificate(_)
-            | Self::Plugins(_)
-            | Self::Store(_)
-            | Self::Socket { .. }
-            | Self::Keys(_)
-            | Self::Htpasswd(_)
-            | Self::Rules(_)
-            | Self::Url(_) => true,
+            Self::Config(_) | Self::Store(_) | Self::Socket { .. } | Self::Keys(_) | Self::Url(_) => true,
             Self::Tls(_) | Self::Metrics(_) | Self::Registry(_) | Self::System(_) | Self::Seal(_) => false,
         }
-    }
-}
-
-fn remedy_for(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => "another process listens there: stop it or choose another port",
-        io::ErrorKind::PermissionDenied => {
-            "ports below 1024 need privileges: choose another port or grant them"
-        }
-        io::ErrorKind::AddrNotAvailable => {
-            "that address is not this machine's: choose one that is, or 0.0.0.0"
-        }
-        _ => "choose another address",
     }
 }

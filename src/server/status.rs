@@ -1,5 +1,6 @@
 //! The state of this process, for the API and the probes.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -21,13 +22,23 @@ pub(super) struct Status {
     pub offset: Arc<ClockOffset>,
 }
 
+impl Status {
+    /// Why the door cannot do its work at the registry.
+    fn trouble(&self) -> Option<Cow<'static, str>> {
+        if !self.backends.all().iter().any(|backend| backend.is_healthy()) {
+            return Some("the registry cannot be reached".into());
+        }
+        self.backends.credentials_problem().map(|problem| problem.to_string().into())
+    }
+}
+
 impl StatusSource for Status {
     fn state(&self) -> ServiceState {
         if self.stopping.load(Ordering::Relaxed) {
             ServiceState::Stopping
         } else if !*self.ready.borrow() {
             ServiceState::Starting
-        } else if self.backends.all().iter().any(|backend| backend.is_healthy()) {
+        } else if self.trouble().is_none() {
             ServiceState::Ready
         } else {
             ServiceState::Degraded
@@ -51,6 +62,7 @@ impl StatusSource for Status {
             })
             .collect();
         let clock = self.offset.seen_from(self.clock).map(ClockStatus::from);
-        RegistryStatus { reachable: backends.iter().any(|backend| backend.healthy), backends, clock }
+        let reachable = backends.iter().any(|backend| backend.healthy);
+        RegistryStatus { reachable, trouble: self.trouble(), backends, clock }
     }
 }

@@ -16,6 +16,8 @@ use super::logging;
 /// What the access log says about one exchange.
 #[derive(Clone, Copy, Debug)]
 pub struct AccessLine<'a> {
+    /// The identifier of the request, as client and registry have it in `X-Request-Id`.
+    pub request_id: &'a str,
     /// The client's address.
     pub client: IpAddr,
     /// Who the client has proven to be.
@@ -38,6 +40,10 @@ pub struct AccessLine<'a> {
     pub backend: Option<&'a str>,
     /// The client's `User-Agent`.
     pub agent: Option<&'a str>,
+    /// The scopes that a request for a token asked for.
+    pub scopes_asked: Option<&'a str>,
+    /// Those that it was granted.
+    pub scopes_granted: Option<&'a str>,
     /// Why the exchange failed.
     pub cause: Option<&'a str>,
 }
@@ -70,6 +76,7 @@ impl AccessLine<'_> {
     fn trace(&self) {
         tracing::info!(
             target: "access",
+            request_id = self.request_id,
             client = %self.client,
             user = self.user,
             method = self.method,
@@ -81,6 +88,8 @@ impl AccessLine<'_> {
             seconds = self.seconds,
             backend = self.backend,
             agent = self.agent,
+            scopes_asked = self.scopes_asked,
+            scopes_granted = self.scopes_granted,
             cause = self.cause,
         );
     }
@@ -95,6 +104,7 @@ impl Serialize for At<'_> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("timestamp", &Rfc3339(*time))?;
         map.serialize_entry("level", "INFO")?;
+        map.serialize_entry("request_id", line.request_id)?;
         map.serialize_entry("client", &line.client)?;
         if let Some(user) = line.user {
             map.serialize_entry("user", user)?;
@@ -108,7 +118,14 @@ impl Serialize for At<'_> {
         map.serialize_entry("received", &line.received)?;
         map.serialize_entry("sent", &line.sent)?;
         map.serialize_entry("seconds", &line.seconds)?;
-        for (name, value) in [("backend", line.backend), ("agent", line.agent), ("cause", line.cause)] {
+        let texts = [
+            ("backend", line.backend),
+            ("agent", line.agent),
+            ("scopes_asked", line.scopes_asked),
+            ("scopes_granted", line.scopes_granted),
+            ("cause", line.cause),
+        ];
+        for (name, value) in texts {
             if let Some(value) = value {
                 map.serialize_entry(name, value)?;
             }
@@ -136,6 +153,7 @@ mod tests {
     #[test]
     fn a_line_written_in_one_go_is_the_one_that_tracing_writes() {
         let full = AccessLine {
+            request_id: "7f3c1d9e0b7a4c7e",
             client: "2001:db8::1".parse().unwrap(),
             user: Some("a \"user\"\n"),
             method: "GET",
@@ -147,9 +165,20 @@ mod tests {
             seconds: 0.001_234_5,
             backend: Some("registry:5000"),
             agent: Some("docker/28"),
+            scopes_asked: Some("repository:a:pull,push"),
+            scopes_granted: Some(""),
             cause: Some("the client left"),
         };
-        let bare = AccessLine { user: None, status: None, backend: None, agent: None, cause: None, ..full };
+        let bare = AccessLine {
+            user: None,
+            status: None,
+            backend: None,
+            agent: None,
+            scopes_asked: None,
+            scopes_granted: None,
+            cause: None,
+            ..full
+        };
         for line in [full, bare] {
             let traced = traced_as_json(|| line.trace());
             let object: Value = serde_json::from_str(&traced).unwrap();

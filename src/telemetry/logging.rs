@@ -7,7 +7,7 @@
 use std::io::{self, IsTerminal};
 use std::sync::OnceLock;
 
-use tracing::Subscriber;
+use tracing::{Level, Subscriber};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::fmt::MakeWriter;
@@ -20,10 +20,28 @@ use super::short_lines::{Format, ShortLines};
 /// The target of the access log's lines.
 pub const ACCESS: &str = "access";
 
-/// The variables that set what is logged, the first that is there counts.
+/// What the log is set up with, where the environment does not say otherwise.
+#[derive(Clone, Copy, Debug)]
+pub struct LogSettings {
+    /// What is logged: this, and what weighs more. Below `INFO` that is for the door's own lines; those of libraries stay at `INFO`.
+    pub level: Level,
+    /// The shape of the lines.
+    pub format: LineFormat,
+}
+
+/// The shape of the lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LineFormat {
+    /// Text on a terminal, else JSON.
+    Auto,
+    /// Lines for a person.
+    Text,
+    /// JSON objects.
+    Json,
+}
+
+/// The variables that set what is logged by target, for developers; the first that is there counts, and more than `log.level`.
 const VARIABLES: [&str; 2] = ["PORTREEVE_LOG", "RUST_LOG"];
-/// What is logged unless they say otherwise.
-const DEFAULT_FILTER: &str = "info";
 /// pingora logs every client that leaves within a head as an error: any client could fill the log with that. An operator who
 /// wants these lines names `pingora` in the filter; failures of requests stand in the access log.
 const PINGORA_OFF: &str = "pingora=off";
@@ -46,6 +64,17 @@ pub enum LogError {
         /// What is wrong.
         source: ParseError,
     },
+    /// A level in the environment is none.
+    #[error(
+        "environment variable {variable}: `{text}` is no level{}; write a level (`info`) or levels by target \
+         (`info,portreeve::sync=debug`)", did_you_mean(.text)
+    )]
+    Level {
+        /// Which variable.
+        variable: &'static str,
+        /// What stands where a level should.
+        text: String,
+    },
     /// The system gives no thread for it.
     #[error("the log's thread cannot be started: {0}")]
     Thread(#[from] io::Error),
@@ -65,9 +94,14 @@ pub struct LogGuard {
 ///
 /// # Errors
 /// When the environment's filter is wrong, or the process has a log already.
-pub fn install() -> Result<LogGuard, LogError> {
-    let filter = filter(|variable| std::env::var(variable).ok())?;
-    let format = if io::stderr().is_terminal() { Format::Human } else { Format::Json };
+pub fn install(settings: LogSettings) -> Result<LogGuard, LogError> {
+    let filter = filter(settings.level, |variable| std::env::var(variable).ok())?;
+    let format = match settings.format {
+        LineFormat::Text => Format::Human,
+        LineFormat::Json => Format::Json,
+        LineFormat::Auto if io::stderr().is_terminal() => Format::Human,
+        LineFormat::Auto => Format::Json,
+    };
     let (writer, worker) = queue::start(io::stderr(), QUEUED_BYTES)?;
     subscriber(format, filter, writer.clone()).try_init()?;
     if format == Format::Json {
@@ -76,6 +110,14 @@ pub fn install() -> Result<LogGuard, LogError> {
     WRITER.get_or_init(|| writer);
     std::panic::set_hook(Box::new(log_panic));
     Ok(LogGuard { _worker: worker })
+}
+
+/// Whether the environment's filter, if there is one, can be used.
+///
+/// # Errors
+/// When it cannot.
+pub fn check_environment() -> Result<(), LogError> {
+    filter(Level::INFO, |variable| std::env::var(variable).ok()).map(drop)
 }
 
 /// How many lines were dropped since the start, because they came faster than they could be written.
@@ -88,16 +130,50 @@ pub(super) fn json_output() -> Option<ShortLines<LineWriter>> {
     JSON_OUTPUT.get().cloned()
 }
 
-/// Builds the filter from the first variable that is set and not empty.
-fn filter(environment: impl Fn(&str) -> Option<String>) -> Result<EnvFilter, LogError> {
+/// Builds the filter from the first variable that is set and not empty, else from the level.
+fn filter(level: Level, environment: impl Fn(&str) -> Option<String>) -> Result<EnvFilter, LogError> {
     let given = VARIABLES
         .into_iter()
         .find_map(|name| Some((name, environment(name).filter(|text| !text.trim().is_empty())?)));
-    let (variable, text) = given.unwrap_or((VARIABLES[0], DEFAULT_FILTER.to_owned()));
+    let (variable, text) = given.unwrap_or_else(|| (VARIABLES[0], directives(level)));
+    if let Some(text) = text.split(',').find_map(wrong_level) {
+        return Err(LogError::Level { variable, text: text.to_owned() });
+    }
     // The later directive wins where two have the same target.
     EnvFilter::builder()
-        .parse(format!("{PINGORA_OFF},{text}"))
+        .parse(format!("{PINGORA_OFF},{}", text.split(',').map(str::trim).collect::<Vec<_>>().join(",")))
         .map_err(|source| LogError::Filter { variable, source })
+}
+
+/// The filter for a level.
+fn directives(level: Level) -> String {
+    let name = level.as_str().to_lowercase();
+    if level > Level::INFO { format!("info,{}={name}", env!("CARGO_CRATE_NAME")) } else { name }
+}
+
+const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
+
+/// What stands in a part of a filter where a level should: a misspelt one would be taken for the name of a target, and turn
+/// everything else off. What is about spans is left to the filter itself.
+fn wrong_level(part: &str) -> Option<&str> {
+    let part = part.trim();
+    if part.is_empty() || part.contains(['[', ']', '{', '}']) {
+        return None;
+    }
+    let level = part.rsplit_once('=').map_or(part, |(_, level)| level).trim();
+    (!LEVELS.contains(&level.to_lowercase().as_str())).then_some(level)
+}
+
+/// The level that was probably meant.
+fn did_you_mean(text: &str) -> String {
+    const ALIKE: f64 = 0.5;
+    let text = text.to_lowercase();
+    LEVELS
+        .into_iter()
+        .map(|level| (strsim::normalized_damerau_levenshtein(level, &text), level))
+        .filter(|(likeness, _)| *likeness >= ALIKE)
+        .max_by(|(left, _), (right, _)| left.total_cmp(right))
+        .map_or_else(String::new, |(_, level)| format!(" (did you mean `{level}`?)"))
 }
 
 fn subscriber<W>(format: Format, filter: EnvFilter, writer: W) -> Box<dyn Subscriber + Send + Sync>
@@ -156,7 +232,7 @@ pub(super) mod tests {
         let environment = |name: &str| {
             variables.iter().find(|(variable, _)| *variable == name).map(|(_, value)| (*value).to_owned())
         };
-        let filter = filter(environment).unwrap();
+        let filter = filter(Level::INFO, environment).unwrap();
         tracing::subscriber::with_default(subscriber(format, filter, move || writer.clone()), speak);
         let bytes = output.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
@@ -214,8 +290,28 @@ pub(super) mod tests {
 
     #[test]
     fn a_wrong_filter_is_refused_by_the_name_of_its_variable() {
-        let environment = |name: &str| (name == "RUST_LOG").then(|| "info,x=loud".to_owned());
-        let error = filter(environment).expect_err("it must be refused").to_string();
-        assert!(error.starts_with("environment variable RUST_LOG: "), "{error}");
+        for (wrong, told) in [
+            ("info,x=loud", "`loud` is no level;"),
+            ("inof", "`inof` is no level (did you mean `info`?)"),
+            ("portreeve", "`portreeve` is no level;"),
+            ("info,portreeve=debgu", "(did you mean `debug`?)"),
+            ("info,[exchange{a=]=debug", ""),
+        ] {
+            let environment = |name: &str| (name == "RUST_LOG").then(|| wrong.to_owned());
+            let error = filter(Level::INFO, environment).expect_err(wrong).to_string();
+            assert!(error.starts_with("environment variable RUST_LOG: ") && error.contains(told), "{error}");
+        }
+        for right in
+            ["info", " DEBUG , access=off", "off,portreeve::sync=trace", "warn,[exchange]=debug", ","]
+        {
+            assert!(filter(Level::INFO, |_| Some(right.to_owned())).is_ok(), "{right}");
+        }
+    }
+
+    #[test]
+    fn below_info_only_the_doors_own_lines_are_more() {
+        assert_eq!(directives(Level::WARN), "warn");
+        assert_eq!(directives(Level::INFO), "info");
+        assert_eq!(directives(Level::DEBUG), "info,portreeve=debug");
     }
 }

@@ -4,7 +4,9 @@
 //! installs the log, `server.rs` the metrics.
 
 mod access_line;
+mod access_note;
 mod counter;
+mod failure_log;
 mod log_throttle;
 pub mod logging;
 pub mod metrics;
@@ -15,7 +17,9 @@ mod sample;
 mod short_lines;
 
 pub use access_line::AccessLine;
+pub use access_note::AccessNote;
 pub use counter::CounterFamily;
+pub use failure_log::FailureLog;
 pub use log_throttle::LogThrottle;
 pub use logging::{LogError, LogGuard};
 pub use metrics::{Metrics, MetricsError};

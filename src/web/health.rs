@@ -26,14 +26,14 @@ pub(super) async fn ready(State(state): State<WebState>) -> (StatusCode, Cow<'st
             let trouble = state.store.trouble().unwrap_or(StoreTrouble::Medium);
             format!("degraded: the store cannot be written: {trouble}\n").into()
         }
-        ServiceState::Degraded if !state.status.registry().reachable => {
-            "degraded: the registry cannot be reached\n".into()
-        }
-        // Another door would have no more to serve.
-        ServiceState::Degraded => {
-            let words = "degraded: the registry denies much of what is recorded; see /api/v1/removals\n";
-            return (StatusCode::OK, words.into());
-        }
+        ServiceState::Degraded => match state.status.registry().trouble {
+            Some(trouble) => format!("degraded: {trouble}\n").into(),
+            // Another door would have no more to serve.
+            None => {
+                let words = "degraded: the registry denies much of what is recorded; see /api/v1/removals\n";
+                return (StatusCode::OK, words.into());
+            }
+        },
     };
     (StatusCode::SERVICE_UNAVAILABLE, words)
 }

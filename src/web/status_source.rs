@@ -1,5 +1,7 @@
 //! What the running door tells about itself, for the status and for readiness. `server.rs` implements it.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 use crate::clock::Estimate;
@@ -33,6 +35,8 @@ pub enum ServiceState {
 pub struct RegistryStatus {
     /// Whether any backend is healthy.
     pub reachable: bool,
+    /// What keeps the door from its work there, in words; nothing while all is well.
+    pub trouble: Option<Cow<'static, str>>,
     /// Each backend, in the order of the configuration.
     pub backends: Vec<BackendStatus>,
     /// Its clock; nothing before its first answer.

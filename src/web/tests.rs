@@ -36,7 +36,12 @@ impl StatusSource for Door {
     fn registry(&self) -> RegistryStatus {
         let backend = BackendStatus { url: "http://127.0.0.1:5001".to_owned(), healthy: true, foreign: None };
         let reachable = self.0 != ServiceState::Degraded;
-        RegistryStatus { reachable, backends: vec![backend], clock: None }
+        RegistryStatus {
+            reachable,
+            trouble: (!reachable).then_some("the registry cannot be reached".into()),
+            backends: vec![backend],
+            clock: None,
+        }
     }
 
     fn verifications(&self) -> VerificationStatus {
@@ -49,7 +54,7 @@ fn web(store: &Arc<MemoryStore>, state: ServiceState) -> WebState {
     let backends = Arc::new(Backends::new([]));
     let timeout = Duration::from_secs(1);
     let access = RegistrySettings::new(backends, timeout);
-    let transport = Arc::new(HttpTransport::new(timeout).unwrap());
+    let transport = Arc::new(HttpTransport::new(timeout, None).unwrap());
     let settings = SweepSettings {
         interval: Duration::ZERO,
         deep_interval: Duration::ZERO,
@@ -257,7 +262,10 @@ async fn the_status_shows_store_and_registry() {
                 "writable": true, "trouble": null, "repositories": 1, "tags": 1, "manifests": 1, "events": 1,
                 "missing": {"tags": 0, "manifests": 0},
             },
-            "registry": {"reachable": true, "backends": [{"url": "http://127.0.0.1:5001", "healthy": true}], "clock": null},
+            "registry": {
+                "reachable": true, "trouble": null,
+                "backends": [{"url": "http://127.0.0.1:5001", "healthy": true}], "clock": null,
+            },
             "open_intents": 1, "verifications": {"pending": 1, "completed": 2, "failed": 3},
             "hints": {"waiting": 0},
             "sweep": {"running": null, "last": null, "next_at": null, "numbered_since": null},

@@ -21,7 +21,7 @@ use crate::auth::{
 };
 use crate::oci::{Access, ErrorBody, ErrorCode};
 use crate::store::AuthEventKind;
-use crate::telemetry::CounterFamily;
+use crate::telemetry::{AccessNote, CounterFamily};
 
 pub(super) static TOKENS: CounterFamily = CounterFamily {
     name: "portreeve_tokens_total",
@@ -70,18 +70,32 @@ pub(super) async fn get(
     Extension(address): Extension<IpAddr>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
+) -> Response {
+    let mut note = AccessNote::default();
+    let answered = answer_get(&state, address, query.as_deref().unwrap_or_default(), &headers, &mut note);
+    noted(answered.await, note)
+}
+
+async fn answer_get(
+    state: &WebState,
+    address: IpAddr,
+    query: &str,
+    headers: &HeaderMap,
+    note: &mut AccessNote,
 ) -> Result<Response, TokenError> {
-    let gate = gate(&state)?;
-    let request = TokenRequest::read(query.unwrap_or_default().as_bytes());
-    let (subject, origin) = match credentials(&headers)? {
+    let gate = gate(state)?;
+    let request = TokenRequest::read(query.as_bytes());
+    note.scopes_asked = Some(request.scopes.join(" "));
+    let (subject, origin) = match credentials(gate, headers)? {
         Some(credentials) => {
-            let identity = gate.login(&credentials, address).await?;
+            let identity = login(gate, &credentials, address, note).await?;
             let origin = origin(&identity, &credentials.password);
             (Subject::Known(identity), origin)
         }
         None => (Subject::Anonymous, None),
     };
     let mut granted = grant(gate, &request, &subject, origin, address)?;
+    note.scopes_granted = Some(in_words(&granted.1));
     granted.0.refresh_token = refresh_token(gate, &request, &subject).await?;
     Ok(answer(granted))
 }
@@ -91,8 +105,19 @@ pub(super) async fn post(
     State(state): State<WebState>,
     Extension(address): Extension<IpAddr>,
     request: Request,
+) -> Response {
+    let mut note = AccessNote::default();
+    let answered = answer_post(&state, address, request, &mut note).await;
+    noted(answered, note)
+}
+
+async fn answer_post(
+    state: &WebState,
+    address: IpAddr,
+    request: Request,
+    note: &mut AccessNote,
 ) -> Result<Response, TokenError> {
-    let gate = gate(&state)?;
+    let gate = gate(state)?;
     let headers = request.headers();
     // The form says who it is; a header that is not looked at must not say something else twice.
     if headers.get_all(header::AUTHORIZATION).iter().nth(1).is_some() {
@@ -106,14 +131,15 @@ pub(super) async fn post(
     }
     let body = body::read(request, MAXIMUM_FORM_BYTES).await?;
     let request = TokenRequest::read(&body);
+    note.scopes_asked = Some(request.scopes.join(" "));
     let (identity, origin) = match request.grant_type.as_deref() {
         Some("password") => {
             let (Some(name), Some(password)) = (&request.username, &request.password) else {
                 return Err(TokenError::Malformed("`grant_type=password` needs `username` and `password`"));
             };
-            let name = UserName::parse(name).map_err(|_| LoginError::Wrong)?;
+            let name = UserName::parse(name).map_err(|_| gate.refuse_impossible_name())?;
             let credentials = Credentials { name, password: password.clone() };
-            let identity = gate.login(&credentials, address).await?;
+            let identity = login(gate, &credentials, address, note).await?;
             let origin = origin(&identity, &credentials.password);
             (identity, origin)
         }
@@ -121,10 +147,10 @@ pub(super) async fn post(
             let Some(token) = &request.refresh_token else {
                 return Err(TokenError::Malformed("`grant_type=refresh_token` needs `refresh_token`"));
             };
-            (
-                gate.login_by_refresh_token(token, address).await?,
-                Some(Origin::Login(Accounts::login_key(token))),
-            )
+            let identity = gate.login_by_refresh_token(token, address).await;
+            let identity = identity.inspect_err(|error| note.cause = Some(error.reason().into_owned()))?;
+            note.user = Some(identity.name.to_string());
+            (identity, Some(Origin::Login(Accounts::login_key(token))))
         }
         _ => return Err(TokenError::GrantType),
     };
@@ -135,8 +161,9 @@ pub(super) async fn post(
         (Some("refresh_token"), Some(token)) => Some(token.expose_secret().to_owned()),
         _ => refresh_token(gate, &request, &subject).await?,
     };
-    let scope: Vec<String> = granted.1.iter().map(ToString::to_string).collect();
-    granted.0.scope = Some(scope.join(" "));
+    let scope = in_words(&granted.1);
+    note.scopes_granted = Some(scope.clone());
+    granted.0.scope = Some(scope);
     Ok(answer(granted))
 }
 
@@ -150,7 +177,7 @@ fn gate(state: &WebState) -> Result<&Arc<Gate>, TokenError> {
 }
 
 /// The credentials in the header; none for an anonymous caller.
-fn credentials(headers: &HeaderMap) -> Result<Option<Credentials>, TokenError> {
+fn credentials(gate: &Gate, headers: &HeaderMap) -> Result<Option<Credentials>, TokenError> {
     let values = headers.get_all(header::AUTHORIZATION).iter().map(HeaderValue::as_bytes);
     match read_only_authorization(values) {
         Ok(Authorization::None) => Ok(None),
@@ -158,9 +185,38 @@ fn credentials(headers: &HeaderMap) -> Result<Option<Credentials>, TokenError> {
         Ok(Authorization::Bearer(_)) => {
             Err(TokenError::Malformed("a token is to be had with a name and a password"))
         }
-        Err(Rejected::WRONG_LOGIN) => Err(LoginError::Wrong.into()),
+        Err(Rejected::WRONG_LOGIN) => Err(gate.refuse_impossible_name().into()),
         Err(Rejected { reason }) => Err(TokenError::Malformed(reason)),
     }
+}
+
+/// Who it is; and for the log, why not.
+async fn login(
+    gate: &Gate,
+    credentials: &Credentials,
+    address: IpAddr,
+    note: &mut AccessNote,
+) -> Result<Identity, LoginError> {
+    let login = gate.login(credentials, address).await;
+    match &login {
+        Ok(identity) => note.user = Some(identity.name.to_string()),
+        Err(error) => note.cause = Some(error.about(&credentials.name)),
+    }
+    login
+}
+
+/// The answer, with what the access log is to say of it.
+fn noted(answered: Result<Response, TokenError>, mut note: AccessNote) -> Response {
+    if let Err(error) = &answered {
+        note.cause.get_or_insert_with(|| error.to_string());
+    }
+    let mut response = answered.into_response();
+    response.extensions_mut().insert(note);
+    response
+}
+
+fn in_words(access: &[Access]) -> String {
+    access.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
 }
 
 /// A token by which the login goes on, if that is wanted.
@@ -234,7 +290,7 @@ impl IntoResponse for TokenError {
                 (ErrorCode::SizeInvalid, StatusCode::PAYLOAD_TOO_LARGE)
             }
             Self::Body(BodyRefused::BrokenOff) => (ErrorCode::Unsupported, StatusCode::BAD_REQUEST),
-            Self::Login(LoginError::Wrong) => (ErrorCode::Unauthorized, StatusCode::UNAUTHORIZED),
+            Self::Login(LoginError::Wrong(_)) => (ErrorCode::Unauthorized, StatusCode::UNAUTHORIZED),
             Self::Login(LoginError::TooMany(_)) => {
                 (ErrorCode::TooManyRequests, StatusCode::TOO_MANY_REQUESTS)
             }
@@ -261,7 +317,7 @@ impl IntoResponse for TokenError {
             Self::Login(LoginError::Unavailable(_)) => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from(1));
             }
-            Self::Login(LoginError::Wrong) => {
+            Self::Login(LoginError::Wrong(_)) => {
                 headers
                     .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"portreeve\""));
             }

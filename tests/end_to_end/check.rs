@@ -1,5 +1,8 @@
 //! `portreeve check`: what is as it should be, and what is not, in plain words.
 
+mod agreement;
+mod intentions;
+
 use std::path::Path;
 use std::process::{Output, Stdio};
 
@@ -19,6 +22,8 @@ async fn check(registry_url: &str, store: &Path) -> (bool, String) {
     let Output { status, stdout, stderr, .. } = Command::new(env!("CARGO_BIN_EXE_portreeve"))
         .arg("check")
         .current_dir(store.parent().unwrap())
+        .env("PORTREEVE__LISTEN__DOOR", "127.0.0.1:0")
+        .env("PORTREEVE__LISTEN__ADMIN", "127.0.0.1:0")
         .env("PORTREEVE__REGISTRY__URL", registry_url)
         .env("PORTREEVE__STORE__URL", format!("redb:{}", store.display()))
         .stdin(Stdio::null())
@@ -99,7 +104,7 @@ async fn a_registry_without_a_catalog_or_deletion_or_within_reach_is_told_with_a
     drop((relay, registry));
     let (good, said) = check("http://127.0.0.1:9", &store).await;
     assert!(!good, "{said}");
-    assert_says(&said, &["does not answer", "registry.url"]);
+    assert_says(&said, &["refuses connections", "registry.url"]);
     assert!(!store.exists(), "a check makes nothing");
 }
 
@@ -167,14 +172,19 @@ async fn a_store_that_cannot_be_made_is_told_before_the_door_starts() {
     let output = Command::new(env!("CARGO_BIN_EXE_portreeve"))
         .arg("check")
         .current_dir(directory.path())
+        .env("PORTREEVE__LISTEN__DOOR", "127.0.0.1:0")
+        .env("PORTREEVE__LISTEN__ADMIN", "127.0.0.1:0")
         .env("PORTREEVE__REGISTRY__URL", registry.url())
         .env("PORTREEVE__STORE__URL", format!("redb:{}/none/store.redb", directory.path().display()))
         .stdin(Stdio::null())
         .output()
         .await
         .unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    assert_says(&String::from_utf8(output.stdout).unwrap(), &["cannot be made: there is no directory"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert_says(
+        &String::from_utf8(output.stdout).unwrap(),
+        &["cannot create the store", "its directory must exist"],
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

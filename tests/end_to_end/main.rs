@@ -27,6 +27,7 @@ mod metrics;
 mod observed;
 mod protocol;
 mod quickstart;
+mod registry_tls;
 mod standstill;
 mod stopping;
 mod sweeps;

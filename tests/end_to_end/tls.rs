@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rcgen::{CertifiedKey, generate_simple_self_signed};
+use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 use reqwest::Version;
 use reqwest::header::LOCATION;
 use reqwest::tls::TlsInfo;
@@ -41,11 +41,20 @@ impl Files {
 
     /// Puts another certificate in place.
     fn renew(&self) -> Vec<u8> {
-        let CertifiedKey { cert, signing_key } =
-            generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
-        write(&self.key(), &signing_key.serialize_pem());
-        write(&self.certificate(), &cert.pem());
-        cert.der().to_vec()
+        self.renew_until(4096)
+    }
+
+    /// Puts one in place that is good until this year.
+    fn renew_until(&self, year: i32) -> Vec<u8> {
+        let mut parameters =
+            CertificateParams::new(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+        parameters.not_before = date_time_ymd(2001, 1, 1);
+        parameters.not_after = date_time_ymd(year, 1, 1);
+        let key = KeyPair::generate().unwrap();
+        let certificate = parameters.self_signed(&key).unwrap();
+        write(&self.key(), &key.serialize_pem());
+        write(&self.certificate(), &certificate.pem());
+        certificate.der().to_vec()
     }
 }
 
@@ -140,4 +149,25 @@ async fn an_exchanged_certificate_is_used_without_a_restart() {
     assert_eq!(shown(&door).await, second);
     let third = files.renew();
     until("the next certificate is shown", EXCHANGED, async || shown(&door).await == third).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_that_is_over_is_not_taken_in_exchange_and_is_warned_about_at_a_start() {
+    let registry = Registry::start().await;
+    let (files, first) = Files::new();
+    let mut door = start(&registry, &files).await;
+    assert!(
+        door.log().contains("the TLS certificate is for localhost, 127.0.0.1, and good until 4096-01-01")
+    );
+    files.renew_until(2002);
+    let said =
+        || door.log().contains("is good from 2001-01-01T00:00:00.000Z until 2002-01-01T00:00:00.000Z only");
+    until("the door refuses it", EXCHANGED, async || said()).await;
+    assert_eq!(shown(&door).await, first);
+    let (_, said) = door.check().await;
+    let line = said.lines().find(|line| line.contains("The TLS certificate")).unwrap();
+    assert!(line.starts_with("warn ") && line.contains("2002-01-01T00:00:00.000Z, which is over"), "{line}");
+    door.restart().await;
+    let said = || door.log().contains("which is over: clients refuse it; renew it");
+    until("the door warns", EXCHANGED, async || said()).await;
 }

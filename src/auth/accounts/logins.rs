@@ -15,6 +15,7 @@ use super::sources::NOTE_EVERY;
 use super::stored::StoredLogin;
 use super::{AccountError, Accounts, change_to, hash_of, random};
 use crate::auth::identity::Found;
+use crate::auth::login_failure::LoginFailure;
 use crate::auth::subject::UserName;
 use crate::clock::{RetentionClock, Timestamp};
 use crate::store::{AccountChange, AccountKind, Expect};
@@ -144,7 +145,7 @@ impl Accounts {
         }
     }
 
-    /// Looks a refresh token up; none if it is not known, or too old. It is not removed for being too old: that is done when
+    /// Looks a refresh token up; or why it is not good: it is not known, too old, or of another service. It is not removed for being too old: that is done when
     /// the door's clock is sure.
     ///
     /// # Errors
@@ -154,12 +155,17 @@ impl Accounts {
         token: &SecretString,
         service: &str,
         life: LoginLife,
-    ) -> Result<Option<RefreshToken>, AccountError> {
+    ) -> Result<Result<RefreshToken, LoginFailure>, AccountError> {
         let key = hash_of(token.expose_secret());
         let kept = self.read_with_content::<StoredLogin>(AccountKind::RefreshToken, &key).await?;
-        let Some((login, content)) = kept else { return Ok(None) };
-        let is_good = !login.is_over(self.clock.now(), life) && login.service == service;
-        Ok(is_good.then_some(RefreshToken { key, login, content }))
+        let Some((login, content)) = kept else { return Ok(Err(LoginFailure::Revoked)) };
+        if login.service != service {
+            return Ok(Err(LoginFailure::WrongSecret));
+        }
+        if login.is_over(self.clock.now(), life) {
+            return Ok(Err(LoginFailure::Expired));
+        }
+        Ok(Ok(RefreshToken { key, login, content }))
     }
 
     /// Writes down that a refresh token was used.

@@ -8,10 +8,12 @@ use async_trait::async_trait;
 use secrecy::{ExposeSecret as _, SecretString};
 use subtle::ConstantTimeEq;
 
+use super::command::TokenShown;
 use super::stored::{StoredToken, StoredUser};
 use super::{AccountError, Accounts, PREFIX, hash_of, read_action};
 use crate::auth::hashing::{Hashing, StoredHash, Ticket};
 use crate::auth::identity::{Credentials, Found, IdentitySource, SourceError, Verdict, proof};
+use crate::auth::login_failure::LoginFailure;
 use crate::auth::pattern::Pattern;
 use crate::auth::subject::{Identity, Limits, UserName};
 use crate::oci::Actions;
@@ -29,13 +31,16 @@ impl Accounts {
         let Some((id, secret)) = parts(credentials) else { return Ok(None) };
         let kept = self.read_with_content::<StoredToken>(AccountKind::AccessToken, id).await?;
         let Some((token, content)) = kept else {
-            return Ok(Some(Verdict::Wrong { is_hashed: false }));
+            return Ok(Some(Verdict::Refused(LoginFailure::Revoked)));
         };
         let now = self.clock.now();
         let is_right = bool::from(hash_of(secret).as_bytes().ct_eq(token.secret.as_bytes()));
         let is_expired = token.expires.is_some_and(|expires| now >= expires);
-        if !is_right || is_expired || token.name != credentials.name {
-            return Ok(Some(Verdict::Wrong { is_hashed: false }));
+        if !is_right || token.name != credentials.name {
+            return Ok(Some(Verdict::Refused(LoginFailure::WrongSecret)));
+        }
+        if is_expired {
+            return Ok(Some(Verdict::Refused(LoginFailure::Expired)));
         }
         if token.last_use.is_none_or(|last| now.since(last) >= NOTE_EVERY) {
             let used = StoredToken { last_use: Some(now), ..token.clone() };
@@ -64,14 +69,24 @@ impl Accounts {
 
 /// The bearer of an access token, with what it limits them to.
 fn identity_of(token: StoredToken) -> Identity {
-    let patterns = token.repositories.iter().filter_map(|text| Pattern::parse(text).ok());
-    let actions = token.actions.iter().filter_map(|action| read_action(action));
-    let limits = Limits {
-        repositories: patterns.collect(),
-        actions: actions.fold(Actions::NONE, Actions::or),
-        is_own: !token.is_personal,
-    };
+    let limits = limits(&token.repositories, &token.actions, !token.is_personal);
     Identity { name: token.name, groups: Vec::new(), limits: Some(limits) }
+}
+
+fn limits(repositories: &[String], actions: &[String], is_own: bool) -> Limits {
+    let actions = actions.iter().filter_map(|action| read_action(action));
+    Limits {
+        repositories: repositories.iter().filter_map(|text| Pattern::parse(text).ok()).collect(),
+        actions: actions.fold(Actions::NONE, Actions::or),
+        is_own,
+    }
+}
+
+impl TokenShown {
+    /// What its bearer may do; `is_own` for a robot's.
+    pub fn limits(&self, is_own: bool) -> Limits {
+        limits(&self.repositories, &self.actions, is_own)
+    }
 }
 
 /// Identifier and secret of a password that has the form of an access token.

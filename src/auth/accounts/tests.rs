@@ -6,7 +6,7 @@ use super::*;
 use crate::auth::hashing::{Hashing, StoredHash, Ticket};
 use crate::auth::identity::{Credentials, Found, IdentitySource as _};
 use crate::auth::subject::Identity;
-use crate::auth::{Authenticator, LoginError, Network, Privilege, Rule, Rules, Subject, Who};
+use crate::auth::{Authenticator, LoginError, LoginFailure, Network, Privilege, Rule, Rules, Subject, Who};
 use crate::clock::RetentionClock;
 use crate::clock::Timestamp;
 use crate::oci::RepositoryName;
@@ -78,10 +78,10 @@ async fn users_come_change_and_go() {
     assert_eq!(fixture.login("alice", "first").await.unwrap().groups, ["dev"]);
     let command = AccountCommand::SetPassword { name: name("alice"), hash: quick_hash("second") };
     fixture.accounts.carry_out(command).await.unwrap();
-    assert!(matches!(fixture.login("alice", "first").await, Err(LoginError::Wrong)));
+    assert!(matches!(fixture.login("alice", "first").await, Err(LoginError::Wrong(_))));
     fixture.login("alice", "second").await.unwrap();
     fixture.accounts.carry_out(AccountCommand::RemoveUser { name: name("alice") }).await.unwrap();
-    assert!(matches!(fixture.login("alice", "second").await, Err(LoginError::Wrong)));
+    assert!(matches!(fixture.login("alice", "second").await, Err(LoginError::Wrong(_))));
     let gone = fixture.accounts.carry_out(AccountCommand::RemoveUser { name: name("alice") }).await;
     assert!(matches!(gone, Err(AccountError::NoUser(_))));
 }
@@ -193,7 +193,7 @@ async fn a_robot_whose_name_is_a_users_elsewhere_is_not_let_in() {
     let user = StoredUser { hash: quick_hash("password"), groups: vec![], created: Timestamp::now() };
     fixture.accounts.write(AccountKind::User, "ci", &user, Expect::Anything).await.unwrap();
     fixture.accounts.version.fetch_add(1, Ordering::Release);
-    assert!(matches!(fixture.login("ci", &token).await, Err(LoginError::Wrong)));
+    assert!(matches!(fixture.login("ci", &token).await, Err(LoginError::Wrong(_))));
 }
 
 #[tokio::test]
@@ -238,13 +238,13 @@ async fn a_login_goes_on_by_its_token_for_its_service_and_its_time() {
         let login = fixture.accounts.find_refresh_token(&token, service, life).await.unwrap();
         login.map(|login| (login.user().clone(), login.proof().to_owned()))
     };
-    let known = Some((name("alice"), "proof".to_owned()));
+    let known = Ok((name("alice"), "proof".to_owned()));
     assert_eq!(asked("service", DAY, DAY).await, known);
     // Once more: Docker presents the same one again and again.
     assert_eq!(asked("service", DAY, DAY).await, known);
-    assert_eq!(asked("other", DAY, DAY).await, None);
+    assert_eq!(asked("other", DAY, DAY).await, Err(LoginFailure::WrongSecret));
     tokio::time::sleep(Duration::from_millis(5)).await;
-    assert_eq!(asked("service", Duration::ZERO, DAY).await, None);
+    assert_eq!(asked("service", Duration::ZERO, DAY).await, Err(LoginFailure::Expired));
     assert_eq!(asked("service", DAY, DAY).await, known, "a clock that was ahead for a moment ends no login");
 }
 
@@ -292,9 +292,9 @@ async fn a_login_that_was_made_while_the_clock_was_ahead_lives_no_longer_than_an
     let life = LoginLife { idle: DAY, lifetime: DAY };
     let now = accounts(Clock::SYSTEM);
     assert_eq!(now.purge_logins(life, &RetentionClock::new(Clock::SYSTEM, None)).await.unwrap(), 0);
-    assert!(now.find_refresh_token(&token, "service", life).await.unwrap().is_some());
+    assert!(now.find_refresh_token(&token, "service", life).await.unwrap().is_ok());
     let later = Clock::shifted(2 * 24 * 60 * 60 * 1000);
-    assert!(accounts(later).find_refresh_token(&token, "service", life).await.unwrap().is_none());
+    assert!(accounts(later).find_refresh_token(&token, "service", life).await.unwrap().is_err());
     assert_eq!(accounts(later).purge_logins(life, &RetentionClock::new(later, None)).await.unwrap(), 1);
 }
 
@@ -319,7 +319,7 @@ async fn a_login_is_ended_by_what_it_is_listed_by() {
     let mut left = 0;
     for token in &tokens {
         left +=
-            usize::from(fixture.accounts.find_refresh_token(token, "service", life).await.unwrap().is_some());
+            usize::from(fixture.accounts.find_refresh_token(token, "service", life).await.unwrap().is_ok());
     }
     assert_eq!(left, 1);
 }
@@ -336,7 +336,7 @@ async fn a_user_has_a_hundred_logins_however_many_are_made() {
     assert_eq!(fixture.accounts.logins().await.unwrap().len(), 101);
     let life = LoginLife { idle: DAY, lifetime: DAY };
     let goes_on =
-        async |token| fixture.accounts.find_refresh_token(token, "service", life).await.unwrap().is_some();
+        async |token| fixture.accounts.find_refresh_token(token, "service", life).await.unwrap().is_ok();
     assert!(goes_on(&bobs).await && !goes_on(&first).await);
     assert!(made.iter().all(Result::is_ok));
     let last = fixture.accounts.issue_refresh_token(&alice, "service").await.unwrap();
@@ -373,7 +373,7 @@ async fn logins_that_have_ended_make_room() {
         accounts.carry_out(AccountCommand::RevokeToken { id }).await.unwrap();
     }
     let life = LoginLife { idle: DAY, lifetime: DAY };
-    assert!(accounts.find_refresh_token(&kept, "service", life).await.unwrap().is_some());
+    assert!(accounts.find_refresh_token(&kept, "service", life).await.unwrap().is_ok());
 }
 
 #[tokio::test]
@@ -391,7 +391,7 @@ async fn logins_that_are_over_or_too_many_are_removed() {
     let clock = RetentionClock::new(Clock::SYSTEM, None);
     assert_eq!(fixture.accounts.purge_logins(life(DAY), &clock).await.unwrap(), 3);
     assert_eq!(fixture.accounts.purge_logins(life(DAY), &clock).await.unwrap(), 0);
-    assert!(fixture.accounts.find_refresh_token(&bobs, "service", life(DAY)).await.unwrap().is_some());
+    assert!(fixture.accounts.find_refresh_token(&bobs, "service", life(DAY)).await.unwrap().is_ok());
     tokio::time::sleep(Duration::from_millis(5)).await;
     assert_eq!(fixture.accounts.purge_logins(life(Duration::ZERO), &clock).await.unwrap(), 101);
 }
@@ -443,4 +443,44 @@ async fn the_last_use_is_noted_also_of_what_another_version_has_written() {
     fixture.login("ci", &token).await.unwrap();
     let kept: StoredToken = fixture.accounts.read(AccountKind::AccessToken, &id).await.unwrap().unwrap();
     assert!(kept.last_use.is_some());
+}
+
+/// Why a login fails, and what its client reads.
+async fn refusal(fixture: &Fixture, user: &str, password: &str) -> (LoginFailure, String) {
+    match fixture.login(user, password).await {
+        Err(error @ LoginError::Wrong(failure)) => (failure, error.to_string()),
+        other => panic!("{user}: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn it_is_known_why_a_login_fails_and_its_client_always_reads_the_same() {
+    let fixture = fixture();
+    fixture.add("alice", "password").await.unwrap();
+    let (_, good) = fixture.token("ci", None, None).await;
+    let (_, expired) = fixture.token("nightly", None, Some(0)).await;
+    let (id, revoked) = fixture.token("old", None, None).await;
+    fixture.accounts.carry_out(AccountCommand::RevokeToken { id }).await.unwrap();
+    let (_, ownerless) = fixture.token("laptop", Some("gone"), None).await;
+    let mut read = std::collections::BTreeSet::new();
+    for (user, password, why) in [
+        ("nobody", "password", LoginFailure::UnknownUser),
+        ("alice", "wrong", LoginFailure::WrongPassword),
+        // Once more, from memory.
+        ("alice", "wrong", LoginFailure::WrongPassword),
+        ("nobody", "password", LoginFailure::UnknownUser),
+        ("alice", "with a \0", LoginFailure::WrongSecret),
+        ("somebody", &good, LoginFailure::WrongSecret),
+        ("ci", &good[..good.len() - 1], LoginFailure::WrongSecret),
+        ("nightly", &expired, LoginFailure::Expired),
+        ("nightly", &expired, LoginFailure::Expired),
+        ("other", &expired, LoginFailure::WrongSecret),
+        ("old", &revoked, LoginFailure::Revoked),
+        ("gone", &ownerless, LoginFailure::UnknownUser),
+    ] {
+        let (failure, words) = refusal(&fixture, user, password).await;
+        assert_eq!(failure, why, "{user} {password}");
+        read.insert(words);
+    }
+    assert_eq!(read.len(), 1, "{read:?}");
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use toml::{Table, Value};
 
 use crate::config::error::Origin;
-use crate::config::settings::{Given, kind};
+use crate::config::settings::{Given, Settings, kind};
 
 /// One of `[[auth.rules]]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -78,19 +78,26 @@ pub(super) fn texts(value: &Value) -> Option<Vec<String>> {
     }
 }
 
-pub(super) fn rules(given: &Given) -> Result<Vec<AuthRule>, String> {
-    let remedy = "write `[[auth.rules]]` with `who`, `repositories` and `actions`";
-    let array = match structured(given, remedy)? {
-        Value::Array(array) => array,
-        other => return Err(format!("is {}; {remedy}", kind(&other))),
+/// Reads the rules. Each that is wrong is reported at its own place.
+pub(super) fn rules(settings: &mut Settings) -> Vec<AuthRule> {
+    const REMEDY: &str = "write `[[auth.rules]]` with `who`, `repositories` and `actions`";
+    let read = |given: &Given| match structured(given, REMEDY)? {
+        Value::Array(array) if array.iter().all(Value::is_table) => Ok(array),
+        Value::Array(_) => Err(format!("has something else than tables in it; {REMEDY}")),
+        other => Err(format!("is {}; {REMEDY}", kind(&other))),
     };
-    let rule = |(index, value): (usize, &Value)| {
-        let Value::Table(table) = value else {
-            return Err(format!("has something else than tables in it; {remedy}"));
-        };
-        rule(table).map_err(|wrong| format!("has a wrong rule, number {}: {wrong}", index + 1))
-    };
-    array.iter().enumerate().map(rule).collect()
+    let array = settings.read("auth.rules", read).unwrap_or_default();
+    let mut rules = Vec::with_capacity(array.len());
+    for (index, table) in array.iter().filter_map(Value::as_table).enumerate() {
+        match rule(table) {
+            Ok(rule) => rules.push(rule),
+            Err(wrong) => {
+                let origin = settings.places.of(&format!("auth.rules[{index}]"));
+                settings.complain(origin, format!("`auth.rules`, rule {}: {wrong}", index + 1));
+            }
+        }
+    }
+    rules
 }
 
 fn rule(table: &Table) -> Result<AuthRule, String> {

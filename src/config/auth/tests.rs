@@ -81,6 +81,38 @@ fn a_wrong_rule_is_reported_with_its_number_and_what_is_wrong() {
         ("who = \"*\"\nactions = \"catalog\"\ndeny = \"yes\"", "`deny` is a string"),
     ] {
         let refused = load(&format!("[[auth.rules]]\n{rule}")).unwrap_err();
-        assert!(refused.contains("number 1") && refused.contains(expected), "{rule}: {refused}");
+        assert!(
+            refused.starts_with("portreeve.toml, line 1: `auth.rules`, rule 1: ")
+                && refused.contains(expected),
+            "{rule}: {refused}"
+        );
     }
+}
+
+#[test]
+fn each_wrong_rule_is_reported_at_its_own_line() {
+    let refused = load(
+        r#"
+[[auth.rules]]
+who = "alice"
+actions = "pul"
+repositories = "**"
+
+[[auth.rules]]
+who = "alice"
+actions = "pull"
+repositories = "**"
+
+[[auth.rules]]
+actions = "pull"
+"#,
+    );
+    let refused = refused.unwrap_err();
+    let lines: Vec<_> = refused.lines().collect();
+    assert_eq!(lines.len(), 2, "{refused}");
+    assert!(lines[0].starts_with("portreeve.toml, line 2: `auth.rules`, rule 1: `actions`"), "{refused}");
+    assert!(
+        lines[1].starts_with("portreeve.toml, line 12: `auth.rules`, rule 3: `who` is missing"),
+        "{refused}"
+    );
 }

@@ -196,7 +196,18 @@ fn exchange(asked: &Asked, authorization: Option<String>) -> Exchange {
     };
     let (target, forwarding) = (Target::Registry(route), Forwarding::default());
     let viewer = Viewer::default();
-    Exchange { started: Instant::now(), request, target, client, backend: None, forwarding, viewer }
+    let request_id = Default::default();
+    Exchange {
+        request_id,
+        started: Instant::now(),
+        request,
+        target,
+        client,
+        backend: None,
+        forwarding,
+        viewer,
+        note: None,
+    }
 }
 
 /// Whether a rule is for who asks.

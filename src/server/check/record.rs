@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::registry::RegistryClient;
 use crate::server::door_client::{Client, Readiness};
 use crate::server::missing_report::MissingReport;
+use crate::server::start_error::StartError;
 use crate::server::sync_output::Summary;
 use crate::server::{socket, store_setup};
 use crate::store::{OpenError, Store};
@@ -106,10 +107,10 @@ async fn check_absent_store(config: &Config, path: &Path, report: &mut Report) -
     }
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     if path.is_symlink() {
-        report.note(false, format!("The store {store} is a symbolic link to a file that is not there."));
-    } else if let Some(directory) = directory.filter(|directory| !directory.is_dir()) {
-        let directory = directory.display();
-        report.note(false, format!("The store {store} cannot be made: there is no directory {directory}."));
+        report.misconfigured(format!("The store {store} is a symbolic link to a file that is not there."));
+    } else if let Some(cause) = directory.and_then(|directory| std::fs::metadata(directory).err()) {
+        let cause = Box::new(cause);
+        report.refuse(&OpenError::Unusable { path: path.to_owned(), attempted: "create", cause }.into());
     } else {
         report.note(true, format!("The store {store} will be made at the first start."));
     }
@@ -131,7 +132,7 @@ pub(super) async fn check_store(config: &Config, report: &mut Report) -> Record 
             Record::InUse
         }
         Err(error) => {
-            report.note(false, format!("{error}."));
+            report.refuse(&StartError::Store(error));
             Record::None
         }
     }

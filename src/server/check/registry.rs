@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::StatusCode;
-
 use super::report::{Mark, Report};
 use crate::config::{Config, RegistryAuth, RegistryKind};
-use crate::registry::{ClockReading, Deletion, HttpTransport, Inspection, ProbeResult, RegistryClient};
+use crate::registry::{
+    ClockReading, CredentialsProblem, Deletion, HttpTransport, Inspection, ProbeResult, RegistryClient,
+};
 use crate::server::registry_access::RegistryAccess;
 use crate::server::start_error::StartError;
 
@@ -15,8 +15,10 @@ use crate::server::start_error::StartError;
 pub(super) async fn check_registry(config: &Config, report: &mut Report) -> Option<RegistryClient> {
     let client = match client(config) {
         Ok(client) => client,
+        // What is wrong with the configuration was said.
+        Err(StartError::Config(_)) => return None,
         Err(error) => {
-            report.note(false, format!("{error}."));
+            report.refuse(&error);
             return None;
         }
     };
@@ -32,9 +34,9 @@ pub(super) async fn check_registry(config: &Config, report: &mut Report) -> Opti
 }
 
 fn client(config: &Config) -> Result<RegistryClient, StartError> {
-    let access = RegistryAccess::build(config, None)?.settings;
-    let transport = HttpTransport::new(access.timeout)?;
-    Ok(RegistryClient::new(access, Arc::new(transport)))
+    let RegistryAccess { settings, authorities, .. } = RegistryAccess::build(config, None)?;
+    let transport = HttpTransport::new(settings.timeout, authorities.as_ref())?;
+    Ok(RegistryClient::new(settings, Arc::new(transport)))
 }
 
 /// Tries every backend. Answers whether a registry is behind any of them.
@@ -54,7 +56,10 @@ async fn check_backends(client: &RegistryClient, report: &mut Report) -> bool {
                 "What answers at {url} is no registry: it answers {status} to /v2/ as no registry does; set registry.url to \
                  where the registry is."
             ),
-            ProbeResult::Silent => {
+            ProbeResult::Silent(Some(fault)) => {
+                format!("The registry at {url} {fault}; {}.", fault.remedy())
+            }
+            ProbeResult::Silent(None) => {
                 format!(
                     "The registry at {url} does not answer; start it, or set registry.url to where it is."
                 )
@@ -120,22 +125,25 @@ fn note_inspection(inspection: &Inspection, config: &Config, report: &mut Report
         Some(api) => report.note(true, format!("The registry speaks {api}.")),
         None => report.note(true, "The registry does not say which API it speaks."),
     }
-    match (*status, &config.registry.auth) {
-        (status, _) if status.is_success() => {}
-        (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, RegistryAuth::None) => report.note(
-            false,
-            format!("The registry wants credentials ({status} to /v2/); set registry.auth, so that the door has some."),
-        ),
-        (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _) => report.note(
-            false,
-            format!("The registry does not take the door's credentials ({status} to /v2/); see registry.auth."),
-        ),
-        (status, _) => report.note(
+    let has_credentials = config.registry.auth != RegistryAuth::None;
+    if let Some(problem) = CredentialsProblem::of(*status, has_credentials) {
+        report.note(false, format!("{}.", capitalized(&problem.to_string())));
+    } else if !status.is_success() {
+        report.note(
             false,
             format!("The registry answers {status} to /v2/; is registry.url where a registry is?"),
-        ),
+        );
     }
     note_clock(clock.as_ref(), config.clock.warn, report);
+}
+
+/// A sentence that begins with a small letter of ASCII, at its beginning.
+fn capitalized(sentence: &str) -> String {
+    let mut characters = sentence.chars();
+    characters
+        .next()
+        .map(|first| first.to_ascii_uppercase().to_string() + characters.as_str())
+        .unwrap_or_default()
 }
 
 /// How far the registry's clock is off, and whether that is more than `warn`.

@@ -6,6 +6,7 @@ use std::fmt;
 #[derive(Debug, Default)]
 pub struct Report {
     lines: Vec<Line>,
+    is_misconfigured: bool,
 }
 
 #[derive(Debug)]
@@ -35,6 +36,17 @@ impl Report {
     /// Whether nothing has to be done.
     pub fn is_good(&self) -> bool {
         self.lines.iter().all(|line| line.mark != Mark::Wrong)
+    }
+
+    /// Whether the door does not start before the configuration is another one.
+    pub const fn is_misconfigured(&self) -> bool {
+        self.is_misconfigured
+    }
+
+    /// Adds what keeps the door from starting until the configuration is another one.
+    pub(super) fn misconfigured(&mut self, sentence: impl Into<String>) {
+        self.is_misconfigured = true;
+        self.note(false, sentence);
     }
 
     /// Adds a sentence.

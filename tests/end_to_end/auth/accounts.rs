@@ -141,6 +141,50 @@ async fn the_check_says_which_rule_decides() {
     }
     let said = portreeve(&guard, &["check", "--as", "alice", "--repository", "Team"], "", false).await;
     assert!(said.contains("Team"), "{said}");
+    let said = portreeve(&guard, &["check", "--as", "alice"], "", true).await;
+    for line in [
+        "alice may pull,push team/**: rule 1.",
+        "alice may not push team/app: rule 2.",
+        "alice may administer the door",
+    ] {
+        assert!(said.contains(line), "{said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_check_says_what_a_robot_may_do_and_that_nobody_has_a_name() {
+    let guard = Guard::new();
+    let _door = door(&guard).await;
+    let said =
+        portreeve(&guard, &["check", "--as", "nobody-yet", "--repository", "team/app"], "", true).await;
+    assert!(said.contains("Nobody has the name nobody-yet"), "{said}");
+    let create = [
+        "token",
+        "create",
+        "--name",
+        "ci",
+        "--repositories",
+        "team/**",
+        "--actions",
+        "pull,push",
+        "--expires",
+        "90d",
+    ];
+    portreeve(&guard, &create, "", true).await;
+    let said = portreeve(&guard, &["check", "--as", "ci", "--repository", "team/app"], "", true).await;
+    assert!(!said.contains("Nobody has the name"), "{said}");
+    for line in [
+        "ci is a robot.",
+        "is for pull, push of team/**.",
+        "ci may push team/app: token",
+        "ci may not delete team/app: token",
+    ] {
+        assert!(said.contains(line), "{line}: {said}");
+    }
+    let said = portreeve(&guard, &["check", "--as", "ci", "--repository", "other"], "", true).await;
+    assert!(said.contains("ci may not pull other: token"), "{said}");
+    let said = portreeve(&guard, &["check", "--as", "ci"], "", true).await;
+    assert!(said.contains("is for pull, push of team/**."), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

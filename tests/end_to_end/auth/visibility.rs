@@ -388,7 +388,7 @@ async fn a_known_path_needs_what_it_needs_however_it_is_written() {
 #[tokio::test(flavor = "multi_thread")]
 async fn rules_that_make_nobody_an_administrator_are_told_by_the_check() {
     let guard = Guard::new();
-    let told = "No rule gives the action \"admin\"";
+    let told = "no rule gives the action \"admin\"";
     let rules = r#"[{ who = "*", actions = "catalog" }, { who = "*", actions = "admin", deny = true }]"#;
     let door = guard.door("http://127.0.0.1:9").set("AUTH__RULES", rules).start_listening().await;
     let (_, said) = door.check().await;

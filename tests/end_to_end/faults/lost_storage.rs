@@ -40,6 +40,8 @@ async fn command(registry: &Registry, store: &Path, arguments: &[&str]) -> (i32,
         .current_dir(store.parent().unwrap())
         .env("PORTREEVE__REGISTRY__URL", registry.url())
         .env("PORTREEVE__STORE__URL", format!("redb:{}", store.display()))
+        .env("PORTREEVE__LISTEN__DOOR", "127.0.0.1:0")
+        .env("PORTREEVE__LISTEN__ADMIN", "127.0.0.1:0")
         .env("PORTREEVE__SYNC__SETTLING", "0")
         .stdin(Stdio::null())
         .kill_on_drop(true)

@@ -12,7 +12,9 @@ use crate::support::image::Image;
 use crate::support::registry::Registry;
 use crate::support::relay::{Fault, Relay};
 use crate::support::tool::Tool;
+use crate::support::wait::until;
 
+const SOON: std::time::Duration = std::time::Duration::from_secs(20);
 const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 /// What a client, or a proxy, says of how it was reached.
 const FORWARDED: [(&str, &str); 4] = [
@@ -212,4 +214,21 @@ async fn a_client_cannot_say_where_it_came_from_but_a_trusted_proxy_can() {
         let events = door.get_json("/api/v1/events?repository=a").await;
         assert_eq!(events["items"][0]["actor"]["address"], client);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_that_is_not_trusted_is_told_once_to_a_door_that_trusts_none() {
+    let registry = Registry::start().await;
+    let (door, trusting) =
+        (Door::builder(registry.url()).start().await, trusting(&registry.url()).start().await);
+    for door in [&door, &trusting] {
+        for _ in 0..3 {
+            let request =
+                http_client().get(format!("{}/v2/", door.url())).header("x-forwarded-for", "198.51.100.1");
+            assert_eq!(request.send().await.unwrap().status(), 200);
+        }
+    }
+    let told = |door: &Door| door.log().matches("trusted_proxies is empty").count();
+    until("the door says it", SOON, async || told(&door) == 1).await;
+    assert_eq!(told(&trusting), 0);
 }

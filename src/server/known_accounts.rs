@@ -1,0 +1,57 @@
+//! The accounts that there are, as far as commands can tell: in the file of users, and in the store, of which a running door is
+//! asked.
+
+use std::collections::BTreeSet;
+
+use super::account_command::{CommandError, account};
+use super::auth_setup::PreparedAuth;
+use super::{socket, store_setup};
+use crate::auth::{AccountAnswer, AccountCommand, TokenShown, UserName, UserShown};
+use crate::config::Config;
+
+/// The accounts that there are.
+#[derive(Default)]
+pub(super) struct KnownAccounts {
+    /// The names in `auth.htpasswd`.
+    pub in_file: BTreeSet<UserName>,
+    /// The users of the store.
+    pub in_store: Vec<UserShown>,
+    /// The access tokens of the store.
+    pub tokens: Vec<TokenShown>,
+}
+
+impl KnownAccounts {
+    /// Those of a configuration, whose file of users was read. Of a store that is not made yet there are none.
+    ///
+    /// # Errors
+    /// When the store cannot be asked.
+    pub(super) fn of(config: &Config, auth: Option<&PreparedAuth>) -> Result<Self, CommandError> {
+        let in_file = auth.map(PreparedAuth::names_in_file).unwrap_or_default().into_iter().collect();
+        let mut known = Self { in_file, ..Self::default() };
+        let is_absent = store_setup::absent_file(&config.store.url).is_some();
+        if is_absent && !socket::is_answered(&socket::path(config)) {
+            return Ok(known);
+        }
+        if let AccountAnswer::Users(users) = account(config, AccountCommand::ListUsers)? {
+            known.in_store = users;
+        }
+        if let AccountAnswer::Tokens { access, .. } = account(config, AccountCommand::ListTokens)? {
+            known.tokens = access;
+        }
+        Ok(known)
+    }
+
+    /// The access tokens by which a robot of this name logs in.
+    pub(super) fn robot(&self, name: &UserName) -> Vec<&TokenShown> {
+        // A robot has no name that a user of the store has.
+        let is_user = self.in_file.contains(name) || self.in_store.iter().any(|user| user.name == *name);
+        self.tokens.iter().filter(|token| !is_user && token.name == *name).collect()
+    }
+
+    /// Whether somebody has the name.
+    pub(super) fn has(&self, name: &UserName) -> bool {
+        self.in_file.contains(name)
+            || self.in_store.iter().any(|user| user.name == *name)
+            || self.tokens.iter().any(|token| token.name == *name)
+    }
+}
