@@ -1,8 +1,10 @@
-//! Watching files: whether one that was read before is another one now.
+//! Files of the operator's and of the door's. Here: watching them, whether one that was read before is another one now.
 //!
 //! Time and length do not tell: files of reproducible images, of Nix and of OSTree all have the same time, two passwords'
 //! hashes have the same length, and a mounted directory is exchanged as a whole by moving a symbolic link. Every
 //! floor that reads files which may change while the door runs has them watched here.
+
+mod ownership;
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -10,6 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+
+pub use self::ownership::give_to_owner_of_directory;
 
 /// How often files are looked at.
 const PERIOD: Duration = Duration::from_secs(2);

@@ -27,8 +27,8 @@ const MISCONFIGURED: u8 = 2;
 #[derive(Debug, Parser)]
 #[command(name = "portreeve", version)]
 struct Arguments {
-    /// The configuration file [default: portreeve.toml in the working directory, if it is there]
-    #[arg(long, global = true, value_name = "FILE")]
+    /// The configuration file [default: ./portreeve.toml, else /etc/portreeve/portreeve.toml, as far as they are there]
+    #[arg(long, global = true, value_name = "FILE", env = "PORTREEVE_CONFIG")]
     config: Option<PathBuf>,
 
     #[command(subcommand)]
@@ -74,7 +74,11 @@ enum KeyCommand {
     /// Make the key that is to sign next, so that a registry that verifies tokens can learn of it before
     Prepare,
     /// Let the prepared key, or a new one, sign from now on; the old one is good until its tokens are gone
-    Rotate,
+    Rotate {
+        /// Also with a registry that verifies tokens and has never heard of the new key
+        #[arg(long)]
+        force: bool,
+    },
     /// Print the public keys as a JSON Web Key Set
     Show {
         /// Print the certificates instead, for the `rootcertbundle` of a registry that verifies tokens
@@ -107,7 +111,7 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let source = ConfigSource { file: arguments.config.clone() };
+    let source = ConfigSource::find(arguments.config.clone());
     let config = source.load().map_err(|error| Failure::new(MISCONFIGURED, &error))?;
     match arguments.command.clone().unwrap_or_default() {
         Command::Serve => serve(config, source),
@@ -123,10 +127,17 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
 fn key(config: &Config, command: KeyCommand) -> Result<(), Failure> {
     let text = match command {
         KeyCommand::Prepare => server::prepare_key(config),
-        KeyCommand::Rotate => server::rotate_key(config),
+        KeyCommand::Rotate { force } => {
+            return print_key(
+                server::rotate_key(config, force).map_err(|error| Failure::new(MISCONFIGURED, &error))?,
+            );
+        }
         KeyCommand::Show { certificate } => server::show_key(config, certificate),
     };
-    let text = text.map_err(|error| Failure::new(MISCONFIGURED, &error))?;
+    print_key(text.map_err(|error| Failure::new(MISCONFIGURED, &error))?)
+}
+
+fn print_key(text: String) -> Result<(), Failure> {
     writeln!(std::io::stdout(), "{text}")
         .map_err(|error| Failure::new(FAILURE, &format_args!("it cannot be written: {error}")))
 }

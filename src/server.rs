@@ -4,6 +4,7 @@
 //! watches and answers beside the traffic; the traffic has threads of its own (`workers`), and so have the sweeps.
 
 mod account_command;
+mod account_names;
 mod admin_listener;
 mod auth_setup;
 mod check;
@@ -13,6 +14,7 @@ mod descriptors;
 mod door_client;
 mod door_setup;
 mod explain_command;
+mod first_start;
 mod key_command;
 mod known_accounts;
 mod limited_listener;
@@ -44,11 +46,12 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use account_command::{CommandError, account};
+pub use account_command::CommandError;
+pub use account_names::account;
 pub use check::{Report, check};
 pub use door_client::{DoorError, DoorRefusal};
 pub use explain_command::explain;
-pub use key_command::{prepare_key, rotate_key, show_key};
+pub use key_command::{KeyCommandError, prepare_key, rotate_key, show_key};
 pub use log_setup::log_settings;
 pub use reload::ConfigSource;
 pub use start_error::StartError;
@@ -84,7 +87,7 @@ pub fn run(config: Config, source: ConfigSource) -> Result<(), StartError> {
     let main = runtime::Builder::new_current_thread().enable_all().build()?;
     // From here on no signal ends the process by itself.
     let mut signals = main.block_on(async { Signals::install() })?;
-    let store = store_setup::open(&config.store.url)?;
+    let store = first_start::open_or_make(&config)?;
     main.block_on(async {
         let composition =
             Composition::build(&config, Arc::clone(&store), SweepSchedule::Configured, metrics).await?;
@@ -168,7 +171,7 @@ impl Running {
             metrics: web.metrics.clone(),
             exchanges,
             store: Arc::clone(&composition.store),
-            file: store_setup::file(&config.store.url).to_owned(),
+            file: store_setup::path(&config.store.url).to_owned(),
             clock: composition.access.settings.clock,
         };
         background.spawn(upkeep.run(stop.clone()));

@@ -223,7 +223,8 @@ impl Accounts {
                 let users = self.all::<StoredUser>(AccountKind::User).await?;
                 let shown = |(name, user): (String, StoredUser)| {
                     let name = UserName::parse(&name).ok()?;
-                    Some(UserShown { name, groups: user.groups, created: user.created })
+                    let StoredUser { groups, created, is_superseded, .. } = user;
+                    Some(UserShown { name, groups, created, is_superseded })
                 };
                 Ok(AccountAnswer::Users(users.into_iter().filter_map(shown).collect()))
             }
@@ -269,7 +270,7 @@ impl Accounts {
         if tokens.iter().any(|(_, token)| !token.is_personal && token.name == name) {
             return Err(AccountError::Robot(name));
         }
-        let user = StoredUser { hash, groups, created: self.clock.now() };
+        let user = StoredUser { hash, groups, created: self.clock.now(), is_superseded: false };
         match self.write(AccountKind::User, name.as_str(), &user, Expect::Absent).await {
             Err(AccountError::Overtaken) => Err(AccountError::Exists(name)),
             done => done.map(|()| AccountAnswer::Done),
@@ -279,10 +280,33 @@ impl Accounts {
     async fn set_password(&self, name: &UserName, hash: String) -> Result<AccountAnswer, AccountError> {
         let user = self.read_with_content::<StoredUser>(AccountKind::User, name.as_str()).await?;
         let (user, before) = user.ok_or_else(|| AccountError::NoUser(name.clone()))?;
-        let user = StoredUser { hash, ..user };
+        let user = StoredUser { hash, is_superseded: false, ..user };
         // Logins that go on have another proof now, and end.
         self.write(AccountKind::User, name.as_str(), &user, Expect::Exactly(before)).await?;
         Ok(AccountAnswer::Done)
+    }
+
+    /// Has the passwords of users count no more whose names now stand in a file that is asked before the store. Who leaves the
+    /// file later does not come back by an older password: the operator gives a new one, or removes the user. Answers whose.
+    ///
+    /// # Errors
+    /// When the store fails. Some may be done then; it can be tried again.
+    pub async fn supersede(&self, names: &[UserName]) -> Result<Vec<UserName>, AccountError> {
+        let _alone = self.commands.lock().await;
+        let mut superseded = Vec::new();
+        for name in names {
+            let user = self.read_with_content::<StoredUser>(AccountKind::User, name.as_str()).await?;
+            let Some((user, before)) = user.filter(|(user, _)| !user.is_superseded) else { continue };
+            let user = StoredUser { is_superseded: true, ..user };
+            self.write(AccountKind::User, name.as_str(), &user, Expect::Exactly(before)).await?;
+            self.version.fetch_add(1, Ordering::Release);
+            let about = format!(
+                "the password of the user {name} in the store counts no more: auth.htpasswd has the name"
+            );
+            self.journal.note(AuthEventKind::Account, None, None, about);
+            superseded.push(name.clone());
+        }
+        Ok(superseded)
     }
 
     async fn remove_user(&self, name: &UserName) -> Result<AccountAnswer, AccountError> {

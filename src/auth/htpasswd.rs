@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::hashing::{Hashing, StoredHash, Ticket};
@@ -60,6 +61,8 @@ pub struct Htpasswd {
     hashing: Hashing,
     users: ArcSwap<Users>,
     version: AtomicU64,
+    /// Notified each time the file was read again.
+    read: Notify,
     /// How the file was before it was read first.
     loaded: FileVersions,
 }
@@ -84,7 +87,12 @@ impl Htpasswd {
     pub fn load(path: PathBuf, hashing: Hashing) -> Result<Self, HtpasswdError> {
         let loaded = FileVersions::of(std::slice::from_ref(&path));
         let users = ArcSwap::from_pointee(read(&path)?);
-        Ok(Self { path, hashing, users, version: AtomicU64::new(0), loaded })
+        Ok(Self { path, hashing, users, version: AtomicU64::new(0), read: Notify::new(), loaded })
+    }
+
+    /// Waits until the file was read again, for the one task that follows it. Dropping the future loses nothing.
+    pub async fn read_again_notified(&self) {
+        self.read.notified().await;
     }
 
     /// The names that stand in it, those of users who cannot log in as well.
@@ -116,6 +124,7 @@ impl Htpasswd {
                 tracing::info!(file = %self.path.display(), users = users.hashes.len(), "the htpasswd file was read again");
                 self.users.store(Arc::new(users));
                 self.version.fetch_add(1, Ordering::Release);
+                self.read.notify_one();
                 Reloaded::Users.count(ReloadResult::Accepted, Timestamp::now().as_seconds());
             }
             Err(error) => {
@@ -133,6 +142,14 @@ impl Htpasswd {
         }
         Ok(users)
     }
+}
+
+/// The names that stand in a file of users.
+///
+/// # Errors
+/// When it cannot be read, or a line is none.
+pub fn names_in_file(path: &Path) -> Result<Vec<UserName>, HtpasswdError> {
+    Ok(read(path)?.hashes.into_keys().collect())
 }
 
 fn read(path: &Path) -> Result<Users, HtpasswdError> {

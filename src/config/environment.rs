@@ -1,4 +1,5 @@
-//! The environment layer: variables `PORTREEVE__SECTION__KEY` into settings.
+//! The environment layer: variables `PORTREEVE__SECTION__KEY` into settings. A variable that begins with `PORTREEVE_` and is none
+//! is refused: a slip of the pen would otherwise go unnoticed.
 
 use std::collections::BTreeMap;
 
@@ -8,13 +9,24 @@ use super::error::Origin;
 use super::keys::{self, Place, VARIABLE_PREFIX};
 use super::settings::Settings;
 
+/// What the names of all variables of ours begin with.
+const NAMESPACE: &str = "PORTREEVE_";
+/// Variables of ours that are no keys: the file to read, and the filter of the log.
+const OTHERS: [&str; 2] = ["PORTREEVE_CONFIG", "PORTREEVE_LOG"];
+
 /// Lays the variables over the settings. Those with another prefix are none of ours.
 pub(super) fn apply(settings: &mut Settings, variables: impl Iterator<Item = (String, String)>) {
     // In the order of their names, so that the outcome does not hang on the order of the environment.
-    let ours: BTreeMap<_, _> = variables.filter(|(name, _)| name.starts_with(VARIABLE_PREFIX)).collect();
+    let ours: BTreeMap<_, _> = variables
+        .filter(|(name, _)| name.starts_with(NAMESPACE) && !OTHERS.contains(&name.as_str()))
+        .collect();
     settings.places.variables = ours.len();
     for (name, text) in ours {
         let origin = Origin::Variable(name.clone());
+        if !name.starts_with(VARIABLE_PREFIX) {
+            complain_misspelt(settings, origin, &name);
+            continue;
+        }
         let path = name[VARIABLE_PREFIX.len()..].replace("__", ".").to_lowercase();
         if text.contains(char::REPLACEMENT_CHARACTER) {
             settings.complain(origin, "the value is not valid UTF-8; write it in UTF-8");
@@ -39,6 +51,15 @@ pub(super) fn apply(settings: &mut Settings, variables: impl Iterator<Item = (St
             Place::Unknown => settings.complain_unknown(origin, &path, keys::variable),
         }
     }
+}
+
+/// Notes a variable without the two underscores that every key's has.
+fn complain_misspelt(settings: &mut Settings, origin: Origin, name: &str) {
+    let meant = keys::nearest_variable(name).map_or_else(
+        || format!("; variables begin with {VARIABLE_PREFIX}"),
+        |known| format!("; did you mean {known}?"),
+    );
+    settings.complain(origin, format!("`{name}` is not a known key{meant}"));
 }
 
 /// Puts a value into a plugin's table, however deep. Types are the plugin's own business, so text that reads as a TOML

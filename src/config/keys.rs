@@ -120,6 +120,11 @@ pub const KEYS: &[Key] = &[
         meaning: "The door's user name at the registry, with `registry.auth = \"basic\"`.",
     },
     Key {
+        name: "registry.password_file",
+        default: "none",
+        meaning: "A file with that password, in place of `registry.password`.",
+    },
+    Key {
         name: "registry.password",
         default: "none",
         meaning: "The door's password at the registry, with `registry.auth = \"basic\"`.",
@@ -239,6 +244,11 @@ pub const KEYS: &[Key] = &[
     },
     Key { name: "clock.offset", default: "\"0s\"", meaning: "Shifts the door's own clock, for tests." },
     Key {
+        name: "notifications.secret_file",
+        default: "none",
+        meaning: "A file with that secret, in place of `notifications.secret`.",
+    },
+    Key {
         name: "notifications.secret",
         default: "none",
         meaning: "The bearer secret of the registry's notifications; without it they are not taken.",
@@ -265,6 +275,9 @@ pub const KEYS: &[Key] = &[
         meaning: "The shape of the lines: `text`, `json`, or `auto` for text on a terminal and JSON otherwise.",
     },
 ];
+
+/// The keys whose values are secrets. Each has another one, `…_file`, for a file that it stands in.
+pub const SECRETS: [&str; 2] = ["registry.password", "notifications.secret"];
 
 /// What the names of environment variables begin with.
 pub(super) const VARIABLE_PREFIX: &str = "PORTREEVE__";
@@ -315,6 +328,17 @@ pub(super) fn nearest(path: &str) -> Option<String> {
         KEYS.iter().find(namesake).map(|key| key.name.to_owned())
     };
     sibling.or_else(elsewhere)
+}
+
+/// The variable that was probably meant by a name that begins otherwise, such as with one underscore for two.
+pub(super) fn nearest_variable(name: &str) -> Option<String> {
+    const ALIKE: f64 = 0.7;
+    let others = ["PORTREEVE_CONFIG", "PORTREEVE_LOG"].map(str::to_owned);
+    let known = KEYS.iter().map(|key| variable(key.name)).chain(others);
+    let plain = |name: &str| name.replace("__", "_").to_uppercase();
+    let likeness = |known: &str| strsim::normalized_damerau_levenshtein(&plain(known), &plain(name));
+    let likeliest = known.map(|known| (likeness(&known), known)).filter(|(likeness, _)| *likeness >= ALIKE);
+    likeliest.max_by(|(left, _), (right, _)| left.total_cmp(right)).map(|(_, known)| known)
 }
 
 /// The names directly below a section; those of the whole configuration below the empty path.

@@ -17,6 +17,7 @@ mod notifications;
 mod places;
 mod registry;
 mod registry_auth;
+mod secret_files;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -34,7 +35,7 @@ pub use address::{BackendUrl, InvalidUrl, StoreUrl};
 pub use auth::{Algorithm, Auth, AuthRule, Principal, UserSource, VerifiedBy};
 pub use clock::Clock;
 pub use error::{ConfigError, Problem};
-pub use keys::{KEYS, Key};
+pub use keys::{KEYS, Key, SECRETS};
 pub use limits::Limits;
 pub use log::{Log, LogFormat, LogLevel};
 pub use notifications::Notifications;
@@ -45,8 +46,8 @@ use error::Origin;
 use places::Places;
 use settings::Settings;
 
-/// The file that is read when none is named and it is there.
-pub const DEFAULT_FILE: &str = "portreeve.toml";
+/// The files of which the first is read that is there, when none is named.
+pub const SEARCHED_FILES: [&str; 2] = ["portreeve.toml", "/etc/portreeve/portreeve.toml"];
 
 /// Everything that can be configured.
 #[derive(Clone, Debug, PartialEq)]
@@ -173,8 +174,8 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Reads the configuration: defaults, then `file` (or [`DEFAULT_FILE`] in the working directory, if it is there),
-    /// then `environment`, of which only variables `PORTREEVE__…` count.
+    /// Reads the configuration: defaults, then `file`, if there is one, then `environment`, of which only variables
+    /// `PORTREEVE_…` count.
     ///
     /// # Errors
     /// When the file cannot be read or anything in it or in the environment is wrong: everything at once.
@@ -183,14 +184,13 @@ impl Config {
         environment: impl Iterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
         let mut settings = Settings::default();
-        let path = file.unwrap_or(Path::new(DEFAULT_FILE));
-        match std::fs::read_to_string(path) {
-            Ok(text) => {
+        match file.map(|path| (path, std::fs::read_to_string(path))) {
+            None => {}
+            Some((path, Ok(text))) => {
                 settings.places.file = Some(path.to_owned());
                 file::apply(&mut settings, path, &text);
             }
-            Err(error) if file.is_none() && error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => settings.complain(
+            Some((path, Err(error))) => settings.complain(
                 Origin::File(path.to_owned()),
                 format!("the configuration file cannot be read ({error}); name a readable one with --config"),
             ),
@@ -209,6 +209,11 @@ impl Config {
         self.places.file.as_deref()
     }
 
+    /// Whether the file says nothing at all.
+    pub fn is_file_empty(&self) -> bool {
+        self.places.is_file_empty()
+    }
+
     /// Whether the file, and not the environment, gave a key.
     pub fn is_in_file(&self, key: &str) -> bool {
         self.places.is_in_file(key)
@@ -222,6 +227,7 @@ impl Config {
 
     /// Reads the settings by their types; what was not given stays at its default.
     fn read(mut settings: Settings) -> Result<Self, ConfigError> {
+        secret_files::read(&mut settings);
         let mut config = Self::default();
         settings.read_into(&mut config.listen.door, "listen.door", value::socket_address);
         settings.read_into(&mut config.listen.admin, "listen.admin", value::socket_address);

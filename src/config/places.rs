@@ -47,6 +47,11 @@ impl Places {
         matches!(self.paths.get(path), Some(Origin::Line(..)))
     }
 
+    /// Whether the file gave nothing.
+    pub(super) fn is_file_empty(&self) -> bool {
+        !self.paths.values().any(|origin| matches!(origin, Origin::Line(..)))
+    }
+
     /// Something that is wrong at a path: `sentence` names the path and the fault, and ends in what would be right.
     pub(super) fn problem(&self, path: &str, sentence: impl Into<String>) -> Problem {
         Problem::new(self.of(path), sentence)

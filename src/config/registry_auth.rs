@@ -43,7 +43,7 @@ pub(super) fn read(settings: &mut Settings) -> RegistryAuth {
     let password = settings.read(PASSWORD, password);
     let is_basic = kind.as_deref() == Some("basic");
     for name in [USERNAME, PASSWORD] {
-        if is_basic && !settings.has(name) {
+        if is_basic && !settings.has(name) && !settings.has(&format!("{name}_file")) {
             let sentence = format!("`registry.auth` is \"basic\" but `{name}` is not set; set it");
             settings.complain(settings.origin("registry.auth"), sentence);
         } else if !is_basic && settings.has(name) {

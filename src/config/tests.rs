@@ -54,6 +54,8 @@ fn the_shipped_example_is_the_defaults_and_names_every_key() {
     ];
     let whole: String = text
         .lines()
+        // Each goes in the place of another key.
+        .filter(|line| !line.contains("_file = "))
         .map(|line| if optional.iter().any(|start| line.starts_with(start)) { &line[2..] } else { line })
         .flat_map(|line| [line, "\n"])
         .collect();
@@ -64,7 +66,8 @@ fn the_shipped_example_is_the_defaults_and_names_every_key() {
         let names: Vec<_> = key.name.split('.').collect();
         let (last, sections) = names.split_last().unwrap();
         let section = sections.iter().fold(&table, |table, name| table[*name].as_table().unwrap());
-        assert!(section.contains_key(*last), "{} is not in the example", key.name);
+        let is_commented = key.name.ends_with("_file") && text.contains(&format!("# {last} = "));
+        assert!(is_commented || section.contains_key(*last), "{} is not in the example", key.name);
     }
 }
 

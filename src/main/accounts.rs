@@ -110,9 +110,10 @@ fn print(answer: &AccountAnswer) -> std::io::Result<()> {
     match answer {
         AccountAnswer::Done => writeln!(out, "Done."),
         AccountAnswer::Users(users) if users.is_empty() => writeln!(out, "The store keeps no users."),
-        AccountAnswer::Users(users) => users
-            .iter()
-            .try_for_each(|user| writeln!(out, "{}\t{}\t{}", user.name, user.created, user.groups.join(","))),
+        AccountAnswer::Users(users) => users.iter().try_for_each(|user| {
+            let note = if user.is_superseded { "\tSUPERSEDED by auth.htpasswd" } else { "" };
+            writeln!(out, "{}\t{}\t{}{note}", user.name, user.created, user.groups.join(","))
+        }),
         AccountAnswer::Tokens { access, logins } if access.is_empty() && logins.is_empty() => {
             writeln!(out, "There are no access tokens and no logins.")
         }

@@ -8,7 +8,10 @@ use tokio_util::sync::CancellationToken;
 use super::door_client::{Client, DoorError, DoorRefusal};
 use super::start_error::StartError;
 use super::{auth_setup, clock_watch, socket, store_setup};
-use crate::auth::{AccountAnswer, AccountCommand, AccountError, InvalidUserName, LocalUser, keep_journal};
+use crate::auth::{
+    AccountAnswer, AccountCommand, AccountError, HtpasswdError, InvalidUserName, LocalUser, UserName,
+    keep_journal,
+};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::oci::InvalidRepositoryName;
@@ -29,6 +32,28 @@ pub enum CommandError {
     /// The user's name is none.
     #[error(transparent)]
     User(#[from] InvalidUserName),
+    /// A new user has a name that stands in the file of users.
+    #[error("auth.htpasswd has a user `{0}`; give the user another name, or remove that line first")]
+    TakenByFile(UserName),
+    /// A group that nothing speaks of.
+    #[error("no rule and no user has a group `{group}`; {remedy}")]
+    NoGroup {
+        /// The group.
+        group: String,
+        /// What would be right.
+        remedy: String,
+    },
+    /// A user that nobody is.
+    #[error("nobody has the name `{user}`; {remedy}")]
+    NoUser {
+        /// The name.
+        user: UserName,
+        /// What would be right.
+        remedy: String,
+    },
+    /// The file of users cannot be read.
+    #[error(transparent)]
+    Htpasswd(#[from] HtpasswdError),
     /// The running door refused it; shown are its words for the caller.
     #[error("{}", .0.message)]
     Refused(#[source] DoorRefusal),
@@ -51,18 +76,24 @@ impl CommandError {
     pub const fn is_misconfiguration(&self) -> bool {
         match self {
             Self::Start(error) => error.is_misconfiguration(),
-            Self::Account(_) | Self::Repository(_) | Self::User(_) | Self::Refused(_) | Self::Door(_) => {
-                false
-            }
+            Self::Htpasswd(_) => true,
+            Self::Account(_)
+            | Self::Repository(_)
+            | Self::User(_)
+            | Self::TakenByFile(_)
+            | Self::NoGroup { .. }
+            | Self::NoUser { .. }
+            | Self::Refused(_)
+            | Self::Door(_) => false,
         }
     }
 }
 
-/// Carries out a command.
+/// Carries out a command, whose names are right: one that only looks, without writing anything.
 ///
 /// # Errors
 /// When it makes no sense, or neither door nor store can be had: then nothing was done.
-pub fn account(config: &Config, command: AccountCommand) -> Result<AccountAnswer, CommandError> {
+pub(super) fn carry_out(config: &Config, command: AccountCommand) -> Result<AccountAnswer, CommandError> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(StartError::System)?;
     runtime.block_on(async {
         let socket = socket::path(config);
@@ -71,14 +102,21 @@ pub fn account(config: &Config, command: AccountCommand) -> Result<AccountAnswer
             let request = door.http.post(format!("http://door{ACCOUNTS_PATH}")).json(&command);
             return Ok(door.ask("carry out the command", request).await?);
         }
-        let store = store_setup::open(&config.store.url).map_err(StartError::Store)?;
+        let changes = command.changes();
+        let opened = match changes {
+            true => store_setup::open_existing(&config.store.url),
+            false => store_setup::open_to_read(&config.store.url),
+        };
+        let store = opened.map_err(StartError::Store)?;
         let clock = Clock::shifted(config.clock.offset);
         let retention_clock = clock_watch::retention_clock(store.as_ref(), clock).await;
         let accounts = auth_setup::accounts(config, &store, retention_clock);
         let answer = accounts.carry_out(command, Some(&LocalUser::current())).await;
-        let at_once = CancellationToken::new();
-        at_once.cancel();
-        keep_journal(Arc::clone(accounts.journal()), Arc::clone(&store) as _, at_once).await;
+        if changes {
+            let at_once = CancellationToken::new();
+            at_once.cancel();
+            keep_journal(Arc::clone(accounts.journal()), Arc::clone(&store) as _, at_once).await;
+        }
         store.close();
         Ok(answer?)
     })

@@ -22,6 +22,8 @@ use crate::oci::{Action, Actions};
 use crate::store::Store;
 use crate::telemetry::FailureLog;
 
+/// After which time users are marked again, when the store could not be written.
+const MARK_AGAIN: Duration = Duration::from_secs(30);
 /// How often the logins are searched for those that are over.
 const PURGE_LOGINS: Duration = Duration::from_hours(1);
 
@@ -43,6 +45,8 @@ pub(super) struct AuthSetup {
     /// Hides targets of the registry's own in URLs of the door.
     pub seal: Arc<TargetSeal>,
     htpasswd: Option<Arc<Htpasswd>>,
+    /// The users of the store, where the file of users is asked before them.
+    superseded: Option<Arc<Accounts>>,
     retention_clock: Arc<RetentionClock>,
 }
 
@@ -62,7 +66,7 @@ impl AuthSetup {
         let secret = key_directory(config).secret()?;
         let seal = Arc::new(TargetSeal::new(&secret)?);
         let (Some(issuer), Some(prepared)) = (access.issuer.clone(), prepared) else {
-            return Ok(Self { gate: None, seal, htpasswd: None, retention_clock });
+            return Ok(Self { gate: None, seal, htpasswd: None, superseded: None, retention_clock });
         };
         let PreparedAuth { hashing, htpasswd, policy } = prepared;
         let sources = identity_sources(config, accounts, htpasswd.as_ref(), &hashing);
@@ -80,7 +84,9 @@ impl AuthSetup {
         }));
         let names: Arc<dyn Names> = Arc::clone(&gate) as _;
         accounts.journal().ask_for_names(Arc::downgrade(&names));
-        Ok(Self { gate: Some(gate), seal, htpasswd, retention_clock })
+        let superseded = config.auth.sources.starts_with(&[UserSource::Htpasswd, UserSource::Store]);
+        let superseded = superseded.then(|| Arc::clone(accounts));
+        Ok(Self { gate: Some(gate), seal, htpasswd, superseded, retention_clock })
     }
 
     /// Starts what follows the file of users, and what removes logins that are over.
@@ -92,6 +98,9 @@ impl AuthSetup {
         }
         if let Some(htpasswd) = &self.htpasswd {
             background.spawn(Arc::clone(htpasswd).watch(requests.clone(), stop.clone()));
+            if let Some(accounts) = &self.superseded {
+                background.spawn(supersede(Arc::clone(htpasswd), Arc::clone(accounts), stop.clone()));
+            }
         }
     }
 }
@@ -120,6 +129,31 @@ fn identity_sources(
         }
     }
     sources
+}
+
+/// Each time the file of users was read, has passwords of the store count no more of users whose names are in it.
+async fn supersede(htpasswd: Arc<Htpasswd>, accounts: Arc<Accounts>, stop: CancellationToken) {
+    let superseding = async {
+        loop {
+            match accounts.supersede(&htpasswd.names()).await {
+                Ok(names) if names.is_empty() => htpasswd.read_again_notified().await,
+                Ok(names) => {
+                    for user in names {
+                        tracing::warn!(
+                            %user,
+                            "auth.htpasswd has a user whom the store has as well: the password in the store counts no more, also \
+                             once the file does not have the user; `portreeve user passwd` gives another one"
+                        );
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "users of the store whom auth.htpasswd has cannot be marked; it is tried again");
+                    tokio::time::sleep(MARK_AGAIN).await;
+                }
+            }
+        }
+    };
+    stop.run_until_cancelled(superseding).await;
 }
 
 async fn purge_logins(gate: Arc<Gate>, clock: Arc<RetentionClock>, stop: CancellationToken) {

@@ -20,7 +20,7 @@ use crate::config::{Config, RegistryKind};
 use crate::sync::NamesInStore;
 
 /// Tries everything that the configuration names: what `serve` reads before it starts, by the same function, then the ports,
-/// the registry and the store. Changes nothing.
+/// the registry and the store. Writes nothing.
 pub fn check(config: &Config) -> Report {
     let mut report = Report::default();
     let prepared = check_preparation(config, &mut report);

@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use super::auth_setup;
 use super::clock_watch;
-use super::registry_access::{self, RegistryAccess};
+use super::registry_access::{self, KeysFor, RegistryAccess};
 use super::start_error::StartError;
 use super::status::Status;
 use crate::auth::{Accounts, Gate, keep_journal};
@@ -70,7 +70,12 @@ impl Composition {
         schedule: SweepSchedule,
         metrics: Metrics,
     ) -> Result<Self, StartError> {
-        let access = RegistryAccess::build(config, clock_watch::saved_estimate(store.as_ref()).await)?;
+        let keys_for = match schedule {
+            SweepSchedule::Configured => KeysFor::Door,
+            SweepSchedule::OnRequest => KeysFor::Registry,
+        };
+        let known = clock_watch::saved_estimate(store.as_ref()).await;
+        let access = RegistryAccess::build(config, known, keys_for)?;
         let retention_clock = clock_watch::retention_clock(store.as_ref(), access.settings.clock).await;
         let timeout = config.registry.timeout;
         let authorities = access.authorities.as_ref();

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::account_command::{CommandError, account};
+use super::account_command::{CommandError, carry_out};
 use super::auth_setup::PreparedAuth;
 use super::{socket, store_setup};
 use crate::auth::{AccountAnswer, AccountCommand, TokenShown, UserName, UserShown};
@@ -32,10 +32,10 @@ impl KnownAccounts {
         if is_absent && !socket::is_answered(&socket::path(config)) {
             return Ok(known);
         }
-        if let AccountAnswer::Users(users) = account(config, AccountCommand::ListUsers)? {
+        if let AccountAnswer::Users(users) = carry_out(config, AccountCommand::ListUsers)? {
             known.in_store = users;
         }
-        if let AccountAnswer::Tokens { access, .. } = account(config, AccountCommand::ListTokens)? {
+        if let AccountAnswer::Tokens { access, .. } = carry_out(config, AccountCommand::ListTokens)? {
             known.tokens = access;
         }
         Ok(known)

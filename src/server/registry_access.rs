@@ -24,19 +24,34 @@ pub(super) struct RegistryAccess {
     pub issuer: Option<Arc<Issuer>>,
 }
 
+/// What keys are needed for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum KeysFor {
+    /// For clients and for the registry, as far as either has tokens.
+    Door,
+    /// For a registry that verifies tokens alone: no client is let in.
+    Registry,
+}
+
 impl RegistryAccess {
-    /// From the configuration, and what an earlier run knew of the registry's clock. Makes a first key where keys are
-    /// needed and there is none. Asks nothing.
+    /// From the configuration, and what an earlier run knew of the registry's clock. Makes nothing, and asks nothing.
     ///
     /// # Errors
-    /// When a URL or the keys cannot be used.
-    pub(super) fn build(config: &Config, known: Option<Estimate>) -> Result<Self, StartError> {
+    /// When a URL or the keys cannot be used, or there are none that are needed.
+    pub(super) fn build(
+        config: &Config,
+        known: Option<Estimate>,
+        keys_for: KeysFor,
+    ) -> Result<Self, StartError> {
         let authorities = authorities(config).map_err(|problem| ConfigError::new(vec![problem]))?;
         let clock = Clock::shifted(config.clock.offset);
         let offset = Arc::new(known.map_or_else(ClockOffset::default, ClockOffset::remembered));
-        let needs_keys = config.auth.is_on || config.registry.auth == RegistryAuth::Token;
+        let needs_keys = match keys_for {
+            KeysFor::Door => needs_keys(config),
+            KeysFor::Registry => config.registry.auth == RegistryAuth::Token,
+        };
         let issuer = if needs_keys {
-            let keys = key_directory(config).open(clock.now())?;
+            let keys = key_directory(config).look(clock.now())?;
             Some(Arc::new(Issuer::new(token_settings(config), keys, clock)))
         } else {
             None
@@ -89,6 +104,11 @@ pub(super) async fn read_clock(registry: &RegistryClient, settings: &RegistrySet
     {
         backend.note_probe(registry.probe(backend).await);
     }
+}
+
+/// Whether a door has use for keys.
+pub(super) fn needs_keys(config: &Config) -> bool {
+    config.auth.is_on || config.registry.auth == RegistryAuth::Token
 }
 
 /// Where the keys are: as configured, else beside the store.

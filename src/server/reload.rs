@@ -2,7 +2,7 @@
 //! does; both at SIGHUP, as well as users and certificates, whose files are watched where they are used. All or nothing: a
 //! file that is wrong changes nothing, which is said loudly.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::{auth_setup, registry_access};
 use crate::auth::{Gate, KeyDirectory};
 use crate::clock::Timestamp;
-use crate::config::{Auth, Config, ConfigError, DEFAULT_FILE};
+use crate::config::{Auth, Config, ConfigError, SEARCHED_FILES};
 use crate::files::{FileVersions, FileWatcher, RereadRequests};
 use crate::store::AuthEventKind;
 use crate::telemetry::{ReloadResult, Reloaded};
@@ -22,13 +22,20 @@ use crate::telemetry::{ReloadResult, Reloaded};
 /// How often keys are read though nothing has changed: those that were replaced are needed for a time only.
 const READ_KEYS: Duration = Duration::from_mins(5);
 
-/// Where the configuration came from.
+/// Where the configuration comes from.
+#[derive(Clone, Debug)]
 pub struct ConfigSource {
-    /// The file, if one was named.
-    pub file: Option<PathBuf>,
+    /// The file; none as long as none was named and none is where one is looked for.
+    file: Option<PathBuf>,
 }
 
 impl ConfigSource {
+    /// The file that was named, else the first of [`SEARCHED_FILES`] that is there.
+    pub fn find(named: Option<PathBuf>) -> Self {
+        let searched = || SEARCHED_FILES.iter().map(PathBuf::from).find(|path| path.exists());
+        Self { file: named.or_else(searched) }
+    }
+
     /// Reads it. Variables of the environment count as they were when the process began.
     ///
     /// # Errors
@@ -40,14 +47,46 @@ impl ConfigSource {
         Config::load(self.file.as_deref(), environment)
     }
 
-    fn path(&self) -> PathBuf {
-        self.file.clone().unwrap_or_else(|| DEFAULT_FILE.into())
+    /// The file, or those of which one may come to be there.
+    fn paths(&self) -> Vec<PathBuf> {
+        match &self.file {
+            Some(file) => vec![file.clone()],
+            None => SEARCHED_FILES.iter().map(PathBuf::from).collect(),
+        }
     }
+
+    /// Reads what took the place of `former`. A file that was there stays the one to read: it is not searched for again.
+    fn reload(&self, former: &Config) -> Result<Config, ReloadError> {
+        let source = if self.file.is_some() { self.clone() } else { Self::find(None) };
+        let config = source.load()?;
+        match former.file() {
+            Some(file) if config.is_file_empty() && !former.is_file_empty() => {
+                Err(ReloadError::Emptied { file: file.to_owned() })
+            }
+            _ => Ok(config),
+        }
+    }
+}
+
+/// Why a changed configuration is not used.
+#[derive(Debug, thiserror::Error)]
+enum ReloadError {
+    /// Something in it is wrong, or its file is gone.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A file that had settings in it and has none now.
+    #[error(
+        "{} is empty now, which is seldom meant; write the settings into it, or restart the door to do without them", file.display()
+    )]
+    Emptied {
+        /// The file.
+        file: PathBuf,
+    },
 }
 
 /// Follows changes.
 pub(super) struct Reload {
-    source: Arc<ConfigSource>,
+    source: ConfigSource,
     config: Config,
     gate: Arc<Gate>,
     keys: KeyDirectory,
@@ -63,13 +102,13 @@ impl Reload {
         requests: RereadRequests,
     ) -> Self {
         let keys = registry_access::key_directory(&config);
-        Self { source: Arc::new(source), config, gate, keys, requests }
+        Self { source, config, gate, keys, requests }
     }
 
     /// Follows changes until told to stop.
     pub(super) async fn run(mut self, stop: CancellationToken) {
         let following = async {
-            let (file, keys) = ([self.source.path()], [self.keys.path().to_owned()]);
+            let (file, keys) = (self.source.paths(), [self.keys.path().to_owned()]);
             let watcher =
                 |paths: &[PathBuf]| FileWatcher::new(paths, FileVersions::of(paths), self.requests.clone());
             let (mut file, mut keys) = (watcher(&file), watcher(&keys));
@@ -91,8 +130,8 @@ impl Reload {
     }
 
     async fn read_configuration(&mut self) {
-        let source = Arc::clone(&self.source);
-        let read = tokio::task::spawn_blocking(move || source.load()).await;
+        let (source, former) = (self.source.clone(), self.config.clone());
+        let read = tokio::task::spawn_blocking(move || source.reload(&former)).await;
         let config = match read {
             Ok(Ok(config)) => config,
             Ok(Err(error)) => return refused(&error),
@@ -109,12 +148,13 @@ impl Reload {
         if without_rules(&config) != without_rules(&self.config) {
             tracing::warn!("more than rules and groups was changed; the rest counts after a restart");
         }
+        self.source.file = config.file().map(Path::to_owned);
         self.config = config;
     }
 
     async fn read_keys(&self) {
         let (directory, now) = (self.keys.clone(), self.gate.clock.now());
-        let read = tokio::task::spawn_blocking(move || directory.open(now)).await;
+        let read = tokio::task::spawn_blocking(move || directory.follow(now)).await;
         let keys = match read {
             Ok(Ok(keys)) => keys,
             Ok(Err(error)) => {

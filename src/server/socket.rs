@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::limited_listener::LimitedListener;
 use super::start_error::StartError;
 use crate::config::Config;
+use crate::files::give_to_owner_of_directory;
 use crate::web::CommandPeer;
 
 /// How many connections it has.
@@ -149,6 +150,9 @@ fn bind_in(private: &Path, path: &Path) -> io::Result<UnixListener> {
     let draft = private.join(DRAFT);
     let listener = UnixListener::bind(&draft)?;
     std::fs::set_permissions(&draft, Permissions::from_mode(0o600))?;
+    // The directory in between belongs to whom the socket's own directory belongs, by the same rule.
+    give_to_owner_of_directory(private)?;
+    give_to_owner_of_directory(&draft)?;
     std::fs::rename(&draft, path)?;
     Ok(listener)
 }

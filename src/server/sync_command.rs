@@ -84,7 +84,7 @@ pub fn sync(config: &Config, wanted: WantedSweep, out: &mut dyn Write) -> Result
             if std::os::unix::net::UnixStream::connect(&path).is_ok() {
                 return Client::new(&path)?.sweep(wanted, out).await;
             }
-            match store_setup::open(&config.store.url) {
+            match store_setup::open_existing(&config.store.url) {
                 Ok(opened) => {
                     let standalone = Standalone::start(config, opened).await?;
                     let swept = match Client::new(&path) {

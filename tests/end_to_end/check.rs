@@ -6,8 +6,7 @@ mod intentions;
 use std::path::Path;
 use std::process::{Output, Stdio};
 
-use tokio::process::Command;
-
+use crate::support::binary::portreeve;
 use crate::support::door::Door;
 use crate::support::image::Image;
 use crate::support::registry::Registry;
@@ -19,7 +18,7 @@ const TYPE: &str = "content-type";
 const SOON: std::time::Duration = std::time::Duration::from_secs(30);
 
 async fn check(registry_url: &str, store: &Path) -> (bool, String) {
-    let Output { status, stdout, stderr, .. } = Command::new(env!("CARGO_BIN_EXE_portreeve"))
+    let Output { status, stdout, stderr, .. } = portreeve()
         .arg("check")
         .current_dir(store.parent().unwrap())
         .env("PORTREEVE__LISTEN__DOOR", "127.0.0.1:0")
@@ -169,7 +168,7 @@ async fn a_store_that_cannot_be_made_is_told_before_the_door_starts() {
     let (good, said) = check(&registry.url(), &link).await;
     assert!(!good, "{said}");
     assert_says(&said, &["is a symbolic link to a file that is not there"]);
-    let output = Command::new(env!("CARGO_BIN_EXE_portreeve"))
+    let output = portreeve()
         .arg("check")
         .current_dir(directory.path())
         .env("PORTREEVE__LISTEN__DOOR", "127.0.0.1:0")

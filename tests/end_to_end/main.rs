@@ -20,6 +20,7 @@ mod clock;
 mod crash;
 mod day_in_a_box;
 mod faults;
+mod first_start;
 mod hints;
 mod limits;
 mod logs;

@@ -14,7 +14,8 @@ use crate::support::metrics::metrics;
 use crate::support::prometheus::promtool;
 use crate::support::registry::Registry;
 use crate::support::sweep::sweep_through;
-use crate::support::wait::until;
+use crate::support::throttle::SlowLine;
+use crate::support::wait::{PAUSE, until};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -26,6 +27,25 @@ fn value(text: &str, series: &str) -> Option<f64> {
 /// The value of a series that has to be there.
 fn value_of(text: &str, series: &str) -> f64 {
     value(text, series).unwrap_or_else(|| panic!("{series} is not in\n{text}"))
+}
+
+/// Waits until series have these values, and answers the text in which they do: an exchange is counted just after its client
+/// has the answer.
+async fn until_shown(door: &Door, expected: &[(String, f64)]) -> String {
+    let deadline = tokio::time::Instant::now() + SOON;
+    loop {
+        let text = metrics(door).await;
+        let others: Vec<_> = expected
+            .iter()
+            .map(|(series, expected)| (series, value_of(&text, series), expected))
+            .filter(|(_, found, expected)| (found - *expected).abs() > f64::EPSILON)
+            .collect();
+        if others.is_empty() {
+            return text;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "found, and not expected: {others:#?}");
+        tokio::time::sleep(PAUSE).await;
+    }
 }
 
 /// All series of counters.
@@ -114,11 +134,10 @@ async fn requests_are_counted_by_who_answered_them_with_their_bytes_and_the_regi
     let (status, missing_bytes) = get("/v2/team/app/manifests/unknown").await;
     assert_eq!(status, 404);
     assert_eq!(get("/v2/UPPER/manifests/latest").await.0, 400);
-    let text = metrics(&door).await;
     let requests = |route: &str, code: &str, origin: &str| {
         format!("portreeve_requests_total{{route=\"{route}\",code=\"{code}\",origin=\"{origin}\"}}")
     };
-    for (series, expected) in [
+    let expected = [
         (requests("manifest_read", "2xx", "registry"), 1.0),
         (requests("manifest_read", "4xx", "registry"), 1.0),
         (requests("manifest_read", "4xx", "door"), 0.0),
@@ -130,10 +149,8 @@ async fn requests_are_counted_by_who_answered_them_with_their_bytes_and_the_regi
         ("portreeve_registry_first_byte_seconds_count{route=\"manifest_read\"}".to_owned(), 2.0),
         ("portreeve_registry_first_byte_seconds_count{route=\"manifest_put\"}".to_owned(), 1.0),
         ("portreeve_request_seconds_count{route=\"manifest_read\"}".to_owned(), 2.0),
-    ] {
-        let found = value_of(&text, &series);
-        assert!((found - expected).abs() < f64::EPSILON, "{series} is {found}, not {expected}");
-    }
+    ];
+    let text = until_shown(&door, &expected).await;
     // A part of the whole.
     let of = |name: &str| value_of(&text, &format!("{name}_sum{{route=\"manifest_read\"}}"));
     let (first_byte, whole) = (of("portreeve_registry_first_byte_seconds"), of("portreeve_request_seconds"));
@@ -142,11 +159,27 @@ async fn requests_are_counted_by_who_answered_them_with_their_bytes_and_the_regi
     registry.stop().await;
     assert_eq!(get("/v2/team/app/manifests/latest").await.0, 502);
     assert_eq!(image.put(&door.url(), "team/app", "latest").await.status(), 502);
-    let text = metrics(&door).await;
-    for route in ["manifest_read", "manifest_put"] {
-        assert_eq!(value_of(&text, &requests(route, "5xx", "door")) as u64, 1, "{route}");
-        assert_eq!(value_of(&text, &requests(route, "5xx", "registry")) as u64, 0, "{route}");
-    }
+    let of_both = ["manifest_read", "manifest_put"]
+        .into_iter()
+        .flat_map(|route| [(requests(route, "5xx", "door"), 1.0), (requests(route, "5xx", "registry"), 0.0)]);
+    until_shown(&door, &of_both.collect::<Vec<_>>()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_time_that_a_client_takes_to_send_is_not_the_registrys() {
+    let registry = Registry::start().await;
+    let door = Door::builder(registry.url()).start().await;
+    let line = SlowLine::start(door.address(), 100_000).await;
+    let client = http_client();
+    let begun = client.post(format!("http://{}/v2/a/blobs/uploads/", line.address())).send().await.unwrap();
+    let session = begun.headers()["location"].to_str().unwrap().to_owned();
+    let append = client.patch(session).body(vec![1; 200_000]).send().await.unwrap();
+    assert_eq!(append.status(), 202);
+    let count = "portreeve_request_seconds_count{route=\"upload\"}";
+    let text = until_shown(&door, &[(count.to_owned(), 1.0)]).await;
+    let of = |name: &str| value_of(&text, &format!("{name}_sum{{route=\"upload\"}}"));
+    let (first_byte, whole) = (of("portreeve_registry_first_byte_seconds"), of("portreeve_request_seconds"));
+    assert!(whole > 1.0 && first_byte < whole / 2.0, "{first_byte} {whole}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -162,9 +195,8 @@ async fn what_the_store_holds_and_how_much_room_it_has_is_shown() {
         async |kind: &str| value(&metrics(&door).await, &format!("portreeve_store_rows{{kind=\"{kind}\"}}"));
     until("the tags are counted", SOON, async || rows("tags").await == Some(2.0)).await;
     assert_eq!((rows("repositories").await, rows("manifests").await), (Some(1.0), Some(1.0)));
-    let text = metrics(&door).await;
-    let bytes = value_of(&text, "portreeve_store_bytes");
-    assert!((bytes - std::fs::metadata(&store).unwrap().len() as f64).abs() < f64::EPSILON, "{bytes}");
+    let bytes = std::fs::metadata(&store).unwrap().len() as f64;
+    let text = until_shown(&door, &[("portreeve_store_bytes".to_owned(), bytes)]).await;
     assert!(value_of(&text, "portreeve_store_available_bytes") > 0.0);
     assert_eq!(value(&text, "portreeve_oldest_open_intent_age_seconds"), Some(0.0));
     assert_eq!(value(&text, "portreeve_sweep_interval_seconds{kind=\"shallow\"}"), Some(0.0));

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use tempfile::TempDir;
 
+use crate::support::binary::portreeve;
 use crate::support::door::Door;
 use crate::support::image::Image;
 use crate::support::registry::Registry;
@@ -87,7 +88,7 @@ async fn each_cause_for_which_a_registry_cannot_be_talked_to_has_its_words_and_i
     ];
     for (url, ca, fault, remedy) in cases {
         let directory = tempfile::tempdir().unwrap();
-        let mut check = tokio::process::Command::new(env!("CARGO_BIN_EXE_portreeve"));
+        let mut check = portreeve();
         check.arg("check").current_dir(directory.path()).env("PORTREEVE__REGISTRY__URL", &url);
         check.env("PORTREEVE__LISTEN__DOOR", "127.0.0.1:0").env("PORTREEVE__LISTEN__ADMIN", "127.0.0.1:0");
         if let Some(ca) = ca {

@@ -12,6 +12,7 @@ use tokio::io::AsyncReadExt;
 use tokio::process::{Child, Command};
 
 use crate::attackers::Attack;
+use crate::support::binary::portreeve;
 use crate::support::door::Door;
 use crate::support::guard::Guard;
 use crate::support::http::client_builder;
@@ -178,7 +179,7 @@ fn write_users(guard: &Guard) {
 
 async fn create_robot(guard: &Guard, number: usize) {
     let name = format!("robot-{number}");
-    let output = Command::new(env!("CARGO_BIN_EXE_portreeve"))
+    let output = portreeve()
         .args(["token", "create", "--name", &name, "--repositories", "team/**", "--actions", "pull"])
         .args(["--expires", "90d"])
         .current_dir(guard.path(""))

@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
+use super::binary::{portreeve, without_variables};
 use super::http::http_client;
 use super::port;
 use super::wait::PAUSE;
@@ -128,7 +129,7 @@ impl Door {
     /// Runs `portreeve check` with its configuration: whether nothing has to be done, and what it says.
     pub async fn check(&self) -> (bool, String) {
         let settings = self.settings.iter().filter(|(key, _)| !key.starts_with("--"));
-        let output = Command::new(env!("CARGO_BIN_EXE_portreeve"))
+        let output = portreeve()
             .arg("check")
             .current_dir(self.directory.path())
             .envs(settings.map(|(key, value)| (format!("PORTREEVE__{key}"), value)))
@@ -271,13 +272,13 @@ const DESCRIPTORS: &str = "--nofile";
 fn spawn(settings: &BTreeMap<String, String>, directory: &Path) -> Child {
     let log = std::fs::OpenOptions::new().create(true).append(true).open(directory.join("door.log")).unwrap();
     let mut settings = settings.clone();
-    let door = env!("CARGO_BIN_EXE_portreeve");
     let mut command = match settings.remove(DESCRIPTORS) {
-        None => Command::new(door),
+        None => portreeve(),
         Some(descriptors) => {
-            let mut command = Command::new("prlimit");
-            command.args([&format!("--nofile={descriptors}"), door]);
-            command
+            let mut command = std::process::Command::new("prlimit");
+            command.args([&format!("--nofile={descriptors}"), env!("CARGO_BIN_EXE_portreeve")]);
+            without_variables(&mut command);
+            Command::from(command)
         }
     };
     // The working directory may hold a configuration.
@@ -287,10 +288,6 @@ fn spawn(settings: &BTreeMap<String, String>, directory: &Path) -> Child {
     }
     if let Some(file) = settings.remove(CLOCK) {
         command.envs(clock_of(Path::new(&file)));
-    }
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PORTREEVE_"))
-    {
-        command.env_remove(name);
     }
     command
         .envs(settings.iter().map(|(key, value)| (format!("PORTREEVE__{key}"), value)))

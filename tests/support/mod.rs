@@ -2,6 +2,7 @@
 //! comparison of what the registry holds with what the door recorded.
 
 pub mod attacker;
+pub mod binary;
 pub mod connection;
 pub mod disk;
 pub mod door;

@@ -16,6 +16,9 @@ pub struct UserShown {
     pub groups: Vec<String>,
     /// Since when.
     pub created: Timestamp,
+    /// Whether the password counts no more, since the file of users had the name.
+    #[serde(default)]
+    pub is_superseded: bool,
 }
 
 /// An access token, as shown: without its secret.
@@ -111,6 +114,11 @@ impl fmt::Debug for AccountCommand {
 }
 
 impl AccountCommand {
+    /// Whether it changes anything; else it only looks.
+    pub fn changes(&self) -> bool {
+        self.in_words().is_some()
+    }
+
     /// What it does, without secrets; nothing if it only looks.
     pub(super) fn in_words(&self) -> Option<String> {
         Some(match self {

@@ -142,7 +142,8 @@ impl IdentitySource for StoredUsers {
         let user = self.accounts.read::<StoredUser>(AccountKind::User, credentials.name.as_str()).await;
         let Some(user) = user.map_err(unavailable)? else { return Ok(Verdict::Unknown) };
         let hash = StoredHash::Argon2(user.hash);
-        Ok(match self.hashing.verify(hash, credentials.password.clone(), ticket).await? {
+        let is_right = self.hashing.verify(hash, credentials.password.clone(), ticket).await?;
+        Ok(match is_right && !user.is_superseded {
             true => Verdict::Right(Identity::new(credentials.name.clone(), user.groups)),
             false => Verdict::Wrong { is_hashed: true },
         })
@@ -155,7 +156,12 @@ impl IdentitySource for StoredUsers {
             proof: proof(&user.hash),
             identity: Identity::new(name.clone(), user.groups),
         };
-        Ok(user.map(found))
+        Ok(user.filter(|user| !user.is_superseded).map(found))
+    }
+
+    async fn knows(&self, name: &UserName) -> Result<bool, SourceError> {
+        let user = self.accounts.read::<StoredUser>(AccountKind::User, name.as_str()).await;
+        Ok(user.map_err(|error| SourceError::Unavailable(Arc::new(error)))?.is_some())
     }
 
     fn version(&self) -> u64 {

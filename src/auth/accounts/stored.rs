@@ -12,6 +12,9 @@ pub(super) struct StoredUser {
     #[serde(default)]
     pub groups: Vec<String>,
     pub created: Timestamp,
+    /// Whether the file of users had the name while a door ran: the password here is an older one, and is good no more.
+    #[serde(default)]
+    pub is_superseded: bool,
 }
 
 /// An access token that the store keeps.

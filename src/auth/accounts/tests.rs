@@ -192,7 +192,12 @@ async fn a_robot_whose_name_is_a_users_elsewhere_is_not_let_in() {
     let (_, token) = fixture.token("ci", None, None).await;
     fixture.login("ci", &token).await.unwrap();
     // As from a file, which the store knows nothing of.
-    let user = StoredUser { hash: quick_hash("password"), groups: vec![], created: Timestamp::now() };
+    let user = StoredUser {
+        hash: quick_hash("password"),
+        groups: vec![],
+        created: Timestamp::now(),
+        is_superseded: false,
+    };
     fixture.accounts.write(AccountKind::User, "ci", &user, Expect::Anything).await.unwrap();
     fixture.accounts.version.fetch_add(1, Ordering::Release);
     assert!(matches!(fixture.login("ci", &token).await, Err(LoginError::Wrong(_))));

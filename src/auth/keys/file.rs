@@ -10,10 +10,13 @@ use rustls_pki_types::pem::PemObject;
 
 use super::signing::{KeyCause, KeyError, PublicKey, SigningKey};
 use crate::clock::Timestamp;
+use crate::files::give_to_owner_of_directory;
 
 const PRIVATE: &str = "key";
 const CERTIFICATE: &str = "crt";
 const PUBLIC: &str = "jwk";
+/// The name of the secret beside the keys.
+const SECRET: &str = "uploads.secret";
 
 /// What is wrong with a file of a key.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +30,12 @@ pub enum KeyFileError {
         what: &'static str,
         /// The cause.
         source: io::Error,
+    },
+    /// There is nothing, and nothing is to be made.
+    #[error("auth.keys: there are no keys at {}; start the door first, or name another configuration with --config", path.display())]
+    Absent {
+        /// The directory, or the file in it.
+        path: PathBuf,
     },
     /// Others can read a private key.
     #[error("auth.keys: {} can be read by others; run `chmod 600` on it, or make a new key if somebody may have", path.display())]
@@ -96,11 +105,37 @@ fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> KeyFileE
 
 /// Makes the directory, for its owner alone, if it is not there.
 pub(super) fn make_directory(path: &Path) -> Result<(), KeyFileError> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed("made", path))?;
-    if mode(path)? & 0o022 != 0 {
-        return Err(KeyFileError::Shared { path: path.to_owned() });
+    make_missing_directories(path).map_err(failed("made", path))?;
+    check_directory(path)
+}
+
+fn make_missing_directories(path: &Path) -> io::Result<()> {
+    if path.as_os_str().is_empty() || path.is_dir() {
+        return Ok(());
     }
-    Ok(())
+    if let Some(parent) = path.parent() {
+        make_missing_directories(parent)?;
+    }
+    match fs::DirBuilder::new().mode(0o700).create(path) {
+        Ok(()) => give_to_owner_of_directory(path),
+        // Another door was quicker.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Refuses a directory that is not there, or that others than its owner can write to.
+pub(super) fn check_directory(path: &Path) -> Result<(), KeyFileError> {
+    let found = match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(KeyFileError::Absent { path: path.to_owned() });
+        }
+        found => found.map_err(failed("read", path))?,
+    };
+    match found.permissions().mode() & 0o022 {
+        0 => Ok(()),
+        _ => Err(KeyFileError::Shared { path: path.to_owned() }),
+    }
 }
 
 fn mode(path: &Path) -> Result<u32, KeyFileError> {
@@ -157,27 +192,31 @@ fn write_as(directory: &Path, stem: &str, key: &SigningKey) -> Result<(), KeyFil
     File::open(directory).and_then(|directory| directory.sync_all()).map_err(failed("written", directory))
 }
 
-/// The secret that lies beside the keys; makes it if it is not there.
+/// The secret that lies beside the keys.
 pub(super) fn secret(directory: &Path) -> Result<[u8; 32], KeyFileError> {
-    let path = directory.join("uploads.secret");
+    let path = directory.join(SECRET);
     let text = match fs::read_to_string(&path) {
-        Ok(text) => {
-            check_private(&path)?;
-            text
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let mut secret = [0; 32];
-            ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut secret)
-                .map_err(|error| failed("written", &path)(io::Error::other(error.to_string())))?;
-            let text = hex::encode(secret);
-            put(&path, 0o600, &text)?;
-            text
-        }
-        Err(error) => return Err(failed("read", &path)(error)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(KeyFileError::Absent { path }),
+        read => read.map_err(failed("read", &path))?,
     };
+    check_private(&path)?;
     let wrong = "it has no 64 hexadecimal digits";
     let bytes = hex::decode(text.trim()).ok().and_then(|bytes| bytes.try_into().ok());
     bytes.ok_or_else(|| KeyFileError::Content { path, source: wrong.into() })
+}
+
+/// Whether there is a secret beside the keys.
+pub(super) fn has_secret(directory: &Path) -> bool {
+    directory.join(SECRET).exists()
+}
+
+/// Makes the secret beside the keys.
+pub(super) fn make_secret(directory: &Path) -> Result<(), KeyFileError> {
+    let path = directory.join(SECRET);
+    let mut secret = [0; 32];
+    ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut secret)
+        .map_err(|error| failed("written", &path)(io::Error::other(error.to_string())))?;
+    put(&path, 0o600, &hex::encode(secret))
 }
 
 /// A certificate in PEM.
@@ -197,6 +236,7 @@ fn put(path: &Path, mode: u32, text: &str) -> Result<(), KeyFileError> {
         // An old file aside keeps its mode, and the process's mask takes bits away.
         file.set_permissions(fs::Permissions::from_mode(mode))?;
         file.write_all(text.as_bytes())?;
+        give_to_owner_of_directory(&aside)?;
         file.sync_all()?;
         fs::rename(&aside, path)
     };
@@ -206,8 +246,7 @@ fn put(path: &Path, mode: u32, text: &str) -> Result<(), KeyFileError> {
 /// Reads the key that signs: the newest with a private part.
 pub(super) fn read_signing(directory: &Path) -> Result<(Name, SigningKey), KeyFileError> {
     let Some(name) = with_extension(directory, PRIVATE)?.pop() else {
-        let source = "no key is left in it".into();
-        return Err(KeyFileError::Content { path: directory.to_owned(), source });
+        return Err(KeyFileError::Absent { path: directory.to_owned() });
     };
     Ok((name, read_as(directory, &name.stem())?))
 }

@@ -33,6 +33,19 @@ pub struct KeyRing {
     replaced: Vec<(PublicKey, Timestamp)>,
 }
 
+/// What was made by a door that starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MadeKeys {
+    /// A secret.
+    pub secret: bool,
+    /// A key that signs.
+    pub keys: bool,
+    /// There were public keys already, whose private ones are gone.
+    pub were_others: bool,
+    /// There was a secret and no key: a door ran here that needed none.
+    pub is_first_use: bool,
+}
+
 /// Why there are no keys.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyRingError {
@@ -65,24 +78,72 @@ impl KeyDirectory {
         &self.path
     }
 
-    /// The keys; makes the first one if there is none, and forgets those whose tokens have all expired.
+    /// Makes what is missing of the secret and, where `with_keys`, of the keys. For a door that starts, and for nothing else:
+    /// with other keys than before, tokens that were handed out are refused, and so are the door's own by a registry.
+    ///
+    /// # Errors
+    /// When a file cannot be read or written.
+    pub fn make_missing(&self, with_keys: bool, now: Timestamp) -> Result<MadeKeys, KeyRingError> {
+        file::make_directory(&self.path)?;
+        let (had_secret, had_keys) = (file::has_secret(&self.path), !file::names(&self.path)?.is_empty());
+        let made = MadeKeys {
+            secret: !had_secret,
+            keys: with_keys && !file::has_signing(&self.path)?,
+            were_others: had_keys,
+            is_first_use: had_secret && !had_keys,
+        };
+        if made.secret {
+            file::make_secret(&self.path)?;
+        }
+        if made.keys {
+            self.install(&SigningKey::generate(self.algorithm)?, now)?;
+        }
+        Ok(made)
+    }
+
+    /// The keys, of which the first one is made if there is none: [`make_missing`](Self::make_missing) and
+    /// [`follow`](Self::follow).
     ///
     /// # Errors
     /// When a file cannot be read or written, or others than its owner can read a private key.
     pub fn open(&self, now: Timestamp) -> Result<KeyRing, KeyRingError> {
-        file::make_directory(&self.path)?;
-        if !file::has_signing(&self.path)? {
-            self.install(&SigningKey::generate(self.algorithm)?, now)?;
+        self.make_missing(true, now)?;
+        self.follow(now)
+    }
+
+    /// The keys that are there; forgets those whose tokens have all expired. For a door that runs.
+    ///
+    /// # Errors
+    /// When there are none, a file cannot be read or removed, or others than its owner can read a private key.
+    pub fn follow(&self, now: Timestamp) -> Result<KeyRing, KeyRingError> {
+        let ring = self.look(now)?;
+        self.forget_old(now)?;
+        Ok(ring)
+    }
+
+    /// The keys that are there. Changes nothing.
+    ///
+    /// # Errors
+    /// When there are none, a file cannot be read, or others than its owner can read a private key.
+    pub fn look(&self, now: Timestamp) -> Result<KeyRing, KeyRingError> {
+        file::check_directory(&self.path)?;
+        let (since, signing) = file::read_signing(&self.path)?;
+        let next = self.next(&signing)?.map(|next| next.public().clone());
+        let mut replaced = Vec::new();
+        for (name, replaced_at) in self.replaced(since)? {
+            if now.since(replaced_at) <= self.keep {
+                replaced.push((file::read_public(&self.path, name)?, replaced_at));
+            }
         }
-        self.read(now)
+        Ok(KeyRing { signing, next, replaced })
     }
 
     /// A secret for marks that hold across restarts, and across the doors that share this directory.
     ///
     /// # Errors
-    /// When its file cannot be read or written.
+    /// When there is none, or its file cannot be read.
     pub fn secret(&self) -> Result<[u8; 32], KeyRingError> {
-        file::make_directory(&self.path)?;
+        file::check_directory(&self.path)?;
         Ok(file::secret(&self.path)?)
     }
 
@@ -102,12 +163,12 @@ impl KeyDirectory {
     /// # Errors
     /// When a file cannot be read or written.
     pub fn prepare(&self, now: Timestamp) -> Result<KeyRing, KeyRingError> {
-        let ring = self.open(now)?;
+        let ring = self.follow(now)?;
         if ring.next.is_some() {
             return Ok(ring);
         }
         file::write_next(&self.path, &SigningKey::generate(self.algorithm)?)?;
-        self.read(now)
+        self.follow(now)
     }
 
     /// The prepared key signs from now on, or a new one if none is prepared.
@@ -115,14 +176,14 @@ impl KeyDirectory {
     /// # Errors
     /// When a file cannot be read or written.
     pub fn rotate(&self, now: Timestamp) -> Result<KeyRing, KeyRingError> {
-        let ring = self.open(now)?;
+        let ring = self.follow(now)?;
         let next = match self.next(&ring.signing)? {
             Some(next) => next,
             None => SigningKey::generate(self.algorithm)?,
         };
         self.install(&next, now)?;
         file::remove_next(&self.path)?;
-        self.read(now)
+        self.follow(now)
     }
 
     fn install(&self, key: &SigningKey, now: Timestamp) -> Result<(), KeyRingError> {
@@ -138,29 +199,30 @@ impl KeyDirectory {
         Ok(next.filter(|next| next.public().id() != signing.public().id()))
     }
 
-    fn read(&self, now: Timestamp) -> Result<KeyRing, KeyRingError> {
-        let (since, signing) = file::read_signing(&self.path)?;
-        let next = self.next(&signing)?.map(|next| next.public().clone());
-        let mut replaced = Vec::new();
-        let mut replaced_at = since.time();
+    /// The keys that were replaced, newest first, with when they were.
+    fn replaced(&self, signing: file::Name) -> Result<Vec<(file::Name, Timestamp)>, KeyRingError> {
+        let mut replaced_at = signing.time();
+        let older = file::names(&self.path)?.into_iter().rev().filter(|name| *name < signing);
+        Ok(older.map(|name| (name, std::mem::replace(&mut replaced_at, name.time()))).collect())
+    }
+
+    /// Removes the private parts of keys that were replaced, and everything of those that are too many.
+    fn forget_old(&self, now: Timestamp) -> Result<(), KeyRingError> {
+        let (since, _) = file::read_signing(&self.path)?;
         let mut old = 0;
-        for name in file::names(&self.path)?.into_iter().rev().filter(|name| *name < since) {
+        for (name, replaced_at) in self.replaced(since)? {
             if now.since(replaced_at) > self.keep {
                 // Its tokens are over. By a clock that has leapt they only seem to be: the public part is needed again when
                 // that is mended, so that not the time decides when it is removed for good.
                 old += 1;
-                if old > MOST_OLD {
-                    file::remove(&self.path, name)?;
-                } else {
-                    file::remove_private(&self.path, name)?;
-                }
+            }
+            if old > MOST_OLD {
+                file::remove(&self.path, name)?;
             } else {
                 file::remove_private(&self.path, name)?;
-                replaced.push((file::read_public(&self.path, name)?, replaced_at));
             }
-            replaced_at = name.time();
         }
-        Ok(KeyRing { signing, next, replaced })
+        Ok(())
     }
 }
 
@@ -247,6 +309,8 @@ mod tests {
     fn a_secret_that_others_can_read_and_a_directory_that_others_can_write_to_are_refused() {
         let root = tempfile::tempdir().unwrap();
         let keys = directory(&root, KeyAlgorithm::Es256);
+        assert!(keys.secret().unwrap_err().to_string().contains("there are no keys at"));
+        keys.make_missing(false, at(1)).unwrap();
         let secret = keys.secret().unwrap();
         assert_eq!(keys.secret().unwrap(), secret);
         let set = |path: &Path, mode| {
@@ -350,6 +414,31 @@ mod tests {
             assert_eq!(made.signing().public().algorithm(), algorithm);
             assert_eq!(made.signing().certificate(), read.signing().certificate());
         }
+    }
+
+    #[test]
+    fn only_what_is_told_to_make_keys_makes_some_and_a_look_changes_nothing() {
+        let root = tempfile::tempdir().unwrap();
+        let keys = directory(&root, KeyAlgorithm::EdDsa);
+        for attempt in [keys.look(at(1)), keys.follow(at(1)), keys.prepare(at(1)), keys.rotate(at(1))] {
+            let told = attempt.unwrap_err().to_string();
+            assert!(told.contains("there are no keys at") && told.contains("start the door first"), "{told}");
+        }
+        assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 0);
+        let made = |with_keys| keys.make_missing(with_keys, at(1)).unwrap();
+        let nothing = MadeKeys { secret: false, keys: false, were_others: false, is_first_use: true };
+        assert_eq!(made(false), MadeKeys { secret: true, is_first_use: false, ..nothing });
+        assert_eq!(made(true), MadeKeys { keys: true, ..nothing });
+        assert_eq!(made(true), MadeKeys { were_others: true, is_first_use: false, ..nothing });
+        // A rotation that was interrupted leaves a private key that is to go.
+        let signing = file::read_signing(keys.path()).unwrap().1;
+        keys.install(&signing, at(2)).unwrap();
+        let files = || std::fs::read_dir(keys.path()).unwrap().count();
+        let before = files();
+        assert_eq!(keys.look(at(3)).unwrap().jwks().keys.len(), 2);
+        assert_eq!(files(), before);
+        keys.follow(at(3)).unwrap();
+        assert_eq!(files(), before - 1);
     }
 
     #[test]

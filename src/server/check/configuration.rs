@@ -6,15 +6,13 @@ use std::os::unix::fs::PermissionsExt as _;
 use super::report::{Mark, Report};
 use crate::auth::UserName;
 use crate::clock::Timestamp;
-use crate::config::{AuthRule, Config, Principal, UserSource};
+use crate::config::{AuthRule, Config, Principal, SECRETS, UserSource};
 use crate::door::{Certificates, Validity};
 use crate::server::known_accounts::KnownAccounts;
 use crate::server::preparation::{Listeners, Preparation};
 use crate::server::socket;
 use crate::server::start_error::StartError;
 
-/// Keys whose values are secrets.
-const SECRETS: [&str; 2] = ["registry.password", "notifications.secret"];
 /// The permission of users who are neither the file's owner nor in its group to read it.
 const READ_BY_OTHERS: u32 = 0o004;
 
@@ -154,7 +152,8 @@ fn groups(rule: &AuthRule) -> impl Iterator<Item = &String> {
 /// A file with secrets that every user of the machine can read.
 fn check_secrets(config: &Config, report: &mut Report) {
     let Some(file) = config.file() else { return };
-    let Some(secret) = SECRETS.iter().find(|key| config.is_in_file(key)) else { return };
+    let is_written_here = |key: &&&str| config.is_in_file(key) && !config.is_in_file(&format!("{key}_file"));
+    let Some(secret) = SECRETS.iter().find(is_written_here) else { return };
     let is_open = std::fs::metadata(file).is_ok_and(|data| data.permissions().mode() & READ_BY_OTHERS != 0);
     if is_open {
         let sentence = format!(

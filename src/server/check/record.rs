@@ -117,12 +117,12 @@ async fn check_absent_store(config: &Config, path: &Path, report: &mut Report) -
     Record::None
 }
 
-/// Opens the store, if it is there and not in use.
+/// Opens the store to look into it, if it is there and not in use.
 pub(super) async fn check_store(config: &Config, report: &mut Report) -> Record {
     if let Some(path) = store_setup::absent_file(&config.store.url) {
         return check_absent_store(config, path, report).await;
     }
-    match store_setup::open(&config.store.url) {
+    match store_setup::open_to_read(&config.store.url) {
         Ok(store) => {
             report.note(true, format!("The store {} can be opened.", config.store.url));
             Record::Open(store)

@@ -8,7 +8,7 @@ use crate::config::{Config, RegistryAuth, RegistryKind};
 use crate::registry::{
     ClockReading, CredentialsProblem, Deletion, HttpTransport, Inspection, ProbeResult, RegistryClient,
 };
-use crate::server::registry_access::RegistryAccess;
+use crate::server::registry_access::{KeysFor, RegistryAccess};
 use crate::server::start_error::StartError;
 
 /// Tries every backend, and what the registry lets the door do. Answers the client if the registry may be swept.
@@ -34,7 +34,8 @@ pub(super) async fn check_registry(config: &Config, report: &mut Report) -> Opti
 }
 
 fn client(config: &Config) -> Result<RegistryClient, StartError> {
-    let RegistryAccess { settings, authorities, .. } = RegistryAccess::build(config, None)?;
+    let RegistryAccess { settings, authorities, .. } =
+        RegistryAccess::build(config, None, KeysFor::Registry)?;
     let transport = HttpTransport::new(settings.timeout, authorities.as_ref())?;
     Ok(RegistryClient::new(settings, Arc::new(transport)))
 }

@@ -28,6 +28,12 @@ pub(super) const CHECKED_BYTES: u64 = 64 * 1024 * 1024;
 /// Why a store could not be opened. The file is as it was before.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
+    /// There is no file, and none is to be made.
+    #[error("there is no store at {}; start the door first, or name another with --config", path.display())]
+    Absent {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
     /// The file is locked.
     #[error("another portreeve is using the store {}: stop it, or give this one another store.url", path.display())]
     InUse {
@@ -84,16 +90,60 @@ pub enum OpenError {
 
 /// Opens the store at `path`, or creates one if there is no file. One of up to `checked` bytes is checked whole.
 pub(super) fn open(path: &Path, checked: u64) -> Result<(Database, Arc<Place>), OpenError> {
+    match length(path) {
+        Err(OpenError::Absent { .. }) => {
+            create(path)?;
+            open_for_writing(path, false)
+        }
+        length => open_for_writing(path, length? <= checked),
+    }
+}
+
+/// Opens the store at `path`, if there is one. One of up to `checked` bytes is checked whole.
+pub(super) fn open_existing(path: &Path, checked: u64) -> Result<(Database, Arc<Place>), OpenError> {
+    let is_checked = length(path)? <= checked;
+    open_for_writing(path, is_checked)
+}
+
+/// Opens the store at `path`, if there is one, without ever writing to its file: what is written to the database is in memory
+/// alone. So is what brings a store of an older layout up to date. One of up to `checked` bytes is checked whole.
+pub(super) fn open_to_read(path: &Path, checked: u64) -> Result<(Database, Arc<Place>), OpenError> {
+    let is_checked = length(path)? <= checked;
+    let file = open_file(path)?;
+    // Only a file that is a store has what a place is known by.
+    let database = read(path, || over(path, file, is_checked))?;
+    let place = open_file(path)
+        .and_then(|file| Place::new(path, &file).map_err(|error| unusable(path, "open", error)));
+    match place.and_then(|place| read(path, || bring_up_to_date(path, &database)).map(|()| place)) {
+        Ok(place) => Ok((database, place)),
+        Err(error) => dropped(database).map_err(|failure| damaged(path, failure)).and(Err(error)),
+    }
+}
+
+/// Opens the file again that this process had open to read.
+pub(super) fn reopen_to_read(place: &Arc<Place>) -> Result<Database, Failure> {
+    Ok(Overlay::new(place.open_again()?).and_then(|overlay| builder().create_with_backend(overlay))?)
+}
+
+/// How long the file is.
+fn length(path: &Path) -> Result<u64, OpenError> {
     match std::fs::metadata(path) {
         Ok(metadata) if !metadata.is_file() => Err(foreign(path, "it is not a regular file")),
         Ok(metadata) if metadata.len() == 0 => Err(foreign(path, "it is empty")),
-        Ok(metadata) => open_existing(path, metadata.len() <= checked),
+        Ok(metadata) => Ok(metadata.len()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            create(path)?;
-            open_existing(path, false)
+            Err(OpenError::Absent { path: path.to_owned() })
         }
         Err(error) => Err(unusable(path, "open", error)),
     }
+}
+
+/// The database in a file that is seen through an overlay.
+fn over(path: &Path, file: File, is_checked: bool) -> Result<Database, OpenError> {
+    let mut builder = builder();
+    builder.set_check_integrity_on_open(is_checked);
+    let opened = Overlay::new(file).and_then(|overlay| builder.create_with_backend(overlay));
+    opened.map_err(|error| refused(path, error))
 }
 
 /// Opens the file again that this process had open, if it is where and as it was left.
@@ -108,15 +158,10 @@ pub(super) fn builder() -> Builder {
     builder
 }
 
-fn open_existing(path: &Path, is_checked: bool) -> Result<(Database, Arc<Place>), OpenError> {
+fn open_for_writing(path: &Path, is_checked: bool) -> Result<(Database, Arc<Place>), OpenError> {
     // Looked at through an overlay first, since opening marks the file, and repairs it after a crash.
     let file = open_file(path)?;
-    let overlay = read(path, || {
-        let mut builder = builder();
-        builder.set_check_integrity_on_open(is_checked);
-        let opened = Overlay::new(file).and_then(|overlay| builder.create_with_backend(overlay));
-        opened.map_err(|error| refused(path, error))
-    })?;
+    let overlay = read(path, || over(path, file, is_checked))?;
     let looked = read(path, || check_layout(path, &overlay));
     dropped(overlay).map_err(|failure| damaged(path, failure))?;
     looked?;

@@ -74,7 +74,30 @@ impl RedbStore {
         Self::open_checked(path.as_ref(), file::CHECKED_BYTES)
     }
 
-    /// The same, with every page checked of a file of up to so many bytes.
+    /// The same where there is a file; one that is not there is not made.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), and [`OpenError::Absent`].
+    pub fn open_existing(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        let path = path.as_ref();
+        let (database, place) = file::open_existing(path, file::CHECKED_BYTES)?;
+        let again = Arc::clone(&place);
+        Self::with(path, database, place, Box::new(move || file::reopen(&again)))
+    }
+
+    /// Opens the store at `path` for reading: its file stays byte for byte as it is. What is written to this store all the same
+    /// is lost with it.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), and [`OpenError::Absent`].
+    pub fn open_to_read(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        let path = path.as_ref();
+        let (database, place) = file::open_to_read(path, file::CHECKED_BYTES)?;
+        let again = Arc::clone(&place);
+        Self::with(path, database, place, Box::new(move || file::reopen_to_read(&again)))
+    }
+
+    /// The same as [`open`](Self::open), with every page checked of a file of up to so many bytes.
     fn open_checked(path: &Path, bytes: u64) -> Result<Self, OpenError> {
         let (database, place) = file::open(path, bytes)?;
         let again = Arc::clone(&place);

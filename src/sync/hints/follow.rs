@@ -9,7 +9,7 @@ use futures_util::{FutureExt, StreamExt};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::plans::{Followed, LOOK_PAUSES, Noted, Plans};
+use super::plans::{FOLLOWED, Followed, LOOK_PAUSES, Noted, Plans};
 use super::postponed::Postponed;
 use super::queue::{Added, HintQueue};
 use crate::oci::{Reference, RepositoryName};
@@ -18,13 +18,6 @@ use crate::store::{Hint, HintedReference, PageRequest, Source, StoreError};
 use crate::sync::membership::{LeaseHolder, other_doors};
 use crate::sync::moment::Moment;
 use crate::sync::verify::{Verified, Verifier, VerifyError};
-use crate::telemetry::CounterFamily;
-
-pub(in crate::sync) static FOLLOWED: CounterFamily = CounterFamily {
-    name: "portreeve_hints_total",
-    help: "Looks at hinted references by what was found",
-    labels: &[("result", &["same", "different", "unsettled", "unanswered", "given_up"])],
-};
 
 /// How many hints are followed at once.
 const FOLLOWED_AT_ONCE: usize = 4;

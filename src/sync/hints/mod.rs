@@ -16,6 +16,6 @@ mod queue;
 #[cfg(test)]
 mod sample;
 
-pub(super) use follow::FOLLOWED;
 pub use follow::follow_hints;
+pub(super) use plans::FOLLOWED;
 pub use queue::HintQueue;

@@ -9,6 +9,13 @@ use crate::clock::Backoff;
 use crate::oci::RepositoryName;
 use crate::store::{Hint, HintedReference, Retry};
 use crate::sync::moment::Moment;
+use crate::telemetry::CounterFamily;
+
+pub(in crate::sync) static FOLLOWED: CounterFamily = CounterFamily {
+    name: "portreeve_hints_total",
+    help: "Looks at hinted references by what was found",
+    labels: &[("result", &["same", "different", "unsettled", "unanswered", "given_up"])],
+};
 
 /// A registry tells of a push before it has written the tag: it is asked once more after this.
 const SECOND_LOOK: Duration = Duration::from_secs(2);
@@ -179,7 +186,7 @@ impl Plans {
             {
                 let HintedReference { repository, reference } = &hint.about;
                 tracing::warn!(%repository, %reference, "a hint had no clear answer for a day and is given up");
-                super::FOLLOWED.with(["given_up"]).increment(1);
+                FOLLOWED.with(["given_up"]).increment(1);
                 return Noted::Done;
             }
             Followed::Unanswered(wanted) => {

@@ -5,7 +5,6 @@ use std::process::Stdio;
 use reqwest::{Response, StatusCode};
 use serde_json::Value;
 use tokio::io::AsyncWriteExt;
-use tokio::process::Command;
 
 use crate::support::door::Door;
 use crate::support::guard::{Guard, ask_token, grants};
@@ -23,7 +22,7 @@ pub(super) async fn door(guard: &Guard) -> Door {
 
 /// Runs a command; it has to end well or not, as said. What it printed.
 pub(super) async fn portreeve(guard: &Guard, arguments: &[&str], input: &str, ends_well: bool) -> String {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_portreeve"))
+    let mut child = crate::support::binary::portreeve()
         .args(arguments)
         .current_dir(guard.path(""))
         .env("PORTREEVE__STORE__URL", format!("redb:{}", guard.path("store.redb").display()))
@@ -65,8 +64,8 @@ async fn refresh(door: &Door, token: &str, scope: &str) -> Response {
 #[tokio::test(flavor = "multi_thread")]
 async fn users_are_added_changed_and_removed_with_a_door_and_without() {
     let guard = Guard::new();
+    let mut door = door(&guard).await;
     portreeve(&guard, &["user", "add", "dora", "--group", "developers"], "a-password-of-hers\n", true).await;
-    let door = door(&guard).await;
     let response = log_in(&door, "dora", "a-password-of-hers", "scope=repository:team/a:push").await;
     let answer: Value = response.json().await.unwrap();
     assert_eq!(grants(answer["token"].as_str().unwrap())["repository:team/a"], ["push"]);
@@ -85,6 +84,10 @@ async fn users_are_added_changed_and_removed_with_a_door_and_without() {
     portreeve(&guard, &["user", "remove", "dora"], "", true).await;
     assert_eq!(log_in(&door, "dora", "another-password", "").await.status(), StatusCode::UNAUTHORIZED);
     assert!(!door.log().contains("another-password"));
+    door.kill().await;
+    portreeve(&guard, &["user", "add", "emil"], "a-password-of-his\n", true).await;
+    door.restart_listening().await;
+    assert_eq!(log_in(&door, "emil", "a-password-of-his", "").await.status(), StatusCode::OK);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,6 +6,7 @@ use portreeve::clock::Timestamp;
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
 
+use crate::support::binary::blocking_portreeve;
 use crate::support::connection::Connection;
 use crate::support::door::{Door, clock_of};
 use crate::support::guard::{Guard, ask_token, claims, password, token};
@@ -268,7 +269,7 @@ async fn a_start_with_a_clock_years_ahead_deletes_no_login_and_no_event_for_good
     wait_for_event(&door, "the journal is written", |event| event["user"] == "reader").await;
     end(door).await;
     // A command that finds no door looks at the store by the same clock.
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_portreeve"));
+    let mut command = blocking_portreeve();
     command.args(["token", "create", "--name", "robot", "--repositories", "team/**", "--actions", "pull"]);
     command.current_dir(guard.path("")).envs(clock_of(&clock));
     let output = command.env("PORTREEVE__STORE__URL", format!("redb:{}", store.display())).output().unwrap();

@@ -1,6 +1,5 @@
 //! How long an upload goes on when the token that opened it has expired.
 
-use std::process::Command;
 use std::time::Duration;
 
 use reqwest::{Method, Response, StatusCode};
@@ -150,7 +149,7 @@ async fn an_upload_ends_with_the_rule_that_allowed_it() {
 
 /// Runs a command beside the door.
 fn portreeve(guard: &Guard, arguments: &[&str]) -> String {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_portreeve"));
+    let mut command = crate::support::binary::blocking_portreeve();
     command.args(arguments).current_dir(guard.path(""));
     command.env("PORTREEVE__STORE__URL", format!("redb:{}", guard.path("store.redb").display()));
     let output = command.env("PORTREEVE__SERVER__SOCKET", guard.path("socket")).output().unwrap();

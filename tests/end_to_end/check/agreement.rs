@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
-use tokio::process::Command;
+use crate::support::binary::portreeve;
 
 /// A door that starts in spite of its configuration is stopped after this time.
 const STARTED: Duration = Duration::from_secs(60);
@@ -181,15 +181,15 @@ const CASES: &[Broken] = &[
     ),
 ];
 
-async fn portreeve(command: &str, directory: &Path, case: &Broken) -> Output {
-    let run = Command::new(env!("CARGO_BIN_EXE_portreeve"))
+async fn run(command: &str, directory: &Path, case: &Broken) -> Output {
+    let running = portreeve()
         .arg(command)
         .current_dir(directory)
         .envs(case.variables.iter().copied())
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output();
-    match tokio::time::timeout(STARTED, run).await {
+    match tokio::time::timeout(STARTED, running).await {
         Ok(output) => output.unwrap(),
         Err(_) => panic!("{}: {command} goes on", case.name),
     }
@@ -212,8 +212,8 @@ async fn check_and_serve_agree_on_what_is_wrong_in_the_same_words() {
         };
         std::fs::write(directory.path().join("portreeve.toml"), common + case.file).unwrap();
         std::fs::write(directory.path().join("broken"), "neither users nor keys\n").unwrap();
-        let serve = portreeve("serve", directory.path(), case).await;
-        let check = portreeve("check", directory.path(), case).await;
+        let serve = run("serve", directory.path(), case).await;
+        let check = run("check", directory.path(), case).await;
         let (serve_said, check_said) = (text(&serve.stderr), text(&check.stdout) + &text(&check.stderr));
         let context = format!("{}\nserve: {serve_said}\ncheck: {check_said}", case.name);
         assert_eq!(serve.status.code(), MISCONFIGURED, "{context}");

@@ -4,8 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Stdio;
 
-use tokio::process::Command;
-
+use crate::support::binary::portreeve;
 use crate::support::registry::Registry;
 
 const ADMIN: &str = "[[auth.rules]]\nwho = \"*\"\nactions = \"admin\"\n";
@@ -24,7 +23,7 @@ async fn warnings(directory: &Path, registry: &Registry, file: &str) -> Vec<Stri
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
     }
     std::fs::write(&path, common + file).unwrap();
-    let mut check = Command::new(env!("CARGO_BIN_EXE_portreeve"));
+    let mut check = portreeve();
     check.arg("check").current_dir(directory).stdin(Stdio::null());
     let output = check.output().await.unwrap();
     let said = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();

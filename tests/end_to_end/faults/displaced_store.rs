@@ -2,12 +2,12 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
 use super::{SOON, unavailable};
+use crate::support::binary::blocking_portreeve;
 use crate::support::door::Door;
 use crate::support::http::http_client;
 use crate::support::image::Image;
@@ -154,7 +154,7 @@ async fn a_damaged_store_is_refused_in_one_line_by_every_command_that_opens_it()
         damaged[page * 4096..][..64].fill(0xa5);
         fs::write(&store, &damaged).unwrap();
         for arguments in [&["user", "list"][..], &["token", "list"], &["sync"], &["serve"]] {
-            let run = Command::new(env!("CARGO_BIN_EXE_portreeve"))
+            let run = blocking_portreeve()
                 .args(arguments)
                 .env("PORTREEVE__STORE__URL", format!("redb:{}", store.display()))
                 .env("PORTREEVE__REGISTRY__URL", house.registry.url())

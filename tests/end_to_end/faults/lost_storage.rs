@@ -4,8 +4,8 @@ use std::path::Path;
 use std::process::{Output, Stdio};
 
 use serde_json::{Value, json};
-use tokio::process::Command;
 
+use crate::support::binary::portreeve;
 use crate::support::door::Door;
 use crate::support::http::http_client;
 use crate::support::image::Image;
@@ -35,7 +35,7 @@ async fn tags(door: &Door) -> Vec<Value> {
 
 /// Runs a command beside the door: exit code, and what it said.
 async fn command(registry: &Registry, store: &Path, arguments: &[&str]) -> (i32, String) {
-    let Output { status, stdout, stderr } = Command::new(env!("CARGO_BIN_EXE_portreeve"))
+    let Output { status, stdout, stderr } = portreeve()
         .args(arguments)
         .current_dir(store.parent().unwrap())
         .env("PORTREEVE__REGISTRY__URL", registry.url())

@@ -3,8 +3,7 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use tokio::process::Command;
-
+use crate::support::binary::portreeve;
 use crate::support::door::Door;
 use crate::support::http::{delete, http_client};
 use crate::support::image::Image;
@@ -87,9 +86,11 @@ async fn check_tells_a_page_from_a_registry() {
     for status in [200, 302, 404] {
         relay.script(move |_| page(status));
         let directory = tempfile::tempdir().unwrap();
-        let output = Command::new(env!("CARGO_BIN_EXE_portreeve"))
+        let output = portreeve()
             .arg("check")
             .current_dir(directory.path())
+            .env("PORTREEVE__LISTEN__DOOR", "127.0.0.1:0")
+            .env("PORTREEVE__LISTEN__ADMIN", "127.0.0.1:0")
             .env("PORTREEVE__REGISTRY__URL", relay.url())
             .stdin(Stdio::null())
             .output()

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Output;
 use std::time::SystemTime;
 
+use crate::support::binary::blocking_portreeve;
 use crate::support::door::{Door, DoorBuilder};
 use crate::support::http::http_client;
 use crate::support::image::Image;
@@ -28,11 +29,7 @@ fn only_line(code: Option<i32>, said: &str) -> String {
 
 /// Runs the binary in a directory; for what is not said by the environment.
 fn run(directory: &Path, arguments: &[&str]) -> Output {
-    std::process::Command::new(env!("CARGO_BIN_EXE_portreeve"))
-        .args(arguments)
-        .current_dir(directory)
-        .output()
-        .unwrap()
+    blocking_portreeve().args(arguments).current_dir(directory).output().unwrap()
 }
 
 fn assert_says(line: &str, words: &[&str]) {

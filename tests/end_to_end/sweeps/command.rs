@@ -5,8 +5,8 @@ use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt as _;
-use tokio::process::Command;
 
+use crate::support::binary::portreeve;
 use crate::support::door::Door;
 use crate::support::http::{client_builder, http_client};
 use crate::support::image::Image;
@@ -21,7 +21,7 @@ const SOON: Duration = Duration::from_secs(60);
 
 /// Runs it: exit code, standard output, standard error.
 async fn sync(registry_url: &str, store: &Path, arguments: &[&str]) -> (i32, String, String) {
-    let Output { status, stdout, stderr } = Command::new(env!("CARGO_BIN_EXE_portreeve"))
+    let Output { status, stdout, stderr } = portreeve()
         .arg("sync")
         .args(arguments)
         .current_dir(store.parent().unwrap())
@@ -34,6 +34,11 @@ async fn sync(registry_url: &str, store: &Path, arguments: &[&str]) -> (i32, Str
         .unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (status.code().unwrap(), text(stdout), text(stderr))
+}
+
+/// Makes an empty store, as only a door does.
+async fn make(store: &Path) {
+    Door::builder("http://127.0.0.1:9").store(store).start_listening().await.kill().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -74,6 +79,7 @@ async fn without_a_door_it_opens_the_store_itself_and_leaves_it_for_the_next_doo
     let registry = Registry::start().await;
     let directory = tempfile::tempdir().unwrap();
     let store = directory.path().join("portreeve.redb");
+    make(&store).await;
     Image::small(1).push(&registry.url(), "team/app", "v1").await;
     let (code, said, problems) = sync(&registry.url(), &store, &[]).await;
     assert_eq!(code, 0, "{said}{problems}");
@@ -89,6 +95,7 @@ async fn it_exits_with_1_when_it_could_not_finish_or_not_compare_everything() {
     registry.hold("team/app", "v1", &Image::small(1));
     let directory = tempfile::tempdir().unwrap();
     let store = directory.path().join("portreeve.redb");
+    make(&store).await;
     let (code, said, problems) = sync("http://127.0.0.1:9", &store, &[]).await;
     assert_eq!(code, 1, "{said}{problems}");
     assert!(said.contains("the sweep came to no end (the registry is down: "), "{said}");
@@ -137,7 +144,7 @@ async fn a_door_that_is_restarted_meanwhile_is_told_or_ends_the_sweep_that_it_wa
 
 /// Runs another command with the same store: whether it succeeded, and what it said.
 async fn command(store: &Path, arguments: &[&str], input: &str) -> (bool, String) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_portreeve"))
+    let mut child = portreeve()
         .args(arguments)
         .current_dir(store.parent().unwrap())
         .env("PORTREEVE__STORE__URL", format!("redb:{}", store.display()))
@@ -160,6 +167,7 @@ async fn while_it_sweeps_without_a_door_commands_for_accounts_are_carried_out() 
     registry.quirks(|quirks| drop(quirks.tags.insert("team/app".to_owned(), Listing::Held)));
     let directory = tempfile::tempdir().unwrap();
     let store = directory.path().join("portreeve.redb");
+    make(&store).await;
     let (url, path) = (registry.url(), store.clone());
     let sweeping = tokio::spawn(async move { sync(&url, &path, &[]).await });
     until("the sweep waits for the registry", SOON, async || registry.count("tags/list") > 0).await;

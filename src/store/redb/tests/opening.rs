@@ -6,6 +6,7 @@ use redb::TableDefinition;
 use super::super::layout::LAYOUT;
 use super::super::tables::{META_LAYOUT, REPOSITORIES};
 use super::*;
+use crate::store::Clocks as _;
 
 fn refusal(path: &Path) -> OpenError {
     match RedbStore::open(path) {
@@ -158,4 +159,38 @@ fn a_read_only_file_system_is_named_with_the_remedy() {
     disk.remount("ro");
     let error = refusal(&path);
     assert!(matches!(error, OpenError::Unusable { attempted: "open", .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_store_that_is_opened_to_read_stays_as_it_is_also_where_a_crash_left_it() {
+    let (store, directory) = empty_file();
+    let path = directory.path().join("store.redb");
+    store.keep_time(Timestamp::from_milliseconds(7)).await.unwrap();
+    // As a crash leaves it: open, and marked so.
+    let crashed = std::fs::read(&path).unwrap();
+    store.close();
+    for content in [std::fs::read(&path).unwrap(), crashed] {
+        std::fs::write(&path, &content).unwrap();
+        let store = RedbStore::open_to_read(&path).unwrap();
+        assert_eq!(store.kept_time().await.unwrap(), Some(Timestamp::from_milliseconds(7)));
+        assert!(matches!(refusal(&path), OpenError::InUse { .. }), "it is locked meanwhile");
+        store.keep_time(Timestamp::from_milliseconds(8)).await.unwrap();
+        store.close();
+        assert!(content == std::fs::read(&path).unwrap(), "the file was touched");
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+}
+
+#[test]
+fn a_store_that_is_not_there_is_made_only_by_who_is_to_make_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store.redb");
+    for opened in [RedbStore::open_existing(&path), RedbStore::open_to_read(&path)] {
+        let Err(error) = opened else { panic!("it was made") };
+        let told = format!("there is no store at {}; start the door first", path.display());
+        assert!(matches!(error, OpenError::Absent { .. }) && error.to_string().starts_with(&told), "{error}");
+    }
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+    drop(RedbStore::open(&path).unwrap());
+    drop(RedbStore::open_existing(&path).unwrap());
 }

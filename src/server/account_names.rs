@@ -1,0 +1,87 @@
+//! Whether the names in a command about accounts are those of users and groups that there are: a slip of the pen would
+//! otherwise make an account that no rule knows.
+
+use std::collections::BTreeSet;
+
+use super::account_command::{CommandError, carry_out};
+use crate::auth::{AccountAnswer, AccountCommand, UserName, UserShown, names_in_file};
+use crate::config::{Config, Principal};
+
+/// Carries out a command about accounts, once its names are seen to be right.
+///
+/// # Errors
+/// When it makes no sense, a name that is to be new is taken, one that is to exist is nobody's, or neither door nor store can
+/// be had: then nothing was done.
+pub fn account(config: &Config, command: AccountCommand) -> Result<AccountAnswer, CommandError> {
+    check(config, &command)?;
+    carry_out(config, command)
+}
+
+fn check(config: &Config, command: &AccountCommand) -> Result<(), CommandError> {
+    match command {
+        AccountCommand::AddUser { name, groups, .. } => {
+            if in_file(config)?.contains(name) {
+                return Err(CommandError::TakenByFile(name.clone()));
+            }
+            if groups.is_empty() { Ok(()) } else { check_groups(config, groups) }
+        }
+        AccountCommand::CreateToken { user: Some(user), .. } => check_user(config, user),
+        _ => Ok(()),
+    }
+}
+
+fn check_groups(config: &Config, groups: &[String]) -> Result<(), CommandError> {
+    let in_rules = config.auth.rules.iter().flat_map(|rule| &rule.who).filter_map(|who| match who {
+        Principal::Group(group) => Some(group.clone()),
+        Principal::User(_) | Principal::Anonymous | Principal::Everybody => None,
+    });
+    let in_store = in_store(config)?.into_iter().flat_map(|user| user.groups);
+    let known: BTreeSet<String> =
+        config.auth.groups.keys().cloned().chain(in_rules).chain(in_store).collect();
+    match groups.iter().find(|group| !known.contains(*group)) {
+        Some(group) => {
+            Err(CommandError::NoGroup { group: group.clone(), remedy: remedy(group, known.iter()) })
+        }
+        None => Ok(()),
+    }
+}
+
+fn check_user(config: &Config, user: &UserName) -> Result<(), CommandError> {
+    let mut known = in_file(config)?;
+    known.extend(in_store(config)?.into_iter().map(|user| user.name));
+    if known.contains(user) {
+        return Ok(());
+    }
+    let names: Vec<String> = known.iter().map(ToString::to_string).collect();
+    Err(CommandError::NoUser { user: user.clone(), remedy: remedy(user.as_str(), names.iter()) })
+}
+
+/// The names in the file of users.
+fn in_file(config: &Config) -> Result<BTreeSet<UserName>, CommandError> {
+    let Some(path) = &config.auth.htpasswd else { return Ok(BTreeSet::new()) };
+    Ok(names_in_file(path)?.into_iter().collect())
+}
+
+fn in_store(config: &Config) -> Result<Vec<UserShown>, CommandError> {
+    match carry_out(config, AccountCommand::ListUsers)? {
+        AccountAnswer::Users(users) => Ok(users),
+        _ => Ok(Vec::new()),
+    }
+}
+
+/// What was probably meant, else what there is.
+fn remedy<'a>(name: &str, known: impl Iterator<Item = &'a String> + Clone) -> String {
+    const ALIKE: f64 = 0.6;
+    const SHOWN: usize = 10;
+    let likeness = |known: &'a String| (strsim::normalized_damerau_levenshtein(known, name), known);
+    let likeliest = known.clone().map(likeness).filter(|(likeness, _)| *likeness >= ALIKE);
+    if let Some((_, known)) = likeliest.max_by(|(left, _), (right, _)| left.total_cmp(right)) {
+        return format!("did you mean `{known}`?");
+    }
+    let shown: Vec<&str> = known.clone().take(SHOWN).map(String::as_str).collect();
+    match (shown.len(), known.count()) {
+        (0, _) => "there are none yet".to_owned(),
+        (all, count) if all == count => format!("there are: {}", shown.join(", ")),
+        (_, count) => format!("there are {count}, such as {}", shown.join(", ")),
+    }
+}

@@ -1,0 +1,49 @@
+//! What a door makes that starts for the first time: a store, and keys. No command makes them, so that a path with a slip
+//! of the pen in it ends in a refusal, and not in a second, empty record.
+
+use std::sync::Arc;
+
+use super::registry_access::{key_directory, needs_keys};
+use super::start_error::StartError;
+use super::store_setup;
+use crate::auth::MadeKeys;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::store::Store;
+
+/// Opens the store and makes what is missing of it and of the keys, which is said in the log.
+///
+/// # Errors
+/// When the store or the keys cannot be used.
+pub(super) fn open_or_make(config: &Config) -> Result<Arc<dyn Store>, StartError> {
+    let is_new = store_setup::absent_file(&config.store.url).is_some();
+    let store = store_setup::open_or_make(&config.store.url)?;
+    if is_new {
+        tracing::info!("made a new store at {}", store_setup::path(&config.store.url).display());
+    }
+    make_missing_keys(config, is_new)?;
+    Ok(store)
+}
+
+fn make_missing_keys(config: &Config, is_new_store: bool) -> Result<(), StartError> {
+    let directory = key_directory(config);
+    let now = Clock::shifted(config.clock.offset).now();
+    let made = directory.make_missing(needs_keys(config), now)?;
+    let path = directory.path().display();
+    // A store without its keys is one that was restored without them, or a door that looks for them elsewhere than before.
+    let were_there = !is_new_store && !made.is_first_use;
+    match made {
+        MadeKeys { keys: true, .. } if were_there => tracing::warn!(
+            "made new keys at {path}, though the store was there before: tokens signed by its former keys are refused, and a \
+             registry that verifies tokens has to be given `portreeve key show --certificate`; if that is not meant, stop the \
+             door and restore the keys, or mend auth.keys"
+        ),
+        MadeKeys { keys: true, .. } => tracing::info!("made new keys at {path}"),
+        MadeKeys { secret: true, .. } if were_there => tracing::warn!(
+            "made a new secret at {path}, though the store was there before: uploads that were under way cannot go on"
+        ),
+        MadeKeys { secret: true, .. } => tracing::info!("made a new secret for upload URLs at {path}"),
+        MadeKeys { .. } => {}
+    }
+    Ok(())
+}
