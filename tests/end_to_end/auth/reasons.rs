@@ -209,10 +209,13 @@ async fn a_robots_token_that_ends_soon_is_warned_of_and_one_that_has_ended_is_ma
 #[tokio::test(flavor = "multi_thread")]
 async fn the_audit_says_which_user_of_the_system_changed_an_account() {
     let guard = Guard::new();
-    // Once by the command itself, and once by the door.
+    // Once by the door, and once by the command itself.
+    let mut first = door(&guard).await;
     portreeve(&guard, &["user", "add", "dora"], "a-password-of-hers\n", true).await;
-    let door = door(&guard).await;
+    first.signal("TERM");
+    first.wait_exit(SOON).await;
     portreeve(&guard, &["user", "remove", "dora"], "", true).await;
+    let door = door(&guard).await;
     until("both are told", SOON, async || of(&told(&door).await, "account").count() == 2).await;
     let events = told(&door).await;
     let output = std::process::Command::new("id").arg("-u").output().unwrap();
