@@ -34,6 +34,7 @@ mod store_setup;
 mod sweep_thread;
 mod sync_command;
 mod sync_output;
+mod token_watch;
 mod workers;
 
 use std::sync::Arc;

@@ -27,11 +27,13 @@ pub use self::sources::{AccessTokens, StoredUsers};
 use self::login_index::LoginIndex;
 use self::stored::{StoredLogin, StoredToken, StoredUser};
 use super::journal::Journal;
+use super::local_user::LocalUser;
 use super::pattern::{InvalidPattern, Pattern};
 use super::subject::UserName;
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::oci::{Action, Actions};
 use crate::store::{self, AccountChange, AccountKind, AuthEventKind, Expect, PageRequest, StoreError};
+use crate::telemetry::FailureLog;
 
 /// What access tokens begin with, so that people and scanners know them.
 const PREFIX: &str = "portreeve_";
@@ -88,18 +90,42 @@ pub struct Accounts {
     login_index: OnceCell<LoginIndex>,
     /// One command at a time: some look at many accounts before they change one.
     commands: Mutex<()>,
+    /// Whether the last use of a token could be written down.
+    use_failures: FailureLog,
 }
 
 impl Accounts {
     /// Those of this store; what is done to them is noted in `journal`.
     pub fn new(store: Arc<dyn store::Accounts>, journal: Arc<Journal>, clock: Clock) -> Self {
         let (version, login_index, commands) = (AtomicU64::new(0), OnceCell::new(), Mutex::new(()));
-        Self { store, journal, clock, version, login_index, commands }
+        let use_failures = FailureLog::new();
+        Self { store, journal, clock, version, login_index, commands, use_failures }
     }
 
     /// The journal of the gate.
     pub fn journal(&self) -> &Arc<Journal> {
         &self.journal
+    }
+
+    /// Another number whenever users or tokens were changed.
+    pub fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    /// The access tokens of robots that end within this time, and have not ended yet.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn robot_tokens_ending_within(&self, time: Duration) -> Result<Vec<TokenShown>, AccountError> {
+        let now = self.clock.now();
+        let ends_soon = |token: &StoredToken| {
+            !token.is_personal
+                && !token.is_expired(now)
+                && token.expires.is_some_and(|expires| expires <= now.later_by(time))
+        };
+        let tokens = self.all::<StoredToken>(AccountKind::AccessToken).await?;
+        let ending = tokens.into_iter().filter(|(_, token)| ends_soon(token));
+        Ok(ending.map(|(id, token)| shown(id, token, now)).collect())
     }
 
     async fn read<T: DeserializeOwned>(
@@ -167,16 +193,25 @@ impl Accounts {
     /// good, so a store that cannot write keeps no user out.
     async fn note_use<T: Serialize>(&self, kind: AccountKind, key: &str, before: Vec<u8>, used: &T) {
         match self.write(kind, key, used, Expect::Exactly(before)).await {
-            Ok(()) | Err(AccountError::Overtaken) => {}
-            Err(error) => tracing::warn!(%error, "the last use of a token cannot be written down"),
+            Ok(()) | Err(AccountError::Overtaken) => {
+                self.use_failures.worked();
+            }
+            Err(error) if self.use_failures.failed(&error) => {
+                tracing::warn!(%error, "the last use of a token cannot be written down");
+            }
+            Err(_) => {}
         }
     }
 
-    /// Does what a command says.
+    /// Does what a command says; `by` gave it, as far as is known.
     ///
     /// # Errors
     /// When it makes no sense, or the store fails: then nothing was done.
-    pub async fn carry_out(&self, command: AccountCommand) -> Result<AccountAnswer, AccountError> {
+    pub async fn carry_out(
+        &self,
+        command: AccountCommand,
+        by: Option<&LocalUser>,
+    ) -> Result<AccountAnswer, AccountError> {
         let about = command.in_words();
         let changes = about.is_some();
         let _alone = self.commands.lock().await;
@@ -198,7 +233,8 @@ impl Accounts {
             }
             AccountCommand::ListTokens => {
                 let tokens = self.all::<StoredToken>(AccountKind::AccessToken).await?;
-                let access = tokens.into_iter().map(TokenShown::from).collect();
+                let now = self.clock.now();
+                let access = tokens.into_iter().map(|(id, token)| shown(id, token, now)).collect();
                 Ok(AccountAnswer::Tokens { access, logins: self.logins().await? })
             }
             AccountCommand::RevokeToken { id } => {
@@ -215,7 +251,8 @@ impl Accounts {
             self.version.fetch_add(1, Ordering::Release);
         }
         if let (Ok(_), Some(about)) = (&answer, about) {
-            self.journal.note(AuthEventKind::Account, None, None, about);
+            let by = by.map(ToString::to_string);
+            self.journal.note(AuthEventKind::Account, by.as_deref(), None, about);
         }
         answer
     }
@@ -355,11 +392,10 @@ fn change_to<T: Serialize>(
     Ok(AccountChange { kind, key: key.to_owned(), content: Some(content), expected })
 }
 
-impl From<(String, StoredToken)> for TokenShown {
-    fn from((id, token): (String, StoredToken)) -> Self {
-        let StoredToken { name, label, repositories, actions, created, expires, last_use, .. } = token;
-        Self { id, name, label, repositories, actions, created, expires, last_use }
-    }
+fn shown(id: String, token: StoredToken, now: Timestamp) -> TokenShown {
+    let is_expired = token.is_expired(now);
+    let StoredToken { name, label, repositories, actions, created, expires, last_use, .. } = token;
+    TokenShown { id, name, label, repositories, actions, created, expires, is_expired, last_use }
 }
 
 fn read_action(action: &str) -> Option<Actions> {

@@ -23,6 +23,7 @@ use super::lockout::{Attempt, Lockout, Target};
 use super::login_failure::LoginFailure;
 use super::network::Network;
 use super::subject::{Identity, UserName};
+use crate::telemetry::LogThrottle;
 
 /// How long is remembered who credentials belong to, without asking the sources whether that has changed. An access token
 /// that expires meanwhile goes on for as long.
@@ -314,7 +315,11 @@ impl Authenticator {
             (true, None) => Ok(Ok(identity)),
             // What a robot does must not look like a user's doing.
             (true, Some(_)) => {
-                tracing::warn!(name = %identity.name, "a robot has a user's name and is not let in; make its token anew under another");
+                // Robots try again and again.
+                static THROTTLE: LogThrottle = LogThrottle::new();
+                if let Some(times) = THROTTLE.count() {
+                    tracing::warn!(name = %identity.name, times, "a robot has a user's name and is not let in; make its token anew under another");
+                }
                 Ok(Err(LoginFailure::Disabled))
             }
             // A personal token is nothing without its owner, who may come from any source.

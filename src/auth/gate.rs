@@ -7,6 +7,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use secrecy::SecretString;
+use tracing::Level;
 
 use super::accounts::{AccountError, Accounts, LoginLife};
 use super::authenticator::{Authenticator, LoginError};
@@ -230,13 +231,21 @@ impl Gate {
 
     /// Whether the caller may do this.
     pub fn allows(&self, subject: &Subject, access: &Access) -> bool {
-        let granted = self.policy.load().rules.grant(subject, std::slice::from_ref(access));
+        let granted = self.grant(subject, std::slice::from_ref(access));
         granted.iter().any(|granted| granted.covers(access))
     }
 
     /// The part of the access that the caller asks for and may have.
     pub fn grant(&self, subject: &Subject, wanted: &[Access]) -> Vec<Access> {
-        self.policy.load().rules.grant(subject, wanted)
+        let policy = self.policy.load();
+        let granted = policy.rules.grant(subject, wanted);
+        if tracing::enabled!(Level::DEBUG) {
+            let user = subject.name().map(UserName::as_str);
+            for access in wanted {
+                tracing::debug!(user, wanted = %access, "{}", policy.rules.in_words(subject, access));
+            }
+        }
+        granted
     }
 
     /// What tokens are for.

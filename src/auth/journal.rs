@@ -14,7 +14,7 @@ use self::gathering::{Due, Gathering, Happening};
 use super::subject::UserName;
 use crate::clock::{Clock, RetentionClock, Timestamp};
 use crate::store::{AuthEvent, AuthEventKind, AuthLog, Quotas, Retention, Sequence};
-use crate::telemetry::CounterFamily;
+use crate::telemetry::{CounterFamily, FailureLog};
 
 pub(super) static EVENTS_LOST: CounterFamily = CounterFamily {
     name: "portreeve_auth_events_lost_total",
@@ -50,13 +50,15 @@ pub struct Journal {
     gathering: Mutex<Gathering>,
     /// Without it every claimed name is unknown.
     names: OnceLock<Weak<dyn Names>>,
+    failures: FailureLog,
 }
 
 impl Journal {
     /// One whose events are kept for so long.
     pub fn new(clock: Clock, keep: Duration) -> Self {
         let retention_clock = Arc::new(RetentionClock::new(clock, None));
-        Self { clock, retention_clock, keep, gathering: Mutex::default(), names: OnceLock::new() }
+        let (gathering, names, failures) = (Mutex::default(), OnceLock::new(), FailureLog::new());
+        Self { clock, retention_clock, keep, gathering, names, failures }
     }
 
     /// The same, whose events are too old by this clock.
@@ -117,10 +119,16 @@ impl Journal {
         let events: Vec<(Option<Sequence>, AuthEvent)> =
             due.iter().map(|due| (due.number, due.event.clone())).collect();
         match store.add_auth_events(events, self.retention()).await {
-            Ok(numbers) => self.gathering().written(due, &numbers, Instant::now()),
-            Err(error) => {
+            Ok(numbers) => {
+                self.gathering().written(due, &numbers, Instant::now());
+                if self.failures.worked() {
+                    tracing::info!("what happens at the gate is written down again");
+                }
+            }
+            Err(error) if self.failures.failed(&error) => {
                 tracing::warn!(%error, "what happened at the gate cannot be written down now; it is kept");
             }
+            Err(_) => {}
         }
     }
 
@@ -156,6 +164,7 @@ pub async fn keep_journal(journal: Arc<Journal>, store: Arc<dyn AuthLog>, stop: 
 mod tests {
     use super::*;
     use crate::store::{PageRequest, RedbStore, Store as _};
+    use crate::telemetry::logging::tests::traced_as_json;
 
     /// Knows one name.
     struct Only(&'static str);
@@ -195,6 +204,31 @@ mod tests {
         claim("alicf");
         journal.flush(&store, true).await;
         assert_eq!(written(&store).await.len(), 4, "without anybody to ask, it is nobody's");
+    }
+
+    #[test]
+    fn a_store_that_cannot_be_written_is_told_once_and_so_is_its_end() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("store.redb");
+        let closed = RedbStore::open(&path).unwrap();
+        closed.close();
+        let journal = Journal::new(Clock::SYSTEM, Duration::from_hours(1));
+        journal.note(AuthEventKind::Account, None, None, "the user dora was added");
+        let said = traced_as_json(|| {
+            runtime.block_on(async {
+                for _ in 0..3 {
+                    journal.flush(&closed, false).await;
+                }
+                drop(closed);
+                let store = RedbStore::open(&path).unwrap();
+                journal.flush(&store, false).await;
+                journal.note(AuthEventKind::Account, None, None, "the user dora was removed");
+                journal.flush(&store, false).await;
+            });
+        });
+        assert_eq!(said.matches("cannot be written down now").count(), 1, "{said}");
+        assert_eq!(said.matches("is written down again").count(), 1, "{said}");
     }
 
     #[tokio::test]

@@ -14,6 +14,7 @@ mod htpasswd;
 mod identity;
 mod journal;
 mod keys;
+mod local_user;
 mod lockout;
 mod login_failure;
 mod network;
@@ -40,6 +41,7 @@ pub use htpasswd::{Htpasswd, HtpasswdError, names_in_file, parse as parse_htpass
 pub use identity::{Credentials, Found, IdentitySource, SourceError, Verdict, is_possible_password};
 pub use journal::{Journal, Names, keep_journal};
 pub use keys::{KeyAlgorithm, KeyDirectory, KeyFileError, KeyRing, KeyRingError, MadeKeys};
+pub use local_user::LocalUser;
 pub use login_failure::LoginFailure;
 pub use network::Network;
 pub use pattern::{InvalidPattern, Pattern, Variables};
@@ -56,6 +58,11 @@ pub use viewer::Viewer;
 /// Describes this floor's metrics to the exporter.
 pub fn describe_metrics() {
     login_failure::LoginResult::describe();
+    metrics::describe_gauge!(
+        "portreeve_robot_tokens_expiring",
+        "Access tokens of robots that have not ended yet and do so within 14 days"
+    );
+    metrics::gauge!("portreeve_robot_tokens_expiring").set(0.0);
     for counter in [&journal::EVENTS_LOST, &lockout::FAILURES_UNCOUNTED] {
         counter.describe();
     }

@@ -192,6 +192,35 @@ impl Rules {
         wanted.iter().filter_map(part).collect()
     }
 
+    /// For the log: what is decided about an access, and by which rules.
+    pub fn in_words(&self, subject: &Subject, access: &Access) -> String {
+        let decided = |what: &str, Decision { allowed, rule }: Decision| match (allowed, rule) {
+            (true, Some(rule)) => format!("{what} is allowed by rule {rule}"),
+            (false, Some(rule)) => format!("{what} is refused by rule {rule}"),
+            (_, None) => format!("{what} is refused: no rule allows it"),
+        };
+        match access {
+            Access::Catalog => decided("catalog", self.explain_privilege(subject, Privilege::Catalog)),
+            Access::Admin => decided("admin", self.explain_privilege(subject, Privilege::Admin)),
+            Access::Repository { name, actions } => {
+                let may = self.actions(subject, name);
+                let has_limits = matches!(subject, Subject::Known(Identity { limits: Some(_), .. }));
+                let words = actions.iter().map(|action| {
+                    let decision = self.explain(subject, name, action);
+                    let is_allowed = may.has_all(Actions::of(&[action]));
+                    let action = action.as_str();
+                    // A rule that denies counts for access tokens, too.
+                    match has_limits && (is_allowed || decision.allowed || decision.rule.is_none()) {
+                        true if is_allowed => format!("{action} is allowed by the access token"),
+                        true => format!("{action} is refused by the access token"),
+                        false => decided(action, decision),
+                    }
+                });
+                words.collect::<Vec<_>>().join(", ")
+            }
+        }
+    }
+
     /// Which rule decides about one action.
     pub fn explain(&self, subject: &Subject, repository: &RepositoryName, action: Action) -> Decision {
         let wanted = Actions::of(&[action]);
@@ -238,6 +267,33 @@ mod tests {
 
     fn pull() -> Actions {
         Actions::of(&[Action::Pull])
+    }
+
+    #[test]
+    fn the_log_says_which_rule_decided() {
+        let team = || rule(&[Who::User("alice".to_owned())], &["team/**"], pull());
+        let denial = Rule { deny: true, ..rule(&[Who::Everybody], &["team/secret"], Actions::ALL) };
+        let rules = Rules::new(vec![team(), denial]).unwrap();
+        let say = |subject: &Subject, scope: &str| rules.in_words(subject, &Access::parse(scope).unwrap());
+        let alice = known("alice", &[]);
+        assert_eq!(
+            say(&alice, "repository:team/app:pull,push"),
+            "pull is allowed by rule 1, push is refused: no rule allows it"
+        );
+        assert_eq!(say(&alice, "repository:team/secret:pull"), "pull is refused by rule 2");
+        assert_eq!(say(&alice, "registry:catalog:*"), "catalog is refused: no rule allows it");
+        let limits = crate::auth::Limits {
+            repositories: [Pattern::parse("team/**").unwrap()].into(),
+            actions: pull(),
+            is_own: true,
+        };
+        let name = UserName::parse("ci").unwrap();
+        let robot = Subject::Known(Identity { name, groups: Vec::new(), limits: Some(limits) });
+        assert_eq!(
+            say(&robot, "repository:team/app:pull,push"),
+            "pull is allowed by the access token, push is refused by the access token"
+        );
+        assert_eq!(say(&robot, "repository:team/secret:pull"), "pull is refused by rule 2");
     }
 
     #[test]

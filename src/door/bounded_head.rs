@@ -22,6 +22,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
 use super::refused_connections::count_refused;
+use super::request_id::{self, RequestId};
 use crate::oci::{ErrorBody, ErrorCode};
 
 /// The longest head, in bytes, with its request line and its last, empty line.
@@ -155,8 +156,10 @@ fn refusal() -> Vec<u8> {
     let body = ErrorBody::new(ErrorCode::Unsupported, message).to_json();
     let head = format!(
         "HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
-         Connection: close\r\n\r\n",
-        body.len()
+         {}: {}\r\nConnection: close\r\n\r\n",
+        body.len(),
+        request_id::NAME,
+        RequestId::new().as_str()
     );
     [head.as_bytes(), body.as_ref()].concat()
 }

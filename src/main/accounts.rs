@@ -131,7 +131,11 @@ fn print(answer: &AccountAnswer) -> std::io::Result<()> {
 }
 
 fn print_token(out: &mut impl Write, token: &TokenShown) -> std::io::Result<()> {
-    let until = token.expires.map_or("for ever".to_owned(), |time| format!("until {time}"));
+    let until = match token.expires {
+        None => "for ever".to_owned(),
+        Some(time) if token.is_expired => format!("EXPIRED {time}"),
+        Some(time) => format!("until {time}"),
+    };
     let used = token.last_use.map_or("never used".to_owned(), |time| format!("used {time}"));
     let TokenShown { id, name, label, .. } = token;
     let (repositories, actions) = (token.repositories.join(","), token.actions.join(","));

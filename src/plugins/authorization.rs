@@ -179,6 +179,10 @@ async fn admit(
             exchange.client.user = subject.name().map(ToString::to_string);
         }
     }
+    if let (Some(needed), Bearer::Token(token) | Bearer::Expired(token)) = (&needed, &bearer) {
+        let (user, allowed) = (token.subject.as_deref(), token.grants(needed));
+        tracing::debug!(user, %needed, allowed, "the token of the request decides");
+    }
     if let Some(needed) = &needed
         && !grants(needed)
     {

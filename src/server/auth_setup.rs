@@ -9,6 +9,7 @@ use tokio_util::task::TaskTracker;
 
 use super::registry_access::{RegistryAccess, key_directory};
 use super::start_error::StartError;
+use super::token_watch;
 use crate::auth::{
     AccessTokens, Accounts, Authenticator, Gate, GateParts, Hashing, Htpasswd, IdentitySource, InvalidRule,
     Journal, LoginLife, Logins, Names, Policy, Rule, Rules, StoredUsers, TargetSeal, UploadMarks, UserName,
@@ -19,6 +20,7 @@ use crate::config::{AuthRule, Config, ConfigError, Principal, UserSource};
 use crate::files::RereadRequests;
 use crate::oci::{Action, Actions};
 use crate::store::Store;
+use crate::telemetry::FailureLog;
 
 /// After which time users are marked again, when the store could not be written.
 const MARK_AGAIN: Duration = Duration::from_secs(30);
@@ -92,6 +94,7 @@ impl AuthSetup {
         if let Some(gate) = &self.gate {
             let clock = Arc::clone(&self.retention_clock);
             background.spawn(purge_logins(Arc::clone(gate), clock, stop.clone()));
+            background.spawn(token_watch::run(Arc::clone(&gate.logins.accounts), stop.clone()));
         }
         if let Some(htpasswd) = &self.htpasswd {
             background.spawn(Arc::clone(htpasswd).watch(requests.clone(), stop.clone()));
@@ -156,13 +159,19 @@ async fn supersede(htpasswd: Arc<Htpasswd>, accounts: Arc<Accounts>, stop: Cance
 async fn purge_logins(gate: Arc<Gate>, clock: Arc<RetentionClock>, stop: CancellationToken) {
     let Logins { accounts, life } = &gate.logins;
     let purging = async {
+        let failures = FailureLog::new();
         loop {
             match accounts.purge_logins(*life, &clock).await {
-                Ok(0) => {}
-                Ok(removed) => tracing::info!(removed, "logins that were over were removed"),
-                Err(error) => {
-                    tracing::warn!(%error, "logins that are over cannot be removed; it is tried again")
+                Ok(removed) => {
+                    failures.worked();
+                    if removed > 0 {
+                        tracing::info!(removed, "logins that were over were removed");
+                    }
                 }
+                Err(error) if failures.failed(&error) => {
+                    tracing::warn!(%error, "logins that are over cannot be removed; it is tried again");
+                }
+                Err(_) => {}
             }
             tokio::time::sleep(PURGE_LOGINS).await;
         }

@@ -6,12 +6,15 @@ use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, PermissionsExt as 
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
+use axum::extract::connect_info::Connected;
+use axum::serve::{IncomingStream, Listener};
 use tokio_util::sync::CancellationToken;
 
 use super::limited_listener::LimitedListener;
 use super::start_error::StartError;
 use crate::config::Config;
 use crate::files::give_to_owner_of_directory;
+use crate::web::CommandPeer;
 
 /// How many connections it has.
 pub(super) const SOCKET_CONNECTIONS: usize = 16;
@@ -65,13 +68,39 @@ impl Socket {
         stop: CancellationToken,
     ) -> io::Result<impl Future<Output = ()>> {
         let listener = tokio::net::UnixListener::from_std(self.listener.try_clone()?)?;
-        let listener = LimitedListener::new(listener, "socket", SOCKET_CONNECTIONS, None);
+        let listener = LimitedListener::new(CommandListener(listener), "socket", SOCKET_CONNECTIONS, None);
         Ok(async move {
-            let served = axum::serve(listener, router).into_future();
+            let service = router.into_make_service_with_connect_info::<CommandPeer>();
+            let served = axum::serve(listener, service).into_future();
             if let Some(Err(error)) = stop.run_until_cancelled(served).await {
                 tracing::error!(%error, socket = %self.path.display(), "the socket for commands failed");
             }
         })
+    }
+}
+
+/// Tells of each connection whose it is.
+struct CommandListener(tokio::net::UnixListener);
+
+impl Listener for CommandListener {
+    type Io = tokio::net::UnixStream;
+    type Addr = CommandPeer;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        let (stream, _unnamed) = Listener::accept(&mut self.0).await;
+        let uid = stream.peer_cred().ok().map(|credentials| credentials.uid());
+        (stream, CommandPeer { uid })
+    }
+
+    /// A listener has no other end.
+    fn local_addr(&self) -> io::Result<Self::Addr> {
+        Ok(CommandPeer { uid: None })
+    }
+}
+
+impl Connected<IncomingStream<'_, LimitedListener<CommandListener>>> for CommandPeer {
+    fn connect_info(stream: IncomingStream<'_, LimitedListener<CommandListener>>) -> Self {
+        *stream.remote_addr()
     }
 }
 

@@ -23,7 +23,7 @@ pub enum AuthEventKind {
     Refused,
     /// Users or access tokens were changed.
     Account,
-    /// Rules or keys were changed.
+    /// Rules or keys were changed, or removals were accepted.
     Policy,
 }
 

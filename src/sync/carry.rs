@@ -139,6 +139,10 @@ impl Shared {
             .begin(repository.clone(), announced, request.actor.clone(), self.registry.now())
             .await
             .map_err(not_noted)?;
+        tracing::debug!(
+            repository = %begun.repository, intent = begun.sequence.get(), state = ?begun.state,
+            "a write is noted before it is carried"
+        );
         let intent = match begun.state {
             IntentState::Waiting => self.wait(begun).await?,
             IntentState::Carried { .. } => begun,
@@ -210,6 +214,10 @@ impl Shared {
         match meaning {
             Meaning::Done(change) => {
                 self.record(intent, change).await?;
+                tracing::debug!(
+                    repository = %intent.repository, intent = intent.sequence.get(),
+                    "a write is recorded"
+                );
                 metrics::histogram!("portreeve_settle_seconds").record(answered.elapsed());
                 count("recorded");
             }
@@ -223,10 +231,18 @@ impl Shared {
                 return Err(CarryFailure::Unconfirmed(answer.status));
             }
             Meaning::Nothing => {
+                tracing::debug!(
+                    repository = %intent.repository, intent = intent.sequence.get(),
+                    "a write was refused by the registry, and is over"
+                );
                 count("refused");
                 self.close(intent).await;
             }
             Meaning::Unknown => {
+                tracing::debug!(
+                    repository = %intent.repository, intent = intent.sequence.get(),
+                    "the answer does not tell what became of a write; the registry is asked"
+                );
                 count("unknown");
                 self.leave_unknown(intent).await;
             }
@@ -236,8 +252,18 @@ impl Shared {
 
     /// Has the registry hear of the write, and the registry asked about it where no answer comes.
     async fn send(&self, intent: &Intent, request: &WriteRequest) -> Result<WriteAnswer, CarryFailure> {
+        tracing::debug!(
+            repository = %intent.repository, intent = intent.sequence.get(),
+            "a write goes to the registry"
+        );
         match self.registry.carry(&request.outgoing).await {
-            Ok(answer) => Ok(answer),
+            Ok(answer) => {
+                tracing::debug!(
+                    repository = %intent.repository, intent = intent.sequence.get(), status = %answer.status,
+                    "the registry answered a write"
+                );
+                Ok(answer)
+            }
             Err(error @ (CarryError::NotSent(_) | CarryError::NotSigned(_))) => {
                 count("not_sent");
                 self.close(intent).await;

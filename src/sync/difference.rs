@@ -30,6 +30,21 @@ pub(super) struct Different {
 }
 
 impl Found {
+    /// For the log.
+    pub(super) const fn in_words(&self) -> &'static str {
+        match self {
+            Self::Same(Some(_)) => "as recorded",
+            Self::Same(None) => "not there, as recorded",
+            Self::Present(_) => "there again",
+            Self::Held => "denied, and kept",
+            Self::Different(Different { change: Change::ManifestPut { .. }, .. }) => {
+                "there, and recorded otherwise"
+            }
+            Self::Different(_) => "not there, and recorded",
+            Self::Moved => "unclear: it changed meanwhile",
+        }
+    }
+
     /// The registry has this manifest, under this tag if there is one.
     pub(super) fn put(
         repository: &RepositoryName,

@@ -161,11 +161,13 @@ impl Verifier {
         let since = self.ledger.sequence().await?;
         let guard = Guard { reference: Some(reference.clone()), since, lease };
         let question = Question { repository, reference, source, asked: Instant::now() };
+        tracing::debug!(%repository, %reference, ?source, "the registry is asked about a reference");
         let found = match reference {
             Reference::Tag(tag) => self.tag_difference(repository, tag).await?,
             Reference::Digest(digest) => self.digest_difference(repository, digest, source, verified).await?,
         };
         let is_contradiction = matches!(found, Found::Moved);
+        tracing::debug!(%repository, %reference, answer = found.in_words(), "the registry answered");
         let recorded = match found {
             Found::Same(digest) => {
                 verified.digest = digest;
@@ -184,6 +186,7 @@ impl Verifier {
             }
             Found::Different(different) => self.contradiction(question, guard, different, verified).await?,
         };
+        tracing::debug!(%repository, %reference, ?recorded, "an answer of the registry was compared with the record");
         Ok((recorded, is_contradiction))
     }
 

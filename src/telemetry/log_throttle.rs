@@ -20,6 +20,11 @@ struct State {
 }
 
 impl LogThrottle {
+    /// Nothing was counted yet.
+    pub const fn new() -> Self {
+        Self(Mutex::new(State { written: None, count: 0 }))
+    }
+
     /// Counts one event. If a line is to be written about it: how many events the line stands for, this one included.
     pub fn count(&self) -> Option<u64> {
         self.count_at(Instant::now())

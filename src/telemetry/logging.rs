@@ -16,6 +16,7 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 use super::queue::{self, LineWriter, Worker};
 use super::short_lines::{Format, ShortLines};
+use super::source_path::without_build_paths;
 
 /// The target of the access log's lines.
 pub const ACCESS: &str = "access";
@@ -196,15 +197,16 @@ fn log_panic(panic: &std::panic::PanicHookInfo<'_>) {
     let payload = panic.payload();
     let owned = || payload.downcast_ref::<String>().map(String::as_str);
     let message = payload.downcast_ref::<&str>().copied().or_else(owned).unwrap_or("no message");
-    let location = panic.location().map(ToString::to_string).unwrap_or_default();
+    let location =
+        panic.location().map(|location| without_build_paths(&location.to_string())).unwrap_or_default();
     let backtrace = std::backtrace::Backtrace::capture();
     let backtrace = matches!(backtrace.status(), std::backtrace::BacktraceStatus::Captured)
-        .then(|| tracing::field::display(backtrace));
+        .then(|| without_build_paths(&backtrace.to_string()));
     tracing::error!(location, backtrace, "a task panicked: {message}");
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use std::io::Write;
     use std::sync::{Arc, Mutex};
 

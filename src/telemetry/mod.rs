@@ -15,6 +15,7 @@ mod queue;
 mod reload;
 mod sample;
 mod short_lines;
+mod source_path;
 
 pub use access_line::AccessLine;
 pub use access_note::AccessNote;

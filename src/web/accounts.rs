@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 
+use super::command_peer::{MaybePeer, local_user};
 use super::error::ApiError;
 use super::state::WebState;
 use crate::auth::{AccountAnswer, AccountCommand};
@@ -13,7 +14,9 @@ pub const ACCOUNTS_PATH: &str = "/api/v1/accounts";
 /// Does what a command says.
 pub(super) async fn carry_out(
     State(state): State<WebState>,
+    peer: MaybePeer,
     Json(command): Json<AccountCommand>,
 ) -> Result<Json<AccountAnswer>, ApiError> {
-    Ok(Json(state.accounts.carry_out(command).await?))
+    let by = local_user(peer).await;
+    Ok(Json(state.accounts.carry_out(command, by.as_ref()).await?))
 }

@@ -9,6 +9,7 @@ use super::body::BodyRefused;
 use crate::auth::AccountError;
 use crate::oci::{Digest, RepositoryName};
 use crate::store::{Sequence, StoreError};
+use crate::telemetry::LogThrottle;
 
 /// What is wrong with a value that a client sent.
 type Cause = Box<dyn std::error::Error + Send + Sync>;
@@ -130,8 +131,12 @@ struct Entry {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        if let Self::Store(error) = &self {
-            tracing::error!(%error, "the API could not read the store");
+        // A client that asks again and again must not fill the log.
+        static THROTTLE: LogThrottle = LogThrottle::new();
+        if let Self::Store(error) = &self
+            && let Some(times) = THROTTLE.count()
+        {
+            tracing::error!(%error, times, "the API could not read the store");
         }
         let (status, code) = self.status_and_code();
         let mut response =

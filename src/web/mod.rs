@@ -8,6 +8,7 @@
 mod access;
 mod accounts;
 mod body;
+mod command_peer;
 mod error;
 mod events;
 mod health;
@@ -34,6 +35,7 @@ use axum::response::Response;
 use axum::{Extension, Router};
 
 pub use accounts::ACCOUNTS_PATH;
+pub use command_peer::CommandPeer;
 pub use notification_secret::NotificationSecret;
 pub use routes::requirement_of;
 pub use state::WebState;

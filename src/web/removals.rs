@@ -6,11 +6,13 @@ use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use serde::Serialize;
 
+use super::command_peer::MaybePeer;
 use super::error::ApiError;
 use super::list::List;
 use super::parameters::Parameters;
 use super::state::WebState;
 use super::sync::{self, Accepted};
+use crate::auth::Viewer;
 use crate::oci::RepositoryName;
 use crate::store::RepositoryRecord;
 use crate::store::SweepKind;
@@ -42,7 +44,11 @@ pub(super) async fn list(
 }
 
 /// Accepts the removal of all that is held now, and asks for the sweep that carries it out.
-pub(super) async fn accept(State(state): State<WebState>) -> Result<(StatusCode, Json<Accepted>), ApiError> {
-    sync::accept_removals(&state).await?;
+pub(super) async fn accept(
+    State(state): State<WebState>,
+    viewer: Viewer,
+    peer: MaybePeer,
+) -> Result<(StatusCode, Json<Accepted>), ApiError> {
+    sync::accept_removals(&state, &viewer, peer).await?;
     sync::begin(&state, SweepKind::Shallow).await
 }

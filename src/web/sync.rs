@@ -6,10 +6,12 @@ use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use super::body;
+use super::command_peer::{MaybePeer, local_user};
 use super::error::ApiError;
 use super::state::WebState;
+use crate::auth::Viewer;
 use crate::clock::Timestamp;
-use crate::store::{RequestedSweep, Sequence, SweepKind};
+use crate::store::{AuthEventKind, RequestedSweep, Sequence, SweepKind};
 
 /// The longest body, for two switches.
 const MAXIMUM_BYTES: usize = 4 * 1024;
@@ -42,6 +44,8 @@ const REMEDY: &str =
 /// Asks for a sweep. It may have to wait for one that runs.
 pub(super) async fn start(
     State(state): State<WebState>,
+    viewer: Viewer,
+    peer: MaybePeer,
     request: Request,
 ) -> Result<(StatusCode, Json<Accepted>), ApiError> {
     let body = body::read(request, MAXIMUM_BYTES).await?;
@@ -53,20 +57,35 @@ pub(super) async fn start(
         serde_json::from_slice(&body).map_err(invalid)?
     };
     if wanted.accept_removals {
-        accept_removals(&state).await?;
+        accept_removals(&state, &viewer, peer).await?;
     }
     begin(&state, if wanted.deep { SweepKind::Deep } else { SweepKind::Shallow }).await
 }
 
 /// Keeps the operator's word that what is missing now is gone.
-pub(super) async fn accept_removals(state: &WebState) -> Result<(), ApiError> {
+pub(super) async fn accept_removals(
+    state: &WebState,
+    viewer: &Viewer,
+    peer: MaybePeer,
+) -> Result<(), ApiError> {
     let missing = state.store.missing();
+    let by = match viewer.name() {
+        Some(name) => Some(name.to_owned()),
+        None => local_user(peer).await.map(|user| user.to_string()),
+    };
     tracing::warn!(
+        by,
         tags = missing.tags,
         manifests = missing.manifests,
         "the removal of what is missing is accepted"
     );
-    Ok(state.sweeper.accept_removals().await?)
+    state.sweeper.accept_removals().await?;
+    let about = format!(
+        "the removal of what is missing was accepted: {} tags, {} manifests",
+        missing.tags, missing.manifests
+    );
+    state.accounts.journal().note(AuthEventKind::Policy, by.as_deref(), None, about);
+    Ok(())
 }
 
 /// Asks for a sweep.

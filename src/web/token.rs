@@ -21,7 +21,7 @@ use crate::auth::{
 };
 use crate::oci::{Access, ErrorBody, ErrorCode};
 use crate::store::AuthEventKind;
-use crate::telemetry::{AccessNote, CounterFamily};
+use crate::telemetry::{AccessNote, CounterFamily, LogThrottle};
 
 pub(super) static TOKENS: CounterFamily = CounterFamily {
     name: "portreeve_tokens_total",
@@ -208,7 +208,10 @@ async fn login(
 /// The answer, with what the access log is to say of it.
 fn noted(answered: Result<Response, TokenError>, mut note: AccessNote) -> Response {
     if let Err(error) = &answered {
-        note.cause.get_or_insert_with(|| error.to_string());
+        note.cause.get_or_insert_with(|| match error {
+            TokenError::Login(error) => error.reason().into_owned(),
+            error => error.to_string(),
+        });
     }
     let mut response = answered.into_response();
     response.extensions_mut().insert(note);
@@ -296,13 +299,19 @@ impl IntoResponse for TokenError {
             }
             Self::Login(LoginError::Unavailable(error)) => {
                 // A client that floods the door must not fill its log.
-                if !matches!(error, SourceError::Hashing(HashingError::Busy)) {
-                    tracing::warn!(%error, "a login could not be checked");
+                static THROTTLE: LogThrottle = LogThrottle::new();
+                if !matches!(error, SourceError::Hashing(HashingError::Busy))
+                    && let Some(times) = THROTTLE.count()
+                {
+                    tracing::warn!(%error, times, "a login could not be checked");
                 }
                 (ErrorCode::Unavailable, StatusCode::SERVICE_UNAVAILABLE)
             }
             Self::Signing(error) => {
-                tracing::error!(%error, "no token could be made");
+                static THROTTLE: LogThrottle = LogThrottle::new();
+                if let Some(times) = THROTTLE.count() {
+                    tracing::error!(%error, times, "no token could be made");
+                }
                 (ErrorCode::Unknown, StatusCode::INTERNAL_SERVER_ERROR)
             }
         };

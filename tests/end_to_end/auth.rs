@@ -8,6 +8,7 @@ mod endpoint;
 mod enforcement;
 mod guessing;
 mod leaps;
+mod reasons;
 mod several_doors;
 mod uploads;
 mod verifying;

@@ -1,6 +1,7 @@
 //! When things go wrong: each row of the table in the README.
 
 mod client_gone;
+mod credentials_refused;
 mod disk_full;
 mod displaced_store;
 mod lost_storage;

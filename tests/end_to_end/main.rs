@@ -23,6 +23,7 @@ mod faults;
 mod first_start;
 mod hints;
 mod limits;
+mod logs;
 mod memory;
 mod metrics;
 mod observed;

@@ -38,6 +38,8 @@ pub struct TokenShown {
     pub created: Timestamp,
     /// Until when.
     pub expires: Option<Timestamp>,
+    /// Whether that is over.
+    pub is_expired: bool,
     /// When it was used last, to the hour.
     pub last_use: Option<Timestamp>,
 }

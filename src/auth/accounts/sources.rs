@@ -35,11 +35,10 @@ impl Accounts {
         };
         let now = self.clock.now();
         let is_right = bool::from(hash_of(secret).as_bytes().ct_eq(token.secret.as_bytes()));
-        let is_expired = token.expires.is_some_and(|expires| now >= expires);
         if !is_right || token.name != credentials.name {
             return Ok(Some(Verdict::Refused(LoginFailure::WrongSecret)));
         }
-        if is_expired {
+        if token.is_expired(now) {
             return Ok(Some(Verdict::Refused(LoginFailure::Expired)));
         }
         if token.last_use.is_none_or(|last| now.since(last) >= NOTE_EVERY) {
@@ -56,7 +55,7 @@ impl Accounts {
     pub async fn bearer_of(&self, id: &str) -> Result<Option<Identity>, AccountError> {
         let token = self.read::<StoredToken>(AccountKind::AccessToken, id).await?;
         let now = self.clock.now();
-        let token = token.filter(|token| token.expires.is_none_or(|expires| now < expires));
+        let token = token.filter(|token| !token.is_expired(now));
         Ok(token.map(identity_of))
     }
 

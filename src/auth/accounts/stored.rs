@@ -35,6 +35,13 @@ pub(super) struct StoredToken {
     pub last_use: Option<Timestamp>,
 }
 
+impl StoredToken {
+    /// Whether its time is over.
+    pub(super) fn is_expired(&self, now: Timestamp) -> bool {
+        self.expires.is_some_and(|expires| now >= expires)
+    }
+}
+
 /// The login that a refresh token continues.
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct StoredLogin {

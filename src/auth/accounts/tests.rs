@@ -46,7 +46,9 @@ fn quick_hash(password: &str) -> String {
 impl Fixture {
     async fn add(&self, user: &str, password: &str) -> Result<AccountAnswer, AccountError> {
         let (name, hash) = (name(user), quick_hash(password));
-        self.accounts.carry_out(AccountCommand::AddUser { name, hash, groups: vec!["dev".to_owned()] }).await
+        self.accounts
+            .carry_out(AccountCommand::AddUser { name, hash, groups: vec!["dev".to_owned()] }, None)
+            .await
     }
 
     async fn token(&self, label: &str, user: Option<&str>, expires_in: Option<u64>) -> (String, String) {
@@ -57,7 +59,7 @@ impl Fixture {
             actions: vec!["pull".to_owned(), "push".to_owned()],
             expires_in,
         };
-        match self.accounts.carry_out(command).await.unwrap() {
+        match self.accounts.carry_out(command, None).await.unwrap() {
             AccountAnswer::Created { id, token, .. } => (id, token),
             other => panic!("{other:?}"),
         }
@@ -77,12 +79,12 @@ async fn users_come_change_and_go() {
     assert!(matches!(fixture.add("alice", "other").await, Err(AccountError::Exists(_))));
     assert_eq!(fixture.login("alice", "first").await.unwrap().groups, ["dev"]);
     let command = AccountCommand::SetPassword { name: name("alice"), hash: quick_hash("second") };
-    fixture.accounts.carry_out(command).await.unwrap();
+    fixture.accounts.carry_out(command, None).await.unwrap();
     assert!(matches!(fixture.login("alice", "first").await, Err(LoginError::Wrong(_))));
     fixture.login("alice", "second").await.unwrap();
-    fixture.accounts.carry_out(AccountCommand::RemoveUser { name: name("alice") }).await.unwrap();
+    fixture.accounts.carry_out(AccountCommand::RemoveUser { name: name("alice") }, None).await.unwrap();
     assert!(matches!(fixture.login("alice", "second").await, Err(LoginError::Wrong(_))));
-    let gone = fixture.accounts.carry_out(AccountCommand::RemoveUser { name: name("alice") }).await;
+    let gone = fixture.accounts.carry_out(AccountCommand::RemoveUser { name: name("alice") }, None).await;
     assert!(matches!(gone, Err(AccountError::NoUser(_))));
 }
 
@@ -126,7 +128,7 @@ async fn a_personal_token_is_a_part_of_what_its_owner_may_do() {
     let may = |repository| rules.actions(&alice, &RepositoryName::parse(repository).unwrap()).to_string();
     assert_eq!((may("team/app"), may("other")), ("pull".to_owned(), String::new()));
     assert!(!rules.has(&alice, Privilege::Catalog));
-    fixture.accounts.carry_out(AccountCommand::RemoveUser { name: name("alice") }).await.unwrap();
+    fixture.accounts.carry_out(AccountCommand::RemoveUser { name: name("alice") }, None).await.unwrap();
     assert!(fixture.login("alice", &token).await.is_err());
 }
 
@@ -135,9 +137,9 @@ async fn a_token_ends_when_it_is_revoked_or_expires() {
     let fixture = fixture();
     let (id, token) = fixture.token("ci", None, Some(1_000)).await;
     fixture.login("ci", &token).await.unwrap();
-    fixture.accounts.carry_out(AccountCommand::RevokeToken { id: id.clone() }).await.unwrap();
+    fixture.accounts.carry_out(AccountCommand::RevokeToken { id: id.clone() }, None).await.unwrap();
     assert!(fixture.login("ci", &token).await.is_err());
-    let again = fixture.accounts.carry_out(AccountCommand::RevokeToken { id }).await;
+    let again = fixture.accounts.carry_out(AccountCommand::RevokeToken { id }, None).await;
     assert!(matches!(again, Err(AccountError::NoToken(_))));
     let (_, expired) = fixture.token("old", None, Some(0)).await;
     assert!(fixture.login("old", &expired).await.is_err());
@@ -148,7 +150,7 @@ async fn tokens_are_listed_without_their_secrets_and_with_their_last_use() {
     let fixture = fixture();
     let (id, token) = fixture.token("ci", None, None).await;
     fixture.login("ci", &token).await.unwrap();
-    let answer = fixture.accounts.carry_out(AccountCommand::ListTokens).await.unwrap();
+    let answer = fixture.accounts.carry_out(AccountCommand::ListTokens, None).await.unwrap();
     let shown = serde_json::to_string(&answer).unwrap();
     // The secret may have such a line in it, too.
     let (_, secret) = token.strip_prefix(PREFIX).unwrap().split_once('_').unwrap();
@@ -181,7 +183,7 @@ async fn a_robot_and_a_user_never_share_a_name() {
         actions: vec!["*".to_owned()],
         expires_in: None,
     };
-    assert!(matches!(fixture.accounts.carry_out(robot).await, Err(AccountError::Invalid(_))));
+    assert!(matches!(fixture.accounts.carry_out(robot, None).await, Err(AccountError::Invalid(_))));
 }
 
 #[tokio::test]
@@ -228,7 +230,7 @@ async fn nonsense_is_refused_by_name() {
         expires_in: None,
     };
     for (command, told) in [(create("Team/**", "pull"), "`Team/**`"), (create("team/**", "read"), "`read`")] {
-        let refused = fixture.accounts.carry_out(command).await.unwrap_err().to_string();
+        let refused = fixture.accounts.carry_out(command, None).await.unwrap_err().to_string();
         assert!(refused.contains(told), "{refused}");
     }
 }
@@ -311,15 +313,15 @@ async fn a_login_is_ended_by_what_it_is_listed_by() {
     let tokens = futures_util::future::join_all(tokens).await.into_iter().map(Result::unwrap);
     let tokens: Vec<_> = tokens.collect();
     let AccountAnswer::Tokens { logins, .. } =
-        fixture.accounts.carry_out(AccountCommand::ListTokens).await.unwrap()
+        fixture.accounts.carry_out(AccountCommand::ListTokens, None).await.unwrap()
     else {
         panic!()
     };
     let shown = serde_json::to_string(&logins).unwrap();
     assert!(logins.len() == 2 && tokens.iter().all(|token| !shown.contains(token.expose_secret())));
     let end = AccountCommand::RevokeToken { id: logins[0].id.clone() };
-    fixture.accounts.carry_out(end.clone()).await.unwrap();
-    assert!(matches!(fixture.accounts.carry_out(end).await, Err(AccountError::NoToken(_))));
+    fixture.accounts.carry_out(end.clone(), None).await.unwrap();
+    assert!(matches!(fixture.accounts.carry_out(end, None).await, Err(AccountError::NoToken(_))));
     let life = LoginLife { idle: DAY, lifetime: DAY };
     let mut left = 0;
     for token in &tokens {
@@ -375,7 +377,7 @@ async fn logins_that_have_ended_make_room() {
         let listed = accounts.logins().await.unwrap();
         let id = hash_of(token.expose_secret());
         let id = listed.into_iter().map(|login| login.id).find(|shown| id.starts_with(shown)).unwrap();
-        accounts.carry_out(AccountCommand::RevokeToken { id }).await.unwrap();
+        accounts.carry_out(AccountCommand::RevokeToken { id }, None).await.unwrap();
     }
     let life = LoginLife { idle: DAY, lifetime: DAY };
     assert!(accounts.find_refresh_token(&kept, "service", life).await.unwrap().is_ok());
@@ -410,7 +412,7 @@ async fn a_list_changes_nothing_that_is_remembered() {
     let fixture = fixture();
     let version = || fixture.accounts.version.load(Ordering::Acquire);
     for list in [AccountCommand::ListUsers, AccountCommand::ListTokens] {
-        fixture.accounts.carry_out(list).await.unwrap();
+        fixture.accounts.carry_out(list, None).await.unwrap();
     }
     assert_eq!(version(), 0);
     fixture.token("ci", None, None).await;
@@ -424,7 +426,7 @@ async fn a_token_that_is_revoked_while_it_is_used_stays_revoked() {
     let kept =
         fixture.accounts.read_with_content::<StoredToken>(AccountKind::AccessToken, &id).await.unwrap();
     let (kept, content) = kept.unwrap();
-    fixture.accounts.carry_out(AccountCommand::RevokeToken { id: id.clone() }).await.unwrap();
+    fixture.accounts.carry_out(AccountCommand::RevokeToken { id: id.clone() }, None).await.unwrap();
     let used = StoredToken { last_use: Some(Timestamp::now()), ..kept.clone() };
     fixture.accounts.note_use(AccountKind::AccessToken, &id, content, &used).await;
     assert!(fixture.accounts.read::<StoredToken>(AccountKind::AccessToken, &id).await.unwrap().is_none());
@@ -465,7 +467,7 @@ async fn it_is_known_why_a_login_fails_and_its_client_always_reads_the_same() {
     let (_, good) = fixture.token("ci", None, None).await;
     let (_, expired) = fixture.token("nightly", None, Some(0)).await;
     let (id, revoked) = fixture.token("old", None, None).await;
-    fixture.accounts.carry_out(AccountCommand::RevokeToken { id }).await.unwrap();
+    fixture.accounts.carry_out(AccountCommand::RevokeToken { id }, None).await.unwrap();
     let (_, ownerless) = fixture.token("laptop", Some("gone"), None).await;
     let mut read = std::collections::BTreeSet::new();
     for (user, password, why) in [
@@ -488,4 +490,24 @@ async fn it_is_known_why_a_login_fails_and_its_client_always_reads_the_same() {
         read.insert(words);
     }
     assert_eq!(read.len(), 1, "{read:?}");
+}
+
+#[tokio::test]
+async fn tokens_that_have_ended_are_marked_and_those_of_robots_that_soon_will_are_told() {
+    let fixture = fixture();
+    for (label, user, days) in [
+        ("ended", None, Some(0)),
+        ("soon", None, Some(13)),
+        ("later", None, Some(15)),
+        ("never", None, None),
+        ("hers", Some("alice"), Some(1)),
+    ] {
+        fixture.token(label, user, days.map(|days| days * 24 * 60 * 60)).await;
+    }
+    let ending = fixture.accounts.robot_tokens_ending_within(14 * DAY).await.unwrap();
+    assert_eq!(ending.iter().map(|token| token.label.as_str()).collect::<Vec<_>>(), ["soon"]);
+    let listed = fixture.accounts.carry_out(AccountCommand::ListTokens, None).await.unwrap();
+    let AccountAnswer::Tokens { access, .. } = listed else { panic!("{listed:?}") };
+    let marked: Vec<_> = access.iter().filter(|token| token.is_expired).map(|token| &token.label).collect();
+    assert_eq!(marked, ["ended"]);
 }

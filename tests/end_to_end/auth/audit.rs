@@ -24,7 +24,7 @@ async fn door(guard: &Guard) -> Door {
 }
 
 /// All that the journal tells, over all its pages.
-async fn told(door: &Door) -> Vec<Value> {
+pub(super) async fn told(door: &Door) -> Vec<Value> {
     let (client, mut all, mut after) = (http_client(), Vec::new(), String::new());
     loop {
         let url = format!("{}/api/v1/events?kind=auth&n=1000{after}", door.url());
@@ -38,7 +38,7 @@ async fn told(door: &Door) -> Vec<Value> {
     }
 }
 
-fn of<'a>(events: &'a [Value], kind: &'a str) -> impl Iterator<Item = &'a Value> {
+pub(super) fn of<'a>(events: &'a [Value], kind: &'a str) -> impl Iterator<Item = &'a Value> {
     events.iter().filter(move |event| event["kind"] == kind)
 }
 

@@ -15,7 +15,7 @@ async fn a_registrys_own_challenge_never_reaches_a_client_of_a_gate() {
     let registry = Registry::start_with_password("door", "secret").await;
     let guard = Guard::new();
     // The door has nothing to show it.
-    let door = guard.door(registry.url()).start().await;
+    let door = guard.door(registry.url()).start_listening().await;
     let alice = token(&door.url(), "alice", &[SCOPE]).await;
     let image = Image::small(1);
     for (method, path) in [
