@@ -294,3 +294,64 @@ fn a_named_file_must_be_there() {
     assert!(error.starts_with(&missing.display().to_string()), "{error}");
     assert!(error.contains("cannot be read") && error.contains("--config"), "{error}");
 }
+
+#[test]
+fn a_variable_of_ours_that_is_no_key_is_refused_with_the_right_name() {
+    for (variable, expected) in [
+        ("PORTREEVE__REGISTY__URL", "did you mean `PORTREEVE__REGISTRY__URL`?"),
+        ("PORTREEVE_REGISTRY_URL", "did you mean PORTREEVE__REGISTRY__URL?"),
+        ("PORTREEVE_REGISTRY__URL", "did you mean PORTREEVE__REGISTRY__URL?"),
+        ("PORTREEVE_AUTH_TOKEN_TTL", "did you mean PORTREEVE__AUTH__TOKEN_TTL?"),
+        ("PORTREEVE_CONFG", "did you mean PORTREEVE_CONFIG?"),
+        ("PORTREEVE_ZZZZZZZZZZ", "variables begin with PORTREEVE__"),
+    ] {
+        let refused = load("", &[(variable, "1")]).unwrap_err().to_string();
+        let place = format!("environment variable {variable}: `{variable}` is not a known key; ");
+        assert!(refused.starts_with(&place) && refused.contains(expected), "{refused}");
+    }
+    let others =
+        [("PORTREEVE_CONFIG", "x"), ("PORTREEVE_LOG", "debug"), ("PORTREEVER", "1"), ("PATH", "/bin")];
+    assert_eq!(load("", &others).unwrap(), Config::default());
+}
+
+#[test]
+fn a_secret_may_stand_in_a_file_of_its_own() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    std::fs::write(path("secret"), "a-secret-of-many-letters\r\n").unwrap();
+    std::fs::write(path("empty"), "\n").unwrap();
+    std::fs::write(path("long"), "x".repeat(70_000)).unwrap();
+    let secret = |name: &str| format!("notifications.secret_file = {:?}\n", path(name));
+    let written = "notifications.secret = \"a-secret-of-many-letters\"\n";
+    assert_eq!(
+        load(&secret("secret"), &[]).unwrap().notifications,
+        load(written, &[]).unwrap().notifications
+    );
+    let from_variable = [("PORTREEVE__NOTIFICATIONS__SECRET_FILE", &*path("secret"))];
+    assert_eq!(load("", &from_variable).unwrap().notifications, load(written, &[]).unwrap().notifications);
+    for (name, expected) in
+        [("empty", "it is empty"), ("long", "longer than 64 KiB"), ("nowhere", "cannot be read")]
+    {
+        let refused = load(&secret(name), &[]).unwrap_err().to_string();
+        assert!(
+            refused.contains("line 1: `notifications.secret_file`") && refused.contains(expected),
+            "{refused}"
+        );
+        assert_eq!(refused.lines().count(), 1, "{refused}");
+    }
+    let both = load(&(secret("secret") + written), &[]).unwrap_err().to_string();
+    assert!(both.contains("`notifications.secret_file` and `notifications.secret` are both set"), "{both}");
+    let basic = |file: &str| {
+        format!("[registry]\nauth = \"basic\"\nusername = \"door\"\npassword_file = {:?}\n", path(file))
+    };
+    assert!(matches!(load(&basic("secret"), &[]).unwrap().registry.auth, RegistryAuth::Basic(_)));
+    let refused = load(&basic("nowhere"), &[]).unwrap_err().to_string();
+    assert!(refused.contains("`registry.password_file`") && refused.lines().count() == 1, "{refused}");
+}
+
+#[test]
+fn it_is_known_whether_the_file_says_anything() {
+    assert!(load("# nothing\n", &[("PORTREEVE__SERVER__GRACE", "5s")]).unwrap().is_file_empty());
+    assert!(!load("server.grace = \"5s\"\n", &[]).unwrap().is_file_empty());
+    assert!(!load("[plugins.access_log]\nenabled = false\n", &[]).unwrap().is_file_empty());
+}

@@ -1,6 +1,6 @@
 //! Who comes in: the token endpoint, enforcement, clocks, and a registry that verifies tokens itself.
 
-mod accounts;
+pub(crate) mod accounts;
 mod audit;
 mod challenges;
 mod clients;

@@ -17,6 +17,7 @@ mod auth;
 mod check;
 mod clients;
 mod clock;
+mod configuration;
 mod crash;
 mod day_in_a_box;
 mod faults;

@@ -6,6 +6,7 @@ use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::House;
+use crate::auth::accounts;
 use crate::support::disk::Disk;
 use crate::support::door::{Door, DoorBuilder};
 use crate::support::guard::Guard;
@@ -30,6 +31,8 @@ pub(super) async fn all() -> Vec<House> {
         storage_lost().await,
         misconfigured().await,
         store_lost().await,
+        refused_by_the_registry().await,
+        attacked().await,
     ]
 }
 
@@ -189,4 +192,41 @@ async fn store_lost() -> House {
     });
     let expected = &["PortreeveStoreNotWritable", "PortreeveStoreDiskShort", "PortreeveServerErrors door"];
     house("store-lost", door, expected, (registry, pushes, disk))
+}
+
+/// The registry takes another password than the door has.
+async fn refused_by_the_registry() -> House {
+    let registry = Registry::start_with_password("door", "secret").await;
+    let door = Door::builder(registry.url())
+        .set("REGISTRY__AUTH", "basic")
+        .set("REGISTRY__USERNAME", "door")
+        .set("REGISTRY__PASSWORD", "another")
+        .start_listening()
+        .await;
+    house("refused", door, &["PortreeveRegistryRefusesDoor"], registry)
+}
+
+/// Somebody guesses passwords, and the token of a robot ends within days.
+async fn attacked() -> House {
+    let registry = Registry::start().await;
+    let guard = Guard::new();
+    let door = accounts::door_before(&guard, &registry.url()).await;
+    let create =
+        ["token", "create", "--name", "ci", "--repositories", "**", "--actions", "pull", "--expires", "5d"];
+    accounts::portreeve(&guard, &create, "", true).await;
+    let url = format!("{}/token", door.url());
+    let guesses: Vec<_> = ["alice", "reader", "mounter", "nobody"]
+        .into_iter()
+        .map(|user| {
+            let (client, url) = (http_client(), url.clone());
+            traffic(move || {
+                let request = client.get(&url).basic_auth(user, Some("a-guess"));
+                async move {
+                    let _ = request.send().await;
+                }
+            })
+        })
+        .collect();
+    let expected = &["PortreeveLoginAttack", "PortreeveRobotTokensExpiring"];
+    house("attacked", door, expected, (registry, guesses, guard))
 }

@@ -7,13 +7,21 @@ use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 
 use crate::support::door::Door;
-use crate::support::guard::{Guard, ask_token, grants};
+use crate::support::guard::{Guard, ask_token, grants, password};
 use crate::support::http::http_client;
+use crate::support::wait::until;
+
+const SOON: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// A door that the commands reach.
 pub(super) async fn door(guard: &Guard) -> Door {
+    door_before(guard, "http://127.0.0.1:9").await
+}
+
+/// The same before a registry.
+pub(crate) async fn door_before(guard: &Guard, registry_url: &str) -> Door {
     guard
-        .door("http://127.0.0.1:9")
+        .door(registry_url)
         .set("SERVER__SOCKET", guard.path("socket").to_str().unwrap())
         .store(guard.path("store.redb"))
         .start_listening()
@@ -21,12 +29,14 @@ pub(super) async fn door(guard: &Guard) -> Door {
 }
 
 /// Runs a command; it has to end well or not, as said. What it printed.
-pub(super) async fn portreeve(guard: &Guard, arguments: &[&str], input: &str, ends_well: bool) -> String {
+pub(crate) async fn portreeve(guard: &Guard, arguments: &[&str], input: &str, ends_well: bool) -> String {
     let mut child = crate::support::binary::portreeve()
         .args(arguments)
         .current_dir(guard.path(""))
         .env("PORTREEVE__STORE__URL", format!("redb:{}", guard.path("store.redb").display()))
         .env("PORTREEVE__SERVER__SOCKET", guard.path("socket"))
+        .env("PORTREEVE__AUTH__HTPASSWD", guard.path("htpasswd"))
+        .env("PORTREEVE__AUTH__GROUPS", "{ developers = [\"alice\"] }")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -275,4 +285,80 @@ async fn a_login_goes_on_without_its_password_until_that_changes() {
     let robots = ask_token(&door.url(), "", "offline_token=true").await;
     assert!(robots.json::<Value>().await.unwrap().get("refresh_token").is_none());
     assert!(!door.log().contains(&login));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_in_commands_are_those_of_users_and_groups_that_there_are() {
+    let guard = Guard::new();
+    let _door = door(&guard).await;
+    let said = portreeve(&guard, &["user", "add", "alice"], "a-password-of-hers\n", false).await;
+    assert!(said.contains("auth.htpasswd has a user `alice`"), "{said}");
+    let wrong = ["user", "add", "dora", "--group", "develpers"];
+    let said = portreeve(&guard, &wrong, "a-password-of-hers\n", false).await;
+    assert!(said.contains("has a group `develpers`; did you mean `developers`?"), "{said}");
+    let token =
+        |user| ["token", "create", "--name", "t", "--user", user, "--repositories", "a", "--actions", "pull"];
+    let said = portreeve(&guard, &token("alicia"), "", false).await;
+    assert!(said.contains("nobody has the name `alicia`; did you mean `alice`?"), "{said}");
+    assert!(portreeve(&guard, &["user", "list"], "", true).await.contains("no users"), "nothing was done");
+    portreeve(&guard, &token("alice"), "", true).await;
+    portreeve(&guard, &["user", "add", "dora"], "a-password-of-hers\n", true).await;
+    portreeve(&guard, &token("dora"), "", true).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_leaves_the_file_of_users_does_not_come_back_by_an_older_password_of_the_store() {
+    let guard = Guard::new();
+    let door = door(&guard).await;
+    portreeve(&guard, &["user", "add", "dora"], "the-older-password\n", true).await;
+    assert_eq!(log_in(&door, "dora", "the-older-password", "").await.status(), StatusCode::OK);
+    guard.write_users(&["admin", "dora"]);
+    let of_the_file = password("dora");
+    until("the file counts", SOON, async || {
+        log_in(&door, "dora", &of_the_file, "").await.status() == StatusCode::OK
+    })
+    .await;
+    until("the store's password counts no more", SOON, async || {
+        portreeve(&guard, &["user", "list"], "", true).await.contains("SUPERSEDED")
+    })
+    .await;
+    let (_, warned) = door.check().await;
+    assert!(warned.contains("`auth.htpasswd` and the store both have dora"), "{warned}");
+    guard.write_users(&["admin"]);
+    let left =
+        || async { log_in(&door, "dora", &of_the_file, "").await.status() == StatusCode::UNAUTHORIZED };
+    until("she has left the file", SOON, async || left().await).await;
+    assert_eq!(log_in(&door, "dora", "the-older-password", "").await.status(), StatusCode::UNAUTHORIZED);
+    assert!(door.log().contains("the password in the store counts no more"));
+    // The operator decides.
+    portreeve(&guard, &["user", "passwd", "dora"], "the-newer-password\n", true).await;
+    assert_eq!(log_in(&door, "dora", "the-newer-password", "").await.status(), StatusCode::OK);
+    assert_eq!(log_in(&door, "dora", "the-older-password", "").await.status(), StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_no_registry_knows_signs_only_where_the_operator_insists() {
+    let guard = Guard::new();
+    let _door = door(&guard).await;
+    let keys = guard.path("keys");
+    let rotate = async |arguments: &[&str], ends_well: bool| {
+        let output = crate::support::binary::portreeve()
+            .args(arguments)
+            .current_dir(guard.path(""))
+            .env("PORTREEVE__STORE__URL", format!("redb:{}", guard.path("store.redb").display()))
+            .env("PORTREEVE__AUTH__KEYS", &keys)
+            .env("PORTREEVE__REGISTRY__AUTH", "token")
+            .output()
+            .await
+            .unwrap();
+        assert_eq!(output.status.success(), ends_well, "{arguments:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap()
+    };
+    let before = rotate(&["key", "show"], true).await;
+    let said = rotate(&["key", "rotate"], false).await;
+    assert!(said.contains("no key is prepared") && said.contains("portreeve key prepare"), "{said}");
+    assert_eq!(rotate(&["key", "show"], true).await, before);
+    rotate(&["key", "prepare"], true).await;
+    rotate(&["key", "rotate"], true).await;
+    rotate(&["key", "rotate", "--force"], true).await;
 }
