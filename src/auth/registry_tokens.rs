@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn a_token_that_another_key_has_signed_is_not_used_any_more() {
-        let Fixture { tokens, issuer, keys, .. } = fixture();
+        let Fixture { tokens, issuer, keys, _root, .. } = fixture();
         let first = tokens.token(&backend("one"), None, &[]).unwrap();
         assert_eq!(tokens.token(&backend("one"), None, &[]).unwrap().authorization, first.authorization);
         issuer.set_keys(keys.rotate(Timestamp::now()).unwrap());

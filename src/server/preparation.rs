@@ -41,6 +41,7 @@ impl Preparation {
         };
         let certificates = certificates(config).map_err(|problem| problems.push(problem));
         problems.extend(registry_access::authorities(config).err());
+        problems.extend(registry_access::broken_keys(config));
         match (plugins, auth, certificates) {
             (Ok(plugins), Ok(auth), Ok(certificates)) if problems.is_empty() => {
                 Ok(Self { plugins, auth, certificates })

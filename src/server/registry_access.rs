@@ -7,7 +7,9 @@ use secrecy::ExposeSecret as _;
 use url::Url;
 
 use super::start_error::StartError;
-use crate::auth::{Issuer, KeyAlgorithm, KeyDirectory, RegistryTokens, TokenSettings};
+use crate::auth::{
+    Issuer, KeyAlgorithm, KeyDirectory, KeyFileError, KeyRingError, RegistryTokens, TokenSettings,
+};
 use crate::clock::{Clock, ClockOffset, Estimate};
 use crate::config::{self, Algorithm, BasicLogin, Config, ConfigError, Problem, RegistryAuth, VerifiedBy};
 use crate::registry::{
@@ -109,6 +111,20 @@ pub(super) async fn read_clock(registry: &RegistryClient, settings: &RegistrySet
 /// Whether a door has use for keys.
 pub(super) fn needs_keys(config: &Config) -> bool {
     config.auth.is_on || config.registry.auth == RegistryAuth::Token
+}
+
+/// What is wrong with the keys, or with the secret beside them. What is not there yet is made by a door that starts.
+pub(super) fn broken_keys(config: &Config) -> Option<Problem> {
+    let directory = key_directory(config);
+    let now = Clock::shifted(config.clock.offset).now();
+    let keys = if needs_keys(config) { directory.look(now).err() } else { None };
+    let error = keys.filter(|error| !is_absence(error)).or_else(|| directory.secret().err());
+    error.filter(|error| !is_absence(error)).map(|error| config.problem("auth.keys", error.to_string()))
+}
+
+/// Whether there are no keys yet.
+pub(super) const fn is_absence(error: &KeyRingError) -> bool {
+    matches!(error, KeyRingError::File(KeyFileError::Absent { .. }))
 }
 
 /// Where the keys are: as configured, else beside the store.

@@ -394,6 +394,7 @@ mod tests {
     fn a_rotation_that_was_interrupted_leaves_no_key_that_is_signing_and_next_at_once() {
         let root = tempfile::tempdir().unwrap();
         let keys = directory(&root, KeyAlgorithm::Es256);
+        keys.open(at(0)).unwrap();
         keys.prepare(at(1)).unwrap();
         let next = file::read_next(keys.path()).unwrap().unwrap();
         // As it stands before the prepared files are removed.

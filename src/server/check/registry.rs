@@ -8,15 +8,22 @@ use crate::config::{Config, RegistryAuth, RegistryKind};
 use crate::registry::{
     ClockReading, CredentialsProblem, Deletion, HttpTransport, Inspection, ProbeResult, RegistryClient,
 };
-use crate::server::registry_access::{KeysFor, RegistryAccess};
+use crate::server::registry_access::{KeysFor, RegistryAccess, is_absence};
 use crate::server::start_error::StartError;
 
 /// Tries every backend, and what the registry lets the door do. Answers the client if the registry may be swept.
 pub(super) async fn check_registry(config: &Config, report: &mut Report) -> Option<RegistryClient> {
     let client = match client(config) {
         Ok(client) => client,
+        Err(StartError::Keys(error)) if is_absence(&error) => {
+            report.note(
+                true,
+                "The keys will be made at the first start: the registry cannot be asked with them yet.",
+            );
+            return None;
+        }
         // What is wrong with the configuration was said.
-        Err(StartError::Config(_)) => return None,
+        Err(StartError::Config(_) | StartError::Keys(_)) => return None,
         Err(error) => {
             report.refuse(&error);
             return None;

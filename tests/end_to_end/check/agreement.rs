@@ -1,5 +1,6 @@
 //! What keeps `serve` from starting is what `check` finds, in the same words.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Output, Stdio};
 use std::time::Duration;
@@ -173,6 +174,12 @@ const CASES: &[Broken] = &[
         "store.url = \"redb:nowhere/store\"\n",
         &["store.url", "its directory must exist"],
     ),
+    broken("keys that are none", "auth.mode = \"on\"\nauth.keys = \"broken\"\n", &["line 5", "auth.keys"]),
+    broken(
+        "a directory of keys that others can write to",
+        "auth.mode = \"on\"\nauth.keys = \"shared\"\n",
+        &["line 5", "auth.keys: others can write to shared", "chmod 700"],
+    ),
     // Several at once.
     broken(
         "everything at once",
@@ -212,6 +219,9 @@ async fn check_and_serve_agree_on_what_is_wrong_in_the_same_words() {
         };
         std::fs::write(directory.path().join("portreeve.toml"), common + case.file).unwrap();
         std::fs::write(directory.path().join("broken"), "neither users nor keys\n").unwrap();
+        let shared = directory.path().join("shared");
+        std::fs::create_dir(&shared).unwrap();
+        std::fs::set_permissions(&shared, std::fs::Permissions::from_mode(0o777)).unwrap();
         let serve = run("serve", directory.path(), case).await;
         let check = run("check", directory.path(), case).await;
         let (serve_said, check_said) = (text(&serve.stderr), text(&check.stdout) + &text(&check.stderr));
