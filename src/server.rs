@@ -61,7 +61,7 @@ use self::auth_setup::AuthSetup;
 use self::composition::{Composition, SweepSchedule};
 use self::metrics_upkeep::MetricsUpkeep;
 use self::preparation::{Listeners, Preparation};
-use self::reload::Reload;
+use self::reload::{Reload, ReloadedParts};
 use self::signals::{Signals, StopSignals};
 use self::socket::Socket;
 use self::sweep_thread::SweepThread;
@@ -160,10 +160,14 @@ impl Running {
         let (reread, requests) = watch::channel(());
         background.spawn(reload::pass_on_hangups(hangup, reread, stop.clone()));
         auth.run(&background, &requests, &stop);
-        if let Some(gate) = auth.gate {
-            let reload = Reload::new(source, config.clone(), gate, requests.clone());
-            background.spawn(reload.run(stop.clone()));
-        }
+        let reloaded = ReloadedParts {
+            gate: auth.gate,
+            issuer: composition.access.issuer.clone(),
+            credentials: Arc::clone(&composition.access.settings.credentials),
+            notifications: web.notifications.clone(),
+        };
+        let reload = Reload::new(source, config.clone(), reloaded, requests.clone());
+        background.spawn(reload.run(stop.clone()));
         if let Some(certificates) = certificates {
             background.spawn(certificates.watch(requests, stop.clone()));
         }

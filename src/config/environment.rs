@@ -18,7 +18,11 @@ const OTHERS: [&str; 2] = ["PORTREEVE_CONFIG", "PORTREEVE_LOG"];
 pub(super) fn apply(settings: &mut Settings, variables: impl Iterator<Item = (String, String)>) {
     // In the order of their names, so that the outcome does not hang on the order of the environment.
     let ours: BTreeMap<_, _> = variables
-        .filter(|(name, _)| name.starts_with(NAMESPACE) && !OTHERS.contains(&name.as_str()))
+        .filter(|(name, value)| {
+            name.starts_with(NAMESPACE)
+                && !OTHERS.contains(&name.as_str())
+                && !is_of_an_orchestrator(name, value)
+        })
         .collect();
     settings.places.variables = ours.len();
     for (name, text) in ours {
@@ -51,6 +55,27 @@ pub(super) fn apply(settings: &mut Settings, variables: impl Iterator<Item = (St
             Place::Unknown => settings.complain_unknown(origin, &path, keys::variable),
         }
     }
+}
+
+/// Whether a variable tells of a service of this name: Kubernetes sets `PORTREEVE_SERVICE_HOST`, `PORTREEVE_PORT` and more in
+/// every container beside a service `portreeve`, or `portreeve-…`, and so do links of Docker.
+fn is_of_an_orchestrator(name: &str, value: &str) -> bool {
+    const PROTOCOLS: [&str; 3] = ["tcp", "udp", "sctp"];
+    if name.contains("__") {
+        return false;
+    }
+    let is_address = PROTOCOLS.iter().any(|protocol| value.starts_with(&format!("{protocol}://")));
+    let of_port = || {
+        let (_, rest) = name.split_once("_PORT_")?;
+        let (port, rest) = rest.split_once('_')?;
+        let protocol = rest.split('_').next()?.to_lowercase();
+        Some(port.parse::<u16>().is_ok() && PROTOCOLS.contains(&protocol.as_str()))
+    };
+    name.ends_with("_SERVICE_HOST")
+        || name.ends_with("_SERVICE_PORT")
+        || name.contains("_SERVICE_PORT_")
+        || (name.ends_with("_PORT") && is_address)
+        || of_port() == Some(true)
 }
 
 /// Notes a variable without the two underscores that every key's has.

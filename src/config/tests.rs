@@ -355,3 +355,20 @@ fn it_is_known_whether_the_file_says_anything() {
     assert!(!load("server.grace = \"5s\"\n", &[]).unwrap().is_file_empty());
     assert!(!load("[plugins.access_log]\nenabled = false\n", &[]).unwrap().is_file_empty());
 }
+
+#[test]
+fn what_kubernetes_tells_of_a_service_of_this_name_is_no_mistake() {
+    let variables = [
+        ("PORTREEVE_SERVICE_HOST", "10.0.0.7"),
+        ("PORTREEVE_SERVICE_PORT", "5000"),
+        ("PORTREEVE_SERVICE_PORT_DOOR", "5000"),
+        ("PORTREEVE_PORT", "tcp://10.0.0.7:5000"),
+        ("PORTREEVE_PORT_5000_TCP", "tcp://10.0.0.7:5000"),
+        ("PORTREEVE_PORT_5000_TCP_ADDR", "10.0.0.7"),
+        ("PORTREEVE_ADMIN_PORT_5080_TCP_PROTO", "tcp"),
+        ("PORTREEVE_CONFIG", "read elsewhere"),
+        ("PORTREEVE_LOG", "debug"),
+        ("PORTREEVELING", "another's"),
+    ];
+    assert_eq!(load("", &variables).unwrap(), Config::default());
+}

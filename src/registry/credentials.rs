@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{AGE, DATE};
@@ -22,8 +23,8 @@ pub(super) static CLOCK_CORRECTIONS: CounterFamily = CounterFamily {
 pub enum RegistryCredentials {
     /// None.
     None,
-    /// A name and a password, as `Authorization`.
-    Basic(HeaderValue),
+    /// A name and a password, as `Authorization`; another one from when it is [replaced](Self::replace_basic).
+    Basic(ArcSwap<HeaderValue>),
     /// Tokens that the door issues, in the registry's time.
     Token(Box<dyn BearerTokens>),
 }
@@ -41,14 +42,15 @@ impl std::fmt::Debug for RegistryCredentials {
 impl RegistryCredentials {
     /// A name and a password (RFC 7617).
     pub fn basic(username: &str, password: &str) -> Self {
-        let text = format!("Basic {}", STANDARD.encode(format!("{username}:{password}")));
-        match HeaderValue::try_from(text) {
-            Ok(mut value) => {
-                value.set_sensitive(true);
-                Self::Basic(value)
-            }
-            // Base64 is always a header's value.
-            Err(_) => Self::None,
+        // Base64 is always a header's value.
+        basic_authorization(username, password)
+            .map_or(Self::None, |value| Self::Basic(ArcSwap::from_pointee(value)))
+    }
+
+    /// From now on another name and password, where it is a name and a password.
+    pub fn replace_basic(&self, username: &str, password: &str) {
+        if let (Self::Basic(kept), Some(value)) = (self, basic_authorization(username, password)) {
+            kept.store(Arc::new(value));
         }
     }
 
@@ -56,6 +58,13 @@ impl RegistryCredentials {
     pub const fn is_some(&self) -> bool {
         !matches!(self, Self::None)
     }
+}
+
+fn basic_authorization(username: &str, password: &str) -> Option<HeaderValue> {
+    let text = format!("Basic {}", STANDARD.encode(format!("{username}:{password}")));
+    let mut value = HeaderValue::try_from(text).ok()?;
+    value.set_sensitive(true);
+    Some(value)
 }
 
 /// The door's credentials for one request. A token is issued when the request is sent to a backend, in the backend's own time,
@@ -88,7 +97,7 @@ impl RequestCredentials {
         match &*self.credentials {
             RegistryCredentials::None => Ok(SentCredentials { authorization: None, token: None }),
             RegistryCredentials::Basic(value) => {
-                Ok(SentCredentials { authorization: Some(value.clone()), token: None })
+                Ok(SentCredentials { authorization: Some(HeaderValue::clone(&value.load())), token: None })
             }
             RegistryCredentials::Token(tokens) => {
                 let token = tokens.token(backend.key(), self.subject.as_deref(), &self.access)?;

@@ -33,7 +33,7 @@ pub enum CommandError {
     #[error(transparent)]
     User(#[from] InvalidUserName),
     /// A new user has a name that stands in the file of users.
-    #[error("auth.htpasswd has a user `{0}`; give the user another name, or remove that line first")]
+    #[error("auth.htpasswd has a user `{0}`; take another name, or remove that line first")]
     TakenByFile(UserName),
     /// A group that nothing speaks of.
     #[error("no rule and no user has a group `{group}`; {remedy}")]

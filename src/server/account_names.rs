@@ -20,13 +20,21 @@ pub fn account(config: &Config, command: AccountCommand) -> Result<AccountAnswer
 fn check(config: &Config, command: &AccountCommand) -> Result<(), CommandError> {
     match command {
         AccountCommand::AddUser { name, groups, .. } => {
-            if in_file(config)?.contains(name) {
-                return Err(CommandError::TakenByFile(name.clone()));
-            }
+            check_is_not_in_file(config, name)?;
             if groups.is_empty() { Ok(()) } else { check_groups(config, groups) }
         }
         AccountCommand::CreateToken { user: Some(user), .. } => check_user(config, user),
+        AccountCommand::SetPassword { name, .. } | AccountCommand::CreateToken { name, user: None, .. } => {
+            check_is_not_in_file(config, name)
+        }
         _ => Ok(()),
+    }
+}
+
+fn check_is_not_in_file(config: &Config, name: &UserName) -> Result<(), CommandError> {
+    match in_file(config)?.contains(name) {
+        true => Err(CommandError::TakenByFile(name.clone())),
+        false => Ok(()),
     }
 }
 

@@ -1,23 +1,27 @@
-//! What changes without a restart: rules and groups, when the configuration's file changes, and keys, when their directory
+//! What changes without a restart: rules, groups and secrets, when the configuration's file changes, and keys, when their directory
 //! does; both at SIGHUP, as well as users and certificates, whose files are watched where they are used. All or nothing: a
 //! file that is wrong changes nothing, which is said loudly.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use secrecy::ExposeSecret as _;
 use tokio::signal::unix::Signal;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{auth_setup, registry_access};
-use crate::auth::{Gate, KeyDirectory};
-use crate::clock::Timestamp;
-use crate::config::{Auth, Config, ConfigError, SEARCHED_FILES};
+use crate::auth::{Gate, Issuer, KeyDirectory};
+use crate::clock::{Clock, Timestamp};
+use crate::config::{Auth, Config, ConfigError, Notifications, RegistryAuth, SEARCHED_FILES};
 use crate::files::{FileVersions, FileWatcher, RereadRequests};
+use crate::registry::RegistryCredentials;
 use crate::store::AuthEventKind;
 use crate::telemetry::{ReloadResult, Reloaded};
+use crate::web::NotificationSecret;
 
 /// How often keys are read though nothing has changed: those that were replaced are needed for a time only.
 const READ_KEYS: Duration = Duration::from_mins(5);
@@ -32,7 +36,13 @@ pub struct ConfigSource {
 impl ConfigSource {
     /// The file that was named, else the first of [`SEARCHED_FILES`] that is there.
     pub fn find(named: Option<PathBuf>) -> Self {
-        let searched = || SEARCHED_FILES.iter().map(PathBuf::from).find(|path| path.exists());
+        // A link that leads nowhere, or a file that cannot be looked at, must not be passed over in silence.
+        let is_there = |path: &PathBuf| match path.symlink_metadata() {
+            Ok(_) => true,
+            Err(error) => !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory),
+        };
+        let named = named.filter(|path| !path.as_os_str().is_empty());
+        let searched = || SEARCHED_FILES.iter().map(PathBuf::from).find(is_there);
         Self { file: named.or_else(searched) }
     }
 
@@ -88,21 +98,33 @@ enum ReloadError {
 pub(super) struct Reload {
     source: ConfigSource,
     config: Config,
-    gate: Arc<Gate>,
+    parts: ReloadedParts,
     keys: KeyDirectory,
     requests: RereadRequests,
 }
 
+/// What is given new rules, keys and secrets.
+pub(super) struct ReloadedParts {
+    /// None for an open door.
+    pub gate: Option<Arc<Gate>>,
+    /// None where nothing has tokens.
+    pub issuer: Option<Arc<Issuer>>,
+    /// What the registry is shown.
+    pub credentials: Arc<RegistryCredentials>,
+    /// None where no notifications are taken.
+    pub notifications: Option<NotificationSecret>,
+}
+
 impl Reload {
-    /// Of this configuration, for this gate, when files change and at each of the `requests`.
+    /// Of this configuration, for these parts, when files change and at each of the `requests`.
     pub(super) fn new(
         source: ConfigSource,
         config: Config,
-        gate: Arc<Gate>,
+        parts: ReloadedParts,
         requests: RereadRequests,
     ) -> Self {
         let keys = registry_access::key_directory(&config);
-        Self { source, config, gate, keys, requests }
+        Self { source, config, parts, keys, requests }
     }
 
     /// Follows changes until told to stop.
@@ -137,23 +159,41 @@ impl Reload {
             Ok(Err(error)) => return refused(&error),
             Err(error) => return refused(&error),
         };
-        match auth_setup::policy(&config) {
-            Ok(policy) => self.gate.set_policy(policy),
+        let policy = match auth_setup::policy(&config) {
+            Ok(policy) => policy,
             Err(error) => return refused(&error),
+        };
+        self.replace_secrets(&config);
+        if let Some(gate) = &self.parts.gate {
+            gate.set_policy(policy);
+            let about = format!("{} rules were read", config.auth.rules.len());
+            gate.journal().note(AuthEventKind::Policy, None, None, about);
         }
         count(Reloaded::Rules, ReloadResult::Accepted);
         tracing::info!(rules = config.auth.rules.len(), "the rules were read again");
-        let about = format!("{} rules were read", config.auth.rules.len());
-        self.gate.journal().note(AuthEventKind::Policy, None, None, about);
-        if without_rules(&config) != without_rules(&self.config) {
-            tracing::warn!("more than rules and groups was changed; the rest counts after a restart");
+        if without_reloaded(&config) != without_reloaded(&self.config) {
+            tracing::warn!(
+                "more than rules, groups and secrets was changed; the rest counts after a restart"
+            );
         }
         self.source.file = config.file().map(Path::to_owned);
         self.config = config;
     }
 
+    /// The registry and senders of notifications know these from now on. Whether there is a secret at all counts from a start
+    /// on.
+    fn replace_secrets(&self, config: &Config) {
+        if let RegistryAuth::Basic(login) = &config.registry.auth {
+            self.parts.credentials.replace_basic(&login.username, login.password.expose_secret());
+        }
+        if let (Some(kept), Some(secret)) = (&self.parts.notifications, &config.notifications.secret) {
+            kept.replace(secret.expose_secret());
+        }
+    }
+
     async fn read_keys(&self) {
-        let (directory, now) = (self.keys.clone(), self.gate.clock.now());
+        let Some(issuer) = &self.parts.issuer else { return };
+        let (directory, now) = (self.keys.clone(), Clock::shifted(self.config.clock.offset).now());
         let read = tokio::task::spawn_blocking(move || directory.follow(now)).await;
         let keys = match read {
             Ok(Ok(keys)) => keys,
@@ -167,7 +207,7 @@ impl Reload {
             }
         };
         count(Reloaded::Keys, ReloadResult::Accepted);
-        let in_use = self.gate.issuer.keys();
+        let in_use = issuer.keys();
         if keys.is_same_as(&in_use) {
             return;
         }
@@ -178,8 +218,10 @@ impl Reload {
             format!("the key {signing} signs")
         };
         tracing::info!(signing, next = keys.next(), "{about}");
-        self.gate.journal().note(AuthEventKind::Policy, None, None, about);
-        self.gate.issuer.set_keys(keys);
+        if let Some(gate) = &self.parts.gate {
+            gate.journal().note(AuthEventKind::Policy, None, None, about);
+        }
+        issuer.set_keys(keys);
     }
 }
 
@@ -205,9 +247,14 @@ fn count(what: Reloaded, result: ReloadResult) {
     what.count(result, Timestamp::now().as_seconds());
 }
 
-fn without_rules(config: &Config) -> Config {
-    let auth = Auth { rules: Vec::new(), groups: Default::default(), ..config.auth.clone() };
-    let mut config = config.clone();
-    config.auth = auth;
-    config
+/// The configuration without what counts at once.
+fn without_reloaded(config: &Config) -> Config {
+    let mut rest = config.clone();
+    rest.auth = Auth { rules: Vec::new(), groups: Default::default(), ..rest.auth };
+    if let RegistryAuth::Basic(login) = &mut rest.registry.auth {
+        login.username.clear();
+        login.password = "".into();
+    }
+    rest.notifications = Notifications { secret: rest.notifications.secret.map(|_| "".into()) };
+    rest
 }

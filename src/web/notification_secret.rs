@@ -1,17 +1,25 @@
 //! The secret by which a sender of notifications is known.
 
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
 use axum::http::{HeaderMap, header};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq;
 
-/// What a sender of notifications has to know. Kept as a hash.
+/// What a sender of notifications has to know. Kept as a hash. Clones are one: they are replaced together.
 #[derive(Clone)]
-pub struct NotificationSecret([u8; 32]);
+pub struct NotificationSecret(Arc<ArcSwap<[u8; 32]>>);
 
 impl NotificationSecret {
     /// From the secret itself.
     pub fn new(secret: &str) -> Self {
-        Self(Sha256::digest(secret).into())
+        Self(Arc::new(ArcSwap::from_pointee(Sha256::digest(secret).into())))
+    }
+
+    /// From now on it is this one.
+    pub fn replace(&self, secret: &str) {
+        self.0.store(Arc::new(Sha256::digest(secret).into()));
     }
 
     /// Whether a request carries it. Takes as long for a wrong one as for the right one.
@@ -22,7 +30,7 @@ impl NotificationSecret {
         let value = value.as_bytes();
         let (scheme, sent) = value.split_at_checked(7).unwrap_or_default();
         let sent: [u8; 32] = Sha256::digest(sent).into();
-        scheme.eq_ignore_ascii_case(b"bearer ") && bool::from(sent.ct_eq(&self.0))
+        scheme.eq_ignore_ascii_case(b"bearer ") && bool::from(sent.ct_eq(self.0.load().as_ref()))
     }
 }
 

@@ -6,8 +6,11 @@ use std::time::Duration;
 use reqwest::StatusCode;
 
 use crate::support::binary::portreeve;
+use crate::support::door::Door;
 use crate::support::guard::{Guard, password};
 use crate::support::http::http_client;
+use crate::support::image::Image;
+use crate::support::registry::Registry;
 use crate::support::wait::until;
 
 const SOON: Duration = Duration::from_secs(30);
@@ -79,4 +82,47 @@ async fn a_file_that_is_gone_or_empty_changes_no_rule_and_is_said() {
     }
     std::fs::write(&file, rules("reader")).unwrap();
     until("the new rules count", SOON, async || may_pull("reader").await && !may_pull("alice").await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn secrets_come_from_files_and_are_read_again_at_a_reload() {
+    let registry = Registry::start_with_password("door", "secret-of-the-door").await;
+    let guard = Guard::new();
+    let (password, secret) = (guard.path("password"), guard.path("secret"));
+    std::fs::write(&password, "not-this-one\n").unwrap();
+    std::fs::write(&secret, "0123456789abcdef\n").unwrap();
+    let door = Door::builder(registry.url())
+        .set("REGISTRY__AUTH", "basic")
+        .set("REGISTRY__USERNAME", "door")
+        .set("REGISTRY__PASSWORD_FILE", password.to_str().unwrap())
+        .set("NOTIFICATIONS__SECRET_FILE", secret.to_str().unwrap())
+        .start_listening()
+        .await;
+    let notify = async |secret: &str| {
+        let request = http_client().post(format!("{}/api/v1/notifications", door.url())).bearer_auth(secret);
+        request
+            .header("content-type", "application/json")
+            .body("{\"events\":[]}")
+            .send()
+            .await
+            .unwrap()
+            .status()
+    };
+    assert_ne!(notify("0123456789abcdef").await, StatusCode::UNAUTHORIZED);
+    std::fs::write(&password, "secret-of-the-door\n").unwrap();
+    std::fs::write(&secret, "fedcba9876543210\n").unwrap();
+    door.signal("HUP");
+    until("the new secret counts", SOON, async || {
+        notify("0123456789abcdef").await == StatusCode::UNAUTHORIZED
+    })
+    .await;
+    assert_ne!(notify("fedcba9876543210").await, StatusCode::UNAUTHORIZED);
+    Image::small(1).push(&door.url(), "team/app", "latest").await;
+    // One that is empty changes nothing.
+    std::fs::write(&secret, "").unwrap();
+    door.signal("HUP");
+    until("it is refused", SOON, async || door.log().contains("it is empty; name a file with the secret"))
+        .await;
+    assert_ne!(notify("fedcba9876543210").await, StatusCode::UNAUTHORIZED);
+    assert!(!door.log().contains("secret-of-the-door") && !door.log().contains("fedcba"));
 }

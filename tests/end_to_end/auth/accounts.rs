@@ -293,6 +293,9 @@ async fn names_in_commands_are_those_of_users_and_groups_that_there_are() {
     let _door = door(&guard).await;
     let said = portreeve(&guard, &["user", "add", "alice"], "a-password-of-hers\n", false).await;
     assert!(said.contains("auth.htpasswd has a user `alice`"), "{said}");
+    let robot = ["token", "create", "--name", "alice", "--repositories", "a", "--actions", "pull"];
+    let said = portreeve(&guard, &robot, "", false).await;
+    assert!(said.contains("auth.htpasswd has a user `alice`"), "{said}");
     let wrong = ["user", "add", "dora", "--group", "develpers"];
     let said = portreeve(&guard, &wrong, "a-password-of-hers\n", false).await;
     assert!(said.contains("has a group `develpers`; did you mean `developers`?"), "{said}");

@@ -152,6 +152,7 @@ fn portreeve(guard: &Guard, arguments: &[&str]) -> String {
     let mut command = crate::support::binary::blocking_portreeve();
     command.args(arguments).current_dir(guard.path(""));
     command.env("PORTREEVE__STORE__URL", format!("redb:{}", guard.path("store.redb").display()));
+    command.env("PORTREEVE__AUTH__HTPASSWD", guard.path("htpasswd"));
     let output = command.env("PORTREEVE__SERVER__SOCKET", guard.path("socket")).output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");

@@ -152,6 +152,7 @@ async fn a_registry_that_does_not_know_the_key_is_no_riddle_for_clients() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_prepared_key_takes_over_without_a_moment_of_refusals() {
     let guard = Guard::new();
+    guard.keys().open(Timestamp::now()).unwrap();
     let prepared = guard.keys().prepare(Timestamp::now()).unwrap();
     let registry = Registry::start_verifying(&guard.trust()).await;
     let door = guard.door(registry.url()).set("REGISTRY__AUTH", "token").start().await;
