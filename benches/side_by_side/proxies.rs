@@ -138,7 +138,7 @@ fn haproxy(address: SocketAddr, upstream: SocketAddr, directory: &Path) -> Resul
 fn portreeve(address: SocketAddr, upstream: SocketAddr, directory: &Path, access_log: bool) -> Command {
     let mut command = Command::new(PathBuf::from(env!("CARGO_BIN_EXE_portreeve")));
     for (key, _) in std::env::vars_os() {
-        if key.to_string_lossy().starts_with("PORTREEVE__") {
+        if key.to_string_lossy().starts_with("PORTREEVE_") {
             command.env_remove(key);
         }
     }

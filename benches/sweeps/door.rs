@@ -40,7 +40,27 @@ pub struct Door {
 
 impl House {
     pub fn new(registry: impl Into<String>) -> Result<Self, Fault> {
-        Ok(Self { directory: tempfile::tempdir()?, registry: registry.into() })
+        let house = Self { directory: tempfile::tempdir()?, registry: registry.into() };
+        house.make_store()?;
+        Ok(house)
+    }
+
+    /// Makes an empty store, as only a door does.
+    fn make_store(&self) -> Result<(), Fault> {
+        let mut door = self
+            .command()
+            .arg("serve")
+            .env("PORTREEVE__LISTEN__DOOR", "127.0.0.1:0")
+            .env("PORTREEVE__SYNC__INTERVAL", "0")
+            .env("PORTREEVE__SYNC__DEEP_INTERVAL", "0")
+            .spawn()?;
+        let begun = Instant::now();
+        while !self.store().exists() && begun.elapsed() < START {
+            std::thread::park_timeout(Duration::from_millis(10));
+        }
+        door.kill()?;
+        door.wait()?;
+        Ok(())
     }
 
     fn store(&self) -> PathBuf {
