@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::{Clock, Timestamp};
 use crate::oci::{Reference, RepositoryName};
 use crate::store::{Pull, Store, StoreError};
-use crate::telemetry::CounterFamily;
+use crate::telemetry::{CounterFamily, FailureLog};
 
 pub(super) static PULLS: CounterFamily =
     CounterFamily { name: "portreeve_pulls_total", help: "Manifests that clients have pulled", labels: &[] };
@@ -45,6 +45,7 @@ pub struct PullCounts {
     clock: Clock,
     /// All of them.
     pulls: Counter,
+    failures: FailureLog,
 }
 
 impl Default for PullCounts {
@@ -54,6 +55,7 @@ impl Default for PullCounts {
             crowded: Notify::default(),
             clock: Clock::default(),
             pulls: PULLS.with([]),
+            failures: FailureLog::new(),
         }
     }
 }
@@ -106,12 +108,17 @@ impl PullCounts {
         let mut parts = counts.chunks(PART);
         while let Some(part) = parts.next() {
             if let Err(error) = record(store, part).await {
-                tracing::warn!(%error, "pulls cannot be recorded now; they are kept");
+                if self.failures.failed(&error) {
+                    tracing::warn!(%error, "pulls cannot be recorded now; they are kept");
+                }
                 for (pulled, (count, last)) in part.iter().chain(parts.flatten()).cloned() {
                     self.add(pulled, count, last);
                 }
                 return;
             }
+        }
+        if !counts.is_empty() && self.failures.worked() {
+            tracing::info!("pulls are recorded again");
         }
     }
 }

@@ -18,6 +18,7 @@ use super::state::{Activity, encode};
 use super::walk::{Open, Walk};
 use crate::store::{BegunSweep, Missing, StoreError, SweepKind};
 use crate::sync::listing::{KeptMarks, Marks};
+use crate::telemetry::FailureLog;
 
 /// How often it is shown how far a sweep is.
 const SHOW_EVERY: Duration = Duration::from_secs(1);
@@ -51,7 +52,7 @@ impl Sweeper {
                 progress.finished(Err("the sweep panicked, as the log tells".to_owned()), held, now)
             }
         };
-        tell(&finished);
+        tell(&finished, &self.failures);
         if is_cut {
             // It goes on, here or at another door.
             self.note(|state| state.running = None);
@@ -148,13 +149,16 @@ impl Sweeper {
     }
 }
 
-/// Tells in log and metrics how a sweep ended.
-fn tell(finished: &FinishedSweep) {
+/// Tells in log and metrics how a sweep ended. Sweeps that fail one after the other for the same reason are said once.
+fn tell(finished: &FinishedSweep, failures: &FailureLog) {
     let FinishedSweep { number, kind, outcome, cause, repositories, tags, found, problem_count, .. } =
         finished;
     if *outcome == Outcome::Failed {
-        tracing::warn!(number, ?kind, cause, repositories, tags, found, "a sweep came to no end");
+        if failures.failed(&cause.as_deref().unwrap_or_default()) {
+            tracing::warn!(number, ?kind, cause, repositories, tags, found, "a sweep came to no end");
+        }
     } else {
+        failures.worked();
         tracing::info!(
             number,
             ?kind,

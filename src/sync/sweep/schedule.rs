@@ -24,6 +24,7 @@ use crate::store::{BegunSweep, LeaseName, RequestedSweep, StoreError, SweepKind}
 use crate::sync::Verifier;
 use crate::sync::listing::KeptMarks;
 use crate::sync::membership::{LeaseHolder, TIME_TO_LIVE, other_doors};
+use crate::telemetry::FailureLog;
 
 /// After so many sweeps in a row that came to no end, another door may try.
 const LET_GO: u32 = 3;
@@ -39,6 +40,8 @@ pub struct Sweeper {
     requested: Notify,
     /// Sweeps are numbered since then, if the record has not numbered any.
     opened: Timestamp,
+    /// Why sweeps come to no end, while they do not.
+    pub(super) failures: FailureLog,
 }
 
 impl Sweeper {
@@ -72,6 +75,7 @@ impl Sweeper {
                 looking: tokio::sync::Mutex::default(),
                 looked_for_a_cache: AtomicBool::new(false),
             },
+            failures: FailureLog::new(),
             settings,
             state: Mutex::new(None),
             requested: Notify::new(),

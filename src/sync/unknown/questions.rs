@@ -7,6 +7,7 @@ use futures_util::StreamExt;
 use crate::oci::{Reference, RepositoryName};
 use crate::store::{Intent, Records, Source, Write};
 use crate::sync::verify::{Verifier, VerifyError};
+use crate::telemetry::FailureLog;
 
 /// How many questions are asked at once.
 const QUESTIONS_AT_ONCE: usize = 8;
@@ -20,9 +21,20 @@ pub(super) fn questions(intent: &Intent) -> impl Iterator<Item = Question> {
     references.map(|reference| (intent.repository.clone(), reference))
 }
 
+/// What lies at the bottom of an error: the same for every reference that was asked about.
+fn root(error: &VerifyError) -> String {
+    let causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
+    causes.last().map(ToString::to_string).unwrap_or_default()
+}
+
 /// Asks about everything that these intents may have changed, once however many of them name it: a door that crashes
-/// again and again leaves many for the same tag. Answers what there was no answer to.
-pub(super) async fn ask(verifier: &Verifier, records: &dyn Records, intents: &[Intent]) -> HashSet<Question> {
+/// again and again leaves many for the same tag. Answers what there was no answer to; each reason is said once.
+pub(super) async fn ask(
+    verifier: &Verifier,
+    records: &dyn Records,
+    intents: &[Intent],
+    failures: &FailureLog,
+) -> HashSet<Question> {
     let mut all: BTreeSet<Question> = intents.iter().flat_map(questions).collect();
     // The tags that a deletion by digest may have taken with it: the manifest alone does not tell, since a client may have
     // pushed it again.
@@ -45,10 +57,14 @@ pub(super) async fn ask(verifier: &Verifier, records: &dyn Records, intents: &[I
     all.extend(taken.iter().map(|(_, tag)| tag.clone()));
     let answers: Vec<Question> = futures_util::stream::iter(all)
         .map(|(repository, reference)| async move {
-            let error = verifier.verify(&repository, &reference, Source::Verified).await.err()?;
+            let asked = verifier.verify(&repository, &reference, Source::Verified).await;
+            let Err(error) = asked else {
+                failures.worked();
+                return None;
+            };
             if matches!(error, VerifyError::Unsettled { .. }) {
                 tracing::debug!(%repository, %reference, %error, "a write's outcome is not certain yet; asking again");
-            } else {
+            } else if failures.failed(&root(&error)) {
                 tracing::warn!(%repository, %reference, %error, "a write's outcome cannot be learnt yet; asking again");
             }
             Some((repository, reference))

@@ -18,6 +18,7 @@ use crate::store::{Intent, Lease, Ledger, Outcome, Records, Sequence, Store, Sto
 use crate::sync::membership::{LEASE_INTERVAL, LeaseHolder, other_doors};
 use crate::sync::moment::Moment;
 use crate::sync::verify::Verifier;
+use crate::telemetry::FailureLog;
 
 /// How many settled intents are closed at once: one fsync serves all that wait.
 const CLOSED_AT_ONCE: usize = 256;
@@ -56,6 +57,8 @@ pub async fn settle_unknown(
         settled_after,
         schedule: Schedule::default(),
         late: LateLooks::default(),
+        store_failures: FailureLog::new(),
+        registry_failures: FailureLog::new(),
     };
     let running = async {
         loop {
@@ -105,6 +108,10 @@ struct Settling {
     settled_after: Duration,
     schedule: Schedule,
     late: LateLooks,
+    /// Why the store cannot be asked for open intents, while that is so.
+    store_failures: FailureLog,
+    /// Why the registry cannot be asked about them, while that is so.
+    registry_failures: FailureLog,
 }
 
 /// What one attempt at an intent came to.
@@ -122,9 +129,14 @@ impl Settling {
     async fn pass(&mut self, lease: Lease, all: bool) -> Option<Instant> {
         let at = Moment::at(self.verifier.now());
         let intents = match self.open().await {
-            Ok(open) => self.schedule.take_due(open, lease, at, all),
+            Ok(open) => {
+                self.store_failures.worked();
+                self.schedule.take_due(open, lease, at, all)
+            }
             Err(error) => {
-                tracing::warn!(%error, "open intents cannot be read or marked; trying again");
+                if self.store_failures.failed(&error) {
+                    tracing::warn!(%error, "open intents cannot be read or marked; trying again");
+                }
                 return Some(at.now + QUESTION_PAUSES.max);
             }
         };
@@ -158,7 +170,7 @@ impl Settling {
 
     /// Asks about these intents, and closes those whose outcome is known for good.
     async fn ask(&self, intents: Vec<Intent>, now: Instant) -> Vec<(Intent, Progress)> {
-        let unanswered = &ask(&self.verifier, self.records.as_ref(), &intents).await;
+        let unanswered = &ask(&self.verifier, self.records.as_ref(), &intents, &self.registry_failures).await;
         futures_util::stream::iter(intents)
             .map(|intent| async move {
                 let first_seen = self.schedule.first_seen(intent.sequence).unwrap_or(now);

@@ -8,7 +8,7 @@ use crate::support::http::http_client;
 use crate::support::image::Image;
 use crate::support::scripted::{Listing, PageSize, Scripted};
 use crate::support::sweep::{finished, request, until_done};
-use crate::support::wait::PAUSE;
+use crate::support::wait::{PAUSE, until};
 
 const REPOSITORIES: usize = 12;
 const HELD: usize = 3;
@@ -83,4 +83,19 @@ async fn status_and_metrics_tell_where_a_sweep_is_of_how_many_how_quick_and_what
     ] {
         assert_eq!(shown[gauge], 0.0, "{gauge}: {shown:#?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sweeps_that_fail_one_after_the_other_for_the_same_reason_are_said_once() {
+    // Nothing listens there.
+    let door = Door::builder("http://127.0.0.1:9").set("SYNC__INTERVAL", "1s").start_listening().await;
+    let failed = async || {
+        let text = crate::support::metrics::metrics(&door).await;
+        let of_failures = text
+            .lines()
+            .filter(|line| line.starts_with("portreeve_sweeps_total") && line.contains("outcome=\"failed\""));
+        of_failures.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok()).sum::<u64>()
+    };
+    until("three sweeps have failed", SOON, async || failed().await >= 3).await;
+    assert_eq!(door.log().matches("a sweep came to no end").count(), 1);
 }
