@@ -9,16 +9,17 @@
 //! oci        may use  nothing
 //! clock      may use  nothing
 //! files      may use  nothing
-//! telemetry  may use  nothing
-//! config     may use  nothing
+//! suggestion may use  nothing
+//! telemetry  may use  suggestion
+//! config     may use  suggestion
 //! store      may use  oci clock telemetry
 //! registry   may use  oci clock telemetry
 //! auth       may use  oci clock files telemetry store registry
 //! sync       may use  oci clock telemetry store registry
 //! door       may use  oci clock files telemetry store auth registry sync
-//! plugins    may use  oci clock telemetry store auth registry sync door
+//! plugins    may use  oci clock suggestion telemetry store auth registry sync door
 //! web        may use  oci clock telemetry store auth registry sync
-//! server     may use  oci clock files telemetry config store auth registry sync door plugins web
+//! server     may use  oci clock files suggestion telemetry config store auth registry sync door plugins web
 //! ```
 //!
 //! # The life of a push
@@ -100,6 +101,7 @@ pub mod plugins;
 pub mod registry;
 pub mod server;
 pub mod store;
+mod suggestion;
 pub mod sync;
 pub mod telemetry;
 pub mod web;

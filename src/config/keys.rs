@@ -1,6 +1,8 @@
 //! The one list of configuration keys, with their defaults and meanings. The reader refuses what is not in it, and the
 //! documentation is checked against it.
 
+use crate::suggestion;
+
 /// A key of the configuration.
 #[derive(Clone, Copy, Debug)]
 pub struct Key {
@@ -310,7 +312,6 @@ pub(super) fn variable(path: &str) -> String {
 
 /// The known path that was probably meant by an unknown one.
 pub(super) fn nearest(path: &str) -> Option<String> {
-    const ALIKE: f64 = 0.6;
     let (parent, name) = path.rsplit_once('.').unwrap_or(("", path));
     let parent = if parent.is_empty() || children(parent).next().is_some() {
         parent.to_owned()
@@ -318,11 +319,7 @@ pub(super) fn nearest(path: &str) -> Option<String> {
         nearest(parent)?
     };
     let joined = |child: &str| if parent.is_empty() { child.to_owned() } else { format!("{parent}.{child}") };
-    let sibling = children(&parent)
-        .map(|child| (strsim::normalized_damerau_levenshtein(child, name), child))
-        .filter(|(likeness, _)| *likeness >= ALIKE)
-        .max_by(|(left, _), (right, _)| left.total_cmp(right))
-        .map(|(_, child)| joined(child));
+    let sibling = suggestion::nearest(name, children(&parent)).map(joined);
     let elsewhere = || {
         let namesake = |key: &&Key| key.name.rsplit('.').next() == Some(name);
         KEYS.iter().find(namesake).map(|key| key.name.to_owned())
@@ -332,13 +329,15 @@ pub(super) fn nearest(path: &str) -> Option<String> {
 
 /// The variable that was probably meant by a name that begins otherwise, such as with one underscore for two.
 pub(super) fn nearest_variable(name: &str) -> Option<String> {
-    const ALIKE: f64 = 0.7;
     let others = ["PORTREEVE_CONFIG", "PORTREEVE_LOG"].map(str::to_owned);
-    let known = KEYS.iter().map(|key| variable(key.name)).chain(others);
-    let plain = |name: &str| name.replace("__", "_").to_uppercase();
-    let likeness = |known: &str| strsim::normalized_damerau_levenshtein(&plain(known), &plain(name));
-    let likeliest = known.map(|known| (likeness(&known), known)).filter(|(likeness, _)| *likeness >= ALIKE);
-    likeliest.max_by(|(left, _), (right, _)| left.total_cmp(right)).map(|(_, known)| known)
+    let known: Vec<String> = KEYS.iter().map(|key| variable(key.name)).chain(others).collect();
+    // What all of them begin with would make any two alike.
+    let own_part = |name: &str| {
+        let plain = name.replace("__", "_");
+        plain.strip_prefix("PORTREEVE_").unwrap_or(&plain).to_owned()
+    };
+    let meant = suggestion::nearest(&own_part(name), known.iter().map(|known| own_part(known)))?;
+    known.into_iter().find(|known| own_part(known) == meant)
 }
 
 /// The names directly below a section; those of the whole configuration below the empty path.

@@ -2,6 +2,7 @@
 
 use super::settings::{Given, Settings, text};
 use super::value::quoted;
+use crate::suggestion;
 
 /// The section `log`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,21 +61,15 @@ pub(super) fn read(settings: &mut Settings) -> Log {
 
 /// One of these names.
 fn choice<T: Copy>(given: &Given, choices: &[(&str, T)]) -> Result<T, String> {
-    const ALIKE: f64 = 0.5;
     let names: Vec<String> = choices.iter().map(|(name, _)| format!("\"{name}\"")).collect();
     let remedy = format!("write {}", names.join(", "));
     let text = text(given, &remedy)?;
     if let Some((_, choice)) = choices.iter().find(|(name, _)| *name == text) {
         return Ok(*choice);
     }
-    let lower = text.to_lowercase();
-    let nearest = choices
-        .iter()
-        .map(|(name, _)| (strsim::normalized_damerau_levenshtein(name, &lower), name))
-        .filter(|(likeness, _)| *likeness >= ALIKE)
-        .max_by(|(left, _), (right, _)| left.total_cmp(right));
+    let nearest = suggestion::nearest(text, choices.iter().map(|(name, _)| *name));
     Err(match nearest {
-        Some((_, name)) => format!("is {}; did you mean \"{name}\"? {remedy}", quoted(text)),
+        Some(name) => format!("is {}; did you mean \"{name}\"? {remedy}", quoted(text)),
         None => format!("is {}; {remedy}", quoted(text)),
     })
 }

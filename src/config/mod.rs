@@ -2,7 +2,7 @@
 //!
 //! Each layer overrides the one below: built-in defaults, the file, then variables `PORTREEVE__SECTION__KEY`. Keys that
 //! are not known are refused, and everything that is wrong is reported at once. Only the command line and a reload load
-//! it; each module is given the part that concerns it. It imports no other module of the crate.
+//! it; each module is given the part that concerns it.
 
 mod address;
 mod auth;

@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 use ipnet::IpNet;
 
 use crate::door::{Entry, InvalidOption, Parts, Pipeline, Prepared};
+use crate::suggestion;
 
 /// Every plugin, in order.
 pub const TABLE: &[Entry] = &[
@@ -94,14 +95,8 @@ fn wrong_value(entry: &Entry, InvalidOption { name, source }: InvalidOption) -> 
 
 /// What was probably meant by a name that is none of the known ones, else all of these.
 fn remedy(name: &str, known: &[&'static str]) -> String {
-    const ALIKE: f64 = 0.6;
-    let nearest = known
-        .iter()
-        .map(|known| (strsim::normalized_damerau_levenshtein(known, name), known))
-        .filter(|(likeness, _)| *likeness >= ALIKE)
-        .max_by(|(left, _), (right, _)| left.total_cmp(right));
-    match nearest {
-        Some((_, known)) => format!("did you mean `{known}`?"),
+    match suggestion::nearest(name, known.iter().copied()) {
+        Some(known) => format!("did you mean `{known}`?"),
         None if known.is_empty() => "it has none; remove it".to_owned(),
         None => format!("there are: {}", known.join(", ")),
     }

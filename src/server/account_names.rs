@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use super::account_command::{CommandError, carry_out};
 use crate::auth::{AccountAnswer, AccountCommand, UserName, UserShown, names_in_file};
 use crate::config::{Config, Principal};
+use crate::suggestion;
 
 /// Carries out a command about accounts, once its names are seen to be right.
 ///
@@ -79,11 +80,8 @@ fn in_store(config: &Config) -> Result<Vec<UserShown>, CommandError> {
 
 /// What was probably meant, else what there is.
 fn remedy<'a>(name: &str, known: impl Iterator<Item = &'a String> + Clone) -> String {
-    const ALIKE: f64 = 0.6;
     const SHOWN: usize = 10;
-    let likeness = |known: &'a String| (strsim::normalized_damerau_levenshtein(known, name), known);
-    let likeliest = known.clone().map(likeness).filter(|(likeness, _)| *likeness >= ALIKE);
-    if let Some((_, known)) = likeliest.max_by(|(left, _), (right, _)| left.total_cmp(right)) {
+    if let Some(known) = suggestion::nearest(name, known.clone()) {
         return format!("did you mean `{known}`?");
     }
     let shown: Vec<&str> = known.clone().take(SHOWN).map(String::as_str).collect();

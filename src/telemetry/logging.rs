@@ -17,6 +17,7 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use super::queue::{self, LineWriter, Worker};
 use super::short_lines::{Format, ShortLines};
 use super::source_path::without_build_paths;
+use crate::suggestion;
 
 /// The target of the access log's lines.
 pub const ACCESS: &str = "access";
@@ -167,14 +168,7 @@ fn wrong_level(part: &str) -> Option<&str> {
 
 /// The level that was probably meant.
 fn did_you_mean(text: &str) -> String {
-    const ALIKE: f64 = 0.5;
-    let text = text.to_lowercase();
-    LEVELS
-        .into_iter()
-        .map(|level| (strsim::normalized_damerau_levenshtein(level, &text), level))
-        .filter(|(likeness, _)| *likeness >= ALIKE)
-        .max_by(|(left, _), (right, _)| left.total_cmp(right))
-        .map_or_else(String::new, |(_, level)| format!(" (did you mean `{level}`?)"))
+    suggestion::nearest(text, LEVELS).map_or_else(String::new, |level| format!(" (did you mean `{level}`?)"))
 }
 
 fn subscriber<W>(format: Format, filter: EnvFilter, writer: W) -> Box<dyn Subscriber + Send + Sync>

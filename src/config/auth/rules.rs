@@ -6,6 +6,10 @@ use toml::{Table, Value};
 
 use crate::config::error::Origin;
 use crate::config::settings::{Given, Settings, kind};
+use crate::suggestion;
+
+/// What a rule may name as an action, besides `*`.
+const ACTIONS: [&str; 5] = ["pull", "push", "delete", "catalog", "admin"];
 
 /// One of `[[auth.rules]]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -148,7 +152,7 @@ fn add_action(rule: &mut AuthRule, action: &str) -> Result<(), String> {
         "admin" => rule.admin = true,
         "*" => (rule.pull, rule.push, rule.delete) = (true, true, true),
         other => {
-            let remedy = nearest_action(other)
+            let remedy = suggestion::nearest(other, ACTIONS)
                 .map_or_else(String::new, |action| format!("; did you mean {action:?}?"));
             return Err(format!(
                 "`actions` has {other:?}, which is none of \"pull\", \"push\", \"delete\", \"*\", \"catalog\" and \
@@ -169,16 +173,6 @@ fn check_anonymous(rule: &AuthRule) -> Result<(), String> {
         );
     }
     Ok(())
-}
-
-/// The action that was meant, if one is nearly that.
-fn nearest_action(text: &str) -> Option<&'static str> {
-    const ACTIONS: [&str; 5] = ["pull", "push", "delete", "catalog", "admin"];
-    const ALIKE: f64 = 0.6;
-    let likeness = |action: &str| strsim::normalized_damerau_levenshtein(action, &text.to_lowercase());
-    let nearest = ACTIONS.into_iter().map(|action| (likeness(action), action));
-    let nearest = nearest.max_by(|(left, _), (right, _)| left.total_cmp(right));
-    nearest.filter(|(likeness, _)| *likeness >= ALIKE).map(|(_, action)| action)
 }
 
 fn principal(who: &str) -> Result<Principal, String> {
