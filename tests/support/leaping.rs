@@ -113,10 +113,13 @@ impl Shared {
             }
         }
         registry.write_all(format!("{}\r\nConnection: close\r\n\r\n", lines.join("\r\n")).as_bytes()).await?;
-        registry.write_all(&body).await?;
         let (mut from_client, mut to_client) = client.split();
         let (mut from_registry, mut to_registry) = registry.split();
         let up = async {
+            // A registry that refuses the request does not read all of it: its answer is read meanwhile.
+            if to_registry.write_all(&body).await.is_err() {
+                std::future::pending::<()>().await;
+            }
             let _ = tokio::io::copy(&mut from_client, &mut to_registry).await;
             std::future::pending::<()>().await;
         };
