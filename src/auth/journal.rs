@@ -228,7 +228,8 @@ mod tests {
             });
         });
         assert_eq!(said.matches("cannot be written down now").count(), 1, "{said}");
-        assert_eq!(said.matches("is written down again").count(), 1, "{said}");
+        // The line about its end is an INFO, which the subscribers of other tests may turn off for a moment.
+        assert!(!journal.failures.worked(), "its end was noted");
     }
 
     #[tokio::test]
