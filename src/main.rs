@@ -127,17 +127,10 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
 fn key(config: &Config, command: KeyCommand) -> Result<(), Failure> {
     let text = match command {
         KeyCommand::Prepare => server::prepare_key(config),
-        KeyCommand::Rotate { force } => {
-            return print_key(
-                server::rotate_key(config, force).map_err(|error| Failure::new(MISCONFIGURED, &error))?,
-            );
-        }
+        KeyCommand::Rotate { force } => server::rotate_key(config, force),
         KeyCommand::Show { certificate } => server::show_key(config, certificate),
     };
-    print_key(text.map_err(|error| Failure::new(MISCONFIGURED, &error))?)
-}
-
-fn print_key(text: String) -> Result<(), Failure> {
+    let text = text.map_err(|error| Failure::new(MISCONFIGURED, &error))?;
     writeln!(std::io::stdout(), "{text}")
         .map_err(|error| Failure::new(FAILURE, &format_args!("it cannot be written: {error}")))
 }

@@ -84,6 +84,7 @@ pub fn run(config: Config, source: ConfigSource) -> Result<(), StartError> {
     let prepared = Preparation::of(&config)?;
     let listeners = Listeners::bind(&config)
         .map_err(|unbound| ConfigError::new(unbound.iter().map(|port| port.problem(&config)).collect()))?;
+    socket::check(&config)?;
     let main = runtime::Builder::new_current_thread().enable_all().build()?;
     // From here on no signal ends the process by itself.
     let mut signals = main.block_on(async { Signals::install() })?;

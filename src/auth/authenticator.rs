@@ -164,7 +164,7 @@ impl Authenticator {
         // Before the password is checked: what is checked against a newer hash than this one is not taken for proven.
         let found = self.find(&credentials.name).await?;
         let circumstances = self.circumstances(found.as_ref(), version);
-        let failure = self.failure(found.as_ref(), &credentials.name);
+        let failure = self.failure(found.as_ref(), &credentials.name).await?;
         // The same password and the same hash as before need no look.
         if let Some(found) = found
             && self.memory.proven(network, fingerprint, circumstances, now) == Some(circumstances)
@@ -190,13 +190,20 @@ impl Authenticator {
 
     /// Why the password of this name is refused, if it is. Looked up before it is known whether it is, so that no reason
     /// takes longer than another.
-    pub(super) fn failure(&self, found: Option<&Found>, name: &UserName) -> LoginFailure {
-        let is_shut_out = self.sources.iter().any(|source| source.shuts_out(name));
-        match (found, is_shut_out) {
-            (Some(_), _) => LoginFailure::WrongPassword,
-            (None, true) => LoginFailure::Disabled,
-            (None, false) => LoginFailure::UnknownUser,
+    pub(super) async fn failure(
+        &self,
+        found: Option<&Found>,
+        name: &UserName,
+    ) -> Result<LoginFailure, SourceError> {
+        if found.is_some() {
+            return Ok(LoginFailure::WrongPassword);
         }
+        for source in &self.sources {
+            if source.is_disabled(name).await? {
+                return Ok(LoginFailure::Disabled);
+            }
+        }
+        Ok(LoginFailure::UnknownUser)
     }
 
     fn circumstances(&self, found: Option<&Found>, version: u64) -> Circumstances {
@@ -324,7 +331,7 @@ impl Authenticator {
             }
             // A personal token is nothing without its owner, who may come from any source.
             (false, owner) => {
-                let Some(owner) = owner else { return Ok(Err(self.failure(None, &identity.name))) };
+                let Some(owner) = owner else { return Ok(Err(self.failure(None, &identity.name).await?)) };
                 identity.groups = owner.identity.groups;
                 Ok(Ok(identity))
             }

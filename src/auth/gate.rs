@@ -170,7 +170,7 @@ impl Gate {
             }
             // It stays: a users file that lacks them, or is an old one, may be a mistake that is mended soon.
             Some(_) => Err(LoginError::Wrong(LoginFailure::Revoked)),
-            None => Err(LoginError::Wrong(self.authenticator.failure(None, login.user()))),
+            None => Err(LoginError::Wrong(self.authenticator.failure(None, login.user()).await?)),
         }
     }
 

@@ -97,6 +97,11 @@ pub trait IdentitySource: Send + Sync {
         false
     }
 
+    /// Whether it knows the name as one that may not log in: for the log, and for nothing that decides.
+    async fn is_disabled(&self, name: &UserName) -> Result<bool, SourceError> {
+        Ok(self.shuts_out(name))
+    }
+
     /// The name that stands in the password, if it is an access token, which cannot be guessed: its failures count for that
     /// name.
     fn token<'a>(&self, _credentials: &'a Credentials) -> Option<&'a str> {

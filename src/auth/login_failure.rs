@@ -2,6 +2,16 @@
 //! whatever the reason.
 
 use super::subject::UserName;
+use crate::telemetry::CounterFamily;
+
+pub(super) static LOGINS: CounterFamily = CounterFamily {
+    name: "portreeve_logins_total",
+    help: "Times that a client showed a name with a password or token, or a kept login, by what came of it",
+    labels: &[(
+        "result",
+        &["success", "unknown_user", "wrong_password", "expired", "revoked", "disabled", "locked"],
+    )],
+};
 
 /// Why credentials are refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,16 +85,6 @@ pub(super) enum LoginResult {
 }
 
 impl LoginResult {
-    const ALL: [Self; 7] = [
-        Self::Success,
-        Self::UnknownUser,
-        Self::WrongPassword,
-        Self::Expired,
-        Self::Revoked,
-        Self::Disabled,
-        Self::Locked,
-    ];
-
     const fn as_str(self) -> &'static str {
         match self {
             Self::Success => "success",
@@ -98,18 +98,7 @@ impl LoginResult {
     }
 
     pub(super) fn count(self) {
-        metrics::counter!("portreeve_logins_total", "result" => self.as_str()).increment(1);
-    }
-
-    /// Describes the counter, and has it begin at 0 for each result.
-    pub(super) fn describe() {
-        metrics::describe_counter!(
-            "portreeve_logins_total",
-            "Times that a client showed a name with a password or token, or a kept login, by what came of it"
-        );
-        for result in Self::ALL {
-            metrics::counter!("portreeve_logins_total", "result" => result.as_str()).increment(0);
-        }
+        LOGINS.with([self.as_str()]).increment(1);
     }
 }
 

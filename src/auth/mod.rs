@@ -57,13 +57,12 @@ pub use viewer::Viewer;
 
 /// Describes this floor's metrics to the exporter.
 pub fn describe_metrics() {
-    login_failure::LoginResult::describe();
     metrics::describe_gauge!(
         "portreeve_robot_tokens_expiring",
         "Access tokens of robots that have not ended yet and do so within 14 days"
     );
     metrics::gauge!("portreeve_robot_tokens_expiring").set(0.0);
-    for counter in [&journal::EVENTS_LOST, &lockout::FAILURES_UNCOUNTED] {
+    for counter in [&login_failure::LOGINS, &journal::EVENTS_LOST, &lockout::FAILURES_UNCOUNTED] {
         counter.describe();
     }
 }

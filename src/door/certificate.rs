@@ -12,6 +12,7 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::certificate_details::{CertificateDetails, Validity};
@@ -134,6 +135,8 @@ impl Certificates {
         let watching = async {
             let mut watcher = FileWatcher::new(&self.files, self.loaded.clone(), requests);
             let mut daily = tokio::time::interval(WARNED_EVERY);
+            // A machine that has slept for a week says it once.
+            daily.set_missed_tick_behavior(MissedTickBehavior::Delay);
             tracing::info!("the TLS certificate {}", self.details());
             loop {
                 tokio::select! {
@@ -159,17 +162,8 @@ impl Certificates {
 
     /// Says that the certificate is over, or will be soon.
     fn warn_of_its_end(&self) {
-        let details = self.details();
-        match details.validity(Timestamp::now()) {
-            Validity::Good => {}
-            Validity::EndsSoon => tracing::warn!("the TLS certificate {details}: renew it"),
-            Validity::Expired => {
-                tracing::warn!("the TLS certificate {details}, which is over: clients refuse it; renew it");
-            }
-            Validity::NotYet => tracing::warn!(
-                "the TLS certificate is good from {} on only: clients refuse it; is the clock of this machine right?",
-                details.not_before
-            ),
+        if let Some(warning) = self.details().warning(Timestamp::now()) {
+            tracing::warn!("{warning}");
         }
     }
 

@@ -56,6 +56,21 @@ impl CertificateDetails {
         })
     }
 
+    /// What has to be done about it now: a sentence without its end, and nothing while all is well.
+    pub fn warning(&self, now: Timestamp) -> Option<String> {
+        match self.validity(now) {
+            Validity::Good => None,
+            Validity::EndsSoon => Some(format!("the TLS certificate {self}: renew it")),
+            Validity::Expired => {
+                Some(format!("the TLS certificate {self}, which is over: clients refuse it; renew it"))
+            }
+            Validity::NotYet => Some(format!(
+                "the TLS certificate is good from {} on only: clients refuse it; is the clock of this machine right?",
+                self.not_before
+            )),
+        }
+    }
+
     /// How it stands at this time.
     pub fn validity(&self, now: Timestamp) -> Validity {
         if now < self.not_before {

@@ -7,6 +7,7 @@ use http::header::{
 use http::{HeaderMap, HeaderValue};
 use pingora_http::RequestHeader;
 
+use super::request_id::X_REQUEST_ID;
 use super::{Exchange, ForwardedAuthorization, ResponseHead};
 use crate::registry::SentCredentials;
 
@@ -14,7 +15,6 @@ const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub(super) const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(super) const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// Headers that speak of one connection only (RFC 9110 section 7.6.1), besides those that `Connection` names.

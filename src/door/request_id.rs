@@ -9,12 +9,13 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use ipnet::IpNet;
 
-/// The header.
+/// The header, as it is written in answers.
 pub(super) const NAME: &str = "X-Request-Id";
-const LOWER_CASE_NAME: &str = "x-request-id";
+/// The header.
+pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The longest that is taken from a proxy, in bytes.
 const LONGEST: usize = 128;
 
@@ -55,7 +56,7 @@ impl RequestId {
 
     /// The one that a proxy sent: one alone, of characters that need no escaping anywhere.
     fn sent(headers: &HeaderMap) -> Option<Self> {
-        let mut values = headers.get_all(LOWER_CASE_NAME).iter();
+        let mut values = headers.get_all(X_REQUEST_ID).iter();
         let (value, None) = (values.next()?, values.next()) else { return None };
         let is_allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.~:/+=@".contains(byte);
         let bytes = value.as_bytes();
@@ -91,8 +92,8 @@ impl RequestIds {
 
     /// That of a request with these headers from this end of a connection.
     pub(super) fn of(&self, peer: IpAddr, headers: &HeaderMap) -> RequestId {
-        let is_trusted = self.trusted_proxies.iter().any(|network| network.contains(&peer));
-        is_trusted.then(|| RequestId::sent(headers)).flatten().unwrap_or_default()
+        let is_trusted = || self.trusted_proxies.iter().any(|network| network.contains(&peer));
+        RequestId::sent(headers).filter(|_| is_trusted()).unwrap_or_default()
     }
 }
 
@@ -105,7 +106,7 @@ mod tests {
     fn with(values: &[&str]) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for value in values {
-            headers.append(LOWER_CASE_NAME, value.parse().unwrap());
+            headers.append(X_REQUEST_ID, value.parse().unwrap());
         }
         headers
     }

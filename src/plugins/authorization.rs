@@ -180,8 +180,13 @@ async fn admit(
         }
     }
     if let (Some(needed), Bearer::Token(token) | Bearer::Expired(token)) = (&needed, &bearer) {
-        let (user, allowed) = (token.subject.as_deref(), token.grants(needed));
-        tracing::debug!(user, %needed, allowed, "the token of the request decides");
+        // Looked at only where such lines are written.
+        tracing::debug!(
+            user = token.subject.as_deref(),
+            %needed,
+            allowed = token.grants(needed),
+            "the token of the request decides"
+        );
     }
     if let Some(needed) = &needed
         && !grants(needed)

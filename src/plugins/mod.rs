@@ -53,7 +53,6 @@ pub fn prepare(options: &BTreeMap<String, toml::Table>) -> Result<PreparedPlugin
     let empty = toml::Table::new();
     let mut wrong: Vec<_> = options.keys().filter_map(|name| unknown_plugin(name)).collect();
     let mut plugins = Vec::with_capacity(TABLE.len());
-    let mut trusted_proxies = Vec::new();
     for entry in TABLE {
         let table = options.get(entry.name).unwrap_or(&empty);
         let unknown: Vec<_> = table.keys().filter_map(|option| unknown_option(entry, option)).collect();
@@ -65,11 +64,14 @@ pub fn prepare(options: &BTreeMap<String, toml::Table>) -> Result<PreparedPlugin
             Ok(prepared) => plugins.push((entry.name, prepared)),
             Err(invalid) => wrong.extend(invalid.into_iter().map(|invalid| wrong_value(entry, invalid))),
         }
-        if entry.name == client_address::ENTRY.name {
-            trusted_proxies = client_address::trusted_proxies(table).unwrap_or_default();
-        }
     }
-    if wrong.is_empty() { Ok(PreparedPlugins { plugins, trusted_proxies }) } else { Err(wrong) }
+    if !wrong.is_empty() {
+        return Err(wrong);
+    }
+    // The connections' limits and the requests' identifiers need them before any plugin runs.
+    let of_clients = options.get(client_address::ENTRY.name).unwrap_or(&empty);
+    let trusted_proxies = client_address::trusted_proxies(of_clients).unwrap_or_default();
+    Ok(PreparedPlugins { plugins, trusted_proxies })
 }
 
 fn unknown_plugin(name: &str) -> Option<InvalidPlugins> {

@@ -22,7 +22,7 @@ pub struct Backend {
     key: BackendKey,
     address: ArcSwapOption<SocketAddr>,
     healthy: AtomicBool,
-    /// The status of something else that last_probe_answer the last probe in place of a registry; else zero.
+    /// The status of something else that answered the last probe in place of a registry; else zero.
     foreign: AtomicU16,
     last_probe_answer: ArcSwapOption<Instant>,
     /// Why it did not let the door in, when it was shown the door's credentials last.
@@ -108,12 +108,12 @@ impl Backend {
         self.address.load().as_deref().copied()
     }
 
-    /// Whether it last_probe_answer when it was last tried.
+    /// Whether it answered when it was last tried.
     pub fn is_healthy(&self) -> bool {
         self.healthy.load(Ordering::Relaxed)
     }
 
-    /// The status with which something last_probe_answer in its place that is no registry.
+    /// The status with which something answered in its place that is no registry.
     pub fn foreign_status(&self) -> Option<StatusCode> {
         StatusCode::from_u16(self.foreign.load(Ordering::Relaxed)).ok()
     }
@@ -133,7 +133,7 @@ impl Backend {
         self.note_health(result.is_registry());
     }
 
-    /// Notes that it last_probe_answer, or did not. The log says so when that is news. An answer makes no registry of what is none.
+    /// Notes that it answered, or did not. The log says so when that is news. An answer makes no registry of what is none.
     pub fn note_health(&self, healthy: bool) {
         let healthy = healthy && self.foreign.load(Ordering::Relaxed) == 0;
         if self.healthy.swap(healthy, Ordering::Relaxed) != healthy {
@@ -164,12 +164,12 @@ impl Backend {
         self.credentials_problem.load().as_deref().copied()
     }
 
-    /// Notes that it has last_probe_answer a probe.
+    /// Notes that it has answered a probe.
     pub(super) fn note_probe_answer(&self) {
         self.last_probe_answer.store(Some(Arc::new(Instant::now())));
     }
 
-    /// When it last last_probe_answer a probe; `None` if it never did.
+    /// When it last answered a probe; `None` if it never did.
     pub fn last_probe_answer(&self) -> Option<Instant> {
         self.last_probe_answer.load().as_deref().copied()
     }

@@ -18,41 +18,48 @@ impl RegistryClient {
     /// Whether a registry is behind this backend now.
     pub async fn probe(&self, backend: &Backend) -> ProbeResult {
         let asking = self.send(backend, Question::get("say what it is", "v2/").to(backend));
-        let result = match tokio::time::timeout(self.timeout().min(PROBE_TIMEOUT), asking).await {
-            Ok(Ok(answer)) => read(&answer),
+        match self.within_time(asking).await {
+            Ok(Ok(answer)) => note(backend, &answer),
             Ok(Err(error)) => ProbeResult::Silent(error.fault()),
-            Err(_elapsed) => ProbeResult::Silent(Some(ConnectionFault::TimedOut)),
-        };
-        if result.is_registry() {
-            backend.note_probe_answer();
+            Err(silent) => silent,
         }
-        result
     }
-}
 
-impl RegistryClient {
     /// The same, by a request with the door's credentials. Notes whether the backend takes them, if it says so.
     pub(super) async fn probe_with_credentials(&self, backend: &Backend) -> ProbeResult {
         let credentials = RequestCredentials::new(Arc::clone(self.credentials()), None, Vec::new());
         let question = Question::get("say what it is", "v2/").to(backend);
-        let asking = self.send_with_credentials(backend, &credentials, question);
-        let answer = match tokio::time::timeout(self.timeout().min(PROBE_TIMEOUT), asking).await {
+        let answer = match self.within_time(self.send_with_credentials(backend, &credentials, question)).await
+        {
             Ok(Ok(answer)) => answer,
             // The keys are at fault, and not the registry.
             Ok(Err(SendError::Signing(_))) => return self.probe(backend).await,
             Ok(Err(SendError::Transport(error))) => return ProbeResult::Silent(error.fault()),
-            Err(_elapsed) => return ProbeResult::Silent(Some(ConnectionFault::TimedOut)),
+            Err(silent) => return silent,
         };
-        let result = read(&answer);
-        if result.is_registry() {
-            backend.note_probe_answer();
-            let problem = CredentialsProblem::of(answer.status, self.credentials().is_some());
-            if answer.status.is_success() || problem.is_some() {
-                backend.note_credentials(problem);
-            }
+        let result = note(backend, &answer);
+        let problem = CredentialsProblem::of(answer.status, self.credentials().is_some());
+        if result.is_registry() && (answer.status.is_success() || problem.is_some()) {
+            backend.note_credentials(problem);
         }
         result
     }
+
+    /// What comes of asking, or that the backend is silent.
+    async fn within_time<T>(&self, asking: impl Future<Output = T>) -> Result<T, ProbeResult> {
+        tokio::time::timeout(self.timeout().min(PROBE_TIMEOUT), asking)
+            .await
+            .map_err(|_elapsed| ProbeResult::Silent(Some(ConnectionFault::TimedOut)))
+    }
+}
+
+/// Reads an answer, which is a sign of life if it is a registry's.
+fn note(backend: &Backend, answer: &Received) -> ProbeResult {
+    let result = read(answer);
+    if result.is_registry() {
+        backend.note_probe_answer();
+    }
+    result
 }
 
 /// Reads an answer to `GET /v2/` (OCI distribution spec, "Determining Support"): a registry answers 200, or 401 with a

@@ -10,10 +10,10 @@ use crate::config::{Config, RegistryAuth};
 ///
 /// # Errors
 /// When there is no store or no key yet, or the directory cannot be read or written.
-pub fn prepare_key(config: &Config) -> Result<String, StartError> {
-    store_setup::require(&config.store.url)?;
+pub fn prepare_key(config: &Config) -> Result<String, KeyCommandError> {
+    store_setup::require(&config.store.url).map_err(StartError::Store)?;
     let keys = key_directory(config);
-    let ring = keys.prepare(Clock::shifted(config.clock.offset).now())?;
+    let ring = keys.prepare(Clock::shifted(config.clock.offset).now()).map_err(StartError::Keys)?;
     Ok(format!(
         "The key {} in {} signs nothing yet.\nGive a registry that verifies tokens what `portreeve key show \
          --certificate` prints now, restart it, and then run `portreeve key rotate`.",
@@ -64,11 +64,11 @@ pub fn rotate_key(config: &Config, is_forced: bool) -> Result<String, KeyCommand
 ///
 /// # Errors
 /// When there is no key yet, or the directory cannot be read.
-pub fn show_key(config: &Config, certificate: bool) -> Result<String, StartError> {
+pub fn show_key(config: &Config, certificate: bool) -> Result<String, KeyCommandError> {
     let keys = key_directory(config);
-    let ring = keys.look(Clock::shifted(config.clock.offset).now())?;
+    let ring = keys.look(Clock::shifted(config.clock.offset).now()).map_err(StartError::Keys)?;
     if certificate {
-        return Ok(keys.certificates()?.trim_end().to_owned());
+        return Ok(keys.certificates().map_err(StartError::Keys)?.trim_end().to_owned());
     }
     Ok(serde_json::to_string_pretty(&ring.jwks()).unwrap_or_default())
 }

@@ -115,7 +115,11 @@ pub(super) fn is_answered(path: &Path) -> bool {
 /// When it cannot be bound.
 pub(super) fn check(config: &Config) -> Result<(), StartError> {
     let path = path(config);
-    check_place(&path).map_err(|source| StartError::Socket { path, source })
+    match check_place(&path) {
+        // The directory is the store's, which has a sentence of its own for it.
+        Err(error) if config.server.socket.is_none() && error.kind() == io::ErrorKind::NotFound => Ok(()),
+        checked => checked.map_err(|source| StartError::Socket { path, source }),
+    }
 }
 
 fn check_place(path: &Path) -> io::Result<()> {

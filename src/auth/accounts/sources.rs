@@ -159,6 +159,12 @@ impl IdentitySource for StoredUsers {
         Ok(user.filter(|user| !user.is_superseded).map(found))
     }
 
+    async fn is_disabled(&self, name: &UserName) -> Result<bool, SourceError> {
+        let user = self.accounts.read::<StoredUser>(AccountKind::User, name.as_str()).await;
+        let user = user.map_err(|error| SourceError::Unavailable(Arc::new(error)))?;
+        Ok(user.is_some_and(|user| user.is_superseded))
+    }
+
     async fn knows(&self, name: &UserName) -> Result<bool, SourceError> {
         let user = self.accounts.read::<StoredUser>(AccountKind::User, name.as_str()).await;
         Ok(user.map_err(|error| SourceError::Unavailable(Arc::new(error)))?.is_some())

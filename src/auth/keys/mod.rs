@@ -40,8 +40,6 @@ pub struct MadeKeys {
     pub secret: bool,
     /// A key that signs.
     pub keys: bool,
-    /// There were public keys already, whose private ones are gone.
-    pub were_others: bool,
     /// There was a secret and no key: a door ran here that needed none.
     pub is_first_use: bool,
 }
@@ -89,7 +87,6 @@ impl KeyDirectory {
         let made = MadeKeys {
             secret: !had_secret,
             keys: with_keys && !file::has_signing(&self.path)?,
-            were_others: had_keys,
             is_first_use: had_secret && !had_keys,
         };
         if made.secret {
@@ -427,10 +424,10 @@ mod tests {
         }
         assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 0);
         let made = |with_keys| keys.make_missing(with_keys, at(1)).unwrap();
-        let nothing = MadeKeys { secret: false, keys: false, were_others: false, is_first_use: true };
+        let nothing = MadeKeys { secret: false, keys: false, is_first_use: true };
         assert_eq!(made(false), MadeKeys { secret: true, is_first_use: false, ..nothing });
         assert_eq!(made(true), MadeKeys { keys: true, ..nothing });
-        assert_eq!(made(true), MadeKeys { were_others: true, is_first_use: false, ..nothing });
+        assert_eq!(made(true), MadeKeys { is_first_use: false, ..nothing });
         // A rotation that was interrupted leaves a private key that is to go.
         let signing = file::read_signing(keys.path()).unwrap().1;
         keys.install(&signing, at(2)).unwrap();

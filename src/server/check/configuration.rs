@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt as _;
 
-use super::report::{Mark, Report};
+use super::report::{Mark, Report, capitalized};
 use crate::auth::UserName;
 use crate::clock::Timestamp;
 use crate::config::{AuthRule, Config, Principal, SECRETS, UserSource};
-use crate::door::{Certificates, Validity};
+use crate::door::Certificates;
 use crate::server::known_accounts::KnownAccounts;
 use crate::server::preparation::{Listeners, Preparation};
 use crate::server::socket;
@@ -57,22 +57,9 @@ pub(super) fn check_listeners(config: &Config, door_runs: bool, report: &mut Rep
 
 fn check_certificate(certificates: &Certificates, report: &mut Report) {
     let details = certificates.details();
-    match details.validity(Timestamp::now()) {
-        Validity::Good => report.note(true, format!("The TLS certificate {details}.")),
-        Validity::EndsSoon => {
-            report.note(Mark::Warning, format!("The TLS certificate {details}: renew it."));
-        }
-        Validity::Expired => report.note(
-            Mark::Warning,
-            format!("The TLS certificate {details}, which is over: clients refuse it; renew it."),
-        ),
-        Validity::NotYet => report.note(
-            Mark::Warning,
-            format!(
-                "The TLS certificate is good from {} on only: clients refuse it; is the clock of this machine right?",
-                details.not_before
-            ),
-        ),
+    match details.warning(Timestamp::now()) {
+        Some(warning) => report.note(Mark::Warning, format!("{}.", capitalized(&warning))),
+        None => report.note(true, format!("The TLS certificate {details}.")),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::report::{Mark, Report};
+use super::report::{Mark, Report, capitalized};
 use crate::config::{Config, RegistryAuth, RegistryKind};
 use crate::registry::{
     ClockReading, CredentialsProblem, Deletion, HttpTransport, Inspection, ProbeResult, RegistryClient,
@@ -143,15 +143,6 @@ fn note_inspection(inspection: &Inspection, config: &Config, report: &mut Report
         );
     }
     note_clock(clock.as_ref(), config.clock.warn, report);
-}
-
-/// A sentence that begins with a small letter of ASCII, at its beginning.
-fn capitalized(sentence: &str) -> String {
-    let mut characters = sentence.chars();
-    characters
-        .next()
-        .map(|first| first.to_ascii_uppercase().to_string() + characters.as_str())
-        .unwrap_or_default()
 }
 
 /// How far the registry's clock is off, and whether that is more than `warn`.

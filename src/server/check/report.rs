@@ -71,3 +71,12 @@ impl fmt::Display for Report {
         Ok(())
     }
 }
+
+/// A sentence that begins with a small letter of ASCII, at its beginning.
+pub(super) fn capitalized(sentence: &str) -> String {
+    let mut characters = sentence.chars();
+    characters
+        .next()
+        .map(|first| first.to_ascii_uppercase().to_string() + characters.as_str())
+        .unwrap_or_default()
+}

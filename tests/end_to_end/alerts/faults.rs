@@ -168,6 +168,7 @@ async fn misconfigured() -> House {
     std::fs::write(&configuration, "[sync]\nconcurrency = 4\n").unwrap();
     let door = guard.door(registry.url()).set("CLOCK__OFFSET", "-10m").configured_by(&configuration);
     let door = with_certificate(door, &guard.path(""), Duration::from_secs(3 * 86_400)).start().await;
+    until("the door warns of its certificate", SOON, async || door.log().contains(": renew it")).await;
     std::fs::write(&configuration, "[sync\n").unwrap();
     until("the configuration is refused", SOON, async || door.log().contains("the old rules stay")).await;
     let expected = &["PortreeveClockOff", "PortreeveCertificateExpiring", "PortreeveConfigurationRefused"];

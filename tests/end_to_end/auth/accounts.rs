@@ -333,6 +333,10 @@ async fn who_leaves_the_file_of_users_does_not_come_back_by_an_older_password_of
     until("she has left the file", SOON, async || left().await).await;
     assert_eq!(log_in(&door, "dora", "the-older-password", "").await.status(), StatusCode::UNAUTHORIZED);
     assert!(door.log().contains("the password in the store counts no more"));
+    let metrics = crate::support::metrics::metrics(&door).await;
+    let disabled =
+        metrics.lines().find_map(|line| line.strip_prefix("portreeve_logins_total{result=\"disabled\"} "));
+    assert_ne!(disabled, Some("0"), "the reason is told");
     // The operator decides.
     portreeve(&guard, &["user", "passwd", "dora"], "the-newer-password\n", true).await;
     assert_eq!(log_in(&door, "dora", "the-newer-password", "").await.status(), StatusCode::OK);

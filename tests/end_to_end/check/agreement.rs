@@ -223,6 +223,17 @@ async fn check_and_serve_agree_on_what_is_wrong_in_the_same_words() {
         std::fs::create_dir(&shared).unwrap();
         std::fs::set_permissions(&shared, std::fs::Permissions::from_mode(0o777)).unwrap();
         let serve = run("serve", directory.path(), case).await;
+        let mut there: Vec<_> = std::fs::read_dir(directory.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        there.sort_unstable();
+        assert_eq!(
+            there,
+            ["broken", "portreeve.toml", "shared"],
+            "{}: a refused start makes nothing",
+            case.name
+        );
         let check = run("check", directory.path(), case).await;
         let (serve_said, check_said) = (text(&serve.stderr), text(&check.stdout) + &text(&check.stderr));
         let context = format!("{}\nserve: {serve_said}\ncheck: {check_said}", case.name);
