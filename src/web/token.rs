@@ -197,7 +197,8 @@ async fn login(
     address: IpAddr,
     note: &mut AccessNote,
 ) -> Result<Identity, LoginError> {
-    let login = gate.login(credentials, address).await;
+    // A large future, which is moved once here instead of with each of those around it.
+    let login = Box::pin(gate.login(credentials, address)).await;
     match &login {
         Ok(identity) => note.user = Some(identity.name.to_string()),
         Err(error) => note.cause = Some(error.about(&credentials.name)),
