@@ -145,6 +145,23 @@ pub async fn assert_in_step(door_url: &str, registry_url: &str, within: Duration
     }
 }
 
+/// Waits until every write's outcome is known for good and no hint waits; fails the test with the door's status when it
+/// does not come to that `within` the time.
+pub async fn assert_nothing_is_asked_about(door_url: &str, within: Duration) {
+    let client = http_client();
+    let deadline = Instant::now() + within;
+    loop {
+        let response = client.get(format!("{door_url}/api/v1/status")).send().await.unwrap();
+        assert_eq!(response.status(), 200);
+        let status: Value = response.json().await.unwrap();
+        if status["open_intents"] == 0 && status["hints"]["waiting"] == 0 {
+            return;
+        }
+        assert!(Instant::now() < deadline, "something is asked about after {within:?}:\n{status:#}");
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
 /// Each difference on a line.
 pub fn differences(recorded: &State, held: &State) -> String {
     let mut text = String::new();
