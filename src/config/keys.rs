@@ -92,6 +92,11 @@ pub const KEYS: &[Key] = &[
         meaning: "What it is: `registry`, or `proxy` for a pull-through cache, of which only what came through the door is known and swept.",
     },
     Key {
+        name: "registry.exclusive",
+        default: "false",
+        meaning: "Whether nothing but the door writes to the registry: then tags, too, are answered from the record.",
+    },
+    Key {
         name: "registry.timeout",
         default: "\"30s\"",
         meaning: "The wait for a connection, for an answer to begin, or for a stalled transfer to move; does not run while the client is to send.",
@@ -238,6 +243,11 @@ pub const KEYS: &[Key] = &[
         name: "auth.rules",
         default: "none",
         meaning: "Who may do what to which repositories; nothing is allowed that no rule allows.",
+    },
+    Key {
+        name: "answers.from",
+        default: "\"record\"",
+        meaning: "Who answers what clients ask of lists and manifests: the door from its `record`, or the `registry`.",
     },
     Key {
         name: "clock.warn",

@@ -5,6 +5,7 @@
 //! it; each module is given the part that concerns it.
 
 mod address;
+mod answers;
 mod auth;
 mod clock;
 mod environment;
@@ -32,6 +33,7 @@ use std::time::Duration;
 use url::{Host, Url};
 
 pub use address::{BackendUrl, InvalidUrl, StoreUrl};
+pub use answers::{Answers, AnswersFrom};
 pub use auth::{Algorithm, Auth, AuthRule, Principal, UserSource, VerifiedBy};
 pub use clock::Clock;
 pub use error::{ConfigError, Problem};
@@ -64,6 +66,8 @@ pub struct Config {
     pub store: Store,
     /// `sync`
     pub sync: Sync,
+    /// `answers`
+    pub answers: Answers,
     /// `auth`
     pub auth: Auth,
     /// `clock`
@@ -158,6 +162,7 @@ impl Default for Config {
                 removal_limit: 10,
                 removal_patience: Duration::from_hours(24),
             },
+            answers: Answers::default(),
             auth: Auth::default(),
             clock: Clock::default(),
             notifications: Notifications::default(),
@@ -245,6 +250,7 @@ impl Config {
         settings.read_into(&mut config.sync.removal_patience, "sync.removal_patience", value::long_duration);
         settings.read_into(&mut config.server.threads, "server.threads", value::count);
         settings.read_into(&mut config.server.grace, "server.grace", value::duration);
+        config.answers = answers::read(&mut settings);
         config.limits = limits::read(&mut settings);
         config.log = log::read(&mut settings);
         config.registry = registry::read(&mut settings);

@@ -18,6 +18,8 @@ pub struct Registry {
     pub backends: Vec<BackendUrl>,
     /// `registry.kind`
     pub kind: RegistryKind,
+    /// `registry.exclusive`: whether nothing but the door writes to the registry.
+    pub is_exclusive: bool,
     /// `registry.timeout`: the wait for a connection or for an answer to begin; above zero, at most a day.
     pub timeout: Duration,
     /// `registry.host`: which `Host` the registry sees.
@@ -56,6 +58,7 @@ impl Default for Registry {
         Self {
             backends: BackendUrl::parse("http://127.0.0.1:5001").into_iter().collect(),
             kind: RegistryKind::default(),
+            is_exclusive: false,
             timeout: Duration::from_secs(30),
             host: RegistryHost::default(),
             commit_timeout: Duration::from_mins(15),
@@ -70,6 +73,7 @@ pub(super) fn read(settings: &mut Settings) -> Registry {
     let mut registry = Registry::default();
     settings.read_into(&mut registry.backends, "registry.url", backends);
     settings.read_into(&mut registry.kind, "registry.kind", registry_kind);
+    settings.read_into(&mut registry.is_exclusive, "registry.exclusive", value::boolean);
     settings.read_into(&mut registry.timeout, "registry.timeout", value::positive_duration);
     settings.read_into(&mut registry.commit_timeout, "registry.commit_timeout", value::positive_duration);
     settings.read_into(&mut registry.host, "registry.host", registry_host);

@@ -30,6 +30,19 @@ pub(super) fn socket_address(given: &Given) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| format!("is {}, which is no IP address with a port; {remedy}", quoted(text)))
 }
 
+/// `true` or `false`.
+pub(super) fn boolean(given: &Given) -> Result<bool, String> {
+    let remedy = "write true or false";
+    match &given.value {
+        Value::Boolean(value) => Ok(*value),
+        // A variable is always text.
+        Value::String(text) if matches!(given.origin, Origin::Variable(_)) => {
+            text.parse().map_err(|_| format!("is {}; {remedy}", quoted(text)))
+        }
+        other => Err(format!("is {}; {remedy}", kind(other))),
+    }
+}
+
 /// The path of a file.
 pub(super) fn path(given: &Given) -> Result<PathBuf, String> {
     let remedy = "write the path of a file";

@@ -33,6 +33,8 @@ pub struct Exchange {
     pub forwarding: Forwarding,
     /// For a request to something of the door's own: which user asks, and what they may see.
     pub viewer: Viewer,
+    /// Which part of the catalog the client may see, if it asks for that.
+    pub catalog: CatalogScope,
     /// What the answer adds to the access log, if it is one of the door's own that does.
     pub note: Option<Box<AccessNote>>,
 }
@@ -48,6 +50,16 @@ impl fmt::Debug for Exchange {
             .field("backend", backend)
             .finish_non_exhaustive()
     }
+}
+
+/// Which part of the catalog a client may see.
+#[derive(Clone, Default)]
+pub enum CatalogScope {
+    /// All of it.
+    #[default]
+    Whole,
+    /// What this caller may pull. Only the door can tell, from its record: such a request never reaches the registry.
+    Visible(Viewer),
 }
 
 /// How a request is forwarded to the registry.
@@ -101,6 +113,8 @@ pub enum AnswerOrigin {
     /// The door itself, also where the registry gave none that could be passed on.
     #[default]
     Door,
+    /// The door, from its record of what the registry holds.
+    Record,
     /// The registry.
     Registry,
 }
@@ -110,6 +124,7 @@ impl AnswerOrigin {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Door => "door",
+            Self::Record => "record",
             Self::Registry => "registry",
         }
     }

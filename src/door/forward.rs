@@ -176,6 +176,7 @@ mod tests {
             backend: None,
             forwarding: Default::default(),
             viewer: Default::default(),
+            catalog: Default::default(),
             note: None,
         }
     }

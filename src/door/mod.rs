@@ -68,7 +68,8 @@ pub use certificate::{CertificateError, Certificates};
 pub use certificate_details::{CertificateDetails, Validity};
 pub use connections::ConnectionLimits;
 pub use exchange::{
-    AnswerOrigin, Client, Exchange, ExchangeOutcome, ForwardedAuthorization, Forwarding, Scheme, Target,
+    AnswerOrigin, CatalogScope, Client, Exchange, ExchangeOutcome, ForwardedAuthorization, Forwarding,
+    Scheme, Target,
 };
 pub use forward::{end_to_end_headers, remove_hop_by_hop};
 pub use forwarded::{Hop, read_forwarded};
@@ -78,8 +79,8 @@ pub use normalization::is_authority;
 pub use own_paths::OwnPaths;
 pub use pipeline::Pipeline;
 pub use plugin::{
-    BoxError, Entry, Flow, InvalidOption, Parts, Plugin, PluginOption, Prepared, Refusal, Response,
-    read_options,
+    Answering, BoxError, Entry, Flow, InvalidOption, Parts, Plugin, PluginOption, Prepared, Refusal,
+    Response, ResponseBody, read_options,
 };
 pub use public_address::PublicAddress;
 pub use request_id::RequestId;

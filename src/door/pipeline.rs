@@ -125,7 +125,7 @@ mod tests {
                 let head = ResponseHead::build(200, None).unwrap();
                 return Ok(Flow::Respond(Box::new(Response {
                     head,
-                    body: bytes::Bytes::new(),
+                    body: bytes::Bytes::new().into(),
                     origin: super::super::AnswerOrigin::Door,
                 })));
             }
@@ -156,6 +156,7 @@ mod tests {
             backend: None,
             forwarding: Default::default(),
             viewer: Default::default(),
+            catalog: Default::default(),
             note: None,
         }
     }

@@ -6,13 +6,15 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::stream::BoxStream;
 use http::{HeaderName, HeaderValue, StatusCode};
 
 use super::{AnswerOrigin, Exchange, ExchangeOutcome, ResponseHead};
 use crate::auth::{Gate, RequirementOf};
 use crate::oci::ErrorCode;
 use crate::registry::RegistryCredentials;
-use crate::sync::{Carrier, ManifestWrite, PullCounts, SeenAnswers};
+use crate::store::Records;
+use crate::sync::{Carrier, ManifestWrite, PullCounts, RecordCompleteness, SeenAnswers};
 
 /// One concern of the door.
 ///
@@ -58,12 +60,35 @@ pub enum Flow {
 /// A whole answer.
 #[derive(Debug)]
 pub struct Response {
-    /// Its head. The door sets `Content-Length`.
+    /// Its head. The door sets `Content-Length`, or another end of the body where its length is not known.
     pub head: ResponseHead,
     /// Its body.
-    pub body: Bytes,
+    pub body: ResponseBody,
     /// Who made it.
     pub origin: AnswerOrigin,
+}
+
+/// The body of an answer.
+pub enum ResponseBody {
+    /// There as a whole.
+    Whole(Bytes),
+    /// Made while it is sent, piece by piece. A failure ends the connection, so that the client sees that something is missing.
+    Pieces(BoxStream<'static, Result<Bytes, BoxError>>),
+}
+
+impl fmt::Debug for ResponseBody {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Whole(bytes) => write!(formatter, "Whole({} bytes)", bytes.len()),
+            Self::Pieces(_) => formatter.write_str("Pieces"),
+        }
+    }
+}
+
+impl From<Bytes> for ResponseBody {
+    fn from(bytes: Bytes) -> Self {
+        Self::Whole(bytes)
+    }
 }
 
 /// Any error, for the log.
@@ -180,6 +205,27 @@ pub struct Parts {
     pub requirement_of: RequirementOf,
     /// The door's credentials for the registry.
     pub credentials: Arc<RegistryCredentials>,
+    /// How lists and manifests are answered.
+    pub answering: Arc<Answering>,
+}
+
+/// How lists and manifests are answered.
+pub struct Answering {
+    /// The record.
+    pub records: Arc<dyn Records>,
+    /// Whether it is complete.
+    pub completeness: Arc<RecordCompleteness>,
+    /// Whether the door answers from it at all: `answers.from`.
+    pub is_from_record: bool,
+    /// Whether nothing but the door writes to the registry: `registry.exclusive`.
+    pub is_exclusive: bool,
+}
+
+impl Answering {
+    /// Whether the door answers from its record by now. Once it does, it goes on.
+    pub fn is_ready(&self) -> bool {
+        self.is_from_record && self.completeness.is_complete()
+    }
 }
 
 /// An option whose value does not fit.

@@ -43,12 +43,15 @@ const ROUTES: [&str; Route::NAMES.len() + 2] = {
     routes
 };
 
+/// The names of those routes that are answered from the record.
+const OF_RECORD: [&str; 4] = ["catalog", "tags", "manifest_read", "referrers"];
+
 /// Describes them to the exporter.
 pub(super) fn describe() {
     metrics::describe_counter!(
         REQUESTS,
         "Requests by route, by class of the answer's status (none: there was no answer), and by who made the answer: \
-         the door or the registry"
+         the door, the door from its record, or the registry"
     );
     metrics::describe_histogram!(
         SECONDS,
@@ -85,6 +88,8 @@ pub(super) struct RequestMetrics {
 #[derive(Debug)]
 struct RouteMetrics {
     of_door: [Counter; CODES.len()],
+    /// None for what is never answered from the record.
+    of_record: Option<[Counter; CODES.len()]>,
     /// None for what the registry is never asked for.
     of_registry: Option<[Counter; CODES.len()]>,
     seconds: Histogram,
@@ -102,11 +107,12 @@ impl RequestMetrics {
     /// Counts a request that is over.
     pub(super) fn count(&self, request: FinishedRequest) {
         let Some(route) = self.of(request.route) else { return };
-        let counters = match (request.origin, &route.of_registry) {
-            (AnswerOrigin::Registry, Some(of_registry)) => of_registry,
-            (AnswerOrigin::Registry, None) | (AnswerOrigin::Door, _) => &route.of_door,
+        let counters = match request.origin {
+            AnswerOrigin::Door => None,
+            AnswerOrigin::Record => route.of_record.as_ref(),
+            AnswerOrigin::Registry => route.of_registry.as_ref(),
         };
-        counters[status_class(request.status)].increment(1);
+        counters.unwrap_or(&route.of_door)[status_class(request.status)].increment(1);
         route.seconds.record(request.duration);
         route.received.increment(request.received);
         route.sent.increment(request.sent);
@@ -136,6 +142,7 @@ impl RouteMetrics {
         let is_of_registry = Route::NAMES.contains(&route);
         Self {
             of_door: requests(AnswerOrigin::Door),
+            of_record: OF_RECORD.contains(&route).then(|| requests(AnswerOrigin::Record)),
             of_registry: is_of_registry.then(|| requests(AnswerOrigin::Registry)),
             seconds: metrics::histogram!(SECONDS, "route" => route),
             first_byte: if is_of_registry { first_byte_seconds(route) } else { Histogram::noop() },
@@ -157,6 +164,11 @@ fn status_class(status: Option<StatusCode>) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_answered_from_the_record_is_of_the_registry() {
+        assert!(OF_RECORD.iter().all(|route| Route::NAMES.contains(route)));
+    }
 
     #[test]
     fn statuses_fall_into_their_classes() {

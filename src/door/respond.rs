@@ -1,12 +1,14 @@
 //! Sending the door's own answers: pages, carried writes, errors.
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, RETRY_AFTER};
-use http::{HeaderValue, Method, StatusCode};
-use pingora_core::Result;
+use futures_util::StreamExt as _;
+use futures_util::stream::BoxStream;
+use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, RETRY_AFTER, TRANSFER_ENCODING};
+use http::{HeaderValue, Method, StatusCode, Version};
+use pingora_core::{Error, ErrorType, Result};
 use pingora_proxy::Session;
 
-use super::{AnswerOrigin, Refusal, Response, ResponseHead, body, header_names};
+use super::{AnswerOrigin, BoxError, Refusal, Response, ResponseBody, ResponseHead, body, header_names};
 use crate::oci::{ErrorBody, RETRY_AFTER_SECONDS};
 
 const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
@@ -18,27 +20,63 @@ const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api
 /// When the client is gone.
 pub(super) async fn send(session: &mut Session, response: Response) -> Result<()> {
     let Response { mut head, body, origin: _ } = response;
+    let length = match &body {
+        ResponseBody::Whole(bytes) => Some(bytes.len()),
+        ResponseBody::Pieces(_) => None,
+    };
     // From a client that stalls nothing more is awaited.
     let is_stalled = head.status == StatusCode::REQUEST_TIMEOUT;
     let is_reusable = !is_stalled && body::drain(session).await;
     if !is_reusable {
         session.set_keepalive(None);
     }
-    if !head.status.is_informational()
-        && head.status != StatusCode::NO_CONTENT
-        && !head.headers.contains_key(CONTENT_LENGTH)
-    {
-        head.insert_header(CONTENT_LENGTH, HeaderValue::from(body.len()))?;
+    match length {
+        Some(length) if has_length(&head) && !head.headers.contains_key(CONTENT_LENGTH) => {
+            head.insert_header(CONTENT_LENGTH, HeaderValue::from(length))?;
+        }
+        Some(_) => {}
+        None if session.req_header().version == Version::HTTP_11 => {
+            head.insert_header(TRANSFER_ENCODING, "chunked")?;
+        }
+        // An older client is told the end by that of the connection.
+        None => {}
     }
-    let has_body = !body.is_empty() && session.req_header().method != Method::HEAD;
+    let has_body = length != Some(0) && session.req_header().method != Method::HEAD;
     session.write_response_header(Box::new(header_names::with_canonical_names(&head)?), !has_body).await?;
-    if has_body {
-        session.write_response_body(Some(body), true).await?;
+    match body {
+        _ if !has_body => {}
+        ResponseBody::Whole(bytes) => session.write_response_body(Some(bytes), true).await?,
+        ResponseBody::Pieces(pieces) => send_pieces(session, pieces).await?,
     }
     if !is_reusable && !is_stalled {
         body::linger(session).await;
     }
     Ok(())
+}
+
+/// Whether an answer with this head says how long it is (RFC 9110 section 8.6). One that says "not modified" does so of the
+/// body that it has not.
+fn has_length(head: &ResponseHead) -> bool {
+    !head.status.is_informational()
+        && head.status != StatusCode::NO_CONTENT
+        && head.status != StatusCode::NOT_MODIFIED
+}
+
+async fn send_pieces(
+    session: &mut Session,
+    mut pieces: BoxStream<'static, std::result::Result<Bytes, BoxError>>,
+) -> Result<()> {
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.map_err(|error| {
+            Error::because(
+                ErrorType::InternalError,
+                "the rest of the door's own answer cannot be made",
+                error,
+            )
+        })?;
+        session.write_response_body(Some(piece), false).await?;
+    }
+    session.write_response_body(Some(Bytes::new()), true).await
 }
 
 /// The answer that a refusal becomes (OCI distribution spec, "Error Codes").
@@ -57,5 +95,5 @@ pub(super) fn refusal(refusal: &Refusal) -> Result<Response> {
     if refusal.status == StatusCode::SERVICE_UNAVAILABLE && !head.headers.contains_key(RETRY_AFTER) {
         head.insert_header(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS))?;
     }
-    Ok(Response { head, body: Bytes::from(body), origin: AnswerOrigin::Door })
+    Ok(Response { head, body: ResponseBody::Whole(Bytes::from(body)), origin: AnswerOrigin::Door })
 }

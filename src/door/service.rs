@@ -24,8 +24,8 @@ use super::request_metrics::RequestMetrics;
 use super::upstream_connection::UpstreamConnections;
 use super::url_rewriting::UrlRewriter;
 use super::{
-    AnswerOrigin, Client, Exchange, Flow, Limits, Pipeline, Refusal, Response, ResponseHead, Target, body,
-    bridge, normalization, respond,
+    AnswerOrigin, CatalogScope, Client, Exchange, Flow, Limits, Pipeline, Refusal, Response, ResponseHead,
+    Target, body, bridge, normalization, respond,
 };
 use crate::auth::{TargetSeal, Viewer};
 use crate::oci::route::with_plain_colon;
@@ -141,6 +141,7 @@ impl Service {
                 backend: None,
                 forwarding,
                 viewer: Viewer::Anonymous,
+                catalog: CatalogScope::Whole,
                 note: None,
             },
             readable,
@@ -159,7 +160,7 @@ impl Service {
         head.insert_header(CONTENT_TYPE, "text/html; charset=utf-8").ok()?;
         head.insert_header("Docker-Distribution-Api-Version", "registry/2.0").ok()?;
         let body = Bytes::from_static(b"<a href=\"/v2/\">Moved Permanently</a>.\n\n");
-        Some(LocalAnswer::Whole(Response { head, body, origin: AnswerOrigin::Door }))
+        Some(LocalAnswer::Whole(Response { head, body: body.into(), origin: AnswerOrigin::Door }))
     }
 
     /// A request that the door answers itself, or `None` for one to stream.
@@ -180,6 +181,10 @@ impl Service {
             .inspect_err(|_| shorten_write_timeout(session))?;
         if let Flow::Respond(response) = allowed? {
             return Ok(Some(LocalAnswer::Whole(*response)));
+        }
+        if let CatalogScope::Visible(_) = exchange.catalog {
+            let message = "the door cannot tell now which repositories you may see; try again soon";
+            return Err(Refusal::new(ErrorCode::Unavailable, message));
         }
         // Known now: by which address the client knows the door, for which a trusted proxy was heard.
         exchange.forwarding.host = self.urls.address().host_for_registry(&exchange.client);

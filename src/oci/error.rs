@@ -20,6 +20,8 @@ pub enum ErrorCode {
     ManifestUnknown,
     /// `NAME_INVALID`
     NameInvalid,
+    /// `PAGINATION_NUMBER_INVALID`: of distribution 3, for an `n` that is no number.
+    PaginationNumberInvalid,
     /// `SIZE_INVALID`
     SizeInvalid,
     /// `TAG_INVALID`
@@ -51,6 +53,7 @@ impl ErrorCode {
             Self::ManifestInvalid => "MANIFEST_INVALID",
             Self::ManifestUnknown => "MANIFEST_UNKNOWN",
             Self::NameInvalid => "NAME_INVALID",
+            Self::PaginationNumberInvalid => "PAGINATION_NUMBER_INVALID",
             Self::SizeInvalid => "SIZE_INVALID",
             Self::TagInvalid => "TAG_INVALID",
             Self::Unauthorized => "UNAUTHORIZED",
@@ -73,6 +76,7 @@ impl ErrorCode {
             | Self::DigestInvalid
             | Self::ManifestInvalid
             | Self::NameInvalid
+            | Self::PaginationNumberInvalid
             | Self::TagInvalid => StatusCode::BAD_REQUEST,
             Self::SizeInvalid => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,

@@ -10,6 +10,7 @@ mod access_log;
 mod answers;
 mod authorization;
 mod client_address;
+mod contradictions;
 mod observer;
 mod pulls;
 
@@ -26,6 +27,7 @@ pub const TABLE: &[Entry] = &[
     access_log::ENTRY,
     authorization::ENTRY,
     pulls::ENTRY,
+    contradictions::ENTRY,
     answers::ENTRY,
     observer::ENTRY,
 ];

@@ -1,15 +1,17 @@
 //! The observer: carries every manifest write, so that none reaches the registry without being recorded.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, USER_AGENT};
 use http::{Method, StatusCode};
 
 use crate::door::{
-    AnswerOrigin, Entry, Exchange, Flow, ForwardedAuthorization, InvalidOption, Plugin, Prepared, Refusal,
-    Response, ResponseHead, end_to_end_headers,
+    AnswerOrigin, Answering, BoxError, Entry, Exchange, Flow, ForwardedAuthorization, InvalidOption, Plugin,
+    Prepared, Refusal, Response, ResponseHead, end_to_end_headers,
 };
-use crate::oci::ErrorCode;
+use crate::oci::{Digest, ErrorCode};
 use crate::registry::{CarryError, OutgoingWrite, WriteAnswer};
 use crate::store::Actor;
 use crate::sync::{Carrier, CarryFailure, ManifestWrite, WriteRequest};
@@ -22,10 +24,13 @@ pub(super) const AGENT_BYTES: usize = 256;
 
 struct Observer {
     carrier: Carrier,
+    answering: Arc<Answering>,
 }
 
 fn prepare(_table: &toml::Table) -> Result<Prepared, Vec<InvalidOption>> {
-    Ok(Box::new(|parts| Box::new(Observer { carrier: parts.carrier.clone() })))
+    Ok(Box::new(|parts| {
+        Box::new(Observer { carrier: parts.carrier.clone(), answering: Arc::clone(&parts.answering) })
+    }))
 }
 
 #[async_trait]
@@ -39,7 +44,9 @@ impl Plugin for Observer {
         let request = WriteRequest { write: write.clone(), actor: actor(exchange), outgoing };
         exchange.forwarding.is_forwarded = true;
         let answer = self.carrier.carry(request).await.map_err(refusal)?;
-        response(answer).map(|response| Flow::Respond(Box::new(response))).map_err(|error| {
+        let tells_subject = self.answering.is_ready();
+        let subject = subject(write).filter(|_| tells_subject && answer.status.is_success());
+        response(answer, subject).map(|response| Flow::Respond(Box::new(response))).map_err(|error| {
             Refusal::new(ErrorCode::Unavailable, "the registry's answer makes no sense")
                 .with_status(StatusCode::BAD_GATEWAY)
                 .because(error)
@@ -61,10 +68,18 @@ fn outgoing(exchange: &Exchange, method: Method, body: Bytes) -> OutgoingWrite {
     OutgoingWrite { method, path_and_query, headers: end_to_end_headers(exchange), body, credentials }
 }
 
-/// The registry's answer as the client gets it. `OCI-Subject` stands in it only if the registry says so: a client that
-/// reads it leaves out the fallback tag, by which everybody else finds what refers to the subject (OCI distribution spec,
-/// "Pushing manifests with subject").
-fn response(answer: WriteAnswer) -> Result<Response, Box<dyn std::error::Error + Send + Sync>> {
+/// What a manifest that was put is about.
+fn subject(write: &ManifestWrite) -> Option<&Digest> {
+    match write {
+        ManifestWrite::Put { manifest, .. } => Some(&manifest.document.subject.as_ref()?.digest),
+        ManifestWrite::Delete { .. } => None,
+    }
+}
+
+/// The registry's answer as the client gets it. `OCI-Subject` stands in it if the registry says so, or if the door answers
+/// what refers to this `subject`: a client that reads it leaves out the fallback tag, by which everybody else finds that (OCI
+/// distribution spec, "Pushing manifests with subject").
+fn response(answer: WriteAnswer, subject: Option<&Digest>) -> Result<Response, BoxError> {
     let WriteAnswer { status, mut headers, body } = answer;
     crate::door::remove_hop_by_hop(&mut headers);
     headers.remove(CONTENT_LENGTH);
@@ -72,7 +87,10 @@ fn response(answer: WriteAnswer) -> Result<Response, Box<dyn std::error::Error +
     for (name, value) in &headers {
         head.append_header(name, value)?;
     }
-    Ok(Response { head, body, origin: AnswerOrigin::Registry })
+    if let Some(subject) = subject {
+        head.insert_header("oci-subject", subject.as_str())?;
+    }
+    Ok(Response { head, body: body.into(), origin: AnswerOrigin::Registry })
 }
 
 /// What a client is told when a write has no answer of the registry's.

@@ -9,9 +9,9 @@ use super::auth_setup::{AuthSetup, external_origin};
 use super::composition::Composition;
 use super::descriptors;
 use super::start_error::StartError;
-use crate::config::{Config, RegistryHost};
+use crate::config::{AnswersFrom, Config, RegistryHost};
 use crate::door::{
-    self, BodyMemory, Certificates, Door, OwnPaths, Parts, PublicAddress, Service, ServiceParts,
+    self, Answering, BodyMemory, Certificates, Door, OwnPaths, Parts, PublicAddress, Service, ServiceParts,
     UpstreamSettings,
 };
 use crate::plugins::PreparedPlugins;
@@ -39,6 +39,12 @@ pub(super) fn build(
         gate: auth.gate.clone(),
         requirement_of: web::requirement_of,
         credentials: Arc::clone(&access.credentials),
+        answering: Arc::new(Answering {
+            records: Arc::clone(&engine.store) as _,
+            completeness: Arc::clone(engine.sweeper.completeness()),
+            is_from_record: config.answers.from == AnswersFrom::Record,
+            is_exclusive: config.registry.is_exclusive,
+        }),
     };
     let mut shares = descriptors::share(config, available_descriptors);
     shares.warn_if_lowered(config, available_descriptors);

@@ -39,6 +39,7 @@ macro_rules! contract_tests {
         }
         $crate::store::contract::contract_tests! { $open, lists;
             lists_are_complete_and_in_bytewise_order_at_any_page_size
+            names_are_listed_from_behind_any_text_on
             any_changes_come_to_what_a_naive_model_holds
         }
         $crate::store::contract::contract_tests! { $open, intents;

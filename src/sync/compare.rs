@@ -41,7 +41,10 @@ impl RecordedNames for NamesInStore<'_> {
         repository: &RepositoryName,
         after: Option<Tag>,
     ) -> Result<Page<Tag, Tag>, CompareError> {
-        Ok(self.0.tag_names(repository, PageRequest { after, limit: ROWS }).await?)
+        Ok(self
+            .0
+            .tag_names(repository, PageRequest { after: after.map(|tag| tag.to_string()), limit: ROWS })
+            .await?)
     }
 }
 

@@ -41,8 +41,8 @@ pub use pulls::{PullCounts, flush_pulls};
 pub use removals::RemovalLimit;
 pub use seen::{SeenAnswer, SeenAnswers, compare_answers};
 pub use sweep::{
-    CatalogState, FinishedSweep, Outcome as SweepOutcome, Phase as SweepPhase, Problem, Recording,
-    RunningSweep, SweepSettings, SweepStatus, Sweeper, show_sweep_intervals,
+    CatalogState, FinishedSweep, Outcome as SweepOutcome, Phase as SweepPhase, Problem, RecordCompleteness,
+    Recording, RunningSweep, SweepSettings, SweepStatus, Sweeper, show_sweep_intervals,
 };
 pub use unknown::{FirstPass, UnknownIntents, settle_unknown};
 pub use verify::{Verified, Verifier, VerifyError};

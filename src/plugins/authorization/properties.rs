@@ -206,6 +206,7 @@ fn exchange(asked: &Asked, authorization: Option<String>) -> Exchange {
         backend: None,
         forwarding,
         viewer,
+        catalog: Default::default(),
         note: None,
     }
 }

@@ -66,6 +66,44 @@ pub(in crate::store) async fn lists_are_complete_and_in_bytewise_order_at_any_pa
     assert!(store.tags(&nowhere, PageRequest { after: None, limit: 10 }).await.unwrap().items.is_empty());
 }
 
+pub(in crate::store) async fn names_are_listed_from_behind_any_text_on(store: AnyStore) {
+    let names = ["a", "a-b", "a.b", "a/b", "a0", "b"];
+    for name in names {
+        push(&store, name, &image("1", &[]), &["0", "A", "Z.z", "_", "a"], 1).await;
+    }
+    let here = repository("a");
+    let behind = |text: &str, limit| PageRequest {
+        after: Some(text.to_owned()).filter(|text| !text.is_empty()),
+        limit,
+    };
+    for (text, limit, expected, has_more) in [
+        ("", 2, &names[..2], true),
+        ("a", 2, &names[1..3], true),
+        ("a!", 9, &names[1..], false),
+        ("a/", 9, &names[3..], false),
+        ("a/\u{0}\u{7f}", 9, &names[3..], false),
+        ("A", 6, &names[..], false),
+        ("b", 9, &names[6..], false),
+        ("ü", 9, &names[6..], false),
+        ("a", 0, &names[..0], true),
+    ] {
+        // However many are asked for.
+        for limit in if has_more { vec![limit] } else { vec![limit, 1_000] } {
+            let found = store.repository_names(behind(text, limit)).await.unwrap();
+            assert!(found.items.iter().map(|name| name.as_str()).eq(expected.iter().copied()), "{text:?}");
+            let next = found.next.map(|name| name.to_string());
+            assert_eq!(next.as_deref(), expected.last().copied().filter(|_| has_more), "{text:?}");
+        }
+    }
+    for (text, expected) in
+        [("", "0 A Z.z _ a"), ("A", "Z.z _ a"), ("B", "Z.z _ a"), ("Z.z!", "_ a"), ("~", "")]
+    {
+        let found = store.tag_names(&here, behind(text, 9)).await.unwrap();
+        let found: Vec<_> = found.items.iter().map(|tag| tag.as_str()).collect();
+        assert_eq!(found.join(" "), expected, "{text:?}");
+    }
+}
+
 pub(in crate::store) async fn any_changes_come_to_what_a_naive_model_holds(store: AnyStore) {
     let mut runner = TestRunner::deterministic();
     let changes = proptest::collection::vec(any_change(), 200).new_tree(&mut runner).unwrap().current();

@@ -95,6 +95,18 @@ impl Records for MemoryStore {
         self.scan(|state| state.repository_page(&request, is_wanted)).await
     }
 
+    async fn repository_names(
+        &self,
+        request: PageRequest<String>,
+    ) -> Result<Page<RepositoryName, RepositoryName>, StoreError> {
+        self.scan(|state| {
+            let after = request.after.as_deref();
+            let names = state.repositories.keys().filter(|name| Some(name.as_str()) > after);
+            page(names.map(|name| (name.clone(), name.clone())), request.limit)
+        })
+        .await
+    }
+
     async fn tag(&self, repository: &RepositoryName, tag: &Tag) -> Result<Option<TagRecord>, StoreError> {
         self.point(|state| {
             let row = state.tags.get(&(repository.clone(), tag.clone())).cloned();
@@ -117,10 +129,11 @@ impl Records for MemoryStore {
     async fn tag_names(
         &self,
         repository: &RepositoryName,
-        request: PageRequest<Tag>,
+        request: PageRequest<String>,
     ) -> Result<Page<Tag, Tag>, StoreError> {
         self.scan(|state| {
-            let rows = state.tags_behind(repository, request.after.as_ref());
+            let after = request.after.as_deref();
+            let rows = state.tags_behind(repository, None).filter(|(tag, _)| Some(tag.as_str()) > after);
             page(rows.map(|(tag, _)| (tag.clone(), tag.clone())), request.limit)
         })
         .await

@@ -31,6 +31,12 @@ pub trait Records: Send + Sync + 'static {
         page: PageRequest<RepositoryName>,
     ) -> Result<Page<RepositoryRecord, RepositoryName>, StoreError>;
 
+    /// The names alone of repositories, in bytewise order, from behind any text on.
+    async fn repository_names(
+        &self,
+        page: PageRequest<String>,
+    ) -> Result<Page<RepositoryName, RepositoryName>, StoreError>;
+
     /// One tag.
     async fn tag(&self, repository: &RepositoryName, tag: &Tag) -> Result<Option<TagRecord>, StoreError>;
 
@@ -41,11 +47,11 @@ pub trait Records: Send + Sync + 'static {
         page: PageRequest<Tag>,
     ) -> Result<Page<TagRecord, Tag>, StoreError>;
 
-    /// The names alone of a repository's tags, in bytewise order.
+    /// The names alone of a repository's tags, in bytewise order, from behind any text on.
     async fn tag_names(
         &self,
         repository: &RepositoryName,
-        page: PageRequest<Tag>,
+        page: PageRequest<String>,
     ) -> Result<Page<Tag, Tag>, StoreError>;
 
     /// Which of these tags the record does not have in this repository, or holds to be missing at the registry.

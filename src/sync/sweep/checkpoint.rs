@@ -20,6 +20,9 @@ const TOO_OLD: Duration = Duration::from_hours(1);
 pub(super) struct Checkpoint {
     /// When the last deep sweep was complete.
     pub last_deep: Option<Timestamp>,
+    /// When a sweep has last compared everything that the catalog lists.
+    #[serde(default)]
+    pub last_complete: Option<Timestamp>,
     /// The sweep that is under way.
     pub running: Option<Position>,
 }

@@ -10,11 +10,12 @@
 //! metrics by `gauges`). `walk` goes through the repositories, of which the `catalog` is one list; one of them is the business
 //! of `repository`. Every question waits for a permit of the `adaptive_limit`, which `limited_transport` sees to; `troubles`
 //! tells a repository's trouble from the registry's. What was swept is remembered in bounded memory (`sync/listing/`), and by
-//! `checkpoint` over a restart.
+//! `checkpoint` over a restart; `completeness` says whether one was ever complete.
 
 mod adaptive_limit;
 mod catalog;
 mod checkpoint;
+mod completeness;
 mod gauges;
 mod limited_transport;
 mod place;
@@ -32,6 +33,7 @@ mod timetable;
 mod troubles;
 mod walk;
 
+pub use completeness::RecordCompleteness;
 pub(in crate::sync) use gauges::describe as describe_metrics;
 pub use gauges::show_intervals as show_sweep_intervals;
 pub use progress::{CatalogState, FinishedSweep, Outcome, Phase, Problem, RunningSweep, SweepStatus};

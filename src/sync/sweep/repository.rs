@@ -208,7 +208,7 @@ impl<'a> RepositorySweep<'a> {
             let unlisted = page.items.into_iter().filter(|tag| !self.listed.has(tag.as_str()));
             let unlisted: Vec<Reference> = unlisted.map(Reference::Tag).collect();
             self.verify(unlisted).await?;
-            after = page.next;
+            after = page.next.map(|tag| tag.to_string());
             if after.is_none() {
                 return Ok(());
             }

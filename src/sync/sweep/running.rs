@@ -11,7 +11,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use super::checkpoint::Checkpoint;
 use super::gauges;
 use super::place::Place;
-use super::progress::{CatalogEnd, FinishedSweep, Outcome, Phase, Progress};
+use super::progress::{CatalogEnd, CatalogState, FinishedSweep, Outcome, Phase, Progress};
 use super::questions::Abort;
 use super::schedule::Sweeper;
 use super::state::{Activity, encode};
@@ -128,6 +128,9 @@ impl Sweeper {
             if finished.kind == SweepKind::Deep {
                 checkpoint.last_deep = Some(finished.ended_at);
             }
+            if finished.outcome == Outcome::Complete && finished.catalog == CatalogState::Listed {
+                checkpoint.last_complete = Some(finished.ended_at);
+            }
         }
         let update = checkpoint.update(marks, checkpoint.running.is_none());
         let ended = match self.questions.lease.held() {
@@ -136,6 +139,9 @@ impl Sweeper {
             }
             Err(error) => Err(error),
         };
+        if checkpoint.last_complete.is_some() && ended.is_ok() {
+            self.completeness.note();
+        }
         if let Err(error) = &ended {
             tracing::warn!(%error, "the end of a sweep cannot be kept; some of it may be done again");
         }

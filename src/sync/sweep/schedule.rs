@@ -1,5 +1,6 @@
 //! The running of sweeps, one at a time: those that are due, and those that are asked for, at this door or another.
 
+use std::convert::Infallible;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::adaptive_limit::AdaptiveLimit;
 use super::checkpoint::{self, Checkpoint};
+use super::completeness::RecordCompleteness;
 use super::limited_transport::LimitedTransport;
 use super::place::Place;
 use super::progress::{FinishedSweep, Outcome, SweepStatus};
@@ -28,6 +30,8 @@ use crate::telemetry::FailureLog;
 
 /// After so many sweeps in a row that came to no end, another door may try.
 const LET_GO: u32 = 3;
+/// How often a door that does not sweep looks whether the record is complete, until it is.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// The pauses before a sweep is tried again to begin, while the store cannot note it.
 const BEGINNING_PAUSES: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
 
@@ -38,6 +42,8 @@ pub struct Sweeper {
     /// Nothing while another door sweeps, as far as this one knows.
     state: Mutex<Option<State>>,
     requested: Notify,
+    /// Whether the record is complete, by this door's sweeps or another's.
+    pub(super) completeness: Arc<RecordCompleteness>,
     /// Sweeps are numbered since then, if the record has not numbered any.
     opened: Timestamp,
     /// Why sweeps come to no end, while they do not.
@@ -79,6 +85,7 @@ impl Sweeper {
             settings,
             state: Mutex::new(None),
             requested: Notify::new(),
+            completeness: Arc::default(),
             opened,
         }
     }
@@ -118,6 +125,11 @@ impl Sweeper {
         })
     }
 
+    /// Whether the record is complete.
+    pub fn completeness(&self) -> &Arc<RecordCompleteness> {
+        &self.completeness
+    }
+
     /// What is held to be missing now is gone, as the operator says: sweeps remove it if the registry still denies it.
     ///
     /// # Errors
@@ -143,7 +155,11 @@ impl Sweeper {
         let lease = &self.questions.lease;
         let running = async {
             loop {
-                lease.wait().await;
+                tokio::select! {
+                    biased;
+                    _held = lease.wait() => {}
+                    never = self.watch_completeness() => match never {},
+                }
                 self.run_while_held().await;
                 *self.lock_state() = None;
             }
@@ -156,6 +172,9 @@ impl Sweeper {
     async fn run_while_held(&self) {
         let lease = &self.questions.lease;
         let (checkpoint, marks) = self.kept().await;
+        if checkpoint.last_complete.is_some() {
+            self.completeness.note();
+        }
         *self.lock_state() = Some(State { last: self.last_finished().await, ..State::default() });
         let mut timetable = Timetable::new(self.settings, &checkpoint, self.questions.registry.now());
         let mut place = Place { checkpoint, marks, parked: None };
@@ -179,6 +198,20 @@ impl Sweeper {
                 return;
             }
         }
+    }
+
+    /// Looks whether another door's sweeps have made the record complete, until it is dropped.
+    async fn watch_completeness(&self) -> Infallible {
+        while !self.completeness.is_complete() {
+            let now = self.questions.registry.now();
+            match checkpoint::load(self.questions.store.as_ref(), now).await {
+                Ok((checkpoint, _)) if checkpoint.last_complete.is_some() => self.completeness.note(),
+                Ok(_) => {}
+                Err(error) => tracing::debug!(%error, "what another door keeps of its sweeps cannot be read"),
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        std::future::pending().await
     }
 
     async fn kept(&self) -> (Checkpoint, KeptMarks) {

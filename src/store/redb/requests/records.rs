@@ -43,6 +43,16 @@ impl Records for RedbStore {
         self.scan(move |snapshot| snapshot.repositories(containing.as_deref(), &page)).await
     }
 
+    async fn repository_names(
+        &self,
+        page: PageRequest<String>,
+    ) -> Result<Page<RepositoryName, RepositoryName>, StoreError> {
+        if page.limit <= HANDFUL {
+            return self.point(|snapshot| snapshot.repository_names(&page)).await;
+        }
+        self.scan(move |snapshot| snapshot.repository_names(&page)).await
+    }
+
     async fn tag(&self, repository: &RepositoryName, tag: &Tag) -> Result<Option<TagRecord>, StoreError> {
         self.point(|snapshot| snapshot.tag(repository, tag)).await
     }
@@ -59,7 +69,7 @@ impl Records for RedbStore {
     async fn tag_names(
         &self,
         repository: &RepositoryName,
-        page: PageRequest<Tag>,
+        page: PageRequest<String>,
     ) -> Result<Page<Tag, Tag>, StoreError> {
         if page.limit <= HANDFUL {
             return self.point(|snapshot| snapshot.tag_names(repository, &page)).await;

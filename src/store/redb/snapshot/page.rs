@@ -29,7 +29,12 @@ pub(super) struct Filling<T, K> {
 
 impl<T, K: Clone> Filling<T, K> {
     pub(super) fn new(page: &PageRequest<K>) -> Self {
-        Self { items: Vec::new(), last: page.after.clone(), limit: page.limit.min(MAXIMUM_PAGE), bytes: 0 }
+        Self { last: page.after.clone(), ..Self::of(page.limit) }
+    }
+
+    /// One of at most so many items, which begins behind no item of the list.
+    pub(super) fn of(limit: usize) -> Self {
+        Self { items: Vec::new(), last: None, limit: limit.min(MAXIMUM_PAGE), bytes: 0 }
     }
 
     pub(super) fn is_full(&self) -> bool {

@@ -48,6 +48,24 @@ impl Snapshot {
         Ok(filling.end())
     }
 
+    pub(crate) fn repository_names(
+        &self,
+        page: &PageRequest<String>,
+    ) -> Result<Page<RepositoryName, RepositoryName>, Failure> {
+        let table = self.0.open_table(REPOSITORIES)?;
+        let after = page.after.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+        let mut filling = Filling::of(page.limit);
+        for entry in table.range::<&str>((after, Bound::Unbounded))? {
+            let (name, _) = entry?;
+            if filling.is_full() {
+                return Ok(filling.part());
+            }
+            let name = stored_name(name.value())?;
+            filling.push(name.clone(), name);
+        }
+        Ok(filling.end())
+    }
+
     /// Repositories of which the registry denies something.
     pub(crate) fn repositories_with_missing(
         &self,
@@ -104,14 +122,12 @@ impl Snapshot {
     pub(crate) fn tag_names(
         &self,
         repository: &RepositoryName,
-        page: &PageRequest<Tag>,
+        page: &PageRequest<String>,
     ) -> Result<Page<Tag, Tag>, Failure> {
         let table = self.0.open_table(TAGS)?;
         let end = behind(repository);
-        let mut filling = Filling::new(page);
-        for entry in
-            table.range(keys_behind(repository, &end, page.after.as_ref().map_or("", Tag::as_str)))?
-        {
+        let mut filling = Filling::of(page.limit);
+        for entry in table.range(keys_behind(repository, &end, page.after.as_deref().unwrap_or_default()))? {
             let (key, _) = entry?;
             if filling.is_full() {
                 return Ok(filling.part());

@@ -1,4 +1,4 @@
-//! Tells what clients were answered about manifests, so that an answer that contradicts the record leads to a look at the
+//! Tells what the registry answered clients about manifests, so that an answer that contradicts the record leads to a look at the
 //! registry.
 
 use std::sync::Arc;
@@ -10,19 +10,23 @@ use crate::door::{Entry, Exchange, InvalidOption, Plugin, Prepared, Refusal, Res
 use crate::oci::{Digest, Route};
 use crate::sync::{SeenAnswer, SeenAnswers};
 
-pub(super) const ENTRY: Entry = Entry { name: "answers", options: &[], prepare };
+pub(super) const ENTRY: Entry = Entry { name: "contradictions", options: &[], prepare };
 
-struct Answers {
+struct Contradictions {
     seen: Arc<SeenAnswers>,
 }
 
 fn prepare(_table: &toml::Table) -> Result<Prepared, Vec<InvalidOption>> {
-    Ok(Box::new(|parts| Box::new(Answers { seen: Arc::clone(&parts.seen) })))
+    Ok(Box::new(|parts| Box::new(Contradictions { seen: Arc::clone(&parts.seen) })))
 }
 
 #[async_trait]
-impl Plugin for Answers {
+impl Plugin for Contradictions {
     async fn on_response(&self, exchange: &mut Exchange, head: &mut ResponseHead) -> Result<(), Refusal> {
+        // What the door answers from the record does not contradict it.
+        if !exchange.forwarding.is_forwarded {
+            return Ok(());
+        }
         let Some(Route::ManifestRead { repository, reference }) = exchange.route() else { return Ok(()) };
         let named = || {
             let value = head.headers.get("docker-content-digest")?;
