@@ -13,6 +13,7 @@
 mod support;
 
 mod alerts;
+mod answers;
 mod auth;
 mod check;
 mod clients;

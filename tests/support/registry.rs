@@ -159,6 +159,17 @@ impl Registry {
         std::fs::remove_dir_all(self.repository(repository).join("_manifests/tags").join(tag)).unwrap();
     }
 
+    /// Writes further tags beside one, to the same manifest, as the registry keeps them.
+    pub fn copy_tag(&self, repository: &str, tag: &str, copies: impl IntoIterator<Item = String>) {
+        let tags = self.repository(repository).join("_manifests/tags");
+        let link = std::fs::read(tags.join(tag).join("current/link")).unwrap();
+        for copy in copies {
+            let current = tags.join(copy).join("current");
+            std::fs::create_dir_all(&current).unwrap();
+            std::fs::write(current.join("link"), &link).unwrap();
+        }
+    }
+
     /// Takes a whole repository off its disk.
     pub fn lose_repository(&self, repository: &str) {
         std::fs::remove_dir_all(self.repository(repository)).unwrap();
