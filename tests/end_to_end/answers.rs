@@ -34,7 +34,7 @@ impl House {
     }
 
     /// How many answers on this route were made from the record.
-    async fn from_record(&self, route: &str) -> f64 {
+    async fn record_answers(&self, route: &str) -> f64 {
         let of_route = format!("route=\"{route}\"");
         let metrics = metrics(&self.door).await;
         let counted = metrics.lines().filter(|line| {

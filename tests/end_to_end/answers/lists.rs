@@ -37,7 +37,7 @@ async fn with_answers_from_the_registry_everything_passes_through() {
     image.push_blobs(&house.door.url(), "around").await;
     let put = image.put(&house.door.url(), "around", "about").await;
     assert!(!put.headers().contains_key("oci-subject"), "the registry does not answer referrers");
-    assert_eq!(house.from_record("catalog").await, 0.0);
+    assert_eq!(house.record_answers("catalog").await, 0.0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -49,7 +49,7 @@ async fn a_push_through_the_door_is_in_its_lists_at_once() {
     }
     assert_eq!(all_names(&base, "/v2/_catalog", "repositories").await, ["a", "b"]);
     assert_eq!(all_names(&base, "/v2/b/tags/list", "tags").await, ["v0", "v1"]);
-    assert_eq!(house.from_record("tags").await, 1.0);
+    assert_eq!(house.record_answers("tags").await, 1.0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -27,7 +27,7 @@ async fn a_manifest_is_served_by_digest_while_the_registry_is_away_and_counts_as
     let head = ask(Method::HEAD, &url(&image.digest), &ACCEPTING).await;
     assert_eq!((head.headers, head.body.as_str()), (before.headers, ""));
     assert_eq!(ask(Method::GET, &url("v1"), &ACCEPTING).await.status, 502, "a tag is the registry's to tell");
-    assert_eq!(house.from_record("manifest_read").await, 3.0);
+    assert_eq!(house.record_answers("manifest_read").await, 3.0);
     let metrics = crate::support::metrics::metrics(&house.door).await;
     assert!(metrics.lines().any(|line| line == "portreeve_pulls_total 2"), "two GETs");
 }
