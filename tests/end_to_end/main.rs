@@ -35,4 +35,5 @@ mod registry_tls;
 mod standstill;
 mod stopping;
 mod sweeps;
+mod tag_deletion;
 mod tls;
