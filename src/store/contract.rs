@@ -27,6 +27,7 @@ macro_rules! contract_tests {
             an_observed_push_is_recorded_whole
             a_push_by_digest_is_one_event_without_a_tag
             pushing_the_same_again_refreshes_the_tag_and_counts_nothing_twice
+            what_was_found_has_a_time_of_finding_and_no_push_time
             moving_a_tag_names_what_it_pointed_to
             what_is_found_makes_events_only_for_what_differs
             deleting_a_tag_leaves_its_manifest

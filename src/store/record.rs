@@ -84,8 +84,10 @@ pub struct TagRecord {
     pub bytes: u64,
     /// The platforms that an index names, as `os/architecture[/variant]`.
     pub platforms: Vec<String>,
-    /// When this was recorded; for an observed push, when it was pushed.
-    pub pushed_at: Timestamp,
+    /// When it was pushed, if the door carried that.
+    pub pushed_at: Option<Timestamp>,
+    /// When it was found, if the door did not carry the push: when that was is not known.
+    pub found_at: Option<Timestamp>,
     /// Who pushed it, if the door saw an authenticated client do it.
     pub pushed_by: Option<String>,
     /// How it was learnt.
@@ -109,8 +111,10 @@ pub struct ManifestRecord {
     pub document: Document,
     /// The tags that point to it, in bytewise order, at most 1,000 of them.
     pub tags: Vec<Tag>,
-    /// When it was recorded in this repository.
-    pub pushed_at: Timestamp,
+    /// When it was first pushed to this repository, if the door carried that.
+    pub pushed_at: Option<Timestamp>,
+    /// When it was found in this repository, if the door did not carry the push: when that was is not known.
+    pub found_at: Option<Timestamp>,
     /// How it was learnt.
     pub source: Source,
     /// Since when the registry denies it, if it does.

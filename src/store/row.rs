@@ -68,7 +68,9 @@ pub(super) struct TagRow {
     pub bytes: u64,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub platforms: Vec<String>,
-    pub pushed_at: Timestamp,
+    /// When this was recorded.
+    #[serde(rename = "pushed_at")]
+    pub recorded_at: Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pushed_by: Option<String>,
     pub source: Source,
@@ -86,7 +88,9 @@ pub(super) struct TagRow {
 /// That a repository has a manifest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct ManifestRow {
-    pub pushed_at: Timestamp,
+    /// When this was recorded.
+    #[serde(rename = "pushed_at")]
+    pub recorded_at: Timestamp,
     pub source: Source,
     /// Since when the registry denies it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -136,7 +140,7 @@ impl TagRow {
             media_type,
             bytes,
             platforms,
-            pushed_at,
+            recorded_at,
             pushed_by,
             source,
             sequence,
@@ -150,7 +154,8 @@ impl TagRow {
             media_type,
             bytes,
             platforms,
-            pushed_at,
+            pushed_at: push_time(source, recorded_at),
+            found_at: finding_time(source, recorded_at),
             pushed_by,
             source,
             sequence,
@@ -164,7 +169,25 @@ impl TagRow {
 impl ManifestRow {
     /// The record, with the document and the tags that belong to it.
     pub(super) fn record(self, digest: Digest, document: Document, tags: Vec<Tag>) -> ManifestRecord {
-        let Self { pushed_at, source, missing } = self;
-        ManifestRecord { digest, document, tags, pushed_at, source, missing }
+        let Self { recorded_at, source, missing } = self;
+        ManifestRecord {
+            digest,
+            document,
+            tags,
+            pushed_at: push_time(source, recorded_at),
+            found_at: finding_time(source, recorded_at),
+            source,
+            missing,
+        }
     }
+}
+
+/// When something was pushed that was recorded then: the door knows that of the pushes that it carried, and of no others.
+fn push_time(source: Source, recorded_at: Timestamp) -> Option<Timestamp> {
+    (source == Source::Observed).then_some(recorded_at)
+}
+
+/// When it was found, if it was.
+fn finding_time(source: Source, recorded_at: Timestamp) -> Option<Timestamp> {
+    (source != Source::Observed).then_some(recorded_at)
 }

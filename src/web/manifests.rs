@@ -67,7 +67,7 @@ impl From<ManifestRecord> for ManifestItem {
 impl Serialize for ManifestItem {
     /// What is not there is `null`, other than in the store.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let ManifestRecord { digest, document, tags, pushed_at, source, missing } = &self.record;
+        let ManifestRecord { digest, document, tags, pushed_at, found_at, source, missing } = &self.record;
         let Document {
             media_type,
             kind,
@@ -98,6 +98,7 @@ impl Serialize for ManifestItem {
             fields.serialize_entry("referrers_next", next)?;
         }
         fields.serialize_entry("pushed_at", pushed_at)?;
+        fields.serialize_entry("found_at", found_at)?;
         fields.serialize_entry("source", source)?;
         fields.serialize_entry("missing_since", &missing.map(|mark| mark.since))?;
         fields.end()

@@ -22,7 +22,10 @@ pub(super) struct TagItem {
     bytes: u64,
     /// As `os/architecture[/variant]`.
     platforms: Vec<String>,
-    pushed_at: Timestamp,
+    /// When the door carried the push; nothing where it did not.
+    pushed_at: Option<Timestamp>,
+    /// When it was found, where the door did not carry the push.
+    found_at: Option<Timestamp>,
     /// Told to callers who have logged in.
     pushed_by: Option<String>,
     source: Source,
@@ -42,6 +45,7 @@ impl From<TagRecord> for TagItem {
             bytes,
             platforms,
             pushed_at,
+            found_at,
             pushed_by,
             source,
             sequence: _,
@@ -56,6 +60,7 @@ impl From<TagRecord> for TagItem {
             bytes,
             platforms,
             pushed_at,
+            found_at,
             pushed_by,
             source,
             last_pull,
