@@ -5,6 +5,7 @@ pub(super) mod accounts;
 pub(super) mod changes;
 pub(super) mod guards;
 pub(super) mod hints;
+pub(super) mod images;
 pub(super) mod intents;
 pub(super) mod lists;
 pub(super) mod past;
@@ -68,7 +69,13 @@ macro_rules! contract_tests {
             a_hint_is_put_off_until_a_time_and_given_again_it_is_due_at_once
             there_is_room_for_so_many_hints_and_no_more
             pulls_add_up_and_the_last_one_never_moves_back
+            a_look_at_a_tag_moves_when_it_was_last_seen_and_nothing_else
             a_pull_of_what_is_not_recorded_records_nothing
+        }
+        $crate::store::contract::contract_tests! { $open, images;
+            what_an_image_says_is_kept_once_and_goes_with_its_manifest
+            a_tag_knows_the_platform_of_its_image
+            how_far_images_were_read_is_kept
         }
         $crate::store::contract::contract_tests! { $open, past;
             what_comes_back_has_its_past

@@ -14,6 +14,7 @@ mod epoch;
 mod event;
 mod group;
 mod hint;
+mod image;
 mod intent;
 mod ledger;
 #[cfg(test)]
@@ -43,6 +44,7 @@ pub use door::{Beat, DoorId, Incarnation, Lease, LeaseName};
 pub use epoch::{Epoch, History, InvalidEpoch};
 pub use event::{Event, EventKind};
 pub use hint::{Hint, HintedReference, Queued};
+pub use image::{FoundImage, ReadImage, UnreadImage};
 pub use intent::{Intent, IntentState, Write};
 #[cfg(test)]
 pub use memory::{Fate, MemoryMedium, MemoryStore, Steps};
@@ -53,7 +55,9 @@ pub use record::{
 };
 pub use redb::{OpenError, RedbStore};
 pub use retry::Retry;
-pub use roles::{Accounts, AuthLog, Clocks, Doors, Events, Hints, Ledger, Pulls, Records, Store, SweepState};
+pub use roles::{
+    Accounts, AuthLog, Clocks, Doors, Events, Hints, Images, Ledger, Pulls, Records, Store, SweepState,
+};
 pub use sweep::{
     BegunSweep, KeptSweep, RequestedSweep, SweepKind, SweepQueue, SweepReport, SweepStart, SweepUpdate,
 };

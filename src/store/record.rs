@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Event, EventKind, Sequence, Source};
 use crate::clock::Timestamp;
-use crate::oci::{Digest, Document, MediaType, RepositoryName, Tag};
+use crate::oci::{Digest, Document, ImageConfig, MediaType, RepositoryName, Tag};
 
 /// The most items of one page, whatever was asked for: what bounds the memory of one answer.
 pub(super) const MAXIMUM_PAGE: usize = 10_000;
@@ -82,7 +82,8 @@ pub struct TagRecord {
     pub media_type: MediaType,
     /// The manifest's own bytes and those of the blobs it names directly.
     pub bytes: u64,
-    /// The platforms that an index names, as `os/architecture[/variant]`.
+    /// The platforms that an index names, or that of a single image once its configuration was read, as
+    /// `os/architecture[/variant]`.
     pub platforms: Vec<String>,
     /// When it was pushed, if the door carried that.
     pub pushed_at: Option<Timestamp>,
@@ -98,6 +99,9 @@ pub struct TagRecord {
     pub last_pull: Option<Timestamp>,
     /// How often it was pulled by this name through the door, whatever it pointed to.
     pub pulls: u64,
+    /// When somebody last pulled it by this name, or looked what it points to: a client that has the image already does only
+    /// that.
+    pub last_seen: Option<Timestamp>,
     /// Since when the registry denies it, if it does.
     pub missing: Option<MissingMark>,
 }
@@ -119,6 +123,8 @@ pub struct ManifestRecord {
     pub source: Source,
     /// Since when the registry denies it, if it does.
     pub missing: Option<MissingMark>,
+    /// What it says of itself, if it is an image and its configuration was read.
+    pub image: Option<ImageConfig>,
 }
 
 /// Which part of a list is wanted.

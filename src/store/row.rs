@@ -3,12 +3,13 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::image::may_be_image;
 use super::{
     Hint, HintedReference, ManifestRecord, Missing, MissingMark, Pull, RepositoryRecord, Retry, Sequence,
     Source, TagRecord,
 };
 use crate::clock::Timestamp;
-use crate::oci::{Digest, Document, MediaType, RepositoryName, Tag};
+use crate::oci::{Digest, Document, ImageConfig, MediaType, RepositoryName, Tag};
 
 /// A repository: its sums, kept up with every change so that no list has to count.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,6 +81,9 @@ pub(super) struct TagRow {
     pub last_pull: Option<Timestamp>,
     #[serde(default)]
     pub pulls: u64,
+    /// When somebody last asked for the name, if only to look.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_seen: Option<Timestamp>,
     /// Since when the registry denies it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missing: Option<MissingMark>,
@@ -115,7 +119,7 @@ impl RepositoryRow {
     /// Adds what was pulled from it.
     pub(super) fn add_pulls(&mut self, pull: &Pull) {
         self.pulls = self.pulls.saturating_add(pull.count);
-        self.last_pull = self.last_pull.max(Some(pull.last));
+        self.last_pull = self.last_pull.max(pull.last_pull);
     }
 
     /// The record under its name.
@@ -127,14 +131,21 @@ impl RepositoryRow {
 }
 
 impl TagRow {
+    /// Whether what it is for is not known from its manifest, and may be from the image itself.
+    pub(super) fn wants_platform(&self) -> bool {
+        self.platforms.is_empty() && may_be_image(&self.media_type)
+    }
+
     /// Adds what was pulled by its name.
     pub(super) fn add_pulls(&mut self, pull: &Pull) {
         self.pulls = self.pulls.saturating_add(pull.count);
-        self.last_pull = self.last_pull.max(Some(pull.last));
+        self.last_pull = self.last_pull.max(pull.last_pull);
+        self.last_seen = self.last_seen.max(Some(pull.last_seen));
     }
 
-    /// The record under its name.
-    pub(super) fn record(self, tag: Tag) -> TagRecord {
+    /// The record under its name, with the platform that the image says it is for, if it is one and says so.
+    pub(super) fn record(mut self, tag: Tag, platform: Option<String>) -> TagRecord {
+        self.platforms.extend(platform);
         let Self {
             digest,
             media_type,
@@ -146,6 +157,7 @@ impl TagRow {
             sequence,
             last_pull,
             pulls,
+            last_seen,
             missing,
         } = self;
         TagRecord {
@@ -161,14 +173,22 @@ impl TagRow {
             sequence,
             last_pull,
             pulls,
+            // Rows of an earlier version know the pulls alone.
+            last_seen: last_seen.max(last_pull),
             missing,
         }
     }
 }
 
 impl ManifestRow {
-    /// The record, with the document and the tags that belong to it.
-    pub(super) fn record(self, digest: Digest, document: Document, tags: Vec<Tag>) -> ManifestRecord {
+    /// The record, with what belongs to it.
+    pub(super) fn record(
+        self,
+        digest: Digest,
+        document: Document,
+        tags: Vec<Tag>,
+        image: Option<ImageConfig>,
+    ) -> ManifestRecord {
         let Self { recorded_at, source, missing } = self;
         ManifestRecord {
             digest,
@@ -178,6 +198,7 @@ impl ManifestRow {
             found_at: finding_time(source, recorded_at),
             source,
             missing,
+            image,
         }
     }
 }

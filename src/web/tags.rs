@@ -32,6 +32,8 @@ pub(super) struct TagItem {
     last_pull: Option<Timestamp>,
     /// By this name, through the door.
     pulls: u64,
+    /// When it was last pulled or looked at, by this name.
+    last_seen: Option<Timestamp>,
     /// Since when the registry denies it, if it does.
     missing_since: Option<Timestamp>,
 }
@@ -51,6 +53,7 @@ impl From<TagRecord> for TagItem {
             sequence: _,
             last_pull,
             pulls,
+            last_seen,
             missing,
         } = record;
         Self {
@@ -65,6 +68,7 @@ impl From<TagRecord> for TagItem {
             source,
             last_pull,
             pulls,
+            last_seen,
             missing_since: missing.map(|mark| mark.since),
         }
     }

@@ -137,7 +137,8 @@ async fn tags_are_listed_with_what_is_known_of_their_manifests() {
                 "tag": "v1", "digest": digest("image"), "media_type": MediaType::OCI_INDEX, "bytes": 7,
                 "platforms": ["linux/amd64"], "pushed_at": "1970-01-01T00:00:01.000Z", "found_at": null,
                 "pushed_by": "alice",
-                "last_pull": "1970-01-01T00:00:01.000Z", "pulls": 5, "source": "observed",
+                "last_pull": "1970-01-01T00:00:01.000Z", "pulls": 5,
+                "last_seen": "1970-01-01T00:00:01.000Z", "source": "observed",
                 "missing_since": null,
             }],
             "next": "v1",
@@ -182,7 +183,8 @@ async fn a_manifest_is_shown_with_its_parts_and_referrers() {
             "artifact_type": "application/signature", "size": 7, "annotations": {},
         }],
         "referrers_next": null,
-        "pushed_at": null, "found_at": "1970-01-01T00:00:01.000Z", "source": "swept", "missing_since": null,
+        "pushed_at": null, "found_at": "1970-01-01T00:00:01.000Z", "source": "swept", "image": null,
+        "missing_since": null,
     });
     assert_eq!(body, shown);
     // A list leaves out what may be long.

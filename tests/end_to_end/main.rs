@@ -23,6 +23,7 @@ mod day_in_a_box;
 mod faults;
 mod first_start;
 mod hints;
+mod images;
 mod limits;
 mod logs;
 mod memory;

@@ -8,7 +8,8 @@ use crate::store::{Change, EventKind, Missing, PageRequest, Pull, Recorded, Sour
 
 /// Has a tag pulled.
 async fn pull(store: &AnyStore, name: &str) {
-    let pull = Pull { repository: repository(name), tag: Some(tag("t")), count: 7, last: at(9) };
+    let (tag, last_seen) = (Some(tag("t")), at(9));
+    let pull = Pull { repository: repository(name), tag, count: 7, last_pull: Some(last_seen), last_seen };
     store.record_pulls(vec![pull]).await.unwrap();
 }
 

@@ -10,6 +10,7 @@ mod clocks;
 mod doors;
 mod events;
 mod hints;
+mod images;
 mod ledger;
 mod medium;
 mod pulls;

@@ -64,6 +64,8 @@ pub(super) const fn auth_events(kind: AuthEventKind) -> TableDefinition<'static,
 }
 /// What was removed without the door having carried it, by repository and reference.
 pub(super) const TOMBSTONES: TableDefinition<'_, TwoKeys, Json> = TableDefinition::new("tombstones");
+/// What an image says of itself, by repository and digest: its platform or nothing, and `ImageConfig` or `null`.
+pub(super) const IMAGES: TableDefinition<'_, TwoKeys, (&'static str, Json)> = TableDefinition::new("images");
 /// When it went, in milliseconds, repository and reference of everything in `TOMBSTONES`.
 pub(super) const TOMBSTONES_BY_AGE: TableDefinition<'_, AgeKeys, ()> =
     TableDefinition::new("tombstones_by_age");
@@ -94,6 +96,8 @@ pub(super) const META_SWEEP_REQUESTED: &str = "sweep requested";
 pub(super) const META_SWEEP_UNFINISHED: &str = "sweep unfinished";
 /// In `META`: since when sweeps are numbered, in milliseconds.
 pub(super) const META_SWEEPS_SINCE: &str = "sweeps numbered since";
+/// In `META`: up to which event images were read.
+pub(super) const META_IMAGES: &str = "images read until";
 /// In `META`: the last number that a hint got.
 pub(super) const META_HINT: &str = "hint";
 /// In `META`: the last number that an event of the gate got.

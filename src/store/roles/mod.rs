@@ -9,6 +9,7 @@ mod clocks;
 mod doors;
 mod events;
 mod hints;
+mod images;
 mod ledger;
 mod pulls;
 mod records;
@@ -20,6 +21,7 @@ pub use self::clocks::Clocks;
 pub use self::doors::Doors;
 pub use self::events::Events;
 pub use self::hints::Hints;
+pub use self::images::Images;
 pub use self::ledger::Ledger;
 pub use self::pulls::Pulls;
 pub use self::records::Records;
@@ -28,7 +30,7 @@ use super::StoreTrouble;
 
 /// The record of one registry, and all that is kept beside it.
 pub trait Store:
-    Ledger + Records + Events + Hints + SweepState + Accounts + AuthLog + Pulls + Clocks + Doors
+    Ledger + Records + Events + Hints + SweepState + Accounts + AuthLog + Pulls + Images + Clocks + Doors
 {
     /// Whether a write would succeed now; for readiness. Cheap.
     fn is_writable(&self) -> bool;

@@ -152,6 +152,7 @@ fn point(
                 sequence,
                 last_pull: before.and_then(|row| row.last_pull),
                 pulls: before.map_or(0, |row| row.pulls),
+                last_seen: before.and_then(|row| row.last_seen),
                 missing: None,
             }
         }

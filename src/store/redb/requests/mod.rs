@@ -7,6 +7,7 @@ mod clocks;
 mod doors;
 mod events;
 mod hints;
+mod images;
 mod ledger;
 mod pulls;
 mod records;

@@ -2,6 +2,7 @@
 
 mod beside;
 mod history;
+mod images;
 mod page;
 mod records;
 mod sweeps;

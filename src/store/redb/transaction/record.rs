@@ -7,17 +7,18 @@ use redb::{ReadableTable, ReadableTableMetadata, Table, WriteTransaction};
 use super::super::failure::Failure;
 use super::super::snapshot::NotThere;
 use super::super::tables::{
-    AgeKeys, BLOBS, EVENTS, EVENTS_BY_REPOSITORY, INTENTS, Json, MANIFESTS, META, META_MISSING_MANIFESTS,
-    META_MISSING_TAGS, META_TIME, ManifestRows, OneKey, REFERRERS, REPOSITORIES, TAGS, TAGS_BY_MANIFEST,
-    TOMBSTONES, TOMBSTONES_BY_AGE, ThreeKeys, TwoKeys, behind, decode, encode, manifest, number, row, row_in,
-    tags_of,
+    AgeKeys, BLOBS, EVENTS, EVENTS_BY_REPOSITORY, IMAGES, INTENTS, Json, MANIFESTS, META, META_IMAGES,
+    META_MISSING_MANIFESTS, META_MISSING_TAGS, META_TIME, ManifestRows, OneKey, REFERRERS, REPOSITORIES,
+    TAGS, TAGS_BY_MANIFEST, TOMBSTONES, TOMBSTONES_BY_AGE, ThreeKeys, TwoKeys, behind, decode, encode,
+    manifest, number, row, row_in, tags_of,
 };
 use crate::clock::Timestamp;
 use crate::oci::{Digest, Document, Manifest, RepositoryName, Tag};
-use crate::store::Missing;
+use crate::store::image::platform_of;
 use crate::store::ledger::RowChange;
 use crate::store::row::{BlobRow, ManifestRow, RepositoryRow, TagRow};
 use crate::store::tombstone::{Buried, Past, Tombstone, is_over};
+use crate::store::{Missing, ReadImage, Sequence};
 
 /// How many keys are collected at once when all of a repository is removed.
 const REMOVED: usize = 1_000;
@@ -30,6 +31,7 @@ pub(super) struct Tables<'txn> {
     manifests: Table<'txn, TwoKeys, ManifestRows>,
     referrers: Table<'txn, ThreeKeys, ()>,
     blobs: Table<'txn, TwoKeys, Json>,
+    images: Table<'txn, TwoKeys, (&'static str, Json)>,
     pub events: Table<'txn, u64, Json>,
     pub events_by_repository: Table<'txn, (&'static str, u64), ()>,
     pub intents: Table<'txn, u64, Json>,
@@ -48,6 +50,7 @@ impl<'txn> Tables<'txn> {
             manifests: transaction.open_table(MANIFESTS)?,
             referrers: transaction.open_table(REFERRERS)?,
             blobs: transaction.open_table(BLOBS)?,
+            images: transaction.open_table(IMAGES)?,
             events: transaction.open_table(EVENTS)?,
             events_by_repository: transaction.open_table(EVENTS_BY_REPOSITORY)?,
             intents: transaction.open_table(INTENTS)?,
@@ -190,6 +193,7 @@ impl<'txn> Tables<'txn> {
             RowChange::ManifestRow { digest, row } => self.write_manifest_row(repository, &digest, &row)?,
             RowChange::ManifestRemoved { digest, subject } => {
                 self.manifests.remove((name, digest.as_str()))?;
+                self.images.remove((name, digest.as_str()))?;
                 if let Some(subject) = subject {
                     self.referrers.remove((name, subject.as_str(), digest.as_str()))?;
                 }
@@ -207,6 +211,19 @@ impl<'txn> Tables<'txn> {
                 self.tombstones_by_age.remove((at.as_milliseconds(), name, reference))?;
             }
         }
+        Ok(())
+    }
+
+    /// Keeps what images say of themselves, of those that are recorded, and up to which event they were read.
+    pub(super) fn keep_images(&mut self, images: &[ReadImage], until: Sequence) -> Result<(), Failure> {
+        for ReadImage { repository, digest, config } in images {
+            let key = (repository.as_str(), digest.as_str());
+            if self.manifests.get(key)?.is_some() {
+                let platform = platform_of(config.as_ref()).unwrap_or_default();
+                self.images.insert(key, (platform.as_str(), encode("image", config)?.as_slice()))?;
+            }
+        }
+        self.meta.insert(META_IMAGES, until.get())?;
         Ok(())
     }
 
@@ -254,6 +271,7 @@ impl<'txn> Tables<'txn> {
         remove_three(&mut self.tags_by_manifest, three.clone())?;
         remove_two(&mut self.manifests, two.clone())?;
         remove_three(&mut self.referrers, three)?;
+        remove_two(&mut self.images, two.clone())?;
         remove_two(&mut self.blobs, two)
     }
 }
