@@ -4,10 +4,12 @@
 pub(super) mod accounts;
 pub(super) mod changes;
 pub(super) mod guards;
+pub(super) mod health;
 pub(super) mod hints;
 pub(super) mod images;
 pub(super) mod intents;
 pub(super) mod lists;
+pub(super) mod numbers;
 pub(super) mod past;
 pub(super) mod several_doors;
 pub(super) mod sweeps;
@@ -76,6 +78,20 @@ macro_rules! contract_tests {
             what_an_image_says_is_kept_once_and_goes_with_its_manifest
             a_tag_knows_the_platform_of_its_image
             how_far_images_were_read_is_kept
+        }
+        $crate::store::contract::contract_tests! { $open, health;
+            an_index_lacks_its_children_until_they_are_there
+            a_referrer_whose_subject_is_gone_is_told
+            what_nothing_leads_to_is_untagged
+            a_tag_that_the_registry_denies_is_lost_until_it_is_there_or_gone
+            a_repository_that_holds_nothing_is_empty
+            flaws_are_listed_in_pages_and_go_with_their_repository
+            any_changes_come_to_what_a_look_at_everything_finds
+        }
+        $crate::store::contract::contract_tests! { $open, numbers;
+            what_happens_is_counted_on_its_day_with_how_much_there_was
+            the_oldest_days_go_where_there_are_too_many
+            the_largest_blobs_are_found_part_by_part
         }
         $crate::store::contract::contract_tests! { $open, past;
             what_comes_back_has_its_past

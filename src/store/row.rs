@@ -111,6 +111,11 @@ pub(super) struct BlobRow {
 }
 
 impl RepositoryRow {
+    /// Whether it holds nothing.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.tags == 0 && self.manifests == 0
+    }
+
     /// What of it the registry denies.
     pub(super) fn missing(&self) -> Missing {
         Missing { tags: self.missing_tags, manifests: self.missing_manifests }

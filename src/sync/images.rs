@@ -71,7 +71,7 @@ struct Reader {
 
 /// What asking for a configuration came to.
 enum Answer {
-    Read(ReadImage),
+    Read(Box<ReadImage>),
     /// The registry was asked, and did not give it.
     Denied(RegistryError),
     /// The registry could not be asked.
@@ -146,7 +146,7 @@ impl Reader {
             match answer {
                 Answer::Read(image) => {
                     IMAGES_READ.with([if image.config.is_some() { "read" } else { "unusable" }]).increment(1);
-                    read.push(image);
+                    read.push(*image);
                 }
                 Answer::Denied(error) if attempts + 1 >= ATTEMPTS => {
                     tracing::warn!(%error, "what an image says of itself is not known");
@@ -163,7 +163,7 @@ impl Reader {
     async fn ask(&self, UnreadImage { repository, digest, config }: UnreadImage) -> Answer {
         let limit = ImageConfig::MAXIMUM_BYTES;
         if config.size > limit as u64 {
-            return Answer::Read(ReadImage { repository, digest, config: None });
+            return Answer::Read(Box::new(ReadImage { repository, digest, config: None }));
         }
         let config = match self.registry.blob(&repository, &config.digest, limit).await {
             Ok(bytes) => bytes.and_then(|bytes| ImageConfig::parse(&bytes).ok()),
@@ -179,7 +179,7 @@ impl Reader {
                 | RegistryError::NoBackend { .. }),
             ) => return Answer::Away(error),
         };
-        Answer::Read(ReadImage { repository, digest, config })
+        Answer::Read(Box::new(ReadImage { repository, digest, config }))
     }
 }
 

@@ -22,6 +22,7 @@ mod crash;
 mod day_in_a_box;
 mod faults;
 mod first_start;
+mod health;
 mod hints;
 mod images;
 mod limits;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::clock::{Estimate, Timestamp};
 use crate::oci::{Digest, Document, ImageConfig, Manifest, RepositoryName, Tag};
+use crate::store::day::{DayCounts, DayRow};
 use crate::store::ledger::{LeaseRow, Medium, RowChange, View};
 use crate::store::recent::{LOOKED_AT, RecentlyObserved, is_of_a_write};
 use crate::store::row::{BlobRow, ManifestRow, RepositoryRow, TagRow};
@@ -33,6 +34,8 @@ pub(in crate::store) struct State {
     /// What images say of themselves; nothing where that cannot be had.
     pub images: BTreeMap<(RepositoryName, Digest), Option<ImageConfig>>,
     pub images_read_until: Sequence,
+    /// By the number of the day since 1970.
+    pub days: BTreeMap<u64, DayRow>,
     pub tombstones: BTreeMap<(RepositoryName, Buried), Tombstone>,
     pub intents: BTreeMap<Sequence, Arc<Intent>>,
     /// Who waits for one of them to be carried.
@@ -76,6 +79,7 @@ impl Default for State {
             blobs: BTreeMap::new(),
             images: BTreeMap::new(),
             images_read_until: Sequence::ZERO,
+            days: BTreeMap::new(),
             tombstones: BTreeMap::new(),
             intents: BTreeMap::new(),
             waiters: Arc::default(),
@@ -291,6 +295,8 @@ impl Medium for State {
         assert_eq!(event.sequence, self.next());
         self.sequence = event.sequence;
         self.recent.note(&event, Duration::ZERO);
+        let (day, counts) = DayCounts::of_event(&event);
+        self.count_on_day(day, counts);
         self.events.insert(event.sequence, event);
         Ok(())
     }

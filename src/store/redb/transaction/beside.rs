@@ -12,6 +12,7 @@ use super::super::tables::{
 };
 use super::Transaction;
 use crate::clock::{Estimate, Timestamp};
+use crate::store::day::DayCounts;
 use crate::store::hint::MAXIMUM_HINTS;
 use crate::store::row::{HintRow, RepositoryRow, TagRow};
 use crate::store::{
@@ -129,6 +130,9 @@ impl Transaction<'_> {
         if pull.last_pull.is_some() {
             row.add_pulls(pull);
             self.tables.repositories.insert(name, encode("repository row", &row)?.as_slice())?;
+            if let Some((day, counts)) = DayCounts::of_pull(pull) {
+                self.tables.count_on_day(day, counts);
+            }
             self.staged.dirty = true;
         }
         let Some(tag) = &pull.tag else { return Ok(()) };
