@@ -14,8 +14,8 @@ pub(super) enum RouteAccess {
     Public,
     /// Everybody who knows a secret that is not the gate's. The handler checks it.
     OwnSecret,
-    /// Callers who may list all repositories.
-    Catalog,
+    /// Every caller with a token for it, or who has logged in. The handler shows what they may pull.
+    VisibleCatalog,
     /// Callers who may do this to the repository in the parameter `repository`.
     Repository(Action),
     /// The same where one repository is asked about; administrators for the history of all, and for another kind.
@@ -40,7 +40,7 @@ impl RouteAccess {
         match self {
             Self::Probe => Requirement::Probe,
             Self::Public | Self::OwnSecret => Requirement::Public,
-            Self::Catalog => Requirement::Access(Access::Catalog),
+            Self::VisibleCatalog => Requirement::Access(Access::VisibleCatalog),
             Self::Administrator => Requirement::Access(Access::Admin),
             Self::RepositoryOrAdministrator(_) if given("kind").next().is_some() => {
                 Requirement::Access(Access::Admin)

@@ -10,10 +10,13 @@ use super::parameters::Parameters;
 use super::state::WebState;
 use crate::auth::Viewer;
 use crate::clock::Timestamp;
-use crate::oci::{Access, Action, Actions, RepositoryName};
-use crate::store::{Missing, Page, RepositoryRecord};
+use crate::oci::{Access, RepositoryName};
+use crate::store::{Missing, Page, PageRequest, RepositoryRecord};
 
-/// A repository. Beside its name nothing is shown to callers who may not pull from it: the names are what the catalog tells.
+/// How many rows are looked at for one answer, at most, when most of them may not be seen.
+const LOOKED_AT: usize = 10_000;
+
+/// A repository. It is shown to callers who may pull from it; its name alone to those who may see the whole catalog.
 #[derive(Debug, Serialize)]
 pub(super) struct Repository {
     name: RepositoryName,
@@ -30,12 +33,12 @@ pub(super) struct Repository {
 }
 
 impl Repository {
-    /// What this viewer may see of it.
-    fn seen_by(viewer: &Viewer, record: RepositoryRecord) -> Self {
+    /// What this viewer may see of it; nothing if they may not know of it.
+    fn seen_by(viewer: &Viewer, sees_all_names: bool, record: RepositoryRecord) -> Option<Self> {
         let RepositoryRecord { name, tags, manifests, bytes, last_push, last_pull, pulls, missing } = record;
-        let may_pull = viewer.may(&Access::to(name.clone(), Actions::of(&[Action::Pull])));
+        let may_pull = viewer.may(&Access::to_pull(name.clone()));
         let shown = |number| may_pull.then_some(number);
-        Self {
+        (may_pull || sees_all_names).then(|| Self {
             name,
             tags: shown(tags),
             manifests: shown(manifests),
@@ -44,7 +47,7 @@ impl Repository {
             last_pull: last_pull.filter(|_| may_pull),
             pulls: shown(pulls),
             missing: may_pull.then_some(missing),
-        }
+        })
     }
 }
 
@@ -56,7 +59,19 @@ pub(super) async fn list(
 ) -> Result<Json<List<Repository>>, ApiError> {
     let parameters = Parameters::parse(query.as_deref(), &["q", "n", "after"])?;
     let containing = parameters.text("q").filter(|text| !text.is_empty());
-    let Page { items, next } = state.store.repositories(containing, parameters.page()?).await?;
-    let items = items.into_iter().map(|record| Repository::seen_by(&viewer, record)).collect();
-    Ok(List::<Repository>::of(Page { items, next }))
+    let PageRequest { mut after, limit } = parameters.page()?;
+    let sees_all_names = viewer.may(&Access::Catalog);
+    let (mut seen, mut looked_at) = (Vec::new(), 0);
+    loop {
+        let page = PageRequest { after, limit: limit.saturating_sub(seen.len()) };
+        let Page { items, next } = state.store.repositories(containing, page).await?;
+        looked_at += items.len();
+        seen.extend(
+            items.into_iter().filter_map(|record| Repository::seen_by(&viewer, sees_all_names, record)),
+        );
+        if next.is_none() || seen.len() >= limit || looked_at >= LOOKED_AT {
+            return Ok(List::<Repository>::of(Page { items: seen, next }));
+        }
+        after = next;
+    }
 }

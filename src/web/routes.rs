@@ -34,7 +34,7 @@ const fn route(path: &'static str, access: RouteAccess, handler: MethodRouter<We
 /// The paths of the door's own listener.
 pub(super) fn of_the_door() -> [Route; 16] {
     use RouteAccess::{
-        Administrator, Catalog, OwnSecret, Probe, Public, Repository, RepositoryOrAdministrator,
+        Administrator, OwnSecret, Probe, Public, Repository, RepositoryOrAdministrator, VisibleCatalog,
     };
     [
         route("/", Public, get(health::about)),
@@ -45,7 +45,7 @@ pub(super) fn of_the_door() -> [Route; 16] {
         route("/api/v1/status", Administrator, get(status::show)),
         route("/api/v1/health", Administrator, get(flaws::count_or_list)),
         route("/api/v1/statistics", Administrator, get(statistics::show)),
-        route("/api/v1/repositories", Catalog, get(repositories::list)),
+        route("/api/v1/repositories", VisibleCatalog, get(repositories::list)),
         route("/api/v1/tags", Repository(Action::Pull), get(tags::list)),
         route("/api/v1/manifests", Repository(Action::Pull), get(manifests::list_or_show)),
         route("/api/v1/events", RepositoryOrAdministrator(Action::Pull), get(events::list_of_kind)),
@@ -120,7 +120,7 @@ mod tests {
         for path in public {
             assert_eq!(required(path), "public", "{path}");
         }
-        assert_eq!(required("/api/v1/repositories"), "registry:catalog:*");
+        assert_eq!(required("/api/v1/repositories"), "registry:catalog:pull");
         for path in admin {
             assert_eq!(required(path), "registry:admin:*", "{path}");
         }
