@@ -119,6 +119,7 @@ impl Composition {
         WebState {
             store: Arc::clone(&self.store),
             hints: Arc::clone(&self.engine.hints),
+            largest_blobs: Arc::default(),
             pulls: Arc::clone(&self.engine.pulls),
             notifications: self.notifications.clone(),
             sweeper: Arc::clone(&self.engine.sweeper),

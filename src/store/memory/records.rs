@@ -17,7 +17,8 @@ impl State {
         let (row, manifest) = self.manifests.get(&(repository.clone(), digest.clone()))?;
         let mut tags = self.tags_pointing_to(repository, digest);
         tags.truncate(MAXIMUM_MANIFEST_TAGS);
-        Some(row.clone().record(digest.clone(), manifest.document.clone(), tags))
+        let image = self.images.get(&(repository.clone(), digest.clone())).cloned().flatten();
+        Some(row.clone().record(digest.clone(), manifest.document.clone(), tags, image))
     }
 
     fn tags_pointing_to(&self, repository: &RepositoryName, digest: &Digest) -> Vec<Tag> {
@@ -109,8 +110,9 @@ impl Records for MemoryStore {
 
     async fn tag(&self, repository: &RepositoryName, tag: &Tag) -> Result<Option<TagRecord>, StoreError> {
         self.point(|state| {
-            let row = state.tags.get(&(repository.clone(), tag.clone())).cloned();
-            row.map(|row| row.record(tag.clone()))
+            let row = state.tags.get(&(repository.clone(), tag.clone())).cloned()?;
+            let platform = state.platform_of(repository, &row);
+            Some(row.record(tag.clone(), platform))
         })
     }
 
@@ -121,7 +123,10 @@ impl Records for MemoryStore {
     ) -> Result<Page<TagRecord, Tag>, StoreError> {
         self.scan(|state| {
             let rows = state.tags_behind(repository, request.after.as_ref());
-            page(rows.map(|(tag, row)| (tag.clone(), row.clone().record(tag.clone()))), request.limit)
+            let record = |(tag, row): (&Tag, &TagRow)| {
+                (tag.clone(), row.clone().record(tag.clone(), state.platform_of(repository, row)))
+            };
+            page(rows.map(record), request.limit)
         })
         .await
     }
