@@ -18,7 +18,12 @@ pub(super) enum RouteAccess {
     Catalog,
     /// Callers who may do this to the repository in the parameter `repository`.
     Repository(Action),
-    /// The same where one repository is asked about; administrators for the history of all, and for another kind.
+    /// The same where one repository is asked about; callers who have logged in for all, of which the handler shows each what
+    /// they may pull.
+    RepositoryOrSignedIn(Action),
+    /// Callers who have logged in. The handler shows each what they may pull.
+    SignedIn,
+    /// What [`RouteAccess::Repository`] asks for where one repository is asked about; administrators for the history of all, and for another kind.
     RepositoryOrAdministrator(Action),
     /// Administrators.
     Administrator,
@@ -42,14 +47,17 @@ impl RouteAccess {
             Self::Public | Self::OwnSecret => Requirement::Public,
             Self::Catalog => Requirement::Access(Access::Catalog),
             Self::Administrator => Requirement::Access(Access::Admin),
+            Self::SignedIn => Requirement::SignedIn,
             Self::RepositoryOrAdministrator(_) if given("kind").next().is_some() => {
                 Requirement::Access(Access::Admin)
             }
-            Self::Repository(action) | Self::RepositoryOrAdministrator(action) => {
+            Self::Repository(action)
+            | Self::RepositoryOrSignedIn(action)
+            | Self::RepositoryOrAdministrator(action) => {
                 match (repositories.next(), repositories.next(), self) {
                     (Some(repository), None, _) => in_repository(action, &repository),
                     (None, _, Self::RepositoryOrAdministrator(_)) => Requirement::Access(Access::Admin),
-                    // Missing, or given twice: refused by the handler.
+                    // Missing where it has to be there, or given twice: refused by the handler.
                     (None | Some(_), ..) => Requirement::SignedIn,
                 }
             }

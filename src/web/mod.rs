@@ -20,6 +20,7 @@ mod parameters;
 mod removals;
 mod repositories;
 mod routes;
+mod search;
 mod state;
 mod status;
 mod status_source;

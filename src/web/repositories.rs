@@ -31,7 +31,7 @@ pub(super) struct Repository {
 
 impl Repository {
     /// What this viewer may see of it.
-    fn seen_by(viewer: &Viewer, record: RepositoryRecord) -> Self {
+    pub(super) fn seen_by(viewer: &Viewer, record: RepositoryRecord) -> Self {
         let RepositoryRecord { name, tags, manifests, bytes, last_push, last_pull, pulls, missing } = record;
         let may_pull = viewer.may(&Access::to(name.clone(), Actions::of(&[Action::Pull])));
         let shown = |number| may_pull.then_some(number);

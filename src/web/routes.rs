@@ -11,7 +11,8 @@ use axum::routing::{MethodRouter, get, post};
 use super::access::RouteAccess;
 use super::state::WebState;
 use super::{
-    accounts, events, health, manifests, notifications, removals, repositories, status, sync, tags, token,
+    accounts, events, health, manifests, notifications, removals, repositories, search, status, sync, tags,
+    token,
 };
 use crate::auth::Requirement;
 use crate::oci::Action;
@@ -31,9 +32,10 @@ const fn route(path: &'static str, access: RouteAccess, handler: MethodRouter<We
 }
 
 /// The paths of the door's own listener.
-pub(super) fn of_the_door() -> [Route; 14] {
+pub(super) fn of_the_door() -> [Route; 15] {
     use RouteAccess::{
         Administrator, Catalog, OwnSecret, Probe, Public, Repository, RepositoryOrAdministrator,
+        RepositoryOrSignedIn, SignedIn,
     };
     [
         route("/", Public, get(health::about)),
@@ -43,7 +45,8 @@ pub(super) fn of_the_door() -> [Route; 14] {
         route("/.well-known/jwks.json", Public, get(token::keys)),
         route("/api/v1/status", Administrator, get(status::show)),
         route("/api/v1/repositories", Catalog, get(repositories::list)),
-        route("/api/v1/tags", Repository(Action::Pull), get(tags::list)),
+        route("/api/v1/search", SignedIn, get(search::find)),
+        route("/api/v1/tags", RepositoryOrSignedIn(Action::Pull), get(tags::list)),
         route("/api/v1/manifests", Repository(Action::Pull), get(manifests::list_or_show)),
         route("/api/v1/events", RepositoryOrAdministrator(Action::Pull), get(events::list_of_kind)),
         route("/api/v1/notifications", OwnSecret, post(notifications::take)),
@@ -118,7 +121,9 @@ mod tests {
             assert_eq!(required(&format!("{path}?repository=a/b")), "repository:a/b:pull", "{path}");
         }
         // A route that is added has its line here, and in README.
-        let known = probes.len() + public.len() + repository.len() + admin.len() + 1;
+        assert_eq!(required("/api/v1/search"), "signed in");
+        assert_eq!(required("/api/v1/tags"), "signed in", "each sees what they may pull");
+        let known = probes.len() + public.len() + repository.len() + admin.len() + 2;
         assert_eq!(of_the_door().into_iter().count(), known);
         let readme = include_str!("../../README.md");
         for route in of_the_door() {
@@ -172,15 +177,15 @@ mod tests {
         ) {
             let uri: Uri = format!("/api/v1/tags?{query}").parse().unwrap();
             let read = Parameters::parse(uri.query(), &["repository", "n", "kind", "REPOSITORY"])
-                .and_then(|parameters| parameters.required::<RepositoryName>("repository"));
+                .and_then(|parameters| parameters.optional::<RepositoryName>("repository"));
             match requirement_of(&uri) {
                 Requirement::Access(access) => {
                     // A handler that goes on does so with this one.
-                    if let Ok(name) = read {
+                    if let Ok(Some(name)) = read {
                         prop_assert_eq!(access, Access::to(name, Actions::of(&[Action::Pull])));
                     }
                 }
-                other => prop_assert!(read.is_err(), "{:?} lets {:?} through", other, read),
+                other => prop_assert!(!matches!(read, Ok(Some(_))), "{:?} lets {:?} through", other, read),
             }
         }
     }
