@@ -26,7 +26,7 @@ export PORTREEVE_TEST_REGISTRY="$TOOLS/registry"
 # Most tests wait for processes that they have started.
 export RUST_TEST_THREADS="${RUST_TEST_THREADS:-$(($(nproc) * 2))}"
 say "Tests with distribution $VERSION"
-cargo test --locked --test end_to_end -- auth:: clients:: tls:: sweeps:: hints:: observed:: check:: \
+cargo test --locked --test end_to_end -- auth:: clients:: tls:: sweeps:: hints:: observed:: check:: answers:: tag_deletion:: \
     protocol::urls:: oci_subject
 say "Tests with distribution $VERSION, which knows keys by a JSON Web Key Set"
 PORTREEVE_TEST_TRUST=jwks cargo test --locked --test end_to_end -- auth::clients auth::verifying

@@ -153,6 +153,13 @@ impl Request {
         Self { method, expected: 200, bytes: head.into_bytes(), numbered: Vec::new(), next: Arc::default() }
     }
 
+    /// Gets what is at a path, always the same.
+    pub fn getting(path: &str) -> Self {
+        let head = format!("GET {path} HTTP/1.1\r\nHost: registry.test\r\n\r\n");
+        let bytes = head.into_bytes();
+        Self { method: "GET", expected: 200, bytes, numbered: Vec::new(), next: Arc::default() }
+    }
+
     /// Puts a manifest, each time another one under another tag.
     pub fn putting_manifests(repository: &str) -> Self {
         let mark = "#".repeat(NUMBER_DIGITS);

@@ -70,6 +70,11 @@ impl<'a> Head<'a> {
         }
     }
 
+    /// Whether the body comes in chunks.
+    pub fn is_chunked(&self) -> bool {
+        self.header("transfer-encoding").is_some_and(|value| value.eq_ignore_ascii_case("chunked"))
+    }
+
     /// Whether the server closes the connection after this answer.
     pub fn closes(&self) -> bool {
         self.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"))

@@ -22,6 +22,9 @@ const LAST_ANSWERS_TIMEOUT: Duration = Duration::from_secs(60);
 /// A latency that is not longer than this is recorded to three digits, in microseconds.
 const LONGEST_LATENCY: u64 = 120_000_000;
 
+/// What ends a body that comes in chunks.
+const LAST_CHUNK: &[u8] = b"\r\n0\r\n\r\n";
+
 /// After so many failures a connection gives up.
 const MAXIMUM_FAILURES: u64 = 100;
 
@@ -119,6 +122,7 @@ async fn one_request(
     stream.write_all(request.next()).await?;
     let mut filled = 0;
     let mut end = None;
+    let mut chunked = None;
     loop {
         let read = stream.read(&mut buffer[filled..]).await?;
         if read == 0 {
@@ -126,13 +130,24 @@ async fn one_request(
         }
         filled += read;
         if end.is_none()
+            && chunked.is_none()
             && let Some(head) = Head::find(&buffer[..filled])?
         {
-            let length = head.length + usize::try_from(head.body_length(request.method)?)?;
-            end = Some((length, head.status, head.closes()));
-            if length > buffer.len() {
-                buffer.resize(length, 0);
+            if head.is_chunked() {
+                chunked = Some((head.status, head.closes()));
+            } else {
+                let length = head.length + usize::try_from(head.body_length(request.method)?)?;
+                end = Some((length, head.status, head.closes()));
+                if length > buffer.len() {
+                    buffer.resize(length, 0);
+                }
             }
+        }
+        // No list of names has such an end within.
+        if let Some((status, closes)) = chunked
+            && buffer[..filled].ends_with(LAST_CHUNK)
+        {
+            end = Some((filled, status, closes));
         }
         match end {
             Some((length, status, closes)) if filled >= length => {

@@ -155,7 +155,15 @@ fn in_turn(
         let start = |way: &Way| Proxy::start(*way, upstream, directory, name, report.settings.access_log);
         ways.iter().map(start).collect()
     };
+    if works.iter().any(|work| work.asks_for_lists()) {
+        registry.fill_lists()?;
+    }
     let to_registry = open(registry.address(), "registry")?;
+    if works.iter().any(|work| work.needs_record()) {
+        for way in &to_registry {
+            way.wait_for_record()?;
+        }
+    }
     let to_static_files = open(static_files.address(), "static")?;
     let to_discard = open(discard::start()?, "discard")?;
     let ground = Ground {

@@ -4,13 +4,18 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 
 use crate::Fault;
+use crate::http::{Body, Client};
 use crate::process::{Server, free_address, tool};
 use crate::registry::{nginx_command, nginx_preamble, nginx_temporary_paths};
 use crate::resources::ProcessTree;
+
+/// How long the first sweep may take.
+const FIRST_SWEEP: Duration = Duration::from_mins(5);
 
 /// A way to the upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Serialize)]
@@ -71,6 +76,29 @@ impl Proxy {
         };
         let server = Server::start(way.name(), command, address, &directory)?;
         Ok(Self { way, address, server: Some(server) })
+    }
+
+    /// Waits until the record of this way is complete, if it keeps one.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "no runtime runs here, and the door tells nobody when it is"
+    )]
+    pub fn wait_for_record(&self) -> Result<(), Fault> {
+        if self.way != Way::Portreeve {
+            return Ok(());
+        }
+        let begun = Instant::now();
+        while begun.elapsed() < FIRST_SWEEP {
+            crate::interruption::check()?;
+            let status =
+                Client::connect(self.address)?.expect(200, "GET", "/api/v1/status", "", Body::Empty)?;
+            let status: serde_json::Value = serde_json::from_slice(&status.body)?;
+            if status["sweep"]["last"]["outcome"] == "complete" {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        Err("the first sweep was not complete in time".into())
     }
 
     /// Where clients connect.

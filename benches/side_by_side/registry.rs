@@ -20,6 +20,18 @@ pub const REPOSITORY: &str = "bench/pulled";
 /// The tag of the manifest that is asked for.
 pub const TAG: &str = "latest";
 
+/// How many tags and repositories there are where lists are asked for.
+pub const LISTED: usize = 10_000;
+/// Under which name the repositories are.
+pub const LISTED_UNDER: &str = "l";
+/// Which repository has the tags.
+pub const TAGGED: &str = "bench/tagged";
+
+/// The name of one of them.
+pub fn listed(number: usize) -> String {
+    format!("n{number:05}")
+}
+
 /// Debian's `docker-registry` on a directory of its own.
 pub struct Registry {
     server: Server,
@@ -80,6 +92,27 @@ impl Registry {
             &media_type,
             Body::Sized(manifest.as_bytes()),
         )?;
+        Ok(())
+    }
+
+    /// Makes the long lists: the files of [`REPOSITORY`] again, as the registry keeps them.
+    pub fn fill_lists(&self) -> Result<(), Fault> {
+        let repositories = self.storage.join("docker/registry/v2/repositories");
+        let digest = portreeve::oci::Digest::sha256(manifest(TAG).as_bytes());
+        let link = |directory: PathBuf| -> Result<(), Fault> {
+            fs::create_dir_all(&directory)?;
+            Ok(fs::write(directory.join("link"), digest.as_str())?)
+        };
+        let revision = format!("_manifests/revisions/sha256/{}", digest.encoded());
+        let tag = |name: &str| format!("_manifests/tags/{name}/current");
+        link(repositories.join(TAGGED).join(&revision))?;
+        for number in 0..LISTED {
+            let name = listed(number);
+            link(repositories.join(TAGGED).join(tag(&name)))?;
+            let repository = repositories.join(LISTED_UNDER).join(name);
+            link(repository.join(&revision))?;
+            link(repository.join(tag(TAG)))?;
+        }
         Ok(())
     }
 

@@ -54,6 +54,21 @@ pub fn targets(report: &Report) -> Vec<Target> {
             "× haproxy",
         ));
     }
+    for (work, bound) in [(Work::DigestGet, 30.0), (Work::DigestHead, 30.0), (Work::TagsPage, 100.0)] {
+        let ratio = compared(work, Way::Direct, rate);
+        targets.extend(at_least(format!("{}, rate", work.title()), bound, ratio, "× direct"));
+    }
+    for work in [Work::DigestGet, Work::DigestHead] {
+        let ratio = compared(work, Way::Haproxy, per_10_000);
+        targets.extend(at_most(
+            format!("{}, CPU per 10,000 requests", work.title()),
+            1.0,
+            ratio,
+            "× haproxy",
+        ));
+    }
+    let pages = report.figures(Work::CatalogPage, Way::Portreeve).and_then(rate);
+    targets.extend(at_least(format!("{}, rate", Work::CatalogPage.title()), 10_000.0, pages, "per second"));
     let name = format!("{} with durable record, rate", Work::ManifestPut.title());
     targets.extend(at_least(name, 0.85, compared(Work::ManifestPut, Way::Nginx, rate), "× nginx"));
 

@@ -3,14 +3,15 @@
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
+use portreeve::oci::Digest;
 
 use crate::Fault;
-use crate::content::{Blob, BlobFamily, Request};
+use crate::content::{Blob, BlobFamily, Request, manifest};
 use crate::http::Client;
 use crate::load::{self, Done};
 use crate::measure::{Figures, in_turn};
 use crate::proxies::Proxy;
-use crate::registry::{REPOSITORY, Registry, StaticFiles, TAG};
+use crate::registry::{LISTED, LISTED_UNDER, REPOSITORY, Registry, StaticFiles, TAG, TAGGED, listed};
 
 /// Something to measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, serde::Serialize)]
@@ -20,6 +21,14 @@ pub enum Work {
     ManifestGet,
     /// HEAD of a manifest by tag, through to the registry.
     ManifestHead,
+    /// GET of a manifest by digest, which portreeve answers from its record.
+    DigestGet,
+    /// HEAD of the same.
+    DigestHead,
+    /// A page of 100 tags in the middle of 10,000, which portreeve answers from its record.
+    TagsPage,
+    /// A page of 100 repositories in the middle of 10,000, likewise.
+    CatalogPage,
     /// PUT of manifests, each another one under another tag.
     ManifestPut,
     /// GET of a blob of 256 MiB from the registry.
@@ -44,6 +53,10 @@ impl Work {
         match self {
             Self::ManifestGet => "manifest GET by tag",
             Self::ManifestHead => "manifest HEAD by tag",
+            Self::DigestGet => "manifest GET by digest",
+            Self::DigestHead => "manifest HEAD by digest",
+            Self::TagsPage => "100 of 10,000 tags",
+            Self::CatalogPage => "100 of 10,000 repositories",
             Self::ManifestPut => "manifest PUT",
             Self::BlobPull => "256 MiB blob pull",
             Self::BlobPush => "256 MiB blob push",
@@ -53,6 +66,16 @@ impl Work {
             Self::Memory => "8 pulls and 8 pushes of 1 GiB at once",
             Self::Opening => "opening the store",
         }
+    }
+
+    /// Whether it asks for lists, which have to be long.
+    pub const fn asks_for_lists(self) -> bool {
+        matches!(self, Self::TagsPage | Self::CatalogPage)
+    }
+
+    /// Whether portreeve does it from its record, which has to be complete.
+    pub const fn needs_record(self) -> bool {
+        self.asks_for_lists() || matches!(self, Self::DigestGet | Self::DigestHead)
     }
 
     /// Whether its figure is bytes rather than requests.
@@ -83,9 +106,19 @@ impl Ground<'_> {
     /// Measures one kind of work that all ways do in turn.
     pub fn measure(&self, work: Work) -> Result<Vec<Figures>, Fault> {
         match work {
-            Work::ManifestGet => self.small(self.to_registry, "GET"),
-            Work::ManifestHead => self.small(self.to_registry, "HEAD"),
-            Work::StaticGet => self.small(self.to_static_files, "GET"),
+            Work::ManifestGet => self.small(self.to_registry, "GET", TAG),
+            Work::ManifestHead => self.small(self.to_registry, "HEAD", TAG),
+            Work::DigestGet => {
+                self.small(self.to_registry, "GET", &Digest::sha256(manifest(TAG).as_bytes()).to_string())
+            }
+            Work::DigestHead => {
+                self.small(self.to_registry, "HEAD", &Digest::sha256(manifest(TAG).as_bytes()).to_string())
+            }
+            Work::TagsPage => self.list(&format!("/v2/{TAGGED}/tags/list?n=100&last={}", listed(LISTED / 2))),
+            Work::CatalogPage => {
+                self.list(&format!("/v2/_catalog?n=100&last={}/{}", LISTED_UNDER, listed(LISTED / 2)))
+            }
+            Work::StaticGet => self.small(self.to_static_files, "GET", TAG),
             Work::ManifestPut => self.manifest_puts(),
             Work::BlobPull => {
                 let path = self.registry.put_blob(self.blobs)?;
@@ -101,8 +134,14 @@ impl Ground<'_> {
         }
     }
 
-    fn small(&self, ways: &[Proxy], method: &'static str) -> Result<Vec<Figures>, Fault> {
-        let request = Request::for_manifest(method, REPOSITORY, TAG);
+    fn small(&self, ways: &[Proxy], method: &'static str, reference: &str) -> Result<Vec<Figures>, Fault> {
+        let request = Request::for_manifest(method, REPOSITORY, reference);
+        in_turn(ways, self.turn, &|way, turn| load::requests(way.address(), &request, turn))
+    }
+
+    fn list(&self, path: &str) -> Result<Vec<Figures>, Fault> {
+        let request = Request::getting(path);
+        let ways = self.to_registry;
         in_turn(ways, self.turn, &|way, turn| load::requests(way.address(), &request, turn))
     }
 

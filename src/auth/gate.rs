@@ -179,17 +179,18 @@ impl Gate {
     /// # Errors
     /// When that cannot be found out.
     pub async fn still_allows(&self, token: &Token, access: &Access) -> Result<bool, LoginError> {
-        let subject = match &token.subject {
-            None => Subject::Anonymous,
-            Some(name) => {
-                let Ok(name) = UserName::parse(name) else { return Ok(false) };
-                match self.still_known(name, token.origin.as_ref()).await? {
-                    Some(identity) => Subject::Known(identity),
-                    None => return Ok(false),
-                }
-            }
-        };
-        Ok(self.allows(&subject, access))
+        let subject = self.subject_of(token).await?;
+        Ok(subject.is_some_and(|subject| self.allows(&subject, access)))
+    }
+
+    /// For whom a token was made, unless they or what they logged in with is gone.
+    ///
+    /// # Errors
+    /// When that cannot be found out.
+    pub async fn subject_of(&self, token: &Token) -> Result<Option<Subject>, LoginError> {
+        let Some(name) = &token.subject else { return Ok(Some(Subject::Anonymous)) };
+        let Ok(name) = UserName::parse(name) else { return Ok(None) };
+        Ok(self.still_known(name, token.origin.as_ref()).await?.map(Subject::Known))
     }
 
     /// A user by name, unless they or the token that they showed was removed.

@@ -165,6 +165,11 @@ impl Rules {
         self.explain_privilege(subject, privilege).allowed
     }
 
+    /// Whether a rule takes a privilege away.
+    fn is_denied(&self, subject: &Subject, privilege: Privilege) -> bool {
+        self.of(subject).iter().any(|(_, Prepared { rule, .. })| rule.deny && privilege.is_in(rule))
+    }
+
     /// Which rule decides about a privilege.
     pub fn explain_privilege(&self, subject: &Subject, privilege: Privilege) -> Decision {
         let may_have = match (subject, privilege) {
@@ -186,7 +191,11 @@ impl Rules {
                 let actions = actions.and(self.actions(subject, name));
                 (!actions.is_empty()).then(|| Access::to(name.clone(), actions))
             }
-            Access::Catalog => self.has(subject, Privilege::Catalog).then_some(Access::Catalog),
+            Access::Catalog if self.has(subject, Privilege::Catalog) => Some(Access::Catalog),
+            // It shows nothing but what the rules allow, unless one denies the catalog itself.
+            Access::Catalog | Access::VisibleCatalog => {
+                (!self.is_denied(subject, Privilege::Catalog)).then_some(Access::VisibleCatalog)
+            }
             Access::Admin => self.has(subject, Privilege::Admin).then_some(Access::Admin),
         };
         wanted.iter().filter_map(part).collect()
@@ -201,6 +210,10 @@ impl Rules {
         };
         match access {
             Access::Catalog => decided("catalog", self.explain_privilege(subject, Privilege::Catalog)),
+            Access::VisibleCatalog if self.is_denied(subject, Privilege::Catalog) => {
+                decided("catalog", self.explain_privilege(subject, Privilege::Catalog))
+            }
+            Access::VisibleCatalog => "the catalog of what may be pulled is for everybody".to_owned(),
             Access::Admin => decided("admin", self.explain_privilege(subject, Privilege::Admin)),
             Access::Repository { name, actions } => {
                 let may = self.actions(subject, name);
@@ -431,7 +444,18 @@ mod tests {
         let rules = Rules::new(vec![rule(&[Who::Everybody], &["a"], pull())]).unwrap();
         let wanted = Access::parse_all(["repository:a:pull,push repository:b:pull registry:catalog:*"]);
         let granted = rules.grant(&known("alice", &[]), &wanted);
-        assert_eq!(granted.iter().map(ToString::to_string).collect::<Vec<_>>(), ["repository:a:pull"]);
+        let granted: Vec<_> = granted.iter().map(ToString::to_string).collect();
+        assert_eq!(granted, ["repository:a:pull", "registry:catalog:pull"]);
+        let all = || privileged(&[Who::Everybody], Privilege::Catalog, false);
+        let denied = || privileged(&[Who::User("alice".to_owned())], Privilege::Catalog, true);
+        for (rules, expected) in [
+            (vec![], Some(Access::VisibleCatalog)),
+            (vec![all()], Some(Access::Catalog)),
+            (vec![all(), denied()], None),
+        ] {
+            let granted = Rules::new(rules).unwrap().grant(&known("alice", &[]), &[Access::Catalog]);
+            assert_eq!(granted.first(), expected.as_ref());
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::auth::{Gate, RequirementOf};
 use crate::oci::ErrorCode;
 use crate::registry::RegistryCredentials;
 use crate::store::Records;
-use crate::sync::{Carrier, ManifestWrite, PullCounts, RecordCompleteness, SeenAnswers};
+use crate::sync::{Carrier, ManifestWrite, PullCounts, RecordCompleteness, SeenAnswers, TagDeleter};
 
 /// One concern of the door.
 ///
@@ -195,6 +195,8 @@ pub type Prepared = Box<dyn FnOnce(&Parts) -> Box<dyn Plugin>>;
 pub struct Parts {
     /// Carries manifest writes.
     pub carrier: Carrier,
+    /// Deletes tags where the registry cannot.
+    pub tag_deleter: TagDeleter,
     /// Counts pulls.
     pub pulls: Arc<PullCounts>,
     /// Compares answers with the record.

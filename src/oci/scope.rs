@@ -118,6 +118,8 @@ pub enum Access {
     },
     /// The list of all repositories.
     Catalog,
+    /// The list of those repositories that the caller may pull: a scope of the door's own.
+    VisibleCatalog,
     /// Administration of the door: a scope of the door's own, which no registry knows.
     Admin,
 }
@@ -147,7 +149,7 @@ impl Access {
                     *actions = actions.or(*more);
                     Some(())
                 }
-                (Self::Catalog, Self::Catalog) | (Self::Admin, Self::Admin) => Some(()),
+                (known, more) if known.covers(more) => Some(()),
                 _ => None,
             });
             if same.is_none() {
@@ -185,6 +187,9 @@ impl Access {
             "registry" if name == "catalog" && actions.split(',').any(|action| action == "*") => {
                 Some(Self::Catalog)
             }
+            "registry" if name == "catalog" && actions.split(',').any(|action| action == "pull") => {
+                Some(Self::VisibleCatalog)
+            }
             "registry" if name == "admin" && actions.split(',').any(|action| action == "*") => {
                 Some(Self::Admin)
             }
@@ -195,11 +200,13 @@ impl Access {
     /// Whether this is all that the other is.
     pub fn covers(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Catalog, Self::Catalog) | (Self::Admin, Self::Admin) => true,
+            (Self::Catalog, Self::Catalog | Self::VisibleCatalog)
+            | (Self::VisibleCatalog, Self::VisibleCatalog)
+            | (Self::Admin, Self::Admin) => true,
             (Self::Repository { name, actions }, Self::Repository { name: other, actions: wanted }) => {
                 name == other && actions.has_all(*wanted)
             }
-            (Self::Catalog | Self::Admin | Self::Repository { .. }, _) => false,
+            (Self::Catalog | Self::VisibleCatalog | Self::Admin | Self::Repository { .. }, _) => false,
         }
     }
 }
@@ -210,6 +217,7 @@ impl fmt::Display for Access {
         match self {
             Self::Repository { name, actions } => write!(formatter, "repository:{name}:{actions}"),
             Self::Catalog => formatter.write_str("registry:catalog:*"),
+            Self::VisibleCatalog => formatter.write_str("registry:catalog:pull"),
             Self::Admin => formatter.write_str("registry:admin:*"),
         }
     }
@@ -255,7 +263,7 @@ mod tests {
             ":a:pull",
             "repository:A:pull",
             "repository(:a:pull",
-            "registry:catalog:pull",
+            "registry:catalog:push",
             "registry:admin:pull",
             "registry:admin:",
             "registry:other:*",
@@ -282,6 +290,9 @@ mod tests {
         assert!(!parse("repository:a:*").covers(&Access::Catalog));
         assert!(Access::Catalog.covers(&Access::Catalog) && Access::Admin.covers(&Access::Admin));
         assert!(!Access::Catalog.covers(&Access::Admin) && !Access::Admin.covers(&Access::Catalog));
+        assert!(Access::Catalog.covers(&Access::VisibleCatalog));
+        assert!(!Access::VisibleCatalog.covers(&Access::Catalog));
+        assert!(!parse("repository:a:*").covers(&Access::VisibleCatalog));
         assert!(!parse("repository:a:*").covers(&Access::Admin));
         assert!(!Access::Admin.covers(&parse("repository:a:pull")));
     }

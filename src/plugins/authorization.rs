@@ -17,8 +17,8 @@ use crate::auth::{
     Requirement, RequirementOf, Subject, Token, UploadMarks, Viewer, read_only_authorization,
 };
 use crate::door::{
-    BoxError, Client, Entry, Exchange, Flow, ForwardedAuthorization, Forwarding, InvalidOption, Plugin,
-    Prepared, Refusal, ResponseHead, Target,
+    Answering, BoxError, CatalogScope, Client, Entry, Exchange, Flow, ForwardedAuthorization, Forwarding,
+    InvalidOption, Plugin, Prepared, Refusal, ResponseHead, Target,
 };
 use crate::oci::{Access, ErrorCode, Route, without_parameters};
 use crate::registry::{RegistryCredentials, RequestCredentials};
@@ -37,12 +37,14 @@ struct Authorization {
     /// What the door's own paths require.
     requirement_of: RequirementOf,
     credentials: Arc<RegistryCredentials>,
+    answering: Arc<Answering>,
 }
 
 fn prepare(_table: &toml::Table) -> Result<Prepared, Vec<InvalidOption>> {
     Ok(Box::new(|parts| {
         let (gate, credentials) = (parts.gate.clone(), Arc::clone(&parts.credentials));
-        Box::new(Authorization { gate, requirement_of: parts.requirement_of, credentials })
+        let answering = Arc::clone(&parts.answering);
+        Box::new(Authorization { gate, requirement_of: parts.requirement_of, credentials, answering })
     }))
 }
 
@@ -68,7 +70,8 @@ impl Plugin for Authorization {
                 Target::Registry(route) => {
                     let mark = mark.as_deref().and_then(|mark| read_mark(&gate.marks, &route, mark));
                     exchange.forwarding.upload_opened = mark.as_ref().map(|mark| mark.opened);
-                    admit(gate, exchange, &route, mark.as_ref()).await?;
+                    let may_answer = self.answering.is_ready();
+                    admit(gate, exchange, &route, mark.as_ref(), may_answer).await?;
                 }
                 Target::Own => {
                     let requirement = (self.requirement_of)(&exchange.request.uri);
@@ -139,10 +142,11 @@ impl Authorization {
 
 /// Lets a request to the registry in, or not.
 async fn admit(
-    gate: &Gate,
+    gate: &Arc<Gate>,
     exchange: &mut Exchange,
     route: &Route,
     mark: Option<&Mark>,
+    may_answer: bool,
 ) -> Result<(), Refusal> {
     let needed = Access::required_by(route);
     let source = Access::required_by_mount_source(route);
@@ -191,7 +195,12 @@ async fn admit(
     if let Some(needed) = &needed
         && !grants(needed)
     {
-        return Err(insufficient(gate, &exchange.client, Some(needed), &challenge));
+        let is_catalog = *needed == Access::Catalog && grants(&Access::VisibleCatalog);
+        match if is_catalog && may_answer { visible_to(gate, bearer).await? } else { None } {
+            Some(viewer) => exchange.catalog = CatalogScope::Visible(viewer),
+            None => return Err(insufficient(gate, &exchange.client, Some(needed), &challenge)),
+        }
+        return Ok(());
     }
     // A source that the registry finds by itself no rule has allowed.
     let may_mount = source.as_ref().is_some_and(&grants);
@@ -202,6 +211,18 @@ async fn admit(
             Some(without_parameters(exchange.forwarded_path_and_query(), &["mount", "from"]).0);
     }
     Ok(())
+}
+
+/// The caller as the rules see them, for lists of what they may pull; nothing if they are gone.
+async fn visible_to(gate: &Arc<Gate>, bearer: Bearer) -> Result<Option<Viewer>, Refusal> {
+    let subject = match bearer {
+        Bearer::SignedIn(subject) => Some(subject),
+        // Apart, as every login is.
+        Bearer::Token(token) | Bearer::Expired(token) => {
+            Box::pin(gate.subject_of(&token)).await.map_err(unavailable)?
+        }
+    };
+    Ok(subject.map(|subject| Viewer::SignedIn(Arc::clone(gate), subject)))
 }
 
 /// Whether the subject of an expired token still exists and may still do this.
@@ -237,6 +258,13 @@ async fn admit_to_own(
     let challenge = Challenge { realm, service: gate.service(), needed: needed.as_ref(), source: None };
     let viewer = match bearer(gate, exchange, &challenge).await? {
         Bearer::Expired(_) => return Err(challenge.invalid_token("the token has expired")),
+        // A list of what may be pulled goes by the rules: the token does not name it.
+        Bearer::Token(token)
+            if needed == Some(Access::VisibleCatalog) && token.grants(&Access::VisibleCatalog) =>
+        {
+            let viewer = visible_to(gate, Bearer::Token(token)).await?;
+            viewer.ok_or_else(|| challenge.invalid_token("the token's user is gone"))?
+        }
         Bearer::Token(token) => Viewer::Bearer(token),
         Bearer::SignedIn(subject) => Viewer::SignedIn(Arc::clone(gate), subject),
     };

@@ -9,6 +9,7 @@
 mod access_log;
 mod answers;
 mod authorization;
+mod chunk_order;
 mod client_address;
 mod contradictions;
 mod observer;
@@ -26,6 +27,7 @@ pub const TABLE: &[Entry] = &[
     client_address::ENTRY,
     access_log::ENTRY,
     authorization::ENTRY,
+    chunk_order::ENTRY,
     pulls::ENTRY,
     contradictions::ENTRY,
     answers::ENTRY,

@@ -11,10 +11,13 @@ use crate::door::{
     AnswerOrigin, Answering, BoxError, Entry, Exchange, Flow, ForwardedAuthorization, InvalidOption, Plugin,
     Prepared, Refusal, Response, ResponseHead, end_to_end_headers,
 };
-use crate::oci::{Digest, ErrorCode};
-use crate::registry::{CarryError, OutgoingWrite, WriteAnswer};
+use crate::oci::{Digest, ErrorCode, Reference, RepositoryName, Tag};
+use crate::registry::{CarryError, OutgoingWrite, RequestCredentials, WriteAnswer};
 use crate::store::Actor;
-use crate::sync::{Carrier, CarryFailure, ManifestWrite, WriteRequest};
+use crate::sync::{
+    Carrier, CarryFailure, ManifestWrite, TagDeleter, TagDeletion, TagDeletionError, WriteRequest,
+    cannot_delete_tags,
+};
 use crate::telemetry::cut;
 
 pub(super) const ENTRY: Entry = Entry { name: "observer", options: &[], prepare };
@@ -24,12 +27,14 @@ pub(super) const AGENT_BYTES: usize = 256;
 
 struct Observer {
     carrier: Carrier,
+    tag_deleter: TagDeleter,
     answering: Arc<Answering>,
 }
 
 fn prepare(_table: &toml::Table) -> Result<Prepared, Vec<InvalidOption>> {
     Ok(Box::new(|parts| {
-        Box::new(Observer { carrier: parts.carrier.clone(), answering: Arc::clone(&parts.answering) })
+        let (carrier, tag_deleter) = (parts.carrier.clone(), parts.tag_deleter.clone());
+        Box::new(Observer { carrier, tag_deleter, answering: Arc::clone(&parts.answering) })
     }))
 }
 
@@ -44,6 +49,15 @@ impl Plugin for Observer {
         let request = WriteRequest { write: write.clone(), actor: actor(exchange), outgoing };
         exchange.forwarding.is_forwarded = true;
         let answer = self.carrier.carry(request).await.map_err(refusal)?;
+        let answer = match write {
+            ManifestWrite::Delete { repository, reference: Reference::Tag(tag) }
+                if cannot_delete_tags(&answer) =>
+            {
+                let deletion = tag_deletion(exchange, repository.clone(), tag.clone());
+                Box::pin(self.tag_deleter.delete(deletion)).await.map_err(not_deleted)?
+            }
+            ManifestWrite::Delete { .. } | ManifestWrite::Put { .. } => answer,
+        };
         let tells_subject = self.answering.is_ready();
         let subject = subject(write).filter(|_| tells_subject && answer.status.is_success());
         response(answer, subject).map(|response| Flow::Respond(Box::new(response))).map_err(|error| {
@@ -61,11 +75,20 @@ fn actor(exchange: &Exchange) -> Actor {
 
 fn outgoing(exchange: &Exchange, method: Method, body: Bytes) -> OutgoingWrite {
     let path_and_query = exchange.forwarded_path_and_query().to_owned();
-    let credentials = match &exchange.forwarding.authorization {
+    let credentials = credentials(exchange);
+    OutgoingWrite { method, path_and_query, headers: end_to_end_headers(exchange), body, credentials }
+}
+
+fn credentials(exchange: &Exchange) -> Option<RequestCredentials> {
+    match &exchange.forwarding.authorization {
         ForwardedAuthorization::OfTheClient => None,
         ForwardedAuthorization::OfTheDoor(credentials) => Some(credentials.clone()),
-    };
-    OutgoingWrite { method, path_and_query, headers: end_to_end_headers(exchange), body, credentials }
+    }
+}
+
+fn tag_deletion(exchange: &Exchange, repository: RepositoryName, tag: Tag) -> TagDeletion {
+    let (headers, credentials) = (end_to_end_headers(exchange), credentials(exchange));
+    TagDeletion { repository, tag, actor: actor(exchange), headers, credentials }
 }
 
 /// What a manifest that was put is about.
@@ -91,6 +114,30 @@ fn response(answer: WriteAnswer, subject: Option<&Digest>) -> Result<Response, B
         head.insert_header("oci-subject", subject.as_str())?;
     }
     Ok(Response { head, body: body.into(), origin: AnswerOrigin::Registry })
+}
+
+/// What a client is told whose tag is not deleted.
+fn not_deleted(error: TagDeletionError) -> Refusal {
+    match error {
+        TagDeletionError::NotThere(_) => Refusal::of(ErrorCode::ManifestUnknown, error),
+        TagDeletionError::Unsupported { .. } => {
+            Refusal { allow: Some("GET, HEAD, PUT"), ..Refusal::of(ErrorCode::Unsupported, error) }
+        }
+        TagDeletionError::NotMoved(failure) => refusal(failure),
+        TagDeletionError::Registry(_) => {
+            let message = "the registry does not say what the tag points to, or whether it deletes; nothing has changed";
+            Refusal::new(ErrorCode::Unavailable, message).with_status(StatusCode::BAD_GATEWAY).because(error)
+        }
+        TagDeletionError::NotDeleted(_) => {
+            let message =
+                "the tag points to an empty manifest now, whose deletion failed; delete the tag again";
+            Refusal::new(ErrorCode::Unavailable, message).because(error)
+        }
+        TagDeletionError::Manifest(_) => {
+            let message = "the door failed on this write; its log says why";
+            Refusal::new(ErrorCode::Unknown, message).because(error)
+        }
+    }
 }
 
 /// What a client is told when a write has no answer of the registry's.

@@ -89,6 +89,13 @@ impl RequestCredentials {
         Self { credentials, subject, access }
     }
 
+    /// The same for a request that needs another access.
+    #[must_use]
+    pub fn for_access(&self, access: Access) -> Self {
+        let Self { credentials, subject, access: _ } = self.clone();
+        Self { credentials, subject, access: vec![access] }
+    }
+
     /// What this backend is to be sent now.
     ///
     /// # Errors

@@ -60,6 +60,10 @@ struct Tags {
 /// What is known of a repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct RepositoryColumns {
+    pub tags: u64,
+    pub bytes: u64,
+    /// When something was pulled from it last.
+    pub last_pull: Option<Timestamp>,
     /// When something was pushed to it last.
     pub last_push: Option<Timestamp>,
     /// The pulls from it that its tags know of: later ones may have been of any of them.
@@ -77,7 +81,7 @@ pub(super) struct PullState {
 #[derive(Debug, Default)]
 struct Columns {
     repository: Vec<RepositoryNumber>,
-    pushed_at: Vec<Timestamp>,
+    recorded_at: Vec<RecordedAt>,
     /// Zero for none.
     last_pull: Vec<Timestamp>,
     bytes: Vec<u64>,
@@ -85,11 +89,37 @@ struct Columns {
     platforms: Vec<u32>,
 }
 
+/// When a tag was pushed; or when it was found, if it is not known when it was pushed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct RecordedAt(i64);
+
 /// A tag of the arena, and what is known of it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TagView<'a> {
     arena: &'a Arena,
     number: u32,
+}
+
+impl RecordedAt {
+    /// That of this tag.
+    pub(super) fn of(record: &TagRecord) -> Self {
+        Self::pushed(record.pushed_at)
+    }
+
+    /// It was pushed then. Kept as a positive number; a negative one is when something was found.
+    fn pushed(time: Timestamp) -> Self {
+        Self(i64::try_from(time.as_milliseconds()).unwrap_or(i64::MAX))
+    }
+
+    /// Whichever it is.
+    pub(super) const fn time(self) -> Timestamp {
+        Timestamp::from_milliseconds(self.0.unsigned_abs())
+    }
+
+    /// When it was pushed, if that is known.
+    pub(super) const fn pushed_at(self) -> Option<Timestamp> {
+        if self.0 > 0 { Some(self.time()) } else { None }
+    }
 }
 
 impl PullState {
@@ -104,9 +134,10 @@ impl Arena {
     pub(super) fn with_room(tags: usize) -> Self {
         let mut arena = Self::default();
         arena.tags.names.reserve(tags);
-        let Columns { repository, pushed_at, last_pull, bytes, digest, platforms } = &mut arena.tags.columns;
+        let Columns { repository, recorded_at, last_pull, bytes, digest, platforms } =
+            &mut arena.tags.columns;
         repository.reserve_exact(tags);
-        pushed_at.reserve_exact(tags);
+        recorded_at.reserve_exact(tags);
         last_pull.reserve_exact(tags);
         bytes.reserve_exact(tags);
         digest.reserve_exact(tags);
@@ -117,9 +148,10 @@ impl Arena {
     /// The bytes of memory that it takes.
     pub(super) fn memory(&self) -> usize {
         let Self { repositories, tags, platforms, annotations, hasher: _ } = self;
-        let Columns { repository, pushed_at, last_pull, bytes, digest, platforms: sets } = &tags.columns;
+        let Columns { repository, recorded_at, last_pull, bytes, digest, platforms: sets } = &tags.columns;
         let columns = repository.capacity() * size_of::<RepositoryNumber>()
-            + (pushed_at.capacity() + last_pull.capacity()) * size_of::<Timestamp>()
+            + recorded_at.capacity() * size_of::<RecordedAt>()
+            + last_pull.capacity() * size_of::<Timestamp>()
             + bytes.capacity() * size_of::<u64>()
             + digest.capacity() * size_of::<DigestHead>()
             + sets.capacity() * size_of::<u32>();
@@ -156,7 +188,15 @@ impl Arena {
     pub(super) fn put_repository(&mut self, record: &RepositoryRecord) -> Result<(), Full> {
         let number = self.number_or_add(&record.name)?;
         let pulls = self.repository_at(number).map_or_else(|| PullState::of(record), |known| known.pulls);
-        self.repositories.put(number, RepositoryColumns { last_push: record.last_push, pulls });
+        let RepositoryRecord { tags, bytes, last_push, last_pull, .. } = record;
+        let columns = RepositoryColumns {
+            tags: *tags,
+            bytes: *bytes,
+            last_push: *last_push,
+            last_pull: *last_pull,
+            pulls,
+        };
+        self.repositories.put(number, columns);
         Ok(())
     }
 
@@ -166,6 +206,7 @@ impl Arena {
             && let Some(Some(row)) = self.repositories.rows.get_mut(number as usize)
         {
             row.pulls = PullState::of(record);
+            row.last_pull = record.last_pull;
         }
     }
 
@@ -219,17 +260,17 @@ impl Arena {
             columns.repository[*number as usize] == repository && self.tags.names.get(*number) == name
         }) {
             let (number, place) = (*number, *number as usize);
-            let before = std::mem::replace(&mut columns.pushed_at[place], record.pushed_at);
+            let before = std::mem::replace(&mut columns.recorded_at[place], RecordedAt::of(record));
             columns.last_pull[place] = last_pull;
             columns.bytes[place] = record.bytes;
             columns.digest[place] = digest;
             columns.platforms[place] = platforms;
-            self.tags.newest.put(number, Some(before), |number| columns.time_of(number));
+            self.tags.newest.put(number, Some(before.time()), |number| columns.time_of(number));
             return Ok(());
         }
         let number = self.tags.names.push(name).filter(|number| *number != GONE).ok_or(Full)?;
         columns.repository.push(repository);
-        columns.pushed_at.push(record.pushed_at);
+        columns.recorded_at.push(RecordedAt::of(record));
         columns.last_pull.push(last_pull);
         columns.bytes.push(record.bytes);
         columns.digest.push(digest);
@@ -304,6 +345,11 @@ impl Arena {
         self.repositories.rows.get(number as usize)?.as_ref()
     }
 
+    /// The repositories that are there, in no order.
+    pub(super) fn repositories(&self) -> impl Iterator<Item = (RepositoryNumber, &RepositoryColumns)> {
+        (0..).zip(&self.repositories.rows).filter_map(|(number, row)| Some((number, row.as_ref()?)))
+    }
+
     /// The tags' names, those included that are gone.
     pub(super) const fn tag_names(&self) -> &Names {
         &self.tags.names
@@ -337,10 +383,10 @@ impl Arena {
 }
 
 impl Columns {
-    /// When a tag was pushed; none if it is gone.
+    /// When a tag was recorded; none if it is gone.
     fn time_of(&self, number: u32) -> Option<Timestamp> {
         let is_there = self.repository.get(number as usize).is_some_and(|repository| *repository != GONE);
-        self.pushed_at.get(number as usize).copied().filter(|_| is_there)
+        self.recorded_at.get(number as usize).map(|recorded| recorded.time()).filter(|_| is_there)
     }
 }
 
@@ -377,8 +423,14 @@ impl<'a> TagView<'a> {
         self.arena.repositories.names.get(self.repository())
     }
 
-    pub(super) fn pushed_at(self) -> Timestamp {
-        self.columns().pushed_at[self.number as usize]
+    /// When it was pushed, if that is known.
+    pub(super) fn pushed_at(self) -> Option<Timestamp> {
+        self.columns().recorded_at[self.number as usize].pushed_at()
+    }
+
+    /// When it was pushed or found.
+    pub(super) fn recorded_at(self) -> Timestamp {
+        self.columns().recorded_at[self.number as usize].time()
     }
 
     /// Zero for none.

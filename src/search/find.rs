@@ -81,7 +81,7 @@ impl<'a, F: FnMut(&RepositoryName) -> bool> Search<'a, F> {
         };
         // The newest first: where the text is in many names, these are the answer but for what fits better.
         let (since, finder) = (arena.newest_since(), Finder::new(text));
-        for tag in arena.newest().filter(|tag| tag.pushed_at() >= since) {
+        for tag in arena.newest().filter(|tag| tag.recorded_at() >= since) {
             if let Some(placement) = arena.tag_names().placement_in(tag.number(), &finder) {
                 offer(self, tag, placement);
             }
@@ -93,7 +93,7 @@ impl<'a, F: FnMut(&RepositoryName) -> bool> Search<'a, F> {
         };
         if let Some(worst) = worst {
             arena.tag_names().find(text, worst, |number, placement| {
-                if let Some(tag) = arena.tag(number).filter(|tag| tag.pushed_at() < since) {
+                if let Some(tag) = arena.tag(number).filter(|tag| tag.recorded_at() < since) {
                     offer(self, tag, placement);
                 }
             });
@@ -149,7 +149,7 @@ impl<'a, F: FnMut(&RepositoryName) -> bool> Search<'a, F> {
     }
 
     fn offer_tag(&mut self, tag: TagView<'a>, placement: Placement) {
-        let rank = (placement, Reverse(tag.pushed_at()));
+        let rank = (placement, Reverse(tag.recorded_at()));
         self.offer(tag.repository(), rank, || Candidate {
             rank,
             repository: tag.repository_name(),

@@ -8,14 +8,16 @@ mod cursor;
 mod digests;
 mod error;
 mod find;
-mod listing;
 mod names;
 mod newest;
+mod places;
 mod platforms;
 mod query;
+mod repositories;
 mod selection;
 mod sight;
 mod standing;
+mod tags;
 #[cfg(test)]
 mod tests;
 mod upkeep;
@@ -30,8 +32,10 @@ pub use annotations::{Annotation, InvalidAnnotation};
 pub use cursor::InvalidCursor;
 pub use error::SearchError;
 pub use find::FoundCursor;
-pub use listing::{SortOrder, TagCursor, TagFilter, TagQuestion, TagSort, UnknownWord};
+pub use places::{SortOrder, UnknownWord};
 pub use query::{InvalidQuery, Query};
+pub use repositories::{RepositoryCursor, RepositoryQuestion, RepositorySort};
+pub use tags::{TagCursor, TagFilter, TagQuestion, TagSort};
 
 use self::annotations::Annotated;
 use self::arena::Arena;
@@ -125,7 +129,7 @@ impl Search {
         let arena = self.standing.current(needs).await?;
         let PageRequest { after, limit } = page;
         let asked = question.clone();
-        let look = move |arena: &Arena| listing::list(arena, &asked, after.as_ref(), limit, sees);
+        let look = move |arena: &Arena| tags::list(arena, &asked, after.as_ref(), limit, sees);
         let Hits { hits, annotated, next } = self.look(arena, look).await?;
         let mut items = Vec::with_capacity(hits.len());
         for Hit { repository, tag } in hits {
@@ -136,6 +140,29 @@ impl Search {
             {
                 items.push((repository, record));
             }
+        }
+        Ok(Page { items, next })
+    }
+
+    /// The repositories that the question asks for, in its order, of those that the asker sees. A part ends before it has `limit`
+    /// items where something has gone meanwhile. The order by the last pull is at most ten seconds old.
+    ///
+    /// # Errors
+    /// When the record cannot be read, or is too large.
+    pub async fn repositories(
+        &self,
+        question: RepositoryQuestion,
+        page: PageRequest<RepositoryCursor>,
+        sees: Sees,
+    ) -> Result<Page<RepositoryRecord, RepositoryCursor>, SearchError> {
+        let pulls = question.sort == RepositorySort::LastPull;
+        let arena = self.standing.current(Needs { pulls, annotations: false }).await?;
+        let PageRequest { after, limit } = page;
+        let look = move |arena: &Arena| repositories::list(arena, &question, after.as_ref(), limit, sees);
+        let Hits { hits, next, .. } = self.look(arena, look).await?;
+        let mut items = Vec::with_capacity(hits.len());
+        for hit in hits {
+            items.extend(self.store.repository(&hit.repository).await?);
         }
         Ok(Page { items, next })
     }

@@ -71,6 +71,10 @@ async fn compare(search: &Search, store: &MemoryStore, visible: &BTreeSet<&'stat
         let items = all_parts!(limit, |page| search.tags(question.clone(), page, sees()));
         assert_eq!(items, naive.tags(&question), "{question:?}");
     }
+    for question in Naive::repository_questions() {
+        let items = all_parts!(limit, |page| search.repositories(question.clone(), page, sees()));
+        assert_eq!(items, naive.repositories(&question), "{question:?}");
+    }
 }
 
 proptest! {

@@ -34,6 +34,7 @@ pub(super) fn build(
     let (engine, access) = (&composition.engine, &composition.access.settings);
     let parts = Parts {
         carrier: engine.carrier.clone(),
+        tag_deleter: engine.tag_deleter(),
         pulls: Arc::clone(&engine.pulls),
         seen: Arc::clone(&engine.seen),
         gate: auth.gate.clone(),

@@ -117,6 +117,14 @@ impl Carrier {
         }
     }
 
+    /// Runs what consists of several writes, so that the server waits for its end.
+    pub(super) fn spawn<T: Send + 'static>(
+        &self,
+        writes: impl Future<Output = T> + Send + 'static,
+    ) -> tokio::task::JoinHandle<T> {
+        self.shared.tasks.spawn(writes)
+    }
+
     /// Carries one write, to its end even if this future is dropped.
     ///
     /// # Errors

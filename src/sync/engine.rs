@@ -14,7 +14,8 @@ use super::membership::{LeaseHolder, Membership};
 use super::unknown::SettleSettings;
 use super::{
     Carrier, FirstPass, HintQueue, Judge, JudgeSettings, PullCounts, Recording, SeenAnswers, SweepSettings,
-    Sweeper, UnknownIntents, Verifier, compare_answers, flush_pulls, follow_hints, settle_unknown,
+    Sweeper, TagDeleter, UnknownIntents, Verifier, compare_answers, flush_pulls, follow_hints,
+    settle_unknown,
 };
 use crate::clock::RetentionClock;
 use crate::registry::{RegistryClient, RegistrySettings, Transport};
@@ -113,6 +114,11 @@ impl SyncEngine {
             unknown,
             writes,
         }
+    }
+
+    /// What deletes tags where the registry cannot.
+    pub fn tag_deleter(&self) -> TagDeleter {
+        TagDeleter::new(self.carrier.clone(), Arc::clone(&self.registry), Arc::clone(&self.store) as _)
     }
 
     /// Tells when every intent that was open at the start has been asked about once.

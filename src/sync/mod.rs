@@ -1,7 +1,7 @@
 //! The only writer of the record.
 //!
 //! [`Carrier`] takes a manifest write to the registry and records its outcome, of a deletion by digest with what it took
-//! (`deletion_outcome`); [`Verifier`] asks the registry about one
+//! (`deletion_outcome`); [`TagDeleter`] deletes a tag where the registry cannot; [`Verifier`] asks the registry about one
 //! reference and records the difference, as far as the [`Judge`] believes it; [`follow_hints`] follows
 //! hints; [`compare_answers`] makes hints of answers to clients that contradict the record; [`flush_pulls`] writes down pulls; [`Sweeper`] goes through everything that the registry lists, and through what
 //! the record holds beyond that; [`settle_unknown`] does so for every intent whose outcome is not known until
@@ -27,6 +27,7 @@ mod removals;
 mod scripted_registry;
 mod seen;
 mod sweep;
+mod tag_deletion;
 mod unknown;
 mod verify;
 mod write;
@@ -44,6 +45,7 @@ pub use sweep::{
     CatalogState, FinishedSweep, Outcome as SweepOutcome, Phase as SweepPhase, Problem, RecordCompleteness,
     Recording, RunningSweep, SweepSettings, SweepStatus, Sweeper, show_sweep_intervals,
 };
+pub use tag_deletion::{TagDeleter, TagDeletion, TagDeletionError, cannot_delete_tags};
 pub use unknown::{FirstPass, UnknownIntents, settle_unknown};
 pub use verify::{Verified, Verifier, VerifyError};
 pub use write::{ManifestWrite, WriteRequest};

@@ -14,15 +14,12 @@ pub(super) enum RouteAccess {
     Public,
     /// Everybody who knows a secret that is not the gate's. The handler checks it.
     OwnSecret,
-    /// Callers who may list all repositories.
-    Catalog,
+    /// Every caller with a token for it, or who has logged in. The handler shows what they may pull.
+    VisibleCatalog,
     /// Callers who may do this to the repository in the parameter `repository`.
     Repository(Action),
-    /// The same where one repository is asked about; callers who have logged in for all, of which the handler shows each what
-    /// they may pull.
-    RepositoryOrSignedIn(Action),
-    /// Callers who have logged in. The handler shows each what they may pull.
-    SignedIn,
+    /// The same where one repository is asked about; [`RouteAccess::VisibleCatalog`] where all are.
+    RepositoryOrVisibleCatalog(Action),
     /// What [`RouteAccess::Repository`] asks for where one repository is asked about; administrators for the history of all, and for another kind.
     RepositoryOrAdministrator(Action),
     /// Administrators.
@@ -45,18 +42,20 @@ impl RouteAccess {
         match self {
             Self::Probe => Requirement::Probe,
             Self::Public | Self::OwnSecret => Requirement::Public,
-            Self::Catalog => Requirement::Access(Access::Catalog),
+            Self::VisibleCatalog => Requirement::Access(Access::VisibleCatalog),
             Self::Administrator => Requirement::Access(Access::Admin),
-            Self::SignedIn => Requirement::SignedIn,
             Self::RepositoryOrAdministrator(_) if given("kind").next().is_some() => {
                 Requirement::Access(Access::Admin)
             }
             Self::Repository(action)
-            | Self::RepositoryOrSignedIn(action)
+            | Self::RepositoryOrVisibleCatalog(action)
             | Self::RepositoryOrAdministrator(action) => {
                 match (repositories.next(), repositories.next(), self) {
                     (Some(repository), None, _) => in_repository(action, &repository),
                     (None, _, Self::RepositoryOrAdministrator(_)) => Requirement::Access(Access::Admin),
+                    (None, _, Self::RepositoryOrVisibleCatalog(_)) => {
+                        Requirement::Access(Access::VisibleCatalog)
+                    }
                     // Missing where it has to be there, or given twice: refused by the handler.
                     (None | Some(_), ..) => Requirement::SignedIn,
                 }

@@ -1,4 +1,4 @@
-//! `GET /api/v1/repositories?q=&n=&after=`
+//! `GET /api/v1/repositories?q=&n=&after=&sort=&order=`
 
 use axum::Json;
 use axum::extract::{RawQuery, State};
@@ -10,10 +10,14 @@ use super::parameters::Parameters;
 use super::state::WebState;
 use crate::auth::Viewer;
 use crate::clock::Timestamp;
-use crate::oci::{Access, Action, Actions, RepositoryName};
-use crate::store::{Missing, Page, RepositoryRecord};
+use crate::oci::{Access, RepositoryName};
+use crate::search::{InvalidCursor, RepositoryCursor, RepositoryQuestion, RepositorySort};
+use crate::store::{Missing, Page, PageRequest, RepositoryRecord};
 
-/// A repository. Beside its name nothing is shown to callers who may not pull from it: the names are what the catalog tells.
+/// How many rows are looked at for one answer, at most, when most of them may not be seen.
+const LOOKED_AT: usize = 10_000;
+
+/// A repository. It is shown to callers who may pull from it; its name alone to those who may see the whole catalog.
 #[derive(Debug, Serialize)]
 pub(super) struct Repository {
     name: RepositoryName,
@@ -30,12 +34,12 @@ pub(super) struct Repository {
 }
 
 impl Repository {
-    /// What this viewer may see of it.
-    pub(super) fn seen_by(viewer: &Viewer, record: RepositoryRecord) -> Self {
+    /// What this viewer may see of it; nothing if they may not know of it.
+    pub(super) fn seen_by(viewer: &Viewer, sees_all_names: bool, record: RepositoryRecord) -> Option<Self> {
         let RepositoryRecord { name, tags, manifests, bytes, last_push, last_pull, pulls, missing } = record;
-        let may_pull = viewer.may(&Access::to(name.clone(), Actions::of(&[Action::Pull])));
+        let may_pull = viewer.may(&Access::to_pull(name.clone()));
         let shown = |number| may_pull.then_some(number);
-        Self {
+        (may_pull || sees_all_names).then(|| Self {
             name,
             tags: shown(tags),
             manifests: shown(manifests),
@@ -44,7 +48,7 @@ impl Repository {
             last_pull: last_pull.filter(|_| may_pull),
             pulls: shown(pulls),
             missing: may_pull.then_some(missing),
-        }
+        })
     }
 }
 
@@ -54,9 +58,43 @@ pub(super) async fn list(
     viewer: Viewer,
     RawQuery(query): RawQuery,
 ) -> Result<Json<List<Repository>>, ApiError> {
-    let parameters = Parameters::parse(query.as_deref(), &["q", "n", "after"])?;
+    let parameters = Parameters::parse(query.as_deref(), &["q", "n", "after", "sort", "order"])?;
+    if parameters.text("sort").or(parameters.text("order")).is_some() {
+        return sorted(&state, &viewer, &parameters).await;
+    }
     let containing = parameters.text("q").filter(|text| !text.is_empty());
-    let Page { items, next } = state.store.repositories(containing, parameters.page()?).await?;
-    let items = items.into_iter().map(|record| Repository::seen_by(&viewer, record)).collect();
+    let PageRequest { mut after, limit } = parameters.page()?;
+    let sees_all_names = viewer.may(&Access::Catalog);
+    let (mut seen, mut looked_at) = (Vec::new(), 0);
+    loop {
+        let page = PageRequest { after, limit: limit.saturating_sub(seen.len()) };
+        let Page { items, next } = state.store.repositories(containing, page).await?;
+        looked_at += items.len();
+        seen.extend(
+            items.into_iter().filter_map(|record| Repository::seen_by(&viewer, sees_all_names, record)),
+        );
+        if next.is_none() || seen.len() >= limit || looked_at >= LOOKED_AT {
+            return Ok(List::<Repository>::of(Page { items: seen, next }));
+        }
+        after = next;
+    }
+}
+
+/// Lists repositories in another order, those only that the caller may pull from: the order tells of what is not shown of others.
+async fn sorted(
+    state: &WebState,
+    viewer: &Viewer,
+    parameters: &Parameters<'_>,
+) -> Result<Json<List<Repository>>, ApiError> {
+    let sort: RepositorySort = parameters.optional("sort")?.unwrap_or(RepositorySort::Name);
+    let order = parameters.optional("order")?.unwrap_or(sort.usual_order());
+    let page = parameters.page::<RepositoryCursor>()?;
+    if page.after.as_ref().is_some_and(|after| after.sort() != sort) {
+        return Err(ApiError::InvalidParameter { name: "after", source: InvalidCursor.into() });
+    }
+    let containing = parameters.text("q").filter(|text| !text.is_empty()).map(str::to_owned);
+    let question = RepositoryQuestion { sort, order, containing };
+    let Page { items, next } = state.search.repositories(question, page, viewer.sees()).await?;
+    let items = items.into_iter().filter_map(|record| Repository::seen_by(viewer, false, record)).collect();
     Ok(List::<Repository>::of(Page { items, next }))
 }

@@ -34,8 +34,8 @@ const fn route(path: &'static str, access: RouteAccess, handler: MethodRouter<We
 /// The paths of the door's own listener.
 pub(super) fn of_the_door() -> [Route; 15] {
     use RouteAccess::{
-        Administrator, Catalog, OwnSecret, Probe, Public, Repository, RepositoryOrAdministrator,
-        RepositoryOrSignedIn, SignedIn,
+        Administrator, OwnSecret, Probe, Public, Repository, RepositoryOrAdministrator,
+        RepositoryOrVisibleCatalog, VisibleCatalog,
     };
     [
         route("/", Public, get(health::about)),
@@ -44,9 +44,9 @@ pub(super) fn of_the_door() -> [Route; 15] {
         route("/token", Public, get(token::get).post(token::post)),
         route("/.well-known/jwks.json", Public, get(token::keys)),
         route("/api/v1/status", Administrator, get(status::show)),
-        route("/api/v1/repositories", Catalog, get(repositories::list)),
-        route("/api/v1/search", SignedIn, get(search::find)),
-        route("/api/v1/tags", RepositoryOrSignedIn(Action::Pull), get(tags::list)),
+        route("/api/v1/repositories", VisibleCatalog, get(repositories::list)),
+        route("/api/v1/search", VisibleCatalog, get(search::find)),
+        route("/api/v1/tags", RepositoryOrVisibleCatalog(Action::Pull), get(tags::list)),
         route("/api/v1/manifests", Repository(Action::Pull), get(manifests::list_or_show)),
         route("/api/v1/events", RepositoryOrAdministrator(Action::Pull), get(events::list_of_kind)),
         route("/api/v1/notifications", OwnSecret, post(notifications::take)),
@@ -113,7 +113,7 @@ mod tests {
         for path in public {
             assert_eq!(required(path), "public", "{path}");
         }
-        assert_eq!(required("/api/v1/repositories"), "registry:catalog:*");
+        assert_eq!(required("/api/v1/repositories"), "registry:catalog:pull");
         for path in admin {
             assert_eq!(required(path), "registry:admin:*", "{path}");
         }
@@ -121,8 +121,8 @@ mod tests {
             assert_eq!(required(&format!("{path}?repository=a/b")), "repository:a/b:pull", "{path}");
         }
         // A route that is added has its line here, and in README.
-        assert_eq!(required("/api/v1/search"), "signed in");
-        assert_eq!(required("/api/v1/tags"), "signed in", "each sees what they may pull");
+        assert_eq!(required("/api/v1/search"), "registry:catalog:pull");
+        assert_eq!(required("/api/v1/tags"), "registry:catalog:pull", "each sees what they may pull");
         let known = probes.len() + public.len() + repository.len() + admin.len() + 2;
         assert_eq!(of_the_door().into_iter().count(), known);
         let readme = include_str!("../../README.md");

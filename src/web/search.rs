@@ -35,11 +35,11 @@ pub(super) async fn find(
     let page = parameters.page::<FoundCursor>()?;
     let Page { items, next } = state.search.find(wanted, page, viewer.sees()).await?;
     let item = |found| match found {
-        Found::Repository(record) => FoundItem::Repository(Repository::seen_by(&viewer, record)),
+        Found::Repository(record) => Repository::seen_by(&viewer, false, record).map(FoundItem::Repository),
         Found::Tag(repository, record) => {
-            FoundItem::Tag(TagOfRepository::seen_by(&viewer, repository, record))
+            Some(FoundItem::Tag(TagOfRepository::seen_by(&viewer, repository, record)))
         }
     };
-    let items = items.into_iter().map(item).collect();
+    let items = items.into_iter().filter_map(item).collect();
     Ok(List::<FoundItem>::of(Page { items, next }))
 }

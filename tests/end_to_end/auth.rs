@@ -2,6 +2,7 @@
 
 pub(crate) mod accounts;
 mod audit;
+mod catalog;
 mod challenges;
 mod clients;
 mod endpoint;

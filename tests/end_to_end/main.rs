@@ -13,6 +13,7 @@
 mod support;
 
 mod alerts;
+mod answers;
 mod auth;
 mod check;
 mod clients;
@@ -34,4 +35,5 @@ mod registry_tls;
 mod standstill;
 mod stopping;
 mod sweeps;
+mod tag_deletion;
 mod tls;

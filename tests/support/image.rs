@@ -119,6 +119,24 @@ impl Image {
         Self::of(&document, OCI_MANIFEST, vec![empty, layer])
     }
 
+    /// An image manifest that is about another one: its artifact type is that of its configuration, and it has an annotation,
+    /// `name=value`.
+    pub fn plain_about(subject: &Self, seed: u64, config: &str, annotation: &str) -> Self {
+        let (name, value) = annotation.split_once('=').unwrap();
+        let empty = Bytes::from(format!("{{\"seed\": {seed}}}"));
+        let document = json!({
+            "schemaVersion": 2,
+            "mediaType": OCI_MANIFEST,
+            "config": descriptor(config, &empty),
+            "layers": [],
+            "subject": {
+                "mediaType": subject.media_type, "digest": subject.digest, "size": subject.manifest.len(),
+            },
+            "annotations": {name: value},
+        });
+        Self::of(&document, OCI_MANIFEST, vec![empty])
+    }
+
     fn with_layer(seed: u64, manifest: &str, config: &str, layer: &str) -> Self {
         let layer_bytes = Bytes::from(format!("layer {seed}\n").repeat(20));
         let config_bytes = Bytes::from(

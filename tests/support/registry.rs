@@ -51,6 +51,13 @@ impl Trust {
     }
 }
 
+/// Whether a registry deletes.
+#[derive(Clone, Copy)]
+enum Deletion {
+    Enabled,
+    Disabled,
+}
+
 /// A running registry, with storage of its own. Dropping it kills it.
 pub struct Registry {
     directory: TempDir,
@@ -81,7 +88,7 @@ impl Registry {
         let directory = tempfile::tempdir().unwrap();
         let data = directory.path().join("data");
         std::fs::create_dir(&data).unwrap();
-        Self::start_with_parts(directory, data, &format!(", {more}"), "").await
+        Self::start_with_parts(directory, data, Deletion::Enabled, &format!(", {more}"), "").await
     }
 
     /// Starts one that takes any index, as 2.8 does: 3.x wants everything that an index names to be a manifest that it has.
@@ -124,15 +131,30 @@ impl Registry {
     }
 
     async fn start_in(directory: TempDir, data: PathBuf, more: &str) -> Self {
-        Self::start_with_parts(directory, data, "", more).await
+        Self::start_with_parts(directory, data, Deletion::Enabled, "", more).await
     }
 
-    async fn start_with_parts(directory: TempDir, data: PathBuf, http: &str, more: &str) -> Self {
+    /// Starts one that deletes nothing.
+    pub async fn start_without_deletion() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let data = directory.path().join("data");
+        std::fs::create_dir(&data).unwrap();
+        Self::start_with_parts(directory, data, Deletion::Disabled, "", "").await
+    }
+
+    async fn start_with_parts(
+        directory: TempDir,
+        data: PathBuf,
+        deletion: Deletion,
+        http: &str,
+        more: &str,
+    ) -> Self {
+        let deletes = matches!(deletion, Deletion::Enabled);
         for _ in 0..10 {
             let address = port::free();
             let configuration = format!(
                 "version: 0.1\nlog: {{level: warn, accesslog: {{disabled: true}}}}\nstorage:\n  filesystem: \
-                 {{rootdirectory: {}}}\n  delete: {{enabled: true}}\nhttp: {{addr: \"{address}\"{http}}}\n{more}",
+                 {{rootdirectory: {}}}\n  delete: {{enabled: {deletes}}}\nhttp: {{addr: \"{address}\"{http}}}\n{more}",
                 data.display()
             );
             std::fs::write(directory.path().join("registry.yml"), configuration).unwrap();
@@ -157,6 +179,17 @@ impl Registry {
     /// Takes a tag off its disk, as an operator or a broken disk does.
     pub fn lose_tag(&self, repository: &str, tag: &str) {
         std::fs::remove_dir_all(self.repository(repository).join("_manifests/tags").join(tag)).unwrap();
+    }
+
+    /// Writes further tags beside one, to the same manifest, as the registry keeps them.
+    pub fn copy_tag(&self, repository: &str, tag: &str, copies: impl IntoIterator<Item = String>) {
+        let tags = self.repository(repository).join("_manifests/tags");
+        let link = std::fs::read(tags.join(tag).join("current/link")).unwrap();
+        for copy in copies {
+            let current = tags.join(copy).join("current");
+            std::fs::create_dir_all(&current).unwrap();
+            std::fs::write(current.join("link"), &link).unwrap();
+        }
     }
 
     /// Takes a whole repository off its disk.

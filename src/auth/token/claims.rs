@@ -47,6 +47,7 @@ impl From<&Access> for AccessClaim {
                 actions.iter().map(|action| action.as_str().to_owned()).collect(),
             ),
             Access::Catalog => ("registry", "catalog".to_owned(), vec!["*".to_owned()]),
+            Access::VisibleCatalog => ("registry", "catalog".to_owned(), vec!["pull".to_owned()]),
             Access::Admin => ("registry", "admin".to_owned(), vec!["*".to_owned()]),
         };
         Self { kind: kind.to_owned(), name, actions }
@@ -67,7 +68,13 @@ mod tests {
 
     #[test]
     fn an_access_claim_grants_what_it_was_made_from() {
-        let scopes = ["repository:a/b:pull,push", "repository:c:*", "registry:catalog:*", "registry:admin:*"];
+        let scopes = [
+            "repository:a/b:pull,push",
+            "repository:c:*",
+            "registry:catalog:*",
+            "registry:catalog:pull",
+            "registry:admin:*",
+        ];
         for access in scopes.map(|scope| Access::parse(scope).unwrap()) {
             assert_eq!(AccessClaim::from(&access).access(), Some(access));
         }

@@ -5,11 +5,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt as _};
 
-use super::page::{Asked, MAXIMUM, link, push_names};
+use super::page::{Asked, link, push_names};
 use super::{Unanswered, head, response};
 use crate::door::{BoxError, Response, ResponseBody};
 use crate::oci::{RepositoryName, Tag};
 use crate::store::{PageRequest, Records};
+
+/// How many tags are read at once where all are asked for.
+const PART: usize = 1_000;
 
 pub(super) async fn answer(
     records: &Arc<dyn Records>,
@@ -17,7 +20,7 @@ pub(super) async fn answer(
     query: &str,
 ) -> Result<Response, Unanswered> {
     let asked = Asked::parse(query)?;
-    let limit = asked.count.unwrap_or(MAXIMUM);
+    let limit = asked.count.unwrap_or(PART);
     let page = records.tag_names(repository, PageRequest { after: asked.last, limit }).await?;
     // Whether it is known matters only when it has no tag.
     if page.items.is_empty() && records.repository(repository).await?.is_none() {
@@ -49,7 +52,7 @@ fn rest(records: Arc<dyn Records>, repository: RepositoryName, begun: Vec<u8>, l
         let (records, repository) = (Arc::clone(&records), repository.clone());
         async move {
             let Some(last) = last else { return Ok(None) };
-            let request = PageRequest { after: Some(last.to_string()), limit: MAXIMUM };
+            let request = PageRequest { after: Some(last.to_string()), limit: PART };
             let page = records.tag_names(&repository, request).await.map_err(BoxError::from)?;
             let mut json = Vec::new();
             if !page.items.is_empty() {

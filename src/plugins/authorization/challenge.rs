@@ -49,8 +49,10 @@ impl Challenge<'_> {
             Some(Access::Repository { name, .. }) => {
                 format!("this needs a login that may do it, for example by `docker login`: {name}")
             }
-            Some(Access::Catalog) if user.is_some() => format!("{who} may not list all repositories"),
-            Some(Access::Catalog) => "listing all repositories needs a login".to_owned(),
+            Some(Access::Catalog | Access::VisibleCatalog) if user.is_some() => {
+                format!("{who} may not list repositories, or the token is not for that")
+            }
+            Some(Access::Catalog | Access::VisibleCatalog) => "listing repositories needs a login".to_owned(),
             Some(Access::Admin) if user.is_some() => {
                 format!("{who} does not administer this door, or the token is not for that")
             }

@@ -67,6 +67,7 @@ fn house() -> House {
     let hashing = Hashing::start(1).unwrap();
     let authenticator = Authenticator::new(vec![Arc::new(Users)], hashing, Duration::ZERO).unwrap();
     let store = Arc::new(RedbStore::open(directory.path().join("store.redb")).unwrap());
+    let records = Arc::clone(&store) as _;
     let accounts = Arc::new(Accounts::new(store, Arc::new(Journal::new(Clock::SYSTEM, HOUR)), Clock::SYSTEM));
     let gate = Arc::new(Gate::new(GateParts {
         authenticator,
@@ -81,6 +82,12 @@ fn house() -> House {
         gate: Some(Arc::clone(&gate)),
         requirement_of: |_| Requirement::Access(Access::Admin),
         credentials: Arc::new(RegistryCredentials::None),
+        answering: Arc::new(Answering {
+            records,
+            completeness: Arc::default(),
+            is_from_record: false,
+            is_exclusive: false,
+        }),
     };
     House { _directory: directory, gate, plugin }
 }

@@ -146,6 +146,37 @@ impl Naive {
             .collect()
     }
 
+    /// Every order of repositories, with a part of their names and without.
+    pub(super) fn repository_questions() -> Vec<RepositoryQuestion> {
+        use RepositorySort::{LastPull, LastPush, Name, Size, Tags};
+        let sorts = [Name, LastPush, LastPull, Size, Tags];
+        let orders = [SortOrder::Ascending, SortOrder::Descending];
+        let all = sorts.into_iter().flat_map(|sort| orders.map(|order| (sort, order)));
+        all.flat_map(|(sort, order)| {
+            [None, Some("b".to_owned())].map(|containing| RepositoryQuestion { sort, order, containing })
+        })
+        .collect()
+    }
+
+    pub(super) fn repositories(&self, question: &RepositoryQuestion) -> Vec<RepositoryRecord> {
+        let RepositoryQuestion { sort, order, containing } = question;
+        let mut found = self.repositories.clone();
+        found.retain(|record| containing.as_ref().is_none_or(|part| record.name.as_str().contains(part)));
+        let value = |record: &RepositoryRecord| match sort {
+            RepositorySort::Name => 0,
+            RepositorySort::LastPush => record.last_push.map_or(0, Timestamp::as_milliseconds),
+            RepositorySort::LastPull => record.last_pull.map_or(0, Timestamp::as_milliseconds),
+            RepositorySort::Size => record.bytes,
+            RepositorySort::Tags => record.tags,
+        };
+        match (sort, order) {
+            (RepositorySort::Name, SortOrder::Descending) => found.reverse(),
+            (_, SortOrder::Ascending) => found.sort_by_key(value),
+            (_, SortOrder::Descending) => found.sort_by_key(|record| Reverse(value(record))),
+        }
+        found
+    }
+
     pub(super) fn tags(&self, question: &TagQuestion) -> Vec<(RepositoryName, TagRecord)> {
         let TagQuestion { sort, order, filter } = question;
         let TagFilter { repository, pulled_before, pushed_before, digest, platform, annotation } = filter;

@@ -29,6 +29,9 @@ async fn ask(state: &WebState, viewer: &Viewer, path: &str) -> (StatusCode, Valu
             body(super::super::search::find(state, viewer, query).await.into_response()).await
         }
         "/api/v1/tags" => body(super::super::tags::list(state, viewer, query).await.into_response()).await,
+        "/api/v1/repositories" => {
+            body(super::super::repositories::list(state, viewer, query).await.into_response()).await
+        }
         other => panic!("{other} is not asked here"),
     }
 }
@@ -80,6 +83,10 @@ async fn to_each_caller_it_is_as_if_what_they_may_not_pull_were_not_there() {
     }
     paths.push(format!("/api/v1/tags?digest={image}"));
     paths.push("/api/v1/tags?pulled_before=2026-01-01T00:00:00Z".to_owned());
+    for sort in ["name", "last_push", "last_pull", "size", "tags"] {
+        paths.push(format!("/api/v1/repositories?sort={sort}"));
+        paths.push(format!("/api/v1/repositories?q=e&order=desc&sort={sort}"));
+    }
     for path in &paths {
         for limit in [1, 2, 100] {
             let seen = all_parts(&whole, &viewer, path, limit).await;
@@ -139,6 +146,8 @@ async fn what_cannot_be_looked_for_says_why() {
         ("/api/v1/search?q=a@b", 400, "invalid_parameter", "behind `@`"),
         ("/api/v1/search?q=a&after=x", 400, "invalid_parameter", "`after` is wrong: it is no `next`"),
         ("/api/v1/tags?sort=age", 400, "invalid_parameter", "`name`, `pushed_at`, `last_pull` or `size`"),
+        ("/api/v1/repositories?sort=size&after=app", 400, "invalid_parameter", "`after` is wrong"),
+        ("/api/v1/repositories?sort=age", 400, "invalid_parameter", "`size` or `tags`"),
         ("/api/v1/tags?order=up", 400, "invalid_parameter", "`asc` or `desc`"),
         ("/api/v1/tags?pulled_before=now", 400, "invalid_parameter", "RFC 3339"),
         ("/api/v1/tags?sort=size&after=name:0:a:b", 400, "invalid_parameter", "`after` is wrong"),

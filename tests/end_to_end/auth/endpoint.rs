@@ -80,6 +80,7 @@ async fn k4_several_scopes_in_every_spelling_are_merged() {
         ("repository:team/a", &["pull", "push"][..]),
         ("repository:team/b", &["pull"]),
         ("repository:team/c", &["pull", "push", "delete"]),
+        ("registry:catalog", &["pull"]),
     ];
     assert_eq!(grants(&token(&door.url(), "alice", &scopes).await), access(&expected));
     let catalog = token(&door.url(), "admin", &["registry:catalog:*"]).await;

@@ -41,7 +41,7 @@ fn created(said: &str) -> (String, String) {
     (id.to_owned(), token.to_owned())
 }
 
-async fn robot(guard: &Guard, name: &str, more: &[&str]) -> (String, String) {
+pub(super) async fn robot(guard: &Guard, name: &str, more: &[&str]) -> (String, String) {
     let command = ["token", "create", "--name", name, "--repositories", "team/**", "--actions", "pull"];
     created(&portreeve(guard, &[&command, more].concat(), "", true).await)
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use futures_util::stream;
-use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, RANGE};
+use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, LOCATION, RANGE};
 
 use super::{append, begin, bytes, finish, location};
 use crate::support::door::Door;
@@ -64,6 +64,41 @@ async fn a_blob_goes_up_in_pieces_and_its_session_says_how_far_it_is() {
     assert_eq!(response.headers()[RANGE], "0-89999");
     session = location(&door, &response);
     let at = finish(&client, &door, &session, &digest(&blob), blob.slice(90_000..)).await;
+    assert_eq!(client.get(at).send().await.unwrap().bytes().await.unwrap(), blob);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chunk_out_of_order_is_416_and_the_upload_goes_on_where_it_was() {
+    let registry = Registry::start().await;
+    let door = Door::builder(registry.url()).start().await;
+    let client = http_client();
+    let blob = bytes(7, 1_000);
+    let session = begin(&client, &door, "a").await;
+    let send = async |session: &str, at: u64, piece: Bytes| {
+        let range = format!("{at}-{}", at + piece.len() as u64 - 1);
+        client.patch(session).header(CONTENT_RANGE, range).body(piece).send().await.unwrap()
+    };
+    let first = send(&session, 0, blob.slice(..1)).await;
+    assert_eq!(first.status(), 202);
+    let mut session = location(&door, &first);
+    for (at, piece) in [(0, blob.slice(..400)), (2, blob.slice(2..400)), (400, blob.slice(400..))] {
+        let refused = send(&session, at, piece).await;
+        assert_eq!(
+            (refused.status().as_u16(), &refused.headers()[RANGE]),
+            (416, &"0-0".parse().unwrap()),
+            "{at}"
+        );
+        session = format!("{}{}", door.url(), refused.headers()[LOCATION].to_str().unwrap());
+    }
+    let second = send(&session, 1, blob.slice(1..400)).await;
+    assert_eq!((second.status().as_u16(), &second.headers()[RANGE]), (202, &"0-399".parse().unwrap()));
+    session = location(&door, &second);
+    // The last bytes may say where they belong, too.
+    let wrong = format!("{session}&digest={}", digest(&blob));
+    let put =
+        client.put(wrong).header(CONTENT_RANGE, "300-999").body(blob.slice(300..)).send().await.unwrap();
+    assert_eq!((put.status().as_u16(), &put.headers()[RANGE]), (416, &"0-399".parse().unwrap()));
+    let at = finish(&client, &door, &session, &digest(&blob), blob.slice(400..)).await;
     assert_eq!(client.get(at).send().await.unwrap().bytes().await.unwrap(), blob);
 }
 

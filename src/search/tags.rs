@@ -1,16 +1,14 @@
 //! Sorted and filtered lists of the tags of all repositories. Pure.
 
-use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
 use super::annotations::{Annotated, Annotation};
-use super::arena::{Arena, TagView};
+use super::arena::{Arena, RecordedAt, TagView};
 use super::cursor::{Hit, Hits, InvalidCursor};
 use super::digests::DigestHead;
+use super::places::{Places, SortOrder, Sorting, UnknownWord};
 use super::platforms;
-use super::selection::Selection;
-use super::sight::Sight;
 use crate::clock::Timestamp;
 use crate::oci::{Digest, RepositoryName, Tag};
 use crate::store::TagRecord;
@@ -20,21 +18,12 @@ use crate::store::TagRecord;
 pub enum TagSort {
     /// By the names of repository and tag.
     Name,
-    /// By when they were recorded.
+    /// By when they were pushed; those of which that is not known come before all others.
     PushedAt,
     /// By when they were pulled last; what never was counts as pulled before all others.
     LastPull,
     /// By bytes.
     Size,
-}
-
-/// In which direction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SortOrder {
-    /// The smallest first.
-    Ascending,
-    /// The largest first.
-    Descending,
 }
 
 /// Which tags are wanted: those of which all of this is true.
@@ -44,7 +33,7 @@ pub struct TagFilter {
     pub repository: Option<RepositoryName>,
     /// Last pulled before, or never.
     pub pulled_before: Option<Timestamp>,
-    /// Recorded before.
+    /// Pushed before, as far as that is known.
     pub pushed_before: Option<Timestamp>,
     /// Points to this.
     pub digest: Option<Digest>,
@@ -74,16 +63,6 @@ pub struct TagCursor {
     tag: Tag,
 }
 
-/// The place of a tag in the order of an answer.
-#[derive(Clone, Copy, Debug)]
-struct Place<'a> {
-    value: u64,
-    repository: &'a str,
-    tag: &'a str,
-    order: SortOrder,
-    sort: TagSort,
-}
-
 /// The first tags behind a place, of what the asker sees.
 pub(super) fn list<F: FnMut(&RepositoryName) -> bool>(
     arena: &Arena,
@@ -95,33 +74,15 @@ pub(super) fn list<F: FnMut(&RepositoryName) -> bool>(
     let TagQuestion { sort, order, filter } = question;
     let none = Hits { hits: Vec::new(), annotated: None, next: None };
     let Some(matcher) = Matcher::of(arena, filter) else { return none };
-    let place = |value, repository, tag| Place { value, repository, tag, order: *order, sort: *sort };
-    let after = after.map(|after| place(after.value, after.repository.as_str(), after.tag.as_str()));
-    let mut sight = Sight::of(arena.repository_numbers(), sees);
-    let mut first = Selection::of(limit.saturating_add(1));
+    let sorting = Sorting { order: *order, is_by_name: *sort == TagSort::Name };
+    let after = after.map(|after| (after.value, after.repository.as_str(), after.tag.as_str()));
+    let mut places = Places::of(arena, sorting, after, limit, sees);
     for tag in arena.tags().filter(|tag| matcher.accepts(*tag)) {
-        let value = sort.value(tag);
-        // Most are turned away by their value alone.
-        let is_behind = |other: &Place<'_>| order.of(value.cmp(&other.value)).is_gt();
-        let is_before = |other: &Place<'_>| order.of(value.cmp(&other.value)).is_lt();
-        if first.bar().is_some_and(is_behind) || after.as_ref().is_some_and(is_before) {
-            continue;
-        }
-        let found = place(value, tag.repository_name(), tag.name());
-        if first.bar().is_none_or(|bar| found < *bar)
-            && after.is_none_or(|after| found > after)
-            && sight.reaches(tag.repository(), found.repository)
-        {
-            first.offer(found);
-        }
+        places.offer(sort.value(tag), tag.repository(), || (tag.repository_name(), tag.name()));
     }
-    answer(first.into_sorted(), matcher.annotated, limit)
-}
-
-fn answer(places: Vec<Place<'_>>, annotated: Option<Annotated>, limit: usize) -> Hits<TagCursor> {
-    let has_more = places.len() > limit;
-    let (mut hits, mut next) = (Vec::with_capacity(places.len().min(limit)), None);
-    for place in places.into_iter().take(limit) {
+    let (places, has_more) = places.into_first();
+    let (mut hits, mut next) = (Vec::with_capacity(places.len()), None);
+    for place in places {
         // What is in the arena was a name when it was put there.
         let (Ok(repository), Ok(tag)) = (RepositoryName::parse(place.repository), Tag::parse(place.tag))
         else {
@@ -129,11 +90,11 @@ fn answer(places: Vec<Place<'_>>, annotated: Option<Annotated>, limit: usize) ->
         };
         if has_more {
             let (repository, tag) = (repository.clone(), tag.clone());
-            next = Some(TagCursor { sort: place.sort, value: place.value, repository, tag });
+            next = Some(TagCursor { sort: *sort, value: place.value, repository, tag });
         }
         hits.push(Hit { repository, tag: Some(tag) });
     }
-    Hits { hits, annotated, next }
+    Hits { hits, annotated: matcher.annotated, next }
 }
 
 /// A filter, as it is looked up in the arena.
@@ -169,7 +130,7 @@ impl Matcher {
 
     fn accepts(&self, tag: TagView<'_>) -> bool {
         self.repository.is_none_or(|repository| repository == tag.repository())
-            && self.pushed_before.is_none_or(|time| tag.pushed_at() < time)
+            && self.pushed_before.is_none_or(|time| tag.pushed_at().is_some_and(|pushed| pushed < time))
             && self.pulled_before.is_none_or(|time| tag.last_pull() < time)
             && self.digest.is_none_or(|digest| digest == tag.digest())
             && self
@@ -182,7 +143,8 @@ impl Matcher {
 impl TagFilter {
     /// Whether what is recorded now passes. The arena may be some seconds behind with pulls.
     pub(super) fn accepts(&self, record: &TagRecord) -> bool {
-        self.pushed_before.is_none_or(|time| record.pushed_at < time)
+        let pushed_at = RecordedAt::of(record).pushed_at();
+        self.pushed_before.is_none_or(|time| pushed_at.is_some_and(|pushed| pushed < time))
             && self.pulled_before.is_none_or(|time| record.last_pull.is_none_or(|last| last < time))
             && self.digest.as_ref().is_none_or(|digest| *digest == record.digest)
             && self.platform.as_ref().is_none_or(|platform| platforms::has(&record.platforms, platform))
@@ -200,7 +162,7 @@ impl TagSort {
     fn value(self, tag: TagView<'_>) -> u64 {
         match self {
             Self::Name => 0,
-            Self::PushedAt => tag.pushed_at().as_milliseconds(),
+            Self::PushedAt => tag.pushed_at().map_or(0, Timestamp::as_milliseconds),
             Self::LastPull => tag.last_pull().as_milliseconds(),
             Self::Size => tag.bytes(),
         }
@@ -219,64 +181,12 @@ impl TagSort {
     }
 }
 
-impl SortOrder {
-    const fn of(self, ordering: Ordering) -> Ordering {
-        match self {
-            Self::Ascending => ordering,
-            Self::Descending => ordering.reverse(),
-        }
-    }
-}
-
-impl Ord for Place<'_> {
-    fn cmp(&self, other: &Self) -> Ordering {
-        let names = (self.repository, self.tag).cmp(&(other.repository, other.tag));
-        match self.sort {
-            TagSort::Name => self.order.of(names),
-            TagSort::PushedAt | TagSort::LastPull | TagSort::Size => {
-                self.order.of(self.value.cmp(&other.value)).then(names)
-            }
-        }
-    }
-}
-
-impl PartialOrd for Place<'_> {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Place<'_> {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for Place<'_> {}
-
-/// Not one of the words that can stand there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("it can be {0}")]
-pub struct UnknownWord(&'static str);
-
 impl FromStr for TagSort {
     type Err = UnknownWord;
 
     fn from_str(text: &str) -> Result<Self, UnknownWord> {
         let found = Self::ALL.iter().find(|(_, name)| *name == text);
         found.map(|(sort, _)| *sort).ok_or(UnknownWord("`name`, `pushed_at`, `last_pull` or `size`"))
-    }
-}
-
-impl FromStr for SortOrder {
-    type Err = UnknownWord;
-
-    fn from_str(text: &str) -> Result<Self, UnknownWord> {
-        match text {
-            "asc" => Ok(Self::Ascending),
-            "desc" => Ok(Self::Descending),
-            _ => Err(UnknownWord("`asc` or `desc`")),
-        }
     }
 }
 

@@ -1,0 +1,276 @@
+//! Deleting one tag at a registry that deletes manifests only, such as distribution 2.8: the tag is moved to a manifest of its
+//! own, which nothing else points to, and that manifest is deleted. Whatever else points to the manifest that the tag had,
+//! stays.
+//!
+//! Both are writes as any other: noted, carried and recorded. So a crash in between leaves a record that equals the registry,
+//! with the tag at the empty manifest; deleting the tag again ends what was begun. A push to the tag in between is newer than
+//! the deletion, and stays.
+//!
+//! Before anything is moved the registry is asked whether it deletes at all: otherwise the tag would be lost to the empty
+//! manifest.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use serde::Serialize;
+use serde_json::json;
+
+use super::carry::{Carrier, CarryFailure};
+use super::write::{ManifestWrite, WriteRequest};
+use crate::oci::{
+    Access, Action, Actions, Descriptor, Digest, Manifest, ManifestKind, MediaType, Reference,
+    RepositoryName, Tag,
+};
+use crate::registry::{
+    Deletion, OutgoingWrite, RegistryClient, RegistryError, RequestCredentials, WriteAnswer,
+};
+use crate::store::{Actor, Records};
+
+/// What the empty manifest calls itself.
+const ARTIFACT_TYPE: &str = "application/vnd.portreeve.deleted-tag.v1+json";
+/// Its annotation that makes it unlike any other.
+const NONCE: &str = "io.portreeve.nonce";
+/// How many tags that point to the same manifest are named to the caller.
+const NAMED: usize = 10;
+/// How often the empty manifest's deletion is tried, and the pause in between: without it the tag is left there.
+const ATTEMPTS: usize = 3;
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// A deletion of one tag, and what the requests for it are made of.
+#[derive(Debug)]
+pub struct TagDeletion {
+    /// In which repository.
+    pub repository: RepositoryName,
+    /// Which tag.
+    pub tag: Tag,
+    /// Who asks for it.
+    pub actor: Actor,
+    /// The client's end-to-end headers with the door's forwarding headers.
+    pub headers: HeaderMap,
+    /// The door's credentials, if they replace the client's own.
+    pub credentials: Option<RequestCredentials>,
+}
+
+/// Why a tag was not deleted.
+#[derive(Debug, thiserror::Error)]
+pub enum TagDeletionError {
+    /// There is no such tag.
+    #[error("there is no tag `{0}`")]
+    NotThere(Tag),
+    /// The registry deletes nothing, or takes no empty manifest. Nothing has changed.
+    #[error("the registry cannot delete one tag: {cause}; {}", siblings_in_words(.siblings))]
+    Unsupported {
+        /// What it does not do.
+        cause: &'static str,
+        /// Other tags of the same manifest, some of them.
+        siblings: Vec<Tag>,
+    },
+    /// The registry could not be asked. Nothing has changed.
+    #[error("the registry does not say what the tag points to, or whether it deletes: {0}")]
+    Registry(#[from] RegistryError),
+    /// The tag could not be moved, or it is not known whether it was.
+    #[error("the tag was not deleted: {0}")]
+    NotMoved(#[source] CarryFailure),
+    /// The tag points to an empty manifest, which could not be deleted.
+    #[error("the tag points to an empty manifest now, whose deletion failed; delete the tag again")]
+    NotDeleted(#[source] Option<CarryFailure>),
+    /// The system has no random numbers, or the empty manifest cannot be made.
+    #[error("the empty manifest cannot be made: {0}")]
+    Manifest(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+fn siblings_in_words(siblings: &[Tag]) -> String {
+    let names: Vec<&str> = siblings.iter().map(Tag::as_str).collect();
+    match names.as_slice() {
+        [] => "no other tag points to the same manifest, so delete that by its digest".to_owned(),
+        names => {
+            format!("deleting the manifest by its digest would delete these tags, too: {}", names.join(", "))
+        }
+    }
+}
+
+/// Deletes single tags at registries that cannot. Shared by all exchanges.
+#[derive(Clone)]
+pub struct TagDeleter {
+    carrier: Carrier,
+    registry: Arc<RegistryClient>,
+    records: Arc<dyn Records>,
+}
+
+/// Whether a registry's answer says that it does not delete tags by themselves (distribution 2.8: the tag is no digest).
+pub fn cannot_delete_tags(answer: &WriteAnswer) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Errors {
+        errors: Vec<Entry>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Entry {
+        code: String,
+    }
+    let is_code = |wanted: &[&str]| {
+        serde_json::from_slice::<Errors>(&answer.body)
+            .is_ok_and(|body| body.errors.first().is_some_and(|error| wanted.contains(&error.code.as_str())))
+    };
+    match answer.status {
+        StatusCode::METHOD_NOT_ALLOWED => true,
+        StatusCode::BAD_REQUEST => is_code(&["DIGEST_INVALID", "UNSUPPORTED"]),
+        _ => false,
+    }
+}
+
+impl TagDeleter {
+    /// One that writes by this carrier.
+    pub fn new(carrier: Carrier, registry: Arc<RegistryClient>, records: Arc<dyn Records>) -> Self {
+        Self { carrier, registry, records }
+    }
+
+    /// Deletes a tag and nothing else, to its end even if this future is dropped. Answers the registry's answer to the last
+    /// write.
+    ///
+    /// # Errors
+    /// See [`TagDeletionError`]: each says what has changed.
+    pub async fn delete(&self, deletion: TagDeletion) -> Result<WriteAnswer, TagDeletionError> {
+        let deleter = self.clone();
+        let task = self.carrier.spawn(async move { deleter.run(&deletion).await });
+        task.await.unwrap_or(Err(TagDeletionError::NotMoved(CarryFailure::Failed)))
+    }
+
+    async fn run(&self, deletion: &TagDeletion) -> Result<WriteAnswer, TagDeletionError> {
+        let TagDeletion { repository, tag, .. } = deletion;
+        let reference = Reference::Tag(tag.clone());
+        let pointed = self.registry.manifest(repository, &reference).await?;
+        let pointed = pointed.ok_or_else(|| TagDeletionError::NotThere(tag.clone()))?;
+        if is_empty_manifest(&pointed) {
+            // Begun before, and not ended.
+            return self.delete_manifest(deletion, &pointed.digest).await;
+        }
+        if let Deletion::Refused(_) = self.registry.try_deletion().await? {
+            return Err(self.unsupported(deletion, &pointed, "it deletes nothing").await);
+        }
+        let Some(config) = self.configuration(repository, &pointed).await? else {
+            let cause = "it takes no empty manifest for one that names no image";
+            return Err(self.unsupported(deletion, &pointed, cause).await);
+        };
+        let empty = empty_manifest(&config)?;
+        let digest = empty.digest.clone();
+        let answer = self.put(deletion, empty).await.map_err(TagDeletionError::NotMoved)?;
+        if !answer.status.is_success() {
+            return Err(self.unsupported(deletion, &pointed, "it takes no empty manifest").await);
+        }
+        self.delete_manifest(deletion, &digest).await
+    }
+
+    /// The configuration that the empty manifest may name: one that the repository has.
+    async fn configuration(
+        &self,
+        repository: &RepositoryName,
+        pointed: &Manifest,
+    ) -> Result<Option<Descriptor>, TagDeletionError> {
+        if let Some(config) = &pointed.document.config {
+            return Ok(Some(config.clone()));
+        }
+        let mut children = pointed.document.child_manifests();
+        match children.next() {
+            Some(child) if pointed.document.kind == ManifestKind::Index => {
+                let child = self.registry.manifest(repository, &Reference::Digest(child.clone())).await?;
+                Ok(child.and_then(|child| child.document.config))
+            }
+            Some(_) | None => Ok(None),
+        }
+    }
+
+    async fn put(&self, deletion: &TagDeletion, manifest: Manifest) -> Result<WriteAnswer, CarryFailure> {
+        let TagDeletion { repository, tag, .. } = deletion;
+        let reference = Reference::Tag(tag.clone());
+        let mut outgoing =
+            deletion.outgoing(Method::PUT, &reference, Actions::of(&[Action::Pull, Action::Push]));
+        outgoing.body = manifest.bytes.clone();
+        outgoing.headers.insert(CONTENT_TYPE, HeaderValue::from_static(MediaType::OCI_MANIFEST));
+        let (repository, tags) = (repository.clone(), Vec::new());
+        let write = ManifestWrite::Put { repository, reference, tags, manifest: Arc::new(manifest) };
+        self.carrier.carry(WriteRequest { write, actor: deletion.actor.clone(), outgoing }).await
+    }
+
+    async fn delete_manifest(
+        &self,
+        deletion: &TagDeletion,
+        digest: &Digest,
+    ) -> Result<WriteAnswer, TagDeletionError> {
+        let mut failure = None;
+        for attempt in 0..ATTEMPTS {
+            if attempt > 0 {
+                tokio::time::sleep(PAUSE).await;
+            }
+            let reference = Reference::Digest(digest.clone());
+            let outgoing = deletion.outgoing(Method::DELETE, &reference, Actions::of(&[Action::Delete]));
+            let write = ManifestWrite::Delete { repository: deletion.repository.clone(), reference };
+            let request = WriteRequest { write, actor: deletion.actor.clone(), outgoing };
+            match self.carrier.carry(request).await {
+                Ok(answer) if answer.status.is_success() => return Ok(answer),
+                Ok(_) => failure = None,
+                Err(error) => failure = Some(error),
+            }
+        }
+        Err(TagDeletionError::NotDeleted(failure))
+    }
+
+    async fn unsupported(
+        &self,
+        deletion: &TagDeletion,
+        pointed: &Manifest,
+        cause: &'static str,
+    ) -> TagDeletionError {
+        let tags =
+            self.records.tags_of(&deletion.repository, &pointed.digest).await.unwrap_or_else(|error| {
+                tracing::debug!(%error, "the other tags of a manifest cannot be named");
+                Vec::new()
+            });
+        let siblings = tags.into_iter().filter(|tag| *tag != deletion.tag).take(NAMED).collect();
+        TagDeletionError::Unsupported { cause, siblings }
+    }
+}
+
+impl TagDeletion {
+    fn outgoing(&self, method: Method, reference: &Reference, actions: Actions) -> OutgoingWrite {
+        let access = Access::to(self.repository.clone(), actions);
+        OutgoingWrite {
+            method,
+            path_and_query: format!("/v2/{}/manifests/{reference}", self.repository),
+            headers: self.headers.clone(),
+            body: Bytes::new(),
+            credentials: self.credentials.as_ref().map(|credentials| credentials.for_access(access)),
+        }
+    }
+}
+
+fn is_empty_manifest(manifest: &Manifest) -> bool {
+    manifest.document.artifact_type.as_ref().is_some_and(|kind| kind.as_str() == ARTIFACT_TYPE)
+}
+
+/// An image manifest without layers, unlike any other.
+fn empty_manifest(config: &Descriptor) -> Result<Manifest, TagDeletionError> {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Named<'a> {
+        media_type: &'a MediaType,
+        digest: &'a Digest,
+        size: u64,
+    }
+    let failed = |error: Box<dyn std::error::Error + Send + Sync>| TagDeletionError::Manifest(error);
+    let nonce = getrandom::u64().and_then(|high| Ok((high, getrandom::u64()?)));
+    let (high, low) = nonce.map_err(|error| failed(error.into()))?;
+    let document = json!({
+        "schemaVersion": 2,
+        "mediaType": MediaType::OCI_MANIFEST,
+        "artifactType": ARTIFACT_TYPE,
+        "config": Named { media_type: &config.media_type, digest: &config.digest, size: config.size },
+        "layers": [],
+        "annotations": { NONCE: format!("{high:016x}{low:016x}") },
+    });
+    let bytes = Bytes::from(document.to_string());
+    Manifest::parse(bytes, Some(MediaType::from(MediaType::OCI_MANIFEST)))
+        .map_err(|error| failed(error.into()))
+}
