@@ -15,12 +15,13 @@ pub(super) struct Hit {
     pub(super) tag: Option<Tag>,
 }
 
-/// Part of an answer.
+/// What was found, before it is read from the record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Hits<C> {
-    pub(super) hits: Vec<Hit>,
+    /// Each with its place in the answer.
+    pub(super) hits: Vec<(Hit, C)>,
+    /// Whether there are more behind them.
+    pub(super) has_more: bool,
     /// The manifests that say what was asked for, if that was.
     pub(super) annotated: Option<Annotated>,
-    /// Where the next part begins; none when this was the last.
-    pub(super) next: Option<C>,
 }

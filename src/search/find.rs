@@ -177,21 +177,16 @@ impl<'a, F: FnMut(&RepositoryName) -> bool> Search<'a, F> {
     fn answer(self, limit: usize) -> Hits<FoundCursor> {
         let candidates = self.best.into_sorted();
         let has_more = candidates.len() > limit;
-        let named = candidates.iter().take(limit).filter_map(|candidate| {
+        let named = |candidate: Candidate<'_>| {
             // What is in the arena was a name when it was put there.
             let repository = RepositoryName::parse(candidate.repository).ok()?;
             let tag = candidate.tag.map(Tag::parse).transpose().ok()?;
-            Some((candidate, Hit { repository, tag }))
-        });
-        let (mut hits, mut next) = (Vec::with_capacity(candidates.len().min(limit)), None);
-        for (candidate, hit) in named {
-            if has_more {
-                let (repository, tag) = (hit.repository.clone(), hit.tag.clone());
-                next = Some(FoundCursor { rank: candidate.rank, repository, tag });
-            }
-            hits.push(hit);
-        }
-        Hits { hits, annotated: self.annotated, next }
+            let place =
+                FoundCursor { rank: candidate.rank, repository: repository.clone(), tag: tag.clone() };
+            Some((Hit { repository, tag }, place))
+        };
+        let hits = candidates.into_iter().take(limit).filter_map(named).collect();
+        Hits { hits, has_more, annotated: self.annotated }
     }
 }
 

@@ -10,6 +10,7 @@ mod error;
 mod find;
 mod names;
 mod newest;
+mod part;
 mod places;
 mod platforms;
 mod query;
@@ -41,6 +42,7 @@ use self::annotations::Annotated;
 use self::arena::Arena;
 use self::cursor::{Hit, Hits};
 use self::digests::DigestHead;
+use self::part::Part;
 use self::query::Form;
 use self::standing::{Needs, Standing};
 use crate::oci::RepositoryName;
@@ -95,25 +97,31 @@ impl Search {
         let PageRequest { after, limit } = page;
         let asked = query.clone();
         let look = move |arena: &Arena| find::find(arena, &asked, after.as_ref(), limit, sees);
-        let Hits { hits, annotated, next } = self.look(arena, look).await?;
-        let mut items = Vec::with_capacity(hits.len());
-        for Hit { repository, tag } in hits {
+        let Hits { hits, has_more, annotated } = self.look(arena, look).await?;
+        let (found, mut part) = (hits.len(), Part::new());
+        for (Hit { repository, tag }, place) in hits {
+            if !part.goes_on(place).await {
+                break;
+            }
             let Some(tag) = tag else {
-                items.extend(self.store.repository(&repository).await?.map(Found::Repository));
+                if let Some(record) = self.store.repository(&repository).await? {
+                    part.push(Found::Repository(record), size_of::<RepositoryRecord>());
+                }
                 continue;
             };
             let record = self.store.tag(&repository, &tag).await?;
             if let Some(record) = record.filter(|record| query.still_fits(record))
                 && self.says_so(annotated.as_ref(), &repository, &record).await?
             {
-                items.push(Found::Tag(repository, record));
+                let bytes = part::bytes_of(&record);
+                part.push(Found::Tag(repository, record), bytes);
             }
         }
-        Ok(Page { items, next })
+        Ok(part.end(found, has_more))
     }
 
     /// The tags that the question asks for, in its order, of what the asker sees. A part ends before it has `limit` items where
-    /// something has gone, or fits no more, meanwhile. The order by the last pull is at most ten seconds old.
+    /// something has gone, or fits no more, meanwhile, or after about a megabyte of them. The order by the last pull is at most ten seconds old.
     ///
     /// # Errors
     /// When the record cannot be read, or is too large.
@@ -130,22 +138,26 @@ impl Search {
         let PageRequest { after, limit } = page;
         let asked = question.clone();
         let look = move |arena: &Arena| tags::list(arena, &asked, after.as_ref(), limit, sees);
-        let Hits { hits, annotated, next } = self.look(arena, look).await?;
-        let mut items = Vec::with_capacity(hits.len());
-        for Hit { repository, tag } in hits {
+        let Hits { hits, has_more, annotated } = self.look(arena, look).await?;
+        let (found, mut part) = (hits.len(), Part::new());
+        for (Hit { repository, tag }, place) in hits {
+            if !part.goes_on(place).await {
+                break;
+            }
             let Some(tag) = tag else { continue };
             let record = self.store.tag(&repository, &tag).await?;
             if let Some(record) = record.filter(|record| question.filter.accepts(record))
                 && self.says_so(annotated.as_ref(), &repository, &record).await?
             {
-                items.push((repository, record));
+                let bytes = part::bytes_of(&record);
+                part.push((repository, record), bytes);
             }
         }
-        Ok(Page { items, next })
+        Ok(part.end(found, has_more))
     }
 
     /// The repositories that the question asks for, in its order, of those that the asker sees. A part ends before it has `limit`
-    /// items where something has gone meanwhile. The order by the last pull is at most ten seconds old.
+    /// items where something has gone meanwhile, or after about a megabyte of them. The order by the last pull is at most ten seconds old.
     ///
     /// # Errors
     /// When the record cannot be read, or is too large.
@@ -159,12 +171,17 @@ impl Search {
         let arena = self.standing.current(Needs { pulls, annotations: false }).await?;
         let PageRequest { after, limit } = page;
         let look = move |arena: &Arena| repositories::list(arena, &question, after.as_ref(), limit, sees);
-        let Hits { hits, next, .. } = self.look(arena, look).await?;
-        let mut items = Vec::with_capacity(hits.len());
-        for hit in hits {
-            items.extend(self.store.repository(&hit.repository).await?);
+        let Hits { hits, has_more, .. } = self.look(arena, look).await?;
+        let (found, mut part) = (hits.len(), Part::new());
+        for (Hit { repository, .. }, place) in hits {
+            if !part.goes_on(place).await {
+                break;
+            }
+            if let Some(record) = self.store.repository(&repository).await? {
+                part.push(record, size_of::<RepositoryRecord>());
+            }
         }
-        Ok(Page { items, next })
+        Ok(part.end(found, has_more))
     }
 
     /// Whether what a tag points to now is there, and one of the manifests that say what was asked for, if that was.

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use super::arena::{Arena, RepositoryColumns};
 use super::cursor::{Hit, Hits, InvalidCursor};
-use super::places::{Places, SortOrder, Sorting, UnknownWord};
+use super::places::{Place, Places, SortOrder, Sorting, UnknownWord};
 use crate::clock::Timestamp;
 use crate::oci::RepositoryName;
 
@@ -62,16 +62,14 @@ pub(super) fn list<F: FnMut(&RepositoryName) -> bool>(
         }
     }
     let (places, has_more) = places.into_first();
-    let (mut hits, mut next) = (Vec::with_capacity(places.len()), None);
-    for place in places {
+    let named = |place: Place<'_>| {
         // What is in the arena was a name when it was put there.
-        let Ok(repository) = RepositoryName::parse(place.repository) else { continue };
-        if has_more {
-            next = Some(RepositoryCursor { sort: *sort, value: place.value, name: repository.clone() });
-        }
-        hits.push(Hit { repository, tag: None });
-    }
-    Hits { hits, annotated: None, next }
+        let repository = RepositoryName::parse(place.repository).ok()?;
+        let cursor = RepositoryCursor { sort: *sort, value: place.value, name: repository.clone() };
+        Some((Hit { repository, tag: None }, cursor))
+    };
+    let hits = places.into_iter().filter_map(named).collect();
+    Hits { hits, has_more, annotated: None }
 }
 
 impl RepositorySort {

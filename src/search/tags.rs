@@ -7,7 +7,7 @@ use super::annotations::{Annotated, Annotation};
 use super::arena::{Arena, RecordedAt, TagView};
 use super::cursor::{Hit, Hits, InvalidCursor};
 use super::digests::DigestHead;
-use super::places::{Places, SortOrder, Sorting, UnknownWord};
+use super::places::{Place, Places, SortOrder, Sorting, UnknownWord};
 use super::platforms;
 use crate::clock::Timestamp;
 use crate::oci::{Digest, RepositoryName, Tag};
@@ -72,7 +72,7 @@ pub(super) fn list<F: FnMut(&RepositoryName) -> bool>(
     sees: F,
 ) -> Hits<TagCursor> {
     let TagQuestion { sort, order, filter } = question;
-    let none = Hits { hits: Vec::new(), annotated: None, next: None };
+    let none = Hits { hits: Vec::new(), has_more: false, annotated: None };
     let Some(matcher) = Matcher::of(arena, filter) else { return none };
     let sorting = Sorting { order: *order, is_by_name: *sort == TagSort::Name };
     let after = after.map(|after| (after.value, after.repository.as_str(), after.tag.as_str()));
@@ -81,20 +81,16 @@ pub(super) fn list<F: FnMut(&RepositoryName) -> bool>(
         places.offer(sort.value(tag), tag.repository(), || (tag.repository_name(), tag.name()));
     }
     let (places, has_more) = places.into_first();
-    let (mut hits, mut next) = (Vec::with_capacity(places.len()), None);
-    for place in places {
+    let named = |place: Place<'_>| {
         // What is in the arena was a name when it was put there.
-        let (Ok(repository), Ok(tag)) = (RepositoryName::parse(place.repository), Tag::parse(place.tag))
-        else {
-            continue;
-        };
-        if has_more {
-            let (repository, tag) = (repository.clone(), tag.clone());
-            next = Some(TagCursor { sort: *sort, value: place.value, repository, tag });
-        }
-        hits.push(Hit { repository, tag: Some(tag) });
-    }
-    Hits { hits, annotated: matcher.annotated, next }
+        let repository = RepositoryName::parse(place.repository).ok()?;
+        let tag = Tag::parse(place.tag).ok()?;
+        let cursor =
+            TagCursor { sort: *sort, value: place.value, repository: repository.clone(), tag: tag.clone() };
+        Some((Hit { repository, tag: Some(tag) }, cursor))
+    };
+    let hits = places.into_iter().filter_map(named).collect();
+    Hits { hits, has_more, annotated: matcher.annotated }
 }
 
 /// A filter, as it is looked up in the arena.

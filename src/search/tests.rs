@@ -296,3 +296,24 @@ async fn a_tag_is_found_by_what_its_manifest_says_of_itself() {
         assert_eq!(wrong.parse::<Annotation>(), Err(InvalidAnnotation));
     }
 }
+
+#[tokio::test]
+async fn a_part_of_large_items_ends_after_about_a_megabyte_and_the_next_one_goes_on() {
+    let store = Arc::new(MemoryStore::default());
+    samples::push_large(&store, "app", &["v1", "v2", "v3", "v4"], 700_000).await;
+    let search = over(&store);
+    let mut told = Vec::new();
+    let mut after = None;
+    for expected in [2, 2] {
+        let page = PageRequest { after, limit: 100 };
+        let page =
+            search.tags(question(TagSort::Name, TagFilter::default()), page, sees_all()).await.unwrap();
+        assert_eq!(page.items.len(), expected);
+        told.extend(page.items.into_iter().map(|(_, record)| record.tag.to_string()));
+        after = page.next;
+    }
+    assert!(after.is_none());
+    assert_eq!(told, ["v1", "v2", "v3", "v4"]);
+    let page = search.find("v".parse().unwrap(), first(100), sees_all()).await.unwrap();
+    assert_eq!((page.items.len(), page.next.is_some()), (2, true));
+}

@@ -27,10 +27,9 @@ pub(super) fn digest(repository: &str, now: u64) -> Digest {
     manifest(&format!("{repository} {now}")).digest
 }
 
-/// A manifest that differs by its text, also in size and platforms.
-fn manifest(text: &str) -> Manifest {
-    let bytes = text.to_owned();
-    let child = |architecture: &str, variant: Option<&str>| Descriptor {
+/// The part of an index for a platform.
+fn child(architecture: &str, variant: Option<&str>) -> Descriptor {
+    Descriptor {
         media_type: MediaType::OCI_MANIFEST.into(),
         digest: Digest::sha256(b"child"),
         size: 5,
@@ -41,7 +40,12 @@ fn manifest(text: &str) -> Manifest {
         }),
         artifact_type: None,
         annotations: Default::default(),
-    };
+    }
+}
+
+/// A manifest that differs by its text, also in size and platforms.
+fn manifest(text: &str) -> Manifest {
+    let bytes = text.to_owned();
     let mut document = Document::unread(MediaType::OCI_INDEX.into(), bytes.len() as u64);
     document.kind = ManifestKind::Index;
     document.children = match text.bytes().map(u64::from).sum::<u64>() % 3 {
@@ -136,6 +140,15 @@ pub(super) async fn push(store: &MemoryStore, repository: &str, tags: &[&str], n
         tags: tags.iter().map(|text| tag(text)).collect(),
     };
     record(store, change, Source::Observed, now).await;
+}
+
+/// The client pushes an index whose platforms have names of so many bytes.
+pub(super) async fn push_large(store: &MemoryStore, repository: &str, tags: &[&str], bytes: usize) {
+    let mut manifest = manifest("large");
+    manifest.document.children = vec![child(&"x".repeat(bytes), None)];
+    let tags = tags.iter().map(|text| tag(text)).collect();
+    let change = Change::ManifestPut { repository: name(repository), manifest: Arc::new(manifest), tags };
+    record(store, change, Source::Observed, 1).await;
 }
 
 /// The client deletes a tag.
