@@ -15,11 +15,12 @@
 //! store      may use  oci clock telemetry
 //! registry   may use  oci clock telemetry
 //! auth       may use  oci clock files telemetry store registry
+//! search     may use  oci clock telemetry store
 //! sync       may use  oci clock telemetry store registry
 //! door       may use  oci clock files telemetry store auth registry sync
 //! plugins    may use  oci clock suggestion telemetry store auth registry sync door
-//! web        may use  oci clock telemetry store auth registry sync
-//! server     may use  oci clock files suggestion telemetry config store auth registry sync door plugins web
+//! web        may use  oci clock telemetry store auth registry search sync
+//! server     may use  oci clock files suggestion telemetry config store auth registry search sync door plugins web
 //! ```
 //!
 //! # The life of a push
@@ -99,6 +100,7 @@ pub mod files;
 pub mod oci;
 pub mod plugins;
 pub mod registry;
+pub mod search;
 pub mod server;
 pub mod store;
 mod suggestion;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::gate::Gate;
 use super::subject::Subject;
 use super::token::Token;
-use crate::oci::Access;
+use crate::oci::{Access, RepositoryName};
 
 /// A caller.
 #[derive(Clone, Default)]
@@ -34,6 +34,15 @@ impl Viewer {
             Self::Bearer(token) => token.grants(access),
             Self::SignedIn(gate, subject) => gate.allows(subject, access),
         }
+    }
+
+    /// Which repositories they may pull from: for lists over all of them.
+    pub fn sees(&self) -> Box<dyn FnMut(&RepositoryName) -> bool + Send> {
+        if self.has(&Access::Admin) {
+            return Box::new(|_| true);
+        }
+        let viewer = self.clone();
+        Box::new(move |name| viewer.has(&Access::to_pull(name.clone())))
     }
 
     /// The name by which the gate knows them.

@@ -19,6 +19,7 @@ use crate::auth::{Accounts, Gate, keep_journal};
 use crate::clock::RetentionClock;
 use crate::config::{self, Config};
 use crate::registry::{HttpTransport, watch_health};
+use crate::search::{MEMORY, Search};
 use crate::store::Store;
 use crate::sync::{EngineSettings, JudgeSettings, RemovalLimit, SweepSettings, SyncEngine, Transports};
 use crate::telemetry::Metrics;
@@ -50,6 +51,8 @@ pub(super) struct Composition {
     pub accounts: Arc<Accounts>,
     /// Carries, verifies and sweeps.
     pub engine: SyncEngine,
+    /// Answers questions over all repositories.
+    pub search: Arc<Search>,
     /// The state of this process.
     pub status: Arc<Status>,
     clock_warn: Duration,
@@ -105,6 +108,7 @@ impl Composition {
             clock_warn: config.clock.warn,
             shows_itself: access.settings.credentials.is_some() || config.auth.is_on,
             notifications: secret.map(|secret| NotificationSecret::new(secret.expose_secret())),
+            search: Arc::new(Search::new(Arc::clone(&store), MEMORY)),
             store,
             access,
             retention_clock,
@@ -118,6 +122,7 @@ impl Composition {
     pub(super) fn web_state(&self, gate: Option<Arc<Gate>>) -> WebState {
         WebState {
             store: Arc::clone(&self.store),
+            search: Arc::clone(&self.search),
             hints: Arc::clone(&self.engine.hints),
             largest_blobs: Arc::default(),
             pulls: Arc::clone(&self.engine.pulls),
@@ -142,6 +147,8 @@ impl Composition {
             Arc::clone(store) as _,
             stop.clone(),
         ));
+        let (search, stopping) = (Arc::clone(&self.search), stop.clone());
+        background.spawn(async move { search.drop_when_idle(stopping).await });
         let clock = Arc::clone(&self.retention_clock);
         background.spawn(clock_watch::watch_own(clock, Arc::clone(store) as _, stop.clone()));
         let journal = Arc::clone(self.accounts.journal());

@@ -18,7 +18,9 @@ pub(super) enum RouteAccess {
     VisibleCatalog,
     /// Callers who may do this to the repository in the parameter `repository`.
     Repository(Action),
-    /// The same where one repository is asked about; administrators for the history of all, and for another kind.
+    /// The same where one repository is asked about; [`RouteAccess::VisibleCatalog`] where all are.
+    RepositoryOrVisibleCatalog(Action),
+    /// What [`RouteAccess::Repository`] asks for where one repository is asked about; administrators for the history of all, and for another kind.
     RepositoryOrAdministrator(Action),
     /// Administrators.
     Administrator,
@@ -45,11 +47,16 @@ impl RouteAccess {
             Self::RepositoryOrAdministrator(_) if given("kind").next().is_some() => {
                 Requirement::Access(Access::Admin)
             }
-            Self::Repository(action) | Self::RepositoryOrAdministrator(action) => {
+            Self::Repository(action)
+            | Self::RepositoryOrVisibleCatalog(action)
+            | Self::RepositoryOrAdministrator(action) => {
                 match (repositories.next(), repositories.next(), self) {
                     (Some(repository), None, _) => in_repository(action, &repository),
                     (None, _, Self::RepositoryOrAdministrator(_)) => Requirement::Access(Access::Admin),
-                    // Missing, or given twice: refused by the handler.
+                    (None, _, Self::RepositoryOrVisibleCatalog(_)) => {
+                        Requirement::Access(Access::VisibleCatalog)
+                    }
+                    // Missing where it has to be there, or given twice: refused by the handler.
                     (None | Some(_), ..) => Requirement::SignedIn,
                 }
             }

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::body::BodyRefused;
 use crate::auth::AccountError;
 use crate::oci::{Digest, RepositoryName, Tag};
+use crate::search::SearchError;
 use crate::store::{Sequence, StoreError};
 use crate::telemetry::LogThrottle;
 
@@ -59,6 +60,9 @@ pub(super) enum ApiError {
     /// A command to the accounts that is not done.
     #[error(transparent)]
     Account(#[from] AccountError),
+    /// The record is too large to be searched, or the door is stopping.
+    #[error(transparent)]
+    Search(SearchError),
     /// No such path.
     #[error("there is nothing at this path")]
     NotFound,
@@ -111,6 +115,7 @@ impl ApiError {
             Self::Account(AccountError::Store(_) | AccountError::Damaged(_) | AccountError::Random) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "accounts_unavailable")
             }
+            Self::Search(_) => (StatusCode::SERVICE_UNAVAILABLE, "search_unavailable"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found"),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Self::Store(StoreError::Corrupt { .. }) => (StatusCode::INTERNAL_SERVER_ERROR, "store_damaged"),
@@ -118,6 +123,15 @@ impl ApiError {
             Self::Store(StoreError::Unavailable { .. } | StoreError::Fenced | StoreError::Closed) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "store_unavailable")
             }
+        }
+    }
+}
+
+impl From<SearchError> for ApiError {
+    fn from(error: SearchError) -> Self {
+        match error {
+            SearchError::Store(error) => Self::Store(error),
+            error @ (SearchError::TooLarge { .. } | SearchError::Interrupted) => Self::Search(error),
         }
     }
 }

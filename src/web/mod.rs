@@ -21,6 +21,7 @@ mod parameters;
 mod removals;
 mod repositories;
 mod routes;
+mod search;
 mod state;
 mod statistics;
 mod status;

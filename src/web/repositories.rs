@@ -1,4 +1,4 @@
-//! `GET /api/v1/repositories?q=&n=&after=`
+//! `GET /api/v1/repositories?q=&n=&after=&sort=&order=`
 
 use axum::Json;
 use axum::extract::{RawQuery, State};
@@ -11,6 +11,7 @@ use super::state::WebState;
 use crate::auth::Viewer;
 use crate::clock::Timestamp;
 use crate::oci::{Access, RepositoryName};
+use crate::search::{InvalidCursor, RepositoryCursor, RepositoryQuestion, RepositorySort};
 use crate::store::{Missing, Page, PageRequest, RepositoryRecord};
 
 /// How many rows are looked at for one answer, at most, when most of them may not be seen.
@@ -34,7 +35,7 @@ pub(super) struct Repository {
 
 impl Repository {
     /// What this viewer may see of it; nothing if they may not know of it.
-    fn seen_by(viewer: &Viewer, sees_all_names: bool, record: RepositoryRecord) -> Option<Self> {
+    pub(super) fn seen_by(viewer: &Viewer, sees_all_names: bool, record: RepositoryRecord) -> Option<Self> {
         let RepositoryRecord { name, tags, manifests, bytes, last_push, last_pull, pulls, missing } = record;
         let may_pull = viewer.may(&Access::to_pull(name.clone()));
         let shown = |number| may_pull.then_some(number);
@@ -57,7 +58,10 @@ pub(super) async fn list(
     viewer: Viewer,
     RawQuery(query): RawQuery,
 ) -> Result<Json<List<Repository>>, ApiError> {
-    let parameters = Parameters::parse(query.as_deref(), &["q", "n", "after"])?;
+    let parameters = Parameters::parse(query.as_deref(), &["q", "n", "after", "sort", "order"])?;
+    if parameters.text("sort").or(parameters.text("order")).is_some() {
+        return sorted(&state, &viewer, &parameters).await;
+    }
     let containing = parameters.text("q").filter(|text| !text.is_empty());
     let PageRequest { mut after, limit } = parameters.page()?;
     let sees_all_names = viewer.may(&Access::Catalog);
@@ -74,4 +78,23 @@ pub(super) async fn list(
         }
         after = next;
     }
+}
+
+/// Lists repositories in another order, those only that the caller may pull from: the order tells of what is not shown of others.
+async fn sorted(
+    state: &WebState,
+    viewer: &Viewer,
+    parameters: &Parameters<'_>,
+) -> Result<Json<List<Repository>>, ApiError> {
+    let sort: RepositorySort = parameters.optional("sort")?.unwrap_or(RepositorySort::Name);
+    let order = parameters.optional("order")?.unwrap_or(sort.usual_order());
+    let page = parameters.page::<RepositoryCursor>()?;
+    if page.after.as_ref().is_some_and(|after| after.sort() != sort) {
+        return Err(ApiError::InvalidParameter { name: "after", source: InvalidCursor.into() });
+    }
+    let containing = parameters.text("q").filter(|text| !text.is_empty()).map(str::to_owned);
+    let question = RepositoryQuestion { sort, order, containing };
+    let Page { items, next } = state.search.repositories(question, page, viewer.sees()).await?;
+    let items = items.into_iter().filter_map(|record| Repository::seen_by(viewer, false, record)).collect();
+    Ok(List::<Repository>::of(Page { items, next }))
 }

@@ -11,8 +11,8 @@ use axum::routing::{MethodRouter, get, post};
 use super::access::RouteAccess;
 use super::state::WebState;
 use super::{
-    accounts, events, flaws, health, manifests, notifications, removals, repositories, statistics, status,
-    sync, tags, token,
+    accounts, events, flaws, health, manifests, notifications, removals, repositories, search, statistics,
+    status, sync, tags, token,
 };
 use crate::auth::Requirement;
 use crate::oci::Action;
@@ -32,9 +32,10 @@ const fn route(path: &'static str, access: RouteAccess, handler: MethodRouter<We
 }
 
 /// The paths of the door's own listener.
-pub(super) fn of_the_door() -> [Route; 16] {
+pub(super) fn of_the_door() -> [Route; 17] {
     use RouteAccess::{
-        Administrator, OwnSecret, Probe, Public, Repository, RepositoryOrAdministrator, VisibleCatalog,
+        Administrator, OwnSecret, Probe, Public, Repository, RepositoryOrAdministrator,
+        RepositoryOrVisibleCatalog, VisibleCatalog,
     };
     [
         route("/", Public, get(health::about)),
@@ -46,7 +47,8 @@ pub(super) fn of_the_door() -> [Route; 16] {
         route("/api/v1/health", Administrator, get(flaws::count_or_list)),
         route("/api/v1/statistics", Administrator, get(statistics::show)),
         route("/api/v1/repositories", VisibleCatalog, get(repositories::list)),
-        route("/api/v1/tags", Repository(Action::Pull), get(tags::list)),
+        route("/api/v1/search", VisibleCatalog, get(search::find)),
+        route("/api/v1/tags", RepositoryOrVisibleCatalog(Action::Pull), get(tags::list)),
         route("/api/v1/manifests", Repository(Action::Pull), get(manifests::list_or_show)),
         route("/api/v1/events", RepositoryOrAdministrator(Action::Pull), get(events::list_of_kind)),
         route("/api/v1/notifications", OwnSecret, post(notifications::take)),
@@ -128,7 +130,9 @@ mod tests {
             assert_eq!(required(&format!("{path}?repository=a/b")), "repository:a/b:pull", "{path}");
         }
         // A route that is added has its line here, and in README.
-        let known = probes.len() + public.len() + repository.len() + admin.len() + 1;
+        assert_eq!(required("/api/v1/search"), "registry:catalog:pull");
+        assert_eq!(required("/api/v1/tags"), "registry:catalog:pull", "each sees what they may pull");
+        let known = probes.len() + public.len() + repository.len() + admin.len() + 2;
         assert_eq!(of_the_door().into_iter().count(), known);
         let readme = include_str!("../../README.md");
         for route in of_the_door() {
@@ -182,15 +186,15 @@ mod tests {
         ) {
             let uri: Uri = format!("/api/v1/tags?{query}").parse().unwrap();
             let read = Parameters::parse(uri.query(), &["repository", "n", "kind", "REPOSITORY"])
-                .and_then(|parameters| parameters.required::<RepositoryName>("repository"));
+                .and_then(|parameters| parameters.optional::<RepositoryName>("repository"));
             match requirement_of(&uri) {
                 Requirement::Access(access) => {
                     // A handler that goes on does so with this one.
-                    if let Ok(name) = read {
+                    if let Ok(Some(name)) = read {
                         prop_assert_eq!(access, Access::to(name, Actions::of(&[Action::Pull])));
                     }
                 }
-                other => prop_assert!(read.is_err(), "{:?} lets {:?} through", other, read),
+                other => prop_assert!(!matches!(read, Ok(Some(_))), "{:?} lets {:?} through", other, read),
             }
         }
     }

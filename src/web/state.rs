@@ -10,6 +10,7 @@ use super::notification_secret::NotificationSecret;
 use super::statistics::LargestBlobs;
 use super::status_source::{ServiceState, StatusSource};
 use crate::auth::{Accounts, Gate, Viewer};
+use crate::search::Search;
 use crate::store::Store;
 use crate::sync::{HintQueue, PullCounts, Sweeper};
 use crate::telemetry::Metrics;
@@ -19,6 +20,8 @@ use crate::telemetry::Metrics;
 pub struct WebState {
     /// The record.
     pub store: Arc<dyn Store>,
+    /// Answers questions over all repositories.
+    pub search: Arc<Search>,
     /// The hints.
     pub hints: Arc<HintQueue>,
     /// The largest blobs, as they were last found.

@@ -1,7 +1,8 @@
-//! `GET /api/v1/tags?repository=&n=&after=`
+//! `GET /api/v1/tags?repository=&n=&after=`, and without `repository` over all of them, sorted and filtered.
 
 use axum::Json;
 use axum::extract::{RawQuery, State};
+use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::error::ApiError;
@@ -11,7 +12,8 @@ use super::state::WebState;
 use crate::auth::Viewer;
 use crate::clock::Timestamp;
 use crate::oci::{Digest, MediaType, RepositoryName, Tag};
-use crate::store::{Source, TagRecord};
+use crate::search::{InvalidCursor, TagCursor, TagFilter, TagQuestion, TagSort};
+use crate::store::{Page, Source, TagRecord};
 
 /// A tag with what is known of its manifest.
 #[derive(Debug, Serialize)]
@@ -74,14 +76,64 @@ impl From<TagRecord> for TagItem {
     }
 }
 
-/// Lists the tags of a repository.
+/// A tag with its repository, where those of several are listed.
+#[derive(Debug, Serialize)]
+pub(super) struct TagOfRepository {
+    repository: RepositoryName,
+    #[serde(flatten)]
+    tag: TagItem,
+}
+
+impl TagOfRepository {
+    /// What this viewer may see of it.
+    pub(super) fn seen_by(viewer: &Viewer, repository: RepositoryName, mut record: TagRecord) -> Self {
+        if !viewer.may_see_actors() {
+            record.pushed_by = None;
+        }
+        Self { repository, tag: record.into() }
+    }
+}
+
+/// What makes a list of tags another than that of one repository's in the order of their names.
+const SORTED_BY: [&str; 7] =
+    ["sort", "order", "pulled_before", "pushed_before", "digest", "platform", "annotation"];
+
+/// Lists tags: of a repository in the order of their names, or of all repositories, of one as well, sorted and filtered.
 pub(super) async fn list(
     State(state): State<WebState>,
     viewer: Viewer,
     RawQuery(query): RawQuery,
+) -> Result<Response, ApiError> {
+    let parameters = Parameters::parse(
+        query.as_deref(),
+        &[
+            "repository",
+            "n",
+            "after",
+            "sort",
+            "order",
+            "pulled_before",
+            "pushed_before",
+            "digest",
+            "platform",
+            "annotation",
+        ],
+    )?;
+    let repository: Option<RepositoryName> = parameters.optional("repository")?;
+    match repository {
+        Some(repository) if SORTED_BY.iter().all(|name| parameters.text(name).is_none()) => {
+            Ok(of_repository(&state, &viewer, repository, &parameters).await?.into_response())
+        }
+        repository => Ok(sorted(&state, &viewer, repository, &parameters).await?.into_response()),
+    }
+}
+
+async fn of_repository(
+    state: &WebState,
+    viewer: &Viewer,
+    repository: RepositoryName,
+    parameters: &Parameters<'_>,
 ) -> Result<Json<List<TagItem>>, ApiError> {
-    let parameters = Parameters::parse(query.as_deref(), &["repository", "n", "after"])?;
-    let repository: RepositoryName = parameters.required("repository")?;
     let mut page = state.store.tags(&repository, parameters.page()?).await?;
     // Most repositories that are asked for are there: whether this one is matters only when nothing was found.
     if page.items.is_empty() && state.store.repository(&repository).await?.is_none() {
@@ -91,4 +143,37 @@ pub(super) async fn list(
         page.items.iter_mut().for_each(|record| record.pushed_by = None);
     }
     Ok(List::of(page))
+}
+
+async fn sorted(
+    state: &WebState,
+    viewer: &Viewer,
+    repository: Option<RepositoryName>,
+    parameters: &Parameters<'_>,
+) -> Result<Json<List<TagOfRepository>>, ApiError> {
+    let sort: TagSort = parameters.optional("sort")?.unwrap_or(TagSort::Name);
+    let order = parameters.optional("order")?.unwrap_or(sort.usual_order());
+    let page = parameters.page::<TagCursor>()?;
+    if page.after.as_ref().is_some_and(|after| after.sort() != sort) {
+        return Err(ApiError::InvalidParameter { name: "after", source: InvalidCursor.into() });
+    }
+    // Those who ask about one may pull from it: the table of routes says so.
+    if let Some(repository) = &repository
+        && state.store.repository(repository).await?.is_none()
+    {
+        return Err(ApiError::RepositoryUnknown(repository.clone()));
+    }
+    let filter = TagFilter {
+        repository,
+        pulled_before: parameters.optional("pulled_before")?,
+        pushed_before: parameters.optional("pushed_before")?,
+        digest: parameters.optional("digest")?,
+        platform: parameters.text("platform").map(str::to_owned),
+        annotation: parameters.optional("annotation")?,
+    };
+    let question = TagQuestion { sort, order, filter };
+    let Page { items, next } = state.search.tags(question, page, viewer.sees()).await?;
+    let seen = |(repository, record)| TagOfRepository::seen_by(viewer, repository, record);
+    let items = items.into_iter().map(seen).collect();
+    Ok(List::<TagOfRepository>::of(Page { items, next }))
 }

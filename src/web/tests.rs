@@ -1,6 +1,7 @@
 //! Tests over the routers, with a store in memory that each test fills.
 
 mod samples;
+mod search;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use crate::oci::{
     Descriptor, Digest, Manifest, ManifestKind, MediaType, Platform, Reference, RepositoryName, Tag,
 };
 use crate::registry::{Backends, HttpTransport, RegistrySettings};
+use crate::search::{MEMORY, Search};
 use crate::store::{Change, Events as _, Ledger as _, MemoryStore, Source, Store, StoreTrouble, Write};
 use crate::sync::{HintQueue, PullCounts, Recording, SweepSettings, Sweeper};
 use crate::telemetry::Metrics;
@@ -72,6 +74,7 @@ fn web(store: &Arc<MemoryStore>, state: ServiceState) -> WebState {
             Arc::new(crate::auth::Journal::new(crate::clock::Clock::SYSTEM, Duration::ZERO)),
             crate::clock::Clock::SYSTEM,
         )),
+        search: Arc::new(Search::new(Arc::clone(&store), MEMORY)),
         store,
         sweeper,
         hints,
@@ -302,7 +305,6 @@ async fn what_cannot_be_answered_says_why() {
             "`name` is not a parameter here; known are `q`",
         ),
         ("/api/v1/status?x=1", 400, "unknown_parameter", "`x` is not a parameter here; there are none"),
-        ("/api/v1/tags", 400, "missing_parameter", "`repository` is missing"),
         (
             "/api/v1/tags?repository=A",
             400,
@@ -315,6 +317,7 @@ async fn what_cannot_be_answered_says_why() {
             "invalid_parameter",
             "`after` is wrong: `-` is no tag",
         ),
+        ("/api/v1/manifests", 400, "missing_parameter", "`repository` is missing"),
         ("/api/v1/tags?repository=nowhere", 404, "repository_unknown", "`nowhere` is not known"),
         (
             "/api/v1/manifests?repository=team/app&digest=md5:x",

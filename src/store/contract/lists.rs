@@ -50,7 +50,12 @@ pub(in crate::store) async fn lists_are_complete_and_in_bytewise_order_at_any_pa
         let expected: BTreeSet<&str> = tags.iter().copied().chain(["only"]).collect();
         assert!(found.iter().map(|record| record.tag.as_str()).eq(expected.iter().copied()));
         let pointing = store.tags_of(&here, &images[0].digest).await.unwrap();
-        assert!(pointing.iter().map(|tag| tag.as_str()).eq(expected));
+        assert!(pointing.iter().map(|tag| tag.as_str()).eq(expected.iter().copied()));
+
+        let found = all_pages!(limit, |page| store.all_tags(page));
+        let others = names.iter().skip(1).map(|name| (*name, "only"));
+        let all = expected.iter().map(|tag| ("a", *tag)).chain(others);
+        assert!(found.iter().map(|(name, record)| (name.as_str(), record.tag.as_str())).eq(all));
 
         let found = all_pages!(limit, |page| store.manifests(&here, page));
         let expected: BTreeSet<&Digest> = images.iter().map(|manifest| &manifest.digest).collect();

@@ -1,5 +1,6 @@
 //! [`Records`] over maps.
 
+use std::ops::Bound;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -127,6 +128,21 @@ impl Records for MemoryStore {
                 (tag.clone(), row.clone().record(tag.clone(), state.platform_of(repository, row)))
             };
             page(rows.map(record), request.limit)
+        })
+        .await
+    }
+
+    async fn all_tags(
+        &self,
+        request: PageRequest<(RepositoryName, Tag)>,
+    ) -> Result<Page<(RepositoryName, TagRecord), (RepositoryName, Tag)>, StoreError> {
+        self.scan(|state| {
+            let after = request.after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+            let rows = state.tags.range((after, Bound::Unbounded));
+            let record = |key: &(RepositoryName, Tag), row: &TagRow| {
+                (key.0.clone(), row.clone().record(key.1.clone(), state.platform_of(&key.0, row)))
+            };
+            page(rows.map(|(key, row)| (key.clone(), record(key, row))), request.limit)
         })
         .await
     }

@@ -47,6 +47,12 @@ pub trait Records: Send + Sync + 'static {
         page: PageRequest<Tag>,
     ) -> Result<Page<TagRecord, Tag>, StoreError>;
 
+    /// The tags of all repositories, in bytewise order of the repositories and then of the tags.
+    async fn all_tags(
+        &self,
+        page: PageRequest<(RepositoryName, Tag)>,
+    ) -> Result<Page<(RepositoryName, TagRecord), (RepositoryName, Tag)>, StoreError>;
+
     /// The names alone of a repository's tags, in bytewise order, from behind any text on.
     async fn tag_names(
         &self,

@@ -113,6 +113,71 @@ async fn each_caller_sees_what_they_may_pull_and_with_the_privilege_the_names_of
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn search_and_lists_over_all_repositories_show_what_the_caller_may_pull_and_nothing_else() {
+    let guard = Guard::new();
+    let (_registry, door) = filled(&guard, &[]).await;
+    sweep(&door).await;
+    let paths = [
+        "/api/v1/search?q=v1",
+        "/api/v1/tags",
+        "/api/v1/tags?sort=size&order=asc",
+        "/api/v1/repositories?sort=name",
+    ];
+    for (user, expected) in [
+        ("admin", Ok(ALL)),
+        ("reader", Ok("home/reader/x public/a team/a team/b")),
+        // The names of all repositories are no tags.
+        ("alice", Ok("public/a")),
+        ("mounter", Ok("public/a")),
+        ("stranger", Err(StatusCode::UNAUTHORIZED)),
+        ("", Ok("public/a")),
+    ] {
+        let scoped = token(&door.url(), user, &["registry:catalog:*"]).await;
+        for path in paths {
+            let request = http_client().get(format!("{}{path}", door.url()));
+            let request = match user {
+                "admin" | "alice" => request.basic_auth(user, Some(password(user))),
+                _ => request.bearer_auth(&scoped),
+            };
+            let shown = repositories(request).await;
+            assert_eq!(shown.as_deref().map_err(|status| *status), expected, "{user}, {path}");
+        }
+    }
+    let ask = |path: &str| http_client().get(format!("{}{path}", door.url()));
+    for path in paths {
+        assert_eq!(
+            repositories(ask(path)).await,
+            Err(StatusCode::UNAUTHORIZED),
+            "without credentials, {path}"
+        );
+    }
+    let secret = "/api/v1/tags?repository=team/secret";
+    for path in [
+        secret,
+        "/api/v1/tags?repository=team/secret&sort=size",
+        "/api/v1/tags?repository=team/a&repository=team/secret",
+    ] {
+        let request = ask(path).basic_auth("reader", Some(password("reader")));
+        assert!(repositories(request).await.is_err(), "{path}");
+    }
+}
+
+/// The repositories of which something is in a list, in order, or the status of a refusal.
+async fn repositories(request: reqwest::RequestBuilder) -> Result<String, StatusCode> {
+    let response = request.send().await.unwrap();
+    if response.status() != StatusCode::OK {
+        return Err(response.status());
+    }
+    let list: Value = response.json().await.unwrap();
+    let name = |item: &Value| item["repository"].as_str().or(item["name"].as_str()).unwrap().to_owned();
+    let mut names: Vec<String> = list["items"].as_array().unwrap().iter().map(name).collect();
+    names.sort_unstable();
+    names.dedup();
+    assert!(list["next"].is_null());
+    Ok(names.join(" "))
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn pages_and_positions_tell_nothing_of_what_may_not_be_pulled() {
     let guard = Guard::new();
     let (_registry, door) = filled(&guard, &[]).await;

@@ -66,6 +66,13 @@ impl Records for RedbStore {
         self.scan(move |snapshot| snapshot.tags(&repository, &page)).await
     }
 
+    async fn all_tags(
+        &self,
+        page: PageRequest<(RepositoryName, Tag)>,
+    ) -> Result<Page<(RepositoryName, TagRecord), (RepositoryName, Tag)>, StoreError> {
+        self.scan(move |snapshot| snapshot.all_tags(&page)).await
+    }
+
     async fn tag_names(
         &self,
         repository: &RepositoryName,

@@ -19,6 +19,9 @@ use crate::store::record::MAXIMUM_MANIFEST_TAGS;
 use crate::store::row::{ManifestRow, RepositoryRow, TagRow};
 use crate::store::{ManifestRecord, Page, PageRequest, RepositoryRecord, Statistics, TagRecord};
 
+/// A part of the list of all tags.
+type AllTags = Page<(RepositoryName, TagRecord), (RepositoryName, Tag)>;
+
 impl Snapshot {
     pub(crate) fn repository(&self, name: &RepositoryName) -> Result<Option<RepositoryRecord>, Failure> {
         let found: Option<RepositoryRow> =
@@ -119,6 +122,33 @@ impl Snapshot {
             let row: TagRow = decode(|| format!("tag row of `{tag}` in `{repository}`"), row.value())?;
             let platform = images.platform_of(repository, &row)?;
             filling.push(tag.clone(), row.record(tag, platform));
+        }
+        Ok(filling.end())
+    }
+
+    pub(crate) fn all_tags(&self, page: &PageRequest<(RepositoryName, Tag)>) -> Result<AllTags, Failure> {
+        let table = self.0.open_table(TAGS)?;
+        let after = page.after.as_ref().map(|(repository, tag)| (repository.as_str(), tag.as_str()));
+        let after = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut filling = Filling::new(page);
+        let images = ImageTable::open(&self.0)?;
+        // Its rows come one repository after another.
+        let mut last: Option<RepositoryName> = None;
+        for entry in table.range::<(&str, &str)>((after, Bound::Unbounded))? {
+            let (key, row) = entry?;
+            if filling.is_full() || !filling.has_room(row.value().len()) {
+                return Ok(filling.part());
+            }
+            let (name, tag) = key.value();
+            let repository = match last.take().filter(|last| last.as_str() == name) {
+                Some(last) => last,
+                None => stored_name(name)?,
+            };
+            last = Some(repository.clone());
+            let tag = stored_tag(tag)?;
+            let row: TagRow = decode(|| format!("tag row of `{tag}` in `{repository}`"), row.value())?;
+            let platform = images.platform_of(&repository, &row)?;
+            filling.push((repository.clone(), tag.clone()), (repository, row.record(tag, platform)));
         }
         Ok(filling.end())
     }

@@ -1,0 +1,167 @@
+//! The arena as it stands: filled when first asked for, brought up to date with each question, dropped when nobody asks.
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+
+use super::arena::Arena;
+use super::error::SearchError;
+use super::upkeep::{self, Followed, Position};
+use crate::store::Store;
+
+/// How long it is kept after the last question.
+const IDLE: Duration = Duration::from_secs(600);
+/// How long a record that was too large is not read again.
+const TOO_LARGE_FOR: Duration = Duration::from_secs(60);
+/// How old the order of last pulls may be: the door itself writes them down as often.
+const PULLS_FOR: Duration = Duration::from_secs(10);
+/// From how many numbers of the history on it is quicker to build all anew.
+const MOST_TO_FOLLOW: u64 = 50_000;
+
+/// What an answer needs, beside all that was recorded before the question.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Needs {
+    /// Pulls, of which the last seconds may be missing.
+    pub pulls: bool,
+    /// What manifests say of themselves.
+    pub annotations: bool,
+}
+
+/// See the module.
+pub(super) struct Standing {
+    store: Arc<dyn Store>,
+    /// The most bytes that it may take.
+    memory: usize,
+    /// Held while it is filled or brought up to date: others wait for that, and find little left to do.
+    kept: Arc<Mutex<Kept>>,
+    /// What fills it, also when the asker has left.
+    filling: TaskTracker,
+}
+
+enum Kept {
+    Nothing,
+    Filled(Filled),
+    /// It does not fit, as was found out then.
+    TooLarge(Instant),
+}
+
+struct Filled {
+    arena: Arc<RwLock<Arena>>,
+    position: Position,
+    /// When it was asked last.
+    asked: Instant,
+    /// When the pulls were taken up last.
+    pulls: Instant,
+}
+
+impl Standing {
+    pub(super) fn new(store: Arc<dyn Store>, memory: usize) -> Self {
+        let kept = Arc::new(Mutex::new(Kept::Nothing));
+        Self { store, memory, kept, filling: TaskTracker::new() }
+    }
+
+    /// The arena with everything that was recorded before this was asked.
+    pub(super) async fn current(&self, needs: Needs) -> Result<Arc<RwLock<Arena>>, SearchError> {
+        let mut kept = Arc::clone(&self.kept).lock_owned().await;
+        match &*kept {
+            Kept::TooLarge(since) if since.elapsed() < TOO_LARGE_FOR => {
+                return Err(SearchError::TooLarge { memory: self.memory });
+            }
+            Kept::TooLarge(_) => *kept = Kept::Nothing,
+            Kept::Nothing | Kept::Filled(_) => {}
+        }
+        if let Kept::Filled(filled) = &mut *kept {
+            match self.follow(filled, needs).await {
+                Ok(Followed::UpToDate) if !needs.annotations || filled.has_annotations() => {
+                    return Ok(Arc::clone(&filled.arena));
+                }
+                Ok(Followed::UpToDate) => {}
+                Ok(Followed::Outdated) => *kept = Kept::Nothing,
+                Err(error) => return Err(noted(&mut kept, error)),
+            }
+        }
+        // A task of its own: one who does not wait for so long would have it begin anew with each question.
+        let (store, memory) = (Arc::clone(&self.store), self.memory);
+        let filling = self.filling.spawn(async move {
+            let filled = fill(&*store, memory, &mut kept, needs).await;
+            filled.map_err(|error| noted(&mut kept, error))
+        });
+        filling.await.map_err(|_| SearchError::Interrupted)?
+    }
+
+    async fn follow(&self, filled: &mut Filled, needs: Needs) -> Result<Followed, SearchError> {
+        let store = &*self.store;
+        filled.asked = Instant::now();
+        let Filled { arena, position, .. } = filled;
+        let followed = upkeep::follow(store, arena, position, self.memory, MOST_TO_FOLLOW).await?;
+        if followed == Followed::UpToDate && needs.pulls && filled.pulls.elapsed() >= PULLS_FOR {
+            let begun = Instant::now();
+            upkeep::follow_pulls(store, &filled.arena).await?;
+            filled.pulls = begun;
+        }
+        Ok(followed)
+    }
+
+    /// Drops it if nobody has asked for long.
+    pub(super) async fn drop_if_idle(&self) {
+        let mut kept = self.kept.lock().await;
+        if let Kept::Filled(Filled { asked, .. }) | Kept::TooLarge(asked) = &*kept
+            && asked.elapsed() >= IDLE
+        {
+            *kept = Kept::Nothing;
+        }
+    }
+
+    /// The bytes of memory that it takes now.
+    #[cfg(test)]
+    pub(super) async fn memory(&self) -> usize {
+        match &*self.kept.lock().await {
+            Kept::Filled(filled) => filled.arena.read().unwrap().memory(),
+            Kept::Nothing | Kept::TooLarge(_) => 0,
+        }
+    }
+
+    /// Whether anything is kept.
+    #[cfg(test)]
+    pub(super) async fn is_filled(&self) -> bool {
+        matches!(*self.kept.lock().await, Kept::Filled(_))
+    }
+}
+
+impl Filled {
+    fn has_annotations(&self) -> bool {
+        self.arena.read().unwrap_or_else(PoisonError::into_inner).annotations().is_some()
+    }
+}
+
+/// Fills what is not there yet.
+async fn fill(
+    store: &dyn Store,
+    memory: usize,
+    kept: &mut Kept,
+    needs: Needs,
+) -> Result<Arc<RwLock<Arena>>, SearchError> {
+    let arena = if let Kept::Filled(filled) = kept {
+        Arc::clone(&filled.arena)
+    } else {
+        let (arena, position) = upkeep::build(store, memory).await?;
+        let (arena, now) = (Arc::new(RwLock::new(arena)), Instant::now());
+        *kept = Kept::Filled(Filled { arena: Arc::clone(&arena), position, asked: now, pulls: now });
+        arena
+    };
+    if needs.annotations {
+        upkeep::read_annotations(store, &arena, memory).await?;
+    }
+    Ok(arena)
+}
+
+/// Drops what is too large.
+fn noted(kept: &mut OwnedMutexGuard<Kept>, error: SearchError) -> SearchError {
+    if matches!(error, SearchError::TooLarge { .. }) {
+        **kept = Kept::TooLarge(Instant::now());
+    }
+    error
+}
