@@ -6,6 +6,7 @@ mod offset;
 mod retention;
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -141,6 +142,19 @@ impl fmt::Display for Timestamp {
         const LAST: u64 = 253_402_300_799_999;
         let time = UNIX_EPOCH + Duration::from_millis(self.0.min(LAST));
         humantime::format_rfc3339_millis(time).fmt(formatter)
+    }
+}
+
+/// What is no time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a time is written as RFC 3339 has it, such as 2026-11-27T08:00:00Z")]
+pub struct InvalidTimestamp;
+
+impl FromStr for Timestamp {
+    type Err = InvalidTimestamp;
+
+    fn from_str(text: &str) -> Result<Self, InvalidTimestamp> {
+        Self::parse(text).ok_or(InvalidTimestamp)
     }
 }
 

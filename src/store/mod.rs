@@ -12,6 +12,7 @@ mod contract;
 mod door;
 mod epoch;
 mod event;
+mod event_range;
 mod group;
 mod hint;
 mod intent;
@@ -41,7 +42,8 @@ pub use auth_event::{AuthEvent, AuthEventKind, NameMask, Quotas, Retention};
 pub use change::{Actor, Change, Source};
 pub use door::{Beat, DoorId, Incarnation, Lease, LeaseName};
 pub use epoch::{Epoch, History, InvalidEpoch};
-pub use event::{Event, EventKind};
+pub use event::{Event, EventKind, UnknownEventKind};
+pub use event_range::{EventOrder, EventRange, TimeSpan};
 pub use hint::{Hint, HintedReference, Queued};
 pub use intent::{Intent, IntentState, Write};
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use redb::{Database, WriteTransaction};
 
 use super::tables::{
-    ACCOUNTS, BLOBS, EPOCHS, EVENTS, EVENTS_BY_REPOSITORY, HINTS, INTENTS, MANIFESTS, META,
+    ACCOUNTS, BLOBS, EPOCHS, EVENT_TIMES, EVENTS, EVENTS_BY_REPOSITORY, HINTS, INTENTS, MANIFESTS, META,
     META_IDENTITY_HIGH, META_IDENTITY_LOW, META_LAYOUT, PROBE, REFERRERS, REPOSITORIES, SWEEP, TAGS,
     TAGS_BY_MANIFEST, TOMBSTONES, TOMBSTONES_BY_AGE, auth_events,
 };
@@ -28,6 +28,7 @@ pub(super) fn lay_out(database: &Database) -> Result<(), BoxError> {
     transaction.open_table(BLOBS)?;
     transaction.open_table(EVENTS)?;
     transaction.open_table(EVENTS_BY_REPOSITORY)?;
+    transaction.open_table(EVENT_TIMES)?;
     transaction.open_table(INTENTS)?;
     transaction.open_table(HINTS)?;
     transaction.open_table(SWEEP)?;
