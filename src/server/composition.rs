@@ -22,7 +22,7 @@ use crate::registry::{HttpTransport, watch_health};
 use crate::store::Store;
 use crate::sync::{EngineSettings, JudgeSettings, RemovalLimit, SweepSettings, SyncEngine, Transports};
 use crate::telemetry::Metrics;
-use crate::web::{NotificationSecret, StatusSource, WebState};
+use crate::web::{EventFeed, NotificationSecret, StatusSource, WebState};
 
 /// How long the last look at unknown outcomes may take at the end.
 const LAST_PASS: Duration = Duration::from_secs(2);
@@ -57,6 +57,7 @@ pub(super) struct Composition {
     shows_itself: bool,
     notifications: Option<NotificationSecret>,
     metrics: Metrics,
+    feed: Arc<EventFeed>,
 }
 
 impl Composition {
@@ -103,6 +104,7 @@ impl Composition {
         Ok(Self {
             accounts: auth_setup::accounts(config, &store, Arc::clone(&retention_clock)),
             clock_warn: config.clock.warn,
+            feed: Arc::new(EventFeed::new(Arc::clone(&store) as _, config.limits.event_streams)),
             shows_itself: access.settings.credentials.is_some() || config.auth.is_on,
             notifications: secret.map(|secret| NotificationSecret::new(secret.expose_secret())),
             store,
@@ -126,7 +128,13 @@ impl Composition {
             gate,
             status: Arc::clone(&self.status) as Arc<dyn StatusSource>,
             metrics: self.metrics.clone(),
+            feed: Arc::clone(&self.feed),
         }
+    }
+
+    /// Ends the streams of events, which nothing else ends.
+    pub(super) fn end_streams(&self) {
+        self.feed.close();
     }
 
     /// Starts everything but the sweeps, until told to stop.
@@ -141,6 +149,7 @@ impl Composition {
             Arc::clone(store) as _,
             stop.clone(),
         ));
+        background.spawn(Arc::clone(&self.feed).run(stop.clone()));
         let clock = Arc::clone(&self.retention_clock);
         background.spawn(clock_watch::watch_own(clock, Arc::clone(store) as _, stop.clone()));
         let journal = Arc::clone(self.accounts.journal());

@@ -5,6 +5,9 @@ use url::form_urlencoded;
 use crate::auth::Requirement;
 use crate::oci::{Access, Action, Actions, RepositoryName};
 
+/// The value of `kind` by which the events of the gate are asked for.
+pub(super) const GATE: &str = "auth";
+
 /// The access that a route declares. There is no route without one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RouteAccess {
@@ -18,8 +21,9 @@ pub(super) enum RouteAccess {
     Catalog,
     /// Callers who may do this to the repository in the parameter `repository`.
     Repository(Action),
-    /// The same where one repository is asked about; administrators for the history of all, and for another kind.
-    RepositoryOrAdministrator(Action),
+    /// The same where one repository is asked about. Where all are, the handler shows what the caller may pull; what happened at
+    /// the gate is for administrators.
+    Events(Action),
     /// Administrators.
     Administrator,
 }
@@ -42,13 +46,11 @@ impl RouteAccess {
             Self::Public | Self::OwnSecret => Requirement::Public,
             Self::Catalog => Requirement::Access(Access::Catalog),
             Self::Administrator => Requirement::Access(Access::Admin),
-            Self::RepositoryOrAdministrator(_) if given("kind").next().is_some() => {
-                Requirement::Access(Access::Admin)
-            }
-            Self::Repository(action) | Self::RepositoryOrAdministrator(action) => {
+            Self::Events(_) if given("kind").any(|kind| kind == GATE) => Requirement::Access(Access::Admin),
+            Self::Repository(action) | Self::Events(action) => {
                 match (repositories.next(), repositories.next(), self) {
                     (Some(repository), None, _) => in_repository(action, &repository),
-                    (None, _, Self::RepositoryOrAdministrator(_)) => Requirement::Access(Access::Admin),
+                    (None, _, Self::Events(_)) => Requirement::Filtered,
                     // Missing, or given twice: refused by the handler.
                     (None | Some(_), ..) => Requirement::SignedIn,
                 }

@@ -3,10 +3,11 @@
 use axum::Json;
 use axum::extract::{RawQuery, State};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::error::ApiError;
 use super::list::List;
-use super::parameters::Parameters;
+use super::parameters::{Paging, Parameters};
 use super::state::WebState;
 use crate::auth::Viewer;
 use crate::clock::Timestamp;
@@ -14,7 +15,7 @@ use crate::oci::{Access, Action, Actions, RepositoryName};
 use crate::store::{Missing, Page, RepositoryRecord};
 
 /// A repository. Beside its name nothing is shown to callers who may not pull from it: the names are what the catalog tells.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Repository {
     name: RepositoryName,
     tags: Option<u64>,
@@ -48,7 +49,12 @@ impl Repository {
     }
 }
 
-/// Lists repositories, those only whose name contains `q` if it is given.
+/// Lists repositories.
+#[utoipa::path(
+    get, path = "/api/v1/repositories", tag = "record",
+    params(("q" = Option<String>, Query, description = "Those only whose name contains this."), Paging),
+    responses((status = 200, description = "Repositories in bytewise order.", body = List<Repository>))
+)]
 pub(super) async fn list(
     State(state): State<WebState>,
     viewer: Viewer,

@@ -3,10 +3,11 @@
 use axum::Json;
 use axum::extract::{RawQuery, State};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::error::ApiError;
 use super::list::List;
-use super::parameters::Parameters;
+use super::parameters::{Paging, Parameters};
 use super::state::WebState;
 use crate::auth::Viewer;
 use crate::clock::Timestamp;
@@ -14,7 +15,7 @@ use crate::oci::{Digest, MediaType, RepositoryName, Tag};
 use crate::store::{Source, TagRecord};
 
 /// A tag with what is known of its manifest.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct TagItem {
     tag: Tag,
     digest: Digest,
@@ -66,6 +67,11 @@ impl From<TagRecord> for TagItem {
 }
 
 /// Lists the tags of a repository.
+#[utoipa::path(
+    get, path = "/api/v1/tags", tag = "record",
+    params(("repository" = RepositoryName, Query, description = "Whose tags."), Paging),
+    responses((status = 200, description = "Tags in bytewise order.", body = List<TagItem>))
+)]
 pub(super) async fn list(
     State(state): State<WebState>,
     viewer: Viewer,

@@ -13,6 +13,7 @@
 mod support;
 
 mod alerts;
+mod api;
 mod auth;
 mod check;
 mod clients;
@@ -20,6 +21,7 @@ mod clock;
 mod configuration;
 mod crash;
 mod day_in_a_box;
+mod events;
 mod faults;
 mod first_start;
 mod hints;
