@@ -70,7 +70,7 @@ pub(super) struct Manifest {
 #[serde(untagged)]
 #[expect(dead_code, reason = "it describes what two handlers answer")]
 pub(super) enum ManifestAnswer {
-    One(Manifest),
+    One(Box<Manifest>),
     List(List<Manifest>),
 }
 

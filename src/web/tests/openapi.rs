@@ -48,7 +48,8 @@ fn wrong(document: &Value, schema: &Value, value: &Value, place: &str) -> Option
         Value::Array(_) => "array",
         Value::Object(_) => "object",
     };
-    if !types.contains(&is) && !(is == "integer" && types.contains(&"number")) {
+    let fits = types.contains(&is) || (is == "integer" && types.contains(&"number"));
+    if !fits {
         return Some(format!("{place} is {is}, and {types:?} is said"));
     }
     if let (Some(known), false) = (schema["enum"].as_array(), value.is_null())
