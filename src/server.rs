@@ -102,6 +102,7 @@ pub fn run(config: Config, source: ConfigSource) -> Result<(), StartError> {
 
         signals.stop.next().await;
         composition.status.stopping.store(true, Ordering::Relaxed);
+        composition.end_streams();
         tracing::info!(grace = ?config.server.grace, "stopping: running transfers may end");
         running.drain(&composition.engine.writes, config.server.grace, &mut signals.stop).await;
         running.stop().await;

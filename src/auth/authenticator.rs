@@ -368,7 +368,8 @@ impl Authenticator {
         Ok(false)
     }
 
-    fn version(&self) -> u64 {
+    /// Another number whenever users or what they show may have changed.
+    pub(super) fn version(&self) -> u64 {
         self.sources.iter().map(|source| source.version()).fold(0, u64::wrapping_add)
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -46,6 +47,15 @@ pub struct Gate {
     /// How logins continue.
     pub logins: Logins,
     policy: ArcSwap<Policy>,
+    /// How often the policy was replaced.
+    replaced: AtomicU64,
+}
+
+/// What rules and users are at: another one whenever either may have changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct PolicyVersion {
+    replaced: u64,
+    users: u64,
 }
 
 /// How logins continue without a password.
@@ -79,12 +89,19 @@ impl Gate {
     pub fn new(parts: GateParts) -> Self {
         let GateParts { authenticator, issuer, marks, clock, external, logins, policy } = parts;
         let policy = ArcSwap::from_pointee(policy);
-        Self { authenticator, issuer, marks, clock, external, logins, policy }
+        let replaced = AtomicU64::new(0);
+        Self { authenticator, issuer, marks, clock, external, logins, policy, replaced }
     }
 
     /// From now on this is what may be done. Tokens that were made before stay good until they expire.
     pub fn set_policy(&self, policy: Policy) {
         self.policy.store(Arc::new(policy));
+        self.replaced.fetch_add(1, Ordering::Release);
+    }
+
+    /// What rules and users are at. Cheap.
+    pub(super) fn version(&self) -> PolicyVersion {
+        PolicyVersion { replaced: self.replaced.load(Ordering::Acquire), users: self.authenticator.version() }
     }
 
     /// Who it is, with all their groups.
@@ -194,7 +211,7 @@ impl Gate {
     }
 
     /// A user by name, unless they or the token that they showed was removed.
-    async fn still_known(
+    pub(super) async fn still_known(
         &self,
         name: UserName,
         origin: Option<&Origin>,
@@ -216,7 +233,8 @@ impl Gate {
         Ok(found.map(|found| self.with_groups(found.identity)))
     }
 
-    fn with_groups(&self, mut identity: Identity) -> Identity {
+    /// The same with the groups that the configuration gives them beside those of their source.
+    pub(super) fn with_groups(&self, mut identity: Identity) -> Identity {
         if let Some(more) = self.policy.load().groups.get(identity.name.as_str()) {
             let news = more.iter().filter(|group| !identity.groups.contains(group));
             let news: Vec<String> = news.cloned().collect();

@@ -6,6 +6,7 @@
 
 mod accounts;
 mod authenticator;
+mod continuation;
 mod fingerprint;
 mod gate;
 mod hashing;
@@ -34,6 +35,7 @@ pub use accounts::{
     TokenShown, UserShown,
 };
 pub use authenticator::{Authenticator, Login, LoginError};
+pub use continuation::Continuation;
 pub use gate::{Gate, GateParts, Logins, Policy};
 pub use hashing::{Hashing, HashingError, StoredHash, Ticket, hash};
 pub use header::{Authorization, Rejected, read as read_authorization, read_only as read_only_authorization};

@@ -13,6 +13,8 @@ pub enum Requirement {
     Public,
     /// A login of any user: such a request is malformed, and its answer says no more than that.
     SignedIn,
+    /// A token or a login, whichever: what is answered has no more than the caller may pull.
+    Filtered,
     /// This access; administrators have every access to paths of the door's own.
     Access(Access),
 }

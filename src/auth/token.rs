@@ -196,6 +196,11 @@ impl Issuer {
         Ok(known)
     }
 
+    /// How long a token is good from now on; zero once its time is over.
+    pub fn time_left(&self, token: &Token) -> Duration {
+        token.expires.later_by(self.settings.leeway).since(self.clock.now())
+    }
+
     fn in_time(&self, token: Arc<Token>, now: Timestamp) -> Result<Arc<Token>, InvalidToken> {
         if now >= token.expires.later_by(self.settings.leeway) {
             return Err(InvalidToken::Expired(token));

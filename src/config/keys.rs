@@ -67,6 +67,11 @@ pub const KEYS: &[Key] = &[
         meaning: "Requests in flight of one address, or of one /64 of IPv6; at most a quarter of all.",
     },
     Key {
+        name: "limits.event_streams",
+        default: "1024",
+        meaning: "Streams of `/api/v1/events/stream` that are sent at once; one more is answered 503 with `Retry-After`. Each is a request in flight, too.",
+    },
+    Key {
         name: "limits.head_timeout",
         default: "\"30s\"",
         meaning: "Within which time the whole head of a request must have come; how far a manifest, form or API body may fall behind 1 KiB a second.",

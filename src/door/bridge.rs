@@ -139,7 +139,7 @@ pub(super) async fn send(session: &mut Session, answer: RouterAnswer) -> Result<
     let has_body = length != Some(0) && session.req_header().method != Method::HEAD;
     session.write_response_header(Box::new(header_names::with_canonical_names(&head)?), !has_body).await?;
     if has_body {
-        send_body(session, &mut body).await?;
+        send_body(session, &mut body, is_reusable).await?;
     }
     if !is_reusable {
         body::linger(session).await;
@@ -147,8 +147,18 @@ pub(super) async fn send(session: &mut Session, answer: RouterAnswer) -> Result<
     Ok(())
 }
 
-async fn send_body(session: &mut Session, body: &mut Body) -> Result<()> {
-    while let Some(frame) = body.frame().await {
+/// Sends the body. While there is nothing to send, and the request's own body has been read, a client that goes away ends it.
+async fn send_body(session: &mut Session, body: &mut Body, is_read: bool) -> Result<()> {
+    loop {
+        let frame = tokio::select! {
+            biased;
+            frame = body.frame() => frame,
+            gone = session.as_downstream_mut().read_body_or_idle(true), if is_read => match gone {
+                Ok(_) => continue,
+                Err(error) => return Err(error),
+            },
+        };
+        let Some(frame) = frame else { break };
         let frame = frame.map_err(|error| {
             pingora_core::Error::because(
                 pingora_core::ErrorType::InternalError,

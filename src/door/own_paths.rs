@@ -1,7 +1,7 @@
 //! What the door itself answers, beside `/v2/`. `web/` makes it and `server.rs` hands it over: the door knows none of the
 //! paths.
 
-use http::Uri;
+use http::{StatusCode, Uri};
 
 use crate::auth::{Requirement, RequirementOf};
 
@@ -12,7 +12,12 @@ pub struct OwnPaths {
     pub router: axum::Router,
     /// Tells what a request to one of them requires.
     pub requirement_of: RequirementOf,
+    /// The body of a refusal of a request that goes there.
+    pub refusal_body: RefusalBody,
 }
+
+/// The body of a refusal with this status and message; none where the words of the distribution specification are right.
+pub type RefusalBody = fn(&Uri, StatusCode, &str) -> Option<Vec<u8>>;
 
 impl OwnPaths {
     /// Whether the request is a probe, which is answered however many requests are in flight: a load balancer that gets no

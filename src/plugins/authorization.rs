@@ -251,8 +251,8 @@ async fn admit_to_own(
 ) -> Result<Viewer, Refusal> {
     let needed = match requirement {
         Requirement::Probe | Requirement::Public => return Ok(Viewer::Anonymous),
-        Requirement::SignedIn => None,
-        Requirement::Access(needed) => Some(needed),
+        Requirement::SignedIn | Requirement::Filtered => None,
+        Requirement::Access(ref needed) => Some(needed.clone()),
     };
     let realm = realm(gate, &exchange.client);
     let challenge = Challenge { realm, service: gate.service(), needed: needed.as_ref(), source: None };
@@ -269,15 +269,19 @@ async fn admit_to_own(
         Bearer::SignedIn(subject) => Viewer::SignedIn(Arc::clone(gate), subject),
     };
     exchange.client.user = viewer.name().map(str::to_owned);
-    let is_allowed = match &needed {
-        None => viewer.name().is_some(),
-        Some(needed) => viewer.may(needed),
+    let is_allowed = match &requirement {
+        Requirement::Probe | Requirement::Public | Requirement::Filtered => true,
+        Requirement::SignedIn => viewer.name().is_some(),
+        Requirement::Access(needed) => viewer.may(needed),
     };
     if is_allowed {
-        Ok(viewer)
-    } else {
-        Err(insufficient(gate, &exchange.client, needed.as_ref(), &challenge))
+        return Ok(viewer);
     }
+    let refusal = insufficient(gate, &exchange.client, needed.as_ref(), &challenge);
+    // To log in once more would not help whoever has. Clients of the registry are told otherwise: they ask for a token with
+    // more in it when they hear 401, and only then.
+    let is_known = viewer.name().is_some();
+    Err(if is_known { refusal.with_status(StatusCode::FORBIDDEN) } else { refusal })
 }
 
 /// Who sends a request.

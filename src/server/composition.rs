@@ -23,7 +23,7 @@ use crate::search::{MEMORY, Search};
 use crate::store::Store;
 use crate::sync::{EngineSettings, JudgeSettings, RemovalLimit, SweepSettings, SyncEngine, Transports};
 use crate::telemetry::Metrics;
-use crate::web::{NotificationSecret, StatusSource, WebState};
+use crate::web::{EventFeed, NotificationSecret, StatusSource, WebState};
 
 /// How long the last look at unknown outcomes may take at the end.
 const LAST_PASS: Duration = Duration::from_secs(2);
@@ -60,6 +60,7 @@ pub(super) struct Composition {
     shows_itself: bool,
     notifications: Option<NotificationSecret>,
     metrics: Metrics,
+    feed: Arc<EventFeed>,
 }
 
 impl Composition {
@@ -106,6 +107,7 @@ impl Composition {
         Ok(Self {
             accounts: auth_setup::accounts(config, &store, Arc::clone(&retention_clock)),
             clock_warn: config.clock.warn,
+            feed: Arc::new(EventFeed::new(Arc::clone(&store) as _, config.limits.event_streams)),
             shows_itself: access.settings.credentials.is_some() || config.auth.is_on,
             notifications: secret.map(|secret| NotificationSecret::new(secret.expose_secret())),
             search: Arc::new(Search::new(Arc::clone(&store), MEMORY)),
@@ -132,7 +134,13 @@ impl Composition {
             gate,
             status: Arc::clone(&self.status) as Arc<dyn StatusSource>,
             metrics: self.metrics.clone(),
+            feed: Arc::clone(&self.feed),
         }
+    }
+
+    /// Ends the streams of events, which nothing else ends.
+    pub(super) fn end_streams(&self) {
+        self.feed.close();
     }
 
     /// Starts everything but the sweeps, until told to stop.
@@ -149,6 +157,7 @@ impl Composition {
         ));
         let (search, stopping) = (Arc::clone(&self.search), stop.clone());
         background.spawn(async move { search.drop_when_idle(stopping).await });
+        background.spawn(Arc::clone(&self.feed).run(stop.clone()));
         let clock = Arc::clone(&self.retention_clock);
         background.spawn(clock_watch::watch_own(clock, Arc::clone(store) as _, stop.clone()));
         let journal = Arc::clone(self.accounts.journal());

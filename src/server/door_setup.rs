@@ -63,7 +63,11 @@ pub(super) fn build(
     let exchanges = TaskTracker::new();
     let service = Service::new(ServiceParts {
         pipeline,
-        own: OwnPaths { router: web::door_router(web), requirement_of: web::requirement_of },
+        own: OwnPaths {
+            router: web::door_router(web),
+            requirement_of: web::requirement_of,
+            refusal_body: web::refusal_body,
+        },
         backends: Arc::clone(&access.backends),
         limits,
         memory: BodyMemory::new(config.limits.body_memory),

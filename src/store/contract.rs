@@ -3,6 +3,7 @@
 
 pub(super) mod accounts;
 pub(super) mod changes;
+pub(super) mod events;
 pub(super) mod guards;
 pub(super) mod health;
 pub(super) mod hints;
@@ -45,6 +46,10 @@ macro_rules! contract_tests {
             lists_are_complete_and_in_bytewise_order_at_any_page_size
             names_are_listed_from_behind_any_text_on
             any_changes_come_to_what_a_naive_model_holds
+        }
+        $crate::store::contract::contract_tests! { $open, events;
+            parts_of_the_history_add_up_to_it_in_either_order_whatever_the_clock_did
+            who_follows_the_events_is_woken_when_they_are_there_to_be_read
         }
         $crate::store::contract::contract_tests! { $open, intents;
             an_intent_is_open_until_it_is_settled

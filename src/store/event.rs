@@ -1,5 +1,7 @@
 //! Events: changes as they stand in the history.
 
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Actor, Sequence, Source};
@@ -33,7 +35,7 @@ pub struct Event {
     pub actor: Actor,
 }
 
-/// What happened.
+/// What happened. As text it is what the API shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EventKind {
@@ -50,4 +52,58 @@ pub enum EventKind {
     RepositoryFound,
     /// A repository is gone.
     RepositoryGone,
+}
+
+/// What is no kind of event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "an event is one of manifest_put, tag_restored, tag_deleted, manifest_deleted, repository_found and repository_gone"
+)]
+pub struct UnknownEventKind;
+
+impl EventKind {
+    /// All there are.
+    pub const ALL: [Self; 6] = [
+        Self::ManifestPut,
+        Self::TagRestored,
+        Self::TagDeleted,
+        Self::ManifestDeleted,
+        Self::RepositoryFound,
+        Self::RepositoryGone,
+    ];
+
+    /// As text.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ManifestPut => "manifest_put",
+            Self::TagRestored => "tag_restored",
+            Self::TagDeleted => "tag_deleted",
+            Self::ManifestDeleted => "manifest_deleted",
+            Self::RepositoryFound => "repository_found",
+            Self::RepositoryGone => "repository_gone",
+        }
+    }
+}
+
+impl FromStr for EventKind {
+    type Err = UnknownEventKind;
+
+    fn from_str(text: &str) -> Result<Self, UnknownEventKind> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or(UnknownEventKind)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_are_read_as_they_are_shown_and_stored() {
+        for kind in EventKind::ALL {
+            assert_eq!(kind.as_str().parse(), Ok(kind));
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
+            assert!(UnknownEventKind.to_string().contains(kind.as_str()));
+        }
+        assert_eq!("auth".parse::<EventKind>(), Err(UnknownEventKind));
+    }
 }

@@ -5,6 +5,9 @@ use url::form_urlencoded;
 use crate::auth::Requirement;
 use crate::oci::{Access, Action, Actions, RepositoryName};
 
+/// The value of `kind` by which the events of the gate are asked for.
+pub(super) const GATE: &str = "auth";
+
 /// The access that a route declares. There is no route without one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RouteAccess {
@@ -20,8 +23,9 @@ pub(super) enum RouteAccess {
     Repository(Action),
     /// The same where one repository is asked about; [`RouteAccess::VisibleCatalog`] where all are.
     RepositoryOrVisibleCatalog(Action),
-    /// What [`RouteAccess::Repository`] asks for where one repository is asked about; administrators for the history of all, and for another kind.
-    RepositoryOrAdministrator(Action),
+    /// What [`RouteAccess::Repository`] asks for where one repository is asked about. Where all are, the handler shows what the caller may pull; what happened at
+    /// the gate is for administrators.
+    Events(Action),
     /// Administrators.
     Administrator,
 }
@@ -44,15 +48,11 @@ impl RouteAccess {
             Self::Public | Self::OwnSecret => Requirement::Public,
             Self::VisibleCatalog => Requirement::Access(Access::VisibleCatalog),
             Self::Administrator => Requirement::Access(Access::Admin),
-            Self::RepositoryOrAdministrator(_) if given("kind").next().is_some() => {
-                Requirement::Access(Access::Admin)
-            }
-            Self::Repository(action)
-            | Self::RepositoryOrVisibleCatalog(action)
-            | Self::RepositoryOrAdministrator(action) => {
+            Self::Events(_) if given("kind").any(|kind| kind == GATE) => Requirement::Access(Access::Admin),
+            Self::Repository(action) | Self::RepositoryOrVisibleCatalog(action) | Self::Events(action) => {
                 match (repositories.next(), repositories.next(), self) {
                     (Some(repository), None, _) => in_repository(action, &repository),
-                    (None, _, Self::RepositoryOrAdministrator(_)) => Requirement::Access(Access::Admin),
+                    (None, _, Self::Events(_)) => Requirement::Filtered,
                     (None, _, Self::RepositoryOrVisibleCatalog(_)) => {
                         Requirement::Access(Access::VisibleCatalog)
                     }

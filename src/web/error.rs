@@ -1,12 +1,13 @@
 //! Errors of the API, and the one place where they become answers: `{"error": {"code", "message"}}`.
 
 use axum::Json;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::body::BodyRefused;
-use crate::auth::AccountError;
+use crate::auth::{AccountError, LoginError};
 use crate::oci::{Digest, RepositoryName, Tag};
 use crate::search::SearchError;
 use crate::store::{Sequence, StoreError};
@@ -30,6 +31,9 @@ pub(super) enum ApiError {
     /// A request body that is not what this path takes.
     #[error("the body is wrong: {source}{remedy}")]
     InvalidBody { source: Cause, remedy: &'static str },
+    /// A header with a wrong value.
+    #[error("the header `{name}` is wrong: {wrong}")]
+    InvalidHeader { name: &'static str, wrong: &'static str },
     /// A request body that is too long for this path, or that did not come.
     #[error(transparent)]
     Body(#[from] BodyRefused),
@@ -48,6 +52,20 @@ pub(super) enum ApiError {
          read from the beginning"
     )]
     HistoryReplaced { position: Sequence },
+    /// What only somebody who is known may ask for.
+    #[error("{what} needs a login")]
+    LoginRequired { what: &'static str },
+    /// There are as many streams as there may be.
+    #[error(
+        "there are as many streams of events as limits.event_streams allows; try again later, or read the list"
+    )]
+    TooManyStreams,
+    /// The door ends.
+    #[error("the door is stopping; ask again")]
+    Stopping,
+    /// Who it is cannot be found out.
+    #[error("logins cannot be checked now; try again soon")]
+    Login(#[from] LoginError),
     /// Notifications are not configured.
     #[error("notifications are not taken; set notifications.secret for them")]
     NotificationsOff,
@@ -92,6 +110,7 @@ impl ApiError {
             Self::UnknownParameter { .. } => (StatusCode::BAD_REQUEST, "unknown_parameter"),
             Self::MissingParameter { .. } => (StatusCode::BAD_REQUEST, "missing_parameter"),
             Self::InvalidParameter { .. } => (StatusCode::BAD_REQUEST, "invalid_parameter"),
+            Self::InvalidHeader { .. } => (StatusCode::BAD_REQUEST, "invalid_header"),
             Self::InvalidBody { .. } => (StatusCode::BAD_REQUEST, "invalid_body"),
             Self::Body(BodyRefused::TooLong { .. }) => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_long"),
             Self::Body(BodyRefused::BrokenOff) => (StatusCode::BAD_REQUEST, "invalid_body"),
@@ -99,6 +118,10 @@ impl ApiError {
             Self::ManifestUnknown { .. } => (StatusCode::NOT_FOUND, "manifest_unknown"),
             Self::TagUnknown { .. } => (StatusCode::NOT_FOUND, "tag_unknown"),
             Self::HistoryReplaced { .. } => (StatusCode::CONFLICT, "history_replaced"),
+            Self::LoginRequired { .. } => (StatusCode::UNAUTHORIZED, "unauthorized"),
+            Self::TooManyStreams => (StatusCode::SERVICE_UNAVAILABLE, "too_many_streams"),
+            Self::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
+            Self::Login(_) => (StatusCode::SERVICE_UNAVAILABLE, "logins_unavailable"),
             Self::NotificationsOff => (StatusCode::NOT_FOUND, "notifications_off"),
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
             Self::TooManyHints => (StatusCode::SERVICE_UNAVAILABLE, "too_many_hints"),
@@ -136,15 +159,41 @@ impl From<SearchError> for ApiError {
     }
 }
 
-#[derive(Serialize)]
-struct Body {
-    error: Entry,
+/// The body of every error of the API.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ErrorBody {
+    error: ErrorEntry,
 }
 
-#[derive(Serialize)]
-struct Entry {
+/// What went wrong.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ErrorEntry {
+    /// For programs.
+    #[schema(value_type = String)]
     code: &'static str,
+    /// For people.
     message: String,
+}
+
+/// The body of a refusal that does not come from here, for a request to the API; none for other requests, which are told in
+/// the words of the distribution specification.
+pub fn refusal_body(uri: &Uri, status: StatusCode, message: &str) -> Option<Vec<u8>> {
+    if !uri.path().starts_with("/api/") {
+        return None;
+    }
+    let code = match status {
+        StatusCode::UNAUTHORIZED => "unauthorized",
+        StatusCode::FORBIDDEN => "forbidden",
+        StatusCode::NOT_FOUND => "not_found",
+        StatusCode::METHOD_NOT_ALLOWED => "method_not_allowed",
+        StatusCode::REQUEST_TIMEOUT => "request_timeout",
+        StatusCode::PAYLOAD_TOO_LARGE => "body_too_long",
+        StatusCode::TOO_MANY_REQUESTS => "too_many_requests",
+        StatusCode::SERVICE_UNAVAILABLE => "unavailable",
+        status if status.is_client_error() => "bad_request",
+        _ => "internal",
+    };
+    serde_json::to_vec(&ErrorBody { error: ErrorEntry { code, message: message.to_owned() } }).ok()
 }
 
 impl IntoResponse for ApiError {
@@ -158,9 +207,12 @@ impl IntoResponse for ApiError {
         }
         let (status, code) = self.status_and_code();
         let mut response =
-            (status, Json(Body { error: Entry { code, message: self.to_string() } })).into_response();
+            (status, Json(ErrorBody { error: ErrorEntry { code, message: self.to_string() } }))
+                .into_response();
         let header = match self {
-            Self::Unauthorized => Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
+            Self::Unauthorized | Self::LoginRequired { .. } => {
+                Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")))
+            }
             Self::TooManyHints => Some((header::RETRY_AFTER, HeaderValue::from_static("30"))),
             _ => None,
         };

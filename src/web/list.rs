@@ -2,11 +2,12 @@
 
 use axum::Json;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::store::Page;
 
 /// A part of a list.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct List<T> {
     items: Vec<T>,
     /// What to give as `after` for the next part.

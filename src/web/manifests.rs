@@ -11,14 +11,17 @@ use axum::response::{IntoResponse, Response};
 use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 use tokio::sync::Semaphore;
+use utoipa::ToSchema;
 
 use super::error::ApiError;
 use super::list::List;
-use super::parameters::Parameters;
+use super::parameters::{Paging, Parameters};
 use super::state::WebState;
 use crate::clock::Timestamp;
-use crate::oci::{BuildStep, Digest, Document, ImageConfig, MediaType, RepositoryName, Tag};
-use crate::store::{ManifestRecord, Page, PageRequest, Records, StoreError};
+use crate::oci::{
+    BuildStep, Descriptor, Digest, Document, ImageConfig, ManifestKind, MediaType, RepositoryName, Tag,
+};
+use crate::store::{ManifestRecord, Page, PageRequest, Records, Source, StoreError};
 
 /// How many referrers are shown with a manifest; the others are listed.
 const REFERRERS: usize = 100;
@@ -33,6 +36,46 @@ struct ManifestItem {
     referrers: Option<Referrers>,
 }
 
+/// A manifest as it is recorded. `layers`, `referrers` and `referrers_next` are not in lists.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "`ManifestItem` writes this; this describes it")]
+pub(super) struct Manifest {
+    digest: Digest,
+    media_type: MediaType,
+    kind: ManifestKind,
+    /// In bytes.
+    size: u64,
+    #[schema(required)]
+    config: Option<Descriptor>,
+    #[schema(required = false)]
+    layers: Vec<Descriptor>,
+    children: Vec<Descriptor>,
+    #[schema(required)]
+    subject: Option<Descriptor>,
+    #[schema(required)]
+    artifact_type: Option<MediaType>,
+    annotations: BTreeMap<String, String>,
+    tags: Vec<Tag>,
+    #[schema(required = false)]
+    referrers: Vec<Referrer>,
+    /// The `after` for the next referrers.
+    referrers_next: Option<Digest>,
+    pushed_at: Timestamp,
+    source: Source,
+    /// Since when the registry denies it, if it does.
+    #[schema(required)]
+    missing_since: Option<Timestamp>,
+}
+
+/// One manifest, or a list of them.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "it describes what two handlers answer")]
+pub(super) enum ManifestAnswer {
+    One(Box<Manifest>),
+    List(List<Manifest>),
+}
+
 /// The first of those that refer to a manifest. Not in a list.
 #[derive(Debug)]
 struct Referrers {
@@ -42,8 +85,8 @@ struct Referrers {
 }
 
 /// A manifest whose subject is the one that is shown.
-#[derive(Debug, Serialize)]
-struct Referrer {
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Referrer {
     digest: Digest,
     media_type: MediaType,
     artifact_type: Option<MediaType>,
@@ -181,6 +224,19 @@ impl ManifestItem {
 }
 
 /// Shows one manifest, or lists those of a repository.
+#[utoipa::path(
+    get, path = "/api/v1/manifests", tag = "record",
+    params(
+        ("repository" = RepositoryName, Query, description = "In which repository."),
+        ("digest" = Option<Digest>, Query, description = "One manifest, whole: without it, they are listed."),
+        ("subject" = Option<Digest>, Query, description = "Those only that refer to this one."),
+        Paging
+    ),
+    responses((
+        status = 200, description = "One manifest, or manifests in bytewise order of their digests.",
+        body = inline(ManifestAnswer)
+    ))
+)]
 pub(super) async fn list_or_show(
     State(state): State<WebState>,
     RawQuery(query): RawQuery,

@@ -17,6 +17,7 @@ mod list;
 mod manifests;
 mod notification_secret;
 mod notifications;
+mod openapi;
 mod parameters;
 mod removals;
 mod repositories;
@@ -39,6 +40,8 @@ use axum::{Extension, Router};
 
 pub use accounts::ACCOUNTS_PATH;
 pub use command_peer::CommandPeer;
+pub use error::refusal_body;
+pub use events::feed::EventFeed;
 pub use notification_secret::NotificationSecret;
 pub use routes::requirement_of;
 pub use state::WebState;
@@ -55,6 +58,7 @@ use crate::oci::RETRY_AFTER_SECONDS;
 pub fn describe_metrics() {
     token::TOKENS.describe();
     notifications::EVENTS.describe();
+    events::describe_metrics();
 }
 
 /// What the socket for commands answers: what the door's own listener answers, and commands to the accounts. A caller who can

@@ -8,6 +8,7 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::body;
 use super::error::ApiError;
@@ -30,7 +31,7 @@ const BLOB: &str = "application/octet-stream";
 const MAXIMUM_BYTES: usize = 256 * 1024;
 
 /// What became of the events of an envelope.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub(super) struct EventCounts {
     /// Events that are looked into, or move a last pull.
     accepted: usize,
@@ -66,6 +67,11 @@ enum Suggestion {
 }
 
 /// Takes an envelope. Answers when its hints are kept, and before they are followed.
+#[utoipa::path(
+    post, path = "/api/v1/notifications", tag = "door",
+    request_body(content = Object, description = "The registry's envelope of notifications."),
+    responses((status = 202, description = "What became of its events.", body = EventCounts))
+)]
 pub(super) async fn take(
     State(state): State<WebState>,
     request: Request,

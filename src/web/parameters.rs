@@ -6,6 +6,7 @@ use std::error::Error;
 use std::str::FromStr;
 
 use url::form_urlencoded;
+use utoipa::IntoParams;
 
 use super::error::ApiError;
 use crate::store::PageRequest;
@@ -14,6 +15,18 @@ use crate::store::PageRequest;
 const DEFAULT_LIMIT: usize = 100;
 /// Items in a list at most.
 const MAXIMUM_LIMIT: usize = 1000;
+
+/// Which part of a list is wanted.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "it is read from the query; this describes it")]
+pub(super) struct Paging {
+    /// How many items at most.
+    #[param(minimum = 1, maximum = 1000, default = 100)]
+    n: Option<u16>,
+    /// Begin behind this: the `next` of the part before.
+    after: Option<String>,
+}
 
 /// The parameters of one request.
 #[derive(Debug)]

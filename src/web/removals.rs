@@ -5,11 +5,12 @@ use axum::Json;
 use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::command_peer::MaybePeer;
 use super::error::ApiError;
 use super::list::List;
-use super::parameters::Parameters;
+use super::parameters::{Paging, Parameters};
 use super::state::WebState;
 use super::sync::{self, Accepted};
 use crate::auth::Viewer;
@@ -18,7 +19,7 @@ use crate::store::RepositoryRecord;
 use crate::store::SweepKind;
 
 /// A repository of which something is held.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct HeldRepository {
     repository: RepositoryName,
     /// Tags that the registry denies.
@@ -35,6 +36,10 @@ impl From<RepositoryRecord> for HeldRepository {
 }
 
 /// Lists repositories of which something is held.
+#[utoipa::path(
+    get, path = "/api/v1/removals", tag = "door", params(Paging),
+    responses((status = 200, description = "Repositories in bytewise order.", body = List<HeldRepository>))
+)]
 pub(super) async fn list(
     State(state): State<WebState>,
     RawQuery(query): RawQuery,
@@ -44,6 +49,10 @@ pub(super) async fn list(
 }
 
 /// Accepts the removal of all that is held now, and asks for the sweep that carries it out.
+#[utoipa::path(
+    post, path = "/api/v1/removals/accept", tag = "door",
+    responses((status = 202, description = "A sweep is asked for.", body = Accepted))
+)]
 pub(super) async fn accept(
     State(state): State<WebState>,
     viewer: Viewer,

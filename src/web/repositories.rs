@@ -3,10 +3,11 @@
 use axum::Json;
 use axum::extract::{RawQuery, State};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::error::ApiError;
 use super::list::List;
-use super::parameters::Parameters;
+use super::parameters::{Paging, Parameters};
 use super::state::WebState;
 use crate::auth::Viewer;
 use crate::clock::Timestamp;
@@ -18,7 +19,7 @@ use crate::store::{Missing, Page, PageRequest, RepositoryRecord};
 const LOOKED_AT: usize = 10_000;
 
 /// A repository. It is shown to callers who may pull from it; its name alone to those who may see the whole catalog.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Repository {
     name: RepositoryName,
     tags: Option<u64>,
@@ -52,7 +53,12 @@ impl Repository {
     }
 }
 
-/// Lists repositories, those only whose name contains `q` if it is given.
+/// Lists repositories.
+#[utoipa::path(
+    get, path = "/api/v1/repositories", tag = "record",
+    params(("q" = Option<String>, Query, description = "Those only whose name contains this."), Paging),
+    responses((status = 200, description = "Repositories in bytewise order.", body = List<Repository>))
+)]
 pub(super) async fn list(
     State(state): State<WebState>,
     viewer: Viewer,

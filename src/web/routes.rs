@@ -11,8 +11,8 @@ use axum::routing::{MethodRouter, get, post};
 use super::access::RouteAccess;
 use super::state::WebState;
 use super::{
-    accounts, events, flaws, health, manifests, notifications, removals, repositories, search, statistics,
-    status, sync, tags, token,
+    accounts, events, flaws, health, manifests, notifications, openapi, removals, repositories, search,
+    statistics, status, sync, tags, token,
 };
 use crate::auth::Requirement;
 use crate::oci::Action;
@@ -32,10 +32,10 @@ const fn route(path: &'static str, access: RouteAccess, handler: MethodRouter<We
 }
 
 /// The paths of the door's own listener.
-pub(super) fn of_the_door() -> [Route; 17] {
+pub(super) fn of_the_door() -> [Route; 19] {
     use RouteAccess::{
-        Administrator, OwnSecret, Probe, Public, Repository, RepositoryOrAdministrator,
-        RepositoryOrVisibleCatalog, VisibleCatalog,
+        Administrator, Events, OwnSecret, Probe, Public, Repository, RepositoryOrVisibleCatalog,
+        VisibleCatalog,
     };
     [
         route("/", Public, get(health::about)),
@@ -50,12 +50,20 @@ pub(super) fn of_the_door() -> [Route; 17] {
         route("/api/v1/search", VisibleCatalog, get(search::find)),
         route("/api/v1/tags", RepositoryOrVisibleCatalog(Action::Pull), get(tags::list)),
         route("/api/v1/manifests", Repository(Action::Pull), get(manifests::list_or_show)),
-        route("/api/v1/events", RepositoryOrAdministrator(Action::Pull), get(events::list_of_kind)),
+        route("/api/v1/events", Events(Action::Pull), get(events::list_of_kind)),
+        route("/api/v1/events/stream", Events(Action::Pull), get(events::stream)),
+        route("/api/v1/openapi.json", Public, get(openapi::show)),
         route("/api/v1/notifications", OwnSecret, post(notifications::take)),
         route("/api/v1/sync", Administrator, post(sync::start)),
         route("/api/v1/removals", Administrator, get(removals::list)),
         route("/api/v1/removals/accept", Administrator, post(removals::accept)),
     ]
+}
+
+/// The paths of the door's own listener that belong to the API.
+#[cfg(test)]
+pub(super) fn of_the_api() -> Vec<&'static str> {
+    of_the_door().into_iter().map(|route| route.path).filter(|path| path.starts_with("/api/")).collect()
 }
 
 /// What the socket for commands answers beside the door's own paths.
@@ -99,6 +107,7 @@ mod tests {
             Requirement::Public => "public".to_owned(),
             Requirement::Probe => "probe".to_owned(),
             Requirement::SignedIn => "signed in".to_owned(),
+            Requirement::Filtered => "filtered".to_owned(),
             Requirement::Access(access) => access.to_string(),
         }
     }
@@ -106,8 +115,9 @@ mod tests {
     #[test]
     fn every_route_requires_what_is_documented_for_it() {
         let probes = ["/healthz", "/readyz"];
-        let public = ["/", "/token", "/.well-known/jwks.json", "/api/v1/notifications"];
-        let repository = ["/api/v1/tags", "/api/v1/manifests", "/api/v1/events"];
+        let public =
+            ["/", "/token", "/.well-known/jwks.json", "/api/v1/notifications", "/api/v1/openapi.json"];
+        let repository = ["/api/v1/tags", "/api/v1/manifests", "/api/v1/events", "/api/v1/events/stream"];
         let admin = [
             "/api/v1/status",
             "/api/v1/health",
@@ -162,12 +172,14 @@ mod tests {
     }
 
     #[test]
-    fn a_history_that_is_not_of_one_repository_requires_an_administrator() {
+    fn a_history_of_all_repositories_shows_what_may_be_pulled_and_that_of_the_gate_is_for_administrators() {
         for (query, expected) in [
-            ("", "registry:admin:*"),
-            ("n=5", "registry:admin:*"),
+            ("", "filtered"),
+            ("n=5", "filtered"),
             ("kind=auth", "registry:admin:*"),
-            ("kind=", "registry:admin:*"),
+            ("kind=", "filtered"),
+            ("kind=manifest_put", "filtered"),
+            ("kind=manifest_put&kind=auth", "registry:admin:*"),
             ("kind=auth&repository=a", "registry:admin:*"),
             ("repository=a&%6bind=auth", "registry:admin:*"),
             ("repository=a&after=3", "repository:a:pull"),
@@ -175,7 +187,9 @@ mod tests {
             ("repository=", "signed in"),
             ("repository=A", "signed in"),
         ] {
-            assert_eq!(required(&format!("/api/v1/events?{query}")), expected, "{query}");
+            for path in ["/api/v1/events", "/api/v1/events/stream"] {
+                assert_eq!(required(&format!("{path}?{query}")), expected, "{path}?{query}");
+            }
         }
     }
 

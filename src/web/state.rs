@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 
+use super::events::feed::EventFeed;
 use super::notification_secret::NotificationSecret;
 use super::statistics::LargestBlobs;
 use super::status_source::{ServiceState, StatusSource};
@@ -40,6 +41,8 @@ pub struct WebState {
     pub status: Arc<dyn StatusSource>,
     /// The metrics of this process.
     pub metrics: Metrics,
+    /// Whom events are sent to as they happen.
+    pub feed: Arc<EventFeed>,
 }
 
 impl WebState {

@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::{RawQuery, State};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::error::ApiError;
 use super::parameters::Parameters;
@@ -11,9 +12,10 @@ use super::status_source::{RegistryStatus, ServiceState, VerificationStatus};
 use crate::store::{Epoch, History, Missing, Statistics};
 use crate::sync::SweepStatus;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Status {
     state: ServiceState,
+    #[schema(value_type = String)]
     version: &'static str,
     store: StoreStatus,
     registry: RegistryStatus,
@@ -23,13 +25,13 @@ pub(super) struct Status {
     sweep: SweepStatus,
 }
 
-#[derive(Debug, Serialize)]
-struct HintStatus {
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct HintStatus {
     waiting: u64,
 }
 
-#[derive(Debug, Serialize)]
-struct StoreStatus {
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct StoreStatus {
     /// Who it is. Another store that has the same name is a copy of it.
     identity: Epoch,
     /// The epoch of the last event, as the events show it.
@@ -46,6 +48,10 @@ struct StoreStatus {
 }
 
 /// Shows the state of everything.
+#[utoipa::path(
+    get, path = "/api/v1/status", tag = "door",
+    responses((status = 200, description = "The state of door, store and registry.", body = Status))
+)]
 pub(super) async fn show(
     State(state): State<WebState>,
     RawQuery(query): RawQuery,

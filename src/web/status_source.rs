@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::clock::Estimate;
 
@@ -17,7 +18,7 @@ pub trait StatusSource: Send + Sync {
 }
 
 /// How far the door is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ServiceState {
     /// Not yet taking traffic: intents of the last run are being verified.
@@ -31,11 +32,12 @@ pub enum ServiceState {
 }
 
 /// What is known of the registry.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct RegistryStatus {
     /// Whether any backend is healthy.
     pub reachable: bool,
     /// What keeps the door from its work there, in words; nothing while all is well.
+    #[schema(value_type = Option<String>)]
     pub trouble: Option<Cow<'static, str>>,
     /// Each backend, in the order of the configuration.
     pub backends: Vec<BackendStatus>,
@@ -44,7 +46,7 @@ pub struct RegistryStatus {
 }
 
 /// How far the registry's clock is from the door's.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, ToSchema)]
 pub struct ClockStatus {
     /// Seconds by which it is ahead; negative if it is behind.
     pub offset_seconds: f64,
@@ -63,7 +65,7 @@ impl From<Estimate> for ClockStatus {
 }
 
 /// What is known of one backend.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct BackendStatus {
     /// Its URL.
     pub url: String,
@@ -75,7 +77,7 @@ pub struct BackendStatus {
 }
 
 /// The work of the verifier.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct VerificationStatus {
     /// References that the registry still has to be asked about.
     pub pending: u64,

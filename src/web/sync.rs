@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::body;
 use super::command_peer::{MaybePeer, local_user};
@@ -17,9 +18,9 @@ use crate::store::{AuthEventKind, RequestedSweep, Sequence, SweepKind};
 const MAXIMUM_BYTES: usize = 4 * 1024;
 
 /// What is asked for; without a body a shallow sweep.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
-struct Wanted {
+pub(super) struct Wanted {
     /// Whether to ask for the digest of every tag.
     deep: bool,
     /// Whether what is held to be missing is to be removed if the registry still denies it.
@@ -27,7 +28,7 @@ struct Wanted {
 }
 
 /// What comes of it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Accepted {
     /// The number of the sweep, as `GET /api/v1/status` will show it. It begins after this request.
     sweep: u64,
@@ -42,6 +43,10 @@ const REMEDY: &str =
     "; write {\"deep\": true} or {\"deep\": false}, and {\"accept_removals\": true} to remove what is held";
 
 /// Asks for a sweep. It may have to wait for one that runs.
+#[utoipa::path(
+    post, path = "/api/v1/sync", tag = "door", request_body = Option<Wanted>,
+    responses((status = 202, description = "It is asked for.", body = Accepted))
+)]
 pub(super) async fn start(
     State(state): State<WebState>,
     viewer: Viewer,

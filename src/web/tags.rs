@@ -4,10 +4,11 @@ use axum::Json;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::error::ApiError;
 use super::list::List;
-use super::parameters::Parameters;
+use super::parameters::{Paging, Parameters};
 use super::state::WebState;
 use crate::auth::Viewer;
 use crate::clock::Timestamp;
@@ -16,7 +17,7 @@ use crate::search::{InvalidCursor, TagCursor, TagFilter, TagQuestion, TagSort};
 use crate::store::{Page, Source, TagRecord};
 
 /// A tag with what is known of its manifest.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct TagItem {
     tag: Tag,
     digest: Digest,
@@ -77,7 +78,7 @@ impl From<TagRecord> for TagItem {
 }
 
 /// A tag with its repository, where those of several are listed.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct TagOfRepository {
     repository: RepositoryName,
     #[serde(flatten)]
@@ -99,6 +100,11 @@ const SORTED_BY: [&str; 7] =
     ["sort", "order", "pulled_before", "pushed_before", "digest", "platform", "annotation"];
 
 /// Lists tags: of a repository in the order of their names, or of all repositories, of one as well, sorted and filtered.
+#[utoipa::path(
+    get, path = "/api/v1/tags", tag = "record",
+    params(("repository" = RepositoryName, Query, description = "Whose tags."), Paging),
+    responses((status = 200, description = "Tags in bytewise order.", body = List<TagItem>))
+)]
 pub(super) async fn list(
     State(state): State<WebState>,
     viewer: Viewer,

@@ -1,5 +1,7 @@
 //! Tests over the routers, with a store in memory that each test fills.
 
+mod events;
+mod openapi;
 mod samples;
 mod search;
 
@@ -67,6 +69,7 @@ fn web(store: &Arc<MemoryStore>, state: ServiceState) -> WebState {
         Arc::new(Sweeper::new(Recording::credulous(&store), &access, transport, settings, || false));
     let hints = Arc::new(HintQueue::new(Arc::clone(&store) as _));
     let notifications = Some(NotificationSecret::new("0123456789abcdef"));
+    let feed = Arc::new(EventFeed::new(Arc::clone(&store) as _, NonZeroUsize::MIN));
     WebState {
         gate: None,
         accounts: Arc::new(crate::auth::Accounts::new(
@@ -83,6 +86,7 @@ fn web(store: &Arc<MemoryStore>, state: ServiceState) -> WebState {
         notifications,
         status: Arc::new(Door(state)),
         metrics: Metrics::install().unwrap(),
+        feed,
     }
 }
 

@@ -14,6 +14,7 @@ mod support;
 
 mod alerts;
 mod answers;
+mod api;
 mod auth;
 mod check;
 mod clients;
@@ -22,6 +23,7 @@ mod commands;
 mod configuration;
 mod crash;
 mod day_in_a_box;
+mod events;
 mod faults;
 mod first_start;
 mod health;

@@ -2,6 +2,7 @@
 
 mod answers;
 mod bodies;
+mod followers;
 mod heads;
 mod logs;
 

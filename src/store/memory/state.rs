@@ -7,6 +7,8 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 use crate::clock::{Estimate, Timestamp};
 use crate::oci::{Digest, Document, ImageConfig, Manifest, RepositoryName, Tag};
 use crate::store::day::{DayCounts, DayRow};
@@ -41,6 +43,8 @@ pub(in crate::store) struct State {
     /// Who waits for one of them to be carried.
     pub waiters: Arc<Waiters>,
     pub events: BTreeMap<Sequence, Event>,
+    /// The number of the last one, for those who follow.
+    pub last_event: Arc<watch::Sender<Sequence>>,
     /// What the door's own writes did of late: read from the events whenever a store is opened.
     pub recent: Arc<RecentlyObserved>,
     pub missing: Missing,
@@ -84,6 +88,7 @@ impl Default for State {
             intents: BTreeMap::new(),
             waiters: Arc::default(),
             events: BTreeMap::new(),
+            last_event: Arc::new(watch::Sender::new(Sequence::ZERO)),
             recent: Arc::default(),
             missing: Missing::default(),
             accepted: Sequence::ZERO,
@@ -119,6 +124,8 @@ impl State {
             *intent = Arc::new(Intent { state, ..Intent::clone(intent) });
         }
         self.waiters = Arc::default();
+        let last = self.events.last_key_value().map_or(Sequence::ZERO, |(number, _)| *number);
+        self.last_event = Arc::new(watch::Sender::new(last));
         self.doors.clear();
         self.leases.clear();
         self.lease_history.clear();
@@ -297,6 +304,7 @@ impl Medium for State {
         self.recent.note(&event, Duration::ZERO);
         let (day, counts) = DayCounts::of_event(&event);
         self.count_on_day(day, counts);
+        self.last_event.send_replace(event.sequence);
         self.events.insert(event.sequence, event);
         Ok(())
     }

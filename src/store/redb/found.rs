@@ -7,7 +7,7 @@ use super::failure::Failure;
 use super::snapshot;
 use super::tables::{EVENTS, INTENTS, META, META_SEQUENCE, decode, number};
 use crate::store::recent::{LOOKED_AT, RecentlyObserved};
-use crate::store::{Intent, Missing, Source};
+use crate::store::{Intent, Missing, Sequence, Source};
 
 /// What a file is found with.
 pub(super) struct Found {
@@ -15,6 +15,8 @@ pub(super) struct Found {
     pub intents: Vec<Intent>,
     /// The last sequence number that was given out.
     pub sequence: u64,
+    /// The number of the last event.
+    pub last_event: Sequence,
     /// How much is missing.
     pub missing: Missing,
     /// What the door wrote of late.
@@ -31,7 +33,9 @@ pub(super) fn found(database: &Database) -> Result<Found, Failure> {
     }
     let meta = read.open_table(META)?;
     let (sequence, missing) = (number(&meta, META_SEQUENCE)?, snapshot::missing(&meta)?);
-    Ok(Found { intents, sequence, missing, observed: recently_observed(&read)? })
+    let last_event = read.open_table(EVENTS)?.last()?.map_or(0, |(number, _)| number.value());
+    let last_event = Sequence::new(last_event);
+    Ok(Found { intents, sequence, last_event, missing, observed: recently_observed(&read)? })
 }
 
 /// What the last events say was observed.

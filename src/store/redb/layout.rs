@@ -3,9 +3,9 @@
 use redb::{Database, WriteTransaction};
 
 use super::tables::{
-    ACCOUNTS, BLOBS, CHILDREN, DAYS, EPOCHS, EVENTS, EVENTS_BY_REPOSITORY, HINTS, IMAGES, INTENTS, MANIFESTS,
-    META, META_IDENTITY_HIGH, META_IDENTITY_LOW, META_LAYOUT, PROBE, REFERRERS, REPOSITORIES, SWEEP, TAGS,
-    TAGS_BY_MANIFEST, TOMBSTONES, TOMBSTONES_BY_AGE, auth_events, flaws,
+    ACCOUNTS, BLOBS, CHILDREN, DAYS, EPOCHS, EVENT_TIMES, EVENTS, EVENTS_BY_REPOSITORY, HINTS, IMAGES,
+    INTENTS, MANIFESTS, META, META_IDENTITY_HIGH, META_IDENTITY_LOW, META_LAYOUT, PROBE, REFERRERS,
+    REPOSITORIES, SWEEP, TAGS, TAGS_BY_MANIFEST, TOMBSTONES, TOMBSTONES_BY_AGE, auth_events, flaws,
 };
 use crate::store::{AuthEventKind, Epoch, Flaw};
 
@@ -34,6 +34,7 @@ pub(super) fn lay_out(database: &Database) -> Result<(), BoxError> {
     transaction.open_table(EVENTS)?;
     transaction.open_table(EVENTS_BY_REPOSITORY)?;
     transaction.open_table(IMAGES)?;
+    transaction.open_table(EVENT_TIMES)?;
     transaction.open_table(INTENTS)?;
     transaction.open_table(HINTS)?;
     transaction.open_table(SWEEP)?;

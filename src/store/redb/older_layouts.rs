@@ -8,8 +8,9 @@ use super::failure::Failure;
 use super::layout::{BoxError, LAYOUT, identify};
 use super::snapshot::NotThere;
 use super::tables::{
-    ACCOUNTS, DAYS, EPOCHS, HINTS, IMAGES, Json, MANIFESTS, META, META_AUTH_EVENT, META_BYTES, META_LAYOUT,
-    OneKey, REPOSITORIES, SWEEP, TOMBSTONES, TOMBSTONES_BY_AGE, TwoKeys, auth_events, decode, encode,
+    ACCOUNTS, DAYS, EPOCHS, EVENT_TIMES, HINTS, IMAGES, Json, MANIFESTS, META, META_AUTH_EVENT, META_BYTES,
+    META_LAYOUT, OneKey, REPOSITORIES, SWEEP, TOMBSTONES, TOMBSTONES_BY_AGE, TwoKeys, auth_events, decode,
+    encode,
 };
 use super::transaction::find_flaws;
 use crate::store::row::{HintRow, RepositoryRow};
@@ -58,6 +59,7 @@ pub(super) fn bring_up_to_date(database: &Database, layout: u64) -> Result<(), B
     transaction.open_table(TOMBSTONES)?;
     transaction.open_table(TOMBSTONES_BY_AGE)?;
     transaction.open_table(EPOCHS)?;
+    transaction.open_table(EVENT_TIMES)?;
     // Images are read from the beginning of the history on.
     transaction.open_table(IMAGES)?;
     if layout < WITH_IDENTITY {

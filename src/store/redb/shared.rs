@@ -15,7 +15,7 @@ use super::panics::{caught, dropped};
 use super::place::Place;
 use super::snapshot::Snapshot;
 use crate::store::recent::RecentlyObserved;
-use crate::store::{Epoch, Missing, StoreError, StoreTrouble, metrics};
+use crate::store::{Epoch, Missing, Sequence, StoreError, StoreTrouble, metrics};
 
 /// How the writer opens the file again after an I/O error: [`super::file::reopen`], but for tests of such errors.
 pub(super) type Reopen = dyn Fn() -> Result<Database, Failure> + Send + Sync;
@@ -36,6 +36,8 @@ pub(super) struct Shared {
     pub(super) place: Arc<Place>,
     /// The last sequence number of a durable commit.
     pub(super) sequence: AtomicU64,
+    /// The number of the last durable event, or a later one.
+    pub(super) last_event: watch::Sender<Sequence>,
     /// How many commits were durable since the store was opened.
     pub(super) commits: AtomicU64,
     pub(super) intents: OpenIntents,
@@ -53,7 +55,7 @@ impl Shared {
         place: Arc<Place>,
         reopen: Box<Reopen>,
     ) -> Result<Self, OpenError> {
-        let Found { intents, sequence, missing, observed } = match caught(|| found(&database)) {
+        let Found { intents, sequence, last_event, missing, observed } = match caught(|| found(&database)) {
             Ok(found) => found,
             Err(failure) => {
                 let failure = dropped(database).err().unwrap_or(failure);
@@ -77,6 +79,7 @@ impl Shared {
             trouble: Mutex::new(None),
             place,
             sequence: AtomicU64::new(sequence),
+            last_event: watch::Sender::new(last_event),
             commits: AtomicU64::new(0),
             intents: OpenIntents::found(intents),
             observed,
@@ -98,6 +101,16 @@ impl Shared {
         let snapshot = caught(|| self.snapshot())?;
         let result = caught(|| read(&snapshot));
         dropped(snapshot).and(result)
+    }
+
+    /// The file was found with this as its last sequence number: that of an event of which nobody was told, perhaps.
+    pub(super) fn found_sequence(&self, sequence: u64) {
+        self.sequence.store(sequence, Ordering::Release);
+        self.last_event.send_if_modified(|last| {
+            let is_news = last.get() < sequence;
+            *last = Sequence::new(sequence).max(*last);
+            is_news
+        });
     }
 
     pub(super) fn trouble(&self) -> Option<StoreTrouble> {

@@ -56,6 +56,10 @@ pub(super) const EVENTS: TableDefinition<'_, u64, Json> = TableDefinition::new("
 /// Repository and sequence number of everything in `EVENTS`.
 pub(super) const EVENTS_BY_REPOSITORY: TableDefinition<'_, (&'static str, u64), ()> =
     TableDefinition::new("events_by_repository");
+/// The earliest and the latest time, in milliseconds, of the events of each block of numbers that were all given out; of a
+/// block without events the earliest is the later one. A block without a row is one of which nothing is known: it is from
+/// before there was this table, which programs that do not know it leave as it is.
+pub(super) const EVENT_TIMES: TableDefinition<'_, u64, (u64, u64)> = TableDefinition::new("event_times");
 /// `Intent` by sequence number.
 pub(super) const INTENTS: TableDefinition<'_, u64, Json> = TableDefinition::new("intents");
 /// `HintRow` by repository and reference.

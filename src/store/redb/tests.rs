@@ -3,6 +3,7 @@
 mod crash;
 mod damaged;
 mod displaced;
+mod event_times;
 mod faults;
 mod full_disk;
 mod history;

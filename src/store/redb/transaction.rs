@@ -20,14 +20,21 @@ use super::failure::Failure;
 use super::intents::OpenIntents;
 use super::snapshot::NotThere;
 use super::staged::Staged;
-use super::tables::{EPOCHS, MAXIMUM_EPOCHS, META_SEQUENCE, encode, event, number};
+use super::tables::{EPOCHS, EVENT_TIMES, MAXIMUM_EPOCHS, META_SEQUENCE, decode, encode, event, number};
 use crate::clock::Timestamp;
 use crate::oci::{Digest, Document, RepositoryName, Tag};
 use crate::store::day::DayCounts;
+use crate::store::event_range::{finished_blocks, numbers_of};
 use crate::store::ledger::{self, Medium, RowChange, View};
 use crate::store::row::{BlobRow, ManifestRow, RepositoryRow, TagRow};
 use crate::store::tombstone::{Buried, Tombstone};
 use crate::store::{Epoch, Event, Incarnation, Intent, IntentState, Lease, Missing, Sequence};
+
+/// The part of an event's row that says when it was recorded.
+#[derive(serde::Deserialize)]
+struct EventTime {
+    time: Timestamp,
+}
 
 /// A write transaction that is being filled.
 pub(super) struct Transaction<'txn> {
@@ -81,8 +88,30 @@ impl<'txn> Transaction<'txn> {
         }
         if self.staged.sequence > self.before {
             self.begin_epoch()?;
+            self.note_event_times()?;
         }
         Ok(self.staged)
+    }
+
+    /// Notes of the blocks of numbers that end here what times their events have.
+    fn note_event_times(&self) -> Result<(), Failure> {
+        let finished = finished_blocks(self.before, self.staged.sequence);
+        if finished.is_empty() {
+            return Ok(());
+        }
+        let mut times = self.transaction.open_table(EVENT_TIMES)?;
+        for block in finished {
+            let (first, last) = numbers_of(block);
+            let (mut earliest, mut latest) = (u64::MAX, 0);
+            for entry in self.tables.events.range(first..=last)? {
+                let (number, row) = entry?;
+                let EventTime { time } = decode(|| format!("event {}", number.value()), row.value())?;
+                earliest = earliest.min(time.as_milliseconds());
+                latest = latest.max(time.as_milliseconds());
+            }
+            times.insert(block, (earliest, latest))?;
+        }
+        Ok(())
     }
 
     /// Notes the epoch of this process, unless that is done.

@@ -179,6 +179,9 @@ impl Writer {
         self.shared.intents.publish(&mut staged);
         self.shared.sequence.store(staged.sequence.get(), Ordering::Release);
         self.shared.commits.fetch_add(1, Ordering::AcqRel);
+        if let Some(last) = staged.events.last() {
+            self.shared.last_event.send_replace(last.sequence);
+        }
         for event in staged.events {
             self.shared.observed.note(&event, Duration::ZERO);
             metrics::recorded(event.kind, event.source);

@@ -23,9 +23,8 @@ const RULES: &str = r#"[
 const OF_A_REPOSITORY: [&str; 3] =
     ["/api/v1/tags?repository=", "/api/v1/manifests?repository=", "/api/v1/events?repository="];
 /// What is of all repositories, or of the door itself.
-const OF_THE_DOOR: [(Method, &str); 8] = [
+const OF_THE_DOOR: [(Method, &str); 7] = [
     (Method::GET, "/api/v1/status"),
-    (Method::GET, "/api/v1/events"),
     (Method::GET, "/api/v1/events?kind=auth"),
     (Method::GET, "/api/v1/events?k%69nd=auth"),
     (Method::GET, "/api/v1/events?kind=auth&repository=team/app"),
@@ -36,6 +35,11 @@ const OF_THE_DOOR: [(Method, &str); 8] = [
 
 fn guarded(guard: &Guard, registry: &str) -> crate::support::door::DoorBuilder {
     guard.door(registry).set("AUTH__RULES", RULES.replace('\n', " "))
+}
+
+/// How somebody is refused: who is not known may log in, and to whoever is that would be no help.
+fn refused(user: &str) -> StatusCode {
+    if ["", "anonymous"].contains(&user) { StatusCode::UNAUTHORIZED } else { StatusCode::FORBIDDEN }
 }
 
 /// Asks for somebody; for nobody if the name is empty, and with an anonymous token for `anonymous`.
@@ -87,12 +91,12 @@ async fn what_belongs_to_a_repository_needs_pull_on_it() {
         for (user, repository, expected) in [
             ("reader", "team/app", StatusCode::OK),
             ("reader", "public/app", StatusCode::OK),
-            ("reader", "private/app", StatusCode::UNAUTHORIZED),
+            ("reader", "private/app", StatusCode::FORBIDDEN),
             // Whoever may list all names may not see what is behind them, and whoever may push not what is there.
-            ("alice", "team/app", StatusCode::UNAUTHORIZED),
-            ("alice", "private/app", StatusCode::UNAUTHORIZED),
-            ("mounter", "team/app", StatusCode::UNAUTHORIZED),
-            ("stranger", "team/app", StatusCode::UNAUTHORIZED),
+            ("alice", "team/app", StatusCode::FORBIDDEN),
+            ("alice", "private/app", StatusCode::FORBIDDEN),
+            ("mounter", "team/app", StatusCode::FORBIDDEN),
+            ("stranger", "team/app", StatusCode::FORBIDDEN),
             ("", "team/app", StatusCode::UNAUTHORIZED),
             ("", "public/app", StatusCode::UNAUTHORIZED),
             ("anonymous", "team/app", StatusCode::UNAUTHORIZED),
@@ -143,9 +147,9 @@ async fn a_repository_cannot_be_named_in_two_ways() {
     }
     // However it is spelled, it is that one.
     for (query, expected) in [
-        ("repository=private%2fapp", StatusCode::UNAUTHORIZED),
-        ("r%65pository=private/app", StatusCode::UNAUTHORIZED),
-        ("n=1&repository=private/app", StatusCode::UNAUTHORIZED),
+        ("repository=private%2fapp", StatusCode::FORBIDDEN),
+        ("r%65pository=private/app", StatusCode::FORBIDDEN),
+        ("n=1&repository=private/app", StatusCode::FORBIDDEN),
         ("repository=team%2Fapp", StatusCode::OK),
         ("r%65pository=team/app", StatusCode::OK),
     ] {
@@ -163,10 +167,10 @@ async fn the_affairs_of_the_door_are_for_its_administrators() {
     for (method, path) in OF_THE_DOOR {
         for user in ["", "anonymous", "stranger", "reader", "alice"] {
             let answer = ask(&door, user, method.clone(), path).await;
-            assert_eq!(answer.status(), StatusCode::UNAUTHORIZED, "{user}: {method} {path}");
+            assert_eq!(answer.status(), refused(user), "{user}: {method} {path}");
         }
         let answer = ask(&door, "admin", method.clone(), path).await;
-        assert_ne!(answer.status(), StatusCode::UNAUTHORIZED, "{method} {path}");
+        assert_ne!(answer.status(), StatusCode::FORBIDDEN, "{method} {path}");
     }
 }
 
@@ -246,7 +250,7 @@ async fn an_own_path_that_is_not_known_is_refused() {
         for method in [Method::GET, Method::POST, Method::OPTIONS] {
             for user in ["", "anonymous", "reader"] {
                 let raw = raw_status(&door, user, &method, path).await;
-                assert_eq!(raw, 401, "{user}: {method} {path}");
+                assert_eq!(raw, refused(user), "{user}: {method} {path}");
             }
         }
         assert_eq!(raw_status(&door, "admin", &Method::GET, path).await, 404, "{path}");
@@ -318,17 +322,17 @@ async fn tokens_carry_what_their_users_may_see_and_no_more() {
     assert_eq!(with(&admin, "/api/v1/status").await.status(), StatusCode::OK);
     // Whoever does not ask for it does not have it.
     let pulling = token(&door.url(), "admin", &["repository:team/app:pull"]).await;
-    let refused = with(&pulling, "/api/v1/status").await;
-    let challenge = refused.headers()["www-authenticate"].to_str().unwrap().to_owned();
-    assert_eq!(refused.status(), StatusCode::UNAUTHORIZED);
+    let answer = with(&pulling, "/api/v1/status").await;
+    let challenge = answer.headers()["www-authenticate"].to_str().unwrap().to_owned();
+    assert_eq!(answer.status(), StatusCode::FORBIDDEN);
     assert!(challenge.contains("scope=\"registry:admin:*\",error=\"insufficient_scope\""), "{challenge}");
     assert_eq!(with(&pulling, "/api/v1/tags?repository=team/app").await.status(), StatusCode::NOT_FOUND);
-    assert_eq!(with(&pulling, "/api/v1/tags?repository=other").await.status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(with(&pulling, "/api/v1/tags?repository=other").await.status(), StatusCode::FORBIDDEN);
     for user in ["reader", "alice", "stranger", ""] {
         let token =
             token(&door.url(), user, &["registry:admin:*", "registry:admin:pull", "repository:*:*"]).await;
         assert!(!grants(&token).contains_key("registry:admin"), "{user}");
-        assert_eq!(with(&token, "/api/v1/status").await.status(), StatusCode::UNAUTHORIZED, "{user}");
+        assert_eq!(with(&token, "/api/v1/status").await.status(), refused(user), "{user}");
     }
     // And it is no way to anything of the registry's.
     let alone = token(&door.url(), "admin", &["registry:admin:*"]).await;
@@ -344,13 +348,13 @@ async fn a_denial_takes_the_administration_away_too() {
     let door = guard.door("http://127.0.0.1:9").set("AUTH__RULES", rules).start_listening().await;
     // Who is kept out as anybody is kept out as somebody.
     for user in ["alice", "reader", "anonymous"] {
-        assert_eq!(status(&door, user, "/api/v1/status").await, StatusCode::UNAUTHORIZED, "{user}");
+        assert_eq!(status(&door, user, "/api/v1/status").await, refused(user), "{user}");
     }
     let rules = r#"[{ who = "*", actions = "admin" }, { who = "reader", actions = "admin", deny = true }]"#;
     let door = guard.door("http://127.0.0.1:9").set("AUTH__RULES", rules).start_listening().await;
     for (user, expected) in [
         ("alice", StatusCode::OK),
-        ("reader", StatusCode::UNAUTHORIZED),
+        ("reader", StatusCode::FORBIDDEN),
         ("anonymous", StatusCode::UNAUTHORIZED),
     ] {
         assert_eq!(status(&door, user, "/api/v1/status").await, expected, "{user}");
@@ -382,7 +386,7 @@ async fn a_known_path_needs_what_it_needs_however_it_is_written() {
         for method in [Method::GET, Method::HEAD, Method::POST, Method::DELETE, Method::OPTIONS] {
             for user in ["", "anonymous", "reader"] {
                 let status = raw_status(&door, user, &method, path).await;
-                assert_eq!(status, 401, "{user}: {method} {path}");
+                assert_eq!(status, refused(user), "{user}: {method} {path}");
             }
         }
     }

@@ -1,22 +1,21 @@
 //! [`Events`] over the file.
 
 use async_trait::async_trait;
+use tokio::sync::watch;
 
 use super::super::RedbStore;
 use super::super::snapshot::Snapshot;
 use crate::clock::Timestamp;
-use crate::oci::RepositoryName;
-use crate::store::{Epoch, Event, Events, History, Missing, Page, PageRequest, Sequence, StoreError};
+use crate::store::{Epoch, Event, EventRange, Events, History, Missing, Page, Sequence, StoreError};
 
 #[async_trait]
 impl Events for RedbStore {
-    async fn events(
-        &self,
-        repository: Option<&RepositoryName>,
-        page: PageRequest<Sequence>,
-    ) -> Result<Page<Event, Sequence>, StoreError> {
-        let repository = repository.cloned();
-        self.scan(move |snapshot| snapshot.events(repository.as_ref(), &page)).await
+    async fn events_in(&self, range: EventRange) -> Result<Page<Event, Sequence>, StoreError> {
+        self.scan(move |snapshot| snapshot.events(&range)).await
+    }
+
+    fn last_event(&self) -> watch::Receiver<Sequence> {
+        self.shared.last_event.subscribe()
     }
 
     async fn history(&self) -> Result<History, StoreError> {

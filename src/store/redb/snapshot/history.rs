@@ -1,55 +1,17 @@
-//! Events, epochs, and what is said of removals.
+//! Epochs, and what is said of removals.
 
 use redb::{ReadableTable, ReadableTableMetadata};
 
 use super::super::failure::Failure;
 use super::super::tables::{
-    EPOCHS, EVENTS, EVENTS_BY_REPOSITORY, MAXIMUM_EPOCHS, META, META_ACCEPTED, META_IDENTITY_HIGH,
-    META_IDENTITY_LOW, META_SEQUENCE, decode, event, number,
+    EPOCHS, EVENTS, MAXIMUM_EPOCHS, META, META_ACCEPTED, META_IDENTITY_HIGH, META_IDENTITY_LOW,
+    META_SEQUENCE, decode, number,
 };
-use super::page::Filling;
-use super::{NotThere, Snapshot};
+use super::Snapshot;
 use crate::clock::Timestamp;
-use crate::oci::RepositoryName;
-use crate::store::{Epoch, Event, History, Missing, Page, PageRequest, Sequence};
+use crate::store::{Epoch, Event, History, Missing, Sequence};
 
 impl Snapshot {
-    pub(crate) fn events(
-        &self,
-        repository: Option<&RepositoryName>,
-        page: &PageRequest<Sequence>,
-    ) -> Result<Page<Event, Sequence>, Failure> {
-        let events = self.0.open_table(EVENTS)?;
-        let first = page.after.unwrap_or(Sequence::ZERO).next().get();
-        let mut filling = Filling::new(page);
-        let Some(repository) = repository else {
-            for entry in events.range(first..)? {
-                let (sequence, row) = entry?;
-                if filling.is_full() {
-                    return Ok(filling.part());
-                }
-                if !filling.has_room(row.value().len()) {
-                    return Ok(filling.part());
-                }
-                let sequence = sequence.value();
-                filling.push(Sequence::new(sequence), decode(|| format!("event {sequence}"), row.value())?);
-            }
-            return Ok(filling.end());
-        };
-        let index = self.0.open_table(EVENTS_BY_REPOSITORY)?;
-        for entry in index.range((repository.as_str(), first)..=(repository.as_str(), u64::MAX))? {
-            let (key, ()) = (entry?.0, ());
-            if filling.is_full() {
-                return Ok(filling.part());
-            }
-            let sequence = key.value().1;
-            let event = event(&events, sequence)?
-                .ok_or_else(|| Failure::corrupt(format!("event {sequence}"), NotThere))?;
-            filling.push(Sequence::new(sequence), event);
-        }
-        Ok(filling.end())
-    }
-
     /// How much was recorded as gone since then that the door did not carry.
     pub(crate) fn found_removals(&self, since: Timestamp) -> Result<Missing, Failure> {
         let mut found = Missing::default();

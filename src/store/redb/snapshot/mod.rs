@@ -1,6 +1,7 @@
 //! Reading: every method sees one consistent state of the file, the last durable one.
 
 mod beside;
+mod events;
 mod health;
 mod history;
 mod images;

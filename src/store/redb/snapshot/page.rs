@@ -57,6 +57,11 @@ impl<T, K: Clone> Filling<T, K> {
         self.last = Some(key);
     }
 
+    /// What has this key was looked at, and is no item of the list.
+    pub(super) fn pass(&mut self, key: K) {
+        self.last = Some(key);
+    }
+
     /// There is more behind it.
     pub(super) fn part(self) -> Page<T, K> {
         Page { items: self.items, next: self.last }

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::PoisonError;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use redb::{Database, ReadableDatabase, ReadableTable, WriteTransaction};
@@ -54,7 +53,7 @@ impl Writer {
         match opened {
             Ok((sequence, database)) => {
                 *self.shared.database.write().unwrap_or_else(PoisonError::into_inner) = Some(database);
-                self.shared.sequence.store(sequence, Ordering::Release);
+                self.shared.found_sequence(sequence);
                 self.shared.opened.send_modify(|count| *count += 1);
                 true
             }
@@ -123,7 +122,7 @@ impl Writer {
         };
         caught(|| Ok(write.commit()?))?;
         self.shared.intents.retain(|intent| stored.contains(&intent.get()));
-        self.shared.sequence.store(sequence, Ordering::Release);
+        self.shared.found_sequence(sequence);
         Ok(())
     }
 

@@ -1,0 +1,59 @@
+//! Events as the API shows them.
+
+use std::net::IpAddr;
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::clock::Timestamp;
+use crate::oci::{Digest, MediaType, RepositoryName, Tag};
+use crate::store::{Actor, AuthEvent, Event, EventKind, Sequence, Source};
+
+/// An entry of the history.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::web) struct EventItem {
+    sequence: Sequence,
+    time: Timestamp,
+    kind: EventKind,
+    source: Source,
+    repository: RepositoryName,
+    tag: Option<Tag>,
+    digest: Option<Digest>,
+    /// The digest that the tag had before.
+    previous: Option<Digest>,
+    media_type: Option<MediaType>,
+    actor: ActorItem,
+}
+
+/// Who did it. Told to callers who have logged in.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::web) struct ActorItem {
+    user: Option<String>,
+    #[schema(value_type = Option<String>)]
+    address: Option<IpAddr>,
+    agent: Option<String>,
+}
+
+impl From<Event> for EventItem {
+    fn from(event: Event) -> Self {
+        let Event { sequence, time, kind, source, repository, tag, digest, previous, media_type, actor } =
+            event;
+        let Actor { user, address, agent } = actor;
+        let actor = ActorItem { user, address, agent };
+        Self { sequence, time, kind, source, repository, tag, digest, previous, media_type, actor }
+    }
+}
+
+/// Something that happened at the gate.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::web) struct AuthEventItem {
+    sequence: Sequence,
+    #[serde(flatten)]
+    event: AuthEvent,
+}
+
+impl From<(Sequence, AuthEvent)> for AuthEventItem {
+    fn from((sequence, event): (Sequence, AuthEvent)) -> Self {
+        Self { sequence, event }
+    }
+}

@@ -1,0 +1,74 @@
+//! `GET /api/v1/openapi.json`: what the API takes and answers, as OpenAPI 3.1 (by utoipa). The handlers declare it beside
+//! themselves; `schemas` has the types that are not of this floor. Tests compare it with the routes and with real answers.
+
+mod schemas;
+
+use std::sync::LazyLock;
+
+use axum::body::Bytes;
+use axum::http::header;
+use axum::response::IntoResponse;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{ContentBuilder, Ref, ResponseBuilder};
+use utoipa::{Modify, OpenApi};
+
+use super::error::ErrorBody;
+use super::{events, manifests, notifications, removals, repositories, status, sync, tags};
+
+/// What the whole document has in common.
+struct Common;
+
+impl Modify for Common {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let components = document.components.get_or_insert_default();
+        for (name, scheme) in [("password", HttpAuthScheme::Basic), ("token", HttpAuthScheme::Bearer)] {
+            let scheme = HttpBuilder::new().scheme(scheme).build();
+            components.add_security_scheme(name, SecurityScheme::Http(scheme));
+        }
+        let requirements = ["password", "token"].map(|name| SecurityRequirement::new(name, [""; 0]));
+        document.security = Some([SecurityRequirement::default()].into_iter().chain(requirements).collect());
+        let error = ContentBuilder::new().schema(Some(Ref::from_schema_name("ErrorBody"))).build();
+        let error =
+            ResponseBuilder::new().description("An error.").content("application/json", error).build();
+        for path in document.paths.paths.values_mut() {
+            for operation in
+                [&mut path.get, &mut path.post, &mut path.put, &mut path.delete].into_iter().flatten()
+            {
+                operation.responses.responses.insert("default".to_owned(), error.clone().into());
+            }
+        }
+    }
+}
+
+/// The document.
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Portreeve", description = "What the registry holds, how it came to be, and how the door is."),
+    paths(
+        show,
+        status::show,
+        repositories::list,
+        tags::list,
+        manifests::list_or_show,
+        events::list_of_kind,
+        events::stream,
+        notifications::take,
+        sync::start,
+        removals::list,
+        removals::accept,
+    ),
+    components(schemas(ErrorBody)),
+    modifiers(&Common)
+)]
+struct Document;
+
+/// Shows the document.
+#[utoipa::path(
+    get, path = "/api/v1/openapi.json", tag = "door",
+    responses((status = 200, description = "This document.", body = Object))
+)]
+pub(super) async fn show() -> impl IntoResponse {
+    static DOCUMENT: LazyLock<Bytes> =
+        LazyLock::new(|| Document::openapi().to_json().unwrap_or_default().into());
+    ([(header::CONTENT_TYPE, "application/json")], DOCUMENT.clone())
+}

@@ -1,0 +1,216 @@
+//! Who may ask what of the API: every route that it describes, as nobody, as a user who may pull from one repository, and as
+//! an administrator.
+
+use reqwest::{Method, Response, StatusCode};
+use serde_json::Value;
+
+use crate::support::door::Door;
+use crate::support::guard::{Guard, password};
+use crate::support::http::http_client;
+use crate::support::image::Image;
+use crate::support::registry::Registry;
+
+/// `admin` runs the door, `reader` pulls from one repository, `mounter` may list the names of all.
+const RULES: &str = r#"[
+    { who = "admin", repositories = "**", actions = ["*", "catalog", "admin"] },
+    { who = "reader", repositories = "team/app", actions = "pull" },
+    { who = "mounter", actions = "catalog" },
+]"#;
+
+/// What the rules of the README say of a request.
+#[derive(Clone, Copy)]
+enum Needs {
+    Nothing,
+    /// A secret of its own.
+    Secret,
+    /// `pull` on the repository that it names.
+    Pull,
+    Catalog,
+    Admin,
+    /// Credentials: who may see nothing is shown nothing.
+    Credentials,
+}
+
+/// Every request there is, with what it needs.
+const REQUESTS: [(&str, &str, &str, Needs); 17] = [
+    ("GET", "/api/v1/openapi.json", "", Needs::Nothing),
+    ("POST", "/api/v1/notifications", "", Needs::Secret),
+    ("GET", "/api/v1/repositories", "", Needs::Catalog),
+    ("GET", "/api/v1/tags", "?repository=team/app", Needs::Pull),
+    ("GET", "/api/v1/tags", "?repository=private/app", Needs::Admin),
+    ("GET", "/api/v1/manifests", "?repository=team/app", Needs::Pull),
+    ("GET", "/api/v1/manifests", "?repository=private/app", Needs::Admin),
+    ("GET", "/api/v1/events", "", Needs::Credentials),
+    ("GET", "/api/v1/events", "?repository=team/app", Needs::Pull),
+    ("GET", "/api/v1/events", "?repository=private/app", Needs::Admin),
+    ("GET", "/api/v1/events", "?kind=auth", Needs::Admin),
+    ("GET", "/api/v1/events/stream", "", Needs::Credentials),
+    ("GET", "/api/v1/events/stream", "?repository=private/app", Needs::Admin),
+    ("GET", "/api/v1/status", "", Needs::Admin),
+    ("GET", "/api/v1/removals", "", Needs::Admin),
+    ("POST", "/api/v1/removals/accept", "", Needs::Admin),
+    ("POST", "/api/v1/sync", "", Needs::Admin),
+];
+
+impl Needs {
+    /// How such a request of this user is answered; nothing where it is let in.
+    fn refusal(self, user: &str) -> Option<StatusCode> {
+        let may = match self {
+            Self::Nothing => true,
+            Self::Secret => return Some(StatusCode::UNAUTHORIZED),
+            Self::Pull => ["reader", "admin"].contains(&user),
+            Self::Catalog => ["mounter", "admin"].contains(&user),
+            Self::Admin => user == "admin",
+            Self::Credentials => !user.is_empty(),
+        };
+        let refusal = if user.is_empty() { StatusCode::UNAUTHORIZED } else { StatusCode::FORBIDDEN };
+        (!may).then_some(refusal)
+    }
+}
+
+async fn ask(door: &Door, user: &str, method: &str, path: &str) -> Response {
+    let request = http_client().request(method.parse::<Method>().unwrap(), format!("{}{path}", door.url()));
+    let request = if user.is_empty() { request } else { request.basic_auth(user, Some(password(user))) };
+    request.send().await.unwrap()
+}
+
+/// A door of which nothing but `admin` may do everything, and two repositories behind it.
+pub(crate) async fn filled(guard: &Guard, registry: &Registry) -> Door {
+    let door = guard
+        .door(registry.url())
+        .set("AUTH__RULES", RULES.replace('\n', " "))
+        .set("NOTIFICATIONS__SECRET", "0123456789abcdef")
+        .start()
+        .await;
+    for (number, repository) in ["team/app", "private/app"].into_iter().enumerate() {
+        push(&door, registry, repository, number as u64).await;
+    }
+    door
+}
+
+/// `admin` pushes an image under the tag `latest`.
+pub(crate) async fn push(door: &Door, registry: &Registry, repository: &str, number: u64) {
+    let image = Image::small(number);
+    image.push_blobs(&registry.url(), repository).await;
+    let scope = format!("repository:{repository}:pull,push");
+    let token = crate::support::guard::token(&door.url(), "admin", &[&scope]).await;
+    let authorization = reqwest::header::HeaderValue::try_from(format!("Bearer {token}")).unwrap();
+    let headers = [(reqwest::header::AUTHORIZATION, authorization)].into_iter().collect();
+    let client = crate::support::http::client_builder().default_headers(headers).build().unwrap();
+    let put = image.put_by(&client, &door.url(), repository, "latest").await.unwrap();
+    assert_eq!(put.status(), StatusCode::CREATED, "{repository}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_route_of_the_api_is_for_whom_the_rules_say_and_tells_others_whether_they_are_known() {
+    let (guard, registry) = (Guard::new(), Registry::start().await);
+    let door = filled(&guard, &registry).await;
+    let document: Value = ask(&door, "", "GET", "/api/v1/openapi.json").await.json().await.unwrap();
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        for method in ["get", "post", "put", "delete"] {
+            let is_walked = REQUESTS
+                .iter()
+                .any(|(known, request, ..)| request == path && known.eq_ignore_ascii_case(method));
+            assert_eq!(operations.get(method).is_some(), is_walked, "{method} {path}");
+        }
+    }
+    for (method, path, query, needs) in REQUESTS {
+        for user in ["", "stranger", "mounter", "reader", "admin"] {
+            let answer = ask(&door, user, method, &format!("{path}{query}")).await;
+            let (status, headers) = (answer.status(), answer.headers().clone());
+            let about = format!("{user}: {method} {path}{query}");
+            match needs.refusal(user) {
+                None => assert!(status.is_success(), "{about}: {status}"),
+                Some(refusal) => {
+                    assert_eq!(status, refusal, "{about}");
+                    assert_error(answer, status, &about).await;
+                    assert!(headers.contains_key("www-authenticate"), "{about}");
+                }
+            }
+        }
+        // Wrong credentials are those of nobody.
+        let wrong = http_client().get(format!("{}{path}{query}", door.url())).bearer_auth("nonsense");
+        let answer = wrong.send().await.unwrap();
+        if !matches!(needs, Needs::Nothing | Needs::Secret) {
+            assert_eq!(answer.status(), StatusCode::UNAUTHORIZED, "{path}{query}");
+            assert_error(answer, StatusCode::UNAUTHORIZED, path).await;
+        }
+    }
+}
+
+/// Fails unless the answer has the one form that errors of the API have.
+async fn assert_error(answer: Response, status: StatusCode, about: &str) {
+    assert_eq!(answer.headers()["content-type"], "application/json", "{about}");
+    let body: Value = answer.json().await.unwrap();
+    let error = body["error"].as_object().unwrap_or_else(|| panic!("{about}: {body}"));
+    assert_eq!((body.as_object().unwrap().len(), error.len()), (1, 2), "{about}: {body}");
+    let code = match status {
+        StatusCode::UNAUTHORIZED => "unauthorized",
+        StatusCode::FORBIDDEN => "forbidden",
+        _ => error["code"].as_str().unwrap(),
+    };
+    assert_eq!(error["code"], code, "{about}");
+    assert!(!error["message"].as_str().unwrap().is_empty(), "{about}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn errors_of_the_api_have_one_form_whoever_makes_them() {
+    let (guard, registry) = (Guard::new(), Registry::start().await);
+    let door = filled(&guard, &registry).await;
+    for (method, path, status) in [
+        ("GET", "/api/v1/tags", 400),
+        ("GET", "/api/v1/tags?repository=team/app&n=0", 400),
+        ("GET", "/api/v1/nothing", 404),
+        ("DELETE", "/api/v1/tags?repository=team/app", 405),
+        ("PUT", "/api/v1/status", 405),
+        ("GET", "/api/v1/tags?repository=unknown", 404),
+    ] {
+        let answer = ask(&door, "admin", method, path).await;
+        assert_eq!(answer.status().as_u16(), status, "{method} {path}");
+        if status == 405 {
+            assert!(answer.headers().contains_key("allow"), "{method} {path}");
+        }
+        let status = answer.status();
+        assert_error(answer, status, path).await;
+    }
+    // Clients of a registry hear what they understand.
+    let answer = ask(&door, "reader", "GET", "/v2/private/app/tags/list").await;
+    assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
+    let body: Value = answer.json().await.unwrap();
+    assert_eq!(body["errors"][0]["code"], "DENIED");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_history_of_all_repositories_shows_what_the_caller_may_pull() {
+    let (guard, registry) = (Guard::new(), Registry::start().await);
+    let door = filled(&guard, &registry).await;
+    for (user, seen) in [
+        ("admin", vec!["team/app", "private/app"]),
+        ("reader", vec!["team/app"]),
+        ("mounter", vec![]),
+        ("stranger", vec![]),
+    ] {
+        for order in ["asc", "desc"] {
+            let path = format!("/api/v1/events?order={order}&n=1000");
+            let list: Value = ask(&door, user, "GET", &path).await.json().await.unwrap();
+            let mut repositories: Vec<&str> = list["items"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|item| item["repository"].as_str().unwrap())
+                .collect();
+            repositories.dedup();
+            if order == "desc" {
+                repositories.reverse();
+            }
+            assert_eq!(repositories, seen, "{user} {order}");
+            assert_eq!(list["next"], Value::Null, "{user}");
+        }
+    }
+    let by = async |user: &str| {
+        let list = ask(&door, "reader", "GET", &format!("/api/v1/events?user={user}")).await;
+        list.json::<Value>().await.unwrap()["items"].as_array().unwrap().len()
+    };
+    assert!(by("admin").await > 0);
+    assert_eq!(by("reader").await, 0);
+}
