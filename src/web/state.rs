@@ -6,8 +6,8 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 
+use super::largest_blobs::LargestBlobs;
 use super::notification_secret::NotificationSecret;
-use super::statistics::LargestBlobs;
 use super::status_source::{ServiceState, StatusSource};
 use crate::auth::{Accounts, Gate, Viewer};
 use crate::store::Store;
