@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use http::{Method, StatusCode};
 
 use crate::door::{Entry, Exchange, ExchangeOutcome, InvalidOption, Plugin, Prepared, Refusal, ResponseHead};
-use crate::oci::{Digest, Reference, Route};
+use crate::oci::{Reference, Route};
 use crate::sync::PullCounts;
 
 pub(super) const ENTRY: Entry = Entry { name: "pulls", options: &[], prepare };
@@ -29,14 +29,13 @@ impl Plugin for Pulls {
         };
         // Before the client hears it: it may pull the digest at once.
         let digest = match (head.status, exchange.request.method == Method::HEAD) {
-            (StatusCode::OK, true) => head
-                .headers
-                .get("docker-content-digest")
-                .and_then(|value| Digest::parse(value.to_str().ok()?).ok()),
+            (StatusCode::OK, true) => {
+                head.headers.get("docker-content-digest").and_then(|value| value.to_str().ok())
+            }
             (StatusCode::NOT_MODIFIED, _) => None,
             _ => return Ok(()),
         };
-        self.counts.see(exchange.client.address, repository, tag, digest.as_ref());
+        self.counts.see(exchange.client.address, repository, tag, digest);
         Ok(())
     }
 

@@ -25,7 +25,8 @@ pub struct BlobRecord {
     pub holders: u64,
 }
 
-/// The largest of the blobs that are put in, each in any order.
+/// The largest of the blobs that are put in, in any order. Each once, in whichever repository: a base layer may be in all of
+/// them.
 #[derive(Debug)]
 pub(super) struct Largest {
     limit: usize,
@@ -44,6 +45,9 @@ impl Largest {
     }
 
     pub(super) fn put(&mut self, blob: BlobRecord) {
+        if self.found.iter().any(|kept| kept.place.digest == blob.place.digest) {
+            return;
+        }
         self.found.push(blob);
         if self.found.len() >= 2 * self.limit.max(1) {
             self.cut();
@@ -61,5 +65,29 @@ impl Largest {
             other.size.cmp(&one.size).then_with(|| one.place.cmp(&other.place))
         });
         self.found.truncate(self.limit);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_blob_that_very_many_repositories_have_hides_no_other() {
+        let mut largest = Largest::new(2);
+        let blob = |number: u64, name: &str, size| {
+            let repository = RepositoryName::parse(&format!("r{number}")).unwrap();
+            let place = BlobPlace { repository, digest: Digest::sha256(name.as_bytes()) };
+            BlobRecord { place, size, holders: 1 }
+        };
+        for number in 0..1_000 {
+            for (name, size) in [("base", 9), ("own", 5), ("small", 1)] {
+                if largest.may_have(size) {
+                    largest.put(blob(number, name, size));
+                }
+            }
+        }
+        let sizes: Vec<u64> = largest.into_sorted().iter().map(|blob| blob.size).collect();
+        assert_eq!(sizes, [9, 5]);
     }
 }

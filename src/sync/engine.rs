@@ -159,7 +159,9 @@ impl SyncEngine {
     /// Reads what images say of themselves, until told to stop.
     pub fn read_images(&self, stop: CancellationToken) -> impl Future<Output = ()> + Send + use<> {
         let lease = LeaseHolder::new(LeaseName::Images, Arc::clone(&self.membership));
-        read_images(Arc::clone(&self.store), Arc::clone(&self.registry), lease, stop)
+        let writes = self.writes.clone();
+        let is_writing = move || !writes.is_empty();
+        read_images(Arc::clone(&self.store), Arc::clone(&self.registry), lease, is_writing, stop)
     }
 
     /// Follows hints until told to stop.

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
@@ -33,29 +34,32 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Between two parts of the history in which there was something to read, so that a registry has the most of its time for
 /// clients.
 const PAUSE: Duration = Duration::from_millis(250);
+/// The same while clients push.
+const PAUSE_FOR_WRITES: Duration = Duration::from_secs(2);
 /// Between attempts at what failed.
 const PAUSES: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_mins(5)).with_jitter(0.5);
 /// How often a configuration is asked for that the registry, asked, does not give.
 const ATTEMPTS: u32 = 6;
 
-/// Reads what images say of themselves, until told to stop. Dropped at any await it loses nothing but what has to be asked again.
+/// Reads what images say of themselves, until told to stop; more slowly while clients push. Dropped at any await it loses nothing but what has to be asked again.
 pub async fn read_images(
     store: Arc<dyn Store>,
     registry: Arc<RegistryClient>,
     lease: LeaseHolder,
+    is_writing: impl Fn() -> bool + Send + Sync,
     stop: CancellationToken,
 ) {
     if registry.is_cache() {
         return;
     }
-    let reader = Reader { store, registry, failures: FailureLog::new() };
+    let reader = Reader { store, registry, failures: FailureLog::new(), empty_until: AtomicU64::new(0) };
     let reading = async {
         loop {
             lease.wait().await;
             tokio::select! {
                 biased;
                 () = lease.lost() => {}
-                () = reader.read_for_ever() => {}
+                () = reader.read_for_ever(&is_writing) => {}
             }
         }
     };
@@ -67,6 +71,8 @@ struct Reader {
     store: Arc<dyn Store>,
     registry: Arc<RegistryClient>,
     failures: FailureLog,
+    /// Up to this number there is no event that was not looked at. Not every number is that of an event.
+    empty_until: AtomicU64,
 }
 
 /// What asking for a configuration came to.
@@ -88,7 +94,7 @@ enum Interrupted {
 }
 
 impl Reader {
-    async fn read_for_ever(&self) {
+    async fn read_for_ever(&self, is_writing: &(impl Fn() -> bool + Send + Sync)) {
         let mut attempts = 0;
         loop {
             let pause = match self.read_part(attempts).await {
@@ -97,7 +103,7 @@ impl Reader {
                     if self.failures.worked() {
                         tracing::info!("what images say of themselves is read again");
                     }
-                    part.pause()
+                    part.pause(is_writing())
                 }
                 Err(error) => {
                     attempts = attempts.saturating_add(1);
@@ -115,13 +121,17 @@ impl Reader {
     /// passed over.
     async fn read_part(&self, attempts: u32) -> Result<Part, Interrupted> {
         let read_until = self.store.images_read_until().await?;
-        if self.store.sequence().await? <= read_until {
+        let sequence = self.store.sequence().await?;
+        if sequence.get() <= read_until.get().max(self.empty_until.load(Ordering::Relaxed)) {
             return Ok(Part::Nothing);
         }
         let page = PageRequest { after: Some(read_until), limit: EVENTS };
         let events = self.store.events(None, page).await?;
-        // Numbers without events are those of writes that are under way.
-        let Some(last) = events.items.last().map(|event| event.sequence) else { return Ok(Part::Nothing) };
+        let Some(last) = events.items.last().map(|event| event.sequence) else {
+            // Numbers without events are those of intents. Events to come have later ones.
+            self.empty_until.store(sequence.get(), Ordering::Relaxed);
+            return Ok(Part::Nothing);
+        };
         let found: BTreeSet<FoundImage> = events.items.iter().filter_map(found_image).collect();
         let unread = self.store.unread_images(found.into_iter().collect()).await?;
         let is_empty = unread.is_empty();
@@ -195,10 +205,11 @@ enum Part {
 }
 
 impl Part {
-    fn pause(self) -> Duration {
+    fn pause(self, is_writing: bool) -> Duration {
         match self {
             Self::Nothing => LOOK_EVERY,
             Self::NothingToRead => Duration::ZERO,
+            Self::Read if is_writing => PAUSE_FOR_WRITES,
             Self::Read => PAUSE,
         }
     }
@@ -219,7 +230,7 @@ fn found_image(event: &Event) -> Option<FoundImage> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::AtomicUsize;
 
     use http::Method;
     use serde_json::json;
@@ -284,7 +295,7 @@ mod tests {
         let membership = Arc::new(Membership::new(Arc::clone(&store) as _));
         let stop = CancellationToken::new();
         let lease = LeaseHolder::new(LeaseName::Images, membership);
-        tokio::spawn(read_images(Arc::clone(&store) as _, client, lease, stop.clone()));
+        tokio::spawn(read_images(Arc::clone(&store) as _, client, lease, || false, stop.clone()));
         House { store, registry, asked, _stop: stop.drop_guard() }
     }
 

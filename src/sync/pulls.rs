@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::resolved_tags::ResolvedTags;
 use crate::clock::{Clock, Timestamp};
-use crate::oci::{Digest, Reference, RepositoryName, Tag};
+use crate::oci::{Reference, RepositoryName, Tag};
 use crate::store::{Pull, Store, StoreError};
 use crate::telemetry::{CounterFamily, FailureLog};
 
@@ -103,15 +103,17 @@ impl PullCounts {
         self.pulls.increment(1);
         let now = self.now();
         let resolved = match reference {
-            Reference::Digest(digest) => self.resolved.tag(client, repository, digest).map(Reference::Tag),
+            Reference::Digest(digest) => {
+                self.resolved.tag(client, repository, digest.as_str()).map(Reference::Tag)
+            }
             Reference::Tag(_) => None,
         };
         let pulled = (repository.clone(), resolved.unwrap_or_else(|| reference.clone()));
         self.add(pulled, Count { pulls: 1, last_pull: Some(now), last_seen: now });
     }
 
-    /// A client has looked at a tag, without pulling its manifest; at this digest, if it was told one.
-    pub fn see(&self, client: IpAddr, repository: &RepositoryName, tag: &Tag, digest: Option<&Digest>) {
+    /// A client has looked at a tag, without pulling its manifest; at this digest, as a text, if it was told one.
+    pub fn see(&self, client: IpAddr, repository: &RepositoryName, tag: &Tag, digest: Option<&str>) {
         if let Some(digest) = digest {
             self.resolved.remember(client, repository, digest, tag);
         }
@@ -204,7 +206,7 @@ pub async fn flush_pulls(counts: Arc<PullCounts>, store: Arc<dyn Store>, stop: C
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oci::{Manifest, MediaType};
+    use crate::oci::{Digest, Manifest, MediaType};
     use crate::store::{Change, Guard, Ledger as _, MemoryStore, Records as _, Source};
 
     fn latest() -> Reference {
@@ -240,7 +242,7 @@ mod tests {
         let (digest, tag) = (Digest::sha256(b"{}"), Tag::parse("v1").unwrap());
         let by_digest = Reference::Digest(digest.clone());
         counts.note(CLIENT, &name, &by_digest);
-        counts.see(CLIENT, &name, &tag, Some(&digest));
+        counts.see(CLIENT, &name, &tag, Some(digest.as_str()));
         counts.note(CLIENT, &name, &by_digest);
         counts.note("192.0.2.1".parse().unwrap(), &name, &by_digest);
         let pulls = |reference: Reference| counts.counts()[&(name.clone(), reference)].pulls;

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::oci::{Digest, RepositoryName, Tag};
+use crate::oci::{RepositoryName, Tag};
 
 /// How long a client's look at a tag is remembered.
 const REMEMBERED: Duration = Duration::from_secs(60);
@@ -41,17 +41,17 @@ pub(super) struct ResolvedTags {
 
 impl ResolvedTags {
     /// A client was told that the tag has this digest.
-    pub(super) fn remember(&self, client: IpAddr, repository: &RepositoryName, digest: &Digest, tag: &Tag) {
+    pub(super) fn remember(&self, client: IpAddr, repository: &RepositoryName, digest: &str, tag: &Tag) {
         self.remember_at(Instant::now(), self.number(client, repository, digest), tag);
     }
 
     /// The tag that led this client to the digest, if one did within the last minute.
-    pub(super) fn tag(&self, client: IpAddr, repository: &RepositoryName, digest: &Digest) -> Option<Tag> {
+    pub(super) fn tag(&self, client: IpAddr, repository: &RepositoryName, digest: &str) -> Option<Tag> {
         self.tag_at(Instant::now(), self.number(client, repository, digest))
     }
 
-    fn number(&self, client: IpAddr, repository: &RepositoryName, digest: &Digest) -> u64 {
-        self.numbers.hash_one((client, repository.as_str(), digest.as_str()))
+    fn number(&self, client: IpAddr, repository: &RepositoryName, digest: &str) -> u64 {
+        self.numbers.hash_one((client, repository.as_str(), digest))
     }
 
     fn remember_at(&self, now: Instant, number: u64, tag: &Tag) {
@@ -117,10 +117,10 @@ mod tests {
         let resolved = ResolvedTags::default();
         let [a, b] = ["192.0.2.1", "192.0.2.2"].map(|address| address.parse::<IpAddr>().unwrap());
         let [r, s] = ["r", "s"].map(|name| RepositoryName::parse(name).unwrap());
-        let [one, two] = [b"1", b"2"].map(|content| Digest::sha256(content));
-        resolved.remember(a, &r, &one, &tag("t"));
-        assert_eq!(resolved.tag(a, &r, &one), Some(tag("t")));
-        for (client, repository, digest) in [(b, &r, &one), (a, &s, &one), (a, &r, &two)] {
+        let [one, two] = ["sha256:1", "sha256:2"];
+        resolved.remember(a, &r, one, &tag("t"));
+        assert_eq!(resolved.tag(a, &r, one), Some(tag("t")));
+        for (client, repository, digest) in [(b, &r, one), (a, &s, one), (a, &r, two)] {
             assert_eq!(resolved.tag(client, repository, digest), None);
         }
     }

@@ -13,6 +13,7 @@ mod error;
 mod events;
 mod flaws;
 mod health;
+mod largest_blobs;
 mod list;
 mod manifests;
 mod notification_secret;
@@ -42,10 +43,10 @@ pub use accounts::ACCOUNTS_PATH;
 pub use command_peer::CommandPeer;
 pub use error::refusal_body;
 pub use events::feed::EventFeed;
+pub use largest_blobs::LargestBlobs;
 pub use notification_secret::NotificationSecret;
 pub use routes::requirement_of;
 pub use state::WebState;
-pub use statistics::LargestBlobs;
 pub use status_source::{
     BackendStatus, ClockStatus, RegistryStatus, ServiceState, StatusSource, VerificationStatus,
 };

@@ -7,8 +7,8 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 
 use super::events::feed::EventFeed;
+use super::largest_blobs::LargestBlobs;
 use super::notification_secret::NotificationSecret;
-use super::statistics::LargestBlobs;
 use super::status_source::{ServiceState, StatusSource};
 use crate::auth::{Accounts, Gate, Viewer};
 use crate::search::Search;

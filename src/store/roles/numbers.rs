@@ -14,7 +14,7 @@ pub trait Numbers: Send + Sync + 'static {
     async fn days(&self, limit: usize) -> Result<Vec<DayRecord>, StoreError>;
 
     /// Looks at a part of all blobs, as many as the page has room for, and answers at most `limit` of the largest among them,
-    /// the largest first. A blob stands there once for each repository that names it.
+    /// the largest first. A blob that several repositories name stands there once.
     async fn largest_blobs(
         &self,
         page: PageRequest<BlobPlace>,

@@ -1,6 +1,7 @@
 //! What could be read in two ways never reaches the registry.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use crate::support::connection::Connection;
 use crate::support::door::Door;
@@ -9,7 +10,9 @@ use crate::support::registry::Registry;
 use crate::support::relay::Relay;
 use crate::support::state::record;
 use crate::support::tool::Tool;
+use crate::support::wait::until;
 
+const SOON: Duration = Duration::from_secs(30);
 const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
 /// Each names something in repository `a/b` to a registry that decodes and cleans paths.
@@ -53,6 +56,9 @@ async fn an_ambiguous_path_is_refused_and_never_seen_by_the_registry() {
     let door = Door::builder(relay.url()).start().await;
     let image = Image::small(1);
     image.push(&door.url(), "a/b", "tag").await;
+    // The door asks for that itself.
+    let read = format!("GET /v2/a/b/blobs/{}", image.blobs[0].0);
+    until("what the image says is read", SOON, async || relay.seen().contains(&read)).await;
     let before: BTreeSet<String> = relay.seen().into_iter().collect();
     let mut connection = Connection::open(door.address()).await;
     let type_line = format!("Content-Type: {}\r\n", image.media_type);
