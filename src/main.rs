@@ -2,6 +2,8 @@
 
 #[path = "main/accounts.rs"]
 mod accounts;
+#[path = "main/record.rs"]
+mod record;
 
 use std::fmt::Display;
 use std::io::Write;
@@ -11,8 +13,10 @@ use std::process::ExitCode;
 use accounts::{TokenCommand, UserCommand};
 use clap::{Parser, Subcommand};
 use portreeve::config::Config;
+use portreeve::oci::RepositoryName;
 use portreeve::server::{self, ConfigSource, WantedSweep};
 use portreeve::telemetry::logging;
+use record::{Named, OutputArguments};
 
 /// A request makes and drops dozens of small pieces; glibc's allocator spends a seventh of the door's time on them.
 #[global_allocator]
@@ -57,6 +61,38 @@ enum Command {
         /// Remove what is held to be missing, if the registry still denies it
         #[arg(long)]
         accept_removals: bool,
+    },
+    /// List the recorded repositories
+    Repositories {
+        /// Those only whose name contains this
+        #[arg(value_name = "TEXT")]
+        containing: Option<String>,
+        #[command(flatten)]
+        output: OutputArguments,
+    },
+    /// List the recorded tags of a repository
+    Tags {
+        /// The repository
+        #[arg(value_parser = RepositoryName::parse)]
+        repository: RepositoryName,
+        #[command(flatten)]
+        output: OutputArguments,
+    },
+    /// Show a recorded manifest: its layers or parts, and what refers to it
+    Show {
+        /// REPOSITORY:TAG or REPOSITORY@DIGEST
+        #[arg(value_parser = Named::parse, value_name = "MANIFEST")]
+        named: Named,
+        #[command(flatten)]
+        output: OutputArguments,
+    },
+    /// List what happened in a repository, or to one of its tags
+    History {
+        /// REPOSITORY or REPOSITORY:TAG
+        #[arg(value_parser = Named::parse, value_name = "REPOSITORY")]
+        named: Named,
+        #[command(flatten)]
+        output: OutputArguments,
     },
     /// The keys that tokens are signed with
     #[command(subcommand)]
@@ -118,6 +154,12 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::User(command) => accounts::user(&config, command),
         Command::Token(command) => accounts::token(&config, command),
         Command::Key(command) => key(&config, command),
+        Command::Repositories { containing, output } => {
+            record::show_repositories(&config, containing, output.output)
+        }
+        Command::Tags { repository, output } => record::show_tags(&config, repository, output.output),
+        Command::Show { named, output } => record::show_manifest(&config, named, output.output),
+        Command::History { named, output } => record::show_history(&config, named, output.output),
         Command::Check { user: Some(user), repository } => explain(&config, &user, repository.as_deref()),
         Command::Check { .. } => check(&config),
         Command::Sync { deep, accept_removals } => sync(&config, WantedSweep { deep, accept_removals }),

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::body::BodyRefused;
 use crate::auth::AccountError;
-use crate::oci::{Digest, RepositoryName};
+use crate::oci::{Digest, RepositoryName, Tag};
 use crate::search::SearchError;
 use crate::store::{Sequence, StoreError};
 use crate::telemetry::LogThrottle;
@@ -39,6 +39,9 @@ pub(super) enum ApiError {
     /// The store does not know the manifest.
     #[error("the repository `{repository}` has no manifest {digest}")]
     ManifestUnknown { repository: RepositoryName, digest: Digest },
+    /// The store does not know the tag.
+    #[error("the repository `{repository}` has no tag `{tag}`")]
+    TagUnknown { repository: RepositoryName, tag: Tag },
     /// The history that was read is not this one.
     #[error(
         "what was read up to {position} is no part of this history: an older store was restored, or it was another; \
@@ -94,6 +97,7 @@ impl ApiError {
             Self::Body(BodyRefused::BrokenOff) => (StatusCode::BAD_REQUEST, "invalid_body"),
             Self::RepositoryUnknown(_) => (StatusCode::NOT_FOUND, "repository_unknown"),
             Self::ManifestUnknown { .. } => (StatusCode::NOT_FOUND, "manifest_unknown"),
+            Self::TagUnknown { .. } => (StatusCode::NOT_FOUND, "tag_unknown"),
             Self::HistoryReplaced { .. } => (StatusCode::CONFLICT, "history_replaced"),
             Self::NotificationsOff => (StatusCode::NOT_FOUND, "notifications_off"),
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),

@@ -1,4 +1,4 @@
-//! `GET /api/v1/manifests?repository=&digest=`; without `digest` the list, with `n` and `after`, and with `subject` of those that
+//! `GET /api/v1/manifests?repository=&digest=`, or `&tag=`; without both the list, with `n` and `after`, and with `subject` of those that
 //! refer to one.
 //!
 //! A manifest may have megabytes, so lists leave out what only a single one needs, and few are made at a time.
@@ -16,7 +16,7 @@ use super::error::ApiError;
 use super::list::List;
 use super::parameters::Parameters;
 use super::state::WebState;
-use crate::oci::{Digest, Document, MediaType, RepositoryName};
+use crate::oci::{Digest, Document, MediaType, RepositoryName, Tag};
 use crate::store::{ManifestRecord, Page, PageRequest, Records, StoreError};
 
 /// How many referrers are shown with a manifest; the others are listed.
@@ -123,20 +123,40 @@ pub(super) async fn list_or_show(
     State(state): State<WebState>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
-    let parameters = Parameters::parse(query.as_deref(), &["repository", "digest", "subject", "n", "after"])?;
+    let parameters =
+        Parameters::parse(query.as_deref(), &["repository", "digest", "tag", "subject", "n", "after"])?;
     let repository: RepositoryName = parameters.required("repository")?;
     let digest = parameters.optional("digest")?;
-    if digest.is_some()
+    let tag: Option<Tag> = parameters.optional("tag")?;
+    if digest.is_some() && tag.is_some() {
+        let wrong = "a manifest is named by its `digest` or by a `tag`, not by both".to_owned();
+        return Err(ApiError::InvalidParameter { name: "tag", source: wrong.into() });
+    }
+    if (digest.is_some() || tag.is_some())
         && let Some(name) = ["subject", "n", "after"].into_iter().find(|name| parameters.text(name).is_some())
     {
-        let wrong = "it goes with the list, not with one `digest`".to_owned();
+        let wrong = "it goes with the list, not with one `digest` or `tag`".to_owned();
         return Err(ApiError::InvalidParameter { name, source: wrong.into() });
     }
     // It is never closed; what waits here is bounded by the requests under way.
     let _making = MAKING.acquire().await.ok();
+    let digest = match tag {
+        Some(tag) => Some(digest_of(&*state.store, &repository, tag).await?),
+        None => digest,
+    };
     match digest {
         Some(digest) => show(&*state.store, repository, digest).await,
         None => list(&*state.store, repository, &parameters).await,
+    }
+}
+
+async fn digest_of(store: &dyn Records, repository: &RepositoryName, tag: Tag) -> Result<Digest, ApiError> {
+    match store.tag(repository, &tag).await? {
+        Some(record) => Ok(record.digest),
+        None if store.repository(repository).await?.is_none() => {
+            Err(ApiError::RepositoryUnknown(repository.clone()))
+        }
+        None => Err(ApiError::TagUnknown { repository: repository.clone(), tag }),
     }
 }
 

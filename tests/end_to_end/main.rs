@@ -18,6 +18,7 @@ mod auth;
 mod check;
 mod clients;
 mod clock;
+mod commands;
 mod configuration;
 mod crash;
 mod day_in_a_box;

@@ -1,0 +1,312 @@
+//! What the record says, in tables for readers. Text of clients (annotations, agents) is shown without control characters: a
+//! terminal would obey them.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+
+use comfy_table::presets::NOTHING;
+use comfy_table::{CellAlignment, Table};
+use serde::Deserialize;
+
+use super::record_command::RecordCommandError;
+use crate::clock::Timestamp;
+use crate::oci::{Descriptor, Digest, MediaType, RepositoryName, Tag};
+use crate::store::{EventKind, Source};
+
+/// How much of a digest is enough for readers.
+const DIGEST_CHARACTERS: usize = 19;
+
+#[derive(Deserialize)]
+pub(super) struct RepositoryShown {
+    name: RepositoryName,
+    tags: Option<u64>,
+    manifests: Option<u64>,
+    bytes: Option<u64>,
+    last_push: Option<Timestamp>,
+    last_pull: Option<Timestamp>,
+    pulls: Option<u64>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct TagShown {
+    tag: Tag,
+    digest: Digest,
+    bytes: u64,
+    #[serde(default)]
+    platforms: Vec<String>,
+    pushed_at: Option<Timestamp>,
+    pushed_by: Option<String>,
+    last_pull: Option<Timestamp>,
+    pulls: u64,
+}
+
+#[derive(Deserialize)]
+pub(super) struct EventShown {
+    time: Timestamp,
+    kind: EventKind,
+    source: Source,
+    tag: Option<Tag>,
+    digest: Option<Digest>,
+    previous: Option<Digest>,
+    actor: ActorShown,
+}
+
+#[derive(Deserialize)]
+struct ActorShown {
+    user: Option<String>,
+    address: Option<String>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct ManifestShown {
+    digest: Digest,
+    media_type: MediaType,
+    size: u64,
+    artifact_type: Option<MediaType>,
+    #[serde(default)]
+    layers: Vec<Descriptor>,
+    #[serde(default)]
+    children: Vec<Descriptor>,
+    subject: Option<Descriptor>,
+    #[serde(default)]
+    annotations: BTreeMap<String, String>,
+    #[serde(default)]
+    tags: Vec<Tag>,
+    #[serde(default)]
+    referrers: Vec<ReferrerShown>,
+    pushed_at: Option<Timestamp>,
+}
+
+#[derive(Deserialize)]
+struct ReferrerShown {
+    digest: Digest,
+    artifact_type: Option<MediaType>,
+    size: u64,
+}
+
+/// The repositories.
+pub(super) fn repositories(items: &[RepositoryShown], is_terminal: bool) -> String {
+    let mut table = table(&["REPOSITORY", "TAGS", "MANIFESTS", "SIZE", "PUSHED", "PULLED", "PULLS"]);
+    for item in items {
+        table.add_row([
+            item.name.to_string(),
+            number(item.tags),
+            number(item.manifests),
+            item.bytes.map_or_else(String::new, size),
+            time(item.last_push, is_terminal),
+            time(item.last_pull, is_terminal),
+            number(item.pulls),
+        ]);
+    }
+    right(table, &[1, 2, 3, 6])
+}
+
+/// The tags of a repository.
+pub(super) fn tags(items: &[TagShown], is_terminal: bool) -> String {
+    let mut table = table(&["TAG", "DIGEST", "SIZE", "PLATFORMS", "PUSHED", "BY", "PULLED", "PULLS"]);
+    for item in items {
+        table.add_row([
+            item.tag.to_string(),
+            short(&item.digest),
+            size(item.bytes),
+            plain(&item.platforms.join(", ")),
+            time(item.pushed_at, is_terminal),
+            plain(item.pushed_by.as_deref().unwrap_or_default()),
+            time(item.last_pull, is_terminal),
+            item.pulls.to_string(),
+        ]);
+    }
+    right(table, &[2, 7])
+}
+
+/// What happened.
+pub(super) fn events(items: &[EventShown], is_terminal: bool) -> String {
+    let mut table = table(&["TIME", "WHAT", "TAG", "DIGEST", "BEFORE", "BY", "FROM", "LEARNT"]);
+    for item in items {
+        let digest = |digest: &Option<Digest>| digest.as_ref().map_or_else(String::new, short);
+        table.add_row([
+            time(Some(item.time), is_terminal),
+            kind(item.kind).to_owned(),
+            item.tag.as_ref().map_or_else(String::new, ToString::to_string),
+            digest(&item.digest),
+            digest(&item.previous),
+            plain(item.actor.user.as_deref().unwrap_or_default()),
+            plain(item.actor.address.as_deref().unwrap_or_default()),
+            item.source.as_str().to_owned(),
+        ]);
+    }
+    right(table, &[])
+}
+
+/// A manifest.
+pub(super) fn manifest(
+    shown: &ManifestShown,
+    is_terminal: bool,
+    out: &mut dyn Write,
+) -> Result<(), RecordCommandError> {
+    let mut facts = Table::new();
+    facts.load_style(NOTHING);
+    let mut fact = |name: &str, value: String| {
+        if !value.is_empty() {
+            facts.add_row([name.to_owned(), value]);
+        }
+    };
+    let names: Vec<&str> = shown.tags.iter().map(Tag::as_str).collect();
+    fact("Digest", shown.digest.to_string());
+    fact("Type", plain(shown.media_type.as_str()));
+    fact("Artifact", plain(shown.artifact_type.as_ref().map_or("", MediaType::as_str)));
+    fact("Tags", names.join(", "));
+    fact("Pushed", time(shown.pushed_at, is_terminal));
+    fact("Size", size(shown.size + shown.layers.iter().map(|layer| layer.size).sum::<u64>()));
+    fact("Subject", shown.subject.as_ref().map_or_else(String::new, |subject| subject.digest.to_string()));
+    for (name, value) in &shown.annotations {
+        fact("Annotation", plain(&format!("{name}={value}")));
+    }
+    writeln!(out, "{}", trimmed(&facts))?;
+    let parts = |descriptors: &[Descriptor], heading: &str| {
+        let mut table = table(&[heading, "SIZE", "TYPE", "PLATFORM"]);
+        for part in descriptors {
+            let platform = part.platform.as_ref();
+            table.add_row([
+                part.digest.to_string(),
+                size(part.size),
+                plain(part.media_type.as_str()),
+                platform.map_or_else(String::new, |platform| {
+                    plain(&format!("{}/{}", platform.os, platform.architecture))
+                }),
+            ]);
+        }
+        right(table, &[1])
+    };
+    if !shown.layers.is_empty() {
+        writeln!(out, "\n{}", parts(&shown.layers, "LAYER"))?;
+    }
+    if !shown.children.is_empty() {
+        writeln!(out, "\n{}", parts(&shown.children, "MANIFEST"))?;
+    }
+    if !shown.referrers.is_empty() {
+        let mut table = table(&["REFERRER", "SIZE", "ARTIFACT"]);
+        for referrer in &shown.referrers {
+            let artifact = referrer.artifact_type.as_ref().map_or("", MediaType::as_str);
+            table.add_row([referrer.digest.to_string(), size(referrer.size), plain(artifact)]);
+        }
+        writeln!(out, "\n{}", right(table, &[1]))?;
+    }
+    Ok(())
+}
+
+fn table(heading: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(NOTHING).set_header(heading.iter().copied());
+    table
+}
+
+/// The table as text, with these columns aligned to the right.
+fn right(mut table: Table, columns: &[usize]) -> String {
+    for column in columns {
+        if let Some(column) = table.column_mut(*column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    trimmed(&table)
+}
+
+/// Without the blanks that a table has at the ends of its lines.
+fn trimmed(table: &Table) -> String {
+    let text = table.to_string();
+    text.lines().map(|line| line.strip_prefix(' ').unwrap_or(line).trim_end()).collect::<Vec<_>>().join("\n")
+}
+
+const fn kind(kind: EventKind) -> &'static str {
+    match kind {
+        EventKind::ManifestPut => "pushed",
+        EventKind::TagRestored => "tag is back",
+        EventKind::TagDeleted => "tag deleted",
+        EventKind::ManifestDeleted => "deleted",
+        EventKind::RepositoryFound => "repository found",
+        EventKind::RepositoryGone => "repository gone",
+    }
+}
+
+fn short(digest: &Digest) -> String {
+    digest.as_str().chars().take(DIGEST_CHARACTERS).collect()
+}
+
+fn number(number: Option<u64>) -> String {
+    number.map_or_else(String::new, |number| number.to_string())
+}
+
+/// Text without what a terminal would obey.
+fn plain(text: &str) -> String {
+    text.chars().map(|character| if character.is_control() { '\u{fffd}' } else { character }).collect()
+}
+
+/// At a terminal how long ago, else when.
+fn time(when: Option<Timestamp>, is_terminal: bool) -> String {
+    match when {
+        None => String::new(),
+        Some(when) if is_terminal => ago(Timestamp::now().since(when).as_secs()),
+        Some(when) => when.to_string(),
+    }
+}
+
+fn ago(seconds: u64) -> String {
+    const UNITS: [(u64, &str); 5] =
+        [(365 * 86_400, "year"), (30 * 86_400, "month"), (86_400, "day"), (3_600, "hour"), (60, "minute")];
+    let unit = UNITS.into_iter().find(|(length, _)| seconds >= *length);
+    let Some((length, name)) = unit else { return "just now".to_owned() };
+    let count = seconds / length;
+    format!("{count} {name}{} ago", if count == 1 { "" } else { "s" })
+}
+
+/// Bytes, in the largest unit of which there is at least one.
+fn size(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let mut amount = bytes as f64 / 1024.0;
+    let mut unit = UNITS[0];
+    for next in &UNITS[1..] {
+        if amount < 1024.0 {
+            break;
+        }
+        amount /= 1024.0;
+        unit = next;
+    }
+    format!("{amount:.1} {unit}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_times_are_told_in_the_unit_that_fits() {
+        for (bytes, text) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.0 KiB"),
+            (1_572_864, "1.5 MiB"),
+            (1 << 40, "1.0 TiB"),
+            (u64::MAX, "16384.0 PiB"),
+        ] {
+            assert_eq!(size(bytes), text);
+        }
+        for (seconds, text) in [
+            (0, "just now"),
+            (59, "just now"),
+            (60, "1 minute ago"),
+            (7_200, "2 hours ago"),
+            (86_400 * 29, "29 days ago"),
+            (86_400 * 400, "1 year ago"),
+        ] {
+            assert_eq!(ago(seconds), text);
+        }
+    }
+
+    #[test]
+    fn a_terminal_is_shown_nothing_that_it_would_obey() {
+        assert_eq!(plain("a\u{1b}[31mb\r\n\u{9b}c\u{7f}"), "a\u{fffd}[31mb\u{fffd}\u{fffd}\u{fffd}c\u{fffd}");
+    }
+}
