@@ -49,7 +49,7 @@
 //! - *intent*: the durable note that the door is about to carry a write. Open intents are the queue: one that waits for
 //!   another is carried once that is over.
 //! - *incarnation*: one life of a door among several that share a record; *adoption*: another door takes it for dead.
-//! - *lease*: the right of one door to sweep, to verify, or to follow hints, for all of them.
+//! - *lease*: the right of one door to sweep, to verify, to follow hints, or to read images, for all of them.
 //! - *verify*: to ask the registry about one reference and record the difference.
 //! - *sweep*: to walk the catalog and the lists of tags, and verify whatever differs.
 //! - *hint*: an untrusted suggestion to verify one reference, such as a registry's notification.

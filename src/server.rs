@@ -15,6 +15,7 @@ mod door_client;
 mod door_setup;
 mod explain_command;
 mod first_start;
+mod flaw_report;
 mod key_command;
 mod known_accounts;
 mod limited_listener;

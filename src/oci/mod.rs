@@ -6,6 +6,7 @@
 
 mod digest;
 mod error;
+mod image_config;
 mod manifest;
 mod media_type;
 mod name;
@@ -17,6 +18,7 @@ mod text;
 
 pub use digest::{Digest, InvalidDigest};
 pub use error::{ErrorBody, ErrorCode, RETRY_AFTER_SECONDS};
+pub use image_config::{BuildStep, ImageConfig, InvalidImageConfig};
 pub use manifest::{
     Descriptor, Document, InvalidManifest, MAXIMUM_MANIFEST_BYTES, Manifest, ManifestKind, Platform,
     Unrecognised,

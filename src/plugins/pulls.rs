@@ -1,13 +1,13 @@
 //! Counts pulls: successful GETs of manifests. A HEAD is no pull, since clients use it to look whether there is something
-//! new.
+//! new, and neither is an answer that nothing has changed; but the tag was seen: a client that has the image asks no more.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use http::{Method, StatusCode};
 
-use crate::door::{Entry, Exchange, ExchangeOutcome, InvalidOption, Plugin, Prepared};
-use crate::oci::Route;
+use crate::door::{Entry, Exchange, ExchangeOutcome, InvalidOption, Plugin, Prepared, Refusal, ResponseHead};
+use crate::oci::{Digest, Reference, Route};
 use crate::sync::PullCounts;
 
 pub(super) const ENTRY: Entry = Entry { name: "pulls", options: &[], prepare };
@@ -22,6 +22,24 @@ fn prepare(_table: &toml::Table) -> Result<Prepared, Vec<InvalidOption>> {
 
 #[async_trait]
 impl Plugin for Pulls {
+    async fn on_response(&self, exchange: &mut Exchange, head: &mut ResponseHead) -> Result<(), Refusal> {
+        let Some(Route::ManifestRead { repository, reference: Reference::Tag(tag) }) = exchange.route()
+        else {
+            return Ok(());
+        };
+        // Before the client hears it: it may pull the digest at once.
+        let digest = match (head.status, exchange.request.method == Method::HEAD) {
+            (StatusCode::OK, true) => head
+                .headers
+                .get("docker-content-digest")
+                .and_then(|value| Digest::parse(value.to_str().ok()?).ok()),
+            (StatusCode::NOT_MODIFIED, _) => None,
+            _ => return Ok(()),
+        };
+        self.counts.see(exchange.client.address, repository, tag, digest.as_ref());
+        Ok(())
+    }
+
     async fn on_end(&self, exchange: &Exchange, outcome: &ExchangeOutcome) {
         let is_pull = exchange.request.method == Method::GET
             && outcome.status == Some(StatusCode::OK)
@@ -30,7 +48,7 @@ impl Plugin for Pulls {
             return;
         }
         if let Some(Route::ManifestRead { repository, reference }) = exchange.route() {
-            self.counts.note(repository.clone(), reference.clone(), self.counts.now());
+            self.counts.note(exchange.client.address, repository, reference);
         }
     }
 }

@@ -60,6 +60,11 @@ impl RegistryClient {
         self.settings.clock.now()
     }
 
+    /// How requests travel.
+    pub(super) fn transport(&self) -> &Arc<dyn Transport> {
+        &self.transport
+    }
+
     /// Sends a request, and notes what the answer says of the backend's clock.
     pub(super) async fn send(&self, backend: &Backend, request: Request) -> Result<Received, TransportError> {
         let sent = self.settings.clock.steady();

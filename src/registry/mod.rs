@@ -1,12 +1,13 @@
 //! The door's own client to the registry: which backends there are and how they fare, asking about manifests, and
 //! carrying a write.
 //!
-//! Blob traffic does not come through here: the door streams it with its own connections, to the backends that this
-//! module names. Used by `sync/` (questions, writes), by `door/` (backends) and by `server.rs` (health).
+//! Clients' blob traffic does not come through here: the door streams it with its own connections, to the backends that this
+//! module names. Only small blobs are fetched (`blobs`). Used by `sync/` (questions, writes), by `door/` (backends) and by `server.rs` (health).
 
 mod authorities;
 mod backend;
 mod bearer_tokens;
+mod blobs;
 mod carry;
 mod client;
 mod connection_fault;

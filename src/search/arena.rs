@@ -103,7 +103,11 @@ pub(super) struct TagView<'a> {
 impl RecordedAt {
     /// That of this tag.
     pub(super) fn of(record: &TagRecord) -> Self {
-        Self::pushed(record.pushed_at)
+        match (record.pushed_at, record.found_at) {
+            (Some(pushed), _) => Self::pushed(pushed),
+            (None, Some(found)) => Self(-Self::pushed(found).0),
+            (None, None) => Self(0),
+        }
     }
 
     /// It was pushed then. Kept as a positive number; a negative one is when something was found.

@@ -8,10 +8,13 @@ mod report;
 use tokio::runtime;
 
 use self::configuration::{check_intentions, check_listeners, check_preparation};
-use self::record::{Record, check_agreement, check_last_sweep, check_missing, check_readiness, check_store};
+use self::record::{
+    Record, check_agreement, check_flaws, check_last_sweep, check_missing, check_readiness, check_store,
+};
 use self::registry::check_registry;
 pub use self::report::Report;
 use super::door_client::Client;
+use super::flaw_report;
 use super::known_accounts::KnownAccounts;
 use super::missing_report::MissingReport;
 use super::preparation::Preparation;
@@ -46,6 +49,7 @@ pub fn check(config: &Config) -> Report {
         match check_store(config, &mut report).await {
             Record::Open(store) => {
                 check_missing(MissingReport::in_store(store.as_ref()).await, &mut report);
+                check_flaws(flaw_report::in_store(store.as_ref()).await, &mut report);
                 check_agreement(&NamesInStore(store.as_ref()), registry.as_ref(), is_cache, &mut report)
                     .await;
                 store.close();
@@ -55,6 +59,7 @@ pub fn check(config: &Config) -> Report {
                     check_readiness(&door, &mut report).await;
                     check_last_sweep(&door, &mut report).await;
                     check_missing(door.missing_report().await, &mut report);
+                    check_flaws(door.flaw_reports().await, &mut report);
                     check_agreement(&door, registry.as_ref(), is_cache, &mut report).await;
                 }
                 Err(error) => report.note(false, format!("{error}.")),

@@ -124,6 +124,7 @@ impl Composition {
             store: Arc::clone(&self.store),
             search: Arc::clone(&self.search),
             hints: Arc::clone(&self.engine.hints),
+            largest_blobs: Arc::default(),
             pulls: Arc::clone(&self.engine.pulls),
             notifications: self.notifications.clone(),
             sweeper: Arc::clone(&self.engine.sweeper),

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
-use crate::store::{Statistics, Store};
+use crate::store::{Flaw, FlawCounts, Statistics, Store};
 use crate::telemetry::Metrics;
 
 /// How often.
@@ -18,6 +18,7 @@ const PERIOD: Duration = Duration::from_secs(5);
 const EXCHANGES: &str = "portreeve_exchanges";
 const OLDEST_INTENT: &str = "portreeve_oldest_open_intent_age_seconds";
 const ROWS: &str = "portreeve_store_rows";
+const FLAWS: &str = "portreeve_flaws";
 const BYTES: &str = "portreeve_store_bytes";
 const AVAILABLE_BYTES: &str = "portreeve_store_available_bytes";
 
@@ -29,6 +30,7 @@ pub(super) fn describe_metrics() {
         Unit::Seconds,
         "How long ago the oldest write was announced whose outcome is not recorded yet; 0 where there is none"
     );
+    metrics::describe_gauge!(FLAWS, "How much is wrong with what is held, by kind");
     metrics::describe_gauge!(ROWS, "How much the record holds, by kind");
     metrics::describe_gauge!(BYTES, Unit::Bytes, "How long the store's file is");
     metrics::describe_gauge!(
@@ -81,6 +83,10 @@ impl MetricsUpkeep {
             Ok(statistics) => show_rows(&statistics),
             Err(error) => tracing::debug!(%error, "the numbers of rows cannot be shown"),
         }
+        match self.store.flaw_counts().await {
+            Ok(counts) => show_flaws(&counts),
+            Err(error) => tracing::debug!(%error, "the numbers of flaws cannot be shown"),
+        }
         let file = self.file.clone();
         // A network's file system may keep whoever asks it waiting.
         if let Err(error) = tokio::task::spawn_blocking(move || show_space(&file)).await {
@@ -101,6 +107,13 @@ fn show_rows(statistics: &Statistics) {
         ("hints", hints),
     ] {
         metrics::gauge!(ROWS, "kind" => kind).set(*rows as f64);
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "for a graph")]
+fn show_flaws(counts: &FlawCounts) {
+    for flaw in Flaw::ALL {
+        metrics::gauge!(FLAWS, "kind" => flaw.as_str()).set(counts.of(flaw) as f64);
     }
 }
 

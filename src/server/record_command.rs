@@ -136,7 +136,7 @@ async fn answer(
             match format {
                 OutputFormat::Json => Ok(writeln!(out, "{shown:#}")?),
                 OutputFormat::Table { is_terminal } => {
-                    record_output::manifest(&serde_json::from_value(shown)?, is_terminal, out)
+                    Ok(record_output::manifest(&serde_json::from_value(shown)?, is_terminal, out)?)
                 }
             }
         }

@@ -2,13 +2,12 @@
 //! terminal would obey them.
 
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::io::{self, Write};
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
 use serde::Deserialize;
 
-use super::record_command::RecordCommandError;
 use crate::clock::Timestamp;
 use crate::oci::{Descriptor, Digest, MediaType, RepositoryName, Tag};
 use crate::store::{EventKind, Source};
@@ -139,11 +138,7 @@ pub(super) fn events(items: &[EventShown], is_terminal: bool) -> String {
 }
 
 /// A manifest.
-pub(super) fn manifest(
-    shown: &ManifestShown,
-    is_terminal: bool,
-    out: &mut dyn Write,
-) -> Result<(), RecordCommandError> {
+pub(super) fn manifest(shown: &ManifestShown, is_terminal: bool, out: &mut dyn Write) -> io::Result<()> {
     let mut facts = Table::new();
     facts.load_style(NOTHING);
     let mut fact = |name: &str, value: String| {

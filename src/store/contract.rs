@@ -4,9 +4,12 @@
 pub(super) mod accounts;
 pub(super) mod changes;
 pub(super) mod guards;
+pub(super) mod health;
 pub(super) mod hints;
+pub(super) mod images;
 pub(super) mod intents;
 pub(super) mod lists;
+pub(super) mod numbers;
 pub(super) mod past;
 pub(super) mod several_doors;
 pub(super) mod sweeps;
@@ -27,6 +30,7 @@ macro_rules! contract_tests {
             an_observed_push_is_recorded_whole
             a_push_by_digest_is_one_event_without_a_tag
             pushing_the_same_again_refreshes_the_tag_and_counts_nothing_twice
+            what_was_found_has_a_time_of_finding_and_no_push_time
             moving_a_tag_names_what_it_pointed_to
             what_is_found_makes_events_only_for_what_differs
             deleting_a_tag_leaves_its_manifest
@@ -67,7 +71,27 @@ macro_rules! contract_tests {
             a_hint_is_put_off_until_a_time_and_given_again_it_is_due_at_once
             there_is_room_for_so_many_hints_and_no_more
             pulls_add_up_and_the_last_one_never_moves_back
+            a_look_at_a_tag_moves_when_it_was_last_seen_and_nothing_else
             a_pull_of_what_is_not_recorded_records_nothing
+        }
+        $crate::store::contract::contract_tests! { $open, images;
+            what_an_image_says_is_kept_once_and_goes_with_its_manifest
+            a_tag_knows_the_platform_of_its_image
+            how_far_images_were_read_is_kept
+        }
+        $crate::store::contract::contract_tests! { $open, health;
+            an_index_lacks_its_children_until_they_are_there
+            a_referrer_whose_subject_is_gone_is_told
+            what_nothing_leads_to_is_untagged
+            a_tag_that_the_registry_denies_is_lost_until_it_is_there_or_gone
+            a_repository_that_holds_nothing_is_empty
+            flaws_are_listed_in_pages_and_go_with_their_repository
+            any_changes_come_to_what_a_look_at_everything_finds
+        }
+        $crate::store::contract::contract_tests! { $open, numbers;
+            what_happens_is_counted_on_its_day_with_how_much_there_was
+            the_oldest_days_go_where_there_are_too_many
+            the_largest_blobs_are_found_part_by_part
         }
         $crate::store::contract::contract_tests! { $open, past;
             what_comes_back_has_its_past

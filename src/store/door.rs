@@ -37,11 +37,13 @@ pub enum LeaseName {
     Verify,
     /// Following hints.
     Hints,
+    /// Reading what images say of themselves.
+    Images,
 }
 
 impl LeaseName {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Sweep, Self::Verify, Self::Hints];
+    pub const ALL: [Self; 4] = [Self::Sweep, Self::Verify, Self::Hints, Self::Images];
 }
 
 /// The right to do something for all doors, until it is given back or its holder is taken for dead.

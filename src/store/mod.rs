@@ -6,14 +6,18 @@
 
 mod account;
 mod auth_event;
+mod blob;
 mod change;
 #[cfg(test)]
 mod contract;
+mod day;
 mod door;
 mod epoch;
 mod event;
+mod flaw;
 mod group;
 mod hint;
+mod image;
 mod intent;
 mod ledger;
 #[cfg(test)]
@@ -38,11 +42,15 @@ use std::time::Duration;
 
 pub use account::{Account, AccountChange, AccountKind, Expect};
 pub use auth_event::{AuthEvent, AuthEventKind, NameMask, Quotas, Retention};
+pub use blob::{BlobPlace, BlobRecord};
 pub use change::{Actor, Change, Source};
+pub use day::{DayRecord, Totals};
 pub use door::{Beat, DoorId, Incarnation, Lease, LeaseName};
 pub use epoch::{Epoch, History, InvalidEpoch};
 pub use event::{Event, EventKind};
+pub use flaw::{Flaw, FlawCounts, FlawRecord, Flawed};
 pub use hint::{Hint, HintedReference, Queued};
+pub use image::{FoundImage, ReadImage, UnreadImage};
 pub use intent::{Intent, IntentState, Write};
 #[cfg(test)]
 pub use memory::{Fate, MemoryMedium, MemoryStore, Steps};
@@ -53,7 +61,10 @@ pub use record::{
 };
 pub use redb::{OpenError, RedbStore};
 pub use retry::Retry;
-pub use roles::{Accounts, AuthLog, Clocks, Doors, Events, Hints, Ledger, Pulls, Records, Store, SweepState};
+pub use roles::{
+    Accounts, AuthLog, Clocks, Doors, Events, Health, Hints, Images, Ledger, Numbers, Pulls, Records, Store,
+    SweepState,
+};
 pub use sweep::{
     BegunSweep, KeptSweep, RequestedSweep, SweepKind, SweepQueue, SweepReport, SweepStart, SweepUpdate,
 };

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Event, EventKind, Sequence, Source};
 use crate::clock::Timestamp;
-use crate::oci::{Digest, Document, MediaType, RepositoryName, Tag};
+use crate::oci::{Digest, Document, ImageConfig, MediaType, RepositoryName, Tag};
 
 /// The most items of one page, whatever was asked for: what bounds the memory of one answer.
 pub(super) const MAXIMUM_PAGE: usize = 10_000;
@@ -82,10 +82,13 @@ pub struct TagRecord {
     pub media_type: MediaType,
     /// The manifest's own bytes and those of the blobs it names directly.
     pub bytes: u64,
-    /// The platforms that an index names, as `os/architecture[/variant]`.
+    /// The platforms that an index names, or that of a single image once its configuration was read, as
+    /// `os/architecture[/variant]`.
     pub platforms: Vec<String>,
-    /// When this was recorded; for an observed push, when it was pushed.
-    pub pushed_at: Timestamp,
+    /// When it was pushed, if the door carried that.
+    pub pushed_at: Option<Timestamp>,
+    /// When it was found, if the door did not carry the push: when that was is not known.
+    pub found_at: Option<Timestamp>,
     /// Who pushed it, if the door saw an authenticated client do it.
     pub pushed_by: Option<String>,
     /// How it was learnt.
@@ -96,6 +99,9 @@ pub struct TagRecord {
     pub last_pull: Option<Timestamp>,
     /// How often it was pulled by this name through the door, whatever it pointed to.
     pub pulls: u64,
+    /// When somebody last pulled it by this name, or looked what it points to: a client that has the image already does only
+    /// that.
+    pub last_seen: Option<Timestamp>,
     /// Since when the registry denies it, if it does.
     pub missing: Option<MissingMark>,
 }
@@ -109,12 +115,16 @@ pub struct ManifestRecord {
     pub document: Document,
     /// The tags that point to it, in bytewise order, at most 1,000 of them.
     pub tags: Vec<Tag>,
-    /// When it was recorded in this repository.
-    pub pushed_at: Timestamp,
+    /// When it was first pushed to this repository, if the door carried that.
+    pub pushed_at: Option<Timestamp>,
+    /// When it was found in this repository, if the door did not carry the push: when that was is not known.
+    pub found_at: Option<Timestamp>,
     /// How it was learnt.
     pub source: Source,
     /// Since when the registry denies it, if it does.
     pub missing: Option<MissingMark>,
+    /// What it says of itself, if it is an image and its configuration was read.
+    pub image: Option<ImageConfig>,
 }
 
 /// Which part of a list is wanted.

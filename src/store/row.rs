@@ -3,12 +3,13 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::image::may_be_image;
 use super::{
     Hint, HintedReference, ManifestRecord, Missing, MissingMark, Pull, RepositoryRecord, Retry, Sequence,
     Source, TagRecord,
 };
 use crate::clock::Timestamp;
-use crate::oci::{Digest, Document, MediaType, RepositoryName, Tag};
+use crate::oci::{Digest, Document, ImageConfig, MediaType, RepositoryName, Tag};
 
 /// A repository: its sums, kept up with every change so that no list has to count.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,7 +69,9 @@ pub(super) struct TagRow {
     pub bytes: u64,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub platforms: Vec<String>,
-    pub pushed_at: Timestamp,
+    /// When this was recorded.
+    #[serde(rename = "pushed_at")]
+    pub recorded_at: Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pushed_by: Option<String>,
     pub source: Source,
@@ -78,6 +81,9 @@ pub(super) struct TagRow {
     pub last_pull: Option<Timestamp>,
     #[serde(default)]
     pub pulls: u64,
+    /// When somebody last asked for the name, if only to look.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_seen: Option<Timestamp>,
     /// Since when the registry denies it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missing: Option<MissingMark>,
@@ -86,7 +92,9 @@ pub(super) struct TagRow {
 /// That a repository has a manifest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct ManifestRow {
-    pub pushed_at: Timestamp,
+    /// When this was recorded.
+    #[serde(rename = "pushed_at")]
+    pub recorded_at: Timestamp,
     pub source: Source,
     /// Since when the registry denies it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -103,6 +111,11 @@ pub(super) struct BlobRow {
 }
 
 impl RepositoryRow {
+    /// Whether it holds nothing.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.tags == 0 && self.manifests == 0
+    }
+
     /// What of it the registry denies.
     pub(super) fn missing(&self) -> Missing {
         Missing { tags: self.missing_tags, manifests: self.missing_manifests }
@@ -111,7 +124,7 @@ impl RepositoryRow {
     /// Adds what was pulled from it.
     pub(super) fn add_pulls(&mut self, pull: &Pull) {
         self.pulls = self.pulls.saturating_add(pull.count);
-        self.last_pull = self.last_pull.max(Some(pull.last));
+        self.last_pull = self.last_pull.max(pull.last_pull);
     }
 
     /// The record under its name.
@@ -123,25 +136,33 @@ impl RepositoryRow {
 }
 
 impl TagRow {
+    /// Whether what it is for is not known from its manifest, and may be from the image itself.
+    pub(super) fn wants_platform(&self) -> bool {
+        self.platforms.is_empty() && may_be_image(&self.media_type)
+    }
+
     /// Adds what was pulled by its name.
     pub(super) fn add_pulls(&mut self, pull: &Pull) {
         self.pulls = self.pulls.saturating_add(pull.count);
-        self.last_pull = self.last_pull.max(Some(pull.last));
+        self.last_pull = self.last_pull.max(pull.last_pull);
+        self.last_seen = self.last_seen.max(Some(pull.last_seen));
     }
 
-    /// The record under its name.
-    pub(super) fn record(self, tag: Tag) -> TagRecord {
+    /// The record under its name, with the platform that the image says it is for, if it is one and says so.
+    pub(super) fn record(mut self, tag: Tag, platform: Option<String>) -> TagRecord {
+        self.platforms.extend(platform);
         let Self {
             digest,
             media_type,
             bytes,
             platforms,
-            pushed_at,
+            recorded_at,
             pushed_by,
             source,
             sequence,
             last_pull,
             pulls,
+            last_seen,
             missing,
         } = self;
         TagRecord {
@@ -150,21 +171,49 @@ impl TagRow {
             media_type,
             bytes,
             platforms,
-            pushed_at,
+            pushed_at: push_time(source, recorded_at),
+            found_at: finding_time(source, recorded_at),
             pushed_by,
             source,
             sequence,
             last_pull,
             pulls,
+            // Rows of an earlier version know the pulls alone.
+            last_seen: last_seen.max(last_pull),
             missing,
         }
     }
 }
 
 impl ManifestRow {
-    /// The record, with the document and the tags that belong to it.
-    pub(super) fn record(self, digest: Digest, document: Document, tags: Vec<Tag>) -> ManifestRecord {
-        let Self { pushed_at, source, missing } = self;
-        ManifestRecord { digest, document, tags, pushed_at, source, missing }
+    /// The record, with what belongs to it.
+    pub(super) fn record(
+        self,
+        digest: Digest,
+        document: Document,
+        tags: Vec<Tag>,
+        image: Option<ImageConfig>,
+    ) -> ManifestRecord {
+        let Self { recorded_at, source, missing } = self;
+        ManifestRecord {
+            digest,
+            document,
+            tags,
+            pushed_at: push_time(source, recorded_at),
+            found_at: finding_time(source, recorded_at),
+            source,
+            missing,
+            image,
+        }
     }
+}
+
+/// When something was pushed that was recorded then: the door knows that of the pushes that it carried, and of no others.
+fn push_time(source: Source, recorded_at: Timestamp) -> Option<Timestamp> {
+    (source == Source::Observed).then_some(recorded_at)
+}
+
+/// When it was found, if it was.
+fn finding_time(source: Source, recorded_at: Timestamp) -> Option<Timestamp> {
+    (source != Source::Observed).then_some(recorded_at)
 }

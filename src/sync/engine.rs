@@ -14,7 +14,7 @@ use super::membership::{LeaseHolder, Membership};
 use super::unknown::SettleSettings;
 use super::{
     Carrier, FirstPass, HintQueue, Judge, JudgeSettings, PullCounts, Recording, SeenAnswers, SweepSettings,
-    Sweeper, TagDeleter, UnknownIntents, Verifier, compare_answers, flush_pulls, follow_hints,
+    Sweeper, TagDeleter, UnknownIntents, Verifier, compare_answers, flush_pulls, follow_hints, read_images,
     settle_unknown,
 };
 use crate::clock::RetentionClock;
@@ -135,6 +135,7 @@ impl SyncEngine {
             (Arc::clone(&self.seen), Arc::clone(&self.store) as _, Arc::clone(&self.hints));
         background.spawn(compare_answers(seen, store, hints, stop.clone()));
         background.spawn(flush_pulls(Arc::clone(&self.pulls), Arc::clone(&self.store), stop.clone()));
+        background.spawn(self.read_images(stop.clone()));
     }
 
     /// Shows other doors that this one lives, until told to stop.
@@ -153,6 +154,12 @@ impl SyncEngine {
             self.first_pass.clone(),
             stop,
         )
+    }
+
+    /// Reads what images say of themselves, until told to stop.
+    pub fn read_images(&self, stop: CancellationToken) -> impl Future<Output = ()> + Send + use<> {
+        let lease = LeaseHolder::new(LeaseName::Images, Arc::clone(&self.membership));
+        read_images(Arc::clone(&self.store), Arc::clone(&self.registry), lease, stop)
     }
 
     /// Follows hints until told to stop.

@@ -3,7 +3,7 @@
 //! [`Carrier`] takes a manifest write to the registry and records its outcome, of a deletion by digest with what it took
 //! (`deletion_outcome`); [`TagDeleter`] deletes a tag where the registry cannot; [`Verifier`] asks the registry about one
 //! reference and records the difference, as far as the [`Judge`] believes it; [`follow_hints`] follows
-//! hints; [`compare_answers`] makes hints of answers to clients that contradict the record; [`flush_pulls`] writes down pulls; [`Sweeper`] goes through everything that the registry lists, and through what
+//! hints; [`compare_answers`] makes hints of answers to clients that contradict the record; [`flush_pulls`] writes down pulls (`resolved_tags` knows which tag a pull by digest was of); [`read_images`] reads what images say of themselves; [`Sweeper`] goes through everything that the registry lists, and through what
 //! the record holds beyond that; [`settle_unknown`] does so for every intent whose outcome is not known until
 //! it cannot change any more. [`SyncEngine`] puts all of them together and runs them; `plugins/` hands writes to its carrier.
 
@@ -14,6 +14,7 @@ mod deletion_outcome;
 mod difference;
 mod engine;
 mod hints;
+mod images;
 mod judge;
 mod listing;
 mod membership;
@@ -23,6 +24,7 @@ mod moment;
 mod outcome;
 mod pulls;
 mod removals;
+mod resolved_tags;
 #[cfg(test)]
 mod scripted_registry;
 mod seen;
@@ -37,6 +39,7 @@ pub use compare::{CompareError, Comparison, NamesInStore, RecordedNames, compare
 pub use deletion_outcome::UnknownDeletion;
 pub use engine::{EngineSettings, SyncEngine, Transports};
 pub use hints::{HintQueue, follow_hints};
+pub use images::read_images;
 pub use judge::{Judge, JudgeSettings};
 pub use pulls::{PullCounts, flush_pulls};
 pub use removals::RemovalLimit;
@@ -66,6 +69,7 @@ pub fn describe_metrics() {
         &verify::VERIFICATIONS,
         &hints::FOLLOWED,
         &seen::CONTRADICTING_ANSWERS,
+        &images::IMAGES_READ,
         &pulls::PULLS,
         &pulls::PULLS_NOT_COUNTED,
     ] {

@@ -1,7 +1,8 @@
-//! Pulls, counted in memory and written to the record now and then: no pull ever waits for the store, and a crash loses
-//! the counts of some seconds.
+//! Pulls and looks, counted in memory and written to the record now and then: no pull ever waits for the store, and a crash
+//! loses the counts of some seconds.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,8 +10,9 @@ use metrics::Counter;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::resolved_tags::ResolvedTags;
 use crate::clock::{Clock, Timestamp};
-use crate::oci::{Reference, RepositoryName};
+use crate::oci::{Digest, Reference, RepositoryName, Tag};
 use crate::store::{Pull, Store, StoreError};
 use crate::telemetry::{CounterFamily, FailureLog};
 
@@ -34,12 +36,32 @@ const PART: usize = 1_000;
 /// What was pulled.
 type Pulled = (RepositoryName, Reference);
 
-/// How often, and when last.
-type Counts = HashMap<Pulled, (u64, Timestamp)>;
+/// What is counted of one of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Count {
+    /// How often it was pulled.
+    pulls: u64,
+    /// When last, if it was.
+    last_pull: Option<Timestamp>,
+    /// When it was last pulled or looked at.
+    last_seen: Timestamp,
+}
+
+impl Count {
+    fn add(&mut self, other: Self) {
+        self.pulls = self.pulls.saturating_add(other.pulls);
+        self.last_pull = self.last_pull.max(other.last_pull);
+        self.last_seen = self.last_seen.max(other.last_seen);
+    }
+}
+
+type Counts = HashMap<Pulled, Count>;
 
 /// Counts by what was pulled.
 pub struct PullCounts {
     counts: Mutex<Counts>,
+    /// Which tags clients have looked at of late.
+    resolved: ResolvedTags,
     /// It is half full.
     crowded: Notify,
     clock: Clock,
@@ -52,6 +74,7 @@ impl Default for PullCounts {
     fn default() -> Self {
         Self {
             counts: Mutex::default(),
+            resolved: ResolvedTags::default(),
             crowded: Notify::default(),
             clock: Clock::default(),
             pulls: PULLS.with([]),
@@ -75,28 +98,43 @@ impl PullCounts {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A manifest was pulled.
-    pub fn note(&self, repository: RepositoryName, reference: Reference, now: Timestamp) {
+    /// A client has pulled a manifest. Who asks which digest a tag has, and then pulls that, has pulled the tag.
+    pub fn note(&self, client: IpAddr, repository: &RepositoryName, reference: &Reference) {
         self.pulls.increment(1);
-        self.add((repository, reference), 1, now);
+        let now = self.now();
+        let resolved = match reference {
+            Reference::Digest(digest) => self.resolved.tag(client, repository, digest).map(Reference::Tag),
+            Reference::Tag(_) => None,
+        };
+        let pulled = (repository.clone(), resolved.unwrap_or_else(|| reference.clone()));
+        self.add(pulled, Count { pulls: 1, last_pull: Some(now), last_seen: now });
+    }
+
+    /// A client has looked at a tag, without pulling its manifest; at this digest, if it was told one.
+    pub fn see(&self, client: IpAddr, repository: &RepositoryName, tag: &Tag, digest: Option<&Digest>) {
+        if let Some(digest) = digest {
+            self.resolved.remember(client, repository, digest, tag);
+        }
+        let seen = (repository.clone(), Reference::Tag(tag.clone()));
+        self.add(seen, Count { pulls: 0, last_pull: None, last_seen: self.now() });
     }
 
     /// Somebody tells of a pull: it moves the time of the last one, and is not counted.
     pub fn hear(&self, repository: RepositoryName, reference: Reference, when: Timestamp) {
-        self.add((repository, reference), 0, when);
+        self.add((repository, reference), Count { pulls: 0, last_pull: Some(when), last_seen: when });
     }
 
-    fn add(&self, pulled: Pulled, count: u64, last: Timestamp) {
+    fn add(&self, pulled: Pulled, count: Count) {
         let mut counts = self.counts();
         if counts.len() == MAXIMUM / 2 {
             self.crowded.notify_one();
         }
         let is_full = counts.len() >= MAXIMUM;
         match counts.get_mut(&pulled) {
-            Some(sum) => *sum = (sum.0.saturating_add(count), sum.1.max(last)),
-            None if is_full => PULLS_NOT_COUNTED.with([]).increment(count.max(1)),
+            Some(sum) => sum.add(count),
+            None if is_full => PULLS_NOT_COUNTED.with([]).increment(count.pulls.max(1)),
             None => {
-                counts.insert(pulled, (count, last));
+                counts.insert(pulled, count);
             }
         }
     }
@@ -111,8 +149,8 @@ impl PullCounts {
                 if self.failures.failed(&error) {
                     tracing::warn!(%error, "pulls cannot be recorded now; they are kept");
                 }
-                for (pulled, (count, last)) in part.iter().chain(parts.flatten()).cloned() {
-                    self.add(pulled, count, last);
+                for (pulled, count) in part.iter().chain(parts.flatten()).cloned() {
+                    self.add(pulled, count);
                 }
                 return;
             }
@@ -124,11 +162,17 @@ impl PullCounts {
 }
 
 /// Records some pulls, all at once. A pull by digest counts for the repository, and is the last pull of the tags that
-/// point to it now: some clients ask which digest a tag has, and then pull that.
-async fn record(store: &dyn Store, counts: &[(Pulled, (u64, Timestamp))]) -> Result<(), StoreError> {
+/// point to it now: which of them led the client to it is not known.
+async fn record(store: &dyn Store, counts: &[(Pulled, Count)]) -> Result<(), StoreError> {
     let mut pulls = Vec::with_capacity(counts.len());
-    for ((repository, reference), (count, last)) in counts {
-        let pull = |tag, count| Pull { repository: repository.clone(), tag, count, last: *last };
+    for ((repository, reference), Count { pulls: count, last_pull, last_seen }) in counts {
+        let pull = |tag, count| Pull {
+            repository: repository.clone(),
+            tag,
+            count,
+            last_pull: *last_pull,
+            last_seen: *last_seen,
+        };
         match reference {
             Reference::Tag(tag) => pulls.push(pull(Some(tag.clone()), *count)),
             Reference::Digest(digest) => {
@@ -160,16 +204,23 @@ pub async fn flush_pulls(counts: Arc<PullCounts>, store: Arc<dyn Store>, stop: C
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oci::{Digest, Manifest, MediaType, Tag};
+    use crate::oci::{Manifest, MediaType};
     use crate::store::{Change, Guard, Ledger as _, MemoryStore, Records as _, Source};
 
     fn latest() -> Reference {
         Reference::parse("latest").unwrap()
     }
 
+    const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+    fn at(milliseconds: u64) -> Timestamp {
+        Timestamp::from_milliseconds(milliseconds)
+    }
+
+    /// One pull at this time.
     fn note(counts: &PullCounts, repository: &str, now: u64) {
-        let repository = RepositoryName::parse(repository).unwrap();
-        counts.note(repository, latest(), Timestamp::from_milliseconds(now));
+        let pulled = (RepositoryName::parse(repository).unwrap(), latest());
+        counts.add(pulled, Count { pulls: 1, last_pull: Some(at(now)), last_seen: at(now) });
     }
 
     #[test]
@@ -179,7 +230,21 @@ mod tests {
             note(&counts, "a", now);
         }
         let sums: Vec<_> = counts.counts().values().copied().collect();
-        assert_eq!(sums, [(3, Timestamp::from_milliseconds(9))]);
+        assert_eq!(sums, [Count { pulls: 3, last_pull: Some(at(9)), last_seen: at(9) }]);
+    }
+
+    #[test]
+    fn a_pull_by_digest_is_one_of_the_tag_that_the_same_client_has_just_looked_at() {
+        let counts = PullCounts::default();
+        let name = RepositoryName::parse("team/app").unwrap();
+        let (digest, tag) = (Digest::sha256(b"{}"), Tag::parse("v1").unwrap());
+        let by_digest = Reference::Digest(digest.clone());
+        counts.note(CLIENT, &name, &by_digest);
+        counts.see(CLIENT, &name, &tag, Some(&digest));
+        counts.note(CLIENT, &name, &by_digest);
+        counts.note("192.0.2.1".parse().unwrap(), &name, &by_digest);
+        let pulls = |reference: Reference| counts.counts()[&(name.clone(), reference)].pulls;
+        assert_eq!((pulls(by_digest), pulls(Reference::Tag(tag))), (2, 1));
     }
 
     #[test]
@@ -191,7 +256,7 @@ mod tests {
         note(&counts, "r0", 2);
         assert_eq!(counts.counts().len(), MAXIMUM);
         let first = (RepositoryName::parse("r0").unwrap(), latest());
-        assert_eq!(counts.counts()[&first].0, 2);
+        assert_eq!(counts.counts()[&first].pulls, 2);
     }
 
     #[tokio::test]
@@ -207,8 +272,9 @@ mod tests {
         let guard = Guard { reference: None, since: store.sequence().await.unwrap(), lease: None };
         store.record(changes, Source::Swept, guard, Timestamp::from_milliseconds(1)).await.unwrap();
         let counts = PullCounts::default();
-        let (pulled, heard) = (Timestamp::from_milliseconds(7), Timestamp::from_milliseconds(8));
-        counts.note(name.clone(), Reference::Digest(Digest::sha256(b"{}")), pulled);
+        let (pulled, heard) = (at(7), at(8));
+        let by_digest = (name.clone(), Reference::Digest(Digest::sha256(b"{}")));
+        counts.add(by_digest, Count { pulls: 1, last_pull: Some(pulled), last_seen: pulled });
         counts.hear(name.clone(), Reference::parse("v1").unwrap(), heard);
         counts.flush(&store).await;
         let mut found = Vec::new();

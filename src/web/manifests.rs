@@ -16,7 +16,8 @@ use super::error::ApiError;
 use super::list::List;
 use super::parameters::Parameters;
 use super::state::WebState;
-use crate::oci::{Digest, Document, MediaType, RepositoryName, Tag};
+use crate::clock::Timestamp;
+use crate::oci::{BuildStep, Digest, Document, ImageConfig, MediaType, RepositoryName, Tag};
 use crate::store::{ManifestRecord, Page, PageRequest, Records, StoreError};
 
 /// How many referrers are shown with a manifest; the others are listed.
@@ -67,7 +68,8 @@ impl From<ManifestRecord> for ManifestItem {
 impl Serialize for ManifestItem {
     /// What is not there is `null`, other than in the store.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let ManifestRecord { digest, document, tags, pushed_at, source, missing } = &self.record;
+        let ManifestRecord { digest, document, tags, pushed_at, found_at, source, missing, image } =
+            &self.record;
         let Document {
             media_type,
             kind,
@@ -98,9 +100,69 @@ impl Serialize for ManifestItem {
             fields.serialize_entry("referrers_next", next)?;
         }
         fields.serialize_entry("pushed_at", pushed_at)?;
+        fields.serialize_entry("found_at", found_at)?;
         fields.serialize_entry("source", source)?;
+        let is_whole = self.referrers.is_some();
+        let image = image.as_ref().map(|config| ImageItem::of(config, is_whole));
+        fields.serialize_entry("image", &image)?;
         fields.serialize_entry("missing_since", &missing.map(|mark| mark.since))?;
         fields.end()
+    }
+}
+
+/// What an image says of itself.
+#[derive(Debug, Serialize)]
+struct ImageItem<'a> {
+    /// As `os/architecture[/variant]`.
+    platform: Option<String>,
+    os_version: Option<&'a str>,
+    created: Option<Timestamp>,
+    author: Option<&'a str>,
+    labels: &'a BTreeMap<String, String>,
+    user: Option<&'a str>,
+    working_directory: Option<&'a str>,
+    entry_point: &'a [String],
+    command: &'a [String],
+    exposed_ports: &'a [String],
+    /// Not in a list.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    history: Option<Vec<BuildStepItem<'a>>>,
+    /// Whether the image says more than is kept.
+    is_cut: bool,
+}
+
+/// One step of how an image was made.
+#[derive(Debug, Serialize)]
+struct BuildStepItem<'a> {
+    created: Option<Timestamp>,
+    command: Option<&'a str>,
+    comment: Option<&'a str>,
+    is_empty_layer: bool,
+}
+
+impl<'a> ImageItem<'a> {
+    fn of(config: &'a ImageConfig, is_whole: bool) -> Self {
+        let time = |text: &Option<String>| text.as_deref().and_then(Timestamp::parse);
+        let step = |step: &'a BuildStep| BuildStepItem {
+            created: time(&step.created),
+            command: step.command.as_deref(),
+            comment: step.comment.as_deref(),
+            is_empty_layer: step.is_empty_layer,
+        };
+        Self {
+            platform: config.platform.as_ref().map(ToString::to_string),
+            os_version: config.os_version.as_deref(),
+            created: time(&config.created),
+            author: config.author.as_deref(),
+            labels: &config.labels,
+            user: config.user.as_deref(),
+            working_directory: config.working_directory.as_deref(),
+            entry_point: &config.entry_point,
+            command: &config.command,
+            exposed_ports: &config.exposed_ports,
+            history: is_whole.then(|| config.history.iter().map(step).collect()),
+            is_cut: config.is_cut,
+        }
     }
 }
 

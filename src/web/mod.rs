@@ -11,6 +11,7 @@ mod body;
 mod command_peer;
 mod error;
 mod events;
+mod flaws;
 mod health;
 mod list;
 mod manifests;
@@ -22,6 +23,7 @@ mod repositories;
 mod routes;
 mod search;
 mod state;
+mod statistics;
 mod status;
 mod status_source;
 mod sync;
@@ -40,6 +42,7 @@ pub use command_peer::CommandPeer;
 pub use notification_secret::NotificationSecret;
 pub use routes::requirement_of;
 pub use state::WebState;
+pub use statistics::LargestBlobs;
 pub use status_source::{
     BackendStatus, ClockStatus, RegistryStatus, ServiceState, StatusSource, VerificationStatus,
 };

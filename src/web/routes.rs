@@ -11,8 +11,8 @@ use axum::routing::{MethodRouter, get, post};
 use super::access::RouteAccess;
 use super::state::WebState;
 use super::{
-    accounts, events, health, manifests, notifications, removals, repositories, search, status, sync, tags,
-    token,
+    accounts, events, flaws, health, manifests, notifications, removals, repositories, search, statistics,
+    status, sync, tags, token,
 };
 use crate::auth::Requirement;
 use crate::oci::Action;
@@ -32,7 +32,7 @@ const fn route(path: &'static str, access: RouteAccess, handler: MethodRouter<We
 }
 
 /// The paths of the door's own listener.
-pub(super) fn of_the_door() -> [Route; 15] {
+pub(super) fn of_the_door() -> [Route; 17] {
     use RouteAccess::{
         Administrator, OwnSecret, Probe, Public, Repository, RepositoryOrAdministrator,
         RepositoryOrVisibleCatalog, VisibleCatalog,
@@ -44,6 +44,8 @@ pub(super) fn of_the_door() -> [Route; 15] {
         route("/token", Public, get(token::get).post(token::post)),
         route("/.well-known/jwks.json", Public, get(token::keys)),
         route("/api/v1/status", Administrator, get(status::show)),
+        route("/api/v1/health", Administrator, get(flaws::count_or_list)),
+        route("/api/v1/statistics", Administrator, get(statistics::show)),
         route("/api/v1/repositories", VisibleCatalog, get(repositories::list)),
         route("/api/v1/search", VisibleCatalog, get(search::find)),
         route("/api/v1/tags", RepositoryOrVisibleCatalog(Action::Pull), get(tags::list)),
@@ -106,7 +108,14 @@ mod tests {
         let probes = ["/healthz", "/readyz"];
         let public = ["/", "/token", "/.well-known/jwks.json", "/api/v1/notifications"];
         let repository = ["/api/v1/tags", "/api/v1/manifests", "/api/v1/events"];
-        let admin = ["/api/v1/status", "/api/v1/sync", "/api/v1/removals", "/api/v1/removals/accept"];
+        let admin = [
+            "/api/v1/status",
+            "/api/v1/health",
+            "/api/v1/statistics",
+            "/api/v1/sync",
+            "/api/v1/removals",
+            "/api/v1/removals/accept",
+        ];
         for path in probes {
             assert_eq!(required(path), "probe", "{path}");
         }

@@ -7,6 +7,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 
 use super::notification_secret::NotificationSecret;
+use super::statistics::LargestBlobs;
 use super::status_source::{ServiceState, StatusSource};
 use crate::auth::{Accounts, Gate, Viewer};
 use crate::search::Search;
@@ -23,6 +24,8 @@ pub struct WebState {
     pub search: Arc<Search>,
     /// The hints.
     pub hints: Arc<HintQueue>,
+    /// The largest blobs, as they were last found.
+    pub largest_blobs: Arc<LargestBlobs>,
     /// Counts the pulls.
     pub pulls: Arc<PullCounts>,
     /// What senders of notifications have to know; none are taken without.

@@ -24,13 +24,18 @@ pub(super) struct TagItem {
     bytes: u64,
     /// As `os/architecture[/variant]`.
     platforms: Vec<String>,
-    pushed_at: Timestamp,
+    /// When the door carried the push; nothing where it did not.
+    pushed_at: Option<Timestamp>,
+    /// When it was found, where the door did not carry the push.
+    found_at: Option<Timestamp>,
     /// Told to callers who have logged in.
     pushed_by: Option<String>,
     source: Source,
     last_pull: Option<Timestamp>,
     /// By this name, through the door.
     pulls: u64,
+    /// When it was last pulled or looked at, by this name.
+    last_seen: Option<Timestamp>,
     /// Since when the registry denies it, if it does.
     missing_since: Option<Timestamp>,
 }
@@ -44,11 +49,13 @@ impl From<TagRecord> for TagItem {
             bytes,
             platforms,
             pushed_at,
+            found_at,
             pushed_by,
             source,
             sequence: _,
             last_pull,
             pulls,
+            last_seen,
             missing,
         } = record;
         Self {
@@ -58,10 +65,12 @@ impl From<TagRecord> for TagItem {
             bytes,
             platforms,
             pushed_at,
+            found_at,
             pushed_by,
             source,
             last_pull,
             pulls,
+            last_seen,
             missing_since: missing.map(|mark| mark.since),
         }
     }

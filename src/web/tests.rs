@@ -78,6 +78,7 @@ fn web(store: &Arc<MemoryStore>, state: ServiceState) -> WebState {
         store,
         sweeper,
         hints,
+        largest_blobs: Arc::default(),
         pulls: Arc::new(PullCounts::default()),
         notifications,
         status: Arc::new(Door(state)),
@@ -138,8 +139,10 @@ async fn tags_are_listed_with_what_is_known_of_their_manifests() {
         json!({
             "items": [{
                 "tag": "v1", "digest": digest("image"), "media_type": MediaType::OCI_INDEX, "bytes": 7,
-                "platforms": ["linux/amd64"], "pushed_at": "1970-01-01T00:00:01.000Z", "pushed_by": "alice",
-                "last_pull": "1970-01-01T00:00:01.000Z", "pulls": 5, "source": "observed",
+                "platforms": ["linux/amd64"], "pushed_at": "1970-01-01T00:00:01.000Z", "found_at": null,
+                "pushed_by": "alice",
+                "last_pull": "1970-01-01T00:00:01.000Z", "pulls": 5,
+                "last_seen": "1970-01-01T00:00:01.000Z", "source": "observed",
                 "missing_since": null,
             }],
             "next": "v1",
@@ -184,7 +187,8 @@ async fn a_manifest_is_shown_with_its_parts_and_referrers() {
             "artifact_type": "application/signature", "size": 7, "annotations": {},
         }],
         "referrers_next": null,
-        "pushed_at": "1970-01-01T00:00:01.000Z", "source": "swept", "missing_since": null,
+        "pushed_at": null, "found_at": "1970-01-01T00:00:01.000Z", "source": "swept", "image": null,
+        "missing_since": null,
     });
     assert_eq!(body, shown);
     // A list leaves out what may be long.
@@ -473,4 +477,59 @@ async fn a_sweep_is_asked_for_by_post_and_those_who_ask_meanwhile_get_the_same_o
         get(&Arc::new(MemoryStore::default()), "/api/v1/sync").await.0,
         StatusCode::METHOD_NOT_ALLOWED
     );
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_counted_by_kind_and_listed() {
+    let store = Arc::new(MemoryStore::default());
+    let mut index = manifest("index");
+    index.document.kind = ManifestKind::Index;
+    index.document.children =
+        vec![Descriptor { media_type: MediaType::OCI_MANIFEST.into(), ..descriptor("child") }];
+    push(&store, &app(), index, &["v1"]).await;
+    push(&store, &name("other"), manifest("image"), &[]).await;
+    let (status, body) = get(&store, "/api/v1/health").await;
+    let counts = json!({
+        "missing_children": 1, "missing_subject": 0, "lost_tag": 0, "empty_repository": 0, "untagged": 1,
+    });
+    assert_eq!((status, body), (StatusCode::OK, counts));
+    let (_, body) = get(&store, "/api/v1/health?kind=missing_children").await;
+    let item =
+        json!({"repository": "team/app", "tag": null, "digest": digest("index"), "lacks": [digest("child")]});
+    assert_eq!(body, json!({"items": [item], "next": null}));
+    let after = format!("/api/v1/health?kind=untagged&n=1&after=other@{}", digest("image"));
+    let (status, body) = get(&store, &after).await;
+    assert_eq!((status, body), (StatusCode::OK, json!({"items": [], "next": null})));
+    for wrong in ["kind=x", "n=5", "after=a", "kind=untagged&after=@", "kind=untagged&n=0"] {
+        let (status, body) = get(&store, &format!("/api/v1/health?{wrong}")).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{wrong}: {body}");
+    }
+}
+
+#[tokio::test]
+async fn statistics_tell_what_happened_and_what_is_large() {
+    let store = Arc::new(MemoryStore::default());
+    for (repository, layer) in [("a", "large layer"), ("b", "large layer"), ("c", "layer")] {
+        let mut image = manifest("image");
+        image.document.layers = vec![descriptor(layer)];
+        push(&store, &name(repository), image, &["v1"]).await;
+    }
+    pull(&store, &name("a"), Some("v1"), 4).await;
+    let (status, body) = get(&store, "/api/v1/statistics?days=7").await;
+    assert_eq!(status, StatusCode::OK);
+    let totals = json!({"repositories": 3, "tags": 3, "manifests": 3, "bytes": 21 + 11 + 11 + 5});
+    assert_eq!(body["totals"], totals);
+    let day = json!({
+        "day": "1970-01-01", "pushes": 3, "pulls": 4, "deletions": 0,
+        "repositories": 3, "tags": 3, "manifests": 3, "bytes": 48,
+    });
+    assert_eq!((&body["days"], &body["events"]), (&json!([day]), &json!(3)));
+    let blob = |layer: &str, size: usize, repository: &str| json!({"digest": digest(layer), "size": size, "repository": repository, "manifests": 1});
+    let largest = json!([blob("large layer", 11, "a"), blob("layer", 5, "c")]);
+    assert_eq!(body["largest_blobs"], largest);
+    assert_eq!(body["health"]["untagged"], 0);
+    for wrong in ["days=0", "days=401", "days=x", "n=5"] {
+        let (status, _) = get(&store, &format!("/api/v1/statistics?{wrong}")).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{wrong}");
+    }
 }

@@ -317,3 +317,50 @@ async fn pulls_through_the_door_are_counted_and_outlive_it_and_a_head_is_none() 
     assert_eq!(tag["pulls"], 2, "{tag}");
     assert!(tag["last_pull"].is_string(), "{tag}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_and_an_answer_that_nothing_has_changed_show_that_a_tag_is_used_and_a_pull_by_digest_counts_for_it()
+ {
+    let registry = Registry::start().await;
+    let mut door = Door::builder(registry.url()).start().await;
+    let image = Image::small(1);
+    for tag in ["head", "unchanged", "pulled", "unused"] {
+        image.push(&door.url(), "team/app", tag).await;
+    }
+    let url = |reference: &str| format!("{}/v2/team/app/manifests/{reference}", door.url());
+    let client = http_client();
+    let ask = async |request: reqwest::RequestBuilder| {
+        let response = request.header("accept", ACCEPT_ALL).send().await.unwrap();
+        let status = response.status();
+        response.bytes().await.unwrap();
+        status
+    };
+    assert_eq!(ask(client.head(url("head"))).await, 200);
+    let quoted = format!("\"{}\"", image.digest);
+    assert_eq!(ask(client.get(url("unchanged")).header("if-none-match", quoted)).await, 304);
+    // What containerd does when it pulls a tag.
+    assert_eq!(ask(client.head(url("pulled"))).await, 200);
+    assert_eq!(ask(client.get(url(&image.digest))).await, 200);
+    door.signal("TERM");
+    assert!(door.wait_exit(SOON).await.success());
+    door.restart().await;
+    let tags = door.get_json("/api/v1/tags?repository=team/app").await;
+    let shown: Vec<_> = tags["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|tag| {
+            let [seen, pulled] = ["last_seen", "last_pull"].map(|time| tag[time].is_string());
+            (tag["tag"].as_str().unwrap(), tag["pulls"].as_u64().unwrap(), seen, pulled)
+        })
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            ("head", 0, true, false),
+            ("pulled", 1, true, true),
+            ("unchanged", 0, true, false),
+            ("unused", 0, false, false),
+        ]
+    );
+}

@@ -1,7 +1,7 @@
 //! `GET /v2/_catalog` from the record: the names that the caller may see.
 
+use super::answer::{Unanswered, head, response};
 use super::page::{Asked, link, push_names};
-use super::{Unanswered, head, response};
 use crate::door::{CatalogScope, Response};
 use crate::oci::{Access, RepositoryName};
 use crate::store::{PageRequest, Records};

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use http::header::{ACCEPT, ETAG};
 use http::{HeaderMap, HeaderName, StatusCode};
 
+use super::answer::{Unanswered, head, response};
 use super::conditions;
-use super::{Unanswered, head, response};
 use crate::door::Response;
 use crate::oci::{Digest, Manifest, MediaType, Reference, RepositoryName, Tag};
 use crate::store::Records;

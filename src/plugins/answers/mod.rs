@@ -4,6 +4,7 @@
 //! Only what the record has is answered: what it does not know the registry may know, and is asked. What the record cannot
 //! tell, since the store cannot be read, the registry is asked for as well.
 
+mod answer;
 mod catalog;
 mod conditions;
 mod manifest;
@@ -14,21 +15,14 @@ mod tags;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use http::header::CONTENT_TYPE;
-use http::{HeaderName, StatusCode};
 
+use self::answer::Unanswered;
 use self::manifest::Manifests;
-use crate::door::{
-    AnswerOrigin, Answering, BoxError, Entry, Exchange, Flow, InvalidOption, Plugin, Prepared, Refusal,
-    Response, ResponseBody, ResponseHead,
-};
+use crate::door::{Answering, Entry, Exchange, Flow, InvalidOption, Plugin, Prepared, Refusal, Response};
 use crate::oci::{ErrorCode, Route};
-use crate::store::StoreError;
 use crate::telemetry::FailureLog;
 
 pub(super) const ENTRY: Entry = Entry { name: "answers", options: &[], prepare };
-
-const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
 
 struct Answers {
     answering: Arc<Answering>,
@@ -43,29 +37,6 @@ fn prepare(_table: &toml::Table) -> Result<Prepared, Vec<InvalidOption>> {
         let manifests = Manifests::new(Arc::clone(&answering.records));
         Box::new(Answers { answering, manifests, failures: FailureLog::new() })
     }))
-}
-
-/// Why there is no answer from the record.
-#[derive(Debug, thiserror::Error)]
-enum Unanswered {
-    /// The record does not have it, or is not sure of it.
-    #[error("the record does not have it")]
-    NotRecorded,
-    /// The record cannot be read.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The request is wrong.
-    #[error("the request is wrong")]
-    Refused(Refusal),
-    /// The answer cannot be put into words.
-    #[error("the answer cannot be made")]
-    Head(#[source] BoxError),
-}
-
-impl From<Box<pingora_core::Error>> for Unanswered {
-    fn from(error: Box<pingora_core::Error>) -> Self {
-        Self::Head(error)
-    }
 }
 
 #[async_trait]
@@ -118,17 +89,4 @@ impl Answers {
             _ => None,
         }
     }
-}
-
-/// The head of an answer with a body of this type.
-fn head(status: StatusCode, content_type: &str) -> Result<ResponseHead, Unanswered> {
-    let mut head = ResponseHead::build(status, Some(8))?;
-    head.insert_header(CONTENT_TYPE, content_type)?;
-    head.insert_header(API_VERSION, "registry/2.0")?;
-    head.insert_header("x-content-type-options", "nosniff")?;
-    Ok(head)
-}
-
-fn response(head: ResponseHead, body: impl Into<ResponseBody>) -> Response {
-    Response { head, body: body.into(), origin: AnswerOrigin::Record }
 }

@@ -2,7 +2,7 @@
 
 use url::form_urlencoded;
 
-use super::Unanswered;
+use super::answer::Unanswered;
 use crate::door::Refusal;
 use crate::oci::ErrorCode;
 

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use serde::Serialize;
 use url::form_urlencoded;
 
+use super::answer::{Unanswered, head, response};
 use super::page::link;
-use super::{Unanswered, head, response};
 use crate::door::{Refusal, Response};
 use crate::oci::{Digest, Document, ErrorCode, MediaType, RepositoryName};
 use crate::store::{ManifestRecord, PageRequest, Records};

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt as _};
 
+use super::answer::{Unanswered, head, response};
 use super::page::{Asked, link, push_names};
-use super::{Unanswered, head, response};
 use crate::door::{BoxError, Response, ResponseBody};
 use crate::oci::{RepositoryName, Tag};
 use crate::store::{PageRequest, Records};

@@ -111,7 +111,8 @@ impl Naive {
                 let digest = by_digest(record, query).filter(|_| is_hexadecimal);
                 [placement(record.tag.as_str(), query), digest].into_iter().flatten().min()
             };
-            let recent = Reverse(record.pushed_at);
+            let recent =
+                Reverse(record.pushed_at.or(record.found_at).unwrap_or(Timestamp::from_milliseconds(0)));
             found.extend(
                 placed.map(|placed| (placed, recent, repository.to_string(), Some(record.tag.to_string()))),
             );
@@ -184,7 +185,7 @@ impl Naive {
         tags.retain(|(name, record)| {
             repository.as_ref().is_none_or(|wanted| wanted == name)
                 && pulled_before.is_none_or(|time| record.last_pull < Some(time))
-                && pushed_before.is_none_or(|time| record.pushed_at < time)
+                && pushed_before.is_none_or(|time| record.pushed_at.is_some_and(|pushed| pushed < time))
                 && digest.as_ref().is_none_or(|wanted| *wanted == record.digest)
                 && platform.as_ref().is_none_or(|wanted| {
                     record

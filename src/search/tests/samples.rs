@@ -159,6 +159,12 @@ pub(super) async fn remove(store: &MemoryStore, repository: &str, gone: &str, no
 
 /// Somebody pulls.
 pub(super) async fn pull(store: &MemoryStore, repository: &str, pulled: Option<&str>, now: u64) {
-    let pull = Pull { repository: name(repository), tag: pulled.map(tag), count: 1, last: at(now) };
+    let pull = Pull {
+        repository: name(repository),
+        tag: pulled.map(tag),
+        count: 1,
+        last_pull: Some(at(now)),
+        last_seen: at(now),
+    };
     store.record_pulls(vec![pull]).await.unwrap();
 }

@@ -8,11 +8,12 @@ use super::report::{Mark, Report};
 use crate::config::Config;
 use crate::registry::RegistryClient;
 use crate::server::door_client::{Client, Readiness};
+use crate::server::flaw_report::FlawReport;
 use crate::server::missing_report::MissingReport;
 use crate::server::start_error::StartError;
 use crate::server::sync_output::Summary;
 use crate::server::{socket, store_setup};
-use crate::store::{OpenError, Store};
+use crate::store::{Flaw, OpenError, Store};
 use crate::sync::{Comparison, RecordedNames, SweepOutcome, compare};
 
 /// Whether the running door takes traffic.
@@ -46,6 +47,23 @@ pub(super) fn check_missing<E: fmt::Display>(missing: Result<MissingReport, E>, 
         Ok(missing) if missing.missing.is_none() => {}
         Ok(missing) => report.note(false, format!("{missing}.")),
         Err(error) => report.note(false, format!("What is held is not known: {error}.")),
+    }
+}
+
+/// What is wrong with what is held, as far as the record alone tells. That tags are held is told apart.
+pub(super) fn check_flaws<E: fmt::Display>(flaws: Result<Vec<FlawReport>, E>, report: &mut Report) {
+    match flaws {
+        Ok(flaws) => {
+            for found in flaws {
+                // A repository that was emptied is nothing to worry about.
+                let is_odd = found.flaw != Flaw::EmptyRepository;
+                report.note(if is_odd { Mark::Warning } else { Mark::Good }, format!("{found}."));
+            }
+        }
+        Err(error) => {
+            report
+                .note(false, format!("Whether something is wrong with what is held is not known: {error}."));
+        }
     }
 }
 

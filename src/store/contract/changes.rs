@@ -16,7 +16,7 @@ pub(in crate::store) async fn an_observed_push_is_recorded_whole(store: AnyStore
     let tag = store.tag(&repository("a/b"), &tag("v1")).await.unwrap().unwrap();
     let blobs = blob("one").size + blob("base").size + blob("top").size;
     assert_eq!((&tag.digest, &tag.media_type), (&image.digest, &image.document.media_type));
-    assert_eq!((tag.bytes, tag.pushed_at, tag.source), (image.size() + blobs, at(5), Source::Observed));
+    assert_eq!((tag.bytes, tag.pushed_at, tag.source), (image.size() + blobs, Some(at(5)), Source::Observed));
     assert_eq!(tag.pushed_by.as_deref(), Some("alice"));
 
     let manifest = store.manifest(&repository("a/b"), &image.digest).await.unwrap().unwrap();
@@ -62,13 +62,30 @@ pub(in crate::store) async fn pushing_the_same_again_refreshes_the_tag_and_count
     let tag = store.tag(&repository("r"), &tag("t")).await.unwrap().unwrap();
     assert_eq!(
         (tag.pushed_at, tag.source, tag.pushed_by.as_deref()),
-        (at(2), Source::Observed, Some("alice"))
+        (Some(at(2)), Source::Observed, Some("alice"))
     );
     let after = store.repository(&repository("r")).await.unwrap().unwrap();
     assert_eq!((after.tags, after.manifests, after.bytes), (before.tags, before.manifests, before.bytes));
     assert_eq!((before.last_push, after.last_push), (None, Some(at(2))));
     let events = history(&store).await;
     assert_eq!((events.len(), &events[1].previous), (2, &None));
+}
+
+pub(in crate::store) async fn what_was_found_has_a_time_of_finding_and_no_push_time(store: AnyStore) {
+    let r = repository("r");
+    for (number, source) in [(1, Source::Swept), (2, Source::Verified), (3, Source::Hinted)] {
+        let (image, name) = (image(&format!("i{number}"), &[]), format!("t{number}"));
+        find(&store, put("r", &image, &[&name]), source, number).await;
+        let found = store.tag(&r, &tag(&name)).await.unwrap().unwrap();
+        assert_eq!((found.pushed_at, found.found_at), (None, Some(at(number))), "{source:?}");
+        let found = store.manifest(&r, &image.digest).await.unwrap().unwrap();
+        assert_eq!((found.pushed_at, found.found_at), (None, Some(at(number))), "{source:?}");
+        push(&store, "r", &image, &[&name, "pushed"], 9).await;
+        for name in [&*name, "pushed"] {
+            let pushed = store.tag(&r, &tag(name)).await.unwrap().unwrap();
+            assert_eq!((pushed.pushed_at, pushed.found_at), (Some(at(9)), None));
+        }
+    }
 }
 
 pub(in crate::store) async fn moving_a_tag_names_what_it_pointed_to(store: AnyStore) {

@@ -97,7 +97,28 @@ pub(in crate::store) async fn there_is_room_for_so_many_hints_and_no_more(store:
 }
 
 fn pull(name: &str, tagged: Option<&str>, count: u64, last: u64) -> Pull {
-    Pull { repository: repository(name), tag: tagged.map(tag), count, last: at(last) }
+    let (repository, tag, last_seen) = (repository(name), tagged.map(tag), at(last));
+    Pull { repository, tag, count, last_pull: Some(last_seen), last_seen }
+}
+
+pub(in crate::store) async fn a_look_at_a_tag_moves_when_it_was_last_seen_and_nothing_else(store: AnyStore) {
+    push(&store, "r", &image("one", &[]), &["t", "u"], 1).await;
+    let look = |tagged, last| Pull { last_pull: None, ..pull("r", Some(tagged), 0, last) };
+    store
+        .record_pulls(vec![look("t", 9), pull("r", Some("t"), 2, 5), look("t", 7), look("none", 9)])
+        .await
+        .unwrap();
+    let seen = store.tag(&repository("r"), &tag("t")).await.unwrap().unwrap();
+    assert_eq!((seen.pulls, seen.last_pull, seen.last_seen), (2, Some(at(5)), Some(at(9))));
+    let other = store.tag(&repository("r"), &tag("u")).await.unwrap().unwrap();
+    assert_eq!((other.last_pull, other.last_seen), (None, None));
+    let known = store.repository(&repository("r")).await.unwrap().unwrap();
+    assert_eq!((known.pulls, known.last_pull), (2, Some(at(5))));
+    // A pull is also a look, and the name keeps it, whatever it points to.
+    store.record_pulls(vec![pull("r", Some("t"), 1, 11)]).await.unwrap();
+    push(&store, "r", &image("two", &[]), &["t"], 12).await;
+    let moved = store.tag(&repository("r"), &tag("t")).await.unwrap().unwrap();
+    assert_eq!((moved.last_pull, moved.last_seen), (Some(at(11)), Some(at(11))));
 }
 
 pub(in crate::store) async fn pulls_add_up_and_the_last_one_never_moves_back(store: AnyStore) {

@@ -8,7 +8,8 @@ use crate::store::{Change, EventKind, Missing, PageRequest, Pull, Recorded, Sour
 
 /// Has a tag pulled.
 async fn pull(store: &AnyStore, name: &str) {
-    let pull = Pull { repository: repository(name), tag: Some(tag("t")), count: 7, last: at(9) };
+    let (tag, last_seen) = (Some(tag("t")), at(9));
+    let pull = Pull { repository: repository(name), tag, count: 7, last_pull: Some(last_seen), last_seen };
     store.record_pulls(vec![pull]).await.unwrap();
 }
 
@@ -103,7 +104,7 @@ pub(in crate::store) async fn what_was_deleted_or_pushed_through_the_door_has_no
     // A deletion of what has vanished already.
     carry(&store, "r", Write::Delete { reference: tag_of("t") }, vec![tag_deleted("r", "t")], 7).await;
     find(&store, put("r", &image, &["t"]), Source::Swept, 8).await;
-    assert_eq!(store.tag(&r, &t).await.unwrap().unwrap().pushed_at, at(8));
+    assert_eq!(store.tag(&r, &t).await.unwrap().unwrap().found_at, Some(at(8)));
 }
 
 pub(in crate::store) async fn what_the_registry_denies_stays_marked_until_it_is_there_or_gone(

@@ -18,7 +18,8 @@ impl State {
         let (row, manifest) = self.manifests.get(&(repository.clone(), digest.clone()))?;
         let mut tags = self.tags_pointing_to(repository, digest);
         tags.truncate(MAXIMUM_MANIFEST_TAGS);
-        Some(row.clone().record(digest.clone(), manifest.document.clone(), tags))
+        let image = self.images.get(&(repository.clone(), digest.clone())).cloned().flatten();
+        Some(row.clone().record(digest.clone(), manifest.document.clone(), tags, image))
     }
 
     fn tags_pointing_to(&self, repository: &RepositoryName, digest: &Digest) -> Vec<Tag> {
@@ -110,8 +111,9 @@ impl Records for MemoryStore {
 
     async fn tag(&self, repository: &RepositoryName, tag: &Tag) -> Result<Option<TagRecord>, StoreError> {
         self.point(|state| {
-            let row = state.tags.get(&(repository.clone(), tag.clone())).cloned();
-            row.map(|row| row.record(tag.clone()))
+            let row = state.tags.get(&(repository.clone(), tag.clone())).cloned()?;
+            let platform = state.platform_of(repository, &row);
+            Some(row.record(tag.clone(), platform))
         })
     }
 
@@ -122,7 +124,10 @@ impl Records for MemoryStore {
     ) -> Result<Page<TagRecord, Tag>, StoreError> {
         self.scan(|state| {
             let rows = state.tags_behind(repository, request.after.as_ref());
-            page(rows.map(|(tag, row)| (tag.clone(), row.clone().record(tag.clone()))), request.limit)
+            let record = |(tag, row): (&Tag, &TagRow)| {
+                (tag.clone(), row.clone().record(tag.clone(), state.platform_of(repository, row)))
+            };
+            page(rows.map(record), request.limit)
         })
         .await
     }
@@ -135,7 +140,7 @@ impl Records for MemoryStore {
             let after = request.after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
             let rows = state.tags.range((after, Bound::Unbounded));
             let record = |key: &(RepositoryName, Tag), row: &TagRow| {
-                (key.0.clone(), row.clone().record(key.1.clone()))
+                (key.0.clone(), row.clone().record(key.1.clone(), state.platform_of(&key.0, row)))
             };
             page(rows.map(|(key, row)| (key.clone(), record(key, row))), request.limit)
         })

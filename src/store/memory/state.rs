@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::{Estimate, Timestamp};
-use crate::oci::{Digest, Document, Manifest, RepositoryName, Tag};
+use crate::oci::{Digest, Document, ImageConfig, Manifest, RepositoryName, Tag};
+use crate::store::day::{DayCounts, DayRow};
 use crate::store::ledger::{LeaseRow, Medium, RowChange, View};
 use crate::store::recent::{LOOKED_AT, RecentlyObserved, is_of_a_write};
 use crate::store::row::{BlobRow, ManifestRow, RepositoryRow, TagRow};
@@ -30,6 +31,11 @@ pub(in crate::store) struct State {
     pub tags: BTreeMap<(RepositoryName, Tag), TagRow>,
     pub manifests: BTreeMap<(RepositoryName, Digest), (ManifestRow, Arc<Manifest>)>,
     pub blobs: BTreeMap<(RepositoryName, Digest), BlobRow>,
+    /// What images say of themselves; nothing where that cannot be had.
+    pub images: BTreeMap<(RepositoryName, Digest), Option<ImageConfig>>,
+    pub images_read_until: Sequence,
+    /// By the number of the day since 1970.
+    pub days: BTreeMap<u64, DayRow>,
     pub tombstones: BTreeMap<(RepositoryName, Buried), Tombstone>,
     pub intents: BTreeMap<Sequence, Arc<Intent>>,
     /// Who waits for one of them to be carried.
@@ -71,6 +77,9 @@ impl Default for State {
             tags: BTreeMap::new(),
             manifests: BTreeMap::new(),
             blobs: BTreeMap::new(),
+            images: BTreeMap::new(),
+            images_read_until: Sequence::ZERO,
+            days: BTreeMap::new(),
             tombstones: BTreeMap::new(),
             intents: BTreeMap::new(),
             waiters: Arc::default(),
@@ -286,6 +295,8 @@ impl Medium for State {
         assert_eq!(event.sequence, self.next());
         self.sequence = event.sequence;
         self.recent.note(&event, Duration::ZERO);
+        let (day, counts) = DayCounts::of_event(&event);
+        self.count_on_day(day, counts);
         self.events.insert(event.sequence, event);
         Ok(())
     }
@@ -306,6 +317,7 @@ impl Medium for State {
                 self.tags.retain(|(name, _), _| name != repository);
                 self.manifests.retain(|(name, _), _| name != repository);
                 self.blobs.retain(|(name, _), _| name != repository);
+                self.images.retain(|(name, _), _| name != repository);
             }
             RowChange::Tag { tag, row, previous } => {
                 let digest = row.digest.clone();
@@ -331,6 +343,7 @@ impl Medium for State {
                 assert_eq!(self.tombstones.remove(&(here, buried)).unwrap().at, at);
             }
             RowChange::ManifestRemoved { digest, subject } => {
+                self.images.remove(&(here.clone(), digest.clone()));
                 let (_, manifest) = self.manifests.remove(&(here, digest)).unwrap();
                 assert_eq!(
                     manifest.document.subject.as_ref().map(|subject| &subject.digest),

@@ -3,14 +3,14 @@
 use redb::{Database, WriteTransaction};
 
 use super::tables::{
-    ACCOUNTS, BLOBS, EPOCHS, EVENTS, EVENTS_BY_REPOSITORY, HINTS, INTENTS, MANIFESTS, META,
-    META_IDENTITY_HIGH, META_IDENTITY_LOW, META_LAYOUT, PROBE, REFERRERS, REPOSITORIES, SWEEP, TAGS,
-    TAGS_BY_MANIFEST, TOMBSTONES, TOMBSTONES_BY_AGE, auth_events,
+    ACCOUNTS, BLOBS, CHILDREN, DAYS, EPOCHS, EVENTS, EVENTS_BY_REPOSITORY, HINTS, IMAGES, INTENTS, MANIFESTS,
+    META, META_IDENTITY_HIGH, META_IDENTITY_LOW, META_LAYOUT, PROBE, REFERRERS, REPOSITORIES, SWEEP, TAGS,
+    TAGS_BY_MANIFEST, TOMBSTONES, TOMBSTONES_BY_AGE, auth_events, flaws,
 };
-use crate::store::{AuthEventKind, Epoch};
+use crate::store::{AuthEventKind, Epoch, Flaw};
 
 /// The layout that this program reads and writes.
-pub(super) const LAYOUT: u64 = 8;
+pub(super) const LAYOUT: u64 = 10;
 
 /// Why something cannot be made.
 pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -26,8 +26,14 @@ pub(super) fn lay_out(database: &Database) -> Result<(), BoxError> {
     transaction.open_table(MANIFESTS)?;
     transaction.open_table(REFERRERS)?;
     transaction.open_table(BLOBS)?;
+    transaction.open_table(CHILDREN)?;
+    for flaw in Flaw::ALL {
+        transaction.open_table(flaws(flaw))?;
+    }
+    transaction.open_table(DAYS)?;
     transaction.open_table(EVENTS)?;
     transaction.open_table(EVENTS_BY_REPOSITORY)?;
+    transaction.open_table(IMAGES)?;
     transaction.open_table(INTENTS)?;
     transaction.open_table(HINTS)?;
     transaction.open_table(SWEEP)?;

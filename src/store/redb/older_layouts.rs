@@ -8,16 +8,18 @@ use super::failure::Failure;
 use super::layout::{BoxError, LAYOUT, identify};
 use super::snapshot::NotThere;
 use super::tables::{
-    ACCOUNTS, EPOCHS, HINTS, Json, MANIFESTS, META, META_AUTH_EVENT, META_LAYOUT, OneKey, SWEEP, TOMBSTONES,
-    TOMBSTONES_BY_AGE, TwoKeys, auth_events, decode, encode,
+    ACCOUNTS, DAYS, EPOCHS, HINTS, IMAGES, Json, MANIFESTS, META, META_AUTH_EVENT, META_BYTES, META_LAYOUT,
+    OneKey, REPOSITORIES, SWEEP, TOMBSTONES, TOMBSTONES_BY_AGE, TwoKeys, auth_events, decode, encode,
 };
-use crate::store::row::HintRow;
+use super::transaction::find_flaws;
+use crate::store::row::{HintRow, RepositoryRow};
 use crate::store::{AccountKind, AuthEvent, AuthEventKind, NameMask, Retry};
 
 /// Layout 1 lacks hints and `SWEEP`, 1 and 2 lack `ACCOUNTS` and `AUTH_EVENTS`. Up to 4 they keep what a manifest says
 /// once for each digest beside `ROWS`: up to 3 in three tables, 4 in one. Up to 5 they lack `TOMBSTONES`, `EPOCHS` and an
-/// identity, and up to 6 all kinds of what happened at the gate are in one table. Up to 7 they keep of a hint its number alone.
-pub(super) const KNOWN: [u64; 7] = [1, 2, 3, 4, 5, 6, 7];
+/// identity, and up to 6 all kinds of what happened at the gate are in one table. Up to 7 they keep of a hint its number alone,
+/// up to 8 they lack `IMAGES`, and up to 9 what numbers and flaws are kept in.
+pub(super) const KNOWN: [u64; 9] = [1, 2, 3, 4, 5, 6, 7, 8, 9];
 
 /// From this layout on, a repository's manifests are whole in `MANIFESTS`.
 const WITH_WHOLE_MANIFESTS: u64 = 5;
@@ -25,6 +27,8 @@ const WITH_WHOLE_MANIFESTS: u64 = 5;
 const WITH_IDENTITY: u64 = 6;
 /// From this layout on, each kind of what happened at the gate has a table.
 const WITH_PARTED_AUTH_EVENTS: u64 = 7;
+/// From this layout on, hints have rows.
+const WITH_HINT_ROWS: u64 = 8;
 
 /// `AuthEvent` by its own number, of all kinds.
 pub(super) const AUTH_EVENTS: TableDefinition<'_, u64, Json> = TableDefinition::new("auth_events");
@@ -54,17 +58,37 @@ pub(super) fn bring_up_to_date(database: &Database, layout: u64) -> Result<(), B
     transaction.open_table(TOMBSTONES)?;
     transaction.open_table(TOMBSTONES_BY_AGE)?;
     transaction.open_table(EPOCHS)?;
+    // Images are read from the beginning of the history on.
+    transaction.open_table(IMAGES)?;
     if layout < WITH_IDENTITY {
         identify(&transaction)?;
     }
     if layout < WITH_PARTED_AUTH_EVENTS {
         part_auth_events(&transaction)?;
     }
-    fill_hint_rows(&transaction)?;
+    if layout < WITH_HINT_ROWS {
+        fill_hint_rows(&transaction)?;
+    }
     if layout < WITH_WHOLE_MANIFESTS {
         join_manifests(&transaction)?;
     }
+    transaction.open_table(DAYS)?;
+    find_flaws(&transaction).map_err(Failure::into_cause)?;
+    sum_bytes(&transaction)?;
     transaction.commit()?;
+    Ok(())
+}
+
+/// Sums up the bytes of all repositories.
+fn sum_bytes(transaction: &WriteTransaction) -> Result<(), BoxError> {
+    let mut sum: u64 = 0;
+    for entry in transaction.open_table(REPOSITORIES)?.iter()? {
+        let (name, row) = entry?;
+        let what = || format!("repository row of `{}`", name.value());
+        let row: RepositoryRow = decode(what, row.value()).map_err(Failure::into_cause)?;
+        sum = sum.wrapping_add(row.bytes);
+    }
+    transaction.open_table(META)?.insert(META_BYTES, sum)?;
     Ok(())
 }
 

@@ -12,7 +12,7 @@ use super::failure::Failure;
 use crate::clock::Timestamp;
 use crate::oci::{Digest, Document, Reference, RepositoryName, Tag};
 use crate::store::row::{HintRow, ManifestRow};
-use crate::store::{AuthEventKind, Event, SweepKind, SweepQueue};
+use crate::store::{AuthEventKind, Event, Flaw, SweepKind, SweepQueue};
 
 pub(super) type OneKey = &'static str;
 pub(super) type TwoKeys = (&'static str, &'static str);
@@ -35,6 +35,20 @@ pub(super) const MANIFESTS: TableDefinition<'_, TwoKeys, ManifestRows> =
     TableDefinition::new("repository_manifests");
 /// Repository, subject and digest of those manifests that have a subject.
 pub(super) const REFERRERS: TableDefinition<'_, ThreeKeys, ()> = TableDefinition::new("referrers");
+/// Repository, manifest and index of everything that an index names and that is a manifest.
+pub(super) const CHILDREN: TableDefinition<'_, ThreeKeys, ()> = TableDefinition::new("children");
+/// Repository, and tag, digest or nothing, of what has this flaw: each kind has a table, so that it is known how many there are.
+pub(super) const fn flaws(flaw: Flaw) -> TableDefinition<'static, TwoKeys, ()> {
+    TableDefinition::new(match flaw {
+        Flaw::MissingChildren => "flaws missing_children",
+        Flaw::MissingSubject => "flaws missing_subject",
+        Flaw::LostTag => "flaws lost_tag",
+        Flaw::EmptyRepository => "flaws empty_repository",
+        Flaw::Untagged => "flaws untagged",
+    })
+}
+/// `DayRow` by the number of the day since 1970.
+pub(super) const DAYS: TableDefinition<'_, u64, Json> = TableDefinition::new("days");
 /// `BlobRow` by repository and digest.
 pub(super) const BLOBS: TableDefinition<'_, TwoKeys, Json> = TableDefinition::new("blobs");
 /// `Event` by sequence number.
@@ -64,6 +78,8 @@ pub(super) const fn auth_events(kind: AuthEventKind) -> TableDefinition<'static,
 }
 /// What was removed without the door having carried it, by repository and reference.
 pub(super) const TOMBSTONES: TableDefinition<'_, TwoKeys, Json> = TableDefinition::new("tombstones");
+/// What an image says of itself, by repository and digest: its platform or nothing, and `ImageConfig` or `null`.
+pub(super) const IMAGES: TableDefinition<'_, TwoKeys, (&'static str, Json)> = TableDefinition::new("images");
 /// When it went, in milliseconds, repository and reference of everything in `TOMBSTONES`.
 pub(super) const TOMBSTONES_BY_AGE: TableDefinition<'_, AgeKeys, ()> =
     TableDefinition::new("tombstones_by_age");
@@ -94,6 +110,10 @@ pub(super) const META_SWEEP_REQUESTED: &str = "sweep requested";
 pub(super) const META_SWEEP_UNFINISHED: &str = "sweep unfinished";
 /// In `META`: since when sweeps are numbered, in milliseconds.
 pub(super) const META_SWEEPS_SINCE: &str = "sweeps numbered since";
+/// In `META`: the bytes of all repositories, modulo 2^64.
+pub(super) const META_BYTES: &str = "bytes";
+/// In `META`: up to which event images were read.
+pub(super) const META_IMAGES: &str = "images read until";
 /// In `META`: the last number that a hint got.
 pub(super) const META_HINT: &str = "hint";
 /// In `META`: the last number that an event of the gate got.

@@ -23,7 +23,7 @@ use crate::oci::{Manifest, Reference};
 use crate::store::contract::{contract_tests, push};
 use crate::store::sample::{alice, at, image, put, repository, tag};
 use crate::store::{
-    AccountChange, AccountKind, AuthEvent, AuthEventKind, Change, Epoch, Expect, Guard, Hint,
+    AccountChange, AccountKind, AuthEvent, AuthEventKind, Change, Epoch, Expect, Flaw, Guard, Hint,
     HintedReference, History, Intent, IntentState, LeaseName, Outcome, PageRequest, Queued, Quotas, Recorded,
     Retention, Retry, Sequence, Settled, Source, Store, Write,
 };

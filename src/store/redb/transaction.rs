@@ -1,7 +1,10 @@
 //! One write transaction, as the works that share it see it: what the ledger finds recorded, and where it puts what changes.
-//! `record` has the tables of the record, `beside` what is kept beside it, `sweeps` what is kept of sweeps.
+//! `record` has the tables of the record, `health` and `days` what is told of it, `beside` what is kept beside it, `sweeps` what
+//! is kept of sweeps.
 
 mod beside;
+mod days;
+mod health;
 mod record;
 mod sweeps;
 
@@ -11,6 +14,7 @@ use std::sync::Arc;
 
 use redb::{ReadableTable, ReadableTableMetadata, WriteTransaction};
 
+pub(super) use self::health::find_flaws;
 use self::record::Tables;
 use super::failure::Failure;
 use super::intents::OpenIntents;
@@ -19,6 +23,7 @@ use super::staged::Staged;
 use super::tables::{EPOCHS, MAXIMUM_EPOCHS, META_SEQUENCE, encode, event, number};
 use crate::clock::Timestamp;
 use crate::oci::{Digest, Document, RepositoryName, Tag};
+use crate::store::day::DayCounts;
 use crate::store::ledger::{self, Medium, RowChange, View};
 use crate::store::row::{BlobRow, ManifestRow, RepositoryRow, TagRow};
 use crate::store::tombstone::{Buried, Tombstone};
@@ -69,6 +74,8 @@ impl<'txn> Transaction<'txn> {
 
     /// Writes the last sequence number, and says what has to change beside the file.
     pub(super) fn finish(mut self) -> Result<Staged, Failure> {
+        self.tables.judge_touched()?;
+        self.tables.write_days()?;
         if self.staged.dirty {
             self.tables.meta.insert(META_SEQUENCE, self.staged.sequence.get())?;
         }
@@ -230,6 +237,8 @@ impl Medium for Transaction<'_> {
         let row = encode("event", &event)?;
         self.tables.events.insert(event.sequence.get(), row.as_slice())?;
         self.tables.events_by_repository.insert((event.repository.as_str(), event.sequence.get()), ())?;
+        let (day, counts) = DayCounts::of_event(&event);
+        self.tables.count_on_day(day, counts);
         self.staged.sequence = event.sequence;
         self.staged.dirty = true;
         self.staged.events.push(event);

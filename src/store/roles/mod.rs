@@ -8,8 +8,11 @@ mod auth_log;
 mod clocks;
 mod doors;
 mod events;
+mod health;
 mod hints;
+mod images;
 mod ledger;
+mod numbers;
 mod pulls;
 mod records;
 mod sweep_state;
@@ -19,8 +22,11 @@ pub use self::auth_log::AuthLog;
 pub use self::clocks::Clocks;
 pub use self::doors::Doors;
 pub use self::events::Events;
+pub use self::health::Health;
 pub use self::hints::Hints;
+pub use self::images::Images;
 pub use self::ledger::Ledger;
+pub use self::numbers::Numbers;
 pub use self::pulls::Pulls;
 pub use self::records::Records;
 pub use self::sweep_state::SweepState;
@@ -28,7 +34,19 @@ use super::StoreTrouble;
 
 /// The record of one registry, and all that is kept beside it.
 pub trait Store:
-    Ledger + Records + Events + Hints + SweepState + Accounts + AuthLog + Pulls + Clocks + Doors
+    Ledger
+    + Records
+    + Events
+    + Hints
+    + SweepState
+    + Accounts
+    + AuthLog
+    + Pulls
+    + Images
+    + Health
+    + Numbers
+    + Clocks
+    + Doors
 {
     /// Whether a write would succeed now; for readiness. Cheap.
     fn is_writable(&self) -> bool;

@@ -94,6 +94,7 @@ pub(super) async fn find(store: &MemoryStore, change: Change) {
 /// Somebody pulls.
 pub(super) async fn pull(store: &MemoryStore, repository: &RepositoryName, tag: Option<&str>, count: u64) {
     let tag = tag.map(|tag| Tag::parse(tag).unwrap());
-    let pull = Pull { repository: repository.clone(), tag, count, last: time() };
+    let pull =
+        Pull { repository: repository.clone(), tag, count, last_pull: Some(time()), last_seen: time() };
     store.record_pulls(vec![pull]).await.unwrap();
 }

@@ -98,7 +98,9 @@ fn add_manifest(
     let past = held.tombstones.get(&buried).filter(|_| !draft.is_observed());
     let row = match past.map(|tombstone| &tombstone.past) {
         Some(Past::Manifest(row)) => row.clone(),
-        _ => ManifestRow { pushed_at: draft.provenance.now, source: draft.provenance.source, missing: None },
+        _ => {
+            ManifestRow { recorded_at: draft.provenance.now, source: draft.provenance.source, missing: None }
+        }
     };
     draft.forget(held, buried);
     draft.rows.push(RowChange::Manifest { manifest: Arc::clone(manifest), row });
@@ -144,12 +146,13 @@ fn point(
                     .values()
                     .fold(manifest.size(), |sum, size| sum.saturating_add(*size)),
                 platforms: manifest.document.platforms().map(ToString::to_string).collect(),
-                pushed_at: draft.provenance.now,
+                recorded_at: draft.provenance.now,
                 pushed_by: draft.actor().user,
                 source: draft.provenance.source,
                 sequence,
                 last_pull: before.and_then(|row| row.last_pull),
                 pulls: before.map_or(0, |row| row.pulls),
+                last_seen: before.and_then(|row| row.last_seen),
                 missing: None,
             }
         }

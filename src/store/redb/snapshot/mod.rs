@@ -1,7 +1,10 @@
 //! Reading: every method sees one consistent state of the file, the last durable one.
 
 mod beside;
+mod health;
 mod history;
+mod images;
+mod numbers;
 mod page;
 mod records;
 mod sweeps;

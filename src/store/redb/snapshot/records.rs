@@ -11,6 +11,7 @@ use super::super::tables::{
     EVENTS, HINTS, MANIFESTS, META, ManifestRows, REFERRERS, REPOSITORIES, TAGS, TAGS_BY_MANIFEST, ThreeKeys,
     TwoKeys, behind, decode, decode_document, row, row_in, stored_digest, stored_name, stored_tag, tags_of,
 };
+use super::images::ImageTable;
 use super::page::{Filling, keys_behind};
 use super::{NotThere, Snapshot, missing};
 use crate::oci::{Digest, Manifest, RepositoryName, Tag};
@@ -94,7 +95,9 @@ impl Snapshot {
 
     pub(crate) fn tag(&self, repository: &RepositoryName, tag: &Tag) -> Result<Option<TagRecord>, Failure> {
         let found: Option<TagRow> = row_in(&self.0.open_table(TAGS)?, "tag", repository, tag.as_str())?;
-        Ok(found.map(|row| row.record(tag.clone())))
+        let Some(row) = found else { return Ok(None) };
+        let platform = ImageTable::open(&self.0)?.platform_of(repository, &row)?;
+        Ok(Some(row.record(tag.clone(), platform)))
     }
 
     pub(crate) fn tags(
@@ -102,7 +105,7 @@ impl Snapshot {
         repository: &RepositoryName,
         page: &PageRequest<Tag>,
     ) -> Result<Page<TagRecord, Tag>, Failure> {
-        let table = self.0.open_table(TAGS)?;
+        let (table, images) = (self.0.open_table(TAGS)?, ImageTable::open(&self.0)?);
         let end = behind(repository);
         let mut filling = Filling::new(page);
         for entry in
@@ -117,7 +120,8 @@ impl Snapshot {
             }
             let tag = stored_tag(key.value().1)?;
             let row: TagRow = decode(|| format!("tag row of `{tag}` in `{repository}`"), row.value())?;
-            filling.push(tag.clone(), row.record(tag));
+            let platform = images.platform_of(repository, &row)?;
+            filling.push(tag.clone(), row.record(tag, platform));
         }
         Ok(filling.end())
     }
@@ -127,6 +131,7 @@ impl Snapshot {
         let after = page.after.as_ref().map(|(repository, tag)| (repository.as_str(), tag.as_str()));
         let after = after.map_or(Bound::Unbounded, Bound::Excluded);
         let mut filling = Filling::new(page);
+        let images = ImageTable::open(&self.0)?;
         // Its rows come one repository after another.
         let mut last: Option<RepositoryName> = None;
         for entry in table.range::<(&str, &str)>((after, Bound::Unbounded))? {
@@ -142,7 +147,8 @@ impl Snapshot {
             last = Some(repository.clone());
             let tag = stored_tag(tag)?;
             let row: TagRow = decode(|| format!("tag row of `{tag}` in `{repository}`"), row.value())?;
-            filling.push((repository.clone(), tag.clone()), (repository, row.record(tag)));
+            let platform = images.platform_of(&repository, &row)?;
+            filling.push((repository.clone(), tag.clone()), (repository, row.record(tag, platform)));
         }
         Ok(filling.end())
     }
@@ -201,7 +207,8 @@ impl Snapshot {
     ) -> Result<Option<ManifestRecord>, Failure> {
         let tables = ManifestTables::open(&self.0)?;
         let found = tables.manifests.get((repository.as_str(), digest.as_str()))?;
-        found.map(|rows| tables.record(repository, digest.clone(), rows.value())).transpose()
+        let Some(rows) = found else { return Ok(None) };
+        Ok(Some(tables.record(repository, digest.clone(), rows.value())?.0))
     }
 
     pub(crate) fn manifests(
@@ -222,8 +229,8 @@ impl Snapshot {
             if !filling.has_room(rows.value().1.len()) {
                 return Ok(filling.part());
             }
-            let record = tables.record(repository, digest.clone(), rows.value())?;
-            filling.count(record.tags.iter().map(|tag| tag.as_str().len()).sum());
+            let (record, more) = tables.record(repository, digest.clone(), rows.value())?;
+            filling.count(more);
             filling.push(digest, record);
         }
         Ok(filling.end())
@@ -275,8 +282,8 @@ impl Snapshot {
             if !filling.has_room(rows.value().1.len()) {
                 return Ok(filling.part());
             }
-            let record = tables.record(repository, digest.clone(), rows.value())?;
-            filling.count(record.tags.iter().map(|tag| tag.as_str().len()).sum());
+            let (record, more) = tables.record(repository, digest.clone(), rows.value())?;
+            filling.count(more);
             filling.push(digest, record);
         }
         Ok(filling.end())
@@ -300,6 +307,7 @@ impl Snapshot {
 struct ManifestTables {
     manifests: ReadOnlyTable<TwoKeys, ManifestRows>,
     tags: ReadOnlyTable<ThreeKeys, ()>,
+    images: ImageTable,
 }
 
 impl ManifestTables {
@@ -307,18 +315,22 @@ impl ManifestTables {
         Ok(Self {
             manifests: transaction.open_table(MANIFESTS)?,
             tags: transaction.open_table(TAGS_BY_MANIFEST)?,
+            images: ImageTable::open(transaction)?,
         })
     }
 
+    /// The record, and how many bytes it has beside those of the document.
     fn record(
         &self,
         repository: &RepositoryName,
         digest: Digest,
         (row, document, _): (&[u8], &[u8], &[u8]),
-    ) -> Result<ManifestRecord, Failure> {
+    ) -> Result<(ManifestRecord, usize), Failure> {
         let manifest: ManifestRow = decode(|| format!("manifest row of `{digest}` in `{repository}`"), row)?;
         let document = decode_document(repository, &digest, document)?;
         let tags = tags_of(&self.tags, repository, &digest, MAXIMUM_MANIFEST_TAGS)?;
-        Ok(manifest.record(digest, document, tags))
+        let (image, image_bytes) = self.images.of(repository, &digest)?;
+        let more = image_bytes + tags.iter().map(|tag| tag.as_str().len()).sum::<usize>();
+        Ok((manifest.record(digest, document, tags, image), more))
     }
 }

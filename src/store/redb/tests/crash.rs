@@ -39,7 +39,7 @@ async fn write_for_ever(store: Arc<RedbStore>, writer: u64) {
     let name = format!("t{writer}");
     let say = |line: String| std::io::stdout().write_all(line.as_bytes()).unwrap();
     let known = store.tag(&repository("r"), &tag(&name)).await.unwrap();
-    let mut number = known.map_or(0, |known| known.pushed_at.as_milliseconds());
+    let mut number = known.and_then(|known| known.pushed_at).map_or(0, Timestamp::as_milliseconds);
     loop {
         number += 1;
         let manifest = numbered(writer, number);
@@ -126,7 +126,7 @@ async fn check(store: &RedbStore, told: &Acknowledged, round: usize) -> BTreeMap
     for (writer, last) in &told.settled {
         let name = tag(&format!("t{writer}"));
         let record = store.tag(&repository("r"), &name).await.unwrap().unwrap();
-        let number = record.pushed_at.as_milliseconds();
+        let number = record.pushed_at.unwrap().as_milliseconds();
         // What was under way may be there as well.
         assert!((*last..=last + 1).contains(&number), "round {round}: {name} is {number}, was told {last}");
         reached.insert(*writer, number);

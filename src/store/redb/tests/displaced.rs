@@ -22,7 +22,10 @@ impl House {
         let (path, backup) = (root.path().join("data/store.redb"), root.path().join("backup.redb"));
         let store = Arc::new(RedbStore::open(&path).unwrap());
         let house = Self { store, path, backup, root };
-        house.push("before").await;
+        // So much that the last push does not make the file longer.
+        for name in ["first", "second", "before"] {
+            house.push(name).await;
+        }
         fs::copy(&house.path, &house.backup).unwrap();
         house.push("after").await;
         house

@@ -6,8 +6,8 @@ use super::super::older_layouts::{
     AUTH_EVENTS, BYTES, CONTENTS, DOCUMENTS, HINT_NUMBERS, HOLDERS, KNOWN, ROWS,
 };
 use super::super::tables::{
-    ACCOUNTS, EPOCHS, HINTS, MANIFESTS, META, META_AUTH_EVENT, META_IDENTITY_HIGH, META_IDENTITY_LOW,
-    META_LAYOUT, SWEEP, TOMBSTONES, auth_events, decode_hint,
+    ACCOUNTS, CHILDREN, DAYS, EPOCHS, HINTS, IMAGES, MANIFESTS, META, META_AUTH_EVENT, META_BYTES,
+    META_IDENTITY_HIGH, META_IDENTITY_LOW, META_LAYOUT, SWEEP, TOMBSTONES, auth_events, decode_hint, flaws,
 };
 use super::*;
 
@@ -29,7 +29,19 @@ fn set_back(path: &std::path::Path, layout: u64) {
     if layout < 6 {
         assert!(write.delete_table(TOMBSTONES).unwrap() & write.delete_table(EPOCHS).unwrap());
     }
-    keep_numbers_of_hints(&write);
+    if layout < 10 {
+        assert!(write.delete_table(CHILDREN).unwrap() & write.delete_table(DAYS).unwrap());
+        for flaw in Flaw::ALL {
+            assert!(write.delete_table(flaws(flaw)).unwrap());
+        }
+        write.open_table(META).unwrap().remove(META_BYTES).unwrap();
+    }
+    if layout < 9 {
+        assert!(write.delete_table(IMAGES).unwrap());
+    }
+    if layout < 8 {
+        keep_numbers_of_hints(&write);
+    }
     if layout < 7 {
         join_auth_events(&write);
     }
@@ -151,7 +163,7 @@ async fn content(store: &RedbStore, manifests: [&Manifest; 2]) -> String {
 #[tokio::test]
 async fn hints_of_an_older_layout_are_due_at_once_and_have_their_numbers() {
     let about = |name| HintedReference { repository: repository("r"), reference: Reference::Tag(tag(name)) };
-    for layout in 2..=7 {
+    for layout in 2..=9 {
         let (store, directory) = empty_file();
         let path = directory.path().join("store.redb");
         store.add_hints(vec![about("a"), about("b"), about("a")]).await.unwrap();

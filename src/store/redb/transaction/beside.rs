@@ -12,11 +12,12 @@ use super::super::tables::{
 };
 use super::Transaction;
 use crate::clock::{Estimate, Timestamp};
+use crate::store::day::DayCounts;
 use crate::store::hint::MAXIMUM_HINTS;
 use crate::store::row::{HintRow, RepositoryRow, TagRow};
 use crate::store::{
-    AccountChange, AuthEvent, AuthEventKind, Hint, HintedReference, Pull, Queued, Retention, Sequence,
-    StoreError,
+    AccountChange, AuthEvent, AuthEventKind, Hint, HintedReference, Pull, Queued, ReadImage, Retention,
+    Sequence, StoreError,
 };
 
 impl Transaction<'_> {
@@ -113,19 +114,32 @@ impl Transaction<'_> {
         Ok(())
     }
 
+    /// Keeps what images say of themselves, and up to which event they were read.
+    pub(crate) fn keep_images(&mut self, images: &[ReadImage], until: Sequence) -> Result<(), Failure> {
+        self.staged.dirty = true;
+        self.tables.keep_images(images, until)
+    }
+
     /// Adds pulls to what is recorded.
     pub(crate) fn record_pull(&mut self, pull: &Pull) -> Result<(), Failure> {
         let (repository, name) = (&pull.repository, pull.repository.as_str());
         let Some(mut row) = row::<RepositoryRow>(&self.tables.repositories, "repository", name)? else {
             return Ok(());
         };
-        row.add_pulls(pull);
-        self.tables.repositories.insert(name, encode("repository row", &row)?.as_slice())?;
-        self.staged.dirty = true;
+        // Who only looks changes nothing of the repository.
+        if pull.last_pull.is_some() {
+            row.add_pulls(pull);
+            self.tables.repositories.insert(name, encode("repository row", &row)?.as_slice())?;
+            if let Some((day, counts)) = DayCounts::of_pull(pull) {
+                self.tables.count_on_day(day, counts);
+            }
+            self.staged.dirty = true;
+        }
         let Some(tag) = &pull.tag else { return Ok(()) };
         if let Some(mut row) = row_in::<TagRow>(&self.tables.tags, "tag", repository, tag.as_str())? {
             row.add_pulls(pull);
             self.tables.tags.insert((name, tag.as_str()), encode("tag row", &row)?.as_slice())?;
+            self.staged.dirty = true;
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! The tables of the record in a write transaction: what they hold about what a change touches, and the rows that change.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use redb::{ReadableTable, ReadableTableMetadata, Table, WriteTransaction};
@@ -7,17 +8,19 @@ use redb::{ReadableTable, ReadableTableMetadata, Table, WriteTransaction};
 use super::super::failure::Failure;
 use super::super::snapshot::NotThere;
 use super::super::tables::{
-    AgeKeys, BLOBS, EVENTS, EVENTS_BY_REPOSITORY, INTENTS, Json, MANIFESTS, META, META_MISSING_MANIFESTS,
-    META_MISSING_TAGS, META_TIME, ManifestRows, OneKey, REFERRERS, REPOSITORIES, TAGS, TAGS_BY_MANIFEST,
-    TOMBSTONES, TOMBSTONES_BY_AGE, ThreeKeys, TwoKeys, behind, decode, encode, manifest, number, row, row_in,
-    tags_of,
+    AgeKeys, BLOBS, CHILDREN, EVENTS, EVENTS_BY_REPOSITORY, IMAGES, INTENTS, Json, MANIFESTS, META,
+    META_IMAGES, META_MISSING_MANIFESTS, META_MISSING_TAGS, META_TIME, ManifestRows, OneKey, REFERRERS,
+    REPOSITORIES, TAGS, TAGS_BY_MANIFEST, TOMBSTONES, TOMBSTONES_BY_AGE, ThreeKeys, TwoKeys, behind, decode,
+    encode, flaws, manifest, number, row, row_in, tags_of,
 };
 use crate::clock::Timestamp;
 use crate::oci::{Digest, Document, Manifest, RepositoryName, Tag};
-use crate::store::Missing;
+use crate::store::day::DayCounts;
+use crate::store::image::platform_of;
 use crate::store::ledger::RowChange;
 use crate::store::row::{BlobRow, ManifestRow, RepositoryRow, TagRow};
 use crate::store::tombstone::{Buried, Past, Tombstone, is_over};
+use crate::store::{Flaw, Missing, ReadImage, Sequence};
 
 /// How many keys are collected at once when all of a repository is removed.
 const REMOVED: usize = 1_000;
@@ -26,34 +29,52 @@ const REMOVED: usize = 1_000;
 pub(super) struct Tables<'txn> {
     pub repositories: Table<'txn, OneKey, Json>,
     pub tags: Table<'txn, TwoKeys, Json>,
-    tags_by_manifest: Table<'txn, ThreeKeys, ()>,
-    manifests: Table<'txn, TwoKeys, ManifestRows>,
-    referrers: Table<'txn, ThreeKeys, ()>,
+    pub tags_by_manifest: Table<'txn, ThreeKeys, ()>,
+    pub manifests: Table<'txn, TwoKeys, ManifestRows>,
+    pub referrers: Table<'txn, ThreeKeys, ()>,
+    pub children: Table<'txn, ThreeKeys, ()>,
+    pub flaws: BTreeMap<Flaw, Table<'txn, TwoKeys, ()>>,
     blobs: Table<'txn, TwoKeys, Json>,
+    images: Table<'txn, TwoKeys, (&'static str, Json)>,
     pub events: Table<'txn, u64, Json>,
     pub events_by_repository: Table<'txn, (&'static str, u64), ()>,
     pub intents: Table<'txn, u64, Json>,
     tombstones: Table<'txn, TwoKeys, Json>,
     tombstones_by_age: Table<'txn, AgeKeys, ()>,
     pub meta: Table<'txn, OneKey, u64>,
+    pub transaction: &'txn WriteTransaction,
+    /// Manifests of which the flaws may have changed.
+    pub touched: BTreeSet<(RepositoryName, Digest)>,
+    /// What happened on which day.
+    pub days: BTreeMap<u64, DayCounts>,
 }
 
 impl<'txn> Tables<'txn> {
     /// Opens them.
     pub(super) fn open(transaction: &'txn WriteTransaction) -> Result<Self, Failure> {
+        let mut of_flaws = BTreeMap::new();
+        for flaw in Flaw::ALL {
+            of_flaws.insert(flaw, transaction.open_table(flaws(flaw))?);
+        }
         Ok(Self {
+            children: transaction.open_table(CHILDREN)?,
+            flaws: of_flaws,
             repositories: transaction.open_table(REPOSITORIES)?,
             tags: transaction.open_table(TAGS)?,
             tags_by_manifest: transaction.open_table(TAGS_BY_MANIFEST)?,
             manifests: transaction.open_table(MANIFESTS)?,
             referrers: transaction.open_table(REFERRERS)?,
             blobs: transaction.open_table(BLOBS)?,
+            images: transaction.open_table(IMAGES)?,
             events: transaction.open_table(EVENTS)?,
             events_by_repository: transaction.open_table(EVENTS_BY_REPOSITORY)?,
             intents: transaction.open_table(INTENTS)?,
             tombstones: transaction.open_table(TOMBSTONES)?,
             tombstones_by_age: transaction.open_table(TOMBSTONES_BY_AGE)?,
             meta: transaction.open_table(META)?,
+            transaction,
+            touched: BTreeSet::new(),
+            days: BTreeMap::new(),
         })
     }
 
@@ -172,24 +193,32 @@ impl<'txn> Tables<'txn> {
         let name = repository.as_str();
         match change {
             RowChange::Repository(row) => {
+                let before = self.repository(repository)?.map_or(0, |before| before.bytes);
+                self.count_bytes(before, row.bytes)?;
+                self.note_repository(repository, &row)?;
                 self.repositories.insert(name, encode("repository row", &row)?.as_slice())?;
             }
             RowChange::RepositoryRemoved => self.remove_repository(repository)?,
             RowChange::Tag { tag, row, previous } => {
+                self.note_tag(repository, tag.as_str(), &row)?;
                 self.tags.insert((name, tag.as_str()), encode("tag row", &row)?.as_slice())?;
                 if let Some(previous) = previous {
+                    self.note_touched(repository, &previous);
                     self.tags_by_manifest.remove((name, previous.as_str(), tag.as_str()))?;
                 }
                 self.tags_by_manifest.insert((name, row.digest.as_str(), tag.as_str()), ())?;
             }
             RowChange::TagRemoved { tag, digest } => {
+                self.note_tag_removed(repository, tag.as_str(), &digest)?;
                 self.tags.remove((name, tag.as_str()))?;
                 self.tags_by_manifest.remove((name, digest.as_str(), tag.as_str()))?;
             }
             RowChange::Manifest { manifest, row } => self.write_manifest(repository, &manifest, &row)?,
             RowChange::ManifestRow { digest, row } => self.write_manifest_row(repository, &digest, &row)?,
             RowChange::ManifestRemoved { digest, subject } => {
+                self.note_manifest_removed(repository, &digest)?;
                 self.manifests.remove((name, digest.as_str()))?;
+                self.images.remove((name, digest.as_str()))?;
                 if let Some(subject) = subject {
                     self.referrers.remove((name, subject.as_str(), digest.as_str()))?;
                 }
@@ -210,6 +239,19 @@ impl<'txn> Tables<'txn> {
         Ok(())
     }
 
+    /// Keeps what images say of themselves, of those that are recorded, and up to which event they were read.
+    pub(super) fn keep_images(&mut self, images: &[ReadImage], until: Sequence) -> Result<(), Failure> {
+        for ReadImage { repository, digest, config } in images {
+            let key = (repository.as_str(), digest.as_str());
+            if self.manifests.get(key)?.is_some() {
+                let platform = platform_of(config.as_ref()).unwrap_or_default();
+                self.images.insert(key, (platform.as_str(), encode("image", config)?.as_slice()))?;
+            }
+        }
+        self.meta.insert(META_IMAGES, until.get())?;
+        Ok(())
+    }
+
     fn write_manifest(
         &mut self,
         repository: &RepositoryName,
@@ -221,6 +263,7 @@ impl<'txn> Tables<'txn> {
         let document = encode("document", &manifest.document)?;
         self.manifests
             .insert((name, digest), (row.as_slice(), document.as_slice(), manifest.bytes.as_ref()))?;
+        self.note_manifest(repository, manifest)?;
         if let Some(subject) = &manifest.document.subject {
             self.referrers.insert((name, subject.digest.as_str(), digest), ())?;
         }
@@ -249,18 +292,22 @@ impl<'txn> Tables<'txn> {
     fn remove_repository(&mut self, repository: &RepositoryName) -> Result<(), Failure> {
         let (name, end) = (repository.as_str(), behind(repository));
         let (two, three) = ((name, "")..(end.as_str(), ""), (name, "", "")..(end.as_str(), "", ""));
+        let before = self.repository(repository)?.map_or(0, |before| before.bytes);
+        self.count_bytes(before, 0)?;
+        self.remove_flaws_of(repository)?;
         self.repositories.remove(name)?;
         remove_two(&mut self.tags, two.clone())?;
         remove_three(&mut self.tags_by_manifest, three.clone())?;
         remove_two(&mut self.manifests, two.clone())?;
         remove_three(&mut self.referrers, three)?;
+        remove_two(&mut self.images, two.clone())?;
         remove_two(&mut self.blobs, two)
     }
 }
 
 /// Removes what lies between two keys. One by one: when redb's own way to do that meets a damaged page it panics, and
 /// again while the stack unwinds, which ends the process.
-fn remove_two<V: redb::Value + 'static>(
+pub(super) fn remove_two<V: redb::Value + 'static>(
     table: &mut Table<'_, TwoKeys, V>,
     keys: Range<(&str, &str)>,
 ) -> Result<(), Failure> {
@@ -281,7 +328,7 @@ fn remove_two<V: redb::Value + 'static>(
 }
 
 /// The same for keys of three parts.
-fn remove_three(
+pub(super) fn remove_three(
     table: &mut Table<'_, ThreeKeys, ()>,
     keys: Range<(&str, &str, &str)>,
 ) -> Result<(), Failure> {

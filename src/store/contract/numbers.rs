@@ -1,0 +1,83 @@
+//! Numbers about what is held.
+
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+
+use super::{AnyStore, carry, find, push, tag_of};
+use crate::store::sample::{at, blob, image, put, repository, repository_gone, tag, tag_deleted};
+use crate::store::{DayRecord, PageRequest, Pull, Source, Totals, Write};
+
+const DAY: u64 = 24 * 60 * 60 * 1000;
+
+fn day(number: u64, [pushes, pulls, deletions]: [u64; 3], totals: Totals) -> DayRecord {
+    DayRecord { begins: at(number * DAY), pushes, pulls, deletions, totals }
+}
+
+pub(in crate::store) async fn what_happens_is_counted_on_its_day_with_how_much_there_was(store: AnyStore) {
+    assert_eq!((store.totals().await.unwrap(), store.days(9).await.unwrap()), (Totals::default(), vec![]));
+    let (one, two) = (image("one", &["base"]), image("two", &["base"]));
+    push(&store, "r", &one, &["t", "u"], 5).await;
+    find(&store, put("r", &two, &["v"]), Source::Swept, DAY - 1).await;
+    let blobs: u64 = ["one", "two", "base"].iter().map(|name| blob(name).size).sum();
+    let first = Totals { repositories: 1, tags: 3, manifests: 2, bytes: one.size() + two.size() + blobs };
+    assert_eq!(store.totals().await.unwrap(), first);
+    assert_eq!(store.days(9).await.unwrap(), [day(0, [2, 0, 0], first)]);
+    carry(&store, "r", Write::Delete { reference: tag_of("u") }, vec![tag_deleted("r", "u")], 3 * DAY).await;
+    let second = Totals { tags: 2, ..first };
+    let pull = |count, last_pull: Option<u64>| Pull {
+        repository: repository("r"),
+        tag: Some(tag("t")),
+        count,
+        last_pull: last_pull.map(at),
+        last_seen: at(9),
+    };
+    // Written down late; of another day; heard of; only looked at.
+    let pulls = [(4, Some(7)), (2, Some(3 * DAY)), (1, Some(4 * DAY)), (0, Some(9)), (0, None)];
+    store.record_pulls(pulls.map(|(count, last)| pull(count, last)).to_vec()).await.unwrap();
+    let of_none = Pull { repository: repository("none"), ..pull(9, Some(4 * DAY)) };
+    store.record_pulls(vec![of_none]).await.unwrap();
+    let expected = [day(4, [0, 1, 0], second), day(3, [0, 2, 1], second), day(0, [2, 4, 0], first)];
+    assert_eq!(store.days(9).await.unwrap(), expected);
+    assert_eq!(store.days(2).await.unwrap(), expected[..2]);
+    find(&store, repository_gone("r"), Source::Swept, 4 * DAY + 1).await;
+    assert_eq!(store.totals().await.unwrap(), Totals::default());
+    assert_eq!(store.days(1).await.unwrap(), [day(4, [0, 1, 0], Totals::default())]);
+}
+
+pub(in crate::store) async fn the_oldest_days_go_where_there_are_too_many(store: AnyStore) {
+    for number in 0..405 {
+        find(&store, put("r", &image(&number.to_string(), &[]), &[]), Source::Swept, number * DAY).await;
+    }
+    let days = store.days(1_000).await.unwrap();
+    assert_eq!((days.len(), days[0].begins, days[399].begins), (400, at(404 * DAY), at(5 * DAY)));
+    assert!(days.iter().zip(1..).all(|(day, behind)| day.totals.manifests == 406 - behind));
+}
+
+pub(in crate::store) async fn the_largest_blobs_are_found_part_by_part(store: AnyStore) {
+    let largest = blob("xxxx").size;
+    let mut blobs = BTreeSet::new();
+    for (name, config, layer) in
+        [("a", "c", "xx"), ("b", "cc", "xxxx"), ("b", "ccc", "xxxx"), ("c", "x", "xx")]
+    {
+        push(&store, name, &image(config, &[layer]), &[], 1).await;
+        blobs.extend([config, layer].map(|blob_name| (Reverse(blob(blob_name).size), name)));
+    }
+    for rows in 1..9 {
+        let (mut after, mut found) = (None, BTreeSet::new());
+        loop {
+            let page = store.largest_blobs(PageRequest { after, limit: rows }, 2).await.unwrap();
+            assert!(page.items.len() <= 2 && page.items.is_sorted_by_key(|blob| Reverse(blob.size)));
+            for blob in page.items {
+                let is_shared = blob.size == largest;
+                assert_eq!(blob.holders, 1 + u64::from(is_shared));
+                found.insert((Reverse(blob.size), blob.place.repository.to_string()));
+            }
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        let first = |number: usize| found.iter().nth(number).map(|(size, name)| (*size, name.as_str()));
+        assert_eq!([first(0), first(1)], [blobs.iter().next().copied(), blobs.iter().nth(1).copied()]);
+    }
+}

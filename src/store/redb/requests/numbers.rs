@@ -1,0 +1,26 @@
+//! [`Numbers`] over the file.
+
+use async_trait::async_trait;
+
+use super::super::RedbStore;
+use super::super::snapshot::Snapshot;
+use crate::store::{BlobPlace, BlobRecord, DayRecord, Numbers, Page, PageRequest, StoreError, Totals};
+
+#[async_trait]
+impl Numbers for RedbStore {
+    async fn totals(&self) -> Result<Totals, StoreError> {
+        self.point(Snapshot::totals).await
+    }
+
+    async fn days(&self, limit: usize) -> Result<Vec<DayRecord>, StoreError> {
+        self.scan(move |snapshot| snapshot.days(limit)).await
+    }
+
+    async fn largest_blobs(
+        &self,
+        page: PageRequest<BlobPlace>,
+        limit: usize,
+    ) -> Result<Page<BlobRecord, BlobPlace>, StoreError> {
+        self.scan(move |snapshot| snapshot.largest_blobs(&page, limit)).await
+    }
+}

@@ -1,0 +1,55 @@
+//! `GET /api/v1/health`: how much is wrong with what is held, by kind. `GET /api/v1/health?kind=&n=&after=`: what it is.
+
+use axum::Json;
+use axum::extract::{RawQuery, State};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use super::error::ApiError;
+use super::list::List;
+use super::parameters::Parameters;
+use super::state::WebState;
+use crate::oci::{Digest, Reference, RepositoryName, Tag};
+use crate::store::{Flaw, FlawRecord};
+
+/// Something with which something is wrong.
+#[derive(Debug, Serialize)]
+struct FlawItem {
+    repository: RepositoryName,
+    tag: Option<Tag>,
+    digest: Option<Digest>,
+    /// Of what is missing the digests, at most 100.
+    lacks: Vec<Digest>,
+}
+
+impl From<FlawRecord> for FlawItem {
+    fn from(FlawRecord { about, lacks }: FlawRecord) -> Self {
+        let (tag, digest) = match about.reference {
+            Some(Reference::Tag(tag)) => (Some(tag), None),
+            Some(Reference::Digest(digest)) => (None, Some(digest)),
+            None => (None, None),
+        };
+        Self { repository: about.repository, tag, digest, lacks }
+    }
+}
+
+/// Shows how many there are of each kind, or lists those of one.
+pub(super) async fn count_or_list(
+    State(state): State<WebState>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, ApiError> {
+    let parameters = Parameters::parse(query.as_deref(), &["kind", "n", "after"])?;
+    match parameters.optional::<Flaw>("kind")? {
+        Some(kind) => {
+            let page = state.store.flawed(kind, parameters.page()?).await?;
+            Ok(List::<FlawItem>::of(page).into_response())
+        }
+        None => {
+            if let Some(name) = ["n", "after"].into_iter().find(|name| parameters.text(name).is_some()) {
+                let wrong = "it goes with a `kind`".to_owned();
+                return Err(ApiError::InvalidParameter { name, source: wrong.into() });
+            }
+            Ok(Json(state.store.flaw_counts().await?).into_response())
+        }
+    }
+}
