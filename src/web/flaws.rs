@@ -4,17 +4,18 @@ use axum::Json;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::error::ApiError;
 use super::list::List;
-use super::parameters::Parameters;
+use super::parameters::{Paging, Parameters};
 use super::state::WebState;
 use crate::oci::{Digest, Reference, RepositoryName, Tag};
-use crate::store::{Flaw, FlawRecord};
+use crate::store::{Flaw, FlawCounts, FlawRecord};
 
 /// Something with which something is wrong.
-#[derive(Debug, Serialize)]
-struct FlawItem {
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct FlawItem {
     repository: RepositoryName,
     tag: Option<Tag>,
     digest: Option<Digest>,
@@ -33,7 +34,23 @@ impl From<FlawRecord> for FlawItem {
     }
 }
 
+/// How many there are of each kind, or those of one.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "it describes what two handlers answer")]
+pub(super) enum FlawAnswer {
+    Counts(FlawCounts),
+    List(List<FlawItem>),
+}
+
 /// Shows how many there are of each kind, or lists those of one.
+#[utoipa::path(
+    get, path = "/api/v1/health", tag = "record",
+    params(("kind" = Option<Flaw>, Query, description = "Those of this kind: without it, they are counted."), Paging),
+    responses((
+        status = 200, description = "How much is wrong with what is held, or what it is.", body = inline(FlawAnswer)
+    ))
+)]
 pub(super) async fn count_or_list(
     State(state): State<WebState>,
     RawQuery(query): RawQuery,

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use tokio::sync::Mutex;
+use utoipa::ToSchema;
 
 use crate::oci::{Digest, RepositoryName};
 use crate::store::{BlobPlace, BlobRecord, Numbers, PageRequest, StoreError};
@@ -17,7 +18,7 @@ const PART: usize = 10_000;
 const KEPT: Duration = Duration::from_mins(5);
 
 /// A large blob.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct BlobItem {
     digest: Digest,
     size: u64,

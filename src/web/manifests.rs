@@ -60,8 +60,16 @@ pub(super) struct Manifest {
     referrers: Vec<Referrer>,
     /// The `after` for the next referrers.
     referrers_next: Option<Digest>,
-    pushed_at: Timestamp,
+    /// When the door carried the push; nothing where it did not.
+    #[schema(required)]
+    pushed_at: Option<Timestamp>,
+    /// When it was found, where the door did not carry the push.
+    #[schema(required)]
+    found_at: Option<Timestamp>,
     source: Source,
+    /// What the configuration of an image says, once it was read.
+    #[schema(required)]
+    image: Option<ImageItem<'static>>,
     /// Since when the registry denies it, if it does.
     #[schema(required)]
     missing_since: Option<Timestamp>,
@@ -154,7 +162,7 @@ impl Serialize for ManifestItem {
 }
 
 /// What an image says of itself.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct ImageItem<'a> {
     /// As `os/architecture[/variant]`.
     platform: Option<String>,
@@ -175,7 +183,7 @@ struct ImageItem<'a> {
 }
 
 /// One step of how an image was made.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct BuildStepItem<'a> {
     created: Option<Timestamp>,
     command: Option<&'a str>,
@@ -229,6 +237,7 @@ impl ManifestItem {
     params(
         ("repository" = RepositoryName, Query, description = "In which repository."),
         ("digest" = Option<Digest>, Query, description = "One manifest, whole: without it, they are listed."),
+        ("tag" = Option<Tag>, Query, description = "The same by a tag that points to it."),
         ("subject" = Option<Digest>, Query, description = "Those only that refer to this one."),
         Paging
     ),

@@ -13,7 +13,9 @@ use utoipa::openapi::{ContentBuilder, Ref, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
 use super::error::ErrorBody;
-use super::{events, manifests, notifications, removals, repositories, status, sync, tags};
+use super::{
+    events, flaws, manifests, notifications, removals, repositories, search, statistics, status, sync, tags,
+};
 
 /// What the whole document has in common.
 struct Common;
@@ -50,6 +52,9 @@ impl Modify for Common {
         repositories::list,
         tags::list,
         manifests::list_or_show,
+        search::find,
+        flaws::count_or_list,
+        statistics::show,
         events::list_of_kind,
         events::stream,
         notifications::take,

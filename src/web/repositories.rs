@@ -56,8 +56,13 @@ impl Repository {
 /// Lists repositories.
 #[utoipa::path(
     get, path = "/api/v1/repositories", tag = "record",
-    params(("q" = Option<String>, Query, description = "Those only whose name contains this."), Paging),
-    responses((status = 200, description = "Repositories in bytewise order.", body = List<Repository>))
+    params(
+        ("q" = Option<String>, Query, description = "Those only whose name contains this."),
+        ("sort" = Option<String>, Query, description = "`name`, `last_push`, `last_pull`, `size` or `tags`."),
+        ("order" = Option<String>, Query, description = "`asc` or `desc`."),
+        Paging
+    ),
+    responses((status = 200, description = "Repositories, in bytewise order unless sorted.", body = List<Repository>))
 )]
 pub(super) async fn list(
     State(state): State<WebState>,

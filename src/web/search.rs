@@ -3,10 +3,11 @@
 use axum::Json;
 use axum::extract::{RawQuery, State};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::error::ApiError;
 use super::list::List;
-use super::parameters::Parameters;
+use super::parameters::{Paging, Parameters};
 use super::repositories::Repository;
 use super::state::WebState;
 use super::tags::TagOfRepository;
@@ -15,7 +16,7 @@ use crate::search::{Found, FoundCursor, Query};
 use crate::store::Page;
 
 /// What was found, as its list shows it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub(super) enum FoundItem {
     /// A repository.
@@ -25,6 +26,11 @@ pub(super) enum FoundItem {
 }
 
 /// Looks for repositories and tags, of what the caller may pull: what fits best first, and of that the newest.
+#[utoipa::path(
+    get, path = "/api/v1/search", tag = "record",
+    params(("q" = String, Query, description = "What is looked for."), Paging),
+    responses((status = 200, description = "What was found, what fits best first.", body = List<FoundItem>))
+)]
 pub(super) async fn find(
     State(state): State<WebState>,
     viewer: Viewer,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{RawQuery, State};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::error::ApiError;
 use super::largest_blobs::BlobItem;
@@ -18,19 +19,20 @@ const DEFAULT_DAYS: usize = 30;
 const MAXIMUM_DAYS: usize = 400;
 
 /// The statistics.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Statistics {
     totals: Totals,
     events: u64,
     /// The latest first.
     days: Vec<DayItem>,
     /// The largest first; as they were found at most five minutes ago.
+    #[schema(value_type = Vec<BlobItem>)]
     largest_blobs: Arc<Vec<BlobItem>>,
     health: FlawCounts,
 }
 
 /// One day.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct DayItem {
     /// As `2026-11-27`, in UTC.
     day: String,
@@ -51,6 +53,11 @@ impl From<DayRecord> for DayItem {
 }
 
 /// Shows the statistics.
+#[utoipa::path(
+    get, path = "/api/v1/statistics", tag = "record",
+    params(("days" = Option<u16>, Query, description = "How many days are shown.", minimum = 1, maximum = 400)),
+    responses((status = 200, description = "How much there is, and what happened.", body = Statistics))
+)]
 pub(super) async fn show(
     State(state): State<WebState>,
     RawQuery(query): RawQuery,

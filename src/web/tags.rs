@@ -95,6 +95,15 @@ impl TagOfRepository {
     }
 }
 
+/// Tags of one repository, or of several.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "it describes what two handlers answer")]
+pub(super) enum TagAnswer {
+    OfOne(List<TagItem>),
+    OfSeveral(List<TagOfRepository>),
+}
+
 /// What makes a list of tags another than that of one repository's in the order of their names.
 const SORTED_BY: [&str; 7] =
     ["sort", "order", "pulled_before", "pushed_before", "digest", "platform", "annotation"];
@@ -102,8 +111,18 @@ const SORTED_BY: [&str; 7] =
 /// Lists tags: of a repository in the order of their names, or of all repositories, of one as well, sorted and filtered.
 #[utoipa::path(
     get, path = "/api/v1/tags", tag = "record",
-    params(("repository" = RepositoryName, Query, description = "Whose tags."), Paging),
-    responses((status = 200, description = "Tags in bytewise order.", body = List<TagItem>))
+    params(
+        ("repository" = Option<RepositoryName>, Query, description = "Whose tags: without it, those of all."),
+        ("sort" = Option<String>, Query, description = "`name`, `pushed_at`, `last_pull` or `size`."),
+        ("order" = Option<String>, Query, description = "`asc` or `desc`."),
+        ("pulled_before" = Option<Timestamp>, Query, description = "Last pulled before, or never."),
+        ("pushed_before" = Option<Timestamp>, Query, description = "Pushed before, as far as that is known."),
+        ("digest" = Option<Digest>, Query, description = "With this digest."),
+        ("platform" = Option<String>, Query, description = "For this platform, as `os/architecture[/variant]`."),
+        ("annotation" = Option<String>, Query, description = "Whose manifest has this one, as `key=value`."),
+        Paging
+    ),
+    responses((status = 200, description = "Tags, in bytewise order unless sorted.", body = inline(TagAnswer)))
 )]
 pub(super) async fn list(
     State(state): State<WebState>,

@@ -25,17 +25,21 @@ enum Needs {
     Secret,
     /// `pull` on the repository that it names.
     Pull,
-    Catalog,
     Admin,
     /// Credentials: who may see nothing is shown nothing.
     Credentials,
 }
 
 /// Every request there is, with what it needs.
-const REQUESTS: [(&str, &str, &str, Needs); 17] = [
+const REQUESTS: [(&str, &str, &str, Needs); 22] = [
     ("GET", "/api/v1/openapi.json", "", Needs::Nothing),
     ("POST", "/api/v1/notifications", "", Needs::Secret),
-    ("GET", "/api/v1/repositories", "", Needs::Catalog),
+    ("GET", "/api/v1/repositories", "", Needs::Credentials),
+    ("GET", "/api/v1/search", "?q=a", Needs::Credentials),
+    ("GET", "/api/v1/tags", "", Needs::Credentials),
+    ("GET", "/api/v1/health", "", Needs::Admin),
+    ("GET", "/api/v1/health", "?kind=untagged", Needs::Admin),
+    ("GET", "/api/v1/statistics", "", Needs::Admin),
     ("GET", "/api/v1/tags", "?repository=team/app", Needs::Pull),
     ("GET", "/api/v1/tags", "?repository=private/app", Needs::Admin),
     ("GET", "/api/v1/manifests", "?repository=team/app", Needs::Pull),
@@ -59,7 +63,6 @@ impl Needs {
             Self::Nothing => true,
             Self::Secret => return Some(StatusCode::UNAUTHORIZED),
             Self::Pull => ["reader", "admin"].contains(&user),
-            Self::Catalog => ["mounter", "admin"].contains(&user),
             Self::Admin => user == "admin",
             Self::Credentials => !user.is_empty(),
         };
@@ -158,7 +161,7 @@ async fn errors_of_the_api_have_one_form_whoever_makes_them() {
     let (guard, registry) = (Guard::new(), Registry::start().await);
     let door = filled(&guard, &registry).await;
     for (method, path, status) in [
-        ("GET", "/api/v1/tags", 400),
+        ("GET", "/api/v1/manifests", 400),
         ("GET", "/api/v1/tags?repository=team/app&n=0", 400),
         ("GET", "/api/v1/nothing", 404),
         ("DELETE", "/api/v1/tags?repository=team/app", 405),

@@ -9,7 +9,7 @@ use utoipa::{PartialSchema, ToSchema};
 
 use crate::clock::Timestamp;
 use crate::oci::{self, Digest, ManifestKind, MediaType, RepositoryName, Tag};
-use crate::store::{self, AuthEventKind, Epoch, EventKind, Sequence, Source, SweepKind};
+use crate::store::{self, AuthEventKind, Epoch, EventKind, Flaw, Sequence, Source, SweepKind};
 use crate::sync;
 
 /// Types that are one value.
@@ -46,6 +46,7 @@ values! {
     EventKind, "EventKind", |object| object.enum_values(Some(EventKind::ALL.map(EventKind::as_str)));
     Source, "Source", |object| object.enum_values(Some(["observed", "verified", "swept", "hinted"]));
     ManifestKind, "ManifestKind", |object| object.enum_values(Some(["image", "index", "opaque"]));
+    Flaw, "Flaw", |object| object.enum_values(Some(Flaw::ALL.map(Flaw::as_str)));
     SweepKind, "SweepKind", |object| object.enum_values(Some(["shallow", "deep"]));
     AuthEventKind, "AuthEventKind", |object| object.enum_values(Some([
         "token", "login", "login_failed", "refused", "account", "policy",
@@ -77,6 +78,8 @@ shaped! {
     oci::Descriptor = Descriptor;
     store::Missing = Missing;
     store::AuthEvent = AuthEvent;
+    store::Totals = Totals;
+    store::FlawCounts = FlawCounts;
     sync::SweepStatus = SweepStatus;
 }
 
@@ -109,6 +112,33 @@ struct Platform {
 struct Missing {
     tags: u64,
     manifests: u64,
+}
+
+/// How much is held.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it describes another type")]
+struct Totals {
+    repositories: u64,
+    tags: u64,
+    /// Counted once for each repository that has them.
+    manifests: u64,
+    /// Of manifests and blobs, each counted once for each repository that has it.
+    bytes: u64,
+}
+
+/// How much is wrong with what is held, by kind.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it describes another type")]
+struct FlawCounts {
+    /// Indexes of which the repository lacks manifests.
+    missing_children: u64,
+    /// Manifests about others that the repository lacks.
+    missing_subject: u64,
+    /// Tags that the registry denies.
+    lost_tag: u64,
+    empty_repository: u64,
+    /// Manifests to which no tag and no index leads, and that are about no other one.
+    untagged: u64,
 }
 
 /// Something that happened at the gate, once or several times.

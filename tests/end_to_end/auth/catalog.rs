@@ -88,6 +88,12 @@ async fn each_caller_sees_what_they_may_pull_and_with_the_privilege_the_names_of
         let narrow = token(&door.url(), user, &["repository:team/a:pull"]).await;
         for (path, field) in [("/v2/_catalog", "repositories"), ("/api/v1/repositories", "items")] {
             let get = || http_client().get(format!("{}{path}", door.url()));
+            // Clients of a registry ask for a token with more in it when they hear 401, and only then.
+            let denied = match path {
+                "/api/v1/repositories" if !user.is_empty() => StatusCode::FORBIDDEN,
+                _ => StatusCode::UNAUTHORIZED,
+            };
+            let expected = expected.clone().map_err(|_| denied);
             if !user.is_empty() {
                 let shown = names(get().basic_auth(user, Some(password(user))), field).await;
                 assert_eq!(shown, expected, "{user} by password, {path}");
@@ -99,7 +105,7 @@ async fn each_caller_sees_what_they_may_pull_and_with_the_privilege_the_names_of
             let shown = names(get().bearer_auth(&scoped), field).await;
             assert_eq!(shown, expected, "{user} by token, {path}");
             let narrow = names(get().bearer_auth(&narrow), field).await;
-            assert_eq!(narrow, Err(StatusCode::UNAUTHORIZED), "{user} by a token for something else, {path}");
+            assert_eq!(narrow, Err(denied), "{user} by a token for something else, {path}");
             assert_eq!(names(get(), field).await, Err(StatusCode::UNAUTHORIZED), "without credentials");
         }
     }
