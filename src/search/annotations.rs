@@ -1,7 +1,7 @@
-//! What manifests say of themselves, as lines of `key=value`. A manifest never changes, so what is known of one stays right,
+//! What manifests say of themselves by annotations, and images by labels, as lines of `key=value`. A manifest never changes, so what is known of one stays right,
 //! wherever it is; what none has any more is let go of when all is built anew.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::str::FromStr;
 
 use super::digests::DigestHead;
@@ -37,8 +37,8 @@ pub(super) struct Annotations {
     lines: Names,
     /// By the numbers of the lines, whose they are.
     digests: Vec<DigestHead>,
-    /// Those whose lines are there, if they have any.
-    known: HashSet<DigestHead>,
+    /// Those whose lines are there, if they have any, and whether their labels are.
+    known: HashMap<DigestHead, bool>,
 }
 
 /// The manifests that have a line, each with how well it fits.
@@ -48,17 +48,29 @@ pub(super) struct Annotated(HashMap<DigestHead, Placement>);
 impl Annotations {
     /// Whether those of this manifest are there.
     pub(super) fn knows(&self, digest: DigestHead) -> bool {
-        self.known.contains(&digest)
+        self.known.contains_key(&digest)
     }
 
-    /// Takes up what a manifest says. Answers whether there was room.
+    /// Whether the labels of this image are there, too.
+    pub(super) fn knows_labels(&self, digest: DigestHead) -> bool {
+        self.known.get(&digest) == Some(&true)
+    }
+
+    /// Takes up what a manifest says, and the image whose it is, once that was read. Answers whether there was room.
     pub(super) fn put(&mut self, record: &ManifestRecord) -> bool {
         let digest = DigestHead::of(&record.digest);
-        if !self.known.insert(digest) {
-            return true;
+        let has_labels = record.image.is_some();
+        let (annotations, labels) = match self.known.get(&digest) {
+            None => (true, has_labels),
+            Some(known) => (false, has_labels && !known),
+        };
+        if annotations || labels {
+            self.known.insert(digest, has_labels);
         }
-        lines_of(record).all(|line| {
-            let has_room = self.lines.push(&line).is_some();
+        let annotations = record.document.annotations.iter().filter(|_| annotations);
+        let labels = record.image.iter().flat_map(|image| &image.labels).filter(|_| labels);
+        annotations.chain(labels).all(|(key, value)| {
+            let has_room = self.lines.push(&line_of(key, value)).is_some();
             self.digests.extend(has_room.then_some(digest));
             has_room
         })
@@ -99,13 +111,10 @@ impl Annotated {
     }
 }
 
-/// What a manifest says: the one place that knows where that stands.
-fn lines_of(record: &ManifestRecord) -> impl Iterator<Item = String> {
-    record.document.annotations.iter().map(|(key, value)| {
-        let mut line = on_one_line(&format!("{key}={value}"));
-        line.truncate(line.floor_char_boundary(KEPT_BYTES));
-        line
-    })
+fn line_of(key: &str, value: &str) -> String {
+    let mut line = on_one_line(&format!("{key}={value}"));
+    line.truncate(line.floor_char_boundary(KEPT_BYTES));
+    line
 }
 
 /// Line feeds stand between lines: in one they count as spaces.

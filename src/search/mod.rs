@@ -92,7 +92,8 @@ impl Search {
         page: PageRequest<FoundCursor>,
         sees: Sees,
     ) -> Result<Page<Found, FoundCursor>, SearchError> {
-        let needs = Needs { annotations: matches!(query.0, Form::Annotation(_)), ..Needs::default() };
+        let annotations = matches!(query.0, Form::Annotation(_));
+        let needs = Needs { pulls: false, images: annotations, annotations };
         let arena = self.standing.current(needs).await?;
         let PageRequest { after, limit } = page;
         let asked = query.clone();
@@ -133,7 +134,8 @@ impl Search {
     ) -> Result<Page<(RepositoryName, TagRecord), TagCursor>, SearchError> {
         // That something was pulled long ago or never may be wrong in one way alone, which reading the row again finds out.
         let pulls = question.sort == TagSort::LastPull;
-        let needs = Needs { pulls, annotations: question.filter.annotation.is_some() };
+        let annotations = question.filter.annotation.is_some();
+        let needs = Needs { pulls, images: annotations || question.filter.platform.is_some(), annotations };
         let arena = self.standing.current(needs).await?;
         let PageRequest { after, limit } = page;
         let asked = question.clone();
@@ -168,7 +170,7 @@ impl Search {
         sees: Sees,
     ) -> Result<Page<RepositoryRecord, RepositoryCursor>, SearchError> {
         let pulls = question.sort == RepositorySort::LastPull;
-        let arena = self.standing.current(Needs { pulls, annotations: false }).await?;
+        let arena = self.standing.current(Needs { pulls, ..Needs::default() }).await?;
         let PageRequest { after, limit } = page;
         let look = move |arena: &Arena| repositories::list(arena, &question, after.as_ref(), limit, sees);
         let Hits { hits, has_more, .. } = self.look(arena, look).await?;

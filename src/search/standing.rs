@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 use super::arena::Arena;
 use super::error::SearchError;
 use super::upkeep::{self, Followed, Position};
-use crate::store::Store;
+use crate::store::{Sequence, Store};
 
 /// How long it is kept after the last question.
 const IDLE: Duration = Duration::from_secs(600);
@@ -26,6 +26,8 @@ const MOST_TO_FOLLOW: u64 = 50_000;
 pub(super) struct Needs {
     /// Pulls, of which the last seconds may be missing.
     pub pulls: bool,
+    /// What was read of images by now.
+    pub images: bool,
     /// What manifests say of themselves.
     pub annotations: bool,
 }
@@ -51,6 +53,8 @@ enum Kept {
 struct Filled {
     arena: Arc<RwLock<Arena>>,
     position: Position,
+    /// Up to which event images were read when their tags were taken up.
+    images: Sequence,
     /// When it was asked last.
     asked: Instant,
     /// When the pulls were taken up last.
@@ -102,6 +106,10 @@ impl Standing {
             upkeep::follow_pulls(store, &filled.arena).await?;
             filled.pulls = begun;
         }
+        if followed == Followed::UpToDate && needs.images {
+            let Filled { arena, images, .. } = filled;
+            return upkeep::follow_images(store, arena, images, self.memory, MOST_TO_FOLLOW).await;
+        }
         Ok(followed)
     }
 
@@ -147,9 +155,10 @@ async fn fill(
     let arena = if let Kept::Filled(filled) = kept {
         Arc::clone(&filled.arena)
     } else {
+        let images = store.images_read_until().await?;
         let (arena, position) = upkeep::build(store, memory).await?;
         let (arena, now) = (Arc::new(RwLock::new(arena)), Instant::now());
-        *kept = Kept::Filled(Filled { arena: Arc::clone(&arena), position, asked: now, pulls: now });
+        *kept = Kept::Filled(Filled { arena: Arc::clone(&arena), position, images, asked: now, pulls: now });
         arena
     };
     if needs.annotations {

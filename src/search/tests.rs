@@ -317,3 +317,22 @@ async fn a_part_of_large_items_ends_after_about_a_megabyte_and_the_next_one_goes
     let page = search.find("v".parse().unwrap(), first(100), sees_all()).await.unwrap();
     assert_eq!((page.items.len(), page.next.is_some()), (2, true));
 }
+
+#[tokio::test]
+async fn what_an_image_says_is_known_as_soon_as_it_was_read() {
+    let store = Arc::new(MemoryStore::default());
+    samples::push_image(&store, "app", &["v1"]).await;
+    let search = over(&store);
+    let with = async |filter: TagFilter| {
+        let page = search.tags(question(TagSort::Name, filter), first(10), sees_all()).await.unwrap();
+        page.items.len()
+    };
+    let platform = TagFilter { platform: Some("linux/arm64".to_owned()), ..TagFilter::default() };
+    let label = TagFilter { annotation: Some("team=blue".parse().unwrap()), ..TagFilter::default() };
+    assert_eq!((with(platform.clone()).await, with(label.clone()).await), (0, 0));
+    assert_eq!(found(&search, "own=x").await, ["app:v1"]);
+    samples::read_image(&store, "app").await;
+    assert_eq!((with(platform).await, with(label).await), (1, 1));
+    assert_eq!(found(&search, "team=b").await, ["app:v1"]);
+    assert_eq!(found(&search, "own=x").await, ["app:v1"]);
+}

@@ -148,11 +148,51 @@ pub(super) async fn follow(
     if until.sequence.get().saturating_sub(position.sequence.get()) > most {
         return Ok(Followed::Outdated);
     }
+    let followed =
+        take_up(store, arena, &mut position.sequence, until.sequence, memory, Annotations::knows).await?;
+    if followed == Followed::UpToDate {
+        *position = until;
+    }
+    Ok(followed)
+}
+
+/// Takes up what was read of images since: that makes no events, but is told up to which of them it was done. So these are
+/// followed once more.
+pub(super) async fn follow_images(
+    store: &dyn Store,
+    arena: &RwLock<Arena>,
+    images: &mut Sequence,
+    memory: usize,
+    most: u64,
+) -> Result<Followed, SearchError> {
+    let until = store.images_read_until().await?;
+    if until <= *images {
+        return Ok(Followed::UpToDate);
+    }
+    if until.get() - images.get() > most {
+        return Ok(Followed::Outdated);
+    }
+    let followed = take_up(store, arena, images, until, memory, Annotations::knows_labels).await?;
+    if followed == Followed::UpToDate {
+        *images = until;
+    }
+    Ok(followed)
+}
+
+/// Takes up the events behind a position up to a number, and perhaps some behind that. The position moves on the way.
+async fn take_up(
+    store: &dyn Store,
+    arena: &RwLock<Arena>,
+    position: &mut Sequence,
+    until: Sequence,
+    memory: usize,
+    knows: fn(&Annotations, DigestHead) -> bool,
+) -> Result<Followed, SearchError> {
     loop {
-        let page = PageRequest { after: Some(position.sequence), limit: PART };
+        let page = PageRequest { after: Some(*position), limit: PART };
         let Page { items, next } = store.events(None, page).await?;
         let mut news = news(store, &items).await?;
-        news.manifests = manifests(store, &items, arena).await?;
+        news.manifests = manifests(store, &items, arena, knows).await?;
         {
             let mut arena = arena.write().unwrap_or_else(PoisonError::into_inner);
             news.take_up(&mut arena)?;
@@ -162,12 +202,8 @@ pub(super) async fn follow(
             }
         }
         match next {
-            Some(next) => position.sequence = next,
-            None => {
-                let last = items.last().map_or(until.sequence, |event| event.sequence);
-                *position = Position { sequence: last.max(until.sequence), ..until };
-                return Ok(Followed::UpToDate);
-            }
+            Some(next) if next < until => *position = next,
+            Some(_) | None => return Ok(Followed::UpToDate),
         }
     }
 }
@@ -210,13 +246,14 @@ async fn manifests(
     store: &dyn Store,
     events: &[Event],
     arena: &RwLock<Arena>,
+    knows: fn(&Annotations, DigestHead) -> bool,
 ) -> Result<Vec<ManifestRecord>, SearchError> {
     let unknown: Vec<_> = {
         let arena = arena.read().unwrap_or_else(PoisonError::into_inner);
         let Some(annotations) = arena.annotations() else { return Ok(Vec::new()) };
         let puts = events.iter().filter(|event| event.media_type.is_some());
         let manifests = puts.filter_map(|event| Some((&event.repository, event.digest.as_ref()?)));
-        manifests.filter(|(_, digest)| !annotations.knows(DigestHead::of(digest))).collect()
+        manifests.filter(|(_, digest)| !knows(annotations, DigestHead::of(digest))).collect()
     };
     let mut found = Vec::new();
     for (repository, digest) in unknown {

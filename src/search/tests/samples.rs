@@ -2,8 +2,12 @@
 
 use super::*;
 use crate::clock::Timestamp;
-use crate::oci::{Descriptor, Digest, Document, Manifest, ManifestKind, MediaType, Platform, Reference, Tag};
-use crate::store::{Actor, Change, Guard, Ledger as _, Outcome, Pull, Pulls as _, Source, Write};
+use crate::oci::{
+    Descriptor, Digest, Document, ImageConfig, Manifest, ManifestKind, MediaType, Platform, Reference, Tag,
+};
+use crate::store::{
+    Actor, Change, Guard, Images as _, Ledger as _, Outcome, Pull, Pulls as _, ReadImage, Source, Write,
+};
 
 /// Names that have one another in them.
 pub(super) const REPOSITORIES: [&str; 5] = ["a", "a/b", "a-b", "b/a-a", "b/abcdef"];
@@ -149,6 +153,34 @@ pub(super) async fn push_large(store: &MemoryStore, repository: &str, tags: &[&s
     let tags = tags.iter().map(|text| tag(text)).collect();
     let change = Change::ManifestPut { repository: name(repository), manifest: Arc::new(manifest), tags };
     record(store, change, Source::Observed, 1).await;
+}
+
+/// The manifest of a single image.
+fn image() -> Manifest {
+    let mut image = manifest("image");
+    image.document.media_type = MediaType::OCI_MANIFEST.into();
+    image.document.kind = ManifestKind::Image;
+    image.document.children = Vec::new();
+    image.document.annotations = [("own".to_owned(), "x".to_owned())].into();
+    image
+}
+
+/// The client pushes a single image.
+pub(super) async fn push_image(store: &MemoryStore, repository: &str, tags: &[&str]) {
+    let tags = tags.iter().map(|text| tag(text)).collect();
+    let change = Change::ManifestPut { repository: name(repository), manifest: Arc::new(image()), tags };
+    record(store, change, Source::Observed, 1).await;
+}
+
+/// What that image says is read.
+pub(super) async fn read_image(store: &MemoryStore, repository: &str) {
+    let platform =
+        Platform { os: "linux".to_owned(), architecture: "arm64".to_owned(), variant: Some("v8".to_owned()) };
+    let labels = [("team".to_owned(), "blue".to_owned())].into();
+    let config = Some(ImageConfig { platform: Some(platform), labels, ..ImageConfig::default() });
+    let read = ReadImage { repository: name(repository), digest: image().digest, config };
+    let until = store.sequence().await.unwrap();
+    store.keep_images(vec![read], until).await.unwrap();
 }
 
 /// The client deletes a tag.
