@@ -15,8 +15,8 @@ use crate::oci::{Access, RepositoryName};
 use crate::search::{InvalidCursor, RepositoryCursor, RepositoryQuestion, RepositorySort};
 use crate::store::{Missing, Page, PageRequest, RepositoryRecord};
 
-/// How many rows are looked at for one answer, at most, when most of them may not be seen.
-const LOOKED_AT: usize = 10_000;
+/// How many rows are looked at before others have their turn.
+const PART: usize = 100;
 
 /// A repository. It is shown to callers who may pull from it; its name alone to those who may see the whole catalog.
 #[derive(Debug, Serialize, ToSchema)]
@@ -76,17 +76,24 @@ pub(super) async fn list(
     let containing = parameters.text("q").filter(|text| !text.is_empty());
     let PageRequest { mut after, limit } = parameters.page()?;
     let sees_all_names = viewer.may(&Access::Catalog);
-    let (mut seen, mut looked_at) = (Vec::new(), 0);
+    let mut seen: Vec<Repository> = Vec::new();
     loop {
-        let page = PageRequest { after, limit: limit.saturating_sub(seen.len()) };
+        let page = PageRequest { after, limit: PART };
         let Page { items, next } = state.store.repositories(containing, page).await?;
-        looked_at += items.len();
-        seen.extend(
-            items.into_iter().filter_map(|record| Repository::seen_by(&viewer, sees_all_names, record)),
-        );
-        if next.is_none() || seen.len() >= limit || looked_at >= LOOKED_AT {
+        for shown in
+            items.into_iter().filter_map(|record| Repository::seen_by(&viewer, sees_all_names, record))
+        {
+            if seen.len() == limit {
+                // A name that is shown, so that the position tells nothing of others.
+                let last = seen.last().map(|last| last.name.clone());
+                return Ok(List::<Repository>::of(Page { items: seen, next: last }));
+            }
+            seen.push(shown);
+        }
+        if next.is_none() {
             return Ok(List::<Repository>::of(Page { items: seen, next }));
         }
+        tokio::task::yield_now().await;
         after = next;
     }
 }
