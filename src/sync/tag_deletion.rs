@@ -61,7 +61,7 @@ pub enum TagDeletionError {
     #[error("there is no tag `{0}`")]
     NotThere(Tag),
     /// The registry deletes nothing, or takes no empty manifest. Nothing has changed.
-    #[error("the registry cannot delete one tag: {cause}; {}", siblings_in_words(.siblings))]
+    #[error("the registry cannot delete one tag: {cause}{}", siblings_in_words(.siblings))]
     Unsupported {
         /// What it does not do.
         cause: &'static str,
@@ -85,9 +85,12 @@ pub enum TagDeletionError {
 fn siblings_in_words(siblings: &[Tag]) -> String {
     let names: Vec<&str> = siblings.iter().map(Tag::as_str).collect();
     match names.as_slice() {
-        [] => "no other tag points to the same manifest, so delete that by its digest".to_owned(),
+        [] => String::new(),
         names => {
-            format!("deleting the manifest by its digest would delete these tags, too: {}", names.join(", "))
+            format!(
+                "; deleting the manifest by its digest would delete these tags, too: {}",
+                names.join(", ")
+            )
         }
     }
 }

@@ -128,10 +128,12 @@ async fn a_deletion_refused_by_the_registry_changes_nothing_and_its_message_reac
         body: body.to_vec(),
     });
     let before = house.record().await;
-    for reference in [first.digest.as_str(), "latest"] {
+    let nothing = "the registry cannot delete one tag: it deletes nothing";
+    for (reference, message) in [(first.digest.as_str(), "deletion is turned off here"), ("latest", nothing)]
+    {
         let response = delete(&house.door.url(), "team/app", reference).await;
         assert_eq!(response.status(), 405);
-        let expected = ("UNSUPPORTED".to_owned(), "deletion is turned off here".to_owned());
+        let expected = ("UNSUPPORTED".to_owned(), message.to_owned());
         assert_eq!(error_of(response).await, expected);
         assert_eq!(house.open_intents().await, 0);
         assert_eq!(house.record().await, before);
