@@ -5,8 +5,8 @@
 //! it would by a clock that is so far ahead.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -39,8 +39,8 @@ struct Shared {
     ahead: AtomicI64,
     /// How many bytes of a request's body come before the registry hears of the request.
     held_back: AtomicUsize,
-    /// How many answers were 401 to a request with a token.
-    refused: AtomicUsize,
+    /// The request lines that were answered 401 though a token came with them.
+    refused: Mutex<Vec<String>>,
 }
 
 impl LeapingClock {
@@ -53,7 +53,7 @@ impl LeapingClock {
             issuer: guard.issuer(),
             ahead: AtomicI64::new(0),
             held_back: AtomicUsize::new(0),
-            refused: AtomicUsize::new(0),
+            refused: Mutex::default(),
         });
         let stop = CancellationToken::new();
         let (accepting, each) = (Arc::clone(&shared), stop.clone());
@@ -87,7 +87,12 @@ impl LeapingClock {
 
     /// How many tokens the registry has refused.
     pub fn refused(&self) -> usize {
-        self.shared.refused.load(Ordering::SeqCst)
+        self.refused_at("")
+    }
+
+    /// How many of those came with a request whose line has this in it.
+    pub fn refused_at(&self, part: &str) -> usize {
+        self.shared.refused.lock().unwrap().iter().filter(|line| line.contains(part)).count()
     }
 }
 
@@ -125,17 +130,21 @@ impl Shared {
         };
         let down = async {
             loop {
-                let (head, rest) = read_head(&mut from_registry).await?;
-                let status = head.split(' ').nth(1).unwrap_or_default().to_owned();
+                let (answer, rest) = read_head(&mut from_registry).await?;
+                let status = answer.split(' ').nth(1).unwrap_or_default().to_owned();
                 let line = |line: &str| match line.strip_prefix("Date: ") {
                     Some(date) => format!("Date: {}", later(date, ahead)),
                     None => line.to_owned(),
                 };
-                let lines: Vec<String> = head.lines().map(line).collect();
+                // Before its client knows.
+                if is_shown && status == "401" {
+                    let line = head.lines().next().unwrap_or_default().to_owned();
+                    self.refused.lock().unwrap().push(line);
+                }
+                let lines: Vec<String> = answer.lines().map(line).collect();
                 to_client.write_all(format!("{}\r\n\r\n", lines.join("\r\n")).as_bytes()).await?;
                 to_client.write_all(&rest).await?;
                 if !status.starts_with('1') {
-                    self.refused.fetch_add(usize::from(is_shown && status == "401"), Ordering::SeqCst);
                     break;
                 }
             }

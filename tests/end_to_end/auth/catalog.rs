@@ -135,7 +135,7 @@ async fn search_and_lists_over_all_repositories_show_what_the_caller_may_pull_an
         // The names of all repositories are no tags.
         ("alice", Ok("public/a")),
         ("mounter", Ok("public/a")),
-        ("stranger", Err(StatusCode::UNAUTHORIZED)),
+        ("stranger", Err(StatusCode::FORBIDDEN)),
         ("", Ok("public/a")),
     ] {
         let scoped = token(&door.url(), user, &["registry:catalog:*"]).await;

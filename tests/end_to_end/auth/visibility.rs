@@ -140,7 +140,12 @@ async fn a_repository_cannot_be_named_in_two_ways() {
     ] {
         for path in ["/api/v1/tags", "/api/v1/manifests"] {
             let answer = ask(&door, "reader", Method::GET, &format!("{path}?{query}")).await;
-            assert_eq!(answer.status(), StatusCode::BAD_REQUEST, "{path}?{query}");
+            // Without a repository the tags of all are listed that may be pulled.
+            let expected = match (path, query) {
+                ("/api/v1/tags", "") => StatusCode::OK,
+                _ => StatusCode::BAD_REQUEST,
+            };
+            assert_eq!(answer.status(), expected, "{path}?{query}");
             let stranger = status(&door, "", &format!("{path}?{query}")).await;
             assert_eq!(stranger, StatusCode::UNAUTHORIZED, "{path}?{query}");
         }
