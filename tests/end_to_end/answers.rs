@@ -5,15 +5,22 @@ mod manifests;
 mod referrers;
 mod walk;
 
+use std::time::Duration;
+
 use reqwest::header::{HeaderMap, HeaderName};
 use reqwest::{Method, Response, StatusCode};
 use serde_json::Value;
+use tokio::time::Instant;
 
 use crate::support::door::{Door, DoorBuilder};
 use crate::support::http::http_client;
 use crate::support::metrics::metrics;
 use crate::support::registry::Registry;
 use crate::support::sweep::sweep_through;
+use crate::support::wait::PAUSE;
+
+/// Within which time an exchange is counted.
+const SOON: Duration = Duration::from_secs(20);
 
 /// A registry, and a door whose record is complete.
 struct House {
@@ -31,6 +38,21 @@ impl House {
         let door = set(Door::builder(registry.url())).start().await;
         sweep_through(&door, true).await;
         Self { registry, door }
+    }
+
+    /// Waits until so many answers on this route are counted as made from the record: an answer is counted when its exchange
+    /// is over, which its client does not wait for.
+    async fn until_record_answers(&self, route: &str, expected: f64) {
+        let deadline = Instant::now() + SOON;
+        loop {
+            let counted = self.record_answers(route).await;
+            if counted >= expected {
+                assert_eq!(counted, expected, "{route}");
+                return;
+            }
+            assert!(Instant::now() < deadline, "{route}: {counted} of {expected} within {SOON:?}");
+            tokio::time::sleep(PAUSE).await;
+        }
     }
 
     /// How many answers on this route were made from the record.
