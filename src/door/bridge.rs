@@ -9,8 +9,7 @@ use std::net::IpAddr;
 use axum::body::Body;
 use bytes::Bytes;
 use futures_util::stream;
-use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{HeaderValue, Method, Version};
+use http::Method;
 use http_body_util::BodyExt;
 use pingora_core::Result;
 use pingora_proxy::Session;
@@ -18,7 +17,7 @@ use tokio::sync::mpsc;
 use tower::ServiceExt;
 
 use super::body_memory::Reservation;
-use super::{Limits, Refusal, ResponseHead, body, forward, header_names};
+use super::{Limits, Refusal, ResponseHead, body, forward, header_names, respond};
 use crate::auth::Viewer;
 use crate::oci::ErrorCode;
 use crate::telemetry::AccessNote;
@@ -126,16 +125,7 @@ pub(super) async fn send(session: &mut Session, answer: RouterAnswer) -> Result<
         session.set_keepalive(None);
     }
     let length = axum::body::HttpBody::size_hint(&body).exact();
-    match length {
-        Some(length) if !head.headers.contains_key(CONTENT_LENGTH) => {
-            head.insert_header(CONTENT_LENGTH, HeaderValue::from(length))?;
-        }
-        Some(_) => {}
-        None if session.req_header().version == Version::HTTP_11 => {
-            head.insert_header(TRANSFER_ENCODING, "chunked")?;
-        }
-        None => {}
-    }
+    respond::tell_end(session, &mut head, length)?;
     let has_body = length != Some(0) && session.req_header().method != Method::HEAD;
     session.write_response_header(Box::new(header_names::with_canonical_names(&head)?), !has_body).await?;
     if has_body {

@@ -21,7 +21,7 @@ const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api
 pub(super) async fn send(session: &mut Session, response: Response) -> Result<()> {
     let Response { mut head, body, origin: _ } = response;
     let length = match &body {
-        ResponseBody::Whole(bytes) => Some(bytes.len()),
+        ResponseBody::Whole(bytes) => Some(bytes.len() as u64),
         ResponseBody::Pieces(_) => None,
     };
     // From a client that stalls nothing more is awaited.
@@ -30,17 +30,7 @@ pub(super) async fn send(session: &mut Session, response: Response) -> Result<()
     if !is_reusable {
         session.set_keepalive(None);
     }
-    match length {
-        Some(length) if has_length(&head) && !head.headers.contains_key(CONTENT_LENGTH) => {
-            head.insert_header(CONTENT_LENGTH, HeaderValue::from(length))?;
-        }
-        Some(_) => {}
-        None if session.req_header().version == Version::HTTP_11 => {
-            head.insert_header(TRANSFER_ENCODING, "chunked")?;
-        }
-        // An older client is told the end by that of the connection.
-        None => {}
-    }
+    tell_end(session, &mut head, length)?;
     let has_body = length != Some(0) && session.req_header().method != Method::HEAD;
     session.write_response_header(Box::new(header_names::with_canonical_names(&head)?), !has_body).await?;
     match body {
@@ -52,6 +42,20 @@ pub(super) async fn send(session: &mut Session, response: Response) -> Result<()
         body::linger(session).await;
     }
     Ok(())
+}
+
+/// Puts into a head where the body ends, which is so long if that is known.
+pub(super) fn tell_end(session: &Session, head: &mut ResponseHead, length: Option<u64>) -> Result<()> {
+    match length {
+        Some(length) if has_length(head) && !head.headers.contains_key(CONTENT_LENGTH) => {
+            head.insert_header(CONTENT_LENGTH, HeaderValue::from(length))
+        }
+        None if session.req_header().version == Version::HTTP_11 => {
+            head.insert_header(TRANSFER_ENCODING, "chunked")
+        }
+        // An older client is told the end by that of the connection.
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// Whether an answer with this head says how long it is (RFC 9110 section 8.6). One that says "not modified" does so of the

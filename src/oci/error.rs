@@ -124,6 +124,20 @@ impl ErrorBody {
     }
 }
 
+/// The code of the first error in such a body, whoever made it; none if it is no such body.
+pub fn first_error_code(body: &[u8]) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Body {
+        errors: Vec<Entry>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Entry {
+        code: String,
+    }
+    let body: Body = serde_json::from_slice(body).ok()?;
+    body.errors.into_iter().next().map(|entry| entry.code)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -17,7 +17,7 @@ mod scope;
 mod text;
 
 pub use digest::{Digest, InvalidDigest};
-pub use error::{ErrorBody, ErrorCode, RETRY_AFTER_SECONDS};
+pub use error::{ErrorBody, ErrorCode, RETRY_AFTER_SECONDS, first_error_code};
 pub use image_config::{BuildStep, ImageConfig, InvalidImageConfig};
 pub use manifest::{
     Descriptor, Document, InvalidManifest, MAXIMUM_MANIFEST_BYTES, Manifest, ManifestKind, Platform,

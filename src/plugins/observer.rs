@@ -124,7 +124,7 @@ fn not_deleted(error: TagDeletionError) -> Refusal {
             Refusal { allow: Some("GET, HEAD, PUT"), ..Refusal::of(ErrorCode::Unsupported, error) }
         }
         TagDeletionError::NotMoved(failure) => refusal(failure),
-        TagDeletionError::Registry(_) => {
+        TagDeletionError::Registry(_) | TagDeletionError::Unclear(_) => {
             let message = "the registry does not say what the tag points to, or whether it deletes; nothing has changed";
             Refusal::new(ErrorCode::Unavailable, message).with_status(StatusCode::BAD_GATEWAY).because(error)
         }

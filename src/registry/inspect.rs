@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::question::Question;
 use super::transport::Received;
 use super::{RegistryClient, RegistryError};
-use crate::oci::{Access, Action, Actions, Digest, MediaType, RepositoryName};
+use crate::oci::{Access, Action, Actions, Digest, MediaType, RepositoryName, first_error_code};
 
 /// How long the answers may be, of which little is read.
 const MAXIMUM_BYTES: usize = 64 * 1024;
@@ -123,19 +123,10 @@ impl RegistryClient {
 
 /// Whether a registry says that it does not do such things at all (the specification's `UNSUPPORTED`).
 fn is_unsupported(answer: &Received) -> bool {
-    #[derive(serde::Deserialize)]
-    struct Errors {
-        errors: Vec<Entry>,
-    }
-    #[derive(serde::Deserialize)]
-    struct Entry {
-        code: String,
-    }
     let body = answer.body.as_deref().unwrap_or_default();
     answer.status == StatusCode::METHOD_NOT_ALLOWED
         && !answer.headers.contains_key(ALLOW)
-        && serde_json::from_slice::<Errors>(body)
-            .is_ok_and(|body| body.errors.first().is_some_and(|error| error.code == "UNSUPPORTED"))
+        && first_error_code(body).is_some_and(|code| code == "UNSUPPORTED")
 }
 
 /// What a `Date` says of the clock, if it was written in the middle of the time that the answer took.

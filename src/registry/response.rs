@@ -7,7 +7,7 @@ use http::{HeaderMap, StatusCode};
 use super::transport::BodyError;
 use super::{MalformedAnswer, RegistryError, WriteAnswer, retry_after};
 use crate::clock::Timestamp;
-use crate::oci::{Digest, Manifest, MediaType, Reference};
+use crate::oci::{Digest, Manifest, MediaType, Reference, first_error_code};
 
 /// The header in which a registry names the digest of what it stored or sends.
 const DOCKER_CONTENT_DIGEST: &str = "docker-content-digest";
@@ -86,20 +86,8 @@ pub(super) fn contradicts(named: &Digest, asked_for: &Reference) -> bool {
 
 /// Whether the body of a 404 is the specification's, so that it speaks for the registry.
 pub(super) fn is_not_found(body: &[u8]) -> bool {
-    #[derive(serde::Deserialize)]
-    struct Body {
-        errors: Vec<Entry>,
-    }
-    #[derive(serde::Deserialize)]
-    struct Entry {
-        code: String,
-    }
-    serde_json::from_slice::<Body>(body).is_ok_and(|body| {
-        let is_unknown = |entry: &Entry| {
-            matches!(entry.code.as_str(), "MANIFEST_UNKNOWN" | "NAME_UNKNOWN" | "NOT_FOUND" | "BLOB_UNKNOWN")
-        };
-        body.errors.first().is_some_and(is_unknown)
-    })
+    let unknown = ["MANIFEST_UNKNOWN", "NAME_UNKNOWN", "NOT_FOUND", "BLOB_UNKNOWN"];
+    first_error_code(body).is_some_and(|code| unknown.contains(&code.as_str()))
 }
 
 #[cfg(test)]

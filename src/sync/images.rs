@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
+use http::StatusCode;
 use tokio_util::sync::CancellationToken;
 
 use super::membership::LeaseHolder;
@@ -89,17 +90,21 @@ enum Answer {
 enum Interrupted {
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The registry did not give something.
     #[error(transparent)]
-    Registry(#[from] RegistryError),
+    Denied(RegistryError),
+    /// It could not be asked.
+    #[error(transparent)]
+    Away(RegistryError),
 }
 
 impl Reader {
     async fn read_for_ever(&self, is_writing: &(impl Fn() -> bool + Send + Sync)) {
-        let mut attempts = 0;
+        let (mut attempts, mut denials) = (0_u32, 0_u32);
         loop {
-            let pause = match self.read_part(attempts).await {
+            let pause = match self.read_part(denials).await {
                 Ok(part) => {
-                    attempts = 0;
+                    (attempts, denials) = (0, 0);
                     if self.failures.worked() {
                         tracing::info!("what images say of themselves is read again");
                     }
@@ -107,6 +112,7 @@ impl Reader {
                 }
                 Err(error) => {
                     attempts = attempts.saturating_add(1);
+                    denials += u32::from(matches!(error, Interrupted::Denied(_)));
                     if self.failures.failed(&error) {
                         tracing::warn!(%error, "what images say of themselves cannot be read now; trying again");
                     }
@@ -117,9 +123,9 @@ impl Reader {
         }
     }
 
-    /// Reads the images of which the next events tell. After so many attempts at that, what the registry does not give is
-    /// passed over.
-    async fn read_part(&self, attempts: u32) -> Result<Part, Interrupted> {
+    /// Reads the images of which the next events tell. After so many denials of some of that, what the registry does not
+    /// give is passed over.
+    async fn read_part(&self, denials: u32) -> Result<Part, Interrupted> {
         let read_until = self.store.images_read_until().await?;
         let sequence = self.store.sequence().await?;
         if sequence.get() <= read_until.get().max(self.empty_until.load(Ordering::Relaxed)) {
@@ -135,21 +141,21 @@ impl Reader {
         let found: BTreeSet<FoundImage> = events.items.iter().filter_map(found_image).collect();
         let unread = self.store.unread_images(found.into_iter().collect()).await?;
         let is_empty = unread.is_empty();
-        let (read, failed) = self.read(unread, attempts).await;
+        let (read, failed) = self.read(unread, denials).await;
         // What was read is kept also where the part has to be looked at again.
         let until = if failed.is_some() { read_until } else { last };
         if !read.is_empty() || until > read_until {
             self.store.keep_images(read, until).await?;
         }
         match failed {
-            Some(error) => Err(error.into()),
+            Some(interrupted) => Err(interrupted),
             None if is_empty && events.next.is_some() => Ok(Part::NothingToRead),
             None => Ok(Part::Read),
         }
     }
 
     /// Asks for configurations. Answers what was read, and why that has to be done again.
-    async fn read(&self, unread: Vec<UnreadImage>, attempts: u32) -> (Vec<ReadImage>, Option<RegistryError>) {
+    async fn read(&self, unread: Vec<UnreadImage>, denials: u32) -> (Vec<ReadImage>, Option<Interrupted>) {
         let mut answers = stream::iter(unread).map(|image| self.ask(image)).buffer_unordered(READ_AT_ONCE);
         let (mut read, mut failed) = (Vec::new(), None);
         while let Some(answer) = answers.next().await {
@@ -158,16 +164,21 @@ impl Reader {
                     IMAGES_READ.with([if image.config.is_some() { "read" } else { "unusable" }]).increment(1);
                     read.push(*image);
                 }
-                Answer::Denied(error) if attempts + 1 >= ATTEMPTS => {
+                Answer::Denied(error) if denials + 1 >= ATTEMPTS && self.answers_otherwise().await => {
                     tracing::warn!(%error, "what an image says of itself is not known");
                     IMAGES_READ.with(["passed_over"]).increment(1);
                 }
-                Answer::Denied(error) => failed = failed.or(Some(error)),
+                Answer::Denied(error) => failed = failed.or(Some(Interrupted::Denied(error))),
                 // Nothing else is asked: it would fail alike.
-                Answer::Away(error) => return (read, Some(error)),
+                Answer::Away(error) => return (read, Some(Interrupted::Away(error))),
             }
         }
         (read, failed)
+    }
+
+    /// Whether the registry fails at this alone, and not at everything.
+    async fn answers_otherwise(&self) -> bool {
+        self.registry.inspect().await.is_ok_and(|found| !found.status.is_server_error())
     }
 
     async fn ask(&self, UnreadImage { repository, digest, config }: UnreadImage) -> Answer {
@@ -178,6 +189,10 @@ impl Reader {
         let config = match self.registry.blob(&repository, &config.digest, limit).await {
             Ok(bytes) => bytes.and_then(|bytes| ImageConfig::parse(&bytes).ok()),
             Err(RegistryError::Broken { source: BodyError::TooLong(_), .. }) => None,
+            // It would answer anything so.
+            Err(error @ RegistryError::Refused { status, .. }) if is_about_all(status) => {
+                return Answer::Away(error);
+            }
             Err(error @ (RegistryError::Refused { .. } | RegistryError::Malformed { .. })) => {
                 return Answer::Denied(error);
             }
@@ -191,6 +206,18 @@ impl Reader {
         };
         Answer::Read(Box::new(ReadImage { repository, digest, config }))
     }
+}
+
+/// Whether a status speaks of the registry, or of the door's credentials, and not of what was asked for.
+fn is_about_all(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::UNAUTHORIZED
+            | StatusCode::TOO_MANY_REQUESTS
+            | StatusCode::BAD_GATEWAY
+            | StatusCode::SERVICE_UNAVAILABLE
+            | StatusCode::GATEWAY_TIMEOUT
+    )
 }
 
 /// What there was in a part of the history.
@@ -385,6 +412,24 @@ mod tests {
         assert_eq!(house.architecture(&refused).await, None);
         assert_eq!(house.architecture(&other).await.as_deref(), Some("arm64"));
         assert_eq!(house.asked(), ATTEMPTS as usize + 1, "the other one was asked for once");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_registry_that_fails_at_everything_is_waited_for_and_nothing_is_passed_over() {
+        for (status, is_all) in [(503, false), (401, false), (500, true)] {
+            let house = house(RegistryKind::Registry, move |_| Scripted::status(status));
+            if is_all {
+                house.registry.script(move |_, _| Some(Scripted::status(status)));
+            }
+            let image = image("one", &configuration().to_string());
+            house.record(&image).await;
+            tokio::time::sleep(Duration::from_hours(3)).await;
+            house.registry.script(|_, path| {
+                path.contains("/blobs/").then(|| Scripted::Document(configuration(), None))
+            });
+            house.until_read().await;
+            assert_eq!(house.architecture(&image).await.as_deref(), Some("arm64"), "{status}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -22,12 +22,12 @@ use super::carry::{Carrier, CarryFailure};
 use super::write::{ManifestWrite, WriteRequest};
 use crate::oci::{
     Access, Action, Actions, Descriptor, Digest, Manifest, ManifestKind, MediaType, Reference,
-    RepositoryName, Tag,
+    RepositoryName, Tag, first_error_code,
 };
 use crate::registry::{
     Deletion, OutgoingWrite, RegistryClient, RegistryError, RequestCredentials, WriteAnswer,
 };
-use crate::store::{Actor, Records};
+use crate::store::{Actor, Records, StoreError};
 
 /// What the empty manifest calls itself.
 const ARTIFACT_TYPE: &str = "application/vnd.portreeve.deleted-tag.v1+json";
@@ -71,6 +71,9 @@ pub enum TagDeletionError {
     /// The registry could not be asked. Nothing has changed.
     #[error("the registry does not say what the tag points to, or whether it deletes: {0}")]
     Registry(#[from] RegistryError),
+    /// The registry does not say whether it deletes. Nothing has changed.
+    #[error("the registry answered {0} when it was asked whether it deletes")]
+    Unclear(StatusCode),
     /// The tag could not be moved, or it is not known whether it was.
     #[error("the tag was not deleted: {0}")]
     NotMoved(#[source] CarryFailure),
@@ -105,21 +108,11 @@ pub struct TagDeleter {
 
 /// Whether a registry's answer says that it does not delete tags by themselves (distribution 2.8: the tag is no digest).
 pub fn cannot_delete_tags(answer: &WriteAnswer) -> bool {
-    #[derive(serde::Deserialize)]
-    struct Errors {
-        errors: Vec<Entry>,
-    }
-    #[derive(serde::Deserialize)]
-    struct Entry {
-        code: String,
-    }
-    let is_code = |wanted: &[&str]| {
-        serde_json::from_slice::<Errors>(&answer.body)
-            .is_ok_and(|body| body.errors.first().is_some_and(|error| wanted.contains(&error.code.as_str())))
-    };
     match answer.status {
         StatusCode::METHOD_NOT_ALLOWED => true,
-        StatusCode::BAD_REQUEST => is_code(&["DIGEST_INVALID", "UNSUPPORTED"]),
+        StatusCode::BAD_REQUEST => {
+            matches!(first_error_code(&answer.body).as_deref(), Some("DIGEST_INVALID" | "UNSUPPORTED"))
+        }
         _ => false,
     }
 }
@@ -146,12 +139,18 @@ impl TagDeleter {
         let reference = Reference::Tag(tag.clone());
         let pointed = self.registry.manifest(repository, &reference).await?;
         let pointed = pointed.ok_or_else(|| TagDeletionError::NotThere(tag.clone()))?;
-        if is_empty_manifest(&pointed) {
-            // Begun before, and not ended.
-            return self.delete_manifest(deletion, &pointed.digest).await;
+        match self.registry.try_deletion().await? {
+            Deletion::Allowed => {}
+            Deletion::Refused(StatusCode::METHOD_NOT_ALLOWED) => {
+                return Err(self.unsupported(deletion, &pointed, "it deletes nothing").await);
+            }
+            Deletion::Refused(status) => return Err(TagDeletionError::Unclear(status)),
         }
-        if let Deletion::Refused(_) = self.registry.try_deletion().await? {
-            return Err(self.unsupported(deletion, &pointed, "it deletes nothing").await);
+        // Begun before, and not ended; unless another tag points to it as well, which would go with it.
+        if is_empty_manifest(&pointed)
+            && self.siblings(deletion, &pointed).await.is_ok_and(|tags| tags.is_empty())
+        {
+            return self.delete_manifest(deletion, &pointed.digest).await;
         }
         let Some(config) = self.configuration(repository, &pointed).await? else {
             let cause = "it takes no empty manifest for one that names no image";
@@ -220,18 +219,24 @@ impl TagDeleter {
         Err(TagDeletionError::NotDeleted(failure))
     }
 
+    /// The other tags that are recorded for the same manifest.
+    async fn siblings(&self, deletion: &TagDeletion, pointed: &Manifest) -> Result<Vec<Tag>, StoreError> {
+        let mut tags = self.records.tags_of(&deletion.repository, &pointed.digest).await?;
+        tags.retain(|tag| *tag != deletion.tag);
+        Ok(tags)
+    }
+
     async fn unsupported(
         &self,
         deletion: &TagDeletion,
         pointed: &Manifest,
         cause: &'static str,
     ) -> TagDeletionError {
-        let tags =
-            self.records.tags_of(&deletion.repository, &pointed.digest).await.unwrap_or_else(|error| {
-                tracing::debug!(%error, "the other tags of a manifest cannot be named");
-                Vec::new()
-            });
-        let siblings = tags.into_iter().filter(|tag| *tag != deletion.tag).take(NAMED).collect();
+        let mut siblings = self.siblings(deletion, pointed).await.unwrap_or_else(|error| {
+            tracing::debug!(%error, "the other tags of a manifest cannot be named");
+            Vec::new()
+        });
+        siblings.truncate(NAMED);
         TagDeletionError::Unsupported { cause, siblings }
     }
 }

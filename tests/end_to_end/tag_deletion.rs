@@ -114,7 +114,13 @@ async fn a_deletion_that_was_cut_off_ends_when_it_is_asked_for_again() {
     let url = format!("{}/v2/team/app/manifests/v1", door.url());
     let put = http_client().put(url).header(CONTENT_TYPE, oci).body(empty.to_string()).send().await.unwrap();
     assert_eq!(put.status(), 201);
+    let copy = format!("{}/v2/team/app/manifests/copy", door.url());
+    let put = http_client().put(copy).header(CONTENT_TYPE, oci).body(empty.to_string()).send().await.unwrap();
+    assert_eq!(put.status(), 201);
     assert_in_step(&door.url(), &registry.url(), SOON).await;
+    // What somebody else points to stays, whatever it calls itself.
     assert_eq!(delete(&door.url(), "team/app", "v1").await.status(), 202);
+    assert_eq!(tags(&registry, &door).await, ["team/app:copy", "team/app:v2"]);
+    assert_eq!(delete(&door.url(), "team/app", "copy").await.status(), 202);
     assert_eq!(tags(&registry, &door).await, ["team/app:v2"]);
 }
