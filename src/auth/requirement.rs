@@ -20,4 +20,4 @@ pub enum Requirement {
 }
 
 /// Tells what a request requires. Also for a path that no table names, which is refused to all but administrators.
-pub type RequirementOf = fn(&http::Uri) -> Requirement;
+pub type RequirementOf = fn(&http::Method, &http::Uri) -> Requirement;

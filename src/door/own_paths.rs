@@ -1,7 +1,7 @@
 //! What the door itself answers, beside `/v2/`. `web/` makes it and `server.rs` hands it over: the door knows none of the
 //! paths.
 
-use http::{StatusCode, Uri};
+use http::{Method, StatusCode, Uri};
 
 use crate::auth::{Requirement, RequirementOf};
 
@@ -22,7 +22,7 @@ pub type RefusalBody = fn(&Uri, StatusCode, &str) -> Option<Vec<u8>>;
 impl OwnPaths {
     /// Whether the request is a probe, which is answered however many requests are in flight: a load balancer that gets no
     /// answer takes the whole door out of service.
-    pub(super) fn is_probe(&self, uri: &Uri) -> bool {
-        (self.requirement_of)(uri) == Requirement::Probe
+    pub(super) fn is_probe(&self, method: &Method, uri: &Uri) -> bool {
+        (self.requirement_of)(method, uri) == Requirement::Probe
     }
 }

@@ -170,7 +170,9 @@ impl Service {
         exchange: &mut Exchange,
         in_flight: &mut InFlight,
     ) -> Result<Option<LocalAnswer>, Refusal> {
-        if exchange.target == Target::Own && self.own.is_probe(&exchange.request.uri) {
+        if exchange.target == Target::Own
+            && self.own.is_probe(&exchange.request.method, &exchange.request.uri)
+        {
             return self.call_router(session, exchange).await;
         }
         *in_flight = self.requests.admit().inspect_err(|_| shorten_write_timeout(session))?;

@@ -4,10 +4,10 @@ use async_trait::async_trait;
 use http::header::USER_AGENT;
 use serde::Deserialize;
 
-use super::observer::AGENT_BYTES;
 use crate::door::{
     Entry, Exchange, ExchangeOutcome, InvalidOption, Plugin, PluginOption, Prepared, read_options,
 };
+use crate::store::Actor;
 use crate::telemetry::{AccessLine, cut};
 
 pub(super) const ENTRY: Entry = Entry {
@@ -66,7 +66,7 @@ impl Plugin for AccessLog {
             sent: outcome.sent,
             seconds: outcome.duration.as_secs_f64(),
             backend: exchange.backend.as_deref(),
-            agent: exchange.header(&USER_AGENT).map(|agent| cut(agent, AGENT_BYTES)),
+            agent: exchange.header(&USER_AGENT).map(|agent| cut(agent, Actor::AGENT_BYTES)),
             scopes_asked: note.and_then(|note| Some(cut(note.scopes_asked.as_ref()?, SCOPES_BYTES))),
             scopes_granted: note.and_then(|note| Some(cut(note.scopes_granted.as_ref()?, SCOPES_BYTES))),
             cause: outcome.cause.as_deref().map(|cause| cut(cause, CAUSE_BYTES)),

@@ -74,7 +74,8 @@ impl Plugin for Authorization {
                     admit(gate, exchange, &route, mark.as_ref(), may_answer).await?;
                 }
                 Target::Own => {
-                    let requirement = (self.requirement_of)(&exchange.request.uri);
+                    let request = &exchange.request;
+                    let requirement = (self.requirement_of)(&request.method, &request.uri);
                     exchange.viewer = Box::pin(admit_to_own(gate, exchange, requirement)).await?;
                 }
                 Target::Unreadable => {}

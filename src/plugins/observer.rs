@@ -12,18 +12,15 @@ use crate::door::{
     Prepared, Refusal, Response, ResponseHead, end_to_end_headers,
 };
 use crate::oci::{Digest, ErrorCode, Reference, RepositoryName, Tag};
-use crate::registry::{CarryError, OutgoingWrite, RequestCredentials, WriteAnswer};
+use crate::registry::{OutgoingWrite, RequestCredentials, WriteAnswer};
 use crate::store::Actor;
 use crate::sync::{
-    Carrier, CarryFailure, ManifestWrite, TagDeleter, TagDeletion, TagDeletionError, WriteRequest,
-    cannot_delete_tags,
+    Carrier, CarryFailure, ManifestWrite, TagDeleter, TagDeletion, TagDeletionError, WriteContext,
+    WriteRequest, cannot_delete_tags,
 };
 use crate::telemetry::cut;
 
 pub(super) const ENTRY: Entry = Entry { name: "observer", options: &[], prepare };
-
-/// How much of a client's `User-Agent` is recorded.
-pub(super) const AGENT_BYTES: usize = 256;
 
 struct Observer {
     carrier: Carrier,
@@ -69,7 +66,7 @@ impl Plugin for Observer {
 }
 
 fn actor(exchange: &Exchange) -> Actor {
-    let agent = exchange.header(&USER_AGENT).map(|agent| cut(agent, AGENT_BYTES).to_owned());
+    let agent = exchange.header(&USER_AGENT).map(|agent| cut(agent, Actor::AGENT_BYTES).to_owned());
     Actor { user: exchange.client.user.clone(), address: Some(exchange.client.address), agent }
 }
 
@@ -88,7 +85,7 @@ fn credentials(exchange: &Exchange) -> Option<RequestCredentials> {
 
 fn tag_deletion(exchange: &Exchange, repository: RepositoryName, tag: Tag) -> TagDeletion {
     let (headers, credentials) = (end_to_end_headers(exchange), credentials(exchange));
-    TagDeletion { repository, tag, actor: actor(exchange), headers, credentials }
+    TagDeletion { repository, tag, context: WriteContext { actor: actor(exchange), headers, credentials } }
 }
 
 /// What a manifest that was put is about.
@@ -118,79 +115,32 @@ fn response(answer: WriteAnswer, subject: Option<&Digest>) -> Result<Response, B
 
 /// What a client is told whose tag is not deleted.
 fn not_deleted(error: TagDeletionError) -> Refusal {
+    let (status, message) = error.told();
     match error {
         TagDeletionError::NotThere(_) => Refusal::of(ErrorCode::ManifestUnknown, error),
         TagDeletionError::Unsupported { .. } => {
             Refusal { allow: Some("GET, HEAD, PUT"), ..Refusal::of(ErrorCode::Unsupported, error) }
         }
         TagDeletionError::NotMoved(failure) => refusal(failure),
-        TagDeletionError::Registry(_) | TagDeletionError::Unclear(_) => {
-            let message = "the registry does not say what the tag points to, or whether it deletes; nothing has changed";
-            Refusal::new(ErrorCode::Unavailable, message).with_status(StatusCode::BAD_GATEWAY).because(error)
-        }
-        TagDeletionError::NotDeleted(_) => {
-            let message =
-                "the tag points to an empty manifest now, whose deletion failed; delete the tag again";
-            Refusal::new(ErrorCode::Unavailable, message).because(error)
-        }
-        TagDeletionError::Manifest(_) => {
-            let message = "the door failed on this write; its log says why";
-            Refusal::new(ErrorCode::Unknown, message).because(error)
+        TagDeletionError::Registry(_)
+        | TagDeletionError::Unclear(_)
+        | TagDeletionError::NotDeleted(_)
+        | TagDeletionError::Manifest(_) => {
+            Refusal::new(code(status), message).with_status(status).because(error)
         }
     }
 }
 
 /// What a client is told when a write has no answer of the registry's.
 fn refusal(failure: CarryFailure) -> Refusal {
-    let (status, message) = match &failure {
-        CarryFailure::NotNoted(_) => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "the door cannot write its record now, so the registry was not asked; try again later",
-        ),
-        CarryFailure::Busy => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "other writes to the same tag take too long, so the registry was not asked; try again later",
-        ),
-        CarryFailure::Registry(CarryError::NotSigned(_)) => (
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "the door failed on this write, and the registry was not asked; its log says why",
-        ),
-        CarryFailure::Registry(CarryError::NotSent(_)) => (
-            StatusCode::BAD_GATEWAY,
-            "the registry refuses connections or cannot be reached; nothing was written",
-        ),
-        CarryFailure::Registry(CarryError::TimedOut(_)) => (
-            StatusCode::GATEWAY_TIMEOUT,
-            "the registry did not answer in time; whether it took the write is being found out",
-        ),
-        CarryFailure::Registry(CarryError::Lost(_)) => (
-            StatusCode::BAD_GATEWAY,
-            "the connection to the registry broke before its answer; whether it took the write is being found out",
-        ),
-        CarryFailure::NotRecorded(_) => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "the registry took the write, but the door cannot write its record now; try again later",
-        ),
-        CarryFailure::UnknownDeletion(_) => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "the registry deleted the manifest, but does not say which tags went with it; that is being found out",
-        ),
-        CarryFailure::Unconfirmed(_) => (
-            StatusCode::BAD_GATEWAY,
-            "the registry's answer does not say that it took the write; whether it did is being found out",
-        ),
-        CarryFailure::Lost => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "the door was taken for dead while it carried this write; what became of it is being found out",
-        ),
-        CarryFailure::Failed => (
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "the door failed on this write; what became of it is being found out",
-        ),
-    };
-    let code = match &failure {
-        CarryFailure::Failed | CarryFailure::Registry(CarryError::NotSigned(_)) => ErrorCode::Unknown,
+    let (status, message) = failure.told();
+    Refusal::new(code(status), message).with_status(status).because(failure)
+}
+
+/// The code of an answer of the door's own.
+const fn code(status: StatusCode) -> ErrorCode {
+    match status {
+        StatusCode::INTERNAL_SERVER_ERROR => ErrorCode::Unknown,
         _ => ErrorCode::Unavailable,
-    };
-    Refusal::new(code, message).with_status(status).because(failure)
+    }
 }

@@ -23,7 +23,7 @@ use crate::search::{MEMORY, Search};
 use crate::store::Store;
 use crate::sync::{EngineSettings, JudgeSettings, RemovalLimit, SweepSettings, SyncEngine, Transports};
 use crate::telemetry::Metrics;
-use crate::web::{EventFeed, NotificationSecret, StatusSource, WebState};
+use crate::web::{EventFeed, NotificationSecret, StatusSource, WebState, Writes};
 
 /// How long the last look at unknown outcomes may take at the end.
 const LAST_PASS: Duration = Duration::from_secs(2);
@@ -126,6 +126,11 @@ impl Composition {
             store: Arc::clone(&self.store),
             search: Arc::clone(&self.search),
             hints: Arc::clone(&self.engine.hints),
+            writes: Writes {
+                deleter: self.engine.deleter(),
+                undeleter: self.engine.undeleter(),
+                credentials: self.shows_itself.then(|| Arc::clone(&self.access.settings.credentials)),
+            },
             largest_blobs: Arc::default(),
             pulls: Arc::clone(&self.engine.pulls),
             notifications: self.notifications.clone(),

@@ -101,3 +101,8 @@ pub struct Actor {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<String>,
 }
+
+impl Actor {
+    /// How much of a client's `User-Agent` is recorded.
+    pub const AGENT_BYTES: usize = 256;
+}

@@ -40,6 +40,7 @@ macro_rules! contract_tests {
             an_emptied_repository_stays_known_until_it_is_gone
             a_deletion_through_the_door_is_told_of_whether_or_not_the_record_had_it
             content_is_kept_as_long_as_its_own_repository_has_it
+            what_a_deleted_manifest_said_is_kept_for_a_while
             referrers_come_and_go_with_their_manifests
         }
         $crate::store::contract::contract_tests! { $open, lists;

@@ -11,6 +11,7 @@ mod change;
 #[cfg(test)]
 mod contract;
 mod day;
+mod deleted_manifest;
 mod door;
 mod epoch;
 mod event;

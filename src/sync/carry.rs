@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::FutureExt;
-use http::StatusCode;
 use tokio_util::task::TaskTracker;
 
+use super::carry_failure::CarryFailure;
 use super::confirm;
 use super::deletion_outcome::{self, DeletionOutcome, UnknownDeletion};
 use super::hints::HintQueue;
@@ -46,36 +46,6 @@ pub(super) static WRITES: CounterFamily = CounterFamily {
         ],
     )],
 };
-
-/// Why a write has no answer for its client.
-#[derive(Debug, thiserror::Error)]
-pub enum CarryFailure {
-    /// The intent could not be written down: the registry has heard nothing.
-    #[error("the write could not be noted before being carried: {0}")]
-    NotNoted(#[source] StoreError),
-    /// Other writes to the same reference took too long: the registry has heard nothing.
-    #[error("other writes to the same reference did not end in time")]
-    Busy,
-    /// The registry could not be reached, or its answer did not come.
-    #[error(transparent)]
-    Registry(#[from] CarryError),
-    /// The registry answered, but the outcome could not be written down. It will be verified.
-    #[error("the registry's answer could not be recorded: {0}")]
-    NotRecorded(#[source] StoreError),
-    /// The registry deleted a manifest, but it is not known which tags went with it. It will be verified.
-    #[error("it is not known what the deletion took with it: {0}")]
-    UnknownDeletion(#[source] UnknownDeletion),
-    /// The registry's answer is a success, but none that says that it took the write, and asked about it, it did not say so
-    /// either. It will be verified.
-    #[error("the registry answered {0}, and does not confirm the write when it is asked")]
-    Unconfirmed(StatusCode),
-    /// The registry did the write, but other doors have taken this one for dead meanwhile and ask the registry themselves.
-    #[error("the registry's answer came when this door no longer had the write")]
-    Lost,
-    /// The task failed in an unforeseen way. What became of the write will be verified.
-    #[error("carrying the write failed in an unforeseen way")]
-    Failed,
-}
 
 /// Carries manifest writes. Shared by all exchanges.
 #[derive(Clone)]

@@ -13,9 +13,9 @@ use tokio_util::task::TaskTracker;
 use super::membership::{LeaseHolder, Membership};
 use super::unknown::SettleSettings;
 use super::{
-    Carrier, FirstPass, HintQueue, Judge, JudgeSettings, PullCounts, Recording, SeenAnswers, SweepSettings,
-    Sweeper, TagDeleter, UnknownIntents, Verifier, compare_answers, flush_pulls, follow_hints, read_images,
-    settle_unknown,
+    Carrier, Deleter, FirstPass, HintQueue, Judge, JudgeSettings, PullCounts, Recording, SeenAnswers,
+    SweepSettings, Sweeper, TagDeleter, Undeleter, UnknownIntents, Verifier, compare_answers, flush_pulls,
+    follow_hints, read_images, settle_unknown,
 };
 use crate::clock::RetentionClock;
 use crate::registry::{RegistryClient, RegistrySettings, Transport};
@@ -119,6 +119,16 @@ impl SyncEngine {
     /// What deletes tags where the registry cannot.
     pub fn tag_deleter(&self) -> TagDeleter {
         TagDeleter::new(self.carrier.clone(), Arc::clone(&self.registry), Arc::clone(&self.store) as _)
+    }
+
+    /// What deletes for callers of the API.
+    pub fn deleter(&self) -> Deleter {
+        Deleter::new(self.carrier.clone(), self.tag_deleter())
+    }
+
+    /// What puts back what was deleted.
+    pub fn undeleter(&self) -> Undeleter {
+        Undeleter::new(self.carrier.clone(), Arc::clone(&self.store))
     }
 
     /// Tells when every intent that was open at the start has been asked about once.

@@ -1,15 +1,18 @@
 //! The only writer of the record.
 //!
 //! [`Carrier`] takes a manifest write to the registry and records its outcome, of a deletion by digest with what it took
-//! (`deletion_outcome`); [`TagDeleter`] deletes a tag where the registry cannot; [`Verifier`] asks the registry about one
+//! (`deletion_outcome`); [`TagDeleter`] deletes a tag where the registry cannot;
+//! [`Deleter`] and [`Undeleter`] delete and put back what the API is asked for; [`Verifier`] asks the registry about one
 //! reference and records the difference, as far as the [`Judge`] believes it; [`follow_hints`] follows
 //! hints; [`compare_answers`] makes hints of answers to clients that contradict the record; [`flush_pulls`] writes down pulls (`resolved_tags` knows which tag a pull by digest was of); [`read_images`] reads what images say of themselves; [`Sweeper`] goes through everything that the registry lists, and through what
 //! the record holds beyond that; [`settle_unknown`] does so for every intent whose outcome is not known until
 //! it cannot change any more. [`SyncEngine`] puts all of them together and runs them; `plugins/` hands writes to its carrier.
 
 mod carry;
+mod carry_failure;
 mod compare;
 mod confirm;
+mod deletion;
 mod deletion_outcome;
 mod difference;
 mod engine;
@@ -30,12 +33,16 @@ mod scripted_registry;
 mod seen;
 mod sweep;
 mod tag_deletion;
+mod undelete;
 mod unknown;
 mod verify;
 mod write;
+mod write_context;
 
-pub use carry::{Carrier, CarryFailure};
+pub use carry::Carrier;
+pub use carry_failure::CarryFailure;
 pub use compare::{CompareError, Comparison, NamesInStore, RecordedNames, compare};
+pub use deletion::{Deleter, DeletionError, RefusedWrite};
 pub use deletion_outcome::UnknownDeletion;
 pub use engine::{EngineSettings, SyncEngine, Transports};
 pub use hints::{HintQueue, follow_hints};
@@ -49,9 +56,11 @@ pub use sweep::{
     Recording, RunningSweep, SweepSettings, SweepStatus, Sweeper, show_sweep_intervals,
 };
 pub use tag_deletion::{TagDeleter, TagDeletion, TagDeletionError, cannot_delete_tags};
+pub use undelete::{Undeleted, Undeleter, Undeletion, UndeletionError};
 pub use unknown::{FirstPass, UnknownIntents, settle_unknown};
 pub use verify::{Verified, Verifier, VerifyError};
 pub use write::{ManifestWrite, WriteRequest};
+pub use write_context::WriteContext;
 
 /// Describes this floor's metrics to the exporter.
 pub fn describe_metrics() {

@@ -9,25 +9,26 @@
 //! Before anything is moved the registry is asked whether it deletes at all: otherwise the tag would be lost to the empty
 //! manifest.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::{HeaderValue, Method, StatusCode};
 use serde::Serialize;
 use serde_json::json;
 
-use super::carry::{Carrier, CarryFailure};
+use super::carry::Carrier;
+use super::carry_failure::CarryFailure;
 use super::write::{ManifestWrite, WriteRequest};
+use super::write_context::WriteContext;
 use crate::oci::{
-    Access, Action, Actions, Descriptor, Digest, Manifest, ManifestKind, MediaType, Reference,
-    RepositoryName, Tag, first_error_code,
+    Action, Actions, Descriptor, Digest, Manifest, ManifestKind, MediaType, Reference, RepositoryName, Tag,
+    first_error_code,
 };
-use crate::registry::{
-    Deletion, OutgoingWrite, RegistryClient, RegistryError, RequestCredentials, WriteAnswer,
-};
-use crate::store::{Actor, Records, StoreError};
+use crate::registry::{Deletion, RegistryClient, RegistryError, WriteAnswer};
+use crate::store::{Records, StoreError};
 
 /// What the empty manifest calls itself.
 const ARTIFACT_TYPE: &str = "application/vnd.portreeve.deleted-tag.v1+json";
@@ -46,12 +47,8 @@ pub struct TagDeletion {
     pub repository: RepositoryName,
     /// Which tag.
     pub tag: Tag,
-    /// Who asks for it.
-    pub actor: Actor,
-    /// The client's end-to-end headers with the door's forwarding headers.
-    pub headers: HeaderMap,
-    /// The door's credentials, if they replace the client's own.
-    pub credentials: Option<RequestCredentials>,
+    /// Who asks for it, and how.
+    pub context: WriteContext,
 }
 
 /// Why a tag was not deleted.
@@ -83,6 +80,32 @@ pub enum TagDeletionError {
     /// The system has no random numbers, or the empty manifest cannot be made.
     #[error("the empty manifest cannot be made: {0}")]
     Manifest(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl TagDeletionError {
+    /// What the client is told: the cause is for the log.
+    pub fn told(&self) -> (StatusCode, Cow<'static, str>) {
+        match self {
+            Self::NotThere(_) => (StatusCode::NOT_FOUND, self.to_string().into()),
+            Self::Unsupported { .. } => (StatusCode::METHOD_NOT_ALLOWED, self.to_string().into()),
+            Self::NotMoved(failure) => {
+                let (status, message) = failure.told();
+                (status, message.into())
+            }
+            Self::Registry(_) | Self::Unclear(_) => (
+                StatusCode::BAD_GATEWAY,
+                "the registry does not say what the tag points to, or whether it deletes; nothing has changed".into(),
+            ),
+            Self::NotDeleted(_) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the tag points to an empty manifest now, whose deletion failed; delete the tag again".into(),
+            ),
+            Self::Manifest(_) => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "the door failed on this write; its log says why".into(),
+            ),
+        }
+    }
 }
 
 fn siblings_in_words(siblings: &[Tag]) -> String {
@@ -185,15 +208,15 @@ impl TagDeleter {
     }
 
     async fn put(&self, deletion: &TagDeletion, manifest: Manifest) -> Result<WriteAnswer, CarryFailure> {
-        let TagDeletion { repository, tag, .. } = deletion;
+        let TagDeletion { repository, tag, context } = deletion;
         let reference = Reference::Tag(tag.clone());
-        let mut outgoing =
-            deletion.outgoing(Method::PUT, &reference, Actions::of(&[Action::Pull, Action::Push]));
+        let actions = Actions::of(&[Action::Pull, Action::Push]);
+        let mut outgoing = context.outgoing(Method::PUT, repository, &reference, actions);
         outgoing.body = manifest.bytes.clone();
         outgoing.headers.insert(CONTENT_TYPE, HeaderValue::from_static(MediaType::OCI_MANIFEST));
         let (repository, tags) = (repository.clone(), Vec::new());
         let write = ManifestWrite::Put { repository, reference, tags, manifest: Arc::new(manifest) };
-        self.carrier.carry(WriteRequest { write, actor: deletion.actor.clone(), outgoing }).await
+        self.carrier.carry(WriteRequest { write, actor: context.actor.clone(), outgoing }).await
     }
 
     async fn delete_manifest(
@@ -207,9 +230,11 @@ impl TagDeleter {
                 tokio::time::sleep(PAUSE).await;
             }
             let reference = Reference::Digest(digest.clone());
-            let outgoing = deletion.outgoing(Method::DELETE, &reference, Actions::of(&[Action::Delete]));
-            let write = ManifestWrite::Delete { repository: deletion.repository.clone(), reference };
-            let request = WriteRequest { write, actor: deletion.actor.clone(), outgoing };
+            let TagDeletion { repository, context, .. } = deletion;
+            let actions = Actions::of(&[Action::Delete]);
+            let outgoing = context.outgoing(Method::DELETE, repository, &reference, actions);
+            let write = ManifestWrite::Delete { repository: repository.clone(), reference };
+            let request = WriteRequest { write, actor: context.actor.clone(), outgoing };
             match self.carrier.carry(request).await {
                 Ok(answer) if answer.status.is_success() => return Ok(answer),
                 Ok(_) => failure = None,
@@ -241,20 +266,8 @@ impl TagDeleter {
     }
 }
 
-impl TagDeletion {
-    fn outgoing(&self, method: Method, reference: &Reference, actions: Actions) -> OutgoingWrite {
-        let access = Access::to(self.repository.clone(), actions);
-        OutgoingWrite {
-            method,
-            path_and_query: format!("/v2/{}/manifests/{reference}", self.repository),
-            headers: self.headers.clone(),
-            body: Bytes::new(),
-            credentials: self.credentials.as_ref().map(|credentials| credentials.for_access(access)),
-        }
-    }
-}
-
-fn is_empty_manifest(manifest: &Manifest) -> bool {
+/// Whether it is one that a deleted tag was moved to.
+pub(super) fn is_empty_manifest(manifest: &Manifest) -> bool {
     manifest.document.artifact_type.as_ref().is_some_and(|kind| kind.as_str() == ARTIFACT_TYPE)
 }
 

@@ -7,10 +7,12 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::body::BodyRefused;
+use super::writes::{deletion_told, undeletion_told};
 use crate::auth::{AccountError, LoginError};
 use crate::oci::{Digest, RepositoryName, Tag};
 use crate::search::SearchError;
 use crate::store::{Sequence, StoreError};
+use crate::sync::{DeletionError, UndeletionError};
 use crate::telemetry::LogThrottle;
 
 /// What is wrong with a value that a client sent.
@@ -81,6 +83,12 @@ pub(super) enum ApiError {
     /// The record is too large to be searched, or the door is stopping.
     #[error(transparent)]
     Search(SearchError),
+    /// Something that is not deleted.
+    #[error("{}", deletion_told(.0).2)]
+    Deletion(#[from] DeletionError),
+    /// Something that is not put back.
+    #[error("{}", undeletion_told(.0).2)]
+    Undeletion(#[from] UndeletionError),
     /// No such path.
     #[error("there is nothing at this path")]
     NotFound,
@@ -105,7 +113,7 @@ impl std::fmt::Display for Known<'_> {
 }
 
 impl ApiError {
-    const fn status_and_code(&self) -> (StatusCode, &'static str) {
+    fn status_and_code(&self) -> (StatusCode, &'static str) {
         match self {
             Self::UnknownParameter { .. } => (StatusCode::BAD_REQUEST, "unknown_parameter"),
             Self::MissingParameter { .. } => (StatusCode::BAD_REQUEST, "missing_parameter"),
@@ -139,6 +147,14 @@ impl ApiError {
                 (StatusCode::SERVICE_UNAVAILABLE, "accounts_unavailable")
             }
             Self::Search(_) => (StatusCode::SERVICE_UNAVAILABLE, "search_unavailable"),
+            Self::Deletion(error) => {
+                let (status, code, _) = deletion_told(error);
+                (status, code)
+            }
+            Self::Undeletion(error) => {
+                let (status, code, _) = undeletion_told(error);
+                (status, code)
+            }
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found"),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Self::Store(StoreError::Corrupt { .. }) => (StatusCode::INTERNAL_SERVER_ERROR, "store_damaged"),
@@ -165,8 +181,16 @@ pub(super) struct ErrorBody {
     error: ErrorEntry,
 }
 
+impl ErrorEntry {
+    /// What an error says.
+    pub(super) fn of(error: &ApiError) -> Self {
+        let (_, code) = error.status_and_code();
+        Self { code, message: error.to_string() }
+    }
+}
+
 /// What went wrong.
-#[derive(Serialize, ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ErrorEntry {
     /// For programs.
     #[schema(value_type = String)]
@@ -206,12 +230,15 @@ impl IntoResponse for ApiError {
             tracing::error!(%error, times, "the API could not read the store");
         }
         let (status, code) = self.status_and_code();
-        let mut response =
-            (status, Json(ErrorBody { error: ErrorEntry { code, message: self.to_string() } }))
-                .into_response();
+        let error = ErrorEntry { code, message: self.to_string() };
+        let mut response = (status, Json(ErrorBody { error })).into_response();
         let header = match self {
             Self::Unauthorized | Self::LoginRequired { .. } => {
                 Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")))
+            }
+            // By RFC 9110, 15.5.6: what the registry allows here is nothing.
+            Self::Deletion(_) if status == StatusCode::METHOD_NOT_ALLOWED => {
+                Some((header::ALLOW, HeaderValue::from_static("GET, HEAD")))
             }
             Self::TooManyHints => Some((header::RETRY_AFTER, HeaderValue::from_static("30"))),
             _ => None,

@@ -8,7 +8,9 @@
 mod access;
 mod accounts;
 mod body;
+mod caller;
 mod command_peer;
+mod deletions;
 mod error;
 mod events;
 mod flaws;
@@ -33,6 +35,7 @@ mod tags;
 #[cfg(test)]
 mod tests;
 mod token;
+mod writes;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::map_response;
@@ -50,6 +53,7 @@ pub use state::WebState;
 pub use status_source::{
     BackendStatus, ClockStatus, RegistryStatus, ServiceState, StatusSource, VerificationStatus,
 };
+pub use writes::Writes;
 
 use self::error::ApiError;
 use crate::auth::Viewer;

@@ -14,7 +14,8 @@ use utoipa::{Modify, OpenApi};
 
 use super::error::ErrorBody;
 use super::{
-    events, flaws, manifests, notifications, removals, repositories, search, statistics, status, sync, tags,
+    deletions, events, flaws, manifests, notifications, removals, repositories, search, statistics, status,
+    sync, tags,
 };
 
 /// What the whole document has in common.
@@ -52,6 +53,11 @@ impl Modify for Common {
         repositories::list,
         tags::list,
         manifests::list_or_show,
+        deletions::delete_tag,
+        deletions::delete_tags,
+        deletions::delete_manifest,
+        deletions::delete_repository,
+        deletions::undelete,
         search::find,
         flaws::count_or_list,
         statistics::show,

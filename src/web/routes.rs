@@ -5,14 +5,14 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use axum::Router;
-use axum::http::Uri;
-use axum::routing::{MethodRouter, get, post};
+use axum::http::{Method, Uri};
+use axum::routing::{MethodRouter, delete, get, post};
 
 use super::access::RouteAccess;
 use super::state::WebState;
 use super::{
-    accounts, events, flaws, health, manifests, notifications, openapi, removals, repositories, search,
-    statistics, status, sync, tags, token,
+    accounts, deletions, events, flaws, health, manifests, notifications, openapi, removals, repositories,
+    search, statistics, status, sync, tags, token,
 };
 use crate::auth::Requirement;
 use crate::oci::Action;
@@ -21,18 +21,35 @@ use crate::oci::Action;
 pub(super) struct Route {
     /// The path, whole.
     path: &'static str,
-    /// What a request to it requires, whatever its method.
+    /// What a request to it requires, unless its method is one of the next.
     access: RouteAccess,
+    /// What other methods require.
+    methods: Vec<(Method, RouteAccess)>,
     /// What answers.
     handler: MethodRouter<WebState>,
 }
 
 const fn route(path: &'static str, access: RouteAccess, handler: MethodRouter<WebState>) -> Route {
-    Route { path, access, handler }
+    Route { path, access, methods: Vec::new(), handler }
+}
+
+impl Route {
+    /// The same path, which takes this method, too, and requires something else for that.
+    fn with(mut self, method: Method, access: RouteAccess, handler: MethodRouter<WebState>) -> Self {
+        self.methods.push((method, access));
+        self.handler = self.handler.merge(handler);
+        self
+    }
+
+    /// What a request with this method requires.
+    fn access(&self, method: &Method) -> RouteAccess {
+        let of_the_method = self.methods.iter().find(|(other, _)| other == method);
+        of_the_method.map_or(self.access, |(_, access)| *access)
+    }
 }
 
 /// The paths of the door's own listener.
-pub(super) fn of_the_door() -> [Route; 19] {
+pub(super) fn of_the_door() -> [Route; 21] {
     use RouteAccess::{
         Administrator, Events, OwnSecret, Probe, Public, Repository, RepositoryOrVisibleCatalog,
         VisibleCatalog,
@@ -46,10 +63,24 @@ pub(super) fn of_the_door() -> [Route; 19] {
         route("/api/v1/status", Administrator, get(status::show)),
         route("/api/v1/health", Administrator, get(flaws::count_or_list)),
         route("/api/v1/statistics", Administrator, get(statistics::show)),
-        route("/api/v1/repositories", VisibleCatalog, get(repositories::list)),
+        route("/api/v1/repositories", VisibleCatalog, get(repositories::list)).with(
+            Method::DELETE,
+            Repository(Action::Delete),
+            delete(deletions::delete_repository),
+        ),
         route("/api/v1/search", VisibleCatalog, get(search::find)),
-        route("/api/v1/tags", RepositoryOrVisibleCatalog(Action::Pull), get(tags::list)),
-        route("/api/v1/manifests", Repository(Action::Pull), get(manifests::list_or_show)),
+        route("/api/v1/tags", RepositoryOrVisibleCatalog(Action::Pull), get(tags::list)).with(
+            Method::DELETE,
+            Repository(Action::Delete),
+            delete(deletions::delete_tag),
+        ),
+        route("/api/v1/tags/delete", Repository(Action::Delete), post(deletions::delete_tags)),
+        route("/api/v1/manifests", Repository(Action::Pull), get(manifests::list_or_show)).with(
+            Method::DELETE,
+            Repository(Action::Delete),
+            delete(deletions::delete_manifest),
+        ),
+        route("/api/v1/undelete", Repository(Action::Push), post(deletions::undelete)),
         route("/api/v1/events", Events(Action::Pull), get(events::list_of_kind)),
         route("/api/v1/events/stream", Events(Action::Pull), get(events::stream)),
         route("/api/v1/openapi.json", Public, get(openapi::show)),
@@ -82,10 +113,11 @@ pub(super) fn of_the_admin_listener() -> [Route; 3] {
 
 /// What a request to a path of the door's own requires. One that is not known requires an administrator, who is told that it
 /// is not there: to every other caller it looks like those that are.
-pub fn requirement_of(uri: &Uri) -> Requirement {
-    static ACCESS: LazyLock<HashMap<&'static str, RouteAccess>> =
-        LazyLock::new(|| of_the_door().into_iter().map(|route| (route.path, route.access)).collect());
-    ACCESS.get(uri.path()).copied().unwrap_or(RouteAccess::Administrator).requirement(uri.query())
+pub fn requirement_of(method: &Method, uri: &Uri) -> Requirement {
+    static ROUTES: LazyLock<HashMap<&'static str, Route>> =
+        LazyLock::new(|| of_the_door().into_iter().map(|route| (route.path, route)).collect());
+    let access = ROUTES.get(uri.path()).map_or(RouteAccess::Administrator, |route| route.access(method));
+    access.requirement(uri.query())
 }
 
 /// A router of these.
@@ -103,7 +135,7 @@ mod tests {
     use crate::oci::{Access, Actions, RepositoryName};
 
     fn required(path: &str) -> String {
-        match requirement_of(&path.parse().unwrap()) {
+        match requirement_of(&Method::GET, &path.parse().unwrap()) {
             Requirement::Public => "public".to_owned(),
             Requirement::Probe => "probe".to_owned(),
             Requirement::SignedIn => "signed in".to_owned(),
@@ -201,7 +233,7 @@ mod tests {
             let uri: Uri = format!("/api/v1/tags?{query}").parse().unwrap();
             let read = Parameters::parse(uri.query(), &["repository", "n", "kind", "REPOSITORY"])
                 .and_then(|parameters| parameters.optional::<RepositoryName>("repository"));
-            match requirement_of(&uri) {
+            match requirement_of(&Method::GET, &uri) {
                 Requirement::Access(access) => {
                     // A handler that goes on does so with this one.
                     if let Ok(Some(name)) = read {

@@ -10,6 +10,7 @@ use super::events::feed::EventFeed;
 use super::largest_blobs::LargestBlobs;
 use super::notification_secret::NotificationSecret;
 use super::status_source::{ServiceState, StatusSource};
+use super::writes::Writes;
 use crate::auth::{Accounts, Gate, Viewer};
 use crate::search::Search;
 use crate::store::Store;
@@ -27,6 +28,8 @@ pub struct WebState {
     pub hints: Arc<HintQueue>,
     /// The largest blobs, as they were last found.
     pub largest_blobs: Arc<LargestBlobs>,
+    /// Writes to the registry.
+    pub writes: Writes,
     /// Counts the pulls.
     pub pulls: Arc<PullCounts>,
     /// What senders of notifications have to know; none are taken without.

@@ -26,7 +26,7 @@ use crate::oci::{
 use crate::registry::{Backends, HttpTransport, RegistrySettings};
 use crate::search::{MEMORY, Search};
 use crate::store::{Change, Events as _, Ledger as _, MemoryStore, Source, Store, StoreTrouble, Write};
-use crate::sync::{HintQueue, PullCounts, Recording, SweepSettings, Sweeper};
+use crate::sync::{EngineSettings, JudgeSettings, RemovalLimit, SweepSettings, SyncEngine, Transports};
 use crate::telemetry::Metrics;
 
 /// A door in a given state.
@@ -59,15 +59,24 @@ fn web(store: &Arc<MemoryStore>, state: ServiceState) -> WebState {
     let timeout = Duration::from_secs(1);
     let access = RegistrySettings::new(backends, timeout);
     let transport = Arc::new(HttpTransport::new(timeout, None).unwrap());
-    let settings = SweepSettings {
-        interval: Duration::ZERO,
-        deep_interval: Duration::ZERO,
-        concurrency: NonZeroUsize::MIN,
-        seed: 1,
+    let settings = EngineSettings {
+        registry: access,
+        judge: JudgeSettings {
+            settling: Duration::ZERO,
+            removal_limit: RemovalLimit { percent: 100, always: 1 },
+            removal_patience: Duration::ZERO,
+        },
+        retention_clock: None,
+        sweep: SweepSettings {
+            interval: Duration::ZERO,
+            deep_interval: Duration::ZERO,
+            concurrency: NonZeroUsize::MIN,
+            seed: 1,
+        },
+        last_pass: Duration::ZERO,
     };
-    let sweeper =
-        Arc::new(Sweeper::new(Recording::credulous(&store), &access, transport, settings, || false));
-    let hints = Arc::new(HintQueue::new(Arc::clone(&store) as _));
+    let transports = Transports { requests: Arc::clone(&transport) as _, sweeps: transport };
+    let engine = SyncEngine::new(Arc::clone(&store), settings, transports);
     let notifications = Some(NotificationSecret::new("0123456789abcdef"));
     let feed = Arc::new(EventFeed::new(Arc::clone(&store) as _, NonZeroUsize::MIN));
     WebState {
@@ -79,10 +88,11 @@ fn web(store: &Arc<MemoryStore>, state: ServiceState) -> WebState {
         )),
         search: Arc::new(Search::new(Arc::clone(&store), MEMORY)),
         store,
-        sweeper,
-        hints,
+        writes: Writes { deleter: engine.deleter(), undeleter: engine.undeleter(), credentials: None },
+        sweeper: engine.sweeper,
+        hints: engine.hints,
         largest_blobs: Arc::default(),
-        pulls: Arc::new(PullCounts::default()),
+        pulls: engine.pulls,
         notifications,
         status: Arc::new(Door(state)),
         metrics: Metrics::install().unwrap(),

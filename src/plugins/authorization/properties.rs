@@ -80,7 +80,7 @@ fn house() -> House {
     }));
     let plugin = Authorization {
         gate: Some(Arc::clone(&gate)),
-        requirement_of: |_| Requirement::Access(Access::Admin),
+        requirement_of: |_, _| Requirement::Access(Access::Admin),
         credentials: Arc::new(RegistryCredentials::None),
         answering: Arc::new(Answering {
             records,

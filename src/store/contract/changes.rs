@@ -242,6 +242,28 @@ pub(in crate::store) async fn content_is_kept_as_long_as_its_own_repository_has_
     assert_eq!(*store.manifest_content(&a, &image.digest).await.unwrap().unwrap(), image);
 }
 
+pub(in crate::store) async fn what_a_deleted_manifest_said_is_kept_for_a_while(store: AnyStore) {
+    const DAY: u64 = 24 * 3_600;
+    let (first, second) = (image("one", &[]), image("two", &["base"]));
+    let (r, s) = (repository("r"), repository("s"));
+    push(&store, "r", &first, &["t"], 1).await;
+    push(&store, "r", &second, &["u"], 1).await;
+    assert_eq!(store.deleted_manifest(&r, &first.digest).await.unwrap(), None, "it is not deleted");
+    carry(&store, "r", deleting(&first), vec![manifest_deleted("r", &first)], 2).await;
+    assert_eq!(*store.deleted_manifest(&r, &first.digest).await.unwrap().unwrap(), first);
+    assert_eq!(store.deleted_manifest(&s, &first.digest).await.unwrap(), None, "another repository's");
+    find(&store, repository_gone("r"), Source::Swept, 3).await;
+    assert_eq!(*store.deleted_manifest(&r, &second.digest).await.unwrap().unwrap(), second);
+    // Deleted once more, it is as old as its last deletion.
+    push(&store, "r", &first, &["t"], 50 * DAY).await;
+    carry(&store, "r", deleting(&first), vec![manifest_deleted("r", &first)], 60 * DAY).await;
+    push(&store, "s", &second, &[], 100 * DAY).await;
+    find(&store, manifest_deleted("s", &second), Source::Swept, 100 * DAY).await;
+    assert_eq!(store.deleted_manifest(&r, &second.digest).await.unwrap(), None, "of long ago");
+    assert_eq!(*store.deleted_manifest(&r, &first.digest).await.unwrap().unwrap(), first);
+    assert_eq!(*store.deleted_manifest(&s, &second.digest).await.unwrap().unwrap(), second);
+}
+
 pub(in crate::store) async fn referrers_come_and_go_with_their_manifests(store: AnyStore) {
     let subject = image("one", &[]);
     let (first, second) = (referrer("signature", &subject), referrer("sbom", &subject));

@@ -206,6 +206,18 @@ impl Records for MemoryStore {
         .await
     }
 
+    async fn deleted_manifest(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Option<Arc<Manifest>>, StoreError> {
+        self.scan(|state| {
+            let found = state.deleted.get(&(repository.clone(), digest.clone()));
+            found.map(|(_, manifest)| Arc::clone(manifest))
+        })
+        .await
+    }
+
     async fn referrers(
         &self,
         repository: &RepositoryName,

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use crate::clock::{Estimate, Timestamp};
 use crate::oci::{Digest, Document, ImageConfig, Manifest, RepositoryName, Tag};
 use crate::store::day::{DayCounts, DayRow};
+use crate::store::deleted_manifest::{self, Kept};
 use crate::store::ledger::{LeaseRow, Medium, RowChange, View};
 use crate::store::recent::{LOOKED_AT, RecentlyObserved, is_of_a_write};
 use crate::store::row::{BlobRow, ManifestRow, RepositoryRow, TagRow};
@@ -33,6 +34,8 @@ pub(in crate::store) struct State {
     pub tags: BTreeMap<(RepositoryName, Tag), TagRow>,
     pub manifests: BTreeMap<(RepositoryName, Digest), (ManifestRow, Arc<Manifest>)>,
     pub blobs: BTreeMap<(RepositoryName, Digest), BlobRow>,
+    /// Manifests that were deleted, and when.
+    pub deleted: BTreeMap<(RepositoryName, Digest), (Timestamp, Arc<Manifest>)>,
     /// What images say of themselves; nothing where that cannot be had.
     pub images: BTreeMap<(RepositoryName, Digest), Option<ImageConfig>>,
     pub images_read_until: Sequence,
@@ -81,6 +84,7 @@ impl Default for State {
             tags: BTreeMap::new(),
             manifests: BTreeMap::new(),
             blobs: BTreeMap::new(),
+            deleted: BTreeMap::new(),
             images: BTreeMap::new(),
             images_read_until: Sequence::ZERO,
             days: BTreeMap::new(),
@@ -165,6 +169,19 @@ impl State {
             end = *before;
         }
         epoch == self.identity && position <= end
+    }
+
+    fn purge_deleted(&mut self, now: Timestamp) {
+        loop {
+            let oldest = self.deleted.iter().min_by_key(|(key, (at, _))| (*at, (*key).clone()));
+            let Some((key, at)) = oldest.map(|(key, (at, _))| (key.clone(), *at)) else { return };
+            let bytes = self.deleted.values().map(|(_, manifest)| manifest.size()).sum();
+            let kept = Kept { count: self.deleted.len() as u64, bytes };
+            if !deleted_manifest::is_over(at, kept, now, self.time) {
+                return;
+            }
+            self.deleted.remove(&key);
+        }
     }
 
     fn purge_tombstones(&mut self, now: Timestamp) {
@@ -323,7 +340,9 @@ impl Medium for State {
             RowChange::RepositoryRemoved => {
                 self.repositories.remove(repository);
                 self.tags.retain(|(name, _), _| name != repository);
-                self.manifests.retain(|(name, _), _| name != repository);
+                let gone = self.manifests.extract_if(.., |(name, _), _| name == repository);
+                self.deleted.extend(gone.map(|(key, (_, manifest))| (key, (now, manifest))));
+                self.purge_deleted(now);
                 self.blobs.retain(|(name, _), _| name != repository);
                 self.images.retain(|(name, _), _| name != repository);
             }
@@ -352,11 +371,13 @@ impl Medium for State {
             }
             RowChange::ManifestRemoved { digest, subject } => {
                 self.images.remove(&(here.clone(), digest.clone()));
-                let (_, manifest) = self.manifests.remove(&(here, digest)).unwrap();
+                let (_, manifest) = self.manifests.remove(&(here.clone(), digest.clone())).unwrap();
                 assert_eq!(
                     manifest.document.subject.as_ref().map(|subject| &subject.digest),
                     subject.as_ref()
                 );
+                self.deleted.insert((here, digest), (now, manifest));
+                self.purge_deleted(now);
             }
             RowChange::Blob { digest, row } => {
                 self.blobs.insert((here, digest), row);

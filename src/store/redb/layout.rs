@@ -3,14 +3,15 @@
 use redb::{Database, WriteTransaction};
 
 use super::tables::{
-    ACCOUNTS, BLOBS, CHILDREN, DAYS, EPOCHS, EVENT_TIMES, EVENTS, EVENTS_BY_REPOSITORY, HINTS, IMAGES,
-    INTENTS, MANIFESTS, META, META_IDENTITY_HIGH, META_IDENTITY_LOW, META_LAYOUT, PROBE, REFERRERS,
-    REPOSITORIES, SWEEP, TAGS, TAGS_BY_MANIFEST, TOMBSTONES, TOMBSTONES_BY_AGE, auth_events, flaws,
+    ACCOUNTS, BLOBS, CHILDREN, DAYS, DELETED_MANIFESTS, DELETED_MANIFESTS_BY_AGE, EPOCHS, EVENT_TIMES,
+    EVENTS, EVENTS_BY_REPOSITORY, HINTS, IMAGES, INTENTS, MANIFESTS, META, META_IDENTITY_HIGH,
+    META_IDENTITY_LOW, META_LAYOUT, PROBE, REFERRERS, REPOSITORIES, SWEEP, TAGS, TAGS_BY_MANIFEST,
+    TOMBSTONES, TOMBSTONES_BY_AGE, auth_events, flaws,
 };
 use crate::store::{AuthEventKind, Epoch, Flaw};
 
 /// The layout that this program reads and writes.
-pub(super) const LAYOUT: u64 = 10;
+pub(super) const LAYOUT: u64 = 11;
 
 /// Why something cannot be made.
 pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -45,6 +46,8 @@ pub(super) fn lay_out(database: &Database) -> Result<(), BoxError> {
     transaction.open_table(PROBE)?;
     transaction.open_table(TOMBSTONES)?;
     transaction.open_table(TOMBSTONES_BY_AGE)?;
+    transaction.open_table(DELETED_MANIFESTS)?;
+    transaction.open_table(DELETED_MANIFESTS_BY_AGE)?;
     transaction.open_table(EPOCHS)?;
     identify(&transaction)?;
     transaction.commit()?;

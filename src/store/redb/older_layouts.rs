@@ -8,9 +8,9 @@ use super::failure::Failure;
 use super::layout::{BoxError, LAYOUT, identify};
 use super::snapshot::NotThere;
 use super::tables::{
-    ACCOUNTS, DAYS, EPOCHS, EVENT_TIMES, HINTS, IMAGES, Json, MANIFESTS, META, META_AUTH_EVENT, META_BYTES,
-    META_LAYOUT, OneKey, REPOSITORIES, SWEEP, TOMBSTONES, TOMBSTONES_BY_AGE, TwoKeys, auth_events, decode,
-    encode,
+    ACCOUNTS, DAYS, DELETED_MANIFESTS, DELETED_MANIFESTS_BY_AGE, EPOCHS, EVENT_TIMES, HINTS, IMAGES, Json,
+    MANIFESTS, META, META_AUTH_EVENT, META_BYTES, META_LAYOUT, OneKey, REPOSITORIES, SWEEP, TOMBSTONES,
+    TOMBSTONES_BY_AGE, TwoKeys, auth_events, decode, encode,
 };
 use super::transaction::find_flaws;
 use crate::store::row::{HintRow, RepositoryRow};
@@ -19,8 +19,9 @@ use crate::store::{AccountKind, AuthEvent, AuthEventKind, NameMask, Retry};
 /// Layout 1 lacks hints and `SWEEP`, 1 and 2 lack `ACCOUNTS` and `AUTH_EVENTS`. Up to 4 they keep what a manifest says
 /// once for each digest beside `ROWS`: up to 3 in three tables, 4 in one. Up to 5 they lack `TOMBSTONES`, `EPOCHS` and an
 /// identity, and up to 6 all kinds of what happened at the gate are in one table. Up to 7 they keep of a hint its number alone,
-/// up to 8 they lack `IMAGES`, and up to 9 what numbers and flaws are kept in.
-pub(super) const KNOWN: [u64; 9] = [1, 2, 3, 4, 5, 6, 7, 8, 9];
+/// up to 8 they lack `IMAGES`, up to 9 what numbers and flaws are kept in, and up to 10
+/// `DELETED_MANIFESTS`.
+pub(super) const KNOWN: [u64; 10] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10];
 
 /// From this layout on, a repository's manifests are whole in `MANIFESTS`.
 const WITH_WHOLE_MANIFESTS: u64 = 5;
@@ -60,6 +61,8 @@ pub(super) fn bring_up_to_date(database: &Database, layout: u64) -> Result<(), B
     transaction.open_table(TOMBSTONES_BY_AGE)?;
     transaction.open_table(EPOCHS)?;
     transaction.open_table(EVENT_TIMES)?;
+    transaction.open_table(DELETED_MANIFESTS)?;
+    transaction.open_table(DELETED_MANIFESTS_BY_AGE)?;
     // Images are read from the beginning of the history on.
     transaction.open_table(IMAGES)?;
     if layout < WITH_IDENTITY {

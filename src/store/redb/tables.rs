@@ -84,6 +84,14 @@ pub(super) const fn auth_events(kind: AuthEventKind) -> TableDefinition<'static,
 pub(super) const TOMBSTONES: TableDefinition<'_, TwoKeys, Json> = TableDefinition::new("tombstones");
 /// What an image says of itself, by repository and digest: its platform or nothing, and `ImageConfig` or `null`.
 pub(super) const IMAGES: TableDefinition<'_, TwoKeys, (&'static str, Json)> = TableDefinition::new("images");
+/// Of a manifest that was deleted: when that was, in milliseconds, its `Document`, and its exact bytes.
+pub(super) type DeletedRows = (u64, Json, &'static [u8]);
+/// Manifests that were deleted, by repository and digest, also of those that have come back.
+pub(super) const DELETED_MANIFESTS: TableDefinition<'_, TwoKeys, DeletedRows> =
+    TableDefinition::new("deleted_manifests");
+/// The bytes of everything in `DELETED_MANIFESTS`, by when it was deleted, in milliseconds, repository and digest.
+pub(super) const DELETED_MANIFESTS_BY_AGE: TableDefinition<'_, AgeKeys, u64> =
+    TableDefinition::new("deleted_manifests_by_age");
 /// When it went, in milliseconds, repository and reference of everything in `TOMBSTONES`.
 pub(super) const TOMBSTONES_BY_AGE: TableDefinition<'_, AgeKeys, ()> =
     TableDefinition::new("tombstones_by_age");
@@ -116,6 +124,8 @@ pub(super) const META_SWEEP_UNFINISHED: &str = "sweep unfinished";
 pub(super) const META_SWEEPS_SINCE: &str = "sweeps numbered since";
 /// In `META`: the bytes of all repositories, modulo 2^64.
 pub(super) const META_BYTES: &str = "bytes";
+/// In `META`: the sum of the bytes in `DELETED_MANIFESTS_BY_AGE`.
+pub(super) const META_DELETED_BYTES: &str = "bytes of deleted manifests";
 /// In `META`: up to which event images were read.
 pub(super) const META_IMAGES: &str = "images read until";
 /// In `META`: the last number that a hint got.

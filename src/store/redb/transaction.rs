@@ -1,9 +1,10 @@
 //! One write transaction, as the works that share it see it: what the ledger finds recorded, and where it puts what changes.
-//! `record` has the tables of the record, `health` and `days` what is told of it, `beside` what is kept beside it, `sweeps` what
+//! `record` has the tables of the record, `health` and `days` what is told of it, `deleted` what is kept of deleted manifests, `beside` what is kept beside it, `sweeps` what
 //! is kept of sweeps.
 
 mod beside;
 mod days;
+mod deleted;
 mod health;
 mod record;
 mod sweeps;

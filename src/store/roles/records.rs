@@ -91,6 +91,14 @@ pub trait Records: Send + Sync + 'static {
         digest: &Digest,
     ) -> Result<Option<Arc<Manifest>>, StoreError>;
 
+    /// The document of a manifest that was deleted from the repository, if that is not long ago: kept for 90 days within bounds
+    /// of number and bytes, also of one that has come back.
+    async fn deleted_manifest(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Option<Arc<Manifest>>, StoreError>;
+
     /// The manifests of a repository whose subject is this digest, in bytewise order of their digests. A part of the list ends
     /// before its number of items does when they are large.
     async fn referrers(

@@ -129,6 +129,15 @@ impl Records for RedbStore {
         self.scan(move |snapshot| snapshot.manifest_content(&repository, &digest)).await
     }
 
+    async fn deleted_manifest(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Option<Arc<Manifest>>, StoreError> {
+        let (repository, digest) = (repository.clone(), digest.clone());
+        self.scan(move |snapshot| snapshot.deleted_manifest(&repository, &digest)).await
+    }
+
     async fn referrers(
         &self,
         repository: &RepositoryName,

@@ -8,8 +8,9 @@ use redb::{ReadOnlyTable, ReadTransaction, ReadableTableMetadata};
 
 use super::super::failure::Failure;
 use super::super::tables::{
-    EVENTS, HINTS, MANIFESTS, META, ManifestRows, REFERRERS, REPOSITORIES, TAGS, TAGS_BY_MANIFEST, ThreeKeys,
-    TwoKeys, behind, decode, decode_document, row, row_in, stored_digest, stored_name, stored_tag, tags_of,
+    DELETED_MANIFESTS, EVENTS, HINTS, MANIFESTS, META, ManifestRows, REFERRERS, REPOSITORIES, TAGS,
+    TAGS_BY_MANIFEST, ThreeKeys, TwoKeys, behind, decode, decode_document, row, row_in, stored_digest,
+    stored_name, stored_tag, tags_of,
 };
 use super::images::ImageTable;
 use super::page::{Filling, keys_behind};
@@ -242,6 +243,22 @@ impl Snapshot {
         digest: &Digest,
     ) -> Result<Option<Arc<Manifest>>, Failure> {
         let table = self.0.open_table(MANIFESTS)?;
+        let Some(rows) = table.get((repository.as_str(), digest.as_str()))? else { return Ok(None) };
+        let (_, document, bytes) = rows.value();
+        let document = decode_document(repository, digest, document)?;
+        Ok(Some(Arc::new(Manifest {
+            bytes: Bytes::copy_from_slice(bytes),
+            digest: digest.clone(),
+            document,
+        })))
+    }
+
+    pub(crate) fn deleted_manifest(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Option<Arc<Manifest>>, Failure> {
+        let table = self.0.open_table(DELETED_MANIFESTS)?;
         let Some(rows) = table.get((repository.as_str(), digest.as_str()))? else { return Ok(None) };
         let (_, document, bytes) = rows.value();
         let document = decode_document(repository, digest, document)?;

@@ -198,7 +198,10 @@ impl<'txn> Tables<'txn> {
                 self.note_repository(repository, &row)?;
                 self.repositories.insert(name, encode("repository row", &row)?.as_slice())?;
             }
-            RowChange::RepositoryRemoved => self.remove_repository(repository)?,
+            RowChange::RepositoryRemoved => {
+                self.keep_deleted_manifests_of(repository, now)?;
+                self.remove_repository(repository)?;
+            }
             RowChange::Tag { tag, row, previous } => {
                 self.note_tag(repository, tag.as_str(), &row)?;
                 self.tags.insert((name, tag.as_str()), encode("tag row", &row)?.as_slice())?;
@@ -217,6 +220,7 @@ impl<'txn> Tables<'txn> {
             RowChange::ManifestRow { digest, row } => self.write_manifest_row(repository, &digest, &row)?,
             RowChange::ManifestRemoved { digest, subject } => {
                 self.note_manifest_removed(repository, &digest)?;
+                self.keep_deleted_manifest(repository, &digest, now)?;
                 self.manifests.remove((name, digest.as_str()))?;
                 self.images.remove((name, digest.as_str()))?;
                 if let Some(subject) = subject {

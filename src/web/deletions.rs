@@ -1,0 +1,241 @@
+//! What deletes: `DELETE /api/v1/tags?repository=&tag=`, `POST /api/v1/tags/delete?repository=`,
+//! `DELETE /api/v1/manifests?repository=&digest=` and `DELETE /api/v1/repositories?repository=`.
+//! `POST /api/v1/undelete?repository=` puts back.
+
+use axum::Json;
+use axum::extract::{RawQuery, Request, State};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::body;
+use super::caller::Writer;
+use super::error::{ApiError, ErrorEntry};
+use super::parameters::Parameters;
+use super::state::WebState;
+use crate::oci::{Digest, Reference, RepositoryName, Tag};
+use crate::store::PageRequest;
+use crate::sync::{Undeleted, Undeletion};
+
+/// The longest body: a thousand tags.
+const MAXIMUM_BYTES: usize = 256 * 1024;
+/// How many tags one request names at most.
+const MOST_TAGS: usize = 1_000;
+/// How many manifests or tags one request to delete a repository deletes at most.
+const AT_ONCE: usize = 100;
+
+/// A tag that is deleted.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct DeletedTag {
+    repository: RepositoryName,
+    tag: Tag,
+    /// What it pointed to, as far as that was recorded. The manifest stays.
+    digest: Option<Digest>,
+}
+
+/// A manifest that is deleted.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct DeletedManifest {
+    repository: RepositoryName,
+    digest: Digest,
+    /// The tags that went with it.
+    tags: Vec<Tag>,
+}
+
+/// What is deleted of a repository.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct EmptiedRepository {
+    repository: RepositoryName,
+    /// Manifests that this request deleted.
+    manifests: usize,
+    /// Tags that this request deleted, with their manifests or alone.
+    tags: usize,
+    /// Whether nothing is left; else the same request deletes more.
+    is_empty: bool,
+}
+
+/// Tags to delete.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TagsToDelete {
+    #[schema(min_items = 1, max_items = 1000)]
+    tags: Vec<Tag>,
+}
+
+/// What became of each tag, in the order in which they were named.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct TagDeletions {
+    items: Vec<TagOutcome>,
+}
+
+/// What became of a tag.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct TagOutcome {
+    tag: Tag,
+    /// What it pointed to, as far as that was recorded.
+    digest: Option<Digest>,
+    /// Why it is not deleted, if it is not.
+    error: Option<ErrorEntry>,
+}
+
+/// What to put back: a tag, a manifest, or a tag to a certain manifest.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ToUndelete {
+    /// The tag. Without a digest it points again to what it pointed to when it was deleted.
+    tag: Option<Tag>,
+    /// The manifest. Without a tag, those tags come back that went with it and do not exist now.
+    digest: Option<Digest>,
+}
+
+/// What was put back.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct PutBack {
+    repository: RepositoryName,
+    digest: Digest,
+    /// The tags that were put back.
+    tags: Vec<Tag>,
+    /// The manifests that were put back since this one names them.
+    children: Vec<Digest>,
+}
+
+/// Deletes one tag: the manifest that it points to, and other tags of that, stay.
+#[utoipa::path(
+    delete, path = "/api/v1/tags", tag = "record",
+    params(
+        ("repository" = RepositoryName, Query, description = "Whose tag."),
+        ("tag" = Tag, Query, description = "Which one.")
+    ),
+    responses((status = 200, description = "It is deleted.", body = DeletedTag))
+)]
+pub(super) async fn delete_tag(
+    State(state): State<WebState>,
+    Writer(context): Writer,
+    RawQuery(query): RawQuery,
+) -> Result<Json<DeletedTag>, ApiError> {
+    let parameters = Parameters::parse(query.as_deref(), &["repository", "tag"])?;
+    let repository: RepositoryName = parameters.required("repository")?;
+    let tag: Tag = parameters.required("tag")?;
+    let digest = state.store.tag(&repository, &tag).await?.map(|record| record.digest);
+    state.writes.deleter.delete(&repository, &Reference::Tag(tag.clone()), &context).await?;
+    Ok(Json(DeletedTag { repository, tag, digest }))
+}
+
+/// Deletes tags one after the other, and tells of each what became of it.
+#[utoipa::path(
+    post, path = "/api/v1/tags/delete", tag = "record",
+    params(("repository" = RepositoryName, Query, description = "Whose tags.")),
+    request_body = TagsToDelete,
+    responses((status = 200, description = "What became of each tag.", body = TagDeletions))
+)]
+pub(super) async fn delete_tags(
+    State(state): State<WebState>,
+    Writer(context): Writer,
+    RawQuery(query): RawQuery,
+    request: Request,
+) -> Result<Json<TagDeletions>, ApiError> {
+    let repository: RepositoryName =
+        Parameters::parse(query.as_deref(), &["repository"])?.required("repository")?;
+    let body = body::read(request, MAXIMUM_BYTES).await?;
+    let remedy = "; write {\"tags\": [\"v1\", …]}, at most 1000 of them";
+    let invalid = |source: Box<dyn std::error::Error + Send + Sync>| ApiError::InvalidBody { source, remedy };
+    let TagsToDelete { tags } = serde_json::from_slice(&body).map_err(|error| invalid(error.into()))?;
+    if tags.is_empty() || tags.len() > MOST_TAGS {
+        return Err(invalid(format!("it names {} tags", tags.len()).into()));
+    }
+    let mut items = Vec::with_capacity(tags.len());
+    for tag in tags {
+        let digest = state.store.tag(&repository, &tag).await?.map(|record| record.digest);
+        let deleted = state.writes.deleter.delete(&repository, &Reference::Tag(tag.clone()), &context).await;
+        let error = deleted.err().map(|error| ErrorEntry::of(&ApiError::from(error)));
+        items.push(TagOutcome { tag, digest, error });
+    }
+    Ok(Json(TagDeletions { items }))
+}
+
+/// Deletes a manifest, with all tags that point to it.
+#[utoipa::path(
+    delete, path = "/api/v1/manifests", tag = "record",
+    params(
+        ("repository" = RepositoryName, Query, description = "Whose manifest."),
+        ("digest" = Digest, Query, description = "Which one.")
+    ),
+    responses((status = 200, description = "It is deleted.", body = DeletedManifest))
+)]
+pub(super) async fn delete_manifest(
+    State(state): State<WebState>,
+    Writer(context): Writer,
+    RawQuery(query): RawQuery,
+) -> Result<Json<DeletedManifest>, ApiError> {
+    let parameters = Parameters::parse(query.as_deref(), &["repository", "digest"])?;
+    let repository: RepositoryName = parameters.required("repository")?;
+    let digest: Digest = parameters.required("digest")?;
+    let tags = state.store.tags_of(&repository, &digest).await?;
+    state.writes.deleter.delete(&repository, &Reference::Digest(digest.clone()), &context).await?;
+    Ok(Json(DeletedManifest { repository, digest, tags }))
+}
+
+/// Deletes manifests and tags of a repository, some at once: to be asked again until nothing is left. The registry goes on to
+/// list the empty repository until its own storage is cleaned up.
+#[utoipa::path(
+    delete, path = "/api/v1/repositories", tag = "record",
+    params(("repository" = RepositoryName, Query, description = "Which one.")),
+    responses((status = 200, description = "So much is deleted.", body = EmptiedRepository))
+)]
+pub(super) async fn delete_repository(
+    State(state): State<WebState>,
+    Writer(context): Writer,
+    RawQuery(query): RawQuery,
+) -> Result<Json<EmptiedRepository>, ApiError> {
+    let repository: RepositoryName =
+        Parameters::parse(query.as_deref(), &["repository"])?.required("repository")?;
+    if state.store.repository(&repository).await?.is_none() {
+        return Err(ApiError::RepositoryUnknown(repository));
+    }
+    let page = PageRequest { after: None, limit: AT_ONCE };
+    let part = state.store.manifests(&repository, page).await?;
+    let (manifests, mut tags) = (part.items.len(), 0);
+    for record in part.items {
+        tags += state.store.tags_of(&repository, &record.digest).await?.len();
+        state.writes.deleter.delete(&repository, &Reference::Digest(record.digest), &context).await?;
+    }
+    // Tags whose manifest the registry had lost before.
+    let page = PageRequest { after: None, limit: AT_ONCE };
+    let left =
+        if part.next.is_none() { state.store.tags(&repository, page).await?.items } else { Vec::new() };
+    for record in left {
+        state.writes.deleter.delete(&repository, &Reference::Tag(record.tag), &context).await?;
+        tags += 1;
+    }
+    let left = state.store.repository(&repository).await?;
+    let is_empty = left.is_none_or(|record| record.manifests == 0 && record.tags == 0);
+    Ok(Json(EmptiedRepository { repository, manifests, tags, is_empty }))
+}
+
+/// Puts back a tag or a manifest that was deleted, while the registry has its blobs.
+#[utoipa::path(
+    post, path = "/api/v1/undelete", tag = "record",
+    params(("repository" = RepositoryName, Query, description = "In which repository.")),
+    request_body = ToUndelete,
+    responses((status = 200, description = "It is put back.", body = PutBack))
+)]
+pub(super) async fn undelete(
+    State(state): State<WebState>,
+    Writer(context): Writer,
+    RawQuery(query): RawQuery,
+    request: Request,
+) -> Result<Json<PutBack>, ApiError> {
+    let repository: RepositoryName =
+        Parameters::parse(query.as_deref(), &["repository"])?.required("repository")?;
+    let body = body::read(request, MAXIMUM_BYTES).await?;
+    let remedy =
+        "; write {\"tag\": \"v1\"} or {\"digest\": \"sha256:…\"}, or both to point a tag to a manifest";
+    let invalid = |source: Box<dyn std::error::Error + Send + Sync>| ApiError::InvalidBody { source, remedy };
+    let undeletion = match serde_json::from_slice(&body).map_err(|error| invalid(error.into()))? {
+        ToUndelete { tag: Some(tag), digest } => Undeletion::Tag { tag, digest },
+        ToUndelete { tag: None, digest: Some(digest) } => Undeletion::Manifest { digest },
+        ToUndelete { tag: None, digest: None } => return Err(invalid("it names nothing".into())),
+    };
+    let undeleted = state.writes.undeleter.undelete(repository.clone(), undeletion, context).await?;
+    let Undeleted { digest, tags, children } = undeleted;
+    Ok(Json(PutBack { repository, digest, tags, children }))
+}
