@@ -2,6 +2,8 @@
 
 #[path = "main/accounts.rs"]
 mod accounts;
+#[path = "main/deletion.rs"]
+mod deletion;
 #[path = "main/record.rs"]
 mod record;
 
@@ -13,7 +15,7 @@ use std::process::ExitCode;
 use accounts::{TokenCommand, UserCommand};
 use clap::{Parser, Subcommand};
 use portreeve::config::Config;
-use portreeve::oci::RepositoryName;
+use portreeve::oci::{Digest, RepositoryName};
 use portreeve::server::{self, ConfigSource, WantedSweep};
 use portreeve::telemetry::logging;
 use record::{Named, OutputArguments};
@@ -94,6 +96,24 @@ enum Command {
         #[command(flatten)]
         output: OutputArguments,
     },
+    /// Delete tags alone, manifests with their tags, or all that repositories have
+    Delete {
+        /// REPOSITORY:TAG, REPOSITORY@DIGEST or REPOSITORY
+        #[arg(value_parser = Named::parse, value_name = "NAME", required = true)]
+        named: Vec<Named>,
+        /// Without a question
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Put back a tag, or a manifest with the tags that went with it, while the registry has its blobs
+    Undelete {
+        /// REPOSITORY:TAG or REPOSITORY@DIGEST
+        #[arg(value_parser = Named::parse, value_name = "NAME")]
+        named: Named,
+        /// The manifest that the tag is to point to, if not the last one
+        #[arg(long, value_parser = Digest::parse)]
+        digest: Option<Digest>,
+    },
     /// The keys that tokens are signed with
     #[command(subcommand)]
     Key(KeyCommand),
@@ -160,6 +180,8 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::Tags { repository, output } => record::show_tags(&config, repository, output.output),
         Command::Show { named, output } => record::show_manifest(&config, named, output.output),
         Command::History { named, output } => record::show_history(&config, named, output.output),
+        Command::Delete { named, yes } => deletion::delete(&config, named, yes),
+        Command::Undelete { named, digest } => deletion::undelete(&config, named, digest),
         Command::Check { user: Some(user), repository } => explain(&config, &user, repository.as_deref()),
         Command::Check { .. } => check(&config),
         Command::Sync { deep, accept_removals } => sync(&config, WantedSweep { deep, accept_removals }),

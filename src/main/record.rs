@@ -30,8 +30,8 @@ pub(super) struct OutputArguments {
 /// A repository, perhaps with a tag of it or a digest in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Named {
-    repository: RepositoryName,
-    reference: Option<Reference>,
+    pub repository: RepositoryName,
+    pub reference: Option<Reference>,
 }
 
 impl Named {

@@ -65,7 +65,7 @@ pub enum OutputFormat {
     Json,
 }
 
-/// Why the record could not be shown.
+/// Why the record could not be shown, or what it names not be deleted or put back.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordCommandError {
     /// The runtime cannot be had.
@@ -107,16 +107,22 @@ pub fn show_record(
     format: OutputFormat,
     out: &mut dyn Write,
 ) -> Result<(), RecordCommandError> {
+    let (runtime, door) = connect(config)?;
+    match runtime.block_on(answer(&door, query, format, out)) {
+        Err(RecordCommandError::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result,
+    }
+}
+
+/// The running door, and what a command waits for it by.
+pub(super) fn connect(config: &Config) -> Result<(runtime::Runtime, Client), RecordCommandError> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(StartError::System)?;
     let path = socket::path(config);
     if std::os::unix::net::UnixStream::connect(&path).is_err() {
         return Err(RecordCommandError::NoDoor(path));
     }
     let door = Client::new(&path)?;
-    match runtime.block_on(answer(&door, query, format, out)) {
-        Err(RecordCommandError::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        result => result,
-    }
+    Ok((runtime, door))
 }
 
 async fn answer(
@@ -216,7 +222,8 @@ impl List<'_> {
     }
 }
 
-fn url(path: &str, pairs: &[(&str, &str)]) -> String {
+/// An address of the API.
+pub(super) fn url(path: &str, pairs: &[(&str, &str)]) -> String {
     let query = Serializer::new(String::new()).extend_pairs(pairs).finish();
     format!("http://door/api/v1/{path}?{query}")
 }

@@ -171,10 +171,23 @@ mod tests {
         for path in repository {
             assert_eq!(required(&format!("{path}?repository=a/b")), "repository:a/b:pull", "{path}");
         }
+        for (method, path, action) in [
+            (Method::DELETE, "/api/v1/tags", "delete"),
+            (Method::DELETE, "/api/v1/manifests", "delete"),
+            (Method::DELETE, "/api/v1/repositories", "delete"),
+            (Method::POST, "/api/v1/tags/delete", "delete"),
+            (Method::POST, "/api/v1/undelete", "push"),
+        ] {
+            let requirement = requirement_of(&method, &format!("{path}?repository=a/b").parse().unwrap());
+            let Requirement::Access(access) = requirement else { panic!("{method} {path}: {requirement:?}") };
+            assert_eq!(access.to_string(), format!("repository:a/b:{action}"), "{method} {path}");
+            let unnamed = requirement_of(&method, &path.parse().unwrap());
+            assert_eq!(unnamed, Requirement::SignedIn, "its handler refuses it");
+        }
         // A route that is added has its line here, and in README.
         assert_eq!(required("/api/v1/search"), "registry:catalog:pull");
         assert_eq!(required("/api/v1/tags"), "registry:catalog:pull", "each sees what they may pull");
-        let known = probes.len() + public.len() + repository.len() + admin.len() + 2;
+        let known = probes.len() + public.len() + repository.len() + admin.len() + 2 + 2;
         assert_eq!(of_the_door().into_iter().count(), known);
         let readme = include_str!("../../README.md");
         for route in of_the_door() {

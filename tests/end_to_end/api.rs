@@ -26,12 +26,14 @@ enum Needs {
     /// `pull` on the repository that it names.
     Pull,
     Admin,
+    /// `push` or `delete` on the repository that it names: of these users the administrator's.
+    Write,
     /// Credentials: who may see nothing is shown nothing.
     Credentials,
 }
 
 /// Every request there is, with what it needs.
-const REQUESTS: [(&str, &str, &str, Needs); 22] = [
+const REQUESTS: [(&str, &str, &str, Needs); 27] = [
     ("GET", "/api/v1/openapi.json", "", Needs::Nothing),
     ("POST", "/api/v1/notifications", "", Needs::Secret),
     ("GET", "/api/v1/repositories", "", Needs::Credentials),
@@ -54,6 +56,12 @@ const REQUESTS: [(&str, &str, &str, Needs); 22] = [
     ("GET", "/api/v1/removals", "", Needs::Admin),
     ("POST", "/api/v1/removals/accept", "", Needs::Admin),
     ("POST", "/api/v1/sync", "", Needs::Admin),
+    // There is nothing to write to.
+    ("DELETE", "/api/v1/repositories", "?repository=team/none", Needs::Write),
+    ("DELETE", "/api/v1/tags", "?repository=team/none&tag=v1", Needs::Write),
+    ("POST", "/api/v1/tags/delete", "?repository=team/none", Needs::Write),
+    ("DELETE", "/api/v1/manifests", "?repository=team/none&digest=sha256:x", Needs::Write),
+    ("POST", "/api/v1/undelete", "?repository=team/none", Needs::Write),
 ];
 
 impl Needs {
@@ -63,7 +71,7 @@ impl Needs {
             Self::Nothing => true,
             Self::Secret => return Some(StatusCode::UNAUTHORIZED),
             Self::Pull => ["reader", "admin"].contains(&user),
-            Self::Admin => user == "admin",
+            Self::Admin | Self::Write => user == "admin",
             Self::Credentials => !user.is_empty(),
         };
         let refusal = if user.is_empty() { StatusCode::UNAUTHORIZED } else { StatusCode::FORBIDDEN };
@@ -123,6 +131,9 @@ async fn every_route_of_the_api_is_for_whom_the_rules_say_and_tells_others_wheth
             let (status, headers) = (answer.status(), answer.headers().clone());
             let about = format!("{user}: {method} {path}{query}");
             match needs.refusal(user) {
+                None if matches!(needs, Needs::Write) => {
+                    assert!(matches!(status.as_u16(), 400 | 404), "{about}: {status}");
+                }
                 None => assert!(status.is_success(), "{about}: {status}"),
                 Some(refusal) => {
                     assert_eq!(status, refusal, "{about}");
@@ -132,7 +143,8 @@ async fn every_route_of_the_api_is_for_whom_the_rules_say_and_tells_others_wheth
             }
         }
         // Wrong credentials are those of nobody.
-        let wrong = http_client().get(format!("{}{path}{query}", door.url())).bearer_auth("nonsense");
+        let url = format!("{}{path}{query}", door.url());
+        let wrong = http_client().request(method.parse::<Method>().unwrap(), url).bearer_auth("nonsense");
         let answer = wrong.send().await.unwrap();
         if !matches!(needs, Needs::Nothing | Needs::Secret) {
             assert_eq!(answer.status(), StatusCode::UNAUTHORIZED, "{path}{query}");
@@ -164,7 +176,8 @@ async fn errors_of_the_api_have_one_form_whoever_makes_them() {
         ("GET", "/api/v1/manifests", 400),
         ("GET", "/api/v1/tags?repository=team/app&n=0", 400),
         ("GET", "/api/v1/nothing", 404),
-        ("DELETE", "/api/v1/tags?repository=team/app", 405),
+        ("DELETE", "/api/v1/tags?repository=team/app", 400),
+        ("PUT", "/api/v1/tags?repository=team/app", 405),
         ("PUT", "/api/v1/status", 405),
         ("GET", "/api/v1/tags?repository=unknown", 404),
     ] {
