@@ -11,7 +11,7 @@ use crate::support::image::Image;
 use crate::support::registry::Registry;
 
 /// A command beside this door: how it ended, and what it printed.
-async fn command(door: &Door, arguments: &[&str]) -> Output {
+pub(crate) async fn command(door: &Door, arguments: &[&str]) -> Output {
     let mut command = binary::portreeve();
     command
         .args(arguments)
@@ -21,7 +21,7 @@ async fn command(door: &Door, arguments: &[&str]) -> Output {
 }
 
 /// What a command prints that ends well.
-async fn printed(door: &Door, arguments: &[&str]) -> String {
+pub(crate) async fn printed(door: &Door, arguments: &[&str]) -> String {
     let output = command(door, arguments).await;
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{arguments:?}: {said}");

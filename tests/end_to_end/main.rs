@@ -42,3 +42,4 @@ mod stopping;
 mod sweeps;
 mod tag_deletion;
 mod tls;
+mod undelete;
