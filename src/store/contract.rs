@@ -173,7 +173,7 @@ pub(super) async fn push(
     carry(store, name, putting(manifest, tags), vec![put(name, manifest, tags)], now).await
 }
 
-async fn find(store: &AnyStore, change: Change, source: Source, now: u64) -> Recorded {
+pub(super) async fn find(store: &AnyStore, change: Change, source: Source, now: u64) -> Recorded {
     let since = store.sequence().await.unwrap();
     let reference = Reference::Tag(tag("none"));
     store

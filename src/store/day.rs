@@ -40,21 +40,31 @@ pub struct Totals {
 
 /// A day as a backend keeps it, by its number since 1970. Stored as JSON.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "FlatRow", into = "FlatRow")]
 pub(super) struct DayRow {
-    #[serde(flatten)]
     pub counts: DayCounts,
-    #[serde(flatten)]
     pub totals: Totals,
 }
 
+/// The same as it is stored. Each push writes it, and to flatten within a row takes several times as long.
+#[derive(Serialize, Deserialize)]
+struct FlatRow {
+    pushes: u64,
+    pulls: u64,
+    deletions: u64,
+    repositories: u64,
+    tags: u64,
+    manifests: u64,
+    bytes: u64,
+}
+
 /// What happened on a day.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct DayCounts {
     pub pushes: u64,
     pub pulls: u64,
     pub deletions: u64,
     /// Whether something changed, so that the totals are to be taken anew.
-    #[serde(skip)]
     pub has_changes: bool,
 }
 
@@ -83,6 +93,23 @@ impl DayCounts {
         self.pulls = self.pulls.saturating_add(other.pulls);
         self.deletions = self.deletions.saturating_add(other.deletions);
         self.has_changes |= other.has_changes;
+    }
+}
+
+impl From<FlatRow> for DayRow {
+    fn from(row: FlatRow) -> Self {
+        let FlatRow { pushes, pulls, deletions, repositories, tags, manifests, bytes } = row;
+        let counts = DayCounts { pushes, pulls, deletions, has_changes: false };
+        Self { counts, totals: Totals { repositories, tags, manifests, bytes } }
+    }
+}
+
+impl From<DayRow> for FlatRow {
+    fn from(row: DayRow) -> Self {
+        let DayRow { counts, totals } = row;
+        let DayCounts { pushes, pulls, deletions, has_changes: _ } = counts;
+        let Totals { repositories, tags, manifests, bytes } = totals;
+        Self { pushes, pulls, deletions, repositories, tags, manifests, bytes }
     }
 }
 

@@ -4,11 +4,11 @@ use redb::{Database, WriteTransaction};
 
 use super::tables::{
     ACCOUNTS, BLOBS, CHILDREN, DAYS, DELETED_MANIFESTS, DELETED_MANIFESTS_BY_AGE, EPOCHS, EVENT_TIMES,
-    EVENTS, EVENTS_BY_REPOSITORY, HINTS, IMAGES, INTENTS, MANIFESTS, META, META_IDENTITY_HIGH,
+    EVENTS, EVENTS_BY_REPOSITORY, FLAWS, HINTS, IMAGES, INTENTS, MANIFESTS, META, META_IDENTITY_HIGH,
     META_IDENTITY_LOW, META_LAYOUT, PROBE, REFERRERS, REPOSITORIES, SWEEP, TAGS, TAGS_BY_MANIFEST,
-    TOMBSTONES, TOMBSTONES_BY_AGE, auth_events, flaws,
+    TOMBSTONES, TOMBSTONES_BY_AGE, auth_events,
 };
-use crate::store::{AuthEventKind, Epoch, Flaw};
+use crate::store::{AuthEventKind, Epoch};
 
 /// The layout that this program reads and writes.
 pub(super) const LAYOUT: u64 = 11;
@@ -28,9 +28,7 @@ pub(super) fn lay_out(database: &Database) -> Result<(), BoxError> {
     transaction.open_table(REFERRERS)?;
     transaction.open_table(BLOBS)?;
     transaction.open_table(CHILDREN)?;
-    for flaw in Flaw::ALL {
-        transaction.open_table(flaws(flaw))?;
-    }
+    transaction.open_table(FLAWS)?;
     transaction.open_table(DAYS)?;
     transaction.open_table(EVENTS)?;
     transaction.open_table(EVENTS_BY_REPOSITORY)?;

@@ -8,19 +8,19 @@ use super::failure::Failure;
 use super::layout::{BoxError, LAYOUT, identify};
 use super::snapshot::NotThere;
 use super::tables::{
-    ACCOUNTS, DAYS, DELETED_MANIFESTS, DELETED_MANIFESTS_BY_AGE, EPOCHS, EVENT_TIMES, HINTS, IMAGES, Json,
-    MANIFESTS, META, META_AUTH_EVENT, META_BYTES, META_LAYOUT, OneKey, REPOSITORIES, SWEEP, TOMBSTONES,
-    TOMBSTONES_BY_AGE, TwoKeys, auth_events, decode, encode,
+    ACCOUNTS, CHILDREN, DAYS, DELETED_MANIFESTS, DELETED_MANIFESTS_BY_AGE, EPOCHS, EVENT_TIMES, FLAWS, HINTS,
+    IMAGES, Json, MANIFESTS, META, META_AUTH_EVENT, META_BYTES, META_LAYOUT, OneKey, REPOSITORIES, SWEEP,
+    TOMBSTONES, TOMBSTONES_BY_AGE, TwoKeys, auth_events, decode, encode, flaw_count,
 };
 use super::transaction::find_flaws;
 use crate::store::row::{HintRow, RepositoryRow};
-use crate::store::{AccountKind, AuthEvent, AuthEventKind, NameMask, Retry};
+use crate::store::{AccountKind, AuthEvent, AuthEventKind, Flaw, NameMask, Retry};
 
 /// Layout 1 lacks hints and `SWEEP`, 1 and 2 lack `ACCOUNTS` and `AUTH_EVENTS`. Up to 4 they keep what a manifest says
 /// once for each digest beside `ROWS`: up to 3 in three tables, 4 in one. Up to 5 they lack `TOMBSTONES`, `EPOCHS` and an
 /// identity, and up to 6 all kinds of what happened at the gate are in one table. Up to 7 they keep of a hint its number alone,
-/// up to 8 they lack `IMAGES`, up to 9 what numbers and flaws are kept in, and up to 10
-/// `DELETED_MANIFESTS`.
+/// up to 8 they lack `IMAGES`, up to 9 what numbers and flaws are kept in, and up to 10 `DELETED_MANIFESTS`. Layout 10 has a
+/// table for each kind of flaw.
 pub(super) const KNOWN: [u64; 10] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10];
 
 /// From this layout on, a repository's manifests are whole in `MANIFESTS`.
@@ -31,6 +31,13 @@ const WITH_IDENTITY: u64 = 6;
 const WITH_PARTED_AUTH_EVENTS: u64 = 7;
 /// From this layout on, hints have rows.
 const WITH_HINT_ROWS: u64 = 8;
+/// From this layout on, flaws and numbers are kept up.
+const WITH_NUMBERS: u64 = 10;
+
+/// Repository, and tag, digest or nothing, of what has this flaw.
+pub(super) fn flaws_of_kind(flaw: Flaw) -> String {
+    format!("flaws {}", flaw.as_str())
+}
 
 /// `AuthEvent` by its own number, of all kinds.
 pub(super) const AUTH_EVENTS: TableDefinition<'_, u64, Json> = TableDefinition::new("auth_events");
@@ -77,10 +84,37 @@ pub(super) fn bring_up_to_date(database: &Database, layout: u64) -> Result<(), B
     if layout < WITH_WHOLE_MANIFESTS {
         join_manifests(&transaction)?;
     }
-    transaction.open_table(DAYS)?;
-    find_flaws(&transaction).map_err(Failure::into_cause)?;
-    sum_bytes(&transaction)?;
+    transaction.open_table(FLAWS)?;
+    if layout < WITH_NUMBERS {
+        transaction.open_table(DAYS)?;
+        transaction.open_table(CHILDREN)?;
+        find_flaws(&transaction).map_err(Failure::into_cause)?;
+        sum_bytes(&transaction)?;
+    } else {
+        join_flaws(&transaction)?;
+    }
     transaction.commit()?;
+    Ok(())
+}
+
+/// Puts what has flaws into one table, and counts it.
+fn join_flaws(transaction: &WriteTransaction) -> Result<(), BoxError> {
+    for flaw in Flaw::ALL {
+        let name = flaws_of_kind(flaw);
+        let old: TableDefinition<'_, TwoKeys, ()> = TableDefinition::new(&name);
+        let mut count: u64 = 0;
+        {
+            let (old, mut flaws) = (transaction.open_table(old)?, transaction.open_table(FLAWS)?);
+            for entry in old.iter()? {
+                let (key, ()) = (entry?.0, ());
+                let (repository, reference) = key.value();
+                flaws.insert((flaw.as_str(), repository, reference), ())?;
+                count += 1;
+            }
+        }
+        transaction.open_table(META)?.insert(flaw_count(flaw), count)?;
+        transaction.delete_table(old)?;
+    }
     Ok(())
 }
 

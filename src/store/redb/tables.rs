@@ -12,7 +12,7 @@ use super::failure::Failure;
 use crate::clock::Timestamp;
 use crate::oci::{Digest, Document, Reference, RepositoryName, Tag};
 use crate::store::row::{HintRow, ManifestRow};
-use crate::store::{AuthEventKind, Event, Flaw, SweepKind, SweepQueue};
+use crate::store::{AuthEventKind, Event, Flaw, FlawCounts, SweepKind, SweepQueue};
 
 pub(super) type OneKey = &'static str;
 pub(super) type TwoKeys = (&'static str, &'static str);
@@ -37,16 +37,8 @@ pub(super) const MANIFESTS: TableDefinition<'_, TwoKeys, ManifestRows> =
 pub(super) const REFERRERS: TableDefinition<'_, ThreeKeys, ()> = TableDefinition::new("referrers");
 /// Repository, manifest and index of everything that an index names and that is a manifest.
 pub(super) const CHILDREN: TableDefinition<'_, ThreeKeys, ()> = TableDefinition::new("children");
-/// Repository, and tag, digest or nothing, of what has this flaw: each kind has a table, so that it is known how many there are.
-pub(super) const fn flaws(flaw: Flaw) -> TableDefinition<'static, TwoKeys, ()> {
-    TableDefinition::new(match flaw {
-        Flaw::MissingChildren => "flaws missing_children",
-        Flaw::MissingSubject => "flaws missing_subject",
-        Flaw::LostTag => "flaws lost_tag",
-        Flaw::EmptyRepository => "flaws empty_repository",
-        Flaw::Untagged => "flaws untagged",
-    })
-}
+/// Kind of flaw, repository, and tag, digest or nothing, of what has it. How many there are of each kind is in `META`.
+pub(super) const FLAWS: TableDefinition<'_, ThreeKeys, ()> = TableDefinition::new("flaws");
 /// `DayRow` by the number of the day since 1970.
 pub(super) const DAYS: TableDefinition<'_, u64, Json> = TableDefinition::new("days");
 /// `BlobRow` by repository and digest.
@@ -153,6 +145,26 @@ pub(super) const META_ACCEPTED: &str = "removals accepted";
 pub(super) const META_IDENTITY_HIGH: &str = "identity high";
 /// In `META`: the lower half of it.
 pub(super) const META_IDENTITY_LOW: &str = "identity low";
+
+/// In `META`: how many have this flaw.
+pub(super) const fn flaw_count(flaw: Flaw) -> OneKey {
+    match flaw {
+        Flaw::MissingChildren => "flaws missing_children",
+        Flaw::MissingSubject => "flaws missing_subject",
+        Flaw::LostTag => "flaws lost_tag",
+        Flaw::EmptyRepository => "flaws empty_repository",
+        Flaw::Untagged => "flaws untagged",
+    }
+}
+
+/// How many flaws of each kind there are.
+pub(super) fn flaw_counts(meta: &impl ReadableTable<OneKey, u64>) -> Result<FlawCounts, Failure> {
+    let mut counts = FlawCounts::default();
+    for flaw in Flaw::ALL {
+        *counts.of_mut(flaw) = number(meta, flaw_count(flaw))?;
+    }
+    Ok(counts)
+}
 
 /// Reads a row.
 pub(super) fn decode<T: DeserializeOwned>(what: impl FnOnce() -> String, bytes: &[u8]) -> Result<T, Failure> {

@@ -21,15 +21,15 @@ use super::tables::{META, META_SEQUENCE, TAGS, number};
 use super::*;
 use crate::clock::Timestamp;
 use crate::oci::{Manifest, Reference};
-use crate::store::contract::{contract_tests, push};
-use crate::store::sample::{alice, at, image, put, repository, tag};
+use crate::store::contract::{contract_tests, find, push};
+use crate::store::sample::{alice, at, image, index, put, referrer, repository, tag};
 use crate::store::{
     AccountChange, AccountKind, AuthEvent, AuthEventKind, Change, Epoch, Expect, Flaw, Guard, Hint,
     HintedReference, History, Intent, IntentState, LeaseName, Outcome, PageRequest, Queued, Quotas, Recorded,
     Retention, Retry, Sequence, Settled, Source, Store, Write,
 };
 use crate::store::{
-    Accounts as _, AuthLog as _, Doors as _, Events as _, Hints as _, Ledger as _, Records as _,
+    Accounts as _, AuthLog as _, Doors as _, Events as _, Health as _, Hints as _, Ledger as _, Records as _,
     SweepState as _,
 };
 

@@ -6,6 +6,7 @@ mod beside;
 mod days;
 mod deleted;
 mod health;
+mod on_demand;
 mod record;
 mod sweeps;
 
@@ -49,14 +50,14 @@ pub(super) struct Transaction<'txn> {
 }
 
 impl<'txn> Transaction<'txn> {
-    /// Opens the tables. What is given out belongs to this epoch.
+    /// Nothing is in it yet. What is given out belongs to this epoch.
     pub(super) fn new(
         transaction: &'txn WriteTransaction,
         open: &'txn OpenIntents,
         epoch: Epoch,
     ) -> Result<Self, Failure> {
-        let tables = Tables::open(transaction)?;
-        let sequence = Sequence::new(number(&tables.meta, META_SEQUENCE)?);
+        let tables = Tables::of(transaction);
+        let sequence = Sequence::new(number(tables.meta.read()?, META_SEQUENCE)?);
         let staged = Staged {
             sequence,
             dirty: false,
@@ -85,7 +86,7 @@ impl<'txn> Transaction<'txn> {
         self.tables.judge_touched()?;
         self.tables.write_days()?;
         if self.staged.dirty {
-            self.tables.meta.insert(META_SEQUENCE, self.staged.sequence.get())?;
+            self.tables.meta.write()?.insert(META_SEQUENCE, self.staged.sequence.get())?;
         }
         if self.staged.sequence > self.before {
             self.begin_epoch()?;
@@ -104,7 +105,7 @@ impl<'txn> Transaction<'txn> {
         for block in finished {
             let (first, last) = numbers_of(block);
             let (mut earliest, mut latest) = (u64::MAX, 0);
-            for entry in self.tables.events.range(first..=last)? {
+            for entry in self.tables.events.read()?.range(first..=last)? {
                 let (number, row) = entry?;
                 let EventTime { time } = decode(|| format!("event {}", number.value()), row.value())?;
                 earliest = earliest.min(time.as_milliseconds());
@@ -214,9 +215,9 @@ impl View for Transaction<'_> {
     ) -> Result<(), Failure> {
         let name = repository.as_str();
         let numbers = (name, since.next().get())..=(name, u64::MAX);
-        for entry in self.tables.events_by_repository.range(numbers)? {
+        for entry in self.tables.events_by_repository.read()?.range(numbers)? {
             let sequence = entry?.0.value().1;
-            let event = event(&self.tables.events, sequence)?
+            let event = event(self.tables.events.read()?, sequence)?
                 .ok_or_else(|| Failure::corrupt(format!("event {sequence}"), NotThere))?;
             if look(&event).is_break() {
                 break;
@@ -229,7 +230,7 @@ impl View for Transaction<'_> {
 impl Medium for Transaction<'_> {
     fn add_intent(&mut self, intent: Intent) -> Result<(), Failure> {
         let row = encode("intent", &intent)?;
-        self.tables.intents.insert(intent.sequence.get(), row.as_slice())?;
+        self.tables.intents.write()?.insert(intent.sequence.get(), row.as_slice())?;
         self.staged.sequence = intent.sequence;
         self.staged.intents.insert(intent.sequence, Arc::new(intent));
         self.staged.begun += 1;
@@ -247,7 +248,7 @@ impl Medium for Transaction<'_> {
     }
 
     fn remove_intent(&mut self, sequence: Sequence) -> Result<(), Failure> {
-        self.tables.intents.remove(sequence.get())?;
+        self.tables.intents.write()?.remove(sequence.get())?;
         self.staged.settled.insert(sequence);
         self.staged.dirty = true;
         Ok(())
@@ -265,8 +266,11 @@ impl Medium for Transaction<'_> {
 
     fn append(&mut self, event: Event) -> Result<(), Failure> {
         let row = encode("event", &event)?;
-        self.tables.events.insert(event.sequence.get(), row.as_slice())?;
-        self.tables.events_by_repository.insert((event.repository.as_str(), event.sequence.get()), ())?;
+        self.tables.events.write()?.insert(event.sequence.get(), row.as_slice())?;
+        self.tables
+            .events_by_repository
+            .write()?
+            .insert((event.repository.as_str(), event.sequence.get()), ())?;
         let (day, counts) = DayCounts::of_event(&event);
         self.tables.count_on_day(day, counts);
         self.staged.sequence = event.sequence;

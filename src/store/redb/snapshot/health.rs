@@ -2,11 +2,12 @@
 
 use std::ops::Bound;
 
-use redb::{ReadOnlyTable, ReadableTableMetadata};
+use redb::ReadOnlyTable;
 
 use super::super::failure::Failure;
 use super::super::tables::{
-    MANIFESTS, ManifestRows, TAGS, TwoKeys, decode_document, flaws, row_in, stored_name, stored_reference,
+    FLAWS, MANIFESTS, META, ManifestRows, TAGS, TwoKeys, decode_document, flaw_counts, row_in, stored_name,
+    stored_reference,
 };
 use super::page::Filling;
 use super::{NotThere, Snapshot};
@@ -36,11 +37,7 @@ impl Surroundings for Around<'_> {
 
 impl Snapshot {
     pub(crate) fn flaw_counts(&self) -> Result<FlawCounts, Failure> {
-        let mut counts = FlawCounts::default();
-        for flaw in Flaw::ALL {
-            *counts.of_mut(flaw) = self.0.open_table(flaws(flaw))?.len()?;
-        }
-        Ok(counts)
+        flaw_counts(&self.0.open_table(META)?)
     }
 
     pub(crate) fn flawed(
@@ -48,19 +45,22 @@ impl Snapshot {
         flaw: Flaw,
         page: &PageRequest<Flawed>,
     ) -> Result<Page<FlawRecord, Flawed>, Failure> {
-        let table = self.0.open_table(flaws(flaw))?;
+        let (table, kind) = (self.0.open_table(FLAWS)?, flaw.as_str());
         let (manifests, tags) = (self.0.open_table(MANIFESTS)?, self.0.open_table(TAGS)?);
         let after = page.after.as_ref().map(|Flawed { repository, reference }| {
-            (repository.as_str(), reference.as_ref().map_or("", Reference::as_str))
+            (kind, repository.as_str(), reference.as_ref().map_or("", Reference::as_str))
         });
         let mut filling = Filling::new(page);
-        let range = (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
-        for entry in table.range::<(&str, &str)>(range)? {
+        let range = (after.map_or(Bound::Included((kind, "", "")), Bound::Excluded), Bound::Unbounded);
+        for entry in table.range::<(&str, &str, &str)>(range)? {
             let (key, ()) = (entry?.0, ());
+            let (of_kind, name, reference) = key.value();
+            if of_kind != kind {
+                break;
+            }
             if filling.is_full() {
                 return Ok(filling.part());
             }
-            let (name, reference) = key.value();
             let repository = stored_name(name)?;
             let reference = (!reference.is_empty()).then(|| stored_reference(reference)).transpose()?;
             let gone = || Failure::corrupt(format!("what is wrong in `{repository}`"), NotThere);

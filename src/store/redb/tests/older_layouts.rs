@@ -1,13 +1,17 @@
 //! What an earlier version wrote is all there in today's layout.
 
-use redb::{Database, ReadableTable as _, ReadableTableMetadata as _, TableHandle as _, WriteTransaction};
+use redb::{
+    Database, ReadableTable as _, ReadableTableMetadata as _, TableDefinition, TableHandle as _,
+    WriteTransaction,
+};
 
 use super::super::older_layouts::{
-    AUTH_EVENTS, BYTES, CONTENTS, DOCUMENTS, HINT_NUMBERS, HOLDERS, KNOWN, ROWS,
+    AUTH_EVENTS, BYTES, CONTENTS, DOCUMENTS, HINT_NUMBERS, HOLDERS, KNOWN, ROWS, flaws_of_kind,
 };
 use super::super::tables::{
-    ACCOUNTS, CHILDREN, DAYS, EPOCHS, HINTS, IMAGES, MANIFESTS, META, META_AUTH_EVENT, META_BYTES,
-    META_IDENTITY_HIGH, META_IDENTITY_LOW, META_LAYOUT, SWEEP, TOMBSTONES, auth_events, decode_hint, flaws,
+    ACCOUNTS, CHILDREN, DAYS, EPOCHS, FLAWS, HINTS, IMAGES, MANIFESTS, META, META_AUTH_EVENT, META_BYTES,
+    META_IDENTITY_HIGH, META_IDENTITY_LOW, META_LAYOUT, SWEEP, TOMBSTONES, TwoKeys, auth_events, decode_hint,
+    flaw_count,
 };
 use super::*;
 
@@ -29,11 +33,9 @@ fn set_back(path: &std::path::Path, layout: u64) {
     if layout < 6 {
         assert!(write.delete_table(TOMBSTONES).unwrap() & write.delete_table(EPOCHS).unwrap());
     }
+    part_flaws(&write, layout == 10);
     if layout < 10 {
         assert!(write.delete_table(CHILDREN).unwrap() & write.delete_table(DAYS).unwrap());
-        for flaw in Flaw::ALL {
-            assert!(write.delete_table(flaws(flaw)).unwrap());
-        }
         write.open_table(META).unwrap().remove(META_BYTES).unwrap();
     }
     if layout < 9 {
@@ -55,6 +57,27 @@ fn set_back(path: &std::path::Path, layout: u64) {
         part_manifests(&write, layout == 4);
     }
     write.commit().unwrap();
+}
+
+/// Each kind of flaw in a table of its own, or in none.
+fn part_flaws(write: &WriteTransaction, is_kept: bool) {
+    for flaw in Flaw::ALL {
+        let kind = flaw.as_str();
+        write.open_table(META).unwrap().remove(flaw_count(flaw)).unwrap();
+        if !is_kept {
+            continue;
+        }
+        let name = flaws_of_kind(flaw);
+        let mut parted = write.open_table(TableDefinition::<TwoKeys, ()>::new(&name)).unwrap();
+        for entry in write.open_table(FLAWS).unwrap().iter().unwrap() {
+            let (key, _) = entry.unwrap();
+            let (of_kind, repository, reference) = key.value();
+            if of_kind == kind {
+                parted.insert((repository, reference), ()).unwrap();
+            }
+        }
+    }
+    assert!(write.delete_table(FLAWS).unwrap());
 }
 
 /// Of each hint its number alone.
@@ -114,6 +137,12 @@ async fn a_store_of_an_older_layout_is_brought_up_to_date_with_all_that_is_in_it
         push(&any, "a", &shared, &["t"], 1).await;
         push(&any, "b", &shared, &["t", "u"], 2).await;
         push(&any, "b", &own, &["v"], 3).await;
+        push(&any, "b", &index([&own, &image("lacking", &[])]), &[], 4).await;
+        push(&any, "b", &referrer("signature", &image("lacking", &[])), &[], 5).await;
+        let missing =
+            Change::ReferenceMissing { repository: repository("b"), reference: Reference::Tag(tag("u")) };
+        find(&any, missing, Source::Swept, 6).await;
+        find(&any, Change::RepositoryFound { repository: repository("empty") }, Source::Swept, 7).await;
         let before = content(&store, [&shared, &own]).await;
         drop(any);
         store.close();
@@ -127,7 +156,7 @@ async fn a_store_of_an_older_layout_is_brought_up_to_date_with_all_that_is_in_it
         store.close();
         let database = Database::open(&path).unwrap();
         let read = database.begin_read().unwrap();
-        assert_eq!(read.open_table(MANIFESTS).unwrap().len().unwrap(), 3);
+        assert_eq!(read.open_table(MANIFESTS).unwrap().len().unwrap(), 5);
         assert!(read.open_table(TOMBSTONES).unwrap().is_empty().unwrap());
         assert_eq!(read.open_table(EPOCHS).unwrap().is_empty().unwrap(), layout < 6);
         let meta = read.open_table(META).unwrap();
@@ -145,12 +174,23 @@ async fn a_store_of_an_older_layout_is_brought_up_to_date_with_all_that_is_in_it
         ] {
             assert!(!tables.contains(&old.to_owned()), "{old} is left");
         }
+        assert!(tables.iter().all(|table| !table.starts_with("flaws ")), "{tables:?}");
     }
 }
 
 /// All that the store says about these, as text.
 async fn content(store: &RedbStore, manifests: [&Manifest; 2]) -> String {
     let mut text = format!("{:?} {:?}", store.statistics().await, store.sequence().await);
+    let counts = store.flaw_counts().await.unwrap();
+    for flaw in Flaw::ALL {
+        let flawed = store.flawed(flaw, PageRequest { after: None, limit: 9 }).await.unwrap();
+        assert_eq!(
+            (flawed.items.len() as u64, flawed.items.is_empty()),
+            (counts.of(flaw), false),
+            "{flaw:?}"
+        );
+        text += &format!("{flawed:?}");
+    }
     for name in ["a", "b"] {
         for manifest in manifests {
             text += &format!("{:?}", store.manifest(&repository(name), &manifest.digest).await);
@@ -163,7 +203,7 @@ async fn content(store: &RedbStore, manifests: [&Manifest; 2]) -> String {
 #[tokio::test]
 async fn hints_of_an_older_layout_are_due_at_once_and_have_their_numbers() {
     let about = |name| HintedReference { repository: repository("r"), reference: Reference::Tag(tag(name)) };
-    for layout in 2..=9 {
+    for layout in 2..=10 {
         let (store, directory) = empty_file();
         let path = directory.path().join("store.redb");
         store.add_hints(vec![about("a"), about("b"), about("a")]).await.unwrap();

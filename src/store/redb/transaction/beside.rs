@@ -57,7 +57,7 @@ impl Transaction<'_> {
         for kind in AuthEventKind::ALL {
             tables.insert(kind, self.transaction.open_table(auth_events(kind))?);
         }
-        let mut last = number(&self.tables.meta, META_AUTH_EVENT)?;
+        let mut last = number(self.tables.meta.read()?, META_AUTH_EVENT)?;
         let mut numbers = Vec::with_capacity(events.len());
         for (known, event) in events {
             let Some(table) = tables.get_mut(&event.kind) else { continue };
@@ -83,7 +83,7 @@ impl Transaction<'_> {
             }
         }
         drop(tables);
-        self.tables.meta.insert(META_AUTH_EVENT, last)?;
+        self.tables.meta.write()?.insert(META_AUTH_EVENT, last)?;
         self.staged.dirty = true;
         Ok(numbers)
     }
@@ -91,16 +91,16 @@ impl Transaction<'_> {
     /// Keeps what is known of the registry's clock.
     pub(crate) fn keep_clock(&mut self, estimate: Estimate) -> Result<(), Failure> {
         let Estimate { offset, bound, at } = estimate;
-        self.tables.meta.insert(META_CLOCK_OFFSET, offset.cast_unsigned())?;
-        self.tables.meta.insert(META_CLOCK_BOUND, bound)?;
-        self.tables.meta.insert(META_CLOCK_AT, at.as_milliseconds())?;
+        self.tables.meta.write()?.insert(META_CLOCK_OFFSET, offset.cast_unsigned())?;
+        self.tables.meta.write()?.insert(META_CLOCK_BOUND, bound)?;
+        self.tables.meta.write()?.insert(META_CLOCK_AT, at.as_milliseconds())?;
         self.staged.dirty = true;
         Ok(())
     }
 
     /// Keeps the last time that has held.
     pub(crate) fn keep_time(&mut self, time: Timestamp) -> Result<(), Failure> {
-        self.tables.meta.insert(META_TIME, time.as_milliseconds())?;
+        self.tables.meta.write()?.insert(META_TIME, time.as_milliseconds())?;
         self.staged.dirty = true;
         Ok(())
     }
@@ -108,7 +108,7 @@ impl Transaction<'_> {
     /// What is missing now is accepted as gone: that gets a number, behind those of all marks.
     pub(crate) fn accept_removals(&mut self) -> Result<(), Failure> {
         let until = self.staged.sequence.next();
-        self.tables.meta.insert(META_ACCEPTED, until.get())?;
+        self.tables.meta.write()?.insert(META_ACCEPTED, until.get())?;
         self.staged.sequence = until;
         self.staged.dirty = true;
         Ok(())
@@ -123,22 +123,23 @@ impl Transaction<'_> {
     /// Adds pulls to what is recorded.
     pub(crate) fn record_pull(&mut self, pull: &Pull) -> Result<(), Failure> {
         let (repository, name) = (&pull.repository, pull.repository.as_str());
-        let Some(mut row) = row::<RepositoryRow>(&self.tables.repositories, "repository", name)? else {
+        let Some(mut row) = row::<RepositoryRow>(self.tables.repositories.read()?, "repository", name)?
+        else {
             return Ok(());
         };
         // Who only looks changes nothing of the repository.
         if pull.last_pull.is_some() {
             row.add_pulls(pull);
-            self.tables.repositories.insert(name, encode("repository row", &row)?.as_slice())?;
+            self.tables.repositories.write()?.insert(name, encode("repository row", &row)?.as_slice())?;
             if let Some((day, counts)) = DayCounts::of_pull(pull) {
                 self.tables.count_on_day(day, counts);
             }
             self.staged.dirty = true;
         }
         let Some(tag) = &pull.tag else { return Ok(()) };
-        if let Some(mut row) = row_in::<TagRow>(&self.tables.tags, "tag", repository, tag.as_str())? {
+        if let Some(mut row) = row_in::<TagRow>(self.tables.tags.read()?, "tag", repository, tag.as_str())? {
             row.add_pulls(pull);
-            self.tables.tags.insert((name, tag.as_str()), encode("tag row", &row)?.as_slice())?;
+            self.tables.tags.write()?.insert((name, tag.as_str()), encode("tag row", &row)?.as_slice())?;
             self.staged.dirty = true;
         }
         Ok(())
@@ -150,7 +151,7 @@ impl Transaction<'_> {
         if table.len()? + hints.len() as u64 > MAXIMUM_HINTS as u64 {
             return Ok(Queued::Full);
         }
-        let mut last = number(&self.tables.meta, META_HINT)?;
+        let mut last = number(self.tables.meta.read()?, META_HINT)?;
         let mut kept = Vec::with_capacity(hints.len());
         for about in hints {
             last += 1;
@@ -159,7 +160,7 @@ impl Transaction<'_> {
             table.insert((about.repository.as_str(), about.reference.as_str()), row.as_slice())?;
             kept.push(hint);
         }
-        self.tables.meta.insert(META_HINT, last)?;
+        self.tables.meta.write()?.insert(META_HINT, last)?;
         self.staged.dirty = true;
         Ok(Queued::Kept(kept))
     }

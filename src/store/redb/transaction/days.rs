@@ -17,8 +17,8 @@ impl Tables<'_> {
     /// The bytes of a repository were so many, and are so many now.
     pub(super) fn count_bytes(&mut self, before: u64, after: u64) -> Result<(), Failure> {
         if before != after {
-            let sum = number(&self.meta, META_BYTES)?.wrapping_sub(before).wrapping_add(after);
-            self.meta.insert(META_BYTES, sum)?;
+            let sum = number(self.meta.read()?, META_BYTES)?.wrapping_sub(before).wrapping_add(after);
+            self.meta.write()?.insert(META_BYTES, sum)?;
         }
         Ok(())
     }
@@ -29,10 +29,10 @@ impl Tables<'_> {
             return Ok(());
         }
         let totals = Totals {
-            repositories: self.repositories.len()?,
-            tags: self.tags.len()?,
-            manifests: self.manifests.len()?,
-            bytes: number(&self.meta, META_BYTES)?,
+            repositories: self.repositories.read()?.len()?,
+            tags: self.tags.read()?.len()?,
+            manifests: self.manifests.read()?.len()?,
+            bytes: number(self.meta.read()?, META_BYTES)?,
         };
         let mut table = self.transaction.open_table(DAYS)?;
         for (day, counts) in std::mem::take(&mut self.days) {

@@ -79,11 +79,11 @@ impl<'txn> Tables<'txn> {
     ) -> Result<(), Failure> {
         let mut deleted = self.deleted(now)?;
         let key = (repository.as_str(), digest.as_str());
-        if let Some(rows) = self.manifests.get(key)? {
+        if let Some(rows) = self.manifests.read()?.get(key)? {
             let (_, document, bytes) = rows.value();
             deleted.keep(key, document, bytes)?;
         }
-        self.meta.insert(META_DELETED_BYTES, deleted.bytes)?;
+        self.meta.write()?.insert(META_DELETED_BYTES, deleted.bytes)?;
         Ok(())
     }
 
@@ -95,17 +95,17 @@ impl<'txn> Tables<'txn> {
     ) -> Result<(), Failure> {
         let mut deleted = self.deleted(now)?;
         let (name, end) = (repository.as_str(), behind(repository));
-        for entry in self.manifests.range((name, "")..(end.as_str(), ""))? {
+        for entry in self.manifests.read()?.range((name, "")..(end.as_str(), ""))? {
             let (key, rows) = entry?;
             let (_, document, bytes) = rows.value();
             deleted.keep(key.value(), document, bytes)?;
         }
-        self.meta.insert(META_DELETED_BYTES, deleted.bytes)?;
+        self.meta.write()?.insert(META_DELETED_BYTES, deleted.bytes)?;
         Ok(())
     }
 
     fn deleted(&self, now: Timestamp) -> Result<Deleted<'txn>, Failure> {
-        let held = self.meta.get(META_TIME)?.map(|held| Timestamp::from_milliseconds(held.value()));
-        Deleted::open(self.transaction, number(&self.meta, META_DELETED_BYTES)?, now, held)
+        let held = self.meta.read()?.get(META_TIME)?.map(|held| Timestamp::from_milliseconds(held.value()));
+        Deleted::open(self.transaction, number(self.meta.read()?, META_DELETED_BYTES)?, now, held)
     }
 }

@@ -4,15 +4,17 @@
 //! manifest before its tag, and nothing is wrong with it in between.
 
 use memchr::memmem;
-use redb::{ReadableTable, ReadableTableMetadata, WriteTransaction};
+use redb::{ReadableTable, WriteTransaction};
 
 use super::super::failure::Failure;
-use super::super::tables::{REPOSITORIES, TAGS, behind, decode, decode_document, stored_digest, stored_name};
-use super::record::{Tables, remove_three, remove_two};
+use super::super::tables::{
+    REPOSITORIES, TAGS, behind, decode, decode_document, flaw_count, flaw_counts, stored_digest, stored_name,
+};
+use super::record::{Tables, remove_three};
 use crate::oci::{Digest, Document, Manifest, RepositoryName};
-use crate::store::Flaw;
 use crate::store::flaw::{OF_MANIFESTS, Surroundings, flaws_of};
 use crate::store::row::{RepositoryRow, TagRow};
+use crate::store::{Flaw, FlawCounts};
 
 /// One of these stands in the row of a document that names other manifests, and in none that does not: within a text the
 /// quotation marks would be escaped.
@@ -28,13 +30,13 @@ impl Surroundings for Around<'_, '_> {
     type Error = Failure;
 
     fn has_manifest(&self, digest: &Digest) -> Result<bool, Failure> {
-        Ok(self.tables.manifests.get((self.repository.as_str(), digest.as_str()))?.is_some())
+        Ok(self.tables.manifests.read()?.get((self.repository.as_str(), digest.as_str()))?.is_some())
     }
 
     fn is_led_to(&self, digest: &Digest) -> Result<bool, Failure> {
         let (name, digest) = (self.repository.as_str(), digest.as_str());
         for table in [&self.tables.tags_by_manifest, &self.tables.children] {
-            let first = table.range((name, digest, "")..)?.next().transpose()?;
+            let first = table.read()?.range((name, digest, "")..)?.next().transpose()?;
             if first.is_some_and(|(key, _)| matches!(key.value(), (of, to, _) if of == name && to == digest))
             {
                 return Ok(true);
@@ -42,6 +44,15 @@ impl Surroundings for Around<'_, '_> {
         }
         Ok(false)
     }
+}
+
+/// The tables that tell what leads to a manifest.
+#[derive(Clone, Copy)]
+enum Leading {
+    /// Indexes that name it.
+    Children,
+    /// Manifests that are about it.
+    Referrers,
 }
 
 /// Reads what a row of a manifest says, if that names other manifests.
@@ -68,10 +79,19 @@ impl Tables<'_> {
     ) -> Result<(), Failure> {
         let (name, digest) = (repository.as_str(), &manifest.digest);
         for child in manifest.document.child_manifests() {
-            self.children.insert((name, child.as_str(), digest.as_str()), ())?;
+            self.children.write()?.insert((name, child.as_str(), digest.as_str()), ())?;
             self.note_touched(repository, child);
         }
-        self.note_around(repository, digest)
+        self.note_touched(repository, digest);
+        // Only what lacks something may have lacked this one. What this transaction has touched is judged in any case.
+        let counts = self.flaw_counts()?;
+        if counts.missing_children > 0 {
+            self.note_leading(Leading::Children, repository, digest)?;
+        }
+        if counts.missing_subject > 0 {
+            self.note_leading(Leading::Referrers, repository, digest)?;
+        }
+        Ok(())
     }
 
     /// A manifest goes. To be called while its row is there.
@@ -81,33 +101,38 @@ impl Tables<'_> {
         digest: &Digest,
     ) -> Result<(), Failure> {
         let name = repository.as_str();
-        let document = match self.manifests.get((name, digest.as_str()))? {
+        let document = match self.manifests.read()?.get((name, digest.as_str()))? {
             Some(rows) => naming_document(repository, digest, rows.value().1)?,
             None => None,
         };
         for child in document.iter().flat_map(Document::child_manifests) {
-            self.children.remove((name, child.as_str(), digest.as_str()))?;
+            self.children.write()?.remove((name, child.as_str(), digest.as_str()))?;
             self.note_touched(repository, child);
         }
-        self.note_around(repository, digest)
+        self.note_touched(repository, digest);
+        self.note_leading(Leading::Children, repository, digest)?;
+        self.note_leading(Leading::Referrers, repository, digest)
     }
 
-    /// A manifest comes or goes: that concerns itself, the indexes that name it, and those that are about it.
-    fn note_around(&mut self, repository: &RepositoryName, digest: &Digest) -> Result<(), Failure> {
+    /// A manifest comes or goes: that concerns the indexes that name it, or those that are about it.
+    fn note_leading(
+        &mut self,
+        leading: Leading,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<(), Failure> {
         let name = repository.as_str();
-        self.note_touched(repository, digest);
-        for table in [&self.children, &self.referrers] {
-            if table.is_empty()? {
-                continue;
-            }
-            for entry in table.range((name, digest.as_str(), "")..)? {
-                let (key, ()) = (entry?.0, ());
-                match key.value() {
-                    (of, to, from) if of == name && to == digest.as_str() => {
-                        self.touched.insert((repository.clone(), stored_digest(from)?));
-                    }
-                    _ => break,
+        let table = match leading {
+            Leading::Children => &self.children,
+            Leading::Referrers => &self.referrers,
+        };
+        for entry in table.read()?.range((name, digest.as_str(), "")..)? {
+            let (key, ()) = (entry?.0, ());
+            match key.value() {
+                (of, to, from) if of == name && to == digest.as_str() => {
+                    self.touched.insert((repository.clone(), stored_digest(from)?));
                 }
+                _ => break,
             }
         }
         Ok(())
@@ -147,9 +172,13 @@ impl Tables<'_> {
     /// All of a repository goes.
     pub(super) fn remove_flaws_of(&mut self, repository: &RepositoryName) -> Result<(), Failure> {
         let (name, end) = (repository.as_str(), behind(repository));
-        remove_three(&mut self.children, (name, "", "")..(end.as_str(), "", ""))?;
-        for table in self.flaws.values_mut() {
-            remove_two(table, (name, "")..(end.as_str(), ""))?;
+        remove_three(self.children.write()?, (name, "", "")..(end.as_str(), "", ""))?;
+        for flaw in Flaw::ALL {
+            if self.flaw_counts()?.of(flaw) > 0 {
+                let kind = flaw.as_str();
+                let removed = remove_three(self.flaws.write()?, (kind, name, "")..(kind, end.as_str(), ""))?;
+                self.count_flaws(flaw, |count| count.saturating_sub(removed))?;
+            }
         }
         Ok(())
     }
@@ -157,7 +186,7 @@ impl Tables<'_> {
     /// Judges what was touched.
     pub(super) fn judge_touched(&mut self) -> Result<(), Failure> {
         for (repository, digest) in std::mem::take(&mut self.touched) {
-            let found = match self.manifests.get((repository.as_str(), digest.as_str()))? {
+            let found = match self.manifests.read()?.get((repository.as_str(), digest.as_str()))? {
                 Some(rows) => Some(naming_document(&repository, &digest, rows.value().1)?),
                 None => None,
             };
@@ -180,15 +209,34 @@ impl Tables<'_> {
         reference: &str,
         has_it: bool,
     ) -> Result<(), Failure> {
-        let Some(table) = self.flaws.get_mut(&flaw) else { return Ok(()) };
-        let key = (repository.as_str(), reference);
+        let key = (flaw.as_str(), repository.as_str(), reference);
         if has_it {
-            if table.get(key)?.is_none() {
-                table.insert(key, ())?;
+            if self.flaws.write()?.insert(key, ())?.is_none() {
+                self.count_flaws(flaw, |count| count.saturating_add(1))?;
             }
-        } else if !table.is_empty()? && table.get(key)?.is_some() {
-            table.remove(key)?;
+        } else if self.flaw_counts()?.of(flaw) > 0 && self.flaws.read()?.get(key)?.is_some() {
+            self.flaws.write()?.remove(key)?;
+            self.count_flaws(flaw, |count| count.saturating_sub(1))?;
         }
+        Ok(())
+    }
+
+    /// How many there are of each kind: where there is none, as a rule, no table is touched.
+    fn flaw_counts(&mut self) -> Result<FlawCounts, Failure> {
+        if let Some(counts) = self.flaw_counts {
+            return Ok(counts);
+        }
+        let counts = flaw_counts(self.meta.read()?)?;
+        self.flaw_counts = Some(counts);
+        Ok(counts)
+    }
+
+    fn count_flaws(&mut self, flaw: Flaw, count: impl FnOnce(u64) -> u64) -> Result<(), Failure> {
+        let mut counts = self.flaw_counts()?;
+        let of_kind = counts.of_mut(flaw);
+        *of_kind = count(*of_kind);
+        self.meta.write()?.insert(flaw_count(flaw), *of_kind)?;
+        self.flaw_counts = Some(counts);
         Ok(())
     }
 }
@@ -218,13 +266,13 @@ pub(in super::super) fn find_flaws(transaction: &WriteTransaction) -> Result<(),
                 lost.extend(row.missing.is_some().then_some((tag, row)));
             }
         }
-        let mut tables = Tables::open(transaction)?;
+        let mut tables = Tables::of(transaction);
         tables.note_repository(name, row)?;
         for (tag, row) in &lost {
             tables.note_tag(name, tag, row)?;
         }
         let mut links = Vec::new();
-        for entry in tables.manifests.range(range)? {
+        for entry in tables.manifests.read()?.range(range)? {
             let (key, rows) = entry?;
             let digest = stored_digest(key.value().1)?;
             let document = naming_document(name, &digest, rows.value().1)?;
@@ -233,7 +281,7 @@ pub(in super::super) fn find_flaws(transaction: &WriteTransaction) -> Result<(),
             tables.touched.insert((name.clone(), digest));
         }
         for (child, index) in &links {
-            tables.children.insert((name.as_str(), child.as_str(), index.as_str()), ())?;
+            tables.children.write()?.insert((name.as_str(), child.as_str(), index.as_str()), ())?;
         }
         tables.judge_touched()?;
     }

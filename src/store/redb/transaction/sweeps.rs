@@ -16,11 +16,11 @@ impl Transaction<'_> {
         &mut self,
         decide: impl FnOnce(&mut SweepQueue) -> T,
     ) -> Result<T, Failure> {
-        let before = sweep_queue(&self.tables.meta)?;
+        let before = sweep_queue(self.tables.meta.read()?)?;
         let mut queue = before;
         let answer = decide(&mut queue);
         if queue != before {
-            let meta = &mut self.tables.meta;
+            let meta = self.tables.meta.write()?;
             meta.insert(META_SWEEP, queue.number)?;
             meta.insert(META_SWEEP_REQUESTED, sweep_kind_number(queue.requested))?;
             meta.insert(META_SWEEP_UNFINISHED, sweep_kind_number(queue.unfinished))?;
