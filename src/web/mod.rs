@@ -8,6 +8,7 @@
 mod access;
 mod accounts;
 mod body;
+mod caller;
 mod command_peer;
 mod error;
 mod events;
@@ -16,6 +17,7 @@ mod health;
 mod largest_blobs;
 mod list;
 mod manifests;
+mod me;
 mod notification_secret;
 mod notifications;
 mod openapi;
@@ -33,6 +35,8 @@ mod tags;
 #[cfg(test)]
 mod tests;
 mod token;
+mod tokens;
+mod users;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::map_response;
