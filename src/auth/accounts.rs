@@ -2,36 +2,40 @@
 //! (`logins`). `command` has what may be done to them, `sources` looks users up in them. Secrets are kept as hashes:
 //! argon2id for passwords, SHA-256 for tokens, which cannot be guessed.
 
+mod author;
 mod command;
+mod listing;
 mod login_index;
 mod logins;
 mod sources;
 mod stored;
+mod tokens;
+mod users;
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{Mutex, OnceCell};
 
+pub use self::author::Author;
 pub use self::command::{AccountAnswer, AccountCommand, LoginShown, TokenShown, UserShown};
+pub use self::listing::{
+    InvalidTokenCursor, KnownToken, TokenCursor, TokenFilter, TokenKind, UnknownTokenKind,
+};
 pub use self::logins::LoginLife;
 pub use self::sources::{AccessTokens, StoredUsers};
 
 use self::login_index::LoginIndex;
-use self::stored::{StoredLogin, StoredToken, StoredUser};
+use self::stored::{StoredToken, StoredUser};
 use super::journal::Journal;
-use super::local_user::LocalUser;
-use super::pattern::{InvalidPattern, Pattern};
+use super::pattern::InvalidPattern;
 use super::subject::UserName;
-use crate::clock::{Clock, Timestamp};
-use crate::oci::{Action, Actions};
+use crate::clock::Clock;
 use crate::store::{self, AccountChange, AccountKind, AuthEventKind, Expect, PageRequest, StoreError};
 use crate::telemetry::FailureLog;
 
@@ -53,8 +57,18 @@ pub enum AccountError {
     #[error("there is no user `{0}` in the store")]
     NoUser(UserName),
     /// There is none.
-    #[error("there is no token and no login `{0}`; `portreeve token list` shows them")]
+    #[error("there is no token and no login `{0}`; the list of tokens shows them")]
     NoToken(String),
+    /// There are as many of one name as there may be.
+    #[error(
+        "`{name}` has {most} access tokens, and there are no more of one name; revoke some that are not used"
+    )]
+    TooManyTokens {
+        /// By which their bearers log in.
+        name: UserName,
+        /// How many there may be.
+        most: usize,
+    },
     /// What was asked for makes no sense.
     #[error("{0}")]
     Invalid(String),
@@ -112,22 +126,6 @@ impl Accounts {
         self.version.load(Ordering::Acquire)
     }
 
-    /// The access tokens of robots that end within this time, and have not ended yet.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn robot_tokens_ending_within(&self, time: Duration) -> Result<Vec<TokenShown>, AccountError> {
-        let now = self.clock.now();
-        let ends_soon = |token: &StoredToken| {
-            !token.is_personal
-                && !token.is_expired(now)
-                && token.expires.is_some_and(|expires| expires <= now.later_by(time))
-        };
-        let tokens = self.all::<StoredToken>(AccountKind::AccessToken).await?;
-        let ending = tokens.into_iter().filter(|(_, token)| ends_soon(token));
-        Ok(ending.map(|(id, token)| shown(id, token, now)).collect())
-    }
-
     async fn read<T: DeserializeOwned>(
         &self,
         kind: AccountKind,
@@ -147,21 +145,56 @@ impl Accounts {
         Ok(Some((account, content)))
     }
 
-    async fn all<T: DeserializeOwned>(&self, kind: AccountKind) -> Result<Vec<(String, T)>, AccountError> {
-        let mut all = Vec::new();
-        let mut after = None;
+    /// Looks at the accounts of a kind that stand behind a key, in the order of their keys, until it is told to stop. Some are
+    /// in memory at a time, however many there are. Answers whether it came to their end.
+    async fn look_through<T: DeserializeOwned>(
+        &self,
+        kind: AccountKind,
+        mut after: Option<String>,
+        mut look: impl FnMut(String, T) -> ControlFlow<()>,
+    ) -> Result<bool, AccountError> {
         loop {
             let page = self.store.accounts(kind, PageRequest { after, limit: ROWS }).await?;
             for account in page.items {
                 let read = serde_json::from_slice(&account.content);
                 let read = read.map_err(|_| AccountError::Damaged(account.key.clone()))?;
-                all.push((account.key, read));
+                if look(account.key, read).is_break() {
+                    return Ok(false);
+                }
             }
             after = page.next;
             if after.is_none() {
-                return Ok(all);
+                return Ok(true);
             }
+            tokio::task::yield_now().await;
         }
+    }
+
+    /// The keys of those accounts of a kind of which this is true.
+    async fn keys_where<T: DeserializeOwned>(
+        &self,
+        kind: AccountKind,
+        is_wanted: impl Fn(&T) -> bool,
+    ) -> Result<Vec<String>, AccountError> {
+        let mut keys = Vec::new();
+        let look = |key, account: T| {
+            if is_wanted(&account) {
+                keys.push(key);
+            }
+            ControlFlow::Continue(())
+        };
+        self.look_through(kind, None, look).await?;
+        Ok(keys)
+    }
+
+    async fn all<T: DeserializeOwned>(&self, kind: AccountKind) -> Result<Vec<(String, T)>, AccountError> {
+        let mut all = Vec::new();
+        let look = |key, account| {
+            all.push((key, account));
+            ControlFlow::Continue(())
+        };
+        self.look_through(kind, None, look).await?;
+        Ok(all)
     }
 
     /// Makes all of these changes.
@@ -210,7 +243,7 @@ impl Accounts {
     pub async fn carry_out(
         &self,
         command: AccountCommand,
-        by: Option<&LocalUser>,
+        by: Option<&Author>,
     ) -> Result<AccountAnswer, AccountError> {
         let about = command.in_words();
         let changes = about.is_some();
@@ -221,12 +254,7 @@ impl Accounts {
             AccountCommand::RemoveUser { name } => self.remove_user(&name).await,
             AccountCommand::ListUsers => {
                 let users = self.all::<StoredUser>(AccountKind::User).await?;
-                let shown = |(name, user): (String, StoredUser)| {
-                    let name = UserName::parse(&name).ok()?;
-                    let StoredUser { groups, created, is_superseded, .. } = user;
-                    Some(UserShown { name, groups, created, is_superseded })
-                };
-                Ok(AccountAnswer::Users(users.into_iter().filter_map(shown).collect()))
+                Ok(AccountAnswer::Users(users.into_iter().filter_map(users::shown).collect()))
             }
             AccountCommand::CreateToken { name, user, repositories, actions, expires_in } => {
                 self.create_token(name, user, repositories, actions, expires_in).await
@@ -234,7 +262,7 @@ impl Accounts {
             AccountCommand::ListTokens => {
                 let tokens = self.all::<StoredToken>(AccountKind::AccessToken).await?;
                 let now = self.clock.now();
-                let access = tokens.into_iter().map(|(id, token)| shown(id, token, now)).collect();
+                let access = tokens.into_iter().map(|(id, token)| tokens::shown(id, token, now)).collect();
                 Ok(AccountAnswer::Tokens { access, logins: self.logins().await? })
             }
             AccountCommand::RevokeToken { id } => {
@@ -251,133 +279,10 @@ impl Accounts {
             self.version.fetch_add(1, Ordering::Release);
         }
         if let (Ok(_), Some(about)) = (&answer, about) {
-            let by = by.map(ToString::to_string);
-            self.journal.note(AuthEventKind::Account, by.as_deref(), None, about);
+            let (name, address) = by.map_or((None, None), |by| (Some(by.name.as_str()), by.address));
+            self.journal.note(AuthEventKind::Account, name, address, about);
         }
         answer
-    }
-
-    async fn add_user(
-        &self,
-        name: UserName,
-        hash: String,
-        groups: Vec<String>,
-    ) -> Result<AccountAnswer, AccountError> {
-        if self.store.account(AccountKind::User, name.as_str()).await?.is_some() {
-            return Err(AccountError::Exists(name));
-        }
-        let tokens = self.all::<StoredToken>(AccountKind::AccessToken).await?;
-        if tokens.iter().any(|(_, token)| !token.is_personal && token.name == name) {
-            return Err(AccountError::Robot(name));
-        }
-        let user = StoredUser { hash, groups, created: self.clock.now(), is_superseded: false };
-        match self.write(AccountKind::User, name.as_str(), &user, Expect::Absent).await {
-            Err(AccountError::Overtaken) => Err(AccountError::Exists(name)),
-            done => done.map(|()| AccountAnswer::Done),
-        }
-    }
-
-    async fn set_password(&self, name: &UserName, hash: String) -> Result<AccountAnswer, AccountError> {
-        let user = self.read_with_content::<StoredUser>(AccountKind::User, name.as_str()).await?;
-        let (user, before) = user.ok_or_else(|| AccountError::NoUser(name.clone()))?;
-        let user = StoredUser { hash, is_superseded: false, ..user };
-        // Logins that go on have another proof now, and end.
-        self.write(AccountKind::User, name.as_str(), &user, Expect::Exactly(before)).await?;
-        Ok(AccountAnswer::Done)
-    }
-
-    /// Has the passwords of users count no more whose names now stand in a file that is asked before the store. Who leaves the
-    /// file later does not come back by an older password: the operator gives a new one, or removes the user. Answers whose.
-    ///
-    /// # Errors
-    /// When the store fails. Some may be done then; it can be tried again.
-    pub async fn supersede(&self, names: &[UserName]) -> Result<Vec<UserName>, AccountError> {
-        let _alone = self.commands.lock().await;
-        let mut superseded = Vec::new();
-        for name in names {
-            let user = self.read_with_content::<StoredUser>(AccountKind::User, name.as_str()).await?;
-            let Some((user, before)) = user.filter(|(user, _)| !user.is_superseded) else { continue };
-            let user = StoredUser { is_superseded: true, ..user };
-            self.write(AccountKind::User, name.as_str(), &user, Expect::Exactly(before)).await?;
-            self.version.fetch_add(1, Ordering::Release);
-            let about = format!(
-                "the password of the user {name} in the store counts no more: auth.htpasswd has the name"
-            );
-            self.journal.note(AuthEventKind::Account, None, None, about);
-            superseded.push(name.clone());
-        }
-        Ok(superseded)
-    }
-
-    async fn remove_user(&self, name: &UserName) -> Result<AccountAnswer, AccountError> {
-        if self.store.account(AccountKind::User, name.as_str()).await?.is_none() {
-            return Err(AccountError::NoUser(name.clone()));
-        }
-        let mut changes = vec![AccountChange::removed(AccountKind::User, name.to_string())];
-        for (id, token) in self.all::<StoredToken>(AccountKind::AccessToken).await? {
-            if token.is_personal && token.name == *name {
-                changes.push(AccountChange::removed(AccountKind::AccessToken, id));
-            }
-        }
-        for (id, login) in self.all::<StoredLogin>(AccountKind::RefreshToken).await? {
-            if login.user == *name {
-                changes.push(AccountChange::removed(AccountKind::RefreshToken, id));
-            }
-        }
-        self.change(changes).await?;
-        self.forget_logins_of(name).await;
-        Ok(AccountAnswer::Done)
-    }
-
-    async fn create_token(
-        &self,
-        name: UserName,
-        user: Option<UserName>,
-        repositories: Vec<String>,
-        actions: Vec<String>,
-        expires_in: Option<u64>,
-    ) -> Result<AccountAnswer, AccountError> {
-        for pattern in &repositories {
-            Pattern::parse(pattern)
-                .map_err(|source| AccountError::Pattern { pattern: pattern.clone(), source })?;
-        }
-        if repositories.is_empty() {
-            return Err(AccountError::Invalid(
-                "a token is for some repositories, such as `team/**`".to_owned(),
-            ));
-        }
-        if let Some(action) = actions.iter().find(|action| read_action(action).is_none()) {
-            let wrong = format!("`{action}` is none of `pull`, `push`, `delete` and `*`");
-            return Err(AccountError::Invalid(wrong));
-        }
-        if actions.is_empty() {
-            return Err(AccountError::Invalid("a token is for some actions, such as `pull`".to_owned()));
-        }
-        if user.is_none() && self.store.account(AccountKind::User, name.as_str()).await?.is_some() {
-            return Err(AccountError::Invalid(format!(
-                "there is a user `{name}`; give the robot another name, or say `--user {name}` for a token of theirs"
-            )));
-        }
-        let (id, secret) = (random::<8>()?, random::<24>()?);
-        let id = hex::encode(id);
-        let secret = URL_SAFE_NO_PAD.encode(secret);
-        let now = self.clock.now();
-        // No user of the robot's name may have been added meanwhile.
-        let no_user = user.is_none().then(|| AccountChange::absent(AccountKind::User, name.to_string()));
-        let token = StoredToken {
-            is_personal: user.is_some(),
-            label: name.to_string(),
-            name: user.unwrap_or(name),
-            secret: hash_of(&secret),
-            repositories,
-            actions,
-            created: now,
-            expires: expires_in.map(|seconds| now.later_by(Duration::from_secs(seconds))),
-            last_use: None,
-        };
-        let kept = change_to(AccountKind::AccessToken, &id, &token, Expect::Absent)?;
-        self.change(no_user.into_iter().chain([kept]).collect()).await?;
-        Ok(AccountAnswer::Created { token: format!("{PREFIX}{id}_{secret}"), id, name: token.name })
     }
 }
 
@@ -390,21 +295,6 @@ fn change_to<T: Serialize>(
 ) -> Result<AccountChange, AccountError> {
     let content = serde_json::to_vec(value).map_err(|_| AccountError::Damaged(key.to_owned()))?;
     Ok(AccountChange { kind, key: key.to_owned(), content: Some(content), expected })
-}
-
-fn shown(id: String, token: StoredToken, now: Timestamp) -> TokenShown {
-    let is_expired = token.is_expired(now);
-    let StoredToken { name, label, repositories, actions, created, expires, last_use, .. } = token;
-    TokenShown { id, name, label, repositories, actions, created, expires, is_expired, last_use }
-}
-
-fn read_action(action: &str) -> Option<Actions> {
-    match action {
-        "*" => Some(Actions::ALL),
-        action => {
-            Action::ALL.into_iter().find(|known| known.as_str() == action).map(|known| Actions::of(&[known]))
-        }
-    }
 }
 
 fn hash_of(secret: &str) -> String {

@@ -12,11 +12,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use moka::future::Cache;
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 
 use self::memory::{Circumstances, Memory};
 use super::fingerprint::{Fingerprint, Fingerprints};
-use super::hashing::{Hashing, StoredHash, Ticket};
+use super::hashing::{Hashing, HashingError, StoredHash, Ticket};
 use super::htpasswd::{DECOY_COST, decoy_of};
 use super::identity::{Credentials, Found, IdentitySource, SourceError, Verdict};
 use super::lockout::{Attempt, Lockout, Target};
@@ -366,6 +366,43 @@ impl Authenticator {
             }
         }
         Ok(false)
+    }
+
+    /// Whether a user has this name, also one who may not log in. Robots are none.
+    ///
+    /// # Errors
+    /// When a source cannot be asked.
+    pub async fn has_user(&self, name: &UserName) -> Result<bool, SourceError> {
+        self.has_user_of(name, |_| true).await
+    }
+
+    /// Whether a user has this name who is changed elsewhere than here: in a file of users.
+    ///
+    /// # Errors
+    /// When a source cannot be asked.
+    pub async fn has_user_elsewhere(&self, name: &UserName) -> Result<bool, SourceError> {
+        self.has_user_of(name, |source| !source.is_of_the_store()).await
+    }
+
+    async fn has_user_of(
+        &self,
+        name: &UserName,
+        is_asked: fn(&dyn IdentitySource) -> bool,
+    ) -> Result<bool, SourceError> {
+        for source in self.sources.iter().filter(|source| is_asked(source.as_ref())) {
+            if source.find(name).await?.is_some() || source.is_disabled(name).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Computes the hash under which a new password is kept, with those of logins.
+    ///
+    /// # Errors
+    /// When too many wait.
+    pub async fn hash(&self, password: SecretString, address: IpAddr) -> Result<String, HashingError> {
+        self.hashing.hash(password, &Ticket::new(Network::of(address))).await
     }
 
     /// Another number whenever users or what they show may have changed.

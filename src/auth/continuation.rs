@@ -5,12 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderMap;
-use http::header::AUTHORIZATION;
 
-use super::accounts::Accounts;
 use super::authenticator::LoginError;
 use super::gate::{Gate, PolicyVersion};
-use super::header::{Authorization, read_only};
+use super::signed_in_by::SignedInBy;
 use super::subject::{Identity, Subject, UserName};
 use super::token::{Origin, Token};
 use super::viewer::Viewer;
@@ -47,9 +45,9 @@ impl Continuation {
     ) -> Result<Self, LoginError> {
         let version = gate.map(|gate| gate.version());
         let shown = match &viewer {
-            Viewer::SignedIn(gate, Subject::Known(identity)) => match access_token(identity, headers) {
-                Some(origin) => Shown::AccessToken(origin),
-                None => {
+            Viewer::SignedIn(gate, Subject::Known(identity)) => match SignedInBy::of(&viewer, headers) {
+                SignedInBy::AccessToken(id) => Shown::AccessToken(Origin::AccessToken(id)),
+                SignedInBy::Nothing | SignedInBy::Password | SignedInBy::Token(_) => {
                     let found = gate.authenticator.find(&identity.name).await?;
                     Shown::Password(found.map(|found| found.proof))
                 }
@@ -128,16 +126,4 @@ async fn still_good(gate: &Gate, token: &Token) -> Result<bool, LoginError> {
     let Some(name) = &token.subject else { return Ok(true) };
     let Ok(name) = UserName::parse(name) else { return Ok(false) };
     Ok(gate.still_known(name, token.origin.as_ref()).await?.is_some())
-}
-
-/// The access token that a user has logged in with, if it was one.
-fn access_token(identity: &Identity, headers: &HeaderMap) -> Option<Origin> {
-    identity.limits.as_ref()?;
-    let values = headers.get_all(AUTHORIZATION).iter().map(|value| value.as_bytes());
-    match read_only(values).ok()? {
-        Authorization::Basic(credentials) => {
-            Accounts::id_of_access_token(&credentials.password).map(Origin::AccessToken)
-        }
-        Authorization::None | Authorization::Bearer(_) => None,
-    }
 }

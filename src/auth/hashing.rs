@@ -218,6 +218,14 @@ impl Hashing {
         self.run(job, ticket).await?
     }
 
+    /// Computes the hash under which a new password is kept, as [`hash`] does, when it is its turn.
+    ///
+    /// # Errors
+    /// When too many wait, or the system has no random numbers.
+    pub async fn hash(&self, password: SecretString, ticket: &Ticket) -> Result<String, HashingError> {
+        self.run(move || hash(password.expose_secret()), ticket).await?
+    }
+
     async fn run<T: Send + 'static>(
         &self,
         job: impl FnOnce() -> T + Send + 'static,
@@ -288,7 +296,7 @@ fn verify(hash: &StoredHash, password: &[u8]) -> Result<bool, HashingError> {
 ///
 /// # Errors
 /// When the system has no random numbers.
-pub fn hash(password: &str) -> Result<StoredHash, HashingError> {
+pub fn hash(password: &str) -> Result<String, HashingError> {
     let hash = Argon2::default().hash_password(password.as_bytes()).map_err(HashingError::Compute)?;
-    Ok(StoredHash::Argon2(hash.to_string()))
+    Ok(hash.to_string())
 }

@@ -113,6 +113,11 @@ pub trait IdentitySource: Send + Sync {
         Ok(self.find(name).await?.is_some())
     }
 
+    /// Whether its users are changed here: accounts of the store. All others are changed where they are kept.
+    fn is_of_the_store(&self) -> bool {
+        false
+    }
+
     /// Another number whenever what it says may have changed: answers that were remembered are forgotten then.
     fn version(&self) -> u64 {
         0

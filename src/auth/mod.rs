@@ -19,11 +19,13 @@ mod local_user;
 mod lockout;
 mod login_failure;
 mod network;
+mod new_password;
 mod pattern;
 mod registry_tokens;
 mod requirement;
 mod rules;
 mod sealed_target;
+mod signed_in_by;
 mod subject;
 mod token;
 mod token_request;
@@ -31,8 +33,9 @@ mod uploads;
 mod viewer;
 
 pub use accounts::{
-    AccessTokens, AccountAnswer, AccountCommand, AccountError, Accounts, LoginLife, LoginShown, StoredUsers,
-    TokenShown, UserShown,
+    AccessTokens, AccountAnswer, AccountCommand, AccountError, Accounts, Author, InvalidTokenCursor,
+    KnownToken, LoginLife, LoginShown, StoredUsers, TokenCursor, TokenFilter, TokenKind, TokenShown,
+    UnknownTokenKind, UserShown,
 };
 pub use authenticator::{Authenticator, Login, LoginError};
 pub use continuation::Continuation;
@@ -46,11 +49,13 @@ pub use keys::{KeyAlgorithm, KeyDirectory, KeyFileError, KeyRing, KeyRingError, 
 pub use local_user::LocalUser;
 pub use login_failure::LoginFailure;
 pub use network::Network;
+pub use new_password::{UnfitPassword, check_new_password};
 pub use pattern::{InvalidPattern, Pattern, Variables};
 pub use registry_tokens::RegistryTokens;
 pub use requirement::{Requirement, RequirementOf};
 pub use rules::{Decision, InvalidRule, Privilege, Rule, Rules, Who};
 pub use sealed_target::{SealError, SealedFor, SealedTarget, TargetSeal};
+pub use signed_in_by::SignedInBy;
 pub use subject::{Identity, InvalidUserName, Limits, Subject, UserName};
 pub use token::{InvalidToken, Issued, Issuer, Origin, SigningFailed, Token, TokenSettings};
 pub use token_request::TokenRequest;

@@ -11,7 +11,8 @@ pub enum Requirement {
     Probe,
     /// Nothing that the gate looks at: the path is for everybody, or its handler asks for a secret of its own.
     Public,
-    /// A login of any user: such a request is malformed, and its answer says no more than that.
+    /// A login of any user or robot, or a token of one: what is answered is their own, or says no more than that the request is
+    /// malformed.
     SignedIn,
     /// A token or a login, whichever: what is answered has no more than the caller may pull.
     Filtered,

@@ -5,16 +5,13 @@ use std::time::Duration;
 
 use clap::Subcommand;
 use portreeve::auth::{
-    AccountAnswer, AccountCommand, LoginShown, StoredHash, TokenShown, UserName, hash, is_possible_password,
+    AccountAnswer, AccountCommand, LoginShown, TokenShown, UserName, check_new_password, hash,
 };
 use portreeve::config::Config;
 use portreeve::server;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{FAILURE, Failure, MISCONFIGURED};
-
-/// Shorter passwords are guessed.
-const SHORTEST_PASSWORD: usize = 8;
 
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 pub(super) enum UserCommand {
@@ -123,7 +120,7 @@ fn print(answer: &AccountAnswer) -> std::io::Result<()> {
                 writeln!(out, "{id}\t{user}\tlogin\tsince {created}\tused {last_use}")
             })
         }
-        AccountAnswer::Created { id, name, token } => writeln!(
+        AccountAnswer::Created { id, name, token, .. } => writeln!(
             out,
             "Token {id}. Log in with the name\n\n    {name}\n\nand this password, which is shown only now:\n\n    {token}\n"
         ),
@@ -162,17 +159,7 @@ fn read_password(name: &UserName) -> Result<String, Failure> {
         line.into()
     };
     let password = password.expose_secret();
-    if password.chars().count() < SHORTEST_PASSWORD {
-        let message = format!("A password has at least {SHORTEST_PASSWORD} characters; nothing was changed.");
-        return Err(Failure::new(FAILURE, &message));
-    }
-    if !is_possible_password(password) {
-        let message = "A password has no NUL and at most 4,096 bytes; nothing was changed.";
-        return Err(Failure::new(FAILURE, &message));
-    }
-    match hash(password) {
-        Ok(StoredHash::Argon2(hash)) => Ok(hash),
-        Ok(StoredHash::Bcrypt(_)) => Err(Failure::new(FAILURE, &"the password was hashed in another way")),
-        Err(error) => Err(Failure::new(FAILURE, &error)),
-    }
+    check_new_password(password)
+        .map_err(|error| Failure::new(FAILURE, &format_args!("{error}; nothing was changed")))?;
+    hash(password).map_err(|error| Failure::new(FAILURE, &error))
 }

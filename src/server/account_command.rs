@@ -9,7 +9,7 @@ use super::door_client::{Client, DoorError, DoorRefusal};
 use super::start_error::StartError;
 use super::{auth_setup, clock_watch, socket, store_setup};
 use crate::auth::{
-    AccountAnswer, AccountCommand, AccountError, HtpasswdError, InvalidUserName, LocalUser, UserName,
+    AccountAnswer, AccountCommand, AccountError, Author, HtpasswdError, InvalidUserName, LocalUser, UserName,
     keep_journal,
 };
 use crate::clock::Clock;
@@ -111,7 +111,7 @@ pub(super) fn carry_out(config: &Config, command: AccountCommand) -> Result<Acco
         let clock = Clock::shifted(config.clock.offset);
         let retention_clock = clock_watch::retention_clock(store.as_ref(), clock).await;
         let accounts = auth_setup::accounts(config, &store, retention_clock);
-        let answer = accounts.carry_out(command, Some(&LocalUser::current())).await;
+        let answer = accounts.carry_out(command, Some(&Author::from(&LocalUser::current()))).await;
         if changes {
             let at_once = CancellationToken::new();
             at_once.cancel();

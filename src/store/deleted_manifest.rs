@@ -31,6 +31,6 @@ mod tests {
         let full = Kept { count: 1, bytes: MAXIMUM_BYTES };
         assert!(!is_over(at(1), full, at(2), None));
         assert!(is_over(at(1), Kept { bytes: MAXIMUM_BYTES + 1, ..full }, at(2), None));
-        assert!(is_over(at(1), Kept::default(), at(100 * 24 * 3600), None));
+        assert!(is_over(at(1), Kept::default(), at(100 * 24 * 3_600_000), None));
     }
 }

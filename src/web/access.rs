@@ -26,6 +26,8 @@ pub(super) enum RouteAccess {
     /// What [`RouteAccess::Repository`] asks for where one repository is asked about. Where all are, the handler shows what the caller may pull; what happened at
     /// the gate is for administrators.
     Events(Action),
+    /// Every user and robot, whatever they may do. The handler shows what is their own.
+    SignedIn,
     /// Administrators.
     Administrator,
 }
@@ -47,6 +49,7 @@ impl RouteAccess {
             Self::Probe => Requirement::Probe,
             Self::Public | Self::OwnSecret => Requirement::Public,
             Self::VisibleCatalog => Requirement::Access(Access::VisibleCatalog),
+            Self::SignedIn => Requirement::SignedIn,
             Self::Administrator => Requirement::Access(Access::Admin),
             Self::Events(_) if given("kind").any(|kind| kind == GATE) => Requirement::Access(Access::Admin),
             Self::Repository(action) | Self::RepositoryOrVisibleCatalog(action) | Self::Events(action) => {

@@ -7,7 +7,7 @@ use super::body;
 use super::command_peer::{MaybePeer, local_user};
 use super::error::ApiError;
 use super::state::WebState;
-use crate::auth::{AccountAnswer, AccountCommand};
+use crate::auth::{AccountAnswer, AccountCommand, Author};
 
 /// Where commands are posted.
 pub const ACCOUNTS_PATH: &str = "/api/v1/accounts";
@@ -24,6 +24,6 @@ pub(super) async fn carry_out(
     let body = body::read(request, MAXIMUM_BYTES).await?;
     let invalid = |error: serde_json::Error| ApiError::InvalidBody { source: error.into(), remedy: "" };
     let command: AccountCommand = serde_json::from_slice(&body).map_err(invalid)?;
-    let by = local_user(peer).await;
+    let by = local_user(peer).await.as_ref().map(Author::from);
     Ok(Json(state.accounts.carry_out(command, by.as_ref()).await?))
 }

@@ -1,48 +1,139 @@
-//! The caller of a route that writes to the registry: who they are, for the history, and how their writes come there.
+//! Who asks about accounts, and whether what they have shown is enough to change any.
+//!
+//! What is changed lasts longer than a token, so that no token is enough for it: neither an access token, which is for a part of
+//! what its user may do, nor one of `/token`, which is for minutes and for what it names. Who changes accounts sends their
+//! name and password with the request.
 
 use std::convert::Infallible;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
-use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::Extension;
+use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, header};
 
-use super::command_peer::{CommandPeer, local_user};
+use super::command_peer::{MaybePeer, local_user};
+use super::error::ApiError;
 use super::state::WebState;
-use crate::auth::Viewer;
-use crate::registry::RequestCredentials;
-use crate::store::Actor;
-use crate::sync::WriteContext;
-use crate::telemetry::cut;
+use crate::auth::{Author, Gate, Identity, SignedInBy, Subject, UserName, Viewer};
+use crate::oci::Access;
+use crate::store::AuthEventKind;
 
-/// By whom the registry is written to.
-pub(super) struct Writer(pub WriteContext);
+/// A caller of the API.
+pub(super) struct Caller {
+    gate: Option<Arc<Gate>>,
+    viewer: Viewer,
+    signed_in_by: SignedInBy,
+    /// None on the socket.
+    address: Option<IpAddr>,
+    peer: MaybePeer,
+}
 
-impl FromRequestParts<WebState> for Writer {
+impl FromRequestParts<WebState> for Caller {
     type Rejection = Infallible;
 
-    /// The caller as the gate found them, or the user of the system at the other end of the socket. The registry is shown what it
-    /// is shown of a client of `/v2/`: the door's own credentials, or, of an open door without any, the caller's.
     async fn from_request_parts(parts: &mut Parts, state: &WebState) -> Result<Self, Infallible> {
-        let Ok(viewer) = Viewer::from_request_parts(parts, state).await;
-        let peer = parts.extensions.get::<ConnectInfo<CommandPeer>>().cloned().map(axum::Extension);
-        let is_local = peer.is_some();
-        let user = match viewer.name() {
-            Some(name) => Some(name.to_owned()),
-            None => local_user(peer).await.map(|user| user.to_string()),
-        };
-        let address = parts.extensions.get::<IpAddr>().copied();
-        let agent = parts.headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
-        let agent = agent.map(|agent| cut(agent, Actor::AGENT_BYTES).to_owned());
-        let mut headers = HeaderMap::new();
-        let credentials = match &state.writes.credentials {
-            Some(credentials) => Some(RequestCredentials::new(credentials.clone(), user.clone(), Vec::new())),
-            None => {
-                let authorization = parts.headers.get(header::AUTHORIZATION).filter(|_| !is_local);
-                headers.extend(authorization.map(|value| (header::AUTHORIZATION, value.clone())));
-                None
-            }
-        };
-        Ok(Self(WriteContext { actor: Actor { user, address, agent }, headers, credentials }))
+        let viewer = Viewer::from_request_parts(parts, state).await?;
+        Ok(Self {
+            gate: state.gate.clone(),
+            signed_in_by: SignedInBy::of(&viewer, &parts.headers),
+            viewer,
+            address: parts.extensions.get().copied(),
+            peer: parts.extensions.get().copied().map(Extension),
+        })
     }
+}
+
+impl Caller {
+    /// The gate, whose accounts they ask about.
+    ///
+    /// # Errors
+    /// When the door is open.
+    pub(super) fn gate(&self) -> Result<&Arc<Gate>, ApiError> {
+        self.gate.as_ref().ok_or(ApiError::AccountsOff)
+    }
+
+    /// What they have shown.
+    pub(super) const fn signed_in_by(&self) -> &SignedInBy {
+        &self.signed_in_by
+    }
+
+    /// Where they are. Whoever uses the socket is on this machine.
+    pub(super) fn address(&self) -> IpAddr {
+        self.address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
+    }
+
+    /// Whether this request may do what is for administrators.
+    pub(super) fn is_administrator(&self) -> bool {
+        self.viewer.may(&Access::Admin)
+    }
+
+    /// Who it is, as the sources of users know them now; nobody on the socket, and at an open door.
+    ///
+    /// # Errors
+    /// When they are gone, or cannot be looked up.
+    pub(super) async fn identity(&self) -> Result<Option<Identity>, ApiError> {
+        let login = ApiError::LoginRequired { what: "this" };
+        match (&self.viewer, &self.gate) {
+            (Viewer::Unrestricted, _) => Ok(None),
+            (Viewer::SignedIn(_, Subject::Known(identity)), _) => Ok(Some(identity.clone())),
+            (Viewer::Bearer(token), Some(gate)) => match gate.subject_of(token).await? {
+                Some(Subject::Known(identity)) => Ok(Some(identity)),
+                Some(Subject::Anonymous) | None => Err(login),
+            },
+            (Viewer::Anonymous | Viewer::Bearer(_) | Viewer::SignedIn(_, Subject::Anonymous), _) => {
+                Err(login)
+            }
+        }
+    }
+
+    /// Makes sure that what they have shown is enough to change accounts. The socket itself is.
+    ///
+    /// # Errors
+    /// When it was not their password.
+    pub(super) fn require_password(&self) -> Result<(), ApiError> {
+        match (&self.viewer, &self.signed_in_by) {
+            (Viewer::Unrestricted, _) | (_, SignedInBy::Password) => Ok(()),
+            (_, SignedInBy::Nothing | SignedInBy::AccessToken(_) | SignedInBy::Token(_)) => {
+                self.note_refusal("a change of accounts without a password");
+                Err(ApiError::PasswordRequired)
+            }
+        }
+    }
+
+    /// Makes sure that they administer the door, and that what they have shown is enough to change accounts.
+    ///
+    /// # Errors
+    /// When they do not, or it is not.
+    pub(super) fn require_administrator(&self, what: &'static str) -> Result<(), ApiError> {
+        if !self.is_administrator() {
+            self.note_refusal(what);
+            return Err(ApiError::Forbidden { what });
+        }
+        self.require_password()
+    }
+
+    fn note_refusal(&self, about: &str) {
+        if let Some(gate) = &self.gate {
+            gate.journal().note(AuthEventKind::Refused, self.viewer.name(), self.address, about);
+        }
+    }
+
+    /// As the journal names them.
+    pub(super) async fn author(&self) -> Option<Author> {
+        match self.viewer.name() {
+            Some(name) => Some(Author { name: name.to_owned(), address: self.address }),
+            None => local_user(self.peer).await.as_ref().map(Author::from),
+        }
+    }
+}
+
+/// The name of whoever this is; there is none on the socket.
+pub(super) fn name(identity: Option<&Identity>) -> Option<&UserName> {
+    identity.map(|identity| &identity.name)
+}
+
+/// Whether it is a robot.
+pub(super) fn is_robot(identity: &Identity) -> bool {
+    identity.limits.as_ref().is_some_and(|limits| limits.is_own)
 }

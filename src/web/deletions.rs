@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::body;
-use super::caller::Writer;
 use super::error::{ApiError, ErrorEntry};
 use super::parameters::Parameters;
 use super::state::WebState;
+use super::writer::Writer;
 use crate::oci::{Digest, Reference, RepositoryName, Tag};
 use crate::store::PageRequest;
 use crate::sync::{Undeleted, Undeletion};

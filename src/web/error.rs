@@ -1,5 +1,7 @@
 //! Errors of the API, and the one place where they become answers: `{"error": {"code", "message"}}`.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
@@ -8,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::body::BodyRefused;
 use super::writes::{deletion_told, undeletion_told};
-use crate::auth::{AccountError, LoginError};
+use crate::auth::{AccountError, HashingError, LoginError, SourceError, UnfitPassword, UserName};
 use crate::oci::{Digest, RepositoryName, Tag};
 use crate::search::SearchError;
 use crate::store::{Sequence, StoreError};
@@ -67,7 +69,33 @@ pub(super) enum ApiError {
     Stopping,
     /// Who it is cannot be found out.
     #[error("logins cannot be checked now; try again soon")]
-    Login(#[from] LoginError),
+    Login(#[source] LoginError),
+    /// Too many failed logins, or too many at once.
+    #[error("too many failed logins, or too many at once; try again in {} s", .0.as_secs().max(1))]
+    TooManyLogins(Duration),
+    /// The present password, which was asked for, is another one.
+    #[error("`current` is not your password")]
+    WrongPassword,
+    /// What was shown is not enough to change accounts.
+    #[error("to change accounts, send your name and password with the request: a token is not enough")]
+    PasswordRequired,
+    /// What is for others.
+    #[error("you may not do this: {what}")]
+    Forbidden { what: &'static str },
+    /// Every caller may do everything.
+    #[error(
+        "this door is open (auth.mode = \"off\"): it asks nobody who they are, and has no accounts to manage"
+    )]
+    AccountsOff,
+    /// A user whom the store does not keep.
+    #[error("the user `{0}` stands in a file of users (auth.htpasswd), and is changed there alone")]
+    UserElsewhere(UserName),
+    /// A password that is not taken.
+    #[error("{0}")]
+    UnfitPassword(#[from] UnfitPassword),
+    /// A new password cannot be hashed now.
+    #[error("passwords cannot be taken now; try again soon")]
+    Hashing(#[from] HashingError),
     /// Notifications are not configured.
     #[error("notifications are not taken; set notifications.secret for them")]
     NotificationsOff,
@@ -130,12 +158,21 @@ impl ApiError {
             Self::TooManyStreams => (StatusCode::SERVICE_UNAVAILABLE, "too_many_streams"),
             Self::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
             Self::Login(_) => (StatusCode::SERVICE_UNAVAILABLE, "logins_unavailable"),
+            Self::TooManyLogins(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many_requests"),
+            Self::WrongPassword => (StatusCode::FORBIDDEN, "wrong_password"),
+            Self::PasswordRequired => (StatusCode::FORBIDDEN, "password_required"),
+            Self::Forbidden { .. } => (StatusCode::FORBIDDEN, "forbidden"),
+            Self::AccountsOff => (StatusCode::CONFLICT, "accounts_off"),
+            Self::UserElsewhere(_) => (StatusCode::CONFLICT, "user_elsewhere"),
+            Self::UnfitPassword(_) => (StatusCode::BAD_REQUEST, "unfit_password"),
+            Self::Hashing(_) => (StatusCode::SERVICE_UNAVAILABLE, "logins_unavailable"),
             Self::NotificationsOff => (StatusCode::NOT_FOUND, "notifications_off"),
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
             Self::TooManyHints => (StatusCode::SERVICE_UNAVAILABLE, "too_many_hints"),
             Self::Account(AccountError::Exists(_) | AccountError::Robot(_)) => {
                 (StatusCode::CONFLICT, "account_exists")
             }
+            Self::Account(AccountError::TooManyTokens { .. }) => (StatusCode::CONFLICT, "too_many_tokens"),
             Self::Account(AccountError::Overtaken) => (StatusCode::CONFLICT, "account_changed"),
             Self::Account(AccountError::NoUser(_) | AccountError::NoToken(_)) => {
                 (StatusCode::NOT_FOUND, "account_unknown")
@@ -163,6 +200,21 @@ impl ApiError {
                 (StatusCode::SERVICE_UNAVAILABLE, "store_unavailable")
             }
         }
+    }
+}
+
+impl From<LoginError> for ApiError {
+    fn from(error: LoginError) -> Self {
+        match error {
+            LoginError::TooMany(wait) => Self::TooManyLogins(wait),
+            error @ (LoginError::Wrong(_) | LoginError::Unavailable(_)) => Self::Login(error),
+        }
+    }
+}
+
+impl From<SourceError> for ApiError {
+    fn from(error: SourceError) -> Self {
+        Self::Login(error.into())
     }
 }
 
@@ -239,6 +291,9 @@ impl IntoResponse for ApiError {
             // By RFC 9110, 15.5.6: what the registry allows here is nothing.
             Self::Deletion(_) if status == StatusCode::METHOD_NOT_ALLOWED => {
                 Some((header::ALLOW, HeaderValue::from_static("GET, HEAD")))
+            }
+            Self::TooManyLogins(wait) => {
+                Some((header::RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1))))
             }
             Self::TooManyHints => Some((header::RETRY_AFTER, HeaderValue::from_static("30"))),
             _ => None,

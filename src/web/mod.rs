@@ -18,6 +18,7 @@ mod health;
 mod largest_blobs;
 mod list;
 mod manifests;
+mod me;
 mod notification_secret;
 mod notifications;
 mod openapi;
@@ -35,6 +36,9 @@ mod tags;
 #[cfg(test)]
 mod tests;
 mod token;
+mod tokens;
+mod users;
+mod writer;
 mod writes;
 
 use axum::http::{HeaderValue, StatusCode, header};

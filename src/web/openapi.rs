@@ -14,8 +14,8 @@ use utoipa::{Modify, OpenApi};
 
 use super::error::ErrorBody;
 use super::{
-    deletions, events, flaws, manifests, notifications, removals, repositories, search, statistics, status,
-    sync, tags,
+    deletions, events, flaws, manifests, me, notifications, removals, repositories, search, statistics,
+    status, sync, tags, tokens, users,
 };
 
 /// What the whole document has in common.
@@ -67,6 +67,14 @@ impl Modify for Common {
         sync::start,
         removals::list,
         removals::accept,
+        me::show,
+        tokens::list,
+        tokens::create,
+        tokens::revoke,
+        users::list,
+        users::add,
+        users::remove,
+        users::set_password,
     ),
     components(schemas(ErrorBody)),
     modifiers(&Common)

@@ -11,8 +11,8 @@ use axum::routing::{MethodRouter, delete, get, post};
 use super::access::RouteAccess;
 use super::state::WebState;
 use super::{
-    accounts, deletions, events, flaws, health, manifests, notifications, openapi, removals, repositories,
-    search, statistics, status, sync, tags, token,
+    accounts, deletions, events, flaws, health, manifests, me, notifications, openapi, removals,
+    repositories, search, statistics, status, sync, tags, token, tokens, users,
 };
 use crate::auth::Requirement;
 use crate::oci::Action;
@@ -49,9 +49,9 @@ impl Route {
 }
 
 /// The paths of the door's own listener.
-pub(super) fn of_the_door() -> [Route; 21] {
+pub(super) fn of_the_door() -> [Route; 25] {
     use RouteAccess::{
-        Administrator, Events, OwnSecret, Probe, Public, Repository, RepositoryOrVisibleCatalog,
+        Administrator, Events, OwnSecret, Probe, Public, Repository, RepositoryOrVisibleCatalog, SignedIn,
         VisibleCatalog,
     };
     [
@@ -88,6 +88,10 @@ pub(super) fn of_the_door() -> [Route; 21] {
         route("/api/v1/sync", Administrator, post(sync::start)),
         route("/api/v1/removals", Administrator, get(removals::list)),
         route("/api/v1/removals/accept", Administrator, post(removals::accept)),
+        route("/api/v1/me", SignedIn, get(me::show)),
+        route("/api/v1/tokens", SignedIn, get(tokens::list).post(tokens::create).delete(tokens::revoke)),
+        route("/api/v1/users", Administrator, get(users::list).post(users::add).delete(users::remove)),
+        route("/api/v1/users/password", SignedIn, post(users::set_password)),
     ]
 }
 
@@ -157,7 +161,9 @@ mod tests {
             "/api/v1/sync",
             "/api/v1/removals",
             "/api/v1/removals/accept",
+            "/api/v1/users",
         ];
+        let signed_in = ["/api/v1/me", "/api/v1/tokens", "/api/v1/users/password"];
         for path in probes {
             assert_eq!(required(path), "probe", "{path}");
         }
@@ -167,6 +173,9 @@ mod tests {
         assert_eq!(required("/api/v1/repositories"), "registry:catalog:pull");
         for path in admin {
             assert_eq!(required(path), "registry:admin:*", "{path}");
+        }
+        for path in signed_in {
+            assert_eq!(required(path), "signed in", "{path}");
         }
         for path in repository {
             assert_eq!(required(&format!("{path}?repository=a/b")), "repository:a/b:pull", "{path}");
@@ -187,7 +196,7 @@ mod tests {
         // A route that is added has its line here, and in README.
         assert_eq!(required("/api/v1/search"), "registry:catalog:pull");
         assert_eq!(required("/api/v1/tags"), "registry:catalog:pull", "each sees what they may pull");
-        let known = probes.len() + public.len() + repository.len() + admin.len() + 2 + 2;
+        let known = probes.len() + public.len() + repository.len() + admin.len() + signed_in.len() + 2 + 2;
         assert_eq!(of_the_door().into_iter().count(), known);
         let readme = include_str!("../../README.md");
         for route in of_the_door() {

@@ -372,7 +372,7 @@ async fn another_method_is_refused_with_those_that_are_allowed() {
     let request = Request::builder().method(Method::POST).uri("/api/v1/tags").body(Body::empty()).unwrap();
     let response = router.oneshot(request).await.unwrap();
     assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED);
-    assert_eq!(response.headers()["allow"], "GET,HEAD");
+    assert_eq!(response.headers()["allow"], "GET,HEAD,DELETE");
     let body = response.into_body().collect().await.unwrap().to_bytes();
     let body: Value = serde_json::from_slice(&body).unwrap();
     assert_eq!(body["error"]["code"], "method_not_allowed");

@@ -10,6 +10,7 @@ mod enforcement;
 mod guessing;
 mod leaps;
 mod reasons;
+mod self_service;
 mod several_doors;
 mod uploads;
 mod verifying;

@@ -160,6 +160,9 @@ pub enum AccountAnswer {
         name: UserName,
         /// The token.
         token: String,
+        /// Until when it is good.
+        #[serde(default)]
+        expires: Option<Timestamp>,
     },
 }
 
@@ -172,7 +175,7 @@ impl fmt::Debug for AccountAnswer {
             Self::Tokens { access, logins } => {
                 formatter.debug_struct("Tokens").field("access", access).field("logins", logins).finish()
             }
-            Self::Created { id, name, token: _ } => {
+            Self::Created { id, name, .. } => {
                 formatter.debug_struct("Created").field("id", id).field("name", name).finish_non_exhaustive()
             }
         }

@@ -2,6 +2,7 @@
 //! service and password.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -21,7 +22,7 @@ use crate::clock::{RetentionClock, Timestamp};
 use crate::store::{AccountChange, AccountKind, Expect};
 
 /// How many hexadecimal digits of its hash a login is known by.
-const SHOWN: usize = 16;
+pub(super) const SHOWN: usize = 16;
 
 /// A refresh token that was shown, and the login that it continues if its user's password is still known by its proof.
 pub struct RefreshToken {
@@ -49,6 +50,13 @@ pub struct LoginLife {
     pub idle: Duration,
     /// After which time in any case.
     pub lifetime: Duration,
+}
+
+impl LoginLife {
+    /// When a login ends that was made and used last at these times.
+    pub fn end_of(self, login: &LoginShown) -> Timestamp {
+        login.last_use.later_by(self.idle).min(login.created.later_by(self.lifetime))
+    }
 }
 
 impl StoredLogin {
@@ -250,24 +258,39 @@ impl Accounts {
     /// All logins that continue.
     pub(super) async fn logins(&self) -> Result<Vec<LoginShown>, AccountError> {
         let logins = self.all::<StoredLogin>(AccountKind::RefreshToken).await?;
-        let shown = |(key, login): (String, StoredLogin)| LoginShown {
-            id: key.chars().take(SHOWN).collect(),
-            user: login.user,
-            created: login.created,
-            last_use: login.last_use,
+        Ok(logins.into_iter().map(|(key, login)| shown(&key, login)).collect())
+    }
+
+    /// The logins that are shown by this identifier: one, unless two hashes begin alike.
+    pub(super) async fn logins_shown_by(&self, id: &str) -> Result<Vec<(String, StoredLogin)>, AccountError> {
+        let mut logins = Vec::new();
+        if id.len() != SHOWN {
+            return Ok(logins);
+        }
+        // Their keys go on where it ends.
+        let look = |key: String, login| {
+            if !key.starts_with(id) {
+                return ControlFlow::Break(());
+            }
+            logins.push((key, login));
+            ControlFlow::Continue(())
         };
-        Ok(logins.into_iter().map(shown).collect())
+        self.look_through(AccountKind::RefreshToken, Some(id.to_owned()), look).await?;
+        Ok(logins)
     }
 
     /// Ends the login that is shown by this identifier. Answers whether there was one.
     pub(super) async fn end_login(&self, id: &str) -> Result<bool, AccountError> {
-        let logins = self.all::<StoredLogin>(AccountKind::RefreshToken).await?;
-        let shown = logins.into_iter().filter(|(key, _)| key.get(..SHOWN) == Some(id));
-        let ended: Vec<(String, StoredLogin)> = shown.collect();
+        let ended = self.logins_shown_by(id).await?;
         let removed =
             ended.iter().map(|(key, _)| AccountChange::removed(AccountKind::RefreshToken, key.clone()));
         self.change(removed.collect()).await?;
         self.note_end(&ended).await;
         Ok(!ended.is_empty())
     }
+}
+
+pub(super) fn shown(key: &str, login: StoredLogin) -> LoginShown {
+    let StoredLogin { user, created, last_use, .. } = login;
+    LoginShown { id: key.chars().take(SHOWN).collect(), user, created, last_use }
 }

@@ -10,7 +10,8 @@ use subtle::ConstantTimeEq;
 
 use super::command::TokenShown;
 use super::stored::{StoredToken, StoredUser};
-use super::{AccountError, Accounts, PREFIX, hash_of, read_action};
+use super::tokens::read_action;
+use super::{AccountError, Accounts, PREFIX, hash_of};
 use crate::auth::hashing::{Hashing, StoredHash, Ticket};
 use crate::auth::identity::{Credentials, Found, IdentitySource, SourceError, Verdict, proof};
 use crate::auth::login_failure::LoginFailure;
@@ -112,9 +113,13 @@ impl IdentitySource for AccessTokens {
     }
 
     async fn knows(&self, name: &UserName) -> Result<bool, SourceError> {
-        let tokens = self.0.all::<StoredToken>(AccountKind::AccessToken).await;
-        let tokens = tokens.map_err(|error| SourceError::Unavailable(Arc::new(error)))?;
-        Ok(tokens.iter().any(|(_, token)| token.name == *name))
+        let of_the_name = |token: &StoredToken| token.name == *name;
+        let tokens = self.0.keys_where(AccountKind::AccessToken, of_the_name).await;
+        Ok(!tokens.map_err(|error| SourceError::Unavailable(Arc::new(error)))?.is_empty())
+    }
+
+    fn is_of_the_store(&self) -> bool {
+        true
     }
 
     fn version(&self) -> u64 {
@@ -168,6 +173,10 @@ impl IdentitySource for StoredUsers {
     async fn knows(&self, name: &UserName) -> Result<bool, SourceError> {
         let user = self.accounts.read::<StoredUser>(AccountKind::User, name.as_str()).await;
         Ok(user.map_err(|error| SourceError::Unavailable(Arc::new(error)))?.is_some())
+    }
+
+    fn is_of_the_store(&self) -> bool {
+        true
     }
 
     fn version(&self) -> u64 {

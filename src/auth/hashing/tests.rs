@@ -25,7 +25,7 @@ async fn block(hashing: &Hashing, from: u8) -> (std::sync::mpsc::Sender<()>, tok
 async fn both_kinds_of_hashes_know_their_password_and_no_other() {
     let hashing = Hashing::start(2).unwrap();
     let bcrypt = StoredHash::Bcrypt(bcrypt::hash("secret", 4).unwrap());
-    let argon2 = hash("secret").unwrap();
+    let argon2 = StoredHash::Argon2(hash("secret").unwrap());
     for hash in [bcrypt, argon2] {
         assert!(check(&hashing, &hash, "secret").await.unwrap());
         assert!(!check(&hashing, &hash, "secrets").await.unwrap());

@@ -57,7 +57,8 @@ impl Challenge<'_> {
                 format!("{who} does not administer this door, or the token is not for that")
             }
             Some(Access::Admin) => "this is for whoever administers this door, and needs a login".to_owned(),
-            None => format!("{who} may not do this"),
+            None if user.is_some() => format!("{who} may not do this"),
+            None => "this needs a login".to_owned(),
         };
         self.refusal(ErrorCode::Denied, message, Some("insufficient_scope"))
             .with_status(http::StatusCode::UNAUTHORIZED)

@@ -243,7 +243,7 @@ pub(in crate::store) async fn content_is_kept_as_long_as_its_own_repository_has_
 }
 
 pub(in crate::store) async fn what_a_deleted_manifest_said_is_kept_for_a_while(store: AnyStore) {
-    const DAY: u64 = 24 * 3_600;
+    const DAY: u64 = 24 * 3_600_000;
     let (first, second) = (image("one", &[]), image("two", &["base"]));
     let (r, s) = (repository("r"), repository("s"));
     push(&store, "r", &first, &["t"], 1).await;

@@ -7,6 +7,7 @@ use utoipa::openapi::schema::{ObjectBuilder, SchemaFormat, Type};
 use utoipa::openapi::{KnownFormat, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
+use crate::auth::{TokenKind, UserName};
 use crate::clock::Timestamp;
 use crate::oci::{self, Digest, ManifestKind, MediaType, RepositoryName, Tag};
 use crate::store::{self, AuthEventKind, Epoch, EventKind, Flaw, Sequence, Source, SweepKind};
@@ -46,6 +47,8 @@ values! {
     EventKind, "EventKind", |object| object.enum_values(Some(EventKind::ALL.map(EventKind::as_str)));
     Source, "Source", |object| object.enum_values(Some(["observed", "verified", "swept", "hinted"]));
     ManifestKind, "ManifestKind", |object| object.enum_values(Some(["image", "index", "opaque"]));
+    UserName, "UserName", |object| object.max_length(Some(255)).min_length(Some(1));
+    TokenKind, "TokenKind", |object| object.enum_values(Some(TokenKind::ALL.map(TokenKind::as_str)));
     Flaw, "Flaw", |object| object.enum_values(Some(Flaw::ALL.map(Flaw::as_str)));
     SweepKind, "SweepKind", |object| object.enum_values(Some(["shallow", "deep"]));
     AuthEventKind, "AuthEventKind", |object| object.enum_values(Some([

@@ -1,0 +1,121 @@
+//! Users that the store keeps: added, changed, removed and listed.
+
+use std::sync::atomic::Ordering;
+
+use super::command::{AccountAnswer, UserShown};
+use super::stored::{StoredLogin, StoredToken, StoredUser};
+use super::{AccountError, Accounts, change_to};
+use crate::auth::subject::UserName;
+use crate::store::{AccountChange, AccountKind, AuthEventKind, Expect, Page, PageRequest};
+
+impl Accounts {
+    pub(super) async fn add_user(
+        &self,
+        name: UserName,
+        hash: String,
+        groups: Vec<String>,
+    ) -> Result<AccountAnswer, AccountError> {
+        if self.store.account(AccountKind::User, name.as_str()).await?.is_some() {
+            return Err(AccountError::Exists(name));
+        }
+        let of_a_robot = |token: &StoredToken| !token.is_personal && token.name == name;
+        if !self.keys_where(AccountKind::AccessToken, of_a_robot).await?.is_empty() {
+            return Err(AccountError::Robot(name));
+        }
+        let user = StoredUser { hash, groups, created: self.clock.now(), is_superseded: false };
+        match self.write(AccountKind::User, name.as_str(), &user, Expect::Absent).await {
+            Err(AccountError::Overtaken) => Err(AccountError::Exists(name)),
+            done => done.map(|()| AccountAnswer::Done),
+        }
+    }
+
+    pub(super) async fn set_password(
+        &self,
+        name: &UserName,
+        hash: String,
+    ) -> Result<AccountAnswer, AccountError> {
+        let user = self.read_with_content::<StoredUser>(AccountKind::User, name.as_str()).await?;
+        let (user, before) = user.ok_or_else(|| AccountError::NoUser(name.clone()))?;
+        let user = StoredUser { hash, is_superseded: false, ..user };
+        let user = change_to(AccountKind::User, name.as_str(), &user, Expect::Exactly(before))?;
+        // They had another proof, and go on no more.
+        let ended = self.removed_logins_of(name).await?;
+        self.change([user].into_iter().chain(ended).collect()).await?;
+        self.forget_logins_of(name).await;
+        Ok(AccountAnswer::Done)
+    }
+
+    /// The changes that remove all logins of a user.
+    async fn removed_logins_of(&self, name: &UserName) -> Result<Vec<AccountChange>, AccountError> {
+        let kind = AccountKind::RefreshToken;
+        let logins = self.keys_where(kind, |login: &StoredLogin| login.user == *name).await?;
+        Ok(logins.into_iter().map(|key| AccountChange::removed(kind, key)).collect())
+    }
+
+    /// Has the passwords of users count no more whose names now stand in a file that is asked before the store. Who leaves the
+    /// file later does not come back by an older password: the operator gives a new one, or removes the user. Answers whose.
+    ///
+    /// # Errors
+    /// When the store fails. Some may be done then; it can be tried again.
+    pub async fn supersede(&self, names: &[UserName]) -> Result<Vec<UserName>, AccountError> {
+        let _alone = self.commands.lock().await;
+        let mut superseded = Vec::new();
+        for name in names {
+            let user = self.read_with_content::<StoredUser>(AccountKind::User, name.as_str()).await?;
+            let Some((user, before)) = user.filter(|(user, _)| !user.is_superseded) else { continue };
+            let user = StoredUser { is_superseded: true, ..user };
+            self.write(AccountKind::User, name.as_str(), &user, Expect::Exactly(before)).await?;
+            self.version.fetch_add(1, Ordering::Release);
+            let about = format!(
+                "the password of the user {name} in the store counts no more: auth.htpasswd has the name"
+            );
+            self.journal.note(AuthEventKind::Account, None, None, about);
+            superseded.push(name.clone());
+        }
+        Ok(superseded)
+    }
+
+    pub(super) async fn remove_user(&self, name: &UserName) -> Result<AccountAnswer, AccountError> {
+        if self.store.account(AccountKind::User, name.as_str()).await?.is_none() {
+            return Err(AccountError::NoUser(name.clone()));
+        }
+        let mut changes = vec![AccountChange::removed(AccountKind::User, name.to_string())];
+        let theirs = |token: &StoredToken| token.is_personal && token.name == *name;
+        let tokens = self.keys_where(AccountKind::AccessToken, theirs).await?;
+        changes.extend(tokens.into_iter().map(|id| AccountChange::removed(AccountKind::AccessToken, id)));
+        changes.extend(self.removed_logins_of(name).await?);
+        self.change(changes).await?;
+        self.forget_logins_of(name).await;
+        Ok(AccountAnswer::Done)
+    }
+
+    /// The users of the store in bytewise order.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn users(&self, page: PageRequest<String>) -> Result<Page<UserShown, String>, AccountError> {
+        let Page { items, next } = self.store.accounts(AccountKind::User, page).await?;
+        let mut users = Vec::with_capacity(items.len());
+        for account in items {
+            let user = serde_json::from_slice(&account.content);
+            let user = user.map_err(|_| AccountError::Damaged(account.key.clone()))?;
+            users.extend(shown((account.key, user)));
+        }
+        Ok(Page { items: users, next })
+    }
+
+    /// A user of the store.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn user(&self, name: &UserName) -> Result<Option<UserShown>, AccountError> {
+        let user = self.read::<StoredUser>(AccountKind::User, name.as_str()).await?;
+        Ok(user.and_then(|user| shown((name.to_string(), user))))
+    }
+}
+
+pub(super) fn shown((name, user): (String, StoredUser)) -> Option<UserShown> {
+    let name = UserName::parse(&name).ok()?;
+    let StoredUser { groups, created, is_superseded, hash: _ } = user;
+    Some(UserShown { name, groups, created, is_superseded })
+}
