@@ -254,7 +254,9 @@ impl Accounts {
             AccountCommand::RemoveUser { name } => self.remove_user(&name).await,
             AccountCommand::ListUsers => {
                 let users = self.all::<StoredUser>(AccountKind::User).await?;
-                Ok(AccountAnswer::Users(users.into_iter().filter_map(users::shown).collect()))
+                Ok(AccountAnswer::Users(
+                    users.into_iter().filter_map(|(name, user)| user.shown(&name)).collect(),
+                ))
             }
             AccountCommand::CreateToken { name, user, repositories, actions, expires_in } => {
                 self.create_token(name, user, repositories, actions, expires_in).await
@@ -262,7 +264,7 @@ impl Accounts {
             AccountCommand::ListTokens => {
                 let tokens = self.all::<StoredToken>(AccountKind::AccessToken).await?;
                 let now = self.clock.now();
-                let access = tokens.into_iter().map(|(id, token)| tokens::shown(id, token, now)).collect();
+                let access = tokens.into_iter().map(|(id, token)| token.shown(id, now)).collect();
                 Ok(AccountAnswer::Tokens { access, logins: self.logins().await? })
             }
             AccountCommand::RevokeToken { id } => {

@@ -5,10 +5,6 @@ use axum::body::{self, Bytes};
 use axum::extract::Request;
 use axum::http::header;
 use http_body_util::LengthLimitError;
-use serde::de::DeserializeOwned;
-use serde_json::error::Category;
-
-use super::error::ApiError;
 
 /// A body that is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -33,26 +29,6 @@ pub(super) async fn read(request: Request, limit: usize) -> Result<Bytes, BodyRe
             true => BodyRefused::TooLong { limit },
             false => BodyRefused::BrokenOff,
         }
-    })
-}
-
-/// Reads a body in JSON. What is wrong with it is told by its place and not repeated: it may be a secret.
-///
-/// # Errors
-/// When it does not come, or is something else; then with the remedy.
-pub(super) async fn read_json<T: DeserializeOwned>(
-    request: Request,
-    limit: usize,
-    remedy: &'static str,
-) -> Result<T, ApiError> {
-    let body = read(request, limit).await?;
-    serde_json::from_slice(&body).map_err(|error| {
-        let what = match error.classify() {
-            Category::Data => "it is JSON of another form",
-            Category::Io | Category::Syntax | Category::Eof => "it is no JSON",
-        };
-        let source = format!("{what}, at line {} column {}", error.line(), error.column());
-        ApiError::InvalidBody { source: source.into(), remedy }
     })
 }
 

@@ -7,8 +7,8 @@ use axum::extract::{RawQuery, Request, State};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::body;
 use super::error::{ApiError, ErrorEntry};
+use super::json_body;
 use super::parameters::Parameters;
 use super::state::WebState;
 use super::writer::Writer;
@@ -135,12 +135,11 @@ pub(super) async fn delete_tags(
 ) -> Result<Json<TagDeletions>, ApiError> {
     let repository: RepositoryName =
         Parameters::parse(query.as_deref(), &["repository"])?.required("repository")?;
-    let body = body::read(request, MAXIMUM_BYTES).await?;
     let remedy = "; write {\"tags\": [\"v1\", …]}, at most 1000 of them";
-    let invalid = |source: Box<dyn std::error::Error + Send + Sync>| ApiError::InvalidBody { source, remedy };
-    let TagsToDelete { tags } = serde_json::from_slice(&body).map_err(|error| invalid(error.into()))?;
+    let TagsToDelete { tags } = json_body::read(request, MAXIMUM_BYTES, remedy).await?;
     if tags.is_empty() || tags.len() > MOST_TAGS {
-        return Err(invalid(format!("it names {} tags", tags.len()).into()));
+        let source = format!("it names {} tags", tags.len()).into();
+        return Err(ApiError::InvalidBody { source, remedy });
     }
     let mut items = Vec::with_capacity(tags.len());
     for tag in tags {
@@ -226,14 +225,14 @@ pub(super) async fn undelete(
 ) -> Result<Json<PutBack>, ApiError> {
     let repository: RepositoryName =
         Parameters::parse(query.as_deref(), &["repository"])?.required("repository")?;
-    let body = body::read(request, MAXIMUM_BYTES).await?;
     let remedy =
         "; write {\"tag\": \"v1\"} or {\"digest\": \"sha256:…\"}, or both to point a tag to a manifest";
-    let invalid = |source: Box<dyn std::error::Error + Send + Sync>| ApiError::InvalidBody { source, remedy };
-    let undeletion = match serde_json::from_slice(&body).map_err(|error| invalid(error.into()))? {
+    let undeletion = match json_body::read(request, MAXIMUM_BYTES, remedy).await? {
         ToUndelete { tag: Some(tag), digest } => Undeletion::Tag { tag, digest },
         ToUndelete { tag: None, digest: Some(digest) } => Undeletion::Manifest { digest },
-        ToUndelete { tag: None, digest: None } => return Err(invalid("it names nothing".into())),
+        ToUndelete { tag: None, digest: None } => {
+            return Err(ApiError::InvalidBody { source: "it names nothing".into(), remedy });
+        }
     };
     let undeleted = state.writes.undeleter.undelete(repository.clone(), undeletion, context).await?;
     let Undeleted { digest, tags, children } = undeleted;

@@ -15,6 +15,7 @@ mod error;
 mod events;
 mod flaws;
 mod health;
+mod json_body;
 mod largest_blobs;
 mod list;
 mod manifests;

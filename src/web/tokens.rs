@@ -8,9 +8,9 @@ use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::body;
 use super::caller::{self, Caller, is_robot};
 use super::error::ApiError;
+use super::json_body;
 use super::list::List;
 use super::parameters::{Paging, Parameters};
 use super::state::WebState;
@@ -181,7 +181,7 @@ pub(super) async fn create(
 ) -> Result<(StatusCode, Json<Created>), ApiError> {
     let gate = caller.gate()?;
     let identity = caller.identity().await?;
-    let wanted: Wanted = body::read_json(request, MAXIMUM_BYTES, REMEDY).await?;
+    let wanted: Wanted = json_body::read(request, MAXIMUM_BYTES, REMEDY).await?;
     let invalid = |wrong: &'static str| ApiError::InvalidBody { source: wrong.into(), remedy: REMEDY };
     let (name, user) = match (wanted.label, wanted.robot) {
         (Some(label), None) => {

@@ -8,9 +8,9 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
-use super::body;
 use super::caller::{Caller, is_robot};
 use super::error::ApiError;
+use super::json_body;
 use super::list::List;
 use super::parameters::{Paging, Parameters};
 use super::state::WebState;
@@ -107,7 +107,7 @@ pub(super) async fn add(
     let gate = caller.gate()?;
     caller.require_administrator("to add users")?;
     let remedy = "; write {\"name\": …, \"password\": …, \"groups\": []}";
-    let NewUser { name, password, groups } = body::read_json(request, MAXIMUM_BYTES, remedy).await?;
+    let NewUser { name, password, groups } = json_body::read(request, MAXIMUM_BYTES, remedy).await?;
     check_is_changed_here(gate, &name).await?;
     let hash = hash(gate, &caller, password).await?;
     let command = AccountCommand::AddUser { name: name.clone(), hash, groups };
@@ -154,7 +154,7 @@ pub(super) async fn set_password(
     let identity = caller.identity().await?;
     let remedy =
         "; write {\"current\": …, \"password\": …}, or for somebody else {\"name\": …, \"password\": …}";
-    let NewPassword { name, current, password } = body::read_json(request, MAXIMUM_BYTES, remedy).await?;
+    let NewPassword { name, current, password } = json_body::read(request, MAXIMUM_BYTES, remedy).await?;
     let missing = |what: &'static str| ApiError::InvalidBody { source: what.into(), remedy };
     let name = match (identity, name) {
         (Some(identity), name) if name.as_ref().is_none_or(|name| *name == identity.name) => {

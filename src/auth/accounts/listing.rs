@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 
 use super::command::{LoginShown, TokenShown};
 use super::stored::{StoredLogin, StoredToken};
-use super::{AccountError, Accounts, logins, tokens};
+use super::{AccountError, Accounts, logins};
 use crate::auth::subject::UserName;
 use crate::store::{AccountKind, Page, PageRequest};
 
@@ -184,7 +184,7 @@ impl Accounts {
         {
             let look = |id, token: StoredToken| {
                 let is_robots = !token.is_personal;
-                take(KnownToken::Access { is_robots, token: tokens::shown(id, token, now) })
+                take(KnownToken::Access { is_robots, token: token.shown(id, now) })
             };
             goes_on = self.look_through(AccountKind::AccessToken, after, look).await?;
         }
@@ -204,10 +204,7 @@ impl Accounts {
     pub async fn token(&self, id: &str) -> Result<Option<KnownToken>, AccountError> {
         if let Some(token) = self.read::<StoredToken>(AccountKind::AccessToken, id).await? {
             let (is_robots, now) = (!token.is_personal, self.clock.now());
-            return Ok(Some(KnownToken::Access {
-                is_robots,
-                token: tokens::shown(id.to_owned(), token, now),
-            }));
+            return Ok(Some(KnownToken::Access { is_robots, token: token.shown(id.to_owned(), now) }));
         }
         let login = self.logins_shown_by(id).await?.into_iter().next();
         Ok(login.map(|(key, login)| KnownToken::Login(logins::shown(&key, login))))

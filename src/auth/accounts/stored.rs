@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::command::{TokenShown, UserShown};
 use crate::auth::subject::UserName;
 use crate::clock::Timestamp;
 
@@ -35,7 +36,22 @@ pub(super) struct StoredToken {
     pub last_use: Option<Timestamp>,
 }
 
+impl StoredUser {
+    /// What is shown of them; nothing if their name is none.
+    pub(super) fn shown(self, name: &str) -> Option<UserShown> {
+        let Self { groups, created, is_superseded, hash: _ } = self;
+        Some(UserShown { name: UserName::parse(name).ok()?, groups, created, is_superseded })
+    }
+}
+
 impl StoredToken {
+    /// What is shown of it.
+    pub(super) fn shown(self, id: String, now: Timestamp) -> TokenShown {
+        let is_expired = self.is_expired(now);
+        let Self { name, label, repositories, actions, created, expires, last_use, .. } = self;
+        TokenShown { id, name, label, repositories, actions, created, expires, is_expired, last_use }
+    }
+
     /// Whether its time is over.
     pub(super) fn is_expired(&self, now: Timestamp) -> bool {
         self.expires.is_some_and(|expires| now >= expires)

@@ -10,7 +10,6 @@ use super::stored::StoredToken;
 use super::{AccountError, Accounts, PREFIX, change_to, hash_of, random};
 use crate::auth::pattern::Pattern;
 use crate::auth::subject::UserName;
-use crate::clock::Timestamp;
 use crate::oci::{Action, Actions};
 use crate::store::{AccountChange, AccountKind, Expect};
 
@@ -31,7 +30,7 @@ impl Accounts {
         };
         let tokens = self.all::<StoredToken>(AccountKind::AccessToken).await?;
         let ending = tokens.into_iter().filter(|(_, token)| ends_soon(token));
-        Ok(ending.map(|(id, token)| shown(id, token, now)).collect())
+        Ok(ending.map(|(id, token)| token.shown(id, now)).collect())
     }
 
     pub(super) async fn create_token(
@@ -90,12 +89,6 @@ impl Accounts {
         self.change(no_user.into_iter().chain([kept]).collect()).await?;
         Ok(AccountAnswer::Created { token: format!("{PREFIX}{id}_{secret}"), id, name: token.name, expires })
     }
-}
-
-pub(super) fn shown(id: String, token: StoredToken, now: Timestamp) -> TokenShown {
-    let is_expired = token.is_expired(now);
-    let StoredToken { name, label, repositories, actions, created, expires, last_use, .. } = token;
-    TokenShown { id, name, label, repositories, actions, created, expires, is_expired, last_use }
 }
 
 pub(super) fn read_action(action: &str) -> Option<Actions> {

@@ -97,9 +97,9 @@ impl Accounts {
         let Page { items, next } = self.store.accounts(AccountKind::User, page).await?;
         let mut users = Vec::with_capacity(items.len());
         for account in items {
-            let user = serde_json::from_slice(&account.content);
+            let user: Result<StoredUser, _> = serde_json::from_slice(&account.content);
             let user = user.map_err(|_| AccountError::Damaged(account.key.clone()))?;
-            users.extend(shown((account.key, user)));
+            users.extend(user.shown(&account.key));
         }
         Ok(Page { items: users, next })
     }
@@ -110,12 +110,6 @@ impl Accounts {
     /// When the store fails.
     pub async fn user(&self, name: &UserName) -> Result<Option<UserShown>, AccountError> {
         let user = self.read::<StoredUser>(AccountKind::User, name.as_str()).await?;
-        Ok(user.and_then(|user| shown((name.to_string(), user))))
+        Ok(user.and_then(|user| user.shown(name.as_str())))
     }
-}
-
-pub(super) fn shown((name, user): (String, StoredUser)) -> Option<UserShown> {
-    let name = UserName::parse(&name).ok()?;
-    let StoredUser { groups, created, is_superseded, hash: _ } = user;
-    Some(UserShown { name, groups, created, is_superseded })
 }
