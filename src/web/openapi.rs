@@ -8,14 +8,16 @@ use std::sync::LazyLock;
 use axum::body::Bytes;
 use axum::http::header;
 use axum::response::IntoResponse;
+use utoipa::openapi::schema::AnyOfBuilder;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
-use utoipa::openapi::{ContentBuilder, Ref, ResponseBuilder};
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder, Schema};
 use utoipa::{Modify, OpenApi};
 
 use super::error::ErrorBody;
 use super::{
     events, flaws, manifests, notifications, removals, repositories, search, statistics, status, sync, tags,
 };
+use crate::store::Flaw;
 
 /// What the whole document has in common.
 struct Common;
@@ -36,8 +38,25 @@ impl Modify for Common {
             for operation in
                 [&mut path.get, &mut path.post, &mut path.put, &mut path.delete].into_iter().flatten()
             {
+                operation.responses.responses.values_mut().for_each(allow_several);
                 operation.responses.responses.insert("default".to_owned(), error.clone().into());
             }
+        }
+    }
+}
+
+/// An answer that has one of several forms may fit several: an empty list has no item that tells whose it is.
+fn allow_several(response: &mut RefOr<Response>) {
+    let RefOr::T(response) = response else { return };
+    for content in response.content.values_mut() {
+        if let RefOr::T(content) = content
+            && let Some(RefOr::T(schema)) = &mut content.schema
+            && let Schema::OneOf(forms) = schema
+        {
+            let description = forms.description.take();
+            let any = AnyOfBuilder::new().description(description);
+            *schema =
+                std::mem::take(&mut forms.items).into_iter().fold(any, AnyOfBuilder::item).build().into();
         }
     }
 }
@@ -62,7 +81,7 @@ impl Modify for Common {
         removals::list,
         removals::accept,
     ),
-    components(schemas(ErrorBody)),
+    components(schemas(ErrorBody, Flaw)),
     modifiers(&Common)
 )]
 struct Document;

@@ -16,7 +16,8 @@ async fn cosign() -> Tool {
 /// Signs an image at both sides.
 async fn sign(sides: &Sides, cosign: &Tool, image: &str, note: &str) {
     let note = format!("note={note}");
-    let sign = ["sign", "--yes", "--key", "cosign.key", "--signing-config", "services.json", "-a", &note, image];
+    let sign =
+        ["sign", "--yes", "--key", "cosign.key", "--signing-config", "services.json", "-a", &note, image];
     sides.same(cosign, &sign).await;
 }
 
@@ -53,7 +54,8 @@ async fn cosign_verifies_what_it_signed_before_the_record_was_complete_and_after
     sign(&sides, &signer, &by_digest, "second").await;
     assert_eq!(verify(&sides, &signer, "HOST/team/app:v1").await, 2);
     assert_eq!(verify(&sides, &signer, &by_digest).await, 2);
-    sides.same(&signer, &["tree", &by_digest]).await;
+    let tree = sides.through_the_door(&signer, &["tree", &by_digest]).await;
+    assert_eq!(tree.matches("via OCI referrer").count(), 2, "{tree}");
 
     // Who has signed nothing verifies nothing, and nobody verifies what is not signed.
     let other = Image::small(2);

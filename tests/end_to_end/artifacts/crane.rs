@@ -20,7 +20,10 @@ async fn crane_lists_copies_and_looks_at_images_as_at_the_registry_itself() {
     sides.push(&docker, "other/docker", "v1").await;
     // Once through the door to the registry, and once from the record.
     for round in ["first", "second"] {
-        assert_eq!(sides.same(&crane, &["catalog", HOST]).await.lines().count(), 2 + usize::from(round == "second"));
+        assert_eq!(
+            sides.same(&crane, &["catalog", HOST]).await.lines().count(),
+            2 + usize::from(round == "second")
+        );
         assert!(sides.same(&crane, &["ls", "HOST/team/app"]).await.contains("latest"));
         for (image, tag) in [(&first, "v1"), (&index, "latest")] {
             let by_tag = format!("HOST/team/app:{tag}");

@@ -84,11 +84,16 @@ async fn crane_and_oras_do_what_the_rules_say(door: &Door) {
     refused(&oras(&address, "").await, &["discover", "--plain-http", &first]).await;
 
     assert_eq!(reader.run(&["digest", &first]).await, image.digest);
-    assert_eq!(reader.run(&["manifest", &tagged(&format!("team/app@{}", image.digest))]).await.as_bytes(), image.manifest);
+    assert_eq!(
+        reader.run(&["manifest", &tagged(&format!("team/app@{}", image.digest))]).await.as_bytes(),
+        image.manifest
+    );
     assert!(reader.run(&["ls", &tagged("team/app")]).await.ends_with("v1\nv2"));
     assert_eq!(reader.run(&["catalog", &address]).await, "team/app\nteam/second");
     assert_eq!(admin.run(&["catalog", &address]).await, "private/app\nteam/app\nteam/second");
-    for arguments in [&["digest", &elsewhere][..], &["copy", &first, &tagged("team/app:v3")], &["delete", &first]] {
+    for arguments in
+        [&["digest", &elsewhere][..], &["copy", &first, &tagged("team/app:v3")], &["delete", &first]]
+    {
         refused(&reader, arguments).await;
     }
     for arguments in [&["digest", &first][..], &["ls", &tagged("team/app")], &["delete", &first]] {

@@ -29,7 +29,12 @@ async fn attach(sides: &Sides, oras: &Tool, kind: &str, note: &str, subject: &st
 }
 
 /// What refers to an image, as `oras discover` answers at both sides: digest and type of each, in order, with the level.
-async fn discovered(sides: &Sides, oras: &Tool, subject: &str, filter: &[&str]) -> Vec<(usize, String, String)> {
+async fn discovered(
+    sides: &Sides,
+    oras: &Tool,
+    subject: &str,
+    filter: &[&str],
+) -> Vec<(usize, String, String)> {
     fn walk(node: &Value, level: usize, found: &mut Vec<(usize, String, String)>) {
         for referrer in node["referrers"].as_array().unwrap() {
             let text = |name: &str| referrer[name].as_str().unwrap().to_owned();
@@ -87,16 +92,14 @@ async fn oras_discovers_what_it_attached_before_the_record_was_complete_and_afte
 
     // As a tree, and by digest; what was attached is pulled.
     let by_digest = format!("HOST/team/app@{}", image.digest);
-    let tree = sides.through_the_door(&oras, &["discover", "--plain-http", "--format", "tree", &by_digest]).await;
+    let tree =
+        sides.through_the_door(&oras, &["discover", "--plain-http", "--format", "tree", &by_digest]).await;
     for (_, digest, kind) in all {
         assert!(tree.contains(&digest) && tree.contains(&kind), "{tree}");
         std::fs::remove_file(oras.home().join("file")).unwrap();
         let artifact = format!("HOST/team/app@{digest}");
         sides.through_the_door(&oras, &["pull", "--plain-http", &artifact]).await;
-        assert_eq!(
-            std::fs::read_to_string(oras.home().join("file")).unwrap(),
-            "something about an image\n"
-        );
+        assert_eq!(std::fs::read_to_string(oras.home().join("file")).unwrap(), "something about an image\n");
     }
 
     // What is gone is found no more.
@@ -128,7 +131,7 @@ async fn oras_copies_an_image_with_what_is_attached_to_and_from_a_registry_witho
     sides.assert_tags("far/app", &["v1"]).await;
 
     // A repository of artifacts alone, with what lists and looks at it.
-    let push = ["push", "--plain-http", "--artifact-type", SBOM, "--annotation", CREATED];
+    let push = ["push", "--plain-http", "--format", "json", "--artifact-type", SBOM, "--annotation", CREATED];
     sides.same(&oras, &[&push[..], &["HOST/team/files:v1", "file:text/plain"]].concat()).await;
     for command in [
         &["repo", "ls", "--plain-http", HOST][..],

@@ -36,12 +36,13 @@ async fn regctl_lists_copies_and_looks_at_images_as_at_the_registry_itself() {
         for reference in ["HOST/team/app:latest", &by_digest] {
             assert_eq!(sides.same(&regctl, &["image", "digest", reference]).await, index.digest);
             assert_eq!(sides.same(&regctl, &["manifest", "head", reference]).await, index.digest);
-            let manifest =
-                sides.same(&regctl, &["manifest", "get", "--format", "raw-body", reference]).await;
+            let manifest = sides.same(&regctl, &["manifest", "get", "--format", "raw-body", reference]).await;
             assert_eq!(manifest.as_bytes(), index.manifest);
             sides.same(&regctl, &["image", "inspect", "--platform", "linux/amd64", reference]).await;
         }
-        sides.same(&regctl, &["image", "copy", "HOST/team/app:latest", &format!("HOST/copies/app:{round}")]).await;
+        sides
+            .same(&regctl, &["image", "copy", "HOST/team/app:latest", &format!("HOST/copies/app:{round}")])
+            .await;
         sides.compare().await;
     }
     sides.assert_tags("copies/app", &["first", "second"]).await;
