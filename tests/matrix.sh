@@ -4,29 +4,17 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-VERSION=v3.1.1
-
 . tests/toolchain.sh
 
 say() { printf '\n== %s\n' "$*"; }
 
-if ! command -v go >/dev/null; then
-    echo "go is missing: install Go 1.25 or newer (https://go.dev/dl), which builds distribution $VERSION" >&2
-    exit 1
-fi
+tests/tools.sh cosign crane oras registry regctl
 
-TOOLS="${CARGO_TARGET_DIR:-$PWD/target}/tools/distribution-$VERSION"
-if ! [ -x "$TOOLS/registry" ]; then
-    say "distribution $VERSION"
-    mkdir -p "$TOOLS"
-    GOBIN="$TOOLS" GOFLAGS=-mod=mod go install "github.com/distribution/distribution/v3/cmd/registry@$VERSION"
-fi
-
-export PORTREEVE_TEST_REGISTRY="$TOOLS/registry"
+export PORTREEVE_TEST_REGISTRY="${CARGO_TARGET_DIR:-$PWD/target}/tools/bin/registry"
 # Most tests wait for processes that they have started.
 export RUST_TEST_THREADS="${RUST_TEST_THREADS:-$(($(nproc) * 2))}"
-say "Tests with distribution $VERSION"
-cargo test --locked --test end_to_end -- auth:: clients:: tls:: sweeps:: hints:: observed:: check:: answers:: tag_deletion:: \
+say "Tests with distribution 3.x"
+cargo test --locked --test end_to_end -- auth:: artifacts:: clients:: tls:: sweeps:: hints:: observed:: check:: answers:: tag_deletion:: \
     protocol::urls:: oci_subject
-say "Tests with distribution $VERSION, which knows keys by a JSON Web Key Set"
-PORTREEVE_TEST_TRUST=jwks cargo test --locked --test end_to_end -- auth::clients auth::verifying
+say "Tests with distribution 3.x, which knows keys by a JSON Web Key Set"
+PORTREEVE_TEST_TRUST=jwks cargo test --locked --test end_to_end -- auth::clients artifacts::gate auth::verifying

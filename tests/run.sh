@@ -15,7 +15,7 @@ fi
 say "What is needed from Debian"
 config/debian-packages.sh \
     buildah busybox-static ca-certificates cmake containerd curl docker-registry docker.io g++ gcc iptables libfaketime make podman \
-    procps prometheus skopeo
+    procps prometheus python3 python3-venv skopeo
 
 for tool in cargo rustfmt cargo-clippy; do
     # Rustup has a name for each of them, whether the component is there or not.
@@ -25,7 +25,15 @@ for tool in cargo rustfmt cargo-clippy; do
     }
 done
 
+if ! command -v go >/dev/null; then
+    echo "go is missing: install Go 1.26.7 or newer (https://go.dev/dl), which builds some of the clients that tests run" >&2
+    exit 1
+fi
+
 . tests/toolchain.sh
+
+say "What is needed and Debian does not have"
+tests/tools.sh cosign crane oras regctl schemathesis
 
 say "Format"
 cargo fmt --all --check

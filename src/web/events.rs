@@ -170,6 +170,18 @@ struct Greeting {
     after: Sequence,
 }
 
+/// An event of a stream, by its fields (server-sent events).
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "the follower writes this; this describes it")]
+pub(super) struct ServerSentEvent {
+    /// The kind of the event; `history` for what a stream begins with.
+    event: Option<String>,
+    /// Its sequence.
+    id: Option<String>,
+    /// JSON.
+    data: Option<String>,
+}
+
 /// Sends events as they are recorded.
 #[utoipa::path(
     get, path = "/api/v1/events/stream", tag = "history",
@@ -181,7 +193,7 @@ struct Greeting {
     responses((
         status = 200,
         description = "Server-sent events: `id` is an event's `sequence`, `data` the event as the list shows it.",
-        content_type = "text/event-stream", body = String
+        content_type = "text/event-stream", body = inline(ServerSentEvent)
     ))
 )]
 pub(super) async fn stream(
@@ -193,12 +205,10 @@ pub(super) async fn stream(
     const KNOWN: [&str; 8] = ["repository", "tag", "user", "kind", "since", "until", "after", "epoch"];
     let parameters = Parameters::parse(query.as_deref(), &KNOWN)?;
     let filter = EventFilter::read(&parameters, viewer.may_see_actors())?;
+    let asked = parameters.optional::<u64>("after")?;
     // A browser that comes again asks for the same URL, and says in the header what it has read since.
-    let after = match headers.get(LAST_EVENT_ID) {
-        Some(value) => Some(last_event_id(value)?),
-        None => parameters.optional::<u64>("after")?,
-    };
-    let after = after.map(Sequence::new);
+    let read = headers.get(LAST_EVENT_ID).map(last_event_id).transpose()?;
+    let after = read.or(asked).map(Sequence::new);
     check_epoch(&*state.store, &parameters, after).await?;
     let last = *state.store.last_event().borrow();
     let after = match after {

@@ -8,8 +8,9 @@ use std::sync::LazyLock;
 use axum::body::Bytes;
 use axum::http::header;
 use axum::response::IntoResponse;
+use utoipa::openapi::schema::AnyOfBuilder;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
-use utoipa::openapi::{ContentBuilder, Ref, ResponseBuilder};
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder, Schema};
 use utoipa::{Modify, OpenApi};
 
 use super::error::ErrorBody;
@@ -17,6 +18,7 @@ use super::{
     deletions, events, flaws, manifests, me, notifications, removals, repositories, search, statistics,
     status, sync, tags, tokens, users,
 };
+use crate::store::Flaw;
 
 /// What the whole document has in common.
 struct Common;
@@ -37,8 +39,25 @@ impl Modify for Common {
             for operation in
                 [&mut path.get, &mut path.post, &mut path.put, &mut path.delete].into_iter().flatten()
             {
+                operation.responses.responses.values_mut().for_each(allow_several);
                 operation.responses.responses.insert("default".to_owned(), error.clone().into());
             }
+        }
+    }
+}
+
+/// An answer that has one of several forms may fit several: an empty list has no item that tells whose it is.
+fn allow_several(response: &mut RefOr<Response>) {
+    let RefOr::T(response) = response else { return };
+    for content in response.content.values_mut() {
+        if let RefOr::T(content) = content
+            && let Some(RefOr::T(schema)) = &mut content.schema
+            && let Schema::OneOf(forms) = schema
+        {
+            let description = forms.description.take();
+            let any = AnyOfBuilder::new().description(description);
+            *schema =
+                std::mem::take(&mut forms.items).into_iter().fold(any, AnyOfBuilder::item).build().into();
         }
     }
 }
@@ -76,7 +95,7 @@ impl Modify for Common {
         users::remove,
         users::set_password,
     ),
-    components(schemas(ErrorBody)),
+    components(schemas(ErrorBody, Flaw)),
     modifiers(&Common)
 )]
 struct Document;

@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::body;
+use super::body::{self, NoObject};
 use super::command_peer::{MaybePeer, local_user};
 use super::error::ApiError;
 use super::state::WebState;
@@ -57,9 +57,8 @@ pub(super) async fn start(
     let wanted = if body.is_empty() {
         Wanted::default()
     } else {
-        let invalid =
-            |error: serde_json::Error| ApiError::InvalidBody { source: error.into(), remedy: REMEDY };
-        serde_json::from_slice(&body).map_err(invalid)?
+        let invalid = |error: NoObject| ApiError::InvalidBody { source: error.into(), remedy: REMEDY };
+        body::object(&body).map_err(invalid)?
     };
     if wanted.accept_removals {
         accept_removals(&state, &viewer, peer).await?;

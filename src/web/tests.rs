@@ -479,7 +479,7 @@ async fn a_sweep_is_asked_for_by_post_and_those_who_ask_meanwhile_get_the_same_o
         let accepted = json!({"sweep": 1, "since": 0, "numbered_since": since});
         assert_eq!((status, body), (StatusCode::ACCEPTED, accepted));
     }
-    for body in ["deep", r#"{"deep": 1}"#, r#"{"depp": true}"#] {
+    for body in ["deep", r#"{"deep": 1}"#, r#"{"depp": true}"#, "[]", "[true, false]", "null"] {
         let (status, answer) = post_sync(&state, body).await;
         assert_eq!(
             (status, &answer["error"]["code"]),

@@ -2,9 +2,9 @@
 
 pub(crate) mod accounts;
 mod audit;
-mod catalog;
+pub(crate) mod catalog;
 mod challenges;
-mod clients;
+pub(crate) mod clients;
 mod endpoint;
 mod enforcement;
 mod guessing;

@@ -15,6 +15,8 @@ mod support;
 mod alerts;
 mod answers;
 mod api;
+mod api_fuzzing;
+mod artifacts;
 mod auth;
 mod check;
 mod clients;

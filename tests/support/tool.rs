@@ -1,7 +1,7 @@
 //! Other people's programs, run as a user runs them.
 
 use std::ffi::OsStr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
@@ -13,8 +13,9 @@ const LIMIT: Duration = Duration::from_secs(90);
 
 /// A program, with a home directory and logins of its own.
 pub struct Tool {
-    program: &'static str,
-    package: &'static str,
+    program: PathBuf,
+    /// What to do when it is missing.
+    remedy: String,
     before: Vec<String>,
     environment: Vec<(String, String)>,
     home: TempDir,
@@ -22,12 +23,23 @@ pub struct Tool {
 
 impl Tool {
     /// The program of this name, which Debian's `package` brings. That it is missing shows when it is run.
-    pub fn new(program: &'static str, package: &'static str) -> Self {
+    pub fn new(program: &str, package: &str) -> Self {
+        Self::of(program.into(), format!("Debian's package {package} brings it"))
+    }
+
+    /// The program of this name that `tests/tools.sh` has brought.
+    pub fn brought(name: &str) -> Self {
+        // Cargo has `tmp` for tests in its target directory, and `tools` is beside it.
+        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+        Self::of(target.join("tools/bin").join(name), format!("`tests/tools.sh {name}` brings it"))
+    }
+
+    fn of(program: PathBuf, remedy: String) -> Self {
         let home = tempfile::tempdir().unwrap();
         // Podman, Buildah and Skopeo otherwise keep logins in one file of the whole system, for all tests at once.
         let logins = home.path().join("logins.json");
         std::fs::write(&logins, "{\"auths\": {}}").unwrap();
-        let tool = Self { program, package, before: Vec::new(), environment: Vec::new(), home };
+        let tool = Self { program, remedy, before: Vec::new(), environment: Vec::new(), home };
         tool.set("REGISTRY_AUTH_FILE", logins.to_str().unwrap())
     }
 
@@ -55,7 +67,7 @@ impl Tool {
         assert!(
             output.status.success(),
             "{} {}: {}\n{}{}",
-            self.program,
+            self.program.display(),
             shown.join(" "),
             output.status,
             String::from_utf8_lossy(&output.stdout),
@@ -66,7 +78,7 @@ impl Tool {
 
     /// Runs it, whatever comes of it.
     pub async fn attempt<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Output {
-        let mut command = Command::new(self.program);
+        let mut command = Command::new(&self.program);
         command
             .args(&self.before)
             .args(arguments)
@@ -77,13 +89,8 @@ impl Tool {
             .kill_on_drop(true);
         match tokio::time::timeout(LIMIT, command.output()).await {
             Ok(Ok(output)) => output,
-            Ok(Err(error)) => {
-                panic!(
-                    "{} cannot be run ({error}): Debian's package {} brings it",
-                    self.program, self.package
-                )
-            }
-            Err(_) => panic!("{} did not end within {LIMIT:?}", self.program),
+            Ok(Err(error)) => panic!("{} cannot be run ({error}): {}", self.program.display(), self.remedy),
+            Err(_) => panic!("{} did not end within {LIMIT:?}", self.program.display()),
         }
     }
 }

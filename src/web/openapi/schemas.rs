@@ -42,7 +42,6 @@ values! {
     Epoch, "Epoch", |object| object.pattern(Some("^[0-9A-Fa-f]{32}$"));
     Sequence, "Sequence", |object| object
         .schema_type(Type::Integer)
-        .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64)))
         .minimum(Some(0));
     EventKind, "EventKind", |object| object.enum_values(Some(EventKind::ALL.map(EventKind::as_str)));
     Source, "Source", |object| object.enum_values(Some(["observed", "verified", "swept", "hinted"]));

@@ -41,7 +41,7 @@ async fn filled(guard: &Guard, set: &[(&str, &str)]) -> (Registry, Door) {
 }
 
 /// A deep sweep, as an administrator asks for it.
-async fn sweep(door: &Door) {
+pub(crate) async fn sweep(door: &Door) {
     let ask = |method, path: &str| {
         let request = http_client().request(method, format!("{}{path}", door.url()));
         request.basic_auth("admin", Some(password("admin")))

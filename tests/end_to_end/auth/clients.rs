@@ -13,7 +13,7 @@ use crate::support::throttle::SlowLine;
 use crate::support::tool::Tool;
 
 /// What a program said that has to have failed.
-async fn refused(tool: &Tool, arguments: &[&str]) -> String {
+pub(crate) async fn refused(tool: &Tool, arguments: &[&str]) -> String {
     let output = tool.attempt(arguments).await;
     let said =
         format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
