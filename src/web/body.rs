@@ -5,7 +5,6 @@ use axum::body::{self, Bytes};
 use axum::extract::Request;
 use axum::http::header;
 use http_body_util::LengthLimitError;
-use serde::de::DeserializeOwned;
 
 /// A body that is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -31,26 +30,6 @@ pub(super) async fn read(request: Request, limit: usize) -> Result<Bytes, BodyRe
             false => BodyRefused::BrokenOff,
         }
     })
-}
-
-/// A body that is to be a JSON object and is none, or not of this type.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum NoObject {
-    #[error("it is no JSON object")]
-    Other,
-    #[error(transparent)]
-    Json(#[from] serde_json::Error),
-}
-
-/// Reads a JSON object. A derived type would be read from an array as well, by the order of its fields.
-///
-/// # Errors
-/// For anything else.
-pub(super) fn object<T: DeserializeOwned>(body: &[u8]) -> Result<T, NoObject> {
-    if body.trim_ascii_start().first() != Some(&b'{') {
-        return Err(NoObject::Other);
-    }
-    Ok(serde_json::from_slice(body)?)
 }
 
 #[cfg(test)]

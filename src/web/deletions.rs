@@ -16,10 +16,10 @@ use crate::oci::{Digest, Reference, RepositoryName, Tag};
 use crate::store::PageRequest;
 use crate::sync::{Undeleted, Undeletion};
 
-/// The longest body: a thousand tags.
-const MAXIMUM_BYTES: usize = 256 * 1024;
+/// The longest body: a hundred tags.
+const MAXIMUM_BYTES: usize = 32 * 1024;
 /// How many tags one request names at most.
-const MOST_TAGS: usize = 1_000;
+const MOST_TAGS: usize = 100;
 /// How many manifests or tags one request to delete a repository deletes at most.
 const AT_ONCE: usize = 100;
 
@@ -57,7 +57,7 @@ pub(super) struct EmptiedRepository {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct TagsToDelete {
-    #[schema(min_items = 1, max_items = 1000)]
+    #[schema(min_items = 1, max_items = 100)]
     tags: Vec<Tag>,
 }
 
@@ -135,7 +135,7 @@ pub(super) async fn delete_tags(
 ) -> Result<Json<TagDeletions>, ApiError> {
     let repository: RepositoryName =
         Parameters::parse(query.as_deref(), &["repository"])?.required("repository")?;
-    let remedy = "; write {\"tags\": [\"v1\", …]}, at most 1000 of them";
+    let remedy = "; write {\"tags\": [\"v1\", …]}, at most 100 of them";
     let TagsToDelete { tags } = json_body::read(request, MAXIMUM_BYTES, remedy).await?;
     if tags.is_empty() || tags.len() > MOST_TAGS {
         let source = format!("it names {} tags", tags.len()).into();

@@ -6,9 +6,10 @@ use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::body::{self, NoObject};
+use super::body;
 use super::command_peer::{MaybePeer, local_user};
 use super::error::ApiError;
+use super::json_body::{self, NoObject};
 use super::state::WebState;
 use crate::auth::Viewer;
 use crate::clock::Timestamp;
@@ -20,7 +21,7 @@ const MAXIMUM_BYTES: usize = 4 * 1024;
 /// What is asked for; without a body a shallow sweep.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Wanted {
+pub(super) struct WantedSweep {
     /// Whether to ask for the digest of every tag.
     deep: bool,
     /// Whether what is held to be missing is to be removed if the registry still denies it.
@@ -44,7 +45,7 @@ const REMEDY: &str =
 
 /// Asks for a sweep. It may have to wait for one that runs.
 #[utoipa::path(
-    post, path = "/api/v1/sync", tag = "door", request_body = Option<Wanted>,
+    post, path = "/api/v1/sync", tag = "door", request_body = Option<WantedSweep>,
     responses((status = 202, description = "It is asked for.", body = Accepted))
 )]
 pub(super) async fn start(
@@ -55,10 +56,10 @@ pub(super) async fn start(
 ) -> Result<(StatusCode, Json<Accepted>), ApiError> {
     let body = body::read(request, MAXIMUM_BYTES).await?;
     let wanted = if body.is_empty() {
-        Wanted::default()
+        WantedSweep::default()
     } else {
         let invalid = |error: NoObject| ApiError::InvalidBody { source: error.into(), remedy: REMEDY };
-        body::object(&body).map_err(invalid)?
+        json_body::object(&body).map_err(invalid)?
     };
     if wanted.accept_removals {
         accept_removals(&state, &viewer, peer).await?;

@@ -87,7 +87,7 @@ impl TokenItem {
 /// What an access token is to be.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Wanted {
+pub(super) struct NewToken {
     /// What a token of the caller's own is for: visible characters.
     label: Option<UserName>,
     /// In place of it the name by which a robot logs in, which no user may have: for administrators.
@@ -171,7 +171,7 @@ fn is_of_their_kind(identity: &Identity, kind: TokenKind) -> bool {
 
 /// Makes an access token: one of the caller's own, or for administrators one of a robot. It needs their password.
 #[utoipa::path(
-    post, path = "/api/v1/tokens", tag = "accounts", request_body = Wanted,
+    post, path = "/api/v1/tokens", tag = "accounts", request_body = NewToken,
     responses((status = 201, description = "The token, shown this once.", body = Created))
 )]
 pub(super) async fn create(
@@ -181,7 +181,7 @@ pub(super) async fn create(
 ) -> Result<(StatusCode, Json<Created>), ApiError> {
     let gate = caller.gate()?;
     let identity = caller.identity().await?;
-    let wanted: Wanted = json_body::read(request, MAXIMUM_BYTES, REMEDY).await?;
+    let wanted: NewToken = json_body::read(request, MAXIMUM_BYTES, REMEDY).await?;
     let invalid = |wrong: &'static str| ApiError::InvalidBody { source: wrong.into(), remedy: REMEDY };
     let (name, user) = match (wanted.label, wanted.robot) {
         (Some(label), None) => {
