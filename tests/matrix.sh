@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The tests that depend on the registry's generation, once more with distribution 3.x, which Debian does not have: Go
-# installs the released module. Run tests/run.sh first: it installs everything else.
+# The tests that depend on the registry's generation, once more with distribution 3.x, which Debian does not have:
+# tests/tools.sh brings it. Run tests/run.sh first: it installs everything else.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 
 say() { printf '\n== %s\n' "$*"; }
 
-tests/tools.sh cosign crane oras registry regctl
+tests/tools.sh conformance cosign crane oras registry regctl
 
 export PORTREEVE_TEST_REGISTRY="${CARGO_TARGET_DIR:-$PWD/target}/tools/bin/registry"
 # Most tests wait for processes that they have started.

@@ -33,7 +33,7 @@ fi
 . tests/toolchain.sh
 
 say "What is needed and Debian does not have"
-tests/tools.sh cosign crane oras regctl schemathesis
+tests/tools.sh conformance cosign crane oras regctl schemathesis
 
 say "Format"
 cargo fmt --all --check

@@ -12,6 +12,7 @@ say() { printf '\n== %s\n' "$*"; }
 # Which module the program of this name is, with its version.
 module_of() {
     case $1 in
+    conformance) echo github.com/opencontainers/distribution-spec/conformance@v0.0.0-20260831232431-97274622c111 ;;
     cosign) echo github.com/sigstore/cosign/v3/cmd/cosign@v3.1.3 ;;
     crane) echo github.com/google/go-containerregistry/cmd/crane@v0.22.1 ;;
     oras) echo oras.land/oras/cmd/oras@v1.3.6 ;;

@@ -1,6 +1,7 @@
 //! Clients of artifacts, signatures and catalogs, through the door and at a registry alone: whatever they get from the registry
 //! itself they get through the door as well, and what is recorded is what the registry holds.
 
+mod conformance;
 mod cosign;
 mod crane;
 mod gate;

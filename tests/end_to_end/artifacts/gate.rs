@@ -73,7 +73,7 @@ async fn crane_and_oras_do_what_the_rules_say(door: &Door) {
     // An artifact before the door's record is complete, and one after it.
     let (attaching, looking) = (oras(&address, "alice").await, oras(&address, "reader").await);
     let early = attach(&attaching, &first).await;
-    assert_eq!(discovered(&looking, &first).await, [early.clone()]);
+    assert_eq!(discovered(&looking, &first).await, std::slice::from_ref(&early));
     sweep(door).await;
     std::fs::write(attaching.home().join("file"), "another one\n").unwrap();
     let mut both = vec![early, attach(&attaching, &first).await];
