@@ -18,7 +18,7 @@ use portreeve::config::Config;
 use portreeve::oci::{Digest, RepositoryName};
 use portreeve::server::{self, ConfigSource, WantedSweep};
 use portreeve::telemetry::logging;
-use record::{Named, OutputArguments};
+use record::{EventArguments, Named, OutputArguments};
 
 /// A request makes and drops dozens of small pieces; glibc's allocator spends a seventh of the door's time on them.
 #[global_allocator]
@@ -93,6 +93,25 @@ enum Command {
         /// REPOSITORY or REPOSITORY:TAG
         #[arg(value_parser = Named::parse, value_name = "REPOSITORY")]
         named: Named,
+        #[command(flatten)]
+        output: OutputArguments,
+    },
+    /// Look for repositories and tags by a part of their names, a digest, an annotation or a label
+    Search {
+        /// What is looked for
+        text: String,
+        #[command(flatten)]
+        output: OutputArguments,
+    },
+    /// Tell how much there is, and what happened on each day
+    Stats {
+        #[command(flatten)]
+        output: OutputArguments,
+    },
+    /// List the last events of all repositories, and follow what happens
+    Events {
+        #[command(flatten)]
+        wanted: EventArguments,
         #[command(flatten)]
         output: OutputArguments,
     },
@@ -180,6 +199,9 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::Tags { repository, output } => record::show_tags(&config, repository, output.output),
         Command::Show { named, output } => record::show_manifest(&config, named, output.output),
         Command::History { named, output } => record::show_history(&config, named, output.output),
+        Command::Search { text, output } => record::search(&config, text, output.output),
+        Command::Stats { output } => record::show_statistics(&config, output.output),
+        Command::Events { wanted, output } => record::show_events(&config, wanted, output.output),
         Command::Delete { named, yes } => deletion::delete(&config, named, yes),
         Command::Undelete { named, digest } => deletion::undelete(&config, named, digest),
         Command::Check { user: Some(user), repository } => explain(&config, &user, repository.as_deref()),

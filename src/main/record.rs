@@ -1,11 +1,11 @@
-//! `portreeve repositories`, `tags`, `show` and `history` on the command line.
+//! `portreeve repositories`, `tags`, `show`, `history`, `search`, `stats` and `events` on the command line.
 
 use std::io::{self, BufWriter, IsTerminal as _, Write as _};
 
 use clap::{Args, ValueEnum};
 use portreeve::config::Config;
 use portreeve::oci::{Digest, Reference, RepositoryName, Tag};
-use portreeve::server::{self, OutputFormat, RecordCommandError, RecordQuery, WantedManifest};
+use portreeve::server::{self, OutputFormat, RecordCommandError, RecordQuery, WantedEvents, WantedManifest};
 
 use super::{FAILURE, Failure, MISCONFIGURED};
 
@@ -89,6 +89,52 @@ pub(super) fn show_history(config: &Config, named: Named, output: Output) -> Res
         }
     };
     show_record(config, &RecordQuery::History { repository, tag }, output)
+}
+
+pub(super) fn search(config: &Config, text: String, output: Output) -> Result<(), Failure> {
+    show_record(config, &RecordQuery::Search { text }, output)
+}
+
+pub(super) fn show_statistics(config: &Config, output: Output) -> Result<(), Failure> {
+    show_record(config, &RecordQuery::Statistics, output)
+}
+
+/// Which events are shown.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+pub(super) struct EventArguments {
+    /// Go on with what happens, until interrupted
+    #[arg(long)]
+    follow: bool,
+    /// Of this repository alone
+    #[arg(long)]
+    repository: Option<String>,
+    /// About this tag alone
+    #[arg(long)]
+    tag: Option<String>,
+    /// Of this user alone
+    #[arg(long)]
+    user: Option<String>,
+    /// Of these kinds alone, such as manifest_put,tag_deleted
+    #[arg(long)]
+    kind: Option<String>,
+    /// From this time on, such as 2026-11-27T12:00:00Z
+    #[arg(long)]
+    since: Option<String>,
+}
+
+pub(super) fn show_events(config: &Config, arguments: EventArguments, output: Output) -> Result<(), Failure> {
+    let EventArguments { follow, repository, tag, user, kind, since } = arguments;
+    let given = [("repository", repository), ("tag", tag), ("user", user), ("kind", kind), ("since", since)];
+    let filters = given.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+    let format = match output {
+        Output::Table => OutputFormat::Table { is_terminal: io::stdout().is_terminal() },
+        Output::Json => OutputFormat::Json,
+    };
+    let shown = server::show_events(config, &WantedEvents { filters, follow }, format, &mut io::stdout());
+    match shown {
+        Err(RecordCommandError::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        shown => shown.map_err(|error| Failure::new(FAILURE, &error)),
+    }
 }
 
 fn show_record(config: &Config, query: &RecordQuery, output: Output) -> Result<(), Failure> {

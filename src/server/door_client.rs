@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use reqwest::StatusCode;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -124,10 +125,29 @@ impl Client {
         attempted: &'static str,
         request: reqwest::RequestBuilder,
     ) -> Result<T, DoorError> {
+        let response = self.open(attempted, request).await?;
+        response.json().await.map_err(|error| self.failure(attempted, error))
+    }
+
+    /// The next piece of an answer that was opened; nothing at its end.
+    pub(super) async fn next_piece(
+        &self,
+        attempted: &'static str,
+        response: &mut reqwest::Response,
+    ) -> Result<Option<Bytes>, DoorError> {
+        response.chunk().await.map_err(|error| self.failure(attempted, error))
+    }
+
+    /// Sends a request, and answers as soon as the door does.
+    pub(super) async fn open(
+        &self,
+        attempted: &'static str,
+        request: reqwest::RequestBuilder,
+    ) -> Result<reqwest::Response, DoorError> {
         let response = request.send().await.map_err(|error| self.failure(attempted, error))?;
         let status = response.status();
         if status.is_success() {
-            return response.json().await.map_err(|error| self.failure(attempted, error));
+            return Ok(response);
         }
         // The door says why, in words for its caller.
         let said = response.json::<ErrorPart>().await.map(|said| said.error.message);

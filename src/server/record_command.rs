@@ -1,4 +1,4 @@
-//! `portreeve repositories`, `tags`, `show` and `history`: what the record says, by the running door's API through its socket.
+//! `portreeve repositories`, `tags`, `show`, `history`, `search` and `stats`: what the record says, by the running door's API through its socket.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -35,6 +35,13 @@ pub enum RecordQuery {
         /// Which one.
         manifest: WantedManifest,
     },
+    /// Repositories and tags, what fits best first.
+    Search {
+        /// What is looked for.
+        text: String,
+    },
+    /// How much there is, and what happened on each day.
+    Statistics,
     /// What happened in a repository, or to one of its tags.
     History {
         /// Which repository.
@@ -155,6 +162,20 @@ async fn answer(
             let pairs = [("repository", repository.as_str())];
             let list = List { path: "tags", pairs: &pairs, keeps: &|_| true };
             list.write(door, format, record_output::tags, out).await
+        }
+        RecordQuery::Search { text } => {
+            let list = List { path: "search", pairs: &[("q", text)], keeps: &|_| true };
+            list.write(door, format, record_output::found, out).await
+        }
+        RecordQuery::Statistics => {
+            let shown: Value =
+                door.ask("tell how much there is", door.http.get(url("statistics", &[]))).await?;
+            match format {
+                OutputFormat::Json => Ok(writeln!(out, "{shown:#}")?),
+                OutputFormat::Table { .. } => {
+                    Ok(record_output::statistics(&serde_json::from_value(shown)?, out)?)
+                }
+            }
         }
         RecordQuery::History { repository, tag } => {
             let pairs = [("repository", repository.as_str())];

@@ -42,12 +42,59 @@ pub(super) struct TagShown {
 #[derive(Deserialize)]
 pub(super) struct EventShown {
     time: Timestamp,
+    repository: RepositoryName,
     kind: EventKind,
     source: Source,
     tag: Option<Tag>,
     digest: Option<Digest>,
     previous: Option<Digest>,
     actor: ActorShown,
+}
+
+/// What a search finds.
+#[derive(Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub(super) enum FoundShown {
+    Repository(RepositoryShown),
+    Tag {
+        repository: RepositoryName,
+        #[serde(flatten)]
+        tag: TagShown,
+    },
+}
+
+#[derive(Deserialize)]
+pub(super) struct StatisticsShown {
+    totals: TotalsShown,
+    days: Vec<DayShown>,
+    largest_blobs: Vec<BlobShown>,
+    health: BTreeMap<String, u64>,
+}
+
+#[derive(Deserialize)]
+struct TotalsShown {
+    repositories: u64,
+    tags: u64,
+    manifests: u64,
+    bytes: u64,
+}
+
+#[derive(Deserialize)]
+struct DayShown {
+    day: String,
+    pushes: u64,
+    pulls: u64,
+    deletions: u64,
+    #[serde(flatten)]
+    totals: TotalsShown,
+}
+
+#[derive(Deserialize)]
+struct BlobShown {
+    digest: Digest,
+    size: u64,
+    repository: RepositoryName,
+    manifests: u64,
 }
 
 #[derive(Deserialize)]
@@ -135,6 +182,84 @@ pub(super) fn events(items: &[EventShown], is_terminal: bool) -> String {
         ]);
     }
     right(table, &[])
+}
+
+/// One event, with its repository, as a line of its own.
+pub(super) fn event_line(event: &EventShown) -> String {
+    let EventShown { time, repository, kind: what, source, tag, digest, previous: _, actor } = event;
+    let tag = tag.as_ref().map_or_else(String::new, |tag| format!(":{tag}"));
+    let digest = digest.as_ref().map_or_else(String::new, short);
+    let by = actor.user.as_deref().or(actor.address.as_deref()).unwrap_or("-");
+    format!("{time}  {:<16} {repository}{tag}  {digest}  {}  {}", kind(*what), plain(by), source.as_str())
+}
+
+/// What was found: repositories and tags.
+pub(super) fn found(items: &[FoundShown], is_terminal: bool) -> String {
+    let mut table = table(&["NAME", "DIGEST", "SIZE", "PUSHED", "BY", "PULLED"]);
+    for item in items {
+        table.add_row(match item {
+            FoundShown::Repository(found) => [
+                found.name.to_string(),
+                String::new(),
+                found.bytes.map_or_else(String::new, size),
+                time(found.last_push, is_terminal),
+                String::new(),
+                time(found.last_pull, is_terminal),
+            ],
+            FoundShown::Tag { repository, tag } => [
+                format!("{repository}:{}", tag.tag),
+                short(&tag.digest),
+                size(tag.bytes),
+                time(tag.pushed_at, is_terminal),
+                plain(tag.pushed_by.as_deref().unwrap_or_default()),
+                time(tag.last_pull, is_terminal),
+            ],
+        });
+    }
+    right(table, &[2])
+}
+
+/// How much there is, what happened on each day, what takes the most room, and what is wrong.
+pub(super) fn statistics(shown: &StatisticsShown, out: &mut dyn Write) -> io::Result<()> {
+    let mut days =
+        table(&["DAY", "PUSHES", "PULLS", "DELETIONS", "REPOSITORIES", "TAGS", "MANIFESTS", "SIZE"]);
+    let totals = |totals: &TotalsShown| {
+        [
+            totals.repositories.to_string(),
+            totals.tags.to_string(),
+            totals.manifests.to_string(),
+            size(totals.bytes),
+        ]
+    };
+    let [repositories, tags, manifests, bytes] = totals(&shown.totals);
+    days.add_row(["now", "", "", ""].map(str::to_owned).into_iter().chain([
+        repositories,
+        tags,
+        manifests,
+        bytes,
+    ]));
+    for day in &shown.days {
+        let counts = [day.pushes, day.pulls, day.deletions].map(|count| count.to_string());
+        days.add_row([day.day.clone()].into_iter().chain(counts).chain(totals(&day.totals)));
+    }
+    writeln!(out, "{}", right(days, &[1, 2, 3, 4, 5, 6, 7]))?;
+    if !shown.largest_blobs.is_empty() {
+        let mut blobs = table(&["LARGEST BLOB", "SIZE", "REPOSITORY", "MANIFESTS"]);
+        for BlobShown { digest, size: bytes, repository, manifests } in &shown.largest_blobs {
+            blobs.add_row([digest.to_string(), size(*bytes), repository.to_string(), manifests.to_string()]);
+        }
+        writeln!(out, "\n{}", right(blobs, &[1, 3]))?;
+    }
+    let wrong: Vec<String> = shown
+        .health
+        .iter()
+        .filter(|(_, count)| **count > 0)
+        .map(|(kind, count)| format!("{kind}: {count}"))
+        .collect();
+    if !wrong.is_empty() {
+        writeln!(out, "\nWhat is wrong, or may be: {}", wrong.join(", "))?;
+    }
+    Ok(())
 }
 
 /// A manifest.

@@ -1,14 +1,18 @@
 //! What commands show of the record, through the door's socket.
 
 use std::process::Output;
+use std::time::Duration;
 
 use serde_json::Value;
+use tokio::io::AsyncBufReadExt as _;
 
 use crate::support::binary;
 use crate::support::door::Door;
 use crate::support::http::delete;
 use crate::support::image::Image;
 use crate::support::registry::Registry;
+
+const SOON: Duration = Duration::from_secs(30);
 
 /// A command beside this door: how it ended, and what it printed.
 pub(crate) async fn command(door: &Door, arguments: &[&str]) -> Output {
@@ -83,6 +87,64 @@ async fn repositories_tags_manifests_and_history_are_shown_as_tables_and_as_json
     let json: Value =
         serde_json::from_str(&printed(&door, &["history", "other", "--output", "json"]).await).unwrap();
     assert_eq!(json.as_array().unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_found_and_how_much_there_is_are_shown_as_tables_and_as_json() {
+    let registry = Registry::start().await;
+    let door = Door::builder(registry.url()).start().await;
+    let image = Image::small(1);
+    image.push(&door.url(), "team/blue", "v1").await;
+    image.push(&door.url(), "other", "blue").await;
+    let found = words(&printed(&door, &["search", "blue"]).await);
+    let names: Vec<_> = found.iter().map(|line| line[0].as_str()).collect();
+    assert_eq!(names[0], "NAME");
+    for name in ["team/blue", "other:blue"] {
+        assert!(names.contains(&name), "{found:?}");
+    }
+    let json: Value =
+        serde_json::from_str(&printed(&door, &["search", "v1", "--output", "json"]).await).unwrap();
+    assert_eq!((&json[0]["kind"], &json[0]["tag"]), (&"tag".into(), &"v1".into()), "{json}");
+    let stats = words(&printed(&door, &["stats"]).await);
+    let now: Vec<&str> = stats[1].iter().map(String::as_str).collect();
+    assert_eq!(now[..4], ["now", "2", "2", "2"], "{stats:?}");
+    assert!(stats[2][0].starts_with("20") && stats[2][1] == "2", "today: {stats:?}");
+    assert!(stats.iter().any(|line| line.first().is_some_and(|word| word == "LARGEST")), "{stats:?}");
+    let json: Value = serde_json::from_str(&printed(&door, &["stats", "--output", "json"]).await).unwrap();
+    assert_eq!(json["totals"]["tags"], 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_are_followed_over_a_restart_of_the_door_and_none_is_shown_twice() {
+    let registry = Registry::start().await;
+    let mut door = Door::builder(registry.url()).start().await;
+    let image = Image::small(1);
+    image.push(&door.url(), "team/app", "v1").await;
+    image.push(&door.url(), "team/app", "v2").await;
+    let listed = printed(&door, &["events", "--tag", "v2"]).await;
+    assert_eq!(listed.lines().count(), 1, "{listed}");
+    assert!(listed.contains("pushed") && listed.contains("team/app:v2"), "{listed}");
+    let mut follow = binary::portreeve();
+    follow.args(["events", "--follow", "--repository", "team/app", "--output", "json"]);
+    follow.current_dir(door.socket().parent().unwrap()).env("PORTREEVE__SERVER__SOCKET", door.socket());
+    let mut child = follow.stdout(std::process::Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+    let mut lines = tokio::io::BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut next = async || {
+        let line = tokio::time::timeout(SOON, lines.next_line()).await.expect("an event in time");
+        let event: Value = serde_json::from_str(&line.unwrap().unwrap()).unwrap();
+        event["tag"].as_str().unwrap().to_owned()
+    };
+    assert_eq!([next().await, next().await], ["v1", "v2"]);
+    image.push(&door.url(), "team/app", "v3").await;
+    assert_eq!(next().await, "v3");
+    image.push(&door.url(), "other", "v1").await;
+    door.restart().await;
+    image.push(&door.url(), "team/app", "v4").await;
+    assert_eq!(next().await, "v4");
+    child.kill().await.unwrap();
+    let wrong = command(&door, &["events", "--kind", "nonsense"]).await;
+    assert_eq!(wrong.status.code(), Some(1));
+    assert!(String::from_utf8(wrong.stderr).unwrap().contains("manifest_put"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
