@@ -32,8 +32,11 @@ fi
 
 . tests/toolchain.sh
 
-say "What is needed and Debian does not have"
-tests/tools.sh conformance cosign crane oras regctl schemathesis
+# Beside the linters and the compiler, which leave one core idle for a part of their time.
+brought=$(mktemp)
+nice tests/tools.sh cosign crane conformance oras regctl schemathesis >"$brought" 2>&1 &
+bringing=$!
+trap 'kill "$bringing" 2>/dev/null || true' EXIT
 
 say "Format"
 cargo fmt --all --check
@@ -45,6 +48,15 @@ RUSTDOCFLAGS="--deny warnings" cargo doc --locked --no-deps --document-private-i
 say "Linter over the fuzz targets; running them takes cargo-fuzz, see README"
 CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}" \
     cargo clippy --manifest-path tests/fuzz/Cargo.toml --locked -- --deny warnings
+say "Building the tests"
+cargo test --locked --no-run
+say "What is needed and Debian does not have"
+wait "$bringing" || {
+    cat "$brought" >&2
+    exit 1
+}
+cat "$brought"
+rm -f "$brought"
 say "Tests"
 # Most of them wait for processes that they have started.
 RUST_TEST_THREADS="${RUST_TEST_THREADS:-$(($(nproc) * 2))}" cargo test --locked
