@@ -191,7 +191,11 @@ async fn empty(
         manifests += part.manifests;
         // Where nothing goes and something is left, asking again changes nothing.
         if part.is_empty || part.tags + part.manifests == 0 {
-            let left = if part.is_empty { "" } else { "; something was pushed to it meanwhile, and is left" };
+            let left = if part.is_empty {
+                ""
+            } else {
+                "; the registry does not have the rest, and is asked about it"
+            };
             writeln!(out, "deleted {tags} tags and {manifests} manifests of {repository}{left}")?;
             return Ok(());
         }

@@ -14,7 +14,7 @@ use super::state::WebState;
 use super::writer::Writer;
 use crate::oci::{Digest, Reference, RepositoryName, Tag};
 use crate::store::PageRequest;
-use crate::sync::{Undeleted, Undeletion};
+use crate::sync::{DeletionError, Undeleted, Undeletion};
 
 /// The longest body: a hundred tags.
 const MAXIMUM_BYTES: usize = 32 * 1024;
@@ -192,18 +192,31 @@ pub(super) async fn delete_repository(
     }
     let page = PageRequest { after: None, limit: AT_ONCE };
     let part = state.store.manifests(&repository, page).await?;
-    let (manifests, mut tags) = (part.items.len(), 0);
+    let (mut manifests, mut tags) = (0, 0);
+    // What the registry does not have is asked about after its answer, and goes from the record then.
+    let delete = async |reference: Reference| match state
+        .writes
+        .deleter
+        .delete(&repository, &reference, &context)
+        .await
+    {
+        Ok(()) => Ok(true),
+        Err(DeletionError::NotThere(_)) => Ok(false),
+        Err(error) => Err(ApiError::from(error)),
+    };
     for record in part.items {
-        tags += state.store.tags_of(&repository, &record.digest).await?.len();
-        state.writes.deleter.delete(&repository, &Reference::Digest(record.digest), &context).await?;
+        let with_it = state.store.tags_of(&repository, &record.digest).await?.len();
+        if delete(Reference::Digest(record.digest)).await? {
+            manifests += 1;
+            tags += with_it;
+        }
     }
     // Tags whose manifest the registry had lost before.
     let page = PageRequest { after: None, limit: AT_ONCE };
     let left =
         if part.next.is_none() { state.store.tags(&repository, page).await?.items } else { Vec::new() };
     for record in left {
-        state.writes.deleter.delete(&repository, &Reference::Tag(record.tag), &context).await?;
-        tags += 1;
+        tags += usize::from(delete(Reference::Tag(record.tag)).await?);
     }
     let left = state.store.repository(&repository).await?;
     let is_empty = left.is_none_or(|record| record.manifests == 0 && record.tags == 0);

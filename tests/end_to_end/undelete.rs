@@ -1,5 +1,7 @@
 //! Deleting by the API and by commands, and putting back what was deleted.
 
+use std::time::Duration;
+
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
@@ -8,8 +10,10 @@ use crate::support::door::Door;
 use crate::support::http::{delete, http_client};
 use crate::support::image::Image;
 use crate::support::registry::Registry;
-use crate::support::state::{record, truth};
+use crate::support::state::{assert_in_step, record, truth};
 use crate::support::sweep::{events, sweep_through};
+
+const SOON: Duration = Duration::from_secs(30);
 
 /// The tags of registry and record, which are the same.
 async fn tags(registry: &Registry, door: &Door) -> Vec<String> {
@@ -108,6 +112,21 @@ async fn a_registry_that_deletes_nothing_is_told_of_with_405_and_nothing_changes
         (StatusCode::METHOD_NOT_ALLOWED, &json!("deletion_unsupported"))
     );
     assert_eq!(tags(&registry, &door).await, ["team/app:v1", "team/app:v2"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_registry_has_lost_keeps_nobody_from_deleting_a_repository() {
+    let registry = Registry::start().await;
+    let door = Door::builder(registry.url()).start().await;
+    let image = Image::small(1);
+    image.push(&door.url(), "team/app", "v1").await;
+    registry.lose_repository("team/app");
+    Image::small(2).push(&door.url(), "team/app", "v2").await;
+    let (status, answer) = ask(&door, "DELETE", "repositories?repository=team/app", None).await;
+    assert_eq!((status, &answer["manifests"]), (StatusCode::OK, &json!(1)), "{answer}");
+    let said = printed(&door, &["delete", "--yes", "team/app"]).await;
+    assert!(said.starts_with("deleted 0 tags and 0 manifests of team/app"), "{said}");
+    assert_in_step(&door.url(), &registry.url(), SOON).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
