@@ -117,6 +117,9 @@ pub(super) enum ApiError {
     /// Something that is not put back.
     #[error("{}", undeletion_told(.0).2)]
     Undeletion(#[from] UndeletionError),
+    /// A page of another site would change something.
+    #[error("a page of another site may not change anything here")]
+    CrossSite,
     /// No such path.
     #[error("there is nothing at this path")]
     NotFound,
@@ -192,6 +195,7 @@ impl ApiError {
                 let (status, code, _) = undeletion_told(error);
                 (status, code)
             }
+            Self::CrossSite => (StatusCode::FORBIDDEN, "cross_site"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found"),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Self::Store(StoreError::Corrupt { .. }) => (StatusCode::INTERNAL_SERVER_ERROR, "store_damaged"),

@@ -10,6 +10,7 @@ mod accounts;
 mod body;
 mod caller;
 mod command_peer;
+mod cross_site;
 mod deletions;
 mod error;
 mod events;
@@ -43,7 +44,7 @@ mod writer;
 mod writes;
 
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::middleware::map_response;
+use axum::middleware::{from_fn, map_response};
 use axum::response::Response;
 use axum::{Extension, Router};
 
@@ -94,6 +95,7 @@ fn finish(router: Router<WebState>, state: WebState) -> Router {
     router
         .fallback(async || ApiError::NotFound)
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
+        .layer(from_fn(cross_site::refuse))
         // Last, so that the fallbacks' answers have the headers too.
         .layer(map_response(with_headers))
         .with_state(state)

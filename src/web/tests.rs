@@ -379,6 +379,22 @@ async fn another_method_is_refused_with_those_that_are_allowed() {
 }
 
 #[tokio::test]
+async fn a_page_of_another_site_reads_as_everybody_does_and_changes_nothing() {
+    for (method, path, site, expected) in [
+        (Method::POST, "/api/v1/tags/delete?repository=a", "cross-site", StatusCode::FORBIDDEN),
+        (Method::POST, "/api/v1/sync", "cross-site", StatusCode::FORBIDDEN),
+        (Method::DELETE, "/api/v1/nothing", "same-site", StatusCode::FORBIDDEN),
+        (Method::POST, "/api/v1/tags/delete?repository=a", "same-origin", StatusCode::BAD_REQUEST),
+        (Method::GET, "/api/v1/tags", "cross-site", StatusCode::OK),
+    ] {
+        let router = door_router(web(&Arc::new(MemoryStore::default()), ServiceState::Ready));
+        let request = Request::builder().method(method.clone()).uri(path).header("sec-fetch-site", site);
+        let response = router.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(response.status(), expected, "{method} {path} {site}");
+    }
+}
+
+#[tokio::test]
 async fn no_answer_is_kept_or_guessed_at() {
     for path in ["/api/v1/status", "/api/v1/nothing", "/readyz", "/", "/api/v1/tags"] {
         let router = door_router(web(&Arc::new(MemoryStore::default()), ServiceState::Ready));
