@@ -14,7 +14,7 @@ export PORTREEVE_TEST_REGISTRY="${CARGO_TARGET_DIR:-$PWD/target}/tools/bin/regis
 # Most tests wait for processes that they have started.
 export RUST_TEST_THREADS="${RUST_TEST_THREADS:-$(($(nproc) * 2))}"
 say "Tests with distribution 3.x"
-cargo test --locked --test end_to_end -- auth:: artifacts:: clients:: tls:: sweeps:: hints:: observed:: check:: answers:: tag_deletion:: \
+cargo test --locked --test end_to_end -- auth:: artifacts:: clients:: tls:: sweeps:: hints:: observed:: check:: answers:: tag_deletion:: undelete:: \
     protocol::urls:: oci_subject
 say "Tests with distribution 3.x, which knows keys by a JSON Web Key Set"
 PORTREEVE_TEST_TRUST=jwks cargo test --locked --test end_to_end -- auth::clients artifacts::gate auth::verifying

@@ -12,7 +12,7 @@ use super::record_output::{self, EventShown};
 use crate::config::Config;
 
 /// How many events are shown before those that come.
-const LAST: &str = "100";
+const LAST: usize = 100;
 /// How long a stream may take as a whole: a day longer than any that is watched. The door sends something every few seconds.
 const FOLLOWED: Duration = Duration::from_hours(365 * 24);
 /// How long a door that has gone is waited for before it is asked again.
@@ -32,6 +32,7 @@ pub struct WantedEvents {
 #[derive(Deserialize)]
 struct EventsPart {
     items: Vec<Value>,
+    next: Option<u64>,
 }
 
 /// Writes the last events, a line for each, and those that come if they are to be followed: then it ends when the door refuses,
@@ -49,18 +50,15 @@ pub fn show_events(
     runtime.block_on(async {
         let filters: Vec<(&str, &str)> =
             wanted.filters.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        let mut pairs = filters.clone();
-        pairs.extend([("order", "desc"), ("n", LAST)]);
-        let request = door.http.get(url("events", &pairs));
-        let EventsPart { mut items } = door.ask("list its events", request).await?;
-        items.reverse();
+        let items = last(&door, &filters).await?;
         for item in &items {
             write_line(item, format, out)?;
         }
         if !wanted.follow {
             return Ok(());
         }
-        let mut position = items.last().and_then(|last| last["sequence"].as_u64());
+        // Without any before, all that there are come after the beginning.
+        let mut position = items.last().and_then(|last| last["sequence"].as_u64()).unwrap_or_default();
         loop {
             match follow(&door, &filters, &mut position, format, out).await {
                 Ok(()) | Err(RecordCommandError::Door(DoorError::NoAnswer { .. })) => {}
@@ -71,18 +69,35 @@ pub fn show_events(
     })
 }
 
+/// The last events, the oldest first. A part of the list may have none, though more are behind it.
+async fn last(door: &Client, filters: &[(&str, &str)]) -> Result<Vec<Value>, RecordCommandError> {
+    let (mut items, mut after): (Vec<Value>, Option<String>) = (Vec::new(), None);
+    loop {
+        let mut pairs = filters.to_vec();
+        let missing = LAST.saturating_sub(items.len()).to_string();
+        pairs.extend([("order", "desc"), ("n", missing.as_str())]);
+        pairs.extend(after.as_deref().map(|after| ("after", after)));
+        let request = door.http.get(url("events", &pairs));
+        let part: EventsPart = door.ask("list its events", request).await?;
+        items.extend(part.items);
+        after = part.next.map(|next| next.to_string());
+        if after.is_none() || items.len() >= LAST {
+            items.reverse();
+            return Ok(items);
+        }
+    }
+}
+
 /// Writes what a stream brings, until it ends.
 async fn follow(
     door: &Client,
     filters: &[(&str, &str)],
-    position: &mut Option<u64>,
+    position: &mut u64,
     format: OutputFormat,
     out: &mut dyn Write,
 ) -> Result<(), RecordCommandError> {
-    let mut request = door.http.get(url("events/stream", filters)).timeout(FOLLOWED);
-    if let Some(position) = position {
-        request = request.header("last-event-id", position.to_string());
-    }
+    let request = door.http.get(url("events/stream", filters)).timeout(FOLLOWED);
+    let request = request.header("last-event-id", position.to_string());
     let mut stream = door.open("send its events", request).await?;
     let mut frame = Frame::default();
     let mut line = Vec::new();
@@ -113,7 +128,7 @@ struct Frame {
 
 impl Frame {
     /// Takes one line, and answers the event that it ends.
-    fn read(&mut self, line: &str, position: &mut Option<u64>) -> Result<Option<Value>, serde_json::Error> {
+    fn read(&mut self, line: &str, position: &mut u64) -> Result<Option<Value>, serde_json::Error> {
         let (field, value) = line.split_once(':').unwrap_or((line, ""));
         let value = value.strip_prefix(' ').unwrap_or(value);
         match field {
@@ -126,7 +141,7 @@ impl Frame {
             return Ok(None);
         }
         let Self { name, id, data } = std::mem::take(self);
-        *position = id.or(*position);
+        *position = id.unwrap_or(*position);
         // What has a name is about the stream itself.
         match (name, data) {
             (None, Some(data)) => serde_json::from_str(&data).map(Some),
@@ -153,13 +168,13 @@ mod tests {
 
     #[test]
     fn a_stream_is_read_line_by_line_and_what_is_about_itself_is_no_event() {
-        let (mut frame, mut position, mut seen) = (Frame::default(), None, Vec::new());
+        let (mut frame, mut position, mut seen) = (Frame::default(), 0, Vec::new());
         let stream = "event: history\ndata: {\"after\":4}\n\n:\nid: 5\n\nid: 7\ndata: {\"sequence\":7}\n\n";
         for line in stream.lines() {
             seen.extend(frame.read(line, &mut position).unwrap());
         }
         assert_eq!(seen, [serde_json::json!({ "sequence": 7 })]);
-        assert_eq!(position, Some(7));
+        assert_eq!(position, 7);
         assert!(Frame { data: Some("{".to_owned()), ..Frame::default() }.read("", &mut position).is_err());
     }
 }

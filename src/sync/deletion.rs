@@ -71,7 +71,8 @@ impl Deleter {
         Self { carrier, tags }
     }
 
-    /// Deletes a tag and nothing else, or a manifest with all tags that point to it. To its end even if this future is dropped.
+    /// Deletes a tag and nothing else, or a manifest with all tags that point to it. If this future is dropped, a write that has
+    /// begun is carried to its end, and no other begins.
     ///
     /// # Errors
     /// See [`DeletionError`]: each says what has changed.

@@ -22,7 +22,7 @@ use crate::store::{Event, EventKind, EventOrder, EventRange, Page, Store, StoreE
 const PART: usize = 500;
 /// How many events of a repository are looked at, from the newest on.
 const LOOKED_AT: usize = 200_000;
-/// How many manifests are put back with one that names them.
+/// How many manifests that one names are looked at, those that they name included.
 const MOST_CHILDREN: usize = 1_000;
 
 /// What is to be put back.
@@ -86,8 +86,8 @@ pub enum UndeletionError {
         /// The registry's answer.
         answer: RefusedWrite,
     },
-    /// It names too many manifests that are deleted, too.
-    #[error("{0} names more than {MOST_CHILDREN} manifests that are deleted, too")]
+    /// It names too many manifests.
+    #[error("{0} names more than {MOST_CHILDREN} manifests that are to be looked for")]
     TooManyChildren(Digest),
     /// The registry refuses it.
     #[error("the registry does not take {digest} back: {answer}")]
@@ -167,7 +167,13 @@ impl Run<'_> {
     async fn manifest(&self, digest: Digest) -> Result<Undeleted, UndeletionError> {
         let is_there = self.undeleter.store.has_manifest(self.repository, &digest).await?;
         let mut tags = Vec::new();
-        for tag in self.tags_gone_with(&digest).await? {
+        let gone = match self.tags_gone_with(&digest).await? {
+            Some(tags) => tags,
+            // What went with its repository is told of by that alone.
+            None if is_there || self.content(&digest).await?.is_some() => Vec::new(),
+            None => return Err(self.never_deleted(Reference::Digest(digest))),
+        };
+        for tag in gone {
             if self.undeleter.store.tag(self.repository, &tag).await?.is_none() {
                 tags.push(tag);
             }
@@ -217,8 +223,9 @@ impl Run<'_> {
         Err(self.never_deleted(Reference::Tag(tag.clone())))
     }
 
-    /// The tags that went with a manifest when it was deleted last: they are told of right before, at the same time.
-    async fn tags_gone_with(&self, digest: &Digest) -> Result<Vec<Tag>, UndeletionError> {
+    /// The tags that went with a manifest when it was deleted last: they are told of right before, at the same time. Nothing where no
+    /// deletion of it is told of.
+    async fn tags_gone_with(&self, digest: &Digest) -> Result<Option<Vec<Tag>>, StoreError> {
         let mut events = Newest::of(self);
         let deletion = loop {
             match events.next().await? {
@@ -228,7 +235,7 @@ impl Run<'_> {
                     break event;
                 }
                 Some(_) => {}
-                None => return Err(self.never_deleted(Reference::Digest(digest.clone()))),
+                None => return Ok(None),
             }
         };
         let mut tags = BTreeSet::new();
@@ -239,7 +246,7 @@ impl Run<'_> {
         {
             tags.insert(tag);
         }
-        Ok(tags.into_iter().collect())
+        Ok(Some(tags.into_iter().collect()))
     }
 
     fn never_deleted(&self, reference: Reference) -> UndeletionError {
@@ -250,23 +257,34 @@ impl Run<'_> {
     async fn put_children(&self, manifest: &Manifest) -> Result<Vec<Digest>, UndeletionError> {
         let mut gone: Vec<Arc<Manifest>> = Vec::new();
         let mut looked_at = BTreeSet::new();
-        let mut named: Vec<Digest> = manifest.document.child_manifests().cloned().collect();
-        while let Some(digest) = named.pop() {
+        let named = |manifest: &Manifest| -> Vec<Part> {
+            manifest.document.child_manifests().cloned().map(Part::Named).collect()
+        };
+        let mut parts = named(manifest);
+        while let Some(part) = parts.pop() {
+            let digest = match part {
+                Part::Named(digest) => digest,
+                // All that it names was on top of it.
+                Part::Found(child) => {
+                    gone.push(child);
+                    continue;
+                }
+            };
             if !looked_at.insert(digest.clone())
                 || self.undeleter.store.has_manifest(self.repository, &digest).await?
             {
                 continue;
             }
-            // What is not known was not there either, or the registry refuses the index and says so.
-            if let Some(child) = self.undeleter.store.deleted_manifest(self.repository, &digest).await? {
-                named.extend(child.document.child_manifests().cloned());
-                gone.push(child);
-            }
-            if gone.len() > MOST_CHILDREN {
+            if looked_at.len() > MOST_CHILDREN {
                 return Err(UndeletionError::TooManyChildren(manifest.digest.clone()));
             }
+            // What is not known was not there either, or the registry refuses the index and says so.
+            if let Some(child) = self.undeleter.store.deleted_manifest(self.repository, &digest).await? {
+                let below = named(&child);
+                parts.push(Part::Found(child));
+                parts.extend(below);
+            }
         }
-        gone.reverse();
         for child in &gone {
             self.put(child, Reference::Digest(child.digest.clone())).await?;
         }
@@ -297,6 +315,14 @@ impl Run<'_> {
         }
         Err(UndeletionError::Refused { digest, answer })
     }
+}
+
+/// A manifest that another one names.
+enum Part {
+    /// To be looked at.
+    Named(Digest),
+    /// Deleted, and to be put back behind what it names.
+    Found(Arc<Manifest>),
 }
 
 /// The events of a repository, the newest first.

@@ -3,7 +3,7 @@
 use axum::Extension;
 use axum::extract::ConnectInfo;
 
-use crate::auth::LocalUser;
+use crate::auth::{LocalUser, Viewer};
 
 /// The other end of a connection to the socket for commands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +14,14 @@ pub struct CommandPeer {
 
 /// As a handler gets it: nothing for a request that did not come by the socket.
 pub(super) type MaybePeer = Option<Extension<ConnectInfo<CommandPeer>>>;
+
+/// By what name the history and the log know who asks: the gate's, or that of the user of the system at the socket.
+pub(super) async fn name_of(viewer: &Viewer, peer: MaybePeer) -> Option<String> {
+    match viewer.name() {
+        Some(name) => Some(name.to_owned()),
+        None => local_user(peer).await.map(|user| user.to_string()),
+    }
+}
 
 /// Who it is.
 pub(super) async fn local_user(peer: MaybePeer) -> Option<LocalUser> {

@@ -98,6 +98,11 @@ pub(super) struct PutBack {
     children: Vec<Digest>,
 }
 
+/// The one parameter of some routes.
+fn repository(query: Option<&str>) -> Result<RepositoryName, ApiError> {
+    Parameters::parse(query, &["repository"])?.required("repository")
+}
+
 /// Deletes one tag: the manifest that it points to, and other tags of that, stay.
 #[utoipa::path(
     delete, path = "/api/v1/tags", tag = "record",
@@ -133,8 +138,7 @@ pub(super) async fn delete_tags(
     RawQuery(query): RawQuery,
     request: Request,
 ) -> Result<Json<TagDeletions>, ApiError> {
-    let repository: RepositoryName =
-        Parameters::parse(query.as_deref(), &["repository"])?.required("repository")?;
+    let repository = repository(query.as_deref())?;
     let remedy = "; write {\"tags\": [\"v1\", …]}, at most 100 of them";
     let TagsToDelete { tags } = json_body::read(request, MAXIMUM_BYTES, remedy).await?;
     if tags.is_empty() || tags.len() > MOST_TAGS {
@@ -185,8 +189,7 @@ pub(super) async fn delete_repository(
     Writer(context): Writer,
     RawQuery(query): RawQuery,
 ) -> Result<Json<EmptiedRepository>, ApiError> {
-    let repository: RepositoryName =
-        Parameters::parse(query.as_deref(), &["repository"])?.required("repository")?;
+    let repository = repository(query.as_deref())?;
     if state.store.repository(&repository).await?.is_none() {
         return Err(ApiError::RepositoryUnknown(repository));
     }
@@ -236,8 +239,7 @@ pub(super) async fn undelete(
     RawQuery(query): RawQuery,
     request: Request,
 ) -> Result<Json<PutBack>, ApiError> {
-    let repository: RepositoryName =
-        Parameters::parse(query.as_deref(), &["repository"])?.required("repository")?;
+    let repository = repository(query.as_deref())?;
     let remedy =
         "; write {\"tag\": \"v1\"} or {\"digest\": \"sha256:…\"}, or both to point a tag to a manifest";
     let undeletion = match json_body::read(request, MAXIMUM_BYTES, remedy).await? {

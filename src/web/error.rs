@@ -237,9 +237,35 @@ pub(super) struct ErrorBody {
     error: ErrorEntry,
 }
 
+impl ApiError {
+    /// Writes down what is not told. A client that asks again and again must not fill the log.
+    fn note_cause(&self) {
+        static READING: LogThrottle = LogThrottle::new();
+        static WRITING: LogThrottle = LogThrottle::new();
+        let cause: &dyn std::fmt::Debug = match self {
+            Self::Store(error) => {
+                if let Some(times) = READING.count() {
+                    tracing::error!(%error, times, "the API could not read the store");
+                }
+                return;
+            }
+            Self::Deletion(error) => error,
+            Self::Undeletion(error) => error,
+            _ => return,
+        };
+        let (status, _) = self.status_and_code();
+        if status.is_server_error()
+            && let Some(times) = WRITING.count()
+        {
+            tracing::warn!(?cause, %status, times, "what the API was asked to write was not done");
+        }
+    }
+}
+
 impl ErrorEntry {
-    /// What an error says.
+    /// What an error says, of several that are told together.
     pub(super) fn of(error: &ApiError) -> Self {
+        error.note_cause();
         let (_, code) = error.status_and_code();
         Self { code, message: error.to_string() }
     }
@@ -278,13 +304,7 @@ pub fn refusal_body(uri: &Uri, status: StatusCode, message: &str) -> Option<Vec<
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        // A client that asks again and again must not fill the log.
-        static THROTTLE: LogThrottle = LogThrottle::new();
-        if let Self::Store(error) = &self
-            && let Some(times) = THROTTLE.count()
-        {
-            tracing::error!(%error, times, "the API could not read the store");
-        }
+        self.note_cause();
         let (status, code) = self.status_and_code();
         let error = ErrorEntry { code, message: self.to_string() };
         let mut response = (status, Json(ErrorBody { error })).into_response();

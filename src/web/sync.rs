@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::body;
-use super::command_peer::{MaybePeer, local_user};
+use super::command_peer::{MaybePeer, name_of};
 use super::error::ApiError;
 use super::json_body::{self, NoObject};
 use super::state::WebState;
@@ -74,10 +74,7 @@ pub(super) async fn accept_removals(
     peer: MaybePeer,
 ) -> Result<(), ApiError> {
     let missing = state.store.missing();
-    let by = match viewer.name() {
-        Some(name) => Some(name.to_owned()),
-        None => local_user(peer).await.map(|user| user.to_string()),
-    };
+    let by = name_of(viewer, peer).await;
     tracing::warn!(
         by,
         tags = missing.tags,

@@ -7,7 +7,7 @@ use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 
-use super::command_peer::{CommandPeer, local_user};
+use super::command_peer::{CommandPeer, name_of};
 use super::state::WebState;
 use crate::auth::Viewer;
 use crate::registry::RequestCredentials;
@@ -27,10 +27,7 @@ impl FromRequestParts<WebState> for Writer {
         let Ok(viewer) = Viewer::from_request_parts(parts, state).await;
         let peer = parts.extensions.get::<ConnectInfo<CommandPeer>>().cloned().map(axum::Extension);
         let is_local = peer.is_some();
-        let user = match viewer.name() {
-            Some(name) => Some(name.to_owned()),
-            None => local_user(peer).await.map(|user| user.to_string()),
-        };
+        let user = name_of(&viewer, peer).await;
         let address = parts.extensions.get::<IpAddr>().copied();
         let agent = parts.headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
         let agent = agent.map(|agent| cut(agent, Actor::AGENT_BYTES).to_owned());

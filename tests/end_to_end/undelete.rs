@@ -195,6 +195,53 @@ async fn a_deleted_manifest_comes_back_with_the_tags_that_went_with_it_and_an_in
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn parts_that_several_indexes_share_come_back_before_all_that_name_them() {
+    let registry = Registry::start_lenient().await;
+    let door = Door::builder(registry.url()).start().await;
+    let (first, second, third) = (Image::small(1), Image::small(2), Image::small(3));
+    let (left, right) = (Image::index(&[&first, &second]), Image::index(&[&first, &third]));
+    let top = Image::index(&[&left, &right]);
+    for part in [&first, &second, &third, &left, &right] {
+        part.push(&door.url(), "team/app", &part.digest).await;
+    }
+    top.push(&door.url(), "team/app", "v1").await;
+    let (status, answer) = ask(&door, "DELETE", "repositories?repository=team/app", None).await;
+    assert_eq!((status, &answer["is_empty"]), (StatusCode::OK, &json!(true)), "{answer}");
+    let (status, answer) = undelete(&door, json!({ "tag": "v1" })).await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    let back: Vec<_> = answer["children"].as_array().unwrap().iter().map(|it| it.as_str().unwrap()).collect();
+    let place = |image: &Image| back.iter().position(|digest| *digest == image.digest).unwrap();
+    for (part, index) in [(&first, &left), (&second, &left), (&first, &right), (&third, &right)] {
+        assert!(place(part) < place(index), "{back:?}");
+    }
+    assert_held(&registry, &top).await;
+    assert_eq!(sweep_through(&door, true).await, 0, "record and registry are in step");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_went_with_its_repository_comes_back_and_what_was_collected_does_not() {
+    let mut registry = Registry::start().await;
+    let door = Door::builder(registry.url()).start().await;
+    let image = Image::small(1);
+    image.push(&door.url(), "team/app", "v1").await;
+    let (status, _) = ask(&door, "DELETE", "repositories?repository=team/app", None).await;
+    assert_eq!(status, StatusCode::OK);
+    registry.lose_repository("team/app");
+    sweep_through(&door, true).await;
+    assert_in_step(&door.url(), &registry.url(), SOON).await;
+    // Its blobs are there, but the repository does not have them any more.
+    let (status, answer) = undelete(&door, json!({ "tag": "v1" })).await;
+    assert_eq!((status, &answer["error"]["code"]), (StatusCode::GONE, &json!("blobs_gone")), "{answer}");
+    image.push_blobs(&registry.url(), "team/app").await;
+    let (status, answer) = undelete(&door, json!({ "tag": "v1" })).await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    assert_eq!(delete(&door.url(), "team/app", &image.digest).await.status(), 202);
+    registry.collect_garbage().await;
+    let (status, answer) = undelete(&door, json!({ "digest": image.digest })).await;
+    assert_eq!((status, &answer["error"]["code"]), (StatusCode::GONE, &json!("blobs_gone")), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_lacks_its_layers_does_not_come_back_and_the_answer_says_so() {
     let registry = Registry::start().await;
     let door = Door::builder(registry.url()).start().await;

@@ -248,6 +248,16 @@ impl Registry {
         self.child.kill().await.unwrap();
     }
 
+    /// Deletes the blobs that no manifest names, as operators do: while it does not run, since it remembers what it has.
+    pub async fn collect_garbage(&mut self) {
+        self.stop().await;
+        let mut collection = Command::new(program());
+        collection.arg("garbage-collect").arg(self.directory.path().join("registry.yml"));
+        let output = collection.output().await.unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        self.restart().await;
+    }
+
     /// Starts it again where it was, with what it held.
     pub async fn restart(&mut self) {
         self.stop().await;

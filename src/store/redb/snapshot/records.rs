@@ -245,12 +245,7 @@ impl Snapshot {
         let table = self.0.open_table(MANIFESTS)?;
         let Some(rows) = table.get((repository.as_str(), digest.as_str()))? else { return Ok(None) };
         let (_, document, bytes) = rows.value();
-        let document = decode_document(repository, digest, document)?;
-        Ok(Some(Arc::new(Manifest {
-            bytes: Bytes::copy_from_slice(bytes),
-            digest: digest.clone(),
-            document,
-        })))
+        content(repository, digest, document, bytes).map(Some)
     }
 
     pub(crate) fn deleted_manifest(
@@ -261,12 +256,7 @@ impl Snapshot {
         let table = self.0.open_table(DELETED_MANIFESTS)?;
         let Some(rows) = table.get((repository.as_str(), digest.as_str()))? else { return Ok(None) };
         let (_, document, bytes) = rows.value();
-        let document = decode_document(repository, digest, document)?;
-        Ok(Some(Arc::new(Manifest {
-            bytes: Bytes::copy_from_slice(bytes),
-            digest: digest.clone(),
-            document,
-        })))
+        content(repository, digest, document, bytes).map(Some)
     }
 
     pub(crate) fn referrers(
@@ -318,6 +308,17 @@ impl Snapshot {
             missing: missing(&self.0.open_table(META)?)?,
         })
     }
+}
+
+/// A manifest from its rows.
+fn content(
+    repository: &RepositoryName,
+    digest: &Digest,
+    document: &[u8],
+    bytes: &[u8],
+) -> Result<Arc<Manifest>, Failure> {
+    let document = decode_document(repository, digest, document)?;
+    Ok(Arc::new(Manifest { bytes: Bytes::copy_from_slice(bytes), digest: digest.clone(), document }))
 }
 
 /// The tables that a manifest's record is put together from.
