@@ -44,13 +44,14 @@ from_pip() {
     local name=$1 list=$2
     local directory
     directory="$TOOLS/$name-$(sha256sum "$list" | cut -c 1-16)"
-    # The last thing that is written, so that a broken attempt is no installation.
-    if ! [ -e "$directory/complete" ]; then
+    # The last thing that is written, so that a broken attempt is no installation; and one that was moved is none either, since
+    # its programs name the place where it was made.
+    if [ "$(cat "$directory/complete" 2>/dev/null)" != "$directory" ]; then
         say "$name, as $list says"
         rm -rf "$directory"
         python3 -m venv "$directory"
         "$directory/bin/pip" install --quiet --disable-pip-version-check --no-deps --requirement "$list"
-        touch "$directory/complete"
+        echo "$directory" >"$directory/complete"
     fi
     link "$name" "../${directory##*/}/bin/$name"
 }
