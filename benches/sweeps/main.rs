@@ -11,9 +11,11 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command that reports to whoever runs it")]
 
 mod client;
+#[path = "../support/door.rs"]
 mod door;
 mod filled;
 mod measures;
+#[path = "../support/scripted.rs"]
 mod scripted;
 
 use std::process::ExitCode;

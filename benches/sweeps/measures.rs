@@ -14,16 +14,18 @@ use crate::{Fault, client, scripted};
 /// As many questions at once as the door asks at most by default.
 const CONCURRENCY: usize = 8;
 const ROUNDS: usize = 3;
+/// How many tags each repository of the scripted registry has.
+const TAGS: usize = 10;
 const CONNECTIONS: usize = 32;
 
 /// Sweeps of a registry that answers at once.
 pub async fn scripted(repositories: usize) -> Result<(), Fault> {
-    let address = scripted::start(repositories)?;
+    let address = scripted::start(scripted::Holdings { repositories, tags: TAGS })?;
     let house = House::new(format!("http://{address}"))?;
-    let tags = (repositories * scripted::TAGS) as f64;
+    let tags = (repositories * TAGS) as f64;
     println!(
         "\n| scripted registry, {repositories} repositories × {} tags | tags/s | target | s | processor s | peak RSS MiB | store MiB |",
-        scripted::TAGS
+        TAGS
     );
     println!("| --- | --- | --- | --- | --- | --- | --- |");
     for (what, deep, target) in [

@@ -143,10 +143,19 @@ impl House {
 
 impl Door {
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("http://{}", self.address())
     }
 
-    /// What the API says.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its number among the processes.
+    pub fn process(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What is answered at this path.
     pub async fn get(&self, path: &str) -> Result<Value, Fault> {
         Ok(reqwest::get(format!("{}{path}", self.url())).await?.json().await?)
     }
@@ -155,7 +164,7 @@ impl Door {
 impl Drop for Door {
     fn drop(&mut self) {
         if let Err(error) = self.child.kill().and_then(|()| self.child.wait()) {
-            eprintln!("the door cannot be ended: {error}");
+            eprintln!("the door, process {}, cannot be ended: {error}", self.process());
         }
     }
 }
