@@ -94,6 +94,8 @@ fn run(options: &Options) -> Result<(), Fault> {
         return Err("--seconds must be between 0.1 and 600".into());
     }
     interruption::listen()?;
+    // No client of this run uses TLS, but one is not made without this.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let works: Vec<Work> =
         Work::value_variants().iter().copied().filter(|work| chosen(&options.only, work)).collect();
     let ways: Vec<Way> = Way::ALL.into_iter().filter(|way| chosen(&options.through, way)).collect();

@@ -105,11 +105,15 @@ impl Registry {
         };
         let revision = format!("_manifests/revisions/sha256/{}", digest.encoded());
         let tag = |name: &str| format!("_manifests/tags/{name}/current");
+        // The catalog is made of the directories that have this one.
+        let layers = |repository: &Path| fs::create_dir_all(repository.join("_layers"));
+        layers(&repositories.join(TAGGED))?;
         link(repositories.join(TAGGED).join(&revision))?;
         for number in 0..LISTED {
             let name = listed(number);
             link(repositories.join(TAGGED).join(tag(&name)))?;
             let repository = repositories.join(LISTED_UNDER).join(name);
+            layers(&repository)?;
             link(repository.join(&revision))?;
             link(repository.join(tag(TAG)))?;
         }

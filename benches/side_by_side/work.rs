@@ -142,6 +142,13 @@ impl Ground<'_> {
     fn list(&self, path: &str) -> Result<Vec<Figures>, Fault> {
         let request = Request::getting(path);
         let ways = self.to_registry;
+        // Of a registry that does not know the parameters each of them is one page with all.
+        for way in ways {
+            let page = reqwest::blocking::get(format!("http://{}{path}", way.address()))?.text()?;
+            if !page.contains(&listed(LISTED / 2 + 1)) {
+                return Err(format!("{path} through {} does not list what is there", way.way.name()).into());
+            }
+        }
         in_turn(ways, self.turn, &|way, turn| load::requests(way.address(), &request, turn))
     }
 
