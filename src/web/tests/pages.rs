@@ -223,11 +223,8 @@ async fn nothing_is_loaded_from_elsewhere_or_kept_and_assets_are_kept_for_ever()
         assert_eq!(headers[header::CACHE_CONTROL], "no-store", "{page}");
         assert_eq!(headers[header::CONTENT_TYPE], "text/html; charset=utf-8", "{page}");
     }
-    for path in PAGES
-        .iter()
-        .map(|asked| asked.page)
-        .chain(["/ui/nothing"])
-        .chain(assets().map(|asset| asset.path()))
+    for path in
+        PAGES.iter().map(|asked| asked.page).chain(["/ui/nothing"]).chain(assets().map(|asset| asset.path()))
     {
         let Answer { headers, .. } = look(&store, path).await;
         let policy = headers[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
