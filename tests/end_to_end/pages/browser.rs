@@ -6,10 +6,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use thirtyfour::{
-    ChromiumLikeCapabilities as _, DesiredCapabilities, LoggingPrefsLogLevel,
-    WebDriver,
-};
+use thirtyfour::{ChromiumLikeCapabilities as _, DesiredCapabilities, LoggingPrefsLogLevel, WebDriver};
 use tokio::time::Instant;
 
 use super::driver::Driver;
@@ -53,10 +50,10 @@ impl Browser {
         }
         capabilities.set_browser_log_level(LoggingPrefsLogLevel::All).unwrap();
         let client = client_builder().timeout(LIMIT).build().unwrap();
-        let driver = WebDriver::builder(process.url(), capabilities)
-            .client(client)
-            .await
-            .unwrap_or_else(|error| panic!("no browser came up: {error}; Debian's package chromium brings it"));
+        let driver =
+            WebDriver::builder(process.url(), capabilities).client(client).await.unwrap_or_else(|error| {
+                panic!("no browser came up: {error}; Debian's package chromium brings it")
+            });
         let browser = Self { driver, process };
         browser.command("Page.addScriptToEvaluateOnNewDocument", json!({"source": SENTINEL})).await;
         browser.look(Screen::Desk, Scheme::Light).await;
@@ -126,7 +123,10 @@ impl Browser {
                 return;
             }
             if Instant::now() > deadline {
-                panic!("not within {within:?}: {what}; `{expression}` is {last:?} in\n{}", self.shown().await);
+                panic!(
+                    "not within {within:?}: {what}; `{expression}` is {last:?} in\n{}",
+                    self.shown().await
+                );
             }
             tokio::time::sleep(PAUSE).await;
         }
@@ -134,7 +134,8 @@ impl Browser {
 
     /// What a user sees: the address, the title and the text.
     pub(super) async fn shown(&self) -> String {
-        let body = "return [location.href, document.title, document.body.innerText].join('\\n').slice(0, 4000)";
+        let body =
+            "return [location.href, document.title, document.body.innerText].join('\\n').slice(0, 4000)";
         match self.attempt(body).await {
             Ok(shown) => shown.as_str().unwrap_or_default().to_owned(),
             Err(error) => error,

@@ -10,7 +10,8 @@ use axum::routing::get;
 use super::browser::Browser;
 use super::look::{Scheme, Screen};
 
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'";
+const POLICY: &str =
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'";
 const SCRIPT: &str = "document.getElementById('said').textContent = 'a script ran'";
 /// Both schemes, and text that stands out in either.
 const STYLE: &str = "body { background: #fff; color: #222 } .faint { color: #ddd } .wide { width: 2000px }
@@ -39,7 +40,10 @@ async fn serve(bodies: &[&str]) -> SocketAddr {
         .route("/icon.svg", file("image/svg+xml", ICON.to_owned()))
         .route("/throws.js", file("text/javascript", "setTimeout(() => nothing(), 0)".to_owned()))
         .route("/complains.js", file("text/javascript", "console.error('all is lost')".to_owned()))
-        .route("/asks.js", file("text/javascript", "fetch('http://127.0.0.1:9/').catch(() => {})".to_owned()));
+        .route(
+            "/asks.js",
+            file("text/javascript", "fetch('http://127.0.0.1:9/').catch(() => {})".to_owned()),
+        );
     for (number, body) in bodies.iter().enumerate() {
         router = router.route(&format!("/{number}"), file("text/html", page(body)));
     }

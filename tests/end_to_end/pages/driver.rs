@@ -36,6 +36,7 @@ impl Driver {
             .arg("--port=0")
             .current_dir(directory.path())
             .env("HOME", directory.path())
+            .env("TMPDIR", directory.path())
             .stdin(Stdio::null())
             .stdout(file.try_clone().unwrap())
             .stderr(file)
@@ -58,7 +59,8 @@ impl Driver {
         loop {
             let ended = self.child.try_wait().unwrap();
             let said = std::fs::read_to_string(log).unwrap();
-            let port = said.split("started successfully on port ").nth(1).and_then(|rest| rest.split_once('.'));
+            let port =
+                said.split("started successfully on port ").nth(1).and_then(|rest| rest.split_once('.'));
             if let Some((port, _)) = port {
                 return port.parse().unwrap();
             }
