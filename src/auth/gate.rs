@@ -254,6 +254,11 @@ impl Gate {
         granted.iter().any(|granted| granted.covers(access))
     }
 
+    /// Whether anything may be pulled by whoever has not logged in.
+    pub fn admits_nobody(&self) -> bool {
+        self.policy.load().rules.admit_nobody()
+    }
+
     /// The part of the access that the caller asks for and may have.
     pub fn grant(&self, subject: &Subject, wanted: &[Access]) -> Vec<Access> {
         let policy = self.policy.load();

@@ -11,6 +11,9 @@ pub enum Requirement {
     Probe,
     /// Nothing that the gate looks at: the path is for everybody, or its handler asks for a secret of its own.
     Public,
+    /// Nothing: a page looks at who the caller is, sends those who have to sign in to do so, and tells those who may not in
+    /// words for people.
+    Page,
     /// A login of any user or robot, or a token of one: what is answered is their own, or says no more than that the request is
     /// malformed.
     SignedIn,

@@ -160,6 +160,13 @@ impl Rules {
         allowed.without(denied)
     }
 
+    /// Whether anything may be pulled by whoever has not logged in.
+    pub fn admit_nobody(&self) -> bool {
+        self.of(&Subject::Anonymous).iter().any(|(_, Prepared { rule, patterns })| {
+            !rule.deny && !patterns.is_empty() && rule.actions.has_all(Actions::of(&[Action::Pull]))
+        })
+    }
+
     /// Whether the caller has a privilege.
     pub fn has(&self, subject: &Subject, privilege: Privilege) -> bool {
         self.explain_privilege(subject, privilege).allowed

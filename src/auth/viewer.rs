@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::gate::Gate;
+use super::requirement::Requirement;
 use super::subject::Subject;
 use super::token::Token;
 use crate::oci::{Access, RepositoryName};
@@ -25,6 +26,23 @@ impl Viewer {
     /// Whether they may do this, or all that can be done here.
     pub fn may(&self, access: &Access) -> bool {
         self.has(access) || self.has(&Access::Admin)
+    }
+
+    /// Whether they may ask for what requires this.
+    pub fn meets(&self, requirement: &Requirement) -> bool {
+        match requirement {
+            Requirement::Probe | Requirement::Public | Requirement::Page | Requirement::Filtered => true,
+            Requirement::SignedIn => self.name().is_some(),
+            Requirement::Access(needed) => self.may(needed),
+        }
+    }
+
+    /// Whether nobody is known behind the request, at a door that asks who its callers are.
+    pub fn is_nobody(&self) -> bool {
+        match self {
+            Self::Unrestricted => false,
+            Self::Anonymous | Self::Bearer(_) | Self::SignedIn(..) => self.name().is_none(),
+        }
     }
 
     fn has(&self, access: &Access) -> bool {

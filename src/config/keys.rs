@@ -270,6 +270,16 @@ pub const KEYS: &[Key] = &[
         default: "none",
         meaning: "The bearer secret of the registry's notifications; without it they are not taken.",
     },
+    Key {
+        name: "pages.enabled",
+        default: "true",
+        meaning: "Whether the door shows pages to browsers, at `/ui/`.",
+    },
+    Key {
+        name: "pages.open_writes",
+        default: "false",
+        meaning: "Whether pages change anything with `auth.mode = \"off\"`: whoever reaches the door could.",
+    },
     Key { name: "server.threads", default: "the number of cores", meaning: "Worker threads of the door." },
     Key {
         name: "server.grace",

@@ -15,6 +15,7 @@ mod keys;
 mod limits;
 mod log;
 mod notifications;
+mod pages;
 mod places;
 mod registry;
 mod registry_auth;
@@ -41,6 +42,7 @@ pub use keys::{KEYS, Key, SECRETS};
 pub use limits::Limits;
 pub use log::{Log, LogFormat, LogLevel};
 pub use notifications::Notifications;
+pub use pages::Pages;
 pub use registry::{Registry, RegistryHost, RegistryKind};
 pub use registry_auth::{BasicLogin, RegistryAuth};
 
@@ -74,6 +76,8 @@ pub struct Config {
     pub clock: Clock,
     /// `notifications`
     pub notifications: Notifications,
+    /// `pages`
+    pub pages: Pages,
     /// `server`
     pub server: Server,
     /// `log`
@@ -166,6 +170,7 @@ impl Default for Config {
             auth: Auth::default(),
             clock: Clock::default(),
             notifications: Notifications::default(),
+            pages: Pages::default(),
             server: Server {
                 threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
                 grace: Duration::from_secs(30),
@@ -258,6 +263,7 @@ impl Config {
         config.clock = clock::read(&mut settings);
         config.server.socket = settings.read("server.socket", value::path);
         config.notifications = notifications::read(&mut settings);
+        config.pages = pages::read(&mut settings);
         config.external_url = settings.read("external_url", value::origin_url);
         config.listen.tls = read_tls(&mut settings);
         config.check_addresses(&mut settings);

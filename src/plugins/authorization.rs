@@ -252,7 +252,11 @@ async fn admit_to_own(
 ) -> Result<Viewer, Refusal> {
     let needed = match requirement {
         Requirement::Probe | Requirement::Public => return Ok(Viewer::Anonymous),
-        Requirement::SignedIn | Requirement::Filtered => None,
+        // Who shows nothing is nobody, who may what the rules allow everybody.
+        Requirement::Page if matches!(given(&exchange.request.headers), Ok(Given::None)) => {
+            return Ok(Viewer::SignedIn(Arc::clone(gate), Subject::Anonymous));
+        }
+        Requirement::Page | Requirement::SignedIn | Requirement::Filtered => None,
         Requirement::Access(ref needed) => Some(needed.clone()),
     };
     let realm = realm(gate, &exchange.client);
@@ -270,12 +274,7 @@ async fn admit_to_own(
         Bearer::SignedIn(subject) => Viewer::SignedIn(Arc::clone(gate), subject),
     };
     exchange.client.user = viewer.name().map(str::to_owned);
-    let is_allowed = match &requirement {
-        Requirement::Probe | Requirement::Public | Requirement::Filtered => true,
-        Requirement::SignedIn => viewer.name().is_some(),
-        Requirement::Access(needed) => viewer.may(needed),
-    };
-    if is_allowed {
+    if viewer.meets(&requirement) {
         return Ok(viewer);
     }
     let refusal = insufficient(gate, &exchange.client, needed.as_ref(), &challenge);

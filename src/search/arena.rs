@@ -131,6 +131,11 @@ impl PullState {
     pub(super) const fn of(record: &RepositoryRecord) -> Self {
         Self { count: record.pulls, last: record.last_pull }
     }
+
+    /// How many.
+    pub(super) const fn count(self) -> u64 {
+        self.count
+    }
 }
 
 impl Arena {

@@ -159,7 +159,7 @@ impl Search {
     }
 
     /// The repositories that the question asks for, in its order, of those that the asker sees. A part ends before it has `limit`
-    /// items where something has gone meanwhile, or after about a megabyte of them. The order by the last pull is at most ten seconds old.
+    /// items where something has gone meanwhile, or after about a megabyte of them. The orders by pulls are at most ten seconds old.
     ///
     /// # Errors
     /// When the record cannot be read, or is too large.
@@ -169,7 +169,7 @@ impl Search {
         page: PageRequest<RepositoryCursor>,
         sees: Sees,
     ) -> Result<Page<RepositoryRecord, RepositoryCursor>, SearchError> {
-        let pulls = question.sort == RepositorySort::LastPull;
+        let pulls = matches!(question.sort, RepositorySort::LastPull | RepositorySort::Pulls);
         let arena = self.standing.current(Needs { pulls, ..Needs::default() }).await?;
         let PageRequest { after, limit } = page;
         let look = move |arena: &Arena| repositories::list(arena, &question, after.as_ref(), limit, sees);

@@ -18,6 +18,8 @@ pub enum RepositorySort {
     LastPush,
     /// By when something was pulled from them last; what never was comes before all others.
     LastPull,
+    /// By how often something was pulled from them.
+    Pulls,
     /// By bytes.
     Size,
     /// By how many tags they have.
@@ -73,10 +75,11 @@ pub(super) fn list<F: FnMut(&RepositoryName) -> bool>(
 }
 
 impl RepositorySort {
-    const ALL: [(Self, &str); 5] = [
+    const ALL: [(Self, &str); 6] = [
         (Self::Name, "name"),
         (Self::LastPush, "last_push"),
         (Self::LastPull, "last_pull"),
+        (Self::Pulls, "pulls"),
         (Self::Size, "size"),
         (Self::Tags, "tags"),
     ];
@@ -87,6 +90,7 @@ impl RepositorySort {
             Self::Name => 0,
             Self::LastPush => milliseconds(columns.last_push),
             Self::LastPull => milliseconds(columns.last_pull),
+            Self::Pulls => columns.pulls.count(),
             Self::Size => columns.bytes,
             Self::Tags => columns.tags,
         }
@@ -96,7 +100,7 @@ impl RepositorySort {
     pub const fn usual_order(self) -> SortOrder {
         match self {
             Self::Name => SortOrder::Ascending,
-            Self::LastPush | Self::LastPull | Self::Size | Self::Tags => SortOrder::Descending,
+            Self::LastPush | Self::LastPull | Self::Pulls | Self::Size | Self::Tags => SortOrder::Descending,
         }
     }
 
@@ -110,7 +114,9 @@ impl FromStr for RepositorySort {
 
     fn from_str(text: &str) -> Result<Self, UnknownWord> {
         let found = Self::ALL.iter().find(|(_, name)| *name == text);
-        found.map(|(sort, _)| *sort).ok_or(UnknownWord("`name`, `last_push`, `last_pull`, `size` or `tags`"))
+        found
+            .map(|(sort, _)| *sort)
+            .ok_or(UnknownWord("`name`, `last_push`, `last_pull`, `pulls`, `size` or `tags`"))
     }
 }
 

@@ -23,7 +23,7 @@ use crate::search::{MEMORY, Search};
 use crate::store::Store;
 use crate::sync::{EngineSettings, JudgeSettings, RemovalLimit, SweepSettings, SyncEngine, Transports};
 use crate::telemetry::Metrics;
-use crate::web::{EventFeed, NotificationSecret, StatusSource, WebState, Writes};
+use crate::web::{EventFeed, NotificationSecret, PageSettings, StatusSource, WebState, Writes};
 
 /// How long the last look at unknown outcomes may take at the end.
 const LAST_PASS: Duration = Duration::from_secs(2);
@@ -60,6 +60,7 @@ pub(super) struct Composition {
     shows_itself: bool,
     notifications: Option<NotificationSecret>,
     metrics: Metrics,
+    pages: Option<PageSettings>,
     feed: Arc<EventFeed>,
 }
 
@@ -111,6 +112,7 @@ impl Composition {
             shows_itself: access.settings.credentials.is_some() || config.auth.is_on,
             notifications: secret.map(|secret| NotificationSecret::new(secret.expose_secret())),
             search: Arc::new(Search::new(Arc::clone(&store), MEMORY)),
+            pages: page_settings(config),
             store,
             access,
             retention_clock,
@@ -139,6 +141,7 @@ impl Composition {
             gate,
             status: Arc::clone(&self.status) as Arc<dyn StatusSource>,
             metrics: self.metrics.clone(),
+            pages: self.pages.clone(),
             feed: Arc::clone(&self.feed),
         }
     }
@@ -168,6 +171,13 @@ impl Composition {
         let journal = Arc::clone(self.accounts.journal());
         background.spawn(keep_journal(journal, Arc::clone(store) as _, stop.clone()));
     }
+}
+
+fn page_settings(config: &Config) -> Option<PageSettings> {
+    let config::Pages { enabled, open_writes } = config.pages;
+    let external = config.external_url.as_ref();
+    let authority = external.map(|url| url.authority().to_owned());
+    enabled.then_some(PageSettings { open_writes, authority })
 }
 
 fn judge_settings(config: &Config) -> JudgeSettings {

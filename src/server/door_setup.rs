@@ -32,13 +32,14 @@ pub(super) fn build(
     available_descriptors: usize,
 ) -> Result<(Door, TaskTracker), StartError> {
     let (engine, access) = (&composition.engine, &composition.access.settings);
+    let requirement_of = if config.pages.enabled { web::requirement_with_pages } else { web::requirement_of };
     let parts = Parts {
         carrier: engine.carrier.clone(),
         tag_deleter: engine.tag_deleter(),
         pulls: Arc::clone(&engine.pulls),
         seen: Arc::clone(&engine.seen),
         gate: auth.gate.clone(),
-        requirement_of: web::requirement_of,
+        requirement_of,
         credentials: Arc::clone(&access.credentials),
         answering: Arc::new(Answering {
             records: Arc::clone(&engine.store) as _,
@@ -63,11 +64,7 @@ pub(super) fn build(
     let exchanges = TaskTracker::new();
     let service = Service::new(ServiceParts {
         pipeline,
-        own: OwnPaths {
-            router: web::door_router(web),
-            requirement_of: web::requirement_of,
-            refusal_body: web::refusal_body,
-        },
+        own: OwnPaths { router: web::door_router(web), requirement_of, refusal_body: web::refusal_body },
         backends: Arc::clone(&access.backends),
         limits,
         memory: BodyMemory::new(config.limits.body_memory),

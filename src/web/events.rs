@@ -122,7 +122,7 @@ async fn list_of_gate(
     let parameters = Parameters::parse(query, &["kind", "n", "after"])?;
     let PageRequest { after, limit } = parameters.page::<u64>()?;
     let page = PageRequest { after: after.map(Sequence::new), limit };
-    Ok(List::of(state.store.auth_events(page).await?))
+    Ok(Json(List::of(state.store.auth_events(page).await?)))
 }
 
 /// Lists events of one repository or of all that the caller may pull. A repository that is gone keeps its history, and one that
@@ -141,7 +141,7 @@ async fn list(state: &WebState, viewer: Viewer, query: Option<&str>) -> Result<J
     if !sight.shows_actors() {
         events.items.iter_mut().for_each(|event| event.actor = Actor::default());
     }
-    let Json(list) = List::of(events);
+    let list = List::of(events);
     // Looked at after the events: an epoch that began meanwhile continues what they belong to.
     let epoch = state.store.history().await?.epoch;
     Ok(Json(Events { list, epoch }))

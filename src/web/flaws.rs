@@ -59,7 +59,7 @@ pub(super) async fn count_or_list(
     match parameters.optional::<Flaw>("kind")? {
         Some(kind) => {
             let page = state.store.flawed(kind, parameters.page()?).await?;
-            Ok(List::<FlawItem>::of(page).into_response())
+            Ok(Json(List::<FlawItem>::of(page)).into_response())
         }
         None => {
             if let Some(name) = ["n", "after"].into_iter().find(|name| parameters.text(name).is_some()) {

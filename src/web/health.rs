@@ -4,8 +4,8 @@
 use std::borrow::Cow;
 
 use axum::extract::State;
-use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Redirect, Response};
 
 use super::state::WebState;
 use super::status_source::ServiceState;
@@ -43,12 +43,22 @@ pub(super) async fn metrics(State(state): State<WebState>) -> impl IntoResponse 
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], state.metrics.render())
 }
 
-/// What this is.
-pub(super) async fn about() -> &'static str {
-    concat!(
-        "Portreeve ",
-        env!("CARGO_PKG_VERSION"),
-        ", the door of a container registry. Images: /v2/. What the registry holds: /api/v1/repositories. \
-         How it is: /api/v1/status.\n"
-    )
+/// What this is. Browsers are led to the pages.
+pub(super) async fn about(State(state): State<WebState>, headers: HeaderMap) -> Response {
+    let accepted = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+    let is_browser = accepted.is_some_and(|accept| accept.contains("text/html"));
+    let mut response = if is_browser && state.pages.is_some() {
+        Redirect::to("/ui/").into_response()
+    } else {
+        ABOUT.into_response()
+    };
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
+    response
 }
+
+const ABOUT: &str = concat!(
+    "Portreeve ",
+    env!("CARGO_PKG_VERSION"),
+    ", the door of a container registry. Images: /v2/. What the registry holds: /api/v1/repositories. \
+         How it is: /api/v1/status.\n"
+);

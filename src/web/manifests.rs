@@ -310,5 +310,5 @@ async fn list(
     if page.items.is_empty() && store.repository(&repository).await?.is_none() {
         return Err(ApiError::RepositoryUnknown(repository));
     }
-    Ok(List::<ManifestItem>::of(page).into_response())
+    Ok(Json(List::<ManifestItem>::of(page)).into_response())
 }

@@ -24,6 +24,7 @@ mod me;
 mod notification_secret;
 mod notifications;
 mod openapi;
+mod pages;
 mod parameters;
 mod removals;
 mod repositories;
@@ -54,7 +55,8 @@ pub use error::refusal_body;
 pub use events::feed::EventFeed;
 pub use largest_blobs::LargestBlobs;
 pub use notification_secret::NotificationSecret;
-pub use routes::requirement_of;
+pub use pages::PageSettings;
+pub use routes::{requirement_of, requirement_with_pages};
 pub use state::WebState;
 pub use status_source::{
     BackendStatus, ClockStatus, RegistryStatus, ServiceState, StatusSource, VerificationStatus,
@@ -82,7 +84,9 @@ pub fn socket_router(state: WebState) -> Router {
 /// Everything that the door's own listener answers beside `/v2/`. What a request requires was looked at before, by
 /// [`requirement_of`].
 pub fn door_router(state: WebState) -> Router {
-    finish(routes::router(routes::of_the_door()), state)
+    let router = routes::router(routes::of_the_door());
+    let router = if state.pages.is_some() { router.merge(pages::router(&state)) } else { router };
+    finish(router, state)
 }
 
 /// Everything that the admin listener answers.
@@ -101,14 +105,14 @@ fn finish(router: Router<WebState>, state: WebState) -> Router {
         .with_state(state)
 }
 
-/// The record moves with every push, so no answer may be kept; and none is anything but what it says it is.
+/// The record moves with every push, so no answer may be kept that does not say otherwise; and none is anything but what it says it is.
 async fn with_headers(mut response: Response) -> Response {
     let is_unavailable = response.status() == StatusCode::SERVICE_UNAVAILABLE;
     let headers = response.headers_mut();
     if is_unavailable && !headers.contains_key(header::RETRY_AFTER) {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
     }
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }

@@ -29,7 +29,7 @@ pub(super) struct Paging {
 }
 
 /// The parameters of one request.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Parameters<'a> {
     given: Vec<(&'static str, Cow<'a, str>)>,
 }
@@ -51,6 +51,14 @@ impl<'a> Parameters<'a> {
             given.push((name, value));
         }
         Ok(Self { given })
+    }
+
+    /// The same, with this value for a parameter that was not given.
+    pub(super) fn or(mut self, name: &'static str, value: &'a str) -> Self {
+        if self.text(name).is_none() {
+            self.given.push((name, Cow::Borrowed(value)));
+        }
+        self
     }
 
     /// A parameter as text.

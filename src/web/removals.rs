@@ -45,7 +45,7 @@ pub(super) async fn list(
     RawQuery(query): RawQuery,
 ) -> Result<Json<List<HeldRepository>>, ApiError> {
     let parameters = Parameters::parse(query.as_deref(), &["n", "after"])?;
-    Ok(List::of(state.store.repositories_with_missing(parameters.page()?).await?))
+    Ok(Json(List::of(state.store.repositories_with_missing(parameters.page()?).await?)))
 }
 
 /// Accepts the removal of all that is held now, and asks for the sweep that carries it out.

@@ -21,17 +21,17 @@ const PART: usize = 100;
 /// A repository. It is shown to callers who may pull from it; its name alone to those who may see the whole catalog.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Repository {
-    name: RepositoryName,
-    tags: Option<u64>,
-    manifests: Option<u64>,
+    pub(super) name: RepositoryName,
+    pub(super) tags: Option<u64>,
+    pub(super) manifests: Option<u64>,
     /// Each manifest and blob counted once.
-    bytes: Option<u64>,
-    last_push: Option<Timestamp>,
-    last_pull: Option<Timestamp>,
+    pub(super) bytes: Option<u64>,
+    pub(super) last_push: Option<Timestamp>,
+    pub(super) last_pull: Option<Timestamp>,
     /// Through the door.
-    pulls: Option<u64>,
+    pub(super) pulls: Option<u64>,
     /// What of it the registry denies, and is held.
-    missing: Option<Missing>,
+    pub(super) missing: Option<Missing>,
 }
 
 impl Repository {
@@ -58,7 +58,7 @@ impl Repository {
     get, path = "/api/v1/repositories", tag = "record",
     params(
         ("q" = Option<String>, Query, description = "Those only whose name contains this."),
-        ("sort" = Option<String>, Query, description = "`name`, `last_push`, `last_pull`, `size` or `tags`."),
+        ("sort" = Option<String>, Query, description = "`name`, `last_push`, `last_pull`, `pulls`, `size` or `tags`."),
         ("order" = Option<String>, Query, description = "`asc` or `desc`."),
         Paging
     ),
@@ -70,8 +70,17 @@ pub(super) async fn list(
     RawQuery(query): RawQuery,
 ) -> Result<Json<List<Repository>>, ApiError> {
     let parameters = Parameters::parse(query.as_deref(), &["q", "n", "after", "sort", "order"])?;
+    listed(&state, &viewer, &parameters).await.map(Json)
+}
+
+/// Repositories, as the API and the pages list them.
+pub(super) async fn listed(
+    state: &WebState,
+    viewer: &Viewer,
+    parameters: &Parameters<'_>,
+) -> Result<List<Repository>, ApiError> {
     if parameters.text("sort").or(parameters.text("order")).is_some() {
-        return sorted(&state, &viewer, &parameters).await;
+        return sorted(state, viewer, parameters).await;
     }
     let containing = parameters.text("q").filter(|text| !text.is_empty());
     let PageRequest { mut after, limit } = parameters.page()?;
@@ -81,7 +90,7 @@ pub(super) async fn list(
         let page = PageRequest { after, limit: PART };
         let Page { items, next } = state.store.repositories(containing, page).await?;
         for shown in
-            items.into_iter().filter_map(|record| Repository::seen_by(&viewer, sees_all_names, record))
+            items.into_iter().filter_map(|record| Repository::seen_by(viewer, sees_all_names, record))
         {
             if seen.len() == limit {
                 // A name that is shown, so that the position tells nothing of others.
@@ -103,7 +112,7 @@ async fn sorted(
     state: &WebState,
     viewer: &Viewer,
     parameters: &Parameters<'_>,
-) -> Result<Json<List<Repository>>, ApiError> {
+) -> Result<List<Repository>, ApiError> {
     let sort: RepositorySort = parameters.optional("sort")?.unwrap_or(RepositorySort::Name);
     let order = parameters.optional("order")?.unwrap_or(sort.usual_order());
     let page = parameters.page::<RepositoryCursor>()?;

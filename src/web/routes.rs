@@ -11,7 +11,7 @@ use axum::routing::{MethodRouter, delete, get, post};
 use super::access::RouteAccess;
 use super::state::WebState;
 use super::{
-    accounts, deletions, events, flaws, health, manifests, me, notifications, openapi, removals,
+    accounts, deletions, events, flaws, health, manifests, me, notifications, openapi, pages, removals,
     repositories, search, statistics, status, sync, tags, token, tokens, users,
 };
 use crate::auth::Requirement;
@@ -118,10 +118,20 @@ pub(super) fn of_the_admin_listener() -> [Route; 3] {
 /// What a request to a path of the door's own requires. One that is not known requires an administrator, who is told that it
 /// is not there: to every other caller it looks like those that are.
 pub fn requirement_of(method: &Method, uri: &Uri) -> Requirement {
+    requirement(method, uri.path(), uri.query())
+}
+
+/// The same of a door that shows pages, which themselves look at who may see them.
+pub fn requirement_with_pages(method: &Method, uri: &Uri) -> Requirement {
+    if pages::is_page(uri.path()) { Requirement::Page } else { requirement_of(method, uri) }
+}
+
+/// What a request with this method and query to a path of the door's own requires.
+pub(super) fn requirement(method: &Method, path: &str, query: Option<&str>) -> Requirement {
     static ROUTES: LazyLock<HashMap<&'static str, Route>> =
         LazyLock::new(|| of_the_door().into_iter().map(|route| (route.path, route)).collect());
-    let access = ROUTES.get(uri.path()).map_or(RouteAccess::Administrator, |route| route.access(method));
-    access.requirement(uri.query())
+    let access = ROUTES.get(path).map_or(RouteAccess::Administrator, |route| route.access(method));
+    access.requirement(query)
 }
 
 /// A router of these.

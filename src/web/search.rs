@@ -37,13 +37,22 @@ pub(super) async fn find(
     RawQuery(query): RawQuery,
 ) -> Result<Json<List<FoundItem>>, ApiError> {
     let parameters = Parameters::parse(query.as_deref(), &["q", "n", "after"])?;
+    found(&state, &viewer, &parameters).await.map(Json)
+}
+
+/// What was found, as the API and the pages show it.
+pub(super) async fn found(
+    state: &WebState,
+    viewer: &Viewer,
+    parameters: &Parameters<'_>,
+) -> Result<List<FoundItem>, ApiError> {
     let wanted: Query = parameters.required("q")?;
     let page = parameters.page::<FoundCursor>()?;
     let Page { items, next } = state.search.find(wanted, page, viewer.sees()).await?;
     let item = |found| match found {
-        Found::Repository(record) => Repository::seen_by(&viewer, false, record).map(FoundItem::Repository),
+        Found::Repository(record) => Repository::seen_by(viewer, false, record).map(FoundItem::Repository),
         Found::Tag(repository, record) => {
-            Some(FoundItem::Tag(TagOfRepository::seen_by(&viewer, repository, record)))
+            Some(FoundItem::Tag(TagOfRepository::seen_by(viewer, repository, record)))
         }
     };
     let items = items.into_iter().filter_map(item).collect();

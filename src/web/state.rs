@@ -9,6 +9,7 @@ use axum::http::request::Parts;
 use super::events::feed::EventFeed;
 use super::largest_blobs::LargestBlobs;
 use super::notification_secret::NotificationSecret;
+use super::pages::PageSettings;
 use super::status_source::{ServiceState, StatusSource};
 use super::writes::Writes;
 use crate::auth::{Accounts, Gate, Viewer};
@@ -44,6 +45,8 @@ pub struct WebState {
     pub status: Arc<dyn StatusSource>,
     /// The metrics of this process.
     pub metrics: Metrics,
+    /// What is configured of the pages; nothing where there are none.
+    pub pages: Option<PageSettings>,
     /// Whom events are sent to as they happen.
     pub feed: Arc<EventFeed>,
 }

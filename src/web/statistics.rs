@@ -21,27 +21,27 @@ const MAXIMUM_DAYS: usize = 400;
 /// The statistics.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Statistics {
-    totals: Totals,
-    events: u64,
+    pub(super) totals: Totals,
+    pub(super) events: u64,
     /// The latest first.
-    days: Vec<DayItem>,
+    pub(super) days: Vec<DayItem>,
     /// The largest first; as they were found at most five minutes ago.
     #[schema(value_type = Vec<BlobItem>)]
-    largest_blobs: Arc<Vec<BlobItem>>,
-    health: FlawCounts,
+    pub(super) largest_blobs: Arc<Vec<BlobItem>>,
+    pub(super) health: FlawCounts,
 }
 
 /// One day.
 #[derive(Debug, Serialize, ToSchema)]
-struct DayItem {
+pub(super) struct DayItem {
     /// As `2026-11-27`, in UTC.
-    day: String,
-    pushes: u64,
-    pulls: u64,
-    deletions: u64,
+    pub(super) day: String,
+    pub(super) pushes: u64,
+    pub(super) pulls: u64,
+    pub(super) deletions: u64,
     /// How much there was at its end, or is by now.
     #[serde(flatten)]
-    totals: Totals,
+    pub(super) totals: Totals,
 }
 
 impl From<DayRecord> for DayItem {
@@ -72,12 +72,22 @@ pub(super) async fn show(
             })?
         }
     };
+    read(&state, days).await.map(Json)
+}
+
+/// How much there is now.
+pub(super) async fn totals(state: &WebState) -> Result<Totals, ApiError> {
+    Ok(state.store.totals().await?)
+}
+
+/// The statistics of so many days, as the API and the pages show them.
+pub(super) async fn read(state: &WebState, days: usize) -> Result<Statistics, ApiError> {
     let store = &*state.store;
-    Ok(Json(Statistics {
-        totals: store.totals().await?,
+    Ok(Statistics {
+        totals: totals(state).await?,
         events: store.statistics().await?.events,
         days: store.days(days).await?.into_iter().map(DayItem::from).collect(),
         largest_blobs: state.largest_blobs.get(store).await?,
         health: store.flaw_counts().await?,
-    }))
+    })
 }

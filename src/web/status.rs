@@ -14,37 +14,37 @@ use crate::sync::SweepStatus;
 
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Status {
-    state: ServiceState,
+    pub(super) state: ServiceState,
     #[schema(value_type = String)]
-    version: &'static str,
-    store: StoreStatus,
-    registry: RegistryStatus,
-    open_intents: u64,
-    verifications: VerificationStatus,
-    hints: HintStatus,
-    sweep: SweepStatus,
+    pub(super) version: &'static str,
+    pub(super) store: StoreStatus,
+    pub(super) registry: RegistryStatus,
+    pub(super) open_intents: u64,
+    pub(super) verifications: VerificationStatus,
+    pub(super) hints: HintStatus,
+    pub(super) sweep: SweepStatus,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct HintStatus {
-    waiting: u64,
+    pub(super) waiting: u64,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct StoreStatus {
     /// Who it is. Another store that has the same name is a copy of it.
-    identity: Epoch,
+    pub(super) identity: Epoch,
     /// The epoch of the last event, as the events show it.
-    epoch: Epoch,
-    writable: bool,
+    pub(super) epoch: Epoch,
+    pub(super) writable: bool,
     /// What keeps it from being written, in words; nothing while it can be.
-    trouble: Option<String>,
-    repositories: u64,
-    tags: u64,
-    manifests: u64,
-    events: u64,
+    pub(super) trouble: Option<String>,
+    pub(super) repositories: u64,
+    pub(super) tags: u64,
+    pub(super) manifests: u64,
+    pub(super) events: u64,
     /// What the registry denies and the record keeps all the same.
-    missing: Missing,
+    pub(super) missing: Missing,
 }
 
 /// Shows the state of everything.
@@ -57,10 +57,15 @@ pub(super) async fn show(
     RawQuery(query): RawQuery,
 ) -> Result<Json<Status>, ApiError> {
     Parameters::parse(query.as_deref(), &[])?;
+    read(&state).await.map(Json)
+}
+
+/// The state of everything, as the API and the pages show it.
+pub(super) async fn read(state: &WebState) -> Result<Status, ApiError> {
     let Statistics { repositories, tags, manifests, events, open_intents, hints, missing } =
         state.store.statistics().await?;
     let History { identity, epoch } = state.store.history().await?;
-    Ok(Json(Status {
+    Ok(Status {
         state: state.service_state(),
         version: env!("CARGO_PKG_VERSION"),
         store: StoreStatus {
@@ -79,5 +84,5 @@ pub(super) async fn show(
         verifications: state.status.verifications(),
         hints: HintStatus { waiting: hints },
         sweep: state.sweeper.status().await?,
-    }))
+    })
 }

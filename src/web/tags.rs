@@ -19,26 +19,26 @@ use crate::store::{Page, Source, TagRecord};
 /// A tag with what is known of its manifest.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct TagItem {
-    tag: Tag,
-    digest: Digest,
-    media_type: MediaType,
-    bytes: u64,
+    pub(super) tag: Tag,
+    pub(super) digest: Digest,
+    pub(super) media_type: MediaType,
+    pub(super) bytes: u64,
     /// As `os/architecture[/variant]`.
-    platforms: Vec<String>,
+    pub(super) platforms: Vec<String>,
     /// When the door carried the push; nothing where it did not.
-    pushed_at: Option<Timestamp>,
+    pub(super) pushed_at: Option<Timestamp>,
     /// When it was found, where the door did not carry the push.
-    found_at: Option<Timestamp>,
+    pub(super) found_at: Option<Timestamp>,
     /// Told to callers who have logged in.
-    pushed_by: Option<String>,
-    source: Source,
-    last_pull: Option<Timestamp>,
+    pub(super) pushed_by: Option<String>,
+    pub(super) source: Source,
+    pub(super) last_pull: Option<Timestamp>,
     /// By this name, through the door.
-    pulls: u64,
+    pub(super) pulls: u64,
     /// When it was last pulled or looked at, by this name.
-    last_seen: Option<Timestamp>,
+    pub(super) last_seen: Option<Timestamp>,
     /// Since when the registry denies it, if it does.
-    missing_since: Option<Timestamp>,
+    pub(super) missing_since: Option<Timestamp>,
 }
 
 impl From<TagRecord> for TagItem {
@@ -80,9 +80,9 @@ impl From<TagRecord> for TagItem {
 /// A tag with its repository, where those of several are listed.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct TagOfRepository {
-    repository: RepositoryName,
+    pub(super) repository: RepositoryName,
     #[serde(flatten)]
-    tag: TagItem,
+    pub(super) tag: TagItem,
 }
 
 impl TagOfRepository {
@@ -147,18 +147,19 @@ pub(super) async fn list(
     let repository: Option<RepositoryName> = parameters.optional("repository")?;
     match repository {
         Some(repository) if SORTED_BY.iter().all(|name| parameters.text(name).is_none()) => {
-            Ok(of_repository(&state, &viewer, repository, &parameters).await?.into_response())
+            Ok(Json(of_repository(&state, &viewer, repository, &parameters).await?).into_response())
         }
-        repository => Ok(sorted(&state, &viewer, repository, &parameters).await?.into_response()),
+        repository => Ok(Json(sorted(&state, &viewer, repository, &parameters).await?).into_response()),
     }
 }
 
-async fn of_repository(
+/// Tags of one repository, in the order of their names.
+pub(super) async fn of_repository(
     state: &WebState,
     viewer: &Viewer,
     repository: RepositoryName,
     parameters: &Parameters<'_>,
-) -> Result<Json<List<TagItem>>, ApiError> {
+) -> Result<List<TagItem>, ApiError> {
     let mut page = state.store.tags(&repository, parameters.page()?).await?;
     // Most repositories that are asked for are there: whether this one is matters only when nothing was found.
     if page.items.is_empty() && state.store.repository(&repository).await?.is_none() {
@@ -170,12 +171,13 @@ async fn of_repository(
     Ok(List::of(page))
 }
 
-async fn sorted(
+/// Tags of all repositories, or of one, sorted and filtered as the parameters say.
+pub(super) async fn sorted(
     state: &WebState,
     viewer: &Viewer,
     repository: Option<RepositoryName>,
     parameters: &Parameters<'_>,
-) -> Result<Json<List<TagOfRepository>>, ApiError> {
+) -> Result<List<TagOfRepository>, ApiError> {
     let sort: TagSort = parameters.optional("sort")?.unwrap_or(TagSort::Name);
     let order = parameters.optional("order")?.unwrap_or(sort.usual_order());
     let page = parameters.page::<TagCursor>()?;

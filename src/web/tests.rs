@@ -2,6 +2,7 @@
 
 mod events;
 mod openapi;
+mod pages;
 mod samples;
 mod search;
 
@@ -95,6 +96,7 @@ fn web(store: &Arc<MemoryStore>, state: ServiceState) -> WebState {
         pulls: engine.pulls,
         notifications,
         status: Arc::new(Door(state)),
+        pages: Some(PageSettings::default()),
         metrics: Metrics::install().unwrap(),
         feed,
     }

@@ -139,7 +139,7 @@ pub(super) async fn list(
     let Page { items, next } = state.accounts.tokens(&filter, page).await?;
     let (life, now) = (gate.logins.life, gate.clock.now());
     let items = items.into_iter().map(|token| TokenItem::of(token, life, now)).collect();
-    Ok(List::<TokenItem>::of(Page { items, next }))
+    Ok(Json(List::<TokenItem>::of(Page { items, next })))
 }
 
 /// Those that are asked for, of those that the caller may see.

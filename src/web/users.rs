@@ -91,7 +91,7 @@ pub(super) async fn list(
     let parameters = Parameters::parse(query.as_deref(), &["n", "after"])?;
     let page = parameters.page::<String>()?;
     caller.gate()?;
-    Ok(List::of(state.accounts.users(page).await?))
+    Ok(Json(List::of(state.accounts.users(page).await?)))
 }
 
 /// Adds a user to the store.

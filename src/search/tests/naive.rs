@@ -149,8 +149,8 @@ impl Naive {
 
     /// Every order of repositories, with a part of their names and without.
     pub(super) fn repository_questions() -> Vec<RepositoryQuestion> {
-        use RepositorySort::{LastPull, LastPush, Name, Size, Tags};
-        let sorts = [Name, LastPush, LastPull, Size, Tags];
+        use RepositorySort::{LastPull, LastPush, Name, Pulls, Size, Tags};
+        let sorts = [Name, LastPush, LastPull, Pulls, Size, Tags];
         let orders = [SortOrder::Ascending, SortOrder::Descending];
         let all = sorts.into_iter().flat_map(|sort| orders.map(|order| (sort, order)));
         all.flat_map(|(sort, order)| {
@@ -167,6 +167,7 @@ impl Naive {
             RepositorySort::Name => 0,
             RepositorySort::LastPush => record.last_push.map_or(0, Timestamp::as_milliseconds),
             RepositorySort::LastPull => record.last_pull.map_or(0, Timestamp::as_milliseconds),
+            RepositorySort::Pulls => record.pulls,
             RepositorySort::Size => record.bytes,
             RepositorySort::Tags => record.tags,
         };

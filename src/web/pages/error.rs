@@ -1,0 +1,136 @@
+//! What a page answers that cannot show what was asked for: in the same dress, with what to do.
+
+use askama::Template;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use super::super::error::ApiError;
+use super::icon::Icon;
+use super::layout::{Layout, Section};
+use super::visit::Visit;
+
+/// Why a page cannot be shown. It becomes one where it is known who looks: see [`PageError::shown_to`].
+#[derive(Clone, Debug)]
+pub(super) struct PageError {
+    status: StatusCode,
+    heading: &'static str,
+    message: String,
+    remedy: &'static str,
+    retry_after: Option<HeaderValue>,
+}
+
+#[derive(Template)]
+#[template(path = "error.html", config = "src/web/pages/templates/askama.toml")]
+struct ErrorPage<'a> {
+    layout: Layout,
+    error: &'a PageError,
+}
+
+impl PageError {
+    fn new(
+        status: StatusCode,
+        heading: &'static str,
+        message: impl Into<String>,
+        remedy: &'static str,
+    ) -> Self {
+        Self { status, heading, message: message.into(), remedy, retry_after: None }
+    }
+
+    /// There is no such page.
+    pub(super) fn not_found() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "Nothing here",
+            "There is no page at this address.",
+            "Search for what you were looking for, or begin at the first page.",
+        )
+    }
+
+    /// Who looks is known, and may not see it.
+    pub(super) fn forbidden() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "Not for you",
+            "You may not see this, or it is not there.",
+            "Ask whoever runs this registry for access, or sign in as somebody else.",
+        )
+    }
+
+    /// Pages of an open door change nothing.
+    pub(super) fn read_only() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "Read only",
+            "This door asks nobody who they are, so its pages change nothing.",
+            "Whoever runs it can turn on sign-in (auth.mode = \"on\"), or allow changes by everybody (pages.open_writes).",
+        )
+    }
+
+    /// The page for whoever made this visit.
+    pub(super) fn shown_to(self, visit: &Visit) -> Response {
+        let layout = visit.layout(Section::None, self.heading);
+        let mut response = match (ErrorPage { layout, error: &self }).render() {
+            Ok(html) => (self.status, axum::response::Html(html)).into_response(),
+            Err(error) => {
+                tracing::error!(%error, "a page for an error cannot be written");
+                (self.status, self.message).into_response()
+            }
+        };
+        response.headers_mut().extend(self.retry_after.map(|wait| (header::RETRY_AFTER, wait)));
+        response
+    }
+}
+
+impl From<ApiError> for PageError {
+    fn from(error: ApiError) -> Self {
+        let message = sentence(&error.to_string());
+        // It is written down there, and has the status that the API gives it.
+        let response = error.into_response();
+        let status = response.status();
+        let (heading, remedy) = match status {
+            StatusCode::NOT_FOUND => {
+                ("Not found", "It may have been deleted, or pushed elsewhere: search for it.")
+            }
+            StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED => {
+                ("Not for you", "Sign in as somebody who may do this.")
+            }
+            StatusCode::CONFLICT => ("It has changed meanwhile", "Look at it again, and try once more."),
+            StatusCode::TOO_MANY_REQUESTS => ("Too many at once", "Wait a little, and try again."),
+            StatusCode::SERVICE_UNAVAILABLE => ("Not now", "Try again soon; the log of the door says more."),
+            status if status.is_client_error() => {
+                ("This cannot be shown", "Check the address, or begin at the first page.")
+            }
+            _ => ("Something is broken", "The log of the door says what. Tell whoever runs it."),
+        };
+        let retry_after = response.headers().get(header::RETRY_AFTER).cloned();
+        Self { retry_after, ..Self::new(status, heading, message, remedy) }
+    }
+}
+
+impl From<askama::Error> for PageError {
+    fn from(error: askama::Error) -> Self {
+        tracing::error!(%error, "a page cannot be written");
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "Something is broken",
+            "The page cannot be written.",
+            "The log of the door says what. Tell whoever runs it.",
+        )
+    }
+}
+
+/// The error goes along with its answer, and becomes a page where it is known who looks.
+impl IntoResponse for PageError {
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// A message of the API as a sentence.
+fn sentence(message: &str) -> String {
+    let mut characters = message.chars();
+    let first = characters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
+    format!("{first}{}.", characters.as_str())
+}

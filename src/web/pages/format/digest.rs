@@ -1,0 +1,45 @@
+//! Digests: as many digits as tell them apart, the whole one to hover over and to copy.
+
+use askama::Template;
+use askama::filters::HtmlSafe;
+
+use super::super::icon::Icon;
+use crate::oci::Digest;
+
+/// How many digits are shown: as many as `docker images` shows.
+const DIGITS: usize = 12;
+
+/// A digest, shortened.
+#[derive(Clone, Debug, Template)]
+#[template(
+    source = r#"<span class="digest"><code title="{{ whole }}">{{ short }}</code><button class="copy" type="button" data-copy="{{ whole }}" aria-label="Copy the digest {{ short }}" hidden>{{ Icon("copy") }}</button></span>"#,
+    ext = "html"
+)]
+pub(in crate::web::pages) struct ShortDigest {
+    whole: String,
+    short: String,
+}
+
+impl HtmlSafe for ShortDigest {}
+
+impl From<&Digest> for ShortDigest {
+    fn from(digest: &Digest) -> Self {
+        let whole = digest.to_string();
+        let short = whole.split_once(':').map_or(&*whole, |(_, digits)| digits);
+        Self { short: short.chars().take(DIGITS).collect(), whole }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_is_shown_by_twelve_digits_and_copied_whole() {
+        let digest = Digest::sha256(b"x");
+        let html = ShortDigest::from(&digest).to_string();
+        assert!(html.contains(&format!("title=\"{digest}\"")), "{html}");
+        assert!(html.contains(&format!("data-copy=\"{digest}\"")), "{html}");
+        assert!(html.contains(">2d711642b726<"), "{html}");
+    }
+}

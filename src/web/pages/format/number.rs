@@ -1,0 +1,43 @@
+//! Whole numbers, their digits in threes.
+
+use std::fmt;
+
+use askama::FastWritable;
+use askama::filters::HtmlSafe;
+
+/// A number, such as `12,345`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::web::pages) struct Number(pub u64);
+
+impl HtmlSafe for Number {}
+
+impl FastWritable for Number {
+    fn write_into(&self, destination: &mut dyn fmt::Write, _: &dyn askama::Values) -> askama::Result<()> {
+        Ok(write!(destination, "{self}")?)
+    }
+}
+
+impl fmt::Display for Number {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digits = self.0.to_string();
+        for (position, digit) in digits.chars().enumerate() {
+            if position > 0 && (digits.len() - position) % 3 == 0 {
+                formatter.write_str(",")?;
+            }
+            write!(formatter, "{digit}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_stand_in_threes() {
+        for (number, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
+            assert_eq!(Number(number).to_string(), text);
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! Rows that several pages show.
+
+mod repository;
+mod tag;
+
+pub(super) use repository::RepositoryRow;
+pub(super) use tag::TagRow;

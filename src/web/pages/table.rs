@@ -1,0 +1,73 @@
+//! Every page: its address, the routes of the API whose rights it demands, and what shows it. A page without its line here does
+//! not exist, and one that demands nothing shows nothing of the record.
+
+use axum::Router;
+use axum::middleware::{from_fn_with_state, map_response};
+use axum::routing::{MethodRouter, any, get, post};
+use tower_http::compression::CompressionLayer;
+
+use super::super::state::WebState;
+use super::error::PageError;
+use super::rights::Need;
+use super::{assets, guard, home, links, repositories, search, theme};
+
+/// A page.
+pub(in crate::web) struct Page {
+    pub(in crate::web) path: &'static str,
+    pub(super) declared: Declared,
+    handler: MethodRouter<WebState>,
+}
+
+#[cfg(test)]
+impl Page {
+    /// The routes of the API whose rights it demands.
+    pub(in crate::web) fn routes(&self) -> impl Iterator<Item = &'static str> {
+        self.declared.needs.iter().map(Need::route)
+    }
+}
+
+/// What a page is declared to do.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Declared {
+    /// Routes of the API: who looks at the page may ask all of them.
+    pub(super) needs: Vec<Need>,
+    /// Whether it changes what the door keeps, so that it is off at an open door unless that is configured.
+    pub(super) changes: bool,
+}
+
+/// A page that shows what these routes of the API answer.
+fn page<const N: usize>(path: &'static str, needs: [Need; N], handler: MethodRouter<WebState>) -> Page {
+    Page { path, declared: Declared { needs: needs.into(), changes: false }, handler }
+}
+
+/// The pages.
+pub(in crate::web) fn all() -> Vec<Page> {
+    vec![
+        page(links::HOME, [Need::of("/api/v1/tags"), Need::of("/api/v1/repositories")], get(home::show)),
+        page(links::SEARCH, [Need::of("/api/v1/search")], get(search::show)),
+        page(links::REPOSITORIES, [Need::of("/api/v1/repositories")], get(repositories::show)),
+        // A choice of colours is the browser's own.
+        page("/ui/theme", [], post(theme::choose)),
+    ]
+}
+
+/// A router of them, of what they are made of, and of the answer to all other paths below theirs.
+pub(in crate::web) fn router(state: &WebState) -> Router<WebState> {
+    let not_found = Page {
+        path: "/ui/{*path}",
+        declared: Declared::default(),
+        handler: any(async || PageError::not_found()),
+    };
+    let with_guard = |router: Router<WebState>, Page { path, declared, handler }: Page| {
+        let admit = from_fn_with_state((state.clone(), declared), guard::admit);
+        router.route(path, handler.fallback(async || PageError::not_found()).layer(admit))
+    };
+    all()
+        .into_iter()
+        .chain([not_found])
+        .fold(Router::new(), with_guard)
+        .route("/ui", get(async || guard::see_other(links::HOME)))
+        .route("/ui/assets/{file}", get(assets::show))
+        .layer(CompressionLayer::new())
+        .layer(map_response(guard::with_headers))
+}
