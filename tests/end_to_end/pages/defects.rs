@@ -133,6 +133,9 @@ async fn colours_screens_scripts_paint_and_pictures_are_those_of_the_page() {
         // The width stands in the first chunk of a PNG.
         assert_eq!(u32::from_be_bytes(picture[16..20].try_into().unwrap()), screen.width());
     }
+    let bytes = browser.bytes().await;
+    let made_of = page("<p class=\"dim\">Seen in the light</p>").len() + SCRIPT.len() + STYLE.len();
+    assert!((made_of..made_of + ICON.len() + 1).contains(&usize::try_from(bytes).unwrap()), "{bytes}");
     let painted = browser.first_contentful_paint().await;
     assert!(painted > Duration::ZERO && painted < Duration::from_secs(20), "{painted:?}");
     let said = "return document.getElementById('said').textContent";

@@ -98,6 +98,13 @@ impl Browser {
         Duration::from_secs_f64(milliseconds.as_f64().unwrap() / 1000.0)
     }
 
+    /// How many bytes the page and everything that it has loaded are, as they were sent, or are kept.
+    pub(super) async fn bytes(&self) -> u64 {
+        let body = "return [...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]
+            .reduce((bytes, entry) => bytes + entry.encodedBodySize, 0)";
+        self.evaluate(body).await.as_u64().unwrap()
+    }
+
     /// The value of an expression, or of the promise that it is.
     async fn in_debugger(&self, expression: &str) -> Value {
         let parameters = json!({"expression": expression, "awaitPromise": true, "returnByValue": true});
