@@ -152,6 +152,7 @@ mod tests {
         match requirement_of(&Method::GET, &path.parse().unwrap()) {
             Requirement::Public => "public".to_owned(),
             Requirement::Probe => "probe".to_owned(),
+            Requirement::Page => "page".to_owned(),
             Requirement::SignedIn => "signed in".to_owned(),
             Requirement::Filtered => "filtered".to_owned(),
             Requirement::Access(access) => access.to_string(),

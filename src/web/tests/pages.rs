@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, header};
 use self::gate::{Who, viewer};
 use super::*;
 use crate::auth::Viewer;
+use crate::web::pages::{all as all_pages, assets};
 
 /// What a page answers to each.
 struct Asked {
@@ -68,7 +69,7 @@ async fn shown() -> Arc<MemoryStore> {
 
 #[test]
 fn every_page_has_its_line_here() {
-    for page in pages::all() {
+    for page in all_pages() {
         let is_known = PAGES.iter().any(|asked| asked.page.split('?').next() == Some(page.path))
             || SENT_TO.contains(&page.path);
         assert!(is_known, "{} has no line in PAGES", page.path);
@@ -224,7 +225,7 @@ async fn nothing_is_loaded_from_elsewhere_or_kept_and_assets_are_kept_for_ever()
         .iter()
         .map(|asked| asked.page)
         .chain(["/ui/nothing"])
-        .chain(pages::assets().map(|asset| asset.path()))
+        .chain(assets().map(|asset| asset.path()))
     {
         let Answer { headers, .. } = look(&store, path).await;
         let policy = headers[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
@@ -233,7 +234,7 @@ async fn nothing_is_loaded_from_elsewhere_or_kept_and_assets_are_kept_for_ever()
         assert_eq!(headers[header::X_CONTENT_TYPE_OPTIONS], "nosniff", "{path}");
         assert_eq!(headers[header::REFERRER_POLICY], "same-origin", "{path}");
     }
-    for asset in pages::assets() {
+    for asset in assets() {
         let answer = look(&store, asset.path()).await;
         assert_eq!(answer.status, OK, "{}", asset.path());
         assert_eq!(answer.headers[header::CACHE_CONTROL], "public, max-age=31536000, immutable");
@@ -247,13 +248,13 @@ async fn a_page_with_all_that_it_loads_takes_a_hundred_kilobytes_at_most_and_tex
         let repository = name(&format!("team/a-rather-long-name-of-a-repository-{number}"));
         push(&store, &repository, manifest("image"), &["v1"]).await;
     }
-    let mut assets = 0;
-    for asset in pages::assets() {
-        assets += look(&store, asset.path()).await.body.len();
+    let mut loaded = 0;
+    for asset in assets() {
+        loaded += look(&store, asset.path()).await.body.len();
     }
     for Asked { page, .. } in PAGES {
         let plain = look(&store, page).await.body.len();
-        assert!(plain + assets <= 100_000, "{page}: {plain} and {assets} bytes");
+        assert!(plain + loaded <= 100_000, "{page}: {plain} and {loaded} bytes");
         let request = Request::get(page).header("accept-encoding", "gzip, br").body(Body::empty()).unwrap();
         let answer = send(web(&store, ServiceState::Ready), request).await;
         assert_eq!(answer.headers[header::CONTENT_ENCODING], "gzip", "{page}");
@@ -303,7 +304,7 @@ async fn columns_sort_and_parts_of_a_list_lead_to_the_next() {
 
 #[test]
 fn what_a_page_demands_is_a_route_of_the_api() {
-    for page in pages::all() {
+    for page in all_pages() {
         for route in page.routes() {
             assert!(
                 routes::of_the_api().contains(&route),
