@@ -42,6 +42,8 @@ impl Browser {
             // Containers often have little shared memory.
             "--disable-dev-shm-usage",
             "--disable-component-update",
+            // As where they take no room; in pictures they would only be an empty edge.
+            "--hide-scrollbars",
             "--force-color-profile=srgb",
             "--lang=en",
             &format!("--user-data-dir={}", process.profile()),
@@ -144,7 +146,6 @@ impl Browser {
 
     /// Writes a picture of the whole page to `target/screenshots/`: its path.
     pub(super) async fn screenshot(&self, name: &str) -> PathBuf {
-        self.command("Emulation.setScrollbarsHidden", json!({"hidden": true})).await;
         let size = self
             .evaluate("const root = document.documentElement; return [root.clientWidth, root.scrollHeight]")
             .await;
@@ -152,7 +153,6 @@ impl Browser {
         let clip = json!({"x": 0, "y": 0, "width": width, "height": height, "scale": 1});
         let parameters = json!({"format": "png", "captureBeyondViewport": true, "clip": clip});
         let picture = self.command("Page.captureScreenshot", parameters).await;
-        self.command("Emulation.setScrollbarsHidden", json!({"hidden": false})).await;
         // Cargo has `tmp` for tests in its target directory.
         let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("screenshots");
         std::fs::create_dir_all(&directory).unwrap();
