@@ -36,6 +36,7 @@ mod logs;
 mod memory;
 mod metrics;
 mod observed;
+mod page_answers;
 mod pages;
 mod protocol;
 mod quickstart;

@@ -1,29 +1,18 @@
-//! What a page answers that cannot show what was asked for: in the same dress, with what to do.
+//! Why a page cannot show what was asked for, with what to do. `error_page.rs` makes a page of it.
 
-use askama::Template;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::super::error::ApiError;
-use super::icon::Icon;
-use super::layout::{Layout, Section};
-use super::visit::Visit;
 
-/// Why a page cannot be shown. It becomes one where it is known who looks: see [`PageError::shown_to`].
+/// Why a page cannot be shown. The guard makes a page of it: it knows who looks.
 #[derive(Clone, Debug)]
 pub(super) struct PageError {
-    status: StatusCode,
-    heading: &'static str,
-    message: String,
-    remedy: &'static str,
-    retry_after: Option<HeaderValue>,
-}
-
-#[derive(Template)]
-#[template(path = "error.html", config = "src/web/pages/templates/askama.toml")]
-struct ErrorPage<'a> {
-    layout: Layout,
-    error: &'a PageError,
+    pub status: StatusCode,
+    pub heading: &'static str,
+    pub message: String,
+    pub remedy: &'static str,
+    pub retry_after: Option<HeaderValue>,
 }
 
 impl PageError {
@@ -64,20 +53,6 @@ impl PageError {
             "This door asks nobody who they are, so its pages change nothing.",
             "Whoever runs it can turn on sign-in (auth.mode = \"on\"), or allow changes by everybody (pages.open_writes).",
         )
-    }
-
-    /// The page for whoever made this visit.
-    pub(super) fn shown_to(self, visit: &Visit) -> Response {
-        let layout = visit.layout(Section::None, self.heading);
-        let mut response = match (ErrorPage { layout, error: &self }).render() {
-            Ok(html) => (self.status, axum::response::Html(html)).into_response(),
-            Err(error) => {
-                tracing::error!(%error, "a page for an error cannot be written");
-                (self.status, self.message).into_response()
-            }
-        };
-        response.headers_mut().extend(self.retry_after.map(|wait| (header::RETRY_AFTER, wait)));
-        response
     }
 }
 

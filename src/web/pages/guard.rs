@@ -3,16 +3,16 @@
 use std::net::IpAddr;
 
 use axum::extract::{FromRequestParts, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::super::state::WebState;
 use super::error::PageError;
-use super::links;
-use super::rights::Right;
-use super::table::Declared;
+use super::redirect::see_other;
+use super::rights::{Declared, Right};
 use super::visit::Visit;
+use super::{error_page, links};
 use crate::store::AuthEventKind;
 
 /// What a page may load, and where it may send anything: nothing but what is here. No script and no style stands in the HTML.
@@ -20,11 +20,10 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
      form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
 /// Every answer has these: pages, assets and errors.
-const HEADERS: [(HeaderName, &str); 5] = [
+const HEADERS: [(HeaderName, &str); 4] = [
     (header::CONTENT_SECURITY_POLICY, POLICY),
     (header::REFERRER_POLICY, "same-origin"),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
 ];
 
@@ -60,17 +59,9 @@ pub(super) async fn admit(
         None => next.run(Request::from_parts(parts, body)).await,
     };
     if let Some(error) = response.extensions_mut().remove::<PageError>() {
-        response = error.shown_to(&visit);
+        response = error_page::shown(error, &visit);
     }
     response
-}
-
-/// Leads to another page.
-pub(super) fn see_other(page: &str) -> Response {
-    match HeaderValue::try_from(page) {
-        Ok(page) => (StatusCode::SEE_OTHER, [(header::LOCATION, page)]).into_response(),
-        Err(_) => PageError::not_found().into_response(),
-    }
 }
 
 /// What every answer has.

@@ -17,6 +17,7 @@
 mod assets;
 mod columns;
 mod error;
+mod error_page;
 mod form;
 mod format;
 mod guard;
@@ -25,6 +26,7 @@ mod icon;
 mod in_step;
 mod layout;
 mod links;
+mod redirect;
 mod repositories;
 mod rights;
 mod rows;
@@ -32,6 +34,7 @@ mod search;
 mod settings;
 mod table;
 mod theme;
+mod theme_choice;
 mod visit;
 
 pub use settings::PageSettings;

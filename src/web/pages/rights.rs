@@ -79,6 +79,15 @@ impl Need {
     }
 }
 
+/// What a page is declared to do.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Declared {
+    /// Routes of the API: who looks at the page may ask all of them.
+    pub(super) needs: Vec<Need>,
+    /// Whether it changes what the door keeps, so that it is off at an open door unless that is configured.
+    pub(super) changes: bool,
+}
+
 /// What comes of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Right {

@@ -8,8 +8,9 @@ use tower_http::compression::CompressionLayer;
 
 use super::super::state::WebState;
 use super::error::PageError;
-use super::rights::Need;
-use super::{assets, guard, home, links, repositories, search, theme};
+use super::redirect::see_other;
+use super::rights::{Declared, Need};
+use super::{assets, guard, home, links, repositories, search, theme_choice};
 
 /// A page.
 pub(in crate::web) struct Page {
@@ -26,15 +27,6 @@ impl Page {
     }
 }
 
-/// What a page is declared to do.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Declared {
-    /// Routes of the API: who looks at the page may ask all of them.
-    pub(super) needs: Vec<Need>,
-    /// Whether it changes what the door keeps, so that it is off at an open door unless that is configured.
-    pub(super) changes: bool,
-}
-
 /// A page that shows what these routes of the API answer.
 fn page<const N: usize>(path: &'static str, needs: [Need; N], handler: MethodRouter<WebState>) -> Page {
     Page { path, declared: Declared { needs: needs.into(), changes: false }, handler }
@@ -47,7 +39,7 @@ pub(in crate::web) fn all() -> Vec<Page> {
         page(links::SEARCH, [Need::of("/api/v1/search")], get(search::show)),
         page(links::REPOSITORIES, [Need::of("/api/v1/repositories")], get(repositories::show)),
         // A choice of colours is the browser's own.
-        page("/ui/theme", [], post(theme::choose)),
+        page("/ui/theme", [], post(theme_choice::choose)),
     ]
 }
 
@@ -66,7 +58,7 @@ pub(in crate::web) fn router(state: &WebState) -> Router<WebState> {
         .into_iter()
         .chain([not_found])
         .fold(Router::new(), with_guard)
-        .route("/ui", get(async || guard::see_other(links::HOME)))
+        .route("/ui", get(async || see_other(links::HOME)))
         .route("/ui/assets/{file}", get(assets::show))
         .layer(CompressionLayer::new())
         .layer(map_response(guard::with_headers))

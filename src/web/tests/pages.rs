@@ -205,7 +205,7 @@ async fn chosen_colours_are_kept_in_a_cookie_and_are_there_in_the_first_byte() {
         (SIGN_IN, &"/ui/repositories?q=a".parse().unwrap())
     );
     let cookie = answer.headers[header::SET_COOKIE].to_str().unwrap().split(';').next().unwrap().to_owned();
-    assert_eq!(cookie, "portreeve_theme=dark");
+    assert_eq!(cookie, "portreeve-theme=dark");
     let answer = send(state(), choose("next=https%3A%2F%2Fevil.example%2F&theme=light")).await;
     assert_eq!(answer.headers[header::LOCATION], "/ui/");
     assert_eq!(send(state(), choose("theme=pink")).await.status, StatusCode::BAD_REQUEST);
@@ -223,11 +223,8 @@ async fn nothing_is_loaded_from_elsewhere_or_kept_and_assets_are_kept_for_ever()
         assert_eq!(headers[header::CACHE_CONTROL], "no-store", "{page}");
         assert_eq!(headers[header::CONTENT_TYPE], "text/html; charset=utf-8", "{page}");
     }
-    for path in PAGES
-        .iter()
-        .map(|asked| asked.page)
-        .chain(["/ui/nothing"])
-        .chain(assets().map(|asset| asset.path()))
+    for path in
+        PAGES.iter().map(|asked| asked.page).chain(["/ui/nothing"]).chain(assets().map(|asset| asset.path()))
     {
         let Answer { headers, .. } = look(&store, path).await;
         let policy = headers[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
