@@ -83,6 +83,7 @@ impl Driver {
 }
 
 impl Drop for Driver {
+    #[expect(clippy::disallowed_methods, reason = "dropping cannot wait in any other way")]
     fn drop(&mut self) {
         // Fails only if none of them is left.
         let _ = kill_process_group(self.group, Signal::KILL);

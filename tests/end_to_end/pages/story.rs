@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use portreeve::clock::Timestamp;
 use serde_json::json;
 
 use super::artifact::{Recipe, artifact, chart};
@@ -315,5 +316,6 @@ fn source(repository: &str) -> String {
 }
 
 fn time(ago: u64) -> String {
-    humantime::format_rfc3339_seconds(SystemTime::now() - Duration::from_secs(ago)).to_string()
+    let then = SystemTime::from(Timestamp::now()) - Duration::from_secs(ago);
+    humantime::format_rfc3339_seconds(then).to_string()
 }
