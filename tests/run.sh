@@ -14,8 +14,8 @@ fi
 
 say "What is needed from Debian"
 config/debian-packages.sh \
-    buildah busybox-static ca-certificates cmake containerd curl docker-registry docker.io g++ gcc iptables libfaketime make podman \
-    procps prometheus python3 python3-venv skopeo
+    buildah busybox-static ca-certificates chromium chromium-driver cmake containerd curl docker-registry docker.io \
+    fonts-liberation2 g++ gcc iptables libfaketime make podman procps prometheus python3 python3-venv skopeo
 
 for tool in cargo rustfmt cargo-clippy; do
     # Rustup has a name for each of them, whether the component is there or not.
@@ -34,7 +34,7 @@ fi
 
 # Beside the linters and the compiler, which leave one core idle for a part of their time.
 brought=$(mktemp)
-nice tests/tools.sh cosign crane conformance oras regctl schemathesis >"$brought" 2>&1 &
+nice tests/tools.sh axe cosign crane conformance oras regctl schemathesis >"$brought" 2>&1 &
 bringing=$!
 trap 'kill "$bringing" 2>/dev/null || true' EXIT
 

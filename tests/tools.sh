@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
 # Brings the programs named as arguments, which tests drive and Debian does not have, to tools/bin below Cargo's target
-# directory, each in the version that stands here: Go builds released modules, pip installs a released package. What is there
-# already is left alone.
+# directory, each in the version that stands here: Go builds released modules, pip installs a released package, and what a
+# browser runs is taken out of a released package of npm's registry. What is there already is left alone.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 TOOLS="${CARGO_TARGET_DIR:-$PWD/target}/tools"
+
+# The archive of axe-core, as npm's registry publishes it.
+AXE=1477dafa598d8d065f273d6af302aa203c02e83131707b7fa648cd41bd3d6b734f8c22a0dab86ee6a6f64b8afbe804b214d36db85a2826965edfb3a0b9d546b5
 
 say() { printf '\n== %s\n' "$*"; }
 
@@ -56,10 +59,29 @@ from_pip() {
     link "$name" "../${directory##*/}/bin/$name"
 }
 
+# The program `$1` is the file `$4` of a package in a version, whose archive has the SHA-512 `$5`.
+from_npm() {
+    local name=$1 package=$2 version=$3 file=$4 sum=$5
+    local directory="$TOOLS/$package-$version"
+    if ! [ -e "$directory/$name" ]; then
+        say "$package $version"
+        mkdir -p "$directory"
+        curl --silent --show-error --fail --location --max-time 120 --output "$directory/archive.tgz" \
+            "https://registry.npmjs.org/$package/-/$package-$version.tgz"
+        echo "$sum  $directory/archive.tgz" | sha512sum --check --quiet
+        tar --extract --gzip --file "$directory/archive.tgz" --directory "$directory" "package/$file"
+        mv "$directory/package/$file" "$directory/$name"
+        rm -r "$directory/archive.tgz" "$directory/package"
+    fi
+    link "$name" "../${directory##*/}/$name"
+}
+
 mkdir -p "$TOOLS/bin"
 for name in "$@"; do
     if [ "$name" = schemathesis ]; then
         from_pip "$name" tests/schemathesis.txt
+    elif [ "$name" = axe ]; then
+        from_npm "$name" axe-core 4.14.1 axe.min.js "$AXE"
     elif module=$(module_of "$name"); then
         from_go "$name" "$module"
     else

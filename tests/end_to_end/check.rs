@@ -29,7 +29,7 @@ async fn check(registry_url: &str, store: &Path) -> (bool, String) {
         .output()
         .await
         .unwrap();
-    let said = String::from_utf8(stdout).unwrap() + &String::from_utf8(stderr).unwrap();
+    let said = String::from_utf8(stdout).unwrap() + String::from_utf8(stderr).unwrap().as_str();
     (status.success(), said)
 }
 

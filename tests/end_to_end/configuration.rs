@@ -25,7 +25,7 @@ async fn read(directory: &Path, arguments: &[&str], variable: Option<&str>) -> (
         check.env("PORTREEVE_CONFIG", variable);
     }
     let output = check.output().await.unwrap();
-    let said = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
+    let said = String::from_utf8(output.stdout).unwrap() + String::from_utf8(output.stderr).unwrap().as_str();
     (output.status.code(), said.lines().next().unwrap_or_default().to_owned())
 }
 

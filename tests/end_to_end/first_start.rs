@@ -43,7 +43,7 @@ async fn command(directory: &Path, arguments: &[&str], input: &str) -> (Option<i
     let _ = stdin.write_all(input.as_bytes()).await;
     drop(stdin);
     let Output { status, stdout, stderr } = child.wait_with_output().await.unwrap();
-    let said = String::from_utf8(stdout).unwrap() + &String::from_utf8(stderr).unwrap();
+    let said = String::from_utf8(stdout).unwrap() + String::from_utf8(stderr).unwrap().as_str();
     (status.code(), said)
 }
 

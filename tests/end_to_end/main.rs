@@ -37,6 +37,7 @@ mod memory;
 mod metrics;
 mod observed;
 mod page_answers;
+mod pages;
 mod protocol;
 mod quickstart;
 mod registry_tls;

@@ -49,7 +49,8 @@ impl Guard {
         let line = |user: &str| format!("{user}:{}\n", bcrypt::hash(password(user), COST).unwrap());
         let aside = self.path("htpasswd.new");
         let shut_out = line("disabled").replacen(':', ":!", 1);
-        std::fs::write(&aside, users.iter().map(|user| line(user)).collect::<String>() + &shut_out).unwrap();
+        std::fs::write(&aside, users.iter().map(|user| line(user)).collect::<String>() + shut_out.as_str())
+            .unwrap();
         std::fs::rename(aside, self.path("htpasswd")).unwrap();
     }
 

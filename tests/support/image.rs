@@ -155,7 +155,8 @@ impl Image {
         Self::of(&document, manifest, vec![config_bytes, layer_bytes])
     }
 
-    fn of(document: &Value, media_type: &str, blobs: Vec<Bytes>) -> Self {
+    /// A manifest of this content, with its blobs.
+    pub fn of(document: &Value, media_type: &str, blobs: Vec<Bytes>) -> Self {
         let manifest = Bytes::from(document.to_string());
         Self {
             digest: digest(&manifest),

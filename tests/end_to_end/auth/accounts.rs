@@ -359,7 +359,7 @@ async fn a_key_that_no_registry_knows_signs_only_where_the_operator_insists() {
             .await
             .unwrap();
         assert_eq!(output.status.success(), ends_well, "{arguments:?}: {output:?}");
-        String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap()
+        String::from_utf8(output.stdout).unwrap() + String::from_utf8(output.stderr).unwrap().as_str()
     };
     let before = rotate(&["key", "show"], true).await;
     let said = rotate(&["key", "rotate"], false).await;

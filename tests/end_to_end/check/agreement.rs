@@ -235,7 +235,8 @@ async fn check_and_serve_agree_on_what_is_wrong_in_the_same_words() {
             case.name
         );
         let check = run("check", directory.path(), case).await;
-        let (serve_said, check_said) = (text(&serve.stderr), text(&check.stdout) + &text(&check.stderr));
+        let (serve_said, check_said) =
+            (text(&serve.stderr), text(&check.stdout) + text(&check.stderr).as_str());
         let context = format!("{}\nserve: {serve_said}\ncheck: {check_said}", case.name);
         assert_eq!(serve.status.code(), MISCONFIGURED, "{context}");
         assert_eq!(check.status.code(), MISCONFIGURED, "{context}");

@@ -26,7 +26,7 @@ async fn warnings(directory: &Path, registry: &Registry, file: &str) -> Vec<Stri
     let mut check = portreeve();
     check.arg("check").current_dir(directory).stdin(Stdio::null());
     let output = check.output().await.unwrap();
-    let said = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
+    let said = String::from_utf8(output.stdout).unwrap() + String::from_utf8(output.stderr).unwrap().as_str();
     assert!(output.status.success(), "{file}\n{said}");
     said.lines().filter_map(|line| line.strip_prefix("warn ")).map(|line| line.trim().to_owned()).collect()
 }

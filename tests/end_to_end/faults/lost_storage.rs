@@ -48,7 +48,7 @@ async fn command(registry: &Registry, store: &Path, arguments: &[&str]) -> (i32,
         .output()
         .await
         .unwrap();
-    let said = String::from_utf8(stdout).unwrap() + &String::from_utf8(stderr).unwrap();
+    let said = String::from_utf8(stdout).unwrap() + String::from_utf8(stderr).unwrap().as_str();
     (status.code().unwrap(), said)
 }
 

@@ -156,7 +156,7 @@ async fn command(store: &Path, arguments: &[&str], input: &str) -> (bool, String
         .unwrap();
     child.stdin.take().unwrap().write_all(input.as_bytes()).await.unwrap();
     let Output { status, stdout, stderr } = child.wait_with_output().await.unwrap();
-    let said = String::from_utf8(stdout).unwrap() + &String::from_utf8(stderr).unwrap();
+    let said = String::from_utf8(stdout).unwrap() + String::from_utf8(stderr).unwrap().as_str();
     (status.success(), said)
 }
 

@@ -1,0 +1,13 @@
+//! The pages, as a browser shows them: Debian's Chromium before a real door and a real registry.
+
+mod artifact;
+mod browser;
+mod defects;
+mod driver;
+mod every_page;
+mod findings;
+mod hostile;
+mod look;
+mod past;
+mod sample;
+mod story;

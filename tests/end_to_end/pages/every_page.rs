@@ -1,0 +1,207 @@
+//! What holds on every page: on those of a table, and on each other one that a link leads to.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use url::Url;
+
+use super::browser::Browser;
+use super::hostile::{ASKED, Hostile, REPOSITORY};
+use super::look::{Scheme, Screen};
+use super::sample::Sample;
+use crate::support::door::Door;
+
+/// The most bytes of a page with all that it is made of, as they are sent.
+const HEAVIEST: u64 = 100_000;
+/// More pages than there are, so that the test ends.
+const MOST: usize = 100;
+
+/// Parameters that order and divide lists.
+const OF_LISTS: [&str; 4] = ["after", "n", "order", "sort"];
+
+/// Pages that links lead to, and that are not there yet.
+const NOT_YET: [&str; 2] = ["/ui/repository", "/ui/manifest"];
+
+/// What a page shows, as far as it can be counted.
+const PARTS: &str = "return document.querySelectorAll('h1, h2, h3, tr, li, dt').length";
+
+/// How a page answers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    /// It is there.
+    Shown,
+    /// It is not there.
+    Refused,
+    /// It is there or says what is wrong with the question.
+    Either,
+}
+
+/// A page: what its pictures are called, where it is, and how it answers.
+struct Page {
+    name: String,
+    path: String,
+    answer: Answer,
+}
+
+impl Page {
+    fn new(name: &str, path: impl Into<String>, answer: Answer) -> Self {
+        Self { name: name.to_owned(), path: path.into(), answer }
+    }
+
+    /// The page that a link leads to, called by its path and the names of its parameters, which are all that tells pages apart.
+    fn linked(url: &Url) -> Self {
+        let parameters = url.query_pairs().map(|(name, _)| name.into_owned());
+        let parameters = parameters.filter(|name| !OF_LISTS.contains(&name.as_str()));
+        let segments =
+            url.path().split('/').filter(|segment| !["", "ui"].contains(segment)).map(str::to_owned);
+        let name: Vec<String> = segments.chain(parameters).collect();
+        let path = url.as_str().strip_prefix(&url.origin().ascii_serialization()).unwrap();
+        let answer = if NOT_YET.contains(&url.path()) { Answer::Refused } else { Answer::Shown };
+        Self::new(&name.join("-"), path, answer)
+    }
+
+    /// What is wrong with what the browser shows, as far as it can tell by itself.
+    async fn complaints(&self, browser: &Browser, url: &str) -> Vec<String> {
+        let mut complaints = browser.complaints().await;
+        // That it is not there is no defect of one that should not be.
+        let refusal =
+            format!("network: {url} - Failed to load resource: the server responded with a status of 4");
+        complaints.retain(|complaint| self.answer == Answer::Shown || !complaint.starts_with(&refusal));
+        let status = "return performance.getEntriesByType('navigation')[0].responseStatus";
+        let status = browser.evaluate(status).await.as_u64().unwrap();
+        let expected = match self.answer {
+            Answer::Shown => status == 200,
+            Answer::Refused => status == 404,
+            Answer::Either => status == 200 || (400..500).contains(&status),
+        };
+        if !expected {
+            complaints.push(format!("it answers with {status}"));
+        }
+        complaints
+    }
+}
+
+/// The pages to begin with, about what has this in its name.
+fn pages(part: &str) -> Vec<Page> {
+    let shown = |name: &str, path: &str| Page::new(name, path, Answer::Shown);
+    vec![
+        shown("home", "/"),
+        shown("repositories", "/ui/repositories"),
+        shown("repositories-filtered", &format!("/ui/repositories?q={part}")),
+        shown("search", &format!("/ui/search?q={part}")),
+        shown("search-nothing", "/ui/search?q=nothing-has-this-name"),
+        Page::new("not-there", "/ui/nothing", Answer::Refused),
+    ]
+}
+
+/// Goes through pages, and through those that they lead to.
+struct Walk {
+    base: Url,
+    ahead: Vec<Page>,
+    names: HashSet<String>,
+}
+
+impl Walk {
+    fn new(door: &Door, pages: Vec<Page>) -> Self {
+        let base = Url::parse(&door.url()).unwrap();
+        let names = pages.iter().map(|page| Page::linked(&base.join(&page.path).unwrap()).name).collect();
+        Self { base, ahead: pages.into_iter().rev().collect(), names }
+    }
+
+    fn next(&mut self) -> Option<(Page, String)> {
+        let page = self.ahead.pop()?;
+        let url = self.base.join(&page.path).unwrap();
+        Some((page, url.into()))
+    }
+
+    /// Takes up the links of the page that is shown.
+    async fn take_links(&mut self, browser: &Browser) {
+        let links = browser.evaluate("return [...document.links].map(link => link.href)").await;
+        for link in links.as_array().unwrap() {
+            // Links that lead nowhere are found elsewhere.
+            let Ok(mut url) = Url::parse(link.as_str().unwrap()) else { continue };
+            url.set_fragment(None);
+            if url.origin() == self.base.origin() && url.path().starts_with("/ui") {
+                let page = Page::linked(&url);
+                if self.names.insert(page.name.clone()) {
+                    self.ahead.push(page);
+                }
+            }
+        }
+        assert!(self.names.len() < MOST, "so many pages: {:?}", self.names);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_page_complains_scrolls_sideways_or_hinders_anybody_on_any_screen_in_any_colours() {
+    let sample = Sample::fill().await;
+    let door = sample.open_door().await;
+    let browser = Browser::start().await;
+    let mut found = Vec::new();
+    let mut walk = Walk::new(&door, pages("web"));
+    while let Some((page, url)) = walk.next() {
+        let mut painted = Duration::MAX;
+        for screen in Screen::ALL {
+            for scheme in Scheme::ALL {
+                browser.look(screen, scheme).await;
+                browser.open(&url).await;
+                let picture = format!("{}-{}-{}", page.name, screen.width(), scheme.name());
+                browser.screenshot(&picture).await;
+                let mut wrong = page.complaints(&browser, &url).await;
+                wrong.extend(browser.sideways().await);
+                wrong.extend(browser.axe().await);
+                painted = painted.min(browser.first_contentful_paint().await);
+                found.extend(wrong.into_iter().map(|wrong| format!("{picture}: {wrong}")));
+            }
+        }
+        walk.take_links(&browser).await;
+        let bytes = browser.bytes().await;
+        eprintln!("{}: {bytes} bytes, painted within {painted:?} at best", page.path);
+        if bytes > HEAVIEST {
+            found.push(format!("{}: it is made of {bytes} bytes, and not of {HEAVIEST} at most", page.name));
+        }
+        let parts = browser.evaluate(PARTS).await;
+        browser.run_scripts(false).await;
+        browser.open(&url).await;
+        let mut wrong = page.complaints(&browser, &url).await;
+        wrong.extend(browser.sideways().await);
+        let without = browser.evaluate(PARTS).await;
+        if without != parts {
+            wrong.push(format!("it shows {without} headings, rows and items of {parts}"));
+        }
+        found.extend(wrong.into_iter().map(|wrong| format!("{} without scripts: {wrong}", page.name)));
+        browser.run_scripts(true).await;
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_text_of_anybodys_runs_or_becomes_markup_on_any_page() {
+    let hostile = Hostile::fill().await;
+    let door = hostile.open_door().await;
+    let browser = Browser::start().await;
+    browser.look(Screen::Phone, Scheme::Light).await;
+    let mut pages = pages(REPOSITORY);
+    // What is asked for is shown again. One text for each way out of where it is.
+    for text in ASKED {
+        let query: String = url::form_urlencoded::byte_serialize(text.as_bytes()).collect();
+        for path in ["/ui/search?q=", "/ui/repositories?q=", "/ui/repositories?sort=", "/ui/"] {
+            let query = if path.ends_with('/') { query.replace('+', "%20") } else { query.clone() };
+            pages.push(Page::new("asked", format!("{path}{query}"), Answer::Either));
+        }
+    }
+    let (mut found, mut shown) = (Vec::new(), 0);
+    let mut walk = Walk::new(&door, pages);
+    while let Some((page, url)) = walk.next() {
+        browser.open(&url).await;
+        walk.take_links(&browser).await;
+        let mut wrong = page.complaints(&browser, &url).await;
+        wrong.extend(browser.markup_of_texts().await);
+        wrong.extend(browser.sideways().await);
+        found.extend(wrong.into_iter().map(|wrong| format!("{}: {wrong}", page.path)));
+        let shows = "return document.documentElement.outerHTML.includes('hostileRan')";
+        shown += usize::from(browser.evaluate(shows).await == true);
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
+    assert!(shown > 2 * ASKED.len(), "few of the texts are shown at all: {shown}");
+}
