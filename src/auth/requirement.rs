@@ -11,6 +11,8 @@ pub enum Requirement {
     Probe,
     /// Nothing that the gate looks at: the path is for everybody, or its handler asks for a secret of its own.
     Public,
+    /// Nothing, but what the request shows is looked at: the handler of a page decides, so that it can ask for a login by a page.
+    Page,
     /// A login of any user or robot, or a token of one: what is answered is their own, or says no more than that the request is
     /// malformed.
     SignedIn,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::gate::Gate;
+use super::sessions::Session;
 use super::subject::Subject;
 use super::token::Token;
 use crate::oci::{Access, RepositoryName};
@@ -19,6 +20,8 @@ pub enum Viewer {
     Bearer(Arc<Token>),
     /// A caller who has logged in with this request. The rules say what they may.
     SignedIn(Arc<Gate>, Subject),
+    /// A caller who has signed in to the pages, and goes on by a browser's cookie. The rules say what they may.
+    InSession(Arc<Gate>, Arc<Session>),
 }
 
 impl Viewer {
@@ -33,6 +36,7 @@ impl Viewer {
             Self::Unrestricted => true,
             Self::Bearer(token) => token.grants(access),
             Self::SignedIn(gate, subject) => gate.allows(subject, access),
+            Self::InSession(gate, session) => gate.allows(session.subject(), access),
         }
     }
 
@@ -51,6 +55,7 @@ impl Viewer {
             Self::Anonymous | Self::Unrestricted => None,
             Self::Bearer(token) => token.subject.as_deref(),
             Self::SignedIn(_, subject) => subject.name().map(super::UserName::as_str),
+            Self::InSession(_, session) => session.subject().name().map(super::UserName::as_str),
         }
     }
 
@@ -58,7 +63,7 @@ impl Viewer {
     pub fn may_see_actors(&self) -> bool {
         match self {
             Self::Unrestricted => true,
-            Self::Anonymous | Self::Bearer(_) | Self::SignedIn(..) => self.name().is_some(),
+            Self::Anonymous | Self::Bearer(_) | Self::SignedIn(..) | Self::InSession(..) => self.name().is_some(),
         }
     }
 }

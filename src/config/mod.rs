@@ -19,6 +19,7 @@ mod places;
 mod registry;
 mod registry_auth;
 mod secret_files;
+mod sessions;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -43,6 +44,7 @@ pub use log::{Log, LogFormat, LogLevel};
 pub use notifications::Notifications;
 pub use registry::{Registry, RegistryHost, RegistryKind};
 pub use registry_auth::{BasicLogin, RegistryAuth};
+pub use sessions::Sessions;
 
 use error::Origin;
 use places::Places;
@@ -70,6 +72,8 @@ pub struct Config {
     pub answers: Answers,
     /// `auth`
     pub auth: Auth,
+    /// `pages.session_idle` and `pages.session_lifetime`
+    pub sessions: Sessions,
     /// `clock`
     pub clock: Clock,
     /// `notifications`
@@ -164,6 +168,7 @@ impl Default for Config {
             },
             answers: Answers::default(),
             auth: Auth::default(),
+            sessions: Sessions::default(),
             clock: Clock::default(),
             notifications: Notifications::default(),
             server: Server {
@@ -255,6 +260,7 @@ impl Config {
         config.log = log::read(&mut settings);
         config.registry = registry::read(&mut settings);
         config.auth = auth::read(&mut settings);
+        config.sessions = sessions::read(&mut settings);
         config.clock = clock::read(&mut settings);
         config.server.socket = settings.read("server.socket", value::path);
         config.notifications = notifications::read(&mut settings);
