@@ -279,9 +279,7 @@ impl Accounts {
                 }
             }
             AccountCommand::EndLogin { user, id } => self.end_login_of_any_kind(id, Some(&user)).await,
-            AccountCommand::EndLogins { user } => {
-                self.end_logins(&user).await.map(|()| AccountAnswer::Done)
-            }
+            AccountCommand::EndLogins { user } => self.end_logins(&user).await.map(|()| AccountAnswer::Done),
         };
         // Whatever was remembered may be wrong now.
         if changes {

@@ -37,8 +37,8 @@ mod viewer;
 
 pub use accounts::{
     AccessTokens, AccountAnswer, AccountCommand, AccountError, Accounts, Author, Device, InvalidTokenCursor,
-    KnownToken, LoginKind, LoginLife, LoginShown, StoredUsers, TokenCursor, TokenFilter, TokenKind, TokenShown,
-    UnknownTokenKind, UserShown,
+    KnownToken, LoginKind, LoginLife, LoginShown, StoredUsers, TokenCursor, TokenFilter, TokenKind,
+    TokenShown, UnknownTokenKind, UserShown,
 };
 pub use authenticator::{Authenticator, Login, LoginError};
 pub use continuation::Continuation;

@@ -136,7 +136,8 @@ mod tests {
 
     #[test]
     fn each_name_counts_where_it_was_set_alone() {
-        let (private, plain) = (format!("__Host-portreeve={SECRET}"), format!("portreeve-unencrypted={SECRET}"));
+        let (private, plain) =
+            (format!("__Host-portreeve={SECRET}"), format!("portreeve-unencrypted={SECRET}"));
         for (origin, field, is_read) in [
             ("https://registry.example", &private, true),
             ("https://registry.example", &plain, false),
@@ -152,7 +153,8 @@ mod tests {
     #[test]
     fn one_of_several_is_never_chosen_and_only_what_can_be_one_is_read() {
         let cookie = at("https://registry.example");
-        let (own, other) = (format!("__Host-portreeve={SECRET}"), format!("__Host-portreeve={}", "A".repeat(43)));
+        let (own, other) =
+            (format!("__Host-portreeve={SECRET}"), format!("__Host-portreeve={}", "A".repeat(43)));
         assert_eq!(read(cookie, &[format!("a=1; {own} ;b=2").as_bytes()]).as_deref(), Some(SECRET));
         assert_eq!(read(cookie, &[b"a=1", own.as_bytes()]).as_deref(), Some(SECRET));
         for fields in [

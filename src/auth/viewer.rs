@@ -63,7 +63,9 @@ impl Viewer {
     pub fn may_see_actors(&self) -> bool {
         match self {
             Self::Unrestricted => true,
-            Self::Anonymous | Self::Bearer(_) | Self::SignedIn(..) | Self::InSession(..) => self.name().is_some(),
+            Self::Anonymous | Self::Bearer(_) | Self::SignedIn(..) | Self::InSession(..) => {
+                self.name().is_some()
+            }
         }
     }
 }

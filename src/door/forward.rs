@@ -1,8 +1,8 @@
 //! Headers between client, door and registry.
 
 use http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST, HeaderName, PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST, HeaderName,
+    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderValue};
 use pingora_http::RequestHeader;
@@ -216,6 +216,7 @@ mod tests {
                 ("host", "door.example"),
                 ("content-type", "text/plain"),
                 ("authorization", "Basic x"),
+                ("cookie", "a=1; __Host-portreeve=secret; b=2"),
             ],
             false,
         );
@@ -225,12 +226,18 @@ mod tests {
         let expected = [
             "authorization",
             "content-type",
+            "cookie",
             "x-forwarded-for",
             "x-forwarded-host",
             "x-forwarded-proto",
             "x-request-id",
         ];
         assert_eq!(names, expected);
+        assert_eq!(
+            value(&headers, "cookie"),
+            Some("a=1; b=2"),
+            "a session is none of the registry's business"
+        );
     }
 
     #[test]

@@ -11,9 +11,9 @@ use super::registry_access::{RegistryAccess, key_directory};
 use super::start_error::StartError;
 use super::token_watch;
 use crate::auth::{
-    AccessTokens, AccountError, Accounts, Authenticator, Gate, GateParts, Hashing, Htpasswd, IdentitySource, InvalidRule,
-    Journal, LoginKind, LoginLife, Logins, Names, Policy, Rule, Rules, StoredUsers, TargetSeal, UploadMarks, UserName,
-    Who,
+    AccessTokens, AccountError, Accounts, Authenticator, Gate, GateParts, Hashing, Htpasswd, IdentitySource,
+    InvalidRule, Journal, LoginKind, LoginLife, Logins, Names, Policy, Rule, Rules, StoredUsers, TargetSeal,
+    UploadMarks, UserName, Who,
 };
 use crate::clock::{Clock, RetentionClock};
 use crate::config::{AuthRule, Config, ConfigError, Principal, UserSource};

@@ -39,7 +39,13 @@ pub(super) struct LoginItem {
 }
 
 impl LoginItem {
-    fn of(kind: LoginKind, login: LoginShown, life: LoginLife, now: Timestamp, present: Option<&str>) -> Self {
+    fn of(
+        kind: LoginKind,
+        login: LoginShown,
+        life: LoginLife,
+        now: Timestamp,
+        present: Option<&str>,
+    ) -> Self {
         let expires = life.end_of(&login);
         let is_present = kind == LoginKind::Session && present == Some(&login.id);
         let LoginShown { id, user: _, created, last_use, address, agent } = login;
@@ -98,7 +104,8 @@ pub(super) async fn list(
     };
     let now = gate.clock.now();
     let logins = state.accounts.logins_of(&user).await?.into_iter();
-    let items = logins.map(|(kind, login)| LoginItem::of(kind, login, gate.logins.life_of(kind), now, present));
+    let items =
+        logins.map(|(kind, login)| LoginItem::of(kind, login, gate.logins.life_of(kind), now, present));
     Ok(List::of(Page::<LoginItem, String> { items: items.collect(), next: None }))
 }
 

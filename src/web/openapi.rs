@@ -15,8 +15,8 @@ use utoipa::{Modify, OpenApi};
 
 use super::error::ErrorBody;
 use super::{
-    deletions, events, flaws, logins, manifests, me, notifications, removals, repositories, search, statistics,
-    status, sync, tags, tokens, users,
+    deletions, events, flaws, logins, manifests, me, notifications, removals, repositories, search,
+    statistics, status, sync, tags, tokens, users,
 };
 use crate::store::Flaw;
 

@@ -11,8 +11,8 @@ use axum::routing::{MethodRouter, delete, get, post};
 use super::access::RouteAccess;
 use super::state::WebState;
 use super::{
-    accounts, deletions, events, flaws, health, logins, manifests, me, notifications, openapi,
-    removals, repositories, search, sign_in, statistics, status, sync, tags, token, tokens, users,
+    accounts, deletions, events, flaws, health, logins, manifests, me, notifications, openapi, removals,
+    repositories, search, sign_in, statistics, status, sync, tags, token, tokens, users,
 };
 use crate::auth::Requirement;
 use crate::oci::Action;
@@ -51,8 +51,8 @@ impl Route {
 /// The paths of the door's own listener.
 pub(super) fn of_the_door() -> [Route; 29] {
     use RouteAccess::{
-        Administrator, Events, OwnSecret, Page, Probe, Public, Repository, RepositoryOrVisibleCatalog, SignedIn,
-        VisibleCatalog,
+        Administrator, Events, OwnSecret, Page, Probe, Public, Repository, RepositoryOrVisibleCatalog,
+        SignedIn, VisibleCatalog,
     };
     [
         route("/", Public, get(health::about)),

@@ -30,8 +30,7 @@ const SIGN_IN: &str = "/ui/sign-in";
 /// The longest form: a name, a password of 4,096 bytes, each of which may be escaped, and a path.
 const MAXIMUM_FORM_BYTES: usize = 32 * 1024;
 /// What the pages may load, and where their forms go.
-const POLICY: &str =
-    "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
 /// The form.
 #[derive(Template)]
@@ -350,10 +349,16 @@ mod tests {
     #[test]
     fn what_is_shown_is_escaped_and_the_form_has_what_was_written_but_the_password() {
         let hostile = "\"><script>alert(1)</script>";
-        let page = SignInPage { name: hostile, next: hostile, failure: Some(hostile.to_owned()), is_unencrypted: true };
+        let page = SignInPage {
+            name: hostile,
+            next: hostile,
+            failure: Some(hostile.to_owned()),
+            is_unencrypted: true,
+        };
         let html = page.render().unwrap();
         assert!(!html.contains("<script>") && html.contains("script"), "{html}");
-        assert!(html.contains("not encrypted"), "{html}");
+        assert!(html.contains("not encrypted") && html.contains(" required autofocus>"), "{html}");
+        assert!(html.contains("<title>Sign in – Portreeve</title>"), "{html}");
         let html = SignedInPage { user: hostile, next: hostile }.render().unwrap();
         assert!(!html.contains("<script>") && html.contains("docker login"), "{html}");
     }

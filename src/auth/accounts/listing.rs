@@ -7,8 +7,8 @@ use std::str::FromStr;
 use serde::{Serialize, Serializer};
 
 use super::command::{LoginShown, TokenShown};
-use super::stored::{StoredLogin, StoredToken};
 use super::login_kind::LoginKind;
+use super::stored::{StoredLogin, StoredToken};
 use super::{AccountError, Accounts, logins};
 use crate::auth::subject::UserName;
 use crate::store::{AccountKind, Page, PageRequest};

@@ -41,6 +41,8 @@ pub struct KeptLogin {
     key: String,
     login: StoredLogin,
     content: Vec<u8>,
+    /// Whether it is time to write down that it was used.
+    is_use_due: bool,
 }
 
 impl KeptLogin {
@@ -203,17 +205,20 @@ impl Accounts {
         if login.service != service {
             return Ok(Err(LoginFailure::WrongSecret));
         }
-        if login.is_over(self.clock.now(), life) {
+        let now = self.clock.now();
+        if login.is_over(now, life) {
             return Ok(Err(LoginFailure::Expired));
         }
-        Ok(Ok(KeptLogin { kind, key, login, content }))
+        // Often enough for one that ends soon without use.
+        let is_use_due = now.since(login.last_use) >= kind.note_every().min(life.idle / 4);
+        Ok(Ok(KeptLogin { kind, key, login, content, is_use_due }))
     }
 
     /// Writes down that a login goes on.
     pub async fn note_login_use(&self, used: KeptLogin) {
-        let KeptLogin { kind, key, login, content } = used;
-        let now = self.clock.now();
-        if now.since(login.last_use) >= kind.note_every() {
+        let KeptLogin { kind, key, login, content, is_use_due } = used;
+        if is_use_due {
+            let now = self.clock.now();
             let used = StoredLogin { last_use: now, ..login.clone() };
             self.note_use(kind.account_kind(), &key, content, &used).await;
             if let Some(index) = self.login_indexes.of(kind).get() {
@@ -395,7 +400,10 @@ impl Accounts {
     }
 
     /// The changes that remove all logins of a user.
-    pub(super) async fn removed_logins_of(&self, name: &UserName) -> Result<Vec<AccountChange>, AccountError> {
+    pub(super) async fn removed_logins_of(
+        &self,
+        name: &UserName,
+    ) -> Result<Vec<AccountChange>, AccountError> {
         let mut removed = Vec::new();
         for kind in LoginKind::ALL.map(LoginKind::account_kind) {
             let keys = self.keys_where(kind, |login: &StoredLogin| login.user == *name).await?;

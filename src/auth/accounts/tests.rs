@@ -300,21 +300,28 @@ async fn a_login_that_was_made_while_the_clock_was_ahead_lives_no_longer_than_an
     let store = Arc::new(RedbStore::open(directory.path().join("store.redb")).unwrap());
     let accounts = |clock| Accounts::new(Arc::clone(&store) as _, Arc::new(Journal::new(clock, DAY)), clock);
     let found = Found { identity: Identity::new(name("alice"), Vec::new()), proof: String::new() };
-    let token = accounts(Clock::shifted(year)).issue_login(REFRESH, &found, "service", Device::default()).await.unwrap();
+    let token = accounts(Clock::shifted(year))
+        .issue_login(REFRESH, &found, "service", Device::default())
+        .await
+        .unwrap();
     let life = LoginLife { idle: DAY, lifetime: DAY };
     let now = accounts(Clock::SYSTEM);
     assert_eq!(now.purge_logins(REFRESH, life, &RetentionClock::new(Clock::SYSTEM, None)).await.unwrap(), 0);
     assert!(now.find_login(REFRESH, &token, "service", life).await.unwrap().is_ok());
     let later = Clock::shifted(2 * 24 * 60 * 60 * 1000);
     assert!(accounts(later).find_login(REFRESH, &token, "service", life).await.unwrap().is_err());
-    assert_eq!(accounts(later).purge_logins(REFRESH, life, &RetentionClock::new(later, None)).await.unwrap(), 1);
+    assert_eq!(
+        accounts(later).purge_logins(REFRESH, life, &RetentionClock::new(later, None)).await.unwrap(),
+        1
+    );
 }
 
 #[tokio::test]
 async fn a_login_is_ended_by_what_it_is_listed_by() {
     let fixture = fixture();
     let found = Found { identity: Identity::new(name("alice"), Vec::new()), proof: "proof".to_owned() };
-    let tokens = [(); 2].map(|()| fixture.accounts.issue_login(REFRESH, &found, "service", Device::default()));
+    let tokens =
+        [(); 2].map(|()| fixture.accounts.issue_login(REFRESH, &found, "service", Device::default()));
     let tokens = futures_util::future::join_all(tokens).await.into_iter().map(Result::unwrap);
     let tokens: Vec<_> = tokens.collect();
     let AccountAnswer::Tokens { logins, .. } =
@@ -398,7 +405,8 @@ async fn logins_that_are_over_or_too_many_are_removed() {
         let key = hash_of(&number.to_string());
         fixture.accounts.write(AccountKind::RefreshToken, &key, &login, Expect::Absent).await.unwrap();
     }
-    let bobs = fixture.accounts.issue_login(REFRESH, &found("bob"), "service", Device::default()).await.unwrap();
+    let bobs =
+        fixture.accounts.issue_login(REFRESH, &found("bob"), "service", Device::default()).await.unwrap();
     let life = |idle| LoginLife { idle, lifetime: DAY };
     let clock = RetentionClock::new(Clock::SYSTEM, None);
     assert_eq!(fixture.accounts.purge_logins(REFRESH, life(DAY), &clock).await.unwrap(), 3);

@@ -61,7 +61,9 @@ mod tests {
 
     #[test]
     fn a_page_of_the_doors_own_is_where_it_goes() {
-        for page in ["/ui/", "/ui/repositories", "/ui/repository?name=team/app&sort=-size", "/ui/search?q=%2F%2Fevil"] {
+        for page in
+            ["/ui/", "/ui/repositories", "/ui/repository?name=team/app&sort=-size", "/ui/search?q=%2F%2Fevil"]
+        {
             assert_eq!(Next::parse(page).as_str(), page);
         }
         assert_eq!(Next::parse("/ui/a/../repositories#x").as_str(), "/ui/repositories");

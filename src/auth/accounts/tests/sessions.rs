@@ -27,9 +27,12 @@ async fn a_session_is_no_refresh_token_and_is_kept_by_its_hash_alone() {
     let accounts = &fixture.accounts;
     let session = begin(accounts, "alice").await;
     let token = accounts.issue_login(REFRESH, &found("alice"), "service", Device::default()).await.unwrap();
-    for (kind, secret, expected) in
-        [(SESSION, &session, true), (REFRESH, &session, false), (REFRESH, &token, true), (SESSION, &token, false)]
-    {
+    for (kind, secret, expected) in [
+        (SESSION, &session, true),
+        (REFRESH, &session, false),
+        (REFRESH, &token, true),
+        (SESSION, &token, false),
+    ] {
         assert_eq!(goes_on(accounts, kind, secret).await, expected, "{kind:?}");
     }
     let page = PageRequest { after: None, limit: 10 };
@@ -63,18 +66,21 @@ async fn a_session_ends_when_it_is_not_used_and_after_its_life_in_any_case() {
 }
 
 #[tokio::test]
-async fn the_use_of_a_session_is_noted_every_five_minutes() {
+async fn the_use_of_a_session_is_noted_every_five_minutes_or_as_often_as_its_idle_time_asks() {
     let fixture = fixture();
     let session = begin(&fixture.accounts, "alice").await;
+    let short = LoginLife { idle: Duration::from_mins(8), ..LIFE };
     let last_use = async || fixture.accounts.logins_of(&name("alice")).await.unwrap()[0].1.last_use;
-    let made = last_use().await;
-    for (minutes, is_noted) in [(4, false), (6, true)] {
+    for (minutes, life, is_noted) in
+        [(4, LIFE, false), (1, short, false), (3, short, true), (7, LIFE, false), (9, LIFE, true)]
+    {
         let clock = Clock::shifted(minutes * 60 * 1000);
         let Fixture { accounts, .. } = &fixture;
         let accounts = Accounts::new(Arc::clone(&accounts.store), Arc::clone(&accounts.journal), clock);
-        let login = accounts.find_login(SESSION, &session, "service", LIFE).await.unwrap().unwrap();
-        accounts.note_login_use(login).await;
-        assert_eq!(last_use().await > made, is_noted, "{minutes}");
+        let before = last_use().await;
+        let login = accounts.find_login(SESSION, &session, "service", life).await.unwrap();
+        accounts.note_login_use(login.unwrap_or_else(|why| panic!("{minutes}: {why:?}"))).await;
+        assert_eq!(last_use().await > before, is_noted, "{minutes}");
     }
 }
 
@@ -85,9 +91,10 @@ async fn a_user_has_twenty_sessions_and_the_one_used_longest_ago_makes_way() {
     let (bobs, first) = (begin(accounts, "bob").await, begin(accounts, "alice").await);
     let token = accounts.issue_login(REFRESH, &found("alice"), "service", Device::default()).await.unwrap();
     let mut sessions = Vec::new();
-    for _ in 0..30 {
-        tokio::time::sleep(Duration::from_millis(2)).await;
-        sessions.push(begin(accounts, "alice").await);
+    for seconds in 1..31 {
+        let clock = Clock::shifted(seconds * 1000);
+        let later = Accounts::new(Arc::clone(&accounts.store), Arc::clone(&accounts.journal), clock);
+        sessions.push(begin(&later, "alice").await);
     }
     let of = async |user| accounts.logins_of(&name(user)).await.unwrap().len();
     assert_eq!((of("alice").await, of("bob").await), (21, 1));
@@ -104,7 +111,9 @@ async fn logins_are_ended_one_by_one_and_all_at_once_and_those_of_others_stay() 
         (begin(accounts, "bob").await, begin(accounts, "alice").await, begin(accounts, "alice").await);
     let token = accounts.issue_login(REFRESH, &found("alice"), "service", Device::default()).await.unwrap();
     let shown = accounts.logins_of(&name("alice")).await.unwrap();
-    assert!(shown.iter().any(|(kind, login)| *kind == SESSION && login.agent.as_deref() == Some("Browser/1")));
+    assert!(
+        shown.iter().any(|(kind, login)| *kind == SESSION && login.agent.as_deref() == Some("Browser/1"))
+    );
     let end = |user: &str, secret: &SecretString| {
         let id = Accounts::login_id(&Accounts::login_key(secret)).to_owned();
         accounts.carry_out(AccountCommand::EndLogin { user: name(user), id }, None)
