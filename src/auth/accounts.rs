@@ -6,6 +6,7 @@ mod author;
 mod command;
 mod listing;
 mod login_index;
+mod login_kind;
 mod logins;
 mod sources;
 mod stored;
@@ -20,17 +21,19 @@ use ring::rand::{SecureRandom, SystemRandom};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
-use tokio::sync::{Mutex, OnceCell};
+use tokio::sync::Mutex;
 
 pub use self::author::Author;
 pub use self::command::{AccountAnswer, AccountCommand, LoginShown, TokenShown, UserShown};
 pub use self::listing::{
     InvalidTokenCursor, KnownToken, TokenCursor, TokenFilter, TokenKind, UnknownTokenKind,
 };
-pub use self::logins::LoginLife;
+pub use self::login_kind::LoginKind;
+pub(super) use self::logins::KeptLogin;
+pub use self::logins::{Device, LoginLife};
 pub use self::sources::{AccessTokens, StoredUsers};
 
-use self::login_index::LoginIndex;
+use self::login_index::LoginIndexes;
 use self::stored::{StoredToken, StoredUser};
 use super::journal::Journal;
 use super::pattern::InvalidPattern;
@@ -100,8 +103,8 @@ pub struct Accounts {
     journal: Arc<Journal>,
     clock: Clock,
     version: AtomicU64,
-    /// Which logins there are, as soon as one was made.
-    login_index: OnceCell<LoginIndex>,
+    /// Which logins there are of each kind, as soon as one was made.
+    login_indexes: LoginIndexes,
     /// One command at a time: some look at many accounts before they change one.
     commands: Mutex<()>,
     /// Whether the last use of a token could be written down.
@@ -111,9 +114,9 @@ pub struct Accounts {
 impl Accounts {
     /// Those of this store; what is done to them is noted in `journal`.
     pub fn new(store: Arc<dyn store::Accounts>, journal: Arc<Journal>, clock: Clock) -> Self {
-        let (version, login_index, commands) = (AtomicU64::new(0), OnceCell::new(), Mutex::new(()));
+        let (version, login_indexes, commands) = (AtomicU64::new(0), LoginIndexes::default(), Mutex::new(()));
         let use_failures = FailureLog::new();
-        Self { store, journal, clock, version, login_index, commands, use_failures }
+        Self { store, journal, clock, version, login_indexes, commands, use_failures }
     }
 
     /// The journal of the gate.
@@ -230,7 +233,7 @@ impl Accounts {
                 self.use_failures.worked();
             }
             Err(error) if self.use_failures.failed(&error) => {
-                tracing::warn!(%error, "the last use of a token cannot be written down");
+                tracing::warn!(%error, "the last use of a token or a login cannot be written down");
             }
             Err(_) => {}
         }
@@ -270,11 +273,13 @@ impl Accounts {
             AccountCommand::RevokeToken { id } => {
                 if self.store.account(AccountKind::AccessToken, &id).await?.is_some() {
                     self.remove(AccountKind::AccessToken, &id).await?;
-                } else if !self.end_login(&id).await? {
-                    return Err(AccountError::NoToken(id));
+                    Ok(AccountAnswer::Done)
+                } else {
+                    self.end_login_of_any_kind(id, None).await
                 }
-                Ok(AccountAnswer::Done)
             }
+            AccountCommand::EndLogin { user, id } => self.end_login_of_any_kind(id, Some(&user)).await,
+            AccountCommand::EndLogins { user } => self.end_logins(&user).await.map(|()| AccountAnswer::Done),
         };
         // Whatever was remembered may be wrong now.
         if changes {

@@ -25,7 +25,7 @@ pub struct Continuation {
 
 /// What a caller has shown with the request itself.
 enum Shown {
-    /// A token of the door's, or nothing.
+    /// A token of the door's, a session, or nothing.
     Nothing,
     /// A password, which is another one if this is another text.
     Password(Option<String>),
@@ -47,7 +47,10 @@ impl Continuation {
         let shown = match &viewer {
             Viewer::SignedIn(gate, Subject::Known(identity)) => match SignedInBy::of(&viewer, headers) {
                 SignedInBy::AccessToken(id) => Shown::AccessToken(Origin::AccessToken(id)),
-                SignedInBy::Nothing | SignedInBy::Password | SignedInBy::Token(_) => {
+                SignedInBy::Nothing
+                | SignedInBy::Password
+                | SignedInBy::Session(_)
+                | SignedInBy::Token(_) => {
                     let found = gate.authenticator.find(&identity.name).await?;
                     Shown::Password(found.map(|found| found.proof))
                 }
@@ -55,6 +58,7 @@ impl Continuation {
             Viewer::SignedIn(_, Subject::Anonymous)
             | Viewer::Anonymous
             | Viewer::Unrestricted
+            | Viewer::InSession(..)
             | Viewer::Bearer(_) => Shown::Nothing,
         };
         Ok(Self { gate: gate.cloned(), viewer, shown, version })
@@ -91,6 +95,10 @@ impl Continuation {
                 Some(self.viewer.clone())
             }
             Viewer::Bearer(token) => still_good(&gate, token).await?.then(|| self.viewer.clone()),
+            Viewer::InSession(_, session) => {
+                let session = gate.session_again(session).await?;
+                session.map(|session| Viewer::InSession(Arc::clone(&gate), Arc::new(session)))
+            }
             Viewer::SignedIn(_, Subject::Known(identity)) => {
                 let identity = self.shown.identity(&gate, identity.name.clone()).await?;
                 identity.map(|identity| Viewer::SignedIn(Arc::clone(&gate), Subject::Known(identity)))

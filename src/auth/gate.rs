@@ -10,8 +10,9 @@ use async_trait::async_trait;
 use secrecy::SecretString;
 use tracing::Level;
 
-use super::accounts::{AccountError, Accounts, LoginLife};
+use super::accounts::{AccountError, Accounts, Device, LoginKind, LoginLife};
 use super::authenticator::{Authenticator, LoginError};
+use super::door_origin::DoorOrigin;
 use super::identity::{Credentials, SourceError};
 use super::journal::{Journal, Names};
 use super::login_failure::{LoginFailure, LoginResult};
@@ -62,8 +63,20 @@ pub(super) struct PolicyVersion {
 pub struct Logins {
     /// Where they are kept.
     pub accounts: Arc<Accounts>,
-    /// When they end.
+    /// When those end that `docker login` keeps.
     pub life: LoginLife,
+    /// When sessions of browsers end.
+    pub sessions: LoginLife,
+}
+
+impl Logins {
+    /// When logins of a kind end.
+    pub const fn life_of(&self, kind: LoginKind) -> LoginLife {
+        match kind {
+            LoginKind::RefreshToken => self.life,
+            LoginKind::Session => self.sessions,
+        }
+    }
 }
 
 /// What a gate is made of: see the fields of [`Gate`].
@@ -145,14 +158,18 @@ impl Gate {
     ///
     /// # Errors
     /// When the store cannot keep it.
-    pub async fn issue_refresh_token(&self, identity: &Identity) -> Result<Option<SecretString>, LoginError> {
+    pub async fn issue_refresh_token(
+        &self,
+        identity: &Identity,
+        device: Device,
+    ) -> Result<Option<SecretString>, LoginError> {
         if identity.limits.is_some() {
             return Ok(None);
         }
         let Some(found) = self.authenticator.find(&identity.name).await? else { return Ok(None) };
-        let token =
-            self.logins.accounts.issue_refresh_token(&found, self.service()).await.map_err(unavailable)?;
-        Ok(Some(token))
+        let (accounts, kind) = (&self.logins.accounts, LoginKind::RefreshToken);
+        let token = accounts.issue_login(kind, &found, self.service(), device).await;
+        Ok(Some(token.map_err(unavailable)?))
     }
 
     /// The user of a refresh token.
@@ -177,12 +194,12 @@ impl Gate {
     }
 
     async fn user_of(&self, token: &SecretString) -> Result<Identity, LoginError> {
-        let Logins { accounts, life } = &self.logins;
-        let login = accounts.find_refresh_token(token, self.service(), *life).await;
+        let Logins { accounts, life, .. } = &self.logins;
+        let login = accounts.find_login(LoginKind::RefreshToken, token, self.service(), *life).await;
         let login = login.map_err(unavailable)?.map_err(LoginError::Wrong)?;
         match self.authenticator.find(login.user()).await? {
             Some(found) if found.proof == login.proof() => {
-                accounts.note_refresh(login).await;
+                accounts.note_login_use(login).await;
                 Ok(self.with_groups(found.identity))
             }
             // It stays: a users file that lacks them, or is an old one, may be a mistake that is mended soon.
@@ -224,10 +241,13 @@ impl Gate {
                 let admitted = self.authenticator.admitted(bearer).await?;
                 return Ok(admitted.ok().map(|identity| self.with_groups(identity)));
             }
-            Some(Origin::Login(key)) if !accounts.has_login(key).await.map_err(unavailable)? => {
-                return Ok(None);
+            Some(Origin::Login(key)) => {
+                let goes_on = accounts.has_login(LoginKind::RefreshToken, key).await;
+                if !goes_on.map_err(unavailable)? {
+                    return Ok(None);
+                }
             }
-            Some(Origin::Login(_)) | None => {}
+            None => {}
         }
         let found = self.authenticator.find(&name).await?;
         Ok(found.map(|found| self.with_groups(found.identity)))
@@ -277,6 +297,15 @@ impl Gate {
         &self.issuer.settings().service
     }
 
+    /// By which address a client knows the door that reached it in this way.
+    pub fn door_origin(&self, scheme: &str, host: Option<&str>) -> DoorOrigin {
+        match (&self.external, host.filter(|host| is_authority(host))) {
+            (Some(external), _) => DoorOrigin::parse(external),
+            (None, Some(host)) => DoorOrigin::parse(&format!("{scheme}://{host}")),
+            (None, None) => DoorOrigin::parse(""),
+        }
+    }
+
     /// Where tokens are to be had, for a client that reached the door in this way.
     pub fn realm(&self, scheme: &str, host: Option<&str>) -> String {
         match (&self.external, host.filter(|host| is_authority(host))) {
@@ -294,7 +323,7 @@ impl Names for Gate {
     }
 }
 
-fn unavailable(error: AccountError) -> LoginError {
+pub(super) fn unavailable(error: AccountError) -> LoginError {
     LoginError::Unavailable(SourceError::Unavailable(Arc::new(error)))
 }
 

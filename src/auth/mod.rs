@@ -7,6 +7,7 @@
 mod accounts;
 mod authenticator;
 mod continuation;
+mod door_origin;
 mod fingerprint;
 mod gate;
 mod hashing;
@@ -25,6 +26,8 @@ mod registry_tokens;
 mod requirement;
 mod rules;
 mod sealed_target;
+mod session_cookie;
+mod sessions;
 mod signed_in_by;
 mod subject;
 mod token;
@@ -33,12 +36,13 @@ mod uploads;
 mod viewer;
 
 pub use accounts::{
-    AccessTokens, AccountAnswer, AccountCommand, AccountError, Accounts, Author, InvalidTokenCursor,
-    KnownToken, LoginLife, LoginShown, StoredUsers, TokenCursor, TokenFilter, TokenKind, TokenShown,
-    UnknownTokenKind, UserShown,
+    AccessTokens, AccountAnswer, AccountCommand, AccountError, Accounts, Author, Device, InvalidTokenCursor,
+    KnownToken, LoginKind, LoginLife, LoginShown, StoredUsers, TokenCursor, TokenFilter, TokenKind,
+    TokenShown, UnknownTokenKind, UserShown,
 };
 pub use authenticator::{Authenticator, Login, LoginError};
 pub use continuation::Continuation;
+pub use door_origin::DoorOrigin;
 pub use gate::{Gate, GateParts, Logins, Policy};
 pub use hashing::{Hashing, HashingError, StoredHash, Ticket, hash};
 pub use header::{Authorization, Rejected, read as read_authorization, read_only as read_only_authorization};
@@ -55,6 +59,8 @@ pub use registry_tokens::RegistryTokens;
 pub use requirement::{Requirement, RequirementOf};
 pub use rules::{Decision, InvalidRule, Privilege, Rule, Rules, Who};
 pub use sealed_target::{SealError, SealedFor, SealedTarget, TargetSeal};
+pub use session_cookie::{SessionCookie, without_sessions};
+pub use sessions::Session;
 pub use signed_in_by::SignedInBy;
 pub use subject::{Identity, InvalidUserName, Limits, Subject, UserName};
 pub use token::{InvalidToken, Issued, Issuer, Origin, SigningFailed, Token, TokenSettings};

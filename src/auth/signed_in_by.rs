@@ -16,6 +16,8 @@ pub enum SignedInBy {
     Nothing,
     /// Their password.
     Password,
+    /// The session with this identifier, which began with their password.
+    Session(String),
     /// The access token with this identifier, in place of a password.
     AccessToken(String),
     /// A token of the door's, and what that was given for, where it was not a password.
@@ -30,6 +32,7 @@ impl SignedInBy {
                 Self::Nothing
             }
             Viewer::Bearer(token) => Self::Token(token.origin.clone()),
+            Viewer::InSession(_, session) => Self::Session(session.id().to_owned()),
             Viewer::SignedIn(_, Subject::Known(Identity { limits: None, .. })) => Self::Password,
             Viewer::SignedIn(_, Subject::Known(Identity { limits: Some(_), .. })) => {
                 access_token(headers).map_or(Self::Token(None), Self::AccessToken)
@@ -41,7 +44,7 @@ impl SignedInBy {
     pub fn access_token(&self) -> Option<&str> {
         match self {
             Self::AccessToken(id) | Self::Token(Some(Origin::AccessToken(id))) => Some(id),
-            Self::Nothing | Self::Password | Self::Token(_) => None,
+            Self::Nothing | Self::Password | Self::Session(_) | Self::Token(_) => None,
         }
     }
 }

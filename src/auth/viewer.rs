@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::gate::Gate;
 use super::requirement::Requirement;
+use super::sessions::Session;
 use super::subject::Subject;
 use super::token::Token;
 use crate::oci::{Access, RepositoryName};
@@ -20,6 +21,8 @@ pub enum Viewer {
     Bearer(Arc<Token>),
     /// A caller who has logged in with this request. The rules say what they may.
     SignedIn(Arc<Gate>, Subject),
+    /// A caller who has signed in to the pages, and goes on by a browser's cookie. The rules say what they may.
+    InSession(Arc<Gate>, Arc<Session>),
 }
 
 impl Viewer {
@@ -41,7 +44,9 @@ impl Viewer {
     pub fn is_nobody(&self) -> bool {
         match self {
             Self::Unrestricted => false,
-            Self::Anonymous | Self::Bearer(_) | Self::SignedIn(..) => self.name().is_none(),
+            Self::Anonymous | Self::Bearer(_) | Self::SignedIn(..) | Self::InSession(..) => {
+                self.name().is_none()
+            }
         }
     }
 
@@ -51,6 +56,7 @@ impl Viewer {
             Self::Unrestricted => true,
             Self::Bearer(token) => token.grants(access),
             Self::SignedIn(gate, subject) => gate.allows(subject, access),
+            Self::InSession(gate, session) => gate.allows(session.subject(), access),
         }
     }
 
@@ -69,6 +75,7 @@ impl Viewer {
             Self::Anonymous | Self::Unrestricted => None,
             Self::Bearer(token) => token.subject.as_deref(),
             Self::SignedIn(_, subject) => subject.name().map(super::UserName::as_str),
+            Self::InSession(_, session) => session.subject().name().map(super::UserName::as_str),
         }
     }
 
@@ -76,7 +83,9 @@ impl Viewer {
     pub fn may_see_actors(&self) -> bool {
         match self {
             Self::Unrestricted => true,
-            Self::Anonymous | Self::Bearer(_) | Self::SignedIn(..) => self.name().is_some(),
+            Self::Anonymous | Self::Bearer(_) | Self::SignedIn(..) | Self::InSession(..) => {
+                self.name().is_some()
+            }
         }
     }
 }

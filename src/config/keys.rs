@@ -255,6 +255,16 @@ pub const KEYS: &[Key] = &[
         meaning: "Who answers what clients ask of lists and manifests: the door from its `record`, or the `registry`.",
     },
     Key {
+        name: "pages.session_idle",
+        default: "\"12h\"",
+        meaning: "After which time without use a browser is signed out of the pages.",
+    },
+    Key {
+        name: "pages.session_lifetime",
+        default: "\"7d\"",
+        meaning: "After which time it is signed out in any case.",
+    },
+    Key {
         name: "clock.warn",
         default: "\"5s\"",
         meaning: "How far the registry's clock may be off before the door says so; `0` for never.",

@@ -20,6 +20,7 @@ mod places;
 mod registry;
 mod registry_auth;
 mod secret_files;
+mod sessions;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -45,6 +46,7 @@ pub use notifications::Notifications;
 pub use pages::Pages;
 pub use registry::{Registry, RegistryHost, RegistryKind};
 pub use registry_auth::{BasicLogin, RegistryAuth};
+pub use sessions::Sessions;
 
 use error::Origin;
 use places::Places;
@@ -72,6 +74,8 @@ pub struct Config {
     pub answers: Answers,
     /// `auth`
     pub auth: Auth,
+    /// `pages.session_idle` and `pages.session_lifetime`
+    pub sessions: Sessions,
     /// `clock`
     pub clock: Clock,
     /// `notifications`
@@ -168,6 +172,7 @@ impl Default for Config {
             },
             answers: Answers::default(),
             auth: Auth::default(),
+            sessions: Sessions::default(),
             clock: Clock::default(),
             notifications: Notifications::default(),
             pages: Pages::default(),
@@ -260,6 +265,7 @@ impl Config {
         config.log = log::read(&mut settings);
         config.registry = registry::read(&mut settings);
         config.auth = auth::read(&mut settings);
+        config.sessions = sessions::read(&mut settings);
         config.clock = clock::read(&mut settings);
         config.server.socket = settings.read("server.socket", value::path);
         config.notifications = notifications::read(&mut settings);

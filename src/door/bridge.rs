@@ -18,7 +18,7 @@ use tower::ServiceExt;
 
 use super::body_memory::Reservation;
 use super::{Limits, Refusal, ResponseHead, body, forward, header_names, respond};
-use crate::auth::Viewer;
+use crate::auth::{DoorOrigin, Viewer};
 use crate::oci::ErrorCode;
 use crate::telemetry::AccessNote;
 
@@ -32,7 +32,7 @@ pub(super) struct RouterAnswer {
     held: Reservation,
 }
 
-/// Has the router answer. The client's address, and what its user may see, go along as extensions. `held` grows with the request's body,
+/// Has the router answer. The client's address, that by which it knows the door, and what its user may see, go along as extensions. `held` grows with the request's body,
 /// and then with the answer.
 ///
 /// # Errors
@@ -42,6 +42,7 @@ pub(super) async fn call(
     router: &axum::Router,
     session: &mut Session,
     client: IpAddr,
+    origin: DoorOrigin,
     viewer: Viewer,
     limits: &Limits,
     mut held: Reservation,
@@ -53,6 +54,7 @@ pub(super) async fn call(
     *request.uri_mut() = header.uri.clone();
     *request.headers_mut() = header.headers.clone();
     request.extensions_mut().insert(client);
+    request.extensions_mut().insert(origin);
     request.extensions_mut().insert(viewer);
     let calling = router.clone().oneshot(request);
     tokio::pin!(calling);

@@ -1,14 +1,15 @@
 //! Headers between client, door and registry.
 
 use http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, EXPECT, FORWARDED, HOST, HeaderName, PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST, HeaderName,
+    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderValue};
 use pingora_http::RequestHeader;
 
 use super::request_id::X_REQUEST_ID;
 use super::{Exchange, ForwardedAuthorization, ResponseHead};
+use crate::auth::without_sessions;
 use crate::registry::SentCredentials;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -56,6 +57,11 @@ fn forwarding_headers(exchange: &Exchange) -> [(HeaderName, Option<HeaderValue>)
     ]
 }
 
+/// The cookies that the registry is sent: a browser's session at the door is none of its business.
+fn cookies(headers: &HeaderMap) -> Vec<HeaderValue> {
+    headers.get_all(COOKIE).iter().filter_map(without_sessions).collect()
+}
+
 /// The request as the registry is to see it: pingora has removed what speaks of the client's connection.
 ///
 /// `sent` is what the backend is sent in place of the client's credentials.
@@ -71,6 +77,13 @@ pub(super) fn prepare_request(
             None => {
                 request.remove_header(&name);
             }
+        }
+    }
+    if request.headers.contains_key(COOKIE) {
+        let cookies = cookies(&request.headers);
+        request.remove_header(&COOKIE);
+        for cookie in cookies {
+            request.append_header(COOKIE, cookie)?;
         }
     }
     if let Some(sent) = sent {
@@ -93,6 +106,9 @@ pub fn end_to_end_headers(exchange: &Exchange) -> HeaderMap {
     for name in [HOST, CONTENT_LENGTH, EXPECT] {
         headers.remove(name);
     }
+    let cookies = cookies(&headers);
+    headers.remove(COOKIE);
+    headers.extend(cookies.into_iter().map(|cookie| (COOKIE, cookie)));
     headers.extend(
         exchange.forwarding.host.as_deref().and_then(|host| Some((HOST, HeaderValue::from_str(host).ok()?))),
     );
@@ -200,6 +216,7 @@ mod tests {
                 ("host", "door.example"),
                 ("content-type", "text/plain"),
                 ("authorization", "Basic x"),
+                ("cookie", "a=1; __Host-portreeve=secret; b=2"),
             ],
             false,
         );
@@ -209,12 +226,18 @@ mod tests {
         let expected = [
             "authorization",
             "content-type",
+            "cookie",
             "x-forwarded-for",
             "x-forwarded-host",
             "x-forwarded-proto",
             "x-request-id",
         ];
         assert_eq!(names, expected);
+        assert_eq!(
+            value(&headers, "cookie"),
+            Some("a=1; b=2"),
+            "a session is none of the registry's business"
+        );
     }
 
     #[test]

@@ -116,7 +116,7 @@ fn print(answer: &AccountAnswer) -> std::io::Result<()> {
         }
         AccountAnswer::Tokens { access, logins } => {
             access.iter().try_for_each(|token| print_token(&mut out, token))?;
-            logins.iter().try_for_each(|LoginShown { id, user, created, last_use }| {
+            logins.iter().try_for_each(|LoginShown { id, user, created, last_use, .. }| {
                 writeln!(out, "{id}\t{user}\tlogin\tsince {created}\tused {last_use}")
             })
         }

@@ -14,7 +14,7 @@ use http::{HeaderMap, StatusCode};
 use self::challenge::Challenge;
 use crate::auth::{
     Authorization as Given, Credentials, Gate, Identity, InvalidToken, LoginError, Mark, Rejected,
-    Requirement, RequirementOf, Subject, Token, UploadMarks, Viewer, read_only_authorization,
+    Requirement, RequirementOf, SessionCookie, Subject, Token, UploadMarks, Viewer, read_only_authorization,
 };
 use crate::door::{
     Answering, BoxError, CatalogScope, Client, Entry, Exchange, Flow, ForwardedAuthorization, Forwarding,
@@ -252,36 +252,67 @@ async fn admit_to_own(
 ) -> Result<Viewer, Refusal> {
     let needed = match requirement {
         Requirement::Probe | Requirement::Public => return Ok(Viewer::Anonymous),
-        // Who shows nothing is nobody, who may what the rules allow everybody.
-        Requirement::Page if matches!(given(&exchange.request.headers), Ok(Given::None)) => {
-            return Ok(Viewer::SignedIn(Arc::clone(gate), Subject::Anonymous));
-        }
         Requirement::Page | Requirement::SignedIn | Requirement::Filtered => None,
         Requirement::Access(ref needed) => Some(needed.clone()),
     };
-    let realm = realm(gate, &exchange.client);
-    let challenge = Challenge { realm, service: gate.service(), needed: needed.as_ref(), source: None };
-    let viewer = match bearer(gate, exchange, &challenge).await? {
-        Bearer::Expired(_) => return Err(challenge.invalid_token("the token has expired")),
-        // A list of what may be pulled goes by the rules: the token does not name it.
-        Bearer::Token(token)
-            if needed == Some(Access::VisibleCatalog) && token.grants(&Access::VisibleCatalog) =>
-        {
-            let viewer = visible_to(gate, Bearer::Token(token)).await?;
-            viewer.ok_or_else(|| challenge.invalid_token("the token's user is gone"))?
+    let viewer = match viewer_by_cookie(gate, exchange).await? {
+        Some(viewer) => viewer,
+        None if requirement == Requirement::Page && !exchange.request.headers.contains_key(AUTHORIZATION) => {
+            // Who shows nothing is nobody, who may what the rules allow everybody.
+            return Ok(Viewer::SignedIn(Arc::clone(gate), Subject::Anonymous));
         }
-        Bearer::Token(token) => Viewer::Bearer(token),
-        Bearer::SignedIn(subject) => Viewer::SignedIn(Arc::clone(gate), subject),
+        None => viewer_by_header(gate, exchange, needed.as_ref()).await?,
     };
     exchange.client.user = viewer.name().map(str::to_owned);
     if viewer.meets(&requirement) {
         return Ok(viewer);
     }
+    let challenge = Challenge {
+        realm: realm(gate, &exchange.client),
+        service: gate.service(),
+        needed: needed.as_ref(),
+        source: None,
+    };
     let refusal = insufficient(gate, &exchange.client, needed.as_ref(), &challenge);
     // To log in once more would not help whoever has. Clients of the registry are told otherwise: they ask for a token with
     // more in it when they hear 401, and only then.
     let is_known = viewer.name().is_some();
     Err(if is_known { refusal.with_status(StatusCode::FORBIDDEN) } else { refusal })
+}
+
+/// Who asks by a session. The cookie comes with whatever a browser asks of the door: it counts only here, for the door's own
+/// paths, and only where no other credentials are shown.
+async fn viewer_by_cookie(gate: &Arc<Gate>, exchange: &Exchange) -> Result<Option<Viewer>, Refusal> {
+    let (client, headers) = (&exchange.client, &exchange.request.headers);
+    if headers.contains_key(AUTHORIZATION) {
+        return Ok(None);
+    }
+    let origin = gate.door_origin(client.scheme.as_str(), client.host.as_deref());
+    let Some(secret) = SessionCookie::at(origin.is_private()).read(headers) else { return Ok(None) };
+    let session = gate.session(&secret).await.map_err(unavailable)?;
+    Ok(session.map(|session| Viewer::InSession(Arc::clone(gate), Arc::new(session))))
+}
+
+/// Who asks by a token, or by a name and a password.
+async fn viewer_by_header(
+    gate: &Arc<Gate>,
+    exchange: &Exchange,
+    needed: Option<&Access>,
+) -> Result<Viewer, Refusal> {
+    let realm = realm(gate, &exchange.client);
+    let challenge = Challenge { realm, service: gate.service(), needed, source: None };
+    match bearer(gate, exchange, &challenge).await? {
+        Bearer::Expired(_) => Err(challenge.invalid_token("the token has expired")),
+        // A list of what may be pulled goes by the rules: the token does not name it.
+        Bearer::Token(token)
+            if needed == Some(&Access::VisibleCatalog) && token.grants(&Access::VisibleCatalog) =>
+        {
+            let viewer = visible_to(gate, Bearer::Token(token)).await?;
+            viewer.ok_or_else(|| challenge.invalid_token("the token's user is gone"))
+        }
+        Bearer::Token(token) => Ok(Viewer::Bearer(token)),
+        Bearer::SignedIn(subject) => Ok(Viewer::SignedIn(Arc::clone(gate), subject)),
+    }
 }
 
 /// Who sends a request.

@@ -11,9 +11,9 @@ use super::registry_access::{RegistryAccess, key_directory};
 use super::start_error::StartError;
 use super::token_watch;
 use crate::auth::{
-    AccessTokens, Accounts, Authenticator, Gate, GateParts, Hashing, Htpasswd, IdentitySource, InvalidRule,
-    Journal, LoginLife, Logins, Names, Policy, Rule, Rules, StoredUsers, TargetSeal, UploadMarks, UserName,
-    Who,
+    AccessTokens, AccountError, Accounts, Authenticator, Gate, GateParts, Hashing, Htpasswd, IdentitySource,
+    InvalidRule, Journal, LoginKind, LoginLife, Logins, Names, Policy, Rule, Rules, StoredUsers, TargetSeal,
+    UploadMarks, UserName, Who,
 };
 use crate::clock::{Clock, RetentionClock};
 use crate::config::{AuthRule, Config, ConfigError, Principal, UserSource};
@@ -79,6 +79,7 @@ impl AuthSetup {
             logins: Logins {
                 accounts: Arc::clone(accounts),
                 life: LoginLife { idle: config.auth.refresh_idle, lifetime: config.auth.refresh_lifetime },
+                sessions: LoginLife { idle: config.sessions.idle, lifetime: config.sessions.lifetime },
             },
             policy,
         }));
@@ -157,11 +158,18 @@ async fn supersede(htpasswd: Arc<Htpasswd>, accounts: Arc<Accounts>, stop: Cance
 }
 
 async fn purge_logins(gate: Arc<Gate>, clock: Arc<RetentionClock>, stop: CancellationToken) {
-    let Logins { accounts, life } = &gate.logins;
+    let Logins { accounts, .. } = &gate.logins;
+    let purge = async || {
+        let mut removed = 0;
+        for kind in LoginKind::ALL {
+            removed += accounts.purge_logins(kind, gate.logins.life_of(kind), &clock).await?;
+        }
+        Ok::<_, AccountError>(removed)
+    };
     let purging = async {
         let failures = FailureLog::new();
         loop {
-            match accounts.purge_logins(*life, &clock).await {
+            match purge().await {
                 Ok(removed) => {
                     failures.worked();
                     if removed > 0 {

@@ -1,4 +1,4 @@
-//! What is kept of who comes in: users, access tokens, refresh tokens. What stands in it is the business of `auth/`; the
+//! What is kept of who comes in: users, access tokens, refresh tokens, sessions. What stands in it is the business of `auth/`; the
 //! store keeps it, whole and durable.
 
 /// What an account is.
@@ -10,6 +10,8 @@ pub enum AccountKind {
     AccessToken,
     /// A login that goes on, by the hash of its token.
     RefreshToken,
+    /// A login that a browser's cookie continues, by the hash of what the cookie has.
+    Session,
 }
 
 impl AccountKind {
@@ -19,6 +21,7 @@ impl AccountKind {
             Self::User => "user",
             Self::AccessToken => "access_token",
             Self::RefreshToken => "refresh_token",
+            Self::Session => "session",
         }
     }
 }

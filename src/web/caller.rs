@@ -2,7 +2,7 @@
 //!
 //! What is changed lasts longer than a token, so that no token is enough for it: neither an access token, which is for a part of
 //! what its user may do, nor one of `/token`, which is for minutes and for what it names. Who changes accounts sends their
-//! name and password with the request.
+//! name and password with the request, or is signed in to the pages, where a session began with the password.
 
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr};
@@ -77,6 +77,10 @@ impl Caller {
         match (&self.viewer, &self.gate) {
             (Viewer::Unrestricted, _) => Ok(None),
             (Viewer::SignedIn(_, Subject::Known(identity)), _) => Ok(Some(identity.clone())),
+            (Viewer::InSession(_, session), _) => match session.subject() {
+                Subject::Known(identity) => Ok(Some(identity.clone())),
+                Subject::Anonymous => Err(login),
+            },
             (Viewer::Bearer(token), Some(gate)) => match gate.subject_of(token).await? {
                 Some(Subject::Known(identity)) => Ok(Some(identity)),
                 Some(Subject::Anonymous) | None => Err(login),
@@ -90,10 +94,10 @@ impl Caller {
     /// Makes sure that what they have shown is enough to change accounts. The socket itself is.
     ///
     /// # Errors
-    /// When it was not their password.
+    /// When it was neither their password nor a session.
     pub(super) fn require_password(&self) -> Result<(), ApiError> {
         match (&self.viewer, &self.signed_in_by) {
-            (Viewer::Unrestricted, _) | (_, SignedInBy::Password) => Ok(()),
+            (Viewer::Unrestricted, _) | (_, SignedInBy::Password | SignedInBy::Session(_)) => Ok(()),
             (_, SignedInBy::Nothing | SignedInBy::AccessToken(_) | SignedInBy::Token(_)) => {
                 self.note_refusal("a change of accounts without a password");
                 Err(ApiError::PasswordRequired)

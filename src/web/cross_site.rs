@@ -1,6 +1,7 @@
 //! Requests that a page of another site makes a browser send. Of an open door, or with credentials that the browser keeps, they
 //! would have the rights of whoever looks at that page; so what changes anything is refused when a browser says that it comes
-//! from elsewhere. Programs say nothing of the kind.
+//! from elsewhere. Programs say nothing of the kind; but who comes with the cookie of a session is a browser, and has to say that
+//! the page is the door's.
 
 use axum::extract::Request;
 use axum::http::{HeaderMap, Method, header};
@@ -9,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use url::Url;
 
 use super::error::ApiError;
+use crate::auth::{DoorOrigin, Viewer};
 
 /// By which browsers tell whose page a request comes from, where the connection is safe (Fetch Metadata).
 const SEC_FETCH_SITE: &str = "sec-fetch-site";
@@ -16,26 +18,47 @@ const SEC_FETCH_SITE: &str = "sec-fetch-site";
 /// Refuses what a page of another site would change.
 pub(super) async fn refuse(request: Request, next: Next) -> Response {
     let changes = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-    if changes && is_cross_site(request.headers()) {
+    let is_in_session = matches!(request.extensions().get(), Some(Viewer::InSession(..)));
+    let is_refused = match page(request.headers(), request.extensions().get()) {
+        Page::Own => false,
+        Page::Unknown => is_in_session,
+        Page::Foreign => true,
+    };
+    if changes && is_refused {
         return ApiError::CrossSite.into_response();
     }
     next.run(request).await
 }
 
-fn is_cross_site(headers: &HeaderMap) -> bool {
+/// Whose page a request comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Page {
+    /// The door's; or no page's, but its user's.
+    Own,
+    /// Another site's, or none that can be told.
+    Foreign,
+    /// Of none, as far as is known: programs do not say.
+    Unknown,
+}
+
+fn page(headers: &HeaderMap, door: Option<&DoorOrigin>) -> Page {
     if let Some(site) = headers.get(SEC_FETCH_SITE) {
-        return !matches!(site.as_bytes(), b"same-origin" | b"none");
+        return if matches!(site.as_bytes(), b"same-origin" | b"none") { Page::Own } else { Page::Foreign };
     }
-    let Some(origin) = headers.get(header::ORIGIN) else { return false };
-    let origin = origin.to_str().ok().and_then(|origin| Url::parse(origin).ok());
+    let Some(origin) = headers.get(header::ORIGIN) else { return Page::Unknown };
+    // One that is nobody's is foreign: `null`.
+    let Some(origin) = origin.to_str().ok().and_then(|origin| Url::parse(origin).ok()) else {
+        return Page::Foreign;
+    };
+    // Of `Host` a proxy may have made another one.
+    if door.is_some_and(|door| door.has(&origin)) {
+        return Page::Own;
+    }
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    match (origin, host) {
-        (Some(origin), Some(host)) => {
-            let here = Url::parse(&format!("{}://{host}/", origin.scheme())).ok();
-            here.is_none_or(|here| here.origin() != origin.origin())
-        }
-        // An origin that is nobody's, or a request that does not say whom it is for.
-        _ => true,
+    let here = host.and_then(|host| Url::parse(&format!("{}://{host}/", origin.scheme())).ok());
+    match here.is_some_and(|here| here.origin() == origin.origin()) {
+        true => Page::Own,
+        false => Page::Foreign,
     }
 }
 
@@ -45,18 +68,23 @@ mod tests {
 
     #[test]
     fn a_browser_says_whose_page_it_comes_from_and_programs_say_nothing() {
+        let door = DoorOrigin::parse("https://registry.example");
         for (site, origin, host, expected) in [
-            (None, None, Some("door:5000"), false),
-            (Some("same-origin"), Some("https://door"), Some("other"), false),
-            (Some("none"), None, Some("door"), false),
-            (Some("cross-site"), None, Some("door"), true),
-            (Some("same-site"), Some("https://door"), Some("door"), true),
-            (None, Some("http://door:5000"), Some("door:5000"), false),
-            (None, Some("http://door"), Some("door:80"), false),
-            (None, Some("http://evil"), Some("door:5000"), true),
-            (None, Some("http://door:5001"), Some("door:5000"), true),
-            (None, Some("null"), Some("door"), true),
-            (None, Some("http://door"), None, true),
+            (None, None, Some("door:5000"), Page::Unknown),
+            (Some("same-origin"), Some("https://door"), Some("other"), Page::Own),
+            (Some("none"), None, Some("door"), Page::Own),
+            (Some("cross-site"), None, Some("door"), Page::Foreign),
+            (Some("cross-site"), Some("https://registry.example"), Some("door"), Page::Foreign),
+            (Some("same-site"), Some("https://door"), Some("door"), Page::Foreign),
+            (None, Some("http://door:5000"), Some("door:5000"), Page::Own),
+            (None, Some("http://door"), Some("door:80"), Page::Own),
+            (None, Some("http://evil"), Some("door:5000"), Page::Foreign),
+            (None, Some("http://door:5001"), Some("door:5000"), Page::Foreign),
+            (None, Some("null"), Some("door"), Page::Foreign),
+            (None, Some("http://door"), None, Page::Foreign),
+            // Behind a proxy that calls the door by another name.
+            (None, Some("https://registry.example"), Some("door:5000"), Page::Own),
+            (None, Some("http://registry.example"), Some("door:5000"), Page::Foreign),
         ] {
             let mut headers = HeaderMap::new();
             for (name, value) in [(SEC_FETCH_SITE, site), ("origin", origin), ("host", host)] {
@@ -64,7 +92,7 @@ mod tests {
                     headers.insert(name, value.parse().unwrap());
                 }
             }
-            assert_eq!(is_cross_site(&headers), expected, "{headers:?}");
+            assert_eq!(page(&headers, Some(&door)), expected, "{headers:?}");
         }
     }
 }

@@ -23,7 +23,8 @@ pub(super) struct Me {
     administrator: bool,
     /// Whether it is a robot.
     robot: bool,
-    /// `password`, `access_token`, or `token` for one of `/token`; nothing where nothing is asked.
+    /// `password`, `session` for a browser that is signed in to the pages, `access_token`, or `token` for one of `/token`; nothing where
+    /// nothing is asked.
     #[schema(value_type = Option<String>)]
     signed_in_by: Option<&'static str>,
     /// The identifier of the access token that was shown, to the door or to `/token`.
@@ -47,6 +48,7 @@ pub(super) async fn show(
     let signed_in_by = match caller.signed_in_by() {
         SignedInBy::Nothing => None,
         SignedInBy::Password => Some("password"),
+        SignedInBy::Session(_) => Some("session"),
         SignedInBy::AccessToken(_) => Some("access_token"),
         SignedInBy::Token(_) => Some("token"),
     };

@@ -15,8 +15,8 @@ use utoipa::{Modify, OpenApi};
 
 use super::error::ErrorBody;
 use super::{
-    deletions, events, flaws, manifests, me, notifications, removals, repositories, search, statistics,
-    status, sync, tags, tokens, users,
+    deletions, events, flaws, logins, manifests, me, notifications, removals, repositories, search,
+    statistics, status, sync, tags, tokens, users,
 };
 use crate::store::Flaw;
 
@@ -87,6 +87,8 @@ fn allow_several(response: &mut RefOr<Response>) {
         removals::list,
         removals::accept,
         me::show,
+        logins::list,
+        logins::end,
         tokens::list,
         tokens::create,
         tokens::revoke,

@@ -14,9 +14,10 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 
 use super::body::{self, BodyRefused};
+use super::device::device;
 use super::state::WebState;
 use crate::auth::{
-    Accounts, Authorization, Credentials, Gate, HashingError, Identity, LoginError, Origin, Rejected,
+    Accounts, Authorization, Credentials, Device, Gate, HashingError, Identity, LoginError, Origin, Rejected,
     SigningFailed, SourceError, Subject, TokenRequest, UserName, read_only_authorization,
 };
 use crate::oci::{Access, ErrorBody, ErrorCode};
@@ -96,7 +97,7 @@ async fn answer_get(
     };
     let mut granted = grant(gate, &request, &subject, origin, address)?;
     note.scopes_granted = Some(in_words(&granted.1));
-    granted.0.refresh_token = refresh_token(gate, &request, &subject).await?;
+    granted.0.refresh_token = refresh_token(gate, &request, &subject, device(address, headers)).await?;
     Ok(answer(granted))
 }
 
@@ -129,6 +130,7 @@ async fn answer_post(
     if !media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
         return Err(TokenError::Malformed("send a form: `Content-Type: application/x-www-form-urlencoded`"));
     }
+    let device = device(address, headers);
     let body = body::read(request, MAXIMUM_FORM_BYTES).await?;
     let request = TokenRequest::read(&body);
     note.scopes_asked = Some(request.scopes.join(" "));
@@ -159,7 +161,7 @@ async fn answer_post(
     granted.0.refresh_token = match (request.grant_type.as_deref(), &request.refresh_token) {
         // The same goes on: Docker presents it again and again.
         (Some("refresh_token"), Some(token)) => Some(token.expose_secret().to_owned()),
-        _ => refresh_token(gate, &request, &subject).await?,
+        _ => refresh_token(gate, &request, &subject, device).await?,
     };
     let scope = in_words(&granted.1);
     note.scopes_granted = Some(scope.clone());
@@ -228,10 +230,12 @@ async fn refresh_token(
     gate: &Gate,
     request: &TokenRequest,
     subject: &Subject,
+    device: Device,
 ) -> Result<Option<String>, TokenError> {
     match subject {
         Subject::Known(identity) if request.is_offline => {
-            Ok(gate.issue_refresh_token(identity).await?.map(|token| token.expose_secret().to_owned()))
+            let token = gate.issue_refresh_token(identity, device).await?;
+            Ok(token.map(|token| token.expose_secret().to_owned()))
         }
         Subject::Known(_) | Subject::Anonymous => Ok(None),
     }

@@ -8,12 +8,12 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 
 use super::command_peer::{CommandPeer, name_of};
+use super::device::agent;
 use super::state::WebState;
 use crate::auth::Viewer;
 use crate::registry::RequestCredentials;
 use crate::store::Actor;
 use crate::sync::WriteContext;
-use crate::telemetry::cut;
 
 /// By whom the registry is written to.
 pub(super) struct Writer(pub WriteContext);
@@ -29,8 +29,7 @@ impl FromRequestParts<WebState> for Writer {
         let is_local = peer.is_some();
         let user = name_of(&viewer, peer).await;
         let address = parts.extensions.get::<IpAddr>().copied();
-        let agent = parts.headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
-        let agent = agent.map(|agent| cut(agent, Actor::AGENT_BYTES).to_owned());
+        let agent = agent(&parts.headers);
         let mut headers = HeaderMap::new();
         let credentials = match &state.writes.credentials {
             Some(credentials) => Some(RequestCredentials::new(credentials.clone(), user.clone(), Vec::new())),

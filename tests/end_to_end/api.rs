@@ -33,7 +33,7 @@ enum Needs {
 }
 
 /// Every request there is, with what it needs.
-const REQUESTS: [(&str, &str, &str, Needs); 35] = [
+const REQUESTS: [(&str, &str, &str, Needs); 37] = [
     ("GET", "/api/v1/openapi.json", "", Needs::Nothing),
     ("POST", "/api/v1/notifications", "", Needs::Secret),
     ("GET", "/api/v1/repositories", "", Needs::Credentials),
@@ -57,6 +57,8 @@ const REQUESTS: [(&str, &str, &str, Needs); 35] = [
     ("POST", "/api/v1/removals/accept", "", Needs::Admin),
     ("POST", "/api/v1/sync", "", Needs::Admin),
     ("GET", "/api/v1/me", "", Needs::Credentials),
+    ("GET", "/api/v1/me/logins", "", Needs::Credentials),
+    ("DELETE", "/api/v1/me/logins", "?id=0123456789abcdef", Needs::Credentials),
     ("GET", "/api/v1/tokens", "", Needs::Credentials),
     ("POST", "/api/v1/tokens", "", Needs::Credentials),
     ("DELETE", "/api/v1/tokens", "?id=0123456789abcdef", Needs::Credentials),
@@ -74,7 +76,8 @@ const REQUESTS: [(&str, &str, &str, Needs); 35] = [
 
 /// Whether a request of somebody who is let in does what it asks for: these lack a body, or name what is not there.
 fn is_whole(method: &str, path: &str) -> bool {
-    method == "GET" || !["/api/v1/tokens", "/api/v1/users", "/api/v1/users/password"].contains(&path)
+    let lacking = ["/api/v1/me/logins", "/api/v1/tokens", "/api/v1/users", "/api/v1/users/password"];
+    method == "GET" || !lacking.contains(&path)
 }
 
 impl Needs {

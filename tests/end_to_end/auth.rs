@@ -11,6 +11,7 @@ mod guessing;
 mod leaps;
 mod reasons;
 mod self_service;
+mod sessions;
 mod several_doors;
 mod uploads;
 mod verifying;

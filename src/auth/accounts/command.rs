@@ -1,6 +1,7 @@
 //! What may be done to accounts, and what comes of it: the words between the command line and the door.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
@@ -53,8 +54,14 @@ pub struct LoginShown {
     pub user: UserName,
     /// Since when.
     pub created: Timestamp,
-    /// When it was used last, to the hour.
+    /// When it was used last: a refresh token to the hour, a session to five minutes.
     pub last_use: Timestamp,
+    /// Where it was made, if that is known.
+    #[serde(default)]
+    pub address: Option<IpAddr>,
+    /// With what it was made, if that is known.
+    #[serde(default)]
+    pub agent: Option<String>,
 }
 
 /// What to do to the accounts.
@@ -97,6 +104,18 @@ pub enum AccountCommand {
         /// For how long, in seconds.
         expires_in: Option<u64>,
     },
+    /// End a login of a user, of whichever kind.
+    EndLogin {
+        /// Whose it is.
+        user: UserName,
+        /// Which one.
+        id: String,
+    },
+    /// End all logins of a user, of every kind.
+    EndLogins {
+        /// Whose.
+        user: UserName,
+    },
     /// List access tokens and logins.
     ListTokens,
     /// Revoke an access token, or end a login.
@@ -132,6 +151,8 @@ impl AccountCommand {
                 format!("an access token of the user {user} was made: {name}")
             }
             Self::RevokeToken { id } => format!("the token {id} was revoked"),
+            Self::EndLogin { user, id } => format!("the login {id} of the user {user} was ended"),
+            Self::EndLogins { user } => format!("all logins of the user {user} were ended"),
             Self::ListUsers | Self::ListTokens => return None,
         })
     }

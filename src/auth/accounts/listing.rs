@@ -7,6 +7,7 @@ use std::str::FromStr;
 use serde::{Serialize, Serializer};
 
 use super::command::{LoginShown, TokenShown};
+use super::login_kind::LoginKind;
 use super::stored::{StoredLogin, StoredToken};
 use super::{AccountError, Accounts, logins};
 use crate::auth::subject::UserName;
@@ -19,7 +20,7 @@ pub enum TokenKind {
     User,
     /// An access token of a robot, which has its name.
     Robot,
-    /// A login that goes on without its password.
+    /// A login that goes on by a refresh token.
     Login,
 }
 
@@ -206,7 +207,7 @@ impl Accounts {
             let (is_robots, now) = (!token.is_personal, self.clock.now());
             return Ok(Some(KnownToken::Access { is_robots, token: token.shown(id.to_owned(), now) }));
         }
-        let login = self.logins_shown_by(id).await?.into_iter().next();
+        let login = self.logins_shown_by(LoginKind::RefreshToken, id).await?.into_iter().next();
         Ok(login.map(|(key, login)| KnownToken::Login(logins::shown(&key, login))))
     }
 }

@@ -4,18 +4,33 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
 
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Mutex, MutexGuard, OnceCell};
 
+use super::login_kind::LoginKind;
 use crate::auth::subject::UserName;
 use crate::clock::Timestamp;
 
-/// How many logins of one user are kept; those that were used last.
-pub(super) const KEPT: usize = 100;
 /// How many make way at once. There are more only in a store that was filled without this limit, which is purged hourly.
 const AT_ONCE: usize = 500;
 
 /// How many users' logins can be made at once.
 const PARTS: usize = 64;
+
+/// An index for each kind of login, made when the first one is.
+#[derive(Default)]
+pub(super) struct LoginIndexes {
+    refresh_tokens: OnceCell<LoginIndex>,
+    sessions: OnceCell<LoginIndex>,
+}
+
+impl LoginIndexes {
+    pub(super) fn of(&self, kind: LoginKind) -> &OnceCell<LoginIndex> {
+        match kind {
+            LoginKind::RefreshToken => &self.refresh_tokens,
+            LoginKind::Session => &self.sessions,
+        }
+    }
+}
 
 /// Logins by their users. Of one user they are made one after the other, so that none ends before it is kept.
 pub(super) struct LoginIndex {
@@ -72,15 +87,16 @@ impl LoginsByUser {
         }
     }
 
-    /// Notes a new login. Those that make way for it are answered, and forgotten.
+    /// Notes a new login. Those that make way for it, so that not more than `kept` are left, are answered, and forgotten.
     pub(super) fn add(
         &mut self,
         user: &UserName,
         key: LoginKey,
         now: Timestamp,
+        kept: usize,
     ) -> Vec<(LoginKey, Timestamp)> {
         self.note(user, key, now);
-        let Some(logins) = self.0.get_mut(user).filter(|logins| logins.len() > KEPT) else {
+        let Some(logins) = self.0.get_mut(user).filter(|logins| logins.len() > kept) else {
             return Vec::new();
         };
         let mut others: Vec<_> = logins
@@ -89,7 +105,7 @@ impl LoginsByUser {
             .filter(|(other, _)| *other != key)
             .collect();
         others.sort_unstable_by_key(|(other, last_use)| (*last_use, *other));
-        others.truncate((logins.len() - KEPT).min(AT_ONCE));
+        others.truncate((logins.len() - kept).min(AT_ONCE));
         for (other, _) in &others {
             logins.remove(other);
         }
@@ -129,21 +145,21 @@ mod tests {
     fn what_was_used_longest_ago_makes_way_and_never_the_new_one() {
         let (mut index, alice) = (LoginsByUser::default(), UserName::parse("alice").unwrap());
         for number in 0..100 {
-            assert!(index.add(&alice, key(number), at(u64::from(number))).is_empty());
+            assert!(index.add(&alice, key(number), at(u64::from(number)), 100).is_empty());
         }
         index.note_use(&alice, &key(0).to_text(), at(1_000));
         index.note_use(&alice, &key(200).to_text(), at(1_000));
-        assert_eq!(index.add(&alice, key(100), at(1_001)), [(key(1), at(1))]);
+        assert_eq!(index.add(&alice, key(100), at(1_001), 100), [(key(1), at(1))]);
         // With a clock that was set back.
-        assert_eq!(index.add(&alice, key(101), at(0)), [(key(2), at(2))]);
-        assert!(index.add(&UserName::parse("bob").unwrap(), key(102), at(0)).is_empty());
+        assert_eq!(index.add(&alice, key(101), at(0), 100), [(key(2), at(2))]);
+        assert!(index.add(&UserName::parse("bob").unwrap(), key(102), at(0), 100).is_empty());
     }
 
     #[test]
     fn what_is_forgotten_takes_no_room() {
         let (mut index, alice) = (LoginsByUser::default(), UserName::parse("alice").unwrap());
         for number in 0..250 {
-            assert!(index.add(&alice, key(number), at(0)).is_empty());
+            assert!(index.add(&alice, key(number), at(0), 100).is_empty());
             index.forget(&alice, &key(number).to_text());
         }
         assert!(index.0.is_empty());

@@ -1,8 +1,10 @@
-//! Logins that continue without their password: Docker's refresh tokens. Opaque, kept by their hashes, and bound to user,
-//! service and password.
+//! Logins that continue without their password: Docker's refresh tokens, and the sessions of browsers. What continues them is
+//! opaque, kept by its hash, and bound to user, service and password.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::ops::ControlFlow;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -10,28 +12,40 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::MutexGuard;
 
-use super::command::LoginShown;
-use super::login_index::{KEPT, LoginIndex, LoginKey, LoginsByUser};
-use super::sources::NOTE_EVERY;
+use super::command::{AccountAnswer, LoginShown};
+use super::login_index::{LoginIndex, LoginKey, LoginsByUser};
+use super::login_kind::LoginKind;
 use super::stored::StoredLogin;
 use super::{AccountError, Accounts, change_to, hash_of, random};
 use crate::auth::identity::Found;
 use crate::auth::login_failure::LoginFailure;
 use crate::auth::subject::UserName;
 use crate::clock::{RetentionClock, Timestamp};
-use crate::store::{AccountChange, AccountKind, Expect};
+use crate::store::{AccountChange, Expect};
 
 /// How many hexadecimal digits of its hash a login is known by.
 pub(super) const SHOWN: usize = 16;
 
-/// A refresh token that was shown, and the login that it continues if its user's password is still known by its proof.
-pub struct RefreshToken {
+/// From where a login is made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Device {
+    /// Its address.
+    pub address: Option<IpAddr>,
+    /// What it calls its program, cut.
+    pub agent: Option<String>,
+}
+
+/// A login that goes on if its user's password is still known by its proof.
+pub struct KeptLogin {
+    kind: LoginKind,
     key: String,
     login: StoredLogin,
     content: Vec<u8>,
+    /// Whether it is time to write down that it was used.
+    is_use_due: bool,
 }
 
-impl RefreshToken {
+impl KeptLogin {
     /// Whose it is.
     pub fn user(&self) -> &UserName {
         &self.login.user
@@ -78,8 +92,9 @@ impl<'a> Ending<'a> {
         user: &'a UserName,
         new: LoginKey,
         now: Timestamp,
+        kept: usize,
     ) -> Self {
-        let ended = logins.add(user, new, now);
+        let ended = logins.add(user, new, now, kept);
         Self { logins, user, ended }
     }
 }
@@ -93,15 +108,17 @@ impl Drop for Ending<'_> {
 }
 
 impl Accounts {
-    /// A refresh token: it continues a login without a password. Where its user has too many, the one that was used longest
-    /// ago ends.
+    /// Makes a login that goes on without a password, by what is answered. Where its user has too many, the one that was used
+    /// longest ago ends.
     ///
     /// # Errors
     /// When the store cannot keep it.
-    pub async fn issue_refresh_token(
+    pub async fn issue_login(
         &self,
+        kind: LoginKind,
         found: &Found,
         service: &str,
+        device: Device,
     ) -> Result<SecretString, AccountError> {
         let token = URL_SAFE_NO_PAD.encode(random::<32>()?);
         let now = self.clock.now();
@@ -111,36 +128,38 @@ impl Accounts {
             proof: found.proof.clone(),
             created: now,
             last_use: now,
+            address: device.address,
+            agent: device.agent,
         };
         let text = hash_of(&token);
         let key = LoginKey::parse(&text).ok_or_else(|| AccountError::Damaged(text.clone()))?;
-        let mut changes = vec![change_to(AccountKind::RefreshToken, &text, &login, Expect::Absent)?];
-        let logins = self.login_index().await?.of(&login.user).await;
+        let mut changes = vec![change_to(kind.account_kind(), &text, &login, Expect::Absent)?];
+        let logins = self.login_index(kind).await?.of(&login.user).await;
         // Held until the store has taken all, which it does in the order of asking.
-        let mut ending = Ending::begin(logins, &login.user, key, now);
-        let removed = |key: LoginKey| AccountChange::removed(AccountKind::RefreshToken, key.to_text());
+        let mut ending = Ending::begin(logins, &login.user, key, now, kind.kept());
+        let removed = |key: LoginKey| AccountChange::removed(kind.account_kind(), key.to_text());
         changes.extend(ending.ended.iter().map(|(key, _)| removed(*key)));
         self.change(changes).await?;
         ending.ended.clear();
         Ok(token.into())
     }
 
-    async fn login_index(&self) -> Result<&LoginIndex, AccountError> {
+    async fn login_index(&self, kind: LoginKind) -> Result<&LoginIndex, AccountError> {
         let reading = || async {
             let index = LoginIndex::new();
-            for (key, login) in self.all::<StoredLogin>(AccountKind::RefreshToken).await? {
+            for (key, login) in self.all::<StoredLogin>(kind.account_kind()).await? {
                 if let Some(key) = LoginKey::parse(&key) {
                     index.of(&login.user).await.note(&login.user, key, login.last_use);
                 }
             }
             Ok(index)
         };
-        self.login_index.get_or_try_init(reading).await
+        self.login_indexes.of(kind).get_or_try_init(reading).await
     }
 
     /// Notes that logins have ended, if it is known yet which there are.
-    async fn note_end(&self, ended: &[(String, StoredLogin)]) {
-        let Some(index) = self.login_index.get() else { return };
+    async fn note_end(&self, kind: LoginKind, ended: &[(String, StoredLogin)]) {
+        let Some(index) = self.login_indexes.of(kind).get() else { return };
         for (key, login) in ended {
             index.of(&login.user).await.forget(&login.user, key);
         }
@@ -148,42 +167,61 @@ impl Accounts {
 
     /// Notes that all logins of a user have ended.
     pub(super) async fn forget_logins_of(&self, user: &UserName) {
-        if let Some(index) = self.login_index.get() {
-            index.of(user).await.forget_user(user);
+        for kind in LoginKind::ALL {
+            if let Some(index) = self.login_indexes.of(kind).get() {
+                index.of(user).await.forget_user(user);
+            }
         }
     }
 
-    /// Looks a refresh token up; or why it is not good: it is not known, too old, or of another service. It is not removed for being too old: that is done when
-    /// the door's clock is sure.
+    /// Looks up what continues a login; or why it is not good: it is not known, too old, or of another service. It is not removed for being too old: that is done
+    /// when the door's clock is sure.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn find_refresh_token(
+    pub async fn find_login(
         &self,
+        kind: LoginKind,
         token: &SecretString,
         service: &str,
         life: LoginLife,
-    ) -> Result<Result<RefreshToken, LoginFailure>, AccountError> {
-        let key = hash_of(token.expose_secret());
-        let kept = self.read_with_content::<StoredLogin>(AccountKind::RefreshToken, &key).await?;
+    ) -> Result<Result<KeptLogin, LoginFailure>, AccountError> {
+        self.login_under(kind, Self::login_key(token), service, life).await
+    }
+
+    /// The same by the key under which it is kept.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn login_under(
+        &self,
+        kind: LoginKind,
+        key: String,
+        service: &str,
+        life: LoginLife,
+    ) -> Result<Result<KeptLogin, LoginFailure>, AccountError> {
+        let kept = self.read_with_content::<StoredLogin>(kind.account_kind(), &key).await?;
         let Some((login, content)) = kept else { return Ok(Err(LoginFailure::Revoked)) };
         if login.service != service {
             return Ok(Err(LoginFailure::WrongSecret));
         }
-        if login.is_over(self.clock.now(), life) {
+        let now = self.clock.now();
+        if login.is_over(now, life) {
             return Ok(Err(LoginFailure::Expired));
         }
-        Ok(Ok(RefreshToken { key, login, content }))
+        // Often enough for one that ends soon without use.
+        let is_use_due = now.since(login.last_use) >= kind.note_every().min(life.idle / 4);
+        Ok(Ok(KeptLogin { kind, key, login, content, is_use_due }))
     }
 
-    /// Writes down that a refresh token was used.
-    pub async fn note_refresh(&self, token: RefreshToken) {
-        let RefreshToken { key, login, content } = token;
-        let now = self.clock.now();
-        if now.since(login.last_use) >= NOTE_EVERY {
+    /// Writes down that a login goes on.
+    pub async fn note_login_use(&self, used: KeptLogin) {
+        let KeptLogin { kind, key, login, content, is_use_due } = used;
+        if is_use_due {
+            let now = self.clock.now();
             let used = StoredLogin { last_use: now, ..login.clone() };
-            self.note_use(AccountKind::RefreshToken, &key, content, &used).await;
-            if let Some(index) = self.login_index.get() {
+            self.note_use(kind.account_kind(), &key, content, &used).await;
+            if let Some(index) = self.login_indexes.of(kind).get() {
                 index.of(&login.user).await.note_use(&login.user, &key, now);
             }
         }
@@ -193,8 +231,8 @@ impl Accounts {
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn has_login(&self, key: &str) -> Result<bool, AccountError> {
-        Ok(self.store.account(AccountKind::RefreshToken, key).await?.is_some())
+    pub async fn has_login(&self, kind: LoginKind, key: &str) -> Result<bool, AccountError> {
+        Ok(self.store.account(kind.account_kind(), key).await?.is_some())
     }
 
     /// Under which key a login is kept.
@@ -202,29 +240,39 @@ impl Accounts {
         hash_of(token.expose_secret())
     }
 
+    /// By which identifier the login is shown that is kept under this key.
+    pub fn login_id(key: &str) -> &str {
+        key.get(..SHOWN).unwrap_or(key)
+    }
+
     /// Removes the logins that are over by a time that has held, and what is too much of one user's.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn purge_logins(&self, life: LoginLife, clock: &RetentionClock) -> Result<usize, AccountError> {
+    pub async fn purge_logins(
+        &self,
+        kind: LoginKind,
+        life: LoginLife,
+        clock: &RetentionClock,
+    ) -> Result<usize, AccountError> {
         let now = clock.now();
-        let mut logins = self.all::<StoredLogin>(AccountKind::RefreshToken).await?;
+        let mut logins = self.all::<StoredLogin>(kind.account_kind()).await?;
         if let Some(confirmed) = clock.confirmed() {
-            self.bring_back(&mut logins, confirmed).await?;
+            self.bring_back(kind, &mut logins, confirmed).await?;
         }
         logins.sort_by_key(|(_, login)| std::cmp::Reverse(login.last_use));
         let mut kept: HashMap<UserName, usize> = HashMap::new();
         logins.retain(|(_, login)| {
             let kept = kept.entry(login.user.clone()).or_default();
             *kept += usize::from(!login.is_over(now, life));
-            login.is_over(now, life) || *kept > KEPT
+            login.is_over(now, life) || *kept > kind.kept()
         });
         let gone = logins.len();
         if gone > 0 {
             let removed =
-                logins.iter().map(|(key, _)| AccountChange::removed(AccountKind::RefreshToken, key.clone()));
+                logins.iter().map(|(key, _)| AccountChange::removed(kind.account_kind(), key.clone()));
             self.change(removed.collect()).await?;
-            self.note_end(&logins).await;
+            self.note_end(kind, &logins).await;
         }
         Ok(gone)
     }
@@ -232,6 +280,7 @@ impl Accounts {
     /// Logins of a time when the clock was ahead begin now: else they would go on for so much longer than their life.
     async fn bring_back(
         &self,
+        kind: LoginKind,
         logins: &mut [(String, StoredLogin)],
         now: Timestamp,
     ) -> Result<(), AccountError> {
@@ -245,7 +294,7 @@ impl Accounts {
                 continue;
             }
             let before = serde_json::to_vec(login).map_err(|_| AccountError::Damaged(key.clone()))?;
-            match self.write(AccountKind::RefreshToken, key, &back, Expect::Exactly(before)).await {
+            match self.write(kind.account_kind(), key, &back, Expect::Exactly(before)).await {
                 Ok(()) => *login = back,
                 // It was used or ended meanwhile; the next time is early enough.
                 Err(AccountError::Overtaken) => {}
@@ -255,14 +304,37 @@ impl Accounts {
         Ok(())
     }
 
-    /// All logins that continue.
+    /// All refresh tokens.
     pub(super) async fn logins(&self) -> Result<Vec<LoginShown>, AccountError> {
-        let logins = self.all::<StoredLogin>(AccountKind::RefreshToken).await?;
+        let logins = self.all::<StoredLogin>(LoginKind::RefreshToken.account_kind()).await?;
         Ok(logins.into_iter().map(|(key, login)| shown(&key, login)).collect())
     }
 
-    /// The logins that are shown by this identifier: one, unless two hashes begin alike.
-    pub(super) async fn logins_shown_by(&self, id: &str) -> Result<Vec<(String, StoredLogin)>, AccountError> {
+    /// A user's logins, of every kind, those that were used last in front.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn logins_of(&self, user: &UserName) -> Result<Vec<(LoginKind, LoginShown)>, AccountError> {
+        let mut logins = Vec::new();
+        for kind in LoginKind::ALL {
+            let look = |key: String, login: StoredLogin| {
+                if login.user == *user {
+                    logins.push((kind, shown(&key, login)));
+                }
+                ControlFlow::Continue(())
+            };
+            self.look_through(kind.account_kind(), None, look).await?;
+        }
+        logins.sort_by_key(|(_, login)| std::cmp::Reverse(login.last_use));
+        Ok(logins)
+    }
+
+    /// The logins of a kind that are shown by this identifier: one, unless two hashes begin alike.
+    pub(super) async fn logins_shown_by(
+        &self,
+        kind: LoginKind,
+        id: &str,
+    ) -> Result<Vec<(String, StoredLogin)>, AccountError> {
         let mut logins = Vec::new();
         if id.len() != SHOWN {
             return Ok(logins);
@@ -275,22 +347,80 @@ impl Accounts {
             logins.push((key, login));
             ControlFlow::Continue(())
         };
-        self.look_through(AccountKind::RefreshToken, Some(id.to_owned()), look).await?;
+        self.look_through(kind.account_kind(), Some(id.to_owned()), look).await?;
         Ok(logins)
     }
 
-    /// Ends the login that is shown by this identifier. Answers whether there was one.
-    pub(super) async fn end_login(&self, id: &str) -> Result<bool, AccountError> {
-        let ended = self.logins_shown_by(id).await?;
-        let removed =
-            ended.iter().map(|(key, _)| AccountChange::removed(AccountKind::RefreshToken, key.clone()));
+    /// Ends the login of a kind that is shown by this identifier, if it is this user's, where one is named. Answers whether there
+    /// was one.
+    pub(super) async fn end_login(
+        &self,
+        kind: LoginKind,
+        id: &str,
+        user: Option<&UserName>,
+    ) -> Result<bool, AccountError> {
+        let mut ended = self.logins_shown_by(kind, id).await?;
+        ended.retain(|(_, login)| user.is_none_or(|user| login.user == *user));
+        let removed = ended.iter().map(|(key, _)| AccountChange::removed(kind.account_kind(), key.clone()));
         self.change(removed.collect()).await?;
-        self.note_end(&ended).await;
+        self.note_end(kind, &ended).await;
         Ok(!ended.is_empty())
+    }
+
+    /// Ends the login that is shown by this identifier, of whichever kind.
+    pub(super) async fn end_login_of_any_kind(
+        &self,
+        id: String,
+        user: Option<&UserName>,
+    ) -> Result<AccountAnswer, AccountError> {
+        for kind in LoginKind::ALL {
+            if self.end_login(kind, &id, user).await? {
+                return Ok(AccountAnswer::Done);
+            }
+        }
+        Err(AccountError::NoToken(id))
+    }
+
+    /// Ends the login that this continues, if there is one. Answers whose it was.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn end_own_login(
+        &self,
+        kind: LoginKind,
+        token: &SecretString,
+    ) -> Result<Option<UserName>, AccountError> {
+        let key = Self::login_key(token);
+        let Some(login) = self.read::<StoredLogin>(kind.account_kind(), &key).await? else { return Ok(None) };
+        self.remove(kind.account_kind(), &key).await?;
+        let user = login.user.clone();
+        self.note_end(kind, &[(key, login)]).await;
+        self.version.fetch_add(1, Ordering::Release);
+        Ok(Some(user))
+    }
+
+    /// The changes that remove all logins of a user.
+    pub(super) async fn removed_logins_of(
+        &self,
+        name: &UserName,
+    ) -> Result<Vec<AccountChange>, AccountError> {
+        let mut removed = Vec::new();
+        for kind in LoginKind::ALL.map(LoginKind::account_kind) {
+            let keys = self.keys_where(kind, |login: &StoredLogin| login.user == *name).await?;
+            removed.extend(keys.into_iter().map(|key| AccountChange::removed(kind, key)));
+        }
+        Ok(removed)
+    }
+
+    /// Ends all logins of a user.
+    pub(super) async fn end_logins(&self, user: &UserName) -> Result<(), AccountError> {
+        self.change(self.removed_logins_of(user).await?).await?;
+        self.forget_logins_of(user).await;
+        Ok(())
     }
 }
 
 pub(super) fn shown(key: &str, login: StoredLogin) -> LoginShown {
-    let StoredLogin { user, created, last_use, .. } = login;
-    LoginShown { id: key.chars().take(SHOWN).collect(), user, created, last_use }
+    let StoredLogin { user, created, last_use, address, agent, .. } = login;
+    LoginShown { id: Accounts::login_id(key).to_owned(), user, created, last_use, address, agent }
 }

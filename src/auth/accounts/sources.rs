@@ -21,7 +21,7 @@ use crate::oci::Actions;
 use crate::store::{AccountKind, PageRequest};
 
 /// How often the last use of a token is written down.
-pub(super) const NOTE_EVERY: Duration = Duration::from_hours(1);
+const NOTE_EVERY: Duration = Duration::from_hours(1);
 /// A hash with the parameters of those that are made here. No password has it.
 const DECOY: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";

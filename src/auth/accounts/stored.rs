@@ -1,5 +1,7 @@
 //! Accounts as the store keeps them: one JSON document each.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 
 use super::command::{TokenShown, UserShown};
@@ -58,7 +60,7 @@ impl StoredToken {
     }
 }
 
-/// The login that a refresh token continues.
+/// The login that a refresh token or a session continues.
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct StoredLogin {
     pub user: UserName,
@@ -67,4 +69,10 @@ pub(super) struct StoredLogin {
     pub proof: String,
     pub created: Timestamp,
     pub last_use: Timestamp,
+    /// Where it was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<IpAddr>,
+    /// With what it was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
 }

@@ -1,5 +1,7 @@
 //! Accounts in a real store.
 
+mod sessions;
+
 use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
@@ -15,6 +17,7 @@ use crate::oci::{Action, Actions, RepositoryName};
 use crate::store::RedbStore;
 
 const DAY: Duration = Duration::from_hours(24);
+const REFRESH: LoginKind = LoginKind::RefreshToken;
 
 struct Fixture {
     _directory: tempfile::TempDir,
@@ -241,10 +244,10 @@ async fn nonsense_is_refused_by_name() {
 async fn a_login_goes_on_by_its_token_for_its_service_and_its_time() {
     let fixture = fixture();
     let found = Found { identity: Identity::new(name("alice"), Vec::new()), proof: "proof".to_owned() };
-    let token = fixture.accounts.issue_refresh_token(&found, "service").await.unwrap();
+    let token = fixture.accounts.issue_login(REFRESH, &found, "service", Device::default()).await.unwrap();
     let asked = async |service: &str, idle, lifetime| {
         let life = LoginLife { idle, lifetime };
-        let login = fixture.accounts.find_refresh_token(&token, service, life).await.unwrap();
+        let login = fixture.accounts.find_login(REFRESH, &token, service, life).await.unwrap();
         login.map(|login| (login.user().clone(), login.proof().to_owned()))
     };
     let known = Ok((name("alice"), "proof".to_owned()));
@@ -261,20 +264,20 @@ async fn a_login_goes_on_by_its_token_for_its_service_and_its_time() {
 async fn logins_are_old_by_a_time_that_has_held_and_by_no_other() {
     let fixture = fixture();
     let found = Found { identity: Identity::new(name("alice"), Vec::new()), proof: String::new() };
-    fixture.accounts.issue_refresh_token(&found, "service").await.unwrap();
+    fixture.accounts.issue_login(REFRESH, &found, "service", Device::default()).await.unwrap();
     let life = LoginLife { idle: DAY, lifetime: DAY };
     let ahead = Clock::shifted(10 * 365 * 24 * 60 * 60 * 1000);
     let leapt = RetentionClock::new(ahead, Some(Timestamp::now()));
-    assert_eq!(fixture.accounts.purge_logins(life, &leapt).await.unwrap(), 0);
+    assert_eq!(fixture.accounts.purge_logins(REFRESH, life, &leapt).await.unwrap(), 0);
     let held = RetentionClock::new(ahead, Some(ahead.now()));
-    assert_eq!(fixture.accounts.purge_logins(life, &held).await.unwrap(), 1);
+    assert_eq!(fixture.accounts.purge_logins(REFRESH, life, &held).await.unwrap(), 1);
 }
 
 #[tokio::test]
 async fn a_login_that_is_refused_is_not_used() {
     let fixture = fixture();
     let found = Found { identity: Identity::new(name("alice"), Vec::new()), proof: "proof".to_owned() };
-    let token = fixture.accounts.issue_refresh_token(&found, "service").await.unwrap();
+    let token = fixture.accounts.issue_login(REFRESH, &found, "service", Device::default()).await.unwrap();
     let later = Accounts::new(
         Arc::clone(&fixture.accounts.store),
         Arc::new(Journal::new(Clock::SYSTEM, DAY)),
@@ -284,9 +287,9 @@ async fn a_login_that_is_refused_is_not_used() {
     let last_use = async || fixture.accounts.logins().await.unwrap()[0].last_use;
     let before = last_use().await;
     // The caller has yet to see whether the user is known by the same proof.
-    let login = later.find_refresh_token(&token, "service", life).await.unwrap().unwrap();
+    let login = later.find_login(REFRESH, &token, "service", life).await.unwrap().unwrap();
     assert_eq!(last_use().await, before);
-    later.note_refresh(login).await;
+    later.note_login_use(login).await;
     assert!(last_use().await > before);
 }
 
@@ -297,21 +300,28 @@ async fn a_login_that_was_made_while_the_clock_was_ahead_lives_no_longer_than_an
     let store = Arc::new(RedbStore::open(directory.path().join("store.redb")).unwrap());
     let accounts = |clock| Accounts::new(Arc::clone(&store) as _, Arc::new(Journal::new(clock, DAY)), clock);
     let found = Found { identity: Identity::new(name("alice"), Vec::new()), proof: String::new() };
-    let token = accounts(Clock::shifted(year)).issue_refresh_token(&found, "service").await.unwrap();
+    let token = accounts(Clock::shifted(year))
+        .issue_login(REFRESH, &found, "service", Device::default())
+        .await
+        .unwrap();
     let life = LoginLife { idle: DAY, lifetime: DAY };
     let now = accounts(Clock::SYSTEM);
-    assert_eq!(now.purge_logins(life, &RetentionClock::new(Clock::SYSTEM, None)).await.unwrap(), 0);
-    assert!(now.find_refresh_token(&token, "service", life).await.unwrap().is_ok());
+    assert_eq!(now.purge_logins(REFRESH, life, &RetentionClock::new(Clock::SYSTEM, None)).await.unwrap(), 0);
+    assert!(now.find_login(REFRESH, &token, "service", life).await.unwrap().is_ok());
     let later = Clock::shifted(2 * 24 * 60 * 60 * 1000);
-    assert!(accounts(later).find_refresh_token(&token, "service", life).await.unwrap().is_err());
-    assert_eq!(accounts(later).purge_logins(life, &RetentionClock::new(later, None)).await.unwrap(), 1);
+    assert!(accounts(later).find_login(REFRESH, &token, "service", life).await.unwrap().is_err());
+    assert_eq!(
+        accounts(later).purge_logins(REFRESH, life, &RetentionClock::new(later, None)).await.unwrap(),
+        1
+    );
 }
 
 #[tokio::test]
 async fn a_login_is_ended_by_what_it_is_listed_by() {
     let fixture = fixture();
     let found = Found { identity: Identity::new(name("alice"), Vec::new()), proof: "proof".to_owned() };
-    let tokens = [(); 2].map(|()| fixture.accounts.issue_refresh_token(&found, "service"));
+    let tokens =
+        [(); 2].map(|()| fixture.accounts.issue_login(REFRESH, &found, "service", Device::default()));
     let tokens = futures_util::future::join_all(tokens).await.into_iter().map(Result::unwrap);
     let tokens: Vec<_> = tokens.collect();
     let AccountAnswer::Tokens { logins, .. } =
@@ -328,7 +338,7 @@ async fn a_login_is_ended_by_what_it_is_listed_by() {
     let mut left = 0;
     for token in &tokens {
         left +=
-            usize::from(fixture.accounts.find_refresh_token(token, "service", life).await.unwrap().is_ok());
+            usize::from(fixture.accounts.find_login(REFRESH, token, "service", life).await.unwrap().is_ok());
     }
     assert_eq!(left, 1);
 }
@@ -338,17 +348,17 @@ async fn a_user_has_a_hundred_logins_however_many_are_made() {
     let fixture = fixture();
     let found = |user| Found { identity: Identity::new(name(user), Vec::new()), proof: String::new() };
     let (alice, bob) = (found("alice"), found("bob"));
-    let bobs = fixture.accounts.issue_refresh_token(&bob, "service").await.unwrap();
-    let first = fixture.accounts.issue_refresh_token(&alice, "service").await.unwrap();
-    let made = (0..250).map(|_| fixture.accounts.issue_refresh_token(&alice, "service"));
+    let bobs = fixture.accounts.issue_login(REFRESH, &bob, "service", Device::default()).await.unwrap();
+    let first = fixture.accounts.issue_login(REFRESH, &alice, "service", Device::default()).await.unwrap();
+    let made = (0..250).map(|_| fixture.accounts.issue_login(REFRESH, &alice, "service", Device::default()));
     let made = futures_util::future::join_all(made).await;
     assert_eq!(fixture.accounts.logins().await.unwrap().len(), 101);
     let life = LoginLife { idle: DAY, lifetime: DAY };
     let goes_on =
-        async |token| fixture.accounts.find_refresh_token(token, "service", life).await.unwrap().is_ok();
+        async |token| fixture.accounts.find_login(REFRESH, token, "service", life).await.unwrap().is_ok();
     assert!(goes_on(&bobs).await && !goes_on(&first).await);
     assert!(made.iter().all(Result::is_ok));
-    let last = fixture.accounts.issue_refresh_token(&alice, "service").await.unwrap();
+    let last = fixture.accounts.issue_login(REFRESH, &alice, "service", Device::default()).await.unwrap();
     assert!(goes_on(&last).await);
     assert_eq!(fixture.accounts.logins().await.unwrap().len(), 101);
 }
@@ -358,12 +368,12 @@ async fn logins_that_were_made_before_a_restart_count_too() {
     let fixture = fixture();
     let found = Found { identity: Identity::new(name("alice"), Vec::new()), proof: String::new() };
     for _ in 0..90 {
-        fixture.accounts.issue_refresh_token(&found, "service").await.unwrap();
+        fixture.accounts.issue_login(REFRESH, &found, "service", Device::default()).await.unwrap();
     }
     let Fixture { accounts, .. } = &fixture;
     let again = Accounts::new(Arc::clone(&accounts.store), Arc::clone(&accounts.journal), accounts.clock);
     for _ in 0..20 {
-        again.issue_refresh_token(&found, "service").await.unwrap();
+        again.issue_login(REFRESH, &found, "service", Device::default()).await.unwrap();
     }
     assert_eq!(again.logins().await.unwrap().len(), 100);
 }
@@ -373,16 +383,16 @@ async fn logins_that_have_ended_make_room() {
     let fixture = fixture();
     let found = Found { identity: Identity::new(name("alice"), Vec::new()), proof: String::new() };
     let accounts = &fixture.accounts;
-    let kept = accounts.issue_refresh_token(&found, "service").await.unwrap();
+    let kept = accounts.issue_login(REFRESH, &found, "service", Device::default()).await.unwrap();
     for _ in 0..150 {
-        let token = accounts.issue_refresh_token(&found, "service").await.unwrap();
+        let token = accounts.issue_login(REFRESH, &found, "service", Device::default()).await.unwrap();
         let listed = accounts.logins().await.unwrap();
         let id = hash_of(token.expose_secret());
         let id = listed.into_iter().map(|login| login.id).find(|shown| id.starts_with(shown)).unwrap();
         accounts.carry_out(AccountCommand::RevokeToken { id }, None).await.unwrap();
     }
     let life = LoginLife { idle: DAY, lifetime: DAY };
-    assert!(accounts.find_refresh_token(&kept, "service", life).await.unwrap().is_ok());
+    assert!(accounts.find_login(REFRESH, &kept, "service", life).await.unwrap().is_ok());
 }
 
 #[tokio::test]
@@ -395,14 +405,15 @@ async fn logins_that_are_over_or_too_many_are_removed() {
         let key = hash_of(&number.to_string());
         fixture.accounts.write(AccountKind::RefreshToken, &key, &login, Expect::Absent).await.unwrap();
     }
-    let bobs = fixture.accounts.issue_refresh_token(&found("bob"), "service").await.unwrap();
+    let bobs =
+        fixture.accounts.issue_login(REFRESH, &found("bob"), "service", Device::default()).await.unwrap();
     let life = |idle| LoginLife { idle, lifetime: DAY };
     let clock = RetentionClock::new(Clock::SYSTEM, None);
-    assert_eq!(fixture.accounts.purge_logins(life(DAY), &clock).await.unwrap(), 3);
-    assert_eq!(fixture.accounts.purge_logins(life(DAY), &clock).await.unwrap(), 0);
-    assert!(fixture.accounts.find_refresh_token(&bobs, "service", life(DAY)).await.unwrap().is_ok());
+    assert_eq!(fixture.accounts.purge_logins(REFRESH, life(DAY), &clock).await.unwrap(), 3);
+    assert_eq!(fixture.accounts.purge_logins(REFRESH, life(DAY), &clock).await.unwrap(), 0);
+    assert!(fixture.accounts.find_login(REFRESH, &bobs, "service", life(DAY)).await.unwrap().is_ok());
     tokio::time::sleep(Duration::from_millis(5)).await;
-    assert_eq!(fixture.accounts.purge_logins(life(Duration::ZERO), &clock).await.unwrap(), 101);
+    assert_eq!(fixture.accounts.purge_logins(REFRESH, life(Duration::ZERO), &clock).await.unwrap(), 101);
 }
 
 fn accounts_login(user: &str, now: Timestamp) -> serde_json::Value {

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use super::command::{AccountAnswer, UserShown};
-use super::stored::{StoredLogin, StoredToken, StoredUser};
+use super::stored::{StoredToken, StoredUser};
 use super::{AccountError, Accounts, change_to};
 use crate::auth::subject::UserName;
 use crate::store::{AccountChange, AccountKind, AuthEventKind, Expect, Page, PageRequest};
@@ -43,13 +43,6 @@ impl Accounts {
         self.change([user].into_iter().chain(ended).collect()).await?;
         self.forget_logins_of(name).await;
         Ok(AccountAnswer::Done)
-    }
-
-    /// The changes that remove all logins of a user.
-    async fn removed_logins_of(&self, name: &UserName) -> Result<Vec<AccountChange>, AccountError> {
-        let kind = AccountKind::RefreshToken;
-        let logins = self.keys_where(kind, |login: &StoredLogin| login.user == *name).await?;
-        Ok(logins.into_iter().map(|key| AccountChange::removed(kind, key)).collect())
     }
 
     /// Has the passwords of users count no more whose names now stand in a file that is asked before the store. Who leaves the

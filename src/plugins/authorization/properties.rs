@@ -75,7 +75,11 @@ fn house() -> House {
         marks: UploadMarks::new(&[7; 32], HOUR),
         clock: Clock::SYSTEM,
         external: None,
-        logins: Logins { accounts, life: LoginLife { idle: HOUR, lifetime: HOUR } },
+        logins: Logins {
+            accounts,
+            life: LoginLife { idle: HOUR, lifetime: HOUR },
+            sessions: LoginLife { idle: HOUR, lifetime: HOUR },
+        },
         policy: Policy::default(),
     }));
     let plugin = Authorization {

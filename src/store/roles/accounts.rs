@@ -1,4 +1,4 @@
-//! Users, access tokens and refresh tokens.
+//! Users, access tokens, refresh tokens and sessions.
 
 use async_trait::async_trait;
 

@@ -1,0 +1,146 @@
+//! `GET` and `DELETE /api/v1/me/logins`: where the caller is signed in by their password, in browsers and by `docker login`.
+//! Administrators see and end those of any user.
+
+use axum::Json;
+use axum::extract::{RawQuery, State};
+use axum::http::StatusCode;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::caller::{Caller, name};
+use super::error::ApiError;
+use super::list::List;
+use super::parameters::Parameters;
+use super::state::WebState;
+use crate::auth::{AccountCommand, LoginKind, LoginLife, LoginShown, SignedInBy, UserName};
+use crate::clock::Timestamp;
+use crate::store::Page;
+
+/// A login that goes on without the password.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct LoginItem {
+    /// By which it is ended.
+    id: String,
+    /// `session` of a browser, or the `refresh_token` of `docker login`.
+    kind: LoginKind,
+    created: Timestamp,
+    /// Of a session to five minutes, of a refresh token to the hour.
+    last_use: Timestamp,
+    /// When it ends, unless it is used.
+    expires: Timestamp,
+    /// Whether that time is over.
+    expired: bool,
+    /// Where it was made, if that is known.
+    address: Option<String>,
+    /// With what it was made, if that is known: as the client says.
+    agent: Option<String>,
+    /// Whether this request came by it.
+    present: bool,
+}
+
+impl LoginItem {
+    fn of(
+        kind: LoginKind,
+        login: LoginShown,
+        life: LoginLife,
+        now: Timestamp,
+        present: Option<&str>,
+    ) -> Self {
+        let expires = life.end_of(&login);
+        let is_present = kind == LoginKind::Session && present == Some(&login.id);
+        let LoginShown { id, user: _, created, last_use, address, agent } = login;
+        Self {
+            id,
+            kind,
+            created,
+            last_use,
+            expires,
+            expired: now >= expires,
+            address: address.map(|address| address.to_string()),
+            agent,
+            present: is_present,
+        }
+    }
+}
+
+/// Whose logins are asked for.
+///
+/// # Errors
+/// When they are somebody's of whom the caller may not know, or nobody's.
+fn whose(
+    caller: &Caller,
+    own: Option<&UserName>,
+    user: Option<UserName>,
+    what: &'static str,
+) -> Result<UserName, ApiError> {
+    match (own, user) {
+        (Some(own), None) => Ok(own.clone()),
+        (Some(own), Some(user)) if *own == user => Ok(user),
+        (_, Some(user)) if caller.is_administrator() => Ok(user),
+        (_, Some(_)) => Err(ApiError::Forbidden { what }),
+        (None, None) => Err(ApiError::MissingParameter { name: "user" }),
+    }
+}
+
+/// Lists the logins of the caller, or for administrators those of a user, those that were used last in front. There are no more than
+/// 120 of one user.
+#[utoipa::path(
+    get, path = "/api/v1/me/logins", tag = "accounts",
+    params(("user" = Option<UserName>, Query, description = "Those of this user.")),
+    responses((status = 200, description = "Logins that go on without the password.", body = List<LoginItem>))
+)]
+pub(super) async fn list(
+    State(state): State<WebState>,
+    caller: Caller,
+    RawQuery(query): RawQuery,
+) -> Result<Json<List<LoginItem>>, ApiError> {
+    let parameters = Parameters::parse(query.as_deref(), &["user"])?;
+    let user = parameters.optional("user")?;
+    let gate = caller.gate()?;
+    let user = whose(&caller, name(caller.identity().await?.as_ref()), user, "to see logins of others")?;
+    let present = match caller.signed_in_by() {
+        SignedInBy::Session(id) => Some(id.as_str()),
+        _ => None,
+    };
+    let now = gate.clock.now();
+    let logins = state.accounts.logins_of(&user).await?.into_iter();
+    let items =
+        logins.map(|(kind, login)| LoginItem::of(kind, login, gate.logins.life_of(kind), now, present));
+    Ok(Json(List::of(Page::<LoginItem, String> { items: items.collect(), next: None })))
+}
+
+/// Ends a login of the caller, or all of them; for administrators also those of other users. Access tokens stay. It needs their
+/// password, or a session.
+#[utoipa::path(
+    delete, path = "/api/v1/me/logins", tag = "accounts",
+    params(
+        ("id" = Option<String>, Query, description = "The identifier of one, as the list shows it."),
+        ("all" = Option<bool>, Query, description = "`true` instead of an identifier: all of them."),
+        ("user" = Option<UserName>, Query, description = "Those of this user.")
+    ),
+    responses((status = 204, description = "They go on no more."))
+)]
+pub(super) async fn end(
+    State(state): State<WebState>,
+    caller: Caller,
+    RawQuery(query): RawQuery,
+) -> Result<StatusCode, ApiError> {
+    let parameters = Parameters::parse(query.as_deref(), &["id", "all", "user"])?;
+    let (id, all) = (parameters.optional::<String>("id")?, parameters.optional::<bool>("all")?);
+    let user = parameters.optional("user")?;
+    caller.gate()?;
+    let identity = caller.identity().await?;
+    let user = whose(&caller, name(identity.as_ref()), user, "to end logins of others")?;
+    let command = match (id, all.unwrap_or_default()) {
+        (Some(id), false) => AccountCommand::EndLogin { user, id },
+        (None, true) => AccountCommand::EndLogins { user },
+        (None, false) => return Err(ApiError::MissingParameter { name: "id" }),
+        (Some(_), true) => {
+            let wrong = "it is either one `id`, or all";
+            return Err(ApiError::InvalidParameter { name: "all", source: wrong.into() });
+        }
+    };
+    caller.require_password()?;
+    state.accounts.carry_out(command, caller.author().await.as_ref()).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

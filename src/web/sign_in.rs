@@ -1,0 +1,365 @@
+//! `/ui/sign-in`, `/ui/sign-out` and `/ui/sign-out-everywhere`: a browser signs in with a name and a password, and goes on by a
+//! cookie. The password is checked as that of every login is: with the same delays, in the same queue, in the same journal.
+
+mod next;
+
+use std::convert::Infallible;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::{FromRequestParts, RawQuery, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
+use secrecy::SecretString;
+use url::form_urlencoded;
+
+use self::next::Next;
+use super::body::{self, BodyRefused};
+use super::device::device;
+use super::error::ApiError;
+use super::state::WebState;
+use crate::auth::{
+    AccountCommand, AccountError, Author, Credentials, DoorOrigin, Gate, HashingError, Identity, LoginError,
+    SessionCookie, SourceError, UserName, Viewer,
+};
+use crate::telemetry::{AccessNote, LogThrottle};
+
+const SIGN_IN: &str = "/ui/sign-in";
+/// The longest form: a name, a password of 4,096 bytes, each of which may be escaped, and a path.
+const MAXIMUM_FORM_BYTES: usize = 32 * 1024;
+/// What the pages may load, and where their forms go.
+const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+
+/// The form.
+#[derive(Template)]
+#[template(path = "sign_in.html", config = "src/web/sign_in/askama.toml")]
+struct SignInPage<'a> {
+    name: &'a str,
+    next: &'a str,
+    /// Why the last attempt failed.
+    failure: Option<String>,
+    /// Whether the password can be read on its way.
+    is_unencrypted: bool,
+}
+
+/// What somebody sees who has signed in already.
+#[derive(Template)]
+#[template(path = "signed_in.html", config = "src/web/sign_in/askama.toml")]
+struct SignedInPage<'a> {
+    user: &'a str,
+    next: &'a str,
+}
+
+/// What an open door says.
+#[derive(Template)]
+#[template(path = "no_sign_in.html", config = "src/web/sign_in/askama.toml")]
+struct NoSignInPage;
+
+/// Why a browser is not signed in, or out.
+#[derive(Debug, thiserror::Error)]
+enum SignInError {
+    #[error("this door is open (auth.mode = \"off\"): it asks nobody who they are")]
+    Open,
+    #[error("send a form: `Content-Type: application/x-www-form-urlencoded`")]
+    NoForm,
+    #[error(transparent)]
+    Body(#[from] BodyRefused),
+    #[error("sign in with your password; an access token is for programs")]
+    AccessToken,
+    #[error(transparent)]
+    Login(#[from] LoginError),
+    #[error("it cannot be done now; the door's log says why")]
+    Accounts(#[from] AccountError),
+    #[error("the door failed on this request; its log says why")]
+    Broken(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl SignInError {
+    fn broken(error: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self::Broken(error.into())
+    }
+
+    const fn status(&self) -> StatusCode {
+        match self {
+            Self::Open => StatusCode::NOT_FOUND,
+            Self::NoForm => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Body(BodyRefused::TooLong { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Body(BodyRefused::BrokenOff) => StatusCode::BAD_REQUEST,
+            Self::AccessToken | Self::Login(LoginError::Wrong(_)) => StatusCode::UNAUTHORIZED,
+            Self::Login(LoginError::TooMany(_)) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Login(LoginError::Unavailable(_)) | Self::Accounts(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Broken(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// For whoever signs in. Whatever is wrong with the credentials, it is the same.
+    fn told(&self) -> String {
+        let words = match self {
+            Self::Login(LoginError::Unavailable(_)) => {
+                "logins cannot be checked now; try again soon".to_owned()
+            }
+            error => error.to_string(),
+        };
+        let mut characters = words.chars();
+        let first = characters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
+        format!("{first}{}.", characters.as_str())
+    }
+
+    /// Writes down what is not told. A client that asks again and again must not fill the log.
+    fn note_cause(&self) {
+        static THROTTLE: LogThrottle = LogThrottle::new();
+        let cause: &dyn std::fmt::Debug = match self {
+            Self::Login(LoginError::Unavailable(SourceError::Hashing(HashingError::Busy))) => return,
+            Self::Login(LoginError::Unavailable(error)) => error,
+            Self::Accounts(error) => error,
+            Self::Broken(error) => error,
+            _ => return,
+        };
+        if let Some(times) = THROTTLE.count() {
+            tracing::warn!(?cause, times, "a browser could not be signed in or out");
+        }
+    }
+}
+
+/// Who looks, and how they came.
+pub(super) struct Visitor {
+    viewer: Viewer,
+    origin: DoorOrigin,
+    address: IpAddr,
+}
+
+impl FromRequestParts<WebState> for Visitor {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &WebState) -> Result<Self, Infallible> {
+        let viewer = Viewer::from_request_parts(parts, state).await?;
+        // Whoever uses the socket is on this machine.
+        let address = parts.extensions.get().copied().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let origin = parts.extensions.get().cloned().unwrap_or_else(|| DoorOrigin::parse(""));
+        Ok(Self { viewer, origin, address })
+    }
+}
+
+impl Visitor {
+    fn cookie(&self) -> SessionCookie {
+        SessionCookie::at(self.origin.is_private())
+    }
+
+    /// Who has signed in.
+    fn user(&self) -> Option<&str> {
+        match &self.viewer {
+            Viewer::InSession(..) => self.viewer.name(),
+            _ => None,
+        }
+    }
+}
+
+/// What was written into the form.
+struct Form {
+    name: String,
+    password: SecretString,
+    next: Next,
+}
+
+impl Form {
+    async fn read(request: Request) -> Result<Self, SignInError> {
+        let media_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let media_type = media_type.and_then(|value| value.split(';').next()).unwrap_or_default().trim();
+        if !media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+            return Err(SignInError::NoForm);
+        }
+        let body = body::read(request, MAXIMUM_FORM_BYTES).await?;
+        let field = |wanted: &str| {
+            let mut fields = form_urlencoded::parse(&body).filter(|(name, _)| name == wanted);
+            fields.next().map(|(_, value)| value.into_owned()).unwrap_or_default()
+        };
+        Ok(Self {
+            name: field("name"),
+            password: field("password").into(),
+            next: Next::parse(&field("next")),
+        })
+    }
+}
+
+/// `GET /ui/sign-in`
+pub(super) async fn show(
+    State(state): State<WebState>,
+    visitor: Visitor,
+    RawQuery(query): RawQuery,
+) -> Response {
+    if state.gate.is_none() {
+        return refused(&visitor, "", &Next::home(), &SignInError::Open);
+    }
+    let query = query.unwrap_or_default();
+    let next = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "next");
+    let next = next.map_or_else(Next::home, |(_, next)| Next::parse(&next));
+    match visitor.user() {
+        Some(user) => page(StatusCode::OK, &SignedInPage { user, next: next.as_str() }),
+        None => form(StatusCode::OK, &visitor, "", &next, None),
+    }
+}
+
+/// `POST /ui/sign-in`
+pub(super) async fn sign_in(State(state): State<WebState>, visitor: Visitor, request: Request) -> Response {
+    let mut note = AccessNote::default();
+    let headers = request.headers().clone();
+    let (mut name, mut next) = (String::new(), Next::home());
+    let signing_in = async {
+        let gate = gate(&state)?;
+        let form = Form::read(request).await?;
+        (name, next) = (form.name, form.next);
+        let identity = check(gate, &name, form.password, visitor.address, &mut note).await?;
+        let cookie = visitor.cookie();
+        let device = device(visitor.address, &headers);
+        let secret = gate.begin_session(&identity, device, cookie.read(&headers).as_ref()).await?;
+        cookie.set(&secret, gate.logins.sessions.lifetime).map_err(SignInError::broken)
+    };
+    let signed_in = signing_in.await;
+    let mut response = match signed_in.and_then(|cookie| see_other(next.as_str(), cookie)) {
+        Ok(response) => response,
+        Err(error) => {
+            note.cause.get_or_insert_with(|| match &error {
+                SignInError::Login(error) => error.reason().into_owned(),
+                error => error.to_string(),
+            });
+            refused(&visitor, &name, &next, &error)
+        }
+    };
+    response.extensions_mut().insert(note);
+    response
+}
+
+/// Who it is, by their password.
+async fn check(
+    gate: &Gate,
+    name: &str,
+    password: SecretString,
+    address: IpAddr,
+    note: &mut AccessNote,
+) -> Result<Identity, SignInError> {
+    let name = UserName::parse(name).map_err(|_| gate.refuse_impossible_name())?;
+    let credentials = Credentials { name, password };
+    // A large future.
+    match Box::pin(gate.login(&credentials, address)).await {
+        Ok(identity) => {
+            note.user = Some(identity.name.to_string());
+            if identity.limits.is_some() { Err(SignInError::AccessToken) } else { Ok(identity) }
+        }
+        Err(error) => {
+            note.cause = Some(error.about(&credentials.name));
+            Err(error.into())
+        }
+    }
+}
+
+/// `POST /ui/sign-out`: the session ends.
+pub(super) async fn sign_out(
+    State(state): State<WebState>,
+    visitor: Visitor,
+    headers: HeaderMap,
+) -> Response {
+    let signed_out = async {
+        let gate = gate(&state)?;
+        if let Some(secret) = visitor.cookie().read(&headers) {
+            gate.end_session(&secret, visitor.address).await?;
+        }
+        gone(&visitor)
+    };
+    signed_out.await.unwrap_or_else(|error| refused(&visitor, "", &Next::home(), &error))
+}
+
+/// `POST /ui/sign-out-everywhere`: all that goes on by the user's password ends, also what `docker login` keeps. Access tokens stay.
+pub(super) async fn sign_out_everywhere(State(state): State<WebState>, visitor: Visitor) -> Response {
+    let signed_out = async {
+        gate(&state)?;
+        if let Some(user) = visitor.user().and_then(|user| UserName::parse(user).ok()) {
+            let by = Author { name: user.to_string(), address: Some(visitor.address) };
+            state.accounts.carry_out(AccountCommand::EndLogins { user }, Some(&by)).await?;
+        }
+        gone(&visitor)
+    };
+    signed_out.await.unwrap_or_else(|error| refused(&visitor, "", &Next::home(), &error))
+}
+
+fn gate(state: &WebState) -> Result<&Arc<Gate>, SignInError> {
+    state.gate.as_ref().ok_or(SignInError::Open)
+}
+
+/// Has the browser forget its session.
+fn gone(visitor: &Visitor) -> Result<Response, SignInError> {
+    see_other(SIGN_IN, visitor.cookie().clear().map_err(SignInError::broken)?)
+}
+
+fn see_other(place: &str, cookie: HeaderValue) -> Result<Response, SignInError> {
+    let place = HeaderValue::try_from(place).map_err(SignInError::broken)?;
+    Ok((StatusCode::SEE_OTHER, [(header::LOCATION, place), (header::SET_COOKIE, cookie)]).into_response())
+}
+
+/// The page that says why.
+fn refused(visitor: &Visitor, name: &str, next: &Next, error: &SignInError) -> Response {
+    error.note_cause();
+    let status = error.status();
+    if let SignInError::Open = error {
+        return page(status, &NoSignInPage);
+    }
+    let mut response = form(status, visitor, name, next, Some(error.told()));
+    let header = match error {
+        SignInError::Login(LoginError::TooMany(wait)) => {
+            Some((header::RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1))))
+        }
+        SignInError::Login(LoginError::Unavailable(_)) => Some((header::RETRY_AFTER, HeaderValue::from(1))),
+        // RFC 9110, 15.5.2; a scheme for which no browser asks.
+        _ if status == StatusCode::UNAUTHORIZED => {
+            Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")))
+        }
+        _ => None,
+    };
+    response.headers_mut().extend(header);
+    response
+}
+
+fn form(status: StatusCode, visitor: &Visitor, name: &str, next: &Next, failure: Option<String>) -> Response {
+    let is_unencrypted = !visitor.origin.is_private();
+    page(status, &SignInPage { name, next: next.as_str(), failure, is_unencrypted })
+}
+
+fn page(status: StatusCode, page: &impl Template) -> Response {
+    match page.render() {
+        Ok(page) => {
+            let headers = [
+                (header::CONTENT_SECURITY_POLICY, POLICY),
+                // Not `no-referrer`: with that a browser does not say whose page a form comes from.
+                (header::REFERRER_POLICY, "same-origin"),
+            ];
+            (status, headers, Html(page)).into_response()
+        }
+        Err(error) => {
+            tracing::error!(%error, "the page to sign in cannot be written");
+            ApiError::NotFound.into_response()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shown_is_escaped_and_the_form_has_what_was_written_but_the_password() {
+        let hostile = "\"><script>alert(1)</script>";
+        let page = SignInPage {
+            name: hostile,
+            next: hostile,
+            failure: Some(hostile.to_owned()),
+            is_unencrypted: true,
+        };
+        let html = page.render().unwrap();
+        assert!(!html.contains("<script>") && html.contains("script"), "{html}");
+        assert!(html.contains("not encrypted") && html.contains(" required autofocus>"), "{html}");
+        assert!(html.contains("<title>Sign in – Portreeve</title>"), "{html}");
+        let html = SignedInPage { user: hostile, next: hostile }.render().unwrap();
+        assert!(!html.contains("<script>") && html.contains("docker login"), "{html}");
+    }
+}
