@@ -5,6 +5,7 @@
 mod author;
 mod command;
 mod listing;
+mod login_ends;
 mod login_index;
 mod login_kind;
 mod logins;

@@ -32,8 +32,8 @@ pub(super) struct RouterAnswer {
     held: Reservation,
 }
 
-/// Has the router answer. The client's address, that by which it knows the door, and what its user may see, go along as extensions. `held` grows with the request's body,
-/// and then with the answer.
+/// Has the router answer. The client's address, that by which it knows the door, and what its user may see, go along as
+/// extensions. `held` grows with the request's body, and then with the answer.
 ///
 /// # Errors
 /// When the request's body cannot be had, there is no memory for it or for the answer, or the request cannot be put into words
