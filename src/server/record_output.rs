@@ -27,6 +27,18 @@ pub(super) struct RepositoryShown {
 }
 
 #[derive(Deserialize)]
+pub(super) struct NamespaceShown {
+    namespace: String,
+    repositories: u64,
+    tags: u64,
+    manifests: u64,
+    bytes: u64,
+    last_push: Option<Timestamp>,
+    last_pull: Option<Timestamp>,
+    pulls: u64,
+}
+
+#[derive(Deserialize)]
 pub(super) struct TagShown {
     tag: Tag,
     digest: Digest,
@@ -145,6 +157,25 @@ pub(super) fn repositories(items: &[RepositoryShown], is_terminal: bool) -> Stri
         ]);
     }
     right(table, &[1, 2, 3, 6])
+}
+
+/// What namespaces hold. That of the names of one part alone has no name.
+pub(super) fn namespaces(items: &[NamespaceShown], is_terminal: bool) -> String {
+    let mut table =
+        table(&["NAMESPACE", "REPOSITORIES", "TAGS", "MANIFESTS", "SIZE", "PUSHED", "PULLED", "PULLS"]);
+    for item in items {
+        table.add_row([
+            if item.namespace.is_empty() { "-".to_owned() } else { plain(&item.namespace) },
+            item.repositories.to_string(),
+            item.tags.to_string(),
+            item.manifests.to_string(),
+            size(item.bytes),
+            time(item.last_push, is_terminal),
+            time(item.last_pull, is_terminal),
+            item.pulls.to_string(),
+        ]);
+    }
+    right(table, &[1, 2, 3, 4, 7])
 }
 
 /// The tags of a repository.
