@@ -1,5 +1,7 @@
 //! Which users there are, whatever they have shown.
 
+use std::collections::BTreeSet;
+
 use super::Authenticator;
 use crate::auth::identity::{Found, IdentitySource, SourceError};
 use crate::auth::subject::UserName;
@@ -49,6 +51,18 @@ impl Authenticator {
     /// When a source cannot be asked.
     pub async fn has_user_elsewhere(&self, name: &UserName) -> Result<bool, SourceError> {
         self.has_user_of(name, |source| !source.is_of_the_store()).await
+    }
+
+    /// The names of users who are changed elsewhere than here, behind a text, in bytewise order and at most so many.
+    ///
+    /// # Errors
+    /// When a source cannot be asked.
+    pub async fn names_elsewhere(&self, after: &str, limit: usize) -> Result<BTreeSet<UserName>, SourceError> {
+        let mut names = BTreeSet::new();
+        for source in self.sources.iter().filter(|source| !source.is_of_the_store()) {
+            names.append(&mut source.names(after, limit).await?);
+        }
+        Ok(names.into_iter().take(limit).collect())
     }
 
     async fn has_user_of(
