@@ -256,6 +256,7 @@ impl Accounts {
     }
 
     /// All logins that continue.
+    #[cfg(test)]
     pub(super) async fn logins(&self) -> Result<Vec<LoginShown>, AccountError> {
         let logins = self.all::<StoredLogin>(AccountKind::RefreshToken).await?;
         Ok(logins.into_iter().map(|(key, login)| shown(&key, login)).collect())

@@ -57,7 +57,11 @@ impl Authenticator {
     ///
     /// # Errors
     /// When a source cannot be asked.
-    pub async fn names_elsewhere(&self, after: &str, limit: usize) -> Result<BTreeSet<UserName>, SourceError> {
+    pub async fn names_elsewhere(
+        &self,
+        after: &str,
+        limit: usize,
+    ) -> Result<BTreeSet<UserName>, SourceError> {
         let mut names = BTreeSet::new();
         for source in self.sources.iter().filter(|source| !source.is_of_the_store()) {
             names.append(&mut source.names(after, limit).await?);

@@ -230,7 +230,9 @@ async fn all_users_are_listed_with_where_they_are_known_from_and_groups_that_not
     assert_eq!((&user("alice")["created"], &user("alice")["groups"]), (&Value::Null, &json!(["developers"])));
     assert_eq!(user("dora")["sources"], json!(["store"]));
     assert!(user("dora")["created"].is_string() && user("dora")["groups"] == json!(["developer"]));
-    for (name, source) in [("alice", "htpasswd"), ("reader", "htpasswd"), ("admin", "htpasswd"), ("bea", "store")] {
+    for (name, source) in
+        [("alice", "htpasswd"), ("reader", "htpasswd"), ("admin", "htpasswd"), ("bea", "store")]
+    {
         assert_eq!(user(name)["sources"][0], source, "{name}");
     }
 }
