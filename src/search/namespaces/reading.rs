@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::mem;
 
 use super::distinct::{DigestKey, Distinct};
-use super::{NamespaceSums, namespace_of};
+use super::sums::{NamespaceSums, namespace_of};
 use crate::oci::RepositoryName;
 use crate::search::{SearchError, Sees};
 use crate::store::{Page, PageRequest, Store, StoreError};
