@@ -69,6 +69,9 @@ enum Command {
         /// Those only whose name contains this
         #[arg(value_name = "TEXT")]
         containing: Option<String>,
+        /// What the repositories hold together whose names have the same first part
+        #[arg(long)]
+        by_namespace: bool,
         #[command(flatten)]
         output: OutputArguments,
     },
@@ -193,8 +196,8 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::User(command) => accounts::user(&config, command),
         Command::Token(command) => accounts::token(&config, command),
         Command::Key(command) => key(&config, command),
-        Command::Repositories { containing, output } => {
-            record::show_repositories(&config, containing, output.output)
+        Command::Repositories { containing, by_namespace, output } => {
+            record::show_repositories(&config, containing, by_namespace, output.output)
         }
         Command::Tags { repository, output } => record::show_tags(&config, repository, output.output),
         Command::Show { named, output } => record::show_manifest(&config, named, output.output),

@@ -35,12 +35,11 @@ pub use self::logins::{Device, LoginLife};
 pub use self::sources::{AccessTokens, StoredUsers};
 
 use self::login_index::LoginIndexes;
-use self::stored::{StoredToken, StoredUser};
 use super::journal::Journal;
 use super::pattern::InvalidPattern;
 use super::subject::UserName;
 use crate::clock::Clock;
-use crate::store::{self, AccountChange, AccountKind, AuthEventKind, Expect, PageRequest, StoreError};
+use crate::store::{self, AccountChange, AccountKind, AuthEventKind, Expect, Page, PageRequest, StoreError};
 use crate::telemetry::FailureLog;
 
 /// What access tokens begin with, so that people and scanners know them.
@@ -256,21 +255,14 @@ impl Accounts {
             AccountCommand::AddUser { name, hash, groups } => self.add_user(name, hash, groups).await,
             AccountCommand::SetPassword { name, hash } => self.set_password(&name, hash).await,
             AccountCommand::RemoveUser { name } => self.remove_user(&name).await,
-            AccountCommand::ListUsers => {
-                let users = self.all::<StoredUser>(AccountKind::User).await?;
-                Ok(AccountAnswer::Users(
-                    users.into_iter().filter_map(|(name, user)| user.shown(&name)).collect(),
-                ))
+            AccountCommand::ListUsers { after } => {
+                let Page { items, next } = self.users(PageRequest { after, limit: ROWS }).await?;
+                Ok(AccountAnswer::Users { users: items, next })
             }
             AccountCommand::CreateToken { name, user, repositories, actions, expires_in } => {
                 self.create_token(name, user, repositories, actions, expires_in).await
             }
-            AccountCommand::ListTokens => {
-                let tokens = self.all::<StoredToken>(AccountKind::AccessToken).await?;
-                let now = self.clock.now();
-                let access = tokens.into_iter().map(|(id, token)| token.shown(id, now)).collect();
-                Ok(AccountAnswer::Tokens { access, logins: self.logins().await? })
-            }
+            AccountCommand::ListTokens { after } => self.list_tokens(after.as_deref()).await,
             AccountCommand::RevokeToken { id } => {
                 if self.store.account(AccountKind::AccessToken, &id).await?.is_some() {
                     self.remove(AccountKind::AccessToken, &id).await?;

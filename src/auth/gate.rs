@@ -1,6 +1,6 @@
 //! The gate: everything that decides who comes in, put together for the plugin that enforces and for the token endpoint.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,7 +16,7 @@ use super::door_origin::DoorOrigin;
 use super::identity::{Credentials, SourceError};
 use super::journal::{Journal, Names};
 use super::login_failure::{LoginFailure, LoginResult};
-use super::rules::Rules;
+use super::rules::{Rules, Who};
 use super::subject::{Identity, Subject, UserName};
 use super::token::{Issuer, Origin, Token};
 use super::uploads::UploadMarks;
@@ -261,6 +261,31 @@ impl Gate {
             identity.groups.extend(news);
         }
         identity
+    }
+
+    /// The groups that the configuration gives a user.
+    pub fn configured_groups(&self, name: &UserName) -> Vec<String> {
+        self.policy.load().groups.get(name.as_str()).cloned().unwrap_or_default()
+    }
+
+    /// The groups that rules or the configuration's lists of users name.
+    pub fn named_groups(&self) -> BTreeSet<String> {
+        let policy = self.policy.load();
+        let in_rules = policy.rules.named().filter_map(|who| match who {
+            Who::Group(group) => Some(group),
+            Who::User(_) | Who::Anonymous | Who::Everybody => None,
+        });
+        policy.groups.values().flatten().chain(in_rules).cloned().collect()
+    }
+
+    /// The users whom rules or the configuration's groups name; a rule may name a robot as well.
+    pub fn named_users(&self) -> BTreeSet<UserName> {
+        let policy = self.policy.load();
+        let in_rules = policy.rules.named().filter_map(|who| match who {
+            Who::User(user) => Some(user),
+            Who::Group(_) | Who::Anonymous | Who::Everybody => None,
+        });
+        policy.groups.keys().chain(in_rules).filter_map(|name| UserName::parse(name).ok()).collect()
     }
 
     /// The journal of the gate.

@@ -1,7 +1,7 @@
 //! Users from an htpasswd file, as the registry itself reads one: bcrypt only, and a user with another hash cannot log in,
 //! which is also how one is shut out for a while. Read again when it changes.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -195,6 +195,24 @@ pub fn parse(text: &str) -> Result<Users, (usize, &'static str)> {
     Ok(users)
 }
 
+/// The first names behind a text, at most so many.
+fn first_names<'a>(
+    names: impl Iterator<Item = &'a UserName>,
+    after: &str,
+    limit: usize,
+) -> BTreeSet<UserName> {
+    let mut first = BTreeSet::new();
+    for name in names.filter(|name| name.as_str() > after) {
+        if first.len() < limit || first.last().is_some_and(|last| name < last) {
+            first.insert(name.clone());
+        }
+        if first.len() > limit {
+            first.pop_last();
+        }
+    }
+    first
+}
+
 /// A hash of this cost that no password has.
 pub(super) fn decoy_of(cost: u32) -> String {
     format!("$2y${cost:02}$abcdefghijklmnopqrstuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuu")
@@ -252,6 +270,13 @@ impl IdentitySource for Htpasswd {
 
     async fn knows(&self, name: &UserName) -> Result<bool, SourceError> {
         Ok(self.users.load().hashes.contains_key(name))
+    }
+
+    async fn names(&self, after: &str, limit: usize) -> Result<BTreeSet<UserName>, SourceError> {
+        let (users, after) = (self.users.load_full(), after.to_owned());
+        // They are in no order, and may be a million.
+        let looking = tokio::task::spawn_blocking(move || first_names(users.hashes.keys(), &after, limit));
+        looking.await.map_err(|error| SourceError::Unavailable(Arc::new(error)))
     }
 
     fn version(&self) -> u64 {

@@ -1,5 +1,6 @@
 //! Where users come from: a file, the store, and in time directories and other services. All stand behind one trait.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -111,6 +112,12 @@ pub trait IdentitySource: Send + Sync {
     /// Whether it has this name, also of a user who may not log in.
     async fn knows(&self, name: &UserName) -> Result<bool, SourceError> {
         Ok(self.find(name).await?.is_some())
+    }
+
+    /// The names of its users behind a text, those of users who may not log in as well, in bytewise order and at most so many;
+    /// none where it does not list them.
+    async fn names(&self, _after: &str, _limit: usize) -> Result<BTreeSet<UserName>, SourceError> {
+        Ok(BTreeSet::new())
     }
 
     /// Whether its users are changed here: accounts of the store. All others are changed where they are kept.

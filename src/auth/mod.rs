@@ -66,7 +66,7 @@ pub use subject::{Identity, InvalidUserName, Limits, Subject, UserName};
 pub use token::{InvalidToken, Issued, Issuer, Origin, SigningFailed, Token, TokenSettings};
 pub use token_request::TokenRequest;
 pub use uploads::{Mark, UploadMarks};
-pub use viewer::Viewer;
+pub use viewer::{Rights, Viewer};
 
 /// Describes this floor's metrics to the exporter.
 pub fn describe_metrics() {

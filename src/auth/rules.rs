@@ -140,6 +140,11 @@ impl Rules {
         self.of(subject).into_iter().map(|(index, prepared)| (index + 1, &prepared.rule))
     }
 
+    /// For whom there are rules.
+    pub fn named(&self) -> impl Iterator<Item = &Who> {
+        self.by_who.keys()
+    }
+
     /// What the caller may do to a repository.
     pub fn actions(&self, subject: &Subject, repository: &RepositoryName) -> Actions {
         let (mut allowed, mut denied) = (Actions::NONE, Actions::NONE);

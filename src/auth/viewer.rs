@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::gate::Gate;
+use super::gate::{Gate, PolicyVersion};
 use super::requirement::Requirement;
 use super::sessions::Session;
 use super::subject::Subject;
@@ -23,6 +23,20 @@ pub enum Viewer {
     SignedIn(Arc<Gate>, Subject),
     /// A caller who has signed in to the pages, and goes on by a browser's cookie. The rules say what they may.
     InSession(Arc<Gate>, Arc<Session>),
+}
+
+/// What a caller may see, to be compared: callers with equal rights see the same repositories. What is found out for one may be
+/// told to the other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rights(RightsOf);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum RightsOf {
+    Everything,
+    /// No more than this.
+    Granted(Vec<Access>),
+    /// What the rules say of them, as they stand.
+    Ruled(Subject, PolicyVersion),
 }
 
 impl Viewer {
@@ -67,6 +81,18 @@ impl Viewer {
         }
         let viewer = self.clone();
         Box::new(move |name| viewer.has(&Access::to_pull(name.clone())))
+    }
+
+    /// What [`sees`](Self::sees) goes by.
+    pub fn rights(&self) -> Rights {
+        Rights(match self {
+            viewer if viewer.has(&Access::Admin) => RightsOf::Everything,
+            Self::Unrestricted => RightsOf::Everything,
+            Self::Anonymous => RightsOf::Granted(Vec::new()),
+            Self::Bearer(token) => RightsOf::Granted(token.access.clone()),
+            Self::SignedIn(gate, subject) => RightsOf::Ruled(subject.clone(), gate.version()),
+            Self::InSession(gate, session) => RightsOf::Ruled(session.subject().clone(), gate.version()),
+        })
     }
 
     /// The name by which the gate knows them.

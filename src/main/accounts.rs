@@ -1,6 +1,7 @@
 //! `portreeve user` and `portreeve token` on the command line.
 
 use std::io::{BufRead, IsTerminal, Write};
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use clap::Subcommand;
@@ -80,7 +81,7 @@ pub(super) fn user(config: &Config, command: UserCommand) -> Result<(), Failure>
             run(config, AccountCommand::SetPassword { name, hash })
         }
         UserCommand::Remove { name } => run(config, AccountCommand::RemoveUser { name }),
-        UserCommand::List => run(config, AccountCommand::ListUsers),
+        UserCommand::List => run(config, AccountCommand::ListUsers { after: None }),
     }
 }
 
@@ -90,31 +91,42 @@ pub(super) fn token(config: &Config, command: TokenCommand) -> Result<(), Failur
             let expires_in = expires.map(|time| time.as_secs());
             run(config, AccountCommand::CreateToken { name, user, repositories, actions, expires_in })
         }
-        TokenCommand::List => run(config, AccountCommand::ListTokens),
+        TokenCommand::List => run(config, AccountCommand::ListTokens { after: None }),
         TokenCommand::Revoke { id } => run(config, AccountCommand::RevokeToken { id }),
     }
 }
 
 fn run(config: &Config, command: AccountCommand) -> Result<(), Failure> {
-    let answer = server::account(config, command).map_err(|error| {
+    let (mut is_first, mut printed) = (true, Ok(()));
+    let carried = server::account(config, command, &mut |answer| {
+        printed = print(&answer, is_first);
+        is_first = false;
+        if printed.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    });
+    carried.map_err(|error| {
         Failure::new(if error.is_misconfiguration() { MISCONFIGURED } else { FAILURE }, &error)
     })?;
-    print(&answer).map_err(|error| Failure::new(FAILURE, &format_args!("it cannot be written: {error}")))
+    printed.map_err(|error| Failure::new(FAILURE, &format_args!("it cannot be written: {error}")))
 }
 
-fn print(answer: &AccountAnswer) -> std::io::Result<()> {
+/// Prints an answer; of a list a part, whether it is the first or not.
+fn print(answer: &AccountAnswer, is_first: bool) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     match answer {
         AccountAnswer::Done => writeln!(out, "Done."),
-        AccountAnswer::Users(users) if users.is_empty() => writeln!(out, "The store keeps no users."),
-        AccountAnswer::Users(users) => users.iter().try_for_each(|user| {
+        AccountAnswer::Users { users, next: None } if is_first && users.is_empty() => {
+            writeln!(out, "The store keeps no users.")
+        }
+        AccountAnswer::Users { users, .. } => users.iter().try_for_each(|user| {
             let note = if user.is_superseded { "\tSUPERSEDED by auth.htpasswd" } else { "" };
             writeln!(out, "{}\t{}\t{}{note}", user.name, user.created, user.groups.join(","))
         }),
-        AccountAnswer::Tokens { access, logins } if access.is_empty() && logins.is_empty() => {
+        AccountAnswer::Tokens { access, logins, next: None }
+            if is_first && access.is_empty() && logins.is_empty() =>
+        {
             writeln!(out, "There are no access tokens and no logins.")
         }
-        AccountAnswer::Tokens { access, logins } => {
+        AccountAnswer::Tokens { access, logins, .. } => {
             access.iter().try_for_each(|token| print_token(&mut out, token))?;
             logins.iter().try_for_each(|LoginShown { id, user, created, last_use, .. }| {
                 writeln!(out, "{id}\t{user}\tlogin\tsince {created}\tused {last_use}")

@@ -53,9 +53,14 @@ impl Named {
 pub(super) fn show_repositories(
     config: &Config,
     containing: Option<String>,
+    by_namespace: bool,
     output: Output,
 ) -> Result<(), Failure> {
-    show_record(config, &RecordQuery::Repositories { containing }, output)
+    let query = match by_namespace {
+        true => RecordQuery::Namespaces { containing },
+        false => RecordQuery::Repositories { containing },
+    };
+    show_record(config, &query, output)
 }
 
 pub(super) fn show_tags(config: &Config, repository: RepositoryName, output: Output) -> Result<(), Failure> {

@@ -3,10 +3,15 @@
 //!
 //! A name that is there once keeps its number; what goes leaves its place empty. When much is empty, all is built anew.
 
+mod recorded_at;
+mod tag_view;
+
 use std::hash::{BuildHasher as _, RandomState};
 
 use hashbrown::HashTable;
 
+pub(super) use self::recorded_at::RecordedAt;
+pub(super) use self::tag_view::TagView;
 use super::annotations::Annotations;
 use super::digests::DigestHead;
 use super::names::Names;
@@ -87,43 +92,6 @@ struct Columns {
     bytes: Vec<u64>,
     digest: Vec<DigestHead>,
     platforms: Vec<u32>,
-}
-
-/// When a tag was pushed; or when it was found, if it is not known when it was pushed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct RecordedAt(i64);
-
-/// A tag of the arena, and what is known of it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct TagView<'a> {
-    arena: &'a Arena,
-    number: u32,
-}
-
-impl RecordedAt {
-    /// That of this tag.
-    pub(super) fn of(record: &TagRecord) -> Self {
-        match (record.pushed_at, record.found_at) {
-            (Some(pushed), _) => Self::pushed(pushed),
-            (None, Some(found)) => Self(-Self::pushed(found).0),
-            (None, None) => Self(0),
-        }
-    }
-
-    /// It was pushed then. Kept as a positive number; a negative one is when something was found.
-    fn pushed(time: Timestamp) -> Self {
-        Self(i64::try_from(time.as_milliseconds()).unwrap_or(i64::MAX))
-    }
-
-    /// Whichever it is.
-    pub(super) const fn time(self) -> Timestamp {
-        Timestamp::from_milliseconds(self.0.unsigned_abs())
-    }
-
-    /// When it was pushed, if that is known.
-    pub(super) const fn pushed_at(self) -> Option<Timestamp> {
-        if self.0 > 0 { Some(self.time()) } else { None }
-    }
 }
 
 impl PullState {
@@ -412,55 +380,5 @@ impl Repositories {
         if row.take().is_some() {
             self.live -= 1;
         }
-    }
-}
-
-impl<'a> TagView<'a> {
-    pub(super) const fn number(self) -> u32 {
-        self.number
-    }
-
-    pub(super) fn name(self) -> &'a str {
-        self.arena.tags.names.get(self.number)
-    }
-
-    pub(super) fn repository(self) -> RepositoryNumber {
-        self.columns().repository[self.number as usize]
-    }
-
-    pub(super) fn repository_name(self) -> &'a str {
-        self.arena.repositories.names.get(self.repository())
-    }
-
-    /// When it was pushed, if that is known.
-    pub(super) fn pushed_at(self) -> Option<Timestamp> {
-        self.columns().recorded_at[self.number as usize].pushed_at()
-    }
-
-    /// When it was pushed or found.
-    pub(super) fn recorded_at(self) -> Timestamp {
-        self.columns().recorded_at[self.number as usize].time()
-    }
-
-    /// Zero for none.
-    pub(super) fn last_pull(self) -> Timestamp {
-        self.columns().last_pull[self.number as usize]
-    }
-
-    pub(super) fn bytes(self) -> u64 {
-        self.columns().bytes[self.number as usize]
-    }
-
-    pub(super) fn digest(self) -> DigestHead {
-        self.columns().digest[self.number as usize]
-    }
-
-    /// The number of its set of platforms.
-    pub(super) fn platforms(self) -> u32 {
-        self.columns().platforms[self.number as usize]
-    }
-
-    const fn columns(self) -> &'a Columns {
-        &self.arena.tags.columns
     }
 }

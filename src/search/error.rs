@@ -16,6 +16,12 @@ pub enum SearchError {
         /// The bytes that it may take.
         memory: usize,
     },
+    /// What has to be known of each namespace is too much.
+    #[error("there are too many namespaces: what they hold takes more than {memory} bytes of memory")]
+    TooManyNamespaces {
+        /// The bytes that it may take.
+        memory: usize,
+    },
     /// The door stops.
     #[error("the search was interrupted: the door is stopping")]
     Interrupted,

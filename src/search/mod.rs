@@ -1,6 +1,6 @@
 //! Search: what the record holds by parts of names, and lists that are sorted over all repositories. It answers from names and a
 //! few columns in memory, which it fills from the record when first asked, keeps up by the events, and drops when nobody asks.
-//! What is shown is read from the record. `web/` asks; nothing here writes.
+//! What is shown is read from the record. `namespaces` needs none of that: it counts what each holds. `web/` asks; nothing here writes.
 
 mod annotations;
 mod arena;
@@ -9,6 +9,7 @@ mod digests;
 mod error;
 mod find;
 mod names;
+mod namespaces;
 mod newest;
 mod part;
 mod places;
@@ -33,6 +34,7 @@ pub use annotations::{Annotation, InvalidAnnotation};
 pub use cursor::InvalidCursor;
 pub use error::SearchError;
 pub use find::FoundCursor;
+pub use namespaces::{NamespaceCursor, NamespaceSums, Namespaces};
 pub use places::{SortOrder, UnknownWord};
 pub use query::{InvalidQuery, Query};
 pub use repositories::{RepositoryCursor, RepositoryQuestion, RepositorySort};

@@ -32,10 +32,10 @@ pub(super) struct Sorting {
 /// The place of something in a sorted list.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place<'a> {
-    sorting: Sorting,
+    pub(super) sorting: Sorting,
     pub(super) value: u64,
     pub(super) repository: &'a str,
-    /// Empty for a repository itself.
+    /// Empty for a repository itself, or for a namespace in its place.
     pub(super) tag: &'a str,
 }
 

@@ -1,5 +1,6 @@
 //! `portreeve user` and `portreeve token`: by the running door if there is one, else in the store itself.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use tokio::runtime;
@@ -9,8 +10,8 @@ use super::door_client::{Client, DoorError, DoorRefusal};
 use super::start_error::StartError;
 use super::{auth_setup, clock_watch, socket, store_setup};
 use crate::auth::{
-    AccountAnswer, AccountCommand, AccountError, Author, HtpasswdError, InvalidUserName, LocalUser, UserName,
-    keep_journal,
+    AccountAnswer, AccountCommand, AccountError, Accounts, Author, HtpasswdError, InvalidUserName, LocalUser,
+    UserName, keep_journal,
 };
 use crate::clock::Clock;
 use crate::config::Config;
@@ -89,18 +90,31 @@ impl CommandError {
     }
 }
 
-/// Carries out a command, whose names are right: one that only looks, without writing anything.
+/// Carries out a command, whose names are right: one that only looks, without writing anything. Of a list `tell` is told each
+/// part, for as long as it wants more.
 ///
 /// # Errors
 /// When it makes no sense, or neither door nor store can be had: then nothing was done.
-pub(super) fn carry_out(config: &Config, command: AccountCommand) -> Result<AccountAnswer, CommandError> {
+pub(super) fn carry_out(
+    config: &Config,
+    command: AccountCommand,
+    tell: &mut dyn FnMut(AccountAnswer) -> ControlFlow<()>,
+) -> Result<(), CommandError> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(StartError::System)?;
     runtime.block_on(async {
         let socket = socket::path(config);
         if std::os::unix::net::UnixStream::connect(&socket).is_ok() {
             let door = Client::new(&socket)?;
-            let request = door.http.post(format!("http://door{ACCOUNTS_PATH}")).json(&command);
-            return Ok(door.ask("carry out the command", request).await?);
+            let mut following = Some(command);
+            while let Some(command) = following {
+                let request = door.http.post(format!("http://door{ACCOUNTS_PATH}")).json(&command);
+                let answer: AccountAnswer = door.ask("carry out the command", request).await?;
+                following = answer.following();
+                if tell(answer).is_break() {
+                    break;
+                }
+            }
+            return Ok(());
         }
         let changes = command.changes();
         let opened = match changes {
@@ -111,13 +125,31 @@ pub(super) fn carry_out(config: &Config, command: AccountCommand) -> Result<Acco
         let clock = Clock::shifted(config.clock.offset);
         let retention_clock = clock_watch::retention_clock(store.as_ref(), clock).await;
         let accounts = auth_setup::accounts(config, &store, retention_clock);
-        let answer = accounts.carry_out(command, Some(&Author::from(&LocalUser::current()))).await;
+        let carried = in_store(&accounts, command, tell).await;
         if changes {
             let at_once = CancellationToken::new();
             at_once.cancel();
             keep_journal(Arc::clone(accounts.journal()), Arc::clone(&store) as _, at_once).await;
         }
         store.close();
-        Ok(answer?)
+        Ok(carried?)
     })
+}
+
+/// Carries it out where no door runs.
+async fn in_store(
+    accounts: &Accounts,
+    command: AccountCommand,
+    tell: &mut dyn FnMut(AccountAnswer) -> ControlFlow<()>,
+) -> Result<(), AccountError> {
+    let by = Author::from(&LocalUser::current());
+    let mut following = Some(command);
+    while let Some(command) = following {
+        let answer = accounts.carry_out(command, Some(&by)).await?;
+        following = answer.following();
+        if tell(answer).is_break() {
+            break;
+        }
+    }
+    Ok(())
 }

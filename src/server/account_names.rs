@@ -2,20 +2,26 @@
 //! otherwise make an account that no rule knows.
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 
 use super::account_command::{CommandError, carry_out};
 use crate::auth::{AccountAnswer, AccountCommand, UserName, UserShown, names_in_file};
 use crate::config::{Config, Principal};
 use crate::suggestion;
 
-/// Carries out a command about accounts, once its names are seen to be right.
+/// Carries out a command about accounts, once its names are seen to be right. Of a list `tell` is told each part, for as long as
+/// it wants more.
 ///
 /// # Errors
 /// When it makes no sense, a name that is to be new is taken, one that is to exist is nobody's, or neither door nor store can
 /// be had: then nothing was done.
-pub fn account(config: &Config, command: AccountCommand) -> Result<AccountAnswer, CommandError> {
+pub fn account(
+    config: &Config,
+    command: AccountCommand,
+    tell: &mut dyn FnMut(AccountAnswer) -> ControlFlow<()>,
+) -> Result<(), CommandError> {
     check(config, &command)?;
-    carry_out(config, command)
+    carry_out(config, command, tell)
 }
 
 fn check(config: &Config, command: &AccountCommand) -> Result<(), CommandError> {
@@ -72,10 +78,14 @@ fn in_file(config: &Config) -> Result<BTreeSet<UserName>, CommandError> {
 }
 
 fn in_store(config: &Config) -> Result<Vec<UserShown>, CommandError> {
-    match carry_out(config, AccountCommand::ListUsers)? {
-        AccountAnswer::Users(users) => Ok(users),
-        _ => Ok(Vec::new()),
-    }
+    let mut all = Vec::new();
+    carry_out(config, AccountCommand::ListUsers { after: None }, &mut |answer| {
+        if let AccountAnswer::Users { users, .. } = answer {
+            all.extend(users);
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(all)
 }
 
 /// What was probably meant, else what there is.

@@ -2,6 +2,7 @@
 //! asked.
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 
 use super::account_command::{CommandError, carry_out};
 use super::auth_setup::PreparedAuth;
@@ -32,11 +33,15 @@ impl KnownAccounts {
         if is_absent && !socket::is_answered(&socket::path(config)) {
             return Ok(known);
         }
-        if let AccountAnswer::Users(users) = carry_out(config, AccountCommand::ListUsers)? {
-            known.in_store = users;
-        }
-        if let AccountAnswer::Tokens { access, .. } = carry_out(config, AccountCommand::ListTokens)? {
-            known.tokens = access;
+        for list in [AccountCommand::ListUsers { after: None }, AccountCommand::ListTokens { after: None }] {
+            carry_out(config, list, &mut |answer| {
+                match answer {
+                    AccountAnswer::Users { users, .. } => known.in_store.extend(users),
+                    AccountAnswer::Tokens { access, .. } => known.tokens.extend(access),
+                    AccountAnswer::Done | AccountAnswer::Created { .. } => {}
+                }
+                ControlFlow::Continue(())
+            })?;
         }
         Ok(known)
     }

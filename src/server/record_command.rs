@@ -23,6 +23,12 @@ pub enum RecordQuery {
         /// A part of their names.
         containing: Option<String>,
     },
+    /// What the repositories hold together whose names have the same first part, of those parts only that contain this if it is
+    /// given.
+    Namespaces {
+        /// A part of the first parts.
+        containing: Option<String>,
+    },
     /// The tags of a repository.
     Tags {
         /// Which one.
@@ -157,6 +163,11 @@ async fn answer(
             let containing = containing.as_deref().unwrap_or_default();
             let list = List { path: "repositories", pairs: &[("q", containing)], keeps: &|_| true };
             list.write(door, format, record_output::repositories, out).await
+        }
+        RecordQuery::Namespaces { containing } => {
+            let pairs = [("group_by", "namespace"), ("q", containing.as_deref().unwrap_or_default())];
+            let list = List { path: "repositories", pairs: &pairs, keeps: &|_| true };
+            list.write(door, format, record_output::namespaces, out).await
         }
         RecordQuery::Tags { repository } => {
             let pairs = [("repository", repository.as_str())];

@@ -1,19 +1,19 @@
 //! What the record says, in tables for readers. Text of clients (annotations, agents) is shown without control characters: a
 //! terminal would obey them.
 
+mod cells;
+
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
+use comfy_table::Table;
 use comfy_table::presets::NOTHING;
-use comfy_table::{CellAlignment, Table};
 use serde::Deserialize;
 
+use self::cells::{number, plain, right, short, size, table, time, trimmed};
 use crate::clock::Timestamp;
 use crate::oci::{Descriptor, Digest, MediaType, RepositoryName, Tag};
 use crate::store::{EventKind, Source};
-
-/// How much of a digest is enough for readers.
-const DIGEST_CHARACTERS: usize = 19;
 
 #[derive(Deserialize)]
 pub(super) struct RepositoryShown {
@@ -24,6 +24,18 @@ pub(super) struct RepositoryShown {
     last_push: Option<Timestamp>,
     last_pull: Option<Timestamp>,
     pulls: Option<u64>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct NamespaceShown {
+    namespace: String,
+    repositories: u64,
+    tags: u64,
+    manifests: u64,
+    bytes: u64,
+    last_push: Option<Timestamp>,
+    last_pull: Option<Timestamp>,
+    pulls: u64,
 }
 
 #[derive(Deserialize)]
@@ -145,6 +157,25 @@ pub(super) fn repositories(items: &[RepositoryShown], is_terminal: bool) -> Stri
         ]);
     }
     right(table, &[1, 2, 3, 6])
+}
+
+/// What namespaces hold. That of the names of one part alone has no name.
+pub(super) fn namespaces(items: &[NamespaceShown], is_terminal: bool) -> String {
+    let mut table =
+        table(&["NAMESPACE", "REPOSITORIES", "TAGS", "MANIFESTS", "SIZE", "PUSHED", "PULLED", "PULLS"]);
+    for item in items {
+        table.add_row([
+            if item.namespace.is_empty() { "-".to_owned() } else { plain(&item.namespace) },
+            item.repositories.to_string(),
+            item.tags.to_string(),
+            item.manifests.to_string(),
+            size(item.bytes),
+            time(item.last_push, is_terminal),
+            time(item.last_pull, is_terminal),
+            item.pulls.to_string(),
+        ]);
+    }
+    right(table, &[1, 2, 3, 4, 7])
 }
 
 /// The tags of a repository.
@@ -315,28 +346,6 @@ pub(super) fn manifest(shown: &ManifestShown, is_terminal: bool, out: &mut dyn W
     Ok(())
 }
 
-fn table(heading: &[&str]) -> Table {
-    let mut table = Table::new();
-    table.load_style(NOTHING).set_header(heading.iter().copied());
-    table
-}
-
-/// The table as text, with these columns aligned to the right.
-fn right(mut table: Table, columns: &[usize]) -> String {
-    for column in columns {
-        if let Some(column) = table.column_mut(*column) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    trimmed(&table)
-}
-
-/// Without the blanks that a table has at the ends of its lines.
-fn trimmed(table: &Table) -> String {
-    let text = table.to_string();
-    text.lines().map(|line| line.strip_prefix(' ').unwrap_or(line).trim_end()).collect::<Vec<_>>().join("\n")
-}
-
 const fn kind(kind: EventKind) -> &'static str {
     match kind {
         EventKind::ManifestPut => "pushed",
@@ -345,88 +354,5 @@ const fn kind(kind: EventKind) -> &'static str {
         EventKind::ManifestDeleted => "deleted",
         EventKind::RepositoryFound => "repository found",
         EventKind::RepositoryGone => "repository gone",
-    }
-}
-
-fn short(digest: &Digest) -> String {
-    digest.as_str().chars().take(DIGEST_CHARACTERS).collect()
-}
-
-fn number(number: Option<u64>) -> String {
-    number.map_or_else(String::new, |number| number.to_string())
-}
-
-/// Text without what a terminal would obey.
-fn plain(text: &str) -> String {
-    text.chars().map(|character| if character.is_control() { '\u{fffd}' } else { character }).collect()
-}
-
-/// At a terminal how long ago, else when.
-fn time(when: Option<Timestamp>, is_terminal: bool) -> String {
-    match when {
-        None => String::new(),
-        Some(when) if is_terminal => ago(Timestamp::now().since(when).as_secs()),
-        Some(when) => when.to_string(),
-    }
-}
-
-fn ago(seconds: u64) -> String {
-    const UNITS: [(u64, &str); 5] =
-        [(365 * 86_400, "year"), (30 * 86_400, "month"), (86_400, "day"), (3_600, "hour"), (60, "minute")];
-    let unit = UNITS.into_iter().find(|(length, _)| seconds >= *length);
-    let Some((length, name)) = unit else { return "just now".to_owned() };
-    let count = seconds / length;
-    format!("{count} {name}{} ago", if count == 1 { "" } else { "s" })
-}
-
-/// Bytes, in the largest unit of which there is at least one.
-fn size(bytes: u64) -> String {
-    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
-    if bytes < 1024 {
-        return format!("{bytes} B");
-    }
-    let mut amount = bytes as f64 / 1024.0;
-    let mut unit = UNITS[0];
-    for next in &UNITS[1..] {
-        if amount < 1024.0 {
-            break;
-        }
-        amount /= 1024.0;
-        unit = next;
-    }
-    format!("{amount:.1} {unit}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes_and_times_are_told_in_the_unit_that_fits() {
-        for (bytes, text) in [
-            (0, "0 B"),
-            (1023, "1023 B"),
-            (1024, "1.0 KiB"),
-            (1_572_864, "1.5 MiB"),
-            (1 << 40, "1.0 TiB"),
-            (u64::MAX, "16384.0 PiB"),
-        ] {
-            assert_eq!(size(bytes), text);
-        }
-        for (seconds, text) in [
-            (0, "just now"),
-            (59, "just now"),
-            (60, "1 minute ago"),
-            (7_200, "2 hours ago"),
-            (86_400 * 29, "29 days ago"),
-            (86_400 * 400, "1 year ago"),
-        ] {
-            assert_eq!(ago(seconds), text);
-        }
-    }
-
-    #[test]
-    fn a_terminal_is_shown_nothing_that_it_would_obey() {
-        assert_eq!(plain("a\u{1b}[31mb\r\n\u{9b}c\u{7f}"), "a\u{fffd}[31mb\u{fffd}\u{fffd}\u{fffd}c\u{fffd}");
     }
 }

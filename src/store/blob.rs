@@ -25,6 +25,15 @@ pub struct BlobRecord {
     pub holders: u64,
 }
 
+/// A manifest of a repository, or a blob that its manifests name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SizedDigest {
+    /// Which one.
+    pub digest: Digest,
+    /// How long it is: a blob as the first of the manifests said.
+    pub size: u64,
+}
+
 /// The largest of the blobs that are put in, in any order. Each once, in whichever repository: a base layer may be in all of
 /// them.
 #[derive(Debug)]

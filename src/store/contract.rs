@@ -98,6 +98,7 @@ macro_rules! contract_tests {
             what_happens_is_counted_on_its_day_with_how_much_there_was
             the_oldest_days_go_where_there_are_too_many
             the_largest_blobs_are_found_part_by_part
+            what_a_repository_holds_is_listed_with_its_sizes_each_digest_once
         }
         $crate::store::contract::contract_tests! { $open, past;
             what_comes_back_has_its_past

@@ -44,7 +44,7 @@ use std::time::Duration;
 
 pub use account::{Account, AccountChange, AccountKind, Expect};
 pub use auth_event::{AuthEvent, AuthEventKind, NameMask, Quotas, Retention};
-pub use blob::{BlobPlace, BlobRecord};
+pub use blob::{BlobPlace, BlobRecord, SizedDigest};
 pub use change::{Actor, Change, Source};
 pub use day::{DayRecord, Totals};
 pub use door::{Beat, DoorId, Incarnation, Lease, LeaseName};

@@ -226,7 +226,9 @@ impl From<SearchError> for ApiError {
     fn from(error: SearchError) -> Self {
         match error {
             SearchError::Store(error) => Self::Store(error),
-            error @ (SearchError::TooLarge { .. } | SearchError::Interrupted) => Self::Search(error),
+            error @ (SearchError::TooLarge { .. }
+            | SearchError::TooManyNamespaces { .. }
+            | SearchError::Interrupted) => Self::Search(error),
         }
     }
 }

@@ -1,18 +1,22 @@
-//! `GET /api/v1/repositories?q=&n=&after=&sort=&order=`
+//! `GET /api/v1/repositories?q=&n=&after=&sort=&order=`, or with `group_by=namespace`
+
+use std::str::FromStr;
 
 use axum::Json;
 use axum::extract::{RawQuery, State};
+use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::error::ApiError;
 use super::list::List;
+use super::namespaces::{GroupBy, NamespaceList};
 use super::parameters::{Paging, Parameters};
 use super::state::WebState;
 use crate::auth::Viewer;
 use crate::clock::Timestamp;
 use crate::oci::{Access, RepositoryName};
-use crate::search::{InvalidCursor, RepositoryCursor, RepositoryQuestion, RepositorySort};
+use crate::search::{InvalidCursor, NamespaceCursor, RepositoryCursor, RepositoryQuestion, RepositorySort};
 use crate::store::{Missing, Page, PageRequest, RepositoryRecord};
 
 /// How many rows are looked at before others have their turn.
@@ -53,24 +57,51 @@ impl Repository {
     }
 }
 
-/// Lists repositories.
+/// Repositories, or namespaces.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "it describes what several handlers answer")]
+pub(super) enum RepositoriesAnswer {
+    Repositories(List<Repository>),
+    Namespaces(NamespaceList),
+}
+
+/// Lists repositories, or what their namespaces hold.
 #[utoipa::path(
     get, path = "/api/v1/repositories", tag = "record",
     params(
         ("q" = Option<String>, Query, description = "Those only whose name contains this."),
+        ("group_by" = Option<GroupBy>, Query, description = "What they hold together, of those that the caller may pull."),
         ("sort" = Option<String>, Query, description = "`name`, `last_push`, `last_pull`, `pulls`, `size` or `tags`."),
         ("order" = Option<String>, Query, description = "`asc` or `desc`."),
         Paging
     ),
-    responses((status = 200, description = "Repositories, in bytewise order unless sorted.", body = List<Repository>))
+    responses((
+        status = 200, description = "Repositories or namespaces, in bytewise order unless sorted.",
+        body = inline(RepositoriesAnswer)
+    ))
 )]
 pub(super) async fn list(
     State(state): State<WebState>,
     viewer: Viewer,
     RawQuery(query): RawQuery,
-) -> Result<Json<List<Repository>>, ApiError> {
-    let parameters = Parameters::parse(query.as_deref(), &["q", "n", "after", "sort", "order"])?;
-    listed(&state, &viewer, &parameters).await.map(Json)
+) -> Result<Response, ApiError> {
+    let parameters = Parameters::parse(query.as_deref(), &["q", "group_by", "n", "after", "sort", "order"])?;
+    Ok(if let Some(GroupBy::Namespace) = parameters.optional("group_by")? {
+        Json(namespaces(&state, &viewer, &parameters).await?).into_response()
+    } else {
+        Json(listed(&state, &viewer, &parameters).await?).into_response()
+    })
+}
+
+/// What namespaces hold, as the API and the pages list it.
+pub(super) async fn namespaces(
+    state: &WebState,
+    viewer: &Viewer,
+    parameters: &Parameters<'_>,
+) -> Result<NamespaceList, ApiError> {
+    let (question, page) = question(parameters, NamespaceCursor::sort)?;
+    Ok(state.namespaces.list(&state.store, viewer, question, page).await?)
 }
 
 /// Repositories, as the API and the pages list them.
@@ -82,6 +113,33 @@ pub(super) async fn listed(
     if parameters.text("sort").or(parameters.text("order")).is_some() {
         return sorted(state, viewer, parameters).await;
     }
+    unsorted(state, viewer, parameters).await
+}
+
+/// What a sorted list is asked for. `sort_of` tells in which order a place is one.
+fn question<K>(
+    parameters: &Parameters<'_>,
+    sort_of: fn(&K) -> RepositorySort,
+) -> Result<(RepositoryQuestion, PageRequest<K>), ApiError>
+where
+    K: FromStr<Err = InvalidCursor>,
+{
+    let sort: RepositorySort = parameters.optional("sort")?.unwrap_or(RepositorySort::Name);
+    let order = parameters.optional("order")?.unwrap_or(sort.usual_order());
+    let page = parameters.page::<K>()?;
+    if page.after.as_ref().is_some_and(|after| sort_of(after) != sort) {
+        return Err(ApiError::InvalidParameter { name: "after", source: InvalidCursor.into() });
+    }
+    let containing = parameters.text("q").filter(|text| !text.is_empty()).map(str::to_owned);
+    Ok((RepositoryQuestion { sort, order, containing }, page))
+}
+
+/// Lists repositories in bytewise order.
+async fn unsorted(
+    state: &WebState,
+    viewer: &Viewer,
+    parameters: &Parameters<'_>,
+) -> Result<List<Repository>, ApiError> {
     let containing = parameters.text("q").filter(|text| !text.is_empty());
     let PageRequest { mut after, limit } = parameters.page()?;
     let sees_all_names = viewer.may(&Access::Catalog);
@@ -113,14 +171,7 @@ async fn sorted(
     viewer: &Viewer,
     parameters: &Parameters<'_>,
 ) -> Result<List<Repository>, ApiError> {
-    let sort: RepositorySort = parameters.optional("sort")?.unwrap_or(RepositorySort::Name);
-    let order = parameters.optional("order")?.unwrap_or(sort.usual_order());
-    let page = parameters.page::<RepositoryCursor>()?;
-    if page.after.as_ref().is_some_and(|after| after.sort() != sort) {
-        return Err(ApiError::InvalidParameter { name: "after", source: InvalidCursor.into() });
-    }
-    let containing = parameters.text("q").filter(|text| !text.is_empty()).map(str::to_owned);
-    let question = RepositoryQuestion { sort, order, containing };
+    let (question, page) = question(parameters, RepositoryCursor::sort)?;
     let Page { items, next } = state.search.repositories(question, page, viewer.sees()).await?;
     let items = items.into_iter().filter_map(|record| Repository::seen_by(viewer, false, record)).collect();
     Ok(List::<Repository>::of(Page { items, next }))

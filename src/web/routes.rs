@@ -11,8 +11,8 @@ use axum::routing::{MethodRouter, delete, get, post};
 use super::access::RouteAccess;
 use super::state::WebState;
 use super::{
-    accounts, deletions, events, flaws, health, logins, manifests, me, notifications, openapi, pages, removals,
-    repositories, search, sign_in, statistics, status, sync, tags, token, tokens, users,
+    accounts, deletions, events, flaws, health, logins, manifests, me, notifications, openapi, pages,
+    removals, repositories, search, sign_in, statistics, status, sync, tags, token, tokens, users,
 };
 use crate::auth::Requirement;
 use crate::oci::Action;

@@ -8,6 +8,7 @@ use axum::http::request::Parts;
 
 use super::events::feed::EventFeed;
 use super::largest_blobs::LargestBlobs;
+use super::namespaces::KeptNamespaces;
 use super::notification_secret::NotificationSecret;
 use super::pages::PageSettings;
 use super::status_source::{ServiceState, StatusSource};
@@ -29,6 +30,8 @@ pub struct WebState {
     pub hints: Arc<HintQueue>,
     /// The largest blobs, as they were last found.
     pub largest_blobs: Arc<LargestBlobs>,
+    /// What namespaces hold, as it was last found.
+    pub namespaces: Arc<KeptNamespaces>,
     /// Writes to the registry.
     pub writes: Writes,
     /// Counts the pulls.

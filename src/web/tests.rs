@@ -1,6 +1,7 @@
 //! Tests over the routers, with a store in memory that each test fills.
 
 mod events;
+mod namespaces;
 mod openapi;
 mod pages;
 mod samples;
@@ -93,6 +94,7 @@ fn web(store: &Arc<MemoryStore>, state: ServiceState) -> WebState {
         sweeper: engine.sweeper,
         hints: engine.hints,
         largest_blobs: Arc::default(),
+        namespaces: Arc::default(),
         pulls: engine.pulls,
         notifications,
         status: Arc::new(Door(state)),

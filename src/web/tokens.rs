@@ -218,7 +218,7 @@ pub(super) async fn create(
         AccountAnswer::Created { id, name, token, expires } => {
             Ok((StatusCode::CREATED, Json(Created { id, name, token, expires })))
         }
-        AccountAnswer::Done | AccountAnswer::Users(_) | AccountAnswer::Tokens { .. } => {
+        AccountAnswer::Done | AccountAnswer::Users { .. } | AccountAnswer::Tokens { .. } => {
             Err(ApiError::NotFound)
         }
     }

@@ -1,5 +1,7 @@
-//! `GET`, `POST` and `DELETE /api/v1/users`: the users that the store keeps. `POST /api/v1/users/password`: another password, for
+//! `GET`, `POST` and `DELETE /api/v1/users`: all users that are known, and those that the store keeps. `POST /api/v1/users/password`: another password, for
 //! the caller or, by an administrator, for somebody else. Users of a file are changed in the file.
+
+use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::{RawQuery, Request, State};
@@ -15,30 +17,66 @@ use super::list::List;
 use super::parameters::{Paging, Parameters};
 use super::state::WebState;
 use crate::auth::{
-    AccountCommand, AccountError, Credentials, Gate, Identity, LoginError, UserName, UserShown,
+    AccountCommand, AccountError, Accounts, Credentials, Gate, Identity, LoginError, UserName, UserShown,
     check_new_password,
 };
 use crate::clock::Timestamp;
+use crate::store::{Page, PageRequest};
 
 /// The longest body: names, and two passwords of at most 4,096 bytes.
 const MAXIMUM_BYTES: usize = 64 * 1024;
 
-/// A user that the store keeps.
+/// Where a user is known from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum UserOrigin {
+    /// A line of `auth.htpasswd`.
+    Htpasswd,
+    /// The store.
+    Store,
+    /// A rule, or a group of the configuration. Who is known from there alone cannot log in; a rule may name a robot as well.
+    Configuration,
+}
+
+/// A user.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct UserItem {
     name: UserName,
-    /// Those that the store keeps; the configuration may name others.
+    /// Those that the store keeps, and those that the configuration names.
     groups: Vec<String>,
-    created: Timestamp,
-    /// Whether the password counts no more, since `auth.htpasswd` had the name.
+    /// Where they are known from.
+    sources: Vec<UserOrigin>,
+    /// Since when the store keeps them, if it does.
+    created: Option<Timestamp>,
+    /// Whether the password in the store counts no more, since `auth.htpasswd` had the name.
     superseded: bool,
 }
 
-impl From<UserShown> for UserItem {
-    fn from(user: UserShown) -> Self {
-        let UserShown { name, groups, created, is_superseded } = user;
-        Self { name, groups, created, superseded: is_superseded }
+impl UserItem {
+    /// Of somebody whom no source has told of yet.
+    fn new(gate: &Gate, name: UserName) -> Self {
+        let groups = gate.configured_groups(&name);
+        Self { name, groups, sources: Vec::new(), created: None, superseded: false }
     }
+
+    /// The same with what the store keeps.
+    fn add_stored(&mut self, user: UserShown) {
+        let UserShown { name: _, groups, created, is_superseded } = user;
+        let news: Vec<String> = groups.into_iter().filter(|group| !self.groups.contains(group)).collect();
+        self.groups.extend(news);
+        self.sources.push(UserOrigin::Store);
+        self.created = Some(created);
+        self.superseded = is_superseded;
+    }
+}
+
+/// A user who was added.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct AddedUser {
+    #[serde(flatten)]
+    user: UserItem,
+    /// What was probably not meant so.
+    warnings: Vec<String>,
 }
 
 /// A user who is to be added.
@@ -78,7 +116,7 @@ fn optional_secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<
     Ok(Option::<String>::deserialize(deserializer)?.map(SecretString::from))
 }
 
-/// Lists the users that the store keeps.
+/// Lists the users of `auth.htpasswd` and of the store, and those whom the configuration names.
 #[utoipa::path(
     get, path = "/api/v1/users", tag = "accounts", params(Paging),
     responses((status = 200, description = "Users in bytewise order.", body = List<UserItem>))
@@ -90,30 +128,86 @@ pub(super) async fn list(
 ) -> Result<Json<List<UserItem>>, ApiError> {
     let parameters = Parameters::parse(query.as_deref(), &["n", "after"])?;
     let page = parameters.page::<String>()?;
-    caller.gate()?;
-    Ok(Json(List::of(state.accounts.users(page).await?)))
+    let gate = caller.gate()?;
+    Ok(Json(List::of(users(gate, &state.accounts, page).await?)))
+}
+
+/// A part of all users that are known.
+async fn users(
+    gate: &Gate,
+    accounts: &Accounts,
+    page: PageRequest<String>,
+) -> Result<Page<UserItem, String>, ApiError> {
+    let PageRequest { after, limit } = page;
+    // One more tells that the list goes on.
+    let most = limit.saturating_add(1);
+    let behind = after.clone().unwrap_or_default();
+    let mut all: BTreeMap<UserName, UserItem> = BTreeMap::new();
+    let mut known_from = |name: UserName, source| {
+        let item = all.entry(name.clone()).or_insert_with(|| UserItem::new(gate, name));
+        item.sources.push(source);
+    };
+    for name in gate.authenticator.names_elsewhere(&behind, most).await? {
+        known_from(name, UserOrigin::Htpasswd);
+    }
+    for name in gate.named_users().into_iter().filter(|name| name.as_str() > behind.as_str()).take(most) {
+        known_from(name, UserOrigin::Configuration);
+    }
+    let Page { items, next } = accounts.users(PageRequest { after, limit: most }).await?;
+    for user in items {
+        let name = user.name.clone();
+        all.entry(name.clone()).or_insert_with(|| UserItem::new(gate, name)).add_stored(user);
+    }
+    let mut items: Vec<UserItem> = all.into_values().collect();
+    // Behind this one the store may have others.
+    if let Some(last) = &next {
+        items.retain(|item| item.name.as_str() <= last.as_str());
+    }
+    let goes_on = items.len() > limit;
+    items.truncate(limit);
+    let next = if goes_on { items.last().map(|item| item.name.to_string()) } else { next };
+    Ok(Page { items, next })
+}
+
+/// What is probably not meant so of the groups of a user who is to be added: that nothing speaks of them.
+async fn warnings(gate: &Gate, accounts: &Accounts, groups: &[String]) -> Result<Vec<String>, ApiError> {
+    const SHOWN: usize = 10;
+    let named = gate.named_groups();
+    let unnamed: Vec<String> = groups.iter().filter(|group| !named.contains(*group)).cloned().collect();
+    let known: Vec<String> = named.iter().take(SHOWN).map(|group| format!("`{group}`")).collect();
+    let remedy = match (known.len(), named.len()) {
+        (0, _) => "rules name none".to_owned(),
+        (shown, all) if shown == all => format!("there are {}", known.join(", ")),
+        (_, all) => format!("there are {all}, such as {}", known.join(", ")),
+    };
+    let unknown = accounts.groups_without_users(&unnamed).await?;
+    let warning = |group| format!("no rule and no user has a group `{group}`; {remedy}");
+    Ok(unknown.into_iter().map(warning).collect())
 }
 
 /// Adds a user to the store.
 #[utoipa::path(
     post, path = "/api/v1/users", tag = "accounts", request_body = NewUser,
-    responses((status = 201, description = "The user.", body = UserItem))
+    responses((status = 201, description = "The user.", body = AddedUser))
 )]
 pub(super) async fn add(
     State(state): State<WebState>,
     caller: Caller,
     request: Request,
-) -> Result<(StatusCode, Json<UserItem>), ApiError> {
+) -> Result<(StatusCode, Json<AddedUser>), ApiError> {
     let gate = caller.gate()?;
     caller.require_administrator("to add users")?;
     let remedy = "; write {\"name\": …, \"password\": …, \"groups\": []}";
     let NewUser { name, password, groups } = json_body::read(request, MAXIMUM_BYTES, remedy).await?;
     check_is_changed_here(gate, &name).await?;
     let hash = hash(gate, &caller, password).await?;
+    let warnings = warnings(gate, &state.accounts, &groups).await?;
     let command = AccountCommand::AddUser { name: name.clone(), hash, groups };
     state.accounts.carry_out(command, caller.author().await.as_ref()).await?;
-    let user = state.accounts.user(&name).await?.ok_or(AccountError::NoUser(name))?;
-    Ok((StatusCode::CREATED, Json(user.into())))
+    let stored = state.accounts.user(&name).await?.ok_or_else(|| AccountError::NoUser(name.clone()))?;
+    let mut user = UserItem::new(gate, name);
+    user.add_stored(stored);
+    Ok((StatusCode::CREATED, Json(AddedUser { user, warnings })))
 }
 
 /// Removes a user of the store, with their access tokens and logins.

@@ -33,10 +33,11 @@ enum Needs {
 }
 
 /// Every request there is, with what it needs.
-const REQUESTS: [(&str, &str, &str, Needs); 37] = [
+const REQUESTS: [(&str, &str, &str, Needs); 38] = [
     ("GET", "/api/v1/openapi.json", "", Needs::Nothing),
     ("POST", "/api/v1/notifications", "", Needs::Secret),
     ("GET", "/api/v1/repositories", "", Needs::Credentials),
+    ("GET", "/api/v1/repositories", "?group_by=namespace", Needs::Credentials),
     ("GET", "/api/v1/search", "?q=a", Needs::Credentials),
     ("GET", "/api/v1/tags", "", Needs::Credentials),
     ("GET", "/api/v1/health", "", Needs::Admin),
@@ -117,7 +118,10 @@ pub(crate) async fn filled(guard: &Guard, registry: &Registry) -> Door {
 
 /// `admin` pushes an image under the tag `latest`.
 pub(crate) async fn push(door: &Door, registry: &Registry, repository: &str, number: u64) {
-    let image = Image::small(number);
+    push_image(door, registry, repository, &Image::small(number)).await;
+}
+
+async fn push_image(door: &Door, registry: &Registry, repository: &str, image: &Image) {
     image.push_blobs(&registry.url(), repository).await;
     let scope = format!("repository:{repository}:pull,push");
     let token = crate::support::guard::token(&door.url(), "admin", &[&scope]).await;
@@ -245,4 +249,38 @@ async fn the_history_of_all_repositories_shows_what_the_caller_may_pull() {
     };
     assert!(by("admin").await > 0);
     assert_eq!(by("reader").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_repositories_of_a_namespace_share_is_counted_once_of_what_the_caller_may_pull() {
+    let (guard, registry) = (Guard::new(), Registry::start().await);
+    let door = filled(&guard, &registry).await;
+    // Two manifests of the same layer and configuration, and one of them twice.
+    let (one, other) = (Image::small(0), Image::docker(0));
+    push_image(&door, &registry, "team/other", &other).await;
+    push_image(&door, &registry, "team/deep/copy", &one).await;
+    let blobs: usize = one.blobs.iter().map(|(_, bytes)| bytes.len()).sum();
+    assert_eq!(one.blobs, other.blobs);
+    let private = Image::small(1);
+    let private_bytes =
+        private.manifest.len() + private.blobs.iter().map(|(_, bytes)| bytes.len()).sum::<usize>();
+    let namespaces = async |user: &str| {
+        let path = "/api/v1/repositories?group_by=namespace&sort=size";
+        let list: Value = ask(&door, user, "GET", path).await.json().await.unwrap();
+        assert!(list["age_seconds"].as_u64().unwrap() < 300, "{list}");
+        let item = |item: &Value| {
+            let number = |name: &str| usize::try_from(item[name].as_u64().unwrap()).unwrap();
+            (item["namespace"].as_str().unwrap().to_owned(), number("repositories"), number("bytes"))
+        };
+        list["items"].as_array().unwrap().iter().map(item).collect::<Vec<_>>()
+    };
+    let all = one.manifest.len() + other.manifest.len() + blobs;
+    let expected = [("team".to_owned(), 3, all), ("private".to_owned(), 1, private_bytes)];
+    assert_eq!(namespaces("admin").await, expected);
+    // The reader sees of the namespace what they may pull.
+    assert_eq!(namespaces("reader").await, [("team".to_owned(), 1, one.manifest.len() + blobs)]);
+    for user in ["mounter", "stranger"] {
+        assert_eq!(namespaces(user).await, []);
+    }
+    assert_eq!(namespaces("admin").await, expected, "whatever others were told");
 }

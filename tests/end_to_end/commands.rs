@@ -60,6 +60,11 @@ async fn repositories_tags_manifests_and_history_are_shown_as_tables_and_as_json
     assert_eq!(listed[1][..2], ["other", "1"]);
     assert_eq!(listed[2][..2], ["team/app", "2"]);
     assert_eq!(words(&printed(&door, &["repositories", "oth"]).await).len(), 2);
+    let namespaces = words(&printed(&door, &["repositories", "--by-namespace"]).await);
+    assert_eq!(namespaces[0][..4], ["NAMESPACE", "REPOSITORIES", "TAGS", "MANIFESTS"]);
+    assert_eq!(namespaces[1][..3], ["-", "1", "1"]);
+    assert_eq!(namespaces[2][..3], ["team", "1", "2"]);
+    assert_eq!(words(&printed(&door, &["repositories", "--by-namespace", "tea"]).await).len(), 2);
     let json: Value =
         serde_json::from_str(&printed(&door, &["repositories", "--output", "json"]).await).unwrap();
     assert_eq!(json[1]["name"], "team/app");

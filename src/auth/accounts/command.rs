@@ -89,8 +89,11 @@ pub enum AccountCommand {
         /// The name.
         name: UserName,
     },
-    /// List users.
-    ListUsers,
+    /// List a part of the users.
+    ListUsers {
+        /// Behind which position.
+        after: Option<String>,
+    },
     /// Make an access token.
     CreateToken {
         /// By which name its bearer logs in: a robot's own.
@@ -116,8 +119,11 @@ pub enum AccountCommand {
         /// Whose.
         user: UserName,
     },
-    /// List access tokens and logins.
-    ListTokens,
+    /// List a part of the access tokens, and then of the logins.
+    ListTokens {
+        /// Behind which position.
+        after: Option<String>,
+    },
     /// Revoke an access token, or end a login.
     RevokeToken {
         /// Which one.
@@ -153,7 +159,7 @@ impl AccountCommand {
             Self::RevokeToken { id } => format!("the token {id} was revoked"),
             Self::EndLogin { user, id } => format!("the login {id} of the user {user} was ended"),
             Self::EndLogins { user } => format!("all logins of the user {user} were ended"),
-            Self::ListUsers | Self::ListTokens => return None,
+            Self::ListUsers { .. } | Self::ListTokens { .. } => return None,
         })
     }
 }
@@ -164,14 +170,21 @@ impl AccountCommand {
 pub enum AccountAnswer {
     /// It is done.
     Done,
-    /// The users.
-    Users(Vec<UserShown>),
-    /// The access tokens, and the logins that continue.
+    /// A part of the users.
+    Users {
+        /// The users.
+        users: Vec<UserShown>,
+        /// Behind which position there are more.
+        next: Option<String>,
+    },
+    /// A part of the access tokens, and of the logins that continue.
     Tokens {
         /// The access tokens.
         access: Vec<TokenShown>,
         /// The logins.
         logins: Vec<LoginShown>,
+        /// Behind which position there are more.
+        next: Option<String>,
     },
     /// An access token, shown this once.
     Created {
@@ -187,13 +200,28 @@ pub enum AccountAnswer {
     },
 }
 
+impl AccountAnswer {
+    /// The command that lists what comes behind this part, if there is more.
+    pub fn following(&self) -> Option<AccountCommand> {
+        match self {
+            Self::Users { next, .. } => {
+                next.clone().map(|next| AccountCommand::ListUsers { after: Some(next) })
+            }
+            Self::Tokens { next, .. } => {
+                next.clone().map(|next| AccountCommand::ListTokens { after: Some(next) })
+            }
+            Self::Done | Self::Created { .. } => None,
+        }
+    }
+}
+
 impl fmt::Debug for AccountAnswer {
     /// Without the token.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Done => formatter.write_str("Done"),
-            Self::Users(users) => formatter.debug_tuple("Users").field(users).finish(),
-            Self::Tokens { access, logins } => {
+            Self::Users { users, next: _ } => formatter.debug_tuple("Users").field(users).finish(),
+            Self::Tokens { access, logins, next: _ } => {
                 formatter.debug_struct("Tokens").field("access", access).field("logins", logins).finish()
             }
             Self::Created { id, name, .. } => {

@@ -6,10 +6,10 @@ use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 
-use super::command::{LoginShown, TokenShown};
+use super::command::{AccountAnswer, LoginShown, TokenShown};
 use super::login_kind::LoginKind;
 use super::stored::{StoredLogin, StoredToken};
-use super::{AccountError, Accounts, logins};
+use super::{AccountError, Accounts, ROWS, logins};
 use crate::auth::subject::UserName;
 use crate::store::{AccountKind, Page, PageRequest};
 
@@ -154,6 +154,22 @@ impl FromStr for TokenCursor {
 }
 
 impl Accounts {
+    /// A part of all access tokens and logins.
+    pub(super) async fn list_tokens(&self, after: Option<&str>) -> Result<AccountAnswer, AccountError> {
+        let after = after.map(str::parse).transpose();
+        let after = after.map_err(|error: InvalidTokenCursor| AccountError::Invalid(error.to_string()))?;
+        let filter = TokenFilter { kinds: TokenKind::ALL.to_vec(), name: None };
+        let Page { items, next } = self.tokens(&filter, PageRequest { after, limit: ROWS }).await?;
+        let (mut access, mut logins) = (Vec::new(), Vec::new());
+        for token in items {
+            match token {
+                KnownToken::Access { token, .. } => access.push(token),
+                KnownToken::Login(login) => logins.push(login),
+            }
+        }
+        Ok(AccountAnswer::Tokens { access, logins, next: next.map(|next| next.to_string()) })
+    }
+
     /// Access tokens in the order of their identifiers, and then logins.
     ///
     /// # Errors

@@ -287,6 +287,7 @@ impl Accounts {
     }
 
     /// All refresh tokens.
+    #[cfg(test)]
     pub(super) async fn logins(&self) -> Result<Vec<LoginShown>, AccountError> {
         let logins = self.all::<StoredLogin>(LoginKind::RefreshToken.account_kind()).await?;
         Ok(logins.into_iter().map(|(key, login)| shown(&key, login)).collect())

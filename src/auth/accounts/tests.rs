@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
 
+use super::stored::{StoredToken, StoredUser};
 use super::*;
 use crate::auth::hashing::{Hashing, StoredHash, Ticket};
 use crate::auth::identity::{Credentials, Found, IdentitySource as _};
@@ -155,7 +156,7 @@ async fn tokens_are_listed_without_their_secrets_and_with_their_last_use() {
     let fixture = fixture();
     let (id, token) = fixture.token("ci", None, None).await;
     fixture.login("ci", &token).await.unwrap();
-    let answer = fixture.accounts.carry_out(AccountCommand::ListTokens, None).await.unwrap();
+    let answer = fixture.accounts.carry_out(AccountCommand::ListTokens { after: None }, None).await.unwrap();
     let shown = serde_json::to_string(&answer).unwrap();
     // The secret may have such a line in it, too.
     let (_, secret) = token.strip_prefix(PREFIX).unwrap().split_once('_').unwrap();
@@ -325,7 +326,7 @@ async fn a_login_is_ended_by_what_it_is_listed_by() {
     let tokens = futures_util::future::join_all(tokens).await.into_iter().map(Result::unwrap);
     let tokens: Vec<_> = tokens.collect();
     let AccountAnswer::Tokens { logins, .. } =
-        fixture.accounts.carry_out(AccountCommand::ListTokens, None).await.unwrap()
+        fixture.accounts.carry_out(AccountCommand::ListTokens { after: None }, None).await.unwrap()
     else {
         panic!()
     };
@@ -424,7 +425,7 @@ fn accounts_login(user: &str, now: Timestamp) -> serde_json::Value {
 async fn a_list_changes_nothing_that_is_remembered() {
     let fixture = fixture();
     let version = || fixture.accounts.version.load(Ordering::Acquire);
-    for list in [AccountCommand::ListUsers, AccountCommand::ListTokens] {
+    for list in [AccountCommand::ListUsers { after: None }, AccountCommand::ListTokens { after: None }] {
         fixture.accounts.carry_out(list, None).await.unwrap();
     }
     assert_eq!(version(), 0);
@@ -519,8 +520,49 @@ async fn tokens_that_have_ended_are_marked_and_those_of_robots_that_soon_will_ar
     }
     let ending = fixture.accounts.robot_tokens_ending_within(14 * DAY).await.unwrap();
     assert_eq!(ending.iter().map(|token| token.label.as_str()).collect::<Vec<_>>(), ["soon"]);
-    let listed = fixture.accounts.carry_out(AccountCommand::ListTokens, None).await.unwrap();
+    let listed = fixture.accounts.carry_out(AccountCommand::ListTokens { after: None }, None).await.unwrap();
     let AccountAnswer::Tokens { access, .. } = listed else { panic!("{listed:?}") };
     let marked: Vec<_> = access.iter().filter(|token| token.is_expired).map(|token| &token.label).collect();
     assert_eq!(marked, ["ended"]);
+}
+
+#[tokio::test]
+async fn lists_of_users_and_tokens_are_told_in_parts() {
+    let fixture = fixture();
+    let keys: Vec<String> = (0..=ROWS).map(|number| format!("{number:016x}")).collect();
+    let user = serde_json::to_vec(&serde_json::json!({"hash": "", "created": fixture.accounts.clock.now()}));
+    let login = serde_json::to_vec(&accounts_login("alice", fixture.accounts.clock.now()));
+    let (user, login) = (user.unwrap(), login.unwrap());
+    let change = |kind, key: &String, content: &Vec<u8>| AccountChange {
+        kind,
+        key: key.clone(),
+        content: Some(content.clone()),
+        expected: Expect::Absent,
+    };
+    let users = keys.iter().map(|key| change(AccountKind::User, key, &user));
+    let logins = keys.iter().map(|key| change(AccountKind::RefreshToken, key, &login));
+    fixture.accounts.change(users.chain(logins).collect()).await.unwrap();
+    let (id, _) = fixture.token("ci", None, None).await;
+    let (mut names, mut ids) = (Vec::new(), Vec::new());
+    for first in [AccountCommand::ListUsers { after: None }, AccountCommand::ListTokens { after: None }] {
+        let mut following = Some(first);
+        while let Some(command) = following {
+            let answer = fixture.accounts.carry_out(command, None).await.unwrap();
+            following = answer.following();
+            let before = names.len() + ids.len();
+            match answer {
+                AccountAnswer::Users { users, .. } => {
+                    names.extend(users.into_iter().map(|user| user.name.to_string()));
+                }
+                AccountAnswer::Tokens { access, logins, .. } => {
+                    ids.extend(access.into_iter().map(|token| token.id));
+                    ids.extend(logins.into_iter().map(|login| login.id));
+                }
+                other => panic!("{other:?}"),
+            }
+            assert!(names.len() + ids.len() - before <= ROWS);
+        }
+    }
+    assert_eq!(names, keys);
+    assert_eq!((&ids[0], &ids[1..]), (&id, &keys[..]));
 }

@@ -1,5 +1,6 @@
 //! Users that the store keeps: added, changed, removed and listed.
 
+use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
 
 use super::command::{AccountAnswer, UserShown};
@@ -95,6 +96,23 @@ impl Accounts {
             users.extend(user.shown(&account.key));
         }
         Ok(Page { items: users, next })
+    }
+
+    /// Those of these groups in which no user of the store is.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn groups_without_users(&self, groups: &[String]) -> Result<Vec<String>, AccountError> {
+        let mut without = groups.to_vec();
+        if without.is_empty() {
+            return Ok(without);
+        }
+        let look = |_, user: StoredUser| {
+            without.retain(|group| !user.groups.contains(group));
+            if without.is_empty() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        self.look_through(AccountKind::User, None, look).await?;
+        Ok(without)
     }
 
     /// A user of the store.

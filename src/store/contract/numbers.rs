@@ -1,7 +1,7 @@
 //! Numbers about what is held.
 
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{AnyStore, carry, find, push, tag_of};
 use crate::store::sample::{at, blob, image, put, repository, repository_gone, tag, tag_deleted};
@@ -80,4 +80,43 @@ pub(in crate::store) async fn the_largest_blobs_are_found_part_by_part(store: An
         let first = |number: usize| found.iter().nth(number).map(|(size, name)| (*size, name.as_str()));
         assert_eq!([first(0), first(1)], [blobs.iter().next().copied(), blobs.iter().nth(1).copied()]);
     }
+}
+
+pub(in crate::store) async fn what_a_repository_holds_is_listed_with_its_sizes_each_digest_once(
+    store: AnyStore,
+) {
+    let (one, two) = (image("one", &["base", "top"]), image("two", &["base"]));
+    // A layer that is a manifest of the same repository.
+    let mut three = image("three", &["base"]);
+    three.document.layers[0].digest = one.digest.clone();
+    push(&store, "b/a", &one, &["t", "u"], 1).await;
+    push(&store, "b/a", &two, &[], 1).await;
+    push(&store, "b/a", &three, &[], 1).await;
+    for other in ["b", "b/a-a", "b/a/b", "b/b"] {
+        push(&store, other, &image(other, &["other"]), &[], 1).await;
+    }
+    let mut expected: BTreeMap<String, u64> =
+        [&one, &two, &three].map(|manifest| (manifest.digest.to_string(), manifest.size())).into();
+    for name in ["one", "two", "three", "base", "top"] {
+        expected.insert(blob(name).digest.to_string(), blob(name).size);
+    }
+    let expected: Vec<_> = expected.into_iter().collect();
+    for limit in 1..10 {
+        let (mut after, mut found) = (None, Vec::new());
+        loop {
+            let page = store.sizes(&repository("b/a"), PageRequest { after, limit }).await.unwrap();
+            assert!(page.items.len() == limit || page.next.is_none());
+            found.extend(page.items.into_iter().map(|sized| (sized.digest.to_string(), sized.size)));
+            let Some(next) = page.next else { break };
+            after = Some(next.to_string());
+        }
+        assert_eq!(found, expected, "{limit}");
+    }
+    // From behind any text on.
+    let (third, _) = &expected[2];
+    let after = Some(third[..third.len() - 1].to_owned());
+    let page = store.sizes(&repository("b/a"), PageRequest { after, limit: 1 }).await.unwrap();
+    assert_eq!(page.items[0].digest.as_str(), third);
+    let page = store.sizes(&repository("none"), PageRequest { after: None, limit: 1 }).await.unwrap();
+    assert_eq!((page.items, page.next), (Vec::new(), None));
 }

@@ -1,12 +1,17 @@
 //! [`Numbers`] over maps.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 
-use super::{MemoryStore, State};
+use super::{MemoryStore, State, page};
+use crate::oci::{Digest, RepositoryName};
 use crate::store::blob::Largest;
 use crate::store::day::{DayCounts, DayRow, MAXIMUM_DAYS};
 use crate::store::record::MAXIMUM_PAGE;
-use crate::store::{BlobPlace, BlobRecord, DayRecord, Numbers, Page, PageRequest, StoreError, Totals};
+use crate::store::{
+    BlobPlace, BlobRecord, DayRecord, Numbers, Page, PageRequest, SizedDigest, StoreError, Totals,
+};
 
 impl State {
     fn totals(&self) -> Totals {
@@ -57,6 +62,28 @@ impl Numbers for MemoryStore {
             }
             let next = behind.next().and(last);
             Page { items: largest.into_sorted(), next }
+        })
+        .await
+    }
+
+    async fn sizes(
+        &self,
+        repository: &RepositoryName,
+        request: PageRequest<String>,
+    ) -> Result<Page<SizedDigest, Digest>, StoreError> {
+        self.scan(|state| {
+            let blobs = state.blobs.iter().map(|((name, digest), row)| (name, digest, row.size));
+            let manifests =
+                state.manifests.iter().map(|((name, digest), (_, manifest))| (name, digest, manifest.size()));
+            let all = blobs.chain(manifests).filter(|(name, digest, _)| {
+                *name == repository && request.after.as_deref().is_none_or(|after| digest.as_str() > after)
+            });
+            // Manifests are last: of a digest of both kinds theirs is the size.
+            let sizes: BTreeMap<&Digest, u64> = all.map(|(_, digest, size)| (digest, size)).collect();
+            let sized = sizes
+                .into_iter()
+                .map(|(digest, size)| (digest.clone(), SizedDigest { digest: digest.clone(), size }));
+            page(sized, request.limit)
         })
         .await
     }

@@ -2,7 +2,8 @@
 
 use async_trait::async_trait;
 
-use crate::store::{BlobPlace, BlobRecord, DayRecord, Page, PageRequest, StoreError, Totals};
+use crate::oci::{Digest, RepositoryName};
+use crate::store::{BlobPlace, BlobRecord, DayRecord, Page, PageRequest, SizedDigest, StoreError, Totals};
 
 /// Numbers about what is held. Kept up with every change.
 #[async_trait]
@@ -20,4 +21,12 @@ pub trait Numbers: Send + Sync + 'static {
         page: PageRequest<BlobPlace>,
         limit: usize,
     ) -> Result<Page<BlobRecord, BlobPlace>, StoreError>;
+
+    /// What a repository holds, its manifests and the blobs that they name, in bytewise order of the digests, each of which
+    /// stands there once, from behind any text on.
+    async fn sizes(
+        &self,
+        repository: &RepositoryName,
+        page: PageRequest<String>,
+    ) -> Result<Page<SizedDigest, Digest>, StoreError>;
 }

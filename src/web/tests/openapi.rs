@@ -194,6 +194,7 @@ async fn every_field_of_an_answer_is_described() {
     for path in [
         "/api/v1/status",
         "/api/v1/repositories",
+        "/api/v1/repositories?group_by=namespace",
         "/api/v1/tags?repository=team/app",
         "/api/v1/manifests?repository=team/app",
         &one("image"),

@@ -8,7 +8,7 @@ use crate::auth::{Token, Viewer};
 use crate::oci::Access;
 
 /// The bearer of a token with this access.
-fn bearer(subject: Option<&str>, access: Vec<Access>) -> Viewer {
+pub(super) fn bearer(subject: Option<&str>, access: Vec<Access>) -> Viewer {
     let (id, subject) = ("id".to_owned(), subject.map(str::to_owned));
     Viewer::Bearer(Arc::new(Token { subject, access, id, origin: None, made: time(), expires: time() }))
 }
@@ -20,7 +20,7 @@ async fn body(response: Response) -> (StatusCode, Value) {
 }
 
 /// Asks as this caller, whom the gate has let in.
-async fn ask(state: &WebState, viewer: &Viewer, path: &str) -> (StatusCode, Value) {
+pub(super) async fn ask(state: &WebState, viewer: &Viewer, path: &str) -> (StatusCode, Value) {
     let uri: axum::http::Uri = path.parse().unwrap();
     let (state, viewer) = (State(state.clone()), viewer.clone());
     let query = RawQuery(uri.query().map(str::to_owned));
@@ -37,7 +37,7 @@ async fn ask(state: &WebState, viewer: &Viewer, path: &str) -> (StatusCode, Valu
 }
 
 /// All parts of an answer, one after another.
-async fn all_parts(state: &WebState, viewer: &Viewer, path: &str, limit: usize) -> Vec<Value> {
+pub(super) async fn all_parts(state: &WebState, viewer: &Viewer, path: &str, limit: usize) -> Vec<Value> {
     let (mut parts, mut after) = (Vec::new(), String::new());
     loop {
         let (status, part) = ask(state, viewer, &format!("{path}&n={limit}{after}")).await;
@@ -51,7 +51,7 @@ async fn all_parts(state: &WebState, viewer: &Viewer, path: &str, limit: usize) 
 }
 
 /// What may be seen, and if that is wanted much that may not be: before, between and behind it.
-async fn store(has_secrets: bool) -> Arc<MemoryStore> {
+pub(super) async fn store(has_secrets: bool) -> Arc<MemoryStore> {
     let store = Arc::new(MemoryStore::default());
     for repository in ["a/secret", "open/app", "open/secret", "z/secret-app"] {
         if has_secrets || repository == "open/app" {
@@ -148,6 +148,38 @@ async fn what_cannot_be_looked_for_says_why() {
         ("/api/v1/tags?sort=age", 400, "invalid_parameter", "`name`, `pushed_at`, `last_pull` or `size`"),
         ("/api/v1/repositories?sort=size&after=app", 400, "invalid_parameter", "`after` is wrong"),
         ("/api/v1/repositories?sort=age", 400, "invalid_parameter", "`size` or `tags`"),
+        (
+            "/api/v1/repositories?group_by=tag",
+            400,
+            "invalid_parameter",
+            "`group_by` is wrong: it can be `namespace`",
+        ),
+        ("/api/v1/repositories?group_by=namespace&sort=age", 400, "invalid_parameter", "`size` or `tags`"),
+        (
+            "/api/v1/repositories?group_by=namespace&after=team/app",
+            400,
+            "invalid_parameter",
+            "`after` is wrong",
+        ),
+        (
+            "/api/v1/repositories?group_by=namespace&after=size:0:team",
+            400,
+            "invalid_parameter",
+            "`after` is wrong",
+        ),
+        (
+            "/api/v1/repositories?group_by=namespace&after=namespace:size:0:team",
+            400,
+            "invalid_parameter",
+            "`after` is wrong",
+        ),
+        ("/api/v1/repositories?after=namespace:name:0:team", 400, "invalid_parameter", "`after` is wrong"),
+        (
+            "/api/v1/repositories?sort=size&after=namespace:size:0:team",
+            400,
+            "invalid_parameter",
+            "`after` is wrong",
+        ),
         ("/api/v1/tags?order=up", 400, "invalid_parameter", "`asc` or `desc`"),
         ("/api/v1/tags?pulled_before=now", 400, "invalid_parameter", "RFC 3339"),
         ("/api/v1/tags?sort=size&after=name:0:a:b", 400, "invalid_parameter", "`after` is wrong"),

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::support::image::Image;
+use crate::support::sweep::{events, in_short};
 use crate::support::tool::Tool;
 
 use super::{HOST, Sides, fallback_tag};
@@ -143,5 +144,35 @@ async fn oras_copies_an_image_with_what_is_attached_to_and_from_a_registry_witho
         sides.same(&oras, command).await;
     }
     sides.assert_tags("team/files", &["v1", "v2"]).await;
+    sides.compare().await;
+}
+
+/// It asks which manifest the tag points to, and deletes that: its other tags go too.
+#[tokio::test(flavor = "multi_thread")]
+async fn oras_deletes_what_a_tag_points_to_as_at_the_registry_itself() {
+    let (sides, oras) = (Sides::new().await, oras());
+    let (image, other) = (Image::small(1), Image::small(2));
+    for tag in ["v1", "v2"] {
+        sides.push(&image, "team/app", tag).await;
+    }
+    sides.push(&other, "team/app", "v3").await;
+    let delete = ["manifest", "delete", "--plain-http", "--force"];
+    // Before the door answers from its record, and after.
+    sides.same(&oras, &[&delete[..], &["HOST/team/app:v1"]].concat()).await;
+    sides.assert_tags("team/app", &["v3"]).await;
+    sides.compare().await;
+    sides.push(&image, "team/app", "v2").await;
+    sides.same(&oras, &[&delete[..], &["HOST/team/app:v3"]].concat()).await;
+    assert_eq!(sides.same(&oras, &["repo", "tags", "--plain-http", "HOST/team/app"]).await, "v2");
+    sides.assert_tags("team/app", &["v2"]).await;
+    assert!(!sides.is_held("team/app", &other.digest).await);
+    let told = in_short(&events(&sides.door).await);
+    for tag in ["v1", "v3"] {
+        assert!(told.contains(&format!("observed tag_deleted team/app:{tag}")), "{told:?}");
+    }
+    // What is there no more is answered as the registry answers it.
+    for _ in 0..2 {
+        sides.same(&oras, &[&delete[..], &["HOST/team/app:v1"]].concat()).await;
+    }
     sides.compare().await;
 }

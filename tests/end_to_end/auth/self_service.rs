@@ -156,3 +156,83 @@ async fn another_password_needs_the_present_one_and_ends_the_logins() {
         assert!(!door.log().contains(secret));
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_access_token_revokes_itself_without_a_password_and_no_other() {
+    let guard = Guard::new();
+    let door = door(&guard).await;
+    let (alice, admin) = (password("alice"), password("admin"));
+    let make = async |who: (&str, &str), named: &str, name: &str| {
+        let answer = ask(&door, who, Method::POST, "/api/v1/tokens", wanted(named, name)).await;
+        let made: Value = answer.json().await.unwrap();
+        (made["id"].as_str().unwrap().to_owned(), made["token"].as_str().unwrap().to_owned())
+    };
+    let (kept, _) = make(("alice", &alice), "label", "kept").await;
+    for (name, (id, token)) in [
+        ("alice", make(("alice", &alice), "label", "lost").await),
+        ("ci", make(("admin", &admin), "robot", "ci").await),
+    ] {
+        let bearer = (name, &*token);
+        let path = format!("/api/v1/tokens?id={kept}");
+        let refused = ask(&door, bearer, Method::DELETE, &path, None).await.status();
+        let expected = if name == "alice" { StatusCode::FORBIDDEN } else { StatusCode::NOT_FOUND };
+        assert_eq!(refused, expected, "{name}");
+        let path = format!("/api/v1/tokens?id={id}");
+        assert_eq!(ask(&door, bearer, Method::DELETE, &path, None).await.status(), StatusCode::NO_CONTENT);
+        assert!(!is_let_in(&door, name, &token).await);
+        assert_eq!(ask(&door, bearer, Method::DELETE, &path, None).await.status(), StatusCode::UNAUTHORIZED);
+    }
+    // By a token of the door's that was got with it, as well.
+    let (id, token) = make(("alice", &alice), "label", "session").await;
+    let request = http_client().get(format!("{}/token", door.url())).basic_auth("alice", Some(&token));
+    let answer: Value = request.send().await.unwrap().json().await.unwrap();
+    let url = format!("{}/api/v1/tokens?id={id}", door.url());
+    let request = http_client().delete(url).bearer_auth(answer["token"].as_str().unwrap());
+    assert_eq!(request.send().await.unwrap().status(), StatusCode::NO_CONTENT);
+    assert!(!is_let_in(&door, "alice", &token).await);
+    let left = listed(&door, ("alice", &alice), "?kind=user").await;
+    assert_eq!((left.len(), &left[0]["id"]), (1, &json!(kept)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_users_are_listed_with_where_they_are_known_from_and_groups_that_nothing_names_are_told() {
+    let guard = Guard::new();
+    let door = door(&guard).await;
+    let admin = password("admin");
+    let admin = ("admin", &*admin);
+    let add = async |name: &str, groups: Value| {
+        let body = Some(json!({"name": name, "password": "long-enough", "groups": groups}));
+        let answer = ask(&door, admin, Method::POST, "/api/v1/users", body).await;
+        assert_eq!(answer.status(), StatusCode::CREATED);
+        answer.json::<Value>().await.unwrap()
+    };
+    let added = add("bea", json!(["developers", "developer"])).await;
+    assert_eq!((&added["name"], &added["sources"]), (&json!("bea"), &json!(["store"])));
+    let warnings = added["warnings"].as_array().unwrap();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    let warning = warnings[0].as_str().unwrap();
+    assert!(warning.contains("`developer`") && warning.contains("`developers`"), "{warning}");
+    assert_eq!(add("dora", json!(["developer"])).await["warnings"], json!([]), "a user has it now");
+    let (mut after, mut all) = (String::new(), Vec::new());
+    loop {
+        let path = format!("/api/v1/users?n=2{after}");
+        let part: Value = ask(&door, admin, Method::GET, &path, None).await.json().await.unwrap();
+        let items = part["items"].as_array().unwrap();
+        assert!(items.len() == 2 || part["next"].is_null(), "{part}");
+        all.extend(items.clone());
+        let Some(next) = part["next"].as_str() else { break };
+        after = format!("&after={next}");
+    }
+    let names: Vec<&str> = all.iter().map(|user| user["name"].as_str().unwrap()).collect();
+    assert!(names.is_sorted_by(|one, other| one < other), "{names:?}");
+    let user = |name: &str| all.iter().find(|user| user["name"] == name).unwrap();
+    assert_eq!(user("alice")["sources"], json!(["htpasswd", "configuration"]));
+    assert_eq!((&user("alice")["created"], &user("alice")["groups"]), (&Value::Null, &json!(["developers"])));
+    assert_eq!(user("dora")["sources"], json!(["store"]));
+    assert!(user("dora")["created"].is_string() && user("dora")["groups"] == json!(["developer"]));
+    for (name, source) in
+        [("alice", "htpasswd"), ("reader", "htpasswd"), ("admin", "htpasswd"), ("bea", "store")]
+    {
+        assert_eq!(user(name)["sources"][0], source, "{name}");
+    }
+}

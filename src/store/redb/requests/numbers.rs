@@ -4,7 +4,10 @@ use async_trait::async_trait;
 
 use super::super::RedbStore;
 use super::super::snapshot::Snapshot;
-use crate::store::{BlobPlace, BlobRecord, DayRecord, Numbers, Page, PageRequest, StoreError, Totals};
+use crate::oci::{Digest, RepositoryName};
+use crate::store::{
+    BlobPlace, BlobRecord, DayRecord, Numbers, Page, PageRequest, SizedDigest, StoreError, Totals,
+};
 
 #[async_trait]
 impl Numbers for RedbStore {
@@ -22,5 +25,14 @@ impl Numbers for RedbStore {
         limit: usize,
     ) -> Result<Page<BlobRecord, BlobPlace>, StoreError> {
         self.scan(move |snapshot| snapshot.largest_blobs(&page, limit)).await
+    }
+
+    async fn sizes(
+        &self,
+        repository: &RepositoryName,
+        page: PageRequest<String>,
+    ) -> Result<Page<SizedDigest, Digest>, StoreError> {
+        let repository = repository.clone();
+        self.scan(move |snapshot| snapshot.sizes(&repository, &page)).await
     }
 }

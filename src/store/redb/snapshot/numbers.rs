@@ -2,18 +2,23 @@
 
 use std::ops::Bound;
 
-use redb::{ReadableTable, ReadableTableMetadata};
+use redb::{AccessGuard, ReadableTable, ReadableTableMetadata};
 
 use super::super::failure::Failure;
 use super::super::tables::{
-    BLOBS, DAYS, MANIFESTS, META, META_BYTES, REPOSITORIES, TAGS, decode, number, stored_digest, stored_name,
+    BLOBS, DAYS, Json, MANIFESTS, META, META_BYTES, ManifestRows, REPOSITORIES, TAGS, TwoKeys, behind,
+    decode, number, stored_digest, stored_name,
 };
 use super::Snapshot;
+use super::page::{Filling, keys_behind};
+use crate::oci::{Digest, RepositoryName};
 use crate::store::blob::Largest;
 use crate::store::day::DayRow;
 use crate::store::record::MAXIMUM_PAGE;
 use crate::store::row::BlobRow;
-use crate::store::{BlobPlace, BlobRecord, DayRecord, Page, PageRequest, Totals};
+use crate::store::{BlobPlace, BlobRecord, DayRecord, Page, PageRequest, SizedDigest, Totals};
+
+type Row<'a, V> = Result<(AccessGuard<'a, TwoKeys>, AccessGuard<'a, V>), redb::StorageError>;
 
 impl Snapshot {
     pub(crate) fn totals(&self) -> Result<Totals, Failure> {
@@ -64,5 +69,56 @@ impl Snapshot {
             }
         }
         Ok(Page { items: largest.into_sorted(), next: None })
+    }
+
+    pub(crate) fn sizes(
+        &self,
+        repository: &RepositoryName,
+        page: &PageRequest<String>,
+    ) -> Result<Page<SizedDigest, Digest>, Failure> {
+        let (manifests, blobs) = (self.0.open_table(MANIFESTS)?, self.0.open_table(BLOBS)?);
+        let end = behind(repository);
+        let after = page.after.as_deref().unwrap_or_default();
+        let mut manifests =
+            manifests.range(keys_behind(repository, &end, after))?.map(|entry: Row<'_, ManifestRows>| {
+                let (key, rows) = entry?;
+                let (_, _, bytes) = rows.value();
+                Ok::<_, Failure>(SizedDigest {
+                    digest: stored_digest(key.value().1)?,
+                    size: bytes.len() as u64,
+                })
+            });
+        let mut blobs = blobs.range(keys_behind(repository, &end, after))?.map(|entry: Row<'_, Json>| {
+            let (key, row) = entry?;
+            let digest = stored_digest(key.value().1)?;
+            let row: BlobRow = decode(|| format!("blob row of `{digest}` in `{repository}`"), row.value())?;
+            Ok::<_, Failure>(SizedDigest { digest, size: row.size })
+        });
+        let mut filling = Filling::of(page.limit);
+        let mut manifest = manifests.next().transpose()?;
+        let mut blob = blobs.next().transpose()?;
+        loop {
+            // A digest of both kinds is the manifest's: its bytes are known, not only said.
+            if blob.is_some()
+                && blob.as_ref().map(|blob| &blob.digest) == manifest.as_ref().map(|one| &one.digest)
+            {
+                blob = blobs.next().transpose()?;
+            }
+            let is_manifest = match (&manifest, &blob) {
+                (None, None) => return Ok(filling.end()),
+                (Some(manifest), Some(blob)) => manifest.digest < blob.digest,
+                (manifest, _) => manifest.is_some(),
+            };
+            if filling.is_full() {
+                return Ok(filling.part());
+            }
+            let next = match is_manifest {
+                true => std::mem::replace(&mut manifest, manifests.next().transpose()?),
+                false => std::mem::replace(&mut blob, blobs.next().transpose()?),
+            };
+            if let Some(next) = next {
+                filling.push(next.digest.clone(), next);
+            }
+        }
     }
 }

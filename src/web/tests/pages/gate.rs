@@ -82,7 +82,11 @@ pub(super) fn house_with(store: &Arc<MemoryStore>, rules: Vec<Rule>) -> House {
         marks: UploadMarks::new(&[7; 32], HOUR),
         clock: Clock::SYSTEM,
         external: None,
-        logins: Logins { accounts, life: LoginLife { idle: HOUR, lifetime: HOUR } },
+        logins: Logins {
+            accounts,
+            life: LoginLife { idle: HOUR, lifetime: HOUR },
+            sessions: LoginLife { idle: HOUR, lifetime: HOUR },
+        },
         policy: Policy { rules: Rules::new(rules).unwrap(), ..Policy::default() },
     }));
     House { _directory: directory, gate }
