@@ -129,6 +129,29 @@ async fn the_ledger_is_shown_the_events_of_the_file_whatever_failed_before() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_whose_commit_was_said_to_have_failed_is_shown_if_the_file_has_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let countdown = Countdown { left: Arc::new(AtomicI64::new(-1)), takes_place: true };
+    let store = faulty(&directory.path().join("store.redb"), &countdown, &Arc::default());
+    let change = || vec![(put("a", &image("one", &["base"]), &["t1"]), Source::Observed)];
+    let mut unheard = 0;
+    for place in 0.. {
+        compare(&store, change(), false).await;
+        let before = store.sequence().await.unwrap();
+        countdown.left.store(place, Ordering::SeqCst);
+        let failed = store.write(Compared { changes: change(), is_refused: false }).await.is_err();
+        let is_reached = countdown.left.swap(-1, Ordering::SeqCst) < 0;
+        writable_again(&store).await;
+        unheard += usize::from(failed && store.sequence().await.unwrap() > before);
+        compare(&store, Vec::new(), false).await;
+        if !is_reached {
+            break;
+        }
+    }
+    assert!(unheard > 0, "no commit was said to have failed and took place all the same");
+}
+
 /// Events with these numbers, each about a tag of its own in `r`.
 fn appended(numbers: impl IntoIterator<Item = usize>, bytes: usize) -> Vec<Appended> {
     let event = |number| deletion_of_tag(number, Source::Observed, at(1));
