@@ -366,7 +366,7 @@ fn parse_manifest(
     held.grow_by(manifest.document.parsed_bytes() as u64)?;
     manifest.bytes = held.attach_to(manifest.bytes);
     let Reference::Digest(digest) = reference else { return Ok(manifest) };
-    if digest.matches(&manifest.bytes) == Some(false) {
+    if manifest.has_digest(digest) == Some(false) {
         let message = format!("the manifest does not have the digest {digest} that it was sent under");
         return Err(Refusal::new(ErrorCode::DigestInvalid, message));
     }

@@ -80,7 +80,7 @@ fn put_done(
     answer: &WriteAnswer,
 ) -> Meaning {
     let named = answer.digest();
-    let is_named = named.as_ref().map(|digest| digest.matches(&manifest.bytes));
+    let is_named = named.as_ref().map(|digest| manifest.has_digest(digest));
     let is_done = match is_named {
         Some(Some(true)) => true,
         // It stored something else than it was sent.

@@ -132,6 +132,15 @@ impl Manifest {
         self
     }
 
+    /// Whether the bytes have this digest; `None` for an algorithm that is not computed here. The SHA-256 digest by which the
+    /// manifest is known is not computed again.
+    pub fn has_digest(&self, digest: &Digest) -> Option<bool> {
+        if *digest == self.digest && digest.algorithm() == "sha256" {
+            return Some(true);
+        }
+        digest.matches(&self.bytes)
+    }
+
     /// How long it is, in bytes.
     pub const fn size(&self) -> u64 {
         self.document.size

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha512};
 
 use super::check::manifest_check::assert_holds_together;
 use super::*;
@@ -437,4 +438,18 @@ fn of_what_an_index_names_only_manifests_are_child_manifests() {
     assert_eq!(index.document.children.len(), 6, "all are kept");
     let followed: Vec<_> = index.document.child_manifests().cloned().collect();
     assert_eq!(followed, ["image", "list"].map(|content| crate::oci::Digest::sha256(content.as_bytes())));
+}
+
+#[test]
+fn a_manifest_has_the_digests_of_its_bytes_and_no_others() {
+    let manifest = parse(MediaType::OCI_MANIFEST, &image()).unwrap();
+    let sha512 = Digest::parse(&format!("sha512:{}", hex::encode(Sha512::digest(&manifest.bytes)))).unwrap();
+    let sha384 = Digest::parse(&format!("sha384:{}", "0".repeat(96))).unwrap();
+    for known_by in [&manifest.digest, &sha512, &sha384] {
+        let known = manifest.clone().with_digest(known_by.clone());
+        assert_eq!(known.has_digest(&manifest.digest), Some(true), "{known_by}");
+        assert_eq!(known.has_digest(&sha512), Some(true), "{known_by}");
+        assert_eq!(known.has_digest(&Digest::sha256(b"another")), Some(false), "{known_by}");
+        assert_eq!(known.has_digest(&sha384), None, "{known_by}");
+    }
 }

@@ -3,11 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::store::{Event, Intent, Missing, Sequence};
+use super::recent_events::Appended;
+use crate::store::{Intent, Missing, Sequence};
 
 /// What a transaction changes beside the file, once it is durable.
 #[derive(Debug)]
 pub(super) struct Staged {
+    /// The last sequence number that was given out before it.
+    pub before: Sequence,
     /// The last sequence number that it gave out.
     pub sequence: Sequence,
     /// Whether it wrote anything.
@@ -23,7 +26,7 @@ pub(super) struct Staged {
     /// The intents that ended.
     pub settled: BTreeSet<Sequence>,
     /// The events that were appended.
-    pub events: Vec<Event>,
+    pub events: Vec<Appended>,
     /// How much is missing, if that has changed.
     pub missing: Option<Missing>,
 }

@@ -9,6 +9,7 @@ mod full_disk;
 mod history;
 mod older_layouts;
 mod opening;
+mod recent_events;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;

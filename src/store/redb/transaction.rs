@@ -20,6 +20,7 @@ pub(super) use self::health::find_flaws;
 use self::record::Tables;
 use super::failure::Failure;
 use super::intents::OpenIntents;
+use super::recent_events::{Appended, RecentEvents, look_at};
 use super::snapshot::NotThere;
 use super::staged::Staged;
 use super::tables::{EPOCHS, EVENT_TIMES, MAXIMUM_EPOCHS, META_SEQUENCE, decode, encode, event, number};
@@ -43,22 +44,25 @@ pub(super) struct Transaction<'txn> {
     transaction: &'txn WriteTransaction,
     tables: Tables<'txn>,
     open: &'txn OpenIntents,
-    epoch: Epoch,
-    /// The last number that was given out before it.
-    before: Sequence,
+    /// The last events before it, if they are known.
+    recent: Option<&'txn RecentEvents>,
+    /// To be noted in the file; nothing if it was.
+    epoch: Option<Epoch>,
     staged: Staged,
 }
 
 impl<'txn> Transaction<'txn> {
-    /// Nothing is in it yet. What is given out belongs to this epoch.
+    /// Nothing is in it yet. What is given out belongs to this epoch, if that is not noted yet.
     pub(super) fn new(
         transaction: &'txn WriteTransaction,
         open: &'txn OpenIntents,
-        epoch: Epoch,
+        recent: &'txn RecentEvents,
+        epoch: Option<Epoch>,
     ) -> Result<Self, Failure> {
         let tables = Tables::of(transaction);
         let sequence = Sequence::new(number(tables.meta.read()?, META_SEQUENCE)?);
         let staged = Staged {
+            before: sequence,
             sequence,
             dirty: false,
             intents: BTreeMap::new(),
@@ -69,7 +73,8 @@ impl<'txn> Transaction<'txn> {
             events: Vec::new(),
             missing: None,
         };
-        Ok(Self { transaction, tables, open, epoch, before: sequence, staged })
+        let recent = recent.is_of(sequence).then_some(recent);
+        Ok(Self { transaction, tables, open, recent, epoch, staged })
     }
 
     /// Removes intents of which their callers never heard.
@@ -88,7 +93,7 @@ impl<'txn> Transaction<'txn> {
         if self.staged.dirty {
             self.tables.meta.write()?.insert(META_SEQUENCE, self.staged.sequence.get())?;
         }
-        if self.staged.sequence > self.before {
+        if self.staged.sequence > self.staged.before {
             self.begin_epoch()?;
             self.note_event_times()?;
         }
@@ -97,7 +102,7 @@ impl<'txn> Transaction<'txn> {
 
     /// Notes of the blocks of numbers that end here what times their events have.
     fn note_event_times(&self) -> Result<(), Failure> {
-        let finished = finished_blocks(self.before, self.staged.sequence);
+        let finished = finished_blocks(self.staged.before, self.staged.sequence);
         if finished.is_empty() {
             return Ok(());
         }
@@ -118,11 +123,12 @@ impl<'txn> Transaction<'txn> {
 
     /// Notes the epoch of this process, unless that is done.
     fn begin_epoch(&self) -> Result<(), Failure> {
+        let Some(epoch) = self.epoch else { return Ok(()) };
         let mut epochs = self.transaction.open_table(EPOCHS)?;
-        if epochs.last()?.is_some_and(|(_, last)| last.value() == self.epoch.get()) {
+        if epochs.last()?.is_some_and(|(_, last)| last.value() == epoch.get()) {
             return Ok(());
         }
-        epochs.insert(self.before.get(), self.epoch.get())?;
+        epochs.insert(self.staged.before.get(), epoch.get())?;
         while epochs.len()? > MAXIMUM_EPOCHS {
             epochs.pop_first()?;
         }
@@ -213,6 +219,25 @@ impl View for Transaction<'_> {
         since: Sequence,
         mut look: impl FnMut(&Event) -> ControlFlow<()>,
     ) -> Result<(), Failure> {
+        match self.recent.and_then(|recent| recent.look(repository, since, &mut look)) {
+            Some(ControlFlow::Continue(())) => {
+                let _ = look_at(&self.staged.events, repository, since, look);
+                Ok(())
+            }
+            Some(ControlFlow::Break(())) => Ok(()),
+            None => self.events_in_file(repository, since, look),
+        }
+    }
+}
+
+impl Transaction<'_> {
+    /// [`View::events_since`], read from the file.
+    pub(super) fn events_in_file(
+        &self,
+        repository: &RepositoryName,
+        since: Sequence,
+        mut look: impl FnMut(&Event) -> ControlFlow<()>,
+    ) -> Result<(), Failure> {
         let name = repository.as_str();
         let numbers = (name, since.next().get())..=(name, u64::MAX);
         for entry in self.tables.events_by_repository.read()?.range(numbers)? {
@@ -275,7 +300,7 @@ impl Medium for Transaction<'_> {
         self.tables.count_on_day(day, counts);
         self.staged.sequence = event.sequence;
         self.staged.dirty = true;
-        self.staged.events.push(event);
+        self.staged.events.push(Appended { event, bytes: row.len() });
         Ok(())
     }
 }

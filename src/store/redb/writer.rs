@@ -18,11 +18,12 @@ use redb::WriteTransaction;
 
 use super::failure::Failure;
 use super::panics::caught;
+use super::recent_events::{Appended, RecentEvents};
 use super::shared::Shared;
 use super::staged::Staged;
 use super::transaction::Transaction;
 use crate::store::group::{Backend, Group, Queue, Undone};
-use crate::store::{StoreError, StoreTrouble, metrics};
+use crate::store::{Sequence, StoreError, StoreTrouble, metrics};
 
 /// How often an idle writer looks whether the file is at its place.
 const LOOKS: Duration = Duration::from_millis(500);
@@ -39,6 +40,9 @@ pub(super) enum Notice {
 pub(super) struct Writer {
     shared: Arc<Shared>,
     queue: Queue<Shared>,
+    recent: RecentEvents,
+    /// Whether the file has this process's epoch.
+    is_epoch_noted: bool,
     /// What is wrong with the medium; absent while it works.
     trouble: Option<Trouble>,
     /// Failures since the last request that could be written.
@@ -64,7 +68,8 @@ impl Backend for Shared {
 
 impl Writer {
     pub(super) fn new(shared: Arc<Shared>, queue: Queue<Shared>) -> Self {
-        Self { shared, queue, trouble: None, failures: 0 }
+        let recent = RecentEvents::behind(Sequence::new(shared.sequence.load(Ordering::Acquire)));
+        Self { shared, queue, recent, is_epoch_noted: false, trouble: None, failures: 0 }
     }
 
     /// Writes until all senders are gone and nothing waits any more; then closes the file.
@@ -122,7 +127,7 @@ impl Writer {
     /// # Errors
     /// When it is not durable. If the very last fsync failed, or the file was found not to be at its place after the commit, it
     /// may have taken effect all the same; but no later fsync can prove that it is durable, so no caller is told that it is.
-    fn attempt(&self, group: &mut Group<Shared>) -> Result<bool, Undone<Failure>> {
+    fn attempt(&mut self, group: &mut Group<Shared>) -> Result<bool, Undone<Failure>> {
         let begun = Instant::now();
         self.check_place().map_err(displaced)?;
         let write = caught(|| self.begin_write()).map_err(Undone::All)?;
@@ -152,7 +157,8 @@ impl Writer {
         // Which request is under way. The transaction ends here even by a panic, so that the tables are closed.
         let mut at = None;
         let applied = caught(|| {
-            let mut transaction = Transaction::new(write, &self.shared.intents, self.shared.epoch)?;
+            let epoch = (!self.is_epoch_noted).then_some(self.shared.epoch);
+            let mut transaction = Transaction::new(write, &self.shared.intents, &self.recent, epoch)?;
             transaction.abandon(self.shared.intents.abandoned())?;
             group.apply(&mut transaction, &mut at)?;
             transaction.finish()
@@ -175,17 +181,20 @@ impl Writer {
         Ok(write)
     }
 
-    fn publish(&self, mut staged: Staged) {
+    fn publish(&mut self, mut staged: Staged) {
         self.shared.intents.publish(&mut staged);
         self.shared.sequence.store(staged.sequence.get(), Ordering::Release);
         self.shared.commits.fetch_add(1, Ordering::AcqRel);
         if let Some(last) = staged.events.last() {
-            self.shared.last_event.send_replace(last.sequence);
+            self.shared.last_event.send_replace(last.event.sequence);
         }
-        for event in staged.events {
-            self.shared.observed.note(&event, Duration::ZERO);
+        for Appended { event, .. } in &staged.events {
+            self.shared.observed.note(event, Duration::ZERO);
             metrics::recorded(event.kind, event.source);
         }
+        // Whatever gives out a number notes it.
+        self.is_epoch_noted |= staged.sequence > staged.before;
+        self.recent.take_over(staged.before, staged.sequence, staged.events);
         if let Some(missing) = staged.missing {
             *self.shared.missing.write().unwrap_or_else(PoisonError::into_inner) = missing;
             metrics::missing(missing);

@@ -6,7 +6,7 @@ use super::super::RedbStore;
 use crate::store::{Beat, DoorId, Doors, Incarnation, Lease, LeaseName, StoreError};
 
 /// The only door of a file.
-pub(super) const ALONE: Incarnation = Incarnation { door: DoorId(0), epoch: 0 };
+pub(in crate::store::redb) const ALONE: Incarnation = Incarnation { door: DoorId(0), epoch: 0 };
 
 #[async_trait]
 impl Doors for RedbStore {

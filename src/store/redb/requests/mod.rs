@@ -4,7 +4,7 @@
 mod accounts;
 mod auth_log;
 mod clocks;
-mod doors;
+pub(super) mod doors;
 mod events;
 mod health;
 mod hints;

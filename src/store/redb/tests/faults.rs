@@ -15,10 +15,10 @@ use super::*;
 
 /// Counts down to the operation that fails; negative when none will.
 #[derive(Clone, Debug)]
-struct Countdown {
-    left: Arc<AtomicI64>,
+pub(super) struct Countdown {
+    pub(super) left: Arc<AtomicI64>,
     /// Whether the operation takes place all the same: an fsync or a write that worked, but said that it had not.
-    takes_place: bool,
+    pub(super) takes_place: bool,
 }
 
 impl Countdown {
@@ -87,7 +87,7 @@ impl StorageBackend for Faulty {
 }
 
 /// A new store whose file fails when the countdown ends, and as long as it is full.
-fn faulty(path: &Path, countdown: &Countdown, full: &Arc<AtomicBool>) -> RedbStore {
+pub(super) fn faulty(path: &Path, countdown: &Countdown, full: &Arc<AtomicBool>) -> RedbStore {
     RedbStore::open(path).unwrap().close();
     let (countdown, full) = (countdown.clone(), Arc::clone(full));
     let place = Place::new(path, &File::open(path).unwrap()).unwrap();

@@ -9,6 +9,7 @@ use redb::{Database, ReadableDatabase, ReadableTable, WriteTransaction};
 
 use super::super::failure::Failure;
 use super::super::panics::{caught, dropped};
+use super::super::recent_events::RecentEvents;
 use super::super::tables::{INTENTS, META, META_SEQUENCE, PROBE, number};
 use super::{Trouble, Writer};
 use crate::clock::Backoff;
@@ -40,7 +41,7 @@ impl Writer {
     }
 
     /// Opens the file anew, since redb serves nothing after an I/O error. Answers whether it is open.
-    pub(super) fn reopen(&self) -> bool {
+    pub(super) fn reopen(&mut self) -> bool {
         // Closing ends every read transaction; their readers try again.
         if let Some(Err(failure)) = self.take_database().map(dropped) {
             tracing::error!(store = %self.shared.path.display(), ?failure, "the store could not be closed cleanly");
@@ -54,6 +55,8 @@ impl Writer {
             Ok((sequence, database)) => {
                 *self.shared.database.write().unwrap_or_else(PoisonError::into_inner) = Some(database);
                 self.shared.found_sequence(sequence);
+                self.is_epoch_noted = false;
+                self.recent = RecentEvents::behind(Sequence::new(sequence));
                 self.shared.opened.send_modify(|count| *count += 1);
                 true
             }
