@@ -71,7 +71,7 @@ pub(super) enum RepositoriesAnswer {
     get, path = "/api/v1/repositories", tag = "record",
     params(
         ("q" = Option<String>, Query, description = "Those only whose name contains this."),
-        ("group_by" = Option<GroupBy>, Query, description = "What they hold together, of those that the caller may pull."),
+        ("group_by" = inline(Option<GroupBy>), Query, description = "What they hold together, of those that the caller may pull."),
         ("sort" = Option<String>, Query, description = "`name`, `last_push`, `last_pull`, `pulls`, `size` or `tags`."),
         ("order" = Option<String>, Query, description = "`asc` or `desc`."),
         Paging
