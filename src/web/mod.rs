@@ -26,6 +26,7 @@ mod notifications;
 mod openapi;
 mod pages;
 mod parameters;
+mod preview;
 mod removals;
 mod repositories;
 mod routes;
@@ -56,6 +57,7 @@ pub use events::feed::EventFeed;
 pub use largest_blobs::LargestBlobs;
 pub use notification_secret::NotificationSecret;
 pub use pages::PageSettings;
+pub use preview::DeletionPreview;
 pub use routes::{requirement_of, requirement_with_pages};
 pub use state::WebState;
 pub use status_source::{
