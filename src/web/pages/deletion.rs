@@ -164,10 +164,7 @@ async fn page(
             referrers = Number(u64::try_from(first).unwrap_or(u64::MAX));
             let (repository, digest, tags) = (repository.clone(), item.record.digest, item.record.tags);
             match reference {
-                Reference::Tag(tag) => {
-                    let goes = vec![tag.to_string()];
-                    (DeletionPreview::Tag { repository, tag, digest, tags }, goes)
-                }
+                Reference::Tag(tag) => (DeletionPreview::Tag { repository, tag, digest, tags }, Vec::new()),
                 Reference::Digest(_) => {
                     let goes = tags.iter().map(ToString::to_string).collect();
                     (DeletionPreview::Manifest { repository, digest, tags }, goes)

@@ -56,6 +56,16 @@ pub(super) struct Undo {
     pub description: String,
 }
 
+/// What whoever looks may undo.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Undoing {
+    None,
+    /// What happened last to each tag and manifest.
+    Newest,
+    /// A tag may be pointed to all that it ever pointed to.
+    All,
+}
+
 /// What is asked of the history.
 #[derive(Clone, Copy)]
 pub(super) enum About<'a> {
@@ -90,12 +100,14 @@ pub(super) async fn rows(
     visit: &Visit,
     events: &[EventItem],
     limit: usize,
-    may_undo: bool,
+    undoing: Undoing,
 ) -> Result<Vec<HistoryRow>, ApiError> {
     let mut rows = Vec::new();
     let (mut tags, mut digests): (HashSet<&Tag>, HashSet<&Digest>) = Default::default();
     // Manifests by which single tags were deleted at registries that cannot: what was done is the deletion.
     let mut empty: HashSet<&Digest> = HashSet::new();
+    let current = events.first().and_then(|event| event.digest.as_ref());
+    let mut offered: HashSet<&Digest> = HashSet::new();
     for (position, event) in events.iter().enumerate() {
         if rows.len() == limit {
             break;
@@ -130,7 +142,17 @@ pub(super) async fn rows(
             let before = moved.and_then(|moved| moved.previous.as_ref());
             row.previous = before.map(|before| linked_digest(&event.repository, before));
         }
-        row.undo = undo(event).filter(|_| may_undo && is_newest);
+        row.undo = match undoing {
+            Undoing::None => None,
+            Undoing::Newest | Undoing::All if is_newest => undo(event),
+            Undoing::Newest => None,
+            // Each manifest once, and not the one that it points to.
+            Undoing::All => event
+                .digest
+                .as_ref()
+                .filter(|digest| current != Some(*digest) && offered.insert(*digest))
+                .and_then(|digest| point_back(event, digest)),
+        };
         rows.push(row);
     }
     Ok(rows)
@@ -142,23 +164,40 @@ pub(super) fn may_undo(visit: &Visit, parameter: &'static str) -> bool {
     visit.may_change() && visit.right_to(&need) == Right::Granted
 }
 
+/// The form that puts this back.
+fn form(
+    repository: &RepositoryName,
+    tag: Option<&Tag>,
+    digest: Option<&Digest>,
+    label: &'static str,
+    description: String,
+) -> Undo {
+    let digest = digest.map(ToString::to_string).unwrap_or_default();
+    let tag = tag.map_or("", Tag::as_str);
+    let named = [("repository", repository.as_str()), ("tag", tag), ("digest", &digest)];
+    Undo { action: links::to(links::UNDELETE, &named), label, description }
+}
+
+/// What points a tag to what it pointed to then.
+fn point_back(event: &EventItem, digest: &Digest) -> Option<Undo> {
+    let tag = event.tag.as_ref().filter(|_| event.kind == EventKind::ManifestPut)?;
+    let description = format!("Point {tag} to {digest}");
+    Some(form(&event.repository, Some(tag), Some(digest), "Point back here", description))
+}
+
 fn undo(event: &EventItem) -> Option<Undo> {
     let repository = &event.repository;
-    let form = |label, description, tag: Option<&Tag>, digest: Option<&Digest>| {
-        let digest = digest.map(ToString::to_string).unwrap_or_default();
-        let tag = tag.map_or("", Tag::as_str);
-        let named = [("repository", repository.as_str()), ("tag", tag), ("digest", &digest)];
-        Some(Undo { action: links::to(links::UNDELETE, &named), label, description })
-    };
     match (event.kind, &event.tag, &event.digest, &event.previous) {
         (EventKind::TagDeleted, Some(tag), ..) => {
-            form("Bring back", format!("Bring back the tag {tag}"), Some(tag), None)
+            Some(form(repository, Some(tag), None, "Bring back", format!("Bring back the tag {tag}")))
         }
         (EventKind::ManifestPut, Some(tag), _, Some(previous)) => {
-            form("Undo", format!("Point {tag} to what it was before"), Some(tag), Some(previous))
+            let description = format!("Point {tag} to what it was before");
+            Some(form(repository, Some(tag), Some(previous), "Undo", description))
         }
         (EventKind::ManifestDeleted, _, Some(digest), _) => {
-            form("Bring back", format!("Bring back the manifest {digest}"), None, Some(digest))
+            let description = format!("Bring back the manifest {digest}");
+            Some(form(repository, None, Some(digest), "Bring back", description))
         }
         _ => None,
     }

@@ -10,6 +10,9 @@ const LENGTH: u64 = 1000;
 /// So many layers and steps are shown at most.
 const MOST: usize = 200;
 
+/// The annotation by which a file has its name.
+const TITLE: &str = "org.opencontainers.image.title";
+
 /// The layers of an image, written by `templates/layers.html`.
 pub(super) struct Layers {
     pub count: Number,
@@ -19,7 +22,7 @@ pub(super) struct Layers {
     /// How many are not shown.
     pub more: Number,
     pub shared: Option<Shared>,
-    /// Whether steps of its making stand beside the layers.
+    /// Whether steps of its making, or names of files, stand beside the layers.
     pub has_commands: bool,
 }
 
@@ -41,6 +44,7 @@ pub(super) struct Segment {
 
 /// A step of its making, with the layer that it made.
 pub(super) struct Step {
+    /// The command, or the name of the file.
     pub command: Option<String>,
     pub comment: Option<String>,
     pub layer: Option<Layer>,
@@ -87,7 +91,7 @@ impl Layers {
             bar: bar(layers, total, is_shared),
             steps: steps.into_iter().take(MOST).collect(),
             more: number(more),
-            shared: other.map(|other| Shared {
+            shared: other.filter(|_| !shared.is_empty()).map(|other| Shared {
                 with: other.name.clone(),
                 page: other.page.clone(),
                 count: number(shared.len()),
@@ -157,7 +161,10 @@ fn steps(
     });
     let history = image.map(|image| image.history.as_slice()).unwrap_or_default();
     if history.iter().filter(|step| !step.is_empty_layer).count() != layers.len() {
-        return shown.map(|layer| Step { command: None, comment: None, layer: Some(layer) }).collect();
+        let name = |layer: &Descriptor| layer.annotations.get(TITLE).cloned();
+        let names = layers.iter().map(name);
+        let step = |(layer, command)| Step { command, comment: None, layer: Some(layer) };
+        return shown.zip(names).map(step).collect();
     }
     let step = |step: &crate::oci::BuildStep| Step {
         command: step.command.clone(),
@@ -209,8 +216,8 @@ mod tests {
             is_empty_layer,
             ..BuildStep::default()
         };
-        let mut image = ImageConfig::default();
-        image.history = vec![step("ADD", false), step("ENV", true), step("COPY", false)];
+        let history = vec![step("ADD", false), step("ENV", true), step("COPY", false)];
+        let mut image = ImageConfig { history, ..ImageConfig::default() };
         let layers = Layers::new(&all, Some(&image), None).unwrap();
         let shown: Vec<_> = layers
             .steps

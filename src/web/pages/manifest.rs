@@ -17,7 +17,7 @@ use super::artifact_kind::ArtifactKind;
 use super::deletion::may_delete;
 use super::error::PageError;
 use super::format::{Number, ShortDigest, Size, Time};
-use super::history::{self, About, HistoryRow, Linked, linked_digest};
+use super::history::{self, About, HistoryRow, Linked, Undoing, linked_digest};
 use super::icon::Icon;
 use super::image::Image;
 use super::layers::{Layers, Other};
@@ -46,6 +46,7 @@ struct Manifest {
     digest: ShortDigest,
     kind: ArtifactKind,
     media_type: String,
+    /// What it says it is, where that is more than its media type.
     artifact_type: Option<String>,
     /// Of the document itself.
     size: Size,
@@ -180,11 +181,14 @@ async fn deleted(
     if events.is_empty() {
         return Err(error.into());
     }
-    let may_undo = history::may_undo(visit, "repository");
+    let undoing = match history::may_undo(visit, "repository") {
+        true => Undoing::Newest,
+        false => Undoing::None,
+    };
     let name = subject.name();
     rendered(&Deleted {
         layout: visit.layout(Section::Repositories, &format!("{name} is deleted")),
-        history: history::rows(state, visit, &events, MOVES, may_undo).await?,
+        history: history::rows(state, visit, &events, MOVES, undoing).await?,
         activity: links::activity(repository),
         repository: subject.repository_link(),
         name,
@@ -221,7 +225,7 @@ async fn page(
         page: links::compare(repository, &Reference::Digest(digest.clone()), reference),
     });
     let other = match before {
-        Some((name, digest)) if document.kind == ManifestKind::Image => {
+        Some((name, digest)) if kind == ArtifactKind::Image => {
             // It may be gone.
             let found = manifests::one(state, repository, Reference::Digest(digest.clone())).await.ok();
             found.map(|found| Other {
@@ -248,7 +252,10 @@ async fn page(
     }
     let is_tag = matches!(reference, Reference::Tag(_));
     let own = tag.as_ref().filter(|_| is_tag);
-    let may_undo = history::may_undo(visit, "repository");
+    let undoing = match history::may_undo(visit, "repository") && is_tag {
+        true => Undoing::All,
+        false => Undoing::None,
+    };
     let tags: Vec<&Tag> =
         record.tags.iter().filter(|tag| *reference != Reference::Tag((*tag).clone())).collect();
     let linked = |tag: &&Tag| Linked { name: tag.to_string(), page: links::tag(repository, tag) };
@@ -265,14 +272,20 @@ async fn page(
         digest: linked_digest(repository, &record.digest),
         kind,
         media_type: document.media_type.to_string(),
-        artifact_type: document.artifact_type.as_ref().map(ToString::to_string),
+        artifact_type: document
+            .artifact_type
+            .as_ref()
+            .filter(|it| !kind.is_image() && **it != document.media_type)
+            .map(ToString::to_string),
         size: Size(document.size),
         bytes: Size(manifests::bytes_with_parts(state, repository, document).await?),
         pushed: own.and_then(|tag| tag.pushed_at).or(record.pushed_at).map(|time| visit.time(time)),
         pushed_by: own.and_then(|tag| tag.pushed_by.clone()),
         found: own.and_then(|tag| tag.found_at).or(record.found_at).map(|time| visit.time(time)),
         last_pull: own.and_then(|tag| tag.last_pull).map(|time| visit.time(time)),
-        last_seen: own.and_then(|tag| tag.last_seen).map(|time| visit.time(time)),
+        last_seen: own
+            .and_then(|tag| tag.last_seen.filter(|seen| Some(*seen) > tag.last_pull))
+            .map(|time| visit.time(time)),
         pulls: own.map(|tag| Number(tag.pulls)),
         is_held: record.missing.is_some() || own.is_some_and(|tag| tag.missing_since.is_some()),
         was_restored: *was_restored,
@@ -288,7 +301,7 @@ async fn page(
         annotations: document.annotations.clone(),
         referrers: rows,
         has_more_referrers,
-        history: history::rows(state, visit, &events, MOVES, may_undo && is_tag).await?,
+        history: history::rows(state, visit, &events, MOVES, undoing).await?,
         activity: links::activity(repository),
         raw: raw.map(|raw| RawJson::new(&raw.bytes)),
         reference: reference.to_string(),

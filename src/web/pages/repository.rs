@@ -15,7 +15,7 @@ use super::columns::{Column, Declared, Sorted, columns};
 use super::deletion::may_delete;
 use super::error::PageError;
 use super::format::{Number, ShortDigest, Size, Time};
-use super::history::{self, About, HistoryRow, linked_digest};
+use super::history::{self, About, HistoryRow, Undoing, linked_digest};
 use super::icon::Icon;
 use super::layout::{Layout, Section};
 use super::links;
@@ -189,8 +189,11 @@ pub(super) async fn show(State(state): State<WebState>, visit: Visit) -> Result<
         commands = pull_commands(visit.host(), &name, &Reference::Tag(tag), kind);
     }
     let events = history::newest(&state, &visit, About::Repository(&name)).await?;
-    let may_undo = history::may_undo(&visit, "name");
-    let history = history::rows(&state, &visit, &events, MOVES, may_undo).await?;
+    let undoing = match history::may_undo(&visit, "name") {
+        true => Undoing::Newest,
+        false => Undoing::None,
+    };
+    let history = history::rows(&state, &visit, &events, MOVES, undoing).await?;
     let usually = COLUMNS.iter().any(|column| column.sort == by && column.is_usually_descending);
     let is_descending = if order.is_empty() { usually } else { order == "desc" };
     let part = |after: &str| {
