@@ -9,7 +9,7 @@ use axum::response::Response;
 
 use super::super::error::ApiError;
 use super::super::events::EventItem;
-use super::super::manifests::{self, ManifestItem, Referrer};
+use super::super::manifests::{self, ManifestItem};
 use super::super::parameters::Parameters;
 use super::super::state::WebState;
 use super::super::tags::{self, TagItem};
@@ -23,10 +23,12 @@ use super::image::Image;
 use super::layers::{Layers, Other};
 use super::layout::{Layout, Section};
 use super::links;
+use super::parts::Part;
 use super::pull_commands::{Command, pull_commands};
 use super::raw_json::RawJson;
+use super::referrers::{self, ReferrerRow};
 use super::visit::{Visit, rendered};
-use crate::oci::{Descriptor, Digest, ManifestKind, Reference, RepositoryName, Tag};
+use crate::oci::{Digest, ManifestKind, Reference, RepositoryName, Tag};
 use crate::store::EventKind;
 
 /// So many lines of a tag's history.
@@ -81,25 +83,6 @@ struct Manifest {
     compare: Option<Linked>,
     delete_tag: Option<String>,
     delete_manifest: Option<String>,
-}
-
-/// What an index names.
-struct Part {
-    name: String,
-    digest: ShortDigest,
-    /// With the blobs that it names, as far as it is recorded.
-    size: Option<Size>,
-    /// What it is, where it is no image.
-    kind: Option<&'static str>,
-    media_type: String,
-}
-
-/// What refers to the manifest.
-struct ReferrerRow {
-    kind: ArtifactKind,
-    about: String,
-    digest: ShortDigest,
-    size: Option<Size>,
 }
 
 #[derive(Template)]
@@ -202,7 +185,7 @@ async fn page(
     item: ManifestItem,
 ) -> Result<Manifest, ApiError> {
     let Subject { repository, reference, was_restored } = &subject;
-    let ManifestItem { record, referrers } = item;
+    let ManifestItem { record, referrers: referring } = item;
     let document = &record.document;
     let kind = ArtifactKind::of(document);
     // What has a name has a past; what has several is followed by the first.
@@ -238,9 +221,9 @@ async fn page(
     };
     let layers = Layers::new(&document.layers, record.image.as_ref(), other.as_ref());
     let raw = manifests::content(state, repository, &record.digest).await?;
-    let mut rows = named_by_tags(state, visit, repository, &record.digest).await?;
-    let has_more_referrers = referrers.as_ref().is_some_and(|referrers| referrers.next.is_some());
-    let referring = referrers.map(|referrers| referrers.first).unwrap_or_default();
+    let mut rows = referrers::named_by_tags(state, visit, repository, &record.digest).await?;
+    let has_more_referrers = referring.as_ref().is_some_and(|referring| referring.next.is_some());
+    let referring = referring.map(|referring| referring.first).unwrap_or_default();
     rows.extend(referring.into_iter().map(|referrer| ReferrerRow::new(referrer, repository)));
     let mut parts = Vec::new();
     for (number, child) in document.children.iter().take(MOST).enumerate() {
@@ -346,76 +329,4 @@ async fn before(
         .into_iter()
         .find(|item| item.tag.digest != *digest && Some(&item.tag.media_type) == media_type);
     Ok(found.map(|item| (item.tag.tag.to_string(), item.tag.digest)))
-}
-
-/// What refers to a manifest by a tag that is made of its digest, as cosign wrote before there were referrers.
-async fn named_by_tags(
-    state: &WebState,
-    visit: &Visit,
-    repository: &RepositoryName,
-    digest: &Digest,
-) -> Result<Vec<ReferrerRow>, ApiError> {
-    let start = digest.to_string().replace(':', "-");
-    let asked = Parameters::default().or("q", &start).or("n", "10");
-    let list = tags::sorted(state, &visit.viewer, Some(repository.clone()), &asked).await?;
-    let row = |tag: TagItem| {
-        let kind = match tag.tag.as_str().strip_prefix(&*start)? {
-            ".sig" => ArtifactKind::Signature,
-            ".att" => ArtifactKind::Attestation,
-            ".sbom" => ArtifactKind::Sbom,
-            _ => return None,
-        };
-        Some(ReferrerRow {
-            kind,
-            about: "by its tag, as cosign 2 wrote it".to_owned(),
-            digest: ShortDigest::from(&tag.digest).leading_to(links::tag(repository, &tag.tag)),
-            size: Some(Size(tag.bytes)),
-        })
-    };
-    Ok(list.items.into_iter().filter_map(|item| row(item.tag)).collect())
-}
-
-impl ReferrerRow {
-    fn new(referrer: Referrer, repository: &RepositoryName) -> Self {
-        let Referrer { digest, artifact_type, annotations, .. } = referrer;
-        Self {
-            kind: ArtifactKind::about(artifact_type.as_ref(), &annotations),
-            about: artifact_type.map(|it| it.to_string()).unwrap_or_default(),
-            digest: linked_digest(repository, &digest),
-            size: None,
-        }
-    }
-}
-
-/// By which builders say that a part of an index is about another part.
-const ABOUT: &str = "vnd.docker.reference.digest";
-/// By which they say what it is.
-const ABOUT_TYPE: &str = "vnd.docker.reference.type";
-
-impl Part {
-    fn new(part: &Descriptor, repository: &RepositoryName, bytes: Option<u64>) -> Self {
-        let kind = part.annotations.get(ABOUT_TYPE).map(|kind| match kind.as_str() {
-            "attestation-manifest" => "Attestation",
-            _ => "Artifact",
-        });
-        let about = part.annotations.get(ABOUT).and_then(|digest| Digest::parse(digest).ok());
-        let name = match (&part.platform, about) {
-            (_, Some(about)) => {
-                format!("for {}", about.encoded().chars().take(12).collect::<String>())
-            }
-            (Some(platform), None) => platform.to_string(),
-            (None, None) => String::new(),
-        };
-        Self {
-            name,
-            digest: if part.media_type.is_manifest() {
-                linked_digest(repository, &part.digest)
-            } else {
-                ShortDigest::from(&part.digest)
-            },
-            size: bytes.map(Size),
-            kind,
-            media_type: part.media_type.to_string(),
-        }
-    }
 }

@@ -165,10 +165,8 @@ async fn a_tag_is_deleted_and_brought_back_in_a_browser_with_scripts_and_without
         press(&browser, "v1").await;
         browser.until("the tag's page", "location.pathname === '/ui/manifest'").await;
         press(&browser, "Delete tag").await;
-        let goes = format!(
-            "document.body.innerText.includes('the tag team/app:v1, which points to {}')",
-            image.digest
-        );
+        let goes =
+            format!("document.body.innerText.includes('tag team/app:v1, which points to {}')", image.digest);
         browser.until("what would go", &goes).await;
         press(&browser, "Delete").await;
         browser.until("it is gone", "document.body.innerText.includes('not there any more')").await;

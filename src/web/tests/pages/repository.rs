@@ -143,7 +143,7 @@ async fn history_says_what_was_before_and_undoes_only_the_newest_and_for_those_w
         );
     }
     let body = look_and_change(&store, read("/ui/repository?name=team/app")).await.body;
-    assert!(body.contains("Moved") && body.contains(">was</span>"), "{body}");
+    assert!(body.contains("Moved") && body.contains(">(was</span>"), "{body}");
     let forms: Vec<&str> =
         body.split("action=\"").skip(1).filter(|rest| rest.starts_with("/ui/undelete")).collect();
     assert_eq!(forms.len(), 2, "the deletion of v1, and the last move of v2: {body}");
@@ -152,6 +152,34 @@ async fn history_says_what_was_before_and_undoes_only_the_newest_and_for_those_w
     let undo = format!("/ui/undelete?repository=team%2Fapp&#38;tag=v2&#38;digest={back}");
     assert!(forms[0].starts_with(&undo), "{}", forms[0]);
     assert!(forms[1].starts_with("/ui/undelete?repository=team%2Fapp&#38;tag=v1\""), "{}", forms[1]);
+}
+
+#[tokio::test]
+async fn a_tag_may_be_pointed_to_all_that_it_ever_pointed_to() {
+    let store = Arc::new(MemoryStore::default());
+    for text in ["one", "two", "three"] {
+        push(&store, &app(), image(text, &[]), &["v1"]).await;
+    }
+    let page = "/ui/manifest?repository=team/app&tag=v1";
+    let body = look_and_change(&store, read(page)).await.body;
+    let led: Vec<&str> = body.split("action=\"/ui/undelete?").skip(1).collect();
+    assert_eq!(led.len(), 3, "{body}");
+    for (form, text) in led.iter().zip(["two", "two", "one"]) {
+        assert!(form.split('"').next().unwrap().contains(digest(text).encoded()), "{text}: {form}");
+    }
+    assert!(!look(&store, page).await.body.contains("/ui/undelete"));
+}
+
+#[tokio::test]
+async fn files_of_an_artifact_have_their_names() {
+    let store = Arc::new(MemoryStore::default());
+    let mut artifact = manifest("artifact");
+    artifact.document.artifact_type = Some("application/x".into());
+    let title = ("org.opencontainers.image.title".to_owned(), "policy.rego".to_owned());
+    artifact.document.layers = vec![Descriptor { annotations: [title].into(), ..descriptor("file") }];
+    push(&store, &app(), artifact, &["v1"]).await;
+    let body = look(&store, "/ui/manifest?repository=team/app&tag=v1").await.body;
+    assert!(body.contains(">Files</h2>") && body.contains("policy.rego"), "{body}");
 }
 
 #[tokio::test]
