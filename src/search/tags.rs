@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use memchr::memmem::Finder;
+
 use super::annotations::{Annotated, Annotation};
 use super::arena::{Arena, RecordedAt, TagView};
 use super::cursor::{Hit, Hits, InvalidCursor};
@@ -31,6 +33,8 @@ pub enum TagSort {
 pub struct TagFilter {
     /// In this repository.
     pub repository: Option<RepositoryName>,
+    /// Has this in its name.
+    pub containing: Option<String>,
     /// Last pulled before, or never.
     pub pulled_before: Option<Timestamp>,
     /// Pushed before, as far as that is known.
@@ -94,8 +98,9 @@ pub(super) fn list<F: FnMut(&RepositoryName) -> bool>(
 }
 
 /// A filter, as it is looked up in the arena.
-struct Matcher {
+struct Matcher<'a> {
     repository: Option<u32>,
+    containing: Option<Finder<'a>>,
     pulled_before: Option<Timestamp>,
     pushed_before: Option<Timestamp>,
     digest: Option<DigestHead>,
@@ -104,16 +109,18 @@ struct Matcher {
     annotated: Option<Annotated>,
 }
 
-impl Matcher {
+impl<'a> Matcher<'a> {
     /// None if no tag can pass.
-    fn of(arena: &Arena, filter: &TagFilter) -> Option<Self> {
-        let TagFilter { repository, pulled_before, pushed_before, digest, platform, annotation } = filter;
+    fn of(arena: &Arena, filter: &'a TagFilter) -> Option<Self> {
+        let TagFilter { repository, containing, pulled_before, pushed_before, digest, platform, annotation } =
+            filter;
         let repository = match repository {
             None => None,
             Some(name) => Some(arena.number(name)?),
         };
         Some(Self {
             repository,
+            containing: containing.as_ref().map(Finder::new),
             pulled_before: *pulled_before,
             pushed_before: *pushed_before,
             digest: digest.as_ref().map(DigestHead::of),
@@ -129,6 +136,7 @@ impl Matcher {
             && self.pushed_before.is_none_or(|time| tag.pushed_at().is_some_and(|pushed| pushed < time))
             && self.pulled_before.is_none_or(|time| tag.last_pull() < time)
             && self.digest.is_none_or(|digest| digest == tag.digest())
+            && self.containing.as_ref().is_none_or(|text| text.find(tag.name().as_bytes()).is_some())
             && self
                 .platforms
                 .as_ref()

@@ -10,9 +10,7 @@ use super::door_client::Client;
 use super::record_command::{RecordCommandError, connect, url};
 use crate::config::Config;
 use crate::oci::{Digest, Reference, RepositoryName, Tag};
-
-/// How many other tags of a manifest are named.
-const NAMED: usize = 10;
+use crate::web::DeletionPreview;
 
 /// What is to be deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,14 +92,14 @@ pub fn preview(config: &Config, doomed: &[Doomed], out: &mut dyn Write) -> Resul
     let (runtime, door) = connect(config)?;
     runtime.block_on(async {
         for doomed in doomed {
-            let line = line(&door, doomed).await?;
-            writeln!(out, "{line}")?;
+            let preview = preview_of(&door, doomed).await?;
+            writeln!(out, "{preview}")?;
         }
         Ok(())
     })
 }
 
-async fn line(door: &Client, doomed: &Doomed) -> Result<String, RecordCommandError> {
+async fn preview_of(door: &Client, doomed: &Doomed) -> Result<DeletionPreview, RecordCommandError> {
     Ok(match doomed {
         Doomed::Reference { repository, reference } => {
             let (kind, text) = match reference {
@@ -111,46 +109,22 @@ async fn line(door: &Client, doomed: &Doomed) -> Result<String, RecordCommandErr
             let pairs = [("repository", repository.as_str()), (kind, text.as_str())];
             let request = door.http.get(url("manifests", &pairs));
             let ManifestPart { digest, tags } = door.ask("show a manifest", request).await?;
-            match reference {
-                Reference::Tag(tag) => {
-                    let others: Vec<&Tag> = tags.iter().filter(|other| *other != tag).collect();
-                    let stay = match others.as_slice() {
-                        [] => "the manifest stays, without a tag".to_owned(),
-                        others => format!("{} stay", in_words(others)),
-                    };
-                    format!("the tag {repository}:{tag}, which points to {digest}; {stay}")
-                }
-                Reference::Digest(_) if tags.is_empty() => {
-                    format!("the manifest {repository}@{digest}, which has no tag")
-                }
-                Reference::Digest(_) => {
-                    let tags: Vec<&Tag> = tags.iter().collect();
-                    format!("the manifest {repository}@{digest}, and with it the tags {}", in_words(&tags))
-                }
+            let repository = repository.clone();
+            match reference.clone() {
+                Reference::Tag(tag) => DeletionPreview::Tag { repository, tag, digest, tags },
+                Reference::Digest(_) => DeletionPreview::Manifest { repository, digest, tags },
             }
         }
         Doomed::Repository(repository) => {
             let request = door.http.get(url("repositories", &[("q", repository.as_str()), ("n", "1000")]));
             let found: RepositoriesPart = door.ask("list what it has recorded", request).await?;
             let found = found.items.into_iter().find(|found| found.name == *repository);
-            match found {
-                Some(RepositoryPart { tags, manifests, .. }) => format!(
-                    "all of {repository}: {} tags, {} manifests",
-                    tags.unwrap_or_default(),
-                    manifests.unwrap_or_default()
-                ),
-                None => format!("all of {repository}"),
-            }
+            let counts = found.map(|RepositoryPart { tags, manifests, .. }| {
+                (tags.unwrap_or_default(), manifests.unwrap_or_default())
+            });
+            DeletionPreview::Repository { repository: repository.clone(), counts }
         }
     })
-}
-
-fn in_words(tags: &[&Tag]) -> String {
-    let mut words: Vec<String> = tags.iter().take(NAMED).map(ToString::to_string).collect();
-    if tags.len() > NAMED {
-        words.push(format!("and {} more", tags.len() - NAMED));
-    }
-    words.join(", ")
 }
 
 /// Deletes these one after the other, and writes a line for each. One that is not deleted ends it.

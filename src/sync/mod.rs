@@ -55,7 +55,7 @@ pub use sweep::{
     CatalogState, FinishedSweep, Outcome as SweepOutcome, Phase as SweepPhase, Problem, RecordCompleteness,
     Recording, RunningSweep, SweepSettings, SweepStatus, Sweeper, show_sweep_intervals,
 };
-pub use tag_deletion::{TagDeleter, TagDeletion, TagDeletionError, cannot_delete_tags};
+pub use tag_deletion::{TagDeleter, TagDeletion, TagDeletionError, cannot_delete_tags, is_empty_manifest};
 pub use undelete::{Undeleted, Undeleter, Undeletion, UndeletionError};
 pub use unknown::{FirstPass, UnknownIntents, settle_unknown};
 pub use verify::{Verified, Verifier, VerifyError};

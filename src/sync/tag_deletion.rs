@@ -267,7 +267,7 @@ impl TagDeleter {
 }
 
 /// Whether it is one that a deleted tag was moved to.
-pub(super) fn is_empty_manifest(manifest: &Manifest) -> bool {
+pub fn is_empty_manifest(manifest: &Manifest) -> bool {
     manifest.document.artifact_type.as_ref().is_some_and(|kind| kind.as_str() == ARTIFACT_TYPE)
 }
 

@@ -14,7 +14,7 @@ use super::state::WebState;
 use super::writer::Writer;
 use crate::oci::{Digest, Reference, RepositoryName, Tag};
 use crate::store::PageRequest;
-use crate::sync::{DeletionError, Undeleted, Undeletion};
+use crate::sync::{DeletionError, Undeleted, Undeletion, WriteContext, is_empty_manifest};
 
 /// The longest body: a hundred tags.
 const MAXIMUM_BYTES: usize = 32 * 1024;
@@ -44,13 +44,13 @@ pub(super) struct DeletedManifest {
 /// What is deleted of a repository.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct EmptiedRepository {
-    repository: RepositoryName,
+    pub(super) repository: RepositoryName,
     /// Manifests that this request deleted.
-    manifests: usize,
+    pub(super) manifests: usize,
     /// Tags that this request deleted, with their manifests or alone.
-    tags: usize,
+    pub(super) tags: usize,
     /// Whether nothing is left; else the same request deletes more.
-    is_empty: bool,
+    pub(super) is_empty: bool,
 }
 
 /// Tags to delete.
@@ -91,9 +91,9 @@ pub(super) struct ToUndelete {
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct PutBack {
     repository: RepositoryName,
-    digest: Digest,
+    pub(super) digest: Digest,
     /// The tags that were put back.
-    tags: Vec<Tag>,
+    pub(super) tags: Vec<Tag>,
     /// The manifests that were put back since this one names them.
     children: Vec<Digest>,
 }
@@ -120,9 +120,19 @@ pub(super) async fn delete_tag(
     let parameters = Parameters::parse(query.as_deref(), &["repository", "tag"])?;
     let repository: RepositoryName = parameters.required("repository")?;
     let tag: Tag = parameters.required("tag")?;
+    tag_deleted(&state, &context, repository, tag).await.map(Json)
+}
+
+/// Deletes one tag for the API or a page.
+pub(super) async fn tag_deleted(
+    state: &WebState,
+    context: &WriteContext,
+    repository: RepositoryName,
+    tag: Tag,
+) -> Result<DeletedTag, ApiError> {
     let digest = state.store.tag(&repository, &tag).await?.map(|record| record.digest);
-    state.writes.deleter.delete(&repository, &Reference::Tag(tag.clone()), &context).await?;
-    Ok(Json(DeletedTag { repository, tag, digest }))
+    state.writes.deleter.delete(&repository, &Reference::Tag(tag.clone()), context).await?;
+    Ok(DeletedTag { repository, tag, digest })
 }
 
 /// Deletes tags one after the other, and tells of each what became of it.
@@ -172,9 +182,19 @@ pub(super) async fn delete_manifest(
     let parameters = Parameters::parse(query.as_deref(), &["repository", "digest"])?;
     let repository: RepositoryName = parameters.required("repository")?;
     let digest: Digest = parameters.required("digest")?;
+    manifest_deleted(&state, &context, repository, digest).await.map(Json)
+}
+
+/// Deletes one manifest for the API or a page.
+pub(super) async fn manifest_deleted(
+    state: &WebState,
+    context: &WriteContext,
+    repository: RepositoryName,
+    digest: Digest,
+) -> Result<DeletedManifest, ApiError> {
     let tags = state.store.tags_of(&repository, &digest).await?;
-    state.writes.deleter.delete(&repository, &Reference::Digest(digest.clone()), &context).await?;
-    Ok(Json(DeletedManifest { repository, digest, tags }))
+    state.writes.deleter.delete(&repository, &Reference::Digest(digest.clone()), context).await?;
+    Ok(DeletedManifest { repository, digest, tags })
 }
 
 /// Deletes manifests and tags of a repository, some at once: to be asked again until nothing is left. The registry goes on to
@@ -189,7 +209,15 @@ pub(super) async fn delete_repository(
     Writer(context): Writer,
     RawQuery(query): RawQuery,
 ) -> Result<Json<EmptiedRepository>, ApiError> {
-    let repository = repository(query.as_deref())?;
+    emptied(&state, &context, repository(query.as_deref())?).await.map(Json)
+}
+
+/// Deletes some of what a repository has, for the API or a page.
+pub(super) async fn emptied(
+    state: &WebState,
+    context: &WriteContext,
+    repository: RepositoryName,
+) -> Result<EmptiedRepository, ApiError> {
     if state.store.repository(&repository).await?.is_none() {
         return Err(ApiError::RepositoryUnknown(repository));
     }
@@ -200,7 +228,7 @@ pub(super) async fn delete_repository(
     let delete = async |reference: Reference| match state
         .writes
         .deleter
-        .delete(&repository, &reference, &context)
+        .delete(&repository, &reference, context)
         .await
     {
         Ok(()) => Ok(true),
@@ -223,7 +251,17 @@ pub(super) async fn delete_repository(
     }
     let left = state.store.repository(&repository).await?;
     let is_empty = left.is_none_or(|record| record.manifests == 0 && record.tags == 0);
-    Ok(Json(EmptiedRepository { repository, manifests, tags, is_empty }))
+    Ok(EmptiedRepository { repository, manifests, tags, is_empty })
+}
+
+/// Whether this is, or was, one of those manifests by which single tags are deleted at registries that cannot.
+pub(super) async fn is_of_deleted_tag(
+    state: &WebState,
+    repository: &RepositoryName,
+    digest: &Digest,
+) -> Result<bool, ApiError> {
+    let manifest = state.store.deleted_manifest(repository, digest).await?;
+    Ok(manifest.is_some_and(|manifest| is_empty_manifest(&manifest)))
 }
 
 /// Puts back a tag or a manifest that was deleted, while the registry has its blobs.
@@ -249,7 +287,17 @@ pub(super) async fn undelete(
             return Err(ApiError::InvalidBody { source: "it names nothing".into(), remedy });
         }
     };
+    put_back(&state, context, repository, undeletion).await.map(Json)
+}
+
+/// Puts something back for the API or a page.
+pub(super) async fn put_back(
+    state: &WebState,
+    context: WriteContext,
+    repository: RepositoryName,
+    undeletion: Undeletion,
+) -> Result<PutBack, ApiError> {
     let undeleted = state.writes.undeleter.undelete(repository.clone(), undeletion, context).await?;
     let Undeleted { digest, tags, children } = undeleted;
-    Ok(Json(PutBack { repository, digest, tags, children }))
+    Ok(PutBack { repository, digest, tags, children })
 }

@@ -4,6 +4,7 @@
 //! A manifest may have megabytes, so lists leave out what only a single one needs, and few are made at a time.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{RawQuery, State};
@@ -19,7 +20,8 @@ use super::parameters::{Paging, Parameters};
 use super::state::WebState;
 use crate::clock::Timestamp;
 use crate::oci::{
-    BuildStep, Descriptor, Digest, Document, ImageConfig, ManifestKind, MediaType, RepositoryName, Tag,
+    BuildStep, Descriptor, Digest, Document, ImageConfig, ManifestKind, MediaType, Reference, RepositoryName,
+    Tag,
 };
 use crate::store::{ManifestRecord, Page, PageRequest, Records, Source, StoreError};
 
@@ -30,10 +32,10 @@ static MAKING: Semaphore = Semaphore::const_new(4);
 
 /// A manifest as it is recorded, whole or in a list.
 #[derive(Debug)]
-struct ManifestItem {
-    record: ManifestRecord,
+pub(super) struct ManifestItem {
+    pub(super) record: ManifestRecord,
     /// Not in a list, and neither are the layers.
-    referrers: Option<Referrers>,
+    pub(super) referrers: Option<Referrers>,
 }
 
 /// A manifest as it is recorded. `layers`, `referrers` and `referrers_next` are not in lists.
@@ -86,20 +88,20 @@ pub(super) enum ManifestAnswer {
 
 /// The first of those that refer to a manifest. Not in a list.
 #[derive(Debug)]
-struct Referrers {
-    first: Vec<Referrer>,
+pub(super) struct Referrers {
+    pub(super) first: Vec<Referrer>,
     /// What to give as `after`, with the manifest as `subject`, for the next ones.
-    next: Option<Digest>,
+    pub(super) next: Option<Digest>,
 }
 
 /// A manifest whose subject is the one that is shown.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Referrer {
-    digest: Digest,
+    pub(super) digest: Digest,
     media_type: MediaType,
-    artifact_type: Option<MediaType>,
-    size: u64,
-    annotations: BTreeMap<String, String>,
+    pub(super) artifact_type: Option<MediaType>,
+    pub(super) size: u64,
+    pub(super) annotations: BTreeMap<String, String>,
 }
 
 impl From<ManifestRecord> for Referrer {
@@ -265,16 +267,83 @@ pub(super) async fn list_or_show(
         let wrong = "it goes with the list, not with one `digest` or `tag`".to_owned();
         return Err(ApiError::InvalidParameter { name, source: wrong.into() });
     }
+    let named = tag.map(Reference::Tag).or(digest.map(Reference::Digest));
+    match named {
+        Some(reference) => Ok(Json(one(&state, &repository, reference).await?).into_response()),
+        None => {
+            let _making = MAKING.acquire().await.ok();
+            list(&*state.store, repository, &parameters).await
+        }
+    }
+}
+
+/// One manifest, whole.
+///
+/// # Errors
+/// When it is not known.
+pub(super) async fn one(
+    state: &WebState,
+    repository: &RepositoryName,
+    reference: Reference,
+) -> Result<ManifestItem, ApiError> {
     // It is never closed; what waits here is bounded by the requests under way.
     let _making = MAKING.acquire().await.ok();
-    let digest = match tag {
-        Some(tag) => Some(digest_of(&*state.store, &repository, tag).await?),
-        None => digest,
+    let store = &*state.store;
+    let digest = match reference {
+        Reference::Tag(tag) => digest_of(store, repository, tag).await?,
+        Reference::Digest(digest) => digest,
     };
-    match digest {
-        Some(digest) => show(&*state.store, repository, digest).await,
-        None => list(&*state.store, repository, &parameters).await,
+    match store.manifest(repository, &digest).await? {
+        Some(record) => Ok(ManifestItem::whole(store, repository, record).await?),
+        None if store.repository(repository).await?.is_none() => {
+            Err(ApiError::RepositoryUnknown(repository.clone()))
+        }
+        None => Err(ApiError::ManifestUnknown { repository: repository.clone(), digest }),
     }
+}
+
+/// How many parts of an index are looked at for its size.
+const PARTS: usize = 32;
+
+/// The bytes of a manifest and of the blobs that it names; of an index with those of its parts, each counted once, as far as they are
+/// recorded.
+pub(super) async fn bytes_with_parts(
+    state: &WebState,
+    repository: &RepositoryName,
+    document: &Document,
+) -> Result<u64, ApiError> {
+    let own = |document: &Document| -> BTreeMap<Digest, u64> {
+        document.blobs().into_iter().map(|(digest, size)| (digest.clone(), size)).collect()
+    };
+    let mut blobs = own(document);
+    for child in document.child_manifests().take(PARTS) {
+        if let Some(record) = state.store.manifest(repository, child).await? {
+            blobs.extend(own(&record.document));
+            blobs.insert(record.digest, record.document.size);
+        }
+    }
+    Ok(blobs.into_values().fold(document.size, u64::saturating_add))
+}
+
+/// The same of a manifest by its digest; nothing if it is not recorded.
+pub(super) async fn bytes_of(
+    state: &WebState,
+    repository: &RepositoryName,
+    digest: &Digest,
+) -> Result<Option<u64>, ApiError> {
+    match state.store.manifest(repository, digest).await? {
+        Some(record) => Ok(Some(bytes_with_parts(state, repository, &record.document).await?)),
+        None => Ok(None),
+    }
+}
+
+/// The document itself of a manifest, as `/v2/` answers it to those who may pull; nothing if it is not kept.
+pub(super) async fn content(
+    state: &WebState,
+    repository: &RepositoryName,
+    digest: &Digest,
+) -> Result<Option<Arc<crate::oci::Manifest>>, ApiError> {
+    Ok(state.store.manifest_content(repository, digest).await?)
 }
 
 async fn digest_of(store: &dyn Records, repository: &RepositoryName, tag: Tag) -> Result<Digest, ApiError> {
@@ -284,16 +353,6 @@ async fn digest_of(store: &dyn Records, repository: &RepositoryName, tag: Tag) -
             Err(ApiError::RepositoryUnknown(repository.clone()))
         }
         None => Err(ApiError::TagUnknown { repository: repository.clone(), tag }),
-    }
-}
-
-async fn show(store: &dyn Records, repository: RepositoryName, digest: Digest) -> Result<Response, ApiError> {
-    match store.manifest(&repository, &digest).await? {
-        Some(record) => Ok(Json(ManifestItem::whole(store, &repository, record).await?).into_response()),
-        None if store.repository(&repository).await?.is_none() => {
-            Err(ApiError::RepositoryUnknown(repository))
-        }
-        None => Err(ApiError::ManifestUnknown { repository, digest }),
     }
 }
 

@@ -29,6 +29,7 @@ mod notifications;
 mod openapi;
 mod pages;
 mod parameters;
+mod preview;
 mod removals;
 mod repositories;
 mod routes;
@@ -61,6 +62,7 @@ pub use largest_blobs::LargestBlobs;
 pub use namespaces::KeptNamespaces;
 pub use notification_secret::NotificationSecret;
 pub use pages::PageSettings;
+pub use preview::DeletionPreview;
 pub use routes::{requirement_of, requirement_with_pages};
 pub use state::WebState;
 pub use status_source::{

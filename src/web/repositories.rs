@@ -165,6 +165,20 @@ async fn unsorted(
     }
 }
 
+/// One repository, as it stands in the list.
+///
+/// # Errors
+/// When it is not known, to the store or to this viewer.
+pub(super) async fn one(
+    state: &WebState,
+    viewer: &Viewer,
+    name: &RepositoryName,
+) -> Result<Repository, ApiError> {
+    let record = state.store.repository(name).await?;
+    let seen = record.and_then(|record| Repository::seen_by(viewer, viewer.may(&Access::Catalog), record));
+    seen.ok_or_else(|| ApiError::RepositoryUnknown(name.clone()))
+}
+
 /// Lists repositories in another order, those only that the caller may pull from: the order tells of what is not shown of others.
 async fn sorted(
     state: &WebState,

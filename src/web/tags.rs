@@ -105,14 +105,15 @@ pub(super) enum TagAnswer {
 }
 
 /// What makes a list of tags another than that of one repository's in the order of their names.
-const SORTED_BY: [&str; 7] =
-    ["sort", "order", "pulled_before", "pushed_before", "digest", "platform", "annotation"];
+const SORTED_BY: [&str; 8] =
+    ["q", "sort", "order", "pulled_before", "pushed_before", "digest", "platform", "annotation"];
 
 /// Lists tags: of a repository in the order of their names, or of all repositories, of one as well, sorted and filtered.
 #[utoipa::path(
     get, path = "/api/v1/tags", tag = "record",
     params(
         ("repository" = Option<RepositoryName>, Query, description = "Whose tags: without it, those of all."),
+        ("q" = Option<String>, Query, description = "Those only whose name contains this."),
         ("sort" = Option<String>, Query, description = "`name`, `pushed_at`, `last_pull` or `size`."),
         ("order" = Option<String>, Query, description = "`asc` or `desc`."),
         ("pulled_before" = Option<Timestamp>, Query, description = "Last pulled before, or never."),
@@ -133,6 +134,7 @@ pub(super) async fn list(
         query.as_deref(),
         &[
             "repository",
+            "q",
             "n",
             "after",
             "sort",
@@ -171,6 +173,22 @@ pub(super) async fn of_repository(
     Ok(List::of(page))
 }
 
+/// One tag.
+///
+/// # Errors
+/// When it is not known.
+pub(super) async fn one(
+    state: &WebState,
+    viewer: &Viewer,
+    repository: &RepositoryName,
+    tag: &Tag,
+) -> Result<TagItem, ApiError> {
+    match state.store.tag(repository, tag).await? {
+        Some(record) => Ok(TagOfRepository::seen_by(viewer, repository.clone(), record).tag),
+        None => Err(ApiError::TagUnknown { repository: repository.clone(), tag: tag.clone() }),
+    }
+}
+
 /// Tags of all repositories, or of one, sorted and filtered as the parameters say.
 pub(super) async fn sorted(
     state: &WebState,
@@ -192,6 +210,7 @@ pub(super) async fn sorted(
     }
     let filter = TagFilter {
         repository,
+        containing: parameters.text("q").filter(|text| !text.is_empty()).map(str::to_owned),
         pulled_before: parameters.optional("pulled_before")?,
         pushed_before: parameters.optional("pushed_before")?,
         digest: parameters.optional("digest")?,

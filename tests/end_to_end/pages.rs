@@ -2,6 +2,7 @@
 
 mod artifact;
 mod browser;
+mod changes;
 mod defects;
 mod driver;
 mod every_page;

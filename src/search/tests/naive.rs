@@ -131,6 +131,7 @@ impl Naive {
         let filters = [
             TagFilter::default(),
             TagFilter { repository: Some(name("a/b")), ..TagFilter::default() },
+            TagFilter { containing: Some("1".to_owned()), ..TagFilter::default() },
             TagFilter { pulled_before: middle, ..TagFilter::default() },
             TagFilter { pushed_before: middle, ..TagFilter::default() },
             TagFilter {
@@ -181,10 +182,12 @@ impl Naive {
 
     pub(super) fn tags(&self, question: &TagQuestion) -> Vec<(RepositoryName, TagRecord)> {
         let TagQuestion { sort, order, filter } = question;
-        let TagFilter { repository, pulled_before, pushed_before, digest, platform, annotation } = filter;
+        let TagFilter { repository, containing, pulled_before, pushed_before, digest, platform, annotation } =
+            filter;
         let mut tags = self.tags.clone();
         tags.retain(|(name, record)| {
             repository.as_ref().is_none_or(|wanted| wanted == name)
+                && containing.as_ref().is_none_or(|part| record.tag.as_str().contains(part))
                 && pulled_before.is_none_or(|time| record.last_pull < Some(time))
                 && pushed_before.is_none_or(|time| record.pushed_at.is_some_and(|pushed| pushed < time))
                 && digest.as_ref().is_none_or(|wanted| *wanted == record.digest)

@@ -2,14 +2,18 @@
 
 use url::form_urlencoded::Serializer;
 
-use crate::oci::{RepositoryName, Tag};
+use crate::oci::{Digest, Reference, RepositoryName, Tag};
 
 pub(super) const HOME: &str = "/ui/";
 pub(super) const SEARCH: &str = "/ui/search";
 pub(super) const REPOSITORIES: &str = "/ui/repositories";
 pub(super) const SIGN_IN: &str = "/ui/sign-in";
-const REPOSITORY: &str = "/ui/repository";
-const MANIFEST: &str = "/ui/manifest";
+pub(super) const REPOSITORY: &str = "/ui/repository";
+pub(super) const MANIFEST: &str = "/ui/manifest";
+pub(super) const COMPARE: &str = "/ui/compare";
+pub(super) const DELETE: &str = "/ui/delete";
+pub(super) const UNDELETE: &str = "/ui/undelete";
+const ACTIVITY: &str = "/ui/activity";
 
 /// A page with these parameters; those without a value are left out.
 pub(super) fn to(path: &str, parameters: &[(&str, &str)]) -> String {
@@ -31,6 +35,42 @@ pub(super) fn repository(name: &RepositoryName) -> String {
 /// The page of the manifest that a tag points to.
 pub(super) fn tag(repository: &RepositoryName, tag: &Tag) -> String {
     to(MANIFEST, &[("repository", repository.as_str()), ("tag", tag.as_str())])
+}
+
+/// The page of a manifest.
+pub(super) fn digest(repository: &RepositoryName, digest: &Digest) -> String {
+    to(MANIFEST, &[("repository", repository.as_str()), ("digest", &digest.to_string())])
+}
+
+/// The page of a tag or of a manifest.
+pub(super) fn reference(repository: &RepositoryName, named: &Reference) -> String {
+    match named {
+        Reference::Tag(named) => tag(repository, named),
+        Reference::Digest(named) => digest(repository, named),
+    }
+}
+
+/// The page that compares two of a repository.
+pub(super) fn compare(repository: &RepositoryName, from: &Reference, towards: &Reference) -> String {
+    let (from, towards) = (from.to_string(), towards.to_string());
+    to(COMPARE, &[("repository", repository.as_str()), ("from", &from), ("to", &towards)])
+}
+
+/// The page that deletes one of a repository, or all of it.
+pub(super) fn delete(repository: &RepositoryName, named: Option<&Reference>) -> String {
+    let text = named.map(ToString::to_string).unwrap_or_default();
+    let kind = if matches!(named, Some(Reference::Tag(_))) { "tag" } else { "digest" };
+    to(DELETE, &[("repository", repository.as_str()), (kind, &text)])
+}
+
+/// The page of something that was just put back, which says so.
+pub(super) fn restored(repository: &RepositoryName, named: &Reference) -> String {
+    format!("{}&done=restored", reference(repository, named))
+}
+
+/// What happened in a repository.
+pub(super) fn activity(repository: &RepositoryName) -> String {
+    to(ACTIVITY, &[("repository", repository.as_str())])
 }
 
 /// The page to sign in at, which leads back to this one.

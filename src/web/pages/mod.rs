@@ -14,20 +14,32 @@
 //! Names, sizes, times and digests are written by the types of `format/`, icons by [`icon::Icon`], rows that several pages share
 //! by those of `rows/`. The classes of the style sheet are listed at its beginning.
 
+mod artifact_kind;
 mod assets;
 mod columns;
+mod compare;
+mod deletion;
 mod error;
 mod error_page;
 mod form;
 mod format;
 mod guard;
+mod history;
 mod home;
 mod icon;
+mod image;
 mod in_step;
+mod layers;
 mod layout;
 mod links;
+mod manifest;
+mod parts;
+mod pull_commands;
+mod raw_json;
 mod redirect;
+mod referrers;
 mod repositories;
+mod repository;
 mod rights;
 mod rows;
 mod search;

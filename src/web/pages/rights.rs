@@ -33,7 +33,6 @@ impl Need {
         Self { method, route, repository: REPOSITORY }
     }
 
-    #[cfg_attr(not(test), expect(dead_code, reason = "for pages of one repository"))]
     /// The same of a page at which this parameter names the repository.
     pub(super) const fn of_repository_in(mut self, parameter: &'static str) -> Self {
         self.repository = parameter;

@@ -2,6 +2,7 @@
 //! not exist, and one that demands nothing shows nothing of the record.
 
 use axum::Router;
+use axum::http::Method;
 use axum::middleware::{from_fn_with_state, map_response};
 use axum::routing::{MethodRouter, any, get, post};
 use tower_http::compression::CompressionLayer;
@@ -10,7 +11,9 @@ use super::super::state::WebState;
 use super::error::PageError;
 use super::redirect::see_other;
 use super::rights::{Declared, Need};
-use super::{assets, guard, home, links, repositories, search, theme_choice};
+use super::{
+    assets, compare, deletion, guard, home, links, manifest, repositories, repository, search, theme_choice,
+};
 
 /// A page.
 pub(in crate::web) struct Page {
@@ -32,12 +35,40 @@ fn page<const N: usize>(path: &'static str, needs: [Need; N], handler: MethodRou
     Page { path, declared: Declared { needs: needs.into(), changes: false }, handler }
 }
 
+/// A page that changes something, too, as these routes of the API do.
+fn change<const N: usize>(path: &'static str, needs: [Need; N], handler: MethodRouter<WebState>) -> Page {
+    Page { path, declared: Declared { needs: needs.into(), changes: true }, handler }
+}
+
 /// The pages.
 pub(in crate::web) fn all() -> Vec<Page> {
     vec![
         page(links::HOME, [Need::of("/api/v1/tags"), Need::of("/api/v1/repositories")], get(home::show)),
         page(links::SEARCH, [Need::of("/api/v1/search")], get(search::show)),
         page(links::REPOSITORIES, [Need::of("/api/v1/repositories")], get(repositories::show)),
+        page(
+            links::REPOSITORY,
+            ["/api/v1/tags", "/api/v1/manifests", "/api/v1/events"]
+                .map(|route| Need::of(route).of_repository_in("name")),
+            get(repository::show),
+        ),
+        page(
+            links::MANIFEST,
+            [Need::of("/api/v1/manifests"), Need::of("/api/v1/tags"), Need::of("/api/v1/events")],
+            get(manifest::show),
+        ),
+        page(links::COMPARE, [Need::of("/api/v1/manifests")], get(compare::show)),
+        change(
+            links::DELETE,
+            [
+                Need::of("/api/v1/manifests"),
+                Need::to(Method::DELETE, "/api/v1/tags"),
+                Need::to(Method::DELETE, "/api/v1/manifests"),
+                Need::to(Method::DELETE, "/api/v1/repositories"),
+            ],
+            get(deletion::ask).post(deletion::delete),
+        ),
+        change(links::UNDELETE, [Need::to(Method::POST, "/api/v1/undelete")], post(deletion::undelete)),
         // A choice of colours is the browser's own.
         page("/ui/theme", [], post(theme_choice::choose)),
     ]

@@ -75,9 +75,10 @@ impl Hostile {
         Self { registry, guard }
     }
 
-    /// A door before it that lets everybody in.
+    /// A door before it that lets everybody in, whose pages change what they are asked to.
     pub(super) async fn open_door(&self) -> Door {
-        let door = Door::builder(self.registry.url()).store(self.guard.path("store.redb")).start().await;
+        let door = Door::builder(self.registry.url()).store(self.guard.path("store.redb"));
+        let door = door.set("PAGES__OPEN_WRITES", "true").start().await;
         sweep_through(&door, true).await;
         door
     }

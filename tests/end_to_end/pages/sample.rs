@@ -42,9 +42,10 @@ impl Sample {
         door.set("AUTH__RULES", RULES.replace('\n', " ")).set("AUTH__GROUPS", groups)
     }
 
-    /// A door before it that lets everybody in, and that has compared its record with the registry. One at a time.
+    /// A door before it that lets everybody in, whose pages change what they are asked to, and that has compared its record with the registry. One at a time.
     pub(super) async fn open_door(&self) -> Door {
-        let door = Door::builder(self.registry.url()).store(self.guard.path("store.redb")).start().await;
+        let door = Door::builder(self.registry.url()).store(self.guard.path("store.redb"));
+        let door = door.set("PAGES__OPEN_WRITES", "true").start().await;
         sweep_through(&door, true).await;
         door
     }

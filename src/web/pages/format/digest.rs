@@ -12,12 +12,14 @@ const DIGITS: usize = 12;
 /// A digest, shortened.
 #[derive(Clone, Debug, Template)]
 #[template(
-    source = r#"<span class="digest"><code title="{{ whole }}">{{ short }}</code><button class="copy" type="button" data-copy="{{ whole }}" aria-label="Copy the digest {{ short }}" hidden>{{ Icon("copy") }}</button></span>"#,
+    source = r#"<span class="digest">{% if let Some(page) = page %}<a href="{{ page }}"><code title="{{ whole }}">{{ short }}</code></a>{% else %}<code title="{{ whole }}">{{ short }}</code>{% endif %}<button class="copy" type="button" data-copy="{{ whole }}" aria-label="Copy the digest {{ short }}" hidden>{{ Icon("copy") }}</button></span>"#,
     ext = "html"
 )]
 pub(in crate::web::pages) struct ShortDigest {
     whole: String,
     short: String,
+    /// The page of what it is the digest of.
+    page: Option<String>,
 }
 
 impl HtmlSafe for ShortDigest {}
@@ -26,7 +28,19 @@ impl From<&Digest> for ShortDigest {
     fn from(digest: &Digest) -> Self {
         let whole = digest.to_string();
         let short = whole.split_once(':').map_or(&*whole, |(_, digits)| digits);
-        Self { short: short.chars().take(DIGITS).collect(), whole }
+        Self { short: short.chars().take(DIGITS).collect(), whole, page: None }
+    }
+}
+
+impl ShortDigest {
+    /// The digits that are shown.
+    pub(in crate::web::pages) fn short(&self) -> &str {
+        &self.short
+    }
+
+    /// The same, as a link.
+    pub(in crate::web::pages) fn leading_to(self, page: String) -> Self {
+        Self { page: Some(page), ..self }
     }
 }
 

@@ -1,0 +1,223 @@
+//! `GET /ui/repository?name=&q=&sort=&order=&after=`: the tags of a repository, those side by side that point to the same; how to
+//! pull it; and what moved.
+
+use askama::Template;
+use axum::extract::State;
+use axum::response::Response;
+
+use super::super::manifests;
+use super::super::parameters::Parameters;
+use super::super::state::WebState;
+use super::super::tags::{self, TagItem, TagOfRepository};
+use super::super::{repositories, repositories::Repository as RepositoryItem};
+use super::artifact_kind::ArtifactKind;
+use super::columns::{Column, Declared, Sorted, columns};
+use super::deletion::may_delete;
+use super::error::PageError;
+use super::format::{Number, ShortDigest, Size, Time};
+use super::history::{self, About, HistoryRow, Undoing, linked_digest};
+use super::icon::Icon;
+use super::layout::{Layout, Section};
+use super::links;
+use super::pull_commands::{Command, pull_commands};
+use super::visit::{Visit, rendered};
+use crate::oci::{Digest, MediaType, Reference, RepositoryName};
+
+/// How many tags are shown at once.
+const ROWS: &str = "50";
+/// How many lines of the history.
+const MOVES: usize = 8;
+/// How many platforms of a tag are named.
+const PLATFORMS: usize = 3;
+
+const COLUMNS: [Declared; 4] = [
+    Declared { title: "Tag", sort: "name", is_numeric: false, is_usually_descending: false },
+    Declared { title: "Pushed", sort: "pushed_at", is_numeric: false, is_usually_descending: true },
+    Declared { title: "Last pull", sort: "last_pull", is_numeric: false, is_usually_descending: true },
+    Declared { title: "Size", sort: "size", is_numeric: true, is_usually_descending: true },
+];
+
+#[derive(Template)]
+#[template(path = "repository.html", config = "src/web/pages/templates/askama.toml")]
+struct Repository {
+    layout: Layout,
+    name: RepositoryName,
+    /// The page without a filter.
+    page: String,
+    host: String,
+    summary: Summary,
+    /// What the names of the tags have in them.
+    filter: String,
+    sort: String,
+    order: String,
+    columns: Vec<Column>,
+    groups: Vec<TagGroup>,
+    first: Option<String>,
+    next: Option<String>,
+    commands: Vec<Command>,
+    history: Vec<HistoryRow>,
+    /// Where there is more of it.
+    activity: String,
+    /// Where all of it is deleted, for those who may.
+    delete: Option<String>,
+}
+
+/// What is known of the whole repository.
+struct Summary {
+    tags: Option<Number>,
+    manifests: Option<Number>,
+    bytes: Option<Size>,
+    pulls: Option<Number>,
+    last_push: Option<Time>,
+    last_pull: Option<Time>,
+    /// Whether the registry denies something of it.
+    is_held: bool,
+}
+
+impl Summary {
+    fn new(repository: RepositoryItem, visit: &Visit) -> Self {
+        let RepositoryItem { name: _, tags, manifests, bytes, last_push, last_pull, pulls, missing } =
+            repository;
+        Self {
+            tags: tags.map(Number),
+            manifests: manifests.map(Number),
+            bytes: bytes.map(Size),
+            pulls: pulls.map(Number),
+            last_push: last_push.map(|time| visit.time(time)),
+            last_pull: last_pull.map(|time| visit.time(time)),
+            is_held: missing.is_some_and(|missing| !missing.is_none()),
+        }
+    }
+}
+
+/// Tags in a part of the list that point to the same manifest.
+struct TagGroup {
+    of: Digest,
+    /// Whether it has parts, whose bytes count.
+    is_index: bool,
+    digest: ShortDigest,
+    bytes: Size,
+    platforms: Vec<String>,
+    /// Those that are not named.
+    more_platforms: Vec<String>,
+    tags: Vec<TagOfGroup>,
+}
+
+/// A tag of a group.
+struct TagOfGroup {
+    name: String,
+    page: String,
+    pushed: Option<Time>,
+    /// When it was found, where the door did not carry the push.
+    found: Option<Time>,
+    pushed_by: Option<String>,
+    pulls: Number,
+    last_pull: Option<Time>,
+    /// When somebody last looked what it points to, where that was after the last pull.
+    last_seen: Option<Time>,
+    is_held: bool,
+}
+
+impl TagGroup {
+    /// Tags, each beside the first one that points to the same.
+    fn group(tags: Vec<TagOfRepository>, repository: &RepositoryName, visit: &Visit) -> Vec<Self> {
+        let mut groups: Vec<Self> = Vec::new();
+        for TagOfRepository { repository: _, tag } in tags {
+            let row = TagOfGroup::new(&tag, repository, visit);
+            if let Some(group) = groups.iter_mut().find(|group| group.of == tag.digest) {
+                group.tags.push(row);
+                continue;
+            }
+            let TagItem { digest, mut platforms, bytes, media_type, .. } = tag;
+            let is_index = matches!(media_type.as_str(), MediaType::OCI_INDEX | MediaType::DOCKER_LIST);
+            let more_platforms = platforms.split_off(platforms.len().min(PLATFORMS));
+            groups.push(Self {
+                is_index,
+                digest: linked_digest(repository, &digest),
+                bytes: Size(bytes),
+                platforms,
+                more_platforms,
+                tags: vec![row],
+                of: digest,
+            });
+        }
+        groups
+    }
+}
+
+impl TagOfGroup {
+    fn new(tag: &TagItem, repository: &RepositoryName, visit: &Visit) -> Self {
+        Self {
+            name: tag.tag.to_string(),
+            page: links::tag(repository, &tag.tag),
+            pushed: tag.pushed_at.map(|time| visit.time(time)),
+            found: tag.found_at.map(|time| visit.time(time)),
+            pushed_by: tag.pushed_by.clone(),
+            pulls: Number(tag.pulls),
+            last_pull: tag.last_pull.map(|time| visit.time(time)),
+            last_seen: tag.last_seen.filter(|seen| Some(*seen) > tag.last_pull).map(|time| visit.time(time)),
+            is_held: tag.missing_since.is_some(),
+        }
+    }
+}
+
+/// Shows a repository.
+pub(super) async fn show(State(state): State<WebState>, visit: Visit) -> Result<Response, PageError> {
+    let known = &["name", "q", "sort", "order", "after"];
+    let parameters = Parameters::parse(Some(&visit.query), known)?;
+    let name: RepositoryName = parameters.required("name")?;
+    let text = |name| parameters.text(name).unwrap_or_default();
+    let (filter, sort, order, after) = (text("q"), text("sort"), text("order"), text("after"));
+    let by = if sort.is_empty() { "pushed_at" } else { sort };
+    let asked = [("q", filter), ("sort", by), ("order", order), ("after", after), ("n", ROWS)];
+    let asked = asked
+        .into_iter()
+        .filter(|(_, value)| !value.is_empty())
+        .fold(Parameters::default(), |asked, (name, value)| asked.or(name, value));
+    let summary = repositories::one(&state, &visit.viewer, &name).await?;
+    let list = tags::sorted(&state, &visit.viewer, Some(name.clone()), &asked).await?;
+    let newest = list.items.first().map(|TagOfRepository { tag, .. }| (tag.tag.clone(), tag.digest.clone()));
+    let mut groups = TagGroup::group(list.items, &name, &visit);
+    for group in groups.iter_mut().filter(|group| group.is_index) {
+        group.bytes = manifests::bytes_of(&state, &name, &group.of).await?.map_or(group.bytes, Size);
+    }
+    let mut commands = Vec::new();
+    if let Some((tag, digest)) = newest {
+        // It may have gone meanwhile.
+        let item = manifests::one(&state, &name, Reference::Digest(digest)).await.ok();
+        let kind = item.map_or(ArtifactKind::Image, |item| ArtifactKind::of(&item.record.document));
+        commands = pull_commands(visit.host(), &name, &Reference::Tag(tag), kind);
+    }
+    let events = history::newest(&state, &visit, About::Repository(&name)).await?;
+    let undoing = match history::may_undo(&visit, "name") {
+        true => Undoing::Newest,
+        false => Undoing::None,
+    };
+    let history = history::rows(&state, &visit, &events, MOVES, undoing).await?;
+    let usually = COLUMNS.iter().any(|column| column.sort == by && column.is_usually_descending);
+    let is_descending = if order.is_empty() { usually } else { order == "desc" };
+    let part = |after: &str| {
+        let parameters =
+            [("name", name.as_str()), ("q", filter), ("sort", sort), ("order", order), ("after", after)];
+        links::to(links::REPOSITORY, &parameters)
+    };
+    let kept = [("name", name.as_str()), ("q", filter)];
+    rendered(&Repository {
+        layout: visit.layout(Section::Repositories, name.as_str()),
+        page: links::repository(&name),
+        host: visit.host().to_owned(),
+        summary: Summary::new(summary, &visit),
+        columns: columns(&COLUMNS, links::REPOSITORY, &Sorted { by, is_descending }, &kept),
+        groups,
+        first: parameters.text("after").map(|_| part("")),
+        next: list.next.map(|after| part(&after)),
+        commands,
+        history,
+        activity: links::activity(&name),
+        delete: may_delete(&visit, "/api/v1/repositories", "name").then(|| links::delete(&name, None)),
+        filter: filter.to_owned(),
+        sort: sort.to_owned(),
+        order: order.to_owned(),
+        name,
+    })
+}

@@ -1,0 +1,118 @@
+//! What exactly a deletion takes with it, in words: for the command and for the page that ask before they delete.
+
+use std::fmt;
+
+use crate::oci::{Digest, RepositoryName, Tag};
+
+/// How many other tags of a manifest are named.
+const NAMED: usize = 10;
+
+/// What is to be deleted, and what comes of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DeletionPreview {
+    /// A tag alone.
+    Tag {
+        /// In which repository.
+        repository: RepositoryName,
+        /// Which one.
+        tag: Tag,
+        /// What it points to.
+        digest: Digest,
+        /// All tags of that.
+        tags: Vec<Tag>,
+    },
+    /// A manifest with its tags.
+    Manifest {
+        /// In which repository.
+        repository: RepositoryName,
+        /// Which one.
+        digest: Digest,
+        /// All its tags.
+        tags: Vec<Tag>,
+    },
+    /// All that a repository has.
+    Repository {
+        /// Which one.
+        repository: RepositoryName,
+        /// How many tags and manifests that is, if it is known.
+        counts: Option<(u64, u64)>,
+    },
+}
+
+impl DeletionPreview {
+    /// The tags that stay when one of them is deleted.
+    pub fn staying(&self) -> Vec<&Tag> {
+        match self {
+            Self::Tag { tag, tags, .. } => tags.iter().filter(|other| *other != tag).collect(),
+            Self::Manifest { .. } | Self::Repository { .. } => Vec::new(),
+        }
+    }
+}
+
+impl fmt::Display for DeletionPreview {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tag { repository, tag, digest, .. } => {
+                let stay = match self.staying().as_slice() {
+                    [] => "the manifest stays, without a tag".to_owned(),
+                    others => format!("{} stay", in_words(others)),
+                };
+                write!(formatter, "the tag {repository}:{tag}, which points to {digest}; {stay}")
+            }
+            Self::Manifest { repository, digest, tags } if tags.is_empty() => {
+                write!(formatter, "the manifest {repository}@{digest}, which has no tag")
+            }
+            Self::Manifest { repository, digest, tags } => {
+                let tags: Vec<&Tag> = tags.iter().collect();
+                let tags = in_words(&tags);
+                write!(formatter, "the manifest {repository}@{digest}, and with it the tags {tags}")
+            }
+            Self::Repository { repository, counts: Some((tags, manifests)) } => {
+                write!(formatter, "all of {repository}: {tags} tags, {manifests} manifests")
+            }
+            Self::Repository { repository, counts: None } => write!(formatter, "all of {repository}"),
+        }
+    }
+}
+
+fn in_words(tags: &[&Tag]) -> String {
+    let mut words: Vec<String> = tags.iter().take(NAMED).map(ToString::to_string).collect();
+    if tags.len() > NAMED {
+        words.push(format!("and {} more", tags.len() - NAMED));
+    }
+    words.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_says_what_goes_and_what_stays() {
+        let repository = RepositoryName::parse("team/app").unwrap();
+        let digest = Digest::sha256(b"x");
+        let tags = |names: &[&str]| names.iter().map(|name| Tag::parse(name).unwrap()).collect::<Vec<_>>();
+        let tag = |names: &[&str]| DeletionPreview::Tag {
+            repository: repository.clone(),
+            tag: Tag::parse("v1").unwrap(),
+            digest: digest.clone(),
+            tags: tags(names),
+        };
+        let begin = format!("the tag team/app:v1, which points to {digest}; ");
+        assert_eq!(tag(&["v1"]).to_string(), format!("{begin}the manifest stays, without a tag"));
+        assert_eq!(tag(&["latest", "v1", "x"]).to_string(), format!("{begin}latest, x stay"));
+        let manifest = DeletionPreview::Manifest {
+            repository: repository.clone(),
+            digest: digest.clone(),
+            tags: tags(&["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"]),
+        };
+        assert_eq!(
+            manifest.to_string(),
+            format!(
+                "the manifest team/app@{digest}, and with it the tags a, b, c, d, e, f, g, h, i, j, and 2 more"
+            )
+        );
+        let all = DeletionPreview::Repository { repository, counts: Some((2, 3)) };
+        assert_eq!(all.to_string(), "all of team/app: 2 tags, 3 manifests");
+    }
+}
