@@ -26,8 +26,7 @@ use utoipa::ToSchema;
 use self::feed::NoPlace;
 use self::filter::{EventFilter, EventParameters};
 use self::follower::Follower;
-pub(super) use self::item::AuthEventItem;
-use self::item::EventItem;
+pub(super) use self::item::{AuthEventItem, EventItem};
 use self::sight::Sight;
 use super::access::GATE;
 use super::error::ApiError;
@@ -50,8 +49,8 @@ pub(super) fn describe_metrics() {
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Events {
     #[serde(flatten)]
-    list: List<EventItem>,
-    epoch: Epoch,
+    pub(super) list: List<EventItem>,
+    pub(super) epoch: Epoch,
 }
 
 /// Events of the registry, or of the gate.
@@ -125,17 +124,30 @@ async fn list_of_gate(
     Ok(Json(List::of(state.store.auth_events(page).await?)))
 }
 
-/// Lists events of one repository or of all that the caller may pull. A repository that is gone keeps its history, and one that
-/// never was has none: neither is an error. With `epoch`, a position is refused that is not part of this history.
 async fn list(state: &WebState, viewer: Viewer, query: Option<&str>) -> Result<Json<Events>, ApiError> {
     const KNOWN: [&str; 10] =
         ["repository", "tag", "user", "kind", "since", "until", "order", "n", "after", "epoch"];
-    let parameters = Parameters::parse(query, &KNOWN)?;
-    let filter = EventFilter::read(&parameters, viewer.may_see_actors())?;
+    listed(state, viewer, &Parameters::parse(query, &KNOWN)?).await.map(Json)
+}
+
+/// The last event that there is: a stream that begins behind it goes on from what is listed afterwards.
+pub(super) fn last(state: &WebState) -> Sequence {
+    *state.store.last_event().borrow()
+}
+
+/// Events of one repository or of all that the caller may pull, as the API and the pages show them. A repository that is gone
+/// keeps its history, and one that never was has none: neither is an error. With `epoch`, a position is refused that is not part
+/// of this history.
+pub(super) async fn listed(
+    state: &WebState,
+    viewer: Viewer,
+    parameters: &Parameters<'_>,
+) -> Result<Events, ApiError> {
+    let filter = EventFilter::read(parameters, viewer.may_see_actors())?;
     let Order(order) = parameters.optional("order")?.unwrap_or(Order(EventOrder::OldestFirst));
     let PageRequest { after, limit } = parameters.page::<u64>()?;
     let page = PageRequest { after: after.map(Sequence::new), limit };
-    check_epoch(&*state.store, &parameters, page.after).await?;
+    check_epoch(&*state.store, parameters, page.after).await?;
     let mut sight = Sight::of(viewer);
     let mut events = reading::read(&*state.store, &filter, &mut sight, order, page).await?;
     if !sight.shows_actors() {
@@ -144,7 +156,7 @@ async fn list(state: &WebState, viewer: Viewer, query: Option<&str>) -> Result<J
     let list = List::of(events);
     // Looked at after the events: an epoch that began meanwhile continues what they belong to.
     let epoch = state.store.history().await?.epoch;
-    Ok(Json(Events { list, epoch }))
+    Ok(Events { list, epoch })
 }
 
 /// Refuses a position that is not part of this history, where it is said from which one it is.

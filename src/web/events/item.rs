@@ -12,26 +12,26 @@ use crate::store::{Actor, AuthEvent, Event, EventKind, Sequence, Source};
 /// An entry of the history.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::web) struct EventItem {
-    sequence: Sequence,
-    time: Timestamp,
-    kind: EventKind,
-    source: Source,
-    repository: RepositoryName,
-    tag: Option<Tag>,
-    digest: Option<Digest>,
+    pub(in crate::web) sequence: Sequence,
+    pub(in crate::web) time: Timestamp,
+    pub(in crate::web) kind: EventKind,
+    pub(in crate::web) source: Source,
+    pub(in crate::web) repository: RepositoryName,
+    pub(in crate::web) tag: Option<Tag>,
+    pub(in crate::web) digest: Option<Digest>,
     /// The digest that the tag had before.
-    previous: Option<Digest>,
-    media_type: Option<MediaType>,
-    actor: ActorItem,
+    pub(in crate::web) previous: Option<Digest>,
+    pub(in crate::web) media_type: Option<MediaType>,
+    pub(in crate::web) actor: ActorItem,
 }
 
 /// Who did it. Told to callers who have logged in.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::web) struct ActorItem {
-    user: Option<String>,
+    pub(in crate::web) user: Option<String>,
     #[schema(value_type = Option<String>)]
-    address: Option<IpAddr>,
-    agent: Option<String>,
+    pub(in crate::web) address: Option<IpAddr>,
+    pub(in crate::web) agent: Option<String>,
 }
 
 impl From<Event> for EventItem {

@@ -7,6 +7,7 @@ use crate::oci::{RepositoryName, Tag};
 pub(super) const HOME: &str = "/ui/";
 pub(super) const SEARCH: &str = "/ui/search";
 pub(super) const REPOSITORIES: &str = "/ui/repositories";
+pub(super) const ACTIVITY: &str = "/ui/activity";
 pub(super) const SIGN_IN: &str = "/ui/sign-in";
 const REPOSITORY: &str = "/ui/repository";
 const MANIFEST: &str = "/ui/manifest";

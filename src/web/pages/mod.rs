@@ -14,6 +14,7 @@
 //! Names, sizes, times and digests are written by the types of `format/`, icons by [`icon::Icon`], rows that several pages share
 //! by those of `rows/`. The classes of the style sheet are listed at its beginning.
 
+mod activity;
 mod assets;
 mod columns;
 mod error;
@@ -26,6 +27,7 @@ mod icon;
 mod in_step;
 mod layout;
 mod links;
+mod plot;
 mod redirect;
 mod repositories;
 mod rights;

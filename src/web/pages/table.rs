@@ -10,7 +10,7 @@ use super::super::state::WebState;
 use super::error::PageError;
 use super::redirect::see_other;
 use super::rights::{Declared, Need};
-use super::{assets, guard, home, links, repositories, search, theme_choice};
+use super::{activity, assets, guard, home, links, repositories, search, theme_choice};
 
 /// A page.
 pub(in crate::web) struct Page {
@@ -38,6 +38,7 @@ pub(in crate::web) fn all() -> Vec<Page> {
         page(links::HOME, [Need::of("/api/v1/tags"), Need::of("/api/v1/repositories")], get(home::show)),
         page(links::SEARCH, [Need::of("/api/v1/search")], get(search::show)),
         page(links::REPOSITORIES, [Need::of("/api/v1/repositories")], get(repositories::show)),
+        page(links::ACTIVITY, [Need::of("/api/v1/events")], get(activity::show)),
         // A choice of colours is the browser's own.
         page("/ui/theme", [], post(theme_choice::choose)),
     ]

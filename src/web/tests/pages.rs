@@ -1,5 +1,6 @@
 //! Tests over all pages: a page that is added has its line in [`PAGES`].
 
+mod activity;
 mod gate;
 mod markup;
 
@@ -29,11 +30,13 @@ const OK: StatusCode = StatusCode::OK;
 const SIGN_IN: StatusCode = StatusCode::SEE_OTHER;
 
 /// Every page that is read.
-const PAGES: [Asked; 4] = [
+const PAGES: [Asked; 6] = [
     asked("/ui/", [SIGN_IN, OK, OK]),
     asked("/ui/search?q=team", [SIGN_IN, OK, OK]),
     asked("/ui/search", [SIGN_IN, OK, OK]),
     asked("/ui/repositories?sort=size", [SIGN_IN, OK, OK]),
+    asked("/ui/activity", [SIGN_IN, OK, OK]),
+    asked("/ui/activity?repository=team%2Fapp&tag=&user=&kind=manifest_put", [SIGN_IN, OK, OK]),
 ];
 
 /// Pages to which something is sent, and which show nothing.
@@ -108,7 +111,7 @@ async fn pages_show_to_everybody_what_the_api_would_tell_them_and_nothing_else()
 async fn nobody_is_shown_what_rules_let_everybody_pull() {
     let store = shown().await;
     let house = gate::house_with(&store, gate::public_rules());
-    for page in ["/ui/", "/ui/repositories", "/ui/search?q=a"] {
+    for page in ["/ui/", "/ui/repositories", "/ui/search?q=a", "/ui/activity"] {
         let mut request = Request::get(page).body(Body::empty()).unwrap();
         request.extensions_mut().insert(viewer(&house.gate, Who::Nobody));
         let state = WebState { gate: Some(Arc::clone(&house.gate)), ..web(&store, ServiceState::Ready) };
