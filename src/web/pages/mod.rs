@@ -16,9 +16,11 @@
 
 mod activity;
 mod assets;
+mod clock_axis;
 mod columns;
 mod error;
 mod error_page;
+mod flaws;
 mod form;
 mod format;
 mod guard;
@@ -34,6 +36,7 @@ mod rights;
 mod rows;
 mod search;
 mod settings;
+mod sync;
 mod table;
 mod theme;
 mod theme_choice;

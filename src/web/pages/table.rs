@@ -2,6 +2,7 @@
 //! not exist, and one that demands nothing shows nothing of the record.
 
 use axum::Router;
+use axum::http::Method;
 use axum::middleware::{from_fn_with_state, map_response};
 use axum::routing::{MethodRouter, any, get, post};
 use tower_http::compression::CompressionLayer;
@@ -10,7 +11,7 @@ use super::super::state::WebState;
 use super::error::PageError;
 use super::redirect::see_other;
 use super::rights::{Declared, Need};
-use super::{activity, assets, guard, home, links, repositories, search, theme_choice};
+use super::{activity, assets, flaws, guard, home, links, repositories, search, sync, theme_choice};
 
 /// A page.
 pub(in crate::web) struct Page {
@@ -32,6 +33,11 @@ fn page<const N: usize>(path: &'static str, needs: [Need; N], handler: MethodRou
     Page { path, declared: Declared { needs: needs.into(), changes: false }, handler }
 }
 
+/// A page to which is sent what these routes of the API do.
+fn change<const N: usize>(path: &'static str, needs: [Need; N], handler: MethodRouter<WebState>) -> Page {
+    Page { path, declared: Declared { needs: needs.into(), changes: true }, handler }
+}
+
 /// The pages.
 pub(in crate::web) fn all() -> Vec<Page> {
     vec![
@@ -39,6 +45,10 @@ pub(in crate::web) fn all() -> Vec<Page> {
         page(links::SEARCH, [Need::of("/api/v1/search")], get(search::show)),
         page(links::REPOSITORIES, [Need::of("/api/v1/repositories")], get(repositories::show)),
         page(links::ACTIVITY, [Need::of("/api/v1/events")], get(activity::show)),
+        page(links::SYNC, [Need::of("/api/v1/status")], get(sync::show)),
+        change("/ui/sync/start", [Need::to(Method::POST, "/api/v1/sync")], post(sync::start)),
+        change("/ui/sync/accept", [Need::to(Method::POST, "/api/v1/removals/accept")], post(sync::accept)),
+        page(links::FLAWS, [Need::of("/api/v1/health")], get(flaws::show)),
         // A choice of colours is the browser's own.
         page("/ui/theme", [], post(theme_choice::choose)),
     ]

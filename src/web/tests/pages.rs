@@ -3,6 +3,7 @@
 mod activity;
 mod gate;
 mod markup;
+mod sync;
 
 use axum::http::{HeaderMap, header};
 
@@ -26,21 +27,24 @@ const fn asked(page: &'static str, [nobody, user, administrator]: [StatusCode; 3
 }
 
 const OK: StatusCode = StatusCode::OK;
+const FORBIDDEN: StatusCode = StatusCode::FORBIDDEN;
 /// To the page to sign in at.
 const SIGN_IN: StatusCode = StatusCode::SEE_OTHER;
 
 /// Every page that is read.
-const PAGES: [Asked; 6] = [
+const PAGES: [Asked; 8] = [
     asked("/ui/", [SIGN_IN, OK, OK]),
     asked("/ui/search?q=team", [SIGN_IN, OK, OK]),
     asked("/ui/search", [SIGN_IN, OK, OK]),
     asked("/ui/repositories?sort=size", [SIGN_IN, OK, OK]),
     asked("/ui/activity", [SIGN_IN, OK, OK]),
     asked("/ui/activity?repository=team%2Fapp&tag=&user=&kind=manifest_put", [SIGN_IN, OK, OK]),
+    asked("/ui/sync", [SIGN_IN, FORBIDDEN, OK]),
+    asked("/ui/flaws?kind=untagged", [SIGN_IN, FORBIDDEN, OK]),
 ];
 
 /// Pages to which something is sent, and which show nothing.
-const SENT_TO: [&str; 1] = ["/ui/theme"];
+const SENT_TO: [&str; 3] = ["/ui/theme", "/ui/sync/start", "/ui/sync/accept"];
 
 struct Answer {
     status: StatusCode,

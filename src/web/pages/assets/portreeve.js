@@ -190,7 +190,9 @@ if (live?.dataset.stream && "EventSource" in window) {
 
   const look = async () => {
     const page = await readAnew();
-    merge(page);
+    if (!paused) {
+      merge(page);
+    }
     return page.getElementById("live").dataset.stream;
   };
 
@@ -274,3 +276,28 @@ if (live?.dataset.stream && "EventSource" in window) {
   addEventListener("pagehide", stop);
   open(live.dataset.stream);
 }
+
+// What changes by itself is read anew, as often as it says, as long as somebody looks and nobody is about to use it.
+function keepUp() {
+  const now = document.querySelector("[data-anew]");
+  if (!now) {
+    return;
+  }
+  setTimeout(async () => {
+    const inUse = now.contains(document.activeElement) || now.querySelector("details[open]");
+    if (!document.hidden && !inUse) {
+      try {
+        const fresh = (await readAnew()).getElementById(now.id);
+        if (fresh && now.isConnected && !now.contains(document.activeElement) && !now.querySelector("details[open]")) {
+          now.replaceWith(fresh);
+          prepare(fresh);
+        }
+        document.getElementById("stale").hidden = true;
+      } catch {
+        document.getElementById("stale").hidden = false;
+      }
+    }
+    keepUp();
+  }, Number(now.dataset.anew) * 1000);
+}
+keepUp();

@@ -10,4 +10,4 @@ pub(super) use day::Day;
 pub(super) use digest::ShortDigest;
 pub(super) use number::Number;
 pub(super) use size::Size;
-pub(super) use time::Time;
+pub(super) use time::{Time, span};
