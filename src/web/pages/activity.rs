@@ -33,8 +33,8 @@ struct Activity {
     /// For those who may see the statistics.
     plots: Option<Plots>,
     days: Vec<EventDay>,
-    /// What the script follows; nothing where a part of the past is shown.
-    live: Option<Live>,
+    /// The stream that goes on from this page, for the script; nothing where a part of the past is shown.
+    live: Option<String>,
     here: String,
     /// The newest of them, where these are older ones.
     newest: Option<String>,
@@ -56,13 +56,6 @@ struct Kind {
     value: &'static str,
     words: &'static str,
     is_chosen: bool,
-}
-
-struct Live {
-    /// The stream that goes on from this page.
-    stream: String,
-    /// What its events are called.
-    kinds: String,
 }
 
 struct Plots {
@@ -111,10 +104,7 @@ pub(super) async fn show(State(state): State<WebState>, visit: Visit) -> Result<
         let (epoch, last) = (epoch.to_string(), last.to_string());
         let mut asked = filters.to_vec();
         asked.extend([("after", &*last), ("epoch", &*epoch)]);
-        Live {
-            stream: links::to("/api/v1/events/stream", &asked),
-            kinds: EventKind::ALL.map(EventKind::as_str).join(" "),
-        }
+        links::to("/api/v1/events/stream", &asked)
     });
     let kind = |kind: EventKind| Kind {
         value: kind.as_str(),

@@ -25,7 +25,7 @@ use super::redirect::see_other;
 use super::visit::{Visit, rendered};
 use super::{form, links};
 use crate::store::{Missing, SweepKind};
-use crate::sync::{PastSweep, PastSweeps, RunningSweep, SweepOutcome, SweepPhase, SweepStatus};
+use crate::sync::{PastSweep, PastSweeps, RunningSweep, SweepDay, SweepOutcome, SweepPhase, SweepStatus};
 
 /// How many repositories of which something is held are shown.
 const HELD: &str = "20";
@@ -49,6 +49,8 @@ struct Sync {
     hints: Number,
     held: Option<Held>,
     corrections: Plot,
+    /// The same with how many sweeps there were, the latest first.
+    days: Vec<SweepDay>,
     sweeps: Vec<SweepRow>,
     problems: Vec<ProblemRow>,
     more_problems: Option<Number>,
@@ -81,8 +83,7 @@ struct Running {
 /// What the registry denies and the record keeps.
 struct Held {
     missing: Missing,
-    tags: Number,
-    manifests: Number,
+    words: String,
     repositories: Vec<HeldRow>,
     has_more: bool,
     all: String,
@@ -149,6 +150,7 @@ pub(super) async fn show(State(state): State<WebState>, visit: Visit) -> Result<
         hints: Number(hints.waiting),
         held,
         corrections: corrections(&past, visit.today()),
+        days: past.days,
         sweeps: past.recent.into_iter().map(|sweep| SweepRow::new(sweep, &visit)).collect(),
         problems: problems
             .into_iter()
@@ -241,12 +243,17 @@ async fn held(state: &WebState, missing: Missing) -> Result<Held, ApiError> {
     };
     Ok(Held {
         missing,
-        tags: Number(missing.tags),
-        manifests: Number(missing.manifests),
+        words: format!("{} and {}", counted(missing.tags, "tag"), counted(missing.manifests, "manifest")),
         repositories: list.items.into_iter().map(row).collect(),
         has_more: list.next.is_some(),
         all: links::to(links::FLAWS, &[("kind", "lost_tag")]),
     })
+}
+
+/// Such as `3 tags`.
+fn counted(number: u64, of: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{} {of}{plural}", Number(number))
 }
 
 /// What sweeps mended on each day.
@@ -330,6 +337,6 @@ impl From<BackendStatus> for BackendRow {
             latency if latency < 10.0 => format!("{latency:.1} ms"),
             latency => format!("{latency:.0} ms"),
         });
-        Self { url, words, level, latency }
+        Self { url: url.trim_end_matches('/').to_owned(), words, level, latency }
     }
 }

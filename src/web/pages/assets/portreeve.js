@@ -228,9 +228,7 @@ if (live?.dataset.stream && "EventSource" in window) {
       failures = 0;
       say("live", "Live");
     });
-    for (const kind of live.dataset.kinds.split(" ")) {
-      own.addEventListener(kind, happened);
-    }
+    own.onmessage = happened;
     own.onerror = () => own === stream && lost(new Error("Connection lost, trying again"));
   };
 

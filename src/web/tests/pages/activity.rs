@@ -69,7 +69,10 @@ async fn what_happened_is_told_in_words_with_who_did_it_and_how_it_was_learnt() 
         assert!(words.contains(part), "{part:?} is not in {words}");
     }
     let at = |part: &str| words.find(part).unwrap();
-    assert!(at("was found to be gone") < at("re-tagged") && at("re-tagged") < at("alice pushed"), "{words}");
+    assert!(
+        at("was found to be gone") < at("ben re-tagged") && at("ben re-tagged") < at("alice pushed"),
+        "{words}"
+    );
     markup::assert_is_safe("activity", &shown.body);
 }
 

@@ -77,8 +77,7 @@ async fn what_is_held_is_accepted_by_a_form_as_long_as_it_is_what_was_shown() {
     let store = held().await;
     let state = open_writes(&store);
     let page = show(&state, "/ui/sync").await.body;
-    for part in
-        ["Held removals", "href=\"/ui/repository?name=lost\"", "Accept 3 tags and 1 manifests as gone"]
+    for part in ["Held removals", "href=\"/ui/repository?name=lost\"", "Accept 3 tags and 1 manifest as gone"]
     {
         assert!(page.contains(part), "{part:?} is not in {page}");
     }
