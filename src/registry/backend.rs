@@ -3,8 +3,8 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use http::StatusCode;
@@ -25,6 +25,8 @@ pub struct Backend {
     /// The status of something else that answered the last probe in place of a registry; else zero.
     foreign: AtomicU16,
     last_probe_answer: ArcSwapOption<Instant>,
+    /// How long that answer took, in microseconds; zero before there is one.
+    probe_latency: AtomicU64,
     /// Why it did not let the door in, when it was shown the door's credentials last.
     credentials_problem: ArcSwapOption<CredentialsProblem>,
     /// Whether its name could be resolved.
@@ -72,6 +74,7 @@ impl Backend {
             healthy: AtomicBool::new(true),
             foreign: AtomicU16::new(0),
             last_probe_answer: ArcSwapOption::empty(),
+            probe_latency: AtomicU64::new(0),
             credentials_problem: ArcSwapOption::empty(),
             resolution: FailureLog::new(),
             url,
@@ -164,9 +167,17 @@ impl Backend {
         self.credentials_problem.load().as_deref().copied()
     }
 
-    /// Notes that it has answered a probe.
-    pub(super) fn note_probe_answer(&self) {
+    /// Notes that it has answered a probe, and how long that took.
+    pub(super) fn note_probe_answer(&self, latency: Duration) {
         self.last_probe_answer.store(Some(Arc::new(Instant::now())));
+        let microseconds = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX).max(1);
+        self.probe_latency.store(microseconds, Ordering::Relaxed);
+    }
+
+    /// How long the last answer to a probe took; `None` if there never was one.
+    pub fn probe_latency(&self) -> Option<Duration> {
+        let microseconds = self.probe_latency.load(Ordering::Relaxed);
+        (microseconds > 0).then(|| Duration::from_micros(microseconds))
     }
 
     /// When it last answered a probe; `None` if it never did.

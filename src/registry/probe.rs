@@ -2,6 +2,7 @@
 //! other services answer as well.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
@@ -17,9 +18,10 @@ use super::{Backend, ConnectionFault, ProbeResult, RegistryClient};
 impl RegistryClient {
     /// Whether a registry is behind this backend now.
     pub async fn probe(&self, backend: &Backend) -> ProbeResult {
+        let begun = Instant::now();
         let asking = self.send(backend, Question::get("say what it is", "v2/").to(backend));
         match self.within_time(asking).await {
-            Ok(Ok(answer)) => note(backend, &answer),
+            Ok(Ok(answer)) => note(backend, &answer, begun.elapsed()),
             Ok(Err(error)) => ProbeResult::Silent(error.fault()),
             Err(silent) => silent,
         }
@@ -29,6 +31,7 @@ impl RegistryClient {
     pub(super) async fn probe_with_credentials(&self, backend: &Backend) -> ProbeResult {
         let credentials = RequestCredentials::new(Arc::clone(self.credentials()), None, Vec::new());
         let question = Question::get("say what it is", "v2/").to(backend);
+        let begun = Instant::now();
         let answer = match self.within_time(self.send_with_credentials(backend, &credentials, question)).await
         {
             Ok(Ok(answer)) => answer,
@@ -37,7 +40,7 @@ impl RegistryClient {
             Ok(Err(SendError::Transport(error))) => return ProbeResult::Silent(error.fault()),
             Err(silent) => return silent,
         };
-        let result = note(backend, &answer);
+        let result = note(backend, &answer, begun.elapsed());
         let problem = CredentialsProblem::of(answer.status, self.credentials().is_some());
         if result.is_registry() && (answer.status.is_success() || problem.is_some()) {
             backend.note_credentials(problem);
@@ -54,10 +57,10 @@ impl RegistryClient {
 }
 
 /// Reads an answer, which is a sign of life if it is a registry's.
-fn note(backend: &Backend, answer: &Received) -> ProbeResult {
+fn note(backend: &Backend, answer: &Received, latency: Duration) -> ProbeResult {
     let result = read(answer);
     if result.is_registry() {
-        backend.note_probe_answer();
+        backend.note_probe_answer(latency);
     }
     result
 }

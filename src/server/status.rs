@@ -59,6 +59,7 @@ impl StatusSource for Status {
                 url: backend.url().to_string(),
                 healthy: backend.is_healthy(),
                 foreign: backend.foreign_status().map(|status| status.as_u16()),
+                latency_milliseconds: backend.probe_latency().map(|latency| latency.as_secs_f64() * 1000.0),
             })
             .collect();
         let clock = self.offset.seen_from(self.clock).map(ClockStatus::from);

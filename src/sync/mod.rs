@@ -52,8 +52,9 @@ pub use pulls::{PullCounts, flush_pulls};
 pub use removals::RemovalLimit;
 pub use seen::{SeenAnswer, SeenAnswers, compare_answers};
 pub use sweep::{
-    CatalogState, FinishedSweep, Outcome as SweepOutcome, Phase as SweepPhase, Problem, RecordCompleteness,
-    Recording, RunningSweep, SweepSettings, SweepStatus, Sweeper, show_sweep_intervals,
+    CatalogState, FinishedSweep, Outcome as SweepOutcome, PastSweep, PastSweeps, Phase as SweepPhase,
+    Problem, RecordCompleteness, Recording, RunningSweep, SweepDay, SweepSettings, SweepStatus, Sweeper,
+    show_sweep_intervals,
 };
 pub use tag_deletion::{TagDeleter, TagDeletion, TagDeletionError, cannot_delete_tags, is_empty_manifest};
 pub use undelete::{Undeleted, Undeleter, Undeletion, UndeletionError};

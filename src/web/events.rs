@@ -50,7 +50,7 @@ pub(super) fn describe_metrics() {
 pub(super) struct Events {
     #[serde(flatten)]
     pub(super) list: List<EventItem>,
-    epoch: Epoch,
+    pub(super) epoch: Epoch,
 }
 
 /// Events of the registry, or of the gate.
@@ -127,8 +127,14 @@ async fn list_of_gate(
     Ok(Json(List::of(state.store.auth_events(page).await?)))
 }
 
-/// Lists events of one repository or of all that the caller may pull. A repository that is gone keeps its history, and one that
-/// never was has none: neither is an error. With `epoch`, a position is refused that is not part of this history.
+/// The last event that there is: a stream that begins behind it goes on from what is listed afterwards.
+pub(super) fn last(state: &WebState) -> Sequence {
+    *state.store.last_event().borrow()
+}
+
+/// Events of one repository or of all that the caller may pull, as the API and the pages show them. A repository that is gone
+/// keeps its history, and one that never was has none: neither is an error. With `epoch`, a position is refused that is not part
+/// of this history.
 pub(super) async fn listed(
     state: &WebState,
     viewer: Viewer,

@@ -16,11 +16,11 @@ use crate::store::{Flaw, FlawCounts, FlawRecord};
 /// Something with which something is wrong.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct FlawItem {
-    repository: RepositoryName,
-    tag: Option<Tag>,
-    digest: Option<Digest>,
+    pub(super) repository: RepositoryName,
+    pub(super) tag: Option<Tag>,
+    pub(super) digest: Option<Digest>,
     /// Of what is missing the digests, at most 100.
-    lacks: Vec<Digest>,
+    pub(super) lacks: Vec<Digest>,
 }
 
 impl From<FlawRecord> for FlawItem {
@@ -57,16 +57,27 @@ pub(super) async fn count_or_list(
 ) -> Result<Response, ApiError> {
     let parameters = Parameters::parse(query.as_deref(), &["kind", "n", "after"])?;
     match parameters.optional::<Flaw>("kind")? {
-        Some(kind) => {
-            let page = state.store.flawed(kind, parameters.page()?).await?;
-            Ok(Json(List::<FlawItem>::of(page)).into_response())
-        }
+        Some(kind) => Ok(Json(of_kind(&state, kind, &parameters).await?).into_response()),
         None => {
             if let Some(name) = ["n", "after"].into_iter().find(|name| parameters.text(name).is_some()) {
                 let wrong = "it goes with a `kind`".to_owned();
                 return Err(ApiError::InvalidParameter { name, source: wrong.into() });
             }
-            Ok(Json(state.store.flaw_counts().await?).into_response())
+            Ok(Json(counts(&state).await?).into_response())
         }
     }
+}
+
+/// How many there are of each kind, as the API and the pages show it.
+pub(super) async fn counts(state: &WebState) -> Result<FlawCounts, ApiError> {
+    Ok(state.store.flaw_counts().await?)
+}
+
+/// Those of one kind.
+pub(super) async fn of_kind(
+    state: &WebState,
+    kind: Flaw,
+    parameters: &Parameters<'_>,
+) -> Result<List<FlawItem>, ApiError> {
+    Ok(List::of(state.store.flawed(kind, parameters.page()?).await?))
 }

@@ -53,6 +53,16 @@ impl<'a> Parameters<'a> {
         Ok(Self { given })
     }
 
+    /// Takes apart what a form has sent: what was left empty in it was not given.
+    ///
+    /// # Errors
+    /// As for [`Parameters::parse`].
+    pub(super) fn of_form(sent: &'a str, known: &'static [&'static str]) -> Result<Self, ApiError> {
+        let mut parameters = Self::parse(Some(sent), known)?;
+        parameters.given.retain(|(_, value)| !value.is_empty());
+        Ok(parameters)
+    }
+
     /// The same, with this value for a parameter that was not given.
     pub(super) fn or(mut self, name: &'static str, value: &'a str) -> Self {
         if self.text(name).is_none() {

@@ -21,11 +21,11 @@ use crate::store::SweepKind;
 /// A repository of which something is held.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct HeldRepository {
-    repository: RepositoryName,
+    pub(super) repository: RepositoryName,
     /// Tags that the registry denies.
-    tags: u64,
+    pub(super) tags: u64,
     /// Manifests that it denies.
-    manifests: u64,
+    pub(super) manifests: u64,
 }
 
 impl From<RepositoryRecord> for HeldRepository {
@@ -44,8 +44,15 @@ pub(super) async fn list(
     State(state): State<WebState>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<List<HeldRepository>>, ApiError> {
-    let parameters = Parameters::parse(query.as_deref(), &["n", "after"])?;
-    Ok(Json(List::of(state.store.repositories_with_missing(parameters.page()?).await?)))
+    held(&state, &Parameters::parse(query.as_deref(), &["n", "after"])?).await.map(Json)
+}
+
+/// Repositories of which something is held, as the API and the pages show them.
+pub(super) async fn held(
+    state: &WebState,
+    parameters: &Parameters<'_>,
+) -> Result<List<HeldRepository>, ApiError> {
+    Ok(List::of(state.store.repositories_with_missing(parameters.page()?).await?))
 }
 
 /// Accepts the removal of all that is held now, and asks for the sweep that carries it out.
@@ -58,6 +65,15 @@ pub(super) async fn accept(
     viewer: Viewer,
     peer: MaybePeer,
 ) -> Result<(StatusCode, Json<Accepted>), ApiError> {
-    sync::accept_removals(&state, &viewer, peer).await?;
-    sync::begin(&state, SweepKind::Shallow).await
+    Ok((StatusCode::ACCEPTED, Json(accepted(&state, &viewer, peer).await?)))
+}
+
+/// Accepts it for whoever asks.
+pub(super) async fn accepted(
+    state: &WebState,
+    viewer: &Viewer,
+    peer: MaybePeer,
+) -> Result<Accepted, ApiError> {
+    sync::accept_removals(state, viewer, peer).await?;
+    sync::request(state, SweepKind::Shallow).await
 }

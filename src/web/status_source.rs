@@ -65,7 +65,7 @@ impl From<Estimate> for ClockStatus {
 }
 
 /// What is known of one backend.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct BackendStatus {
     /// Its URL.
     pub url: String,
@@ -74,6 +74,8 @@ pub struct BackendStatus {
     /// The status of something that answers there and is no registry.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub foreign: Option<u16>,
+    /// How long it took to answer the last time that it was asked whether it is there; nothing before it ever did.
+    pub latency_milliseconds: Option<f64>,
 }
 
 /// The work of the verifier.

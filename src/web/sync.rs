@@ -32,7 +32,7 @@ pub(super) struct WantedSweep {
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Accepted {
     /// The number of the sweep, as `GET /api/v1/status` will show it. It begins after this request.
-    sweep: u64,
+    pub(super) sweep: u64,
     /// The last event before it.
     since: Sequence,
     /// Since when sweeps are numbered, as the status shows it: another record has other numbers.
@@ -64,7 +64,8 @@ pub(super) async fn start(
     if wanted.accept_removals {
         accept_removals(&state, &viewer, peer).await?;
     }
-    begin(&state, if wanted.deep { SweepKind::Deep } else { SweepKind::Shallow }).await
+    let kind = if wanted.deep { SweepKind::Deep } else { SweepKind::Shallow };
+    Ok((StatusCode::ACCEPTED, Json(self::request(&state, kind).await?)))
 }
 
 /// Keeps the operator's word that what is missing now is gone.
@@ -90,12 +91,9 @@ pub(super) async fn accept_removals(
     Ok(())
 }
 
-/// Asks for a sweep.
-pub(super) async fn begin(
-    state: &WebState,
-    kind: SweepKind,
-) -> Result<(StatusCode, Json<Accepted>), ApiError> {
+/// Asks for a sweep, as the API and the pages do.
+pub(super) async fn request(state: &WebState, kind: SweepKind) -> Result<Accepted, ApiError> {
     let since = state.store.sequence().await?;
     let RequestedSweep { number: sweep, numbered_since } = state.sweeper.request(kind).await?;
-    Ok((StatusCode::ACCEPTED, Json(Accepted { sweep, since, numbered_since })))
+    Ok(Accepted { sweep, since, numbered_since })
 }

@@ -40,7 +40,12 @@ impl StatusSource for Door {
     }
 
     fn registry(&self) -> RegistryStatus {
-        let backend = BackendStatus { url: "http://127.0.0.1:5001".to_owned(), healthy: true, foreign: None };
+        let backend = BackendStatus {
+            url: "http://127.0.0.1:5001".to_owned(),
+            healthy: true,
+            foreign: None,
+            latency_milliseconds: Some(1.25),
+        };
         let reachable = self.0 != ServiceState::Degraded;
         RegistryStatus {
             reachable,
@@ -289,11 +294,15 @@ async fn the_status_shows_store_and_registry() {
             },
             "registry": {
                 "reachable": true, "trouble": null,
-                "backends": [{"url": "http://127.0.0.1:5001", "healthy": true}], "clock": null,
+                "backends": [{"url": "http://127.0.0.1:5001", "healthy": true, "latency_milliseconds": 1.25}],
+                "clock": null,
             },
             "open_intents": 1, "verifications": {"pending": 1, "completed": 2, "failed": 3},
             "hints": {"waiting": 0},
-            "sweep": {"running": null, "last": null, "next_at": null, "numbered_since": null},
+            "sweep": {
+                "running": null, "last": null, "past": {"recent": [], "days": []}, "next_at": null,
+                "numbered_since": null,
+            },
         })
     );
     store.set_trouble(Some(StoreTrouble::Replaced));

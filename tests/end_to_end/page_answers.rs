@@ -21,7 +21,7 @@ async fn look(door: &Door, user: &str, page: &str) -> reqwest::Response {
 async fn pages_show_to_everybody_what_they_may_pull_and_send_whoever_is_not_known_to_sign_in() {
     let (guard, registry) = (Guard::new(), Registry::start().await);
     let door = filled(&guard, &registry).await;
-    for page in ["/ui/", "/ui/repositories", "/ui/search?q=app"] {
+    for page in ["/ui/", "/ui/repositories", "/ui/search?q=app", "/ui/activity"] {
         let nobody = look(&door, "", page).await;
         assert_eq!(nobody.status(), StatusCode::SEE_OTHER, "{page}");
         let location = nobody.headers()[header::LOCATION].to_str().unwrap().to_owned();

@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+use super::past::PastSweeps;
 use crate::clock::Timestamp;
 use crate::store::{Missing, SweepKind};
 use crate::telemetry::CounterFamily;
@@ -164,6 +165,9 @@ pub struct SweepStatus {
     pub running: Option<RunningSweep>,
     /// The last one that ended.
     pub last: Option<FinishedSweep>,
+    /// Those that ended of late, that one among them.
+    #[serde(default)]
+    pub past: PastSweeps,
     /// When the next one is due.
     pub next_at: Option<Timestamp>,
     /// Since when sweeps are numbered: another time means another record, whose numbers are others.

@@ -14,7 +14,7 @@ use super::place::Place;
 use super::progress::{CatalogEnd, CatalogState, FinishedSweep, Outcome, Phase, Progress};
 use super::questions::Abort;
 use super::schedule::Sweeper;
-use super::state::{Activity, encode};
+use super::state::{Activity, Kept, encode};
 use super::walk::{Open, Walk};
 use crate::store::{BegunSweep, Missing, StoreError, SweepKind};
 use crate::sync::listing::{KeptMarks, Marks};
@@ -132,11 +132,11 @@ impl Sweeper {
                 checkpoint.last_complete = Some(finished.ended_at);
             }
         }
+        let past = self.past_sweeps().with(finished);
+        let kept = Kept { last: finished.clone(), past };
         let update = checkpoint.update(marks, checkpoint.running.is_none());
         let ended = match self.questions.lease.held() {
-            Ok(lease) => {
-                self.questions.store.end_sweep(lease, finished.number, update, encode(finished)).await
-            }
+            Ok(lease) => self.questions.store.end_sweep(lease, finished.number, update, encode(&kept)).await,
             Err(error) => Err(error),
         };
         if checkpoint.last_complete.is_some() && ended.is_ok() {
@@ -149,7 +149,7 @@ impl Sweeper {
             state.running = None;
             // Without the lease it has not ended: it goes on at another door.
             if !matches!(ended, Err(StoreError::Fenced)) {
-                state.last = Some(finished.clone());
+                state.kept = Some(kept);
             }
         });
     }

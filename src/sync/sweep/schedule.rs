@@ -13,12 +13,13 @@ use super::adaptive_limit::AdaptiveLimit;
 use super::checkpoint::{self, Checkpoint};
 use super::completeness::RecordCompleteness;
 use super::limited_transport::LimitedTransport;
+use super::past::PastSweeps;
 use super::place::Place;
-use super::progress::{FinishedSweep, Outcome, SweepStatus};
+use super::progress::{Outcome, SweepStatus};
 use super::questions::Questions;
 use super::recording::Recording;
 use super::settings::SweepSettings;
-use super::state::{Activity, State, decode, encode};
+use super::state::{Activity, Kept, State, decode, encode};
 use super::timetable::Timetable;
 use crate::clock::{Backoff, Timestamp};
 use crate::registry::{RegistryClient, RegistrySettings, Transport};
@@ -102,9 +103,15 @@ impl Sweeper {
     }
 
     /// What the sweeps are at and how the last one has ended, if this is the door that sweeps.
-    pub(super) fn local_status(&self) -> Option<(Activity, Option<FinishedSweep>)> {
+    pub(super) fn local_status(&self) -> Option<(Activity, Option<Kept>)> {
         self.questions.lease.held().ok()?;
-        self.lock_state().as_ref().map(|state| (state.activity(), state.last.clone()))
+        self.lock_state().as_ref().map(|state| (state.activity(), state.kept.clone()))
+    }
+
+    /// What is remembered of the sweeps before, at the door that sweeps.
+    pub(super) fn past_sweeps(&self) -> PastSweeps {
+        let state = self.lock_state();
+        state.as_ref().and_then(|state| state.kept.as_ref()).map(|kept| kept.past.clone()).unwrap_or_default()
     }
 
     /// What the sweeps are at, whichever door runs them.
@@ -113,13 +120,15 @@ impl Sweeper {
     /// When the store cannot tell.
     pub async fn status(&self) -> Result<SweepStatus, StoreError> {
         let report = self.questions.store.sweep_report().await?;
-        let (activity, last) = self.local_status().unwrap_or_else(|| {
+        let (activity, kept) = self.local_status().unwrap_or_else(|| {
             let activity = report.activity.as_deref().filter(|_| self.questions.lease.is_shared());
             (decode(activity).unwrap_or_default(), decode(report.finished.as_deref()))
         });
+        let (last, past) = kept.map(|Kept { last, past }| (last, past)).unzip();
         Ok(SweepStatus {
             running: activity.running,
             last,
+            past: past.unwrap_or_default(),
             next_at: activity.next_at,
             numbered_since: report.queue.numbered_since.unwrap_or(self.opened),
         })
@@ -175,7 +184,7 @@ impl Sweeper {
         if checkpoint.last_complete.is_some() {
             self.completeness.note();
         }
-        *self.lock_state() = Some(State { last: self.last_finished().await, ..State::default() });
+        *self.lock_state() = Some(State { kept: self.last_finished().await, ..State::default() });
         let mut timetable = Timetable::new(self.settings, &checkpoint, self.questions.registry.now());
         let mut place = Place { checkpoint, marks, parked: None };
         let mut failures = 0;
@@ -221,7 +230,7 @@ impl Sweeper {
         })
     }
 
-    async fn last_finished(&self) -> Option<FinishedSweep> {
+    async fn last_finished(&self) -> Option<Kept> {
         match self.questions.store.sweep_report().await {
             Ok(report) => decode(report.finished.as_deref()),
             Err(error) => {

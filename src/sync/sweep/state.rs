@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::past::PastSweeps;
 use super::progress::{FinishedSweep, Progress, RunningSweep};
 use crate::clock::Timestamp;
 
@@ -12,7 +13,7 @@ use crate::clock::Timestamp;
 #[derive(Default)]
 pub(super) struct State {
     pub running: Option<Arc<Progress>>,
-    pub last: Option<FinishedSweep>,
+    pub kept: Option<Kept>,
     pub next: Option<Timestamp>,
 }
 
@@ -20,6 +21,15 @@ impl State {
     pub(super) fn activity(&self) -> Activity {
         Activity { running: self.running.as_ref().map(|progress| progress.running()), next_at: self.next }
     }
+}
+
+/// How the last sweep ended, and what is remembered of those before it: kept together.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Kept {
+    #[serde(flatten)]
+    pub last: FinishedSweep,
+    #[serde(default)]
+    pub past: PastSweeps,
 }
 
 /// What it is at, as other doors are shown.

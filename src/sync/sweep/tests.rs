@@ -101,7 +101,7 @@ fn running(sweeper: &Sweeper) -> Option<RunningSweep> {
 
 /// The end of this sweep, or of a later one.
 fn last(sweeper: &Sweeper, number: u64) -> Option<FinishedSweep> {
-    sweeper.local_status()?.1.filter(|last| last.number >= number)
+    sweeper.local_status()?.1.map(|kept| kept.last).filter(|last| last.number >= number)
 }
 
 async fn ended(sweeper: &Sweeper, number: u64) -> FinishedSweep {

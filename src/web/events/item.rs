@@ -30,8 +30,8 @@ pub(in crate::web) struct EventItem {
 pub(in crate::web) struct ActorItem {
     pub(in crate::web) user: Option<String>,
     #[schema(value_type = Option<String>)]
-    address: Option<IpAddr>,
-    agent: Option<String>,
+    pub(in crate::web) address: Option<IpAddr>,
+    pub(in crate::web) agent: Option<String>,
 }
 
 impl From<Event> for EventItem {

@@ -167,6 +167,7 @@ struct AuthEvent {
 struct SweepStatus {
     running: Option<RunningSweep>,
     last: Option<FinishedSweep>,
+    past: PastSweeps,
     next_at: Option<Timestamp>,
     /// Another time means another record, whose numbers are others.
     numbered_since: Timestamp,
@@ -215,6 +216,47 @@ struct FinishedSweep {
     problem_count: u64,
     held: Missing,
     unsettled: u64,
+}
+
+/// Sweeps that have ended.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it describes another type")]
+struct PastSweeps {
+    /// The last 20, the latest first.
+    recent: Vec<PastSweep>,
+    /// The last 30 days on which any ended, the latest first.
+    days: Vec<SweepDay>,
+}
+
+/// A sweep that has ended, in short.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it describes another type")]
+struct PastSweep {
+    number: u64,
+    kind: SweepKind,
+    started_at: Timestamp,
+    ended_at: Timestamp,
+    /// `complete`, `partial` or `failed`.
+    outcome: String,
+    repositories: u64,
+    tags: u64,
+    /// Corrections.
+    found: u64,
+    /// How many could not be compared.
+    problems: u64,
+}
+
+/// What the sweeps came to that ended on one day.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it describes another type")]
+struct SweepDay {
+    /// As `2026-11-27`, in UTC.
+    day: String,
+    sweeps: u64,
+    /// Corrections.
+    found: u64,
+    /// How many could not be compared.
+    problems: u64,
 }
 
 /// Something that could not be compared.

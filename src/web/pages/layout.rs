@@ -11,12 +11,17 @@ pub(super) enum Section {
     /// None of them.
     None,
     Repositories,
+    Activity,
+    Sync,
 }
 
 /// The sections in the top bar, each with its name, its page, and the route of the API whose rights it demands: who may not ask that
 /// does not see it. A section that is added has its line here.
-pub(super) const SECTIONS: [(Section, &str, &str, &str); 1] =
-    [(Section::Repositories, "Repositories", links::REPOSITORIES, "/api/v1/repositories")];
+pub(super) const SECTIONS: [(Section, &str, &str, &str); 3] = [
+    (Section::Repositories, "Repositories", links::REPOSITORIES, "/api/v1/repositories"),
+    (Section::Activity, "Activity", links::ACTIVITY, "/api/v1/events"),
+    (Section::Sync, "In step", links::SYNC, "/api/v1/status"),
+];
 
 /// See the module. A page's template extends `layout.html`, and has this as `layout`.
 pub(super) struct Layout {

@@ -7,13 +7,15 @@ use crate::oci::{Digest, Reference, RepositoryName, Tag};
 pub(super) const HOME: &str = "/ui/";
 pub(super) const SEARCH: &str = "/ui/search";
 pub(super) const REPOSITORIES: &str = "/ui/repositories";
+pub(super) const ACTIVITY: &str = "/ui/activity";
+pub(super) const SYNC: &str = "/ui/sync";
+pub(super) const FLAWS: &str = "/ui/flaws";
 pub(super) const SIGN_IN: &str = "/ui/sign-in";
 pub(super) const REPOSITORY: &str = "/ui/repository";
 pub(super) const MANIFEST: &str = "/ui/manifest";
 pub(super) const COMPARE: &str = "/ui/compare";
 pub(super) const DELETE: &str = "/ui/delete";
 pub(super) const UNDELETE: &str = "/ui/undelete";
-const ACTIVITY: &str = "/ui/activity";
 
 /// A page with these parameters; those without a value are left out.
 pub(super) fn to(path: &str, parameters: &[(&str, &str)]) -> String {

@@ -14,13 +14,16 @@
 //! Names, sizes, times and digests are written by the types of `format/`, icons by [`icon::Icon`], rows that several pages share
 //! by those of `rows/`. The classes of the style sheet are listed at its beginning.
 
+mod activity;
 mod artifact_kind;
 mod assets;
+mod clock_axis;
 mod columns;
 mod compare;
 mod deletion;
 mod error;
 mod error_page;
+mod flaws;
 mod form;
 mod format;
 mod guard;
@@ -34,6 +37,7 @@ mod layout;
 mod links;
 mod manifest;
 mod parts;
+mod plot;
 mod pull_commands;
 mod raw_json;
 mod redirect;
@@ -44,6 +48,7 @@ mod rights;
 mod rows;
 mod search;
 mod settings;
+mod sync;
 mod table;
 mod theme;
 mod theme_choice;

@@ -43,6 +43,10 @@ impl Need {
     fn requirement(&self, query: &str) -> Requirement {
         let mut asked = Serializer::new(String::new());
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            // A field that was left empty in a form.
+            if value.is_empty() {
+                continue;
+            }
             if name == self.repository {
                 asked.append_pair(REPOSITORY, &value);
             } else if name != REPOSITORY {
@@ -55,6 +59,14 @@ impl Need {
     /// Whether who looks at a page with this query may ask the route for what it shows.
     pub(super) fn right_of(&self, viewer: &Viewer, gate: Option<&Arc<Gate>>, query: &str) -> Right {
         let requirement = self.requirement(query);
+        let of_all = || routes::requirement(&self.method, self.route, None);
+        if matches!(viewer, Viewer::Unrestricted)
+            && requirement == Requirement::SignedIn
+            && of_all() != Requirement::SignedIn
+        {
+            // No name of a repository: the page refuses it by the same reading.
+            return Right::Granted;
+        }
         if !viewer.is_nobody() {
             return if viewer.meets(&requirement) { Right::Granted } else { Right::Refused };
         }
@@ -113,5 +125,7 @@ mod tests {
         assert_eq!(access("name=team%2Fapp&sort=x"), "repository:team/app:pull");
         assert_eq!(access("name=team/app&repository=other"), "repository:team/app:pull");
         assert_eq!(access("name=a&name=b"), "SignedIn", "the page refuses it by the same reading");
+        assert_eq!(access("name=&name=team/app"), "repository:team/app:pull");
+        assert_eq!(access("name="), access(""), "a field of a form that was left empty");
     }
 }

@@ -12,7 +12,8 @@ use super::error::PageError;
 use super::redirect::see_other;
 use super::rights::{Declared, Need};
 use super::{
-    assets, compare, deletion, guard, home, links, manifest, repositories, repository, search, theme_choice,
+    activity, assets, compare, deletion, flaws, guard, home, links, manifest, repositories, repository, search, sync,
+    theme_choice,
 };
 
 /// A page.
@@ -69,6 +70,11 @@ pub(in crate::web) fn all() -> Vec<Page> {
             get(deletion::ask).post(deletion::delete),
         ),
         change(links::UNDELETE, [Need::to(Method::POST, "/api/v1/undelete")], post(deletion::undelete)),
+        page(links::ACTIVITY, [Need::of("/api/v1/events")], get(activity::show)),
+        page(links::SYNC, [Need::of("/api/v1/status")], get(sync::show)),
+        change("/ui/sync/start", [Need::to(Method::POST, "/api/v1/sync")], post(sync::start)),
+        change("/ui/sync/accept", [Need::to(Method::POST, "/api/v1/removals/accept")], post(sync::accept)),
+        page(links::FLAWS, [Need::of("/api/v1/health")], get(flaws::show)),
         // A choice of colours is the browser's own.
         page("/ui/theme", [], post(theme_choice::choose)),
     ]

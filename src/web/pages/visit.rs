@@ -10,7 +10,7 @@ use axum::response::{Html, IntoResponse, Response};
 
 use super::super::state::WebState;
 use super::error::PageError;
-use super::format::Time;
+use super::format::{Day, Time};
 use super::layout::{Layout, SECTIONS, Section, SectionLink};
 use super::links;
 use super::rights::{Need, Right};
@@ -84,6 +84,11 @@ impl Visit {
     /// A time, as they read it.
     pub(super) fn time(&self, time: Timestamp) -> Time {
         Time::new(time, self.now)
+    }
+
+    /// The day on which they read it.
+    pub(super) const fn today(&self) -> Day {
+        Day::of(self.now)
     }
 
     /// What is around a page with this title.

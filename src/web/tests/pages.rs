@@ -1,8 +1,10 @@
 //! Tests over all pages: a page that is added has its line in [`PAGES`].
 
+mod activity;
 mod gate;
 mod markup;
 mod repository;
+mod sync;
 
 use axum::http::{HeaderMap, header};
 
@@ -31,7 +33,7 @@ const FORBIDDEN: StatusCode = StatusCode::FORBIDDEN;
 const SIGN_IN: StatusCode = StatusCode::SEE_OTHER;
 
 /// Every page that is read.
-const PAGES: [Asked; 9] = [
+const PAGES: [Asked; 13] = [
     asked("/ui/", [SIGN_IN, OK, OK]),
     asked("/ui/search?q=team", [SIGN_IN, OK, OK]),
     asked("/ui/search", [SIGN_IN, OK, OK]),
@@ -41,10 +43,14 @@ const PAGES: [Asked; 9] = [
     asked("/ui/compare?repository=team/app&from=latest&to=latest", [SIGN_IN, OK, OK]),
     asked("/ui/delete?repository=team/app&tag=latest", [SIGN_IN, FORBIDDEN, OK]),
     asked("/ui/delete?repository=team/app", [SIGN_IN, FORBIDDEN, OK]),
+    asked("/ui/activity", [SIGN_IN, OK, OK]),
+    asked("/ui/activity?repository=team%2Fapp&tag=&user=&kind=manifest_put", [SIGN_IN, OK, OK]),
+    asked("/ui/sync", [SIGN_IN, FORBIDDEN, OK]),
+    asked("/ui/flaws?kind=untagged", [SIGN_IN, FORBIDDEN, OK]),
 ];
 
 /// Pages to which something is sent, and which show nothing.
-const SENT_TO: [&str; 2] = ["/ui/theme", "/ui/undelete"];
+const SENT_TO: [&str; 4] = ["/ui/theme", "/ui/undelete", "/ui/sync/start", "/ui/sync/accept"];
 
 struct Answer {
     status: StatusCode,
@@ -118,7 +124,7 @@ async fn pages_show_to_everybody_what_the_api_would_tell_them_and_nothing_else()
 async fn nobody_is_shown_what_rules_let_everybody_pull() {
     let store = shown().await;
     let house = gate::house_with(&store, gate::public_rules());
-    for page in ["/ui/", "/ui/repositories", "/ui/search?q=a"] {
+    for page in ["/ui/", "/ui/repositories", "/ui/search?q=a", "/ui/activity"] {
         let mut request = Request::get(page).body(Body::empty()).unwrap();
         request.extensions_mut().insert(viewer(&house.gate, Who::Nobody));
         let state = WebState { gate: Some(Arc::clone(&house.gate)), ..web(&store, ServiceState::Ready) };

@@ -134,3 +134,168 @@ search?.form.addEventListener("focusout", (event) => {
     hide();
   }
 });
+
+// Another part of a page, as it is now: read anew, since one place writes it. Says so when it cannot be had.
+async function readAnew() {
+  const answer = await fetch(location.href, { headers: { accept: "text/html" } });
+  if (answer.redirected || answer.status === 401 || answer.status === 403) {
+    throw new Error("You are signed out: reload the page to sign in");
+  }
+  if (!answer.ok) {
+    throw new Error("Connection lost, trying again");
+  }
+  return new DOMParser().parseFromString(await answer.text(), "text/html");
+}
+
+// Activity: what happens appears on top of the list. A stream tells when to look; the rows are those of the page.
+const live = document.getElementById("live");
+if (live?.dataset.stream && "EventSource" in window) {
+  const [words, button, reload] = [live.querySelector(".live-state"), live.querySelector("button"), live.querySelector("a")];
+  const MOST = 300;
+  let [stream, paused, failures, timer, looking, again] = [null, false, 0, 0, false, false];
+
+  const say = (is, text) => {
+    live.dataset.is = is;
+    words.textContent = text;
+    words.hidden = false;
+    reload.hidden = is === "live";
+  };
+
+  // Rows that are not there yet go on top of their day. Where the two have none in common, or it gets too long, all are replaced.
+  const merge = (page) => {
+    const [list, fresh] = [document.getElementById("events"), page.getElementById("events")];
+    const of = (part) => [...part.querySelectorAll("[data-sequence]")];
+    const known = new Map(of(list).map((row) => [row.dataset.sequence, row]));
+    const added = of(fresh).filter((row) => !known.has(row.dataset.sequence));
+    const had = known.size;
+    added.forEach((row) => row.classList.toggle("new", had > 0));
+    for (const row of of(fresh)) {
+      known.get(row.dataset.sequence)?.querySelector("time")?.replaceWith(row.querySelector("time").cloneNode(true));
+    }
+    if (!had || added.length === of(fresh).length || had + added.length > MOST) {
+      list.replaceChildren(...fresh.childNodes);
+    } else {
+      for (const day of [...fresh.querySelectorAll("[data-day]")].reverse()) {
+        const rows = of(day).filter((row) => added.includes(row));
+        const same = list.querySelector(`[data-day="${CSS.escape(day.dataset.day)}"]`);
+        if (same) {
+          same.querySelector(".feed").prepend(...rows);
+        } else if (rows.length) {
+          list.prepend(day);
+        }
+      }
+    }
+    prepare(list);
+  };
+
+  const look = async () => {
+    const page = await readAnew();
+    if (!paused) {
+      merge(page);
+    }
+    return page.getElementById("live").dataset.stream;
+  };
+
+  // At most once in a second, however much happens.
+  const happened = async () => {
+    again = true;
+    if (looking) {
+      return;
+    }
+    looking = true;
+    try {
+      while (again && !paused) {
+        again = false;
+        await look();
+        await new Promise((done) => setTimeout(done, 1000));
+      }
+    } catch (error) {
+      lost(error);
+    }
+    looking = false;
+  };
+
+  const stop = () => {
+    clearTimeout(timer);
+    stream?.close();
+    stream = null;
+  };
+
+  const open = (url) => {
+    stop();
+    const own = (stream = new EventSource(url));
+    own.addEventListener("history", () => {
+      failures = 0;
+      say("live", "Live");
+    });
+    own.onmessage = happened;
+    own.onerror = () => own === stream && lost(new Error("Connection lost, trying again"));
+  };
+
+  const lost = (error) => {
+    stop();
+    failures += 1;
+    say("lost", navigator.onLine ? error.message.replace("Failed to fetch", "Connection lost, trying again") : "Connection lost, trying again");
+    timer = setTimeout(resume, Math.min(30000, 500 * 2 ** failures));
+  };
+
+  const resume = async () => {
+    try {
+      const url = await look();
+      if (!paused && !document.hidden) {
+        open(url);
+      }
+    } catch (error) {
+      lost(error);
+    }
+  };
+
+  button.hidden = false;
+  button.addEventListener("click", () => {
+    paused = !paused;
+    button.textContent = paused ? "Resume" : "Pause";
+    stop();
+    if (paused) {
+      say("paused", "Paused");
+    } else {
+      resume();
+    }
+  });
+  // Browsers allow few connections to one door: a page that nobody looks at holds none.
+  document.addEventListener("visibilitychange", () => {
+    if (paused) {
+      return;
+    }
+    stop();
+    if (!document.hidden) {
+      resume();
+    }
+  });
+  addEventListener("pagehide", stop);
+  open(live.dataset.stream);
+}
+
+// What changes by itself is read anew, as often as it says, as long as somebody looks and nobody is about to use it.
+function keepUp() {
+  const now = document.querySelector("[data-anew]");
+  if (!now) {
+    return;
+  }
+  setTimeout(async () => {
+    const inUse = now.contains(document.activeElement) || now.querySelector("details[open]");
+    if (!document.hidden && !inUse) {
+      try {
+        const fresh = (await readAnew()).getElementById(now.id);
+        if (fresh && now.isConnected && !now.contains(document.activeElement) && !now.querySelector("details[open]")) {
+          now.replaceWith(fresh);
+          prepare(fresh);
+        }
+        document.getElementById("stale").hidden = true;
+      } catch {
+        document.getElementById("stale").hidden = false;
+      }
+    }
+    keepUp();
+  }, Number(now.dataset.anew) * 1000);
+}
+keepUp();

@@ -1,11 +1,13 @@
 //! How pages write numbers, sizes, times and digests: each is a small piece of HTML of its own, which escapes what it is given.
 
+mod day;
 mod digest;
 mod number;
 mod size;
 mod time;
 
+pub(super) use day::Day;
 pub(super) use digest::ShortDigest;
 pub(super) use number::Number;
 pub(super) use size::Size;
-pub(super) use time::Time;
+pub(super) use time::{Time, span};

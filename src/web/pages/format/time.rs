@@ -42,6 +42,11 @@ impl Time {
     }
 }
 
+/// How long something took.
+pub(in crate::web::pages) fn span(time: Duration) -> String {
+    if time < Duration::from_secs(1) { format!("{} ms", time.as_millis()) } else { in_words(time) }
+}
+
 fn in_words(time: Duration) -> String {
     let (number, unit) = match time.as_secs() {
         seconds if seconds < MINUTE => (seconds, "s"),
