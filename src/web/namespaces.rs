@@ -74,17 +74,17 @@ impl FromStr for GroupBy {
 pub(super) struct Namespace {
     /// The first part of their names; empty for those whose names have one part alone.
     #[schema(value_type = String)]
-    namespace: Box<str>,
-    repositories: u64,
-    tags: u64,
+    pub(super) namespace: Box<str>,
+    pub(super) repositories: u64,
+    pub(super) tags: u64,
     /// Counted once for each repository that has them.
-    manifests: u64,
+    pub(super) manifests: u64,
     /// Each manifest and blob counted once within the namespace.
-    bytes: u64,
-    last_push: Option<Timestamp>,
-    last_pull: Option<Timestamp>,
+    pub(super) bytes: u64,
+    pub(super) last_push: Option<Timestamp>,
+    pub(super) last_pull: Option<Timestamp>,
     /// Through the door.
-    pulls: u64,
+    pub(super) pulls: u64,
 }
 
 impl From<NamespaceSums> for Namespace {
@@ -98,11 +98,18 @@ impl From<NamespaceSums> for Namespace {
 /// A part of a list of namespaces.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct NamespaceList {
-    items: Vec<Namespace>,
+    pub(super) items: Vec<Namespace>,
     /// What to give as `after` for the next part.
-    next: Option<String>,
+    pub(super) next: Option<String>,
     /// How long ago this was found; at most five minutes.
     age_seconds: u64,
+}
+
+impl NamespaceList {
+    /// How long ago it was found.
+    pub(super) const fn age(&self) -> Duration {
+        Duration::from_secs(self.age_seconds)
+    }
 }
 
 impl KeptNamespaces {

@@ -7,6 +7,7 @@ use crate::oci::{Digest, Reference, RepositoryName, Tag};
 pub(super) const HOME: &str = "/ui/";
 pub(super) const SEARCH: &str = "/ui/search";
 pub(super) const REPOSITORIES: &str = "/ui/repositories";
+pub(super) const NAMESPACES: &str = "/ui/namespaces";
 pub(super) const ACTIVITY: &str = "/ui/activity";
 pub(super) const SYNC: &str = "/ui/sync";
 pub(super) const FLAWS: &str = "/ui/flaws";

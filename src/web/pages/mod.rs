@@ -36,6 +36,7 @@ mod layers;
 mod layout;
 mod links;
 mod manifest;
+mod namespaces;
 mod parts;
 mod plot;
 mod pull_commands;

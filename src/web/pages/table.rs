@@ -12,8 +12,8 @@ use super::error::PageError;
 use super::redirect::see_other;
 use super::rights::{Declared, Need};
 use super::{
-    activity, assets, compare, deletion, flaws, guard, home, links, manifest, repositories, repository, search, sync,
-    theme_choice,
+    activity, assets, compare, deletion, flaws, guard, home, links, manifest, namespaces, repositories,
+    repository, search, sync, theme_choice,
 };
 
 /// A page.
@@ -47,6 +47,7 @@ pub(in crate::web) fn all() -> Vec<Page> {
         page(links::HOME, [Need::of("/api/v1/tags"), Need::of("/api/v1/repositories")], get(home::show)),
         page(links::SEARCH, [Need::of("/api/v1/search")], get(search::show)),
         page(links::REPOSITORIES, [Need::of("/api/v1/repositories")], get(repositories::show)),
+        page(links::NAMESPACES, [Need::of("/api/v1/repositories")], get(namespaces::show)),
         page(
             links::REPOSITORY,
             ["/api/v1/tags", "/api/v1/manifests", "/api/v1/events"]

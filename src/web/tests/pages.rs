@@ -33,11 +33,12 @@ const FORBIDDEN: StatusCode = StatusCode::FORBIDDEN;
 const SIGN_IN: StatusCode = StatusCode::SEE_OTHER;
 
 /// Every page that is read.
-const PAGES: [Asked; 13] = [
+const PAGES: [Asked; 14] = [
     asked("/ui/", [SIGN_IN, OK, OK]),
     asked("/ui/search?q=team", [SIGN_IN, OK, OK]),
     asked("/ui/search", [SIGN_IN, OK, OK]),
     asked("/ui/repositories?sort=size", [SIGN_IN, OK, OK]),
+    asked("/ui/namespaces?sort=size", [SIGN_IN, OK, OK]),
     asked("/ui/repository?name=team/app&sort=size", [SIGN_IN, OK, OK]),
     asked("/ui/manifest?repository=team/app&tag=latest", [SIGN_IN, OK, OK]),
     asked("/ui/compare?repository=team/app&from=latest&to=latest", [SIGN_IN, OK, OK]),
@@ -315,6 +316,18 @@ async fn columns_sort_and_parts_of_a_list_lead_to_the_next() {
     assert!(at("a37") < at("a00"), "the most pulled comes first");
     assert!(most_pulled.contains(r#"aria-sort="descending""#));
     assert!(look(&store, "/ui/repositories?q=a3").await.body.matches("/ui/repository?name=a3").count() == 10);
+}
+
+#[tokio::test]
+async fn namespaces_lead_to_their_repositories_and_names_of_one_part_are_told_apart() {
+    let store = Arc::new(MemoryStore::default());
+    for repository in ["team/app", "team/other", "tools"] {
+        push(&store, &name(repository), manifest("image"), &["v1"]).await;
+    }
+    let page = look(&store, "/ui/namespaces").await.body;
+    assert!(page.contains(r#"<a href="/ui/repositories?q=team%2F">team</a>"#), "{page}");
+    assert!(page.contains("names of one part") && !page.contains(">tools<"), "{page}");
+    assert!(page.contains(">One by one<") && page.contains("is counted once"), "{page}");
 }
 
 #[test]

@@ -87,6 +87,7 @@ fn pages(part: &str) -> Vec<Page> {
     vec![
         shown("home", "/"),
         shown("repositories", "/ui/repositories"),
+        shown("namespaces", "/ui/namespaces?sort=size"),
         shown("repositories-filtered", &format!("/ui/repositories?q={part}")),
         shown("search", &format!("/ui/search?q={part}")),
         shown("search-nothing", "/ui/search?q=nothing-has-this-name"),
