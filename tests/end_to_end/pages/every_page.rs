@@ -19,9 +19,6 @@ const MOST: usize = 100;
 /// Parameters that order and divide lists.
 const OF_LISTS: [&str; 4] = ["after", "n", "order", "sort"];
 
-/// Pages that links lead to, and that are not there yet.
-const NOT_YET: [&str; 1] = ["/ui/activity"];
-
 /// What a page shows, as far as it can be counted.
 const PARTS: &str = "return document.querySelectorAll('h1, h2, h3, tr, li, dt').length";
 
@@ -56,8 +53,7 @@ impl Page {
             url.path().split('/').filter(|segment| !["", "ui"].contains(segment)).map(str::to_owned);
         let name: Vec<String> = segments.chain(parameters).collect();
         let path = url.as_str().strip_prefix(&url.origin().ascii_serialization()).unwrap();
-        let answer = if NOT_YET.contains(&url.path()) { Answer::Refused } else { Answer::Shown };
-        Self::new(&name.join("-"), path, answer)
+        Self::new(&name.join("-"), path, Answer::Shown)
     }
 
     /// What is wrong with what the browser shows, as far as it can tell by itself.
