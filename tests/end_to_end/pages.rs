@@ -1,5 +1,6 @@
 //! The pages, as a browser shows them: Debian's Chromium before a real door and a real registry.
 
+mod activity;
 mod artifact;
 mod browser;
 mod changes;
@@ -12,3 +13,4 @@ mod look;
 mod past;
 mod sample;
 mod story;
+mod sync;

@@ -10,7 +10,7 @@
 //! metrics by `gauges`). `walk` goes through the repositories, of which the `catalog` is one list; one of them is the business
 //! of `repository`. Every question waits for a permit of the `adaptive_limit`, which `limited_transport` sees to; `troubles`
 //! tells a repository's trouble from the registry's. What was swept is remembered in bounded memory (`sync/listing/`), and by
-//! `checkpoint` over a restart; `completeness` says whether one was ever complete.
+//! `checkpoint` over a restart; what the last ones found by `past`; `completeness` says whether one was ever complete.
 
 mod adaptive_limit;
 mod catalog;
@@ -38,7 +38,8 @@ pub use completeness::RecordCompleteness;
 pub(in crate::sync) use gauges::describe as describe_metrics;
 pub use gauges::show_intervals as show_sweep_intervals;
 pub use past::{PastSweep, PastSweeps, SweepDay};
-pub use progress::{CatalogState, FinishedSweep, Outcome, Phase, Problem, RunningSweep, SweepStatus};
+pub use progress::{CatalogState, FinishedSweep, Outcome, Phase, Problem, RunningSweep};
 pub use recording::Recording;
 pub use schedule::Sweeper;
 pub use settings::SweepSettings;
+pub use state::SweepStatus;

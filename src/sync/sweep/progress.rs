@@ -5,7 +5,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::past::PastSweeps;
 use crate::clock::Timestamp;
 use crate::store::{Missing, SweepKind};
 use crate::telemetry::CounterFamily;
@@ -156,22 +155,6 @@ pub struct FinishedSweep {
     pub held: Missing,
     /// References that were written just now and of which the registry says otherwise: they are asked about again.
     pub unsettled: u64,
-}
-
-/// What the sweeps are at.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct SweepStatus {
-    /// The one that is under way.
-    pub running: Option<RunningSweep>,
-    /// The last one that ended.
-    pub last: Option<FinishedSweep>,
-    /// Those that ended of late, that one among them.
-    #[serde(default)]
-    pub past: PastSweeps,
-    /// When the next one is due.
-    pub next_at: Option<Timestamp>,
-    /// Since when sweeps are numbered: another time means another record, whose numbers are others.
-    pub numbered_since: Timestamp,
 }
 
 /// The progress of one sweep, noted by those who do it and read by whoever asks.

@@ -39,6 +39,22 @@ pub(super) struct Activity {
     pub next_at: Option<Timestamp>,
 }
 
+/// What the sweeps are at.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SweepStatus {
+    /// The one that is under way.
+    pub running: Option<RunningSweep>,
+    /// The last one that ended.
+    pub last: Option<FinishedSweep>,
+    /// Those that ended of late, that one among them.
+    #[serde(default)]
+    pub past: PastSweeps,
+    /// When the next one is due.
+    pub next_at: Option<Timestamp>,
+    /// Since when sweeps are numbered: another time means another record, whose numbers are others.
+    pub numbered_since: Timestamp,
+}
+
 /// Plain data always has a form in JSON; what is empty reads as nothing.
 pub(super) fn encode(shown: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(shown).unwrap_or_default()

@@ -100,7 +100,8 @@ pub(super) async fn show(State(state): State<WebState>, visit: Visit) -> Result<
         links::to(links::ACTIVITY, &asked)
     };
     let is_past = day.is_some() || asked.text("after").is_some();
-    let live = (!is_past).then(|| {
+    // Streams are for those who have signed in, or for everybody at an open door.
+    let live = (!is_past && !visit.viewer.is_nobody()).then(|| {
         let (epoch, last) = (epoch.to_string(), last.to_string());
         let mut asked = filters.to_vec();
         asked.extend([("after", &*last), ("epoch", &*epoch)]);

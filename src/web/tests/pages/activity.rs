@@ -86,6 +86,7 @@ async fn only_those_who_may_know_it_are_told_who_did_something() {
     assert!(words.contains("team/app:latest was pushed"), "{words}");
     assert!(!nobody.body.contains("alice") && !nobody.body.contains("192.0.2.1"), "{words}");
     assert!(!nobody.body.contains("name=\"user\"") && !nobody.body.contains("private/thing"), "{words}");
+    assert!(!nobody.body.contains("data-stream"), "the stream would be refused");
     let asked = look_as(&store, &house, Who::Nobody, "/ui/activity?user=alice").await;
     assert_eq!(asked.status, StatusCode::UNAUTHORIZED, "to ask for it is to know it");
 
