@@ -133,6 +133,10 @@ async fn the_first_sweep_begins_at_once_and_is_deep_unless_the_last_deep_one_is_
     let (sweeper, _running) = house.run(HOUR, HOUR);
     let second = ended(&sweeper, 2).await;
     assert_eq!((second.kind, second.outcome, second.found), (SweepKind::Shallow, Outcome::Complete, 0));
+    let past = sweeper.status().await.unwrap().past;
+    let recent: Vec<_> = past.recent.iter().map(|sweep| (sweep.number, sweep.found)).collect();
+    assert_eq!(recent, [(2, 0), (1, 25)], "those before a restart are remembered");
+    assert_eq!(past.days.iter().map(|day| day.found).sum::<u64>(), 25);
 }
 
 #[tokio::test]
