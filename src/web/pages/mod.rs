@@ -14,6 +14,7 @@
 //! Names, sizes, times and digests are written by the types of `format/`, icons by [`icon::Icon`], rows that several pages share
 //! by those of `rows/`. The classes of the style sheet are listed at its beginning.
 
+mod access;
 mod assets;
 mod columns;
 mod error;
@@ -21,6 +22,7 @@ mod error_page;
 mod form;
 mod format;
 mod guard;
+mod headers;
 mod home;
 mod icon;
 mod in_step;
@@ -32,11 +34,13 @@ mod rights;
 mod rows;
 mod search;
 mod settings;
+mod sign_in;
 mod table;
 mod theme;
 mod theme_choice;
 mod visit;
 
+pub(super) use error_page::refused;
 pub use settings::PageSettings;
 pub(in crate::web) use table::router;
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! not exist, and one that demands nothing shows nothing of the record.
 
 use axum::Router;
+use axum::http::Method;
 use axum::middleware::{from_fn_with_state, map_response};
 use axum::routing::{MethodRouter, any, get, post};
 use tower_http::compression::CompressionLayer;
@@ -10,7 +11,7 @@ use super::super::state::WebState;
 use super::error::PageError;
 use super::redirect::see_other;
 use super::rights::{Declared, Need};
-use super::{assets, guard, home, links, repositories, search, theme_choice};
+use super::{access, assets, guard, headers, home, links, repositories, search, sign_in, theme_choice};
 
 /// A page.
 pub(in crate::web) struct Page {
@@ -32,12 +33,91 @@ fn page<const N: usize>(path: &'static str, needs: [Need; N], handler: MethodRou
     Page { path, declared: Declared { needs: needs.into(), changes: false }, handler }
 }
 
+/// A page that changes something, too, as these routes of the API do.
+fn change<const N: usize>(path: &'static str, needs: [Need; N], handler: MethodRouter<WebState>) -> Page {
+    Page { path, declared: Declared { needs: needs.into(), changes: true }, handler }
+}
+
 /// The pages.
 pub(in crate::web) fn all() -> Vec<Page> {
     vec![
         page(links::HOME, [Need::of("/api/v1/tags"), Need::of("/api/v1/repositories")], get(home::show)),
         page(links::SEARCH, [Need::of("/api/v1/search")], get(search::show)),
         page(links::REPOSITORIES, [Need::of("/api/v1/repositories")], get(repositories::show)),
+        page(
+            links::ACCESS,
+            [Need::of("/api/v1/tokens"), Need::of("/api/v1/me/logins")],
+            get(access::show_own),
+        ),
+        change(
+            "/ui/access/token",
+            [Need::to(Method::POST, "/api/v1/tokens")],
+            post(access::create_own_token),
+        ),
+        change(
+            "/ui/access/token/revoke",
+            [Need::to(Method::DELETE, "/api/v1/tokens")],
+            post(access::revoke_own_token),
+        ),
+        change(
+            "/ui/access/logins/end",
+            [Need::to(Method::DELETE, "/api/v1/me/logins")],
+            post(access::end_own_logins),
+        ),
+        change(
+            "/ui/access/password",
+            [Need::to(Method::POST, "/api/v1/users/password")],
+            post(access::set_own_password),
+        ),
+        page(links::USERS, [Need::of("/api/v1/users")], get(access::show_users)),
+        change("/ui/access/users/add", [Need::to(Method::POST, "/api/v1/users")], post(access::add_user)),
+        page(
+            links::USER,
+            ["/api/v1/users", "/api/v1/tokens", "/api/v1/me/logins"].map(Need::of),
+            get(access::show_user),
+        ),
+        change(
+            "/ui/access/user/password",
+            [Need::of("/api/v1/users"), Need::to(Method::POST, "/api/v1/users/password")],
+            post(access::set_user_password),
+        ),
+        change(
+            "/ui/access/user/logins",
+            [Need::of("/api/v1/users"), Need::to(Method::DELETE, "/api/v1/me/logins")],
+            post(access::end_user_logins),
+        ),
+        change(
+            "/ui/access/user/revoke",
+            [Need::of("/api/v1/users"), Need::to(Method::DELETE, "/api/v1/tokens")],
+            post(access::revoke_user_token),
+        ),
+        change(
+            "/ui/access/user/remove",
+            [Need::to(Method::DELETE, "/api/v1/users")],
+            post(access::remove_user),
+        ),
+        page(
+            links::ROBOTS,
+            [Need::of("/api/v1/users"), Need::of("/api/v1/tokens")],
+            get(access::show_robots),
+        ),
+        change(
+            "/ui/access/robots/token",
+            [Need::of("/api/v1/users"), Need::to(Method::POST, "/api/v1/tokens")],
+            post(access::create_robot_token),
+        ),
+        change(
+            "/ui/access/robots/revoke",
+            [Need::of("/api/v1/users"), Need::to(Method::DELETE, "/api/v1/tokens")],
+            post(access::revoke_robot_token),
+        ),
+        page(links::RULES, [Need::of("/api/v1/access")], get(access::rules)),
+        // What happened at the gate is for administrators, as the users are.
+        page(links::FAILURES, [Need::of("/api/v1/users"), Need::of("/api/v1/events")], get(access::failures)),
+        // Where somebody proves who they are, and forgets it.
+        page(links::SIGN_IN, [], get(sign_in::show).post(sign_in::sign_in)),
+        page(links::SIGN_OUT, [], post(sign_in::sign_out)),
+        page(links::SIGN_OUT_EVERYWHERE, [], post(sign_in::sign_out_everywhere)),
         // A choice of colours is the browser's own.
         page("/ui/theme", [], post(theme_choice::choose)),
     ]
@@ -61,5 +141,5 @@ pub(in crate::web) fn router(state: &WebState) -> Router<WebState> {
         .route("/ui", get(async || see_other(links::HOME)))
         .route("/ui/assets/{file}", get(assets::show))
         .layer(CompressionLayer::new())
-        .layer(map_response(guard::with_headers))
+        .layer(map_response(headers::added))
 }

@@ -1,5 +1,6 @@
 //! Tests over all pages: a page that is added has its line in [`PAGES`].
 
+mod access;
 mod gate;
 mod markup;
 
@@ -25,19 +26,42 @@ const fn asked(page: &'static str, [nobody, user, administrator]: [StatusCode; 3
 }
 
 const OK: StatusCode = StatusCode::OK;
+const FORBIDDEN: StatusCode = StatusCode::FORBIDDEN;
 /// To the page to sign in at.
 const SIGN_IN: StatusCode = StatusCode::SEE_OTHER;
 
 /// Every page that is read.
-const PAGES: [Asked; 4] = [
+const PAGES: [Asked; 11] = [
     asked("/ui/", [SIGN_IN, OK, OK]),
     asked("/ui/search?q=team", [SIGN_IN, OK, OK]),
     asked("/ui/search", [SIGN_IN, OK, OK]),
     asked("/ui/repositories?sort=size", [SIGN_IN, OK, OK]),
+    asked("/ui/sign-in?next=%2Fui%2Faccess", [OK, OK, OK]),
+    asked("/ui/access", [SIGN_IN, OK, OK]),
+    asked("/ui/access/users", [SIGN_IN, FORBIDDEN, OK]),
+    asked("/ui/access/user?name=root", [SIGN_IN, FORBIDDEN, OK]),
+    asked("/ui/access/robots", [SIGN_IN, FORBIDDEN, OK]),
+    asked("/ui/access/rules?user=alice&repository=team/app", [SIGN_IN, FORBIDDEN, OK]),
+    asked("/ui/access/failures", [SIGN_IN, FORBIDDEN, OK]),
 ];
 
 /// Pages to which something is sent, and which show nothing.
-const SENT_TO: [&str; 1] = ["/ui/theme"];
+const SENT_TO: [&str; 14] = [
+    "/ui/theme",
+    "/ui/sign-out",
+    "/ui/sign-out-everywhere",
+    "/ui/access/token",
+    "/ui/access/token/revoke",
+    "/ui/access/logins/end",
+    "/ui/access/password",
+    "/ui/access/users/add",
+    "/ui/access/user/password",
+    "/ui/access/user/logins",
+    "/ui/access/user/revoke",
+    "/ui/access/user/remove",
+    "/ui/access/robots/token",
+    "/ui/access/robots/revoke",
+];
 
 struct Answer {
     status: StatusCode,
