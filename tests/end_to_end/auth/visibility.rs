@@ -229,7 +229,7 @@ async fn an_own_path_that_is_not_known_is_refused() {
     let door = guarded(&guard, "http://127.0.0.1:9").start_listening().await;
     for path in [
         "/nothing",
-        "/ui/",
+        "/uix",
         "/metrics",
         "/favicon.ico",
         "/v1/_ping",

@@ -100,7 +100,7 @@ async fn a_token_that_a_page_makes_logs_in_until_a_page_revokes_it() {
         let (status, location, _) = session.send(revoke, &[("id", &id)]).await;
         assert_eq!((status, &*location), (StatusCode::SEE_OTHER, &*format!("{list}?done=revoked")));
         let (_, html) = session.read(&location).await;
-        assert!(html.contains("is revoked"), "{html}");
+        assert!(html.contains("The access token is revoked"), "{html}");
         assert_eq!(docker_login(&door, name, &token).await, StatusCode::UNAUTHORIZED);
         assert!(!door.log().contains(&token));
     }
@@ -203,7 +203,9 @@ async fn somebody_signs_in_makes_a_token_revokes_it_and_signs_out_in_a_browser_w
         assert_eq!(docker_login(&door, "alice", token).await, StatusCode::OK);
         browser.open(&format!("{}/ui/access", door.url())).await;
         press(&browser, "form[action='/ui/access/token/revoke'] button").await;
-        browser.until("it is revoked", "document.body.innerText.includes('is revoked')").await;
+        browser
+            .until("it is revoked", "document.body.innerText.includes('The access token is revoked')")
+            .await;
         assert_eq!(docker_login(&door, "alice", token).await, StatusCode::UNAUTHORIZED);
         press(&browser, ".account form button").await;
         browser.until("they are signed out", "location.pathname === '/ui/sign-in'").await;

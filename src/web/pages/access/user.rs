@@ -38,6 +38,8 @@ struct UserPage {
     logins: Vec<LoginRow>,
     /// Which rules decide about them.
     rules: String,
+    /// Whether it is whoever looks: they change their password where they show the present one.
+    is_own: bool,
     /// Whether the password is changed here, and not in a file of users.
     is_kept_here: bool,
     /// Whether the store keeps anything of them that can be removed.
@@ -80,6 +82,7 @@ async fn page(
         user: UserRow::new(known, visit),
         tokens: tokens.items.into_iter().map(|token| TokenRow::new(token, visit)).collect(),
         logins: logins.items.into_iter().map(|login| LoginRow::new(login, visit)).collect(),
+        is_own: visit.viewer.name() == Some(name.as_str()),
         is_kept_here,
         is_removable,
     })
