@@ -112,6 +112,11 @@ impl Gate {
         self.replaced.fetch_add(1, Ordering::Release);
     }
 
+    /// What may be done, as it is now.
+    pub fn policy(&self) -> Arc<Policy> {
+        self.policy.load_full()
+    }
+
     /// What rules and users are at. Cheap.
     pub(super) fn version(&self) -> PolicyVersion {
         PolicyVersion { replaced: self.replaced.load(Ordering::Acquire), users: self.authenticator.version() }

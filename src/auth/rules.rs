@@ -2,6 +2,7 @@
 //! allows.
 
 use std::collections::HashMap;
+use std::fmt;
 
 use super::pattern::{InvalidPattern, Pattern};
 use super::subject::{Identity, Subject};
@@ -53,6 +54,18 @@ pub enum Who {
     Anonymous,
     /// Everybody who has logged in.
     Everybody,
+}
+
+impl fmt::Display for Who {
+    /// As the configuration writes it.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::User(name) => formatter.write_str(name),
+            Self::Group(name) => write!(formatter, "group:{name}"),
+            Self::Anonymous => formatter.write_str("anonymous"),
+            Self::Everybody => formatter.write_str("*"),
+        }
+    }
 }
 
 /// A rule with a pattern that is none.
@@ -138,6 +151,11 @@ impl Rules {
     /// The rules that apply to the caller, with their numbers, counted from one.
     pub fn applying<'a>(&'a self, subject: &Subject) -> impl Iterator<Item = (usize, &'a Rule)> {
         self.of(subject).into_iter().map(|(index, prepared)| (index + 1, &prepared.rule))
+    }
+
+    /// The rules, in their order.
+    pub fn all(&self) -> impl Iterator<Item = &Rule> {
+        self.rules.iter().map(|prepared| &prepared.rule)
     }
 
     /// For whom there are rules.

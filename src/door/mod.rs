@@ -76,7 +76,7 @@ pub use forwarded::{Hop, read_forwarded};
 pub use limits::Limits;
 pub use listen::{Door, Listener, UpstreamSettings, Worker};
 pub use normalization::is_authority;
-pub use own_paths::{OwnPaths, RefusalBody};
+pub use own_paths::{OwnPaths, RefusalAnswer};
 pub use pipeline::Pipeline;
 pub use plugin::{
     Answering, BoxError, Entry, Flow, InvalidOption, Parts, Plugin, PluginOption, Prepared, Refusal,

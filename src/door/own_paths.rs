@@ -12,12 +12,13 @@ pub struct OwnPaths {
     pub router: axum::Router,
     /// Tells what a request to one of them requires.
     pub requirement_of: RequirementOf,
-    /// The body of a refusal of a request that goes there.
-    pub refusal_body: RefusalBody,
+    /// The answer to a request that goes there and is refused.
+    pub refusal: RefusalAnswer,
 }
 
-/// The body of a refusal with this status and message; none where the words of the distribution specification are right.
-pub type RefusalBody = fn(&Uri, StatusCode, &str) -> Option<Vec<u8>>;
+/// The headers and the body of a refusal with this status and message; none where the words of the distribution specification
+/// are right.
+pub type RefusalAnswer = fn(&Uri, StatusCode, &str) -> Option<http::Response<Vec<u8>>>;
 
 impl OwnPaths {
     /// Whether the request is a probe, which is answered however many requests are in flight: a load balancer that gets no

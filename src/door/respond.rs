@@ -83,16 +83,24 @@ async fn send_pieces(
     session.write_response_body(Some(Bytes::new()), true).await
 }
 
-/// The answer that a refusal becomes: with the body of what the door answers itself, or with that of the OCI distribution spec
+/// The answer that a refusal becomes: with headers and body of what the door answers itself, or with that of the OCI distribution spec
 /// ("Error Codes").
-pub(super) fn refusal(refusal: &Refusal, own: Option<Vec<u8>>) -> Result<Response> {
-    let is_own = own.is_some();
-    let body = own.unwrap_or_else(|| ErrorBody::new(refusal.code, refusal.message.clone()).to_json());
+pub(super) fn refusal(refusal: &Refusal, own: Option<http::Response<Vec<u8>>>) -> Result<Response> {
     let mut head = ResponseHead::build(refusal.status, Some(5))?;
-    head.insert_header(CONTENT_TYPE, "application/json")?;
-    if !is_own {
-        head.insert_header(API_VERSION, "registry/2.0")?;
-    }
+    let body = match own {
+        Some(own) => {
+            let (parts, body) = own.into_parts();
+            for (name, value) in &parts.headers {
+                head.insert_header(name, value.clone())?;
+            }
+            body
+        }
+        None => {
+            head.insert_header(CONTENT_TYPE, "application/json")?;
+            head.insert_header(API_VERSION, "registry/2.0")?;
+            ErrorBody::new(refusal.code, refusal.message.clone()).to_json()
+        }
+    };
     head.insert_header("x-content-type-options", "nosniff")?;
     if let Some(allow) = refusal.allow {
         head.insert_header(ALLOW, allow)?;

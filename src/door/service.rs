@@ -280,9 +280,10 @@ impl Service {
     ) -> Result<()> {
         context.cause = Some(refusal.to_string());
         context.origin = AnswerOrigin::Door;
-        let own = context.exchange.as_ref().and_then(|exchange| {
-            (self.own.refusal_body)(&exchange.request.uri, refusal.status, &refusal.message)
-        });
+        let own = context
+            .exchange
+            .as_ref()
+            .and_then(|exchange| (self.own.refusal)(&exchange.request.uri, refusal.status, &refusal.message));
         let mut response = respond::refusal(refusal, own)?;
         if let Some(exchange) =
             context.exchange.as_mut().filter(|exchange| exchange.target != Target::Unreadable)

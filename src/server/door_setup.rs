@@ -9,10 +9,11 @@ use super::auth_setup::{AuthSetup, external_origin};
 use super::composition::Composition;
 use super::descriptors;
 use super::start_error::StartError;
+use crate::auth::RequirementOf;
 use crate::config::{AnswersFrom, Config, RegistryHost};
 use crate::door::{
-    self, Answering, BodyMemory, Certificates, Door, OwnPaths, Parts, PublicAddress, Service, ServiceParts,
-    UpstreamSettings,
+    self, Answering, BodyMemory, Certificates, Door, OwnPaths, Parts, PublicAddress, RefusalAnswer, Service,
+    ServiceParts, UpstreamSettings,
 };
 use crate::plugins::PreparedPlugins;
 use crate::registry::{Authorities, RegistryTimeouts};
@@ -32,7 +33,10 @@ pub(super) fn build(
     available_descriptors: usize,
 ) -> Result<(Door, TaskTracker), StartError> {
     let (engine, access) = (&composition.engine, &composition.access.settings);
-    let requirement_of = if config.pages.enabled { web::requirement_with_pages } else { web::requirement_of };
+    let (requirement_of, refusal): (RequirementOf, RefusalAnswer) = match config.pages.enabled {
+        true => (web::requirement_with_pages, web::refusal_with_pages),
+        false => (web::requirement_of, web::refusal),
+    };
     let parts = Parts {
         carrier: engine.carrier.clone(),
         tag_deleter: engine.tag_deleter(),
@@ -64,7 +68,7 @@ pub(super) fn build(
     let exchanges = TaskTracker::new();
     let service = Service::new(ServiceParts {
         pipeline,
-        own: OwnPaths { router: web::door_router(web), requirement_of, refusal_body: web::refusal_body },
+        own: OwnPaths { router: web::door_router(web), requirement_of, refusal },
         backends: Arc::clone(&access.backends),
         limits,
         memory: BodyMemory::new(config.limits.body_memory),

@@ -15,8 +15,6 @@ pub(super) enum RouteAccess {
     Probe,
     /// Everybody: what a client has to reach before it can log in.
     Public,
-    /// Everybody, and who it is the handler is told: a page that decides what it shows, and to whom.
-    Page,
     /// Everybody who knows a secret that is not the gate's. The handler checks it.
     OwnSecret,
     /// Every caller with a token for it, or who has logged in. The handler shows what they may pull.
@@ -50,7 +48,6 @@ impl RouteAccess {
         match self {
             Self::Probe => Requirement::Probe,
             Self::Public | Self::OwnSecret => Requirement::Public,
-            Self::Page => Requirement::Page,
             Self::VisibleCatalog => Requirement::Access(Access::VisibleCatalog),
             Self::SignedIn => Requirement::SignedIn,
             Self::Administrator => Requirement::Access(Access::Admin),

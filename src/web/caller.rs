@@ -96,12 +96,18 @@ impl Caller {
     /// # Errors
     /// When it was neither their password nor a session.
     pub(super) fn require_password(&self) -> Result<(), ApiError> {
+        if self.has_password() {
+            return Ok(());
+        }
+        self.note_refusal("a change of accounts without a password");
+        Err(ApiError::PasswordRequired)
+    }
+
+    /// Whether what they have shown is enough to change accounts.
+    pub(super) const fn has_password(&self) -> bool {
         match (&self.viewer, &self.signed_in_by) {
-            (Viewer::Unrestricted, _) | (_, SignedInBy::Password | SignedInBy::Session(_)) => Ok(()),
-            (_, SignedInBy::Nothing | SignedInBy::AccessToken(_) | SignedInBy::Token(_)) => {
-                self.note_refusal("a change of accounts without a password");
-                Err(ApiError::PasswordRequired)
-            }
+            (Viewer::Unrestricted, _) | (_, SignedInBy::Password | SignedInBy::Session(_)) => true,
+            (_, SignedInBy::Nothing | SignedInBy::AccessToken(_) | SignedInBy::Token(_)) => false,
         }
     }
 

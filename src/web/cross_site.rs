@@ -10,24 +10,30 @@ use axum::response::{IntoResponse, Response};
 use url::Url;
 
 use super::error::ApiError;
+use super::pages;
 use crate::auth::{DoorOrigin, Viewer};
 
 /// By which browsers tell whose page a request comes from, where the connection is safe (Fetch Metadata).
 const SEC_FETCH_SITE: &str = "sec-fetch-site";
 
-/// Refuses what a page of another site would change.
+/// Refuses what a page of another site would change. Pages look at it themselves, and answer with one.
 pub(super) async fn refuse(request: Request, next: Next) -> Response {
+    if is_refused(&request) && !pages::is_page(request.uri().path()) {
+        return ApiError::CrossSite.into_response();
+    }
+    next.run(request).await
+}
+
+/// Whether a page of another site would change something by this request.
+pub(super) fn is_refused(request: &Request) -> bool {
     let changes = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
     let is_in_session = matches!(request.extensions().get(), Some(Viewer::InSession(..)));
-    let is_refused = match page(request.headers(), request.extensions().get()) {
+    let is_from_elsewhere = match page(request.headers(), request.extensions().get()) {
         Page::Own => false,
         Page::Unknown => is_in_session,
         Page::Foreign => true,
     };
-    if changes && is_refused {
-        return ApiError::CrossSite.into_response();
-    }
-    next.run(request).await
+    changes && is_from_elsewhere
 }
 
 /// Whose page a request comes from.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::http::{HeaderValue, StatusCode, Uri, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -283,25 +283,23 @@ pub(super) struct ErrorEntry {
     message: String,
 }
 
-/// The body of a refusal that does not come from here, for a request to the API; none for other requests, which are told in
-/// the words of the distribution specification.
-pub fn refusal_body(uri: &Uri, status: StatusCode, message: &str) -> Option<Vec<u8>> {
-    if !uri.path().starts_with("/api/") {
-        return None;
+impl ErrorBody {
+    /// That of a refusal which does not come from here.
+    pub(super) fn of_refusal(status: StatusCode, message: &str) -> Self {
+        let code = match status {
+            StatusCode::UNAUTHORIZED => "unauthorized",
+            StatusCode::FORBIDDEN => "forbidden",
+            StatusCode::NOT_FOUND => "not_found",
+            StatusCode::METHOD_NOT_ALLOWED => "method_not_allowed",
+            StatusCode::REQUEST_TIMEOUT => "request_timeout",
+            StatusCode::PAYLOAD_TOO_LARGE => "body_too_long",
+            StatusCode::TOO_MANY_REQUESTS => "too_many_requests",
+            StatusCode::SERVICE_UNAVAILABLE => "unavailable",
+            status if status.is_client_error() => "bad_request",
+            _ => "internal",
+        };
+        Self { error: ErrorEntry { code, message: message.to_owned() } }
     }
-    let code = match status {
-        StatusCode::UNAUTHORIZED => "unauthorized",
-        StatusCode::FORBIDDEN => "forbidden",
-        StatusCode::NOT_FOUND => "not_found",
-        StatusCode::METHOD_NOT_ALLOWED => "method_not_allowed",
-        StatusCode::REQUEST_TIMEOUT => "request_timeout",
-        StatusCode::PAYLOAD_TOO_LARGE => "body_too_long",
-        StatusCode::TOO_MANY_REQUESTS => "too_many_requests",
-        StatusCode::SERVICE_UNAVAILABLE => "unavailable",
-        status if status.is_client_error() => "bad_request",
-        _ => "internal",
-    };
-    serde_json::to_vec(&ErrorBody { error: ErrorEntry { code, message: message.to_owned() } }).ok()
 }
 
 impl IntoResponse for ApiError {

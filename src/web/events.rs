@@ -19,7 +19,8 @@ use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
-use serde::Serialize;
+use serde::de::IntoDeserializer as _;
+use serde::{Deserialize as _, Serialize};
 use url::form_urlencoded;
 use utoipa::ToSchema;
 
@@ -35,7 +36,7 @@ use super::parameters::{Paging, Parameters};
 use super::state::WebState;
 use crate::auth::{Continuation, Viewer};
 use crate::oci::Access;
-use crate::store::{Actor, Epoch, EventOrder, PageRequest, Sequence, Store};
+use crate::store::{Actor, AuthEventKind, Epoch, EventOrder, PageRequest, Sequence, Store};
 
 /// By which a client says what it has read of a stream that broke off.
 const LAST_EVENT_ID: &str = "last-event-id";
@@ -87,6 +88,7 @@ impl FromStr for Order {
     params(
         EventParameters,
         ("order" = Option<String>, Query, description = "`asc`, the oldest first, or `desc`."),
+        ("what" = Option<AuthEventKind>, Query, description = "With `kind=auth`: those of this kind, the newest first."),
         Paging
     ),
     responses((
@@ -105,9 +107,13 @@ pub(super) async fn list_of_kind(
     if form_urlencoded::parse(query.unwrap_or_default().as_bytes()).any(is_of_gate) {
         return Ok(list_of_gate(&state, &viewer, query).await?.into_response());
     }
-    const KNOWN: [&str; 10] =
-        ["repository", "tag", "user", "kind", "since", "until", "order", "n", "after", "epoch"];
+    const KNOWN: [&str; 11] =
+        ["repository", "tag", "user", "kind", "since", "until", "order", "n", "after", "epoch", "what"];
     let parameters = Parameters::parse(query, &KNOWN)?;
+    if parameters.text("what").is_some() {
+        let wrong = "it is for `kind=auth` alone";
+        return Err(ApiError::InvalidParameter { name: "what", source: wrong.into() });
+    }
     Ok(Json(listed(&state, viewer, &parameters).await?).into_response())
 }
 
@@ -117,14 +123,40 @@ async fn list_of_gate(
     viewer: &Viewer,
     query: Option<&str>,
 ) -> Result<Json<List<AuthEventItem>>, ApiError> {
+    let parameters = Parameters::parse(query, &["kind", "what", "n", "after"])?;
+    let WantedOfGate(what) = parameters.optional("what")?.unwrap_or_default();
+    Ok(Json(listed_of_gate(state, viewer, &parameters, what).await?))
+}
+
+/// What happened at the gate, as the API and the pages show it: of one kind the newest first, of all the oldest.
+pub(super) async fn listed_of_gate(
+    state: &WebState,
+    viewer: &Viewer,
+    parameters: &Parameters<'_>,
+    what: Option<AuthEventKind>,
+) -> Result<List<AuthEventItem>, ApiError> {
     // The door looks at it before; this is what would be told by a mistake there.
     if !viewer.may(&Access::Admin) {
         return Err(ApiError::LoginRequired { what: "the history of the gate" });
     }
-    let parameters = Parameters::parse(query, &["kind", "n", "after"])?;
     let PageRequest { after, limit } = parameters.page::<u64>()?;
     let page = PageRequest { after: after.map(Sequence::new), limit };
-    Ok(Json(List::of(state.store.auth_events(page).await?)))
+    Ok(List::of(match what {
+        Some(kind) => state.store.latest_auth_events(kind, page).await?,
+        None => state.store.auth_events(page).await?,
+    }))
+}
+
+/// `what`, of the history of the gate.
+#[derive(Default)]
+struct WantedOfGate(Option<AuthEventKind>);
+
+impl FromStr for WantedOfGate {
+    type Err = serde::de::value::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        AuthEventKind::deserialize(text.into_deserializer()).map(|kind| Self(Some(kind)))
+    }
 }
 
 /// The last event that there is: a stream that begins behind it goes on from what is listed afterwards.

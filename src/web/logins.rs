@@ -20,22 +20,22 @@ use crate::store::Page;
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct LoginItem {
     /// By which it is ended.
-    id: String,
+    pub(super) id: String,
     /// `session` of a browser, or the `refresh_token` of `docker login`.
-    kind: LoginKind,
-    created: Timestamp,
+    pub(super) kind: LoginKind,
+    pub(super) created: Timestamp,
     /// Of a session to five minutes, of a refresh token to the hour.
-    last_use: Timestamp,
+    pub(super) last_use: Timestamp,
     /// When it ends, unless it is used.
-    expires: Timestamp,
+    pub(super) expires: Timestamp,
     /// Whether that time is over.
-    expired: bool,
+    pub(super) expired: bool,
     /// Where it was made, if that is known.
-    address: Option<String>,
+    pub(super) address: Option<String>,
     /// With what it was made, if that is known: as the client says.
-    agent: Option<String>,
+    pub(super) agent: Option<String>,
     /// Whether this request came by it.
-    present: bool,
+    pub(super) present: bool,
 }
 
 impl LoginItem {
@@ -95,9 +95,17 @@ pub(super) async fn list(
     RawQuery(query): RawQuery,
 ) -> Result<Json<List<LoginItem>>, ApiError> {
     let parameters = Parameters::parse(query.as_deref(), &["user"])?;
-    let user = parameters.optional("user")?;
+    listed(&state, &caller, parameters.optional("user")?).await.map(Json)
+}
+
+/// Logins as the API and the pages show them to this caller.
+pub(super) async fn listed(
+    state: &WebState,
+    caller: &Caller,
+    user: Option<UserName>,
+) -> Result<List<LoginItem>, ApiError> {
     let gate = caller.gate()?;
-    let user = whose(&caller, name(caller.identity().await?.as_ref()), user, "to see logins of others")?;
+    let user = whose(caller, name(caller.identity().await?.as_ref()), user, "to see logins of others")?;
     let present = match caller.signed_in_by() {
         SignedInBy::Session(id) => Some(id.as_str()),
         _ => None,
@@ -106,7 +114,7 @@ pub(super) async fn list(
     let logins = state.accounts.logins_of(&user).await?.into_iter();
     let items =
         logins.map(|(kind, login)| LoginItem::of(kind, login, gate.logins.life_of(kind), now, present));
-    Ok(Json(List::of(Page::<LoginItem, String> { items: items.collect(), next: None })))
+    Ok(List::of(Page::<LoginItem, String> { items: items.collect(), next: None }))
 }
 
 /// Ends a login of the caller, or all of them; for administrators also those of other users. Access tokens stay. It needs their
@@ -127,20 +135,41 @@ pub(super) async fn end(
 ) -> Result<StatusCode, ApiError> {
     let parameters = Parameters::parse(query.as_deref(), &["id", "all", "user"])?;
     let (id, all) = (parameters.optional::<String>("id")?, parameters.optional::<bool>("all")?);
-    let user = parameters.optional("user")?;
-    caller.gate()?;
-    let identity = caller.identity().await?;
-    let user = whose(&caller, name(identity.as_ref()), user, "to end logins of others")?;
-    let command = match (id, all.unwrap_or_default()) {
-        (Some(id), false) => AccountCommand::EndLogin { user, id },
-        (None, true) => AccountCommand::EndLogins { user },
+    let which = match (id, all.unwrap_or_default()) {
+        (Some(id), false) => Which::One(id),
+        (None, true) => Which::All,
         (None, false) => return Err(ApiError::MissingParameter { name: "id" }),
         (Some(_), true) => {
             let wrong = "it is either one `id`, or all";
             return Err(ApiError::InvalidParameter { name: "all", source: wrong.into() });
         }
     };
-    caller.require_password()?;
-    state.accounts.carry_out(command, caller.author().await.as_ref()).await?;
+    ended(&state, &caller, which, parameters.optional("user")?).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Which logins end.
+pub(super) enum Which {
+    /// The one with this identifier.
+    One(String),
+    All,
+}
+
+/// Ends logins, if the caller may.
+pub(super) async fn ended(
+    state: &WebState,
+    caller: &Caller,
+    which: Which,
+    user: Option<UserName>,
+) -> Result<(), ApiError> {
+    caller.gate()?;
+    let identity = caller.identity().await?;
+    let user = whose(caller, name(identity.as_ref()), user, "to end logins of others")?;
+    caller.require_password()?;
+    let command = match which {
+        Which::One(id) => AccountCommand::EndLogin { user, id },
+        Which::All => AccountCommand::EndLogins { user },
+    };
+    state.accounts.carry_out(command, caller.author().await.as_ref()).await?;
+    Ok(())
 }

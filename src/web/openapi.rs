@@ -15,8 +15,8 @@ use utoipa::{Modify, OpenApi};
 
 use super::error::ErrorBody;
 use super::{
-    deletions, events, flaws, logins, manifests, me, notifications, removals, repositories, search,
-    statistics, status, sync, tags, tokens, users,
+    decisions, deletions, events, flaws, logins, manifests, me, notifications, removals, repositories,
+    search, statistics, status, sync, tags, tokens, users,
 };
 use crate::store::Flaw;
 
@@ -86,6 +86,7 @@ fn allow_several(response: &mut RefOr<Response>) {
         sync::start,
         removals::list,
         removals::accept,
+        decisions::show,
         me::show,
         logins::list,
         logins::end,

@@ -11,8 +11,8 @@ use axum::routing::{MethodRouter, delete, get, post};
 use super::access::RouteAccess;
 use super::state::WebState;
 use super::{
-    accounts, deletions, events, flaws, health, logins, manifests, me, notifications, openapi, pages,
-    removals, repositories, search, sign_in, statistics, status, sync, tags, token, tokens, users,
+    accounts, decisions, deletions, events, flaws, health, logins, manifests, me, notifications, openapi,
+    pages, removals, repositories, search, statistics, status, sync, tags, token, tokens, users,
 };
 use crate::auth::Requirement;
 use crate::oci::Action;
@@ -49,10 +49,10 @@ impl Route {
 }
 
 /// The paths of the door's own listener.
-pub(super) fn of_the_door() -> [Route; 29] {
+pub(super) fn of_the_door() -> [Route; 27] {
     use RouteAccess::{
-        Administrator, Events, OwnSecret, Page, Probe, Public, Repository, RepositoryOrVisibleCatalog,
-        SignedIn, VisibleCatalog,
+        Administrator, Events, OwnSecret, Probe, Public, Repository, RepositoryOrVisibleCatalog, SignedIn,
+        VisibleCatalog,
     };
     [
         route("/", Public, get(health::about)),
@@ -88,14 +88,12 @@ pub(super) fn of_the_door() -> [Route; 29] {
         route("/api/v1/sync", Administrator, post(sync::start)),
         route("/api/v1/removals", Administrator, get(removals::list)),
         route("/api/v1/removals/accept", Administrator, post(removals::accept)),
+        route("/api/v1/access", Administrator, get(decisions::show)),
         route("/api/v1/me", SignedIn, get(me::show)),
         route("/api/v1/me/logins", SignedIn, get(logins::list).delete(logins::end)),
         route("/api/v1/tokens", SignedIn, get(tokens::list).post(tokens::create).delete(tokens::revoke)),
         route("/api/v1/users", Administrator, get(users::list).post(users::add).delete(users::remove)),
         route("/api/v1/users/password", SignedIn, post(users::set_password)),
-        route("/ui/sign-in", Page, get(sign_in::show).post(sign_in::sign_in)),
-        route("/ui/sign-out", Page, post(sign_in::sign_out)),
-        route("/ui/sign-out-everywhere", Page, post(sign_in::sign_out_everywhere)),
     ]
 }
 
@@ -177,9 +175,9 @@ mod tests {
             "/api/v1/removals",
             "/api/v1/removals/accept",
             "/api/v1/users",
+            "/api/v1/access",
         ];
         let signed_in = ["/api/v1/me", "/api/v1/me/logins", "/api/v1/tokens", "/api/v1/users/password"];
-        let pages = ["/ui/sign-in", "/ui/sign-out", "/ui/sign-out-everywhere"];
         for path in probes {
             assert_eq!(required(path), "probe", "{path}");
         }
@@ -189,9 +187,6 @@ mod tests {
         assert_eq!(required("/api/v1/repositories"), "registry:catalog:pull");
         for path in admin {
             assert_eq!(required(path), "registry:admin:*", "{path}");
-        }
-        for path in pages {
-            assert_eq!(required(path), "page", "{path}");
         }
         for path in signed_in {
             assert_eq!(required(path), "signed in", "{path}");
@@ -216,7 +211,7 @@ mod tests {
         assert_eq!(required("/api/v1/search"), "registry:catalog:pull");
         assert_eq!(required("/api/v1/tags"), "registry:catalog:pull", "each sees what they may pull");
         let known = probes.len() + public.len() + repository.len() + admin.len() + signed_in.len();
-        let known = known + pages.len() + 2 + 2;
+        let known = known + 2 + 2;
         assert_eq!(of_the_door().into_iter().count(), known);
         let readme = include_str!("../../README.md");
         for route in of_the_door() {

@@ -19,7 +19,7 @@ use crate::auth::{
     TokenKind, UserName,
 };
 use crate::clock::Timestamp;
-use crate::store::Page;
+use crate::store::{Page, PageRequest};
 
 /// The longest body: a name and some hundred patterns.
 const MAXIMUM_BYTES: usize = 16 * 1024;
@@ -30,23 +30,23 @@ const LONGEST: Duration = Duration::from_hours(10 * 366 * 24);
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct TokenItem {
     /// By which it is revoked.
-    id: String,
-    kind: TokenKind,
+    pub(super) id: String,
+    pub(super) kind: TokenKind,
     /// By which its bearer logs in: the user, or the robot.
-    name: UserName,
+    pub(super) name: UserName,
     /// What it is for; nothing of a login.
-    label: Option<String>,
+    pub(super) label: Option<String>,
     /// Repositories that it is for, as patterns; nothing of a login, which is for whatever its user may do.
-    repositories: Option<Vec<String>>,
+    pub(super) repositories: Option<Vec<String>>,
     /// What it is for there; nothing of a login.
-    actions: Option<Vec<String>>,
-    created: Timestamp,
+    pub(super) actions: Option<Vec<String>>,
+    pub(super) created: Timestamp,
     /// When it ends; of a login, unless it is used. Nothing for one that is good until it is revoked.
-    expires: Option<Timestamp>,
+    pub(super) expires: Option<Timestamp>,
     /// Whether that time is over.
-    expired: bool,
+    pub(super) expired: bool,
     /// To the hour.
-    last_use: Option<Timestamp>,
+    pub(super) last_use: Option<Timestamp>,
 }
 
 impl TokenItem {
@@ -89,27 +89,27 @@ impl TokenItem {
 #[serde(deny_unknown_fields)]
 pub(super) struct NewToken {
     /// What a token of the caller's own is for: visible characters.
-    label: Option<UserName>,
+    pub(super) label: Option<UserName>,
     /// In place of it the name by which a robot logs in, which no user may have: for administrators.
-    robot: Option<UserName>,
+    pub(super) robot: Option<UserName>,
     /// Repositories, as patterns such as `team/**`.
-    repositories: Vec<String>,
+    pub(super) repositories: Vec<String>,
     /// `pull`, `push`, `delete`, or `*`.
-    actions: Vec<String>,
+    pub(super) actions: Vec<String>,
     /// For how long it is good, such as `90d`; without it until it is revoked.
-    expires_in: Option<String>,
+    pub(super) expires_in: Option<String>,
 }
 
 /// An access token that was made.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Created {
     /// By which it is revoked.
-    id: String,
+    pub(super) id: String,
     /// By which name its bearer logs in.
-    name: UserName,
+    pub(super) name: UserName,
     /// The password to log in with. It is shown this once.
-    token: String,
-    expires: Option<Timestamp>,
+    pub(super) token: String,
+    pub(super) expires: Option<Timestamp>,
 }
 
 /// What to write instead of a body that cannot be read.
@@ -132,14 +132,35 @@ pub(super) async fn list(
     RawQuery(query): RawQuery,
 ) -> Result<Json<List<TokenItem>>, ApiError> {
     let parameters = Parameters::parse(query.as_deref(), &["user", "kind", "n", "after"])?;
-    let (user, kind) = (parameters.optional::<UserName>("user")?, parameters.optional("kind")?);
-    let page = parameters.page::<TokenCursor>()?;
+    let asked = TokensAsked {
+        user: parameters.optional("user")?,
+        kind: parameters.optional("kind")?,
+        part: parameters.page()?,
+    };
+    listed(&state, &caller, asked).await.map(Json)
+}
+
+/// Which tokens are asked for.
+pub(super) struct TokensAsked {
+    /// Those of this user or robot.
+    pub(super) user: Option<UserName>,
+    pub(super) kind: Option<TokenKind>,
+    pub(super) part: PageRequest<TokenCursor>,
+}
+
+/// Tokens as the API and the pages show them to this caller.
+pub(super) async fn listed(
+    state: &WebState,
+    caller: &Caller,
+    asked: TokensAsked,
+) -> Result<List<TokenItem>, ApiError> {
+    let TokensAsked { user, kind, part } = asked;
     let gate = caller.gate()?;
-    let filter = filter(&caller, caller.identity().await?.as_ref(), user, kind)?;
-    let Page { items, next } = state.accounts.tokens(&filter, page).await?;
+    let filter = filter(caller, caller.identity().await?.as_ref(), user, kind)?;
+    let Page { items, next } = state.accounts.tokens(&filter, part).await?;
     let (life, now) = (gate.logins.life, gate.clock.now());
     let items = items.into_iter().map(|token| TokenItem::of(token, life, now)).collect();
-    Ok(Json(List::<TokenItem>::of(Page { items, next })))
+    Ok(List::<TokenItem>::of(Page { items, next }))
 }
 
 /// Those that are asked for, of those that the caller may see.
@@ -179,9 +200,15 @@ pub(super) async fn create(
     caller: Caller,
     request: Request,
 ) -> Result<(StatusCode, Json<Created>), ApiError> {
+    caller.gate()?;
+    let wanted = json_body::read(request, MAXIMUM_BYTES, REMEDY).await?;
+    Ok((StatusCode::CREATED, Json(made(&state, &caller, wanted).await?)))
+}
+
+/// Makes an access token, if the caller may.
+pub(super) async fn made(state: &WebState, caller: &Caller, wanted: NewToken) -> Result<Created, ApiError> {
     let gate = caller.gate()?;
     let identity = caller.identity().await?;
-    let wanted: NewToken = json_body::read(request, MAXIMUM_BYTES, REMEDY).await?;
     let invalid = |wrong: &'static str| ApiError::InvalidBody { source: wrong.into(), remedy: REMEDY };
     let (name, user) = match (wanted.label, wanted.robot) {
         (Some(label), None) => {
@@ -215,9 +242,7 @@ pub(super) async fn create(
         expires_in: expires_in.map(|time| time.as_secs()),
     };
     match state.accounts.carry_out(command, caller.author().await.as_ref()).await? {
-        AccountAnswer::Created { id, name, token, expires } => {
-            Ok((StatusCode::CREATED, Json(Created { id, name, token, expires })))
-        }
+        AccountAnswer::Created { id, name, token, expires } => Ok(Created { id, name, token, expires }),
         AccountAnswer::Done | AccountAnswer::Users { .. } | AccountAnswer::Tokens { .. } => {
             Err(ApiError::NotFound)
         }
@@ -251,7 +276,12 @@ pub(super) async fn revoke(
     RawQuery(query): RawQuery,
 ) -> Result<StatusCode, ApiError> {
     let parameters = Parameters::parse(query.as_deref(), &["id"])?;
-    let id: String = parameters.required("id")?;
+    revoked(&state, &caller, parameters.required("id")?).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Revokes one, if the caller may.
+pub(super) async fn revoked(state: &WebState, caller: &Caller, id: String) -> Result<(), ApiError> {
     caller.gate()?;
     let identity = caller.identity().await?;
     let is_theirs = |token: &KnownToken| {
@@ -269,7 +299,7 @@ pub(super) async fn revoke(
         caller.require_password()?;
     }
     state.accounts.carry_out(AccountCommand::RevokeToken { id }, caller.author().await.as_ref()).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(())
 }
 
 #[cfg(test)]

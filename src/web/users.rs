@@ -41,15 +41,15 @@ pub(super) enum UserOrigin {
 /// A user.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct UserItem {
-    name: UserName,
+    pub(super) name: UserName,
     /// Those that the store keeps, and those that the configuration names.
-    groups: Vec<String>,
+    pub(super) groups: Vec<String>,
     /// Where they are known from.
-    sources: Vec<UserOrigin>,
+    pub(super) sources: Vec<UserOrigin>,
     /// Since when the store keeps them, if it does.
-    created: Option<Timestamp>,
+    pub(super) created: Option<Timestamp>,
     /// Whether the password in the store counts no more, since `auth.htpasswd` had the name.
-    superseded: bool,
+    pub(super) superseded: bool,
 }
 
 impl UserItem {
@@ -68,28 +68,49 @@ impl UserItem {
         self.created = Some(created);
         self.superseded = is_superseded;
     }
+
+    /// Whether their password is changed here, and not in a file of users.
+    pub(super) fn is_kept_here(&self) -> bool {
+        self.sources.contains(&UserOrigin::Store) && !self.sources.contains(&UserOrigin::Htpasswd)
+    }
+
+    /// Whether but a rule or a group has the name, so that nobody logs in by it.
+    pub(super) fn is_only_named(&self) -> bool {
+        self.sources == [UserOrigin::Configuration]
+    }
+
+    /// For people: where they are known from, so far as they log in there.
+    pub(super) fn sources_in_words(&self) -> &'static str {
+        let has = |source| self.sources.contains(&source);
+        match (has(UserOrigin::Htpasswd), has(UserOrigin::Store)) {
+            (true, true) => "auth.htpasswd, and the store",
+            (true, false) => "auth.htpasswd",
+            (false, true) => "the store",
+            (false, false) => "the configuration",
+        }
+    }
 }
 
 /// A user who was added.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct AddedUser {
     #[serde(flatten)]
-    user: UserItem,
+    pub(super) user: UserItem,
     /// What was probably not meant so.
-    warnings: Vec<String>,
+    pub(super) warnings: Vec<String>,
 }
 
 /// A user who is to be added.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NewUser {
-    name: UserName,
+    pub(super) name: UserName,
     /// At least eight characters.
     #[serde(deserialize_with = "secret")]
     #[schema(value_type = String)]
-    password: SecretString,
+    pub(super) password: SecretString,
     #[serde(default)]
-    groups: Vec<String>,
+    pub(super) groups: Vec<String>,
 }
 
 /// A password that is to take the place of another.
@@ -97,15 +118,15 @@ pub(super) struct NewUser {
 #[serde(deny_unknown_fields)]
 pub(super) struct NewPassword {
     /// Whose; without it the caller's own.
-    name: Option<UserName>,
+    pub(super) name: Option<UserName>,
     /// The caller's present password, if it is their own that changes.
     #[serde(default, deserialize_with = "optional_secret")]
     #[schema(value_type = Option<String>)]
-    current: Option<SecretString>,
+    pub(super) current: Option<SecretString>,
     /// At least eight characters.
     #[serde(deserialize_with = "secret")]
     #[schema(value_type = String)]
-    password: SecretString,
+    pub(super) password: SecretString,
 }
 
 fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SecretString, D::Error> {
@@ -129,15 +150,33 @@ pub(super) async fn list(
     let parameters = Parameters::parse(query.as_deref(), &["n", "after"])?;
     let page = parameters.page::<String>()?;
     let gate = caller.gate()?;
-    Ok(Json(List::of(users(gate, &state.accounts, page).await?)))
+    listed(gate, &state.accounts, page).await.map(Json)
+}
+
+/// One user, if they are known from anywhere.
+pub(super) async fn known(
+    gate: &Gate,
+    accounts: &Accounts,
+    name: UserName,
+) -> Result<Option<UserItem>, ApiError> {
+    let stored = accounts.user(&name).await?;
+    let is_elsewhere = gate.authenticator.has_user_elsewhere(&name).await?;
+    let is_named = gate.named_users().contains(&name);
+    let mut user = UserItem::new(gate, name);
+    user.sources.extend(is_elsewhere.then_some(UserOrigin::Htpasswd));
+    user.sources.extend(is_named.then_some(UserOrigin::Configuration));
+    if let Some(stored) = stored {
+        user.add_stored(stored);
+    }
+    Ok(Some(user).filter(|user| !user.sources.is_empty()))
 }
 
 /// A part of all users that are known.
-async fn users(
+pub(super) async fn listed(
     gate: &Gate,
     accounts: &Accounts,
     page: PageRequest<String>,
-) -> Result<Page<UserItem, String>, ApiError> {
+) -> Result<List<UserItem>, ApiError> {
     let PageRequest { after, limit } = page;
     // One more tells that the list goes on.
     let most = limit.saturating_add(1);
@@ -166,7 +205,7 @@ async fn users(
     let goes_on = items.len() > limit;
     items.truncate(limit);
     let next = if goes_on { items.last().map(|item| item.name.to_string()) } else { next };
-    Ok(Page { items, next })
+    Ok(List { items, next })
 }
 
 /// What is probably not meant so of the groups of a user who is to be added: that nothing speaks of them.
@@ -195,19 +234,27 @@ pub(super) async fn add(
     caller: Caller,
     request: Request,
 ) -> Result<(StatusCode, Json<AddedUser>), ApiError> {
-    let gate = caller.gate()?;
+    caller.gate()?;
     caller.require_administrator("to add users")?;
     let remedy = "; write {\"name\": …, \"password\": …, \"groups\": []}";
-    let NewUser { name, password, groups } = json_body::read(request, MAXIMUM_BYTES, remedy).await?;
+    let wanted = json_body::read(request, MAXIMUM_BYTES, remedy).await?;
+    Ok((StatusCode::CREATED, Json(added(&state, &caller, wanted).await?)))
+}
+
+/// Adds a user, if the caller may.
+pub(super) async fn added(state: &WebState, caller: &Caller, wanted: NewUser) -> Result<AddedUser, ApiError> {
+    let gate = caller.gate()?;
+    caller.require_administrator("to add users")?;
+    let NewUser { name, password, groups } = wanted;
     check_is_changed_here(gate, &name).await?;
-    let hash = hash(gate, &caller, password).await?;
+    let hash = hash(gate, caller, password).await?;
     let warnings = warnings(gate, &state.accounts, &groups).await?;
     let command = AccountCommand::AddUser { name: name.clone(), hash, groups };
     state.accounts.carry_out(command, caller.author().await.as_ref()).await?;
     let stored = state.accounts.user(&name).await?.ok_or_else(|| AccountError::NoUser(name.clone()))?;
     let mut user = UserItem::new(gate, name);
     user.add_stored(stored);
-    Ok((StatusCode::CREATED, Json(AddedUser { user, warnings })))
+    Ok(AddedUser { user, warnings })
 }
 
 /// Removes a user of the store, with their access tokens and logins.
@@ -222,7 +269,12 @@ pub(super) async fn remove(
     RawQuery(query): RawQuery,
 ) -> Result<StatusCode, ApiError> {
     let parameters = Parameters::parse(query.as_deref(), &["name"])?;
-    let name: UserName = parameters.required("name")?;
+    removed(&state, &caller, parameters.required("name")?).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Removes a user, if the caller may.
+pub(super) async fn removed(state: &WebState, caller: &Caller, name: UserName) -> Result<(), ApiError> {
     let gate = caller.gate()?;
     caller.require_administrator("to remove users")?;
     // What the store has beside a file can be removed all the same.
@@ -230,7 +282,7 @@ pub(super) async fn remove(
         check_is_changed_here(gate, &name).await?;
     }
     state.accounts.carry_out(AccountCommand::RemoveUser { name }, caller.author().await.as_ref()).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(())
 }
 
 /// Gives a user of the store another password, which ends their logins: the caller, who shows the present one, or somebody else by
@@ -244,12 +296,27 @@ pub(super) async fn set_password(
     caller: Caller,
     request: Request,
 ) -> Result<StatusCode, ApiError> {
+    caller.gate()?;
+    caller.identity().await?;
+    let wanted = json_body::read(request, MAXIMUM_BYTES, PASSWORD_REMEDY).await?;
+    password_set(&state, &caller, wanted).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// What to write instead of a body that cannot be read.
+const PASSWORD_REMEDY: &str =
+    "; write {\"current\": …, \"password\": …}, or for somebody else {\"name\": …, \"password\": …}";
+
+/// Sets another password, if the caller may.
+pub(super) async fn password_set(
+    state: &WebState,
+    caller: &Caller,
+    wanted: NewPassword,
+) -> Result<(), ApiError> {
     let gate = caller.gate()?;
     let identity = caller.identity().await?;
-    let remedy =
-        "; write {\"current\": …, \"password\": …}, or for somebody else {\"name\": …, \"password\": …}";
-    let NewPassword { name, current, password } = json_body::read(request, MAXIMUM_BYTES, remedy).await?;
-    let missing = |what: &'static str| ApiError::InvalidBody { source: what.into(), remedy };
+    let NewPassword { name, current, password } = wanted;
+    let missing = |what: &'static str| ApiError::InvalidBody { source: what.into(), remedy: PASSWORD_REMEDY };
     let name = match (identity, name) {
         (Some(identity), name) if name.as_ref().is_none_or(|name| *name == identity.name) => {
             if is_robot(&identity) {
@@ -257,7 +324,7 @@ pub(super) async fn set_password(
             }
             check_is_changed_here(gate, &identity.name).await?;
             let current = current.ok_or_else(|| missing("`current` is missing"))?;
-            check_current(gate, &caller, &identity, current).await?;
+            check_current(gate, caller, &identity, current).await?;
             identity.name
         }
         (_, Some(name)) => {
@@ -267,12 +334,12 @@ pub(super) async fn set_password(
         }
         (_, None) => return Err(missing("`name` is missing")),
     };
-    let hash = hash(gate, &caller, password).await?;
+    let hash = hash(gate, caller, password).await?;
     state
         .accounts
         .carry_out(AccountCommand::SetPassword { name, hash }, caller.author().await.as_ref())
         .await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(())
 }
 
 /// Whether it is their password; a wrong one counts as any failed login does.

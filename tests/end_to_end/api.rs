@@ -33,7 +33,7 @@ enum Needs {
 }
 
 /// Every request there is, with what it needs.
-const REQUESTS: [(&str, &str, &str, Needs); 38] = [
+const REQUESTS: [(&str, &str, &str, Needs); 41] = [
     ("GET", "/api/v1/openapi.json", "", Needs::Nothing),
     ("POST", "/api/v1/notifications", "", Needs::Secret),
     ("GET", "/api/v1/repositories", "", Needs::Credentials),
@@ -51,6 +51,7 @@ const REQUESTS: [(&str, &str, &str, Needs); 38] = [
     ("GET", "/api/v1/events", "?repository=team/app", Needs::Pull),
     ("GET", "/api/v1/events", "?repository=private/app", Needs::Admin),
     ("GET", "/api/v1/events", "?kind=auth", Needs::Admin),
+    ("GET", "/api/v1/events", "?kind=auth&what=login_failed", Needs::Admin),
     ("GET", "/api/v1/events/stream", "", Needs::Credentials),
     ("GET", "/api/v1/events/stream", "?repository=private/app", Needs::Admin),
     ("GET", "/api/v1/status", "", Needs::Admin),
@@ -64,6 +65,8 @@ const REQUESTS: [(&str, &str, &str, Needs); 38] = [
     ("POST", "/api/v1/tokens", "", Needs::Credentials),
     ("DELETE", "/api/v1/tokens", "?id=0123456789abcdef", Needs::Credentials),
     ("GET", "/api/v1/users", "", Needs::Admin),
+    ("GET", "/api/v1/access", "", Needs::Admin),
+    ("GET", "/api/v1/access", "?user=alice&repository=team/app", Needs::Admin),
     ("POST", "/api/v1/users", "", Needs::Admin),
     ("DELETE", "/api/v1/users", "?name=nobody", Needs::Admin),
     ("POST", "/api/v1/users/password", "", Needs::Credentials),

@@ -39,7 +39,12 @@ async fn pages_show_to_everybody_what_they_may_pull_and_send_whoever_is_not_know
     // Wrong credentials are refused as everywhere.
     let client = client_builder().build().unwrap();
     let wrong = client.get(format!("{}/ui/", door.url())).basic_auth("admin", Some("wrong"));
-    assert_eq!(wrong.send().await.unwrap().status(), StatusCode::UNAUTHORIZED);
+    let wrong = wrong.send().await.unwrap();
+    assert_eq!(wrong.status(), StatusCode::UNAUTHORIZED);
+    let policy = wrong.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap().to_owned();
+    assert!(policy.starts_with("default-src 'none'"), "{policy}");
+    let html = wrong.text().await.unwrap();
+    assert!(html.contains("Not for you") && html.contains("/ui/assets/portreeve-"), "{html}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -77,9 +82,15 @@ async fn an_open_door_shows_a_push_on_its_first_page_and_loads_what_the_page_nam
 async fn a_door_without_pages_has_none() {
     let registry = Registry::start().await;
     let door = Door::builder(registry.url()).set("PAGES__ENABLED", "false").start().await;
-    assert_eq!(look(&door, "", "/ui/").await.status(), StatusCode::NOT_FOUND);
+    for page in ["/ui/", "/ui/sign-in", "/ui/access"] {
+        assert_eq!(look(&door, "", page).await.status(), StatusCode::NOT_FOUND, "{page}");
+    }
     assert!(look(&door, "", "/").await.text().await.unwrap().starts_with("Portreeve "));
     let guard = Guard::new();
     let door = guard.door(registry.url()).set("PAGES__ENABLED", "false").start().await;
-    assert_eq!(look(&door, "", "/ui/").await.status(), StatusCode::UNAUTHORIZED);
+    for page in ["/ui/", "/ui/sign-in", "/ui/access"] {
+        let refused = look(&door, "", page).await;
+        assert_eq!(refused.status(), StatusCode::UNAUTHORIZED, "{page}");
+        assert_eq!(refused.headers()[header::CONTENT_TYPE], "application/json", "{page}");
+    }
 }

@@ -1,5 +1,6 @@
 //! The pages, as a browser shows them: Debian's Chromium before a real door and a real registry.
 
+mod access;
 mod activity;
 mod artifact;
 mod browser;

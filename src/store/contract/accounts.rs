@@ -148,6 +148,13 @@ pub(in crate::store) async fn events_of_the_gate_are_pushed_out_by_their_own_kin
         }
     }
     assert_eq!(words(&store).await, ["flood"; 12], "two of each kind");
+    let kind = AuthEventKind::LoginFailed;
+    let numbers = add(&store, vec![happened(kind, 40, "the last")], few).await;
+    let first = store.latest_auth_events(kind, PageRequest { after: None, limit: 1 }).await.unwrap();
+    assert_eq!((first.items[0].0, &*first.items[0].1.about), (numbers[0], "the last"));
+    let rest = store.latest_auth_events(kind, PageRequest { after: first.next, limit: 9 }).await.unwrap();
+    assert_eq!(rest.items.iter().map(|(_, event)| &*event.about).collect::<Vec<_>>(), ["flood"]);
+    assert!(first.next.is_some() && rest.next.is_none());
     // What is too old goes whatever it is.
     add(&store, vec![happened(AuthEventKind::Login, 99, "last")], Retention { since: at(50), ..few }).await;
     assert_eq!(words(&store).await, ["last"]);

@@ -59,4 +59,17 @@ impl AuthLog for MemoryStore {
         })
         .await
     }
+
+    async fn latest_auth_events(
+        &self,
+        kind: AuthEventKind,
+        request: PageRequest<Sequence>,
+    ) -> Result<Page<(Sequence, AuthEvent), Sequence>, StoreError> {
+        self.scan(|state| {
+            let before = request.after.unwrap_or(Sequence::new(u64::MAX));
+            let events = state.auth_events.range(..before).rev().filter(|(_, event)| event.kind == kind);
+            page(events.map(|(number, event)| (*number, (*number, event.clone()))), request.limit)
+        })
+        .await
+    }
 }

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use crate::store::{AuthEvent, Page, PageRequest, Retention, Sequence, StoreError};
+use crate::store::{AuthEvent, AuthEventKind, Page, PageRequest, Retention, Sequence, StoreError};
 
 /// The log of logins, refusals, tokens and administrative acts.
 #[async_trait]
@@ -19,6 +19,13 @@ pub trait AuthLog: Send + Sync + 'static {
     /// What happened at the gate, oldest first, each with its number.
     async fn auth_events(
         &self,
+        page: PageRequest<Sequence>,
+    ) -> Result<Page<(Sequence, AuthEvent), Sequence>, StoreError>;
+
+    /// What happened of one kind, newest first, each with its number: those before the position.
+    async fn latest_auth_events(
+        &self,
+        kind: AuthEventKind,
         page: PageRequest<Sequence>,
     ) -> Result<Page<(Sequence, AuthEvent), Sequence>, StoreError>;
 }

@@ -49,7 +49,7 @@ impl From<Event> for EventItem {
 pub(in crate::web) struct AuthEventItem {
     sequence: Sequence,
     #[serde(flatten)]
-    event: AuthEvent,
+    pub(in crate::web) event: AuthEvent,
 }
 
 impl From<(Sequence, AuthEvent)> for AuthEventItem {

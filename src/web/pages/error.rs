@@ -45,23 +45,17 @@ impl PageError {
         )
     }
 
-    /// Pages of an open door change nothing.
-    pub(super) fn read_only() -> Self {
-        Self::new(
-            StatusCode::FORBIDDEN,
-            "Read only",
-            "This door asks nobody who they are, so its pages change nothing.",
-            "Whoever runs it can turn on sign-in (auth.mode = \"on\"), or allow changes by everybody (pages.open_writes).",
-        )
+    /// A page of another site would change something.
+    pub(super) fn cross_site() -> Self {
+        Self {
+            heading: "Not from here",
+            remedy: "Nothing was changed. Do it on a page of this door, if you meant to.",
+            ..Self::from(ApiError::CrossSite)
+        }
     }
-}
 
-impl From<ApiError> for PageError {
-    fn from(error: ApiError) -> Self {
-        let message = sentence(&error.to_string());
-        // It is written down there, and has the status that the API gives it.
-        let response = error.into_response();
-        let status = response.status();
+    /// What has this status, with what it says.
+    pub(super) fn told(status: StatusCode, message: &str) -> Self {
         let (heading, remedy) = match status {
             StatusCode::NOT_FOUND => {
                 ("Not found", "It may have been deleted, or pushed elsewhere: search for it.")
@@ -77,8 +71,42 @@ impl From<ApiError> for PageError {
             }
             _ => ("Something is broken", "The log of the door says what. Tell whoever runs it."),
         };
+        Self::new(status, heading, sentence(message), remedy)
+    }
+
+    /// What was filled in is not enough.
+    pub(super) fn invalid(message: &str) -> Self {
+        Self::told(StatusCode::BAD_REQUEST, message)
+    }
+
+    /// An open door has no accounts.
+    pub(super) fn no_accounts() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "No accounts here",
+            "This door is open: it asks nobody who they are, and has no accounts.",
+            "Whoever runs it can have it ask, with auth.mode = \"on\".",
+        )
+    }
+
+    /// Pages of an open door change nothing.
+    pub(super) fn read_only() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "Read only",
+            "This door asks nobody who they are, so its pages change nothing.",
+            "Whoever runs it can turn on sign-in (auth.mode = \"on\"), or allow changes by everybody (pages.open_writes).",
+        )
+    }
+}
+
+impl From<ApiError> for PageError {
+    fn from(error: ApiError) -> Self {
+        let message = error.to_string();
+        // It is written down there, and has the status that the API gives it.
+        let response = error.into_response();
         let retry_after = response.headers().get(header::RETRY_AFTER).cloned();
-        Self { retry_after, ..Self::new(status, heading, message, remedy) }
+        Self { retry_after, ..Self::told(response.status(), &message) }
     }
 }
 

@@ -5,8 +5,8 @@ use axum::extract::Request;
 use super::super::body;
 use super::super::error::ApiError;
 
-/// The longest form.
-const MAXIMUM_BYTES: usize = 16 * 1024;
+/// The longest form: three passwords of 4,096 bytes, each of which may be escaped.
+const MAXIMUM_BYTES: usize = 48 * 1024;
 
 /// What was sent.
 ///

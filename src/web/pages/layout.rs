@@ -38,6 +38,8 @@ pub(super) struct Layout {
     pub sign_in: Option<String>,
     /// Who has signed in.
     pub user: Option<String>,
+    /// Whether they have by a session, which can be ended.
+    pub can_sign_out: bool,
 }
 
 /// A section in the top bar.
@@ -49,6 +51,20 @@ pub(super) struct SectionLink {
 }
 
 impl Layout {
+    /// What is around a page that is made without knowing who looks.
+    pub(super) fn plain(title: &str) -> Self {
+        Self {
+            title: title.to_owned(),
+            sections: Vec::new(),
+            theme: Theme::Auto,
+            query: String::new(),
+            here: links::HOME.to_owned(),
+            sign_in: None,
+            user: None,
+            can_sign_out: false,
+        }
+    }
+
     pub(super) fn style(&self) -> &'static str {
         assets::STYLE.path()
     }

@@ -12,6 +12,14 @@ pub(super) const ACTIVITY: &str = "/ui/activity";
 pub(super) const SYNC: &str = "/ui/sync";
 pub(super) const FLAWS: &str = "/ui/flaws";
 pub(super) const SIGN_IN: &str = "/ui/sign-in";
+pub(super) const SIGN_OUT: &str = "/ui/sign-out";
+pub(super) const SIGN_OUT_EVERYWHERE: &str = "/ui/sign-out-everywhere";
+pub(super) const ACCESS: &str = "/ui/access";
+pub(super) const USERS: &str = "/ui/access/users";
+pub(super) const USER: &str = "/ui/access/user";
+pub(super) const ROBOTS: &str = "/ui/access/robots";
+pub(super) const RULES: &str = "/ui/access/rules";
+pub(super) const FAILURES: &str = "/ui/access/failures";
 pub(super) const REPOSITORY: &str = "/ui/repository";
 pub(super) const MANIFEST: &str = "/ui/manifest";
 pub(super) const COMPARE: &str = "/ui/compare";
@@ -79,4 +87,20 @@ pub(super) fn activity(repository: &RepositoryName) -> String {
 /// The page to sign in at, which leads back to this one.
 pub(super) fn sign_in(next: &str) -> String {
     to(SIGN_IN, &[("next", next)])
+}
+
+/// The page of a user.
+pub(super) fn user(name: &str) -> String {
+    to(USER, &[("name", name)])
+}
+
+/// A page that says what was done, by a word that it knows.
+pub(super) fn done(page: &str, word: &str) -> String {
+    let separator = if page.contains('?') { '&' } else { '?' };
+    format!("{page}{separator}done={word}")
+}
+
+/// The page to sign in at with another password than before.
+pub(super) fn signed_out_by_password() -> String {
+    to(SIGN_IN, &[("next", ACCESS), ("done", "password")])
 }

@@ -14,6 +14,7 @@
 //! Names, sizes, times and digests are written by the types of `format/`, icons by [`icon::Icon`], rows that several pages share
 //! by those of `rows/`. The classes of the style sheet are listed at its beginning.
 
+mod access;
 mod activity;
 mod artifact_kind;
 mod assets;
@@ -27,6 +28,7 @@ mod flaws;
 mod form;
 mod format;
 mod guard;
+mod headers;
 mod history;
 mod home;
 mod icon;
@@ -49,12 +51,14 @@ mod rights;
 mod rows;
 mod search;
 mod settings;
+mod sign_in;
 mod sync;
 mod table;
 mod theme;
 mod theme_choice;
 mod visit;
 
+pub(super) use error_page::refused;
 pub use settings::PageSettings;
 pub(in crate::web) use table::router;
 #[cfg(test)]

@@ -12,8 +12,8 @@ use super::error::PageError;
 use super::redirect::see_other;
 use super::rights::{Declared, Need};
 use super::{
-    activity, assets, compare, deletion, flaws, guard, home, links, manifest, namespaces, repositories,
-    repository, search, sync, theme_choice,
+    access, activity, assets, compare, deletion, flaws, guard, headers, home, links, manifest, namespaces,
+    repositories, repository, search, sign_in, sync, theme_choice,
 };
 
 /// A page.
@@ -76,6 +76,80 @@ pub(in crate::web) fn all() -> Vec<Page> {
         change("/ui/sync/start", [Need::to(Method::POST, "/api/v1/sync")], post(sync::start)),
         change("/ui/sync/accept", [Need::to(Method::POST, "/api/v1/removals/accept")], post(sync::accept)),
         page(links::FLAWS, [Need::of("/api/v1/health")], get(flaws::show)),
+        page(
+            links::ACCESS,
+            [Need::of("/api/v1/tokens"), Need::of("/api/v1/me/logins")],
+            get(access::show_own),
+        ),
+        change(
+            "/ui/access/token",
+            [Need::to(Method::POST, "/api/v1/tokens")],
+            post(access::create_own_token),
+        ),
+        change(
+            "/ui/access/token/revoke",
+            [Need::to(Method::DELETE, "/api/v1/tokens")],
+            post(access::revoke_own_token),
+        ),
+        change(
+            "/ui/access/logins/end",
+            [Need::to(Method::DELETE, "/api/v1/me/logins")],
+            post(access::end_own_logins),
+        ),
+        change(
+            "/ui/access/password",
+            [Need::to(Method::POST, "/api/v1/users/password")],
+            post(access::set_own_password),
+        ),
+        page(links::USERS, [Need::of("/api/v1/users")], get(access::show_users)),
+        change("/ui/access/users/add", [Need::to(Method::POST, "/api/v1/users")], post(access::add_user)),
+        page(
+            links::USER,
+            ["/api/v1/users", "/api/v1/tokens", "/api/v1/me/logins"].map(Need::of),
+            get(access::show_user),
+        ),
+        change(
+            "/ui/access/user/password",
+            [Need::of("/api/v1/users"), Need::to(Method::POST, "/api/v1/users/password")],
+            post(access::set_user_password),
+        ),
+        change(
+            "/ui/access/user/logins",
+            [Need::of("/api/v1/users"), Need::to(Method::DELETE, "/api/v1/me/logins")],
+            post(access::end_user_logins),
+        ),
+        change(
+            "/ui/access/user/revoke",
+            [Need::of("/api/v1/users"), Need::to(Method::DELETE, "/api/v1/tokens")],
+            post(access::revoke_user_token),
+        ),
+        change(
+            "/ui/access/user/remove",
+            [Need::to(Method::DELETE, "/api/v1/users")],
+            post(access::remove_user),
+        ),
+        page(
+            links::ROBOTS,
+            [Need::of("/api/v1/users"), Need::of("/api/v1/tokens")],
+            get(access::show_robots),
+        ),
+        change(
+            "/ui/access/robots/token",
+            [Need::of("/api/v1/users"), Need::to(Method::POST, "/api/v1/tokens")],
+            post(access::create_robot_token),
+        ),
+        change(
+            "/ui/access/robots/revoke",
+            [Need::of("/api/v1/users"), Need::to(Method::DELETE, "/api/v1/tokens")],
+            post(access::revoke_robot_token),
+        ),
+        page(links::RULES, [Need::of("/api/v1/access")], get(access::rules)),
+        // What happened at the gate is for administrators, as the users are.
+        page(links::FAILURES, [Need::of("/api/v1/users"), Need::of("/api/v1/events")], get(access::failures)),
+        // Where somebody proves who they are, and forgets it.
+        page(links::SIGN_IN, [], get(sign_in::show).post(sign_in::sign_in)),
+        page(links::SIGN_OUT, [], post(sign_in::sign_out)),
+        page(links::SIGN_OUT_EVERYWHERE, [], post(sign_in::sign_out_everywhere)),
         // A choice of colours is the browser's own.
         page("/ui/theme", [], post(theme_choice::choose)),
     ]
@@ -99,5 +173,5 @@ pub(in crate::web) fn router(state: &WebState) -> Router<WebState> {
         .route("/ui", get(async || see_other(links::HOME)))
         .route("/ui/assets/{file}", get(assets::show))
         .layer(CompressionLayer::new())
-        .layer(map_response(guard::with_headers))
+        .layer(map_response(headers::added))
 }

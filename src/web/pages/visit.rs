@@ -1,6 +1,7 @@
 //! Who looks at a page, and how: what every handler of a page is given.
 
 use std::convert::Infallible;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
@@ -15,13 +16,17 @@ use super::layout::{Layout, SECTIONS, Section, SectionLink};
 use super::links;
 use super::rights::{Need, Right};
 use super::theme::Theme;
-use crate::auth::{Gate, Viewer};
+use crate::auth::{DoorOrigin, Gate, Viewer};
 use crate::clock::Timestamp;
 
 /// A request for a page.
 pub(super) struct Visit {
     /// Who looks.
     pub viewer: Viewer,
+    /// Where they are.
+    pub address: IpAddr,
+    /// By which address they know the door.
+    pub origin: DoorOrigin,
     /// The query of the page.
     pub query: String,
     gate: Option<Arc<Gate>>,
@@ -39,6 +44,9 @@ impl FromRequestParts<WebState> for Visit {
         let settings = state.pages.clone().unwrap_or_default();
         Ok(Self {
             viewer: Viewer::from_request_parts(parts, state).await?,
+            // Whoever uses the socket is on this machine.
+            address: parts.extensions.get().copied().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+            origin: parts.extensions.get().cloned().unwrap_or_else(|| DoorOrigin::parse("")),
             query: parts.uri.query().unwrap_or_default().to_owned(),
             gate: state.gate.clone(),
             theme: Theme::of(&parts.headers),
@@ -103,6 +111,7 @@ impl Visit {
             here: self.here(),
             sign_in: self.viewer.is_nobody().then(|| links::sign_in(&self.here())),
             user: self.viewer.name().map(str::to_owned),
+            can_sign_out: matches!(self.viewer, Viewer::InSession(..)),
         }
     }
 }

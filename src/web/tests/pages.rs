@@ -1,5 +1,6 @@
 //! Tests over all pages: a page that is added has its line in [`PAGES`].
 
+mod access;
 mod activity;
 mod gate;
 mod markup;
@@ -33,7 +34,7 @@ const FORBIDDEN: StatusCode = StatusCode::FORBIDDEN;
 const SIGN_IN: StatusCode = StatusCode::SEE_OTHER;
 
 /// Every page that is read.
-const PAGES: [Asked; 14] = [
+const PAGES: [Asked; 21] = [
     asked("/ui/", [SIGN_IN, OK, OK]),
     asked("/ui/search?q=team", [SIGN_IN, OK, OK]),
     asked("/ui/search", [SIGN_IN, OK, OK]),
@@ -48,10 +49,35 @@ const PAGES: [Asked; 14] = [
     asked("/ui/activity?repository=team%2Fapp&tag=&user=&kind=manifest_put", [SIGN_IN, OK, OK]),
     asked("/ui/sync", [SIGN_IN, FORBIDDEN, OK]),
     asked("/ui/flaws?kind=untagged", [SIGN_IN, FORBIDDEN, OK]),
+    asked("/ui/sign-in?next=%2Fui%2Faccess", [OK, OK, OK]),
+    asked("/ui/access", [SIGN_IN, OK, OK]),
+    asked("/ui/access/users", [SIGN_IN, FORBIDDEN, OK]),
+    asked("/ui/access/user?name=root", [SIGN_IN, FORBIDDEN, OK]),
+    asked("/ui/access/robots", [SIGN_IN, FORBIDDEN, OK]),
+    asked("/ui/access/rules?user=alice&repository=team/app", [SIGN_IN, FORBIDDEN, OK]),
+    asked("/ui/access/failures", [SIGN_IN, FORBIDDEN, OK]),
 ];
 
 /// Pages to which something is sent, and which show nothing.
-const SENT_TO: [&str; 4] = ["/ui/theme", "/ui/undelete", "/ui/sync/start", "/ui/sync/accept"];
+const SENT_TO: [&str; 17] = [
+    "/ui/theme",
+    "/ui/undelete",
+    "/ui/sync/start",
+    "/ui/sync/accept",
+    "/ui/sign-out",
+    "/ui/sign-out-everywhere",
+    "/ui/access/token",
+    "/ui/access/token/revoke",
+    "/ui/access/logins/end",
+    "/ui/access/password",
+    "/ui/access/users/add",
+    "/ui/access/user/password",
+    "/ui/access/user/logins",
+    "/ui/access/user/revoke",
+    "/ui/access/user/remove",
+    "/ui/access/robots/token",
+    "/ui/access/robots/revoke",
+];
 
 struct Answer {
     status: StatusCode,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use url::Url;
 
+use super::access::sign_in;
 use super::browser::Browser;
 use super::hostile::{ASKED, Hostile, REPOSITORY};
 use super::look::{Scheme, Screen};
@@ -157,24 +158,45 @@ async fn no_page_complains_scrolls_sideways_or_hinders_anybody_on_any_screen_in_
     let sample = Sample::fill().await;
     let door = sample.open_door().await;
     let browser = Browser::start().await;
+    let all = pages("web").into_iter().chain(of_one(&OF_THE_SAMPLE)).collect();
+    let found = walked(&browser, Walk::new(&door, all), "").await;
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_page_complains_scrolls_sideways_or_hinders_who_has_signed_in() {
+    let sample = Sample::fill().await;
+    let door = sample.guarded_door().await;
+    let browser = Browser::start().await;
     let mut found = Vec::new();
-    let mut walk = Walk::new(&door, pages("web").into_iter().chain(of_one(&OF_THE_SAMPLE)).collect());
+    for (user, about) in [("admin", "/ui/access/rules?user=ben&repository=web/shop"), ("ben", "/ui/access")] {
+        sign_in(&browser, &door, user).await;
+        let mut pages = pages("web");
+        pages.push(Page::new("access-first", about, Answer::Shown));
+        found.extend(walked(&browser, Walk::new(&door, pages), &format!("{user}-")).await);
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+/// What is wrong with the pages of a walk, whose pictures have names that begin with this.
+async fn walked(browser: &Browser, mut walk: Walk, who: &str) -> Vec<String> {
+    let mut found = Vec::new();
     while let Some((page, url)) = walk.next() {
         let mut painted = Duration::MAX;
         for screen in Screen::ALL {
             for scheme in Scheme::ALL {
                 browser.look(screen, scheme).await;
                 browser.open(&url).await;
-                let picture = format!("{}-{}-{}", page.name, screen.width(), scheme.name());
+                let picture = format!("{who}{}-{}-{}", page.name, screen.width(), scheme.name());
                 browser.screenshot(&picture).await;
-                let mut wrong = page.complaints(&browser, &url).await;
+                let mut wrong = page.complaints(browser, &url).await;
                 wrong.extend(browser.sideways().await);
                 wrong.extend(browser.axe().await);
                 painted = painted.min(browser.first_contentful_paint().await);
                 found.extend(wrong.into_iter().map(|wrong| format!("{picture}: {wrong}")));
             }
         }
-        walk.take_links(&browser).await;
+        walk.take_links(browser).await;
         let bytes = browser.bytes().await;
         eprintln!("{}: {bytes} bytes, painted within {painted:?} at best", page.path);
         if bytes > HEAVIEST {
@@ -183,7 +205,7 @@ async fn no_page_complains_scrolls_sideways_or_hinders_anybody_on_any_screen_in_
         let parts = browser.evaluate(PARTS).await;
         browser.run_scripts(false).await;
         browser.open(&url).await;
-        let mut wrong = page.complaints(&browser, &url).await;
+        let mut wrong = page.complaints(browser, &url).await;
         wrong.extend(browser.sideways().await);
         let without = browser.evaluate(PARTS).await;
         if without != parts {
@@ -192,13 +214,13 @@ async fn no_page_complains_scrolls_sideways_or_hinders_anybody_on_any_screen_in_
         found.extend(wrong.into_iter().map(|wrong| format!("{} without scripts: {wrong}", page.name)));
         browser.run_scripts(true).await;
     }
-    assert!(found.is_empty(), "{}", found.join("\n"));
+    found
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_text_of_anybodys_runs_or_becomes_markup_on_any_page() {
     let hostile = Hostile::fill().await;
-    let door = hostile.open_door().await;
+    let mut door = hostile.open_door().await;
     let browser = Browser::start().await;
     browser.look(Screen::Phone, Scheme::Light).await;
     let mut pages = pages(REPOSITORY);
@@ -222,6 +244,23 @@ async fn no_text_of_anybodys_runs_or_becomes_markup_on_any_page() {
         found.extend(wrong.into_iter().map(|wrong| format!("{}: {wrong}", page.path)));
         let shows = "return document.documentElement.outerHTML.includes('hostileRan')";
         shown += usize::from(browser.evaluate(shows).await == true);
+    }
+    // The same, and what is for who has signed in alone.
+    door.kill().await;
+    let (door, administrator) = hostile.guarded_door().await;
+    sign_in(&browser, &door, administrator).await;
+    let about = "/ui/access/rules?user=%3Cscript%20data-hostile%3EhostileRan('who')%3C/script%3E";
+    let mut walk = Walk::new(
+        &door,
+        vec![Page::new("home", "/", Answer::Shown), Page::new("rules", about, Answer::Either)],
+    );
+    while let Some((page, url)) = walk.next() {
+        browser.open(&url).await;
+        walk.take_links(&browser).await;
+        let mut wrong = page.complaints(&browser, &url).await;
+        wrong.extend(browser.markup_of_texts().await);
+        wrong.extend(browser.sideways().await);
+        found.extend(wrong.into_iter().map(|wrong| format!("{}, signed in: {wrong}", page.path)));
     }
     assert!(found.is_empty(), "{}", found.join("\n"));
     assert!(shown > 2 * ASKED.len(), "few of the texts are shown at all: {shown}");

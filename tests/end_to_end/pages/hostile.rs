@@ -41,6 +41,9 @@ const TEXTS: [&str; 24] = [
 /// One for each way out of where a text can be.
 pub(super) const ASKED: [&str; 7] = [TEXTS[0], TEXTS[1], TEXTS[6], TEXTS[7], TEXTS[8], TEXTS[12], TEXTS[16]];
 
+/// Who administers it. No hostile name: it stands in a rule.
+const ADMINISTRATOR: &str = "administrator";
+
 /// Names of users have no spaces and no colons.
 const USERS: [&str; 4] = [
     "<img/data-hostile/src=x/onerror=hostileRan('user')>",
@@ -73,6 +76,17 @@ impl Hostile {
         past.play(story(&image)).await;
         past.end().await;
         Self { registry, guard }
+    }
+
+    /// A door before it that asks who its callers are, with users whose names want the same, and the name of who administers it.
+    pub(super) async fn guarded_door(&self) -> (Door, &'static str) {
+        let users: Vec<&str> = USERS.into_iter().chain([ADMINISTRATOR]).collect();
+        self.guard.write_users(&users);
+        let rules = format!(
+            "[{{ who = \"{ADMINISTRATOR}\", repositories = \"**\", actions = [\"*\", \"catalog\", \"admin\"] }}]"
+        );
+        let door = self.guard.door(self.registry.url()).store(self.guard.path("store.redb"));
+        (door.set("AUTH__RULES", rules).start().await, ADMINISTRATOR)
     }
 
     /// A door before it that lets everybody in, whose pages change what they are asked to.

@@ -49,4 +49,9 @@ impl Sample {
         sweep_through(&door, true).await;
         door
     }
+
+    /// A door before it that asks who its callers are. One at a time.
+    pub(super) async fn guarded_door(&self) -> Door {
+        self.guarded().start().await
+    }
 }

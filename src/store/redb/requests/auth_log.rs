@@ -7,7 +7,7 @@ use super::super::failure::Failure;
 use super::super::shared::Shared;
 use super::super::transaction::Transaction;
 use crate::store::group::Work;
-use crate::store::{AuthEvent, AuthLog, Page, PageRequest, Retention, Sequence, StoreError};
+use crate::store::{AuthEvent, AuthEventKind, AuthLog, Page, PageRequest, Retention, Sequence, StoreError};
 
 /// [`AuthLog::add_auth_events`].
 struct AddAuthEvents {
@@ -39,5 +39,13 @@ impl AuthLog for RedbStore {
         page: PageRequest<Sequence>,
     ) -> Result<Page<(Sequence, AuthEvent), Sequence>, StoreError> {
         self.scan(move |snapshot| snapshot.auth_events(&page)).await
+    }
+
+    async fn latest_auth_events(
+        &self,
+        kind: AuthEventKind,
+        page: PageRequest<Sequence>,
+    ) -> Result<Page<(Sequence, AuthEvent), Sequence>, StoreError> {
+        self.scan(move |snapshot| snapshot.latest_auth_events(kind, &page)).await
     }
 }

@@ -95,6 +95,25 @@ impl Snapshot {
         Ok(filling.end())
     }
 
+    pub(crate) fn latest_auth_events(
+        &self,
+        kind: AuthEventKind,
+        page: &PageRequest<Sequence>,
+    ) -> Result<Page<(Sequence, AuthEvent), Sequence>, Failure> {
+        let before = page.after.map_or(u64::MAX, Sequence::get);
+        let mut filling = Filling::new(page);
+        for entry in self.0.open_table(auth_events(kind))?.range(..before)?.rev() {
+            let (number, row) = entry?;
+            if filling.is_full() {
+                return Ok(filling.part());
+            }
+            let number = Sequence::new(number.value());
+            let event = decode(|| format!("event {number} of the gate"), row.value())?;
+            filling.push(number, (number, event));
+        }
+        Ok(filling.end())
+    }
+
     pub(crate) fn kept_clock(&self) -> Result<Option<Estimate>, Failure> {
         let meta = self.0.open_table(META)?;
         let at = number(&meta, META_CLOCK_AT)?;

@@ -4,8 +4,8 @@ use std::sync::LazyLock;
 
 use url::Url;
 
-/// The first page.
-const HOME: &str = "/ui/";
+use crate::web::pages::links::{HOME, SIGN_IN, SIGN_OUT, SIGN_OUT_EVERYWHERE};
+
 /// Longer ones are not remembered.
 const MAXIMUM_BYTES: usize = 2048;
 
@@ -39,7 +39,7 @@ impl Next {
         // Dots in the path are resolved here, also where they are escaped.
         let path = url.path();
         let is_page = path.starts_with(HOME) && !path.contains("//");
-        if !is_page || ["/ui/sign-in", "/ui/sign-out", "/ui/sign-out-everywhere"].contains(&path) {
+        if !is_page || [SIGN_IN, SIGN_OUT, SIGN_OUT_EVERYWHERE].contains(&path) {
             return None;
         }
         Some(Self(match url.query() {

@@ -3,41 +3,41 @@
 
 mod next;
 
-use std::convert::Infallible;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use askama::Template;
-use axum::extract::{FromRequestParts, RawQuery, Request, State};
-use axum::http::request::Parts;
+use axum::extract::{RawQuery, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{IntoResponse, Response};
 use secrecy::SecretString;
 use url::form_urlencoded;
 
 use self::next::Next;
-use super::body::{self, BodyRefused};
-use super::device::device;
-use super::error::ApiError;
-use super::state::WebState;
+use super::super::body::{self, BodyRefused};
+use super::super::device::device;
+use super::super::state::WebState;
+use super::layout::{Layout, Section};
+use super::links;
+use super::visit::{Visit, rendered};
 use crate::auth::{
-    AccountCommand, AccountError, Author, Credentials, DoorOrigin, Gate, HashingError, Identity, LoginError,
+    AccountCommand, AccountError, Author, Credentials, Gate, HashingError, Identity, LoginError,
     SessionCookie, SourceError, UserName, Viewer,
 };
 use crate::telemetry::{AccessNote, LogThrottle};
 
-const SIGN_IN: &str = "/ui/sign-in";
 /// The longest form: a name, a password of 4,096 bytes, each of which may be escaped, and a path.
 const MAXIMUM_FORM_BYTES: usize = 32 * 1024;
-/// What the pages may load, and where their forms go.
-const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
 /// The form.
 #[derive(Template)]
-#[template(path = "sign_in.html", config = "src/web/sign_in/askama.toml")]
+#[template(path = "sign_in.html", config = "src/web/pages/templates/askama.toml")]
 struct SignInPage<'a> {
+    layout: Layout,
     name: &'a str,
     next: &'a str,
+    /// Whether the password was changed just before.
+    is_changed: bool,
     /// Why the last attempt failed.
     failure: Option<String>,
     /// Whether the password can be read on its way.
@@ -46,16 +46,19 @@ struct SignInPage<'a> {
 
 /// What somebody sees who has signed in already.
 #[derive(Template)]
-#[template(path = "signed_in.html", config = "src/web/sign_in/askama.toml")]
+#[template(path = "signed_in.html", config = "src/web/pages/templates/askama.toml")]
 struct SignedInPage<'a> {
+    layout: Layout,
     user: &'a str,
     next: &'a str,
 }
 
 /// What an open door says.
 #[derive(Template)]
-#[template(path = "no_sign_in.html", config = "src/web/sign_in/askama.toml")]
-struct NoSignInPage;
+#[template(path = "no_sign_in.html", config = "src/web/pages/templates/askama.toml")]
+struct NoSignInPage {
+    layout: Layout,
+}
 
 /// Why a browser is not signed in, or out.
 #[derive(Debug, thiserror::Error)]
@@ -123,36 +126,16 @@ impl SignInError {
     }
 }
 
-/// Who looks, and how they came.
-pub(super) struct Visitor {
-    viewer: Viewer,
-    origin: DoorOrigin,
-    address: IpAddr,
+/// The cookie of whoever made this visit.
+fn cookie_of(visit: &Visit) -> SessionCookie {
+    SessionCookie::at(visit.origin.is_private())
 }
 
-impl FromRequestParts<WebState> for Visitor {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, state: &WebState) -> Result<Self, Infallible> {
-        let viewer = Viewer::from_request_parts(parts, state).await?;
-        // Whoever uses the socket is on this machine.
-        let address = parts.extensions.get().copied().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
-        let origin = parts.extensions.get().cloned().unwrap_or_else(|| DoorOrigin::parse(""));
-        Ok(Self { viewer, origin, address })
-    }
-}
-
-impl Visitor {
-    fn cookie(&self) -> SessionCookie {
-        SessionCookie::at(self.origin.is_private())
-    }
-
-    /// Who has signed in.
-    fn user(&self) -> Option<&str> {
-        match &self.viewer {
-            Viewer::InSession(..) => self.viewer.name(),
-            _ => None,
-        }
+/// Who has signed in.
+fn user_of(visit: &Visit) -> Option<&str> {
+    match &visit.viewer {
+        Viewer::InSession(..) => visit.viewer.name(),
+        _ => None,
     }
 }
 
@@ -184,25 +167,24 @@ impl Form {
 }
 
 /// `GET /ui/sign-in`
-pub(super) async fn show(
-    State(state): State<WebState>,
-    visitor: Visitor,
-    RawQuery(query): RawQuery,
-) -> Response {
+pub(super) async fn show(State(state): State<WebState>, visit: Visit, RawQuery(query): RawQuery) -> Response {
     if state.gate.is_none() {
-        return refused(&visitor, "", &Next::home(), &SignInError::Open);
+        return refused(&visit, "", &Next::home(), &SignInError::Open);
     }
     let query = query.unwrap_or_default();
     let next = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "next");
     let next = next.map_or_else(Next::home, |(_, next)| Next::parse(&next));
-    match visitor.user() {
-        Some(user) => page(StatusCode::OK, &SignedInPage { user, next: next.as_str() }),
-        None => form(StatusCode::OK, &visitor, "", &next, None),
+    match user_of(&visit) {
+        Some(user) => {
+            let layout = visit.layout(Section::None, "Signed in");
+            page(StatusCode::OK, &SignedInPage { layout, user, next: next.as_str() })
+        }
+        None => form(StatusCode::OK, &visit, "", &next, None),
     }
 }
 
 /// `POST /ui/sign-in`
-pub(super) async fn sign_in(State(state): State<WebState>, visitor: Visitor, request: Request) -> Response {
+pub(super) async fn sign_in(State(state): State<WebState>, visit: Visit, request: Request) -> Response {
     let mut note = AccessNote::default();
     let headers = request.headers().clone();
     let (mut name, mut next) = (String::new(), Next::home());
@@ -210,9 +192,9 @@ pub(super) async fn sign_in(State(state): State<WebState>, visitor: Visitor, req
         let gate = gate(&state)?;
         let form = Form::read(request).await?;
         (name, next) = (form.name, form.next);
-        let identity = check(gate, &name, form.password, visitor.address, &mut note).await?;
-        let cookie = visitor.cookie();
-        let device = device(visitor.address, &headers);
+        let identity = check(gate, &name, form.password, visit.address, &mut note).await?;
+        let cookie = cookie_of(&visit);
+        let device = device(visit.address, &headers);
         let secret = gate.begin_session(&identity, device, cookie.read(&headers).as_ref()).await?;
         cookie.set(&secret, gate.logins.sessions.lifetime).map_err(SignInError::broken)
     };
@@ -224,7 +206,7 @@ pub(super) async fn sign_in(State(state): State<WebState>, visitor: Visitor, req
                 SignInError::Login(error) => error.reason().into_owned(),
                 error => error.to_string(),
             });
-            refused(&visitor, &name, &next, &error)
+            refused(&visit, &name, &next, &error)
         }
     };
     response.extensions_mut().insert(note);
@@ -255,32 +237,28 @@ async fn check(
 }
 
 /// `POST /ui/sign-out`: the session ends.
-pub(super) async fn sign_out(
-    State(state): State<WebState>,
-    visitor: Visitor,
-    headers: HeaderMap,
-) -> Response {
+pub(super) async fn sign_out(State(state): State<WebState>, visit: Visit, headers: HeaderMap) -> Response {
     let signed_out = async {
         let gate = gate(&state)?;
-        if let Some(secret) = visitor.cookie().read(&headers) {
-            gate.end_session(&secret, visitor.address).await?;
+        if let Some(secret) = cookie_of(&visit).read(&headers) {
+            gate.end_session(&secret, visit.address).await?;
         }
-        gone(&visitor)
+        gone(&visit)
     };
-    signed_out.await.unwrap_or_else(|error| refused(&visitor, "", &Next::home(), &error))
+    signed_out.await.unwrap_or_else(|error| refused(&visit, "", &Next::home(), &error))
 }
 
 /// `POST /ui/sign-out-everywhere`: all that goes on by the user's password ends, also what `docker login` keeps. Access tokens stay.
-pub(super) async fn sign_out_everywhere(State(state): State<WebState>, visitor: Visitor) -> Response {
+pub(super) async fn sign_out_everywhere(State(state): State<WebState>, visit: Visit) -> Response {
     let signed_out = async {
         gate(&state)?;
-        if let Some(user) = visitor.user().and_then(|user| UserName::parse(user).ok()) {
-            let by = Author { name: user.to_string(), address: Some(visitor.address) };
+        if let Some(user) = user_of(&visit).and_then(|user| UserName::parse(user).ok()) {
+            let by = Author { name: user.to_string(), address: Some(visit.address) };
             state.accounts.carry_out(AccountCommand::EndLogins { user }, Some(&by)).await?;
         }
-        gone(&visitor)
+        gone(&visit)
     };
-    signed_out.await.unwrap_or_else(|error| refused(&visitor, "", &Next::home(), &error))
+    signed_out.await.unwrap_or_else(|error| refused(&visit, "", &Next::home(), &error))
 }
 
 fn gate(state: &WebState) -> Result<&Arc<Gate>, SignInError> {
@@ -288,8 +266,8 @@ fn gate(state: &WebState) -> Result<&Arc<Gate>, SignInError> {
 }
 
 /// Has the browser forget its session.
-fn gone(visitor: &Visitor) -> Result<Response, SignInError> {
-    see_other(SIGN_IN, visitor.cookie().clear().map_err(SignInError::broken)?)
+fn gone(visit: &Visit) -> Result<Response, SignInError> {
+    see_other(links::SIGN_IN, cookie_of(visit).clear().map_err(SignInError::broken)?)
 }
 
 fn see_other(place: &str, cookie: HeaderValue) -> Result<Response, SignInError> {
@@ -298,13 +276,13 @@ fn see_other(place: &str, cookie: HeaderValue) -> Result<Response, SignInError> 
 }
 
 /// The page that says why.
-fn refused(visitor: &Visitor, name: &str, next: &Next, error: &SignInError) -> Response {
+fn refused(visit: &Visit, name: &str, next: &Next, error: &SignInError) -> Response {
     error.note_cause();
     let status = error.status();
     if let SignInError::Open = error {
-        return page(status, &NoSignInPage);
+        return page(status, &NoSignInPage { layout: visit.layout(Section::None, "No sign-in") });
     }
-    let mut response = form(status, visitor, name, next, Some(error.told()));
+    let mut response = form(status, visit, name, next, Some(error.told()));
     let header = match error {
         SignInError::Login(LoginError::TooMany(wait)) => {
             Some((header::RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1))))
@@ -320,25 +298,23 @@ fn refused(visitor: &Visitor, name: &str, next: &Next, error: &SignInError) -> R
     response
 }
 
-fn form(status: StatusCode, visitor: &Visitor, name: &str, next: &Next, failure: Option<String>) -> Response {
-    let is_unencrypted = !visitor.origin.is_private();
-    page(status, &SignInPage { name, next: next.as_str(), failure, is_unencrypted })
+fn form(status: StatusCode, visit: &Visit, name: &str, next: &Next, failure: Option<String>) -> Response {
+    // A choice of colours leads back to the form, whatever was sent.
+    let here = links::sign_in(next.as_str());
+    let layout = Layout { sign_in: None, here, ..visit.layout(Section::None, "Sign in") };
+    let is_unencrypted = !visit.origin.is_private();
+    let mut asked = form_urlencoded::parse(visit.query.as_bytes());
+    let is_changed = asked.any(|(name, value)| name == "done" && value == "password");
+    page(status, &SignInPage { layout, name, next: next.as_str(), is_changed, failure, is_unencrypted })
 }
 
 fn page(status: StatusCode, page: &impl Template) -> Response {
-    match page.render() {
-        Ok(page) => {
-            let headers = [
-                (header::CONTENT_SECURITY_POLICY, POLICY),
-                // Not `no-referrer`: with that a browser does not say whose page a form comes from.
-                (header::REFERRER_POLICY, "same-origin"),
-            ];
-            (status, headers, Html(page)).into_response()
+    match rendered(page) {
+        Ok(mut response) => {
+            *response.status_mut() = status;
+            response
         }
-        Err(error) => {
-            tracing::error!(%error, "the page to sign in cannot be written");
-            ApiError::NotFound.into_response()
-        }
+        Err(error) => error.into_response(),
     }
 }
 
@@ -350,16 +326,19 @@ mod tests {
     fn what_is_shown_is_escaped_and_the_form_has_what_was_written_but_the_password() {
         let hostile = "\"><script>alert(1)</script>";
         let page = SignInPage {
+            layout: Layout::plain("Sign in"),
             name: hostile,
             next: hostile,
+            is_changed: false,
             failure: Some(hostile.to_owned()),
             is_unencrypted: true,
         };
         let html = page.render().unwrap();
-        assert!(!html.contains("<script>") && html.contains("script"), "{html}");
+        assert!(!html.contains("<script>alert") && html.contains("script"), "{html}");
         assert!(html.contains("not encrypted") && html.contains(" required autofocus>"), "{html}");
         assert!(html.contains("<title>Sign in – Portreeve</title>"), "{html}");
-        let html = SignedInPage { user: hostile, next: hostile }.render().unwrap();
-        assert!(!html.contains("<script>") && html.contains("docker login"), "{html}");
+        let html =
+            SignedInPage { layout: Layout::plain(hostile), user: hostile, next: hostile }.render().unwrap();
+        assert!(!html.contains("<script>alert") && html.contains("docker login"), "{html}");
     }
 }
