@@ -168,7 +168,9 @@ async fn no_page_complains_scrolls_sideways_or_hinders_who_has_signed_in() {
     let sample = Sample::fill().await;
     let door = sample.guarded_door().await;
     let browser = Browser::start().await;
-    let mut found = Vec::new();
+    let form = [("home", "/ui/"), ("sign-in", "/ui/sign-in?next=/ui/access")];
+    let form = form.map(|(name, path)| Page::new(name, path, Answer::Shown)).into();
+    let mut found = walked(&browser, Walk::new(&door, form), "nobody-").await;
     for (user, about) in [("admin", "/ui/access/rules?user=ben&repository=web/shop"), ("ben", "/ui/access")] {
         sign_in(&browser, &door, user).await;
         let mut pages = pages("web");
