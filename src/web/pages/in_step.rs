@@ -2,7 +2,7 @@
 
 use super::super::status::Status;
 use super::super::status_source::ServiceState;
-use super::format::{Number, Time};
+use super::format::{Number, Time, counted};
 use super::visit::Visit;
 use crate::sync::SweepOutcome;
 
@@ -45,11 +45,8 @@ fn in_words(status: &Status) -> (&'static str, String) {
     }
     let missing = &status.store.missing;
     if !missing.is_none() {
-        let (tags, manifests) = (Number(missing.tags), Number(missing.manifests));
-        return (
-            WARNING,
-            format!("The registry denies {tags} tags and {manifests} manifests that are kept in the record"),
-        );
+        let (tags, manifests) = (counted(missing.tags, "tag"), counted(missing.manifests, "manifest"));
+        return (WARNING, format!("The registry denies {tags} and {manifests} that the record keeps"));
     }
     let Some(last) = &status.sweep.last else {
         return match &status.sweep.running {
@@ -70,14 +67,14 @@ fn in_words(status: &Status) -> (&'static str, String) {
         return (WARNING, format!("Last compared in part: {cause}"));
     }
     if status.open_intents > 0 {
-        let open = Number(status.open_intents);
-        return (GOOD, format!("In step with the registry; {open} writes are under way"));
+        let open = counted(status.open_intents, "write");
+        return (GOOD, format!("In step with the registry, {open} under way"));
     }
     match status.state {
         ServiceState::Starting | ServiceState::Stopping => (WARNING, "The door starts or stops".to_owned()),
         ServiceState::Ready | ServiceState::Degraded => match last.found {
             0 => (GOOD, "In step with the registry".to_owned()),
-            found => (GOOD, format!("In step with the registry; {} differences were mended", Number(found))),
+            found => (GOOD, format!("In step with the registry, {} mended", counted(found, "difference"))),
         },
     }
 }

@@ -16,7 +16,7 @@ use super::super::{flaws, sync};
 use super::clock_axis::ClockAxis;
 use super::error::PageError;
 use super::flaws::{FlawKind, kinds};
-use super::format::{Day, Number, Time, span};
+use super::format::{Day, Number, Time, counted, span};
 use super::icon::Icon;
 use super::in_step::InStep;
 use super::layout::{Layout, Section};
@@ -248,12 +248,6 @@ async fn held(state: &WebState, missing: Missing) -> Result<Held, ApiError> {
         has_more: list.next.is_some(),
         all: links::to(links::FLAWS, &[("kind", "lost_tag")]),
     })
-}
-
-/// Such as `3 tags`.
-fn counted(number: u64, of: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{} {of}{plural}", Number(number))
 }
 
 /// What sweeps mended on each day.

@@ -8,6 +8,6 @@ mod time;
 
 pub(super) use day::Day;
 pub(super) use digest::ShortDigest;
-pub(super) use number::Number;
+pub(super) use number::{Number, counted};
 pub(super) use size::Size;
 pub(super) use time::{Time, span};

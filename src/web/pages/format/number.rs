@@ -30,6 +30,12 @@ impl fmt::Display for Number {
     }
 }
 
+/// So many of something, such as `3 tags`.
+pub(in crate::web::pages) fn counted(number: u64, of: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{} {of}{plural}", Number(number))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
