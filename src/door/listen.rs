@@ -252,7 +252,8 @@ impl Worker {
                 // It is gone, or was given up and counted; or the door stops.
                 Some(Err(_)) | None => {}
             },
-            Some(acceptor) => match self.beginning(acceptor.tls_handshake(stream)).await {
+            // A large future, for which a connection without TLS would have room as long as it lasts.
+            Some(acceptor) => match self.beginning(Box::pin(acceptor.tls_handshake(stream))).await {
                 Some(Ok(stream)) if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) => {
                     connection.set_http2();
                     self.http2(Box::new(stream)).await;
