@@ -96,7 +96,14 @@ async fn metrics_show_each_promise_on_the_admin_listener_only() {
     assert_eq!(client.get(format!("{}/metrics", door.url())).send().await.unwrap().status(), 404);
     let response = client.get(format!("{}/metrics", door.admin())).send().await.unwrap();
     assert!(response.headers()["content-type"].to_str().unwrap().starts_with("text/plain; version=0.0.4"));
-    let text = response.text().await.unwrap();
+    // A request is counted when it is over, which may be after its client has the answer.
+    let over = "portreeve_requests_total{route=\"manifest_delete\",code=\"2xx\",origin=\"registry\"} 1";
+    let mut text = response.text().await.unwrap();
+    until("the last request is counted", Duration::from_secs(20), async || {
+        text = client.get(format!("{}/metrics", door.admin())).send().await.unwrap().text().await.unwrap();
+        text.contains(over)
+    })
+    .await;
     let backend = registry.address();
     for (series, value) in [
         ("portreeve_requests_total{route=\"manifest_put\",code=\"2xx\",origin=\"registry\"}", 1.0),
