@@ -107,6 +107,11 @@ impl<S: IO> BoundedHead<S> {
         Self { stream, next, state: State::Head(Head::default()) }
     }
 
+    /// The connection beneath, between two requests.
+    pub(super) fn into_inner(self) -> S {
+        self.stream
+    }
+
     /// Answers a head that is too long, and fails.
     fn poll_refuse(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
         loop {

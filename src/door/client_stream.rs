@@ -94,6 +94,11 @@ impl ClientStream {
         Ok(is_so)
     }
 
+    /// Has bytes that were read be read again, before what follows them.
+    pub(super) fn unread(&mut self, bytes: &[u8]) {
+        self.ahead.splice(..0, bytes.iter().copied());
+    }
+
     fn poll_send_held(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.held.is_empty() {
             let sent = Pin::new(&mut self.stream).poll_write(context, &self.held);

@@ -3,6 +3,7 @@
 //! Names are compared without regard to case (RFC 9110 section 5.1), but old clients and scripts are not that careful. An
 //! answer that is streamed keeps the registry's own spelling.
 
+use bytes::BytesMut;
 use http::HeaderName;
 use http::header::{ETAG, TE, WWW_AUTHENTICATE};
 use pingora_core::Result;
@@ -20,19 +21,28 @@ pub(super) fn with_canonical_names(head: &ResponseHead) -> Result<ResponseHead> 
 
 /// `Docker-Content-Digest`, `OCI-Subject`, `WWW-Authenticate`.
 fn canonical_name(name: &HeaderName) -> String {
+    let mut canonical = BytesMut::with_capacity(name.as_str().len());
+    write_canonical(name, &mut canonical);
+    // Names of headers are ASCII.
+    String::from_utf8_lossy(&canonical).into_owned()
+}
+
+/// Writes the name of a header as its specification spells it.
+pub(super) fn write_canonical(name: &HeaderName, out: &mut BytesMut) {
     match *name {
-        ETAG => "ETag".to_owned(),
-        TE => "TE".to_owned(),
-        WWW_AUTHENTICATE => "WWW-Authenticate".to_owned(),
+        ETAG => out.extend_from_slice(b"ETag"),
+        TE => out.extend_from_slice(b"TE"),
+        WWW_AUTHENTICATE => out.extend_from_slice(b"WWW-Authenticate"),
         _ => {
-            let word = |word: &str| match word {
-                "oci" | "uuid" => word.to_ascii_uppercase(),
-                _ => {
-                    let (first, rest) = word.split_at(word.len().min(1));
-                    first.to_ascii_uppercase() + rest
+            for (place, word) in name.as_str().split('-').enumerate() {
+                if place > 0 {
+                    out.extend_from_slice(b"-");
                 }
-            };
-            name.as_str().split('-').map(word).collect::<Vec<_>>().join("-")
+                let begin = out.len();
+                out.extend_from_slice(word.as_bytes());
+                let capitals = if matches!(word, "oci" | "uuid") { word.len() } else { word.len().min(1) };
+                out[begin..begin + capitals].make_ascii_uppercase();
+            }
         }
     }
 }

@@ -1,5 +1,6 @@
 //! pingora's hooks, in the order in which pingora calls them for a request.
 
+use std::any::Any;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,12 +17,11 @@ use super::client_connection::ClientConnection;
 use super::clock_retry::{self, ClockRetry, Verdict};
 use super::context::Context;
 use super::early_answer::EarlyAnswer;
-use super::request_metrics::FinishedRequest;
-use super::service::Service;
+use super::service::{Inbound, Service};
 use super::watchdog::{BodyState, Watchdog};
 use super::{
-    AnswerOrigin, ExchangeOutcome, ForwardedAuthorization, Refusal, ResponseHead, body, failed_exchange,
-    forward, upstream_peer,
+    AnswerOrigin, ForwardedAuthorization, Refusal, ResponseHead, body, failed_exchange, forward, respond,
+    upstream_peer,
 };
 use crate::auth::Network;
 use crate::oci::{ErrorCode, Route};
@@ -40,34 +40,39 @@ impl ProxyHttp for Service {
 
     async fn request_filter(&self, session: &mut Session, context: &mut Context) -> Result<bool> {
         self.set_client_timeouts(session);
-        let connection = session.digest().and_then(ClientConnection::of);
-        context.running_request = connection.map(ClientConnection::begin_request);
-        let (mut exchange, readable) = self.exchange(session);
-        let mut answer = match readable {
-            Ok(()) => self.answer(session, &mut exchange, &mut context.in_flight).await,
-            Err(refusal) => match self.base_without_slash(&exchange) {
-                Some(local) => Ok(Some(local)),
-                None => Err(refusal),
-            },
+        let decided = match context.exchange {
+            // Decided before pingora heard of it: it is to be streamed.
+            Some(_) => Ok(None),
+            None => {
+                let connection = session.digest().and_then(ClientConnection::of);
+                context.running_request = connection.map(ClientConnection::begin_request);
+                let read = self.exchange(session);
+                self.decide(Inbound::Session(session), read, context).await
+            }
         };
-        if let Ok(None) = &answer {
-            match self.urls.target(&exchange) {
-                Ok(target) => context.target = target,
-                Err(refusal) => answer = Err(refusal),
-            }
-        }
-        let exchange = &*context.exchange.insert(Box::new(exchange));
-        match answer {
-            Ok(None) => {
+        let Some(decided) = decided.transpose() else {
+            // What sends a body, or commits one, is at the registry for as long as that takes.
+            if !is_watched(session, context)
+                && let Some(exchange) = &context.exchange
+            {
                 let (network, started) = (Network::of(exchange.client.address), exchange.started);
-                // What sends a body, or commits one, is at the registry for as long as that takes.
-                if !is_watched(session, context) {
-                    context.permit = Some(self.queue.acquire(network, started).await);
-                }
-                Ok(false)
+                context.permit = Some(self.queue.acquire(network, started).await);
             }
-            Ok(Some(local)) => self.respond(session, context, local).await.map(|()| true),
-            Err(refusal) => self.refuse(session, context, &refusal).await.map(|()| true),
+            return Ok(false);
+        };
+        let answer = self.finish(context, decided).await?;
+        respond::send(session, answer).await.map(|()| true)
+    }
+
+    /// A request that was decided before pingora heard of it.
+    fn on_connection_reuse(
+        &self,
+        _session: &mut Session,
+        context: &mut Context,
+        decided: Box<dyn Any + Send + Sync>,
+    ) {
+        if let Ok(decided) = decided.downcast::<Context>() {
+            *context = *decided;
         }
     }
 
@@ -313,28 +318,9 @@ impl ProxyHttp for Service {
     }
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, context: &mut Context) {
-        let Some(exchange) = context.exchange.take() else { return };
-        let duration = exchange.started.elapsed();
         let status = session.response_written().map(|head| head.status);
-        let outcome = ExchangeOutcome {
-            status,
-            received: session.body_bytes_read() as u64,
-            sent: session.body_bytes_sent() as u64,
-            duration,
-            cause: context
-                .cause
-                .take()
-                .or_else(|| error.filter(|_| !context.is_answered).map(ToString::to_string)),
-        };
-        self.metrics.count(FinishedRequest {
-            route: exchange.route_name(),
-            status,
-            origin: context.origin,
-            received: outcome.received,
-            sent: outcome.sent,
-            duration,
-        });
-        self.pipeline.on_end(&exchange, &outcome).await;
+        let moved = (session.body_bytes_read() as u64, session.body_bytes_sent() as u64);
+        self.end(context, status, moved, error).await;
     }
 }
 

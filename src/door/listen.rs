@@ -3,8 +3,9 @@
 //! pingora's own server sleeps its whole grace period at the end and then cuts what still runs. So the door accepts by
 //! itself, hands each connection to pingora, and stops when the last exchange is done and its answer has left.
 
+use std::any::Any;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,14 +20,16 @@ use pingora_core::server::ShutdownWatch;
 use pingora_core::server::configuration::ServerConf;
 use pingora_proxy::HttpProxy;
 use rustls::ServerConfig;
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 use super::bounded_head::{BoundedHead, NextHead};
-use super::client_connection::ConnectionTimeouts;
+use super::client_connection::{ClientConnection, ConnectionTimeouts};
 use super::client_stream::ClientStream;
 use super::connections::{Admission, Connections};
+use super::direct::{DirectWay, Next};
 use super::http2_windows::{Window, Windows};
 use super::refused_connections::count_refused;
 use super::{ConnectionLimits, Service};
@@ -100,6 +103,7 @@ pub struct Door {
 #[derive(Clone)]
 pub struct Worker {
     proxy: Arc<HttpProxy<Service>>,
+    service: Service,
     shared: Arc<Shared>,
 }
 
@@ -149,6 +153,7 @@ impl Door {
         let workers = (0..threads)
             .map(|_| Worker {
                 proxy: Arc::new(proxy(service.clone(), &configuration)),
+                service: service.clone(),
                 shared: Arc::clone(&shared),
             })
             .collect();
@@ -247,7 +252,7 @@ impl Worker {
                 }
                 Some(Ok(false)) => {
                     stream.coalesce_writes();
-                    self.http1(stream).await;
+                    self.plain_http1(stream, connection, peer.ip()).await;
                 }
                 // It is gone, or was given up and counted; or the door stops.
                 Some(Err(_)) | None => {}
@@ -291,6 +296,28 @@ impl Worker {
         let app = Http2 { proxy: Arc::clone(&self.proxy), window: self.shared.windows.open() };
         // A stream that comes back could be used again; pingora's HTTP services keep theirs to themselves.
         let _ = Arc::new(app).process_new(stream, &stopping).await;
+    }
+
+    /// HTTP/1.1 without TLS: each request on the direct way, or by pingora.
+    async fn plain_http1(&self, mut stream: ClientStream, connection: &Arc<ClientConnection>, peer: IpAddr) {
+        loop {
+            let stopping = self.shared.stopping.subscribe();
+            let mut way = DirectWay { service: &self.service, connection, peer, stopping };
+            let decided = match way.serve(&mut stream).await {
+                Next::Pingora(decided) => decided,
+                Next::Closed => return AsyncWriteExt::shutdown(&mut stream).await.unwrap_or_default(),
+            };
+            let stream_of = |stream: Stream| stream.into_any().downcast::<BoundedHead<ClientStream>>();
+            let head = BoundedHead::new(stream, NextHead::default());
+            let mut session = ServerSession::new_http1(Box::new(head));
+            session.set_keepalive(Some(KEEP_ALIVE));
+            session.set_connection_user_context(decided.map(|context| context as Box<dyn Any + Send + Sync>));
+            let Some(reused) = self.proxy.process_new_http(session, &way.stopping).await else { return };
+            match stream_of(reused.consume().0) {
+                Ok(head) => stream = head.into_inner(),
+                Err(_) => return,
+            }
+        }
     }
 
     /// HTTP/1.1, one request after the other. pingora would wait for as many bytes as an HTTP/2 preface has, which the shortest

@@ -3,7 +3,7 @@
 //! # The life of a request
 //!
 //! ```text
-//! connection ── listen ── TLS? ── HTTP/1.1 or HTTP/2 ── service
+//! connection ── listen ── TLS? ── HTTP/1.1 or HTTP/2 ── pingora, or the direct way ── service
 //!   request line ── Route or refusal                                   (oci::Route; what does not parse goes nowhere)
 //!   Plugin::on_request, in table order
 //!   ├─ pages and API ── bridge ── axum router
@@ -28,6 +28,7 @@ mod clock_retry;
 mod concurrency_limit;
 mod connections;
 mod context;
+mod direct;
 mod early_answer;
 mod exchange;
 mod failed_exchange;

@@ -1,42 +1,83 @@
 //! Sending the door's own answers: pages, carried writes, errors.
 
+use axum::body::{Body, HttpBody as _};
 use bytes::Bytes;
-use futures_util::StreamExt as _;
-use futures_util::stream::BoxStream;
 use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, RETRY_AFTER, TRANSFER_ENCODING};
 use http::{HeaderValue, Method, StatusCode, Version};
+use http_body_util::BodyExt as _;
 use pingora_core::{Error, ErrorType, Result};
 use pingora_proxy::Session;
 
-use super::{AnswerOrigin, BoxError, Refusal, Response, ResponseBody, ResponseHead, body, header_names};
+use super::body_memory::Reservation;
+use super::{AnswerOrigin, Refusal, Response, ResponseBody, ResponseHead, body, header_names};
 use crate::oci::{ErrorBody, RETRY_AFTER_SECONDS};
+use crate::telemetry::AccessNote;
 
 const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
 
-/// Sends a whole answer. What the client still sends of its body is thrown away within bounds; beyond them the
+/// An answer of the door's own.
+pub(super) struct LocalAnswer {
+    pub head: ResponseHead,
+    pub body: LocalBody,
+    /// Who made it.
+    pub origin: AnswerOrigin,
+    /// What its maker has to say to the access log.
+    pub note: Option<AccessNote>,
+    /// The memory that it takes, until it is sent.
+    pub held: Option<Reservation>,
+}
+
+/// The body of an answer of the door's own.
+pub(super) enum LocalBody {
+    /// There as a whole.
+    Whole(Bytes),
+    /// Made while it is sent, perhaps without end. A failure ends the connection, so that the client sees that something is
+    /// missing.
+    Streamed(Body),
+}
+
+impl LocalBody {
+    /// How long it is, if that is known.
+    pub(super) fn length(&self) -> Option<u64> {
+        match self {
+            Self::Whole(bytes) => Some(bytes.len() as u64),
+            Self::Streamed(body) => body.size_hint().exact(),
+        }
+    }
+}
+
+impl From<Response> for LocalAnswer {
+    fn from(response: Response) -> Self {
+        let Response { head, body, origin } = response;
+        let body = match body {
+            ResponseBody::Whole(bytes) => LocalBody::Whole(bytes),
+            ResponseBody::Pieces(pieces) => LocalBody::Streamed(Body::from_stream(pieces)),
+        };
+        Self { head, body, origin, note: None, held: None }
+    }
+}
+
+/// Sends an answer through pingora. What the client still sends of its body is thrown away within bounds; beyond them the
 /// connection ends with the answer.
 ///
 /// # Errors
-/// When the client is gone.
-pub(super) async fn send(session: &mut Session, response: Response) -> Result<()> {
-    let Response { mut head, body, origin: _ } = response;
-    let length = match &body {
-        ResponseBody::Whole(bytes) => Some(bytes.len() as u64),
-        ResponseBody::Pieces(_) => None,
-    };
+/// When the client is gone, or the rest of the body cannot be made.
+pub(super) async fn send(session: &mut Session, answer: LocalAnswer) -> Result<()> {
+    let LocalAnswer { mut head, body, origin: _, note: _, held: _held } = answer;
     // From a client that stalls nothing more is awaited.
     let is_stalled = head.status == StatusCode::REQUEST_TIMEOUT;
     let is_reusable = !is_stalled && body::drain(session).await;
     if !is_reusable {
         session.set_keepalive(None);
     }
-    tell_end(session, &mut head, length)?;
+    let length = body.length();
+    tell_end(session.req_header().version, &mut head, length)?;
     let has_body = length != Some(0) && session.req_header().method != Method::HEAD;
     session.write_response_header(Box::new(header_names::with_canonical_names(&head)?), !has_body).await?;
     match body {
         _ if !has_body => {}
-        ResponseBody::Whole(bytes) => session.write_response_body(Some(bytes), true).await?,
-        ResponseBody::Pieces(pieces) => send_pieces(session, pieces).await?,
+        LocalBody::Whole(bytes) => session.write_response_body(Some(bytes), true).await?,
+        LocalBody::Streamed(body) => send_pieces(session, body, is_reusable).await?,
     }
     if !is_reusable && !is_stalled {
         body::linger(session).await;
@@ -45,14 +86,12 @@ pub(super) async fn send(session: &mut Session, response: Response) -> Result<()
 }
 
 /// Puts into a head where the body ends, which is so long if that is known.
-pub(super) fn tell_end(session: &Session, head: &mut ResponseHead, length: Option<u64>) -> Result<()> {
+pub(super) fn tell_end(version: Version, head: &mut ResponseHead, length: Option<u64>) -> Result<()> {
     match length {
         Some(length) if has_length(head) && !head.headers.contains_key(CONTENT_LENGTH) => {
             head.insert_header(CONTENT_LENGTH, HeaderValue::from(length))
         }
-        None if session.req_header().version == Version::HTTP_11 => {
-            head.insert_header(TRANSFER_ENCODING, "chunked")
-        }
+        None if version == Version::HTTP_11 => head.insert_header(TRANSFER_ENCODING, "chunked"),
         // An older client is told the end by that of the connection.
         Some(_) | None => Ok(()),
     }
@@ -66,21 +105,29 @@ fn has_length(head: &ResponseHead) -> bool {
         && head.status != StatusCode::NOT_MODIFIED
 }
 
-async fn send_pieces(
-    session: &mut Session,
-    mut pieces: BoxStream<'static, std::result::Result<Bytes, BoxError>>,
-) -> Result<()> {
-    while let Some(piece) = pieces.next().await {
-        let piece = piece.map_err(|error| {
-            Error::because(
-                ErrorType::InternalError,
-                "the rest of the door's own answer cannot be made",
-                error,
-            )
-        })?;
-        session.write_response_body(Some(piece), false).await?;
+/// Sends a body as it is made. While there is nothing to send, and the request's own body has been read, a client that goes
+/// away ends it.
+async fn send_pieces(session: &mut Session, mut body: Body, is_read: bool) -> Result<()> {
+    loop {
+        let frame = tokio::select! {
+            biased;
+            frame = body.frame() => frame,
+            gone = session.as_downstream_mut().read_body_or_idle(true), if is_read => match gone {
+                Ok(_) => continue,
+                Err(error) => return Err(error),
+            },
+        };
+        let Some(frame) = frame else { break };
+        if let Ok(data) = frame.map_err(broken_off)?.into_data() {
+            session.write_response_body(Some(data), false).await?;
+        }
     }
     session.write_response_body(Some(Bytes::new()), true).await
+}
+
+/// The rest of an answer cannot be made.
+pub(super) fn broken_off(error: axum::Error) -> Box<Error> {
+    Error::because(ErrorType::InternalError, "the rest of the door's own answer cannot be made", error)
 }
 
 /// The answer that a refusal becomes: with headers and body of what the door answers itself, or with that of the OCI distribution spec

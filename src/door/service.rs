@@ -1,14 +1,15 @@
 //! What the door does with a request: reading its first line, answering what it answers itself, and the last changes to
 //! every response. `hooks.rs` calls it where pingora lets it.
 
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use ipnet::IpNet;
-use pingora_core::Result;
+use pingora_core::{Error, Result};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 use tokio_util::task::TaskTracker;
@@ -20,11 +21,12 @@ use super::own_paths::OwnPaths;
 use super::public_address::PublicAddress;
 use super::request_id::{self, RequestIds};
 use super::request_limiter::{InFlight, RequestLimiter};
-use super::request_metrics::RequestMetrics;
+use super::request_metrics::{FinishedRequest, RequestMetrics};
+use super::respond::LocalAnswer;
 use super::upstream_connection::UpstreamConnections;
 use super::url_rewriting::UrlRewriter;
 use super::{
-    AnswerOrigin, CatalogScope, Client, Exchange, Flow, Limits, Pipeline, Refusal, Response, ResponseHead,
+    AnswerOrigin, CatalogScope, Client, Exchange, ExchangeOutcome, Flow, Limits, Pipeline, Refusal, Response, ResponseHead,
     Target, body, bridge, normalization, respond,
 };
 use crate::auth::{DoorOrigin, TargetSeal, Viewer};
@@ -104,17 +106,31 @@ impl Service {
         }
     }
 
-    /// Reads the request line.
+    /// Reads the request line that pingora has read.
     pub(super) fn exchange(&self, session: &mut Session) -> (Exchange, Result<(), Refusal>) {
-        let has_body = !session.is_body_empty();
         let has_fragment = match session.is_http2() {
             true => Ok(()),
             false => normalization::refuse_fragment(&session.as_downstream().to_h1_raw()),
         };
-        let arrived = has_fragment
+        let normalized = has_fragment
             .and_then(|()| normalization::refuse_many_headers(session.req_header()))
             .and_then(|()| normalization::normalize(session.req_header_mut()));
-        let mut request = session.req_header().clone();
+        let arrival = Arrival {
+            has_body: !session.is_body_empty(),
+            is_tls: session.digest().is_some_and(|digest| digest.ssl_digest.is_some()),
+            peer: session.client_addr().and_then(|address| address.as_inet()).map(std::net::SocketAddr::ip),
+        };
+        self.read(session.req_header().clone(), normalized, arrival)
+    }
+
+    /// Reads a request that was normalized, or could not be, with the authority that its client asks for.
+    pub(super) fn read(
+        &self,
+        mut request: RequestHeader,
+        normalized: Result<Option<String>, Refusal>,
+        arrival: Arrival,
+    ) -> (Exchange, Result<(), Refusal>) {
+        let Arrival { has_body, is_tls, peer } = arrival;
         let mut forwarding = super::exchange::Forwarding::default();
         // The registry reads the one as the other; it is given what rules and record speak of.
         if let Some(plain) = std::str::from_utf8(request.raw_path()).ok().and_then(with_plain_colon)
@@ -122,30 +138,51 @@ impl Service {
         {
             forwarding.path_and_query = Some(plain);
         }
-        let read = arrived.and_then(|host| Ok((host, target(&request, has_body)?)));
+        let read = normalized.and_then(|host| Ok((host, target(&request, has_body)?)));
         let ((host, target), readable) = match read {
             Ok(read) => (read, Ok(())),
             Err(refusal) => ((None, Target::Unreadable), Err(refusal)),
         };
-        let peer = session.client_addr().and_then(|address| address.as_inet()).map(std::net::SocketAddr::ip);
-        let is_tls = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
         let client = Client::of_connection(peer, is_tls, host);
         let request_id = self.request_ids.of(client.peer, &request.headers);
-        (
-            Exchange {
-                request_id,
-                started: Instant::now(),
-                request,
-                target,
-                client,
-                backend: None,
-                forwarding,
-                viewer: Viewer::Anonymous,
-                catalog: CatalogScope::Whole,
-                note: None,
+        let exchange = Exchange {
+            request_id,
+            started: Instant::now(),
+            request,
+            target,
+            client,
+            backend: None,
+            forwarding,
+            viewer: Viewer::Anonymous,
+            catalog: CatalogScope::Whole,
+            note: None,
+        };
+        (exchange, readable)
+    }
+
+    /// Decides about a request that was read: what the door answers itself, or `None` for one to stream, whose target is
+    /// known then. The context has the exchange afterwards.
+    pub(super) async fn decide(
+        &self,
+        inbound: Inbound<'_>,
+        (mut exchange, readable): (Exchange, Result<(), Refusal>),
+        context: &mut Context,
+    ) -> Result<Option<LocalAnswer>, Refusal> {
+        let mut answer = match readable {
+            Ok(()) => self.answer(inbound, &mut exchange, &mut context.in_flight).await,
+            Err(refusal) => match self.base_without_slash(&exchange) {
+                Some(local) => Ok(Some(local)),
+                None => Err(refusal),
             },
-            readable,
-        )
+        };
+        if let Ok(None) = &answer {
+            match self.urls.target(&exchange) {
+                Ok(target) => context.target = target,
+                Err(refusal) => answer = Err(refusal),
+            }
+        }
+        context.exchange = Some(Box::new(exchange));
+        answer
     }
 
     /// `/v2` is answered as distribution does it, before any authentication: with a redirect to `/v2/`.
@@ -160,29 +197,29 @@ impl Service {
         head.insert_header(CONTENT_TYPE, "text/html; charset=utf-8").ok()?;
         head.insert_header("Docker-Distribution-Api-Version", "registry/2.0").ok()?;
         let body = Bytes::from_static(b"<a href=\"/v2/\">Moved Permanently</a>.\n\n");
-        Some(LocalAnswer::Whole(Response { head, body: body.into(), origin: AnswerOrigin::Door }))
+        Some(Response { head, body: body.into(), origin: AnswerOrigin::Door }.into())
     }
 
     /// A request that the door answers itself, or `None` for one to stream.
-    pub(super) async fn answer(
+    async fn answer(
         &self,
-        session: &mut Session,
+        mut inbound: Inbound<'_>,
         exchange: &mut Exchange,
         in_flight: &mut InFlight,
     ) -> Result<Option<LocalAnswer>, Refusal> {
         if exchange.target == Target::Own
             && self.own.is_probe(&exchange.request.method, &exchange.request.uri)
         {
-            return self.call_router(session, exchange).await;
+            return self.call_router(inbound, exchange).await;
         }
-        *in_flight = self.requests.admit().inspect_err(|_| shorten_write_timeout(session))?;
+        *in_flight = self.requests.admit().inspect_err(|_| inbound.shorten_write_timeout())?;
         let allowed = self.pipeline.on_request(exchange).await;
         // Known now: the client's address. A refusal counts as well, until the client has read it.
         self.requests
             .admit_of(exchange.client.address, in_flight)
-            .inspect_err(|_| shorten_write_timeout(session))?;
+            .inspect_err(|_| inbound.shorten_write_timeout())?;
         if let Flow::Respond(response) = allowed? {
-            return Ok(Some(LocalAnswer::Whole(*response)));
+            return Ok(Some((*response).into()));
         }
         if let CatalogScope::Visible(_) = exchange.catalog {
             let message = "the door cannot tell now which repositories you may see; try again soon";
@@ -192,12 +229,17 @@ impl Service {
         exchange.forwarding.host = self.urls.address().host_for_registry(&exchange.client);
         let write = match &exchange.target {
             Target::Own | Target::Unreadable => {
-                return self.call_router(session, exchange).await;
+                return self.call_router(inbound, exchange).await;
             }
             Target::Registry(Route::ManifestPut { repository, reference, tags }) => {
                 let mut held = self.memory.reserve(exchange.client.address);
-                let reading = body::read(session, MAXIMUM_MANIFEST_BYTES, &self.limits, &mut held);
-                let bytes = Box::pin(reading).await?;
+                let bytes = match inbound {
+                    Inbound::Session(session) => {
+                        let reading = body::read(session, MAXIMUM_MANIFEST_BYTES, &self.limits, &mut held);
+                        Box::pin(reading).await?
+                    }
+                    Inbound::WithoutBody(_) => Bytes::new(),
+                };
                 let manifest = parse_manifest(exchange, reference, bytes, held)?;
                 ManifestWrite::Put {
                     repository: repository.clone(),
@@ -212,7 +254,7 @@ impl Service {
             Target::Registry(_) => return Ok(None),
         };
         match self.pipeline.on_write(exchange, &write).await? {
-            Flow::Respond(response) => Ok(Some(LocalAnswer::Whole(*response))),
+            Flow::Respond(response) => Ok(Some((*response).into())),
             Flow::Continue => {
                 Err(Refusal::new(ErrorCode::Unknown, "the door failed on this request; its log says why")
                     .because("no plugin carried the write: the observer is missing from the table"))
@@ -223,16 +265,15 @@ impl Service {
     /// Has the router of pages and API answer.
     async fn call_router(
         &self,
-        session: &mut Session,
+        inbound: Inbound<'_>,
         exchange: &Exchange,
     ) -> Result<Option<LocalAnswer>, Refusal> {
         let client = exchange.client.address;
         let (viewer, held) = (exchange.viewer.clone(), self.memory.reserve(client));
         // Apart from the request's own future, which would be as large for each pull.
         let origin = DoorOrigin::parse(&self.urls.address().origin_for(&exchange.client));
-        let calling = bridge::call(&self.own.router, session, client, origin, viewer, &self.limits, held);
-        let answer = Box::pin(calling).await?;
-        Ok(Some(LocalAnswer::Streamed(answer)))
+        let calling = bridge::call(&self.own.router, inbound, &exchange.request, client, origin, viewer, &self.limits, held);
+        Box::pin(calling).await.map(Some)
     }
 
     /// The last changes to a response, whether it is streamed or the door's own.
@@ -247,37 +288,41 @@ impl Service {
         self.pipeline.on_response(exchange, head).await
     }
 
-    /// Sends an answer of the door's own.
-    pub(super) async fn respond(
+    /// Makes an answer of the door's own ready to be sent, whatever was decided.
+    pub(super) async fn finish(
         &self,
-        session: &mut Session,
         context: &mut Context,
-        local: LocalAnswer,
-    ) -> Result<()> {
-        match local {
-            LocalAnswer::Whole(mut response) => match self.finish_head(context, &mut response.head).await {
-                Ok(()) => {
-                    context.origin = response.origin;
-                    respond::send(session, response).await
-                }
-                Err(refusal) => self.refuse(session, context, &refusal).await,
-            },
-            LocalAnswer::Streamed(mut answer) => {
-                take_note(context, answer.note.take());
-                match self.finish_head(context, &mut answer.head).await {
-                    Ok(()) => Box::pin(bridge::send(session, answer)).await,
-                    Err(refusal) => self.refuse(session, context, &refusal).await,
+        decided: Result<LocalAnswer, Refusal>,
+    ) -> Result<LocalAnswer> {
+        let refusal = match decided {
+            Ok(mut local) => {
+                take_note(context, local.note.take());
+                match self.finish_head(context, &mut local.head).await {
+                    Ok(()) => {
+                        context.origin = local.origin;
+                        return Ok(local);
+                    }
+                    Err(refusal) => refusal,
                 }
             }
-        }
+            Err(refusal) => refusal,
+        };
+        self.refusal(context, &refusal).await
     }
 
+    /// Sends a refusal.
     pub(super) async fn refuse(
         &self,
         session: &mut Session,
         context: &mut Context,
         refusal: &Refusal,
     ) -> Result<()> {
+        let answer = self.refusal(context, refusal).await?;
+        respond::send(session, answer).await
+    }
+
+    /// The answer that a refusal becomes, ready to be sent.
+    async fn refusal(&self, context: &mut Context, refusal: &Refusal) -> Result<LocalAnswer> {
         context.cause = Some(refusal.to_string());
         context.origin = AnswerOrigin::Door;
         let own = context
@@ -296,7 +341,31 @@ impl Service {
         {
             tracing::error!(%error, "a refusal is sent without the request's identifier");
         }
-        respond::send(session, response).await
+        Ok(response.into())
+    }
+
+    /// A request is over, with this status for its client if there was an answer: it is counted, and the plugins hear of it.
+    pub(super) async fn end(
+        &self,
+        context: &mut Context,
+        status: Option<StatusCode>,
+        (received, sent): (u64, u64),
+        error: Option<&Error>,
+    ) {
+        let Some(exchange) = context.exchange.take() else { return };
+        let duration = exchange.started.elapsed();
+        let failure = error.filter(|_| !context.is_answered).map(ToString::to_string);
+        let cause = context.cause.take().or(failure);
+        let outcome = ExchangeOutcome { status, received, sent, duration, cause };
+        self.metrics.count(FinishedRequest {
+            route: exchange.route_name(),
+            status,
+            origin: context.origin,
+            received,
+            sent,
+            duration,
+        });
+        self.pipeline.on_end(&exchange, &outcome).await;
     }
 }
 
@@ -314,17 +383,32 @@ fn take_note(context: &mut Context, note: Option<AccessNote>) {
     exchange.note = Some(Box::new(note));
 }
 
-/// An answer of the door's own.
-pub(super) enum LocalAnswer {
-    /// There as a whole.
-    Whole(Response),
-    /// From the router, to be sent as it comes.
-    Streamed(bridge::RouterAnswer),
+/// What a request's connection tells of it, besides its head.
+pub(super) struct Arrival {
+    /// Whether it has a body.
+    pub has_body: bool,
+    /// Whether it came by TLS.
+    pub is_tls: bool,
+    /// The other end of the connection.
+    pub peer: Option<IpAddr>,
 }
 
-/// A request that is shed counts no more, so its client has less time to read the answer.
-fn shorten_write_timeout(session: &mut Session) {
-    session.as_downstream_mut().set_write_timeout(Some(body::DRAIN_TIME));
+/// The client's side of a request, as far as it is read from.
+pub(super) enum Inbound<'a> {
+    /// It came through pingora, and may have a body.
+    Session(&'a mut Session),
+    /// It has none. This is how long its client may take nothing of the answer.
+    WithoutBody(&'a mut Duration),
+}
+
+impl Inbound<'_> {
+    /// A request that is shed counts no more, so its client has less time to read the answer.
+    fn shorten_write_timeout(&mut self) {
+        match self {
+            Self::Session(session) => session.as_downstream_mut().set_write_timeout(Some(body::DRAIN_TIME)),
+            Self::WithoutBody(timeout) => **timeout = body::DRAIN_TIME,
+        }
+    }
 }
 
 /// What a request line asks for.

@@ -1,0 +1,98 @@
+//! Reading the head of an ordinary request, strictly.
+//!
+//! Ordinary is what HTTP clients send who ask for something: `GET` or `HEAD` of a path, one `Host`, no body, no wish for another
+//! protocol or for the end of the connection. A head that could be read in two ways, or that has to be refused, is none: pingora
+//! reads it. What is ordinary, pingora reads in the same way; tests compare the two.
+
+use bytes::Bytes;
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+};
+use http::{HeaderValue, Version};
+use pingora_http::RequestHeader;
+
+/// The longest ordinary head, in bytes.
+const MOST_BYTES: usize = 16 * 1024;
+/// The most headers of one.
+const MOST_HEADERS: usize = 64;
+/// How an ordinary request line begins.
+const METHODS: [&[u8]; 2] = [b"GET /", b"HEAD /"];
+
+/// How far a head is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// It may become an ordinary one.
+    Unfinished,
+    /// It is whole, and nothing follows.
+    Whole,
+    /// It is not ordinary.
+    Other,
+}
+
+/// Looks at the bytes with which a request begins.
+pub(super) fn progress(bytes: &[u8]) -> Progress {
+    let may_begin = METHODS.iter().any(|method| bytes.starts_with(method) || method.starts_with(bytes));
+    if !may_begin {
+        return Progress::Other;
+    }
+    for end in memchr::memchr_iter(b'\n', bytes) {
+        let line = &bytes[..end];
+        if line.ends_with(b"\r\n\r") {
+            return if end + 1 == bytes.len() { Progress::Whole } else { Progress::Other };
+        }
+        if !line.ends_with(b"\r") {
+            return Progress::Other;
+        }
+    }
+    if bytes.len() < MOST_BYTES { Progress::Unfinished } else { Progress::Other }
+}
+
+/// Reads a whole head; none if it is not ordinary.
+pub(super) fn parse(bytes: &Bytes) -> Option<RequestHeader> {
+    let mut headers = [httparse::EMPTY_HEADER; MOST_HEADERS];
+    let mut parsed = httparse::Request::new(&mut headers);
+    let status = parsed.parse(bytes).ok()?;
+    if status != httparse::Status::Complete(bytes.len()) || parsed.version != Some(1) {
+        return None;
+    }
+    let (method, target) = (parsed.method?, parsed.path?);
+    if !is_ordinary_target(target) {
+        return None;
+    }
+    let count = parsed.headers.len();
+    let mut request = RequestHeader::build_no_case(method, target.as_bytes(), Some(count)).ok()?;
+    request.set_version(Version::HTTP_11);
+    for header in parsed.headers.iter() {
+        let name = HeaderName::from_bytes(header.name.as_bytes()).ok()?;
+        if !is_ordinary_header(&name, header.value) {
+            return None;
+        }
+        let value = HeaderValue::from_maybe_shared(bytes.slice_ref(header.value)).ok()?;
+        request.append_header(name, value).ok()?;
+    }
+    let mut hosts = request.headers.get_all(HOST).iter();
+    (hosts.next().is_some() && hosts.next().is_none()).then_some(request)
+}
+
+/// Whether a target is a path in visible ASCII that the door may know an answer to: blobs only the registry has.
+fn is_ordinary_target(target: &str) -> bool {
+    target.starts_with('/')
+        && !target.starts_with("//")
+        && target.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#')
+        && !target.contains("/blobs/")
+}
+
+/// Whether a header neither frames a body nor is about the connection, other than to keep it.
+fn is_ordinary_header(name: &HeaderName, value: &[u8]) -> bool {
+    if *name == CONNECTION {
+        return value.eq_ignore_ascii_case(b"keep-alive");
+    }
+    if *name == HOST {
+        return !value.is_empty() && !value.contains(&b'@');
+    }
+    let others = [CONTENT_LENGTH, TRANSFER_ENCODING, TE, TRAILER, EXPECT, UPGRADE];
+    !others.contains(name) && name != "keep-alive" && name != "proxy-connection" && name != "http2-settings"
+}
+
+#[cfg(test)]
+mod tests;
