@@ -3,6 +3,7 @@
 mod backends;
 mod bulk;
 mod connections;
+mod direct_way;
 mod forwarding;
 mod http2;
 mod lenient;

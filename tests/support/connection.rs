@@ -19,6 +19,8 @@ pub struct Head {
     pub status: u16,
     /// Names in lower case.
     headers: Vec<(String, String)>,
+    /// The status line and the headers as they came.
+    lines: Vec<String>,
 }
 
 /// A whole answer.
@@ -31,6 +33,11 @@ pub struct Answer {
 }
 
 impl Head {
+    /// The status line and the headers as they came.
+    pub fn lines(&self) -> &[String] {
+        &self.lines
+    }
+
     /// A header's value.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
@@ -91,14 +98,15 @@ impl Connection {
         let line = self.line().await;
         let status = line.split(' ').nth(1).and_then(|status| status.parse().ok());
         let status = status.unwrap_or_else(|| panic!("no status line: {line:?}"));
-        let mut headers = Vec::new();
+        let (mut headers, mut lines) = (Vec::new(), vec![line]);
         loop {
             let line = self.line().await;
             if line.is_empty() {
-                return Head { status, headers };
+                return Head { status, headers, lines };
             }
             let (name, value) = line.split_once(':').unwrap_or_else(|| panic!("no header: {line:?}"));
             headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+            lines.push(line);
         }
     }
 
