@@ -81,8 +81,7 @@ impl DirectWay<'_> {
             let read = tokio::select! {
                 biased;
                 read = stream.read_buf(&mut bytes) => read,
-                // What was begun may still end.
-                _ = self.stopping.wait_for(|stopping| *stopping), if bytes.is_empty() => return Beginning::Gone,
+                _ = self.stopping.wait_for(|stopping| *stopping) => return Beginning::Gone,
             };
             match read {
                 Ok(0) | Err(_) if bytes.is_empty() => return Beginning::Gone,
