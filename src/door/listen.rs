@@ -1,7 +1,7 @@
 //! Accepting connections, and stopping.
 //!
 //! pingora's own server sleeps its whole grace period at the end and then cuts what still runs. So the door accepts by
-//! itself, hands each connection to pingora, and stops when the last exchange is done and its answer has left.
+//! itself, hands each connection to pingora or to the direct way, and stops when the last exchange is done and its answer has left.
 
 use std::any::Any;
 use std::io;

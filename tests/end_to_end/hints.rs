@@ -287,7 +287,7 @@ async fn notifications_need_the_secret_and_are_off_without_one() {
     }
     let long = json!({"events": ["x".repeat(1024 * 1024)]});
     assert_eq!(send(&open, &long).await.status(), StatusCode::PAYLOAD_TOO_LARGE);
-    assert!(!open.log().contains(TOKEN));
+    assert!(!open.whole_log().await.contains(TOKEN));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -14,10 +14,12 @@ use tokio::time::Instant;
 use super::binary::{portreeve, without_variables};
 use super::http::http_client;
 use super::port;
-use super::wait::PAUSE;
+use super::wait::{PAUSE, until};
 
 /// How long the door may take to be ready.
 const START: Duration = Duration::from_secs(10);
+/// How long its log may take.
+const SOON: Duration = Duration::from_secs(20);
 
 /// A running door. Dropping it kills it.
 pub struct Door {
@@ -124,6 +126,15 @@ impl Door {
     /// Everything it has said so far, over all its runs.
     pub fn log(&self) -> String {
         log(self.directory.path(), 0)
+    }
+
+    /// Everything it has said up to now. A thread of its own writes the log, in order: what was said before a request is there
+    /// once that request is. With the access log on only.
+    pub async fn whole_log(&self) -> String {
+        let mark = format!("/mark/{:016x}", fastrand::u64(..));
+        http_client().get(format!("{}{mark}", self.url())).send().await.unwrap();
+        until("the request is in the log", SOON, async || self.log().contains(&mark)).await;
+        self.log()
     }
 
     /// Runs `portreeve check` with its configuration: whether nothing has to be done, and what it says.

@@ -209,5 +209,5 @@ async fn a_registry_with_a_password_is_shown_it() {
         .start()
         .await;
     push(&door.url(), &Image::small(1), "team/app", "latest").await;
-    assert!(!door.log().contains("secret-of-the-door"));
+    assert!(!door.whole_log().await.contains("secret-of-the-door"));
 }

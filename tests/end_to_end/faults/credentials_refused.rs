@@ -57,7 +57,8 @@ async fn a_registry_that_refuses_the_doors_credentials_makes_it_degraded_with_th
     // Several more looks make no further line.
     let asked = relay.seen().len();
     until("it is asked again", SOON, async || relay.seen().len() > asked + 1).await;
-    assert_eq!(door.log().matches(REFUSED).count(), 1, "{}", door.log());
+    let log = door.whole_log().await;
+    assert_eq!(log.matches(REFUSED).count(), 1, "{log}");
     relay.script(|_| Fault::None);
     until("the door is ready", SOON, async || readiness(&door).await.0 == StatusCode::OK).await;
     let said = || door.log().matches("takes the door's credentials again").count();

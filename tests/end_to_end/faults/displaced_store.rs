@@ -11,6 +11,7 @@ use crate::support::binary::blocking_portreeve;
 use crate::support::door::Door;
 use crate::support::http::http_client;
 use crate::support::image::Image;
+use crate::support::metrics::metrics;
 use crate::support::registry::Registry;
 use crate::support::state::{ACCEPT_ALL, assert_in_step, record};
 use crate::support::wait::{PAUSE, until};
@@ -55,9 +56,9 @@ impl House {
         }
     }
 
-    async fn metrics(&self) -> String {
-        let url = format!("{}/metrics", self.door.admin());
-        http_client().get(url).send().await.unwrap().text().await.unwrap()
+    /// Waits until the metrics have this line.
+    async fn until_metric(&self, line: &str) {
+        until(line, SOON, async || metrics(&self.door).await.lines().any(|there| there == line)).await;
     }
 }
 
@@ -77,7 +78,7 @@ async fn while_the_stores_directory_is_away_writes_are_refused_and_pulls_go_on()
     let status = house.door.get_json("/api/v1/status").await;
     assert_eq!((&status["state"], &status["store"]["writable"]), (&"degraded".into(), &false.into()));
     assert!(status["store"]["trouble"].as_str().unwrap().contains("not at its path"), "{status}");
-    assert!(house.metrics().await.contains("portreeve_store_trouble{cause=\"gone\"} 1"));
+    house.until_metric("portreeve_store_trouble{cause=\"gone\"} 1").await;
     let error = |line: &str| line.contains("ERROR") && line.contains("until its file is back");
     // The log is written by a thread of its own.
     until("the log says so", SOON, async || house.door.log().lines().any(error)).await;
@@ -88,7 +89,7 @@ async fn while_the_stores_directory_is_away_writes_are_refused_and_pulls_go_on()
     fs::rename(house.at("away"), house.at("data")).unwrap();
     house.until_readiness(200, "ready").await;
     Image::small(2).push(&door, "team/app", "later").await;
-    assert!(house.metrics().await.contains("portreeve_store_trouble{cause=\"gone\"} 0"));
+    house.until_metric("portreeve_store_trouble{cause=\"gone\"} 0").await;
     assert_in_step(&door, &house.registry.url(), SOON).await;
 }
 

@@ -5,6 +5,7 @@ use std::process::{Output, Stdio};
 
 use serde_json::{Value, json};
 
+use super::SOON;
 use crate::support::binary::portreeve;
 use crate::support::door::Door;
 use crate::support::http::http_client;
@@ -12,6 +13,7 @@ use crate::support::image::Image;
 use crate::support::registry::Registry;
 use crate::support::state::{all, record, truth};
 use crate::support::sweep::{events, sweep, sweep_through};
+use crate::support::wait::until;
 
 /// More than are believed to go at once.
 const TAGS: usize = 70;
@@ -84,7 +86,7 @@ async fn lost_storage_is_said_and_when_it_is_back_so_is_everything_that_was_know
     assert!(removals["items"].as_array().unwrap().iter().any(|item| item["repository"] == "team/app"));
     let ready = http_client().get(format!("{}/readyz", door.admin())).send().await.unwrap();
     assert_eq!(ready.status(), 200);
-    assert!(door.log().contains("Is the registry's storage there?"), "{}", door.log());
+    until("the log asks", SOON, async || door.log().contains("Is the registry's storage there?")).await;
     // Another sweep changes nothing.
     let again = sweep(&door, true).await;
     assert_eq!((again["found"].as_u64(), tags(&door).await.len()), (Some(0), kept.len()), "{again:#}");
