@@ -148,10 +148,7 @@ pub(super) async fn show(State(state): State<WebState>, visit: Visit) -> Result<
             error @ (ApiError::TagUnknown { .. }
             | ApiError::ManifestUnknown { .. }
             | ApiError::RepositoryUnknown(_)),
-        ) => {
-            drop(reader);
-            return deleted(&state, &visit, subject, error).await;
-        }
+        ) => return deleted(&state, &visit, subject, error).await,
         Err(error) => return Err(error.into()),
     };
     rendered(&page(&state, &visit, &mut reader, subject, item).await?)

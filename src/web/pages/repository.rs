@@ -196,6 +196,7 @@ pub(super) async fn show(State(state): State<WebState>, visit: Visit) -> Result<
     let found = tags::sorted(&state, &visit.viewer, Some(name.clone()), &asked).await?;
     let newest = found.items.first().map(|TagOfRepository { tag, .. }| (tag.tag.clone(), tag.digest.clone()));
     let mut groups = TagGroup::group(found.items, &name, &visit);
+    // Until the page is written: its history looks at manifests, too.
     let mut reader = ManifestReader::wait(&state).await?;
     for group in groups.iter_mut().filter(|group| group.is_index) {
         if let Some(size) = reader.size_of(&name, &group.of).await? {
@@ -208,7 +209,6 @@ pub(super) async fn show(State(state): State<WebState>, visit: Visit) -> Result<
         let kind = item.map_or(ArtifactKind::Image, |item| ArtifactKind::of(&item.record.document));
         commands = pull_commands(visit.host(), &name, &Reference::Tag(tag), kind);
     }
-    drop(reader);
     let events = history::newest(&state, &visit, About::Repository(&name)).await?;
     let undoing = match may_undo(&visit, "name") {
         true => Undoing::Newest,

@@ -201,7 +201,8 @@ async fn chosen_tags_are_deleted_together_in_a_browser_without_scripts() {
         browser.driver().find(field).await.unwrap().click().await.unwrap();
     }
     press(&browser, "Delete chosen tags").await;
-    let goes = "document.body.innerText.includes('he tags v1, v3 of team/app; all manifests stay, 2 of them')";
+    let goes =
+        "document.body.innerText.includes('he tags v1, v3 of team/app; all manifests stay, 2 of them')";
     browser.until("what would go", goes).await;
     press(&browser, "Delete").await;
     browser.until("they are gone", "location.pathname === '/ui/repository'").await;
