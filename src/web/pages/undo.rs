@@ -84,8 +84,8 @@ impl<'a> Offers<'a> {
                     && self.is_known(repository, Some(digest)).await?;
                 Ok(is_offered.then(|| bring_back(repository, &Reference::Digest(digest.clone()))))
             }
-            (Undoing::Newest, EventKind::ManifestPut, Some(tag), _) => {
-                let Some(previous) = event.previous.as_ref().filter(|_| is_newest) else { return Ok(None) };
+            (_, EventKind::ManifestPut, Some(tag), _) if is_newest => {
+                let Some(previous) = &event.previous else { return Ok(None) };
                 let description = format!("Point {tag} to what it was before");
                 let is_known = self.is_known(repository, Some(previous)).await?;
                 Ok(is_known.then(|| point(repository, tag, previous, "Undo", description)))
