@@ -13,6 +13,7 @@ use std::fmt;
 use std::str::FromStr;
 
 pub use self::sums::NamespaceSums;
+pub(super) use self::sums::namespace_of;
 use super::cursor::InvalidCursor;
 use super::places::{Place, Sorting};
 use super::repositories::{RepositoryQuestion, RepositorySort};
@@ -62,7 +63,7 @@ impl Namespaces {
         question: &RepositoryQuestion,
         page: &PageRequest<NamespaceCursor>,
     ) -> Page<NamespaceSums, NamespaceCursor> {
-        let RepositoryQuestion { sort, order, containing } = question;
+        let RepositoryQuestion { sort, order, containing, namespace: _ } = question;
         let sorting = Sorting { order: *order, is_by_name: *sort == RepositorySort::Name };
         let place = |value, namespace| Place { sorting, value, repository: namespace, tag: "" };
         let after = page.after.as_ref().map(|after| place(after.value, &*after.namespace));

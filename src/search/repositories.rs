@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use super::arena::{Arena, RepositoryColumns};
 use super::cursor::{Hit, Hits, InvalidCursor};
+use super::namespaces::namespace_of;
 use super::places::{Place, Places, SortOrder, Sorting, UnknownWord};
 use crate::clock::Timestamp;
 use crate::oci::RepositoryName;
@@ -35,6 +36,8 @@ pub struct RepositoryQuestion {
     pub order: SortOrder,
     /// Those only whose name has this in it.
     pub containing: Option<String>,
+    /// Those only of this namespace: the first part of their names, or nothing for names of one part alone.
+    pub namespace: Option<String>,
 }
 
 /// Where an answer ended: the next one begins behind it, whatever came or went meanwhile.
@@ -53,13 +56,15 @@ pub(super) fn list<F: FnMut(&RepositoryName) -> bool>(
     limit: usize,
     sees: F,
 ) -> Hits<RepositoryCursor> {
-    let RepositoryQuestion { sort, order, containing } = question;
+    let RepositoryQuestion { sort, order, containing, namespace } = question;
     let sorting = Sorting { order: *order, is_by_name: *sort == RepositorySort::Name };
     let after = after.map(|after| (after.value, after.name.as_str(), ""));
     let mut places = Places::of(arena, sorting, after, limit, sees);
     for (number, columns) in arena.repositories() {
         let name = arena.repository_names().get(number);
-        if containing.as_ref().is_none_or(|part| name.contains(part)) {
+        if containing.as_ref().is_none_or(|part| name.contains(part))
+            && namespace.as_ref().is_none_or(|wanted| namespace_of(name) == wanted)
+        {
             places.offer(sort.value(columns), number, || (name, ""));
         }
     }

@@ -134,6 +134,7 @@ impl Composition {
                 credentials: self.shows_itself.then(|| Arc::clone(&self.access.settings.credentials)),
             },
             largest_blobs: Arc::default(),
+            manifest_turns: Arc::default(),
             namespaces: Arc::default(),
             pulls: Arc::clone(&self.engine.pulls),
             notifications: self.notifications.clone(),

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use super::error::{ApiError, ErrorEntry};
 use super::json_body;
+use super::manifest_reader::ManifestReader;
 use super::parameters::Parameters;
 use super::state::WebState;
 use super::writer::Writer;
@@ -19,7 +20,7 @@ use crate::sync::{DeletionError, Undeleted, Undeletion, WriteContext, is_empty_m
 /// The longest body: a hundred tags.
 const MAXIMUM_BYTES: usize = 32 * 1024;
 /// How many tags one request names at most.
-const MOST_TAGS: usize = 100;
+pub(super) const MOST_TAGS: usize = 100;
 /// How many manifests or tags one request to delete a repository deletes at most.
 const AT_ONCE: usize = 100;
 
@@ -64,17 +65,17 @@ pub(super) struct TagsToDelete {
 /// What became of each tag, in the order in which they were named.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct TagDeletions {
-    items: Vec<TagOutcome>,
+    pub(super) items: Vec<TagOutcome>,
 }
 
 /// What became of a tag.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct TagOutcome {
-    tag: Tag,
+    pub(super) tag: Tag,
     /// What it pointed to, as far as that was recorded.
     digest: Option<Digest>,
     /// Why it is not deleted, if it is not.
-    error: Option<ErrorEntry>,
+    pub(super) error: Option<ErrorEntry>,
 }
 
 /// What to put back: a tag, a manifest, or a tag to a certain manifest.
@@ -155,14 +156,30 @@ pub(super) async fn delete_tags(
         let source = format!("it names {} tags", tags.len()).into();
         return Err(ApiError::InvalidBody { source, remedy });
     }
+    Ok(Json(TagDeletions { items: tags_deleted(&state, &context, &repository, tags).await }))
+}
+
+/// Deletes tags one after the other for the API or a page.
+pub(super) async fn tags_deleted(
+    state: &WebState,
+    context: &WriteContext,
+    repository: &RepositoryName,
+    tags: Vec<Tag>,
+) -> Vec<TagOutcome> {
     let mut items = Vec::with_capacity(tags.len());
     for tag in tags {
-        let digest = state.store.tag(&repository, &tag).await?.map(|record| record.digest);
-        let deleted = state.writes.deleter.delete(&repository, &Reference::Tag(tag.clone()), &context).await;
-        let error = deleted.err().map(|error| ErrorEntry::of(&ApiError::from(error)));
-        items.push(TagOutcome { tag, digest, error });
+        let (digest, error) = match state.store.tag(repository, &tag).await {
+            Ok(found) => {
+                let reference = Reference::Tag(tag.clone());
+                let deleted = state.writes.deleter.delete(repository, &reference, context).await;
+                (found.map(|record| record.digest), deleted.err().map(ApiError::from))
+            }
+            // Those before it are deleted, and are told of all the same.
+            Err(error) => (None, Some(ApiError::from(error))),
+        };
+        items.push(TagOutcome { tag, digest, error: error.as_ref().map(ErrorEntry::of) });
     }
-    Ok(Json(TagDeletions { items }))
+    items
 }
 
 /// Deletes a manifest, with all tags that point to it.
@@ -209,49 +226,62 @@ pub(super) async fn delete_repository(
     Writer(context): Writer,
     RawQuery(query): RawQuery,
 ) -> Result<Json<EmptiedRepository>, ApiError> {
-    emptied(&state, &context, repository(query.as_deref())?).await.map(Json)
+    let repository = repository(query.as_deref())?;
+    let mut deleted = Deleted::default();
+    let is_empty = emptied(&state, &context, &repository, &mut deleted).await?;
+    let Deleted { manifests, tags } = deleted;
+    Ok(Json(EmptiedRepository { repository, manifests, tags, is_empty }))
 }
 
-/// Deletes some of what a repository has, for the API or a page.
+/// How much is deleted so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Deleted {
+    /// Manifests.
+    pub(super) manifests: usize,
+    /// Tags, with their manifests or alone.
+    pub(super) tags: usize,
+}
+
+/// Deletes some of what a repository has, for the API or a page; answers whether nothing is left. What is deleted is counted also where
+/// it ends with an error.
 pub(super) async fn emptied(
     state: &WebState,
     context: &WriteContext,
-    repository: RepositoryName,
-) -> Result<EmptiedRepository, ApiError> {
-    if state.store.repository(&repository).await?.is_none() {
-        return Err(ApiError::RepositoryUnknown(repository));
+    repository: &RepositoryName,
+    deleted: &mut Deleted,
+) -> Result<bool, ApiError> {
+    if state.store.repository(repository).await?.is_none() {
+        return Err(ApiError::RepositoryUnknown(repository.clone()));
     }
     let page = PageRequest { after: None, limit: AT_ONCE };
-    let part = state.store.manifests(&repository, page).await?;
-    let (mut manifests, mut tags) = (0, 0);
-    // What the registry does not have is asked about after its answer, and goes from the record then.
-    let delete = async |reference: Reference| match state
-        .writes
-        .deleter
-        .delete(&repository, &reference, context)
-        .await
-    {
-        Ok(()) => Ok(true),
-        Err(DeletionError::NotThere(_)) => Ok(false),
-        Err(error) => Err(ApiError::from(error)),
+    let (digests, has_more) = {
+        let part = ManifestReader::wait(state).await?.list(repository, None, page).await?;
+        let digests: Vec<Digest> = part.items.into_iter().map(|record| record.digest).collect();
+        (digests, part.next.is_some())
     };
-    for record in part.items {
-        let with_it = state.store.tags_of(&repository, &record.digest).await?.len();
-        if delete(Reference::Digest(record.digest)).await? {
-            manifests += 1;
-            tags += with_it;
+    // What the registry does not have is asked about after its answer, and goes from the record then.
+    let delete =
+        async |reference: Reference| match state.writes.deleter.delete(repository, &reference, context).await
+        {
+            Ok(()) => Ok(true),
+            Err(DeletionError::NotThere(_)) => Ok(false),
+            Err(error) => Err(ApiError::from(error)),
+        };
+    for digest in digests {
+        let with_it = state.store.tags_of(repository, &digest).await?.len();
+        if delete(Reference::Digest(digest)).await? {
+            deleted.manifests += 1;
+            deleted.tags += with_it;
         }
     }
     // Tags whose manifest the registry had lost before.
     let page = PageRequest { after: None, limit: AT_ONCE };
-    let left =
-        if part.next.is_none() { state.store.tags(&repository, page).await?.items } else { Vec::new() };
+    let left = if has_more { Vec::new() } else { state.store.tags(repository, page).await?.items };
     for record in left {
-        tags += usize::from(delete(Reference::Tag(record.tag)).await?);
+        deleted.tags += usize::from(delete(Reference::Tag(record.tag)).await?);
     }
-    let left = state.store.repository(&repository).await?;
-    let is_empty = left.is_none_or(|record| record.manifests == 0 && record.tags == 0);
-    Ok(EmptiedRepository { repository, manifests, tags, is_empty })
+    let left = state.store.repository(repository).await?;
+    Ok(left.is_none_or(|record| record.manifests == 0 && record.tags == 0))
 }
 
 /// Whether this is, or was, one of those manifests by which single tags are deleted at registries that cannot.
@@ -262,6 +292,28 @@ pub(super) async fn is_of_deleted_tag(
 ) -> Result<bool, ApiError> {
     let manifest = state.store.deleted_manifest(repository, digest).await?;
     Ok(manifest.is_some_and(|manifest| is_empty_manifest(&manifest)))
+}
+
+/// Whether what a manifest said is known, so that it can be put back: it is there, or was deleted not long ago.
+pub(super) async fn is_known(
+    state: &WebState,
+    repository: &RepositoryName,
+    digest: &Digest,
+) -> Result<bool, ApiError> {
+    Ok(state.store.has_manifest(repository, digest).await?
+        || state.store.deleted_manifest(repository, digest).await?.is_some())
+}
+
+/// Whether a tag or a manifest is not there now.
+pub(super) async fn is_gone(
+    state: &WebState,
+    repository: &RepositoryName,
+    reference: &Reference,
+) -> Result<bool, ApiError> {
+    Ok(match reference {
+        Reference::Tag(tag) => state.store.tag(repository, tag).await?.is_none(),
+        Reference::Digest(digest) => !state.store.has_manifest(repository, digest).await?,
+    })
 }
 
 /// Puts back a tag or a manifest that was deleted, while the registry has its blobs.

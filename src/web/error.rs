@@ -64,6 +64,9 @@ pub(super) enum ApiError {
         "there are as many streams of events as limits.event_streams allows; try again later, or read the list"
     )]
     TooManyStreams,
+    /// So many answers read manifests that the turn of this one does not come.
+    #[error("too many answers about manifests are being made; try again soon")]
+    TooManyManifests,
     /// The door ends.
     #[error("the door is stopping; ask again")]
     Stopping,
@@ -144,6 +147,18 @@ impl std::fmt::Display for Known<'_> {
 }
 
 impl ApiError {
+    /// What was found, or nothing where it is not recorded: it may have gone while an answer was made. Anything else that went wrong
+    /// stays an error.
+    pub(super) fn nothing_if_unknown<T>(result: Result<T, Self>) -> Result<Option<T>, Self> {
+        match result {
+            Ok(found) => Ok(Some(found)),
+            Err(Self::TagUnknown { .. } | Self::ManifestUnknown { .. } | Self::RepositoryUnknown(_)) => {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     fn status_and_code(&self) -> (StatusCode, &'static str) {
         match self {
             Self::UnknownParameter { .. } => (StatusCode::BAD_REQUEST, "unknown_parameter"),
@@ -159,6 +174,7 @@ impl ApiError {
             Self::HistoryReplaced { .. } => (StatusCode::CONFLICT, "history_replaced"),
             Self::LoginRequired { .. } => (StatusCode::UNAUTHORIZED, "unauthorized"),
             Self::TooManyStreams => (StatusCode::SERVICE_UNAVAILABLE, "too_many_streams"),
+            Self::TooManyManifests => (StatusCode::SERVICE_UNAVAILABLE, "too_many_manifests"),
             Self::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
             Self::Login(_) => (StatusCode::SERVICE_UNAVAILABLE, "logins_unavailable"),
             Self::TooManyLogins(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many_requests"),
@@ -280,7 +296,7 @@ pub(super) struct ErrorEntry {
     #[schema(value_type = String)]
     code: &'static str,
     /// For people.
-    message: String,
+    pub(super) message: String,
 }
 
 impl ErrorBody {

@@ -107,8 +107,20 @@ pub(super) async fn list_of_kind(
     if form_urlencoded::parse(query.unwrap_or_default().as_bytes()).any(is_of_gate) {
         return Ok(list_of_gate(&state, &viewer, query).await?.into_response());
     }
-    const KNOWN: [&str; 11] =
-        ["repository", "tag", "user", "kind", "since", "until", "order", "n", "after", "epoch", "what"];
+    const KNOWN: [&str; 12] = [
+        "repository",
+        "tag",
+        "digest",
+        "user",
+        "kind",
+        "since",
+        "until",
+        "order",
+        "n",
+        "after",
+        "epoch",
+        "what",
+    ];
     let parameters = Parameters::parse(query, &KNOWN)?;
     if parameters.text("what").is_some() {
         let wrong = "it is for `kind=auth` alone";
@@ -243,7 +255,8 @@ pub(super) async fn stream(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    const KNOWN: [&str; 8] = ["repository", "tag", "user", "kind", "since", "until", "after", "epoch"];
+    const KNOWN: [&str; 9] =
+        ["repository", "tag", "digest", "user", "kind", "since", "until", "after", "epoch"];
     let parameters = Parameters::parse(query.as_deref(), &KNOWN)?;
     let filter = EventFilter::read(&parameters, viewer.may_see_actors())?;
     let asked = parameters.optional::<u64>("after")?;

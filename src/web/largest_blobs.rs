@@ -57,6 +57,14 @@ impl LargestBlobs {
     }
 }
 
+#[cfg(test)]
+impl LargestBlobs {
+    /// Whether they were looked for.
+    pub(super) async fn are_kept(&self) -> bool {
+        self.0.lock().await.is_some()
+    }
+}
+
 /// Looks at all blobs, part by part.
 async fn find(store: &dyn Numbers) -> Result<Vec<BlobItem>, StoreError> {
     let mut largest: Vec<BlobRecord> = Vec::new();

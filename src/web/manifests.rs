@@ -1,21 +1,20 @@
 //! `GET /api/v1/manifests?repository=&digest=`, or `&tag=`; without both the list, with `n` and `after`, and with `subject` of those that
 //! refer to one.
 //!
-//! A manifest may have megabytes, so lists leave out what only a single one needs, and few are made at a time.
+//! A manifest may have megabytes, so lists leave out what only a single one needs.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
-use tokio::sync::Semaphore;
 use utoipa::ToSchema;
 
 use super::error::ApiError;
 use super::list::List;
+use super::manifest_reader::ManifestReader;
 use super::parameters::{Paging, Parameters};
 use super::state::WebState;
 use crate::clock::Timestamp;
@@ -23,12 +22,7 @@ use crate::oci::{
     BuildStep, Descriptor, Digest, Document, ImageConfig, ManifestKind, MediaType, Reference, RepositoryName,
     Tag,
 };
-use crate::store::{ManifestRecord, Page, PageRequest, Records, Source, StoreError};
-
-/// How many referrers are shown with a manifest; the others are listed.
-const REFERRERS: usize = 100;
-/// How many answers about manifests are made at a time: each may take several times its length while it is made.
-static MAKING: Semaphore = Semaphore::const_new(4);
+use crate::store::{ManifestRecord, Page, Source};
 
 /// A manifest as it is recorded, whole or in a list.
 #[derive(Debug)]
@@ -108,6 +102,12 @@ impl From<ManifestRecord> for Referrer {
     fn from(record: ManifestRecord) -> Self {
         let Document { media_type, artifact_type, size, annotations, .. } = record.document;
         Self { digest: record.digest, media_type, artifact_type, size, annotations }
+    }
+}
+
+impl From<Page<ManifestRecord, Digest>> for Referrers {
+    fn from(page: Page<ManifestRecord, Digest>) -> Self {
+        Self { first: page.items.into_iter().map(Referrer::from).collect(), next: page.next }
     }
 }
 
@@ -219,20 +219,6 @@ impl<'a> ImageItem<'a> {
     }
 }
 
-impl ManifestItem {
-    /// The manifest whole, with its referrers, which its record does not hold.
-    async fn whole(
-        store: &dyn Records,
-        repository: &RepositoryName,
-        record: ManifestRecord,
-    ) -> Result<Self, StoreError> {
-        let page = PageRequest { after: None, limit: REFERRERS };
-        let Page { items, next } = store.referrers(repository, &record.digest, page).await?;
-        let first = items.into_iter().map(Referrer::from).collect();
-        Ok(Self { record, referrers: Some(Referrers { first, next }) })
-    }
-}
-
 /// Shows one manifest, or lists those of a repository.
 #[utoipa::path(
     get, path = "/api/v1/manifests", tag = "record",
@@ -267,107 +253,15 @@ pub(super) async fn list_or_show(
         let wrong = "it goes with the list, not with one `digest` or `tag`".to_owned();
         return Err(ApiError::InvalidParameter { name, source: wrong.into() });
     }
+    let (subject, page) = (parameters.optional("subject")?, parameters.page()?);
+    // Until the answer is written.
+    let reader = ManifestReader::wait(&state).await?;
     let named = tag.map(Reference::Tag).or(digest.map(Reference::Digest));
     match named {
-        Some(reference) => Ok(Json(one(&state, &repository, reference).await?).into_response()),
+        Some(reference) => Ok(Json(reader.one(&repository, reference).await?).into_response()),
         None => {
-            let _making = MAKING.acquire().await.ok();
-            list(&*state.store, repository, &parameters).await
+            let page = reader.list(&repository, subject.as_ref(), page).await?;
+            Ok(Json(List::<ManifestItem>::of(page)).into_response())
         }
     }
-}
-
-/// One manifest, whole.
-///
-/// # Errors
-/// When it is not known.
-pub(super) async fn one(
-    state: &WebState,
-    repository: &RepositoryName,
-    reference: Reference,
-) -> Result<ManifestItem, ApiError> {
-    // It is never closed; what waits here is bounded by the requests under way.
-    let _making = MAKING.acquire().await.ok();
-    let store = &*state.store;
-    let digest = match reference {
-        Reference::Tag(tag) => digest_of(store, repository, tag).await?,
-        Reference::Digest(digest) => digest,
-    };
-    match store.manifest(repository, &digest).await? {
-        Some(record) => Ok(ManifestItem::whole(store, repository, record).await?),
-        None if store.repository(repository).await?.is_none() => {
-            Err(ApiError::RepositoryUnknown(repository.clone()))
-        }
-        None => Err(ApiError::ManifestUnknown { repository: repository.clone(), digest }),
-    }
-}
-
-/// How many parts of an index are looked at for its size.
-const PARTS: usize = 32;
-
-/// The bytes of a manifest and of the blobs that it names; of an index with those of its parts, each counted once, as far as they are
-/// recorded.
-pub(super) async fn bytes_with_parts(
-    state: &WebState,
-    repository: &RepositoryName,
-    document: &Document,
-) -> Result<u64, ApiError> {
-    let own = |document: &Document| -> BTreeMap<Digest, u64> {
-        document.blobs().into_iter().map(|(digest, size)| (digest.clone(), size)).collect()
-    };
-    let mut blobs = own(document);
-    for child in document.child_manifests().take(PARTS) {
-        if let Some(record) = state.store.manifest(repository, child).await? {
-            blobs.extend(own(&record.document));
-            blobs.insert(record.digest, record.document.size);
-        }
-    }
-    Ok(blobs.into_values().fold(document.size, u64::saturating_add))
-}
-
-/// The same of a manifest by its digest; nothing if it is not recorded.
-pub(super) async fn bytes_of(
-    state: &WebState,
-    repository: &RepositoryName,
-    digest: &Digest,
-) -> Result<Option<u64>, ApiError> {
-    match state.store.manifest(repository, digest).await? {
-        Some(record) => Ok(Some(bytes_with_parts(state, repository, &record.document).await?)),
-        None => Ok(None),
-    }
-}
-
-/// The document itself of a manifest, as `/v2/` answers it to those who may pull; nothing if it is not kept.
-pub(super) async fn content(
-    state: &WebState,
-    repository: &RepositoryName,
-    digest: &Digest,
-) -> Result<Option<Arc<crate::oci::Manifest>>, ApiError> {
-    Ok(state.store.manifest_content(repository, digest).await?)
-}
-
-async fn digest_of(store: &dyn Records, repository: &RepositoryName, tag: Tag) -> Result<Digest, ApiError> {
-    match store.tag(repository, &tag).await? {
-        Some(record) => Ok(record.digest),
-        None if store.repository(repository).await?.is_none() => {
-            Err(ApiError::RepositoryUnknown(repository.clone()))
-        }
-        None => Err(ApiError::TagUnknown { repository: repository.clone(), tag }),
-    }
-}
-
-async fn list(
-    store: &dyn Records,
-    repository: RepositoryName,
-    parameters: &Parameters<'_>,
-) -> Result<Response, ApiError> {
-    let page = parameters.page()?;
-    let page = match parameters.optional("subject")? {
-        Some(subject) => store.referrers(&repository, &subject, page).await?,
-        None => store.manifests(&repository, page).await?,
-    };
-    if page.items.is_empty() && store.repository(&repository).await?.is_none() {
-        return Err(ApiError::RepositoryUnknown(repository));
-    }
-    Ok(Json(List::<ManifestItem>::of(page)).into_response())
 }

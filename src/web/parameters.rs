@@ -40,8 +40,25 @@ impl<'a> Parameters<'a> {
     /// # Errors
     /// For a parameter that is not in `known`, or that is given twice.
     pub(super) fn parse(query: Option<&'a str>, known: &'static [&'static str]) -> Result<Self, ApiError> {
+        Self::parse_with_several(query, known, "").map(|(parameters, _)| parameters)
+    }
+
+    /// The same of a query in which one parameter may stand several times; with its values, in their order.
+    ///
+    /// # Errors
+    /// As for [`Parameters::parse`].
+    pub(super) fn parse_with_several(
+        query: Option<&'a str>,
+        known: &'static [&'static str],
+        several: &'static str,
+    ) -> Result<(Self, Vec<Cow<'a, str>>), ApiError> {
         let mut given: Vec<(&'static str, Cow<'a, str>)> = Vec::new();
+        let mut values = Vec::new();
         for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+            if !several.is_empty() && name == several {
+                values.push(value);
+                continue;
+            }
             let Some(name) = known.iter().find(|known| **known == name) else {
                 return Err(ApiError::UnknownParameter { name: name.chars().take(64).collect(), known });
             };
@@ -50,7 +67,7 @@ impl<'a> Parameters<'a> {
             }
             given.push((name, value));
         }
-        Ok(Self { given })
+        Ok((Self { given }, values))
     }
 
     /// Takes apart what a form has sent: what was left empty in it was not given.

@@ -21,6 +21,15 @@ pub enum DeletionPreview {
         /// All tags of that.
         tags: Vec<Tag>,
     },
+    /// Several tags.
+    Tags {
+        /// In which repository.
+        repository: RepositoryName,
+        /// Which ones.
+        tags: Vec<Tag>,
+        /// How many manifests have no tag then.
+        untagged: usize,
+    },
     /// A manifest with its tags.
     Manifest {
         /// In which repository.
@@ -44,7 +53,7 @@ impl DeletionPreview {
     pub fn staying(&self) -> Vec<&Tag> {
         match self {
             Self::Tag { tag, tags, .. } => tags.iter().filter(|other| *other != tag).collect(),
-            Self::Manifest { .. } | Self::Repository { .. } => Vec::new(),
+            Self::Tags { .. } | Self::Manifest { .. } | Self::Repository { .. } => Vec::new(),
         }
     }
 }
@@ -58,6 +67,15 @@ impl fmt::Display for DeletionPreview {
                     others => format!("{} stay", in_words(others)),
                 };
                 write!(formatter, "the tag {repository}:{tag}, which points to {digest}; {stay}")
+            }
+            Self::Tags { repository, tags, untagged } => {
+                let tags = in_words(&tags.iter().collect::<Vec<_>>());
+                let stay = match untagged {
+                    0 => "all manifests stay, each with another tag".to_owned(),
+                    1 => "all manifests stay, one of them without a tag".to_owned(),
+                    untagged => format!("all manifests stay, {untagged} of them without a tag"),
+                };
+                write!(formatter, "the tags {tags} of {repository}; {stay}")
             }
             Self::Manifest { repository, digest, tags } if tags.is_empty() => {
                 write!(formatter, "the manifest {repository}@{digest}, which has no tag")
@@ -112,6 +130,15 @@ mod tests {
                 "the manifest team/app@{digest}, and with it the tags a, b, c, d, e, f, g, h, i, j, and 2 more"
             )
         );
+        for (untagged, stay) in [
+            (0, "all manifests stay, each with another tag"),
+            (1, "all manifests stay, one of them without a tag"),
+            (2, "all manifests stay, 2 of them without a tag"),
+        ] {
+            let several =
+                DeletionPreview::Tags { repository: repository.clone(), tags: tags(&["a", "b"]), untagged };
+            assert_eq!(several.to_string(), format!("the tags a, b of team/app; {stay}"));
+        }
         let all = DeletionPreview::Repository { repository, counts: Some((2, 3)) };
         assert_eq!(all.to_string(), "all of team/app: 2 tags, 3 manifests");
     }

@@ -1,4 +1,4 @@
-//! `GET /api/v1/repositories?q=&n=&after=&sort=&order=`, or with `group_by=namespace`
+//! `GET /api/v1/repositories?q=&namespace=&n=&after=&sort=&order=`, or with `group_by=namespace`
 
 use std::str::FromStr;
 
@@ -71,6 +71,7 @@ pub(super) enum RepositoriesAnswer {
     get, path = "/api/v1/repositories", tag = "record",
     params(
         ("q" = Option<String>, Query, description = "Those only whose name contains this."),
+        ("namespace" = Option<String>, Query, description = "Those only whose name has this first part, and that the caller may pull; nothing for names of one part alone."),
         ("group_by" = inline(Option<GroupBy>), Query, description = "What they hold together, of those that the caller may pull."),
         ("sort" = Option<String>, Query, description = "`name`, `last_push`, `last_pull`, `pulls`, `size` or `tags`."),
         ("order" = Option<String>, Query, description = "`asc` or `desc`."),
@@ -86,7 +87,8 @@ pub(super) async fn list(
     viewer: Viewer,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
-    let parameters = Parameters::parse(query.as_deref(), &["q", "group_by", "n", "after", "sort", "order"])?;
+    let parameters =
+        Parameters::parse(query.as_deref(), &["q", "namespace", "group_by", "n", "after", "sort", "order"])?;
     Ok(if let Some(GroupBy::Namespace) = parameters.optional("group_by")? {
         Json(namespaces(&state, &viewer, &parameters).await?).into_response()
     } else {
@@ -100,6 +102,10 @@ pub(super) async fn namespaces(
     viewer: &Viewer,
     parameters: &Parameters<'_>,
 ) -> Result<NamespaceList, ApiError> {
+    if parameters.text("namespace").is_some() {
+        let wrong = "it goes with the list of repositories, not with `group_by`";
+        return Err(ApiError::InvalidParameter { name: "namespace", source: wrong.into() });
+    }
     let (question, page) = question(parameters, NamespaceCursor::sort)?;
     Ok(state.namespaces.list(&state.store, viewer, question, page).await?)
 }
@@ -110,7 +116,7 @@ pub(super) async fn listed(
     viewer: &Viewer,
     parameters: &Parameters<'_>,
 ) -> Result<List<Repository>, ApiError> {
-    if parameters.text("sort").or(parameters.text("order")).is_some() {
+    if ["sort", "order", "namespace"].iter().any(|name| parameters.text(name).is_some()) {
         return sorted(state, viewer, parameters).await;
     }
     unsorted(state, viewer, parameters).await
@@ -131,7 +137,12 @@ where
         return Err(ApiError::InvalidParameter { name: "after", source: InvalidCursor.into() });
     }
     let containing = parameters.text("q").filter(|text| !text.is_empty()).map(str::to_owned);
-    Ok((RepositoryQuestion { sort, order, containing }, page))
+    let namespace = parameters.text("namespace").map(str::to_owned);
+    if namespace.as_ref().is_some_and(|namespace| namespace.contains('/')) {
+        let wrong = "it is the first part of names, in which there is no `/`";
+        return Err(ApiError::InvalidParameter { name: "namespace", source: wrong.into() });
+    }
+    Ok((RepositoryQuestion { sort, order, containing, namespace }, page))
 }
 
 /// Lists repositories in bytewise order.

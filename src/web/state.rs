@@ -8,6 +8,7 @@ use axum::http::request::Parts;
 
 use super::events::feed::EventFeed;
 use super::largest_blobs::LargestBlobs;
+use super::manifest_reader::ManifestTurns;
 use super::namespaces::KeptNamespaces;
 use super::notification_secret::NotificationSecret;
 use super::pages::PageSettings;
@@ -30,6 +31,8 @@ pub struct WebState {
     pub hints: Arc<HintQueue>,
     /// The largest blobs, as they were last found.
     pub largest_blobs: Arc<LargestBlobs>,
+    /// The turns of the answers that read manifests.
+    pub manifest_turns: Arc<ManifestTurns>,
     /// What namespaces hold, as it was last found.
     pub namespaces: Arc<KeptNamespaces>,
     /// Writes to the registry.

@@ -80,13 +80,17 @@ pub(super) async fn totals(state: &WebState) -> Result<Totals, ApiError> {
     Ok(state.store.totals().await?)
 }
 
-/// The statistics of so many days, as the API and the pages show them.
-pub(super) async fn read(state: &WebState, days: usize) -> Result<Statistics, ApiError> {
+/// What happened on the last days on which something did.
+pub(super) async fn days(state: &WebState, days: usize) -> Result<Vec<DayItem>, ApiError> {
+    Ok(state.store.days(days).await?.into_iter().map(DayItem::from).collect())
+}
+
+async fn read(state: &WebState, days: usize) -> Result<Statistics, ApiError> {
     let store = &*state.store;
     Ok(Statistics {
         totals: totals(state).await?,
         events: store.statistics().await?.events,
-        days: store.days(days).await?.into_iter().map(DayItem::from).collect(),
+        days: self::days(state, days).await?,
         largest_blobs: state.largest_blobs.get(store).await?,
         health: store.flaw_counts().await?,
     })

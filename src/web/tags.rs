@@ -41,6 +41,13 @@ pub(super) struct TagItem {
     pub(super) missing_since: Option<Timestamp>,
 }
 
+impl TagItem {
+    /// When somebody last looked what it points to, where that was after the last pull.
+    pub(super) fn seen_since_pull(&self) -> Option<Timestamp> {
+        self.last_seen.filter(|seen| Some(*seen) > self.last_pull)
+    }
+}
+
 impl From<TagRecord> for TagItem {
     fn from(record: TagRecord) -> Self {
         let TagRecord {
@@ -187,6 +194,15 @@ pub(super) async fn one(
         Some(record) => Ok(TagOfRepository::seen_by(viewer, repository.clone(), record).tag),
         None => Err(ApiError::TagUnknown { repository: repository.clone(), tag: tag.clone() }),
     }
+}
+
+/// All tags that point to a manifest.
+pub(super) async fn of_manifest(
+    state: &WebState,
+    repository: &RepositoryName,
+    digest: &Digest,
+) -> Result<Vec<Tag>, ApiError> {
+    Ok(state.store.tags_of(repository, digest).await?)
 }
 
 /// Tags of all repositories, or of one, sorted and filtered as the parameters say.

@@ -1,6 +1,7 @@
 //! Tests over the routers, with a store in memory that each test fills.
 
 mod events;
+mod manifests;
 mod namespaces;
 mod openapi;
 mod pages;
@@ -99,6 +100,7 @@ fn web(store: &Arc<MemoryStore>, state: ServiceState) -> WebState {
         sweeper: engine.sweeper,
         hints: engine.hints,
         largest_blobs: Arc::default(),
+        manifest_turns: Arc::default(),
         namespaces: Arc::default(),
         pulls: engine.pulls,
         notifications,
@@ -141,6 +143,32 @@ async fn repositories_are_listed_in_pages() {
     assert_eq!((&body["items"][0]["name"], &body["next"]), (&json!("c"), &Value::Null));
     let (_, body) = get(&store, "/api/v1/repositories?q=a").await;
     assert_eq!(body["items"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn repositories_of_one_namespace_are_listed() {
+    let store = Arc::new(MemoryStore::default());
+    for repository in ["a", "b", "b-c/a", "b/a", "b/c/d", "c/b/a"] {
+        push(&store, &name(repository), manifest("image"), &["v1"]).await;
+    }
+    let names = async |query: &str| {
+        let (status, body) = get(&store, &format!("/api/v1/repositories?{query}")).await;
+        let items = body["items"].as_array().cloned().unwrap_or_default();
+        let names: Vec<String> = items.iter().map(|item| item["name"].as_str().unwrap().to_owned()).collect();
+        (status, names.join(" "))
+    };
+    for (query, expected) in [
+        ("namespace=b", "b/a b/c/d"),
+        ("namespace=b&order=desc", "b/c/d b/a"),
+        ("namespace=b&q=c", "b/c/d"),
+        ("namespace=", "a b"),
+        ("namespace=none", ""),
+    ] {
+        assert_eq!(names(query).await, (StatusCode::OK, expected.to_owned()), "{query}");
+    }
+    for wrong in ["namespace=b/c", "namespace=b&group_by=namespace"] {
+        assert_eq!(names(wrong).await.0, StatusCode::BAD_REQUEST, "{wrong}");
+    }
 }
 
 #[tokio::test]

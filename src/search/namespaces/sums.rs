@@ -26,7 +26,7 @@ pub struct NamespaceSums {
 }
 
 /// The namespace of a repository.
-pub(super) fn namespace_of(name: &str) -> &str {
+pub(in crate::search) fn namespace_of(name: &str) -> &str {
     name.split_once('/').map_or("", |(namespace, _)| namespace)
 }
 

@@ -129,7 +129,8 @@ fn the_list_is_sorted_and_its_parts_go_on_where_the_last_one_ended() {
         (Size, Ascending, Some("b"), vec!["b", "a-b"]),
         (LastPull, Descending, None, vec!["a", "a-b", "", "b"]),
     ] {
-        let question = RepositoryQuestion { sort, order, containing: containing.map(str::to_owned) };
+        let containing = containing.map(str::to_owned);
+        let question = RepositoryQuestion { sort, order, containing, namespace: None };
         for limit in 1..6 {
             let (mut after, mut told) = (None, Vec::new());
             loop {
@@ -151,8 +152,12 @@ fn the_list_is_sorted_and_its_parts_go_on_where_the_last_one_ended() {
 
 #[test]
 fn a_part_begins_behind_what_has_gone_or_moved_meanwhile() {
-    let question =
-        RepositoryQuestion { sort: RepositorySort::Size, order: SortOrder::Descending, containing: None };
+    let question = RepositoryQuestion {
+        sort: RepositorySort::Size,
+        order: SortOrder::Descending,
+        containing: None,
+        namespace: None,
+    };
     let first = namespaces().list(&question, &PageRequest { after: None, limit: 2 });
     let mut later = namespaces();
     later.sums.remove(2);

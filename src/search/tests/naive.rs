@@ -155,15 +155,25 @@ impl Naive {
         let orders = [SortOrder::Ascending, SortOrder::Descending];
         let all = sorts.into_iter().flat_map(|sort| orders.map(|order| (sort, order)));
         all.flat_map(|(sort, order)| {
-            [None, Some("b".to_owned())].map(|containing| RepositoryQuestion { sort, order, containing })
+            [(None, None), (Some("b"), None), (None, Some("a")), (None, Some(""))].map(
+                |(containing, namespace)| {
+                    let [containing, namespace] =
+                        [containing, namespace].map(|text: Option<&str>| text.map(str::to_owned));
+                    RepositoryQuestion { sort, order, containing, namespace }
+                },
+            )
         })
         .collect()
     }
 
     pub(super) fn repositories(&self, question: &RepositoryQuestion) -> Vec<RepositoryRecord> {
-        let RepositoryQuestion { sort, order, containing } = question;
+        let RepositoryQuestion { sort, order, containing, namespace } = question;
         let mut found = self.repositories.clone();
-        found.retain(|record| containing.as_ref().is_none_or(|part| record.name.as_str().contains(part)));
+        found.retain(|record| {
+            let first = record.name.as_str().split_once('/').map_or("", |(first, _)| first);
+            containing.as_ref().is_none_or(|part| record.name.as_str().contains(part))
+                && namespace.as_ref().is_none_or(|wanted| first == wanted)
+        });
         let value = |record: &RepositoryRecord| match sort {
             RepositorySort::Name => 0,
             RepositorySort::LastPush => record.last_push.map_or(0, Timestamp::as_milliseconds),

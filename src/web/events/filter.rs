@@ -5,7 +5,7 @@ use std::str::FromStr;
 use utoipa::IntoParams;
 
 use crate::clock::Timestamp;
-use crate::oci::{RepositoryName, Tag};
+use crate::oci::{Digest, RepositoryName, Tag};
 use crate::store::{Epoch, Event, EventKind, EventOrder, EventRange, Sequence, TimeSpan, UnknownEventKind};
 use crate::web::error::ApiError;
 use crate::web::parameters::Parameters;
@@ -19,6 +19,8 @@ pub(super) struct EventParameters {
     repository: Option<RepositoryName>,
     /// About this tag.
     tag: Option<Tag>,
+    /// About this manifest, also as what a tag pointed to when it was deleted.
+    digest: Option<Digest>,
     /// Of this user; for callers who have logged in.
     user: Option<String>,
     /// Of these kinds, with commas between them.
@@ -36,6 +38,7 @@ pub(super) struct EventParameters {
 pub(super) struct EventFilter {
     repository: Option<RepositoryName>,
     tag: Option<Tag>,
+    digest: Option<Digest>,
     user: Option<String>,
     kinds: Option<Kinds>,
     times: TimeSpan,
@@ -68,6 +71,7 @@ impl EventFilter {
         Ok(Self {
             repository: parameters.optional("repository")?,
             tag: parameters.optional("tag")?,
+            digest: parameters.optional("digest")?,
             user,
             kinds: parameters.optional("kind")?,
             times: TimeSpan { since, until },
@@ -76,7 +80,7 @@ impl EventFilter {
 
     /// Whether every event of the range is wanted.
     pub(super) const fn takes_all(&self) -> bool {
-        self.tag.is_none() && self.user.is_none() && self.kinds.is_none()
+        self.tag.is_none() && self.digest.is_none() && self.user.is_none() && self.kinds.is_none()
     }
 
     /// Whether every event there is is wanted.
@@ -93,6 +97,7 @@ impl EventFilter {
     pub(super) fn takes(&self, event: &Event) -> bool {
         self.repository.as_ref().is_none_or(|name| event.repository == *name)
             && self.tag.as_ref().is_none_or(|tag| event.tag.as_ref() == Some(tag))
+            && self.digest.as_ref().is_none_or(|digest| event.digest.as_ref() == Some(digest))
             && self.user.as_ref().is_none_or(|user| event.actor.user.as_ref() == Some(user))
             && self.kinds.as_ref().is_none_or(|Kinds(kinds)| kinds.contains(&event.kind))
             && self.times.contains(event.time)

@@ -14,6 +14,7 @@ use super::format::{Day, Number};
 use super::icon::Icon;
 use super::layout::{Layout, Section};
 use super::links;
+use super::pager::Pager;
 use super::plot::Plot;
 use super::rows::{EventRow, kind_in_words};
 use super::visit::{Visit, rendered};
@@ -36,9 +37,7 @@ struct Activity {
     /// The stream that goes on from this page, for the script; nothing where a part of the past is shown.
     live: Option<String>,
     here: String,
-    /// The newest of them, where these are older ones.
-    newest: Option<String>,
-    older: Option<String>,
+    pager: Pager,
 }
 
 /// Which events are wanted, as the form has it.
@@ -113,7 +112,7 @@ pub(super) async fn show(State(state): State<WebState>, visit: Visit) -> Result<
         is_chosen: text("kind") == kind.as_str(),
     };
     let plots = match visit.may_ask("/api/v1/statistics") {
-        true => Some(plots(&statistics::read(&state, DAYS as usize).await?.days, visit.today())),
+        true => Some(plots(&statistics::days(&state, DAYS as usize).await?, visit.today())),
         false => None,
     };
     rendered(&Activity {
@@ -130,8 +129,8 @@ pub(super) async fn show(State(state): State<WebState>, visit: Visit) -> Result<
         days: by_day(list.items, &visit),
         live,
         here: visit.here(),
-        newest: asked.text("after").map(|_| part("")),
-        older: list.next.map(|after| part(&after)),
+        pager: Pager::new(asked.text("after").map(|_| part("")), list.next.map(|after| part(&after)))
+            .called("Newest", "Older"),
     })
 }
 

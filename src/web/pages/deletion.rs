@@ -1,20 +1,19 @@
-//! `/ui/delete?repository=`, with `tag=` or `digest=`, or for all of it: what exactly would go, and the form that does it.
-//! `POST /ui/undelete?repository=&tag=&digest=` puts back. Both do what the routes of the API do.
+//! `/ui/delete?repository=`, with `tag=` or `digest=`, with `what=tags` and several `tag=`, or for all of it: what exactly would go, and
+//! the form that does it. `POST /ui/undelete?repository=&tag=&digest=` puts back. Both do what the routes of the API do.
 
 use askama::Template;
 use axum::extract::State;
-use axum::http::Method;
+use axum::http::{Method, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
 
-use super::super::deletions;
+use super::super::deletions::{self, Deleted};
 use super::super::error::ApiError;
 use super::super::parameters::Parameters;
-use super::super::preview::DeletionPreview;
 use super::super::state::WebState;
 use super::super::writer::Writer;
-use super::super::{manifests, repositories};
+use super::doomed::{Doomed, Named};
 use super::error::PageError;
-use super::format::Number;
+use super::format::counted;
 use super::icon::Icon;
 use super::layout::{Layout, Section};
 use super::links;
@@ -22,17 +21,7 @@ use super::redirect::see_other;
 use super::rights::{Need, Right};
 use super::visit::{Visit, rendered};
 use crate::oci::{Digest, Reference, RepositoryName, Tag};
-use crate::sync::Undeletion;
-
-/// So many names are listed.
-const NAMED: usize = 200;
-
-/// What the address of the page names.
-struct Doomed {
-    repository: RepositoryName,
-    /// Nothing for all of it.
-    reference: Option<Reference>,
-}
+use crate::sync::{Undeletion, WriteContext};
 
 #[derive(Template)]
 #[template(path = "delete.html", config = "src/web/pages/templates/askama.toml")]
@@ -46,14 +35,17 @@ struct DeletePage {
     name: String,
     /// As the command says it.
     preview: String,
-    goes: Vec<String>,
-    stays: Vec<String>,
-    /// How many more names there are than are listed.
-    more: Number,
-    /// What refers to it.
-    referrers: Number,
-    /// Why it was not deleted.
-    failed: Option<String>,
+    goes: Named,
+    stays: Named,
+    /// What refers to it, in words.
+    referrers: Option<String>,
+    notice: Option<Notice>,
+}
+
+/// What has come of an attempt to delete it.
+struct Notice {
+    level: &'static str,
+    words: String,
 }
 
 /// Whether whoever looks may delete what this route of the API deletes, of the repository that `parameter` names.
@@ -62,25 +54,12 @@ pub(super) fn may_delete(visit: &Visit, route: &'static str, parameter: &'static
     visit.may_change() && visit.right_to(&need) == Right::Granted
 }
 
-impl Doomed {
-    fn read(query: &str) -> Result<Self, ApiError> {
-        let parameters = Parameters::parse(Some(query), &["repository", "tag", "digest"])?;
-        let repository = parameters.required("repository")?;
-        let reference = match (parameters.optional::<Tag>("tag")?, parameters.optional::<Digest>("digest")?) {
-            (Some(_), Some(_)) => {
-                let wrong = "a manifest is deleted by its `digest`, or one `tag` of it, not both".into();
-                return Err(ApiError::InvalidParameter { name: "tag", source: wrong });
-            }
-            (tag, digest) => tag.map(Reference::Tag).or(digest.map(Reference::Digest)),
-        };
-        Ok(Self { repository, reference })
-    }
-}
-
 /// Shows what would go.
 pub(super) async fn ask(State(state): State<WebState>, visit: Visit) -> Result<Response, PageError> {
-    let doomed = Doomed::read(&visit.query)?;
-    rendered(&page(&state, &visit, &doomed, None).await?)
+    let (doomed, has_begun) = Doomed::read(&visit.query)?;
+    let words = "A part of it is deleted. This is what is left: go on to delete it, too.";
+    let notice = has_begun.then(|| Notice { level: "warning", words: words.to_owned() });
+    rendered(&page(&state, &visit, &doomed, notice).await?)
 }
 
 /// Deletes it, and leads to what is left. What is not deleted is asked for again, with the reason.
@@ -89,39 +68,110 @@ pub(super) async fn delete(
     visit: Visit,
     Writer(context): Writer,
 ) -> Result<Response, PageError> {
-    let doomed = Doomed::read(&visit.query)?;
-    let Doomed { repository, reference } = &doomed;
+    let (doomed, _) = Doomed::read(&visit.query)?;
+    match doomed {
+        Doomed::One(repository, reference) => {
+            delete_one(&state, &visit, &context, repository, reference).await
+        }
+        Doomed::Tags(repository, tags) => delete_tags(&state, &visit, &context, repository, tags).await,
+        Doomed::All(repository) => delete_all(&state, &visit, &context, repository).await,
+    }
+}
+
+async fn delete_one(
+    state: &WebState,
+    visit: &Visit,
+    context: &WriteContext,
+    repository: RepositoryName,
+    reference: Reference,
+) -> Result<Response, PageError> {
+    let of = repository.clone();
     let deleted = match reference.clone() {
-        Some(Reference::Tag(tag)) => {
-            deletions::tag_deleted(&state, &context, repository.clone(), tag).await.map(|_| ())
+        Reference::Tag(tag) => deletions::tag_deleted(state, context, of, tag).await.map(|_| ()),
+        Reference::Digest(digest) => {
+            deletions::manifest_deleted(state, context, of, digest).await.map(|_| ())
         }
-        Some(Reference::Digest(digest)) => {
-            deletions::manifest_deleted(&state, &context, repository.clone(), digest).await.map(|_| ())
-        }
-        None => match deletions::emptied(&state, &context, repository.clone()).await {
-            Ok(part) if part.is_empty => Ok(()),
-            // There is more of it: the page shows how much.
-            Ok(part) if part.manifests + part.tags > 0 => {
-                return Ok(see_other(&links::delete(repository, None)));
-            }
-            Ok(_) => {
-                let left = "The registry does not have what is left, and is asked about it.".to_owned();
-                return rendered(&page(&state, &visit, &doomed, Some(left)).await?);
-            }
-            Err(error) => Err(error),
-        },
     };
-    match (deleted, reference) {
-        (Ok(()), Some(reference)) => Ok(see_other(&links::reference(repository, reference))),
-        (Ok(()), None) => Ok(see_other(&links::repository(repository))),
-        (Err(error), _) => {
-            let error = PageError::from(error);
-            // What cannot be shown any more says so itself.
-            let Ok(page) = page(&state, &visit, &doomed, Some(error.message.clone())).await else {
-                return Err(error);
-            };
-            Ok((error.status, Html(page.render()?)).into_response())
+    match deleted {
+        Ok(()) => Ok(see_other(&links::reference(&repository, &reference))),
+        Err(error) => {
+            not_deleted(state, visit, &Doomed::One(repository, reference), error, "Not deleted.").await
         }
+    }
+}
+
+/// Each tag by itself: those that are not deleted are asked for again.
+async fn delete_tags(
+    state: &WebState,
+    visit: &Visit,
+    context: &WriteContext,
+    repository: RepositoryName,
+    tags: Vec<Tag>,
+) -> Result<Response, PageError> {
+    let all = tags.len();
+    let outcomes = deletions::tags_deleted(state, context, &repository, tags).await;
+    let failed: Vec<_> =
+        outcomes.into_iter().filter_map(|outcome| Some((outcome.tag, outcome.error?))).collect();
+    let Some((first, error)) = failed.first() else {
+        return Ok(see_other(&links::repository(&repository)));
+    };
+    let begin = match all - failed.len() {
+        0 => "Not deleted.".to_owned(),
+        done => format!("{} deleted; the others are not.", counted(done as u64, "tag")),
+    };
+    let words = format!("{begin} {first}: {}.", error.message);
+    let doomed = Doomed::Tags(repository, failed.into_iter().map(|(tag, _)| tag).collect());
+    let page = page(state, visit, &doomed, Some(Notice { level: "bad", words })).await;
+    match ApiError::nothing_if_unknown(page)? {
+        Some(page) => Ok((StatusCode::BAD_GATEWAY, Html(page.render()?)).into_response()),
+        // They are gone meanwhile.
+        None => Ok(see_other(&doomed.back())),
+    }
+}
+
+async fn delete_all(
+    state: &WebState,
+    visit: &Visit,
+    context: &WriteContext,
+    repository: RepositoryName,
+) -> Result<Response, PageError> {
+    let mut deleted = Deleted::default();
+    let is_empty = deletions::emptied(state, context, &repository, &mut deleted).await;
+    let has_begun = deleted != Deleted::default();
+    let Deleted { manifests, tags } = deleted;
+    let so_far = [counted(manifests as u64, "manifest"), counted(tags as u64, "tag")].join(" and ");
+    match is_empty {
+        Ok(true) => Ok(see_other(&links::repository(&repository))),
+        Ok(false) if has_begun => Ok(see_other(&links::delete_rest(&repository))),
+        Ok(false) => {
+            let words = "Not deleted. The registry does not have what is left, and is asked about it.";
+            let notice = Notice { level: "bad", words: words.to_owned() };
+            rendered(&page(state, visit, &Doomed::All(repository), Some(notice)).await?)
+        }
+        Err(error) => {
+            let begin = match has_begun {
+                true => format!("{so_far} deleted; what is left is not."),
+                false => "Not deleted.".to_owned(),
+            };
+            not_deleted(state, visit, &Doomed::All(repository), error, &begin).await
+        }
+    }
+}
+
+/// The page again, with the reason.
+async fn not_deleted(
+    state: &WebState,
+    visit: &Visit,
+    doomed: &Doomed,
+    error: ApiError,
+    begin: &str,
+) -> Result<Response, PageError> {
+    let error = PageError::from(error);
+    let notice = Notice { level: "bad", words: format!("{begin} {}", error.message) };
+    // What is not there any more says so itself.
+    match ApiError::nothing_if_unknown(page(state, visit, doomed, Some(notice)).await)? {
+        Some(page) => Ok((error.status, Html(page.render()?)).into_response()),
+        None => Err(error),
     }
 }
 
@@ -148,51 +198,20 @@ async fn page(
     state: &WebState,
     visit: &Visit,
     doomed: &Doomed,
-    failed: Option<String>,
+    notice: Option<Notice>,
 ) -> Result<DeletePage, ApiError> {
-    let Doomed { repository, reference } = doomed;
-    let mut referrers = Number(0);
-    let (preview, goes) = match reference.clone() {
-        None => {
-            let found = repositories::one(state, &visit.viewer, repository).await?;
-            let counts = found.tags.zip(found.manifests);
-            (DeletionPreview::Repository { repository: repository.clone(), counts }, Vec::new())
-        }
-        Some(reference) => {
-            let item = manifests::one(state, repository, reference.clone()).await?;
-            let first = item.referrers.map_or(0, |referrers| referrers.first.len());
-            referrers = Number(u64::try_from(first).unwrap_or(u64::MAX));
-            let (repository, digest, tags) = (repository.clone(), item.record.digest, item.record.tags);
-            match reference {
-                Reference::Tag(tag) => (DeletionPreview::Tag { repository, tag, digest, tags }, Vec::new()),
-                Reference::Digest(_) => {
-                    let goes = tags.iter().map(ToString::to_string).collect();
-                    (DeletionPreview::Manifest { repository, digest, tags }, goes)
-                }
-            }
-        }
-    };
-    let (what, name) = match reference {
-        None => ("all of", repository.to_string()),
-        Some(Reference::Tag(tag)) => ("the tag", format!("{repository}:{tag}")),
-        Some(Reference::Digest(digest)) => ("the manifest", format!("{repository}@{digest}")),
-    };
-    let stays: Vec<String> = preview.staying().into_iter().map(ToString::to_string).collect();
-    let more = goes.len().max(stays.len()).saturating_sub(NAMED);
-    let listed = |names: Vec<String>| names.into_iter().take(NAMED).collect();
+    let preview = doomed.preview(state, visit).await?;
+    let (what, name) = doomed.in_words();
     Ok(DeletePage {
-        layout: visit.layout(Section::Repositories, &format!("Delete {name}")),
-        action: links::delete(repository, reference.as_ref()),
-        back: reference
-            .as_ref()
-            .map_or_else(|| links::repository(repository), |named| links::reference(repository, named)),
+        layout: visit.layout(Section::Repositories, &format!("Delete {what} {name}")),
+        action: doomed.page(),
+        back: doomed.back(),
         what,
         name,
-        preview: preview.to_string(),
-        goes: listed(goes),
-        stays: listed(stays),
-        more: Number(u64::try_from(more).unwrap_or(u64::MAX)),
-        referrers,
-        failed,
+        preview: preview.words,
+        goes: preview.goes,
+        stays: preview.stays,
+        referrers: preview.referrers,
+        notice,
     })
 }

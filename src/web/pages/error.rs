@@ -64,6 +64,9 @@ impl PageError {
                 ("Not for you", "Sign in as somebody who may do this.")
             }
             StatusCode::CONFLICT => ("It has changed meanwhile", "Look at it again, and try once more."),
+            StatusCode::GONE => {
+                ("Gone for good", "The registry or the record has not kept enough of it: push it again.")
+            }
             StatusCode::TOO_MANY_REQUESTS => ("Too many at once", "Wait a little, and try again."),
             StatusCode::SERVICE_UNAVAILABLE => ("Not now", "Try again soon; the log of the door says more."),
             status if status.is_client_error() => {

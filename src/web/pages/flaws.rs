@@ -13,6 +13,7 @@ use super::format::{Number, ShortDigest};
 use super::icon::Icon;
 use super::layout::{Layout, Section};
 use super::links;
+use super::pager::Pager;
 use super::visit::{Visit, rendered};
 use crate::store::{Flaw, FlawCounts};
 
@@ -39,8 +40,7 @@ struct Flaws {
     kinds: Vec<FlawKind>,
     meaning: &'static str,
     rows: Vec<FlawRow>,
-    first: Option<String>,
-    next: Option<String>,
+    pager: Pager,
 }
 
 struct FlawRow {
@@ -66,8 +66,7 @@ pub(super) async fn show(State(state): State<WebState>, visit: Visit) -> Result<
         kinds: kinds(&counts, Some(kind)),
         meaning: meaning_of(kind),
         rows: list.items.into_iter().map(FlawRow::from).collect(),
-        first: parameters.text("after").map(|_| part("")),
-        next: list.next.map(|after| part(&after)),
+        pager: Pager::new(parameters.text("after").map(|_| part("")), list.next.map(|after| part(&after))),
     })
 }
 
@@ -121,10 +120,10 @@ impl From<FlawItem> for FlawRow {
         Self {
             repository_page: links::repository(&repository),
             tag: tag.map(|tag| (tag.to_string(), links::tag(&repository, &tag))),
-            repository: repository.to_string(),
-            digest: digest.as_ref().map(ShortDigest::from),
+            digest: digest.as_ref().map(|digest| ShortDigest::of(&repository, digest)),
             lacks: lacks.iter().take(LACKING).map(ShortDigest::from).collect(),
             more: (more > 0).then_some(Number(more)),
+            repository: repository.to_string(),
         }
     }
 }

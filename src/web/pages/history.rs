@@ -9,7 +9,7 @@ use super::super::parameters::Parameters;
 use super::super::state::WebState;
 use super::format::{ShortDigest, Time};
 use super::links;
-use super::rights::{Need, Right};
+use super::undo::{Offers, Undo, Undoing};
 use super::visit::Visit;
 use crate::oci::{Digest, RepositoryName, Tag};
 use crate::store::{EventKind, Source};
@@ -42,30 +42,6 @@ pub(super) struct Linked {
     pub page: String,
 }
 
-/// A digest that leads to its page.
-pub(super) fn linked_digest(repository: &RepositoryName, digest: &Digest) -> ShortDigest {
-    ShortDigest::from(digest).leading_to(links::digest(repository, digest))
-}
-
-/// A button that undoes something.
-pub(super) struct Undo {
-    /// Where the form is sent.
-    pub action: String,
-    pub label: &'static str,
-    /// What it does, for those who do not see the line.
-    pub description: String,
-}
-
-/// What whoever looks may undo.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Undoing {
-    None,
-    /// What happened last to each tag and manifest.
-    Newest,
-    /// A tag may be pointed to all that it ever pointed to.
-    All,
-}
-
 /// What is asked of the history.
 #[derive(Clone, Copy)]
 pub(super) enum About<'a> {
@@ -73,6 +49,8 @@ pub(super) enum About<'a> {
     Repository(&'a RepositoryName),
     /// What happened to one tag.
     Tag(&'a RepositoryName, &'a Tag),
+    /// What happened to one manifest.
+    Manifest(&'a RepositoryName, &'a Digest),
 }
 
 /// The newest events of this, as the API tells them.
@@ -81,14 +59,15 @@ pub(super) async fn newest(
     visit: &Visit,
     about: About<'_>,
 ) -> Result<Vec<EventItem>, ApiError> {
-    let (repository, tag) = match about {
-        About::Repository(repository) => (repository, ""),
-        About::Tag(repository, tag) => (repository, tag.as_str()),
+    let (repository, named) = match about {
+        About::Repository(repository) => (repository, None),
+        About::Tag(repository, tag) => (repository, Some(("tag", tag.as_str()))),
+        About::Manifest(repository, digest) => (repository, Some(("digest", digest.as_str()))),
     };
     let mut parameters =
         Parameters::default().or("repository", repository.as_str()).or("order", "desc").or("n", READ);
-    if !tag.is_empty() {
-        parameters = parameters.or("tag", tag);
+    if let Some((name, value)) = named {
+        parameters = parameters.or(name, value);
     }
     let events = events::listed(state, visit.viewer.clone(), &parameters).await?;
     Ok(events.list.items)
@@ -103,11 +82,9 @@ pub(super) async fn rows(
     undoing: Undoing,
 ) -> Result<Vec<HistoryRow>, ApiError> {
     let mut rows = Vec::new();
-    let (mut tags, mut digests): (HashSet<&Tag>, HashSet<&Digest>) = Default::default();
+    let mut offers = Offers::new(state, undoing, events);
     // Manifests by which single tags were deleted at registries that cannot: what was done is the deletion.
     let mut empty: HashSet<&Digest> = HashSet::new();
-    let current = events.first().and_then(|event| event.digest.as_ref());
-    let mut offered: HashSet<&Digest> = HashSet::new();
     for (position, event) in events.iter().enumerate() {
         if rows.len() == limit {
             break;
@@ -116,96 +93,36 @@ pub(super) async fn rows(
         if is_part || event.digest.as_ref().is_some_and(|digest| empty.contains(digest)) {
             continue;
         }
-        let mut row = row(event, visit);
-        let is_newest = match (&event.tag, &event.digest) {
-            (Some(tag), _) => tags.insert(tag),
-            (None, Some(digest)) => digests.insert(digest),
-            (None, None) => false,
-        };
-        if event.kind == EventKind::ManifestDeleted
+        let is_deletion = matches!(event.kind, EventKind::ManifestDeleted | EventKind::TagDeleted);
+        let mut before = None;
+        if is_deletion
             && let Some(digest) = &event.digest
             && deletions::is_of_deleted_tag(state, &event.repository, digest).await?
         {
-            digests.remove(digest);
-            continue;
-        }
-        if event.kind == EventKind::TagDeleted
-            && let Some(digest) = &event.digest
-            && deletions::is_of_deleted_tag(state, &event.repository, digest).await?
-        {
+            if event.kind == EventKind::ManifestDeleted {
+                continue;
+            }
             empty.insert(digest);
             let moved = events[position..].iter().find(|older| {
                 older.kind == EventKind::ManifestPut
                     && older.tag == event.tag
                     && older.digest.as_ref() == Some(digest)
             });
-            let before = moved.and_then(|moved| moved.previous.as_ref());
-            row.previous = before.map(|before| linked_digest(&event.repository, before));
+            before = moved.and_then(|moved| moved.previous.as_ref());
         }
-        row.undo = match undoing {
-            Undoing::None => None,
-            Undoing::Newest | Undoing::All if is_newest => undo(event),
-            Undoing::Newest => None,
-            // Each manifest once, and not the one that it points to.
-            Undoing::All => event
-                .digest
-                .as_ref()
-                .filter(|digest| current != Some(*digest) && offered.insert(*digest))
-                .and_then(|digest| point_back(event, digest)),
-        };
+        let mut row = row(event, visit);
+        if let Some(before) = before {
+            row.previous = Some(ShortDigest::of(&event.repository, before));
+        }
+        row.undo = offers.of(position, before).await?;
         rows.push(row);
     }
     Ok(rows)
 }
 
-/// Whether whoever looks at the page, at which `parameter` names the repository, may undo what happened there.
-pub(super) fn may_undo(visit: &Visit, parameter: &'static str) -> bool {
-    let need = Need::to(axum::http::Method::POST, "/api/v1/undelete").of_repository_in(parameter);
-    visit.may_change() && visit.right_to(&need) == Right::Granted
-}
-
-/// The form that puts this back.
-fn form(
-    repository: &RepositoryName,
-    tag: Option<&Tag>,
-    digest: Option<&Digest>,
-    label: &'static str,
-    description: String,
-) -> Undo {
-    let digest = digest.map(ToString::to_string).unwrap_or_default();
-    let tag = tag.map_or("", Tag::as_str);
-    let named = [("repository", repository.as_str()), ("tag", tag), ("digest", &digest)];
-    Undo { action: links::to(links::UNDELETE, &named), label, description }
-}
-
-/// What points a tag to what it pointed to then.
-fn point_back(event: &EventItem, digest: &Digest) -> Option<Undo> {
-    let tag = event.tag.as_ref().filter(|_| event.kind == EventKind::ManifestPut)?;
-    let description = format!("Point {tag} to {digest}");
-    Some(form(&event.repository, Some(tag), Some(digest), "Point back here", description))
-}
-
-fn undo(event: &EventItem) -> Option<Undo> {
-    let repository = &event.repository;
-    match (event.kind, &event.tag, &event.digest, &event.previous) {
-        (EventKind::TagDeleted, Some(tag), ..) => {
-            Some(form(repository, Some(tag), None, "Bring back", format!("Bring back the tag {tag}")))
-        }
-        (EventKind::ManifestPut, Some(tag), _, Some(previous)) => {
-            let description = format!("Point {tag} to what it was before");
-            Some(form(repository, Some(tag), Some(previous), "Undo", description))
-        }
-        (EventKind::ManifestDeleted, _, Some(digest), _) => {
-            let description = format!("Bring back the manifest {digest}");
-            Some(form(repository, None, Some(digest), "Bring back", description))
-        }
-        _ => None,
-    }
-}
-
 fn row(event: &EventItem, visit: &Visit) -> HistoryRow {
     let repository = &event.repository;
-    let linked = |digest: &Option<Digest>| digest.as_ref().map(|digest| linked_digest(repository, digest));
+    let linked = |digest: &Option<Digest>| digest.as_ref().map(|digest| ShortDigest::of(repository, digest));
     let is_found = event.source != Source::Observed;
     let (icon, verb, joint) = match event.kind {
         EventKind::ManifestPut if event.previous.is_some() && is_found => ("tag", "Found moved:", "to"),

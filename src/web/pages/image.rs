@@ -3,9 +3,8 @@
 //! The record keeps no environment: its values may be secrets, and which of them are cannot be told by their names. So nothing of it is
 //! shown, and the page says how to read it.
 
-use std::collections::BTreeMap;
-
 use super::format::Time;
+use super::texts::Texts;
 use super::visit::Visit;
 use crate::clock::Timestamp;
 use crate::oci::ImageConfig;
@@ -21,7 +20,7 @@ pub(super) struct Image {
     pub user: Option<String>,
     pub working_directory: Option<String>,
     pub ports: Vec<String>,
-    pub labels: BTreeMap<String, String>,
+    pub labels: Texts,
     /// Whether it says more than is kept.
     pub is_cut: bool,
 }
@@ -38,7 +37,7 @@ impl Image {
             user: text(&image.user),
             working_directory: text(&image.working_directory),
             ports: image.exposed_ports.clone(),
-            labels: image.labels.clone(),
+            labels: Texts::from(&image.labels),
             is_cut: image.is_cut,
         }
     }

@@ -39,8 +39,8 @@ fn in_words(status: &Status) -> (&'static str, String) {
     if let Some(trouble) = &status.store.trouble {
         return (BAD, format!("The record cannot be written: {trouble}"));
     }
-    if !status.registry.reachable {
-        let trouble = status.registry.trouble.as_deref().unwrap_or("the registry cannot be reached");
+    // Such as credentials that a registry refuses which can be reached.
+    if let Some(trouble) = &status.registry.trouble {
         return (BAD, format!("Not compared now: {trouble}"));
     }
     let missing = &status.store.missing;

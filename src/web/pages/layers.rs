@@ -2,18 +2,20 @@
 
 use std::collections::HashSet;
 
-use super::format::{Number, ShortDigest, Size};
+use super::format::{Number, ShortDigest, Size, shortened};
 use crate::oci::{Descriptor, Digest, ImageConfig};
 
 /// How long the bar is, in its own units.
 const LENGTH: u64 = 1000;
 /// So many layers and steps are shown at most.
-const MOST: usize = 200;
+const MOST: usize = 128;
+/// So many characters of a name or a type are shown.
+const TEXT: usize = 200;
 
 /// The annotation by which a file has its name.
 const TITLE: &str = "org.opencontainers.image.title";
 
-/// The layers of an image, written by `templates/layers.html`.
+/// The layers of an image, written by `templates/manifest.html`.
 pub(super) struct Layers {
     pub count: Number,
     pub total: Size,
@@ -156,12 +158,12 @@ fn steps(
         number: number + 1,
         size: Size(layer.size),
         digest: ShortDigest::from(&layer.digest),
-        media_type: layer.media_type.to_string(),
+        media_type: shortened(layer.media_type.as_str(), TEXT),
         is_shared: is_shared(layer),
     });
     let history = image.map(|image| image.history.as_slice()).unwrap_or_default();
     if history.iter().filter(|step| !step.is_empty_layer).count() != layers.len() {
-        let name = |layer: &Descriptor| layer.annotations.get(TITLE).cloned();
+        let name = |layer: &Descriptor| layer.annotations.get(TITLE).map(|title| shortened(title, TEXT));
         let names = layers.iter().map(name);
         let step = |(layer, command)| Step { command, comment: None, layer: Some(layer) };
         return shown.zip(names).map(step).collect();

@@ -74,6 +74,18 @@ pub(super) fn delete(repository: &RepositoryName, named: Option<&Reference>) -> 
     to(DELETE, &[("repository", repository.as_str()), (kind, &text)])
 }
 
+/// The page that deletes what is left of a repository of which a part is deleted.
+pub(super) fn delete_rest(repository: &RepositoryName) -> String {
+    to(DELETE, &[("repository", repository.as_str()), ("done", "part")])
+}
+
+/// The page that deletes some tags of a repository.
+pub(super) fn delete_tags(repository: &RepositoryName, tags: &[Tag]) -> String {
+    let mut named = vec![("repository", repository.as_str()), ("what", "tags")];
+    named.extend(tags.iter().map(|tag| ("tag", tag.as_str())));
+    to(DELETE, &named)
+}
+
 /// The page of something that was just put back, which says so.
 pub(super) fn restored(repository: &RepositoryName, named: &Reference) -> String {
     format!("{}&done=restored", reference(repository, named))

@@ -1,23 +1,24 @@
 //! `GET /ui/manifest?repository=`, with `tag=` or `digest=`: what it is, how it is pulled, what it is made of, what refers to it,
 //! and what became of its tag. What was deleted has its page, too: it says by whom, and brings back.
 
-use std::collections::BTreeMap;
-
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 
+use super::super::deletions;
 use super::super::error::ApiError;
 use super::super::events::EventItem;
-use super::super::manifests::{self, ManifestItem};
+use super::super::manifest_reader::ManifestReader;
+use super::super::manifests::ManifestItem;
 use super::super::parameters::Parameters;
+use super::super::repositories;
 use super::super::state::WebState;
 use super::super::tags::{self, TagItem};
 use super::artifact_kind::ArtifactKind;
 use super::deletion::may_delete;
 use super::error::PageError;
-use super::format::{Number, ShortDigest, Size, Time};
-use super::history::{self, About, HistoryRow, Linked, Undoing, linked_digest};
+use super::format::{Number, ShortDigest, Size, SizeOfParts, Time, shortened};
+use super::history::{self, About, HistoryRow, Linked};
 use super::icon::Icon;
 use super::image::Image;
 use super::layers::{Layers, Other};
@@ -27,16 +28,18 @@ use super::parts::Part;
 use super::pull_commands::{Command, pull_commands};
 use super::raw_json::RawJson;
 use super::referrers::{self, ReferrerRow};
+use super::texts::Texts;
+use super::undo::{Undo, Undoing, bring_back, may_undo};
 use super::visit::{Visit, rendered};
-use crate::oci::{Digest, ManifestKind, Reference, RepositoryName, Tag};
+use crate::oci::{Descriptor, Digest, ManifestKind, Reference, RepositoryName, Tag};
 use crate::store::EventKind;
 
 /// So many lines of a tag's history.
 const MOVES: usize = 15;
+/// So many characters of a type are shown.
+const TYPE: usize = 200;
 /// So many tags, parts and referrers are shown.
 const MOST: usize = 100;
-/// Of so many parts the size is looked up.
-const SIZED: usize = 32;
 
 #[derive(Template)]
 #[template(path = "manifest.html", config = "src/web/pages/templates/askama.toml")]
@@ -53,7 +56,7 @@ struct Manifest {
     /// Of the document itself.
     size: Size,
     /// With the blobs that it names.
-    bytes: Size,
+    bytes: SizeOfParts,
     pushed: Option<Time>,
     pushed_by: Option<String>,
     found: Option<Time>,
@@ -67,11 +70,12 @@ struct Manifest {
     commands: Vec<Command>,
     subject: Option<ShortDigest>,
     parts: Vec<Part>,
+    more_parts: Number,
     layers: Option<Layers>,
     image: Option<Image>,
     /// Whether an image's configuration is not read yet.
     is_unread: bool,
-    annotations: BTreeMap<String, String>,
+    annotations: Texts,
     referrers: Vec<ReferrerRow>,
     has_more_referrers: bool,
     history: Vec<HistoryRow>,
@@ -81,6 +85,8 @@ struct Manifest {
     host: String,
     /// The page that compares it with what was there before.
     compare: Option<Linked>,
+    /// Whether the repository has no other manifest to compare it with.
+    is_alone: bool,
     delete_tag: Option<String>,
     delete_manifest: Option<String>,
 }
@@ -91,6 +97,8 @@ struct Deleted {
     layout: Layout,
     repository: Linked,
     name: String,
+    /// What brings it back, where no line of the history does.
+    undo: Option<Undo>,
     history: Vec<HistoryRow>,
     activity: String,
 }
@@ -133,7 +141,8 @@ impl Subject {
 /// Shows a manifest.
 pub(super) async fn show(State(state): State<WebState>, visit: Visit) -> Result<Response, PageError> {
     let subject = Subject::read(&visit.query)?;
-    let item = match manifests::one(&state, &subject.repository, subject.reference.clone()).await {
+    let mut reader = ManifestReader::wait(&state).await?;
+    let item = match reader.one(&subject.repository, subject.reference.clone()).await {
         Ok(item) => item,
         Err(
             error @ (ApiError::TagUnknown { .. }
@@ -142,7 +151,7 @@ pub(super) async fn show(State(state): State<WebState>, visit: Visit) -> Result<
         ) => return deleted(&state, &visit, subject, error).await,
         Err(error) => return Err(error.into()),
     };
-    rendered(&page(&state, &visit, subject, item).await?)
+    rendered(&page(&state, &visit, &mut reader, subject, item).await?)
 }
 
 /// The page of what the history tells of, and what is not there.
@@ -153,25 +162,33 @@ async fn deleted(
     error: ApiError,
 ) -> Result<Response, PageError> {
     let repository = &subject.repository;
-    let events = match &subject.reference {
-        Reference::Tag(tag) => history::newest(state, visit, About::Tag(repository, tag)).await?,
-        Reference::Digest(digest) => {
-            let mut events = history::newest(state, visit, About::Repository(repository)).await?;
-            events.retain(|event| event.digest.as_ref() == Some(digest));
-            events
-        }
+    let about = match &subject.reference {
+        Reference::Tag(tag) => About::Tag(repository, tag),
+        Reference::Digest(digest) => About::Manifest(repository, digest),
     };
-    if events.is_empty() {
+    let events = history::newest(state, visit, about).await?;
+    // What the tag pointed to, or the manifest itself: old events are not looked at, and what went with its repository is told of by
+    // that alone.
+    let last = match &subject.reference {
+        Reference::Tag(_) => events.iter().find_map(|event| event.digest.clone()),
+        Reference::Digest(digest) => Some(digest.clone()),
+    };
+    let is_known = match &last {
+        Some(last) => deletions::is_known(state, repository, last).await?,
+        None => false,
+    };
+    if events.is_empty() && !is_known {
         return Err(error.into());
     }
-    let undoing = match history::may_undo(visit, "repository") {
-        true => Undoing::Newest,
-        false => Undoing::None,
-    };
+    let may_undo = may_undo(visit, "repository");
+    let undoing = if may_undo { Undoing::Newest } else { Undoing::None };
+    let history = history::rows(state, visit, &events, MOVES, undoing).await?;
+    let is_offered = history.iter().any(|row| row.undo.is_some());
     let name = subject.name();
     rendered(&Deleted {
         layout: visit.layout(Section::Repositories, &format!("{name} is deleted")),
-        history: history::rows(state, visit, &events, MOVES, undoing).await?,
+        undo: (may_undo && is_known && !is_offered).then(|| bring_back(repository, &subject.reference)),
+        history,
         activity: links::activity(repository),
         repository: subject.repository_link(),
         name,
@@ -181,6 +198,7 @@ async fn deleted(
 async fn page(
     state: &WebState,
     visit: &Visit,
+    reader: &mut ManifestReader<'_>,
     subject: Subject,
     item: ManifestItem,
 ) -> Result<Manifest, ApiError> {
@@ -198,44 +216,40 @@ async fn page(
         None => Vec::new(),
     };
     let tag = match &followed {
-        // It may go meanwhile.
-        Some(tag) => tags::one(state, &visit.viewer, repository, tag).await.ok(),
+        Some(tag) => ApiError::nothing_if_unknown(tags::one(state, &visit.viewer, repository, tag).await)?,
         None => None,
     };
     let before = before(state, visit, repository, &record.digest, tag.as_ref(), &events).await?;
-    let compare = before.as_ref().map(|(name, digest)| Linked {
-        name: name.clone(),
-        page: links::compare(repository, &Reference::Digest(digest.clone()), reference),
-    });
-    let other = match before {
-        Some((name, digest)) if kind == ArtifactKind::Image => {
-            // It may be gone.
-            let found = manifests::one(state, repository, Reference::Digest(digest.clone())).await.ok();
-            found.map(|found| Other {
-                name,
-                page: links::digest(repository, &digest),
-                layers: found.record.document.layers.into_iter().map(|layer| layer.digest).collect(),
-            })
+    // It may be gone.
+    let before = match before {
+        Some((name, digest)) => {
+            let found = reader.one(repository, Reference::Digest(digest)).await;
+            ApiError::nothing_if_unknown(found)?.map(|found| (name, found.record))
         }
-        _ => None,
+        None => None,
     };
+    let compare = before.as_ref().map(|(name, record)| Linked {
+        name: name.clone(),
+        page: links::compare(repository, &Reference::Digest(record.digest.clone()), reference),
+    });
+    let other = before.filter(|_| kind == ArtifactKind::Image).map(|(name, record)| Other {
+        name,
+        page: links::digest(repository, &record.digest),
+        layers: record.document.layers.into_iter().map(|layer| layer.digest).collect(),
+    });
+    let is_alone = repositories::one(state, &visit.viewer, repository).await?.manifests == Some(1);
     let layers = Layers::new(&document.layers, record.image.as_ref(), other.as_ref());
-    let raw = manifests::content(state, repository, &record.digest).await?;
+    let raw = reader.content(repository, &record.digest).await?;
     let mut rows = referrers::named_by_tags(state, visit, repository, &record.digest).await?;
     let has_more_referrers = referring.as_ref().is_some_and(|referring| referring.next.is_some());
     let referring = referring.map(|referring| referring.first).unwrap_or_default();
     rows.extend(referring.into_iter().map(|referrer| ReferrerRow::new(referrer, repository)));
-    let mut parts = Vec::new();
-    for (number, child) in document.children.iter().take(MOST).enumerate() {
-        let bytes = match number < SIZED && child.media_type.is_manifest() {
-            true => manifests::bytes_of(state, repository, &child.digest).await?,
-            false => None,
-        };
-        parts.push(Part::new(child, repository, bytes));
-    }
+    let sizes = reader.sizes(repository, document).await?;
+    let part = |child: &Descriptor| Part::new(child, repository, sizes.parts.get(&child.digest).copied());
+    let parts = document.children.iter().take(MOST).map(part).collect();
     let is_tag = matches!(reference, Reference::Tag(_));
     let own = tag.as_ref().filter(|_| is_tag);
-    let undoing = match history::may_undo(visit, "repository") && is_tag {
+    let undoing = match may_undo(visit, "repository") && is_tag {
         true => Undoing::All,
         false => Undoing::None,
     };
@@ -252,36 +266,35 @@ async fn page(
             Reference::Tag(tag) => Some(tag.to_string()),
             Reference::Digest(_) => None,
         },
-        digest: linked_digest(repository, &record.digest),
+        digest: ShortDigest::of(repository, &record.digest),
         kind,
-        media_type: document.media_type.to_string(),
+        media_type: shortened(document.media_type.as_str(), TYPE),
         artifact_type: document
             .artifact_type
             .as_ref()
             .filter(|it| !kind.is_image() && **it != document.media_type)
-            .map(ToString::to_string),
+            .map(|it| shortened(it.as_str(), TYPE)),
         size: Size(document.size),
-        bytes: Size(manifests::bytes_with_parts(state, repository, document).await?),
+        bytes: sizes.whole.into(),
         pushed: own.and_then(|tag| tag.pushed_at).or(record.pushed_at).map(|time| visit.time(time)),
         pushed_by: own.and_then(|tag| tag.pushed_by.clone()),
         found: own.and_then(|tag| tag.found_at).or(record.found_at).map(|time| visit.time(time)),
         last_pull: own.and_then(|tag| tag.last_pull).map(|time| visit.time(time)),
-        last_seen: own
-            .and_then(|tag| tag.last_seen.filter(|seen| Some(*seen) > tag.last_pull))
-            .map(|time| visit.time(time)),
+        last_seen: own.and_then(TagItem::seen_since_pull).map(|time| visit.time(time)),
         pulls: own.map(|tag| Number(tag.pulls)),
         is_held: record.missing.is_some() || own.is_some_and(|tag| tag.missing_since.is_some()),
         was_restored: *was_restored,
         more_tags: Number(u64::try_from(tags.len().saturating_sub(MOST)).unwrap_or(u64::MAX)),
         tags: tags.iter().take(MOST).map(linked).collect(),
         commands: pull_commands(visit.host(), repository, reference, kind),
-        subject: document.subject.as_ref().map(|subject| linked_digest(repository, &subject.digest)),
+        subject: document.subject.as_ref().map(|subject| ShortDigest::of(repository, &subject.digest)),
+        more_parts: Number(document.children.len().saturating_sub(MOST) as u64),
         parts,
         is_unread: kind == ArtifactKind::Image
             && document.kind == ManifestKind::Image
             && record.image.is_none(),
         image: record.image.as_ref().map(|image| Image::new(image, visit)),
-        annotations: document.annotations.clone(),
+        annotations: Texts::from(&document.annotations),
         referrers: rows,
         has_more_referrers,
         history: history::rows(state, visit, &events, MOVES, undoing).await?,
@@ -290,6 +303,7 @@ async fn page(
         reference: reference.to_string(),
         host: visit.host().to_owned(),
         compare,
+        is_alone,
         delete_tag: if is_tag { delete("/api/v1/tags", reference) } else { None },
         delete_manifest: delete("/api/v1/manifests", &by_digest),
         layers,

@@ -8,17 +8,19 @@ use super::super::namespaces::Namespace;
 use super::super::parameters::Parameters;
 use super::super::repositories;
 use super::super::state::WebState;
-use super::columns::{Column, Declared, Sorted, columns};
 use super::error::PageError;
 use super::format::{Number, Size, Time, span};
 use super::icon::Icon;
 use super::layout::{Layout, Section};
 use super::links;
+use super::pager::Pager;
+use super::sorted_list::{Declared, DeclaredList, SortedList};
 use super::visit::{Visit, rendered};
 
 /// How many are shown at once.
 const ROWS: &str = "50";
 
+const LIST: DeclaredList = DeclaredList { path: links::NAMESPACES, columns: &COLUMNS, usual_sort: "name" };
 const COLUMNS: [Declared; 5] = [
     Declared { title: "Namespace", sort: "name", is_numeric: false, is_usually_descending: false },
     Declared { title: "Tags", sort: "tags", is_numeric: true, is_usually_descending: true },
@@ -31,17 +33,11 @@ const COLUMNS: [Declared; 5] = [
 #[template(path = "namespaces.html", config = "src/web/pages/templates/askama.toml")]
 struct Namespaces {
     layout: Layout,
-    /// What the names have in them.
-    filter: String,
-    sort: String,
-    order: String,
-    columns: Vec<Column>,
+    list: SortedList,
     namespaces: Vec<Row>,
     /// How long ago this was found, unless it was just now.
     age: Option<String>,
-    /// The first part of the list, where this is a later one.
-    first: Option<String>,
-    next: Option<String>,
+    pager: Pager,
 }
 
 /// A namespace in the list.
@@ -65,7 +61,7 @@ impl Row {
     fn new(namespace: Namespace, visit: &Visit) -> Self {
         let Namespace { namespace, repositories, tags, manifests: _, bytes, last_push, last_pull, pulls: _ } =
             namespace;
-        let page = links::to(links::REPOSITORIES, &[("q", &format!("{namespace}/"))]);
+        let page = links::to(links::REPOSITORIES, &[("namespace", &namespace)]);
         Self {
             name: (!namespace.is_empty()).then_some(Named { name: namespace, page }),
             repositories: Number(repositories),
@@ -80,27 +76,15 @@ impl Row {
 /// Shows the namespaces.
 pub(super) async fn show(State(state): State<WebState>, visit: Visit) -> Result<Response, PageError> {
     let known = &["q", "sort", "order", "after"];
-    let parameters = Parameters::parse(Some(&visit.query), known)?.or("n", ROWS);
-    let text = |name| parameters.text(name).unwrap_or_default();
-    let (filter, sort, order) = (text("q"), text("sort"), text("order"));
-    let list = repositories::namespaces(&state, &visit.viewer, &parameters).await?;
-    let by = if sort.is_empty() { "name" } else { sort };
-    let usually = COLUMNS.iter().any(|column| column.sort == by && column.is_usually_descending);
-    let is_descending = if order.is_empty() { usually } else { order == "desc" };
-    let part = |after: &str| {
-        let parameters = [("q", filter), ("sort", sort), ("order", order), ("after", after)];
-        links::to(links::NAMESPACES, &parameters)
-    };
-    let age = list.age();
+    let parameters = Parameters::parse(Some(&visit.query), known)?;
+    let list = SortedList::read(&LIST, &parameters, &[]);
+    let found = repositories::namespaces(&state, &visit.viewer, &list.asked(ROWS)).await?;
+    let age = found.age();
     rendered(&Namespaces {
         layout: visit.layout(Section::Repositories, "Namespaces"),
-        columns: columns(&COLUMNS, links::NAMESPACES, &Sorted { by, is_descending }, &[("q", filter)]),
-        namespaces: list.items.into_iter().map(|item| Row::new(item, &visit)).collect(),
+        namespaces: found.items.into_iter().map(|item| Row::new(item, &visit)).collect(),
         age: (age.as_secs() > 0).then(|| span(age)),
-        first: parameters.text("after").map(|_| part("")),
-        next: list.next.map(|after| part(&after)),
-        filter: filter.to_owned(),
-        sort: sort.to_owned(),
-        order: order.to_owned(),
+        pager: list.pager(found.next),
+        list,
     })
 }

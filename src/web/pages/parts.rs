@@ -1,7 +1,6 @@
 //! What an index names: images for platforms, and what is said of them.
 
-use super::format::{ShortDigest, Size};
-use super::history::linked_digest;
+use super::format::{ShortDigest, Size, shortened};
 use crate::oci::{Descriptor, Digest, RepositoryName};
 
 /// What an index names.
@@ -15,6 +14,8 @@ pub(super) struct Part {
     pub media_type: String,
 }
 
+/// So many characters of a platform or a type are shown.
+const TEXT: usize = 100;
 /// By which builders say that a part of an index is about another part.
 const ABOUT: &str = "vnd.docker.reference.digest";
 /// By which they say what it is.
@@ -32,19 +33,19 @@ impl Part {
             (_, Some(about)) => {
                 format!("for {}", about.encoded().chars().take(12).collect::<String>())
             }
-            (Some(platform), None) => platform.to_string(),
+            (Some(platform), None) => shortened(&platform.to_string(), TEXT),
             (None, None) => String::new(),
         };
         Self {
             name,
             digest: if part.media_type.is_manifest() {
-                linked_digest(repository, &part.digest)
+                ShortDigest::of(repository, &part.digest)
             } else {
                 ShortDigest::from(&part.digest)
             },
             size: bytes.map(Size),
             kind,
-            media_type: part.media_type.to_string(),
+            media_type: shortened(part.media_type.as_str(), TEXT),
         }
     }
 }

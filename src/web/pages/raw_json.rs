@@ -3,7 +3,7 @@
 /// So much of it is shown.
 const LONGEST: usize = 32 * 1024;
 
-/// A document, written by `templates/raw_json.html`.
+/// A document, written by `templates/manifest.html`.
 pub(super) struct RawJson {
     pub text: String,
     /// Whether there is more than is shown.

@@ -2,15 +2,16 @@
 
 use super::super::error::ApiError;
 use super::super::manifests::Referrer;
-use super::super::parameters::Parameters;
 use super::super::state::WebState;
-use super::super::tags::{self, TagItem};
+use super::super::tags;
 use super::artifact_kind::ArtifactKind;
-use super::format::{ShortDigest, Size};
-use super::history::linked_digest;
+use super::format::{ShortDigest, Size, shortened};
 use super::links;
 use super::visit::Visit;
-use crate::oci::{Digest, RepositoryName};
+use crate::oci::{Digest, RepositoryName, Tag};
+
+/// So many characters of a type are shown.
+const TYPE: usize = 100;
 
 /// What refers to the manifest.
 pub(super) struct ReferrerRow {
@@ -26,12 +27,16 @@ impl ReferrerRow {
         let Referrer { digest, artifact_type, annotations, .. } = referrer;
         Self {
             kind: ArtifactKind::about(artifact_type.as_ref(), &annotations),
-            about: artifact_type.map(|it| it.to_string()).unwrap_or_default(),
-            digest: linked_digest(repository, &digest),
+            about: artifact_type.map(|it| shortened(it.as_str(), TYPE)).unwrap_or_default(),
+            digest: ShortDigest::of(repository, &digest),
             size: None,
         }
     }
 }
+
+/// By how the tag ends that refers to a manifest, and what it is then.
+const ENDS: [(&str, ArtifactKind); 3] =
+    [(".sig", ArtifactKind::Signature), (".att", ArtifactKind::Attestation), (".sbom", ArtifactKind::Sbom)];
 
 /// What refers to a manifest by a tag that is made of its digest, as cosign wrote before there were referrers.
 pub(super) async fn named_by_tags(
@@ -41,21 +46,17 @@ pub(super) async fn named_by_tags(
     digest: &Digest,
 ) -> Result<Vec<ReferrerRow>, ApiError> {
     let start = digest.to_string().replace(':', "-");
-    let asked = Parameters::default().or("q", &start).or("n", "10");
-    let list = tags::sorted(state, &visit.viewer, Some(repository.clone()), &asked).await?;
-    let row = |tag: TagItem| {
-        let kind = match tag.tag.as_str().strip_prefix(&*start)? {
-            ".sig" => ArtifactKind::Signature,
-            ".att" => ArtifactKind::Attestation,
-            ".sbom" => ArtifactKind::Sbom,
-            _ => return None,
-        };
-        Some(ReferrerRow {
+    let mut rows = Vec::new();
+    for (end, kind) in ENDS {
+        // A digest may be longer than a tag can be.
+        let Ok(tag) = Tag::parse(&format!("{start}{end}")) else { continue };
+        let found = tags::one(state, &visit.viewer, repository, &tag).await;
+        rows.extend(ApiError::nothing_if_unknown(found)?.map(|found| ReferrerRow {
             kind,
             about: "by its tag, as cosign 2 wrote it".to_owned(),
-            digest: ShortDigest::from(&tag.digest).leading_to(links::tag(repository, &tag.tag)),
-            size: Some(Size(tag.bytes)),
-        })
-    };
-    Ok(list.items.into_iter().filter_map(|item| row(item.tag)).collect())
+            digest: ShortDigest::from(&found.digest).leading_to(links::tag(repository, &found.tag)),
+            size: Some(Size(found.bytes)),
+        }));
+    }
+    Ok(rows)
 }

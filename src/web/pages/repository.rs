@@ -5,21 +5,24 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 
-use super::super::manifests;
+use super::super::error::ApiError;
+use super::super::manifest_reader::{ManifestReader, WholeSize};
 use super::super::parameters::Parameters;
 use super::super::state::WebState;
 use super::super::tags::{self, TagItem, TagOfRepository};
 use super::super::{repositories, repositories::Repository as RepositoryItem};
 use super::artifact_kind::ArtifactKind;
-use super::columns::{Column, Declared, Sorted, columns};
 use super::deletion::may_delete;
 use super::error::PageError;
-use super::format::{Number, ShortDigest, Size, Time};
-use super::history::{self, About, HistoryRow, Undoing, linked_digest};
+use super::format::{Number, ShortDigest, Size, SizeOfParts, Time, shortened};
+use super::history::{self, About, HistoryRow};
 use super::icon::Icon;
 use super::layout::{Layout, Section};
 use super::links;
+use super::pager::Pager;
 use super::pull_commands::{Command, pull_commands};
+use super::sorted_list::{Declared, DeclaredList, SortedList};
+use super::undo::{Undoing, may_undo};
 use super::visit::{Visit, rendered};
 use crate::oci::{Digest, MediaType, Reference, RepositoryName};
 
@@ -29,7 +32,13 @@ const ROWS: &str = "50";
 const MOVES: usize = 8;
 /// How many platforms of a tag are named.
 const PLATFORMS: usize = 3;
+/// How many more are named to those who point at them.
+const HINTED: usize = 20;
+/// So many characters of one are shown.
+const NAME: usize = 60;
 
+const LIST: DeclaredList =
+    DeclaredList { path: links::REPOSITORY, columns: &COLUMNS, usual_sort: "pushed_at" };
 const COLUMNS: [Declared; 4] = [
     Declared { title: "Tag", sort: "name", is_numeric: false, is_usually_descending: false },
     Declared { title: "Pushed", sort: "pushed_at", is_numeric: false, is_usually_descending: true },
@@ -46,20 +55,17 @@ struct Repository {
     page: String,
     host: String,
     summary: Summary,
-    /// What the names of the tags have in them.
-    filter: String,
-    sort: String,
-    order: String,
-    columns: Vec<Column>,
+    list: SortedList,
     groups: Vec<TagGroup>,
-    first: Option<String>,
-    next: Option<String>,
+    pager: Pager,
     commands: Vec<Command>,
     history: Vec<HistoryRow>,
     /// Where there is more of it.
     activity: String,
     /// Where all of it is deleted, for those who may.
     delete: Option<String>,
+    /// Whether tags can be chosen, to be deleted.
+    may_choose: bool,
 }
 
 /// What is known of the whole repository.
@@ -96,11 +102,28 @@ struct TagGroup {
     /// Whether it has parts, whose bytes count.
     is_index: bool,
     digest: ShortDigest,
-    bytes: Size,
+    bytes: SizeOfParts,
     platforms: Vec<String>,
-    /// Those that are not named.
-    more_platforms: Vec<String>,
+    /// Those that are not named, in a few words.
+    more_platforms: Option<MorePlatforms>,
     tags: Vec<TagOfGroup>,
+}
+
+/// Platforms that are not named.
+struct MorePlatforms {
+    count: usize,
+    names: String,
+}
+
+impl MorePlatforms {
+    fn new(platforms: &[String]) -> Option<Self> {
+        let mut names: Vec<String> =
+            platforms.iter().take(HINTED).map(|name| shortened(name, NAME)).collect();
+        if platforms.len() > HINTED {
+            names.push(format!("and {} more", platforms.len() - HINTED));
+        }
+        (!platforms.is_empty()).then(|| Self { count: platforms.len(), names: names.join(", ") })
+    }
 }
 
 /// A tag of a group.
@@ -130,13 +153,14 @@ impl TagGroup {
             }
             let TagItem { digest, mut platforms, bytes, media_type, .. } = tag;
             let is_index = matches!(media_type.as_str(), MediaType::OCI_INDEX | MediaType::DOCKER_LIST);
-            let more_platforms = platforms.split_off(platforms.len().min(PLATFORMS));
+            let more = platforms.split_off(platforms.len().min(PLATFORMS));
             groups.push(Self {
                 is_index,
-                digest: linked_digest(repository, &digest),
-                bytes: Size(bytes),
-                platforms,
-                more_platforms,
+                digest: ShortDigest::of(repository, &digest),
+                // What an index itself names is not what its parts do.
+                bytes: WholeSize { bytes, is_least: is_index }.into(),
+                platforms: platforms.iter().map(|name| shortened(name, NAME)).collect(),
+                more_platforms: MorePlatforms::new(&more),
                 tags: vec![row],
                 of: digest,
             });
@@ -155,7 +179,7 @@ impl TagOfGroup {
             pushed_by: tag.pushed_by.clone(),
             pulls: Number(tag.pulls),
             last_pull: tag.last_pull.map(|time| visit.time(time)),
-            last_seen: tag.last_seen.filter(|seen| Some(*seen) > tag.last_pull).map(|time| visit.time(time)),
+            last_seen: tag.seen_since_pull().map(|time| visit.time(time)),
             is_held: tag.missing_since.is_some(),
         }
     }
@@ -166,58 +190,44 @@ pub(super) async fn show(State(state): State<WebState>, visit: Visit) -> Result<
     let known = &["name", "q", "sort", "order", "after"];
     let parameters = Parameters::parse(Some(&visit.query), known)?;
     let name: RepositoryName = parameters.required("name")?;
-    let text = |name| parameters.text(name).unwrap_or_default();
-    let (filter, sort, order, after) = (text("q"), text("sort"), text("order"), text("after"));
-    let by = if sort.is_empty() { "pushed_at" } else { sort };
-    let asked = [("q", filter), ("sort", by), ("order", order), ("after", after), ("n", ROWS)];
-    let asked = asked
-        .into_iter()
-        .filter(|(_, value)| !value.is_empty())
-        .fold(Parameters::default(), |asked, (name, value)| asked.or(name, value));
+    let list = SortedList::read(&LIST, &parameters, &["name"]);
+    let asked = list.asked(ROWS).or("sort", LIST.usual_sort);
     let summary = repositories::one(&state, &visit.viewer, &name).await?;
-    let list = tags::sorted(&state, &visit.viewer, Some(name.clone()), &asked).await?;
-    let newest = list.items.first().map(|TagOfRepository { tag, .. }| (tag.tag.clone(), tag.digest.clone()));
-    let mut groups = TagGroup::group(list.items, &name, &visit);
+    let found = tags::sorted(&state, &visit.viewer, Some(name.clone()), &asked).await?;
+    let newest = found.items.first().map(|TagOfRepository { tag, .. }| (tag.tag.clone(), tag.digest.clone()));
+    let mut groups = TagGroup::group(found.items, &name, &visit);
+    // Until the page is written: its history looks at manifests, too.
+    let mut reader = ManifestReader::wait(&state).await?;
     for group in groups.iter_mut().filter(|group| group.is_index) {
-        group.bytes = manifests::bytes_of(&state, &name, &group.of).await?.map_or(group.bytes, Size);
+        if let Some(size) = reader.size_of(&name, &group.of).await? {
+            group.bytes = size.into();
+        }
     }
     let mut commands = Vec::new();
     if let Some((tag, digest)) = newest {
-        // It may have gone meanwhile.
-        let item = manifests::one(&state, &name, Reference::Digest(digest)).await.ok();
+        let item = ApiError::nothing_if_unknown(reader.one(&name, Reference::Digest(digest)).await)?;
         let kind = item.map_or(ArtifactKind::Image, |item| ArtifactKind::of(&item.record.document));
         commands = pull_commands(visit.host(), &name, &Reference::Tag(tag), kind);
     }
     let events = history::newest(&state, &visit, About::Repository(&name)).await?;
-    let undoing = match history::may_undo(&visit, "name") {
+    let undoing = match may_undo(&visit, "name") {
         true => Undoing::Newest,
         false => Undoing::None,
     };
     let history = history::rows(&state, &visit, &events, MOVES, undoing).await?;
-    let usually = COLUMNS.iter().any(|column| column.sort == by && column.is_usually_descending);
-    let is_descending = if order.is_empty() { usually } else { order == "desc" };
-    let part = |after: &str| {
-        let parameters =
-            [("name", name.as_str()), ("q", filter), ("sort", sort), ("order", order), ("after", after)];
-        links::to(links::REPOSITORY, &parameters)
-    };
-    let kept = [("name", name.as_str()), ("q", filter)];
     rendered(&Repository {
         layout: visit.layout(Section::Repositories, name.as_str()),
         page: links::repository(&name),
         host: visit.host().to_owned(),
         summary: Summary::new(summary, &visit),
-        columns: columns(&COLUMNS, links::REPOSITORY, &Sorted { by, is_descending }, &kept),
         groups,
-        first: parameters.text("after").map(|_| part("")),
-        next: list.next.map(|after| part(&after)),
+        pager: list.pager(found.next),
         commands,
         history,
         activity: links::activity(&name),
+        may_choose: may_delete(&visit, "/api/v1/tags", "name"),
         delete: may_delete(&visit, "/api/v1/repositories", "name").then(|| links::delete(&name, None)),
-        filter: filter.to_owned(),
-        sort: sort.to_owned(),
-        order: order.to_owned(),
+        list,
         name,
     })
 }

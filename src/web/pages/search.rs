@@ -11,6 +11,7 @@ use super::error::PageError;
 use super::icon::Icon;
 use super::layout::{Layout, Section};
 use super::links;
+use super::pager::Pager;
 use super::rows::{RepositoryRow, TagRow};
 use super::visit::{Visit, rendered};
 
@@ -22,7 +23,7 @@ const ROWS: &str = "50";
 struct Search {
     layout: Layout,
     found: Vec<Found>,
-    next: Option<String>,
+    pager: Pager,
 }
 
 enum Found {
@@ -32,14 +33,20 @@ enum Found {
 
 /// Shows what was found.
 pub(super) async fn show(State(state): State<WebState>, visit: Visit) -> Result<Response, PageError> {
-    let parameters = Parameters::parse(Some(&visit.query), &["q", "after"])?.or("n", ROWS);
+    let parameters = Parameters::parse(Some(&visit.query), &["q", "after"])?;
     let wanted = parameters.text("q").unwrap_or_default().trim().to_owned();
-    let (mut found, mut next) = (Vec::new(), None);
+    let mut asked = Parameters::default().or("q", &wanted).or("n", ROWS);
+    if let Some(after) = parameters.text("after") {
+        asked = asked.or("after", after);
+    }
+    let part = |after: &str| links::to(links::SEARCH, &[("q", &wanted), ("after", after)]);
+    let first = parameters.text("after").map(|_| part(""));
+    let (mut found, mut pager) = (Vec::new(), Pager::new(first.clone(), None));
     // Nothing is looked for yet.
     if !wanted.is_empty() {
-        let list = search::found(&state, &visit.viewer, &parameters).await?;
+        let list = search::found(&state, &visit.viewer, &asked).await?;
         found = list.items;
-        next = list.next.map(|after| links::to(links::SEARCH, &[("q", &wanted), ("after", &after)]));
+        pager = Pager::new(first, list.next.map(|after| part(&after))).called("From the beginning", "More");
     }
     let shown = |item| match item {
         FoundItem::Repository(repository) => Found::Repository(RepositoryRow::new(repository, &visit)),
@@ -47,5 +54,9 @@ pub(super) async fn show(State(state): State<WebState>, visit: Visit) -> Result<
     };
     let title = if wanted.is_empty() { "Search".to_owned() } else { format!("{wanted} – Search") };
     let found = found.into_iter().map(shown).collect();
-    rendered(&Search { layout: Layout { query: wanted, ..visit.layout(Section::None, &title) }, found, next })
+    rendered(&Search {
+        layout: Layout { query: wanted, ..visit.layout(Section::None, &title) },
+        found,
+        pager,
+    })
 }

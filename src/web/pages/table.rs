@@ -72,7 +72,11 @@ pub(in crate::web) fn all() -> Vec<Page> {
         ),
         change(links::UNDELETE, [Need::to(Method::POST, "/api/v1/undelete")], post(deletion::undelete)),
         page(links::ACTIVITY, [Need::of("/api/v1/events")], get(activity::show)),
-        page(links::SYNC, [Need::of("/api/v1/status")], get(sync::show)),
+        page(
+            links::SYNC,
+            ["/api/v1/status", "/api/v1/removals", "/api/v1/health"].map(Need::of),
+            get(sync::show),
+        ),
         change("/ui/sync/start", [Need::to(Method::POST, "/api/v1/sync")], post(sync::start)),
         change("/ui/sync/accept", [Need::to(Method::POST, "/api/v1/removals/accept")], post(sync::accept)),
         page(links::FLAWS, [Need::of("/api/v1/health")], get(flaws::show)),

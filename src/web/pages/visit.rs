@@ -64,9 +64,10 @@ impl Visit {
         need.right_of(&self.viewer, self.gate.as_ref(), &self.query)
     }
 
-    /// Whether they may ask this route of the API: for parts of a page that not everybody sees.
+    /// Whether they may ask this route of the API without naming anything: for other pages, and for parts of a page that not
+    /// everybody sees. What this page was asked for does not count.
     pub(super) fn may_ask(&self, route: &'static str) -> bool {
-        self.right_to(&Need::of(route)) == Right::Granted
+        Need::of(route).right_of(&self.viewer, self.gate.as_ref(), "") == Right::Granted
     }
 
     /// Whether pages may change anything: those of an open door do so only where that is configured.

@@ -351,9 +351,66 @@ async fn namespaces_lead_to_their_repositories_and_names_of_one_part_are_told_ap
         push(&store, &name(repository), manifest("image"), &["v1"]).await;
     }
     let page = look(&store, "/ui/namespaces").await.body;
-    assert!(page.contains(r#"<a href="/ui/repositories?q=team%2F">team</a>"#), "{page}");
+    assert!(page.contains(r#"<a href="/ui/repositories?namespace=team">team</a>"#), "{page}");
     assert!(page.contains("names of one part") && !page.contains(">tools<"), "{page}");
     assert!(page.contains(">One by one<") && page.contains("is counted once"), "{page}");
+    push(&store, &name("other/team/app"), manifest("image"), &["v1"]).await;
+    let team = look(&store, "/ui/repositories?namespace=team&sort=size").await.body;
+    assert!(team.contains(">team/app<") && team.contains(">team/other<"), "{team}");
+    assert!(!team.contains(">tools<") && !team.contains("other/team/app"), "{team}");
+    assert!(team.contains("/ui/repositories?namespace=team&#38;sort=name"), "columns keep it: {team}");
+    assert!(team.contains("<input type=\"hidden\" name=\"namespace\" value=\"team\">"), "{team}");
+}
+
+#[tokio::test]
+async fn a_part_of_a_list_in_which_nothing_is_left_leads_back() {
+    let store = shown().await;
+    for page in [
+        "/ui/repositories?sort=name&after=name:0:zzz",
+        "/ui/namespaces?after=namespace:name:0:zzz",
+        "/ui/repository?name=team/app&sort=name&after=name:0:team/app:zzz",
+    ] {
+        let answer = look(&store, page).await;
+        assert_eq!(answer.status, OK, "{page}: {}", answer.body);
+        assert!(answer.body.contains(">From the beginning<"), "{page}: {}", answer.body);
+    }
+}
+
+#[tokio::test]
+async fn what_is_looked_for_is_looked_for_without_the_spaces_around_it() {
+    let store = shown().await;
+    let body = look(&store, "/ui/search?q=%20team%2Fapp%20").await.body;
+    assert!(body.contains("<span class=\"found-name\">team/app</span>"), "{body}");
+}
+
+#[tokio::test]
+async fn sections_are_those_that_whoever_looks_may_see_whatever_the_page_was_asked_for() {
+    let store = shown().await;
+    let house = gate::house(&store);
+    for page in
+        ["/ui/", "/ui/manifest?repository=private/thing&tag=v1", "/ui/activity?repository=private/thing"]
+    {
+        let mut request = Request::get(page).body(Body::empty()).unwrap();
+        request.extensions_mut().insert(viewer(&house.gate, Who::User));
+        let state = WebState { gate: Some(Arc::clone(&house.gate)), ..web(&store, ServiceState::Ready) };
+        let body = send(state, request).await.body;
+        let sections = body.split("class=\"sections\"").nth(1).unwrap().split("</nav>").next().unwrap();
+        assert!(sections.contains(">Repositories<") && sections.contains(">Activity<"), "{page}: {sections}");
+        assert!(!sections.contains(">In step<"), "{page}: {sections}");
+    }
+}
+
+#[test]
+fn the_style_sheet_lays_nothing_out_twice() {
+    let style = include_str!("../pages/assets/portreeve.css");
+    let always = style.split("@media").next().unwrap_or_default();
+    let rules = always.split('}').filter_map(|rule| rule.split_once('{'));
+    let mut seen = std::collections::BTreeSet::new();
+    for (selector, rule) in rules.filter(|(_, rule)| rule.contains("display:")) {
+        let selector = selector.rsplit("*/").next().unwrap_or_default().trim();
+        assert!(seen.insert(selector), "{selector} is laid out twice: {rule}");
+    }
+    assert!(seen.contains(".stack") && seen.contains(".pile"), "{seen:?}");
 }
 
 #[test]

@@ -185,3 +185,29 @@ async fn a_tag_is_deleted_and_brought_back_in_a_browser_with_scripts_and_without
     assert_eq!(sweep_through(&door, true).await, 0);
     assert_eq!(record(&door.url()).await, truth(&registry.url()).await);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn chosen_tags_are_deleted_together_in_a_browser_without_scripts() {
+    let registry = Registry::start().await;
+    let door = Door::builder(registry.url()).set("PAGES__OPEN_WRITES", "true").start().await;
+    for (seed, tag) in [(1, "v1"), (2, "v2"), (3, "v3")] {
+        Image::small(seed).push(&door.url(), "team/app", tag).await;
+    }
+    let browser = Browser::start().await;
+    browser.run_scripts(false).await;
+    browser.open(&format!("{}/ui/repository?name=team/app&sort=name", door.url())).await;
+    for tag in ["v1", "v3"] {
+        let field = By::Css(format!("input[name='tag'][value='{tag}']"));
+        browser.driver().find(field).await.unwrap().click().await.unwrap();
+    }
+    press(&browser, "Delete chosen tags").await;
+    let goes =
+        "document.body.innerText.includes('he tags v1, v3 of team/app; all manifests stay, 2 of them')";
+    browser.until("what would go", goes).await;
+    press(&browser, "Delete").await;
+    browser.until("they are gone", "location.pathname === '/ui/repository'").await;
+    assert_eq!(tags(&registry).await, ["team/app:v2"]);
+    assert_eq!(browser.complaints().await, Vec::<String>::new());
+    assert_eq!(sweep_through(&door, true).await, 0);
+    assert_eq!(record(&door.url()).await, truth(&registry.url()).await);
+}

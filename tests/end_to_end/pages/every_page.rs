@@ -93,7 +93,7 @@ fn pages(part: &str) -> Vec<Page> {
 }
 
 /// Pages of one repository: by their names, with their parameters.
-const OF_THE_SAMPLE: [(&str, &str); 7] = [
+const OF_THE_SAMPLE: [(&str, &str); 8] = [
     ("repository", "/ui/repository?name=web/storefront"),
     ("manifest-index", "/ui/manifest?repository=web/storefront&tag=latest"),
     ("manifest-image", "/ui/manifest?repository=web/checkout&tag=latest"),
@@ -101,6 +101,7 @@ const OF_THE_SAMPLE: [(&str, &str); 7] = [
     ("manifest-deleted", "/ui/manifest?repository=web/storefront&tag=1.0"),
     ("compare", "/ui/compare?repository=web/checkout&from=1.1.0&to=latest"),
     ("delete", "/ui/delete?repository=web/storefront&tag=latest"),
+    ("delete-tags", "/ui/delete?repository=web/storefront&what=tags&tag=latest"),
 ];
 const OF_THE_HOSTILE: [(&str, &str); 6] = [
     ("repository", "/ui/repository?name=hostile/box"),

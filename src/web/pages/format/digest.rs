@@ -4,7 +4,8 @@ use askama::Template;
 use askama::filters::HtmlSafe;
 
 use super::super::icon::Icon;
-use crate::oci::Digest;
+use super::super::links;
+use crate::oci::{Digest, RepositoryName};
 
 /// How many digits are shown: as many as `docker images` shows.
 const DIGITS: usize = 12;
@@ -36,6 +37,11 @@ impl ShortDigest {
     /// The digits that are shown.
     pub(in crate::web::pages) fn short(&self) -> &str {
         &self.short
+    }
+
+    /// The digest of a manifest, which leads to its page.
+    pub(in crate::web::pages) fn of(repository: &RepositoryName, digest: &Digest) -> Self {
+        Self::from(digest).leading_to(links::digest(repository, digest))
     }
 
     /// The same, as a link.

@@ -6,7 +6,7 @@ use askama::FastWritable;
 use askama::filters::HtmlSafe;
 
 /// A number, such as `12,345`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::web::pages) struct Number(pub u64);
 
 impl HtmlSafe for Number {}

@@ -4,6 +4,7 @@ use askama::Template;
 use askama::filters::HtmlSafe;
 
 use super::Number;
+use crate::web::manifest_reader::WholeSize;
 
 const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
 
@@ -43,6 +44,25 @@ impl Size {
             value if value < 99.95 => format!("{value:.1} {unit}"),
             value => format!("{value:.0} {unit}"),
         }
+    }
+}
+
+/// A number of bytes, or of which that many are known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Template)]
+#[template(
+    source = r#"{% if self.is_least %}<span class="quiet" title="Not all of its parts were looked at">at least</span> {% endif %}{{ self.size }}"#,
+    ext = "html"
+)]
+pub(in crate::web::pages) struct SizeOfParts {
+    size: Size,
+    is_least: bool,
+}
+
+impl HtmlSafe for SizeOfParts {}
+
+impl From<WholeSize> for SizeOfParts {
+    fn from(WholeSize { bytes, is_least }: WholeSize) -> Self {
+        Self { size: Size(bytes), is_least }
     }
 }
 

@@ -6,6 +6,7 @@ use super::super::super::events::EventItem;
 use super::super::format::{ShortDigest, Time};
 use super::super::links;
 use super::super::visit::Visit;
+use crate::oci::Digest;
 use crate::store::{EventKind, Sequence, Source};
 
 /// An entry of the history.
@@ -71,9 +72,9 @@ impl EventRow {
         let is_somebodys = actor.user.is_some() || actor.address.is_some() || source == Source::Observed;
         let (tagged, moved) = (tag.is_some(), previous.is_some());
         let is_there = matches!(kind, EventKind::ManifestPut | EventKind::TagRestored);
-        let digest = digest.as_ref().map(ShortDigest::from);
+        let linked = |digest: Option<Digest>| digest.map(|digest| ShortDigest::of(&repository, &digest));
         let (digest, was) =
-            if is_there { (digest, previous.as_ref().map(ShortDigest::from)) } else { (None, digest) };
+            if is_there { (linked(digest), linked(previous)) } else { (None, linked(digest)) };
         Self {
             sequence,
             time: visit.time(time),

@@ -1,4 +1,4 @@
-//! A repository in a list, written by `templates/repository_rows.html`.
+//! A repository in a list, as `templates/repositories.html`, `home.html` and `search.html` write it.
 
 use super::super::super::repositories::Repository;
 use super::super::format::{Number, Size, Time};

@@ -1,4 +1,4 @@
-//! A tag in a list over several repositories, written by `templates/tag_rows.html`.
+//! A tag in a list over several repositories, as `templates/home.html` and `templates/search.html` write it.
 
 use super::super::super::tags::TagOfRepository;
 use super::super::format::{ShortDigest, Size, Time};
@@ -30,7 +30,7 @@ impl TagRow {
             page: links::tag(&repository, &tag.tag),
             repository: repository.to_string(),
             tag: tag.tag.to_string(),
-            digest: ShortDigest::from(&tag.digest),
+            digest: ShortDigest::of(&repository, &tag.digest),
             bytes: Size(tag.bytes),
             pushed: tag.pushed_at.map(|time| visit.time(time)),
             found: tag.found_at.map(|time| visit.time(time)),

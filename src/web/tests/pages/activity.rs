@@ -159,6 +159,24 @@ async fn pushes_and_pulls_of_each_day_are_bars_and_a_table() {
 }
 
 #[tokio::test]
+async fn the_numbers_of_days_are_read_without_looking_at_all_blobs() {
+    let state = web(&shown().await, ServiceState::Ready);
+    let request = Request::get("/ui/activity").body(Body::empty()).unwrap();
+    assert!(send(state.clone(), request).await.body.contains("Day by day"));
+    assert!(!state.largest_blobs.are_kept().await);
+}
+
+#[tokio::test]
+async fn digests_lead_to_their_manifests() {
+    let store = shown().await;
+    let (of, page) = (digest("image"), "/ui/manifest?repository=team%2Fapp&#38;digest=sha256%3A");
+    for shown in ["/ui/", "/ui/activity"] {
+        let body = look(&store, shown).await.body;
+        assert!(body.contains(&format!("<a href=\"{page}{}\"><code", of.encoded())), "{shown}: {body}");
+    }
+}
+
+#[tokio::test]
 async fn an_empty_history_says_so() {
     let body = look(&Arc::new(MemoryStore::default()), "/ui/activity").await.body;
     assert!(body.contains("Nothing happened yet"), "{body}");

@@ -4,7 +4,7 @@ use axum::http::header;
 
 use super::*;
 use crate::oci::{BuildStep, ImageConfig};
-use crate::store::{Images as _, ReadImage};
+use crate::store::{Images as _, Outcome, ReadImage};
 
 const HOSTILE: &str = r#""><img src=x onerror=alert(1)></textarea><script>alert(1)</script>'"#;
 
@@ -120,8 +120,11 @@ async fn what_refers_to_a_manifest_is_named_by_what_it_is() {
         referrer.document.artifact_type = Some(artifact_type.into());
         push(&store, &app(), referrer, &[]).await;
     }
-    let old = format!("{}.att", digest("one").to_string().replace(':', "-"));
-    push(&store, &app(), manifest("attestation"), &[&old]).await;
+    let start = digest("one").to_string().replace(':', "-");
+    push(&store, &app(), manifest("attestation"), &[&format!("{start}.att")]).await;
+    for number in 0..20 {
+        push(&store, &app(), manifest("other"), &[&format!("{start}.{number:02}")]).await;
+    }
     let body = look(&store, "/ui/manifest?repository=team/app&tag=v1").await.body;
     for (words, count) in [("Signature", 1), ("SBOM", 1), ("Attestation", 2)] {
         assert_eq!(body.matches(&format!("<strong>{words}</strong>")).count(), count, "{words}: {body}");
@@ -152,6 +155,166 @@ async fn history_says_what_was_before_and_undoes_only_the_newest_and_for_those_w
     let undo = format!("/ui/undelete?repository=team%2Fapp&#38;tag=v2&#38;digest={back}");
     assert!(forms[0].starts_with(&undo), "{}", forms[0]);
     assert!(forms[1].starts_with("/ui/undelete?repository=team%2Fapp&#38;tag=v1\""), "{}", forms[1]);
+}
+
+/// The forms on a page that bring something back or point a tag back.
+fn undoing(body: &str) -> Vec<String> {
+    let forms = body.split("action=\"/ui/undelete?").skip(1);
+    forms.map(|form| form.split('"').next().unwrap_or_default().replace("&#38;", "&")).collect()
+}
+
+/// A manifest goes, and its tags with it.
+async fn delete_manifest(store: &MemoryStore, of: &Digest) {
+    let write = Write::Delete { reference: Reference::Digest(of.clone()) };
+    let intent = store.begin(app(), write, client(), time()).await.unwrap();
+    let gone = Change::ManifestDeleted { repository: app(), digest: of.clone(), undecided: Vec::new() };
+    store.settle(&intent, Outcome::Applied(vec![gone]), time()).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_back_is_not_brought_back_again_and_what_is_back_in_part_is() {
+    let store = Arc::new(MemoryStore::default());
+    push(&store, &app(), image("one", &[]), &["v1", "v2"]).await;
+    push(&store, &app(), image("two", &[]), &["v3"]).await;
+    delete_manifest(&store, &digest("one")).await;
+    let page = "/ui/repository?name=team/app";
+    let offered = async || undoing(&look_and_change(&store, read(page)).await.body);
+    let manifest = format!("repository=team%2Fapp&digest=sha256%3A{}", digest("one").encoded());
+    let tag = |tag: &str| format!("repository=team%2Fapp&tag={tag}");
+    let all = offered().await;
+    assert!(all.contains(&manifest) && all.contains(&tag("v1")) && all.contains(&tag("v2")), "{all:?}");
+    // The first of its tags is put back, and then something goes wrong.
+    push(&store, &app(), image("one", &[]), &["v1"]).await;
+    let rest = offered().await;
+    assert!(rest.contains(&manifest) && rest.contains(&tag("v2")) && !rest.contains(&tag("v1")), "{rest:?}");
+    push(&store, &app(), image("one", &[]), &["v2"]).await;
+    assert_eq!(offered().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_manifest_that_was_deleted_has_a_page_however_much_happened_since() {
+    let store = Arc::new(MemoryStore::default());
+    push(&store, &app(), image("one", &[]), &["v1"]).await;
+    delete_manifest(&store, &digest("one")).await;
+    for number in 0..150 {
+        push(&store, &app(), image("two", &[]), &[&format!("t{number}")]).await;
+    }
+    let page = format!("/ui/manifest?repository=team/app&digest={}", digest("one"));
+    let answer = look_and_change(&store, read(&page)).await;
+    assert_eq!(answer.status, OK);
+    assert!(answer.body.contains("Deleted the manifest"), "{}", answer.body);
+    assert!(undoing(&answer.body).iter().any(|form| form.contains("digest=sha256")), "{}", answer.body);
+    assert!(!look(&store, &page).await.body.contains("/ui/undelete"), "pages of an open door change nothing");
+}
+
+#[tokio::test]
+async fn much_that_a_manifest_says_is_cut_and_says_how_much_more_there_is() {
+    let store = Arc::new(MemoryStore::default());
+    let mut wordy = image("wordy", &["base"]);
+    wordy.document.annotations =
+        (0..250).map(|number| (format!("org.example.{number:03}"), "x".to_owned())).collect();
+    wordy.document.annotations.insert("a".to_owned(), "long ".repeat(100_000));
+    wordy.document.media_type = MediaType::from(&*format!("application/{}", "x".repeat(100_000)));
+    wordy.document.children = (0..300)
+        .map(|number| Descriptor {
+            platform: Some(Platform {
+                os: "o".repeat(1_000),
+                architecture: format!("{number}"),
+                variant: None,
+            }),
+            media_type: MediaType::from(&*"y".repeat(1_000)),
+            ..descriptor("child")
+        })
+        .collect();
+    push(&store, &app(), image("plain", &["base"]), &["v0"]).await;
+    push(&store, &app(), wordy, &["v1"]).await;
+    let page = look(&store, "/ui/manifest?repository=team/app&tag=v1").await.body;
+    for words in
+        ["And 151 more.", "and 499,500 more characters", "And 200 more, which stand in the manifest."]
+    {
+        assert!(page.contains(words), "{words}");
+    }
+    assert!(page.len() < 200_000, "{}", page.len());
+    let compared = look(&store, "/ui/compare?repository=team/app&from=v0&to=v1").await.body;
+    assert!(compared.contains("And 152 more.") && compared.contains("And 200 more."), "{compared}");
+    assert!(compared.len() < 200_000, "{}", compared.len());
+    let listed = look(&store, "/ui/repository?name=team/app").await.body;
+    assert!(listed.len() < 60_000, "{}", listed.len());
+}
+
+#[tokio::test]
+async fn a_manifest_is_compared_where_there_is_another_one() {
+    let store = Arc::new(MemoryStore::default());
+    push(&store, &app(), image("one", &["base"]), &["v1"]).await;
+    let page = "/ui/manifest?repository=team/app&tag=v1";
+    let alone = look(&store, page).await.body;
+    assert!(!alone.contains("/ui/compare"), "{alone}");
+    push(&store, &app(), image("two", &["base"]), &["v1"]).await;
+    assert!(look(&store, page).await.body.contains("href=\"/ui/compare?"));
+    delete_manifest(&store, &digest("one")).await;
+    let body = look(&store, page).await.body;
+    assert!(!body.contains("/ui/compare"), "what it was before is gone: {body}");
+}
+
+#[tokio::test]
+async fn tags_are_chosen_and_deleted_together_and_none_chosen_are_not_all() {
+    let store = Arc::new(MemoryStore::default());
+    push(&store, &app(), image("one", &["base"]), &["v1", "v2"]).await;
+    push(&store, &app(), image("two", &["base"]), &["v3", "v4"]).await;
+    let page = "/ui/repository?name=team/app";
+    assert!(!look(&store, page).await.body.contains("type=\"checkbox\""), "an open door changes nothing");
+    let body = look_and_change(&store, read(page)).await.body;
+    assert_eq!(body.matches("<input type=\"checkbox\" name=\"tag\" value=\"v").count(), 4, "{body}");
+    assert!(body.contains("name=\"what\" value=\"tags\""), "{body}");
+    let chosen = "/ui/delete?repository=team/app&what=tags&tag=v1&tag=v3&tag=v4";
+    let asked = look_and_change(&store, read(chosen)).await;
+    assert_eq!(asked.status, OK, "{}", asked.body);
+    let words = "the tags v1, v3, v4 of team/app; all manifests stay, one of them without a tag";
+    assert!(asked.body.contains(words), "{}", asked.body);
+    let again = markup::attribute(&asked.body, "class=\"page-actions\"", "action").unwrap();
+    assert_eq!(again, "/ui/delete?repository=team%2Fapp&what=tags&tag=v1&tag=v3&tag=v4");
+    // This registry cannot be reached.
+    let answer = look_and_change(&store, sent(&again)).await;
+    assert!(answer.status.is_server_error(), "{}", answer.status);
+    assert!(answer.body.contains("Not deleted. v1: ") && answer.body.contains(words), "{}", answer.body);
+    let too_many: String = (0..101).map(|number| format!("&tag=t{number}")).collect();
+    for (wrong, words) in [
+        ("&what=tags".to_owned(), "none is chosen"),
+        ("&what=all&tag=v1".to_owned(), "`what` is wrong"),
+        ("&tag=v1&tag=v2".to_owned(), "it is given twice"),
+        (format!("&what=tags{too_many}"), "at most 100 tags"),
+    ] {
+        let answer = look_and_change(&store, read(&format!("/ui/delete?repository=team/app{wrong}"))).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{wrong}");
+        assert!(answer.body.contains(words), "{wrong}: {}", answer.body);
+    }
+    let gone = look_and_change(&store, read("/ui/delete?repository=team/app&what=tags&tag=never")).await;
+    assert_eq!(gone.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_deletion_that_has_begun_says_so() {
+    let store = filled().await;
+    let body = look_and_change(&store, read("/ui/delete?repository=team/app&done=part")).await.body;
+    assert!(body.contains("A part of it is deleted.") && body.contains("all of team/app"), "{body}");
+}
+
+#[tokio::test]
+async fn more_referrers_than_are_counted_are_not_called_so_many() {
+    let store = filled().await;
+    let page = "/ui/delete?repository=team/app&tag=latest";
+    for count in 0..102 {
+        let mut referrer = manifest("referrer");
+        referrer.digest = digest(&format!("referrer {count}"));
+        referrer.document.subject = Some(descriptor("image"));
+        push(&store, &app(), referrer, &[]).await;
+        if count == 0 {
+            let one = look_and_change(&store, read(page)).await.body;
+            assert!(one.contains("1 other manifest refers to it"), "{one}");
+        }
+    }
+    let many = look_and_change(&store, read(page)).await.body;
+    assert!(many.contains("More than 100 other manifests refer to it"), "{many}");
 }
 
 #[tokio::test]

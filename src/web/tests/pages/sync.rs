@@ -56,6 +56,37 @@ async fn the_state_of_everything_is_on_one_page() {
     assert!(down.body.contains("Not compared now: the registry cannot be reached"), "{}", down.body);
 }
 
+/// A door whose credentials the registry refuses, which can be reached.
+struct Refused;
+
+impl StatusSource for Refused {
+    fn state(&self) -> ServiceState {
+        ServiceState::Degraded
+    }
+
+    fn registry(&self) -> RegistryStatus {
+        let registry = Door(ServiceState::Ready).registry();
+        RegistryStatus { trouble: Some("the registry refuses the door's credentials".into()), ..registry }
+    }
+
+    fn verifications(&self) -> VerificationStatus {
+        VerificationStatus::default()
+    }
+}
+
+#[tokio::test]
+async fn a_registry_that_refuses_the_doors_credentials_is_not_called_in_step() {
+    let state = WebState { status: Arc::new(Refused), ..web(&shown().await, ServiceState::Ready) };
+    for page in ["/ui/", "/ui/sync"] {
+        let body = show(&state, page).await.body;
+        let line = body.split("class=\"status-line ").nth(1).unwrap();
+        assert!(
+            line.starts_with("bad\"") && line.contains("Not compared now: the registry refuses"),
+            "{page}: {line}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn a_sweep_is_asked_for_by_a_form_and_the_page_says_so() {
     let state = open_writes(&shown().await);
