@@ -18,6 +18,7 @@ mod journal;
 mod keys;
 mod local_user;
 mod lockout;
+mod locks;
 mod login_failure;
 mod network;
 mod new_password;
@@ -51,6 +52,8 @@ pub use identity::{Credentials, Found, IdentitySource, SourceError, Verdict, is_
 pub use journal::{Journal, Names, keep_journal};
 pub use keys::{KeyAlgorithm, KeyDirectory, KeyFileError, KeyRing, KeyRingError, MadeKeys};
 pub use local_user::LocalUser;
+pub use lockout::{InvalidLockId, LockId, LockKind};
+pub use locks::{LockCursor, LockShown, WantedUnlock};
 pub use login_failure::LoginFailure;
 pub use network::Network;
 pub use new_password::{UnfitPassword, check_new_password};

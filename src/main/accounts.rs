@@ -37,6 +37,12 @@ pub(super) enum UserCommand {
         #[arg(value_parser = UserName::parse)]
         name: UserName,
     },
+    /// Let a user log in at once again who is locked after failed logins at the running door
+    Unlock {
+        /// The name
+        #[arg(value_parser = UserName::parse)]
+        name: UserName,
+    },
     /// List the users
     List,
 }
@@ -81,6 +87,11 @@ pub(super) fn user(config: &Config, command: UserCommand) -> Result<(), Failure>
             run(config, AccountCommand::SetPassword { name, hash })
         }
         UserCommand::Remove { name } => run(config, AccountCommand::RemoveUser { name }),
+        UserCommand::Unlock { name } => {
+            server::unlock(config, &name).map_err(|error| Failure::new(FAILURE, &error))?;
+            let done = writeln!(std::io::stdout(), "Done.");
+            done.map_err(|error| Failure::new(FAILURE, &format_args!("it cannot be written: {error}")))
+        }
         UserCommand::List => run(config, AccountCommand::ListUsers { after: None }),
     }
 }

@@ -90,6 +90,9 @@ pub(super) enum ApiError {
     /// A user whom the store does not keep.
     #[error("the user `{0}` stands in a file of users (auth.htpasswd), and is changed there alone")]
     UserElsewhere(UserName),
+    /// Nothing is locked that could be unlocked.
+    #[error("no failed logins are counted there; the list of locks shows where they are")]
+    NotLocked,
     /// A password that is not taken.
     #[error("{0}")]
     UnfitPassword(#[from] UnfitPassword),
@@ -167,6 +170,7 @@ impl ApiError {
             Self::Forbidden { .. } => (StatusCode::FORBIDDEN, "forbidden"),
             Self::AccountsOff => (StatusCode::CONFLICT, "accounts_off"),
             Self::UserElsewhere(_) => (StatusCode::CONFLICT, "user_elsewhere"),
+            Self::NotLocked => (StatusCode::NOT_FOUND, "not_locked"),
             Self::UnfitPassword(_) => (StatusCode::BAD_REQUEST, "unfit_password"),
             Self::Hashing(_) => (StatusCode::SERVICE_UNAVAILABLE, "logins_unavailable"),
             Self::NotificationsOff => (StatusCode::NOT_FOUND, "notifications_off"),

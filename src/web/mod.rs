@@ -21,6 +21,7 @@ mod health;
 mod json_body;
 mod largest_blobs;
 mod list;
+mod lockouts;
 mod logins;
 mod manifests;
 mod me;

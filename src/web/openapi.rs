@@ -15,7 +15,7 @@ use utoipa::{Modify, OpenApi};
 
 use super::error::ErrorBody;
 use super::{
-    decisions, deletions, events, flaws, logins, manifests, me, notifications, removals, repositories,
+    decisions, deletions, events, flaws, lockouts, logins, manifests, me, notifications, removals, repositories,
     search, statistics, status, sync, tags, tokens, users,
 };
 use crate::store::Flaw;
@@ -97,6 +97,8 @@ fn allow_several(response: &mut RefOr<Response>) {
         users::add,
         users::remove,
         users::set_password,
+        lockouts::list,
+        lockouts::unlock,
     ),
     components(schemas(ErrorBody, Flaw)),
     modifiers(&Common)

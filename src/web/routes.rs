@@ -11,7 +11,7 @@ use axum::routing::{MethodRouter, delete, get, post};
 use super::access::RouteAccess;
 use super::state::WebState;
 use super::{
-    accounts, decisions, deletions, events, flaws, health, logins, manifests, me, notifications, openapi,
+    accounts, decisions, deletions, events, flaws, health, lockouts, logins, manifests, me, notifications, openapi,
     pages, removals, repositories, search, statistics, status, sync, tags, token, tokens, users,
 };
 use crate::auth::Requirement;
@@ -49,7 +49,7 @@ impl Route {
 }
 
 /// The paths of the door's own listener.
-pub(super) fn of_the_door() -> [Route; 27] {
+pub(super) fn of_the_door() -> [Route; 28] {
     use RouteAccess::{
         Administrator, Events, OwnSecret, Probe, Public, Repository, RepositoryOrVisibleCatalog, SignedIn,
         VisibleCatalog,
@@ -94,6 +94,7 @@ pub(super) fn of_the_door() -> [Route; 27] {
         route("/api/v1/tokens", SignedIn, get(tokens::list).post(tokens::create).delete(tokens::revoke)),
         route("/api/v1/users", Administrator, get(users::list).post(users::add).delete(users::remove)),
         route("/api/v1/users/password", SignedIn, post(users::set_password)),
+        route("/api/v1/lockouts", Administrator, get(lockouts::list).delete(lockouts::unlock)),
     ]
 }
 
@@ -176,6 +177,7 @@ mod tests {
             "/api/v1/removals/accept",
             "/api/v1/users",
             "/api/v1/access",
+            "/api/v1/lockouts",
         ];
         let signed_in = ["/api/v1/me", "/api/v1/me/logins", "/api/v1/tokens", "/api/v1/users/password"];
         for path in probes {

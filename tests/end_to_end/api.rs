@@ -33,7 +33,7 @@ enum Needs {
 }
 
 /// Every request there is, with what it needs.
-const REQUESTS: [(&str, &str, &str, Needs); 41] = [
+const REQUESTS: [(&str, &str, &str, Needs); 43] = [
     ("GET", "/api/v1/openapi.json", "", Needs::Nothing),
     ("POST", "/api/v1/notifications", "", Needs::Secret),
     ("GET", "/api/v1/repositories", "", Needs::Credentials),
@@ -70,6 +70,8 @@ const REQUESTS: [(&str, &str, &str, Needs); 41] = [
     ("POST", "/api/v1/users", "", Needs::Admin),
     ("DELETE", "/api/v1/users", "?name=nobody", Needs::Admin),
     ("POST", "/api/v1/users/password", "", Needs::Credentials),
+    ("GET", "/api/v1/lockouts", "", Needs::Admin),
+    ("DELETE", "/api/v1/lockouts", "?user=nobody", Needs::Admin),
     // There is nothing to write to.
     ("DELETE", "/api/v1/repositories", "?repository=team/none", Needs::Write),
     ("DELETE", "/api/v1/tags", "?repository=team/none&tag=v1", Needs::Write),
@@ -80,7 +82,13 @@ const REQUESTS: [(&str, &str, &str, Needs); 41] = [
 
 /// Whether a request of somebody who is let in does what it asks for: these lack a body, or name what is not there.
 fn is_whole(method: &str, path: &str) -> bool {
-    let lacking = ["/api/v1/me/logins", "/api/v1/tokens", "/api/v1/users", "/api/v1/users/password"];
+    let lacking = [
+        "/api/v1/me/logins",
+        "/api/v1/tokens",
+        "/api/v1/users",
+        "/api/v1/users/password",
+        "/api/v1/lockouts",
+    ];
     method == "GET" || !lacking.contains(&path)
 }
 

@@ -9,6 +9,7 @@ mod endpoint;
 mod enforcement;
 mod guessing;
 mod leaps;
+mod lockouts;
 mod reasons;
 mod self_service;
 mod sessions;

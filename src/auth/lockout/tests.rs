@@ -1,5 +1,7 @@
 //! Brakes at times of the tests' choosing.
 
+mod locks;
+
 use std::net::IpAddr;
 
 use super::*;

@@ -34,7 +34,7 @@ const FORBIDDEN: StatusCode = StatusCode::FORBIDDEN;
 const SIGN_IN: StatusCode = StatusCode::SEE_OTHER;
 
 /// Every page that is read.
-const PAGES: [Asked; 21] = [
+const PAGES: [Asked; 22] = [
     asked("/ui/", [SIGN_IN, OK, OK]),
     asked("/ui/search?q=team", [SIGN_IN, OK, OK]),
     asked("/ui/search", [SIGN_IN, OK, OK]),
@@ -56,10 +56,11 @@ const PAGES: [Asked; 21] = [
     asked("/ui/access/robots", [SIGN_IN, FORBIDDEN, OK]),
     asked("/ui/access/rules?user=alice&repository=team/app", [SIGN_IN, FORBIDDEN, OK]),
     asked("/ui/access/failures", [SIGN_IN, FORBIDDEN, OK]),
+    asked("/ui/access/lockouts", [SIGN_IN, FORBIDDEN, OK]),
 ];
 
 /// Pages to which something is sent, and which show nothing.
-const SENT_TO: [&str; 17] = [
+const SENT_TO: [&str; 18] = [
     "/ui/theme",
     "/ui/undelete",
     "/ui/sync/start",
@@ -77,6 +78,7 @@ const SENT_TO: [&str; 17] = [
     "/ui/access/user/remove",
     "/ui/access/robots/token",
     "/ui/access/robots/revoke",
+    "/ui/access/lockouts/unlock",
 ];
 
 struct Answer {

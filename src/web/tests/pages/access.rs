@@ -5,7 +5,7 @@ use crate::auth::{AccountCommand, UserName};
 use crate::store::{AuthEvent, AuthEventKind, AuthLog as _, Quotas, Retention};
 
 /// Forms for administrators, each filled in.
-const OF_ADMINISTRATORS: [(&str, &str); 7] = [
+const OF_ADMINISTRATORS: [(&str, &str); 8] = [
     ("/ui/access/users/add", "name=mallory&password=long-enough&groups="),
     ("/ui/access/user/password", "name=victim&password=long-enough"),
     ("/ui/access/user/logins", "name=victim"),
@@ -13,6 +13,7 @@ const OF_ADMINISTRATORS: [(&str, &str); 7] = [
     ("/ui/access/user/remove", "name=victim"),
     ("/ui/access/robots/token", "name=build&repositories=**&pull=on&expires_in=7d"),
     ("/ui/access/robots/revoke", "id=0123456789abcdef"),
+    ("/ui/access/lockouts/unlock", "id=network-c0000201"),
 ];
 
 /// Forms for everybody who has signed in.
