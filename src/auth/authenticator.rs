@@ -323,8 +323,14 @@ impl Authenticator {
         &self,
         mut identity: Identity,
     ) -> Result<Result<Identity, LoginFailure>, SourceError> {
-        let Some(limits) = &identity.limits else { return Ok(Ok(identity)) };
         let namesake = self.find(&identity.name).await?;
+        let Some(limits) = &identity.limits else {
+            // Whoever is shut out by a source that is asked before has shown their password for nothing.
+            return Ok(match namesake {
+                Some(_) => Ok(identity),
+                None => Err(self.failure(None, &identity.name).await?),
+            });
+        };
         match (limits.is_own, namesake) {
             (true, None) => Ok(Ok(identity)),
             // What a robot does must not look like a user's doing.

@@ -149,7 +149,15 @@ impl Lockout {
             true => Ticket::after_failures(network),
             false => Ticket::new(network),
         };
-        Ok(Attempt { lockout: self, marks, named: None, begun: now, outcome: LoginOutcome::Unsaid, ticket, delay })
+        Ok(Attempt {
+            lockout: self,
+            marks,
+            named: None,
+            begun: now,
+            outcome: LoginOutcome::Unsaid,
+            ticket,
+            delay,
+        })
     }
 
     /// How long to wait before a password may be tried, and how much later it is looked at then.

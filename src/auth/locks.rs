@@ -117,7 +117,9 @@ impl Gate {
     pub fn unlock(&self, wanted: &WantedUnlock, by: Option<&Author>) -> bool {
         let lockout = self.authenticator.lockout();
         let about = match wanted {
-            WantedUnlock::User(name) => lockout.forget_user(name).then(|| format!("the user {name} was unlocked")),
+            WantedUnlock::User(name) => {
+                lockout.forget_user(name).then(|| format!("the user {name} was unlocked"))
+            }
             WantedUnlock::Lock(id) => lockout.forget(*id).map(|unlocked| in_words(id.kind(), &unlocked)),
         };
         let Some(about) = about else { return false };

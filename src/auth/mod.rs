@@ -37,9 +37,9 @@ mod uploads;
 mod viewer;
 
 pub use accounts::{
-    AccessTokens, AccountAnswer, AccountCommand, AccountError, Accounts, Author, Device, InvalidTokenCursor,
-    KnownToken, LoginKind, LoginLife, LoginShown, StoredUsers, TokenCursor, TokenFilter, TokenKind,
-    TokenShown, UnknownTokenKind, UserShown,
+    AccessTokens, AccountAnswer, AccountCommand, AccountError, Accounts, Author, Device, DisabledShown,
+    DisabledUsers, InvalidTokenCursor, KnownToken, LoginKind, LoginLife, LoginShown, StoredUsers,
+    TokenCursor, TokenFilter, TokenKind, TokenShown, UnknownTokenKind, UserShown,
 };
 pub use authenticator::{Authenticator, Login, LoginError};
 pub use continuation::Continuation;

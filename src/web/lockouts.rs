@@ -2,7 +2,7 @@
 //! them. For administrators. They are those of this door: each has its own, and none outlives it.
 
 use axum::Json;
-use axum::extract::{RawQuery, State};
+use axum::extract::RawQuery;
 use axum::http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -11,7 +11,6 @@ use super::caller::Caller;
 use super::error::ApiError;
 use super::list::List;
 use super::parameters::{Paging, Parameters};
-use super::state::WebState;
 use crate::auth::{LockCursor, LockKind, LockShown, UserName, WantedUnlock};
 use crate::clock::Timestamp;
 use crate::store::PageRequest;
@@ -68,7 +67,6 @@ impl From<LockShown> for LockItem {
     responses((status = 200, description = "What is locked.", body = List<LockItem>))
 )]
 pub(super) async fn list(
-    State(_): State<WebState>,
     caller: Caller,
     RawQuery(query): RawQuery,
 ) -> Result<Json<List<LockItem>>, ApiError> {
@@ -94,11 +92,7 @@ pub(super) fn listed(
     ),
     responses((status = 204, description = "It is locked no more."))
 )]
-pub(super) async fn unlock(
-    State(_): State<WebState>,
-    caller: Caller,
-    RawQuery(query): RawQuery,
-) -> Result<StatusCode, ApiError> {
+pub(super) async fn unlock(caller: Caller, RawQuery(query): RawQuery) -> Result<StatusCode, ApiError> {
     let parameters = Parameters::parse(query.as_deref(), &["id", "user"])?;
     let wanted = match (parameters.optional("id")?, parameters.optional("user")?) {
         (Some(id), None) => WantedUnlock::Lock(id),

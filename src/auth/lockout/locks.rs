@@ -155,11 +155,12 @@ impl Lockout {
             (LockKind::UserAtNetwork, &state.pairs),
             (LockKind::AccessToken, &state.tokens),
         ];
-        let by_name = by_name.into_iter().flat_map(|(kind, table)| {
-            table.in_force(now).map(move |entry| Lock::of(kind, entry))
-        });
+        let by_name = by_name
+            .into_iter()
+            .flat_map(|(kind, table)| table.in_force(now).map(move |entry| Lock::of(kind, entry)));
         // The one before the first that pays is in force already, so that it is not pushed out.
-        let paying = state.networks.in_force(now).filter(|(_, failures, _)| failures.count >= FREE_FROM_NETWORK);
+        let paying =
+            state.networks.in_force(now).filter(|(_, failures, _)| failures.count >= FREE_FROM_NETWORK);
         let of_networks = paying.map(|(network, failures, until)| Lock {
             id: LockId { kind: LockKind::Network, key: Key::Network(*network) },
             named: None,

@@ -20,6 +20,7 @@ pub(super) const USER: &str = "/ui/access/user";
 pub(super) const ROBOTS: &str = "/ui/access/robots";
 pub(super) const RULES: &str = "/ui/access/rules";
 pub(super) const FAILURES: &str = "/ui/access/failures";
+pub(super) const GROUPS: &str = "/ui/access/groups";
 pub(super) const LOCKOUTS: &str = "/ui/access/lockouts";
 pub(super) const REPOSITORY: &str = "/ui/repository";
 pub(super) const MANIFEST: &str = "/ui/manifest";

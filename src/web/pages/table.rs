@@ -124,6 +124,16 @@ pub(in crate::web) fn all() -> Vec<Page> {
             post(access::revoke_user_token),
         ),
         change(
+            "/ui/access/user/disable",
+            [Need::of("/api/v1/users"), Need::to(Method::PATCH, "/api/v1/users")],
+            post(access::disable_user),
+        ),
+        change(
+            "/ui/access/user/groups",
+            [Need::of("/api/v1/users"), Need::to(Method::PATCH, "/api/v1/users")],
+            post(access::set_user_groups),
+        ),
+        change(
             "/ui/access/user/remove",
             [Need::to(Method::DELETE, "/api/v1/users")],
             post(access::remove_user),
@@ -146,6 +156,7 @@ pub(in crate::web) fn all() -> Vec<Page> {
         page(links::RULES, [Need::of("/api/v1/access")], get(access::rules)),
         // What happened at the gate is for administrators, as the users are.
         page(links::FAILURES, [Need::of("/api/v1/users"), Need::of("/api/v1/events")], get(access::failures)),
+        page(links::GROUPS, [Need::of("/api/v1/groups")], get(access::groups)),
         page(links::LOCKOUTS, [Need::of("/api/v1/lockouts")], get(access::show_lockouts)),
         change(
             "/ui/access/lockouts/unlock",

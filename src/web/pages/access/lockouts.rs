@@ -2,13 +2,12 @@
 //! administrators.
 
 use askama::Template;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::response::Response;
 
 use super::super::super::caller::Caller;
 use super::super::super::lockouts::{self, LockItem};
 use super::super::super::parameters::Parameters;
-use super::super::super::state::WebState;
 use super::super::error::PageError;
 use super::super::format::{Number, Time};
 use super::super::icon::Icon;
@@ -49,7 +48,9 @@ impl LockRow {
     fn new(lock: LockItem, visit: &Visit) -> Self {
         let page = lock.user.as_deref().map(links::user);
         let (what, effect) = match lock.kind {
-            LockKind::User => ("A name that nobody has", "refused where they have not logged in within a day"),
+            LockKind::User => {
+                ("A name that nobody has", "refused where they have not logged in within a day")
+            }
             LockKind::UserAtNetwork => ("A name that nobody has", "refused"),
             LockKind::AccessToken => ("An access token", "refused"),
             LockKind::Network => ("Any password", "answered later"),
@@ -70,7 +71,6 @@ impl LockRow {
 
 /// Shows them.
 pub(in crate::web::pages) async fn show_lockouts(
-    State(_): State<WebState>,
     caller: Caller,
     visit: Visit,
 ) -> Result<Response, PageError> {
@@ -87,11 +87,7 @@ pub(in crate::web::pages) async fn show_lockouts(
 }
 
 /// `POST /ui/access/lockouts/unlock`
-pub(in crate::web::pages) async fn unlock(
-    State(_): State<WebState>,
-    caller: Caller,
-    request: Request,
-) -> Result<Response, PageError> {
+pub(in crate::web::pages) async fn unlock(caller: Caller, request: Request) -> Result<Response, PageError> {
     let sent = form::read(request).await?;
     let given = Parameters::parse(Some(&sent), &["id"])?;
     lockouts::unlocked(&caller, &WantedUnlock::Lock(given.required("id")?)).await?;
