@@ -41,6 +41,7 @@ mod sweep_thread;
 mod sync_command;
 mod sync_output;
 mod token_watch;
+mod user_list;
 mod workers;
 
 use std::sync::Arc;
@@ -60,12 +61,13 @@ pub use door_client::{DoorError, DoorRefusal};
 pub use events_command::{WantedEvents, show_events};
 pub use explain_command::explain;
 pub use key_command::{KeyCommandError, prepare_key, rotate_key, show_key};
-pub use log_setup::log_settings;
 pub use lockout_command::unlock;
+pub use log_setup::log_settings;
 pub use record_command::{OutputFormat, RecordCommandError, RecordQuery, WantedManifest, show_record};
 pub use reload::ConfigSource;
 pub use start_error::StartError;
 pub use sync_command::{SyncError, WantedSweep, sync};
+pub use user_list::{ListedSource, ListedUser, listed_user, listed_users};
 
 use self::auth_setup::AuthSetup;
 use self::composition::{Composition, SweepSchedule};
