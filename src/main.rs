@@ -1,9 +1,13 @@
 //! The command line: reads the configuration, calls the library, and turns its answer into words and an exit code.
 
+#[path = "main/account_output.rs"]
+mod account_output;
 #[path = "main/accounts.rs"]
 mod accounts;
 #[path = "main/deletion.rs"]
 mod deletion;
+#[path = "main/expiry.rs"]
+mod expiry;
 #[path = "main/record.rs"]
 mod record;
 

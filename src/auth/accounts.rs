@@ -4,6 +4,7 @@
 
 mod author;
 mod command;
+mod disabled;
 mod listing;
 mod login_ends;
 mod login_index;
@@ -25,7 +26,8 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::Mutex;
 
 pub use self::author::Author;
-pub use self::command::{AccountAnswer, AccountCommand, LoginShown, TokenShown, UserShown};
+pub use self::command::{AccountAnswer, AccountCommand, DisabledShown, LoginShown, TokenShown, UserShown};
+pub use self::disabled::DisabledUsers;
 pub use self::listing::{
     InvalidTokenCursor, KnownToken, TokenCursor, TokenFilter, TokenKind, UnknownTokenKind,
 };
@@ -34,6 +36,7 @@ pub(super) use self::logins::KeptLogin;
 pub use self::logins::{Device, LoginLife};
 pub use self::sources::{AccessTokens, StoredUsers};
 
+use self::disabled::DisabledNames;
 use self::login_index::LoginIndexes;
 use super::journal::Journal;
 use super::pattern::InvalidPattern;
@@ -105,6 +108,8 @@ pub struct Accounts {
     version: AtomicU64,
     /// Which logins there are of each kind, as soon as one was made.
     login_indexes: LoginIndexes,
+    /// Who is disabled, as soon as that was asked for.
+    disabled: DisabledNames,
     /// One command at a time: some look at many accounts before they change one.
     commands: Mutex<()>,
     /// Whether the last use of a token could be written down.
@@ -115,8 +120,8 @@ impl Accounts {
     /// Those of this store; what is done to them is noted in `journal`.
     pub fn new(store: Arc<dyn store::Accounts>, journal: Arc<Journal>, clock: Clock) -> Self {
         let (version, login_indexes, commands) = (AtomicU64::new(0), LoginIndexes::default(), Mutex::new(()));
-        let use_failures = FailureLog::new();
-        Self { store, journal, clock, version, login_indexes, commands, use_failures }
+        let (disabled, use_failures) = (DisabledNames::default(), FailureLog::new());
+        Self { store, journal, clock, version, login_indexes, disabled, commands, use_failures }
     }
 
     /// The journal of the gate.
@@ -255,6 +260,13 @@ impl Accounts {
             AccountCommand::AddUser { name, hash, groups } => self.add_user(name, hash, groups).await,
             AccountCommand::SetPassword { name, hash } => self.set_password(&name, hash).await,
             AccountCommand::RemoveUser { name } => self.remove_user(&name).await,
+            AccountCommand::SetGroups { name, groups } => self.set_groups(&name, groups).await,
+            AccountCommand::DisableUser { name } => self.disable_user(&name).await,
+            AccountCommand::EnableUser { name } => self.enable_user(&name).await,
+            AccountCommand::ListDisabled { after } => {
+                let Page { items, next } = self.disabled_users(PageRequest { after, limit: ROWS }).await?;
+                Ok(AccountAnswer::Disabled { users: items, next })
+            }
             AccountCommand::ListUsers { after } => {
                 let Page { items, next } = self.users(PageRequest { after, limit: ROWS }).await?;
                 Ok(AccountAnswer::Users { users: items, next })

@@ -176,7 +176,10 @@ impl Authenticator {
             return Err(LoginError::Wrong(failure));
         }
         let attempt = self.lockout.begin(network, Target::Password(&credentials.name), fingerprint, now);
-        let attempt = attempt.map_err(LoginError::TooMany)?;
+        let mut attempt = attempt.map_err(LoginError::TooMany)?;
+        if failure != LoginFailure::UnknownUser {
+            attempt = attempt.named(credentials.name.as_str());
+        }
         if !attempt.delay.is_zero() {
             tokio::time::sleep(attempt.delay).await;
         }
@@ -251,7 +254,10 @@ impl Authenticator {
             };
         }
         let attempt = self.lockout.begin(network, Target::Token(id), fingerprint, now);
-        let attempt = attempt.map_err(LoginError::TooMany)?;
+        let mut attempt = attempt.map_err(LoginError::TooMany)?;
+        if is_token_id(id) {
+            attempt = attempt.named(id);
+        }
         let asked = self.ask(credentials, &ticket).await;
         self.end(claim, attempt, circumstances, asked)
     }
@@ -317,8 +323,14 @@ impl Authenticator {
         &self,
         mut identity: Identity,
     ) -> Result<Result<Identity, LoginFailure>, SourceError> {
-        let Some(limits) = &identity.limits else { return Ok(Ok(identity)) };
         let namesake = self.find(&identity.name).await?;
+        let Some(limits) = &identity.limits else {
+            // Whoever is shut out by a source that is asked before has shown their password for nothing.
+            return Ok(match namesake {
+                Some(_) => Ok(identity),
+                None => Err(self.failure(None, &identity.name).await?),
+            });
+        };
         match (limits.is_own, namesake) {
             (true, None) => Ok(Ok(identity)),
             // What a robot does must not look like a user's doing.
@@ -347,10 +359,21 @@ impl Authenticator {
         self.hashing.hash(password, &Ticket::new(Network::of(address))).await
     }
 
+    /// Which names and networks are braked.
+    pub(super) const fn lockout(&self) -> &Lockout {
+        &self.lockout
+    }
+
     /// Another number whenever users or what they show may have changed.
     pub(super) fn version(&self) -> u64 {
         self.sources.iter().map(|source| source.version()).fold(0, u64::wrapping_add)
     }
+}
+
+/// Whether a text has the form of an access token's identifier, which may be told: it is no part of any secret.
+fn is_token_id(text: &str) -> bool {
+    const DIGITS: usize = 16;
+    text.len() == DIGITS && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
 }
 
 #[cfg(test)]

@@ -12,6 +12,20 @@ const BYTES: usize = 16;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Fingerprint([u8; BYTES]);
 
+impl Fingerprint {
+    /// As text.
+    pub(super) fn to_hex(self) -> String {
+        hex::encode(self.0)
+    }
+
+    /// From such a text.
+    pub(super) fn from_hex(text: &str) -> Option<Self> {
+        let mut bytes = [0; BYTES];
+        hex::decode_to_slice(text, &mut bytes).ok()?;
+        Some(Self(bytes))
+    }
+}
+
 /// Takes fingerprints, with a key of this process.
 #[derive(Clone)]
 pub(super) struct Fingerprints(hmac::Key);

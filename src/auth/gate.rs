@@ -222,6 +222,15 @@ impl Gate {
         Ok(subject.is_some_and(|subject| self.allows(&subject, access)))
     }
 
+    /// Whether a token of the door's was made for a user who is disabled.
+    ///
+    /// # Errors
+    /// When that cannot be found out.
+    pub async fn is_of_disabled(&self, token: &Token) -> Result<bool, LoginError> {
+        let Some(subject) = &token.subject else { return Ok(false) };
+        self.logins.accounts.is_token_of_disabled(subject).await.map_err(unavailable)
+    }
+
     /// For whom a token was made, unless they or what they logged in with is gone.
     ///
     /// # Errors

@@ -264,8 +264,8 @@ impl IdentitySource for Htpasswd {
         Ok(users.hashes.get(name).and_then(Option::as_ref).map(found))
     }
 
-    fn shuts_out(&self, name: &UserName) -> bool {
-        self.users.load().hashes.get(name).is_some_and(Option::is_none)
+    async fn shuts_out(&self, name: &UserName) -> Result<bool, SourceError> {
+        Ok(self.users.load().hashes.get(name).is_some_and(Option::is_none))
     }
 
     async fn knows(&self, name: &UserName) -> Result<bool, SourceError> {

@@ -94,13 +94,13 @@ pub trait IdentitySource: Send + Sync {
     async fn find(&self, name: &UserName) -> Result<Option<Found>, SourceError>;
 
     /// Whether it knows the name as one that may not log in, whatever the sources after it say.
-    fn shuts_out(&self, _name: &UserName) -> bool {
-        false
+    async fn shuts_out(&self, _name: &UserName) -> Result<bool, SourceError> {
+        Ok(false)
     }
 
     /// Whether it knows the name as one that may not log in: for the log, and for nothing that decides.
     async fn is_disabled(&self, name: &UserName) -> Result<bool, SourceError> {
-        Ok(self.shuts_out(name))
+        self.shuts_out(name).await
     }
 
     /// The name that stands in the password, if it is an access token, which cannot be guessed: its failures count for that

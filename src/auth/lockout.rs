@@ -8,15 +8,18 @@
 
 mod failures;
 mod flight;
+mod locks;
 mod table;
 
 use std::sync::atomic::Ordering;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+pub use self::locks::{InvalidLockId, LockId, LockKind};
+pub(super) use self::locks::{Lock, Unlocked};
 pub(super) use self::table::Table;
 
-use self::failures::Failures;
+use self::failures::{Counted, Failures};
 use self::flight::{Flight, Marks};
 use super::fingerprint::{Fingerprint, Fingerprints};
 use super::hashing::Ticket;
@@ -31,7 +34,7 @@ pub(super) static FAILURES_UNCOUNTED: CounterFamily = CounterFamily {
     labels: &[],
 };
 
-/// How many are remembered of each kind: 10 MB at most.
+/// How many are remembered of each kind: 15 MB, unless they have long names.
 pub(super) const REMEMBERED: usize = 50_000;
 /// How many access tokens: a failure costs no hash, so the table is filled quickly, and nothing depends on it.
 pub(super) const REMEMBERED_TOKENS: usize = 10_000;
@@ -73,10 +76,10 @@ pub(super) enum Target<'a> {
 }
 
 struct State {
-    pairs: Table<Fingerprint, Failures>,
-    accounts: Table<Fingerprint, Failures>,
+    pairs: Table<Fingerprint, Counted>,
+    accounts: Table<Fingerprint, Counted>,
     networks: Table<Network, Failures>,
-    tokens: Table<Fingerprint, Failures>,
+    tokens: Table<Fingerprint, Counted>,
     /// Who has logged in from where of late.
     known: Table<Fingerprint, ()>,
     flight: Flight,
@@ -87,6 +90,8 @@ struct State {
 pub(super) struct Attempt<'a> {
     lockout: &'a Lockout,
     marks: Marks,
+    /// The user or the access token, where there is one of that name.
+    named: Option<Box<str>>,
     begun: Instant,
     outcome: LoginOutcome,
     ticket: Ticket,
@@ -144,7 +149,15 @@ impl Lockout {
             true => Ticket::after_failures(network),
             false => Ticket::new(network),
         };
-        Ok(Attempt { lockout: self, marks, begun: now, outcome: LoginOutcome::Unsaid, ticket, delay })
+        Ok(Attempt {
+            lockout: self,
+            marks,
+            named: None,
+            begun: now,
+            outcome: LoginOutcome::Unsaid,
+            ticket,
+            delay,
+        })
     }
 
     /// How long to wait before a password may be tried, and how much later it is looked at then.
@@ -159,7 +172,7 @@ impl Lockout {
         let mut wait = self.at_pair(&state.pairs, state, marks, now);
         let mut delay = Duration::ZERO;
         if !is_known {
-            let counted = state.accounts.get(account, now).copied();
+            let counted = state.accounts.get(account, now).map(|counted| counted.failures);
             let failures = sum(counted, state.flight.at_account(account, &marks.credential));
             wait = wait.max(self.wait(failures, FREE_FROM_EVERYWHERE, now));
             delay = self.delay(state, marks, account, now);
@@ -173,12 +186,12 @@ impl Lockout {
 
     fn at_pair(
         &self,
-        table: &Table<Fingerprint, Failures>,
+        table: &Table<Fingerprint, Counted>,
         state: &State,
         marks: &Marks,
         now: Instant,
     ) -> Duration {
-        let counted = table.get(&marks.pair, now).copied();
+        let counted = table.get(&marks.pair, now).map(|counted| counted.failures);
         self.wait(sum(counted, state.flight.at(&marks.pair)), FREE, now)
     }
 
@@ -218,10 +231,15 @@ impl Lockout {
             Network::V6(prefix) => prefix.to_be_bytes().to_vec(),
         };
         let account = match target {
-            Target::Password(_) => Some(self.fingerprints.of("account", &[name.as_bytes()])),
+            Target::Password(name) => Some(self.account(name)),
             Target::Token(_) => None,
         };
         Marks { network, pair: self.fingerprints.of(kind, &[&from, name.as_bytes()]), account, credential }
+    }
+
+    /// By what a name is known, wherever its password is guessed at.
+    fn account(&self, name: &UserName) -> Fingerprint {
+        self.fingerprints.of("account", &[name.as_str().as_bytes()])
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -229,7 +247,7 @@ impl Lockout {
     }
 
     /// Counts a failure. What there is no room for was paid for before it was tried.
-    fn count(&self, state: &mut State, marks: &Marks, begun: Instant) {
+    fn count(&self, state: &mut State, marks: &Marks, named: Option<&str>, begun: Instant) {
         if self.longest.is_zero() {
             return;
         }
@@ -238,15 +256,19 @@ impl Lockout {
             last: counted.map_or(begun, |failures| failures.last.max(begun)),
         };
         let mut is_lost = false;
-        let mut put = |table: &mut Table<Fingerprint, Failures>, key: Fingerprint, free: u32| {
-            let failures = more(table.get(&key, begun));
-            is_lost |= table.put(key, failures, failures.last, self.in_force(failures, free)).is_err();
+        let mut put = |table: &mut Table<Fingerprint, Counted>, key: Fingerprint, network, free: u32| {
+            let before = table.get(&key, begun);
+            let failures = more(before.map(|before| &before.failures));
+            let known = || before.and_then(|before| before.named.clone());
+            let named = named.map(Box::from).or_else(known);
+            let counted = Counted { failures, named, network, account: marks.account };
+            is_lost |= table.put(key, counted, failures.last, self.in_force(failures, free)).is_err();
         };
         match marks.account {
-            None => put(&mut state.tokens, marks.pair, FREE),
+            None => put(&mut state.tokens, marks.pair, Some(marks.network), FREE),
             Some(account) => {
-                put(&mut state.pairs, marks.pair, FREE);
-                put(&mut state.accounts, account, FREE_FROM_EVERYWHERE);
+                put(&mut state.pairs, marks.pair, Some(marks.network), FREE);
+                put(&mut state.accounts, account, None, FREE_FROM_EVERYWHERE);
                 let failures = more(state.networks.get(&marks.network, begun));
                 let pays = failures.count >= FREE_FROM_NETWORK;
                 let until = failures.last + if pays { self.longest } else { Duration::ZERO };
@@ -263,6 +285,12 @@ impl Attempt<'_> {
     /// With which hashes are computed for it.
     pub(super) const fn ticket(&self) -> &Ticket {
         &self.ticket
+    }
+
+    /// The same, at a user or an access token that there is: an administrator is told of whom.
+    pub(super) fn named(mut self, name: &str) -> Self {
+        self.named = Some(name.into());
+        self
     }
 
     /// They have proved who they are.
@@ -283,7 +311,7 @@ impl Attempt<'_> {
 
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
-        let Self { lockout, marks, begun, .. } = self;
+        let Self { lockout, marks, named, begun, .. } = self;
         let mut state = lockout.state();
         state.flight.end(marks);
         let is_failure = match self.outcome {
@@ -303,7 +331,7 @@ impl Drop for Attempt<'_> {
             LoginOutcome::Unsaid => self.ticket.has_begun.load(Ordering::Acquire),
         };
         if is_failure {
-            lockout.count(&mut state, marks, *begun);
+            lockout.count(&mut state, marks, named.as_deref(), *begun);
         }
     }
 }

@@ -18,6 +18,7 @@ mod journal;
 mod keys;
 mod local_user;
 mod lockout;
+mod locks;
 mod login_failure;
 mod network;
 mod new_password;
@@ -36,9 +37,9 @@ mod uploads;
 mod viewer;
 
 pub use accounts::{
-    AccessTokens, AccountAnswer, AccountCommand, AccountError, Accounts, Author, Device, InvalidTokenCursor,
-    KnownToken, LoginKind, LoginLife, LoginShown, StoredUsers, TokenCursor, TokenFilter, TokenKind,
-    TokenShown, UnknownTokenKind, UserShown,
+    AccessTokens, AccountAnswer, AccountCommand, AccountError, Accounts, Author, Device, DisabledShown,
+    DisabledUsers, InvalidTokenCursor, KnownToken, LoginKind, LoginLife, LoginShown, StoredUsers,
+    TokenCursor, TokenFilter, TokenKind, TokenShown, UnknownTokenKind, UserShown,
 };
 pub use authenticator::{Authenticator, Login, LoginError};
 pub use continuation::Continuation;
@@ -51,6 +52,8 @@ pub use identity::{Credentials, Found, IdentitySource, SourceError, Verdict, is_
 pub use journal::{Journal, Names, keep_journal};
 pub use keys::{KeyAlgorithm, KeyDirectory, KeyFileError, KeyRing, KeyRingError, MadeKeys};
 pub use local_user::LocalUser;
+pub use lockout::{InvalidLockId, LockId, LockKind};
+pub use locks::{LockCursor, LockShown, WantedUnlock};
 pub use login_failure::LoginFailure;
 pub use network::Network;
 pub use new_password::{UnfitPassword, check_new_password};

@@ -1,18 +1,35 @@
 //! `portreeve user` and `portreeve token` on the command line.
 
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::{self, BufRead, BufWriter, IsTerminal, StdoutLock, Write};
 use std::ops::ControlFlow;
-use std::time::Duration;
 
-use clap::Subcommand;
-use portreeve::auth::{
-    AccountAnswer, AccountCommand, LoginShown, TokenShown, UserName, check_new_password, hash,
-};
+use clap::{Args, Subcommand};
+use portreeve::auth::{AccountAnswer, AccountCommand, LoginLife, UserName, check_new_password, hash};
+use portreeve::clock::Clock;
 use portreeve::config::Config;
-use portreeve::server;
+use portreeve::server::{self, CommandError};
 use secrecy::{ExposeSecret as _, SecretString};
 
+use super::account_output::{self, Form};
+use super::expiry::Expiry;
+use super::record::{Output, OutputArguments};
 use super::{FAILURE, Failure, MISCONFIGURED};
+
+/// How much a command answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Args)]
+pub(super) struct FormArguments {
+    #[command(flatten)]
+    output: OutputArguments,
+    /// Nothing but what another program needs: the names, or the secret
+    #[arg(long, short, conflicts_with = "output")]
+    quiet: bool,
+}
+
+impl FormArguments {
+    const fn form(self) -> Form {
+        Form::of(self.quiet, self.output.output)
+    }
+}
 
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 pub(super) enum UserCommand {
@@ -37,8 +54,43 @@ pub(super) enum UserCommand {
         #[arg(value_parser = UserName::parse)]
         name: UserName,
     },
-    /// List the users
-    List,
+    /// Let a user in no more, wherever they are known from; their logins end
+    Disable {
+        /// The name
+        #[arg(value_parser = UserName::parse)]
+        name: UserName,
+    },
+    /// Let a user in again who was disabled
+    Enable {
+        /// The name
+        #[arg(value_parser = UserName::parse)]
+        name: UserName,
+    },
+    /// Show the groups of a user, or set those that the store keeps
+    Groups {
+        /// The name
+        #[arg(value_parser = UserName::parse)]
+        name: UserName,
+        /// The groups that they are in from now on, beside those of the configuration
+        #[arg(value_name = "GROUP")]
+        groups: Vec<String>,
+        /// Take them out of all groups
+        #[arg(long, conflicts_with_all = ["groups", "output"])]
+        none: bool,
+        #[command(flatten)]
+        output: OutputArguments,
+    },
+    /// Let a user log in at once again who is locked after failed logins at the running door
+    Unlock {
+        /// The name
+        #[arg(value_parser = UserName::parse)]
+        name: UserName,
+    },
+    /// List the users, with where they are known from, their groups, and who is disabled or locked
+    List {
+        #[command(flatten)]
+        form: FormArguments,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
@@ -57,12 +109,17 @@ pub(super) enum TokenCommand {
         /// What it is for there: pull, push, delete, or *
         #[arg(long, required = true, value_delimiter = ',', value_name = "ACTION")]
         actions: Vec<String>,
-        /// For how long it is good, such as 90d; without this for ever
-        #[arg(long, value_parser = humantime::parse_duration, value_name = "TIME")]
-        expires: Option<Duration>,
+        /// For how long it is good, such as 90d, or the last day, such as 2027-01-31 (UTC); without this for ever
+        #[arg(long, value_parser = Expiry::parse, value_name = "TIME|DATE")]
+        expires: Option<Expiry>,
+        #[command(flatten)]
+        form: FormArguments,
     },
     /// List the access tokens, without their secrets, and the logins that go on
-    List,
+    List {
+        #[command(flatten)]
+        output: OutputArguments,
+    },
     /// Revoke an access token, or end a login
     Revoke {
         /// Its identifier, as `list` shows it
@@ -81,81 +138,91 @@ pub(super) fn user(config: &Config, command: UserCommand) -> Result<(), Failure>
             run(config, AccountCommand::SetPassword { name, hash })
         }
         UserCommand::Remove { name } => run(config, AccountCommand::RemoveUser { name }),
-        UserCommand::List => run(config, AccountCommand::ListUsers { after: None }),
+        UserCommand::Disable { name } => run(config, AccountCommand::DisableUser { name }),
+        UserCommand::Enable { name } => run(config, AccountCommand::EnableUser { name }),
+        UserCommand::Groups { name, groups, none, output } if groups.is_empty() && !none => {
+            let user = server::listed_user(config, &name).map_err(failure)?;
+            write_all(|out| account_output::groups(out, &user, output.output))
+        }
+        UserCommand::Groups { name, groups, .. } => run(config, AccountCommand::SetGroups { name, groups }),
+        UserCommand::Unlock { name } => {
+            server::unlock(config, &name).map_err(|error| Failure::new(FAILURE, &error))?;
+            written(writeln!(io::stdout(), "Done."))
+        }
+        UserCommand::List { form } => {
+            let users = server::listed_users(config).map_err(failure)?;
+            write_all(|out| account_output::users(out, &users, form.form()))
+        }
     }
 }
 
 pub(super) fn token(config: &Config, command: TokenCommand) -> Result<(), Failure> {
     match command {
-        TokenCommand::Create { name, user, repositories, actions, expires } => {
-            let expires_in = expires.map(|time| time.as_secs());
-            run(config, AccountCommand::CreateToken { name, user, repositories, actions, expires_in })
+        TokenCommand::Create { name, user, repositories, actions, expires, form } => {
+            let now = Clock::shifted(config.clock.offset).now();
+            let is_over = || Failure::new(FAILURE, &"--expires names a day that is over; no token was made");
+            let expires_in =
+                expires.map(|expires| expires.seconds_from(now).ok_or_else(is_over)).transpose()?;
+            let command = AccountCommand::CreateToken { name, user, repositories, actions, expires_in };
+            create(config, command, form.form())
         }
-        TokenCommand::List => run(config, AccountCommand::ListTokens { after: None }),
+        TokenCommand::List { output } => list_tokens(config, output.output),
         TokenCommand::Revoke { id } => run(config, AccountCommand::RevokeToken { id }),
     }
 }
 
+/// Carries out a command, and says so.
 fn run(config: &Config, command: AccountCommand) -> Result<(), Failure> {
-    let (mut is_first, mut printed) = (true, Ok(()));
-    let carried = server::account(config, command, &mut |answer| {
-        printed = print(&answer, is_first);
-        is_first = false;
-        if printed.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-    });
-    carried.map_err(|error| {
-        Failure::new(if error.is_misconfiguration() { MISCONFIGURED } else { FAILURE }, &error)
-    })?;
-    printed.map_err(|error| Failure::new(FAILURE, &format_args!("it cannot be written: {error}")))
+    server::account(config, command, &mut |_| ControlFlow::Continue(())).map_err(failure)?;
+    written(writeln!(io::stdout(), "Done."))
 }
 
-/// Prints an answer; of a list a part, whether it is the first or not.
-fn print(answer: &AccountAnswer, is_first: bool) -> std::io::Result<()> {
-    let mut out = std::io::stdout().lock();
-    match answer {
-        AccountAnswer::Done => writeln!(out, "Done."),
-        AccountAnswer::Users { users, next: None } if is_first && users.is_empty() => {
-            writeln!(out, "The store keeps no users.")
+fn create(config: &Config, command: AccountCommand, form: Form) -> Result<(), Failure> {
+    let mut made = Ok(());
+    let mut tell = |answer| {
+        made = account_output::created(&mut io::stdout().lock(), &answer, form);
+        ControlFlow::Continue(())
+    };
+    server::account(config, command, &mut tell).map_err(failure)?;
+    written(made)
+}
+
+fn list_tokens(config: &Config, output: Output) -> Result<(), Failure> {
+    let (mut access, mut logins) = (Vec::new(), Vec::new());
+    let mut gather = |answer| {
+        if let AccountAnswer::Tokens { access: more, logins: others, next: _ } = answer {
+            access.extend(more);
+            logins.extend(others);
         }
-        AccountAnswer::Users { users, .. } => users.iter().try_for_each(|user| {
-            let note = if user.is_superseded { "\tSUPERSEDED by auth.htpasswd" } else { "" };
-            writeln!(out, "{}\t{}\t{}{note}", user.name, user.created, user.groups.join(","))
-        }),
-        AccountAnswer::Tokens { access, logins, next: None }
-            if is_first && access.is_empty() && logins.is_empty() =>
-        {
-            writeln!(out, "There are no access tokens and no logins.")
-        }
-        AccountAnswer::Tokens { access, logins, .. } => {
-            access.iter().try_for_each(|token| print_token(&mut out, token))?;
-            logins.iter().try_for_each(|LoginShown { id, user, created, last_use, .. }| {
-                writeln!(out, "{id}\t{user}\tlogin\tsince {created}\tused {last_use}")
-            })
-        }
-        AccountAnswer::Created { id, name, token, .. } => writeln!(
-            out,
-            "Token {id}. Log in with the name\n\n    {name}\n\nand this password, which is shown only now:\n\n    {token}\n"
-        ),
+        ControlFlow::Continue(())
+    };
+    server::account(config, AccountCommand::ListTokens { after: None }, &mut gather).map_err(failure)?;
+    let life = LoginLife { idle: config.auth.refresh_idle, lifetime: config.auth.refresh_lifetime };
+    write_all(|out| account_output::tokens(out, &access, &logins, output, life))
+}
+
+/// Writes an answer that may be long. A reader who has seen enough is no error.
+fn write_all(write: impl FnOnce(&mut BufWriter<StdoutLock<'_>>) -> io::Result<()>) -> Result<(), Failure> {
+    let mut out = BufWriter::new(io::stdout().lock());
+    match write(&mut out).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => written(result),
     }
 }
 
-fn print_token(out: &mut impl Write, token: &TokenShown) -> std::io::Result<()> {
-    let until = match token.expires {
-        None => "for ever".to_owned(),
-        Some(time) if token.is_expired => format!("EXPIRED {time}"),
-        Some(time) => format!("until {time}"),
-    };
-    let used = token.last_use.map_or("never used".to_owned(), |time| format!("used {time}"));
-    let TokenShown { id, name, label, .. } = token;
-    let (repositories, actions) = (token.repositories.join(","), token.actions.join(","));
-    writeln!(out, "{id}\t{name}\t{label}\t{repositories}\t{actions}\t{until}\t{used}")
+fn written(result: io::Result<()>) -> Result<(), Failure> {
+    result.map_err(|error| Failure::new(FAILURE, &format_args!("it cannot be written: {error}")))
+}
+
+fn failure(error: CommandError) -> Failure {
+    Failure::new(if error.is_misconfiguration() { MISCONFIGURED } else { FAILURE }, &error)
 }
 
 /// Reads a password, and answers its hash: nothing else leaves this process.
 fn read_password(name: &UserName) -> Result<String, Failure> {
     let unreadable =
-        |error: std::io::Error| Failure::new(FAILURE, &format_args!("the password cannot be read: {error}"));
-    let password = if std::io::stdin().is_terminal() {
+        |error: io::Error| Failure::new(FAILURE, &format_args!("the password cannot be read: {error}"));
+    let password = if io::stdin().is_terminal() {
         let ask =
             |prompt: String| rpassword::prompt_password(prompt).map(SecretString::from).map_err(unreadable);
         let first = ask(format!("Password of {name}: "))?;
@@ -166,7 +233,7 @@ fn read_password(name: &UserName) -> Result<String, Failure> {
         first
     } else {
         let mut line = String::new();
-        std::io::stdin().lock().read_line(&mut line).map_err(unreadable)?;
+        io::stdin().lock().read_line(&mut line).map_err(unreadable)?;
         line.truncate(line.trim_end_matches(['\r', '\n']).len());
         line.into()
     };

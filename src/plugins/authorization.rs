@@ -320,7 +320,12 @@ async fn bearer(gate: &Gate, exchange: &Exchange, challenge: &Challenge<'_>) -> 
     match given(&exchange.request.headers) {
         Ok(Given::None) => Err(challenge.no_credentials()),
         Ok(Given::Bearer(token)) => match gate.issuer.check(token) {
-            Ok(token) => Ok(Bearer::Token(token)),
+            Ok(token) => match gate.is_of_disabled(&token).await.map_err(unavailable)? {
+                true => Err(challenge
+                    .invalid_token("the token was not made here")
+                    .because("the token's user is disabled")),
+                false => Ok(Bearer::Token(token)),
+            },
             Err(InvalidToken::Expired(token)) => Ok(Bearer::Expired(token)),
             Err(error @ (InvalidToken::Foreign | InvalidToken::NotYet)) => {
                 let address = Some(exchange.client.address);

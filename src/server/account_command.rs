@@ -36,6 +36,9 @@ pub enum CommandError {
     /// A new user has a name that stands in the file of users.
     #[error("auth.htpasswd has a user `{0}`; take another name, or remove that line first")]
     TakenByFile(UserName),
+    /// A user of the file of users is to be in other groups.
+    #[error("auth.htpasswd has the user `{0}`, whose groups are those of auth.groups in the configuration")]
+    GroupsOfFile(UserName),
     /// A group that nothing speaks of.
     #[error("no rule and no user has a group `{group}`; {remedy}")]
     NoGroup {
@@ -82,6 +85,7 @@ impl CommandError {
             | Self::Repository(_)
             | Self::User(_)
             | Self::TakenByFile(_)
+            | Self::GroupsOfFile(_)
             | Self::NoGroup { .. }
             | Self::NoUser { .. }
             | Self::Refused(_)

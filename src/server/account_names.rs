@@ -30,7 +30,17 @@ fn check(config: &Config, command: &AccountCommand) -> Result<(), CommandError> 
             check_is_not_in_file(config, name)?;
             if groups.is_empty() { Ok(()) } else { check_groups(config, groups) }
         }
-        AccountCommand::CreateToken { user: Some(user), .. } => check_user(config, user),
+        AccountCommand::SetGroups { name, groups } => {
+            check_is_not_in_file(config, name).map_err(|error| match error {
+                CommandError::TakenByFile(name) => CommandError::GroupsOfFile(name),
+                error => error,
+            })?;
+            check_user(config, name)?;
+            if groups.is_empty() { Ok(()) } else { check_groups(config, groups) }
+        }
+        AccountCommand::CreateToken { user: Some(user), .. }
+        | AccountCommand::DisableUser { name: user }
+        | AccountCommand::EnableUser { name: user } => check_user(config, user),
         AccountCommand::SetPassword { name, .. } | AccountCommand::CreateToken { name, user: None, .. } => {
             check_is_not_in_file(config, name)
         }
@@ -68,11 +78,16 @@ fn check_user(config: &Config, user: &UserName) -> Result<(), CommandError> {
         return Ok(());
     }
     let names: Vec<String> = known.iter().map(ToString::to_string).collect();
-    Err(CommandError::NoUser { user: user.clone(), remedy: remedy(user.as_str(), names.iter()) })
+    Err(no_user(user, &names))
+}
+
+/// That nobody has this name; these are had.
+pub(super) fn no_user(user: &UserName, names: &[String]) -> CommandError {
+    CommandError::NoUser { user: user.clone(), remedy: remedy(user.as_str(), names.iter()) }
 }
 
 /// The names in the file of users.
-fn in_file(config: &Config) -> Result<BTreeSet<UserName>, CommandError> {
+pub(super) fn in_file(config: &Config) -> Result<BTreeSet<UserName>, CommandError> {
     let Some(path) = &config.auth.htpasswd else { return Ok(BTreeSet::new()) };
     Ok(names_in_file(path)?.into_iter().collect())
 }

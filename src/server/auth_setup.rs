@@ -11,9 +11,9 @@ use super::registry_access::{RegistryAccess, key_directory};
 use super::start_error::StartError;
 use super::token_watch;
 use crate::auth::{
-    AccessTokens, AccountError, Accounts, Authenticator, Gate, GateParts, Hashing, Htpasswd, IdentitySource,
-    InvalidRule, Journal, LoginKind, LoginLife, Logins, Names, Policy, Rule, Rules, StoredUsers, TargetSeal,
-    UploadMarks, UserName, Who,
+    AccessTokens, AccountError, Accounts, Authenticator, DisabledUsers, Gate, GateParts, Hashing, Htpasswd,
+    IdentitySource, InvalidRule, Journal, LoginKind, LoginLife, Logins, Names, Policy, Rule, Rules,
+    StoredUsers, TargetSeal, UploadMarks, UserName, Who,
 };
 use crate::clock::{Clock, RetentionClock};
 use crate::config::{AuthRule, Config, ConfigError, Principal, UserSource};
@@ -111,14 +111,16 @@ pub(super) fn external_origin(config: &Config) -> Option<String> {
     config.external_url.as_ref().map(|url| url.as_str().trim_end_matches('/').to_owned())
 }
 
-/// The sources of users, in the order in which they are asked. Access tokens are known by their form, so they come first.
+/// The sources of users, in the order in which they are asked: before all who is let in by none; and access tokens, which are
+/// known by their form.
 fn identity_sources(
     config: &Config,
     accounts: &Arc<Accounts>,
     htpasswd: Option<&Arc<Htpasswd>>,
     hashing: &Hashing,
 ) -> Vec<Arc<dyn IdentitySource>> {
-    let mut sources: Vec<Arc<dyn IdentitySource>> = vec![Arc::new(AccessTokens(Arc::clone(accounts)))];
+    let mut sources: Vec<Arc<dyn IdentitySource>> =
+        vec![Arc::new(DisabledUsers(Arc::clone(accounts))), Arc::new(AccessTokens(Arc::clone(accounts)))];
     for source in &config.auth.sources {
         match source {
             UserSource::Htpasswd => {

@@ -59,6 +59,9 @@ fn subject(
             "Nobody has the name {user}: it is neither in auth.htpasswd nor in the store. A user of that name:"
         ));
     }
+    if known.disabled.contains(&name) {
+        lines.push(format!("{user} is disabled, and may do nothing. Enabled:"));
+    }
     let mut groups = policy.groups.get(user).cloned().unwrap_or_default();
     groups.extend(
         known.in_store.iter().filter(|known| known.name == name).flat_map(|known| known.groups.clone()),

@@ -17,6 +17,8 @@ pub(super) struct KnownAccounts {
     pub in_file: BTreeSet<UserName>,
     /// The users of the store.
     pub in_store: Vec<UserShown>,
+    /// The names of who is disabled.
+    pub disabled: BTreeSet<UserName>,
     /// The access tokens of the store.
     pub tokens: Vec<TokenShown>,
 }
@@ -33,11 +35,18 @@ impl KnownAccounts {
         if is_absent && !socket::is_answered(&socket::path(config)) {
             return Ok(known);
         }
-        for list in [AccountCommand::ListUsers { after: None }, AccountCommand::ListTokens { after: None }] {
+        for list in [
+            AccountCommand::ListUsers { after: None },
+            AccountCommand::ListDisabled { after: None },
+            AccountCommand::ListTokens { after: None },
+        ] {
             carry_out(config, list, &mut |answer| {
                 match answer {
                     AccountAnswer::Users { users, .. } => known.in_store.extend(users),
                     AccountAnswer::Tokens { access, .. } => known.tokens.extend(access),
+                    AccountAnswer::Disabled { users, .. } => {
+                        known.disabled.extend(users.into_iter().map(|user| user.name));
+                    }
                     AccountAnswer::Done | AccountAnswer::Created { .. } => {}
                 }
                 ControlFlow::Continue(())

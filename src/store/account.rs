@@ -1,4 +1,4 @@
-//! What is kept of who comes in: users, access tokens, refresh tokens, sessions. What stands in it is the business of `auth/`; the
+//! What is kept of who comes in: users, access tokens, refresh tokens, sessions, who is disabled. What stands in it is the business of `auth/`; the
 //! store keeps it, whole and durable.
 
 /// What an account is.
@@ -12,6 +12,8 @@ pub enum AccountKind {
     RefreshToken,
     /// A login that a browser's cookie continues, by the hash of what the cookie has.
     Session,
+    /// That a user is disabled, by name, wherever they are known from.
+    DisabledUser,
 }
 
 impl AccountKind {
@@ -22,6 +24,7 @@ impl AccountKind {
             Self::AccessToken => "access_token",
             Self::RefreshToken => "refresh_token",
             Self::Session => "session",
+            Self::DisabledUser => "disabled_user",
         }
     }
 }

@@ -68,6 +68,8 @@ impl RuleItem {
 pub(super) struct Decided {
     /// Whether anybody has the name.
     pub(super) known: bool,
+    /// Whether they are disabled, so that they may do nothing of it now.
+    pub(super) disabled: bool,
     pub(super) groups: Vec<String>,
     /// `pull`, `push` and `delete` for the repository that was asked for, `catalog` and `admin`; of a robot for each of its access
     /// tokens.
@@ -163,23 +165,29 @@ pub(super) async fn decided(
     let policy = gate.policy();
     if user == ANONYMOUS {
         let decisions = of_rules(&policy, &Subject::Anonymous, repository.as_ref());
-        return Ok(Decided { known: true, groups: Vec::new(), decisions });
+        return Ok(Decided { known: true, disabled: false, groups: Vec::new(), decisions });
     }
     let name = UserName::parse(user).map_err(|error| invalid("user", error.into()))?;
     let filter = TokenFilter { kinds: vec![TokenKind::Robot], name: Some(name.clone()) };
     let robot = accounts.tokens(&filter, PageRequest { after: None, limit: TOKENS }).await?.items;
     if !robot.is_empty() {
         let decisions = robot.iter().flat_map(|token| of_token(&policy, &name, token, repository.as_ref()));
-        return Ok(Decided { known: true, groups: Vec::new(), decisions: decisions.collect() });
+        return Ok(Decided {
+            known: true,
+            disabled: false,
+            groups: Vec::new(),
+            decisions: decisions.collect(),
+        });
     }
     let known = gate.authenticator.has_user(&name).await?;
+    let disabled = !accounts.disabled_among(&[&name]).await?.is_empty();
     let mut groups = gate.configured_groups(&name);
     if let Some(stored) = accounts.user(&name).await? {
         let news: Vec<String> = stored.groups.into_iter().filter(|group| !groups.contains(group)).collect();
         groups.extend(news);
     }
     let subject = Subject::Known(Identity::new(name, groups.clone()));
-    Ok(Decided { known, groups, decisions: of_rules(&policy, &subject, repository.as_ref()) })
+    Ok(Decided { known, disabled, groups, decisions: of_rules(&policy, &subject, repository.as_ref()) })
 }
 
 fn of_rules(policy: &Policy, subject: &Subject, repository: Option<&RepositoryName>) -> Vec<DecisionItem> {

@@ -93,6 +93,17 @@ pub(super) enum ApiError {
     /// A user whom the store does not keep.
     #[error("the user `{0}` stands in a file of users (auth.htpasswd), and is changed there alone")]
     UserElsewhere(UserName),
+    /// A user whose groups the store does not keep.
+    #[error(
+        "the user `{0}` stands in a file of users (auth.htpasswd); their groups are those of auth.groups in the configuration"
+    )]
+    GroupsElsewhere(UserName),
+    /// An administrator who would shut out themselves.
+    #[error("you would shut out yourself; another administrator can, or `portreeve user disable`")]
+    OwnDisabling,
+    /// Nothing is locked that could be unlocked.
+    #[error("no failed logins are counted there; the list of locks shows where they are")]
+    NotLocked,
     /// A password that is not taken.
     #[error("{0}")]
     UnfitPassword(#[from] UnfitPassword),
@@ -182,7 +193,9 @@ impl ApiError {
             Self::PasswordRequired => (StatusCode::FORBIDDEN, "password_required"),
             Self::Forbidden { .. } => (StatusCode::FORBIDDEN, "forbidden"),
             Self::AccountsOff => (StatusCode::CONFLICT, "accounts_off"),
-            Self::UserElsewhere(_) => (StatusCode::CONFLICT, "user_elsewhere"),
+            Self::UserElsewhere(_) | Self::GroupsElsewhere(_) => (StatusCode::CONFLICT, "user_elsewhere"),
+            Self::OwnDisabling => (StatusCode::CONFLICT, "own_account"),
+            Self::NotLocked => (StatusCode::NOT_FOUND, "not_locked"),
             Self::UnfitPassword(_) => (StatusCode::BAD_REQUEST, "unfit_password"),
             Self::Hashing(_) => (StatusCode::SERVICE_UNAVAILABLE, "logins_unavailable"),
             Self::NotificationsOff => (StatusCode::NOT_FOUND, "notifications_off"),

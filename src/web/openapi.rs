@@ -15,8 +15,8 @@ use utoipa::{Modify, OpenApi};
 
 use super::error::ErrorBody;
 use super::{
-    decisions, deletions, events, flaws, logins, manifests, me, notifications, removals, repositories,
-    search, statistics, status, sync, tags, tokens, users,
+    decisions, deletions, events, flaws, groups, lockouts, logins, manifests, me, notifications, removals,
+    repositories, search, statistics, status, sync, tags, tokens, user_changes, users,
 };
 use crate::store::Flaw;
 
@@ -36,8 +36,9 @@ impl Modify for Common {
         let error =
             ResponseBuilder::new().description("An error.").content("application/json", error).build();
         for path in document.paths.paths.values_mut() {
-            for operation in
-                [&mut path.get, &mut path.post, &mut path.put, &mut path.delete].into_iter().flatten()
+            for operation in [&mut path.get, &mut path.post, &mut path.put, &mut path.patch, &mut path.delete]
+                .into_iter()
+                .flatten()
             {
                 operation.responses.responses.values_mut().for_each(allow_several);
                 operation.responses.responses.insert("default".to_owned(), error.clone().into());
@@ -96,7 +97,11 @@ fn allow_several(response: &mut RefOr<Response>) {
         users::list,
         users::add,
         users::remove,
+        user_changes::change,
         users::set_password,
+        groups::list,
+        lockouts::list,
+        lockouts::unlock,
     ),
     components(schemas(ErrorBody, Flaw)),
     modifiers(&Common)

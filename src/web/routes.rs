@@ -11,8 +11,9 @@ use axum::routing::{MethodRouter, delete, get, post};
 use super::access::RouteAccess;
 use super::state::WebState;
 use super::{
-    accounts, decisions, deletions, events, flaws, health, logins, manifests, me, notifications, openapi,
-    pages, removals, repositories, search, statistics, status, sync, tags, token, tokens, users,
+    accounts, decisions, deletions, events, flaws, groups, health, lockouts, logins, manifests, me,
+    notifications, openapi, pages, removals, repositories, search, statistics, status, sync, tags, token,
+    tokens, user_changes, users,
 };
 use crate::auth::Requirement;
 use crate::oci::Action;
@@ -49,7 +50,7 @@ impl Route {
 }
 
 /// The paths of the door's own listener.
-pub(super) fn of_the_door() -> [Route; 27] {
+pub(super) fn of_the_door() -> [Route; 29] {
     use RouteAccess::{
         Administrator, Events, OwnSecret, Probe, Public, Repository, RepositoryOrVisibleCatalog, SignedIn,
         VisibleCatalog,
@@ -92,8 +93,14 @@ pub(super) fn of_the_door() -> [Route; 27] {
         route("/api/v1/me", SignedIn, get(me::show)),
         route("/api/v1/me/logins", SignedIn, get(logins::list).delete(logins::end)),
         route("/api/v1/tokens", SignedIn, get(tokens::list).post(tokens::create).delete(tokens::revoke)),
-        route("/api/v1/users", Administrator, get(users::list).post(users::add).delete(users::remove)),
+        route(
+            "/api/v1/users",
+            Administrator,
+            get(users::list).post(users::add).patch(user_changes::change).delete(users::remove),
+        ),
         route("/api/v1/users/password", SignedIn, post(users::set_password)),
+        route("/api/v1/groups", Administrator, get(groups::list)),
+        route("/api/v1/lockouts", Administrator, get(lockouts::list).delete(lockouts::unlock)),
     ]
 }
 
@@ -176,6 +183,8 @@ mod tests {
             "/api/v1/removals/accept",
             "/api/v1/users",
             "/api/v1/access",
+            "/api/v1/lockouts",
+            "/api/v1/groups",
         ];
         let signed_in = ["/api/v1/me", "/api/v1/me/logins", "/api/v1/tokens", "/api/v1/users/password"];
         for path in probes {

@@ -243,9 +243,10 @@ pub(super) async fn made(state: &WebState, caller: &Caller, wanted: NewToken) ->
     };
     match state.accounts.carry_out(command, caller.author().await.as_ref()).await? {
         AccountAnswer::Created { id, name, token, expires } => Ok(Created { id, name, token, expires }),
-        AccountAnswer::Done | AccountAnswer::Users { .. } | AccountAnswer::Tokens { .. } => {
-            Err(ApiError::NotFound)
-        }
+        AccountAnswer::Done
+        | AccountAnswer::Users { .. }
+        | AccountAnswer::Disabled { .. }
+        | AccountAnswer::Tokens { .. } => Err(ApiError::NotFound),
     }
 }
 

@@ -1,4 +1,4 @@
-//! `GET`, `POST` and `DELETE /api/v1/users`: all users that are known, and those that the store keeps. `POST /api/v1/users/password`: another password, for
+//! `GET`, `POST` and `DELETE /api/v1/users`: all users that are known, and those that the store keeps (`user_changes` has `PATCH`). `POST /api/v1/users/password`: another password, for
 //! the caller or, by an administrator, for somebody else. Users of a file are changed in the file.
 
 use std::collections::BTreeMap;
@@ -50,20 +50,37 @@ pub(super) struct UserItem {
     pub(super) created: Option<Timestamp>,
     /// Whether the password in the store counts no more, since `auth.htpasswd` had the name.
     pub(super) superseded: bool,
+    /// The groups that the store keeps alone.
+    pub(super) stored_groups: Vec<String>,
+    /// Since when nothing lets them in, if that is so.
+    pub(super) disabled_since: Option<Timestamp>,
+    /// Whether logins by their password are locked, from everywhere or from somewhere: `/api/v1/lockouts` has more.
+    pub(super) locked: bool,
 }
 
 impl UserItem {
     /// Of somebody whom no source has told of yet.
     fn new(gate: &Gate, name: UserName) -> Self {
         let groups = gate.configured_groups(&name);
-        Self { name, groups, sources: Vec::new(), created: None, superseded: false }
+        Self {
+            name,
+            groups,
+            sources: Vec::new(),
+            created: None,
+            superseded: false,
+            stored_groups: Vec::new(),
+            disabled_since: None,
+            locked: false,
+        }
     }
 
     /// The same with what the store keeps.
     fn add_stored(&mut self, user: UserShown) {
         let UserShown { name: _, groups, created, is_superseded } = user;
-        let news: Vec<String> = groups.into_iter().filter(|group| !self.groups.contains(group)).collect();
+        let news: Vec<String> =
+            groups.iter().filter(|group| !self.groups.contains(*group)).cloned().collect();
         self.groups.extend(news);
+        self.stored_groups = groups;
         self.sources.push(UserOrigin::Store);
         self.created = Some(created);
         self.superseded = is_superseded;
@@ -91,9 +108,9 @@ impl UserItem {
     }
 }
 
-/// A user who was added.
+/// A user who was added or changed.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct AddedUser {
+pub(super) struct ChangedUser {
     #[serde(flatten)]
     pub(super) user: UserItem,
     /// What was probably not meant so.
@@ -168,7 +185,24 @@ pub(super) async fn known(
     if let Some(stored) = stored {
         user.add_stored(stored);
     }
-    Ok(Some(user).filter(|user| !user.sources.is_empty()))
+    if user.sources.is_empty() {
+        return Ok(None);
+    }
+    complete(gate, accounts, std::slice::from_mut(&mut user)).await?;
+    Ok(Some(user))
+}
+
+/// Adds who is disabled and who is locked to users in the order of their names.
+async fn complete(gate: &Gate, accounts: &Accounts, users: &mut [UserItem]) -> Result<(), ApiError> {
+    let names: Vec<&UserName> = users.iter().map(|user| &user.name).collect();
+    let disabled = accounts.disabled_among(&names).await?;
+    let locked = gate.locked_users();
+    for user in users {
+        let disabling = disabled.iter().find(|disabled| disabled.name == user.name);
+        user.disabled_since = disabling.map(|disabled| disabled.since);
+        user.locked = locked.contains(user.name.as_str());
+    }
+    Ok(())
 }
 
 /// A part of all users that are known.
@@ -205,11 +239,16 @@ pub(super) async fn listed(
     let goes_on = items.len() > limit;
     items.truncate(limit);
     let next = if goes_on { items.last().map(|item| item.name.to_string()) } else { next };
+    complete(gate, accounts, &mut items).await?;
     Ok(List { items, next })
 }
 
-/// What is probably not meant so of the groups of a user who is to be added: that nothing speaks of them.
-async fn warnings(gate: &Gate, accounts: &Accounts, groups: &[String]) -> Result<Vec<String>, ApiError> {
+/// What is probably not meant so of the groups of a user who is to be added or changed: that nothing speaks of them.
+pub(super) async fn warnings(
+    gate: &Gate,
+    accounts: &Accounts,
+    groups: &[String],
+) -> Result<Vec<String>, ApiError> {
     const SHOWN: usize = 10;
     let named = gate.named_groups();
     let unnamed: Vec<String> = groups.iter().filter(|group| !named.contains(*group)).cloned().collect();
@@ -227,13 +266,13 @@ async fn warnings(gate: &Gate, accounts: &Accounts, groups: &[String]) -> Result
 /// Adds a user to the store.
 #[utoipa::path(
     post, path = "/api/v1/users", tag = "accounts", request_body = NewUser,
-    responses((status = 201, description = "The user.", body = AddedUser))
+    responses((status = 201, description = "The user.", body = ChangedUser))
 )]
 pub(super) async fn add(
     State(state): State<WebState>,
     caller: Caller,
     request: Request,
-) -> Result<(StatusCode, Json<AddedUser>), ApiError> {
+) -> Result<(StatusCode, Json<ChangedUser>), ApiError> {
     caller.gate()?;
     caller.require_administrator("to add users")?;
     let remedy = "; write {\"name\": …, \"password\": …, \"groups\": []}";
@@ -242,7 +281,11 @@ pub(super) async fn add(
 }
 
 /// Adds a user, if the caller may.
-pub(super) async fn added(state: &WebState, caller: &Caller, wanted: NewUser) -> Result<AddedUser, ApiError> {
+pub(super) async fn added(
+    state: &WebState,
+    caller: &Caller,
+    wanted: NewUser,
+) -> Result<ChangedUser, ApiError> {
     let gate = caller.gate()?;
     caller.require_administrator("to add users")?;
     let NewUser { name, password, groups } = wanted;
@@ -254,7 +297,7 @@ pub(super) async fn added(state: &WebState, caller: &Caller, wanted: NewUser) ->
     let stored = state.accounts.user(&name).await?.ok_or_else(|| AccountError::NoUser(name.clone()))?;
     let mut user = UserItem::new(gate, name);
     user.add_stored(stored);
-    Ok(AddedUser { user, warnings })
+    Ok(ChangedUser { user, warnings })
 }
 
 /// Removes a user of the store, with their access tokens and logins.

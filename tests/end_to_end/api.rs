@@ -33,7 +33,7 @@ enum Needs {
 }
 
 /// Every request there is, with what it needs.
-const REQUESTS: [(&str, &str, &str, Needs); 41] = [
+const REQUESTS: [(&str, &str, &str, Needs); 45] = [
     ("GET", "/api/v1/openapi.json", "", Needs::Nothing),
     ("POST", "/api/v1/notifications", "", Needs::Secret),
     ("GET", "/api/v1/repositories", "", Needs::Credentials),
@@ -70,6 +70,10 @@ const REQUESTS: [(&str, &str, &str, Needs); 41] = [
     ("POST", "/api/v1/users", "", Needs::Admin),
     ("DELETE", "/api/v1/users", "?name=nobody", Needs::Admin),
     ("POST", "/api/v1/users/password", "", Needs::Credentials),
+    ("PATCH", "/api/v1/users", "?name=nobody", Needs::Admin),
+    ("GET", "/api/v1/groups", "", Needs::Admin),
+    ("GET", "/api/v1/lockouts", "", Needs::Admin),
+    ("DELETE", "/api/v1/lockouts", "?user=nobody", Needs::Admin),
     // There is nothing to write to.
     ("DELETE", "/api/v1/repositories", "?repository=team/none", Needs::Write),
     ("DELETE", "/api/v1/tags", "?repository=team/none&tag=v1", Needs::Write),
@@ -80,7 +84,13 @@ const REQUESTS: [(&str, &str, &str, Needs); 41] = [
 
 /// Whether a request of somebody who is let in does what it asks for: these lack a body, or name what is not there.
 fn is_whole(method: &str, path: &str) -> bool {
-    let lacking = ["/api/v1/me/logins", "/api/v1/tokens", "/api/v1/users", "/api/v1/users/password"];
+    let lacking = [
+        "/api/v1/me/logins",
+        "/api/v1/tokens",
+        "/api/v1/users",
+        "/api/v1/users/password",
+        "/api/v1/lockouts",
+    ];
     method == "GET" || !lacking.contains(&path)
 }
 
@@ -141,7 +151,7 @@ async fn every_route_of_the_api_is_for_whom_the_rules_say_and_tells_others_wheth
     let door = filled(&guard, &registry).await;
     let document: Value = ask(&door, "", "GET", "/api/v1/openapi.json").await.json().await.unwrap();
     for (path, operations) in document["paths"].as_object().unwrap() {
-        for method in ["get", "post", "put", "delete"] {
+        for method in ["get", "post", "put", "patch", "delete"] {
             let is_walked = REQUESTS
                 .iter()
                 .any(|(known, request, ..)| request == path && known.eq_ignore_ascii_case(method));

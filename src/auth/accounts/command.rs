@@ -22,6 +22,15 @@ pub struct UserShown {
     pub is_superseded: bool,
 }
 
+/// A user who is disabled, as shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DisabledShown {
+    /// The name.
+    pub name: UserName,
+    /// Since when.
+    pub since: Timestamp,
+}
+
 /// An access token, as shown: without its secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenShown {
@@ -29,6 +38,9 @@ pub struct TokenShown {
     pub id: String,
     /// By which name its bearer logs in.
     pub name: UserName,
+    /// Whether it is a robot's; else it is a user's.
+    #[serde(default)]
+    pub is_robots: bool,
     /// What it is for.
     pub label: String,
     /// Repositories, as patterns.
@@ -88,6 +100,28 @@ pub enum AccountCommand {
     RemoveUser {
         /// The name.
         name: UserName,
+    },
+    /// Have a user be in these groups and in no others, beside those of the configuration.
+    SetGroups {
+        /// The name.
+        name: UserName,
+        /// The groups.
+        groups: Vec<String>,
+    },
+    /// Let a user in no more, wherever they are known from. Their logins end.
+    DisableUser {
+        /// The name.
+        name: UserName,
+    },
+    /// Let a user in again.
+    EnableUser {
+        /// The name.
+        name: UserName,
+    },
+    /// List a part of those who are disabled.
+    ListDisabled {
+        /// Behind which position.
+        after: Option<String>,
     },
     /// List a part of the users.
     ListUsers {
@@ -150,6 +184,14 @@ impl AccountCommand {
             Self::AddUser { name, .. } => format!("the user {name} was added"),
             Self::SetPassword { name, .. } => format!("the user {name} was given another password"),
             Self::RemoveUser { name } => format!("the user {name} was removed"),
+            Self::SetGroups { name, groups } if groups.is_empty() => {
+                format!("the user {name} was taken out of all groups")
+            }
+            Self::SetGroups { name, groups } => {
+                format!("the user {name} was put into the groups {}", groups.join(", "))
+            }
+            Self::DisableUser { name } => format!("the user {name} was disabled"),
+            Self::EnableUser { name } => format!("the user {name} was enabled"),
             Self::CreateToken { name, user: None, .. } => {
                 format!("an access token of the robot {name} was made")
             }
@@ -159,7 +201,7 @@ impl AccountCommand {
             Self::RevokeToken { id } => format!("the token {id} was revoked"),
             Self::EndLogin { user, id } => format!("the login {id} of the user {user} was ended"),
             Self::EndLogins { user } => format!("all logins of the user {user} were ended"),
-            Self::ListUsers { .. } | Self::ListTokens { .. } => return None,
+            Self::ListUsers { .. } | Self::ListTokens { .. } | Self::ListDisabled { .. } => return None,
         })
     }
 }
@@ -174,6 +216,13 @@ pub enum AccountAnswer {
     Users {
         /// The users.
         users: Vec<UserShown>,
+        /// Behind which position there are more.
+        next: Option<String>,
+    },
+    /// A part of those who are disabled.
+    Disabled {
+        /// Who.
+        users: Vec<DisabledShown>,
         /// Behind which position there are more.
         next: Option<String>,
     },
@@ -207,6 +256,9 @@ impl AccountAnswer {
             Self::Users { next, .. } => {
                 next.clone().map(|next| AccountCommand::ListUsers { after: Some(next) })
             }
+            Self::Disabled { next, .. } => {
+                next.clone().map(|next| AccountCommand::ListDisabled { after: Some(next) })
+            }
             Self::Tokens { next, .. } => {
                 next.clone().map(|next| AccountCommand::ListTokens { after: Some(next) })
             }
@@ -221,6 +273,7 @@ impl fmt::Debug for AccountAnswer {
         match self {
             Self::Done => formatter.write_str("Done"),
             Self::Users { users, next: _ } => formatter.debug_tuple("Users").field(users).finish(),
+            Self::Disabled { users, next: _ } => formatter.debug_tuple("Disabled").field(users).finish(),
             Self::Tokens { access, logins, next: _ } => {
                 formatter.debug_struct("Tokens").field("access", access).field("logins", logins).finish()
             }

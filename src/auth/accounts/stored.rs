@@ -20,6 +20,12 @@ pub(super) struct StoredUser {
     pub is_superseded: bool,
 }
 
+/// That a user is disabled.
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct StoredDisabling {
+    pub since: Timestamp,
+}
+
 /// An access token that the store keeps.
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct StoredToken {
@@ -49,9 +55,20 @@ impl StoredUser {
 impl StoredToken {
     /// What is shown of it.
     pub(super) fn shown(self, id: String, now: Timestamp) -> TokenShown {
-        let is_expired = self.is_expired(now);
+        let (is_expired, is_robots) = (self.is_expired(now), !self.is_personal);
         let Self { name, label, repositories, actions, created, expires, last_use, .. } = self;
-        TokenShown { id, name, label, repositories, actions, created, expires, is_expired, last_use }
+        TokenShown {
+            id,
+            name,
+            is_robots,
+            label,
+            repositories,
+            actions,
+            created,
+            expires,
+            is_expired,
+            last_use,
+        }
     }
 
     /// Whether its time is over.

@@ -1,5 +1,6 @@
 //! Accounts in a real store.
 
+mod disabled;
 mod sessions;
 
 use std::time::Duration;

@@ -1,5 +1,6 @@
 //! Users that the store keeps: added, changed, removed and listed.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
 
@@ -23,10 +24,16 @@ impl Accounts {
         if !self.keys_where(AccountKind::AccessToken, of_a_robot).await?.is_empty() {
             return Err(AccountError::Robot(name));
         }
+        let groups = fit(groups)?;
         let user = StoredUser { hash, groups, created: self.clock.now(), is_superseded: false };
-        match self.write(AccountKind::User, name.as_str(), &user, Expect::Absent).await {
+        // Who had the name before may have been disabled.
+        let user = change_to(AccountKind::User, name.as_str(), &user, Expect::Absent)?;
+        match self.change(vec![user, Self::enabling(&name)]).await {
             Err(AccountError::Overtaken) => Err(AccountError::Exists(name)),
-            done => done.map(|()| AccountAnswer::Done),
+            done => done.map(|()| {
+                self.note_enabled(&name);
+                AccountAnswer::Done
+            }),
         }
     }
 
@@ -43,6 +50,18 @@ impl Accounts {
         let ended = self.removed_logins_of(name).await?;
         self.change([user].into_iter().chain(ended).collect()).await?;
         self.forget_logins_of(name).await;
+        Ok(AccountAnswer::Done)
+    }
+
+    pub(super) async fn set_groups(
+        &self,
+        name: &UserName,
+        groups: Vec<String>,
+    ) -> Result<AccountAnswer, AccountError> {
+        let user = self.read_with_content::<StoredUser>(AccountKind::User, name.as_str()).await?;
+        let (user, before) = user.ok_or_else(|| AccountError::NoUser(name.clone()))?;
+        let user = StoredUser { groups: fit(groups)?, ..user };
+        self.write(AccountKind::User, name.as_str(), &user, Expect::Exactly(before)).await?;
         Ok(AccountAnswer::Done)
     }
 
@@ -115,6 +134,24 @@ impl Accounts {
         Ok(without)
     }
 
+    /// The groups of all users of the store, with who is in them.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn groups(&self) -> Result<BTreeMap<String, Vec<UserName>>, AccountError> {
+        let mut all: BTreeMap<String, Vec<UserName>> = BTreeMap::new();
+        let look = |name: String, user: StoredUser| {
+            if let Ok(name) = UserName::parse(&name) {
+                for group in user.groups {
+                    all.entry(group).or_default().push(name.clone());
+                }
+            }
+            ControlFlow::Continue(())
+        };
+        self.look_through(AccountKind::User, None, look).await?;
+        Ok(all)
+    }
+
     /// A user of the store.
     ///
     /// # Errors
@@ -123,4 +160,22 @@ impl Accounts {
         let user = self.read::<StoredUser>(AccountKind::User, name.as_str()).await?;
         Ok(user.and_then(|user| user.shown(name.as_str())))
     }
+}
+
+/// Groups as they are kept: each once, by names that forms and lists can hold.
+fn fit(groups: Vec<String>) -> Result<Vec<String>, AccountError> {
+    let is_fit = |character: char| character != ',' && !character.is_whitespace() && !character.is_control();
+    let mut kept: Vec<String> = Vec::with_capacity(groups.len());
+    for group in groups {
+        if group.is_empty() || group.len() > UserName::MAXIMUM_BYTES || !group.chars().all(is_fit) {
+            return Err(AccountError::Invalid(
+                "a group has 1 to 255 characters, none of them a comma, a space or a control character"
+                    .to_owned(),
+            ));
+        }
+        if !kept.contains(&group) {
+            kept.push(group);
+        }
+    }
+    Ok(kept)
 }

@@ -51,8 +51,8 @@ impl IdentitySource for Counting {
         Ok(self.users.contains(&name.as_str()).then(found))
     }
 
-    fn shuts_out(&self, name: &UserName) -> bool {
-        self.shut_out.contains(&name.as_str())
+    async fn shuts_out(&self, name: &UserName) -> Result<bool, SourceError> {
+        Ok(self.shut_out.contains(&name.as_str()))
     }
 
     fn version(&self) -> u64 {

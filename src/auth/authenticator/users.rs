@@ -16,7 +16,7 @@ impl Authenticator {
             if let Some(found) = source.find(name).await? {
                 return Ok(Some(found));
             }
-            if source.shuts_out(name) {
+            if source.shuts_out(name).await? {
                 return Ok(None);
             }
         }

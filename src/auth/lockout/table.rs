@@ -72,6 +72,20 @@ impl<K: Copy + Eq + Hash + Ord, V> Table<K, V> {
         Some(value)
     }
 
+    /// What is in force, with until when.
+    pub(in crate::auth) fn in_force(&self, now: Instant) -> impl Iterator<Item = (&K, &V, Instant)> {
+        let latest_first = self.by_force.iter().rev().take_while(move |(until, _)| *until > now);
+        latest_first.filter_map(|(until, key)| Some((key, &self.entries.get(key)?.value, *until)))
+    }
+
+    /// Forgets the values of which this is true. How many there were.
+    pub(in crate::auth) fn remove_where(&mut self, is_meant: impl Fn(&V) -> bool) -> usize {
+        let meant = self.entries.iter().filter(|(_, entry)| is_meant(&entry.value)).map(|(key, _)| *key);
+        let meant: Vec<K> = meant.collect();
+        meant.iter().for_each(|key| drop(self.remove(key)));
+        meant.len()
+    }
+
     /// Which one makes way for a newcomer.
     fn least(&self, now: Instant) -> Option<K> {
         let oldest = self.by_age.first().filter(|(put, _)| !self.is_alive(*put, now));

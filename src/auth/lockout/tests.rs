@@ -1,5 +1,7 @@
 //! Brakes at times of the tests' choosing.
 
+mod locks;
+
 use std::net::IpAddr;
 
 use super::*;
@@ -238,7 +240,8 @@ fn when_every_lock_is_in_force_whoever_cannot_be_counted_is_slow_and_who_is_know
         for number in 0..REMEMBERED {
             let key = lockout.fingerprints.of("password", &[&number.to_be_bytes()]);
             let failures = Failures { count: 20, last: now };
-            state.pairs.put(key, failures, now, now + LONGEST).unwrap();
+            let counted = Counted { failures, named: None, network: None, account: None };
+            state.pairs.put(key, counted, now, now + LONGEST).unwrap();
         }
     }
     let stranger = begin(&lockout, 1, "bob", now);

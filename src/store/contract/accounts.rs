@@ -96,7 +96,9 @@ pub(in crate::store) async fn accounts_are_listed_by_their_kind_in_bytewise_orde
         change(&store, AccountKind::User, name, Some(name)).await;
     }
     change(&store, AccountKind::RefreshToken, "x", Some("")).await;
+    change(&store, AccountKind::DisabledUser, "b", Some("")).await;
     assert_eq!(names(&store, AccountKind::User).await, ["B", "a", "b", "c", "ä"]);
+    assert_eq!(names(&store, AccountKind::DisabledUser).await, ["b"]);
     assert_eq!(names(&store, AccountKind::RefreshToken).await, ["x"]);
     assert!(names(&store, AccountKind::AccessToken).await.is_empty());
 }

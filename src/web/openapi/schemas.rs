@@ -7,7 +7,7 @@ use utoipa::openapi::schema::{ObjectBuilder, SchemaFormat, Type};
 use utoipa::openapi::{KnownFormat, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
-use crate::auth::{LoginKind, TokenKind, UserName};
+use crate::auth::{LockKind, LoginKind, TokenKind, UserName};
 use crate::clock::Timestamp;
 use crate::oci::{self, Digest, ManifestKind, MediaType, RepositoryName, Tag};
 use crate::store::{self, AuthEventKind, Epoch, EventKind, Flaw, Sequence, Source, SweepKind};
@@ -49,6 +49,7 @@ values! {
     UserName, "UserName", |object| object.max_length(Some(255)).min_length(Some(1));
     TokenKind, "TokenKind", |object| object.enum_values(Some(TokenKind::ALL.map(TokenKind::as_str)));
     LoginKind, "LoginKind", |object| object.enum_values(Some(LoginKind::ALL.map(LoginKind::as_str)));
+    LockKind, "LockKind", |object| object.enum_values(Some(LockKind::ALL.map(LockKind::as_str)));
     Flaw, "Flaw", |object| object.enum_values(Some(Flaw::ALL.map(Flaw::as_str)));
     SweepKind, "SweepKind", |object| object.enum_values(Some(["shallow", "deep"]));
     AuthEventKind, "AuthEventKind", |object| object.enum_values(Some([

@@ -128,6 +128,16 @@ pub(in crate::web) fn all() -> Vec<Page> {
             post(access::revoke_user_token),
         ),
         change(
+            "/ui/access/user/disable",
+            [Need::of("/api/v1/users"), Need::to(Method::PATCH, "/api/v1/users")],
+            post(access::disable_user),
+        ),
+        change(
+            "/ui/access/user/groups",
+            [Need::of("/api/v1/users"), Need::to(Method::PATCH, "/api/v1/users")],
+            post(access::set_user_groups),
+        ),
+        change(
             "/ui/access/user/remove",
             [Need::to(Method::DELETE, "/api/v1/users")],
             post(access::remove_user),
@@ -150,6 +160,13 @@ pub(in crate::web) fn all() -> Vec<Page> {
         page(links::RULES, [Need::of("/api/v1/access")], get(access::rules)),
         // What happened at the gate is for administrators, as the users are.
         page(links::FAILURES, [Need::of("/api/v1/users"), Need::of("/api/v1/events")], get(access::failures)),
+        page(links::GROUPS, [Need::of("/api/v1/groups")], get(access::groups)),
+        page(links::LOCKOUTS, [Need::of("/api/v1/lockouts")], get(access::show_lockouts)),
+        change(
+            "/ui/access/lockouts/unlock",
+            [Need::to(Method::DELETE, "/api/v1/lockouts")],
+            post(access::unlock),
+        ),
         // Where somebody proves who they are, and forgets it.
         page(links::SIGN_IN, [], get(sign_in::show).post(sign_in::sign_in)),
         page(links::SIGN_OUT, [], post(sign_in::sign_out)),

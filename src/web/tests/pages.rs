@@ -34,7 +34,7 @@ const FORBIDDEN: StatusCode = StatusCode::FORBIDDEN;
 const SIGN_IN: StatusCode = StatusCode::SEE_OTHER;
 
 /// Every page that is read.
-const PAGES: [Asked; 21] = [
+const PAGES: [Asked; 23] = [
     asked("/ui/", [SIGN_IN, OK, OK]),
     asked("/ui/search?q=team", [SIGN_IN, OK, OK]),
     asked("/ui/search", [SIGN_IN, OK, OK]),
@@ -56,10 +56,12 @@ const PAGES: [Asked; 21] = [
     asked("/ui/access/robots", [SIGN_IN, FORBIDDEN, OK]),
     asked("/ui/access/rules?user=alice&repository=team/app", [SIGN_IN, FORBIDDEN, OK]),
     asked("/ui/access/failures", [SIGN_IN, FORBIDDEN, OK]),
+    asked("/ui/access/groups", [SIGN_IN, FORBIDDEN, OK]),
+    asked("/ui/access/lockouts", [SIGN_IN, FORBIDDEN, OK]),
 ];
 
 /// Pages to which something is sent, and which show nothing.
-const SENT_TO: [&str; 17] = [
+const SENT_TO: [&str; 20] = [
     "/ui/theme",
     "/ui/undelete",
     "/ui/sync/start",
@@ -74,9 +76,12 @@ const SENT_TO: [&str; 17] = [
     "/ui/access/user/password",
     "/ui/access/user/logins",
     "/ui/access/user/revoke",
+    "/ui/access/user/disable",
+    "/ui/access/user/groups",
     "/ui/access/user/remove",
     "/ui/access/robots/token",
     "/ui/access/robots/revoke",
+    "/ui/access/lockouts/unlock",
 ];
 
 struct Answer {

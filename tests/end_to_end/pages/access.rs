@@ -155,6 +155,71 @@ async fn a_user_whom_a_page_adds_changes_their_password_and_is_removed() {
     assert_eq!(admin.read("/ui/access/user?name=dora").await.0, StatusCode::NOT_FOUND);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_is_disabled_enabled_and_put_into_groups_by_pages_without_scripts() {
+    let (guard, registry) = (Guard::new(), Registry::start().await);
+    let door = guard.door(registry.url()).start().await;
+    let mut admin = Session::begin(&door, "admin", &password("admin")).await;
+    let alice = Session::begin(&door, "alice", &password("alice")).await;
+    let (page, disable) = ("/ui/access/user?name=alice", "/ui/access/user/disable");
+    for (disabled, done) in [("true", "disabled"), ("false", "enabled")] {
+        let (_, html) = admin.read(page).await;
+        let form = between(&html, &format!("action=\"{disable}\""), "</form>");
+        assert!(form.contains(&format!("name=\"disabled\" value=\"{disabled}\"")), "{form}");
+        let (status, location, html) =
+            admin.send(disable, &[("name", "alice"), ("disabled", disabled)]).await;
+        assert_eq!((status, location), (StatusCode::SEE_OTHER, format!("{page}&done={done}")), "{html}");
+        assert_eq!(alice.read("/ui/access").await.0, StatusCode::SEE_OTHER, "the session is over for good");
+        let (_, html) = admin.read("/ui/access/users").await;
+        assert_eq!(html.contains(">disabled<"), disabled == "true", "{html}");
+    }
+    Session::begin(&door, "alice", &password("alice")).await;
+    let (status, _, html) = admin.send(disable, &[("name", "admin"), ("disabled", "true")]).await;
+    assert_eq!(status, StatusCode::CONFLICT, "{html}");
+    assert!(html.contains("you would shut out yourself"), "{html}");
+    let groups = "/ui/access/user/groups";
+    let (status, _, html) = admin.send(groups, &[("name", "alice"), ("groups", "ops")]).await;
+    assert!(status == StatusCode::CONFLICT && html.contains("auth.groups"), "{html}");
+    let fields = [("name", "dora"), ("password", "first-password"), ("groups", "")];
+    admin.send("/ui/access/users/add", &fields).await;
+    let (status, location, _) = admin.send(groups, &[("name", "dora"), ("groups", "developers")]).await;
+    assert_eq!((status, &*location), (StatusCode::SEE_OTHER, "/ui/access/user?name=dora&done=groups"));
+    let (_, html) = admin.read("/ui/access/groups").await;
+    assert!(
+        html.contains(">alice</a>, <a") && html.contains(">dora</a>") && html.contains("rule 2"),
+        "{html}"
+    );
+    let (status, _, html) = admin.send(groups, &[("name", "dora"), ("groups", "developers, oops")]).await;
+    assert!(
+        status == StatusCode::OK && html.contains("`oops`") && html.contains("value=\"developers oops\""),
+        "{html}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_locked_is_shown_and_unlocked_by_a_page_without_scripts() {
+    let (guard, registry) = (Guard::new(), Registry::start().await);
+    let door = guard.door(registry.url()).start().await;
+    let mut admin = Session::begin(&door, "admin", &password("admin")).await;
+    let page = "/ui/access/lockouts";
+    assert!(admin.read(page).await.1.contains("Nothing is locked"));
+    for number in 0..30 {
+        let status = docker_login(&door, &format!("guessed{number}"), "wrong").await;
+        assert_eq!(status, StatusCode::UNAUTHORIZED, "{number}");
+    }
+    let (_, html) = admin.read(page).await;
+    assert!(html.contains("<code>127.0.0.1</code>") && html.contains("answered later"), "{html}");
+    assert!(!html.contains("guessed"), "a name that nobody has may be a password: {html}");
+    let form = between(&html, "action=\"/ui/access/lockouts/unlock\"", "</form>");
+    let id = between(form, "name=\"id\" value=\"", "\"").to_owned();
+    let (status, location, _) = admin.send("/ui/access/lockouts/unlock", &[("id", &id)]).await;
+    assert_eq!((status, &*location), (StatusCode::SEE_OTHER, "/ui/access/lockouts?done=unlocked"));
+    let (_, html) = admin.read(&location).await;
+    assert!(html.contains("It is unlocked") && html.contains("Nothing is locked"), "{html}");
+    let (status, ..) = admin.send("/ui/access/lockouts/unlock", &[("id", &id)]).await;
+    assert_eq!(status, StatusCode::NOT_FOUND, "it is over");
+}
+
 /// Signs in by the form, as a user does.
 pub(super) async fn sign_in(browser: &Browser, door: &Door, user: &str) {
     let page = format!("{}/ui/sign-in?next=/ui/access", door.url());

@@ -2,16 +2,19 @@
 //! which everybody sees those that they may open, and say what was done, or why it was not.
 
 mod failures;
+mod groups;
+mod lockouts;
 mod own;
 mod robots;
 mod rows;
 mod rules;
 mod token_form;
 mod user;
+mod user_changes;
 mod users;
 
-pub(super) use self::{failures::show as failures, rules::show as rules};
-pub(super) use self::{own::*, robots::*, user::*, users::*};
+pub(super) use self::{failures::show as failures, groups::show as groups, rules::show as rules};
+pub(super) use self::{lockouts::*, own::*, robots::*, user::*, user_changes::*, users::*};
 
 use axum::response::{IntoResponse, Response};
 
@@ -30,21 +33,27 @@ pub(super) struct Head {
 }
 
 /// The tabs, each with its name, its page, and the route of the API whose rights it demands.
-const TABS: [(&str, &str, &str); 5] = [
+const TABS: [(&str, &str, &str); 7] = [
     ("Mine", links::ACCESS, "/api/v1/me"),
     ("Users", links::USERS, "/api/v1/users"),
     ("Robots", links::ROBOTS, "/api/v1/users"),
+    ("Groups", links::GROUPS, "/api/v1/groups"),
     ("Rules", links::RULES, "/api/v1/access"),
     ("Failed logins", links::FAILURES, "/api/v1/users"),
+    ("Locked", links::LOCKOUTS, "/api/v1/lockouts"),
 ];
 
 /// What was done, by the word that stands for it in the address to which a form leads.
-const DONE: [(&str, &str); 6] = [
+const DONE: [(&str, &str); 10] = [
     ("revoked", "The access token is revoked: it is good no more."),
     ("ended", "The login is ended."),
     ("all-ended", "All logins that went on by the password are ended. Access tokens stay."),
     ("password", "The password is another one now, and all logins by the old one are ended."),
     ("added", "The user is added."),
+    ("disabled", "The user is disabled: nothing lets them in, and all their logins are ended."),
+    ("enabled", "The user is enabled, and logs in as before."),
+    ("groups", "The groups are others now."),
+    ("unlocked", "It is unlocked: the failed logins are forgotten."),
     ("removed", "The user is removed, with all access tokens and logins."),
 ];
 

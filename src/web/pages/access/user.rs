@@ -42,8 +42,10 @@ struct UserPage {
     is_own: bool,
     /// Whether the password is changed here, and not in a file of users.
     is_kept_here: bool,
-    /// Whether the store keeps anything of them that can be removed.
+    /// Whether the store keeps anything of them that can be removed, or changed.
     is_removable: bool,
+    /// The groups that the store keeps, as a form has them.
+    stored_groups: String,
 }
 
 /// Shows them.
@@ -67,6 +69,7 @@ async fn page(
     let known = users::known(gate, &state.accounts, name.clone()).await?;
     let known = known.ok_or_else(|| ApiError::from(AccountError::NoUser(name.clone())))?;
     let (is_kept_here, is_removable) = (known.is_kept_here(), known.created.is_some());
+    let stored_groups = known.stored_groups.join(" ");
     let asked = TokensAsked {
         user: Some(name.clone()),
         kind: Some(TokenKind::User),
@@ -85,7 +88,35 @@ async fn page(
         is_own: visit.viewer.name() == Some(name.as_str()),
         is_kept_here,
         is_removable,
+        stored_groups,
     })
+}
+
+/// Their page once more, with why something was not done.
+pub(super) async fn with_failure(
+    state: &WebState,
+    caller: &Caller,
+    visit: &Visit,
+    name: UserName,
+    error: &PageError,
+) -> Result<Response, PageError> {
+    let mut page = page(state, caller, visit, name, None).await?;
+    page.head.failure = Some(error.message.clone());
+    Ok(told(error, &page))
+}
+
+/// Their page with what was done, and what was probably not meant so. Nothing keeps that: it is told this once.
+pub(super) async fn with_warnings(
+    state: &WebState,
+    caller: &Caller,
+    visit: &Visit,
+    name: UserName,
+    done: &str,
+    warnings: &[String],
+) -> Result<Response, PageError> {
+    let mut page = page(state, caller, visit, name, Some(done)).await?;
+    page.head.failure = Some(format!("But {}.", warnings.join("; ")));
+    rendered(&page)
 }
 
 /// `POST /ui/access/user/password`: another one for them.
@@ -102,11 +133,7 @@ pub(in crate::web::pages) async fn set_user_password(
     let wanted = NewPassword { name: Some(name.clone()), current: None, password };
     match users::password_set(&state, &caller, wanted).await.map_err(PageError::from) {
         Ok(()) => Ok(see_other(&links::done(&links::user(name.as_str()), "password"))),
-        Err(error) if fits_the_form(&error) => {
-            let mut page = page(&state, &caller, &visit, name, None).await?;
-            page.head.failure = Some(error.message.clone());
-            Ok(told(&error, &page))
-        }
+        Err(error) if fits_the_form(&error) => with_failure(&state, &caller, &visit, name, &error).await,
         Err(error) => Err(error),
     }
 }

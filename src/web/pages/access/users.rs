@@ -43,6 +43,9 @@ pub(super) struct UserRow {
     /// Whether they can log in at all.
     pub is_only_named: bool,
     pub is_superseded: bool,
+    /// Since when nothing lets them in.
+    pub disabled: Option<Time>,
+    pub is_locked: bool,
     pub created: Option<Time>,
 }
 
@@ -56,6 +59,8 @@ impl UserRow {
             sources,
             is_only_named,
             is_superseded: user.superseded,
+            disabled: user.disabled_since.map(|time| visit.time(time)),
+            is_locked: user.locked,
             created: user.created.map(|time| visit.time(time)),
         }
     }
@@ -90,6 +95,14 @@ async fn page(
     })
 }
 
+/// The groups that were written into a form.
+pub(super) fn read_groups(text: &str) -> Vec<String> {
+    text.split(|character: char| character == ',' || character.is_whitespace())
+        .filter(|group| !group.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
 /// `POST /ui/access/users/add`: one more in the store.
 pub(in crate::web::pages) async fn add_user(
     State(state): State<WebState>,
@@ -100,11 +113,7 @@ pub(in crate::web::pages) async fn add_user(
     let sent = form::read(request).await?;
     let given = Parameters::parse(Some(&sent), &["name", "password", "groups"])?;
     let text = |name| given.text(name).unwrap_or_default();
-    let groups: Vec<String> = text("groups")
-        .split(|character: char| character == ',' || character.is_whitespace())
-        .filter(|group| !group.is_empty())
-        .map(str::to_owned)
-        .collect();
+    let groups = read_groups(text("groups"));
     let added = async {
         let name = UserName::parse(text("name").trim())
             .map_err(|error| PageError::invalid(&format!("This is no name: {error}")))?;

@@ -5,14 +5,17 @@ use crate::auth::{AccountCommand, UserName};
 use crate::store::{AuthEvent, AuthEventKind, AuthLog as _, Quotas, Retention};
 
 /// Forms for administrators, each filled in.
-const OF_ADMINISTRATORS: [(&str, &str); 7] = [
+const OF_ADMINISTRATORS: [(&str, &str); 10] = [
     ("/ui/access/users/add", "name=mallory&password=long-enough&groups="),
     ("/ui/access/user/password", "name=victim&password=long-enough"),
     ("/ui/access/user/logins", "name=victim"),
     ("/ui/access/user/revoke", "name=victim&id=0123456789abcdef"),
+    ("/ui/access/user/disable", "name=victim&disabled=true"),
+    ("/ui/access/user/groups", "name=victim&groups=other"),
     ("/ui/access/user/remove", "name=victim"),
     ("/ui/access/robots/token", "name=build&repositories=**&pull=on&expires_in=7d"),
     ("/ui/access/robots/revoke", "id=0123456789abcdef"),
+    ("/ui/access/lockouts/unlock", "id=network-c0000201"),
 ];
 
 /// Forms for everybody who has signed in.
@@ -132,6 +135,7 @@ async fn names_groups_patterns_programs_and_reasons_are_text() {
         "/ui/access/users".to_owned(),
         format!("/ui/access/user?name={query}"),
         "/ui/access/robots".to_owned(),
+        "/ui/access/groups".to_owned(),
         format!("/ui/access/rules?user={query}"),
         format!("/ui/access/rules?user=a&repository={query}"),
         "/ui/access/failures".to_owned(),
