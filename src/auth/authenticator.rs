@@ -293,7 +293,7 @@ impl Authenticator {
     async fn ask(&self, credentials: &Credentials, ticket: &Ticket) -> Result<Arc<Identity>, LoginError> {
         let mut left = Vec::new();
         let mut is_hashed = false;
-        for source in &self.sources {
+        for (place, source) in self.sources.iter().enumerate() {
             let verdict =
                 if is_hashed { Verdict::Unknown } else { source.verify(credentials, ticket).await? };
             match verdict {
@@ -303,6 +303,13 @@ impl Authenticator {
                 }
                 Verdict::Refused(failure) => return Err(LoginError::Wrong(failure)),
                 Verdict::Wrong { is_hashed: true } => is_hashed = true,
+                Verdict::Right(identity) if self.is_shut_out_before(place, &identity.name).await? => {
+                    if identity.limits.is_some() {
+                        return Err(LoginError::Wrong(LoginFailure::Disabled));
+                    }
+                    // The right password takes as long to refuse as a wrong one.
+                    is_hashed = true;
+                }
                 Verdict::Right(identity) => {
                     return self.admitted(identity).await?.map(Arc::new).map_err(LoginError::Wrong);
                 }
@@ -318,19 +325,23 @@ impl Authenticator {
         Err(LoginError::Wrong(LoginFailure::WrongPassword))
     }
 
+    /// Whether a source that is asked before this one shuts the name out, whatever was shown.
+    async fn is_shut_out_before(&self, place: usize, name: &UserName) -> Result<bool, SourceError> {
+        for source in self.sources.iter().take(place) {
+            if source.shuts_out(name).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// A user who has proved who they are, if that is enough; else why it is not.
     pub(super) async fn admitted(
         &self,
         mut identity: Identity,
     ) -> Result<Result<Identity, LoginFailure>, SourceError> {
+        let Some(limits) = &identity.limits else { return Ok(Ok(identity)) };
         let namesake = self.find(&identity.name).await?;
-        let Some(limits) = &identity.limits else {
-            // Whoever is shut out by a source that is asked before has shown their password for nothing.
-            return Ok(match namesake {
-                Some(_) => Ok(identity),
-                None => Err(self.failure(None, &identity.name).await?),
-            });
-        };
         match (limits.is_own, namesake) {
             (true, None) => Ok(Ok(identity)),
             // What a robot does must not look like a user's doing.

@@ -171,6 +171,18 @@ async fn who_is_removed_or_shut_out_passes_no_longer() {
     let shutting_out = Arc::new(source);
     let authenticator = self::authenticator(&[&shutting_out, &second]);
     assert!(authenticator.find(&UserName::parse("alice").unwrap()).await.unwrap().is_none());
+    let refused = login(&authenticator, "alice", "alice").await;
+    assert!(matches!(refused, Err(LoginError::Wrong(LoginFailure::Disabled))), "{refused:?}");
+}
+
+#[tokio::test]
+async fn k1_the_right_password_of_who_is_shut_out_costs_a_hash_of_each_source_as_a_wrong_one_does() {
+    // A hash that cannot be checked shows that it was tried.
+    let shutting_out = Arc::new(Counting { shut_out: vec!["alice"], ..Counting::default() });
+    let (theirs, other) =
+        (counting(&["alice"]), Arc::new(Counting { decoy: Some("no hash"), ..Counting::default() }));
+    let authenticator = authenticator(&[&shutting_out, &theirs, &other]);
+    assert!(matches!(login(&authenticator, "alice", "alice").await, Err(LoginError::Unavailable(_))));
 }
 
 #[tokio::test]

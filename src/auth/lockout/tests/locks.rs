@@ -27,9 +27,9 @@ fn a_lock_is_told_while_it_makes_somebody_wait_with_the_name_that_somebody_has()
     fail_at_user(&lockout, FREE, 1, "alice", now);
     assert_eq!(told(&lockout, now), [], "some mistakes are free");
     let now = fail_at_user(&lockout, 2, 1, "alice", now);
-    let now = fail(&lockout, FREE + 2, 1, "hunter2", now);
+    let now = fail(&lockout, FREE + 3, 1, "hunter2", now);
     let locks = told(&lockout, now);
-    assert_eq!(locks, [(LockKind::UserAtNetwork, None, Some(network(1)), FREE + 2)], "alice's is over");
+    assert_eq!(locks, [(LockKind::UserAtNetwork, None, Some(network(1)), FREE + 3)], "alice's is over");
     let now = fail_at_user(&lockout, 1, 1, "alice", now);
     let alice = (LockKind::UserAtNetwork, Some("alice".to_owned()), Some(network(1)), FREE + 3);
     assert!(told(&lockout, now).contains(&alice), "{:?}", told(&lockout, now));
