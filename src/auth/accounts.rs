@@ -10,6 +10,7 @@ mod login_index;
 mod login_kind;
 mod logins;
 mod sources;
+mod standing;
 mod stored;
 mod tokens;
 mod users;
@@ -33,6 +34,7 @@ pub use self::login_kind::LoginKind;
 pub(super) use self::logins::KeptLogin;
 pub use self::logins::{Device, LoginLife};
 pub use self::sources::{AccessTokens, StoredUsers};
+pub(super) use self::standing::ShownPassword;
 
 use self::login_index::LoginIndexes;
 use super::journal::Journal;

@@ -10,12 +10,13 @@ use async_trait::async_trait;
 use secrecy::SecretString;
 use tracing::Level;
 
-use super::accounts::{AccountError, Accounts, Device, LoginKind, LoginLife};
-use super::authenticator::{Authenticator, LoginError};
+use super::accounts::{AccountError, Accounts, Device, LoginKind, LoginLife, ShownPassword};
+use super::authenticator::{Authenticator, Login, LoginError};
 use super::door_origin::DoorOrigin;
 use super::identity::{Credentials, SourceError};
 use super::journal::{Journal, Names};
 use super::login_failure::{LoginFailure, LoginResult};
+use super::proven::Proven;
 use super::rules::{Rules, Who};
 use super::subject::{Identity, Subject, UserName};
 use super::token::{Issuer, Origin, Token};
@@ -127,6 +128,24 @@ impl Gate {
     /// # Errors
     /// When the credentials are wrong, or cannot be checked.
     pub async fn login(&self, credentials: &Credentials, address: IpAddr) -> Result<Identity, LoginError> {
+        let login = self.checked(credentials, address).await?;
+        Ok(self.with_groups(login.identity.as_ref().clone()))
+    }
+
+    /// The same of a caller whose login may go on without the password.
+    ///
+    /// # Errors
+    /// When the credentials are wrong, or cannot be checked.
+    pub async fn prove(&self, credentials: &Credentials, address: IpAddr) -> Result<Proven, LoginError> {
+        // Before anything of the user is looked at.
+        let standing = self.logins.accounts.standing_of(&credentials.name).await.map_err(unavailable)?;
+        let Login { identity, proof, is_fresh: _ } = self.checked(credentials, address).await?;
+        let identity = self.with_groups(identity.as_ref().clone());
+        Ok(Proven { identity, password: proof.map(|proof| ShownPassword { proof, standing }) })
+    }
+
+    /// Has credentials checked, and notes what came of it.
+    async fn checked(&self, credentials: &Credentials, address: IpAddr) -> Result<Login, LoginError> {
         let login = self.authenticator.login(credentials, address).await;
         let failed = |about| {
             self.journal().note_claim(AuthEventKind::LoginFailed, &credentials.name, address, about);
@@ -149,7 +168,7 @@ impl Gate {
             }
             Err(LoginError::Unavailable(_)) => {}
         }
-        Ok(self.with_groups(login?.identity.as_ref().clone()))
+        login
     }
 
     /// Counts a login with a name that no user can have. Answers how it fails.
@@ -162,19 +181,13 @@ impl Gate {
     /// A refresh token for a user who has logged in; none for one who came with an access token, which takes its place.
     ///
     /// # Errors
-    /// When the store cannot keep it.
+    /// When the store cannot keep it, or the user was changed meanwhile.
     pub async fn issue_refresh_token(
         &self,
-        identity: &Identity,
+        proven: &Proven,
         device: Device,
     ) -> Result<Option<SecretString>, LoginError> {
-        if identity.limits.is_some() {
-            return Ok(None);
-        }
-        let Some(found) = self.authenticator.find(&identity.name).await? else { return Ok(None) };
-        let (accounts, kind) = (&self.logins.accounts, LoginKind::RefreshToken);
-        let token = accounts.issue_login(kind, &found, self.service(), device).await;
-        Ok(Some(token.map_err(unavailable)?))
+        self.keep(LoginKind::RefreshToken, proven, device, None).await
     }
 
     /// The user of a refresh token.

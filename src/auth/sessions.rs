@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use super::accounts::{AccountError, Accounts, Device, KeptLogin, LoginKind};
 use super::authenticator::LoginError;
 use super::gate::{Gate, unavailable};
-use super::login_failure::LoginFailure;
+use super::proven::Proven;
 use super::subject::{Identity, Subject};
 use crate::store::AuthEventKind;
 
@@ -38,25 +38,18 @@ impl Session {
 }
 
 impl Gate {
-    /// Begins a session for a user who has shown their password. The one that the browser came with ends, whosever it was; so
-    /// nobody goes on with what somebody else knows.
+    /// Begins a session for a user who has shown their password; nothing for who came with an access token. The one that the browser
+    /// came with ends as it begins, whosever it was; so nobody goes on with what somebody else knows.
     ///
     /// # Errors
-    /// When the store cannot keep it, or the user is gone meanwhile.
+    /// When the store cannot keep it, or the user was changed meanwhile.
     pub async fn begin_session(
         &self,
-        identity: &Identity,
+        proven: &Proven,
         device: Device,
         before: Option<&SecretString>,
-    ) -> Result<SecretString, LoginError> {
-        let found = self.authenticator.find(&identity.name).await?;
-        let found = found.ok_or(LoginError::Wrong(LoginFailure::Disabled))?;
-        let accounts = &self.logins.accounts;
-        if let Some(before) = before {
-            accounts.end_own_login(LoginKind::Session, before).await.map_err(unavailable)?;
-        }
-        let session = accounts.issue_login(LoginKind::Session, &found, self.service(), device).await;
-        session.map_err(unavailable)
+    ) -> Result<Option<SecretString>, LoginError> {
+        self.keep(LoginKind::Session, proven, device, before).await
     }
 
     /// The session that a cookie continues; nothing if it is over, or its user is gone or has another password.

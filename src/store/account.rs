@@ -1,4 +1,4 @@
-//! What is kept of who comes in: users, access tokens, refresh tokens, sessions. What stands in it is the business of `auth/`; the
+//! What is kept of who comes in: users, access tokens, refresh tokens, sessions, and when these were ended. What stands in it is the business of `auth/`; the
 //! store keeps it, whole and durable.
 
 /// What an account is.
@@ -12,6 +12,8 @@ pub enum AccountKind {
     RefreshToken,
     /// A login that a browser's cookie continues, by the hash of what the cookie has.
     Session,
+    /// How often all logins of a user were ended, by the user's name.
+    LoginsEnded,
 }
 
 impl AccountKind {
@@ -22,6 +24,7 @@ impl AccountKind {
             Self::AccessToken => "access_token",
             Self::RefreshToken => "refresh_token",
             Self::Session => "session",
+            Self::LoginsEnded => "logins_ended",
         }
     }
 }
@@ -79,5 +82,11 @@ impl AccountChange {
     /// Nothing changes, but there must be none.
     pub const fn absent(kind: AccountKind, key: String) -> Self {
         Self { kind, key, content: None, expected: Expect::Absent }
+    }
+
+    /// Nothing changes, but it must be what it was when it was read.
+    pub fn unchanged(kind: AccountKind, key: String, content: Option<Vec<u8>>) -> Self {
+        let expected = content.clone().map_or(Expect::Absent, Expect::Exactly);
+        Self { kind, key, content, expected }
     }
 }

@@ -40,9 +40,9 @@ impl Accounts {
         let user = StoredUser { hash, is_superseded: false, ..user };
         let user = change_to(AccountKind::User, name.as_str(), &user, Expect::Exactly(before))?;
         // They had another proof, and go on no more.
-        let ended = self.removed_logins_of(name).await?;
-        self.change([user].into_iter().chain(ended).collect()).await?;
-        self.forget_logins_of(name).await;
+        let logins = self.all_logins_of(name).await?;
+        self.change([user].into_iter().chain(logins.removed()).collect()).await?;
+        logins.forget();
         Ok(AccountAnswer::Done)
     }
 
@@ -77,9 +77,11 @@ impl Accounts {
         let theirs = |token: &StoredToken| token.is_personal && token.name == *name;
         let tokens = self.keys_where(AccountKind::AccessToken, theirs).await?;
         changes.extend(tokens.into_iter().map(|id| AccountChange::removed(AccountKind::AccessToken, id)));
-        changes.extend(self.removed_logins_of(name).await?);
+        changes.push(AccountChange::removed(AccountKind::LoginsEnded, name.to_string()));
+        let logins = self.all_logins_of(name).await?;
+        changes.extend(logins.removed());
         self.change(changes).await?;
-        self.forget_logins_of(name).await;
+        logins.forget();
         Ok(AccountAnswer::Done)
     }
 

@@ -21,7 +21,7 @@ use super::layout::{Layout, Section};
 use super::links;
 use super::visit::{Visit, rendered};
 use crate::auth::{
-    AccountCommand, AccountError, Author, Credentials, Gate, HashingError, Identity, LoginError,
+    AccountCommand, AccountError, Author, Credentials, Gate, HashingError, LoginError, Proven,
     SessionCookie, SourceError, UserName, Viewer,
 };
 use crate::telemetry::{AccessNote, LogThrottle};
@@ -192,10 +192,11 @@ pub(super) async fn sign_in(State(state): State<WebState>, visit: Visit, request
         let gate = gate(&state)?;
         let form = Form::read(request).await?;
         (name, next) = (form.name, form.next);
-        let identity = check(gate, &name, form.password, visit.address, &mut note).await?;
+        let proven = check(gate, &name, form.password, visit.address, &mut note).await?;
         let cookie = cookie_of(&visit);
         let device = device(visit.address, &headers);
-        let secret = gate.begin_session(&identity, device, cookie.read(&headers).as_ref()).await?;
+        let session = gate.begin_session(&proven, device, cookie.read(&headers).as_ref()).await?;
+        let secret = session.ok_or(SignInError::AccessToken)?;
         cookie.set(&secret, gate.logins.sessions.lifetime).map_err(SignInError::broken)
     };
     let signed_in = signing_in.await;
@@ -220,14 +221,14 @@ async fn check(
     password: SecretString,
     address: IpAddr,
     note: &mut AccessNote,
-) -> Result<Identity, SignInError> {
+) -> Result<Proven, SignInError> {
     let name = UserName::parse(name).map_err(|_| gate.refuse_impossible_name())?;
     let credentials = Credentials { name, password };
     // A large future.
-    match Box::pin(gate.login(&credentials, address)).await {
-        Ok(identity) => {
-            note.user = Some(identity.name.to_string());
-            if identity.limits.is_some() { Err(SignInError::AccessToken) } else { Ok(identity) }
+    match Box::pin(gate.prove(&credentials, address)).await {
+        Ok(proven) => {
+            note.user = Some(proven.identity.name.to_string());
+            Ok(proven)
         }
         Err(error) => {
             note.cause = Some(error.about(&credentials.name));

@@ -14,7 +14,7 @@ fn laptop() -> Device {
 }
 
 async fn begin(accounts: &Accounts, user: &str) -> SecretString {
-    accounts.issue_login(SESSION, &found(user), "service", laptop()).await.unwrap()
+    accounts.keep_login_of(SESSION, &found(user), "service", laptop()).await.unwrap()
 }
 
 async fn goes_on(accounts: &Accounts, kind: LoginKind, secret: &SecretString) -> bool {
@@ -26,7 +26,7 @@ async fn a_session_is_no_refresh_token_and_is_kept_by_its_hash_alone() {
     let fixture = fixture();
     let accounts = &fixture.accounts;
     let session = begin(accounts, "alice").await;
-    let token = accounts.issue_login(REFRESH, &found("alice"), "service", Device::default()).await.unwrap();
+    let token = accounts.keep_login_of(REFRESH, &found("alice"), "service", Device::default()).await.unwrap();
     for (kind, secret, expected) in [
         (SESSION, &session, true),
         (REFRESH, &session, false),
@@ -89,7 +89,7 @@ async fn a_user_has_twenty_sessions_and_the_one_used_longest_ago_makes_way() {
     let fixture = fixture();
     let accounts = &fixture.accounts;
     let (bobs, first) = (begin(accounts, "bob").await, begin(accounts, "alice").await);
-    let token = accounts.issue_login(REFRESH, &found("alice"), "service", Device::default()).await.unwrap();
+    let token = accounts.keep_login_of(REFRESH, &found("alice"), "service", Device::default()).await.unwrap();
     let mut sessions = Vec::new();
     for seconds in 1..31 {
         let clock = Clock::shifted(seconds * 1000);
@@ -109,7 +109,7 @@ async fn logins_are_ended_one_by_one_and_all_at_once_and_those_of_others_stay() 
     let accounts = &fixture.accounts;
     let (bobs, first, second) =
         (begin(accounts, "bob").await, begin(accounts, "alice").await, begin(accounts, "alice").await);
-    let token = accounts.issue_login(REFRESH, &found("alice"), "service", Device::default()).await.unwrap();
+    let token = accounts.keep_login_of(REFRESH, &found("alice"), "service", Device::default()).await.unwrap();
     let shown = accounts.logins_of(&name("alice")).await.unwrap();
     assert!(
         shown.iter().any(|(kind, login)| *kind == SESSION && login.agent.as_deref() == Some("Browser/1"))
