@@ -255,7 +255,9 @@ impl Accounts {
         let _alone = self.commands.lock().await;
         let answer = match command {
             AccountCommand::AddUser { name, hash, groups } => self.add_user(name, hash, groups).await,
-            AccountCommand::SetPassword { name, hash } => self.set_password(&name, hash).await,
+            AccountCommand::SetPassword { name, hash, present } => {
+                self.set_password(&name, hash, present.as_deref()).await
+            }
             AccountCommand::RemoveUser { name } => self.remove_user(&name).await,
             AccountCommand::ListUsers { after } => {
                 let Page { items, next } = self.users(PageRequest { after, limit: ROWS }).await?;

@@ -34,6 +34,19 @@ pub struct Policy {
     pub groups: HashMap<String, Vec<String>>,
 }
 
+impl Policy {
+    /// A caller with the groups that the configuration gives them beside those of their source.
+    #[must_use]
+    pub fn with_groups(&self, mut identity: Identity) -> Identity {
+        if let Some(more) = self.groups.get(identity.name.as_str()) {
+            let news = more.iter().filter(|group| !identity.groups.contains(group));
+            let news: Vec<String> = news.cloned().collect();
+            identity.groups.extend(news);
+        }
+        identity
+    }
+}
+
 /// The parts of the gate.
 pub struct Gate {
     /// Finds out who it is.
@@ -68,6 +81,8 @@ pub struct Logins {
     pub life: LoginLife,
     /// When sessions of browsers end.
     pub sessions: LoginLife,
+    /// Whether there are pages to sign in at: without them no session counts.
+    pub has_pages: bool,
 }
 
 impl Logins {
@@ -139,9 +154,10 @@ impl Gate {
     pub async fn prove(&self, credentials: &Credentials, address: IpAddr) -> Result<Proven, LoginError> {
         // Before anything of the user is looked at.
         let standing = self.logins.accounts.standing_of(&credentials.name).await.map_err(unavailable)?;
-        let Login { identity, proof, is_fresh: _ } = self.checked(credentials, address).await?;
+        let Login { identity, proof, is_fresh } = self.checked(credentials, address).await?;
         let identity = self.with_groups(identity.as_ref().clone());
-        Ok(Proven { identity, password: proof.map(|proof| ShownPassword { proof, standing }) })
+        let password = proof.map(|proof| ShownPassword { proof, standing });
+        Ok(Proven { identity, password, is_fresh })
     }
 
     /// Has credentials checked, and notes what came of it.
@@ -245,8 +261,12 @@ impl Gate {
         Ok(self.still_known(name, token.origin.as_ref()).await?.map(Subject::Known))
     }
 
-    /// A user by name, unless they or the token that they showed was removed.
-    pub(super) async fn still_known(
+    /// A caller of this name, as the door knows them when they log in: a user, or by the token or login that they showed. None if
+    /// they may not, or that is no good any more.
+    ///
+    /// # Errors
+    /// When that cannot be found out.
+    pub async fn still_known(
         &self,
         name: UserName,
         origin: Option<&Origin>,
@@ -272,13 +292,8 @@ impl Gate {
     }
 
     /// The same with the groups that the configuration gives them beside those of their source.
-    pub(super) fn with_groups(&self, mut identity: Identity) -> Identity {
-        if let Some(more) = self.policy.load().groups.get(identity.name.as_str()) {
-            let news = more.iter().filter(|group| !identity.groups.contains(group));
-            let news: Vec<String> = news.cloned().collect();
-            identity.groups.extend(news);
-        }
-        identity
+    pub(super) fn with_groups(&self, identity: Identity) -> Identity {
+        self.policy.load().with_groups(identity)
     }
 
     /// The groups that the configuration gives a user.
@@ -317,9 +332,9 @@ impl Gate {
         granted.iter().any(|granted| granted.covers(access))
     }
 
-    /// Whether anything may be pulled by whoever has not logged in.
-    pub fn admits_nobody(&self) -> bool {
-        self.policy.load().rules.admit_nobody()
+    /// Whether whoever has not logged in may pull anything.
+    pub fn allows_anonymous_pulls(&self) -> bool {
+        self.policy.load().rules.allow_anonymous_pulls()
     }
 
     /// The part of the access that the caller asks for and may have.
@@ -342,11 +357,7 @@ impl Gate {
 
     /// By which address a client knows the door that reached it in this way.
     pub fn door_origin(&self, scheme: &str, host: Option<&str>) -> DoorOrigin {
-        match (&self.external, host.filter(|host| is_authority(host))) {
-            (Some(external), _) => DoorOrigin::parse(external),
-            (None, Some(host)) => DoorOrigin::parse(&format!("{scheme}://{host}")),
-            (None, None) => DoorOrigin::parse(""),
-        }
+        DoorOrigin::of(self.external.as_deref(), scheme, host)
     }
 
     /// Where tokens are to be had, for a client that reached the door in this way.

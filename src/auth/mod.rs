@@ -7,6 +7,7 @@
 mod accounts;
 mod authenticator;
 mod continuation;
+mod cookies;
 mod door_origin;
 mod fingerprint;
 mod gate;
@@ -43,6 +44,7 @@ pub use accounts::{
 };
 pub use authenticator::{Authenticator, Login, LoginError};
 pub use continuation::Continuation;
+pub use cookies::cookies;
 pub use door_origin::DoorOrigin;
 pub use gate::{Gate, GateParts, Logins, Policy};
 pub use hashing::{Hashing, HashingError, StoredHash, Ticket, hash};
@@ -59,10 +61,10 @@ pub use pattern::{InvalidPattern, Pattern, Variables};
 pub use proven::Proven;
 pub use registry_tokens::RegistryTokens;
 pub use requirement::{Requirement, RequirementOf};
-pub use rules::{Decision, InvalidRule, Privilege, Rule, Rules, Who};
+pub use rules::{DecidedBy, Decision, InvalidRule, Privilege, Rule, Rules, Who};
 pub use sealed_target::{SealError, SealedFor, SealedTarget, TargetSeal};
 pub use session_cookie::{SessionCookie, without_sessions};
-pub use sessions::Session;
+pub use sessions::{Presence, Session};
 pub use signed_in_by::SignedInBy;
 pub use subject::{Identity, InvalidUserName, Limits, Subject, UserName};
 pub use token::{InvalidToken, Issued, Issuer, Origin, SigningFailed, Token, TokenSettings};

@@ -15,6 +15,15 @@ pub struct Proven {
     pub identity: Identity,
     /// None of a caller who came with an access token, which takes its place.
     pub(super) password: Option<ShownPassword>,
+    /// Whether the password was checked just now, which is noted; else that it was right is remembered.
+    pub(super) is_fresh: bool,
+}
+
+impl Proven {
+    /// What the password is known by that was shown; nothing of an access token.
+    pub fn proof(&self) -> Option<&str> {
+        self.password.as_ref().map(|password| password.proof.as_str())
+    }
 }
 
 impl Gate {

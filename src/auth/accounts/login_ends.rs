@@ -62,7 +62,10 @@ impl Accounts {
     }
 
     /// All logins of a user. No other one of theirs is made until this is dropped.
-    pub(super) async fn all_logins_of<'a>(&'a self, user: &'a UserName) -> Result<AllLogins<'a>, AccountError> {
+    pub(super) async fn all_logins_of<'a>(
+        &'a self,
+        user: &'a UserName,
+    ) -> Result<AllLogins<'a>, AccountError> {
         let mut kinds = Vec::with_capacity(LoginKind::ALL.len());
         // In one order: two who wait for each other would wait for ever.
         for kind in LoginKind::ALL {

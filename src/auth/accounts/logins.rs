@@ -18,6 +18,7 @@ use super::login_kind::LoginKind;
 use super::standing::ShownPassword;
 use super::stored::StoredLogin;
 use super::{AccountError, Accounts, change_to, hash_of, random};
+use crate::auth::identity::Found;
 use crate::auth::login_failure::LoginFailure;
 use crate::auth::subject::UserName;
 use crate::clock::{RetentionClock, Timestamp};
@@ -334,20 +335,22 @@ impl Accounts {
         Ok(logins.into_iter().map(|(key, login)| shown(&key, login)).collect())
     }
 
-    /// A user's logins, of every kind, those that were used last in front.
+    /// The logins of a user, of every kind, those that were used last in front: of a user whose password is known so. Others with the
+    /// same name were before them, or had another password, and these logins go on no more.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn logins_of(&self, user: &UserName) -> Result<Vec<(LoginKind, LoginShown)>, AccountError> {
+    pub async fn logins_of(&self, user: &Found) -> Result<Vec<(LoginKind, LoginShown)>, AccountError> {
         let mut logins = Vec::new();
         for kind in LoginKind::ALL {
-            let look = |key: String, login: StoredLogin| {
-                if login.user == *user {
-                    logins.push((kind, shown(&key, login)));
-                }
-                ControlFlow::Continue(())
-            };
-            self.look_through(kind.account_kind(), None, look).await?;
+            let name = &user.identity.name;
+            // Not held while the store is asked.
+            let keys: Vec<LoginKey> = self.login_index(kind).await?.of(name).await.keys_of(name).collect();
+            for key in keys.into_iter().map(LoginKey::to_text) {
+                let login = self.read::<StoredLogin>(kind.account_kind(), &key).await?;
+                let login = login.filter(|login| login.user == *name && login.proof == user.proof);
+                logins.extend(login.map(|login| (kind, shown(&key, login))));
+            }
         }
         logins.sort_by_key(|(_, login)| std::cmp::Reverse(login.last_use));
         Ok(logins)

@@ -64,8 +64,9 @@ impl Accounts {
     pub(super) async fn ended_once_more(&self, user: &UserName) -> Result<AccountChange, AccountError> {
         let (kind, key) = (AccountKind::LoginsEnded, user.as_str());
         let kept = self.read_with_content::<StoredEnds>(kind, key).await?;
-        let (ends, expected) = kept
-            .map_or((StoredEnds::default(), Expect::Absent), |(ends, before)| (ends, Expect::Exactly(before)));
+        let (ends, expected) = kept.map_or((StoredEnds::default(), Expect::Absent), |(ends, before)| {
+            (ends, Expect::Exactly(before))
+        });
         change_to(kind, key, &StoredEnds { count: ends.count.saturating_add(1) }, expected)
     }
 }

@@ -100,7 +100,8 @@ async fn users_come_change_and_go() {
     fixture.add("alice", "first").await.unwrap();
     assert!(matches!(fixture.add("alice", "other").await, Err(AccountError::Exists(_))));
     assert_eq!(fixture.login("alice", "first").await.unwrap().groups, ["dev"]);
-    let command = AccountCommand::SetPassword { name: name("alice"), hash: quick_hash("second") };
+    let command =
+        AccountCommand::SetPassword { name: name("alice"), hash: quick_hash("second"), present: None };
     fixture.accounts.carry_out(command, None).await.unwrap();
     assert!(matches!(fixture.login("alice", "first").await, Err(LoginError::Wrong(_))));
     fixture.login("alice", "second").await.unwrap();
@@ -367,7 +368,8 @@ async fn a_user_has_a_hundred_logins_however_many_are_made() {
     let (alice, bob) = (found("alice"), found("bob"));
     let bobs = fixture.accounts.keep_login_of(REFRESH, &bob, "service", Device::default()).await.unwrap();
     let first = fixture.accounts.keep_login_of(REFRESH, &alice, "service", Device::default()).await.unwrap();
-    let made = (0..250).map(|_| fixture.accounts.keep_login_of(REFRESH, &alice, "service", Device::default()));
+    let made =
+        (0..250).map(|_| fixture.accounts.keep_login_of(REFRESH, &alice, "service", Device::default()));
     let made = futures_util::future::join_all(made).await;
     assert_eq!(fixture.accounts.logins().await.unwrap().len(), 101);
     let life = LoginLife { idle: DAY, lifetime: DAY };

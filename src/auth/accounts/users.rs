@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use super::command::{AccountAnswer, UserShown};
 use super::stored::{StoredToken, StoredUser};
 use super::{AccountError, Accounts, change_to};
+use crate::auth::identity::proof;
 use crate::auth::subject::UserName;
 use crate::store::{AccountChange, AccountKind, AuthEventKind, Expect, Page, PageRequest};
 
@@ -34,9 +35,13 @@ impl Accounts {
         &self,
         name: &UserName,
         hash: String,
+        present: Option<&str>,
     ) -> Result<AccountAnswer, AccountError> {
         let user = self.read_with_content::<StoredUser>(AccountKind::User, name.as_str()).await?;
         let (user, before) = user.ok_or_else(|| AccountError::NoUser(name.clone()))?;
+        if present.is_some_and(|present| present != proof(&user.hash)) {
+            return Err(AccountError::Overtaken);
+        }
         let user = StoredUser { hash, is_superseded: false, ..user };
         let user = change_to(AccountKind::User, name.as_str(), &user, Expect::Exactly(before))?;
         // They had another proof, and go on no more.

@@ -4,6 +4,10 @@ use super::*;
 
 const SESSION: LoginKind = LoginKind::Session;
 
+fn found(user: &str) -> Found {
+    Found { identity: Identity::new(name(user), Vec::new()), proof: "proof".to_owned() }
+}
+
 impl Fixture {
     /// A password that was looked at now.
     async fn shown(&self, user: &str) -> ShownPassword {
@@ -20,7 +24,7 @@ impl Fixture {
     }
 
     async fn count(&self, user: &str) -> usize {
-        self.accounts.logins_of(&name(user)).await.unwrap().len()
+        self.accounts.logins_of(&found(user)).await.unwrap().len()
     }
 }
 
@@ -29,7 +33,7 @@ async fn a_login_that_began_before_its_user_was_changed_is_not_kept() {
     let fixture = fixture();
     let user = || name("alice");
     for change in [
-        AccountCommand::SetPassword { name: user(), hash: quick_hash("second") },
+        AccountCommand::SetPassword { name: user(), hash: quick_hash("second"), present: None },
         AccountCommand::EndLogins { user: user() },
         AccountCommand::EndLogins { user: user() },
         AccountCommand::RemoveUser { name: user() },
@@ -109,4 +113,45 @@ async fn who_signs_in_again_and_again_with_an_old_cookie_ends_no_other_session()
     }
     assert!(fixture.accounts.has_login(SESSION, &Accounts::login_key(&other)).await.unwrap());
     assert_eq!(fixture.count("alice").await, 2);
+}
+
+#[tokio::test]
+async fn a_user_has_no_login_of_another_who_had_the_name() {
+    let fixture = fixture();
+    fixture.keep(&fixture.shown("alice").await, None).await.unwrap();
+    let another = Found { proof: "another".to_owned(), ..found("alice") };
+    assert!(fixture.accounts.logins_of(&another).await.unwrap().is_empty());
+    let standing = fixture.accounts.standing_of(&name("alice")).await.unwrap();
+    fixture.keep(&ShownPassword { proof: "another".to_owned(), standing }, None).await.unwrap();
+    assert_eq!(fixture.accounts.logins_of(&another).await.unwrap().len(), 1);
+    assert_eq!(fixture.count("alice").await, 1);
+    let filter = |proof: &str| TokenFilter {
+        kinds: vec![TokenKind::Login],
+        name: Some(name("alice")),
+        proof: Some(proof.to_owned()),
+    };
+    fixture.accounts.keep_login_of(REFRESH, &another, "service", Device::default()).await.unwrap();
+    for (proof, count) in [("another", 1), ("proof", 0)] {
+        let page = PageRequest { after: None, limit: 10 };
+        let listed = fixture.accounts.tokens(&filter(proof), page).await.unwrap();
+        assert_eq!(listed.items.len(), count, "{proof}");
+    }
+}
+
+#[tokio::test]
+async fn a_password_that_counts_no_more_sets_no_other_one() {
+    let fixture = fixture();
+    fixture.add("alice", "first").await.unwrap();
+    let proof_of = async || fixture.authenticator.find(&name("alice")).await.unwrap().unwrap().proof;
+    let set = async |password: &str, present: String| {
+        let (name, hash) = (name("alice"), quick_hash(password));
+        let command = AccountCommand::SetPassword { name, hash, present: Some(present) };
+        fixture.accounts.carry_out(command, None).await
+    };
+    let first = proof_of().await;
+    set("second", first.clone()).await.unwrap();
+    assert!(matches!(set("third", first).await, Err(AccountError::Overtaken)));
+    fixture.login("alice", "second").await.unwrap();
+    set("third", proof_of().await).await.unwrap();
+    fixture.login("alice", "third").await.unwrap();
 }

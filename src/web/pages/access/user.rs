@@ -21,7 +21,7 @@ use super::super::visit::{Visit, rendered};
 use super::super::{form, links};
 use super::rows::{LoginRow, TokenRow};
 use super::users::UserRow;
-use super::{Head, fits_the_form, told};
+use super::{FormPage, Head, again, ended_at};
 use crate::auth::{AccountError, TokenKind, UserName};
 use crate::store::PageRequest;
 
@@ -44,6 +44,12 @@ struct UserPage {
     is_kept_here: bool,
     /// Whether the store keeps anything of them that can be removed.
     is_removable: bool,
+}
+
+impl FormPage for UserPage {
+    fn head(&mut self) -> &mut Head {
+        &mut self.head
+    }
 }
 
 /// Shows them.
@@ -100,14 +106,9 @@ pub(in crate::web::pages) async fn set_user_password(
     let name: UserName = given.required("name")?;
     let password = SecretString::from(given.text("password").unwrap_or_default());
     let wanted = NewPassword { name: Some(name.clone()), current: None, password };
-    match users::password_set(&state, &caller, wanted).await.map_err(PageError::from) {
+    match users::password_set(&state, &caller, wanted).await {
         Ok(()) => Ok(see_other(&links::done(&links::user(name.as_str()), "password"))),
-        Err(error) if fits_the_form(&error) => {
-            let mut page = page(&state, &caller, &visit, name, None).await?;
-            page.head.failure = Some(error.message.clone());
-            Ok(told(&error, &page))
-        }
-        Err(error) => Err(error),
+        Err(error) => again(error.into(), page(&state, &caller, &visit, name, None)).await,
     }
 }
 
@@ -118,14 +119,12 @@ pub(in crate::web::pages) async fn end_user_logins(
     request: Request,
 ) -> Result<Response, PageError> {
     let sent = form::read(request).await?;
-    let given = Parameters::parse(Some(&sent), &["name", "id"])?;
+    let given = Parameters::parse(Some(&sent), &["name", "id", "all"])?;
     let name: UserName = given.required("name")?;
-    let (which, done) = match given.optional("id")? {
-        Some(id) => (Which::One(id), "ended"),
-        None => (Which::All, "all-ended"),
-    };
-    logins::ended(&state, &caller, which, Some(name.clone())).await?;
-    Ok(see_other(&links::done(&links::user(name.as_str()), done)))
+    let which = Which::read(&given)?;
+    let response = ended_at(&caller, Some(&name), &which, &links::user(name.as_str()));
+    logins::ended(&state, &caller, which, Some(name)).await?;
+    Ok(response)
 }
 
 /// `POST /ui/access/user/revoke`: one of their access tokens.
