@@ -125,7 +125,7 @@ pub(in crate::web::pages) async fn end_own_logins(
     request: Request,
 ) -> Result<Response, PageError> {
     let sent = form::read(request).await?;
-    let given = Parameters::parse(Some(&sent), &["id", "all"])?;
+    let given = Parameters::of_form(&sent, &["id", "all"])?;
     let which = Which::read(&given)?;
     let response = ended_at(&caller, None, &which, links::ACCESS);
     logins::ended(&state, &caller, which, None).await?;

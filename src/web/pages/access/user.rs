@@ -119,7 +119,7 @@ pub(in crate::web::pages) async fn end_user_logins(
     request: Request,
 ) -> Result<Response, PageError> {
     let sent = form::read(request).await?;
-    let given = Parameters::parse(Some(&sent), &["name", "id", "all"])?;
+    let given = Parameters::of_form(&sent, &["name", "id", "all"])?;
     let name: UserName = given.required("name")?;
     let which = Which::read(&given)?;
     let response = ended_at(&caller, Some(&name), &which, &links::user(name.as_str()));
