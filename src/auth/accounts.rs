@@ -11,6 +11,7 @@ mod login_index;
 mod login_kind;
 mod logins;
 mod sources;
+mod standing;
 mod stored;
 mod tokens;
 mod users;
@@ -35,6 +36,7 @@ pub use self::login_kind::LoginKind;
 pub(super) use self::logins::KeptLogin;
 pub use self::logins::{Device, LoginLife};
 pub use self::sources::{AccessTokens, StoredUsers};
+pub(super) use self::standing::ShownPassword;
 
 use self::disabled::DisabledNames;
 use self::login_index::LoginIndexes;
@@ -258,7 +260,9 @@ impl Accounts {
         let _alone = self.commands.lock().await;
         let answer = match command {
             AccountCommand::AddUser { name, hash, groups } => self.add_user(name, hash, groups).await,
-            AccountCommand::SetPassword { name, hash } => self.set_password(&name, hash).await,
+            AccountCommand::SetPassword { name, hash, present } => {
+                self.set_password(&name, hash, present.as_deref()).await
+            }
             AccountCommand::RemoveUser { name } => self.remove_user(&name).await,
             AccountCommand::SetGroups { name, groups } => self.set_groups(&name, groups).await,
             AccountCommand::DisableUser { name } => self.disable_user(&name).await,

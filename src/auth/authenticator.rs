@@ -40,7 +40,7 @@ pub struct Authenticator {
     fingerprints: Fingerprints,
     memory: Memory,
     /// Who came from where with what: who sends the same several times at once makes one attempt.
-    remembered: Cache<(Network, Mark), Arc<Identity>>,
+    remembered: Cache<(Network, Mark), Verified>,
     /// Whose they are, from wherever: the same from many places costs one hash. It says nothing of another hash than the one
     /// that they were checked against.
     asked: Cache<(Fingerprint, Circumstances), Arc<Identity>>,
@@ -49,11 +49,20 @@ pub struct Authenticator {
 /// What credentials are remembered by, and what the sources were at.
 type Mark = (Fingerprint, u64);
 
+/// Who credentials belong to.
+#[derive(Clone)]
+struct Verified {
+    identity: Arc<Identity>,
+    proof: Option<String>,
+}
+
 /// A login that succeeded.
 #[derive(Clone, Debug)]
 pub struct Login {
     /// Who it is.
     pub identity: Arc<Identity>,
+    /// What the password is known by that was found right; nothing of an access token.
+    pub proof: Option<String>,
     /// Whether the sources were asked; else it was remembered.
     pub is_fresh: bool,
 }
@@ -150,27 +159,32 @@ impl Authenticator {
         let entry = self.remembered.entry((claim.network, (claim.fingerprint, claim.version)));
         let entry = entry.or_try_insert_with(self.look(&claim)).await.map_err(|error| error.shared())?;
         let is_fresh = entry.is_fresh();
-        Ok(Login { identity: entry.into_value(), is_fresh })
+        let Verified { identity, proof } = entry.into_value();
+        Ok(Login { identity, proof, is_fresh })
     }
 
-    async fn look(&self, claim: &Claim<'_>) -> Result<Arc<Identity>, LoginError> {
+    async fn look(&self, claim: &Claim<'_>) -> Result<Verified, LoginError> {
         match self.sources.iter().find_map(|source| source.token(claim.credentials)) {
-            Some(id) => self.look_at_token(claim, id).await,
+            Some(id) => {
+                let identity = self.look_at_token(claim, id).await?;
+                Ok(Verified { identity, proof: None })
+            }
             None => self.look_at_password(claim).await,
         }
     }
 
-    async fn look_at_password(&self, claim: &Claim<'_>) -> Result<Arc<Identity>, LoginError> {
+    async fn look_at_password(&self, claim: &Claim<'_>) -> Result<Verified, LoginError> {
         let Claim { credentials, network, fingerprint, version, now } = *claim;
         // Before the password is checked: what is checked against a newer hash than this one is not taken for proven.
         let found = self.find(&credentials.name).await?;
         let circumstances = self.circumstances(found.as_ref(), version);
         let failure = self.failure(found.as_ref(), &credentials.name).await?;
         // The same password and the same hash as before need no look.
+        let proof = found.as_ref().map(|found| found.proof.clone());
         if let Some(found) = found
             && self.memory.proven(network, fingerprint, circumstances, now) == Some(circumstances)
         {
-            return Ok(Arc::new(found.identity));
+            return Ok(Verified { identity: Arc::new(found.identity), proof: Some(found.proof) });
         }
         if self.memory.refused(fingerprint, circumstances, now) == Some(circumstances) {
             return Err(LoginError::Wrong(failure));
@@ -189,7 +203,8 @@ impl Authenticator {
             LoginError::Wrong(_) => LoginError::Wrong(failure),
             error => error,
         });
-        self.end(claim, attempt, circumstances, asked)
+        // Nobody else's hash than the one that was found first: see `ask_as_found`.
+        Ok(Verified { identity: self.end(claim, attempt, circumstances, asked)?, proof })
     }
 
     /// Why the password of this name is refused, if it is. Looked up before it is known whether it is, so that no reason

@@ -4,22 +4,43 @@ use url::{Host, Url};
 
 /// By which scheme and authority a client knows the door; nothing where the client named none.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DoorOrigin(Option<Url>);
+pub struct DoorOrigin {
+    known_as: Option<Url>,
+    /// Where the client has sent its request to: elsewhere than to the address that is configured, it is not by that encrypted.
+    reached_at: Option<Url>,
+}
 
 impl DoorOrigin {
+    /// Of a door that is known by this address, for a client that has reached it with this scheme and asked for this authority.
+    pub fn of(external: Option<&str>, scheme: &str, host: Option<&str>) -> Self {
+        let reached = |scheme: &str| host.and_then(|host| Url::parse(&format!("{scheme}://{host}")).ok());
+        let Some(external) = external else {
+            let here = reached(scheme);
+            return Self { known_as: here.clone(), reached_at: here };
+        };
+        let known_as = Url::parse(external).ok();
+        // A proxy has decrypted it, if it was sent there.
+        let is_there = known_as
+            .as_ref()
+            .is_some_and(|known| reached(known.scheme()).is_none_or(|url| url.origin() == known.origin()));
+        let reached_at = if is_there { known_as.clone() } else { reached(scheme) };
+        Self { known_as, reached_at }
+    }
+
     /// Reads an origin such as `https://registry.example:5000`.
     pub fn parse(text: &str) -> Self {
-        Self(Url::parse(text).ok())
+        let url = Url::parse(text).ok();
+        Self { known_as: url.clone(), reached_at: url }
     }
 
     /// Whether what is sent between client and door, or the outermost proxy, is encrypted.
     pub fn is_encrypted(&self) -> bool {
-        self.0.as_ref().is_some_and(|url| url.scheme() == "https")
+        self.reached_at.as_ref().is_some_and(|url| url.scheme() == "https")
     }
 
     /// Whether client and door are on one machine, by the name that the client calls.
     pub fn is_loopback(&self) -> bool {
-        match self.0.as_ref().and_then(Url::host) {
+        match self.reached_at.as_ref().and_then(Url::host) {
             Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
             Some(Host::Ipv4(address)) => address.is_loopback(),
             Some(Host::Ipv6(address)) => address.is_loopback(),
@@ -34,7 +55,7 @@ impl DoorOrigin {
 
     /// Whether a page at this URL is one of the door's.
     pub fn has(&self, url: &Url) -> bool {
-        self.0.as_ref().is_some_and(|own| own.origin() == url.origin())
+        self.known_as.as_ref().is_some_and(|own| own.origin() == url.origin())
     }
 }
 
@@ -60,6 +81,28 @@ mod tests {
             let origin = DoorOrigin::parse(text);
             assert_eq!((origin.is_encrypted(), origin.is_private()), (encrypted, private), "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_sent_past_the_configured_address_is_not_encrypted_by_it() {
+        let external = Some("https://registry.example");
+        for (scheme, host, is_private) in [
+            ("http", Some("registry.example"), true),
+            ("http", Some("REGISTRY.example:443"), true),
+            ("http", None, true),
+            ("http", Some("registry.example:5000"), false),
+            ("http", Some("192.0.2.1:5000"), false),
+            ("http", Some("localhost:5000"), true),
+            ("https", Some("192.0.2.1:5000"), true),
+        ] {
+            let door = DoorOrigin::of(external, scheme, host);
+            assert_eq!(door.is_private(), is_private, "{scheme} {host:?}");
+            assert!(door.has(&Url::parse("https://registry.example/ui/").unwrap()));
+        }
+        let plain = DoorOrigin::of(Some("http://registry.example"), "http", Some("registry.example"));
+        assert!(!plain.is_private());
+        assert!(!DoorOrigin::of(None, "http", Some("registry.example")).is_private());
+        assert!(DoorOrigin::of(None, "https", Some("registry.example")).is_private());
     }
 
     #[test]

@@ -10,12 +10,13 @@ use async_trait::async_trait;
 use secrecy::SecretString;
 use tracing::Level;
 
-use super::accounts::{AccountError, Accounts, Device, LoginKind, LoginLife};
-use super::authenticator::{Authenticator, LoginError};
+use super::accounts::{AccountError, Accounts, Device, LoginKind, LoginLife, ShownPassword};
+use super::authenticator::{Authenticator, Login, LoginError};
 use super::door_origin::DoorOrigin;
 use super::identity::{Credentials, SourceError};
 use super::journal::{Journal, Names};
 use super::login_failure::{LoginFailure, LoginResult};
+use super::proven::Proven;
 use super::rules::{Rules, Who};
 use super::subject::{Identity, Subject, UserName};
 use super::token::{Issuer, Origin, Token};
@@ -31,6 +32,19 @@ pub struct Policy {
     pub rules: Rules,
     /// The groups of each user, beside those that their source names.
     pub groups: HashMap<String, Vec<String>>,
+}
+
+impl Policy {
+    /// A caller with the groups that the configuration gives them beside those of their source.
+    #[must_use]
+    pub fn with_groups(&self, mut identity: Identity) -> Identity {
+        if let Some(more) = self.groups.get(identity.name.as_str()) {
+            let news = more.iter().filter(|group| !identity.groups.contains(group));
+            let news: Vec<String> = news.cloned().collect();
+            identity.groups.extend(news);
+        }
+        identity
+    }
 }
 
 /// The parts of the gate.
@@ -67,6 +81,8 @@ pub struct Logins {
     pub life: LoginLife,
     /// When sessions of browsers end.
     pub sessions: LoginLife,
+    /// Whether there are pages to sign in at: without them no session counts.
+    pub has_pages: bool,
 }
 
 impl Logins {
@@ -127,6 +143,25 @@ impl Gate {
     /// # Errors
     /// When the credentials are wrong, or cannot be checked.
     pub async fn login(&self, credentials: &Credentials, address: IpAddr) -> Result<Identity, LoginError> {
+        let login = self.checked(credentials, address).await?;
+        Ok(self.with_groups(login.identity.as_ref().clone()))
+    }
+
+    /// The same of a caller whose login may go on without the password.
+    ///
+    /// # Errors
+    /// When the credentials are wrong, or cannot be checked.
+    pub async fn prove(&self, credentials: &Credentials, address: IpAddr) -> Result<Proven, LoginError> {
+        // Before anything of the user is looked at.
+        let standing = self.logins.accounts.standing_of(&credentials.name).await.map_err(unavailable)?;
+        let Login { identity, proof, is_fresh } = self.checked(credentials, address).await?;
+        let identity = self.with_groups(identity.as_ref().clone());
+        let password = proof.map(|proof| ShownPassword { proof, standing });
+        Ok(Proven { identity, password, is_fresh })
+    }
+
+    /// Has credentials checked, and notes what came of it.
+    async fn checked(&self, credentials: &Credentials, address: IpAddr) -> Result<Login, LoginError> {
         let login = self.authenticator.login(credentials, address).await;
         let failed = |about| {
             self.journal().note_claim(AuthEventKind::LoginFailed, &credentials.name, address, about);
@@ -149,7 +184,7 @@ impl Gate {
             }
             Err(LoginError::Unavailable(_)) => {}
         }
-        Ok(self.with_groups(login?.identity.as_ref().clone()))
+        login
     }
 
     /// Counts a login with a name that no user can have. Answers how it fails.
@@ -162,19 +197,13 @@ impl Gate {
     /// A refresh token for a user who has logged in; none for one who came with an access token, which takes its place.
     ///
     /// # Errors
-    /// When the store cannot keep it.
+    /// When the store cannot keep it, or the user was changed meanwhile.
     pub async fn issue_refresh_token(
         &self,
-        identity: &Identity,
+        proven: &Proven,
         device: Device,
     ) -> Result<Option<SecretString>, LoginError> {
-        if identity.limits.is_some() {
-            return Ok(None);
-        }
-        let Some(found) = self.authenticator.find(&identity.name).await? else { return Ok(None) };
-        let (accounts, kind) = (&self.logins.accounts, LoginKind::RefreshToken);
-        let token = accounts.issue_login(kind, &found, self.service(), device).await;
-        Ok(Some(token.map_err(unavailable)?))
+        self.keep(LoginKind::RefreshToken, proven, device, None).await
     }
 
     /// The user of a refresh token.
@@ -241,8 +270,12 @@ impl Gate {
         Ok(self.still_known(name, token.origin.as_ref()).await?.map(Subject::Known))
     }
 
-    /// A user by name, unless they or the token that they showed was removed.
-    pub(super) async fn still_known(
+    /// A caller of this name, as the door knows them when they log in: a user, or by the token or login that they showed. None if
+    /// they may not, or that is no good any more.
+    ///
+    /// # Errors
+    /// When that cannot be found out.
+    pub async fn still_known(
         &self,
         name: UserName,
         origin: Option<&Origin>,
@@ -268,13 +301,8 @@ impl Gate {
     }
 
     /// The same with the groups that the configuration gives them beside those of their source.
-    pub(super) fn with_groups(&self, mut identity: Identity) -> Identity {
-        if let Some(more) = self.policy.load().groups.get(identity.name.as_str()) {
-            let news = more.iter().filter(|group| !identity.groups.contains(group));
-            let news: Vec<String> = news.cloned().collect();
-            identity.groups.extend(news);
-        }
-        identity
+    pub(super) fn with_groups(&self, identity: Identity) -> Identity {
+        self.policy.load().with_groups(identity)
     }
 
     /// The groups that the configuration gives a user.
@@ -313,9 +341,9 @@ impl Gate {
         granted.iter().any(|granted| granted.covers(access))
     }
 
-    /// Whether anything may be pulled by whoever has not logged in.
-    pub fn admits_nobody(&self) -> bool {
-        self.policy.load().rules.admit_nobody()
+    /// Whether whoever has not logged in may pull anything.
+    pub fn allows_anonymous_pulls(&self) -> bool {
+        self.policy.load().rules.allow_anonymous_pulls()
     }
 
     /// The part of the access that the caller asks for and may have.
@@ -338,11 +366,7 @@ impl Gate {
 
     /// By which address a client knows the door that reached it in this way.
     pub fn door_origin(&self, scheme: &str, host: Option<&str>) -> DoorOrigin {
-        match (&self.external, host.filter(|host| is_authority(host))) {
-            (Some(external), _) => DoorOrigin::parse(external),
-            (None, Some(host)) => DoorOrigin::parse(&format!("{scheme}://{host}")),
-            (None, None) => DoorOrigin::parse(""),
-        }
+        DoorOrigin::of(self.external.as_deref(), scheme, host)
     }
 
     /// Where tokens are to be had, for a client that reached the door in this way.

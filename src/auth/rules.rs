@@ -93,13 +93,56 @@ struct Prepared {
     patterns: Vec<Pattern>,
 }
 
-/// What the rules say, and which of them decided.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What is decided, and by what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decision {
     /// What is allowed.
     pub allowed: bool,
-    /// The number of the rule that decided, counted from one; none if no rule speaks of it.
-    pub rule: Option<usize>,
+    /// What decided.
+    pub by: DecidedBy,
+}
+
+/// What decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DecidedBy {
+    /// The rule with this number, counted from one.
+    Rule(usize),
+    /// The access token that the caller came with: what it is for.
+    AccessToken,
+    /// No rule speaks of it, so it is refused.
+    NoRule,
+}
+
+impl Decision {
+    const fn allowed(by: DecidedBy) -> Self {
+        Self { allowed: true, by }
+    }
+
+    const fn refused(by: DecidedBy) -> Self {
+        Self { allowed: false, by }
+    }
+
+    const fn is_denied_by_a_rule(self) -> bool {
+        matches!(self, Self { allowed: false, by: DecidedBy::Rule(_) })
+    }
+}
+
+/// The first rule that speaks of each action, counted from one.
+#[derive(Default)]
+struct FirstRules {
+    actions: Actions,
+    rules: [Option<usize>; Action::ALL.len()],
+}
+
+impl FirstRules {
+    fn add(&mut self, number: usize, actions: Actions) {
+        self.actions = self.actions.or(actions);
+        for (first, action) in self.rules.iter_mut().zip(Action::ALL) {
+            if actions.has_all(Actions::of(&[action])) {
+                first.get_or_insert(number);
+            }
+        }
+    }
 }
 
 impl Rules {
@@ -163,28 +206,56 @@ impl Rules {
         self.by_who.keys()
     }
 
-    /// What the caller may do to a repository.
-    pub fn actions(&self, subject: &Subject, repository: &RepositoryName) -> Actions {
-        let (mut allowed, mut denied) = (Actions::NONE, Actions::NONE);
-        for (_, Prepared { rule, patterns }) in self.of(subject) {
-            let set = if rule.deny { &mut denied } else { &mut allowed };
-            if !set.has_all(rule.actions)
+    /// What is decided about each action on a repository. Whatever the door lets pass, and whatever tells why, asks here.
+    pub fn decisions(
+        &self,
+        subject: &Subject,
+        repository: &RepositoryName,
+    ) -> [(Action, Decision); Action::ALL.len()] {
+        let (mut allowing, mut denying) = (FirstRules::default(), FirstRules::default());
+        for (index, Prepared { rule, patterns }) in self.of(subject) {
+            let first = if rule.deny { &mut denying } else { &mut allowing };
+            if !first.actions.has_all(rule.actions)
                 && patterns.iter().any(|pattern| pattern.matches(subject.variables(), repository))
             {
-                *set = set.or(rule.actions);
+                first.add(index + 1, rule.actions);
             }
         }
-        if let Subject::Known(Identity { limits: Some(limits), .. }) = subject {
+        let limits = match subject {
+            Subject::Known(Identity { limits, .. }) => limits.as_ref(),
+            Subject::Anonymous => None,
+        };
+        let within = limits.map(|limits| {
             let is_within =
                 limits.repositories.iter().any(|pattern| pattern.matches(subject.variables(), repository));
-            let within = if is_within { limits.actions } else { Actions::NONE };
-            allowed = if limits.is_own { within } else { allowed.and(within) };
-        }
-        allowed.without(denied)
+            (limits.is_own, if is_within { limits.actions } else { Actions::NONE })
+        });
+        std::array::from_fn(|index| {
+            let action = Action::ALL[index];
+            let has = |within: Actions| within.has_all(Actions::of(&[action]));
+            let decision = match (denying.rules[index], allowing.rules[index], within) {
+                (Some(rule), ..) => Decision::refused(DecidedBy::Rule(rule)),
+                (None, _, Some((true, within))) if has(within) => Decision::allowed(DecidedBy::AccessToken),
+                (None, _, Some((true, _))) => Decision::refused(DecidedBy::AccessToken),
+                (None, Some(_), Some((false, within))) if !has(within) => {
+                    Decision::refused(DecidedBy::AccessToken)
+                }
+                (None, Some(rule), _) => Decision::allowed(DecidedBy::Rule(rule)),
+                (None, None, _) => Decision::refused(DecidedBy::NoRule),
+            };
+            (action, decision)
+        })
     }
 
-    /// Whether anything may be pulled by whoever has not logged in.
-    pub fn admit_nobody(&self) -> bool {
+    /// What the caller may do to a repository.
+    pub fn actions(&self, subject: &Subject, repository: &RepositoryName) -> Actions {
+        let decisions = self.decisions(subject, repository).into_iter();
+        let allowed = decisions.filter(|(_, decision)| decision.allowed);
+        allowed.fold(Actions::NONE, |actions, (action, _)| actions.or(Actions::of(&[action])))
+    }
+
+    /// Whether whoever has not logged in may pull anything.
+    pub fn allow_anonymous_pulls(&self) -> bool {
         self.of(&Subject::Anonymous).iter().any(|(_, Prepared { rule, patterns })| {
             !rule.deny && !patterns.is_empty() && rule.actions.has_all(Actions::of(&[Action::Pull]))
         })
@@ -192,26 +263,33 @@ impl Rules {
 
     /// Whether the caller has a privilege.
     pub fn has(&self, subject: &Subject, privilege: Privilege) -> bool {
-        self.explain_privilege(subject, privilege).allowed
+        self.decision_about(subject, privilege).allowed
     }
 
-    /// Whether a rule takes a privilege away.
-    fn is_denied(&self, subject: &Subject, privilege: Privilege) -> bool {
-        self.of(subject).iter().any(|(_, Prepared { rule, .. })| rule.deny && privilege.is_in(rule))
-    }
-
-    /// Which rule decides about a privilege.
-    pub fn explain_privilege(&self, subject: &Subject, privilege: Privilege) -> Decision {
-        let may_have = match (subject, privilege) {
-            // An access token is for repositories.
-            (Subject::Known(Identity { limits: Some(_), .. }), _)
-            | (Subject::Anonymous, Privilege::Admin) => false,
-            (Subject::Known(_), _) | (Subject::Anonymous, Privilege::Catalog) => true,
-        };
-        if !may_have {
-            return Decision { allowed: false, rule: None };
+    /// What is decided about a privilege.
+    pub fn decision_about(&self, subject: &Subject, privilege: Privilege) -> Decision {
+        let mut decision = Decision::refused(DecidedBy::NoRule);
+        for (index, Prepared { rule, .. }) in self.of(subject) {
+            let by = DecidedBy::Rule(index + 1);
+            match privilege.is_in(rule) {
+                true if rule.deny => return Decision::refused(by),
+                true if !decision.allowed => decision = Decision::allowed(by),
+                _ => {}
+            }
         }
-        decide(self.of(subject).into_iter().filter(|(_, Prepared { rule, .. })| privilege.is_in(rule)))
+        match (subject, privilege) {
+            // It is for repositories.
+            (Subject::Known(Identity { limits: Some(_), .. }), _) => {
+                Decision::refused(DecidedBy::AccessToken)
+            }
+            (Subject::Anonymous, Privilege::Admin) => Decision::refused(DecidedBy::NoRule),
+            (Subject::Known(_), _) | (Subject::Anonymous, Privilege::Catalog) => decision,
+        }
+    }
+
+    /// Whether a rule takes the sight of the catalog away.
+    fn is_catalog_denied(&self, subject: &Subject) -> bool {
+        self.decision_about(subject, Privilege::Catalog).is_denied_by_a_rule()
     }
 
     /// The part of what is asked for that is allowed; what is not allowed at all is left out.
@@ -224,284 +302,39 @@ impl Rules {
             Access::Catalog if self.has(subject, Privilege::Catalog) => Some(Access::Catalog),
             // It shows nothing but what the rules allow, unless one denies the catalog itself.
             Access::Catalog | Access::VisibleCatalog => {
-                (!self.is_denied(subject, Privilege::Catalog)).then_some(Access::VisibleCatalog)
+                (!self.is_catalog_denied(subject)).then_some(Access::VisibleCatalog)
             }
             Access::Admin => self.has(subject, Privilege::Admin).then_some(Access::Admin),
         };
         wanted.iter().filter_map(part).collect()
     }
 
-    /// For the log: what is decided about an access, and by which rules.
+    /// For the log: what is decided about an access, and by what.
     pub fn in_words(&self, subject: &Subject, access: &Access) -> String {
-        let decided = |what: &str, Decision { allowed, rule }: Decision| match (allowed, rule) {
-            (true, Some(rule)) => format!("{what} is allowed by rule {rule}"),
-            (false, Some(rule)) => format!("{what} is refused by rule {rule}"),
-            (_, None) => format!("{what} is refused: no rule allows it"),
+        let decided = |what: &str, Decision { allowed, by }: Decision| match (allowed, by) {
+            (true, DecidedBy::Rule(rule)) => format!("{what} is allowed by rule {rule}"),
+            (false, DecidedBy::Rule(rule)) => format!("{what} is refused by rule {rule}"),
+            (true, DecidedBy::AccessToken) => format!("{what} is allowed by the access token"),
+            (false, DecidedBy::AccessToken) => format!("{what} is refused by the access token"),
+            (_, DecidedBy::NoRule) => format!("{what} is refused: no rule allows it"),
         };
         match access {
-            Access::Catalog => decided("catalog", self.explain_privilege(subject, Privilege::Catalog)),
-            Access::VisibleCatalog if self.is_denied(subject, Privilege::Catalog) => {
-                decided("catalog", self.explain_privilege(subject, Privilege::Catalog))
+            Access::VisibleCatalog if !self.is_catalog_denied(subject) => {
+                "the catalog of what may be pulled is for everybody".to_owned()
             }
-            Access::VisibleCatalog => "the catalog of what may be pulled is for everybody".to_owned(),
-            Access::Admin => decided("admin", self.explain_privilege(subject, Privilege::Admin)),
+            Access::Catalog | Access::VisibleCatalog => {
+                decided("catalog", self.decision_about(subject, Privilege::Catalog))
+            }
+            Access::Admin => decided("admin", self.decision_about(subject, Privilege::Admin)),
             Access::Repository { name, actions } => {
-                let may = self.actions(subject, name);
-                let has_limits = matches!(subject, Subject::Known(Identity { limits: Some(_), .. }));
-                let words = actions.iter().map(|action| {
-                    let decision = self.explain(subject, name, action);
-                    let is_allowed = may.has_all(Actions::of(&[action]));
-                    let action = action.as_str();
-                    // A rule that denies counts for access tokens, too.
-                    match has_limits && (is_allowed || decision.allowed || decision.rule.is_none()) {
-                        true if is_allowed => format!("{action} is allowed by the access token"),
-                        true => format!("{action} is refused by the access token"),
-                        false => decided(action, decision),
-                    }
-                });
+                let decisions = self.decisions(subject, name).into_iter();
+                let asked = decisions.filter(|(action, _)| actions.has_all(Actions::of(&[*action])));
+                let words = asked.map(|(action, decision)| decided(action.as_str(), decision));
                 words.collect::<Vec<_>>().join(", ")
             }
         }
     }
-
-    /// Which rule decides about one action.
-    pub fn explain(&self, subject: &Subject, repository: &RepositoryName, action: Action) -> Decision {
-        let wanted = Actions::of(&[action]);
-        let speaking = self.of(subject).into_iter().filter(|(_, Prepared { rule, patterns })| {
-            rule.actions.has_all(wanted)
-                && patterns.iter().any(|pattern| pattern.matches(subject.variables(), repository))
-        });
-        decide(speaking)
-    }
-}
-
-/// What comes of the rules that speak of something, and by which of them.
-fn decide<'a>(speaking: impl Iterator<Item = (usize, &'a Prepared)>) -> Decision {
-    let mut decision = Decision { allowed: false, rule: None };
-    for (number, Prepared { rule, .. }) in speaking {
-        if rule.deny {
-            return Decision { allowed: false, rule: Some(number + 1) };
-        }
-        if decision.rule.is_none() {
-            decision = Decision { allowed: true, rule: Some(number + 1) };
-        }
-    }
-    decision
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::auth::UserName;
-
-    fn rule(who: &[Who], repositories: &[&str], actions: Actions) -> Rule {
-        let repositories = repositories.iter().map(ToString::to_string).collect();
-        Rule { who: who.to_vec(), repositories, actions, ..Rule::default() }
-    }
-
-    fn known(name: &str, groups: &[&str]) -> Subject {
-        let groups = groups.iter().map(ToString::to_string).collect();
-        Subject::Known(Identity::new(UserName::parse(name).unwrap(), groups))
-    }
-
-    fn actions(rules: &Rules, subject: &Subject, name: &str) -> String {
-        rules.actions(subject, &RepositoryName::parse(name).unwrap()).to_string()
-    }
-
-    fn pull() -> Actions {
-        Actions::of(&[Action::Pull])
-    }
-
-    #[test]
-    fn the_log_says_which_rule_decided() {
-        let team = || rule(&[Who::User("alice".to_owned())], &["team/**"], pull());
-        let denial = Rule { deny: true, ..rule(&[Who::Everybody], &["team/secret"], Actions::ALL) };
-        let rules = Rules::new(vec![team(), denial]).unwrap();
-        let say = |subject: &Subject, scope: &str| rules.in_words(subject, &Access::parse(scope).unwrap());
-        let alice = known("alice", &[]);
-        assert_eq!(
-            say(&alice, "repository:team/app:pull,push"),
-            "pull is allowed by rule 1, push is refused: no rule allows it"
-        );
-        assert_eq!(say(&alice, "repository:team/secret:pull"), "pull is refused by rule 2");
-        assert_eq!(say(&alice, "registry:catalog:*"), "catalog is refused: no rule allows it");
-        let limits = crate::auth::Limits {
-            repositories: [Pattern::parse("team/**").unwrap()].into(),
-            actions: pull(),
-            is_own: true,
-        };
-        let name = UserName::parse("ci").unwrap();
-        let robot = Subject::Known(Identity { name, groups: Vec::new(), limits: Some(limits) });
-        assert_eq!(
-            say(&robot, "repository:team/app:pull,push"),
-            "pull is allowed by the access token, push is refused by the access token"
-        );
-        assert_eq!(say(&robot, "repository:team/secret:pull"), "pull is refused by rule 2");
-    }
-
-    #[test]
-    fn nothing_is_allowed_without_a_rule() {
-        let rules = Rules::new(Vec::new()).unwrap();
-        assert_eq!(actions(&rules, &known("alice", &["admin"]), "a"), "");
-        assert!(!rules.has(&known("alice", &[]), Privilege::Catalog));
-        assert!(!rules.has(&known("admin", &["admin"]), Privilege::Admin));
-    }
-
-    fn privileged(who: &[Who], privilege: Privilege, deny: bool) -> Rule {
-        let (catalog, admin) = (privilege == Privilege::Catalog, privilege == Privilege::Admin);
-        Rule { who: who.to_vec(), catalog, admin, deny, ..Rule::default() }
-    }
-
-    #[test]
-    fn a_privilege_is_its_own_and_a_denial_takes_it_away() {
-        use Privilege::{Admin, Catalog};
-        let (all, alice) = (known("bob", &[]), known("alice", &["ops"]));
-        let one = |rules: Vec<Rule>| Rules::new(rules).unwrap();
-        let ops = Who::Group("ops".to_owned());
-        let rules =
-            one(vec![privileged(&[Who::Everybody], Catalog, false), privileged(&[ops], Admin, false)]);
-        assert!(rules.has(&all, Catalog) && !rules.has(&all, Admin));
-        assert!(rules.has(&alice, Catalog) && rules.has(&alice, Admin));
-        let everything = rule(&[Who::Everybody], &["**"], Actions::ALL);
-        assert!(!one(vec![everything]).has(&alice, Admin), "`*` is of repositories");
-        let rules = one(vec![
-            privileged(&[Who::Everybody], Admin, false),
-            privileged(&[Who::User("bob".to_owned())], Admin, true),
-        ]);
-        assert!(!rules.has(&all, Admin) && rules.has(&alice, Admin));
-        let explained = rules.explain_privilege(&all, Admin);
-        assert_eq!(explained, Decision { allowed: false, rule: Some(2) });
-    }
-
-    #[test]
-    fn no_administrator_is_somebody_without_a_login_or_with_an_access_token() {
-        let rules = Rules::new(vec![privileged(&[Who::Anonymous], Privilege::Admin, false)]).unwrap();
-        assert!(!rules.has(&Subject::Anonymous, Privilege::Admin));
-        let Subject::Known(mut alice) = known("alice", &[]) else { panic!() };
-        alice.limits = Some(crate::auth::Limits {
-            repositories: Vec::new().into(),
-            actions: Actions::ALL,
-            is_own: false,
-        });
-        assert!(!rules.has(&Subject::Known(alice), Privilege::Admin));
-    }
-
-    #[test]
-    fn matching_rules_add_up_and_a_denial_wins_over_all() {
-        let alice = Who::User("alice".to_owned());
-        let denial = Rule { deny: true, ..rule(&[Who::Everybody], &["team/secret/**"], Actions::ALL) };
-        let rules = Rules::new(vec![
-            rule(&[alice], &["team/**"], Actions::of(&[Action::Push])),
-            rule(&[Who::Group("dev".to_owned())], &["team/*"], pull()),
-            denial,
-        ])
-        .unwrap();
-        let alice = known("alice", &["dev"]);
-        assert_eq!(actions(&rules, &alice, "team/app"), "pull,push");
-        assert_eq!(actions(&rules, &alice, "team/app/deep"), "push");
-        assert_eq!(actions(&rules, &alice, "team/secret/x"), "");
-        assert_eq!(actions(&rules, &alice, "other"), "");
-        assert_eq!(actions(&rules, &known("bob", &["dev"]), "team/app"), "pull");
-        assert_eq!(actions(&rules, &Subject::Anonymous, "team/app"), "");
-    }
-
-    #[test]
-    fn what_is_public_is_so_for_users_too_and_a_star_is_for_those_who_have_logged_in() {
-        let rules = Rules::new(vec![
-            rule(&[Who::Anonymous], &["public/**"], pull()),
-            rule(&[Who::Everybody], &["internal/**"], pull()),
-        ])
-        .unwrap();
-        let alice = known("alice", &[]);
-        assert_eq!(actions(&rules, &alice, "public/a"), "pull");
-        assert_eq!(actions(&rules, &alice, "internal/a"), "pull");
-        assert_eq!(actions(&rules, &Subject::Anonymous, "public/a"), "pull");
-        assert_eq!(actions(&rules, &Subject::Anonymous, "internal/a"), "");
-    }
-
-    #[test]
-    fn variables_stand_for_who_asks_and_never_for_a_pattern() {
-        let rules = Rules::new(vec![rule(
-            &[Who::Everybody],
-            &["home/${user}/**", "groups/${group}/*"],
-            Actions::ALL,
-        )])
-        .unwrap();
-        assert_eq!(actions(&rules, &known("alice", &[]), "home/alice/app"), "pull,push,delete");
-        assert_eq!(actions(&rules, &known("alice", &[]), "home/bob/app"), "");
-        assert_eq!(actions(&rules, &known("x", &["a", "b"]), "groups/b/app"), "pull,push,delete");
-        for hostile in ["*", "**", "a*", "?", "{a,bob}", "[a-z]", "../bob", "bob/x", "\\*", "Bob"] {
-            let Ok(name) = UserName::parse(hostile) else { continue };
-            let subject = Subject::Known(Identity::new(name, vec![hostile.to_owned()]));
-            for repository in ["home/bob/app", "groups/bob/app", "home/a/app"] {
-                assert_eq!(actions(&rules, &subject, repository), "", "{hostile} {repository}");
-            }
-        }
-    }
-
-    #[test]
-    fn stars_stay_within_a_component_and_double_stars_do_not() {
-        let one = |pattern: &str| Rules::new(vec![rule(&[Who::Anonymous], &[pattern], pull())]).unwrap();
-        for (pattern, name, expected) in [
-            ("team/*", "team/a", true),
-            ("team/*", "team/a/b", false),
-            ("team/**", "team/a/b", true),
-            ("team/**", "team", false),
-            ("team/**", "teammate/a", false),
-            ("**", "a/b/c", true),
-            ("*", "a/b", false),
-            ("team-?/x", "team-1/x", true),
-            ("{a,b}/x", "b/x", true),
-            ("a", "a", true),
-            ("a", "a/b", false),
-        ] {
-            let allowed = actions(&one(pattern), &Subject::Anonymous, name) == "pull";
-            assert_eq!(allowed, expected, "{pattern} {name}");
-        }
-    }
-
-    #[test]
-    fn what_is_no_pattern_is_refused_by_name() {
-        for pattern in ["", "a{b", "a[b", "Team/**", "!a", "a b", "a:b", "${team}/x", "a\\"] {
-            let refused = Rules::new(vec![rule(&[Who::Anonymous], &["a", pattern], pull())]).unwrap_err();
-            let told = refused[0].to_string();
-            assert!(told.contains("rule 1") && told.contains(&format!("`{pattern}`")), "{told}");
-        }
-    }
-
-    #[test]
-    fn a_grant_is_the_part_that_is_allowed() {
-        let rules = Rules::new(vec![rule(&[Who::Everybody], &["a"], pull())]).unwrap();
-        let wanted = Access::parse_all(["repository:a:pull,push repository:b:pull registry:catalog:*"]);
-        let granted = rules.grant(&known("alice", &[]), &wanted);
-        let granted: Vec<_> = granted.iter().map(ToString::to_string).collect();
-        assert_eq!(granted, ["repository:a:pull", "registry:catalog:pull"]);
-        let all = || privileged(&[Who::Everybody], Privilege::Catalog, false);
-        let denied = || privileged(&[Who::User("alice".to_owned())], Privilege::Catalog, true);
-        for (rules, expected) in [
-            (vec![], Some(Access::VisibleCatalog)),
-            (vec![all()], Some(Access::Catalog)),
-            (vec![all(), denied()], None),
-        ] {
-            let granted = Rules::new(rules).unwrap().grant(&known("alice", &[]), &[Access::Catalog]);
-            assert_eq!(granted.first(), expected.as_ref());
-        }
-    }
-
-    #[test]
-    fn an_explanation_names_the_rule_that_decides() {
-        let denial = Rule { deny: true, ..rule(&[Who::Everybody], &["a/b"], Actions::ALL) };
-        let rules = Rules::new(vec![
-            rule(&[Who::Anonymous], &["x"], pull()),
-            rule(&[Who::Everybody], &["a/*"], pull()),
-            denial,
-        ])
-        .unwrap();
-        let explain = |name: &str, action| {
-            rules.explain(&known("alice", &[]), &RepositoryName::parse(name).unwrap(), action)
-        };
-        assert_eq!(explain("a/c", Action::Pull), Decision { allowed: true, rule: Some(2) });
-        assert_eq!(explain("a/b", Action::Pull), Decision { allowed: false, rule: Some(3) });
-        assert_eq!(explain("a/c", Action::Push), Decision { allowed: false, rule: None });
-    }
-}
+mod tests;

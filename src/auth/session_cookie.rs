@@ -7,9 +7,10 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use cookie::{Cookie, SameSite};
-use http::header::COOKIE;
 use http::{HeaderMap, HeaderValue};
 use secrecy::{ExposeSecret as _, SecretString};
+
+use super::cookies::{cookies, name_of, pairs};
 
 const PRIVATE: &str = "__Host-portreeve";
 const PLAIN: &str = "portreeve-unencrypted";
@@ -35,15 +36,13 @@ impl SessionCookie {
 
     /// What continues a session, as a request's head has it. One of several is never chosen.
     pub fn read(self, headers: &HeaderMap) -> Option<SecretString> {
-        let fields = headers.get_all(COOKIE).iter().filter_map(|field| field.to_str().ok());
-        let cookies = fields.flat_map(Cookie::split_parse).filter_map(Result::ok);
-        let mut ours = cookies.filter(|cookie| cookie.name() == self.name());
+        let mut ours = cookies(headers, self.name());
         let (first, second) = (ours.next()?, ours.next());
         if second.is_some() {
             return None;
         }
-        let is_one = URL_SAFE_NO_PAD.decode(first.value()).is_ok_and(|secret| secret.len() == SECRET_BYTES);
-        is_one.then(|| first.value().into())
+        let is_one = URL_SAFE_NO_PAD.decode(first).is_ok_and(|secret| secret.len() == SECRET_BYTES);
+        std::str::from_utf8(first).ok().filter(|_| is_one).map(SecretString::from)
     }
 
     /// Has a browser keep it for so long.
@@ -83,21 +82,18 @@ impl SessionCookie {
 /// A `Cookie` field without the door's own cookies, which are for nobody else; nothing where it is none of these alone.
 /// The same field where it has none of them.
 pub fn without_sessions(field: &HeaderValue) -> Option<HeaderValue> {
-    let is_own = |pair: &&[u8]| {
-        let name = pair.split(|byte| *byte == b'=').next().unwrap_or_default().trim_ascii();
-        [PRIVATE.as_bytes(), PLAIN.as_bytes()].contains(&name)
-    };
-    let pairs = || field.as_bytes().split(|byte| *byte == b';');
-    if !pairs().any(|pair| is_own(&pair)) {
+    let is_own = |pair: &[u8]| [PRIVATE.as_bytes(), PLAIN.as_bytes()].contains(&name_of(pair));
+    if !pairs(field.as_bytes()).any(is_own) {
         return Some(field.clone());
     }
-    let others: Vec<&[u8]> = pairs().filter(|pair| !is_own(pair)).map(<[u8]>::trim_ascii).collect();
+    let others: Vec<&[u8]> = pairs(field.as_bytes()).filter(|pair| !is_own(pair)).collect();
     let others = others.join(&b"; "[..]);
     if others.is_empty() { None } else { HeaderValue::from_bytes(&others).ok() }
 }
 
 #[cfg(test)]
 mod tests {
+    use http::header::COOKIE;
     use proptest::prelude::*;
 
     use super::super::door_origin::DoorOrigin;
@@ -157,6 +153,8 @@ mod tests {
             (format!("__Host-portreeve={SECRET}"), format!("__Host-portreeve={}", "A".repeat(43)));
         assert_eq!(read(cookie, &[format!("a=1; {own} ;b=2").as_bytes()]).as_deref(), Some(SECRET));
         assert_eq!(read(cookie, &[b"a=1", own.as_bytes()]).as_deref(), Some(SECRET));
+        let neighbour = [b"a=\xfc; ", own.as_bytes(), b"; b=\xff"].concat();
+        assert_eq!(read(cookie, &[&neighbour]).as_deref(), Some(SECRET));
         for fields in [
             vec![format!("{own}; {other}")],
             vec![own.clone(), other],

@@ -3,12 +3,14 @@
 
 use std::fmt;
 
+use http::HeaderMap;
+use http::header::{ACCEPT, HeaderName};
 use secrecy::SecretString;
 
 use super::accounts::{AccountError, Accounts, Device, KeptLogin, LoginKind};
 use super::authenticator::LoginError;
 use super::gate::{Gate, unavailable};
-use super::login_failure::LoginFailure;
+use super::proven::Proven;
 use super::subject::{Identity, Subject};
 use crate::store::AuthEventKind;
 
@@ -17,6 +19,26 @@ use crate::store::AuthEventKind;
 pub struct Session {
     subject: Subject,
     key: String,
+}
+
+/// Whether somebody sits before a browser that sends a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// Somebody does, as far as is known: it is a use of the session.
+    Attended,
+    /// A page that is left open keeps itself up to date: that keeps no session.
+    Unattended,
+}
+
+impl Presence {
+    /// By which the script of the pages says that nobody asked for a request.
+    pub const HEADER: HeaderName = HeaderName::from_static("portreeve-unattended");
+
+    /// As a request's head tells it. A browser opens a stream of events by itself as often as it is cut, and cannot say so.
+    pub fn of(headers: &HeaderMap) -> Self {
+        let is_stream = headers.get(ACCEPT).is_some_and(|accept| accept == "text/event-stream");
+        if is_stream || headers.contains_key(Self::HEADER) { Self::Unattended } else { Self::Attended }
+    }
 }
 
 impl fmt::Debug for Session {
@@ -38,35 +60,41 @@ impl Session {
 }
 
 impl Gate {
-    /// Begins a session for a user who has shown their password. The one that the browser came with ends, whosever it was; so
-    /// nobody goes on with what somebody else knows.
+    /// Begins a session for a user who has shown their password; nothing for who came with an access token. The one that the browser
+    /// came with ends as it begins, whosever it was; so nobody goes on with what somebody else knows.
     ///
     /// # Errors
-    /// When the store cannot keep it, or the user is gone meanwhile.
+    /// When the store cannot keep it, or the user was changed meanwhile.
     pub async fn begin_session(
         &self,
-        identity: &Identity,
+        proven: &Proven,
         device: Device,
         before: Option<&SecretString>,
-    ) -> Result<SecretString, LoginError> {
-        let found = self.authenticator.find(&identity.name).await?;
-        let found = found.ok_or(LoginError::Wrong(LoginFailure::Disabled))?;
-        let accounts = &self.logins.accounts;
-        if let Some(before) = before {
-            accounts.end_own_login(LoginKind::Session, before).await.map_err(unavailable)?;
+    ) -> Result<Option<SecretString>, LoginError> {
+        let address = device.address;
+        let session = self.keep(LoginKind::Session, proven, device, before).await?;
+        if session.is_some() && !proven.is_fresh {
+            let name = proven.identity.name.as_str();
+            self.journal().note(AuthEventKind::Login, Some(name), address, "");
         }
-        let session = accounts.issue_login(LoginKind::Session, &found, self.service(), device).await;
-        session.map_err(unavailable)
+        Ok(session)
     }
 
-    /// The session that a cookie continues; nothing if it is over, or its user is gone or has another password.
+    /// The session that a cookie continues; nothing if it is over, its user is gone or has another password, or there are no pages.
     ///
     /// # Errors
     /// When that cannot be found out.
-    pub async fn session(&self, secret: &SecretString) -> Result<Option<Session>, LoginError> {
+    pub async fn session(
+        &self,
+        secret: &SecretString,
+        presence: Presence,
+    ) -> Result<Option<Session>, LoginError> {
         let key = Accounts::login_key(secret);
         let Some((login, identity)) = self.session_under(key.clone()).await? else { return Ok(None) };
-        self.logins.accounts.note_login_use(login).await;
+        match presence {
+            Presence::Attended => self.logins.accounts.note_login_use(login).await,
+            Presence::Unattended => {}
+        }
         Ok(Some(Session { subject: Subject::Known(identity), key }))
     }
 
@@ -80,6 +108,9 @@ impl Gate {
     }
 
     async fn session_under(&self, key: String) -> Result<Option<(KeptLogin, Identity)>, LoginError> {
+        if !self.logins.has_pages {
+            return Ok(None);
+        }
         let (accounts, life) = (&self.logins.accounts, self.logins.sessions);
         let login = accounts.login_under(LoginKind::Session, key, self.service(), life).await;
         let Ok(login) = login.map_err(unavailable)? else { return Ok(None) };
@@ -100,7 +131,7 @@ impl Gate {
     ) -> Result<(), AccountError> {
         let ended = self.logins.accounts.end_own_login(LoginKind::Session, secret).await?;
         if let Some(user) = ended {
-            self.journal().note(AuthEventKind::Account, Some(user.as_str()), Some(address), "signed out");
+            self.journal().note(AuthEventKind::SignedOut, Some(user.as_str()), Some(address), "");
         }
         Ok(())
     }

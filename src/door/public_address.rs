@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::Client;
+use crate::auth::DoorOrigin;
 
 /// By which address clients know the door, and whether the registry hears of it.
 #[derive(Debug, Default)]
@@ -21,6 +22,11 @@ impl PublicAddress {
             (None, Some(host)) => Cow::Owned(format!("{}://{host}", client.scheme)),
             (None, None) => Cow::Borrowed(""),
         }
+    }
+
+    /// The same for what is answered to browsers.
+    pub(super) fn door_origin(&self, client: &Client) -> DoorOrigin {
+        DoorOrigin::of(self.origin.as_deref(), client.scheme.as_str(), client.host.as_deref())
     }
 
     /// The authority by which clients know the door, where that is configured.

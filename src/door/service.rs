@@ -29,7 +29,7 @@ use super::{
     AnswerOrigin, CatalogScope, Client, Exchange, ExchangeOutcome, Flow, Limits, Pipeline, Refusal, Response, ResponseHead,
     Target, body, bridge, normalization, respond,
 };
-use crate::auth::{DoorOrigin, TargetSeal, Viewer};
+use crate::auth::{TargetSeal, Viewer};
 use crate::oci::route::with_plain_colon;
 use crate::oci::{ErrorCode, MAXIMUM_MANIFEST_BYTES, Manifest, MediaType, Reference, Route};
 use crate::registry::Backends;
@@ -271,7 +271,7 @@ impl Service {
         let client = exchange.client.address;
         let (viewer, held) = (exchange.viewer.clone(), self.memory.reserve(client));
         // Apart from the request's own future, which would be as large for each pull.
-        let origin = DoorOrigin::parse(&self.urls.address().origin_for(&exchange.client));
+        let origin = self.urls.address().door_origin(&exchange.client);
         let calling = bridge::call(&self.own.router, inbound, &exchange.request, client, origin, viewer, &self.limits, held);
         Box::pin(calling).await.map(Some)
     }

@@ -135,7 +135,7 @@ pub(super) fn user(config: &Config, command: UserCommand) -> Result<(), Failure>
         }
         UserCommand::Passwd { name } => {
             let hash = read_password(&name)?;
-            run(config, AccountCommand::SetPassword { name, hash })
+            run(config, AccountCommand::SetPassword { name, hash, present: None })
         }
         UserCommand::Remove { name } => run(config, AccountCommand::RemoveUser { name }),
         UserCommand::Disable { name } => run(config, AccountCommand::DisableUser { name }),

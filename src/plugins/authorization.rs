@@ -13,7 +13,7 @@ use http::{HeaderMap, StatusCode};
 
 use self::challenge::Challenge;
 use crate::auth::{
-    Authorization as Given, Credentials, Gate, Identity, InvalidToken, LoginError, Mark, Rejected,
+    Authorization as Given, Credentials, Gate, Identity, InvalidToken, LoginError, Mark, Presence, Rejected,
     Requirement, RequirementOf, SessionCookie, Subject, Token, UploadMarks, Viewer, read_only_authorization,
 };
 use crate::door::{
@@ -289,7 +289,7 @@ async fn viewer_by_cookie(gate: &Arc<Gate>, exchange: &Exchange) -> Result<Optio
     }
     let origin = gate.door_origin(client.scheme.as_str(), client.host.as_deref());
     let Some(secret) = SessionCookie::at(origin.is_private()).read(headers) else { return Ok(None) };
-    let session = gate.session(&secret).await.map_err(unavailable)?;
+    let session = gate.session(&secret, Presence::of(headers)).await.map_err(unavailable)?;
     Ok(session.map(|session| Viewer::InSession(Arc::clone(gate), Arc::new(session))))
 }
 

@@ -80,6 +80,7 @@ impl AuthSetup {
                 accounts: Arc::clone(accounts),
                 life: LoginLife { idle: config.auth.refresh_idle, lifetime: config.auth.refresh_lifetime },
                 sessions: LoginLife { idle: config.sessions.idle, lifetime: config.sessions.lifetime },
+                has_pages: config.pages.enabled,
             },
             policy,
         }));

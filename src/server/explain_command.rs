@@ -5,10 +5,10 @@ use super::auth_setup;
 use super::known_accounts::KnownAccounts;
 use super::preparation::Preparation;
 use super::start_error::StartError;
-use crate::auth::{Decision, Identity, Policy, Privilege, Rule, Subject, TokenShown, UserName};
+use crate::auth::{DecidedBy, Decision, Identity, Policy, Privilege, Rule, Subject, TokenShown, UserName};
 use crate::clock::{Clock, Timestamp};
 use crate::config::Config;
-use crate::oci::{Action, Actions, RepositoryName};
+use crate::oci::{Actions, RepositoryName};
 
 /// What a user or robot may do to a repository, or at all, by the rules of the configuration and the accounts that there
 /// are.
@@ -29,10 +29,12 @@ pub fn explain(config: &Config, user: &str, repository: Option<&str>) -> Result<
     }
     let robot = UserName::parse(user).map(|name| known.robot(&name)).unwrap_or_default();
     if robot.is_empty() {
-        let subject = subject(&known, &policy, user, &mut lines)?;
-        match &repository {
-            Some(repository) => explain_repository(&policy, &subject, user, repository, &mut lines),
-            None => explain_all(&policy, &subject, user, &mut lines),
+        match (subject(&known, &policy, user, &mut lines)?, &repository) {
+            (None, _) => lines.push(format!("{user} may not log in, and so may do nothing.")),
+            (Some(subject), Some(repository)) => {
+                explain_repository(&policy, &subject, user, repository, &mut lines);
+            }
+            (Some(subject), None) => explain_all(&policy, &subject, user, &mut lines),
         }
     } else {
         let now = Clock::shifted(config.clock.offset).now();
@@ -43,15 +45,15 @@ pub fn explain(config: &Config, user: &str, repository: Option<&str>) -> Result<
     Ok(lines.join("\n"))
 }
 
-/// The user of this name, with their groups, which are said; as well as that nobody has the name.
+/// The user of this name, with their groups, which are said; as well as that nobody has the name. None if they may not log in.
 fn subject(
     known: &KnownAccounts,
     policy: &Policy,
     user: &str,
     lines: &mut Vec<String>,
-) -> Result<Subject, CommandError> {
+) -> Result<Option<Subject>, CommandError> {
     if user == "anonymous" {
-        return Ok(Subject::Anonymous);
+        return Ok(Some(Subject::Anonymous));
     }
     let name = UserName::parse(user)?;
     if !known.has(&name) {
@@ -62,14 +64,17 @@ fn subject(
     if known.disabled.contains(&name) {
         lines.push(format!("{user} is disabled, and may do nothing. Enabled:"));
     }
-    let mut groups = policy.groups.get(user).cloned().unwrap_or_default();
-    groups.extend(
-        known.in_store.iter().filter(|known| known.name == name).flat_map(|known| known.groups.clone()),
-    );
-    if !groups.is_empty() {
-        lines.push(format!("{user} is in {}.", groups.join(", ")));
+    // The file is asked before the store, and has no groups.
+    let stored = known.in_store.iter().find(|stored| stored.name == name && !known.in_file.contains(&name));
+    if stored.is_some_and(|stored| stored.is_superseded) {
+        return Ok(None);
     }
-    Ok(Subject::Known(Identity::new(name, groups)))
+    let groups = stored.map(|stored| stored.groups.clone()).unwrap_or_default();
+    let identity = policy.with_groups(Identity::new(name, groups));
+    if !identity.groups.is_empty() {
+        lines.push(format!("{user} is in {}.", identity.groups.join(", ")));
+    }
+    Ok(Some(Subject::Known(identity)))
 }
 
 fn explain_repository(
@@ -79,9 +84,8 @@ fn explain_repository(
     repository: &RepositoryName,
     lines: &mut Vec<String>,
 ) {
-    for action in Action::ALL {
-        let decision = policy.rules.explain(subject, repository, action);
-        lines.push(sentence(user, decision, &format!("{} {repository}", action.as_str())));
+    for (action, decision) in policy.rules.decisions(subject, repository) {
+        lines.push(sentence(user, decision, &format!("{} {repository}", action.as_str()), None));
     }
     explain_privileges(policy, subject, user, lines);
 }
@@ -104,7 +108,7 @@ fn explain_privileges(policy: &Policy, subject: &Subject, user: &str, lines: &mu
     for (privilege, what) in
         [(Privilege::Catalog, "list all repositories"), (Privilege::Admin, "administer the door")]
     {
-        lines.push(sentence(user, policy.rules.explain_privilege(subject, privilege), what));
+        lines.push(sentence(user, policy.rules.decision_about(subject, privilege), what, None));
     }
 }
 
@@ -125,10 +129,8 @@ fn explain_robot(
     }
     let (allowed, patterns) = (token.actions.join(", "), token.repositories.join(", "));
     lines.push(format!("{name} is a robot. Its token {id} is for {allowed} of {patterns}."));
-    let subject = Subject::Known(Identity {
-        limits: Some(token.limits(true)),
-        ..Identity::new(name.clone(), Vec::new())
-    });
+    let bearer = Identity { limits: Some(token.limits(true)), ..Identity::new(name.clone(), Vec::new()) };
+    let subject = Subject::Known(policy.with_groups(bearer));
     let Some(repository) = repository else {
         for (number, Rule { actions, repositories, .. }) in
             policy.rules.applying(&subject).filter(|(_, rule)| rule.deny)
@@ -137,26 +139,22 @@ fn explain_robot(
         }
         return;
     };
-    let may = policy.rules.actions(&subject, repository);
-    for action in Action::ALL {
-        let denied = policy.rules.explain(&subject, repository, action);
-        let why = match denied {
-            Decision { allowed: false, rule: Some(rule) } => format!("rule {rule} denies it"),
-            _ if may.has_all(Actions::of(&[action])) => format!("token {id} allows it"),
-            _ => format!("token {id} does not allow it"),
-        };
-        let verb = if may.has_all(Actions::of(&[action])) { "may" } else { "may not" };
-        lines.push(format!("{name} {verb} {} {repository}: {why}.", action.as_str()));
+    for (action, decision) in policy.rules.decisions(&subject, repository) {
+        let what = format!("{} {repository}", action.as_str());
+        lines.push(sentence(name.as_str(), decision, &what, Some(id)));
     }
 }
 
-/// What a user may do or may not, and why.
-fn sentence(user: &str, Decision { allowed, rule }: Decision, what: &str) -> String {
+/// What somebody may do or may not, and why.
+fn sentence(who: &str, Decision { allowed, by }: Decision, what: &str, token: Option<&str>) -> String {
+    let token = token.map_or_else(|| "the access token".to_owned(), |id| format!("token {id}"));
     let verb = if allowed { "may" } else { "may not" };
-    let why = match rule {
-        Some(rule) if allowed => format!("rule {rule} allows it"),
-        Some(rule) => format!("rule {rule} denies it"),
-        None => "no rule allows it".to_owned(),
+    let why = match by {
+        DecidedBy::Rule(rule) if allowed => format!("rule {rule} allows it"),
+        DecidedBy::Rule(rule) => format!("rule {rule} denies it"),
+        DecidedBy::AccessToken if allowed => format!("{token} allows it"),
+        DecidedBy::AccessToken => format!("{token} does not allow it"),
+        DecidedBy::NoRule => "no rule allows it".to_owned(),
     };
-    format!("{user} {verb} {what}: {why}.")
+    format!("{who} {verb} {what}: {why}.")
 }

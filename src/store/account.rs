@@ -1,5 +1,5 @@
-//! What is kept of who comes in: users, access tokens, refresh tokens, sessions, who is disabled. What stands in it is the business of `auth/`; the
-//! store keeps it, whole and durable.
+//! What is kept of who comes in: users, access tokens, refresh tokens, sessions, who is disabled, and how often logins were
+//! ended. What stands in it is the business of `auth/`; the store keeps it, whole and durable.
 
 /// What an account is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -14,6 +14,8 @@ pub enum AccountKind {
     Session,
     /// That a user is disabled, by name, wherever they are known from.
     DisabledUser,
+    /// How often all logins of a user were ended, by the user's name.
+    LoginsEnded,
 }
 
 impl AccountKind {
@@ -25,6 +27,7 @@ impl AccountKind {
             Self::RefreshToken => "refresh_token",
             Self::Session => "session",
             Self::DisabledUser => "disabled_user",
+            Self::LoginsEnded => "logins_ended",
         }
     }
 }
@@ -82,5 +85,11 @@ impl AccountChange {
     /// Nothing changes, but there must be none.
     pub const fn absent(kind: AccountKind, key: String) -> Self {
         Self { kind, key, content: None, expected: Expect::Absent }
+    }
+
+    /// Nothing changes, but it must be what it was when it was read.
+    pub fn unchanged(kind: AccountKind, key: String, content: Option<Vec<u8>>) -> Self {
+        let expected = content.clone().map_or(Expect::Absent, Expect::Exactly);
+        Self { kind, key, content, expected }
     }
 }

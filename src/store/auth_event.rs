@@ -25,12 +25,21 @@ pub enum AuthEventKind {
     Account,
     /// Rules or keys were changed, or removals were accepted.
     Policy,
+    /// A browser was signed out.
+    SignedOut,
 }
 
 impl AuthEventKind {
     /// All there are.
-    pub const ALL: [Self; 6] =
-        [Self::Token, Self::Login, Self::LoginFailed, Self::Refused, Self::Account, Self::Policy];
+    pub const ALL: [Self; 7] = [
+        Self::Token,
+        Self::Login,
+        Self::LoginFailed,
+        Self::Refused,
+        Self::Account,
+        Self::Policy,
+        Self::SignedOut,
+    ];
 }
 
 /// Something that happened at the gate, once or several times.
@@ -95,7 +104,7 @@ impl Retention {
 pub struct Quotas {
     /// Of tokens.
     pub tokens: u64,
-    /// Of logins.
+    /// Of logins, and as many of their ends.
     pub logins: u64,
     /// Of failed logins.
     pub failures: u64,
@@ -112,7 +121,7 @@ impl Quotas {
     pub const fn of(&self, kind: AuthEventKind) -> u64 {
         match kind {
             AuthEventKind::Token => self.tokens,
-            AuthEventKind::Login => self.logins,
+            AuthEventKind::Login | AuthEventKind::SignedOut => self.logins,
             AuthEventKind::LoginFailed => self.failures,
             AuthEventKind::Refused => self.refusals,
             AuthEventKind::Account => self.accounts,

@@ -91,6 +91,11 @@ impl Caller {
         }
     }
 
+    /// Whether it is this user or robot.
+    pub(super) fn is_called(&self, name: &UserName) -> bool {
+        self.viewer.name() == Some(name.as_str())
+    }
+
     /// Makes sure that what they have shown is enough to change accounts. The socket itself is.
     ///
     /// # Errors

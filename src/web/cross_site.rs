@@ -60,6 +60,10 @@ fn page(headers: &HeaderMap, door: Option<&DoorOrigin>) -> Page {
     if door.is_some_and(|door| door.has(&origin)) {
         return Page::Own;
     }
+    // A page that is read on the way is not one of a door that is not. A door that does not know that a proxy encrypts for it is one.
+    if door.is_some_and(DoorOrigin::is_encrypted) && origin.scheme() != "https" {
+        return Page::Foreign;
+    }
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
     let here = host.and_then(|host| Url::parse(&format!("{}://{host}/", origin.scheme())).ok());
     match here.is_some_and(|here| here.origin() == origin.origin()) {
@@ -74,7 +78,7 @@ mod tests {
 
     #[test]
     fn a_browser_says_whose_page_it_comes_from_and_programs_say_nothing() {
-        let door = DoorOrigin::parse("https://registry.example");
+        let external = Some("https://registry.example");
         for (site, origin, host, expected) in [
             (None, None, Some("door:5000"), Page::Unknown),
             (Some("same-origin"), Some("https://door"), Some("other"), Page::Own),
@@ -91,6 +95,10 @@ mod tests {
             // Behind a proxy that calls the door by another name.
             (None, Some("https://registry.example"), Some("door:5000"), Page::Own),
             (None, Some("http://registry.example"), Some("door:5000"), Page::Foreign),
+            // A page that somebody on the way has put in the place of the door's.
+            (None, Some("http://registry.example"), Some("registry.example"), Page::Foreign),
+            // Behind a proxy that encrypts, of which the door does not know.
+            (None, Some("https://door:5000"), Some("door:5000"), Page::Own),
         ] {
             let mut headers = HeaderMap::new();
             for (name, value) in [(SEC_FETCH_SITE, site), ("origin", origin), ("host", host)] {
@@ -98,6 +106,7 @@ mod tests {
                     headers.insert(name, value.parse().unwrap());
                 }
             }
+            let door = DoorOrigin::of(external, "http", host);
             assert_eq!(page(&headers, Some(&door)), expected, "{headers:?}");
         }
     }

@@ -12,10 +12,10 @@ use super::error::ApiError;
 use super::parameters::Parameters;
 use super::state::WebState;
 use crate::auth::{
-    Accounts, Decision, Gate, Identity, KnownToken, Policy, Privilege, Rule, Subject, TokenFilter, TokenKind,
-    UserName,
+    Accounts, DecidedBy, Decision, Gate, Identity, KnownToken, Origin, Policy, Privilege, Rule, Subject,
+    TokenFilter, TokenKind, UserName,
 };
-use crate::oci::{Action, Actions, RepositoryName};
+use crate::oci::{Action, RepositoryName};
 use crate::store::PageRequest;
 
 /// Who has not logged in, in the place of a name.
@@ -70,6 +70,7 @@ pub(super) struct Decided {
     pub(super) known: bool,
     /// Whether they are disabled, so that they may do nothing of it now.
     pub(super) disabled: bool,
+    /// Those of their source, and those that the configuration names.
     pub(super) groups: Vec<String>,
     /// `pull`, `push` and `delete` for the repository that was asked for, `catalog` and `admin`; of a robot for each of its access
     /// tokens.
@@ -82,26 +83,61 @@ pub(super) struct DecisionItem {
     #[schema(value_type = String)]
     pub(super) action: &'static str,
     pub(super) allowed: bool,
-    /// The number of the rule that decides; nothing where no rule speaks of it.
+    /// The number of the rule that decides; nothing where none does.
     pub(super) rule: Option<usize>,
     /// The access token of a robot that is asked about.
     pub(super) token: Option<String>,
+    /// What decides, for people.
+    pub(super) reason: String,
 }
 
 impl DecisionItem {
-    fn new(action: &'static str, Decision { allowed, rule }: Decision) -> Self {
-        Self { action, allowed, rule, token: None }
+    fn new(action: &'static str, Decision { allowed, by }: Decision, token: Option<&str>) -> Self {
+        let verb = if allowed { "allows" } else { "denies" };
+        let (rule, reason) = match (by, token) {
+            (DecidedBy::Rule(rule), _) => (Some(rule), format!("rule {rule} {verb} it")),
+            (DecidedBy::AccessToken, token) => {
+                let token = token.map(|token| format!(" {token}")).unwrap_or_default();
+                let verb = if allowed { "allows" } else { "does not allow" };
+                (None, format!("the access token{token} {verb} it"))
+            }
+            (DecidedBy::NoRule, _) => (None, "no rule allows it".to_owned()),
+        };
+        Self { action, allowed, rule, token: token.map(str::to_owned), reason }
     }
 
-    /// For people.
-    pub(super) fn reason(&self) -> String {
-        match (self.rule, &self.token) {
-            (Some(rule), _) if self.allowed => format!("rule {rule} allows it"),
-            (Some(rule), _) => format!("rule {rule} denies it"),
-            (None, Some(token)) if self.allowed => format!("the access token {token} allows it"),
-            (None, Some(token)) => format!("the access token {token} does not allow it"),
-            (None, None) => "no rule allows it".to_owned(),
-        }
+    /// Of somebody who is not let in.
+    fn kept_out(action: &'static str, token: Option<&str>, reason: String) -> Self {
+        Self { action, allowed: false, rule: None, token: token.map(str::to_owned), reason }
+    }
+}
+
+/// What is asked about: actions on a repository, if one is named, and privileges.
+struct Question<'a> {
+    policy: &'a Policy,
+    repository: Option<&'a RepositoryName>,
+}
+
+impl Question<'_> {
+    const PRIVILEGES: [(Privilege, &'static str); 2] =
+        [(Privilege::Catalog, "catalog"), (Privilege::Admin, "admin")];
+
+    /// What the door decides about somebody whom it knows so.
+    fn decided(&self, subject: &Subject, token: Option<&str>) -> Vec<DecisionItem> {
+        let rules = &self.policy.rules;
+        let on_it = self.repository.into_iter().flat_map(|repository| rules.decisions(subject, repository));
+        let on_it = on_it.map(|(action, decision)| DecisionItem::new(action.as_str(), decision, token));
+        let privileges = Self::PRIVILEGES.map(|(privilege, name)| {
+            DecisionItem::new(name, rules.decision_about(subject, privilege), token)
+        });
+        on_it.chain(privileges).collect()
+    }
+
+    /// The same of somebody whom it does not let in.
+    fn kept_out(&self, token: Option<&str>, reason: &str) -> Vec<DecisionItem> {
+        let on_it = self.repository.into_iter().flat_map(|_| Action::ALL).map(Action::as_str);
+        let all = on_it.chain(Self::PRIVILEGES.map(|(_, name)| name));
+        all.map(|action| DecisionItem::kept_out(action, token, reason.to_owned())).collect()
     }
 }
 
@@ -163,64 +199,43 @@ pub(super) async fn decided(
     let repository = repository.map(RepositoryName::parse).transpose();
     let repository = repository.map_err(|error| invalid("repository", error.into()))?;
     let policy = gate.policy();
+    let question = Question { policy: &policy, repository: repository.as_ref() };
     if user == ANONYMOUS {
-        let decisions = of_rules(&policy, &Subject::Anonymous, repository.as_ref());
+        let decisions = question.decided(&Subject::Anonymous, None);
         return Ok(Decided { known: true, disabled: false, groups: Vec::new(), decisions });
     }
     let name = UserName::parse(user).map_err(|error| invalid("user", error.into()))?;
-    let filter = TokenFilter { kinds: vec![TokenKind::Robot], name: Some(name.clone()) };
+    let mut groups = policy.with_groups(Identity::new(name.clone(), Vec::new())).groups;
+    let mut decisions = Vec::new();
+    let filter = TokenFilter { kinds: vec![TokenKind::Robot], name: Some(name.clone()), proof: None };
     let robot = accounts.tokens(&filter, PageRequest { after: None, limit: TOKENS }).await?.items;
-    if !robot.is_empty() {
-        let decisions = robot.iter().flat_map(|token| of_token(&policy, &name, token, repository.as_ref()));
-        return Ok(Decided {
-            known: true,
-            disabled: false,
-            groups: Vec::new(),
-            decisions: decisions.collect(),
+    for token in &robot {
+        let KnownToken::Access { token, .. } = token else { continue };
+        let origin = Origin::AccessToken(token.id.clone());
+        decisions.extend(match gate.still_known(name.clone(), Some(&origin)).await? {
+            Some(bearer) => question.decided(&Subject::Known(bearer), Some(&token.id)),
+            None if token.is_expired => {
+                question.kept_out(Some(&token.id), &format!("the access token {} has expired", token.id))
+            }
+            None => question.kept_out(Some(&token.id), "no robot is let in that has a user's name"),
         });
     }
-    let known = gate.authenticator.has_user(&name).await?;
     let disabled = !accounts.disabled_among(&[&name]).await?.is_empty();
-    let mut groups = gate.configured_groups(&name);
-    if let Some(stored) = accounts.user(&name).await? {
-        let news: Vec<String> = stored.groups.into_iter().filter(|group| !groups.contains(group)).collect();
-        groups.extend(news);
-    }
-    let subject = Subject::Known(Identity::new(name, groups.clone()));
-    Ok(Decided { known, disabled, groups, decisions: of_rules(&policy, &subject, repository.as_ref()) })
-}
-
-fn of_rules(policy: &Policy, subject: &Subject, repository: Option<&RepositoryName>) -> Vec<DecisionItem> {
-    let on_it = repository.into_iter().flat_map(|repository| {
-        Action::ALL.map(|action| {
-            DecisionItem::new(action.as_str(), policy.rules.explain(subject, repository, action))
-        })
-    });
-    let privileges = [(Privilege::Catalog, "catalog"), (Privilege::Admin, "admin")]
-        .map(|(privilege, name)| DecisionItem::new(name, policy.rules.explain_privilege(subject, privilege)));
-    on_it.chain(privileges).collect()
-}
-
-/// What a robot may do by one of its tokens: what the token says, unless a rule denies it.
-fn of_token(
-    policy: &Policy,
-    name: &UserName,
-    token: &KnownToken,
-    repository: Option<&RepositoryName>,
-) -> Vec<DecisionItem> {
-    let (Some(repository), KnownToken::Access { token, .. }) = (repository, token) else { return Vec::new() };
-    let limits = Some(token.limits(true));
-    let subject = Subject::Known(Identity { limits, ..Identity::new(name.clone(), Vec::new()) });
-    let may = policy.rules.actions(&subject, repository);
-    let decide = |action: Action| {
-        let of_rules = policy.rules.explain(&subject, repository, action);
-        DecisionItem {
-            action: action.as_str(),
-            allowed: !token.is_expired && may.has_all(Actions::of(&[action])),
-            // What rules allow, no robot has by them.
-            rule: of_rules.rule.filter(|_| !of_rules.allowed),
-            token: Some(token.id.clone()),
+    let user = gate.still_known(name.clone(), None).await?;
+    let is_user = user.is_some() || gate.authenticator.has_user(&name).await?;
+    match user {
+        Some(user) => {
+            groups.clone_from(&user.groups);
+            decisions.extend(question.decided(&Subject::Known(user), None));
         }
-    };
-    Action::ALL.map(decide).into()
+        None if disabled => decisions.extend(question.kept_out(None, "the user is disabled")),
+        None if is_user => decisions.extend(question.kept_out(None, "the user may not log in")),
+        // A user of that name.
+        None if robot.is_empty() => {
+            let user = policy.with_groups(Identity::new(name, Vec::new()));
+            decisions.extend(question.decided(&Subject::Known(user), None));
+        }
+        None => {}
+    }
+    Ok(Decided { known: is_user || !robot.is_empty(), disabled, groups, decisions })
 }

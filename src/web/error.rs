@@ -121,7 +121,7 @@ pub(super) enum ApiError {
     TooManyHints,
     /// A command to the accounts that is not done.
     #[error(transparent)]
-    Account(#[from] AccountError),
+    Account(AccountError),
     /// The record is too large to be searched, or the door is stopping.
     #[error(transparent)]
     Search(SearchError),
@@ -245,6 +245,16 @@ impl From<LoginError> for ApiError {
     }
 }
 
+impl From<AccountError> for ApiError {
+    /// What the store says itself is for the log.
+    fn from(error: AccountError) -> Self {
+        match error {
+            AccountError::Store(error) => Self::Store(error),
+            error => Self::Account(error),
+        }
+    }
+}
+
 impl From<SourceError> for ApiError {
     fn from(error: SourceError) -> Self {
         Self::Login(error.into())
@@ -276,10 +286,14 @@ impl ApiError {
         let cause: &dyn std::fmt::Debug = match self {
             Self::Store(error) => {
                 if let Some(times) = READING.count() {
-                    tracing::error!(%error, times, "the API could not read the store");
+                    tracing::error!(%error, times, "the API could not ask the store");
                 }
                 return;
             }
+            // Told with its key, and with no more to tell.
+            Self::Account(error @ (AccountError::Damaged(_) | AccountError::Random)) => error,
+            Self::Login(LoginError::Unavailable(SourceError::Hashing(HashingError::Busy))) => return,
+            Self::Login(error) => error,
             Self::Deletion(error) => error,
             Self::Undeletion(error) => error,
             _ => return,
@@ -288,7 +302,7 @@ impl ApiError {
         if status.is_server_error()
             && let Some(times) = WRITING.count()
         {
-            tracing::warn!(?cause, %status, times, "what the API was asked to write was not done");
+            tracing::warn!(?cause, %status, times, "what the API was asked to do was not done");
         }
     }
 }
@@ -358,7 +372,20 @@ impl IntoResponse for ApiError {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+
+    #[test]
+    fn what_the_store_says_of_accounts_is_for_the_log() {
+        let cause = StoreError::Unavailable {
+            attempted: "read",
+            cause: Arc::new(std::io::Error::other("sda1 burns")),
+        };
+        let error = ApiError::from(AccountError::from(cause));
+        assert!(matches!(error, ApiError::Store(_)) && !error.to_string().contains("sda1"), "{error}");
+        assert_eq!(error.into_response().status(), StatusCode::SERVICE_UNAVAILABLE);
+    }
 
     #[test]
     fn a_fenced_store_is_unavailable_for_now_and_an_expectation_that_failed_is_a_conflict() {

@@ -7,12 +7,12 @@ use axum::http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::caller::{Caller, name};
+use super::caller::{Caller, is_robot};
 use super::error::ApiError;
 use super::list::List;
 use super::parameters::Parameters;
 use super::state::WebState;
-use crate::auth::{AccountCommand, LoginKind, LoginLife, LoginShown, SignedInBy, UserName};
+use crate::auth::{AccountCommand, Identity, LoginKind, LoginLife, LoginShown, SignedInBy, UserName};
 use crate::clock::Timestamp;
 use crate::store::Page;
 
@@ -63,22 +63,23 @@ impl LoginItem {
     }
 }
 
-/// Whose logins are asked for.
+/// Whose logins are asked for; nobody's where a robot asks for its own: those of a user with its name are not.
 ///
 /// # Errors
 /// When they are somebody's of whom the caller may not know, or nobody's.
 fn whose(
     caller: &Caller,
-    own: Option<&UserName>,
+    own: Option<&Identity>,
     user: Option<UserName>,
     what: &'static str,
-) -> Result<UserName, ApiError> {
+) -> Result<Option<UserName>, ApiError> {
     match (own, user) {
-        (Some(own), None) => Ok(own.clone()),
-        (Some(own), Some(user)) if *own == user => Ok(user),
-        (_, Some(user)) if caller.is_administrator() => Ok(user),
+        (Some(own), user) if user.as_ref().is_none_or(|user| *user == own.name) => {
+            Ok(Some(own.name.clone()).filter(|_| !is_robot(own)))
+        }
+        (_, Some(user)) if caller.is_administrator() => Ok(Some(user)),
         (_, Some(_)) => Err(ApiError::Forbidden { what }),
-        (None, None) => Err(ApiError::MissingParameter { name: "user" }),
+        (_, None) => Err(ApiError::MissingParameter { name: "user" }),
     }
 }
 
@@ -105,15 +106,23 @@ pub(super) async fn listed(
     user: Option<UserName>,
 ) -> Result<List<LoginItem>, ApiError> {
     let gate = caller.gate()?;
-    let user = whose(caller, name(caller.identity().await?.as_ref()), user, "to see logins of others")?;
+    let user = whose(caller, caller.identity().await?.as_ref(), user, "to see logins of others")?;
     let present = match caller.signed_in_by() {
         SignedInBy::Session(id) => Some(id.as_str()),
         _ => None,
     };
     let now = gate.clock.now();
-    let logins = state.accounts.logins_of(&user).await?.into_iter();
-    let items =
-        logins.map(|(kind, login)| LoginItem::of(kind, login, gate.logins.life_of(kind), now, present));
+    // Of nobody who is known by a password, none goes on.
+    let logins = match user {
+        Some(user) => match gate.authenticator.find(&user).await? {
+            Some(found) => state.accounts.logins_of(&found).await?,
+            None => Vec::new(),
+        },
+        None => Vec::new(),
+    };
+    let items = logins
+        .into_iter()
+        .map(|(kind, login)| LoginItem::of(kind, login, gate.logins.life_of(kind), now, present));
     Ok(List::of(Page::<LoginItem, String> { items: items.collect(), next: None }))
 }
 
@@ -134,17 +143,7 @@ pub(super) async fn end(
     RawQuery(query): RawQuery,
 ) -> Result<StatusCode, ApiError> {
     let parameters = Parameters::parse(query.as_deref(), &["id", "all", "user"])?;
-    let (id, all) = (parameters.optional::<String>("id")?, parameters.optional::<bool>("all")?);
-    let which = match (id, all.unwrap_or_default()) {
-        (Some(id), false) => Which::One(id),
-        (None, true) => Which::All,
-        (None, false) => return Err(ApiError::MissingParameter { name: "id" }),
-        (Some(_), true) => {
-            let wrong = "it is either one `id`, or all";
-            return Err(ApiError::InvalidParameter { name: "all", source: wrong.into() });
-        }
-    };
-    ended(&state, &caller, which, parameters.optional("user")?).await?;
+    ended(&state, &caller, Which::read(&parameters)?, parameters.optional("user")?).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -153,6 +152,33 @@ pub(super) enum Which {
     /// The one with this identifier.
     One(String),
     All,
+}
+
+impl Which {
+    /// As `id` or `all` say: all are named as such, and are not what is left where nothing is.
+    ///
+    /// # Errors
+    /// When they say nothing, or two things.
+    pub(super) fn read(parameters: &Parameters) -> Result<Self, ApiError> {
+        let all = parameters.optional::<bool>("all")?.unwrap_or_default();
+        match (parameters.optional::<String>("id")?, all) {
+            (Some(id), false) => Ok(Self::One(id)),
+            (None, true) => Ok(Self::All),
+            (None, false) => Err(ApiError::MissingParameter { name: "id` or `all=true" }),
+            (Some(_), true) => {
+                let wrong = "it is either one `id`, or all";
+                Err(ApiError::InvalidParameter { name: "all", source: wrong.into() })
+            }
+        }
+    }
+
+    /// Whether the session with this identifier is among them.
+    pub(super) fn has(&self, session: &str) -> bool {
+        match self {
+            Self::One(id) => id == session,
+            Self::All => true,
+        }
+    }
 }
 
 /// Ends logins, if the caller may.
@@ -164,8 +190,10 @@ pub(super) async fn ended(
 ) -> Result<(), ApiError> {
     caller.gate()?;
     let identity = caller.identity().await?;
-    let user = whose(caller, name(identity.as_ref()), user, "to end logins of others")?;
+    let user = whose(caller, identity.as_ref(), user, "to end logins of others")?;
     caller.require_password()?;
+    // A robot has none.
+    let Some(user) = user else { return Ok(()) };
     let command = match which {
         Which::One(id) => AccountCommand::EndLogin { user, id },
         Which::All => AccountCommand::EndLogins { user },

@@ -132,7 +132,11 @@ pub fn requirement_of(method: &Method, uri: &Uri) -> Requirement {
 
 /// The same of a door that shows pages, which themselves look at who may see them.
 pub fn requirement_with_pages(method: &Method, uri: &Uri) -> Requirement {
-    if pages::is_page(uri.path()) { Requirement::Page } else { requirement_of(method, uri) }
+    match uri.path() {
+        path if pages::is_asset(path) => Requirement::Public,
+        path if pages::is_page(path) => Requirement::Page,
+        _ => requirement_of(method, uri),
+    }
 }
 
 /// What a request with this method and query to a path of the door's own requires.
@@ -229,6 +233,21 @@ mod tests {
                 "README.md lacks {}",
                 route.path
             );
+        }
+    }
+
+    #[test]
+    fn pages_look_at_who_asks_and_what_they_are_made_of_is_everybodys() {
+        let required = |path: &str| requirement_with_pages(&Method::GET, &path.parse().unwrap());
+        for (path, expected) in [
+            ("/ui/", Requirement::Page),
+            ("/ui", Requirement::Page),
+            ("/ui/assets", Requirement::Page),
+            ("/ui/assets/portreeve.css", Requirement::Public),
+            ("/ui/assets/?x", Requirement::Public),
+            ("/api/v1/me", Requirement::SignedIn),
+        ] {
+            assert_eq!(required(path), expected, "{path}");
         }
     }
 

@@ -17,8 +17,8 @@ use super::body::{self, BodyRefused};
 use super::device::device;
 use super::state::WebState;
 use crate::auth::{
-    Accounts, Authorization, Credentials, Device, Gate, HashingError, Identity, LoginError, Origin, Rejected,
-    SigningFailed, SourceError, Subject, TokenRequest, UserName, read_only_authorization,
+    Accounts, Authorization, Credentials, Device, Gate, HashingError, Identity, LoginError, Origin, Proven,
+    Rejected, SigningFailed, SourceError, Subject, TokenRequest, UserName, read_only_authorization,
 };
 use crate::oci::{Access, ErrorBody, ErrorCode};
 use crate::store::AuthEventKind;
@@ -87,17 +87,17 @@ async fn answer_get(
     let gate = gate(state)?;
     let request = TokenRequest::read(query.as_bytes());
     note.scopes_asked = Some(request.scopes.join(" "));
-    let (subject, origin) = match credentials(gate, headers)? {
-        Some(credentials) => {
-            let identity = login(gate, &credentials, address, note).await?;
-            let origin = origin(&identity, &credentials.password);
-            (Subject::Known(identity), origin)
-        }
-        None => (Subject::Anonymous, None),
+    let credentials = credentials(gate, headers)?;
+    let proven = match &credentials {
+        Some(credentials) => Some(login(gate, credentials, address, note).await?),
+        None => None,
     };
+    let subject = subject(proven.as_ref());
+    let origin = credentials.and_then(|credentials| origin(&subject, &credentials.password));
     let mut granted = grant(gate, &request, &subject, origin, address)?;
     note.scopes_granted = Some(in_words(&granted.1));
-    granted.0.refresh_token = refresh_token(gate, &request, &subject, device(address, headers)).await?;
+    granted.0.refresh_token =
+        refresh_token(gate, &request, proven.as_ref(), device(address, headers)).await?;
     Ok(answer(granted))
 }
 
@@ -134,16 +134,17 @@ async fn answer_post(
     let body = body::read(request, MAXIMUM_FORM_BYTES).await?;
     let request = TokenRequest::read(&body);
     note.scopes_asked = Some(request.scopes.join(" "));
-    let (identity, origin) = match request.grant_type.as_deref() {
+    let (proven, subject, origin) = match request.grant_type.as_deref() {
         Some("password") => {
             let (Some(name), Some(password)) = (&request.username, &request.password) else {
                 return Err(TokenError::Malformed("`grant_type=password` needs `username` and `password`"));
             };
             let name = UserName::parse(name).map_err(|_| gate.refuse_impossible_name())?;
             let credentials = Credentials { name, password: password.clone() };
-            let identity = login(gate, &credentials, address, note).await?;
-            let origin = origin(&identity, &credentials.password);
-            (identity, origin)
+            let proven = login(gate, &credentials, address, note).await?;
+            let subject = subject(Some(&proven));
+            let origin = origin(&subject, &credentials.password);
+            (Some(proven), subject, origin)
         }
         Some("refresh_token") => {
             let Some(token) = &request.refresh_token else {
@@ -152,16 +153,15 @@ async fn answer_post(
             let identity = gate.login_by_refresh_token(token, address).await;
             let identity = identity.inspect_err(|error| note.cause = Some(error.reason().into_owned()))?;
             note.user = Some(identity.name.to_string());
-            (identity, Some(Origin::Login(Accounts::login_key(token))))
+            (None, Subject::Known(identity), Some(Origin::Login(Accounts::login_key(token))))
         }
         _ => return Err(TokenError::GrantType),
     };
-    let subject = Subject::Known(identity);
     let mut granted = grant(gate, &request, &subject, origin, address)?;
     granted.0.refresh_token = match (request.grant_type.as_deref(), &request.refresh_token) {
         // The same goes on: Docker presents it again and again.
         (Some("refresh_token"), Some(token)) => Some(token.expose_secret().to_owned()),
-        _ => refresh_token(gate, &request, &subject, device).await?,
+        _ => refresh_token(gate, &request, proven.as_ref(), device).await?,
     };
     let scope = in_words(&granted.1);
     note.scopes_granted = Some(scope.clone());
@@ -198,11 +198,11 @@ async fn login(
     credentials: &Credentials,
     address: IpAddr,
     note: &mut AccessNote,
-) -> Result<Identity, LoginError> {
+) -> Result<Proven, LoginError> {
     // A large future, which is moved once here instead of with each of those around it.
-    let login = Box::pin(gate.login(credentials, address)).await;
+    let login = Box::pin(gate.prove(credentials, address)).await;
     match &login {
-        Ok(identity) => note.user = Some(identity.name.to_string()),
+        Ok(proven) => note.user = Some(proven.identity.name.to_string()),
         Err(error) => note.cause = Some(error.about(&credentials.name)),
     }
     login
@@ -229,22 +229,27 @@ fn in_words(access: &[Access]) -> String {
 async fn refresh_token(
     gate: &Gate,
     request: &TokenRequest,
-    subject: &Subject,
+    proven: Option<&Proven>,
     device: Device,
 ) -> Result<Option<String>, TokenError> {
-    match subject {
-        Subject::Known(identity) if request.is_offline => {
-            let token = gate.issue_refresh_token(identity, device).await?;
+    match proven {
+        Some(proven) if request.is_offline => {
+            let token = gate.issue_refresh_token(proven, device).await?;
             Ok(token.map(|token| token.expose_secret().to_owned()))
         }
-        Subject::Known(_) | Subject::Anonymous => Ok(None),
+        Some(_) | None => Ok(None),
     }
 }
 
+/// Who it is; anonymous, who has shown nothing.
+fn subject(proven: Option<&Proven>) -> Subject {
+    proven.map_or(Subject::Anonymous, |proven| Subject::Known(proven.identity.clone()))
+}
+
 /// What the caller has shown, where that can be revoked by itself.
-fn origin(identity: &Identity, password: &SecretString) -> Option<Origin> {
-    let id = identity.limits.as_ref().and_then(|_| Accounts::id_of_access_token(password));
-    id.map(Origin::AccessToken)
+fn origin(subject: &Subject, password: &SecretString) -> Option<Origin> {
+    let Subject::Known(Identity { limits: Some(_), .. }) = subject else { return None };
+    Accounts::id_of_access_token(password).map(Origin::AccessToken)
 }
 
 /// The part of what is asked for that may be had: nothing at all is a token too.

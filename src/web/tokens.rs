@@ -156,7 +156,13 @@ pub(super) async fn listed(
 ) -> Result<List<TokenItem>, ApiError> {
     let TokensAsked { user, kind, part } = asked;
     let gate = caller.gate()?;
-    let filter = filter(caller, caller.identity().await?.as_ref(), user, kind)?;
+    let identity = caller.identity().await?;
+    let mut filter = filter(caller, identity.as_ref(), user, kind)?;
+    if let Some(own) = identity.filter(|identity| filter.name.as_ref() == Some(&identity.name)) {
+        // Nothing of another user who had the name.
+        filter.proof =
+            Some(gate.authenticator.find(&own.name).await?.map(|found| found.proof).unwrap_or_default());
+    }
     let Page { items, next } = state.accounts.tokens(&filter, part).await?;
     let (life, now) = (gate.logins.life, gate.clock.now());
     let items = items.into_iter().map(|token| TokenItem::of(token, life, now)).collect();
@@ -182,7 +188,7 @@ fn filter(
     };
     let is_asked_for = |seen: &TokenKind| kind.is_none_or(|kind| kind == *seen);
     let kinds = TokenKind::ALL.into_iter().filter(|seen| may_see(seen) && is_asked_for(seen)).collect();
-    Ok(TokenFilter { kinds, name })
+    Ok(TokenFilter { kinds, name, proof: None })
 }
 
 /// Whether they have tokens of this kind. A robot never has a user's, should it ever have a user's name.

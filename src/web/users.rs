@@ -360,44 +360,42 @@ pub(super) async fn password_set(
     let identity = caller.identity().await?;
     let NewPassword { name, current, password } = wanted;
     let missing = |what: &'static str| ApiError::InvalidBody { source: what.into(), remedy: PASSWORD_REMEDY };
-    let name = match (identity, name) {
+    let (name, present) = match (identity, name) {
         (Some(identity), name) if name.as_ref().is_none_or(|name| *name == identity.name) => {
             if is_robot(&identity) {
                 return Err(ApiError::Forbidden { what: "as a robot to have a password" });
             }
             check_is_changed_here(gate, &identity.name).await?;
             let current = current.ok_or_else(|| missing("`current` is missing"))?;
-            check_current(gate, caller, &identity, current).await?;
-            identity.name
+            let present = check_current(gate, caller, &identity, current).await?;
+            (identity.name, Some(present))
         }
         (_, Some(name)) => {
             caller.require_administrator("to change the passwords of others")?;
             check_is_changed_here(gate, &name).await?;
-            name
+            (name, None)
         }
         (_, None) => return Err(missing("`name` is missing")),
     };
     let hash = hash(gate, caller, password).await?;
-    state
-        .accounts
-        .carry_out(AccountCommand::SetPassword { name, hash }, caller.author().await.as_ref())
-        .await?;
+    let command = AccountCommand::SetPassword { name, hash, present };
+    state.accounts.carry_out(command, caller.author().await.as_ref()).await?;
     Ok(())
 }
 
-/// Whether it is their password; a wrong one counts as any failed login does.
+/// What their password is known by, if this is it; a wrong one counts as any failed login does.
 async fn check_current(
     gate: &Gate,
     caller: &Caller,
     identity: &Identity,
     current: SecretString,
-) -> Result<(), ApiError> {
+) -> Result<String, ApiError> {
     let credentials = Credentials { name: identity.name.clone(), password: current };
     // A large future.
-    match Box::pin(gate.login(&credentials, caller.address())).await {
-        Ok(Identity { limits: None, .. }) => Ok(()),
+    match Box::pin(gate.prove(&credentials, caller.address())).await {
         // An access token is no password.
-        Ok(Identity { limits: Some(_), .. }) | Err(LoginError::Wrong(_)) => Err(ApiError::WrongPassword),
+        Ok(proven) => proven.proof().map(str::to_owned).ok_or(ApiError::WrongPassword),
+        Err(LoginError::Wrong(_)) => Err(ApiError::WrongPassword),
         Err(error) => Err(error.into()),
     }
 }

@@ -95,6 +95,9 @@ pub enum AccountCommand {
         name: UserName,
         /// The password's hash, argon2id.
         hash: String,
+        /// What the present password is known by, where that was shown: another one counts no more.
+        #[serde(default)]
+        present: Option<String>,
     },
     /// Remove a user, with their tokens and logins.
     RemoveUser {

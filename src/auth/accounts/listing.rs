@@ -64,6 +64,8 @@ pub struct TokenFilter {
     pub kinds: Vec<TokenKind>,
     /// Of the user or robot with this name.
     pub name: Option<UserName>,
+    /// Of logins those by the password that is known so.
+    pub proof: Option<String>,
 }
 
 impl TokenFilter {
@@ -158,7 +160,7 @@ impl Accounts {
     pub(super) async fn list_tokens(&self, after: Option<&str>) -> Result<AccountAnswer, AccountError> {
         let after = after.map(str::parse).transpose();
         let after = after.map_err(|error: InvalidTokenCursor| AccountError::Invalid(error.to_string()))?;
-        let filter = TokenFilter { kinds: TokenKind::ALL.to_vec(), name: None };
+        let filter = TokenFilter { kinds: TokenKind::ALL.to_vec(), name: None, proof: None };
         let Page { items, next } = self.tokens(&filter, PageRequest { after, limit: ROWS }).await?;
         let (mut access, mut logins) = (Vec::new(), Vec::new());
         for token in items {
@@ -206,7 +208,10 @@ impl Accounts {
             goes_on = self.look_through(AccountKind::AccessToken, after, look).await?;
         }
         if goes_on && filter.kinds.contains(&TokenKind::Login) {
-            let look = |key: String, login: StoredLogin| take(KnownToken::Login(logins::shown(&key, login)));
+            let look = |key: String, login: StoredLogin| match &filter.proof {
+                Some(proof) if *proof != login.proof => ControlFlow::Continue(()),
+                _ => take(KnownToken::Login(logins::shown(&key, login))),
+            };
             self.look_through(AccountKind::RefreshToken, logins, look).await?;
         }
         let next = (found.len() > limit).then(|| found.truncate(limit));

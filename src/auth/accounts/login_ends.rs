@@ -3,8 +3,10 @@
 use std::sync::atomic::Ordering;
 
 use secrecy::SecretString;
+use tokio::sync::MutexGuard;
 
 use super::command::AccountAnswer;
+use super::login_index::LoginsByUser;
 use super::login_kind::LoginKind;
 use super::stored::StoredLogin;
 use super::{AccountError, Accounts};
@@ -51,8 +53,7 @@ impl Accounts {
         kind: LoginKind,
         token: &SecretString,
     ) -> Result<Option<UserName>, AccountError> {
-        let key = Self::login_key(token);
-        let Some(login) = self.read::<StoredLogin>(kind.account_kind(), &key).await? else { return Ok(None) };
+        let Some((key, login)) = self.login_by(kind, token).await? else { return Ok(None) };
         self.remove(kind.account_kind(), &key).await?;
         let user = login.user.clone();
         self.note_end(kind, &[(key, login)]).await;
@@ -60,23 +61,25 @@ impl Accounts {
         Ok(Some(user))
     }
 
-    /// The changes that remove all logins of a user.
-    pub(super) async fn removed_logins_of(
-        &self,
-        name: &UserName,
-    ) -> Result<Vec<AccountChange>, AccountError> {
-        let mut removed = Vec::new();
-        for kind in LoginKind::ALL.map(LoginKind::account_kind) {
-            let keys = self.keys_where(kind, |login: &StoredLogin| login.user == *name).await?;
-            removed.extend(keys.into_iter().map(|key| AccountChange::removed(kind, key)));
+    /// All logins of a user. No other one of theirs is made until this is dropped.
+    pub(super) async fn all_logins_of<'a>(
+        &'a self,
+        user: &'a UserName,
+    ) -> Result<AllLogins<'a>, AccountError> {
+        let mut kinds = Vec::with_capacity(LoginKind::ALL.len());
+        // In one order: two who wait for each other would wait for ever.
+        for kind in LoginKind::ALL {
+            kinds.push((kind, self.login_index(kind).await?.of(user).await));
         }
-        Ok(removed)
+        Ok(AllLogins { user, kinds })
     }
 
-    /// Ends all logins of a user.
+    /// Ends all logins of a user, those as well that have begun and are not kept yet.
     pub(super) async fn end_logins(&self, user: &UserName) -> Result<(), AccountError> {
-        self.change(self.removed_logins_of(user).await?).await?;
-        self.forget_logins_of(user).await;
+        let logins = self.all_logins_of(user).await?;
+        let ended = self.ended_once_more(user).await?;
+        self.change(logins.removed().chain([ended]).collect()).await?;
+        logins.forget();
         Ok(())
     }
 
@@ -87,13 +90,27 @@ impl Accounts {
             index.of(&login.user).await.forget(&login.user, key);
         }
     }
+}
 
-    /// Notes that all logins of a user have ended.
-    pub(super) async fn forget_logins_of(&self, user: &UserName) {
-        for kind in LoginKind::ALL {
-            if let Some(index) = self.login_indexes.of(kind).get() {
-                index.of(user).await.forget_user(user);
-            }
+/// All logins of a user, of every kind.
+pub(super) struct AllLogins<'a> {
+    user: &'a UserName,
+    kinds: Vec<(LoginKind, MutexGuard<'a, LoginsByUser>)>,
+}
+
+impl AllLogins<'_> {
+    /// The changes that remove them.
+    pub(super) fn removed(&self) -> impl Iterator<Item = AccountChange> + '_ {
+        self.kinds.iter().flat_map(|(kind, logins)| {
+            let keys = logins.keys_of(self.user);
+            keys.map(|key| AccountChange::removed(kind.account_kind(), key.to_text()))
+        })
+    }
+
+    /// Notes that they have ended.
+    pub(super) fn forget(self) {
+        for (_, mut logins) in self.kinds {
+            logins.forget_user(self.user);
         }
     }
 }

@@ -74,6 +74,11 @@ impl LoginIndex {
 }
 
 impl LoginsByUser {
+    /// What the logins of a user are kept by.
+    pub(super) fn keys_of(&self, user: &UserName) -> impl Iterator<Item = LoginKey> + '_ {
+        self.0.get(user).into_iter().flat_map(|logins| logins.keys().copied())
+    }
+
     /// Notes a login that there is.
     pub(super) fn note(&mut self, user: &UserName, key: LoginKey, last_use: Timestamp) {
         self.0.entry(user.clone()).or_default().insert(key, last_use);

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::ops::ControlFlow;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -14,6 +15,7 @@ use tokio::sync::MutexGuard;
 use super::command::LoginShown;
 use super::login_index::{LoginIndex, LoginKey, LoginsByUser};
 use super::login_kind::LoginKind;
+use super::standing::ShownPassword;
 use super::stored::StoredLogin;
 use super::{AccountError, Accounts, change_to, hash_of, random};
 use crate::auth::identity::Found;
@@ -92,8 +94,17 @@ impl<'a> Ending<'a> {
         new: LoginKey,
         now: Timestamp,
         kept: usize,
+        before: Option<&(String, StoredLogin)>,
     ) -> Self {
-        let ended = logins.add(user, new, now, kept);
+        let mut ended = Vec::new();
+        if let Some((key, before)) = before.filter(|(_, before)| before.user == *user)
+            && let Some(ending) = LoginKey::parse(key)
+        {
+            // It leaves its place to the new one.
+            logins.forget(user, key);
+            ended.push((ending, before.last_use));
+        }
+        ended.extend(logins.add(user, new, now, kept));
         Self { logins, user, ended }
     }
 }
@@ -107,24 +118,26 @@ impl Drop for Ending<'_> {
 }
 
 impl Accounts {
-    /// Makes a login that goes on without a password, by what is answered. Where its user has too many, the one that was used
-    /// longest ago ends.
+    /// Keeps a login that goes on without its password, by what is answered, if its user stands as they did when the password was
+    /// looked at. In the same change the one ends that came `before`, whosever it was; and where the user has too many, the one that
+    /// was used longest ago.
     ///
     /// # Errors
-    /// When the store cannot keep it.
-    pub async fn issue_login(
+    /// When the user was changed meanwhile, or the store cannot keep it: then the one before goes on.
+    pub(in crate::auth) async fn keep_login(
         &self,
         kind: LoginKind,
-        found: &Found,
+        shown: &ShownPassword,
         service: &str,
         device: Device,
+        before: Option<&SecretString>,
     ) -> Result<SecretString, AccountError> {
         let token = URL_SAFE_NO_PAD.encode(random::<32>()?);
         let now = self.clock.now();
         let login = StoredLogin {
-            user: found.identity.name.clone(),
+            user: shown.user().clone(),
             service: service.to_owned(),
-            proof: found.proof.clone(),
+            proof: shown.proof.clone(),
             created: now,
             last_use: now,
             address: device.address,
@@ -132,18 +145,47 @@ impl Accounts {
         };
         let text = hash_of(&token);
         let key = LoginKey::parse(&text).ok_or_else(|| AccountError::Damaged(text.clone()))?;
+        let before = match before {
+            Some(before) => self.login_by(kind, before).await?,
+            None => None,
+        };
         let mut changes = vec![change_to(kind.account_kind(), &text, &login, Expect::Absent)?];
+        changes.extend(shown.standing.unchanged());
+        let removed = |key: String| AccountChange::removed(kind.account_kind(), key);
+        changes.extend(before.iter().map(|(key, _)| removed(key.clone())));
         let logins = self.login_index(kind).await?.of(&login.user).await;
         // Held until the store has taken all, which it does in the order of asking.
-        let mut ending = Ending::begin(logins, &login.user, key, now, kind.kept());
-        let removed = |key: LoginKey| AccountChange::removed(kind.account_kind(), key.to_text());
-        changes.extend(ending.ended.iter().map(|(key, _)| removed(*key)));
-        self.change(changes).await?;
-        ending.ended.clear();
+        let mut ending = Ending::begin(logins, &login.user, key, now, kind.kept(), before.as_ref());
+        changes.extend(ending.ended.iter().map(|(key, _)| removed(key.to_text())));
+        let kept = self.change(changes).await;
+        match &kept {
+            Ok(()) => ending.ended.clear(),
+            // Sure not to be there; after any other failure it may be.
+            Err(AccountError::Overtaken) => ending.logins.forget(&login.user, &text),
+            Err(_) => {}
+        }
+        drop(ending);
+        kept?;
+        if let Some(before) = before {
+            self.note_end(kind, &[before]).await;
+            // Whoever is answered by it at length is looked at again.
+            self.version.fetch_add(1, Ordering::Release);
+        }
         Ok(token.into())
     }
 
-    async fn login_index(&self, kind: LoginKind) -> Result<&LoginIndex, AccountError> {
+    /// The login that this continues, if there is one, with the key that it is kept under.
+    pub(super) async fn login_by(
+        &self,
+        kind: LoginKind,
+        token: &SecretString,
+    ) -> Result<Option<(String, StoredLogin)>, AccountError> {
+        let key = Self::login_key(token);
+        let login = self.read::<StoredLogin>(kind.account_kind(), &key).await?;
+        Ok(login.map(|login| (key, login)))
+    }
+
+    pub(super) async fn login_index(&self, kind: LoginKind) -> Result<&LoginIndex, AccountError> {
         let reading = || async {
             let index = LoginIndex::new();
             for (key, login) in self.all::<StoredLogin>(kind.account_kind()).await? {
@@ -293,20 +335,22 @@ impl Accounts {
         Ok(logins.into_iter().map(|(key, login)| shown(&key, login)).collect())
     }
 
-    /// A user's logins, of every kind, those that were used last in front.
+    /// The logins of a user, of every kind, those that were used last in front: of a user whose password is known so. Others with the
+    /// same name were before them, or had another password, and these logins go on no more.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn logins_of(&self, user: &UserName) -> Result<Vec<(LoginKind, LoginShown)>, AccountError> {
+    pub async fn logins_of(&self, user: &Found) -> Result<Vec<(LoginKind, LoginShown)>, AccountError> {
         let mut logins = Vec::new();
         for kind in LoginKind::ALL {
-            let look = |key: String, login: StoredLogin| {
-                if login.user == *user {
-                    logins.push((kind, shown(&key, login)));
-                }
-                ControlFlow::Continue(())
-            };
-            self.look_through(kind.account_kind(), None, look).await?;
+            let name = &user.identity.name;
+            // Not held while the store is asked.
+            let keys: Vec<LoginKey> = self.login_index(kind).await?.of(name).await.keys_of(name).collect();
+            for key in keys.into_iter().map(LoginKey::to_text) {
+                let login = self.read::<StoredLogin>(kind.account_kind(), &key).await?;
+                let login = login.filter(|login| login.user == *name && login.proof == user.proof);
+                logins.extend(login.map(|login| (kind, shown(&key, login))));
+            }
         }
         logins.sort_by_key(|(_, login)| std::cmp::Reverse(login.last_use));
         Ok(logins)

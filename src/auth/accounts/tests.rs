@@ -2,6 +2,7 @@
 
 mod disabled;
 mod sessions;
+mod standing;
 
 use std::time::Duration;
 
@@ -40,6 +41,21 @@ fn fixture() -> Fixture {
 
 fn name(text: &str) -> UserName {
     UserName::parse(text).unwrap()
+}
+
+impl Accounts {
+    /// A login of a user whose password is known so, as they stand now.
+    async fn keep_login_of(
+        &self,
+        kind: LoginKind,
+        found: &Found,
+        service: &str,
+        device: Device,
+    ) -> Result<SecretString, AccountError> {
+        let standing = self.standing_of(&found.identity.name).await?;
+        let shown = ShownPassword { proof: found.proof.clone(), standing };
+        self.keep_login(kind, &shown, service, device, None).await
+    }
 }
 
 /// At little cost: what counts is the form.
@@ -85,7 +101,8 @@ async fn users_come_change_and_go() {
     fixture.add("alice", "first").await.unwrap();
     assert!(matches!(fixture.add("alice", "other").await, Err(AccountError::Exists(_))));
     assert_eq!(fixture.login("alice", "first").await.unwrap().groups, ["dev"]);
-    let command = AccountCommand::SetPassword { name: name("alice"), hash: quick_hash("second") };
+    let command =
+        AccountCommand::SetPassword { name: name("alice"), hash: quick_hash("second"), present: None };
     fixture.accounts.carry_out(command, None).await.unwrap();
     assert!(matches!(fixture.login("alice", "first").await, Err(LoginError::Wrong(_))));
     fixture.login("alice", "second").await.unwrap();
@@ -246,7 +263,7 @@ async fn nonsense_is_refused_by_name() {
 async fn a_login_goes_on_by_its_token_for_its_service_and_its_time() {
     let fixture = fixture();
     let found = Found { identity: Identity::new(name("alice"), Vec::new()), proof: "proof".to_owned() };
-    let token = fixture.accounts.issue_login(REFRESH, &found, "service", Device::default()).await.unwrap();
+    let token = fixture.accounts.keep_login_of(REFRESH, &found, "service", Device::default()).await.unwrap();
     let asked = async |service: &str, idle, lifetime| {
         let life = LoginLife { idle, lifetime };
         let login = fixture.accounts.find_login(REFRESH, &token, service, life).await.unwrap();
@@ -266,7 +283,7 @@ async fn a_login_goes_on_by_its_token_for_its_service_and_its_time() {
 async fn logins_are_old_by_a_time_that_has_held_and_by_no_other() {
     let fixture = fixture();
     let found = Found { identity: Identity::new(name("alice"), Vec::new()), proof: String::new() };
-    fixture.accounts.issue_login(REFRESH, &found, "service", Device::default()).await.unwrap();
+    fixture.accounts.keep_login_of(REFRESH, &found, "service", Device::default()).await.unwrap();
     let life = LoginLife { idle: DAY, lifetime: DAY };
     let ahead = Clock::shifted(10 * 365 * 24 * 60 * 60 * 1000);
     let leapt = RetentionClock::new(ahead, Some(Timestamp::now()));
@@ -279,7 +296,7 @@ async fn logins_are_old_by_a_time_that_has_held_and_by_no_other() {
 async fn a_login_that_is_refused_is_not_used() {
     let fixture = fixture();
     let found = Found { identity: Identity::new(name("alice"), Vec::new()), proof: "proof".to_owned() };
-    let token = fixture.accounts.issue_login(REFRESH, &found, "service", Device::default()).await.unwrap();
+    let token = fixture.accounts.keep_login_of(REFRESH, &found, "service", Device::default()).await.unwrap();
     let later = Accounts::new(
         Arc::clone(&fixture.accounts.store),
         Arc::new(Journal::new(Clock::SYSTEM, DAY)),
@@ -303,7 +320,7 @@ async fn a_login_that_was_made_while_the_clock_was_ahead_lives_no_longer_than_an
     let accounts = |clock| Accounts::new(Arc::clone(&store) as _, Arc::new(Journal::new(clock, DAY)), clock);
     let found = Found { identity: Identity::new(name("alice"), Vec::new()), proof: String::new() };
     let token = accounts(Clock::shifted(year))
-        .issue_login(REFRESH, &found, "service", Device::default())
+        .keep_login_of(REFRESH, &found, "service", Device::default())
         .await
         .unwrap();
     let life = LoginLife { idle: DAY, lifetime: DAY };
@@ -323,7 +340,7 @@ async fn a_login_is_ended_by_what_it_is_listed_by() {
     let fixture = fixture();
     let found = Found { identity: Identity::new(name("alice"), Vec::new()), proof: "proof".to_owned() };
     let tokens =
-        [(); 2].map(|()| fixture.accounts.issue_login(REFRESH, &found, "service", Device::default()));
+        [(); 2].map(|()| fixture.accounts.keep_login_of(REFRESH, &found, "service", Device::default()));
     let tokens = futures_util::future::join_all(tokens).await.into_iter().map(Result::unwrap);
     let tokens: Vec<_> = tokens.collect();
     let AccountAnswer::Tokens { logins, .. } =
@@ -350,9 +367,10 @@ async fn a_user_has_a_hundred_logins_however_many_are_made() {
     let fixture = fixture();
     let found = |user| Found { identity: Identity::new(name(user), Vec::new()), proof: String::new() };
     let (alice, bob) = (found("alice"), found("bob"));
-    let bobs = fixture.accounts.issue_login(REFRESH, &bob, "service", Device::default()).await.unwrap();
-    let first = fixture.accounts.issue_login(REFRESH, &alice, "service", Device::default()).await.unwrap();
-    let made = (0..250).map(|_| fixture.accounts.issue_login(REFRESH, &alice, "service", Device::default()));
+    let bobs = fixture.accounts.keep_login_of(REFRESH, &bob, "service", Device::default()).await.unwrap();
+    let first = fixture.accounts.keep_login_of(REFRESH, &alice, "service", Device::default()).await.unwrap();
+    let made =
+        (0..250).map(|_| fixture.accounts.keep_login_of(REFRESH, &alice, "service", Device::default()));
     let made = futures_util::future::join_all(made).await;
     assert_eq!(fixture.accounts.logins().await.unwrap().len(), 101);
     let life = LoginLife { idle: DAY, lifetime: DAY };
@@ -360,7 +378,7 @@ async fn a_user_has_a_hundred_logins_however_many_are_made() {
         async |token| fixture.accounts.find_login(REFRESH, token, "service", life).await.unwrap().is_ok();
     assert!(goes_on(&bobs).await && !goes_on(&first).await);
     assert!(made.iter().all(Result::is_ok));
-    let last = fixture.accounts.issue_login(REFRESH, &alice, "service", Device::default()).await.unwrap();
+    let last = fixture.accounts.keep_login_of(REFRESH, &alice, "service", Device::default()).await.unwrap();
     assert!(goes_on(&last).await);
     assert_eq!(fixture.accounts.logins().await.unwrap().len(), 101);
 }
@@ -370,12 +388,12 @@ async fn logins_that_were_made_before_a_restart_count_too() {
     let fixture = fixture();
     let found = Found { identity: Identity::new(name("alice"), Vec::new()), proof: String::new() };
     for _ in 0..90 {
-        fixture.accounts.issue_login(REFRESH, &found, "service", Device::default()).await.unwrap();
+        fixture.accounts.keep_login_of(REFRESH, &found, "service", Device::default()).await.unwrap();
     }
     let Fixture { accounts, .. } = &fixture;
     let again = Accounts::new(Arc::clone(&accounts.store), Arc::clone(&accounts.journal), accounts.clock);
     for _ in 0..20 {
-        again.issue_login(REFRESH, &found, "service", Device::default()).await.unwrap();
+        again.keep_login_of(REFRESH, &found, "service", Device::default()).await.unwrap();
     }
     assert_eq!(again.logins().await.unwrap().len(), 100);
 }
@@ -385,9 +403,9 @@ async fn logins_that_have_ended_make_room() {
     let fixture = fixture();
     let found = Found { identity: Identity::new(name("alice"), Vec::new()), proof: String::new() };
     let accounts = &fixture.accounts;
-    let kept = accounts.issue_login(REFRESH, &found, "service", Device::default()).await.unwrap();
+    let kept = accounts.keep_login_of(REFRESH, &found, "service", Device::default()).await.unwrap();
     for _ in 0..150 {
-        let token = accounts.issue_login(REFRESH, &found, "service", Device::default()).await.unwrap();
+        let token = accounts.keep_login_of(REFRESH, &found, "service", Device::default()).await.unwrap();
         let listed = accounts.logins().await.unwrap();
         let id = hash_of(token.expose_secret());
         let id = listed.into_iter().map(|login| login.id).find(|shown| id.starts_with(shown)).unwrap();
@@ -408,7 +426,7 @@ async fn logins_that_are_over_or_too_many_are_removed() {
         fixture.accounts.write(AccountKind::RefreshToken, &key, &login, Expect::Absent).await.unwrap();
     }
     let bobs =
-        fixture.accounts.issue_login(REFRESH, &found("bob"), "service", Device::default()).await.unwrap();
+        fixture.accounts.keep_login_of(REFRESH, &found("bob"), "service", Device::default()).await.unwrap();
     let life = |idle| LoginLife { idle, lifetime: DAY };
     let clock = RetentionClock::new(Clock::SYSTEM, None);
     assert_eq!(fixture.accounts.purge_logins(REFRESH, life(DAY), &clock).await.unwrap(), 3);

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use super::command::{AccountAnswer, UserShown};
 use super::stored::{StoredToken, StoredUser};
 use super::{AccountError, Accounts, change_to};
+use crate::auth::identity::proof;
 use crate::auth::subject::UserName;
 use crate::store::{AccountChange, AccountKind, AuthEventKind, Expect, Page, PageRequest};
 
@@ -41,15 +42,19 @@ impl Accounts {
         &self,
         name: &UserName,
         hash: String,
+        present: Option<&str>,
     ) -> Result<AccountAnswer, AccountError> {
         let user = self.read_with_content::<StoredUser>(AccountKind::User, name.as_str()).await?;
         let (user, before) = user.ok_or_else(|| AccountError::NoUser(name.clone()))?;
+        if present.is_some_and(|present| present != proof(&user.hash)) {
+            return Err(AccountError::Overtaken);
+        }
         let user = StoredUser { hash, is_superseded: false, ..user };
         let user = change_to(AccountKind::User, name.as_str(), &user, Expect::Exactly(before))?;
         // They had another proof, and go on no more.
-        let ended = self.removed_logins_of(name).await?;
-        self.change([user].into_iter().chain(ended).collect()).await?;
-        self.forget_logins_of(name).await;
+        let logins = self.all_logins_of(name).await?;
+        self.change([user].into_iter().chain(logins.removed()).collect()).await?;
+        logins.forget();
         Ok(AccountAnswer::Done)
     }
 
@@ -96,9 +101,11 @@ impl Accounts {
         let theirs = |token: &StoredToken| token.is_personal && token.name == *name;
         let tokens = self.keys_where(AccountKind::AccessToken, theirs).await?;
         changes.extend(tokens.into_iter().map(|id| AccountChange::removed(AccountKind::AccessToken, id)));
-        changes.extend(self.removed_logins_of(name).await?);
+        changes.push(AccountChange::removed(AccountKind::LoginsEnded, name.to_string()));
+        let logins = self.all_logins_of(name).await?;
+        changes.extend(logins.removed());
         self.change(changes).await?;
-        self.forget_logins_of(name).await;
+        logins.forget();
         Ok(AccountAnswer::Done)
     }
 

@@ -43,7 +43,9 @@ const fn limits((kind, is_strangers): Share) -> Limits {
             Limits { of_source: 10_000, in_all: 10_000, burst: 10_000, rate: 10_000 }
         }
         // By users. Who logs in from where are not many things; what tokens are for can be.
-        AuthEventKind::Login => Limits { of_source: 200, in_all: 5_000, burst: 5_000, rate: 50 },
+        AuthEventKind::Login | AuthEventKind::SignedOut => {
+            Limits { of_source: 200, in_all: 5_000, burst: 5_000, rate: 50 }
+        }
         AuthEventKind::Token => Limits { of_source: 500, in_all: 5_000, burst: 2_000, rate: 10 },
         AuthEventKind::LoginFailed | AuthEventKind::Refused if !is_strangers => {
             Limits { of_source: 20, in_all: 1_000, burst: 200, rate: 1 }
@@ -274,6 +276,7 @@ impl Gathering {
                 AuthEventKind::Account | AuthEventKind::Policy => Duration::ZERO,
                 AuthEventKind::Token
                 | AuthEventKind::Login
+                | AuthEventKind::SignedOut
                 | AuthEventKind::LoginFailed
                 | AuthEventKind::Refused => WINDOW,
             };

@@ -79,6 +79,7 @@ fn house() -> House {
             accounts,
             life: LoginLife { idle: HOUR, lifetime: HOUR },
             sessions: LoginLife { idle: HOUR, lifetime: HOUR },
+            has_pages: true,
         },
         policy: Policy::default(),
     }));

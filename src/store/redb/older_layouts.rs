@@ -247,7 +247,8 @@ fn known_names(
             AuthEventKind::LoginFailed
             | AuthEventKind::Refused
             | AuthEventKind::Account
-            | AuthEventKind::Policy => {}
+            | AuthEventKind::Policy
+            | AuthEventKind::SignedOut => {}
         }
     }
     Ok(known)

@@ -70,6 +70,7 @@ pub(super) const fn auth_events(kind: AuthEventKind) -> TableDefinition<'static,
         AuthEventKind::Refused => "auth_events refused",
         AuthEventKind::Account => "auth_events account",
         AuthEventKind::Policy => "auth_events policy",
+        AuthEventKind::SignedOut => "auth_events signed_out",
     })
 }
 /// What was removed without the door having carried it, by repository and reference.

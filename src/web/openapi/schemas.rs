@@ -53,7 +53,7 @@ values! {
     Flaw, "Flaw", |object| object.enum_values(Some(Flaw::ALL.map(Flaw::as_str)));
     SweepKind, "SweepKind", |object| object.enum_values(Some(["shallow", "deep"]));
     AuthEventKind, "AuthEventKind", |object| object.enum_values(Some([
-        "token", "login", "login_failed", "refused", "account", "policy",
+        "token", "login", "login_failed", "refused", "account", "policy", "signed_out",
     ]));
 }
 

@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use super::error::PageError;
 
 /// The path below which they are.
-const FOLDER: &str = "/ui/assets/";
+pub(super) const FOLDER: &str = "/ui/assets/";
 
 /// For as long as browsers keep anything: another content has another name.
 const FOR_EVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");

@@ -39,6 +39,7 @@ mod layout;
 mod links;
 mod manifest;
 mod namespaces;
+mod next;
 mod pager;
 mod parts;
 mod plot;
@@ -67,6 +68,11 @@ pub use settings::PageSettings;
 pub(in crate::web) use table::router;
 #[cfg(test)]
 pub(super) use {assets::all as assets, table::all};
+
+/// Whether a path is of what pages are made of, which is everybody's.
+pub(super) fn is_asset(path: &str) -> bool {
+    path.starts_with(assets::FOLDER)
+}
 
 /// Whether a path is that of a page, or of what pages are made of.
 pub(super) fn is_page(path: &str) -> bool {

@@ -63,14 +63,6 @@ impl Need {
             return Right::Granted;
         }
         let requirement = self.requirement(query);
-        let of_all = || routes::requirement(&self.method, self.route, None);
-        if matches!(viewer, Viewer::Unrestricted)
-            && requirement == Requirement::SignedIn
-            && of_all() != Requirement::SignedIn
-        {
-            // No name of a repository: the page refuses it by the same reading.
-            return Right::Granted;
-        }
         if !viewer.is_nobody() {
             return if viewer.meets(&requirement) { Right::Granted } else { Right::Refused };
         }
@@ -78,7 +70,7 @@ impl Need {
         // nothing is there.
         let is_list =
             matches!(requirement, Requirement::Filtered | Requirement::Access(Access::VisibleCatalog));
-        let shows_nothing = is_list && !gate.is_some_and(|gate| gate.admits_nobody());
+        let shows_nothing = is_list && !gate.is_some_and(|gate| gate.allows_anonymous_pulls());
         if viewer.meets(&requirement) && !shows_nothing { Right::Granted } else { Right::SignInFirst }
     }
 

@@ -1,8 +1,6 @@
 //! `/ui/sign-in`, `/ui/sign-out` and `/ui/sign-out-everywhere`: a browser signs in with a name and a password, and goes on by a
 //! cookie. The password is checked as that of every login is: with the same delays, in the same queue, in the same journal.
 
-mod next;
-
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -13,21 +11,20 @@ use axum::response::{IntoResponse, Response};
 use secrecy::SecretString;
 use url::form_urlencoded;
 
-use self::next::Next;
-use super::super::body::{self, BodyRefused};
 use super::super::device::device;
+use super::super::error::ApiError;
+use super::super::parameters::Parameters;
 use super::super::state::WebState;
+use super::error::{PageError, sentence};
 use super::layout::{Layout, Section};
-use super::links;
+use super::next::Next;
 use super::visit::{Visit, rendered};
+use super::{form, links};
 use crate::auth::{
-    AccountCommand, AccountError, Author, Credentials, Gate, HashingError, Identity, LoginError,
-    SessionCookie, SourceError, UserName, Viewer,
+    AccountCommand, AccountError, Author, Credentials, Gate, HashingError, LoginError, Proven, SessionCookie,
+    SourceError, UserName, Viewer,
 };
 use crate::telemetry::{AccessNote, LogThrottle};
-
-/// The longest form: a name, a password of 4,096 bytes, each of which may be escaped, and a path.
-const MAXIMUM_FORM_BYTES: usize = 32 * 1024;
 
 /// The form.
 #[derive(Template)]
@@ -67,8 +64,8 @@ enum SignInError {
     Open,
     #[error("send a form: `Content-Type: application/x-www-form-urlencoded`")]
     NoForm,
-    #[error(transparent)]
-    Body(#[from] BodyRefused),
+    #[error("{}", .0.message)]
+    Form(PageError),
     #[error("sign in with your password; an access token is for programs")]
     AccessToken,
     #[error(transparent)]
@@ -84,12 +81,11 @@ impl SignInError {
         Self::Broken(error.into())
     }
 
-    const fn status(&self) -> StatusCode {
+    fn status(&self) -> StatusCode {
         match self {
             Self::Open => StatusCode::NOT_FOUND,
             Self::NoForm => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::Body(BodyRefused::TooLong { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Body(BodyRefused::BrokenOff) => StatusCode::BAD_REQUEST,
+            Self::Form(error) => error.status,
             Self::AccessToken | Self::Login(LoginError::Wrong(_)) => StatusCode::UNAUTHORIZED,
             Self::Login(LoginError::TooMany(_)) => StatusCode::TOO_MANY_REQUESTS,
             Self::Login(LoginError::Unavailable(_)) | Self::Accounts(_) => StatusCode::SERVICE_UNAVAILABLE,
@@ -99,15 +95,13 @@ impl SignInError {
 
     /// For whoever signs in. Whatever is wrong with the credentials, it is the same.
     fn told(&self) -> String {
-        let words = match self {
+        match self {
+            Self::Form(error) => error.message.clone(),
             Self::Login(LoginError::Unavailable(_)) => {
-                "logins cannot be checked now; try again soon".to_owned()
+                sentence("logins cannot be checked now; try again soon")
             }
-            error => error.to_string(),
-        };
-        let mut characters = words.chars();
-        let first = characters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
-        format!("{first}{}.", characters.as_str())
+            error => sentence(&error.to_string()),
+        }
     }
 
     /// Writes down what is not told. A client that asks again and again must not fill the log.
@@ -153,15 +147,14 @@ impl Form {
         if !media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
             return Err(SignInError::NoForm);
         }
-        let body = body::read(request, MAXIMUM_FORM_BYTES).await?;
-        let field = |wanted: &str| {
-            let mut fields = form_urlencoded::parse(&body).filter(|(name, _)| name == wanted);
-            fields.next().map(|(_, value)| value.into_owned()).unwrap_or_default()
-        };
+        let refused = |error: ApiError| SignInError::Form(error.into());
+        let sent = form::read(request).await.map_err(refused)?;
+        let given = Parameters::parse(Some(&sent), &["name", "password", "next"]).map_err(refused)?;
+        let field = |name| given.text(name).unwrap_or_default();
         Ok(Self {
-            name: field("name"),
+            name: field("name").to_owned(),
             password: field("password").into(),
-            next: Next::parse(&field("next")),
+            next: Next::after_sign_in(field("next")),
         })
     }
 }
@@ -173,13 +166,13 @@ pub(super) async fn show(State(state): State<WebState>, visit: Visit, RawQuery(q
     }
     let query = query.unwrap_or_default();
     let next = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "next");
-    let next = next.map_or_else(Next::home, |(_, next)| Next::parse(&next));
+    let next = next.map_or_else(Next::home, |(_, next)| Next::after_sign_in(&next));
     match user_of(&visit) {
         Some(user) => {
             let layout = visit.layout(Section::None, "Signed in");
             page(StatusCode::OK, &SignedInPage { layout, user, next: next.as_str() })
         }
-        None => form(StatusCode::OK, &visit, "", &next, None),
+        None => asked(StatusCode::OK, &visit, "", &next, None),
     }
 }
 
@@ -192,10 +185,11 @@ pub(super) async fn sign_in(State(state): State<WebState>, visit: Visit, request
         let gate = gate(&state)?;
         let form = Form::read(request).await?;
         (name, next) = (form.name, form.next);
-        let identity = check(gate, &name, form.password, visit.address, &mut note).await?;
+        let proven = check(gate, &name, form.password, visit.address, &mut note).await?;
         let cookie = cookie_of(&visit);
         let device = device(visit.address, &headers);
-        let secret = gate.begin_session(&identity, device, cookie.read(&headers).as_ref()).await?;
+        let session = gate.begin_session(&proven, device, cookie.read(&headers).as_ref()).await?;
+        let secret = session.ok_or(SignInError::AccessToken)?;
         cookie.set(&secret, gate.logins.sessions.lifetime).map_err(SignInError::broken)
     };
     let signed_in = signing_in.await;
@@ -220,14 +214,14 @@ async fn check(
     password: SecretString,
     address: IpAddr,
     note: &mut AccessNote,
-) -> Result<Identity, SignInError> {
+) -> Result<Proven, SignInError> {
     let name = UserName::parse(name).map_err(|_| gate.refuse_impossible_name())?;
     let credentials = Credentials { name, password };
     // A large future.
-    match Box::pin(gate.login(&credentials, address)).await {
-        Ok(identity) => {
-            note.user = Some(identity.name.to_string());
-            if identity.limits.is_some() { Err(SignInError::AccessToken) } else { Ok(identity) }
+    match Box::pin(gate.prove(&credentials, address)).await {
+        Ok(proven) => {
+            note.user = Some(proven.identity.name.to_string());
+            Ok(proven)
         }
         Err(error) => {
             note.cause = Some(error.about(&credentials.name));
@@ -282,7 +276,7 @@ fn refused(visit: &Visit, name: &str, next: &Next, error: &SignInError) -> Respo
     if let SignInError::Open = error {
         return page(status, &NoSignInPage { layout: visit.layout(Section::None, "No sign-in") });
     }
-    let mut response = form(status, visit, name, next, Some(error.told()));
+    let mut response = asked(status, visit, name, next, Some(error.told()));
     let header = match error {
         SignInError::Login(LoginError::TooMany(wait)) => {
             Some((header::RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1))))
@@ -298,7 +292,7 @@ fn refused(visit: &Visit, name: &str, next: &Next, error: &SignInError) -> Respo
     response
 }
 
-fn form(status: StatusCode, visit: &Visit, name: &str, next: &Next, failure: Option<String>) -> Response {
+fn asked(status: StatusCode, visit: &Visit, name: &str, next: &Next, failure: Option<String>) -> Response {
     // A choice of colours leads back to the form, whatever was sent.
     let here = links::sign_in(next.as_str());
     let layout = Layout { sign_in: None, here, ..visit.layout(Section::None, "Sign in") };

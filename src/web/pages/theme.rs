@@ -1,6 +1,8 @@
 //! Light or dark: as the browser prefers, or as was chosen, which a cookie keeps.
 
-use axum::http::{HeaderMap, header};
+use axum::http::HeaderMap;
+
+use crate::auth::cookies;
 
 /// The cookie that keeps the choice.
 pub(super) const COOKIE: &str = "portreeve-theme";
@@ -52,29 +54,29 @@ impl Theme {
 
     /// What the browser keeps; as it prefers, if that is nothing known.
     pub(super) fn of(headers: &HeaderMap) -> Self {
-        let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-        let mut pairs =
-            cookies.flat_map(|cookies| cookies.split(';')).filter_map(|pair| pair.split_once('='));
-        let chosen = pairs.find(|(name, _)| name.trim() == COOKIE).map(|(_, value)| value.trim());
+        let chosen = cookies(headers, COOKIE).next().and_then(|chosen| std::str::from_utf8(chosen).ok());
         chosen.and_then(Self::named).unwrap_or_default()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use axum::http::{HeaderValue, header};
+
     use super::*;
 
     #[test]
     fn a_cookie_that_is_none_of_ours_is_as_if_there_were_none() {
         for (cookie, expected) in [
             ("portreeve-theme=dark", Theme::Dark),
+            ("name=\u{fc}; portreeve-theme=dark", Theme::Dark),
             ("a=b; portreeve-theme=light; c", Theme::Light),
             ("portreeve-theme=\"><script>", Theme::Auto),
             ("xportreeve-theme=dark", Theme::Auto),
             ("", Theme::Auto),
         ] {
             let mut headers = HeaderMap::new();
-            headers.insert(header::COOKIE, cookie.parse().unwrap());
+            headers.insert(header::COOKIE, HeaderValue::from_bytes(cookie.as_bytes()).unwrap());
             assert_eq!(Theme::of(&headers), expected, "{cookie}");
         }
     }

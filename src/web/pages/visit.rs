@@ -44,7 +44,7 @@ impl FromRequestParts<WebState> for Visit {
         let settings = state.pages.clone().unwrap_or_default();
         Ok(Self {
             viewer: Viewer::from_request_parts(parts, state).await?,
-            // Whoever uses the socket is on this machine.
+            // Only a request that came by no connection has none.
             address: parts.extensions.get().copied().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
             origin: parts.extensions.get().cloned().unwrap_or_else(|| DoorOrigin::parse("")),
             query: parts.uri.query().unwrap_or_default().to_owned(),

@@ -143,7 +143,7 @@ async fn a_browser_signs_in_by_a_form_goes_on_by_a_cookie_and_is_signed_out() {
     until("it is written down", SOON, async || {
         let events = told(&door).await;
         let is_there = of(&events, "login").any(|event| event["user"] == "alice")
-            && of(&events, "account").any(|event| event["user"] == "alice" && event["about"] == "signed out");
+            && of(&events, "signed_out").any(|event| event["user"] == "alice");
         assert!(!json!(events).to_string().contains(secret));
         is_there
     })
@@ -511,4 +511,66 @@ async fn an_open_door_has_no_sign_in() {
     assert!(html.contains("asks nobody who they are"), "{html}");
     let answer = send_form(&door, &[("name", "alice"), ("password", "x")], "").await;
     assert_eq!(answer.status(), StatusCode::NOT_FOUND);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_ends_the_session_that_they_look_by_is_led_to_sign_in_again() {
+    let guard = Guard::new();
+    let door = door(&guard).await;
+    let (present, other) = (
+        sign_in(&door, "alice", &password("alice"), "").await,
+        sign_in(&door, "alice", &password("alice"), "").await,
+    );
+    let ids = logins(&door, &present, "").await;
+    let id_of = |is_present: bool| {
+        let login = ids.iter().find(|login| login["present"] == is_present).unwrap();
+        login["id"].as_str().unwrap().to_owned()
+    };
+    for (id, place) in
+        [(id_of(false), "/ui/access?done=ended"), (id_of(true), "/ui/sign-in?next=%2Fui%2Faccess")]
+    {
+        let request = from_page(&door, &present, Method::POST, "/ui/access/logins/end");
+        let request = request.header("content-type", "application/x-www-form-urlencoded");
+        let answer = request.body(form(&[("id", &id)])).send().await.unwrap();
+        assert_eq!(
+            (answer.status(), answer.headers()[LOCATION].to_str().unwrap()),
+            (StatusCode::SEE_OTHER, place)
+        );
+    }
+    assert!(!is_signed_in(&door, &present).await && !is_signed_in(&door, &other).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_is_found_beside_cookies_in_any_bytes_and_what_pages_are_made_of_needs_none() {
+    let guard = Guard::new();
+    let door = door(&guard).await;
+    let session = sign_in(&door, "alice", &password("alice"), "").await;
+    let beside = [b"name=\xfc; ", session.as_bytes(), b"; \xff"].concat();
+    let get = |path: &str| http_client().get(format!("{}{path}", door.url()));
+    let cookie = reqwest::header::HeaderValue::from_bytes(&beside).unwrap();
+    assert_eq!(get("/api/v1/me").header(COOKIE, cookie).send().await.unwrap().status(), StatusCode::OK);
+    let page = get("/ui/sign-in").send().await.unwrap().text().await.unwrap();
+    let asset = page.split('"').find(|part| part.starts_with("/ui/assets/")).unwrap();
+    for wrong in ["Bearer nonsense", "Basic nonsense"] {
+        let answer = get(asset).header(AUTHORIZATION, wrong).send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK, "{wrong}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sign_in_that_is_remembered_is_written_down_as_well() {
+    let guard = Guard::new();
+    let door = door(&guard).await;
+    for _ in 0..2 {
+        sign_in(&door, "alice", &password("alice"), "").await;
+    }
+    until("both are counted", SOON, async || {
+        let events = told(&door).await;
+        of(&events, "login")
+            .filter(|event| event["user"] == "alice")
+            .map(|event| event["count"].as_u64().unwrap())
+            .sum::<u64>()
+            == 2
+    })
+    .await;
 }

@@ -14,7 +14,7 @@ fn laptop() -> Device {
 }
 
 async fn begin(accounts: &Accounts, user: &str) -> SecretString {
-    accounts.issue_login(SESSION, &found(user), "service", laptop()).await.unwrap()
+    accounts.keep_login_of(SESSION, &found(user), "service", laptop()).await.unwrap()
 }
 
 async fn goes_on(accounts: &Accounts, kind: LoginKind, secret: &SecretString) -> bool {
@@ -26,7 +26,7 @@ async fn a_session_is_no_refresh_token_and_is_kept_by_its_hash_alone() {
     let fixture = fixture();
     let accounts = &fixture.accounts;
     let session = begin(accounts, "alice").await;
-    let token = accounts.issue_login(REFRESH, &found("alice"), "service", Device::default()).await.unwrap();
+    let token = accounts.keep_login_of(REFRESH, &found("alice"), "service", Device::default()).await.unwrap();
     for (kind, secret, expected) in [
         (SESSION, &session, true),
         (REFRESH, &session, false),
@@ -70,7 +70,7 @@ async fn the_use_of_a_session_is_noted_every_five_minutes_or_as_often_as_its_idl
     let fixture = fixture();
     let session = begin(&fixture.accounts, "alice").await;
     let short = LoginLife { idle: Duration::from_mins(8), ..LIFE };
-    let last_use = async || fixture.accounts.logins_of(&name("alice")).await.unwrap()[0].1.last_use;
+    let last_use = async || fixture.accounts.logins_of(&found("alice")).await.unwrap()[0].1.last_use;
     for (minutes, life, is_noted) in
         [(4, LIFE, false), (1, short, false), (3, short, true), (7, LIFE, false), (9, LIFE, true)]
     {
@@ -89,14 +89,14 @@ async fn a_user_has_twenty_sessions_and_the_one_used_longest_ago_makes_way() {
     let fixture = fixture();
     let accounts = &fixture.accounts;
     let (bobs, first) = (begin(accounts, "bob").await, begin(accounts, "alice").await);
-    let token = accounts.issue_login(REFRESH, &found("alice"), "service", Device::default()).await.unwrap();
+    let token = accounts.keep_login_of(REFRESH, &found("alice"), "service", Device::default()).await.unwrap();
     let mut sessions = Vec::new();
     for seconds in 1..31 {
         let clock = Clock::shifted(seconds * 1000);
         let later = Accounts::new(Arc::clone(&accounts.store), Arc::clone(&accounts.journal), clock);
         sessions.push(begin(&later, "alice").await);
     }
-    let of = async |user| accounts.logins_of(&name(user)).await.unwrap().len();
+    let of = async |user| accounts.logins_of(&found(user)).await.unwrap().len();
     assert_eq!((of("alice").await, of("bob").await), (21, 1));
     assert!(!goes_on(accounts, SESSION, &first).await && !goes_on(accounts, SESSION, &sessions[9]).await);
     assert!(goes_on(accounts, SESSION, &sessions[10]).await && goes_on(accounts, SESSION, &bobs).await);
@@ -109,8 +109,8 @@ async fn logins_are_ended_one_by_one_and_all_at_once_and_those_of_others_stay() 
     let accounts = &fixture.accounts;
     let (bobs, first, second) =
         (begin(accounts, "bob").await, begin(accounts, "alice").await, begin(accounts, "alice").await);
-    let token = accounts.issue_login(REFRESH, &found("alice"), "service", Device::default()).await.unwrap();
-    let shown = accounts.logins_of(&name("alice")).await.unwrap();
+    let token = accounts.keep_login_of(REFRESH, &found("alice"), "service", Device::default()).await.unwrap();
+    let shown = accounts.logins_of(&found("alice")).await.unwrap();
     assert!(
         shown.iter().any(|(kind, login)| *kind == SESSION && login.agent.as_deref() == Some("Browser/1"))
     );
@@ -134,7 +134,7 @@ async fn another_password_and_the_removal_of_a_user_end_their_sessions() {
     let fixture = fixture();
     let accounts = &fixture.accounts;
     for end in [
-        AccountCommand::SetPassword { name: name("alice"), hash: quick_hash("second") },
+        AccountCommand::SetPassword { name: name("alice"), hash: quick_hash("second"), present: None },
         AccountCommand::RemoveUser { name: name("alice") },
     ] {
         if accounts.user(&name("alice")).await.unwrap().is_none() {

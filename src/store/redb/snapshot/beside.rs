@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
+use redb::{ReadOnlyTable, TableError};
+
 use super::super::failure::Failure;
 use super::super::tables::{
     ACCOUNTS, HINTS, META, META_CLOCK_AT, META_CLOCK_BOUND, META_CLOCK_OFFSET, META_TIME, auth_events,
@@ -70,6 +72,18 @@ impl Snapshot {
         Ok(filling.end())
     }
 
+    /// What happened of one kind. A file of an earlier program has no table for a kind that is newer, before one is written.
+    fn auth_events_of(
+        &self,
+        kind: AuthEventKind,
+    ) -> Result<Option<ReadOnlyTable<u64, &'static [u8]>>, Failure> {
+        match self.0.open_table(auth_events(kind)) {
+            Ok(table) => Ok(Some(table)),
+            Err(TableError::TableDoesNotExist(_)) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     pub(crate) fn auth_events(
         &self,
         page: &PageRequest<Sequence>,
@@ -79,7 +93,8 @@ impl Snapshot {
         // As many of each kind as there is room for, and one more, which tells whether there is more than that.
         let mut rows = BTreeMap::new();
         for kind in AuthEventKind::ALL {
-            for entry in self.0.open_table(auth_events(kind))?.range(from..)?.take(filling.limit + 1) {
+            let Some(table) = self.auth_events_of(kind)? else { continue };
+            for entry in table.range(from..)?.take(filling.limit + 1) {
                 let (number, row) = entry?;
                 rows.insert(number.value(), row.value().to_vec());
             }
@@ -102,7 +117,8 @@ impl Snapshot {
     ) -> Result<Page<(Sequence, AuthEvent), Sequence>, Failure> {
         let before = page.after.map_or(u64::MAX, Sequence::get);
         let mut filling = Filling::new(page);
-        for entry in self.0.open_table(auth_events(kind))?.range(..before)?.rev() {
+        let Some(table) = self.auth_events_of(kind)? else { return Ok(filling.end()) };
+        for entry in table.range(..before)?.rev() {
             let (number, row) = entry?;
             if filling.is_full() {
                 return Ok(filling.part());

@@ -16,12 +16,18 @@ mod users;
 pub(super) use self::{failures::show as failures, groups::show as groups, rules::show as rules};
 pub(super) use self::{lockouts::*, own::*, robots::*, user::*, user_changes::*, users::*};
 
-use axum::response::{IntoResponse, Response};
+use askama::Template;
+use axum::http::header;
+use axum::response::Response;
 
+use super::super::caller::Caller;
+use super::super::logins::Which;
 use super::error::PageError;
 use super::layout::SectionLink;
 use super::links;
+use super::redirect::see_other;
 use super::visit::{Visit, rendered};
+use crate::auth::{SignedInBy, UserName};
 
 /// What stands above each of these pages.
 pub(super) struct Head {
@@ -72,15 +78,39 @@ fn fits_the_form(error: &PageError) -> bool {
     error.status.is_client_error() && error.status.as_u16() != 404
 }
 
-/// A page that tells why something was not done.
-fn told(error: &PageError, page: &impl askama::Template) -> Response {
-    match rendered(page) {
-        Ok(mut response) => {
-            *response.status_mut() = error.status;
-            let wait = error.retry_after.clone().map(|wait| (axum::http::header::RETRY_AFTER, wait));
-            response.headers_mut().extend(wait);
-            response
-        }
-        Err(error) => error.into_response(),
+/// A page with a form, which says above it why something was not done.
+trait FormPage: Template {
+    /// What stands above it.
+    fn head(&mut self) -> &mut Head;
+}
+
+/// The page with the form once more, with what was filled in and with why it was not done. What has nothing to do with the form is
+/// told by a page for itself.
+async fn again<P: FormPage>(
+    error: PageError,
+    page: impl Future<Output = Result<P, PageError>>,
+) -> Result<Response, PageError> {
+    if !fits_the_form(&error) {
+        return Err(error);
     }
+    let mut page = page.await?;
+    page.head().failure = Some(error.message);
+    let mut response = rendered(&page)?;
+    *response.status_mut() = error.status;
+    response.headers_mut().extend(error.retry_after.map(|wait| (header::RETRY_AFTER, wait)));
+    Ok(response)
+}
+
+/// Leads on from where logins of this user were ended: to the page, or to sign in again, if the session is among them by which that
+/// was asked for.
+fn ended_at(caller: &Caller, user: Option<&UserName>, which: &Which, page: &str) -> Response {
+    let is_own = match caller.signed_in_by() {
+        SignedInBy::Session(id) => which.has(id) && user.is_none_or(|user| caller.is_called(user)),
+        _ => false,
+    };
+    let done = match which {
+        Which::One(_) => "ended",
+        Which::All => "all-ended",
+    };
+    see_other(&if is_own { links::sign_in(page) } else { links::done(page, done) })
 }

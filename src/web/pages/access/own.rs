@@ -5,7 +5,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use secrecy::SecretString;
 
-use super::super::super::caller::Caller;
+use super::super::super::caller::{Caller, is_robot};
 use super::super::super::logins::{self, Which};
 use super::super::super::parameters::Parameters;
 use super::super::super::state::WebState;
@@ -19,7 +19,7 @@ use super::super::visit::{Visit, rendered};
 use super::super::{form, links};
 use super::rows::{LoginRow, TokenRow};
 use super::token_form::{self, TokenForm};
-use super::{Head, fits_the_form, told};
+use super::{FormPage, Head, again, ended_at};
 use crate::auth::TokenKind;
 use crate::store::PageRequest;
 
@@ -42,6 +42,12 @@ struct OwnPage {
     is_password_here: bool,
 }
 
+impl FormPage for OwnPage {
+    fn head(&mut self) -> &mut Head {
+        &mut self.head
+    }
+}
+
 /// Shows what is their own.
 pub(in crate::web::pages) async fn show_own(
     State(state): State<WebState>,
@@ -61,8 +67,8 @@ async fn own(
 ) -> Result<OwnPage, PageError> {
     let gate = visit.gate().ok_or_else(PageError::no_accounts)?;
     let identity = caller.identity().await?.ok_or_else(PageError::no_accounts)?;
+    let kind = if is_robot(&identity) { TokenKind::Robot } else { TokenKind::User };
     let name = identity.name;
-    let kind = if identity.limits.is_some() { TokenKind::Robot } else { TokenKind::User };
     let asked = TokensAsked {
         user: Some(name.clone()),
         kind: Some(kind),
@@ -85,22 +91,6 @@ async fn own(
     })
 }
 
-/// The page once more, with why something was not done.
-async fn again(
-    state: &WebState,
-    caller: &Caller,
-    visit: &Visit,
-    error: PageError,
-    form: TokenForm,
-) -> Result<Response, PageError> {
-    if !fits_the_form(&error) {
-        return Err(error);
-    }
-    let mut page = own(state, caller, visit, None, form).await?;
-    page.head.failure = Some(error.message.clone());
-    Ok(told(&error, &page))
-}
-
 /// `POST /ui/access/token`: one more access token. The answer shows it.
 pub(in crate::web::pages) async fn create_own_token(
     State(state): State<WebState>,
@@ -112,7 +102,7 @@ pub(in crate::web::pages) async fn create_own_token(
     let made = async { Ok::<_, PageError>(tokens::made(&state, &caller, form.of_user()?).await?) };
     match made.await {
         Ok(created) => Ok(token_form::shown(&visit, created, &form, links::ACCESS)),
-        Err(error) => again(&state, &caller, &visit, error, form).await,
+        Err(error) => again(error, own(&state, &caller, &visit, None, form)).await,
     }
 }
 
@@ -135,13 +125,11 @@ pub(in crate::web::pages) async fn end_own_logins(
     request: Request,
 ) -> Result<Response, PageError> {
     let sent = form::read(request).await?;
-    let given = Parameters::parse(Some(&sent), &["id", "all"])?;
-    let (which, done) = match given.optional::<bool>("all")? {
-        Some(true) => (Which::All, "all-ended"),
-        Some(false) | None => (Which::One(given.required("id")?), "ended"),
-    };
+    let given = Parameters::of_form(&sent, &["id", "all"])?;
+    let which = Which::read(&given)?;
+    let response = ended_at(&caller, None, &which, links::ACCESS);
     logins::ended(&state, &caller, which, None).await?;
-    Ok(see_other(&links::done(links::ACCESS, done)))
+    Ok(response)
 }
 
 /// `POST /ui/access/password`: another one. All logins end, the one by which it was sent as well.
@@ -164,6 +152,6 @@ pub(in crate::web::pages) async fn set_own_password(
     };
     match changed.await {
         Ok(()) => Ok(see_other(&links::signed_out_by_password())),
-        Err(error) => again(&state, &caller, &visit, error, TokenForm::default()).await,
+        Err(error) => again(error, own(&state, &caller, &visit, None, TokenForm::default())).await,
     }
 }

@@ -16,7 +16,7 @@ use super::super::visit::{Visit, rendered};
 use super::super::{form, links};
 use super::rows::TokenRow;
 use super::token_form::{self, TokenForm};
-use super::{Head, fits_the_form, told};
+use super::{FormPage, Head, again};
 use crate::auth::TokenKind;
 use crate::store::PageRequest;
 
@@ -31,6 +31,12 @@ struct RobotsPage {
     form: TokenForm,
     next: Option<String>,
     first: Option<&'static str>,
+}
+
+impl FormPage for RobotsPage {
+    fn head(&mut self) -> &mut Head {
+        &mut self.head
+    }
 }
 
 /// Shows them.
@@ -75,12 +81,7 @@ pub(in crate::web::pages) async fn create_robot_token(
     let made = async { Ok::<_, PageError>(tokens::made(&state, &caller, form.of_robot()?).await?) };
     match made.await {
         Ok(created) => Ok(token_form::shown(&visit, created, &form, links::ROBOTS)),
-        Err(error) if fits_the_form(&error) => {
-            let mut page = page(&state, &caller, &visit, "", form).await?;
-            page.head.failure = Some(error.message.clone());
-            Ok(told(&error, &page))
-        }
-        Err(error) => Err(error),
+        Err(error) => again(error, page(&state, &caller, &visit, "", form)).await,
     }
 }
 

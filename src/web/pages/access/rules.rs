@@ -1,5 +1,7 @@
 //! `/ui/access/rules`: the rules as they are read, and which of them decides about somebody. For administrators.
 
+use std::future::ready;
+
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
@@ -12,7 +14,7 @@ use super::super::icon::Icon;
 use super::super::layout::{Layout, Section};
 use super::super::links;
 use super::super::visit::{Visit, rendered};
-use super::{Head, fits_the_form, told};
+use super::{FormPage, Head, again};
 
 #[derive(Template)]
 #[template(path = "access_rules.html", config = "src/web/pages/templates/askama.toml")]
@@ -24,6 +26,12 @@ struct RulesPage {
     user: String,
     repository: String,
     decided: Option<Decided>,
+}
+
+impl FormPage for RulesPage {
+    fn head(&mut self) -> &mut Head {
+        &mut self.head
+    }
 }
 
 struct RuleRow {
@@ -54,13 +62,10 @@ pub(in crate::web::pages) async fn show(
                 .map_err(PageError::from)
         }
     };
-    let mut head = Head::new(&visit, links::RULES, None);
     let (decided, error) = match decided {
         Ok(decided) => (decided, None),
-        Err(error) if fits_the_form(&error) => (None, Some(error)),
-        Err(error) => return Err(error),
+        Err(error) => (None, Some(error)),
     };
-    head.failure = error.as_ref().map(|error| error.message.clone());
     let decides = |number: usize| {
         decided
             .as_ref()
@@ -76,7 +81,7 @@ pub(in crate::web::pages) async fn show(
     };
     let page = RulesPage {
         layout: visit.layout(Section::None, "Rules"),
-        head,
+        head: Head::new(&visit, links::RULES, None),
         rules: decisions::rules(gate).into_iter().map(row).collect(),
         groups: decisions::groups(gate).into_iter().map(|(group, users)| (group, users.join(", "))).collect(),
         user: user.to_owned(),
@@ -84,7 +89,7 @@ pub(in crate::web::pages) async fn show(
         decided,
     };
     match error {
-        Some(error) => Ok(told(&error, &page)),
+        Some(error) => again(error, ready(Ok(page))).await,
         None => rendered(&page),
     }
 }

@@ -21,7 +21,7 @@ use super::super::visit::{Visit, rendered};
 use super::super::{form, links};
 use super::rows::{LoginRow, TokenRow};
 use super::users::UserRow;
-use super::{Head, fits_the_form, told};
+use super::{FormPage, Head, again, ended_at};
 use crate::auth::{AccountError, TokenKind, UserName};
 use crate::store::PageRequest;
 
@@ -48,6 +48,12 @@ struct UserPage {
     stored_groups: String,
 }
 
+impl FormPage for UserPage {
+    fn head(&mut self) -> &mut Head {
+        &mut self.head
+    }
+}
+
 /// Shows them.
 pub(in crate::web::pages) async fn show_user(
     State(state): State<WebState>,
@@ -58,7 +64,8 @@ pub(in crate::web::pages) async fn show_user(
     rendered(&page(&state, &caller, &visit, parameters.required("name")?, parameters.text("done")).await?)
 }
 
-async fn page(
+/// Their page, with what was done just before.
+pub(super) async fn page(
     state: &WebState,
     caller: &Caller,
     visit: &Visit,
@@ -92,19 +99,6 @@ async fn page(
     })
 }
 
-/// Their page once more, with why something was not done.
-pub(super) async fn with_failure(
-    state: &WebState,
-    caller: &Caller,
-    visit: &Visit,
-    name: UserName,
-    error: &PageError,
-) -> Result<Response, PageError> {
-    let mut page = page(state, caller, visit, name, None).await?;
-    page.head.failure = Some(error.message.clone());
-    Ok(told(error, &page))
-}
-
 /// Their page with what was done, and what was probably not meant so. Nothing keeps that: it is told this once.
 pub(super) async fn with_warnings(
     state: &WebState,
@@ -131,10 +125,9 @@ pub(in crate::web::pages) async fn set_user_password(
     let name: UserName = given.required("name")?;
     let password = SecretString::from(given.text("password").unwrap_or_default());
     let wanted = NewPassword { name: Some(name.clone()), current: None, password };
-    match users::password_set(&state, &caller, wanted).await.map_err(PageError::from) {
+    match users::password_set(&state, &caller, wanted).await {
         Ok(()) => Ok(see_other(&links::done(&links::user(name.as_str()), "password"))),
-        Err(error) if fits_the_form(&error) => with_failure(&state, &caller, &visit, name, &error).await,
-        Err(error) => Err(error),
+        Err(error) => again(error.into(), page(&state, &caller, &visit, name, None)).await,
     }
 }
 
@@ -145,14 +138,12 @@ pub(in crate::web::pages) async fn end_user_logins(
     request: Request,
 ) -> Result<Response, PageError> {
     let sent = form::read(request).await?;
-    let given = Parameters::parse(Some(&sent), &["name", "id"])?;
+    let given = Parameters::of_form(&sent, &["name", "id", "all"])?;
     let name: UserName = given.required("name")?;
-    let (which, done) = match given.optional("id")? {
-        Some(id) => (Which::One(id), "ended"),
-        None => (Which::All, "all-ended"),
-    };
-    logins::ended(&state, &caller, which, Some(name.clone())).await?;
-    Ok(see_other(&links::done(&links::user(name.as_str()), done)))
+    let which = Which::read(&given)?;
+    let response = ended_at(&caller, Some(&name), &which, &links::user(name.as_str()));
+    logins::ended(&state, &caller, which, Some(name)).await?;
+    Ok(response)
 }
 
 /// `POST /ui/access/user/revoke`: one of their access tokens.

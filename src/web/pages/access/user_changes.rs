@@ -11,7 +11,7 @@ use super::super::error::PageError;
 use super::super::redirect::see_other;
 use super::super::visit::Visit;
 use super::super::{form, links};
-use super::{fits_the_form, user, users};
+use super::{again, user, users};
 use crate::auth::UserName;
 
 /// `POST /ui/access/user/disable`: nothing lets them in any more; or they log in again.
@@ -57,7 +57,6 @@ async fn change(
         }
         // It is done; what was probably not meant so is told with it.
         Ok(changed) => user::with_warnings(state, caller, visit, name, done, &changed.warnings).await,
-        Err(error) if fits_the_form(&error) => user::with_failure(state, caller, visit, name, &error).await,
-        Err(error) => Err(error),
+        Err(error) => again(error, user::page(state, caller, visit, name, None)).await,
     }
 }

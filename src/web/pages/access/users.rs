@@ -16,7 +16,7 @@ use super::super::layout::{Layout, Section};
 use super::super::redirect::see_other;
 use super::super::visit::{Visit, rendered};
 use super::super::{form, links};
-use super::{Head, fits_the_form, told};
+use super::{FormPage, Head, again};
 use crate::auth::UserName;
 
 const ROWS: &str = "100";
@@ -32,6 +32,12 @@ struct UsersPage {
     /// What was written into the form.
     name: String,
     groups: String,
+}
+
+impl FormPage for UsersPage {
+    fn head(&mut self) -> &mut Head {
+        &mut self.head
+    }
 }
 
 /// A user in the list.
@@ -131,12 +137,9 @@ pub(in crate::web::pages) async fn add_user(
             page.head.failure = Some(format!("{name} was added, but {}.", added.warnings.join("; ")));
             rendered(&page)
         }
-        Err(error) if fits_the_form(&error) => {
-            let mut page =
-                page(&state, &visit, "", text("name").to_owned(), text("groups").to_owned()).await?;
-            page.head.failure = Some(error.message.clone());
-            Ok(told(&error, &page))
+        Err(error) => {
+            let (name, groups) = (text("name").to_owned(), text("groups").to_owned());
+            again(error, page(&state, &visit, "", name, groups)).await
         }
-        Err(error) => Err(error),
     }
 }

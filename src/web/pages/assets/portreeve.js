@@ -137,7 +137,8 @@ search?.form.addEventListener("focusout", (event) => {
 
 // Another part of a page, as it is now: read anew, since one place writes it. Says so when it cannot be had.
 async function readAnew() {
-  const answer = await fetch(location.href, { headers: { accept: "text/html" } });
+  // Nobody asked for it: it does not keep a session that is not used.
+  const answer = await fetch(location.href, { headers: { accept: "text/html", "portreeve-unattended": "1" } });
   if (answer.redirected || answer.status === 401 || answer.status === 403) {
     throw new Error("You are signed out: reload the page to sign in");
   }

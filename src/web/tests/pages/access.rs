@@ -1,14 +1,16 @@
 //! What the pages about access refuse, and that what they show is text.
 
+use super::super::super::decisions;
 use super::*;
-use crate::auth::{AccountCommand, UserName};
+use crate::auth::{AccountAnswer, AccountCommand, Origin, Policy, Rule, Rules, Subject, UserName};
+use crate::oci::{Access, Action, Actions, RepositoryName};
 use crate::store::{AuthEvent, AuthEventKind, AuthLog as _, Quotas, Retention};
 
 /// Forms for administrators, each filled in.
 const OF_ADMINISTRATORS: [(&str, &str); 10] = [
     ("/ui/access/users/add", "name=mallory&password=long-enough&groups="),
     ("/ui/access/user/password", "name=victim&password=long-enough"),
-    ("/ui/access/user/logins", "name=victim"),
+    ("/ui/access/user/logins", "name=victim&all=true"),
     ("/ui/access/user/revoke", "name=victim&id=0123456789abcdef"),
     ("/ui/access/user/disable", "name=victim&disabled=true"),
     ("/ui/access/user/groups", "name=victim&groups=other"),
@@ -167,4 +169,65 @@ async fn rules_are_shown_as_they_are_read_with_the_one_that_decides() {
             assert!(body.contains(words), "{query}: {words}: {body}");
         }
     }
+}
+
+#[tokio::test]
+async fn all_logins_of_a_user_end_only_where_that_is_said() {
+    let store = shown().await;
+    let house = gate::house(&store);
+    add(&house, user("victim", "g")).await;
+    for (page, form, status) in [
+        ("/ui/access/user/logins", "name=victim", StatusCode::BAD_REQUEST),
+        ("/ui/access/user/logins", "name=victim&id=", StatusCode::BAD_REQUEST),
+        ("/ui/access/user/logins", "name=victim&all=false", StatusCode::BAD_REQUEST),
+        ("/ui/access/user/logins", "name=victim&all=true", StatusCode::SEE_OTHER),
+        ("/ui/access/logins/end", "", StatusCode::BAD_REQUEST),
+        ("/ui/access/logins/end", "all=true", StatusCode::SEE_OTHER),
+    ] {
+        let answer = fill_in(&store, &house, Who::Administrator, (page, form), "same-origin").await;
+        assert_eq!(answer.status, status, "{page} {form}: {}", answer.body);
+        if status == StatusCode::BAD_REQUEST {
+            assert!(answer.body.contains("all=true"), "{page} {form}: {}", answer.body);
+        }
+    }
+}
+
+/// What the door decides, and what the page says of it.
+#[tokio::test]
+async fn what_is_told_of_a_robot_is_what_the_door_decides() {
+    let store = shown().await;
+    let house = gate::house(&store);
+    let robot = || UserName::parse("ci").unwrap();
+    let made = AccountCommand::CreateToken {
+        name: robot(),
+        user: None,
+        repositories: vec!["team/**".to_owned()],
+        actions: vec!["pull".to_owned(), "push".to_owned()],
+        expires_in: None,
+    };
+    let made = house.gate.logins.accounts.carry_out(made, None).await.unwrap();
+    let AccountAnswer::Created { id, .. } = made else { panic!("{made:?}") };
+    let denial = Rule {
+        who: vec![crate::auth::Who::Group("frozen".to_owned())],
+        repositories: vec!["team/app".to_owned()],
+        actions: Actions::of(&[Action::Push]),
+        deny: true,
+        ..Rule::default()
+    };
+    let groups = [("ci".to_owned(), vec!["frozen".to_owned()])].into();
+    house.gate.set_policy(Policy { rules: Rules::new(vec![denial]).unwrap(), groups });
+    let bearer = house.gate.still_known(robot(), Some(&Origin::AccessToken(id.clone()))).await.unwrap();
+    let bearer = Subject::Known(bearer.unwrap());
+    let repository = RepositoryName::parse("team/app").unwrap();
+    let told = decisions::decided(&house.gate, &house.gate.logins.accounts, "ci", Some("team/app")).await;
+    let told = told.unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(told.groups, ["frozen"]);
+    for action in Action::ALL {
+        let access = Access::to(repository.clone(), Actions::of(&[action]));
+        let item = told.decisions.iter().find(|item| item.action == action.as_str()).unwrap();
+        assert_eq!(item.allowed, house.gate.allows(&bearer, &access), "{}", action.as_str());
+        assert_eq!(item.token.as_ref(), Some(&id));
+    }
+    let reasons: Vec<&str> = told.decisions.iter().map(|item| item.reason.as_str()).collect();
+    assert_eq!(reasons[..2], [&format!("the access token {id} allows it"), "rule 1 denies it"]);
 }

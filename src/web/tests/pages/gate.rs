@@ -86,6 +86,7 @@ pub(super) fn house_with(store: &Arc<MemoryStore>, rules: Vec<Rule>) -> House {
             accounts,
             life: LoginLife { idle: HOUR, lifetime: HOUR },
             sessions: LoginLife { idle: HOUR, lifetime: HOUR },
+            has_pages: true,
         },
         policy: Policy { rules: Rules::new(rules).unwrap(), ..Policy::default() },
     }));

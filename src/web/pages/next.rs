@@ -1,10 +1,10 @@
-//! Where a browser goes once it is signed in: a page of the door's, and nowhere else.
+//! Where a browser is led on to from a form that says so: a page of the door's, and nowhere else.
 
 use std::sync::LazyLock;
 
 use url::Url;
 
-use crate::web::pages::links::{HOME, SIGN_IN, SIGN_OUT, SIGN_OUT_EVERYWHERE};
+use super::links::{HOME, SIGN_IN, SIGN_OUT, SIGN_OUT_EVERYWHERE};
 
 /// Longer ones are not remembered.
 const MAXIMUM_BYTES: usize = 2048;
@@ -25,6 +25,15 @@ impl Next {
         Self::read(text).unwrap_or_else(Self::home)
     }
 
+    /// The same for who signs in: not where that is done, or undone.
+    pub(super) fn after_sign_in(text: &str) -> Self {
+        let is_elsewhere = |next: &Self| {
+            let path = next.0.split('?').next().unwrap_or_default();
+            ![SIGN_IN, SIGN_OUT, SIGN_OUT_EVERYWHERE].contains(&path)
+        };
+        Self::read(text).filter(is_elsewhere).unwrap_or_else(Self::home)
+    }
+
     fn read(text: &str) -> Option<Self> {
         static HERE: LazyLock<Option<Url>> = LazyLock::new(|| Url::parse("http://door.invalid/").ok());
         let is_allowed = |byte: u8| byte.is_ascii_graphic() && byte != b'\\';
@@ -38,8 +47,7 @@ impl Next {
         let url = here.join(text).ok().filter(|url| url.origin() == here.origin())?;
         // Dots in the path are resolved here, also where they are escaped.
         let path = url.path();
-        let is_page = path.starts_with(HOME) && !path.contains("//");
-        if !is_page || [SIGN_IN, SIGN_OUT, SIGN_OUT_EVERYWHERE].contains(&path) {
+        if !path.starts_with(HOME) || path.contains("//") {
             return None;
         }
         Some(Self(match url.query() {
@@ -104,11 +112,13 @@ mod tests {
             "/ui",
             "/v2/",
             "/api/v1/me",
-            "/ui/sign-in",
-            "/ui/sign-out?x",
-            "/ui/x/../sign-out-everywhere",
         ] {
             assert_eq!(Next::parse(elsewhere), Next::home(), "{elsewhere:?}");
+            assert_eq!(Next::after_sign_in(elsewhere), Next::home(), "{elsewhere:?}");
+        }
+        for sign in ["/ui/sign-in", "/ui/sign-out?x", "/ui/x/../sign-out-everywhere"] {
+            assert_ne!(Next::parse(sign), Next::home(), "a choice of colours leads back to it: {sign}");
+            assert_eq!(Next::after_sign_in(sign), Next::home(), "{sign}");
         }
         assert_eq!(Next::parse(&format!("/ui/{}", "a".repeat(MAXIMUM_BYTES))), Next::home());
     }
