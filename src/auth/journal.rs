@@ -27,7 +27,7 @@ const FLUSH_EVERY: Duration = Duration::from_secs(1);
 /// The most that are kept, of each kind: 100,000 in all.
 const KEPT: Quotas = Quotas {
     tokens: 20_000,
-    logins: 30_000,
+    logins: 15_000,
     failures: 15_000,
     refusals: 15_000,
     accounts: 10_000,

@@ -253,6 +253,29 @@ async fn what_happened_at_the_gate_is_left_as_it_is_where_each_kind_has_its_tabl
 }
 
 #[tokio::test]
+async fn a_kind_of_what_happens_at_the_gate_that_is_newer_than_the_file_is_empty_until_it_happens() {
+    let (store, directory) = empty_file();
+    let path = directory.path().join("store.redb");
+    let login = happened(AuthEventKind::Login, Some("alice"), "");
+    store.add_auth_events(vec![(None, login.clone())], KEEP).await.unwrap();
+    store.close();
+    let database = Database::open(&path).unwrap();
+    let write = database.begin_write().unwrap();
+    assert!(write.delete_table(auth_events(AuthEventKind::SignedOut)).unwrap());
+    write.commit().unwrap();
+    drop(database);
+
+    let store = RedbStore::open(&path).unwrap();
+    let page = || PageRequest { after: None, limit: 9 };
+    assert_eq!(store.auth_events(page()).await.unwrap().items, [(Sequence::new(1), login.clone())]);
+    assert!(store.latest_auth_events(AuthEventKind::SignedOut, page()).await.unwrap().items.is_empty());
+    let out = happened(AuthEventKind::SignedOut, Some("alice"), "");
+    store.add_auth_events(vec![(None, out.clone())], KEEP).await.unwrap();
+    let all = store.auth_events(page()).await.unwrap().items;
+    assert_eq!(all, [(Sequence::new(1), login), (Sequence::new(2), out)]);
+}
+
+#[tokio::test]
 async fn what_happened_at_the_gate_goes_on_from_an_older_layout_without_what_strangers_wrote() {
     use AuthEventKind::{Account, Login, LoginFailed, Policy, Refused, Token};
     let (store, directory) = empty_file();
