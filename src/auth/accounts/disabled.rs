@@ -33,17 +33,19 @@ impl DisabledNames {
 }
 
 impl Accounts {
-    /// Disables a user, and ends all their logins. One who is disabled already stays so since then.
+    /// Disables a user, and ends all their logins, those as well that have begun and are not kept yet. One who is disabled already stays so since then.
     pub(super) async fn disable_user(&self, name: &UserName) -> Result<AccountAnswer, AccountError> {
         let kind = AccountKind::DisabledUser;
-        let mut changes = self.removed_logins_of(name).await?;
+        let logins = self.all_logins_of(name).await?;
+        let ended = self.ended_once_more(name).await?;
+        let mut changes: Vec<_> = logins.removed().chain([ended]).collect();
         if self.store.account(kind, name.as_str()).await?.is_none() {
             let disabling = StoredDisabling { since: self.clock.now() };
             changes.push(change_to(kind, name.as_str(), &disabling, Expect::Absent)?);
         }
         self.change(changes).await?;
         self.disabled.note(name, true);
-        self.forget_logins_of(name).await;
+        logins.forget();
         Ok(AccountAnswer::Done)
     }
 

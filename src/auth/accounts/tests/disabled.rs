@@ -45,7 +45,7 @@ async fn nothing_lets_a_disabled_user_in_until_they_are_enabled_wherever_they_ar
         let found = fixture.authenticator.find(&name(user)).await.unwrap().unwrap();
         let mut secrets = Vec::new();
         for kind in LoginKind::ALL {
-            let login = fixture.accounts.issue_login(kind, &found, "s", Device::default());
+            let login = fixture.accounts.keep_login_of(kind, &found, "s", Device::default());
             secrets.push((kind, login.await.unwrap()));
         }
         set(&fixture, user, true).await;
@@ -82,7 +82,7 @@ async fn who_is_disabled_is_told_with_since_when_and_stays_so_through_another_pa
     assert_eq!(fixture.accounts.disabled_among(&[&a, &c]).await.unwrap(), all[..1], "since then");
     assert_eq!(names(&fixture.accounts.disabled_among(&[&b, &c]).await.unwrap()), ["b"]);
     assert_eq!(fixture.accounts.disabled_among(&[]).await.unwrap(), []);
-    let command = AccountCommand::SetPassword { name: a.clone(), hash: quick_hash("second") };
+    let command = AccountCommand::SetPassword { name: a.clone(), hash: quick_hash("second"), present: None };
     fixture.accounts.carry_out(command, None).await.unwrap();
     assert!(is_disabled(&fixture.login("a", "second").await));
     // Another user of the name is another user.
