@@ -30,7 +30,7 @@ const MOST: usize = 1000;
 
 #[derive(Template)]
 #[template(path = "access_user.html", config = "src/web/pages/templates/askama.toml")]
-struct UserPage {
+pub(super) struct UserPage {
     layout: Layout,
     head: Head,
     user: UserRow,
