@@ -57,9 +57,7 @@ impl KnownAccounts {
 
     /// The access tokens by which a robot of this name logs in.
     pub(super) fn robot(&self, name: &UserName) -> Vec<&TokenShown> {
-        // A robot has no name that a user of the store has.
-        let is_user = self.in_file.contains(name) || self.in_store.iter().any(|user| user.name == *name);
-        self.tokens.iter().filter(|token| !is_user && token.name == *name).collect()
+        self.tokens.iter().filter(|token| token.is_robots && token.name == *name).collect()
     }
 
     /// Whether somebody has the name.

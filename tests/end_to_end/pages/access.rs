@@ -171,7 +171,8 @@ async fn a_user_is_disabled_enabled_and_put_into_groups_by_pages_without_scripts
         assert_eq!((status, location), (StatusCode::SEE_OTHER, format!("{page}&done={done}")), "{html}");
         assert_eq!(alice.read("/ui/access").await.0, StatusCode::SEE_OTHER, "the session is over for good");
         let (_, html) = admin.read("/ui/access/users").await;
-        assert_eq!(html.contains(">disabled<"), disabled == "true", "{html}");
+        // A user of the file is called so.
+        assert_eq!(html.contains("badge bad\">disabled<"), disabled == "true", "{html}");
     }
     Session::begin(&door, "alice", &password("alice")).await;
     let (status, _, html) = admin.send(disable, &[("name", "admin"), ("disabled", "true")]).await;
