@@ -4,12 +4,10 @@
 //! alone is neither sent nor held. What it is given, and what it answers, counts for `limits.body_memory`.
 
 use std::convert::Infallible;
-use std::net::IpAddr;
 
 use axum::body::Body;
 use bytes::Bytes;
 use futures_util::stream;
-use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 use tokio::sync::mpsc;
 use tower::ServiceExt;
@@ -17,8 +15,8 @@ use tower::ServiceExt;
 use super::body_memory::Reservation;
 use super::respond::{LocalAnswer, LocalBody};
 use super::service::Inbound;
-use super::{AnswerOrigin, Limits, Refusal, ResponseHead, body, forward};
-use crate::auth::{DoorOrigin, Viewer};
+use super::{AnswerOrigin, Exchange, Limits, Refusal, ResponseHead, body, forward};
+use crate::auth::DoorOrigin;
 use crate::oci::ErrorCode;
 
 /// Has the router answer. The client's address, that by which it knows the door, and what its user may see, go along as
@@ -30,20 +28,19 @@ use crate::oci::ErrorCode;
 pub(super) async fn call(
     router: &axum::Router,
     inbound: Inbound<'_>,
-    header: &RequestHeader,
-    client: IpAddr,
+    exchange: &Exchange,
     origin: DoorOrigin,
-    viewer: Viewer,
     limits: &Limits,
     mut held: Reservation,
 ) -> Result<LocalAnswer, Refusal> {
     let mut request = http::Request::new(Body::empty());
+    let header = &exchange.request;
     *request.method_mut() = header.method.clone();
     *request.uri_mut() = header.uri.clone();
     *request.headers_mut() = header.headers.clone();
-    request.extensions_mut().insert(client);
+    request.extensions_mut().insert(exchange.client.address);
     request.extensions_mut().insert(origin);
-    request.extensions_mut().insert(viewer);
+    request.extensions_mut().insert(exchange.viewer.clone());
     let response = match inbound {
         Inbound::Session(session) => with_body(router, session, request, limits, &mut held).await?,
         Inbound::WithoutBody(_) => match router.clone().oneshot(request).await {

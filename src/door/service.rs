@@ -26,8 +26,8 @@ use super::respond::LocalAnswer;
 use super::upstream_connection::UpstreamConnections;
 use super::url_rewriting::UrlRewriter;
 use super::{
-    AnswerOrigin, CatalogScope, Client, Exchange, ExchangeOutcome, Flow, Limits, Pipeline, Refusal, Response, ResponseHead,
-    Target, body, bridge, normalization, respond,
+    AnswerOrigin, CatalogScope, Client, Exchange, ExchangeOutcome, Flow, Limits, Pipeline, Refusal, Response,
+    ResponseHead, Target, body, bridge, normalization, respond,
 };
 use crate::auth::{TargetSeal, Viewer};
 use crate::oci::route::with_plain_colon;
@@ -268,11 +268,10 @@ impl Service {
         inbound: Inbound<'_>,
         exchange: &Exchange,
     ) -> Result<Option<LocalAnswer>, Refusal> {
-        let client = exchange.client.address;
-        let (viewer, held) = (exchange.viewer.clone(), self.memory.reserve(client));
+        let held = self.memory.reserve(exchange.client.address);
         // Apart from the request's own future, which would be as large for each pull.
         let origin = self.urls.address().door_origin(&exchange.client);
-        let calling = bridge::call(&self.own.router, inbound, &exchange.request, client, origin, viewer, &self.limits, held);
+        let calling = bridge::call(&self.own.router, inbound, exchange, origin, &self.limits, held);
         Box::pin(calling).await.map(Some)
     }
 

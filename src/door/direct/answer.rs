@@ -61,7 +61,8 @@ impl<'a> Sending<'a> {
         let LocalAnswer { mut head, body, origin: _, note: _, held: _held } = answer;
         let length = body.length();
         tell_end(Version::HTTP_11, &mut head, length)?;
-        let is_head = context.exchange.as_ref().is_some_and(|exchange| exchange.request.method == Method::HEAD);
+        let is_head =
+            context.exchange.as_ref().is_some_and(|exchange| exchange.request.method == Method::HEAD);
         let has_body = length != Some(0) && !is_head;
         let mut out = BytesMut::with_capacity(match &body {
             LocalBody::Whole(bytes) if has_body && bytes.len() <= COPIED_BODY => 512 + bytes.len(),
@@ -130,7 +131,9 @@ impl<'a> Sending<'a> {
         };
         match tokio::time::timeout(self.write_timeout, writing).await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(Error::because(ErrorType::WriteError, "writing an answer", error).into_down()),
+            Ok(Err(error)) => {
+                Err(Error::because(ErrorType::WriteError, "writing an answer", error).into_down())
+            }
             Err(_elapsed) => Err(Error::explain(ErrorType::WriteTimedout, "writing an answer").into_down()),
         }
     }

@@ -114,7 +114,9 @@ async fn requests_of_every_kind_follow_each_other_on_one_connection() {
         let content_type = format!("Content-Type: {}\r\n", image.media_type);
         let put = connection.ask("PUT", &by_tag, &content_type, &image.manifest).await;
         assert_eq!(put.head.status, 201, "{put:?}");
-        for (method, target) in [("GET", &by_digest), ("HEAD", &by_digest), ("GET", &by_tag), ("GET", &by_digest)] {
+        for (method, target) in
+            [("GET", &by_digest), ("HEAD", &by_digest), ("GET", &by_tag), ("GET", &by_digest)]
+        {
             let read = connection.ask(method, target, &accept, b"").await;
             let expected: &[u8] = if method == "HEAD" { b"" } else { &image.manifest };
             assert_eq!((read.head.status, read.body.as_slice()), (200, expected), "{method} {target}");
