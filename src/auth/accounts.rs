@@ -4,7 +4,8 @@
 
 mod author;
 mod command;
-mod disabled;
+pub(in crate::auth) mod disabled;
+mod disabled_names;
 mod listing;
 mod login_ends;
 mod login_index;
@@ -28,7 +29,6 @@ use tokio::sync::Mutex;
 
 pub use self::author::Author;
 pub use self::command::{AccountAnswer, AccountCommand, DisabledShown, LoginShown, TokenShown, UserShown};
-pub use self::disabled::DisabledUsers;
 pub use self::listing::{
     InvalidTokenCursor, KnownToken, TokenCursor, TokenFilter, TokenKind, UnknownTokenKind,
 };
@@ -38,7 +38,7 @@ pub use self::logins::{Device, LoginLife};
 pub use self::sources::{AccessTokens, StoredUsers};
 pub(super) use self::standing::ShownPassword;
 
-use self::disabled::DisabledNames;
+use self::disabled_names::DisabledNames;
 use self::login_index::LoginIndexes;
 use super::journal::Journal;
 use super::pattern::InvalidPattern;

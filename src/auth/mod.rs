@@ -16,6 +16,7 @@ mod header;
 mod htpasswd;
 mod identity;
 mod journal;
+mod kept_login;
 mod keys;
 mod local_user;
 mod lockout;
@@ -38,10 +39,11 @@ mod token_request;
 mod uploads;
 mod viewer;
 
+pub use accounts::disabled::DisabledUsers;
 pub use accounts::{
     AccessTokens, AccountAnswer, AccountCommand, AccountError, Accounts, Author, Device, DisabledShown,
-    DisabledUsers, InvalidTokenCursor, KnownToken, LoginKind, LoginLife, LoginShown, StoredUsers,
-    TokenCursor, TokenFilter, TokenKind, TokenShown, UnknownTokenKind, UserShown,
+    InvalidTokenCursor, KnownToken, LoginKind, LoginLife, LoginShown, StoredUsers, TokenCursor, TokenFilter,
+    TokenKind, TokenShown, UnknownTokenKind, UserShown,
 };
 pub use authenticator::{Authenticator, Login, LoginError};
 pub use continuation::Continuation;

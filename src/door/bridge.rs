@@ -13,8 +13,8 @@ use tokio::sync::mpsc;
 use tower::ServiceExt;
 
 use super::body_memory::Reservation;
+use super::inbound::Inbound;
 use super::respond::{LocalAnswer, LocalBody};
-use super::service::Inbound;
 use super::{AnswerOrigin, Exchange, Limits, Refusal, ResponseHead, body, forward};
 use crate::auth::DoorOrigin;
 use crate::oci::ErrorCode;

@@ -17,7 +17,8 @@ use super::client_connection::ClientConnection;
 use super::clock_retry::{self, ClockRetry, Verdict};
 use super::context::Context;
 use super::early_answer::EarlyAnswer;
-use super::service::{Inbound, Service};
+use super::inbound::Inbound;
+use super::service::Service;
 use super::watchdog::{BodyState, Watchdog};
 use super::{
     AnswerOrigin, ForwardedAuthorization, Refusal, ResponseHead, body, failed_exchange, forward, respond,

@@ -40,6 +40,7 @@ mod forwarded;
 mod header_names;
 mod hooks;
 mod http2_windows;
+mod inbound;
 mod limits;
 mod link_header;
 mod listen;

@@ -1,9 +1,8 @@
 //! What the door does with a request: reading its first line, answering what it answers itself, and the last changes to
 //! every response. `hooks.rs` calls it where pingora lets it.
 
-use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -17,6 +16,7 @@ use tokio_util::task::TaskTracker;
 use super::body_memory::{BodyMemory, Reservation};
 use super::context::Context;
 use super::fair_queue::FairQueue;
+use super::inbound::{Arrival, Inbound};
 use super::own_paths::OwnPaths;
 use super::public_address::PublicAddress;
 use super::request_id::{self, RequestIds};
@@ -380,34 +380,6 @@ fn take_note(context: &mut Context, note: Option<AccessNote>) {
     let (Some(exchange), Some(note)) = (context.exchange.as_mut(), note) else { return };
     context.cause.clone_from(&note.cause);
     exchange.note = Some(Box::new(note));
-}
-
-/// What a request's connection tells of it, besides its head.
-pub(super) struct Arrival {
-    /// Whether it has a body.
-    pub has_body: bool,
-    /// Whether it came by TLS.
-    pub is_tls: bool,
-    /// The other end of the connection.
-    pub peer: Option<IpAddr>,
-}
-
-/// The client's side of a request, as far as it is read from.
-pub(super) enum Inbound<'a> {
-    /// It came through pingora, and may have a body.
-    Session(&'a mut Session),
-    /// It has none. This is how long its client may take nothing of the answer.
-    WithoutBody(&'a mut Duration),
-}
-
-impl Inbound<'_> {
-    /// A request that is shed counts no more, so its client has less time to read the answer.
-    fn shorten_write_timeout(&mut self) {
-        match self {
-            Self::Session(session) => session.as_downstream_mut().set_write_timeout(Some(body::DRAIN_TIME)),
-            Self::WithoutBody(timeout) => **timeout = body::DRAIN_TIME,
-        }
-    }
 }
 
 /// What a request line asks for.

@@ -4,6 +4,7 @@
 //! once. So who asks keeps what was found for a while.
 
 mod distinct;
+mod name;
 mod reading;
 mod sums;
 #[cfg(test)]
@@ -12,8 +13,8 @@ mod tests;
 use std::fmt;
 use std::str::FromStr;
 
+pub(super) use self::name::namespace_of;
 pub use self::sums::NamespaceSums;
-pub(super) use self::sums::namespace_of;
 use super::cursor::InvalidCursor;
 use super::places::{Place, Sorting};
 use super::repositories::{RepositoryQuestion, RepositorySort};

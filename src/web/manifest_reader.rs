@@ -3,20 +3,15 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::SemaphorePermit;
 
 use super::error::ApiError;
-use super::manifests::{ManifestItem, Referrers};
+use super::manifest_item::{ManifestItem, Referrers};
 use super::state::WebState;
 use crate::oci::{Digest, Document, Manifest, Reference, RepositoryName, Tag};
 use crate::store::{ManifestRecord, Page, PageRequest, Store, StoreError};
 
-/// How many answers read manifests at a time: each manifest may take several times its length while an answer is made of it.
-const AT_ONCE: usize = 4;
-/// How long an answer waits for its turn.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// How many referrers are shown with a manifest; the others are listed.
 const REFERRERS: usize = 100;
 /// How many parts of one index are looked at for its size.
@@ -24,35 +19,6 @@ const PARTS: usize = 64;
 /// How many manifests are read for all sizes of one answer, and how many bytes they have about.
 const ALL_PARTS: usize = 512;
 const ALL_BYTES: u64 = 16 * 1024 * 1024;
-
-/// The turns of the answers that read manifests.
-#[derive(Debug)]
-pub struct ManifestTurns {
-    turns: Semaphore,
-    patience: Duration,
-}
-
-impl Default for ManifestTurns {
-    fn default() -> Self {
-        Self { turns: Semaphore::new(AT_ONCE), patience: PATIENCE }
-    }
-}
-
-impl ManifestTurns {
-    /// One that is never had.
-    #[cfg(test)]
-    pub(super) fn none() -> Self {
-        Self { turns: Semaphore::new(0), patience: Duration::ZERO }
-    }
-
-    async fn take(&self) -> Result<SemaphorePermit<'_>, ApiError> {
-        match tokio::time::timeout(self.patience, self.turns.acquire()).await {
-            Ok(Ok(turn)) => Ok(turn),
-            // Nobody closes it.
-            Ok(Err(_)) | Err(_) => Err(ApiError::TooManyManifests),
-        }
-    }
-}
 
 /// Reads manifests for one answer, which has its turn as long as this lives: until it is written.
 pub(super) struct ManifestReader<'a> {

@@ -8,7 +8,7 @@ use axum::http::request::Parts;
 
 use super::events::feed::EventFeed;
 use super::largest_blobs::LargestBlobs;
-use super::manifest_reader::ManifestTurns;
+use super::manifest_turns::ManifestTurns;
 use super::namespaces::KeptNamespaces;
 use super::notification_secret::NotificationSecret;
 use super::pages::PageSettings;

@@ -7,7 +7,6 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use async_trait::async_trait;
-use tokio::sync::OnceCell;
 
 use super::command::{AccountAnswer, DisabledShown};
 use super::stored::StoredDisabling;
@@ -16,21 +15,6 @@ use crate::auth::hashing::Ticket;
 use crate::auth::identity::{Credentials, Found, IdentitySource, SourceError, Verdict};
 use crate::auth::subject::UserName;
 use crate::store::{AccountChange, AccountKind, Expect, Page, PageRequest};
-
-/// Who is disabled, in memory: tokens of the door's are looked at with each request.
-#[derive(Default)]
-pub(super) struct DisabledNames(OnceCell<RwLock<HashSet<String>>>);
-
-impl DisabledNames {
-    fn note(&self, name: &UserName, is_disabled: bool) {
-        let Some(names) = self.0.get() else { return };
-        let mut names = names.write().unwrap_or_else(PoisonError::into_inner);
-        match is_disabled {
-            true => names.insert(name.to_string()),
-            false => names.remove(name.as_str()),
-        };
-    }
-}
 
 impl Accounts {
     /// Disables a user, and ends all their logins, those as well that have begun and are not kept yet. One who is disabled already stays so since then.

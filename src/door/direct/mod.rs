@@ -19,8 +19,9 @@ use self::answer::Sending;
 use super::client_connection::ClientConnection;
 use super::client_stream::ClientStream;
 use super::context::Context;
+use super::inbound::{Arrival, Inbound};
 use super::normalization;
-use super::service::{Arrival, Inbound, Service};
+use super::service::Service;
 
 /// How much is read at once: any ordinary head.
 const READ_BYTES: usize = 4 * 1024;

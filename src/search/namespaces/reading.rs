@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::mem;
 
 use super::distinct::{DigestKey, Distinct};
-use super::sums::{NamespaceSums, namespace_of};
+use super::name::namespace_of;
+use super::sums::NamespaceSums;
 use crate::oci::RepositoryName;
 use crate::search::{SearchError, Sees};
 use crate::store::{Page, PageRequest, Store, StoreError};

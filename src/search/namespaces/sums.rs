@@ -25,11 +25,6 @@ pub struct NamespaceSums {
     pub pulls: u64,
 }
 
-/// The namespace of a repository.
-pub(in crate::search) fn namespace_of(name: &str) -> &str {
-    name.split_once('/').map_or("", |(namespace, _)| namespace)
-}
-
 impl NamespaceSums {
     pub(super) fn new(namespace: &str) -> Self {
         Self {

@@ -3,6 +3,7 @@
 mod layers;
 mod parts;
 mod said;
+mod standing;
 #[cfg(test)]
 mod tests;
 
@@ -13,6 +14,7 @@ use axum::response::Response;
 use self::layers::{LayerRow, layers};
 use self::parts::{PartRow, parts};
 use self::said::{Change, changes};
+use self::standing::Standing;
 use super::super::error::ApiError;
 use super::super::manifest_reader::{ManifestReader, WholeSize};
 use super::super::parameters::Parameters;
@@ -28,8 +30,6 @@ use crate::store::ManifestRecord;
 
 /// So many rows of each kind are shown.
 const MOST: usize = 100;
-/// So many characters of a name are shown.
-const NAME: usize = 200;
 
 #[derive(Template)]
 #[template(path = "compare.html", config = "src/web/pages/templates/askama.toml")]
@@ -60,14 +60,6 @@ struct Side {
     bytes: SizeOfParts,
 }
 
-/// On which sides something is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
-    Removed,
-    Added,
-    Kept,
-}
-
 /// The first rows of many, and how many there are beside them.
 struct Cut<T> {
     rows: Vec<T>,
@@ -79,24 +71,6 @@ impl<T> Cut<T> {
         let more = rows.len().saturating_sub(MOST);
         rows.truncate(MOST);
         Self { rows, more: Number(more as u64) }
-    }
-}
-
-impl Standing {
-    const fn class(self) -> &'static str {
-        match self {
-            Self::Removed => "bad",
-            Self::Added => "good",
-            Self::Kept => "",
-        }
-    }
-
-    const fn in_words(self) -> &'static str {
-        match self {
-            Self::Removed => "removed",
-            Self::Added => "added",
-            Self::Kept => "kept",
-        }
     }
 }
 

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::deletions::MOST_TAGS;
 use super::super::error::ApiError;
+use super::super::manifest_item::Referrers;
 use super::super::manifest_reader::ManifestReader;
-use super::super::manifests::Referrers;
 use super::super::parameters::Parameters;
 use super::super::preview::DeletionPreview;
 use super::super::state::WebState;

@@ -1,7 +1,7 @@
 //! What refers to a manifest, named by what it is.
 
 use super::super::error::ApiError;
-use super::super::manifests::Referrer;
+use super::super::manifest_item::Referrer;
 use super::super::state::WebState;
 use super::super::tags;
 use super::artifact_kind::ArtifactKind;

@@ -1,7 +1,8 @@
 //! Reading manifests is bounded: in how many answers do so at a time, and in how many parts each looks at.
 
 use super::*;
-use crate::web::manifest_reader::{ManifestReader, ManifestTurns, WholeSize};
+use crate::web::manifest_reader::{ManifestReader, WholeSize};
+use crate::web::manifest_turns::ManifestTurns;
 
 /// An index of these manifests, each of which stands there as often as it is named.
 async fn push_index(store: &MemoryStore, text: &'static str, parts: &[String]) {

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::super::format::{Number, ShortDigest, Size};
-use super::Standing;
+use super::standing::Standing;
 use crate::oci::{Descriptor, Digest};
 use crate::store::ManifestRecord;
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::super::format::{ShortDigest, shortened};
 use super::super::links;
-use super::{NAME, Standing};
+use super::standing::{NAME, Standing};
 use crate::oci::{Digest, Document, Reference, RepositoryName};
 
 /// A platform of one of them, or of both.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::format::{CutText, shortened};
 use super::super::image::arguments;
-use super::NAME;
+use super::standing::NAME;
 use crate::oci::{Document, ImageConfig};
 use crate::store::ManifestRecord;
 
