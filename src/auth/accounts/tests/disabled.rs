@@ -1,6 +1,7 @@
 //! Users who are disabled, by whatever they come with.
 
 use super::*;
+use crate::auth::accounts::disabled::DisabledUsers;
 use crate::auth::htpasswd::Htpasswd;
 
 const LIFE: LoginLife = LoginLife { idle: DAY, lifetime: DAY };
