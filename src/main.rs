@@ -229,8 +229,8 @@ fn key(config: &Config, command: KeyCommand) -> Result<(), Failure> {
 }
 
 fn serve(config: Config, source: ConfigSource) -> Result<(), Failure> {
-    // A huge page stays resident for the smallest piece in it: with many connections that takes a quarter more memory.
-    // Without this the door takes more, and does the same.
+    // A huge page stays resident for the smallest piece in it. Where this is refused the door takes more memory, and does
+    // the same.
     let _ = rustix::thread::disable_transparent_huge_pages(true);
     // Its lines are written out when it goes, before anything is said about a failure.
     let _log = logging::install(server::log_settings(&config))

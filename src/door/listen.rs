@@ -15,12 +15,11 @@ use pingora_core::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream, Ser
 use pingora_core::listeners::tls::Acceptor;
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::protocols::http::v2::server::H2Options;
-use pingora_core::protocols::{ALPN, IO, SocketDigest, Ssl, Stream};
+use pingora_core::protocols::{ALPN, IO, Shutdown, SocketDigest, Ssl, Stream};
 use pingora_core::server::ShutdownWatch;
 use pingora_core::server::configuration::ServerConf;
 use pingora_proxy::HttpProxy;
 use rustls::ServerConfig;
-use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
@@ -305,7 +304,7 @@ impl Worker {
             let mut way = DirectWay { service: &self.service, connection, peer, stopping };
             let decided = match way.serve(&mut stream).await {
                 Next::Pingora(decided) => decided,
-                Next::Closed => return AsyncWriteExt::shutdown(&mut stream).await.unwrap_or_default(),
+                Next::Closed => return Shutdown::shutdown(&mut stream).await,
             };
             let stream_of = |stream: Stream| stream.into_any().downcast::<BoundedHead<ClientStream>>();
             let head = BoundedHead::new(stream, NextHead::default());

@@ -92,17 +92,18 @@ impl<'a> Sending<'a> {
     /// Sends a body as it is made, in chunks (RFC 9112 section 7.1) unless the head told its length. While there is nothing to
     /// send, a client that goes away ends it.
     async fn send_pieces(&mut self, mut body: Body, is_chunked: bool) -> Result<()> {
+        let mut is_watched = true;
         loop {
             let frame = tokio::select! {
                 biased;
                 frame = body.frame() => frame,
-                gone = client_gone(self.stream), if self.is_reusable => match gone {
+                gone = client_gone(self.stream), if is_watched => match gone {
                     Some(error) => {
                         return Err(Error::because(ErrorType::ReadError, "waiting for the rest of the answer", error).into_down());
                     }
                     // As pingora does with what comes before the answer's end, of which the next request may be cut off.
                     None => {
-                        self.is_reusable = false;
+                        (is_watched, self.is_reusable) = (false, false);
                         continue;
                     }
                 },

@@ -3,7 +3,7 @@
 //!
 //! Only an entirely ordinary head of a request without a body is read here ([`head`]); pingora reads any other. What a request
 //! means is decided in one place for both, [`Service::decide`]; what is to be streamed goes on to pingora with that decision
-//! made. For an answer of the door's own this takes half the CPU time that it takes through pingora, and less memory.
+//! made.
 
 mod answer;
 mod head;
