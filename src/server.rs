@@ -112,7 +112,7 @@ pub fn run(config: Config, source: ConfigSource) -> Result<(), StartError> {
         composition.status.stopping.store(true, Ordering::Relaxed);
         composition.end_streams();
         tracing::info!(grace = ?config.server.grace, "stopping: running transfers may end");
-        running.drain(&composition.engine.writes, config.server.grace, &mut signals.stop).await;
+        running.drain(&composition, config.server.grace, &mut signals.stop).await;
         running.stop().await;
         Ok(())
     })
@@ -209,13 +209,14 @@ impl Running {
         Ok(Self { door, workers, sweeps, background, stop })
     }
 
-    /// Accepts no connection any more, and waits for what runs: exchanges, and writes whose client has gone; at most for
+    /// Accepts no connection any more, and waits for what runs: exchanges, and writes and commands whose caller has gone; at most for
     /// `grace`, and at most until the next signal.
-    async fn drain(&self, writes: &TaskTracker, grace: Duration, signals: &mut StopSignals) {
+    async fn drain(&self, composition: &Composition, grace: Duration, signals: &mut StopSignals) {
         let drained = async {
             self.door.drain().await;
-            writes.close();
-            writes.wait().await;
+            composition.engine.writes.close();
+            composition.engine.writes.wait().await;
+            composition.accounts.finish().await;
         };
         tokio::select! {
             () = drained => tracing::info!("every transfer has ended"),

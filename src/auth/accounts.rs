@@ -26,6 +26,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Mutex;
+use tokio_util::task::TaskTracker;
 
 pub use self::author::Author;
 pub use self::command::{AccountAnswer, AccountCommand, DisabledShown, LoginShown, TokenShown, UserShown};
@@ -94,6 +95,9 @@ pub enum AccountError {
     /// Another change to the same account came before it.
     #[error("another request changed the same account just now; nothing was done, try again")]
     Overtaken,
+    /// It was not carried to its end.
+    #[error("the door failed on this command; its log says why")]
+    Failed,
     /// What the store keeps is none of it.
     #[error("the account `{0}` in the store cannot be read")]
     Damaged(String),
@@ -114,6 +118,8 @@ pub struct Accounts {
     disabled: DisabledNames,
     /// One command at a time: some look at many accounts before they change one.
     commands: Mutex<()>,
+    /// The commands that run, also those whose callers have gone.
+    running: TaskTracker,
     /// Whether the last use of a token could be written down.
     use_failures: FailureLog,
 }
@@ -123,7 +129,8 @@ impl Accounts {
     pub fn new(store: Arc<dyn store::Accounts>, journal: Arc<Journal>, clock: Clock) -> Self {
         let (version, login_indexes, commands) = (AtomicU64::new(0), LoginIndexes::default(), Mutex::new(()));
         let (disabled, use_failures) = (DisabledNames::default(), FailureLog::new());
-        Self { store, journal, clock, version, login_indexes, disabled, commands, use_failures }
+        let running = TaskTracker::new();
+        Self { store, journal, clock, version, login_indexes, disabled, commands, running, use_failures }
     }
 
     /// The journal of the gate.
@@ -246,11 +253,30 @@ impl Accounts {
         }
     }
 
-    /// Does what a command says; `by` gave it, as far as is known.
+    /// Does what a command says, to its end even if this future is dropped: what is in memory has to follow what the store
+    /// has. `by` gave it, as far as is known.
     ///
     /// # Errors
     /// When it makes no sense, or the store fails: then nothing was done.
     pub async fn carry_out(
+        self: &Arc<Self>,
+        command: AccountCommand,
+        by: Option<&Author>,
+    ) -> Result<AccountAnswer, AccountError> {
+        let (accounts, by) = (Arc::clone(self), by.cloned());
+        let task = self.running.spawn(async move { accounts.carry(command, by.as_ref()).await });
+        // A task is never aborted while the door runs, so this fails only for a panic, which the log has, or a runtime that
+        // is going away.
+        task.await.unwrap_or(Err(AccountError::Failed))
+    }
+
+    /// Waits for the commands that run. For a door that stops, when there are no more callers.
+    pub async fn finish(&self) {
+        self.running.close();
+        self.running.wait().await;
+    }
+
+    async fn carry(
         &self,
         command: AccountCommand,
         by: Option<&Author>,

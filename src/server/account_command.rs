@@ -142,7 +142,7 @@ pub(super) fn carry_out(
 
 /// Carries it out where no door runs.
 async fn in_store(
-    accounts: &Accounts,
+    accounts: &Arc<Accounts>,
     command: AccountCommand,
     tell: &mut dyn FnMut(AccountAnswer) -> ControlFlow<()>,
 ) -> Result<(), AccountError> {

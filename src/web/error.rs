@@ -212,9 +212,12 @@ impl ApiError {
             Self::Account(AccountError::Invalid(_) | AccountError::Pattern { .. }) => {
                 (StatusCode::BAD_REQUEST, "invalid_account")
             }
-            Self::Account(AccountError::Store(_) | AccountError::Damaged(_) | AccountError::Random) => {
-                (StatusCode::SERVICE_UNAVAILABLE, "accounts_unavailable")
-            }
+            Self::Account(
+                AccountError::Store(_)
+                | AccountError::Damaged(_)
+                | AccountError::Random
+                | AccountError::Failed,
+            ) => (StatusCode::SERVICE_UNAVAILABLE, "accounts_unavailable"),
             Self::Search(_) => (StatusCode::SERVICE_UNAVAILABLE, "search_unavailable"),
             Self::Deletion(error) => {
                 let (status, code, _) = deletion_told(error);
@@ -291,7 +294,9 @@ impl ApiError {
                 return;
             }
             // Told with its key, and with no more to tell.
-            Self::Account(error @ (AccountError::Damaged(_) | AccountError::Random)) => error,
+            Self::Account(
+                error @ (AccountError::Damaged(_) | AccountError::Random | AccountError::Failed),
+            ) => error,
             Self::Login(LoginError::Unavailable(SourceError::Hashing(HashingError::Busy))) => return,
             Self::Login(error) => error,
             Self::Deletion(error) => error,

@@ -21,7 +21,7 @@ struct Fixture {
     _directory: tempfile::TempDir,
     store: Arc<MemoryStore>,
     gate: Gate,
-    elsewhere: Accounts,
+    elsewhere: Arc<Accounts>,
 }
 
 fn fixture() -> Fixture {
@@ -52,7 +52,7 @@ fn over(store: &Arc<MemoryStore>, clock: Clock, has_pages: bool) -> Fixture {
         logins: Logins { accounts: own, life, sessions: life, has_pages },
         policy: Policy::default(),
     });
-    Fixture { _directory: directory, store: Arc::clone(store), gate, elsewhere: accounts() }
+    Fixture { _directory: directory, store: Arc::clone(store), gate, elsewhere: Arc::new(accounts()) }
 }
 
 impl Fixture {

@@ -1,5 +1,7 @@
 //! Users who are disabled, by whatever they come with.
 
+use futures_util::FutureExt as _;
+
 use super::*;
 use crate::auth::accounts::disabled::DisabledUsers;
 use crate::auth::htpasswd::Htpasswd;
@@ -104,6 +106,19 @@ async fn a_token_of_the_doors_is_known_for_a_disabled_users_from_the_first_momen
     let Fixture { accounts, .. } = &fixture;
     let again = Accounts::new(Arc::clone(&accounts.store), Arc::clone(&accounts.journal), Clock::SYSTEM);
     assert!(!is_known(&again, "before").await && is_known(&again, "after").await);
+}
+
+#[tokio::test]
+async fn a_command_whose_caller_goes_away_is_carried_out_to_its_end() {
+    let fixture = fixture();
+    let accounts = &fixture.accounts;
+    assert!(!accounts.is_token_of_disabled("a").await.unwrap());
+    let before = accounts.commands.lock().await;
+    let command = AccountCommand::DisableUser { name: name("a") };
+    assert!(accounts.carry_out(command, None).now_or_never().is_none(), "another command runs");
+    drop(before);
+    accounts.finish().await;
+    assert!(accounts.is_token_of_disabled("a").await.unwrap(), "the store has it and memory has not");
 }
 
 #[tokio::test]
