@@ -1,6 +1,8 @@
 //! Other people's programs, run as a user runs them.
 
 use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{Read as _, Seek as _};
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::Duration;
@@ -8,8 +10,8 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::process::Command;
 
-/// Longer than any of them takes, even on a machine that is busy.
-const LIMIT: Duration = Duration::from_secs(90);
+/// Far longer than any of them takes: the longest needs 50 s alone, and on a machine that is busy several times that.
+const LIMIT: Duration = Duration::from_secs(600);
 
 /// A program, with a home directory and logins of its own.
 pub struct Tool {
@@ -78,8 +80,12 @@ impl Tool {
 
     /// Runs it, whatever comes of it.
     pub async fn attempt<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Output {
+        // By way of files, so that what it had said shows even if it does not end.
+        let (said, complained) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
         let mut command = Command::new(&self.program);
         command
+            .stdout(said.try_clone().unwrap())
+            .stderr(complained.try_clone().unwrap())
             .args(&self.before)
             .args(arguments)
             .current_dir(self.home.path())
@@ -87,10 +93,28 @@ impl Tool {
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .kill_on_drop(true);
-        match tokio::time::timeout(LIMIT, command.output()).await {
-            Ok(Ok(output)) => output,
+        let ended = match tokio::time::timeout(LIMIT, command.status()).await {
+            Ok(Ok(status)) => Ok(status),
             Ok(Err(error)) => panic!("{} cannot be run ({error}): {}", self.program.display(), self.remedy),
-            Err(_) => panic!("{} did not end within {LIMIT:?}", self.program.display()),
+            Err(elapsed) => Err(elapsed),
+        };
+        let (stdout, stderr) = (whole(said), whole(complained));
+        match ended {
+            Ok(status) => Output { status, stdout, stderr },
+            Err(_) => panic!(
+                "{} did not end within {LIMIT:?}, and has said:\n{}{}",
+                self.program.display(),
+                String::from_utf8_lossy(&stdout),
+                String::from_utf8_lossy(&stderr),
+            ),
         }
     }
+}
+
+/// What a program has written to this file.
+fn whole(mut file: File) -> Vec<u8> {
+    let mut written = Vec::new();
+    file.rewind().unwrap();
+    file.read_to_end(&mut written).unwrap();
+    written
 }
