@@ -1,6 +1,7 @@
 //! How many connections or requests there may be at a time: so many in all, and so many of each network.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::auth::Network;
@@ -47,16 +48,18 @@ impl ConcurrencyLimit {
     /// When a limit is reached.
     pub(super) fn acquire(self: &Arc<Self>, network: Option<Network>) -> Result<Permit, LimitReached> {
         let mut in_use = self.lock();
-        let of_one = network.and_then(|network| in_use.by_network.get(&network).copied()).unwrap_or(0);
-        if of_one >= self.per_network {
+        let InUse { all, by_network } = &mut *in_use;
+        let of_one = network.map(|network| by_network.entry(network));
+        let count = if let Some(Entry::Occupied(count)) = &of_one { *count.get() } else { 0 };
+        if count >= self.per_network {
             return Err(LimitReached::Network);
         }
-        if in_use.all >= self.total {
+        if *all >= self.total {
             return Err(LimitReached::Total);
         }
-        in_use.all += 1;
-        if let Some(network) = network {
-            in_use.by_network.insert(network, of_one + 1);
+        *all += 1;
+        if let Some(of_one) = of_one {
+            *of_one.or_default() += 1;
         }
         Ok(Permit { limit: Arc::clone(self), network })
     }

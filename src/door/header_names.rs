@@ -34,14 +34,12 @@ pub(super) fn write_canonical(name: &HeaderName, out: &mut BytesMut) {
         TE => out.extend_from_slice(b"TE"),
         WWW_AUTHENTICATE => out.extend_from_slice(b"WWW-Authenticate"),
         _ => {
-            for (place, word) in name.as_str().split('-').enumerate() {
-                if place > 0 {
-                    out.extend_from_slice(b"-");
-                }
-                let begin = out.len();
-                out.extend_from_slice(word.as_bytes());
-                let capitals = if matches!(word, "oci" | "uuid") { word.len() } else { word.len().min(1) };
-                out[begin..begin + capitals].make_ascii_uppercase();
+            let begin = out.len();
+            out.extend_from_slice(name.as_str().as_bytes());
+            for word in out[begin..].split_mut(|byte| *byte == b'-') {
+                let capitals =
+                    if matches!(&*word, b"oci" | b"uuid") { word.len() } else { word.len().min(1) };
+                word[..capitals].make_ascii_uppercase();
             }
         }
     }

@@ -61,7 +61,7 @@ impl ProxyHttp for Service {
             }
             return Ok(false);
         };
-        let answer = self.finish(context, decided).await?;
+        let answer = self.finish(context, decided)?;
         respond::send(session, answer).await.map(|()| true)
     }
 
@@ -209,7 +209,7 @@ impl ProxyHttp for Service {
             return Ok(());
         }
         forward::remove_hop_by_hop_from_response(head);
-        self.finish_head(context, head).await.map_err(|refusal| {
+        self.finish_head(context, head).map_err(|refusal| {
             context.refusal = Some(refusal);
             Error::explain(ErrorType::InternalError, "a plugin refused the registry's response")
         })?;
@@ -321,7 +321,7 @@ impl ProxyHttp for Service {
     async fn logging(&self, session: &mut Session, error: Option<&Error>, context: &mut Context) {
         let status = session.response_written().map(|head| head.status);
         let moved = (session.body_bytes_read() as u64, session.body_bytes_sent() as u64);
-        self.end(context, status, moved, error).await;
+        self.end(context, status, moved, error);
     }
 }
 

@@ -1,7 +1,8 @@
 //! The plugins in their order, and what happens when one of them fails.
 
+use std::any::Any;
 use std::future::Future;
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use futures_util::FutureExt;
 
@@ -51,22 +52,25 @@ impl Pipeline {
     }
 
     /// Shows a response to each plugin, in reverse.
-    pub(super) async fn on_response(
+    pub(super) fn on_response(
         &self,
         exchange: &mut Exchange,
         head: &mut ResponseHead,
     ) -> Result<(), Refusal> {
         for (name, plugin) in self.plugins.iter().rev() {
-            catch_panic(name, plugin.on_response(exchange, head)).await??;
+            let hook = AssertUnwindSafe(|| plugin.on_response(exchange, head));
+            catch_unwind(hook).map_err(|panic| panicked(name, panic.as_ref()))??;
         }
         Ok(())
     }
 
     /// Tells each plugin that the exchange is over, in reverse; one that panics does not keep the others from hearing it.
-    pub(super) async fn on_end(&self, exchange: &Exchange, outcome: &ExchangeOutcome) {
+    pub(super) fn on_end(&self, exchange: &Exchange, outcome: &ExchangeOutcome) {
         for (name, plugin) in self.plugins.iter().rev() {
-            // The panic has been logged, and the exchange is over.
-            let _: Result<(), Refusal> = catch_panic(name, plugin.on_end(exchange, outcome)).await;
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| plugin.on_end(exchange, outcome))) {
+                // It is logged; the exchange is over.
+                let _: Refusal = panicked(name, panic.as_ref());
+            }
         }
     }
 }
@@ -77,17 +81,20 @@ fn panics_of(plugin: &'static str) -> metrics::Counter {
 
 /// Runs a hook; a panic in it becomes a refusal of this exchange alone.
 async fn catch_panic<T>(plugin: &'static str, hook: impl Future<Output = T>) -> Result<T, Refusal> {
-    AssertUnwindSafe(hook).catch_unwind().await.map_err(|panic| {
-        let cause = panic
-            .downcast_ref::<&str>()
-            .map(|text| (*text).to_owned())
-            .or_else(|| panic.downcast_ref::<String>().cloned())
-            .unwrap_or_else(|| "no message".to_owned());
-        tracing::error!(plugin, %cause, "a plugin panicked; its exchange fails");
-        panics_of(plugin).increment(1);
-        Refusal::new(ErrorCode::Unknown, "the door failed on this request; its log says why")
-            .because(format!("plugin {plugin} panicked: {cause}"))
-    })
+    AssertUnwindSafe(hook).catch_unwind().await.map_err(|panic| panicked(plugin, panic.as_ref()))
+}
+
+/// Counts a panic, and has the log say it; the refusal that it becomes.
+fn panicked(plugin: &'static str, panic: &(dyn Any + Send)) -> Refusal {
+    let cause = panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "no message".to_owned());
+    tracing::error!(plugin, %cause, "a plugin panicked; its exchange fails");
+    panics_of(plugin).increment(1);
+    Refusal::new(ErrorCode::Unknown, "the door failed on this request; its log says why")
+        .because(format!("plugin {plugin} panicked: {cause}"))
 }
 
 #[cfg(test)]
@@ -132,16 +139,12 @@ mod tests {
             Ok(Flow::Continue)
         }
 
-        async fn on_response(
-            &self,
-            _exchange: &mut Exchange,
-            _head: &mut ResponseHead,
-        ) -> Result<(), Refusal> {
+        fn on_response(&self, _exchange: &mut Exchange, _head: &mut ResponseHead) -> Result<(), Refusal> {
             self.note("response");
             Ok(())
         }
 
-        async fn on_end(&self, _exchange: &Exchange, _outcome: &ExchangeOutcome) {
+        fn on_end(&self, _exchange: &Exchange, _outcome: &ExchangeOutcome) {
             self.note("end");
         }
     }
@@ -180,8 +183,8 @@ mod tests {
         let (pipeline, notes) = pipeline("", false);
         let mut exchange = exchange();
         assert!(matches!(pipeline.on_request(&mut exchange).await, Ok(Flow::Continue)));
-        pipeline.on_response(&mut exchange, &mut ResponseHead::build(200, None).unwrap()).await.unwrap();
-        pipeline.on_end(&exchange, &outcome()).await;
+        pipeline.on_response(&mut exchange, &mut ResponseHead::build(200, None).unwrap()).unwrap();
+        pipeline.on_end(&exchange, &outcome());
         let expected = ["one request", "two request", "two response", "one response", "two end", "one end"];
         assert_eq!(*notes.lock().unwrap(), expected);
     }
@@ -199,7 +202,7 @@ mod tests {
     #[tokio::test]
     async fn a_plugin_that_panics_at_the_end_does_not_keep_it_from_the_others() {
         let (pipeline, notes) = pipeline("end", false);
-        pipeline.on_end(&exchange(), &outcome()).await;
+        pipeline.on_end(&exchange(), &outcome());
         assert_eq!(*notes.lock().unwrap(), ["two end", "one end"]);
     }
 

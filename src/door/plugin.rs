@@ -36,14 +36,16 @@ pub trait Plugin: Send + Sync {
         Ok(Flow::Continue)
     }
 
-    /// There is a final response, from the registry or from the door; the client has heard nothing yet.
-    async fn on_response(&self, exchange: &mut Exchange, head: &mut ResponseHead) -> Result<(), Refusal> {
+    /// There is a final response, from the registry or from the door; the client has heard nothing yet. Each response passes
+    /// here, so that a hook does no more than look at it and change its head.
+    fn on_response(&self, exchange: &mut Exchange, head: &mut ResponseHead) -> Result<(), Refusal> {
         let _ = (exchange, head);
         Ok(())
     }
 
-    /// The exchange is over, however it ended; also one that was cut off.
-    async fn on_end(&self, exchange: &Exchange, outcome: &ExchangeOutcome) {
+    /// The exchange is over, however it ended; also one that was cut off. No client's leaving can keep a hook from being run
+    /// to its end.
+    fn on_end(&self, exchange: &Exchange, outcome: &ExchangeOutcome) {
         let _ = (exchange, outcome);
     }
 }

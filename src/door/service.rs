@@ -107,7 +107,7 @@ impl Service {
     }
 
     /// Reads the request line that pingora has read.
-    pub(super) fn exchange(&self, session: &mut Session) -> (Exchange, Result<(), Refusal>) {
+    pub(super) fn exchange(&self, session: &mut Session) -> (Box<Exchange>, Result<(), Refusal>) {
         let has_fragment = match session.is_http2() {
             true => Ok(()),
             false => normalization::refuse_fragment(&session.as_downstream().to_h1_raw()),
@@ -129,7 +129,7 @@ impl Service {
         mut request: RequestHeader,
         normalized: Result<Option<String>, Refusal>,
         arrival: Arrival,
-    ) -> (Exchange, Result<(), Refusal>) {
+    ) -> (Box<Exchange>, Result<(), Refusal>) {
         let Arrival { has_body, is_tls, peer } = arrival;
         let mut forwarding = super::exchange::Forwarding::default();
         // The registry reads the one as the other; it is given what rules and record speak of.
@@ -145,7 +145,7 @@ impl Service {
         };
         let client = Client::of_connection(peer, is_tls, host);
         let request_id = self.request_ids.of(client.peer, &request.headers);
-        let exchange = Exchange {
+        let exchange = Box::new(Exchange {
             request_id,
             started: Instant::now(),
             request,
@@ -156,7 +156,7 @@ impl Service {
             viewer: Viewer::Anonymous,
             catalog: CatalogScope::Whole,
             note: None,
-        };
+        });
         (exchange, readable)
     }
 
@@ -165,7 +165,7 @@ impl Service {
     pub(super) async fn decide(
         &self,
         inbound: Inbound<'_>,
-        (mut exchange, readable): (Exchange, Result<(), Refusal>),
+        (mut exchange, readable): (Box<Exchange>, Result<(), Refusal>),
         context: &mut Context,
     ) -> Result<Option<LocalAnswer>, Refusal> {
         let mut answer = match readable {
@@ -181,7 +181,7 @@ impl Service {
                 Err(refusal) => answer = Err(refusal),
             }
         }
-        context.exchange = Some(Box::new(exchange));
+        context.exchange = Some(exchange);
         answer
     }
 
@@ -276,19 +276,15 @@ impl Service {
     }
 
     /// The last changes to a response, whether it is streamed or the door's own.
-    pub(super) async fn finish_head(
-        &self,
-        context: &mut Context,
-        head: &mut ResponseHead,
-    ) -> Result<(), Refusal> {
+    pub(super) fn finish_head(&self, context: &mut Context, head: &mut ResponseHead) -> Result<(), Refusal> {
         self.urls.rewrite(context, head)?;
         let Some(exchange) = context.exchange.as_mut() else { return Ok(()) };
         name_request(exchange, head)?;
-        self.pipeline.on_response(exchange, head).await
+        self.pipeline.on_response(exchange, head)
     }
 
     /// Makes an answer of the door's own ready to be sent, whatever was decided.
-    pub(super) async fn finish(
+    pub(super) fn finish(
         &self,
         context: &mut Context,
         decided: Result<LocalAnswer, Refusal>,
@@ -296,7 +292,7 @@ impl Service {
         let refusal = match decided {
             Ok(mut local) => {
                 take_note(context, local.note.take());
-                match self.finish_head(context, &mut local.head).await {
+                match self.finish_head(context, &mut local.head) {
                     Ok(()) => {
                         context.origin = local.origin;
                         return Ok(local);
@@ -306,7 +302,7 @@ impl Service {
             }
             Err(refusal) => refusal,
         };
-        self.refusal(context, &refusal).await
+        self.refusal(context, &refusal)
     }
 
     /// Sends a refusal.
@@ -316,12 +312,12 @@ impl Service {
         context: &mut Context,
         refusal: &Refusal,
     ) -> Result<()> {
-        let answer = self.refusal(context, refusal).await?;
+        let answer = self.refusal(context, refusal)?;
         respond::send(session, answer).await
     }
 
     /// The answer that a refusal becomes, ready to be sent.
-    async fn refusal(&self, context: &mut Context, refusal: &Refusal) -> Result<LocalAnswer> {
+    fn refusal(&self, context: &mut Context, refusal: &Refusal) -> Result<LocalAnswer> {
         context.cause = Some(refusal.to_string());
         context.origin = AnswerOrigin::Door;
         let own = context
@@ -331,7 +327,7 @@ impl Service {
         let mut response = respond::refusal(refusal, own)?;
         if let Some(exchange) =
             context.exchange.as_mut().filter(|exchange| exchange.target != Target::Unreadable)
-            && let Err(error) = self.pipeline.on_response(exchange, &mut response.head).await
+            && let Err(error) = self.pipeline.on_response(exchange, &mut response.head)
         {
             tracing::error!(%error, "a plugin refused a refusal; the first one is sent");
         }
@@ -344,7 +340,7 @@ impl Service {
     }
 
     /// A request is over, with this status for its client if there was an answer: it is counted, and the plugins hear of it.
-    pub(super) async fn end(
+    pub(super) fn end(
         &self,
         context: &mut Context,
         status: Option<StatusCode>,
@@ -364,7 +360,7 @@ impl Service {
             sent,
             duration,
         });
-        self.pipeline.on_end(&exchange, &outcome).await;
+        self.pipeline.on_end(&exchange, &outcome);
     }
 }
 

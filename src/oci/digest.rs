@@ -58,7 +58,7 @@ impl Digest {
             return Err(InvalidDigest::Algorithm { algorithm: excerpt(algorithm) });
         };
         let is_hexadecimal = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-        if encoded.len() != expected || !encoded.bytes().all(is_hexadecimal) {
+        if encoded.len() != expected || !encoded.bytes().fold(true, |all, byte| all & is_hexadecimal(byte)) {
             return Err(InvalidDigest::Encoded { algorithm, expected });
         }
         Ok(Self(text.into()))

@@ -1,6 +1,5 @@
 //! One line in the log for each exchange.
 
-use async_trait::async_trait;
 use http::header::USER_AGENT;
 use serde::Deserialize;
 
@@ -47,9 +46,8 @@ fn prepare(table: &toml::Table) -> Result<Prepared, Vec<InvalidOption>> {
     Ok(Box::new(move |_| Box::new(AccessLog { enabled })))
 }
 
-#[async_trait]
 impl Plugin for AccessLog {
-    async fn on_end(&self, exchange: &Exchange, outcome: &ExchangeOutcome) {
+    fn on_end(&self, exchange: &Exchange, outcome: &ExchangeOutcome) {
         if !self.enabled {
             return;
         }

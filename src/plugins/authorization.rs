@@ -87,7 +87,7 @@ impl Plugin for Authorization {
         Ok(Flow::Continue)
     }
 
-    async fn on_response(&self, exchange: &mut Exchange, head: &mut ResponseHead) -> Result<(), Refusal> {
+    fn on_response(&self, exchange: &mut Exchange, head: &mut ResponseHead) -> Result<(), Refusal> {
         let Target::Registry(route) = &exchange.target else { return Ok(()) };
         // What the registry says about the door's own credentials is nothing for the client, who can do nothing about it. A
         // challenge would have clients ask another server than the door for tokens, and show them to the door.

@@ -48,7 +48,7 @@ impl Plugin for ChunkOrder {
         Ok(Flow::Continue)
     }
 
-    async fn on_response(&self, exchange: &mut Exchange, head: &mut ResponseHead) -> Result<(), Refusal> {
+    fn on_response(&self, exchange: &mut Exchange, head: &mut ResponseHead) -> Result<(), Refusal> {
         if !matches!(head.status, StatusCode::ACCEPTED | StatusCode::NO_CONTENT) {
             return Ok(());
         }
@@ -74,7 +74,7 @@ impl Plugin for ChunkOrder {
         Ok(())
     }
 
-    async fn on_end(&self, exchange: &Exchange, outcome: &ExchangeOutcome) {
+    fn on_end(&self, exchange: &Exchange, outcome: &ExchangeOutcome) {
         let Some(Route::Upload { repository, upload, action }) = exchange.route() else { return };
         let goes_on = match action {
             UploadAction::Status => true,

@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use http::StatusCode;
 
 use crate::door::{Entry, Exchange, InvalidOption, Plugin, Prepared, Refusal, ResponseHead};
@@ -20,9 +19,8 @@ fn prepare(_table: &toml::Table) -> Result<Prepared, Vec<InvalidOption>> {
     Ok(Box::new(|parts| Box::new(Contradictions { seen: Arc::clone(&parts.seen) })))
 }
 
-#[async_trait]
 impl Plugin for Contradictions {
-    async fn on_response(&self, exchange: &mut Exchange, head: &mut ResponseHead) -> Result<(), Refusal> {
+    fn on_response(&self, exchange: &mut Exchange, head: &mut ResponseHead) -> Result<(), Refusal> {
         // What the door answers from the record does not contradict it.
         if !exchange.forwarding.is_forwarded {
             return Ok(());

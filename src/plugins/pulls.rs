@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use http::{Method, StatusCode};
 
 use crate::door::{Entry, Exchange, ExchangeOutcome, InvalidOption, Plugin, Prepared, Refusal, ResponseHead};
@@ -20,9 +19,8 @@ fn prepare(_table: &toml::Table) -> Result<Prepared, Vec<InvalidOption>> {
     Ok(Box::new(|parts| Box::new(Pulls { counts: Arc::clone(&parts.pulls) })))
 }
 
-#[async_trait]
 impl Plugin for Pulls {
-    async fn on_response(&self, exchange: &mut Exchange, head: &mut ResponseHead) -> Result<(), Refusal> {
+    fn on_response(&self, exchange: &mut Exchange, head: &mut ResponseHead) -> Result<(), Refusal> {
         let Some(Route::ManifestRead { repository, reference: Reference::Tag(tag) }) = exchange.route()
         else {
             return Ok(());
@@ -39,7 +37,7 @@ impl Plugin for Pulls {
         Ok(())
     }
 
-    async fn on_end(&self, exchange: &Exchange, outcome: &ExchangeOutcome) {
+    fn on_end(&self, exchange: &Exchange, outcome: &ExchangeOutcome) {
         let is_pull = exchange.request.method == Method::GET
             && outcome.status == Some(StatusCode::OK)
             && outcome.cause.is_none();

@@ -6,9 +6,10 @@
 
 use bytes::Bytes;
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, TE,
+    TRAILER, TRANSFER_ENCODING, UPGRADE, USER_AGENT,
 };
-use http::{HeaderValue, Version};
+use http::{HeaderMap, HeaderValue, Method, Uri, Version};
 use pingora_http::RequestHeader;
 
 /// The longest ordinary head, in bytes.
@@ -59,19 +60,29 @@ pub(super) fn parse(bytes: &Bytes) -> Option<RequestHeader> {
     if !is_ordinary_target(target) {
         return None;
     }
-    let count = parsed.headers.len();
-    let mut request = RequestHeader::build_no_case(method, target.as_bytes(), Some(count)).ok()?;
-    request.set_version(Version::HTTP_11);
+    let mut headers = HeaderMap::with_capacity(parsed.headers.len());
     for header in parsed.headers.iter() {
-        let name = HeaderName::from_bytes(header.name.as_bytes()).ok()?;
+        let name = name_of(header.name)?;
         if !is_ordinary_header(&name, header.value) {
             return None;
         }
-        let value = HeaderValue::from_maybe_shared(bytes.slice_ref(header.value)).ok()?;
-        request.append_header(name, value).ok()?;
+        headers.append(name, HeaderValue::from_maybe_shared(bytes.slice_ref(header.value)).ok()?);
     }
-    let mut hosts = request.headers.get_all(HOST).iter();
-    (hosts.next().is_some() && hosts.next().is_none()).then_some(request)
+    let mut hosts = headers.get_all(HOST).iter();
+    let (Some(_), None) = (hosts.next(), hosts.next()) else { return None };
+    let (mut request, ()) = http::Request::new(()).into_parts();
+    request.method = Method::from_bytes(method.as_bytes()).ok()?;
+    request.uri = Uri::from_maybe_shared(bytes.slice_ref(target.as_bytes())).ok()?;
+    request.version = Version::HTTP_11;
+    request.headers = headers;
+    Some(RequestHeader::from(request))
+}
+
+/// The name of a header. The usual ones are found sooner than by `http`, which has many to look among.
+fn name_of(text: &str) -> Option<HeaderName> {
+    const USUAL: [HeaderName; 6] = [HOST, ACCEPT, USER_AGENT, AUTHORIZATION, ACCEPT_ENCODING, CONNECTION];
+    let usual = USUAL.iter().find(|usual| usual.as_str().eq_ignore_ascii_case(text));
+    usual.cloned().or_else(|| HeaderName::from_bytes(text.as_bytes()).ok())
 }
 
 /// Whether a target is a path in visible ASCII that the door may know an answer to: blobs only the registry has.

@@ -118,7 +118,7 @@ impl DirectWay<'_> {
         drop(bytes);
         let is_last = *self.stopping.borrow();
         let mut sending = Sending::new(stream, is_last, write_timeout);
-        let sent = match self.service.finish(&mut context, decided).await {
+        let sent = match self.service.finish(&mut context, decided) {
             Ok(answer) => sending.send(&context, answer).await,
             Err(error) => Err(error),
         };
@@ -127,7 +127,7 @@ impl DirectWay<'_> {
             sending.note_failure(self.service, &mut context, error);
         }
         let (status, length, is_reusable) = (sending.status(), sending.body_bytes(), sending.is_reusable());
-        self.service.end(&mut context, status, (0, length), error.as_deref()).await;
+        self.service.end(&mut context, status, (0, length), error.as_deref());
         (error.is_some() || !is_reusable).then_some(Next::Closed)
     }
 }

@@ -75,6 +75,14 @@ fn without_slash(name: &str) -> &str {
 /// Refuses every path that a proxy on the way could decode, clean or cut before reading it. The specification has no
 /// code for a bad request line; `NAME_INVALID` comes nearest, since a path that has two readings names two things.
 fn refuse_ambiguous(path: &str) -> Result<(), Refused> {
+    // Nearly every path has nothing that needs a closer look.
+    let is_plain = |byte: u8| byte.is_ascii_graphic() && !b"%\\;#?".contains(&byte);
+    if path.bytes().fold(true, |all, byte| all & is_plain(byte))
+        && !path.contains("//")
+        && !path.contains("/.")
+    {
+        return Ok(());
+    }
     for byte in path.bytes() {
         let message = match byte {
             b'%' => "the path must not be percent-encoded: no name, tag or digest needs it",
@@ -103,6 +111,9 @@ fn refuse_ambiguous(path: &str) -> Result<(), Refused> {
 /// it, and it has no second meaning. `None` for any other target: nothing else may be encoded, and the encoding of a colon
 /// nowhere else.
 pub fn with_plain_colon(target: &str) -> Option<String> {
+    if !target.as_bytes().contains(&b'%') {
+        return None;
+    }
     let (path, query) = match target.split_once('?') {
         Some((path, query)) => (path, Some(query)),
         None => (target, None),

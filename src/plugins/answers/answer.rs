@@ -1,7 +1,7 @@
 //! An answer from the record, or why there is none.
 
-use http::header::CONTENT_TYPE;
-use http::{HeaderName, StatusCode};
+use http::header::{CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderName, HeaderValue, StatusCode};
 
 use crate::door::{AnswerOrigin, BoxError, Refusal, Response, ResponseBody, ResponseHead};
 use crate::store::StoreError;
@@ -32,11 +32,12 @@ impl From<Box<pingora_core::Error>> for Unanswered {
 }
 
 /// The head of an answer with a body of this type.
-pub(super) fn head(status: StatusCode, content_type: &str) -> Result<ResponseHead, Unanswered> {
-    let mut head = ResponseHead::build(status, Some(8))?;
+pub(super) fn head(status: StatusCode, content_type: HeaderValue) -> Result<ResponseHead, Unanswered> {
+    // The door spells the names as it sends them.
+    let mut head = ResponseHead::build_no_case(status, Some(8))?;
     head.insert_header(CONTENT_TYPE, content_type)?;
-    head.insert_header(API_VERSION, "registry/2.0")?;
-    head.insert_header("x-content-type-options", "nosniff")?;
+    head.insert_header(API_VERSION, HeaderValue::from_static("registry/2.0"))?;
+    head.insert_header(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"))?;
     Ok(head)
 }
 

@@ -1,5 +1,7 @@
 //! `GET /v2/_catalog` from the record: the names that the caller may see.
 
+use http::HeaderValue;
+
 use super::answer::{Unanswered, head, response};
 use super::page::{Asked, link, push_names};
 use crate::door::{CatalogScope, Response};
@@ -28,7 +30,7 @@ pub(super) async fn answer(
             visible(records, sees, asked.last, count).await?
         }
     };
-    let mut head = head(http::StatusCode::OK, "application/json; charset=utf-8")?;
+    let mut head = head(http::StatusCode::OK, HeaderValue::from_static("application/json; charset=utf-8"))?;
     if has_more && let Some(last) = names.last() {
         let more = asked.count.map(|count| format!("&n={count}")).unwrap_or_default();
         head.insert_header("link", link("/v2/_catalog", last.as_str(), &more))?;

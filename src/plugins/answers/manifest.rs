@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use http::header::{ACCEPT, ETAG};
-use http::{HeaderMap, HeaderName, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::answer::{Unanswered, head, response};
 use super::conditions;
@@ -18,7 +18,7 @@ use crate::store::Records;
 /// How much memory recent manifests may take, in bytes.
 const CACHED: u64 = 32 * 1024 * 1024;
 /// What one takes beside its own bytes, about.
-const OVERHEAD: usize = 512;
+const OVERHEAD: usize = 1024;
 
 const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 
@@ -41,6 +41,24 @@ pub(super) struct Manifests {
 struct Served {
     media_type: MediaType,
     bytes: bytes::Bytes,
+    /// What its head says.
+    content_type: HeaderValue,
+    content_digest: HeaderValue,
+    entity_tag: HeaderValue,
+}
+
+impl Served {
+    fn new(digest: &Digest, manifest: &Manifest) -> Result<Self, Unanswered> {
+        let Manifest { bytes, document, .. } = manifest;
+        let value = |text: &str| HeaderValue::from_str(text).map_err(|error| Unanswered::Head(error.into()));
+        Ok(Self {
+            content_type: value(document.media_type.as_str())?,
+            content_digest: value(digest.as_str())?,
+            entity_tag: value(&format!("\"{digest}\""))?,
+            media_type: document.media_type.clone(),
+            bytes: bytes.clone(),
+        })
+    }
 }
 
 impl Manifests {
@@ -77,9 +95,9 @@ impl Manifests {
         }
         let is_known = conditions::has_it(headers, digest);
         let status = if is_known { StatusCode::NOT_MODIFIED } else { StatusCode::OK };
-        let mut head = head(status, served.media_type.as_str())?;
-        head.insert_header(CONTENT_DIGEST, digest.as_str())?;
-        head.insert_header(ETAG, format!("\"{digest}\""))?;
+        let mut head = head(status, served.content_type.clone())?;
+        head.insert_header(CONTENT_DIGEST, served.content_digest.clone())?;
+        head.insert_header(ETAG, served.entity_tag.clone())?;
         let body = if is_known { bytes::Bytes::new() } else { served.bytes.clone() };
         Ok(response(head, body))
     }
@@ -98,8 +116,7 @@ impl Manifests {
         let manifest = self.records.manifest_content(repository, digest).await?;
         // It may have gone since.
         let manifest = manifest.ok_or(Unanswered::NotRecorded)?;
-        let Manifest { bytes, document, .. } = manifest.as_ref();
-        let served = Arc::new(Served { media_type: document.media_type.clone(), bytes: bytes.clone() });
+        let served = Arc::new(Served::new(digest, &manifest)?);
         self.recent.insert(digest.clone(), Arc::clone(&served));
         Ok(served)
     }

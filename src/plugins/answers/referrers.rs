@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
+use http::HeaderValue;
 use serde::Serialize;
 use url::form_urlencoded;
 
@@ -119,7 +120,7 @@ pub(super) async fn answer(
         }
         after = page.next;
     };
-    let mut head = head(http::StatusCode::OK, MediaType::OCI_INDEX)?;
+    let mut head = head(http::StatusCode::OK, HeaderValue::from_static(MediaType::OCI_INDEX))?;
     if !asked.artifact_types.is_empty() {
         head.insert_header("oci-filters-applied", "artifactType")?;
     }

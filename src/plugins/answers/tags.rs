@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt as _};
+use http::HeaderValue;
 
 use super::answer::{Unanswered, head, response};
 use super::page::{Asked, link, push_names};
@@ -26,7 +27,7 @@ pub(super) async fn answer(
     if page.items.is_empty() && records.repository(repository).await?.is_none() {
         return Err(Unanswered::NotRecorded);
     }
-    let mut head = head(http::StatusCode::OK, "application/json; charset=utf-8")?;
+    let mut head = head(http::StatusCode::OK, HeaderValue::from_static("application/json; charset=utf-8"))?;
     let mut json = format!("{{\"name\":\"{repository}\",\"tags\":[").into_bytes();
     push_names(&mut json, page.items.iter().map(Tag::as_str));
     match (asked.count, page.next) {

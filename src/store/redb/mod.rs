@@ -9,6 +9,7 @@
 mod failure;
 mod file;
 mod found;
+mod held;
 mod intents;
 mod layout;
 mod older_layouts;

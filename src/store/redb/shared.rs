@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use super::failure::Failure;
 use super::file::{self, OpenError};
 use super::found::{Found, found};
+use super::held::HeldManifests;
 use super::intents::OpenIntents;
 use super::panics::{caught, dropped};
 use super::place::Place;
@@ -42,6 +43,8 @@ pub(super) struct Shared {
     pub(super) commits: AtomicU64,
     pub(super) intents: OpenIntents,
     pub(super) observed: RecentlyObserved,
+    /// Manifests that were found in the present state of the record.
+    pub(super) held: HeldManifests,
     /// How much is missing, as last made durable.
     pub(super) missing: RwLock<Missing>,
     /// The epoch of what this process gives out.
@@ -83,9 +86,15 @@ impl Shared {
             commits: AtomicU64::new(0),
             intents: OpenIntents::found(intents),
             observed,
+            held: HeldManifests::default(),
             missing: RwLock::new(missing),
             epoch,
         })
+    }
+
+    /// Whether there is a file to read, and it is still the record's.
+    pub(super) fn is_readable(&self) -> bool {
+        !self.closed.load(Ordering::Acquire) && self.trouble() != Some(StoreTrouble::Overwritten)
     }
 
     pub(super) fn snapshot(&self) -> Result<Snapshot, Failure> {
@@ -105,6 +114,7 @@ impl Shared {
 
     /// The file was found with this as its last sequence number: that of an event of which nobody was told, perhaps.
     pub(super) fn found_sequence(&self, sequence: u64) {
+        self.held.forget();
         self.sequence.store(sequence, Ordering::Release);
         self.last_event.send_if_modified(|last| {
             let is_news = last.get() < sequence;

@@ -185,6 +185,7 @@ impl Writer {
         self.shared.intents.publish(&mut staged);
         self.shared.sequence.store(staged.sequence.get(), Ordering::Release);
         self.shared.commits.fetch_add(1, Ordering::AcqRel);
+        self.shared.held.forget();
         if let Some(last) = staged.events.last() {
             self.shared.last_event.send_replace(last.event.sequence);
         }

@@ -99,7 +99,16 @@ impl Records for RedbStore {
     }
 
     async fn has_manifest(&self, repository: &RepositoryName, digest: &Digest) -> Result<bool, StoreError> {
-        self.point(|snapshot| snapshot.has_manifest(repository, digest)).await
+        let shared = &self.shared;
+        if shared.held.has(repository, digest) && shared.is_readable() {
+            return Ok(true);
+        }
+        let state = shared.held.state();
+        let has = self.point(|snapshot| snapshot.has_manifest(repository, digest)).await?;
+        if has {
+            shared.held.remember(state, repository, digest);
+        }
+        Ok(has)
     }
 
     async fn manifest(
