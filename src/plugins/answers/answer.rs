@@ -1,7 +1,7 @@
 //! An answer from the record, or why there is none.
 
-use http::header::{CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::header::{CONTENT_TYPE, InvalidHeaderValue, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use crate::door::{AnswerOrigin, BoxError, Refusal, Response, ResponseBody, ResponseHead};
 use crate::store::StoreError;
@@ -25,22 +25,25 @@ pub(super) enum Unanswered {
     Head(#[source] BoxError),
 }
 
-impl From<Box<pingora_core::Error>> for Unanswered {
-    fn from(error: Box<pingora_core::Error>) -> Self {
-        Self::Head(error)
+impl From<InvalidHeaderValue> for Unanswered {
+    fn from(error: InvalidHeaderValue) -> Self {
+        Self::Head(error.into())
     }
 }
 
-/// The head of an answer with a body of this type.
-pub(super) fn head(status: StatusCode, content_type: HeaderValue) -> Result<ResponseHead, Unanswered> {
-    // The door spells the names as it sends them.
-    let mut head = ResponseHead::build_no_case(status, Some(8))?;
-    head.insert_header(CONTENT_TYPE, content_type)?;
-    head.insert_header(API_VERSION, HeaderValue::from_static("registry/2.0"))?;
-    head.insert_header(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"))?;
-    Ok(head)
+/// The headers of an answer with a body of this type.
+pub(super) fn headers(content_type: HeaderValue) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(8);
+    headers.insert(CONTENT_TYPE, content_type);
+    headers.insert(API_VERSION, HeaderValue::from_static("registry/2.0"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers
 }
 
-pub(super) fn response(head: ResponseHead, body: impl Into<ResponseBody>) -> Response {
-    Response { head, body: body.into(), origin: AnswerOrigin::Record }
+pub(super) fn response(status: StatusCode, headers: HeaderMap, body: impl Into<ResponseBody>) -> Response {
+    let (mut head, ()) = http::Response::new(()).into_parts();
+    head.status = status;
+    head.headers = headers;
+    // The door spells the names as it sends them.
+    Response { head: ResponseHead::from(head), body: body.into(), origin: AnswerOrigin::Record }
 }

@@ -1,8 +1,9 @@
 //! `GET /v2/_catalog` from the record: the names that the caller may see.
 
-use http::HeaderValue;
+use http::header::LINK;
+use http::{HeaderValue, StatusCode};
 
-use super::answer::{Unanswered, head, response};
+use super::answer::{Unanswered, headers, response};
 use super::page::{Asked, link, push_names};
 use crate::door::{CatalogScope, Response};
 use crate::oci::{Access, RepositoryName};
@@ -30,15 +31,15 @@ pub(super) async fn answer(
             visible(records, sees, asked.last, count).await?
         }
     };
-    let mut head = head(http::StatusCode::OK, HeaderValue::from_static("application/json; charset=utf-8"))?;
+    let mut headers = headers(HeaderValue::from_static("application/json; charset=utf-8"));
     if has_more && let Some(last) = names.last() {
         let more = asked.count.map(|count| format!("&n={count}")).unwrap_or_default();
-        head.insert_header("link", link("/v2/_catalog", last.as_str(), &more))?;
+        headers.insert(LINK, HeaderValue::try_from(link("/v2/_catalog", last.as_str(), &more))?);
     }
     let mut json = b"{\"repositories\":[".to_vec();
     push_names(&mut json, names.iter().map(RepositoryName::as_str));
     json.extend_from_slice(b"]}\n");
-    Ok(response(head, bytes::Bytes::from(json)))
+    Ok(response(StatusCode::OK, headers, bytes::Bytes::from(json)))
 }
 
 /// So many names that may be seen, from behind this one on, and whether there are more.

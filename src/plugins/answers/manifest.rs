@@ -9,7 +9,7 @@ use std::sync::Arc;
 use http::header::{ACCEPT, ETAG};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-use super::answer::{Unanswered, head, response};
+use super::answer::{Unanswered, headers, response};
 use super::conditions;
 use crate::door::Response;
 use crate::oci::{Digest, Manifest, MediaType, Reference, RepositoryName, Tag};
@@ -50,11 +50,10 @@ struct Served {
 impl Served {
     fn new(digest: &Digest, manifest: &Manifest) -> Result<Self, Unanswered> {
         let Manifest { bytes, document, .. } = manifest;
-        let value = |text: &str| HeaderValue::from_str(text).map_err(|error| Unanswered::Head(error.into()));
         Ok(Self {
-            content_type: value(document.media_type.as_str())?,
-            content_digest: value(digest.as_str())?,
-            entity_tag: value(&format!("\"{digest}\""))?,
+            content_type: HeaderValue::from_str(document.media_type.as_str())?,
+            content_digest: HeaderValue::from_str(digest.as_str())?,
+            entity_tag: HeaderValue::try_from(format!("\"{digest}\""))?,
             media_type: document.media_type.clone(),
             bytes: bytes.clone(),
         })
@@ -74,7 +73,7 @@ impl Manifests {
         repository: &RepositoryName,
         reference: &Reference,
         is_exclusive: bool,
-        headers: &HeaderMap,
+        asked: &HeaderMap,
     ) -> Result<Response, Unanswered> {
         let tagged;
         let (digest, asked_by) = match reference {
@@ -90,16 +89,16 @@ impl Manifests {
             return Err(Unanswered::NotRecorded);
         }
         let served = self.served(repository, digest).await?;
-        if !is_served_as_it_is(&served.media_type, asked_by, headers) {
+        if !is_served_as_it_is(&served.media_type, asked_by, asked) {
             return Err(Unanswered::NotRecorded);
         }
-        let is_known = conditions::has_it(headers, digest);
+        let is_known = conditions::has_it(asked, digest);
         let status = if is_known { StatusCode::NOT_MODIFIED } else { StatusCode::OK };
-        let mut head = head(status, served.content_type.clone())?;
-        head.insert_header(CONTENT_DIGEST, served.content_digest.clone())?;
-        head.insert_header(ETAG, served.entity_tag.clone())?;
+        let mut headers = headers(served.content_type.clone());
+        headers.insert(CONTENT_DIGEST, served.content_digest.clone());
+        headers.insert(ETAG, served.entity_tag.clone());
         let body = if is_known { bytes::Bytes::new() } else { served.bytes.clone() };
-        Ok(response(head, body))
+        Ok(response(status, headers, body))
     }
 
     async fn digest_of(&self, repository: &RepositoryName, tag: &Tag) -> Result<Digest, Unanswered> {

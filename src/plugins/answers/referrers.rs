@@ -6,15 +6,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use http::HeaderValue;
+use http::header::LINK;
+use http::{HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 use url::form_urlencoded;
 
-use super::answer::{Unanswered, head, response};
+use super::answer::{Unanswered, headers, response};
 use super::page::link;
 use crate::door::{Refusal, Response};
 use crate::oci::{Digest, Document, ErrorCode, MediaType, RepositoryName};
 use crate::store::{ManifestRecord, PageRequest, Records};
+
+const FILTERS_APPLIED: HeaderName = HeaderName::from_static("oci-filters-applied");
 
 /// How many referrers are read at once.
 const PART: usize = 100;
@@ -120,17 +123,17 @@ pub(super) async fn answer(
         }
         after = page.next;
     };
-    let mut head = head(http::StatusCode::OK, HeaderValue::from_static(MediaType::OCI_INDEX))?;
+    let mut headers = headers(HeaderValue::from_static(MediaType::OCI_INDEX));
     if !asked.artifact_types.is_empty() {
-        head.insert_header("oci-filters-applied", "artifactType")?;
+        headers.insert(FILTERS_APPLIED, HeaderValue::from_static("artifactType"));
     }
     if let Some(next) = next {
         let path = format!("/v2/{repository}/referrers/{subject}");
-        head.insert_header("link", link(&path, next.as_str(), &asked.parameters()))?;
+        headers.insert(LINK, HeaderValue::try_from(link(&path, next.as_str(), &asked.parameters()))?);
     }
     let index = Index { schema_version: 2, media_type: MediaType::OCI_INDEX, manifests };
     let json = serde_json::to_vec(&index).map_err(|error| Unanswered::Head(error.into()))?;
-    Ok(response(head, Bytes::from(json)))
+    Ok(response(StatusCode::OK, headers, Bytes::from(json)))
 }
 
 #[cfg(test)]

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt as _};
-use http::HeaderValue;
+use http::header::LINK;
+use http::{HeaderValue, StatusCode};
 
-use super::answer::{Unanswered, head, response};
+use super::answer::{Unanswered, headers, response};
 use super::page::{Asked, link, push_names};
 use crate::door::{BoxError, Response, ResponseBody};
 use crate::oci::{RepositoryName, Tag};
@@ -27,19 +28,22 @@ pub(super) async fn answer(
     if page.items.is_empty() && records.repository(repository).await?.is_none() {
         return Err(Unanswered::NotRecorded);
     }
-    let mut head = head(http::StatusCode::OK, HeaderValue::from_static("application/json; charset=utf-8"))?;
+    let mut headers = headers(HeaderValue::from_static("application/json; charset=utf-8"));
     let mut json = format!("{{\"name\":\"{repository}\",\"tags\":[").into_bytes();
     push_names(&mut json, page.items.iter().map(Tag::as_str));
     match (asked.count, page.next) {
         // All of them were asked for.
-        (None, Some(next)) => Ok(response(head, rest(Arc::clone(records), repository.clone(), json, next))),
+        (None, Some(next)) => {
+            Ok(response(StatusCode::OK, headers, rest(Arc::clone(records), repository.clone(), json, next)))
+        }
         (count, next) => {
             if let (Some(count), Some(next)) = (count, next) {
                 let path = format!("/v2/{repository}/tags/list");
-                head.insert_header("link", link(&path, next.as_str(), &format!("&n={count}")))?;
+                headers
+                    .insert(LINK, HeaderValue::try_from(link(&path, next.as_str(), &format!("&n={count}")))?);
             }
             json.extend_from_slice(END);
-            Ok(response(head, Bytes::from(json)))
+            Ok(response(StatusCode::OK, headers, Bytes::from(json)))
         }
     }
 }
