@@ -42,8 +42,10 @@ async fn statistics_tell_what_happened_and_what_is_large() {
     assert_eq!(status, StatusCode::OK);
     let totals = json!({"repositories": 3, "tags": 3, "manifests": 3, "bytes": 21 + 11 + 11 + 5});
     assert_eq!(body["totals"], totals);
+    let in_first_hour = |count: u64| [vec![count], vec![0; 23]].concat();
     let day = json!({
         "day": "1970-01-01", "pushes": 3, "pulls": 4, "deletions": 0,
+        "pushes_by_hour": in_first_hour(3), "pulls_by_hour": in_first_hour(4),
         "repositories": 3, "tags": 3, "manifests": 3, "bytes": 48,
     });
     assert_eq!((&body["days"], &body["events"]), (&json!([day]), &json!(3)));
