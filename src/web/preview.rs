@@ -69,13 +69,16 @@ impl fmt::Display for DeletionPreview {
                 write!(formatter, "the tag {repository}:{tag}, which points to {digest}; {stay}")
             }
             Self::Tags { repository, tags, untagged } => {
-                let tags = in_words(&tags.iter().collect::<Vec<_>>());
-                let stay = match untagged {
-                    0 => "all manifests stay, each with another tag".to_owned(),
-                    1 => "all manifests stay, one of them without a tag".to_owned(),
-                    untagged => format!("all manifests stay, {untagged} of them without a tag"),
+                let noun = if tags.len() == 1 { "tag" } else { "tags" };
+                let stay = match (tags.len(), untagged) {
+                    (1, 0) => "the manifest stays, with another tag".to_owned(),
+                    (1, _) => "the manifest stays, without a tag".to_owned(),
+                    (_, 0) => "all manifests stay, each with another tag".to_owned(),
+                    (_, 1) => "all manifests stay, one of them without a tag".to_owned(),
+                    (_, untagged) => format!("all manifests stay, {untagged} of them without a tag"),
                 };
-                write!(formatter, "the tags {tags} of {repository}; {stay}")
+                let tags = in_words(&tags.iter().collect::<Vec<_>>());
+                write!(formatter, "the {noun} {tags} of {repository}; {stay}")
             }
             Self::Manifest { repository, digest, tags } if tags.is_empty() => {
                 write!(formatter, "the manifest {repository}@{digest}, which has no tag")

@@ -89,7 +89,7 @@ pub(super) fn kinds(counts: &FlawCounts, here: Option<Flaw>) -> Vec<FlawKind> {
 const fn name_of(flaw: Flaw) -> &'static str {
     match flaw {
         Flaw::MissingChildren => "Broken indexes",
-        Flaw::MissingSubject => "About nothing",
+        Flaw::MissingSubject => "Referrers to nothing",
         Flaw::LostTag => "Denied tags",
         Flaw::EmptyRepository => "Empty repositories",
         Flaw::Untagged => "Untagged manifests",
