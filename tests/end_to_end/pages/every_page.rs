@@ -7,6 +7,7 @@ use url::Url;
 
 use super::access::sign_in;
 use super::browser::Browser;
+use super::gate;
 use super::hostile::{ASKED, Hostile, REPOSITORY};
 use super::look::{Scheme, Screen};
 use super::sample::Sample;
@@ -93,7 +94,7 @@ fn pages(part: &str) -> Vec<Page> {
 }
 
 /// Pages of one repository: by their names, with their parameters.
-const OF_THE_SAMPLE: [(&str, &str); 8] = [
+const OF_THE_SAMPLE: [(&str, &str); 9] = [
     ("repository", "/ui/repository?name=web/storefront"),
     ("manifest-index", "/ui/manifest?repository=web/storefront&tag=latest"),
     ("manifest-image", "/ui/manifest?repository=web/checkout&tag=latest"),
@@ -101,7 +102,8 @@ const OF_THE_SAMPLE: [(&str, &str); 8] = [
     ("manifest-deleted", "/ui/manifest?repository=web/storefront&tag=1.0"),
     ("compare", "/ui/compare?repository=web/checkout&from=1.1.0&to=latest"),
     ("delete", "/ui/delete?repository=web/storefront&tag=latest"),
-    ("delete-tags", "/ui/delete?repository=web/storefront&what=tags&tag=latest"),
+    ("delete-tags", "/ui/delete?repository=web/storefront&what=tags&tag=latest&tag=1.4&tag=1.4.0"),
+    ("flaws-untagged", "/ui/flaws?kind=untagged"),
 ];
 const OF_THE_HOSTILE: [(&str, &str); 6] = [
     ("repository", "/ui/repository?name=hostile/box"),
@@ -172,10 +174,15 @@ async fn no_page_complains_scrolls_sideways_or_hinders_who_has_signed_in() {
     let form = [("home", "/ui/"), ("sign-in", "/ui/sign-in?next=/ui/access")];
     let form = form.map(|(name, path)| Page::new(name, path, Answer::Shown)).into();
     let mut found = walked(&browser, Walk::new(&door, form), "nobody-").await;
+    gate::fill(&door).await;
     for (user, about) in [("admin", "/ui/access/rules?user=ben&repository=web/shop"), ("ben", "/ui/access")] {
         sign_in(&browser, &door, user).await;
         let mut pages = pages("web");
         pages.push(Page::new("access-first", about, Answer::Shown));
+        if user == "admin" {
+            pages.push(Page::new("access-user-disabled", "/ui/access/user?name=frank", Answer::Shown));
+            pages.push(Page::new("access-user-tokens", "/ui/access/user?name=ben", Answer::Shown));
+        }
         found.extend(walked(&browser, Walk::new(&door, pages), &format!("{user}-")).await);
     }
     assert!(found.is_empty(), "{}", found.join("\n"));
