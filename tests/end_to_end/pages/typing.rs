@@ -65,7 +65,7 @@ async fn a_slash_leads_to_the_search_and_what_is_typed_is_looked_for_at_once() {
     shows(&browser, "it goes away", SUGGESTED, "hidden").await;
     shows(&browser, "and leaves one in the field", FOCUSED, "search").await;
     // A letter alone is too little.
-    browser.driver().active_element().await.unwrap().clear().await.unwrap();
+    press(&browser, Key::Control + "a").await;
     press(&browser, "team").await;
     shows(&browser, "it comes back", SUGGESTED, both).await;
     for _ in 0..3 {
