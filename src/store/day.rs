@@ -172,7 +172,6 @@ const fn day_of(time: Timestamp) -> u64 {
 }
 
 /// The hour of the day, from 0 to 23.
-#[expect(clippy::cast_possible_truncation, reason = "it is below 24")]
 const fn hour_of(time: Timestamp) -> usize {
     (time.as_milliseconds() % MILLISECONDS / MILLISECONDS_OF_HOUR) as usize
 }

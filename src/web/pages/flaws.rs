@@ -43,6 +43,16 @@ struct Flaws {
     pager: Pager,
 }
 
+impl Flaws {
+    fn shows_digests(&self) -> bool {
+        self.rows.iter().any(|row| row.digest.is_some())
+    }
+
+    fn shows_what_lacks(&self) -> bool {
+        self.rows.iter().any(|row| !row.lacks.is_empty())
+    }
+}
+
 struct FlawRow {
     repository: String,
     repository_page: String,

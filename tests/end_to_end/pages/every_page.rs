@@ -12,6 +12,7 @@ use super::hostile::{ASKED, Hostile, REPOSITORY};
 use super::look::{Scheme, Screen};
 use super::sample::Sample;
 use crate::support::door::Door;
+use crate::support::registry::Registry;
 
 /// The most bytes of a page with all that it is made of, as they are sent.
 const HEAVIEST: u64 = 100_000;
@@ -89,6 +90,7 @@ fn pages(part: &str) -> Vec<Page> {
         shown("repositories-filtered", &format!("/ui/repositories?q={part}")),
         shown("search", &format!("/ui/search?q={part}")),
         shown("search-nothing", "/ui/search?q=nothing-has-this-name"),
+        shown("search-anything", "/ui/search"),
         Page::new("not-there", "/ui/nothing", Answer::Refused),
     ]
 }
@@ -167,6 +169,18 @@ async fn no_page_complains_scrolls_sideways_or_hinders_anybody_on_any_screen_in_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn no_page_of_an_empty_record_complains_scrolls_sideways_or_hinders_anybody() {
+    let registry = Registry::start().await;
+    let door = Door::builder(registry.url()).start().await;
+    let browser = Browser::start().await;
+    let home = Page::new("home", "/ui/", Answer::Shown);
+    // The door lets everybody in.
+    let sign_in = Page::new("sign-in", "/ui/sign-in", Answer::Refused);
+    let found = walked(&browser, Walk::new(&door, vec![home, sign_in]), "empty-").await;
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn no_page_complains_scrolls_sideways_or_hinders_who_has_signed_in() {
     let sample = Sample::fill().await;
     let door = sample.guarded_door().await;
@@ -179,6 +193,9 @@ async fn no_page_complains_scrolls_sideways_or_hinders_who_has_signed_in() {
         sign_in(&browser, &door, user).await;
         let mut pages = pages("web");
         pages.push(Page::new("access-first", about, Answer::Shown));
+        if user == "ben" {
+            pages.push(Page::new("forbidden", "/ui/sync", Answer::Either));
+        }
         if user == "admin" {
             pages.push(Page::new("access-user-disabled", "/ui/access/user?name=frank", Answer::Shown));
             pages.push(Page::new("access-user-tokens", "/ui/access/user?name=ben", Answer::Shown));
