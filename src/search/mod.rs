@@ -49,13 +49,14 @@ use self::query::Form;
 use self::standing::{Needs, Standing};
 use crate::oci::RepositoryName;
 use crate::store::{Page, PageRequest, RepositoryRecord, Store, TagRecord};
+use crate::telemetry::FailureLog;
 
 /// The most memory that names and columns take, in bytes: room for about three million tags.
 pub const MEMORY: usize = 256 * 1024 * 1024;
 /// How many questions are looked through at once: each keeps a processor busy for some milliseconds.
 const AT_ONCE: usize = 2;
-/// How often it is looked whether anybody still asks.
-const LOOK_EVERY: Duration = Duration::from_secs(60);
+/// How often pulls are taken up, as often as the door itself writes them down, and how often it is looked whether anybody still asks.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 /// Answers questions over all repositories.
 pub struct Search {
@@ -95,7 +96,7 @@ impl Search {
         sees: Sees,
     ) -> Result<Page<Found, FoundCursor>, SearchError> {
         let annotations = matches!(query.0, Form::Annotation(_));
-        let needs = Needs { pulls: false, images: annotations, annotations };
+        let needs = Needs { images: annotations, annotations };
         let arena = self.standing.current(needs).await?;
         let PageRequest { after, limit } = page;
         let asked = query.clone();
@@ -124,7 +125,7 @@ impl Search {
     }
 
     /// The tags that the question asks for, in its order, of what the asker sees. A part ends before it has `limit` items where
-    /// something has gone, or fits no more, meanwhile, or after about a megabyte of them. The order by the last pull is at most ten seconds old.
+    /// something has gone, or fits no more, meanwhile, or after about a megabyte of them. The order by the last pull is some ten seconds old.
     ///
     /// # Errors
     /// When the record cannot be read, or is too large.
@@ -135,9 +136,8 @@ impl Search {
         sees: Sees,
     ) -> Result<Page<(RepositoryName, TagRecord), TagCursor>, SearchError> {
         // That something was pulled long ago or never may be wrong in one way alone, which reading the row again finds out.
-        let pulls = question.sort == TagSort::LastPull;
         let annotations = question.filter.annotation.is_some();
-        let needs = Needs { pulls, images: annotations || question.filter.platform.is_some(), annotations };
+        let needs = Needs { images: annotations || question.filter.platform.is_some(), annotations };
         let arena = self.standing.current(needs).await?;
         let PageRequest { after, limit } = page;
         let asked = question.clone();
@@ -161,7 +161,7 @@ impl Search {
     }
 
     /// The repositories that the question asks for, in its order, of those that the asker sees. A part ends before it has `limit`
-    /// items where something has gone meanwhile, or after about a megabyte of them. The orders by pulls are at most ten seconds old.
+    /// items where something has gone meanwhile, or after about a megabyte of them. The orders by pulls are some ten seconds old.
     ///
     /// # Errors
     /// When the record cannot be read, or is too large.
@@ -171,8 +171,7 @@ impl Search {
         page: PageRequest<RepositoryCursor>,
         sees: Sees,
     ) -> Result<Page<RepositoryRecord, RepositoryCursor>, SearchError> {
-        let pulls = matches!(question.sort, RepositorySort::LastPull | RepositorySort::Pulls);
-        let arena = self.standing.current(Needs { pulls, ..Needs::default() }).await?;
+        let arena = self.standing.current(Needs::default()).await?;
         let PageRequest { after, limit } = page;
         let look = move |arena: &Arena| repositories::list(arena, &question, after.as_ref(), limit, sees);
         let Hits { hits, has_more, .. } = self.look(arena, look).await?;
@@ -216,10 +215,25 @@ impl Search {
         looking.await.map_err(|_| SearchError::Interrupted)
     }
 
-    /// Lets go of the memory whenever nobody has asked for ten minutes, until told to stop.
-    pub async fn drop_when_idle(&self, stop: CancellationToken) {
+    /// Takes up pulls every ten seconds, so that no question waits for that, and lets go of the memory whenever nobody has asked
+    /// for ten minutes, until told to stop.
+    pub async fn keep(&self, stop: CancellationToken) {
+        let failures = FailureLog::new();
         while stop.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_some() {
             self.standing.drop_if_idle().await;
+            match stop.run_until_cancelled(self.standing.follow_pulls()).await {
+                None => return,
+                Some(Ok(())) => {
+                    if failures.worked() {
+                        tracing::info!("the orders by pulls are brought up to date again");
+                    }
+                }
+                Some(Err(error)) => {
+                    if failures.failed(&error) {
+                        tracing::warn!(%error, "the orders by pulls cannot be brought up to date now");
+                    }
+                }
+            }
         }
         // What is being filled is not waited for: it is lost anyway.
     }

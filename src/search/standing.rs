@@ -9,23 +9,19 @@ use tokio_util::task::TaskTracker;
 
 use super::arena::Arena;
 use super::error::SearchError;
-use super::upkeep::{self, Followed, Position};
+use super::upkeep::{self, Followed, Position, PulledTags};
 use crate::store::{Sequence, Store};
 
 /// How long it is kept after the last question.
 const IDLE: Duration = Duration::from_secs(600);
 /// How long a record that was too large is not read again.
 const TOO_LARGE_FOR: Duration = Duration::from_secs(60);
-/// How old the order of last pulls may be: the door itself writes them down as often.
-const PULLS_FOR: Duration = Duration::from_secs(10);
 /// From how many numbers of the history on it is quicker to build all anew.
 const MOST_TO_FOLLOW: u64 = 50_000;
 
 /// What an answer needs, beside all that was recorded before the question.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Needs {
-    /// Pulls, of which the last seconds may be missing.
-    pub pulls: bool,
     /// What was read of images by now.
     pub images: bool,
     /// What manifests say of themselves.
@@ -57,8 +53,6 @@ struct Filled {
     images: Sequence,
     /// When it was asked last.
     asked: Instant,
-    /// When the pulls were taken up last.
-    pulls: Instant,
 }
 
 impl Standing {
@@ -101,16 +95,41 @@ impl Standing {
         filled.asked = Instant::now();
         let Filled { arena, position, .. } = filled;
         let followed = upkeep::follow(store, arena, position, self.memory, MOST_TO_FOLLOW).await?;
-        if followed == Followed::UpToDate && needs.pulls && filled.pulls.elapsed() >= PULLS_FOR {
-            let begun = Instant::now();
-            upkeep::follow_pulls(store, &filled.arena).await?;
-            filled.pulls = begun;
-        }
         if followed == Followed::UpToDate && needs.images {
             let Filled { arena, images, .. } = filled;
             return upkeep::follow_images(store, arena, images, self.memory, MOST_TO_FOLLOW).await;
         }
         Ok(followed)
+    }
+
+    /// Takes up pulls, of all repositories, beside the questions that are asked meanwhile: each waits for a part at most.
+    pub(super) async fn follow_pulls(&self) -> Result<(), SearchError> {
+        let arena = match &*self.kept.lock().await {
+            Kept::Filled(filled) => Arc::clone(&filled.arena),
+            Kept::Nothing | Kept::TooLarge(_) => return Ok(()),
+        };
+        let mut after = None;
+        loop {
+            let pulled = upkeep::pulled(&*self.store, &arena, after).await?;
+            for record in pulled.items {
+                let mut part = PulledTags::of(record);
+                // What changes meanwhile is taken up by those who ask: neither takes up a row that is older than the other's.
+                while part.has_more() {
+                    let kept = self.kept.lock().await;
+                    match &*kept {
+                        Kept::Filled(filled) if Arc::ptr_eq(&filled.arena, &arena) => {}
+                        // One that is filled meanwhile has them.
+                        Kept::Filled(_) | Kept::Nothing | Kept::TooLarge(_) => return Ok(()),
+                    }
+                    part.take_up(&*self.store, &arena).await?;
+                    drop(kept);
+                    tokio::task::yield_now().await;
+                }
+            }
+            let Some(next) = pulled.next else { return Ok(()) };
+            after = Some(next);
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Drops it if nobody has asked for long.
@@ -130,6 +149,12 @@ impl Standing {
             Kept::Filled(filled) => filled.arena.read().unwrap().memory(),
             Kept::Nothing | Kept::TooLarge(_) => 0,
         }
+    }
+
+    /// Whether a question would be answered at once.
+    #[cfg(test)]
+    pub(super) fn is_free(&self) -> bool {
+        self.kept.try_lock().is_ok()
     }
 
     /// Whether anything is kept.
@@ -157,8 +182,8 @@ async fn fill(
     } else {
         let images = store.images_read_until().await?;
         let (arena, position) = upkeep::build(store, memory).await?;
-        let (arena, now) = (Arc::new(RwLock::new(arena)), Instant::now());
-        *kept = Kept::Filled(Filled { arena: Arc::clone(&arena), position, images, asked: now, pulls: now });
+        let arena = Arc::new(RwLock::new(arena));
+        *kept = Kept::Filled(Filled { arena: Arc::clone(&arena), position, images, asked: Instant::now() });
         arena
     };
     if needs.annotations {

@@ -66,7 +66,7 @@ async fn compare(search: &Search, store: &MemoryStore, visible: &BTreeSet<&'stat
         let items: Vec<_> = items.iter().map(shown).collect();
         assert_eq!(items, naive.find(&query), "{query}");
     }
-    tokio::time::advance(Duration::from_secs(10)).await;
+    search.standing.follow_pulls().await.unwrap();
     for question in naive.questions() {
         let items = all_parts!(limit, |page| search.tags(question.clone(), page, sees()));
         assert_eq!(items, naive.tags(&question), "{question:?}");
@@ -206,13 +206,62 @@ async fn a_pull_that_is_not_known_yet_keeps_a_tag_out_of_what_nobody_pulls() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_pulled_most_is_found_out_beside_the_questions_and_not_by_them() {
+    let store = Arc::new(MemoryStore::default());
+    for repository in ["app", "base"] {
+        push(&store, repository, &["v1"], 1).await;
+    }
+    let (search, stop) = (Arc::new(over(&store)), CancellationToken::new());
+    let most_pulled = async || {
+        let sort = RepositorySort::Pulls;
+        let order = sort.usual_order();
+        let question = RepositoryQuestion { sort, order, containing: None, namespace: None };
+        let page = search.repositories(question, first(2), sees_all()).await.unwrap();
+        page.items.into_iter().map(|record| record.name.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(most_pulled().await, ["app", "base"]);
+    pull(&store, "base", Some("v1"), 60).await;
+    // However long ago it was, a question does not look through all repositories.
+    tokio::time::advance(Duration::from_secs(300)).await;
+    assert_eq!(most_pulled().await, ["app", "base"]);
+    let running = tokio::spawn({
+        let (search, stop) = (Arc::clone(&search), stop.clone());
+        async move { search.keep(stop).await }
+    });
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    assert_eq!(most_pulled().await, ["base", "app"]);
+    stop.cancel();
+    running.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_question_does_not_wait_until_the_pulls_of_all_repositories_are_taken_up() {
+    let store = Arc::new(MemoryStore::default());
+    let many: Vec<String> = (0..2_500).map(|number| format!("v{number:04}")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    for repository in ["app", "base"] {
+        push(&store, repository, &many, 1).await;
+    }
+    let search = over(&store);
+    assert_eq!(found(&search, "app").await, ["app"]);
+    for repository in ["app", "base"] {
+        pull(&store, repository, Some("v0000"), 60).await;
+    }
+    let (mut renewal, mut turns) = (Box::pin(search.standing.follow_pulls()), 0);
+    while futures_util::poll!(&mut renewal).is_pending() {
+        turns += usize::from(search.standing.is_free());
+    }
+    assert!(turns >= 6, "one after each part of each repository, not {turns} in all");
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_memory_is_let_go_of_when_nobody_asks_for_ten_minutes() {
     let store = Arc::new(MemoryStore::default());
     push(&store, "app", &["v1"], 1).await;
     let (search, stop) = (Arc::new(over(&store)), CancellationToken::new());
     let running = tokio::spawn({
         let (search, stop) = (Arc::clone(&search), stop.clone());
-        async move { search.drop_when_idle(stop).await }
+        async move { search.keep(stop).await }
     });
     for _ in 0..3 {
         assert_eq!(found(&search, "app").await, ["app"]);

@@ -300,43 +300,56 @@ async fn news(store: &dyn Store, events: &[Event]) -> Result<News, SearchError> 
     Ok(news)
 }
 
-/// Takes up pulls, which make no events: where those of a repository differ, its tags are read again.
-pub(super) async fn follow_pulls(store: &dyn Store, arena: &RwLock<Arena>) -> Result<(), SearchError> {
-    let mut after = None;
-    loop {
-        let Page { items, next } = store.repositories(None, PageRequest { after, limit: PART }).await?;
-        for record in items {
-            let differs = |arena: &Arena| {
-                let known = arena.repository(&record.name);
-                known.is_some_and(|known| known.pulls != PullState::of(&record))
-            };
-            if differs(&arena.read().unwrap_or_else(PoisonError::into_inner)) {
-                follow_pulls_of(store, arena, record).await?;
-            }
-        }
-        let Some(next) = next else { return Ok(()) };
-        after = Some(next);
-    }
-}
-
-async fn follow_pulls_of(
+/// Repositories from which something was pulled since their pulls were taken up, of one part of all.
+pub(super) async fn pulled(
     store: &dyn Store,
     arena: &RwLock<Arena>,
+    after: Option<RepositoryName>,
+) -> Result<Page<RepositoryRecord, RepositoryName>, SearchError> {
+    let Page { mut items, next } = store.repositories(None, PageRequest { after, limit: PART }).await?;
+    let arena = arena.read().unwrap_or_else(PoisonError::into_inner);
+    items.retain(|record| {
+        arena.repository(&record.name).is_some_and(|known| known.pulls != PullState::of(record))
+    });
+    Ok(Page { items, next })
+}
+
+/// The tags of a repository from which something was pulled. Pulls make no events: which of the tags were pulled is not known.
+pub(super) struct PulledTags {
     record: RepositoryRecord,
-) -> Result<(), SearchError> {
-    let mut after = None;
-    loop {
-        let Page { items, next } = store.tags(&record.name, PageRequest { after, limit: PART }).await?;
+    after: Option<Tag>,
+    has_more: bool,
+}
+
+impl PulledTags {
+    /// Those of this repository.
+    pub(super) const fn of(record: RepositoryRecord) -> Self {
+        Self { record, after: None, has_more: true }
+    }
+
+    /// Whether there are some that were not taken up.
+    pub(super) const fn has_more(&self) -> bool {
+        self.has_more
+    }
+
+    /// Takes up the next of them.
+    pub(super) async fn take_up(
+        &mut self,
+        store: &dyn Store,
+        arena: &RwLock<Arena>,
+    ) -> Result<(), SearchError> {
+        let Self { record, after, .. } = self;
+        let page = PageRequest { after: after.take(), limit: PART };
+        let Page { items, next } = store.tags(&record.name, page).await?;
         let mut arena = arena.write().unwrap_or_else(PoisonError::into_inner);
         for tag in &items {
             arena.put_tag(&record.name, tag)?;
         }
-        match next {
-            Some(next) => after = Some(next),
-            None => {
-                arena.note_pulls(&record);
-                return Ok(());
-            }
+        if next.is_none() {
+            arena.note_pulls(record);
         }
+        self.has_more = next.is_some();
+        self.after = next;
+        Ok(())
     }
 }

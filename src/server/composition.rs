@@ -166,7 +166,7 @@ impl Composition {
             stop.clone(),
         ));
         let (search, stopping) = (Arc::clone(&self.search), stop.clone());
-        background.spawn(async move { search.drop_when_idle(stopping).await });
+        background.spawn(async move { search.keep(stopping).await });
         background.spawn(Arc::clone(&self.feed).run(stop.clone()));
         let clock = Arc::clone(&self.retention_clock);
         background.spawn(clock_watch::watch_own(clock, Arc::clone(store) as _, stop.clone()));

@@ -96,6 +96,7 @@ macro_rules! contract_tests {
         }
         $crate::store::contract::contract_tests! { $open, numbers;
             what_happens_is_counted_on_its_day_with_how_much_there_was
+            what_happens_on_a_day_is_counted_in_its_hours
             the_oldest_days_go_where_there_are_too_many
             the_largest_blobs_are_found_part_by_part
             what_a_repository_holds_is_listed_with_its_sizes_each_digest_once

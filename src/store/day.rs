@@ -8,7 +8,14 @@ use crate::clock::Timestamp;
 /// So many days are kept; the oldest go first.
 pub(super) const MAXIMUM_DAYS: u64 = 400;
 
-const MILLISECONDS: u64 = 24 * 60 * 60 * 1000;
+const MILLISECONDS_OF_HOUR: u64 = 60 * 60 * 1000;
+const MILLISECONDS: u64 = HOURS as u64 * MILLISECONDS_OF_HOUR;
+
+/// So many a day has.
+const HOURS: usize = 24;
+
+/// A number for each hour of a day, in UTC.
+pub type ByHour = [u64; HOURS];
 
 /// What happened on one day, and how much there was at its end, or is by now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +28,10 @@ pub struct DayRecord {
     pub pulls: u64,
     /// Tags and manifests that were deleted through the door.
     pub deletions: u64,
+    /// The pushes by their hours. Those that were counted before the hours were are in none.
+    pub pushes_by_hour: ByHour,
+    /// The pulls by their hours, as the pushes.
+    pub pulls_by_hour: ByHour,
     /// How much there was.
     pub totals: Totals,
 }
@@ -56,6 +67,11 @@ struct FlatRow {
     tags: u64,
     manifests: u64,
     bytes: u64,
+    /// Older rows have none.
+    #[serde(default)]
+    pushes_by_hour: ByHour,
+    #[serde(default)]
+    pulls_by_hour: ByHour,
 }
 
 /// What happened on a day.
@@ -64,6 +80,8 @@ pub(super) struct DayCounts {
     pub pushes: u64,
     pub pulls: u64,
     pub deletions: u64,
+    pub pushes_by_hour: ByHour,
+    pub pulls_by_hour: ByHour,
     /// Whether something changed, so that the totals are to be taken anew.
     pub has_changes: bool,
 }
@@ -74,7 +92,10 @@ impl DayCounts {
         let mut counts = Self { has_changes: true, ..Self::default() };
         if event.source == Source::Observed {
             match event.kind {
-                EventKind::ManifestPut => counts.pushes = 1,
+                EventKind::ManifestPut => {
+                    counts.pushes = 1;
+                    counts.pushes_by_hour[hour_of(event.time)] = 1;
+                }
                 EventKind::TagDeleted | EventKind::ManifestDeleted => counts.deletions = 1,
                 EventKind::TagRestored | EventKind::RepositoryFound | EventKind::RepositoryGone => {}
             }
@@ -85,31 +106,39 @@ impl DayCounts {
     /// Counts pulls. Answers the day; nothing for what was only looked at or heard of.
     pub(super) fn of_pull(pull: &Pull) -> Option<(u64, Self)> {
         let last = pull.last_pull.filter(|_| pull.count > 0)?;
-        Some((day_of(last), Self { pulls: pull.count, ..Self::default() }))
+        let mut counts = Self { pulls: pull.count, ..Self::default() };
+        counts.pulls_by_hour[hour_of(last)] = pull.count;
+        Some((day_of(last), counts))
     }
 
-    pub(super) const fn add(&mut self, other: Self) {
+    pub(super) fn add(&mut self, other: Self) {
         self.pushes = self.pushes.saturating_add(other.pushes);
         self.pulls = self.pulls.saturating_add(other.pulls);
         self.deletions = self.deletions.saturating_add(other.deletions);
+        add_by_hour(&mut self.pushes_by_hour, &other.pushes_by_hour);
+        add_by_hour(&mut self.pulls_by_hour, &other.pulls_by_hour);
         self.has_changes |= other.has_changes;
     }
 }
 
 impl From<FlatRow> for DayRow {
     fn from(row: FlatRow) -> Self {
-        let FlatRow { pushes, pulls, deletions, repositories, tags, manifests, bytes } = row;
-        let counts = DayCounts { pushes, pulls, deletions, has_changes: false };
-        Self { counts, totals: Totals { repositories, tags, manifests, bytes } }
+        let FlatRow { pushes, pulls, deletions, pushes_by_hour, pulls_by_hour, .. } = row;
+        let FlatRow { repositories, tags, manifests, bytes, .. } = row;
+        let has_changes = false;
+        Self {
+            counts: DayCounts { pushes, pulls, deletions, pushes_by_hour, pulls_by_hour, has_changes },
+            totals: Totals { repositories, tags, manifests, bytes },
+        }
     }
 }
 
 impl From<DayRow> for FlatRow {
     fn from(row: DayRow) -> Self {
         let DayRow { counts, totals } = row;
-        let DayCounts { pushes, pulls, deletions, has_changes: _ } = counts;
+        let DayCounts { pushes, pulls, deletions, pushes_by_hour, pulls_by_hour, has_changes: _ } = counts;
         let Totals { repositories, tags, manifests, bytes } = totals;
-        Self { pushes, pulls, deletions, repositories, tags, manifests, bytes }
+        Self { pushes, pulls, deletions, repositories, tags, manifests, bytes, pushes_by_hour, pulls_by_hour }
     }
 }
 
@@ -125,12 +154,43 @@ impl DayRow {
 
     /// The record of the day with this number.
     pub(super) const fn record(self, day: u64) -> DayRecord {
-        let Self { counts: DayCounts { pushes, pulls, deletions, .. }, totals } = self;
+        let Self { counts, totals } = self;
+        let DayCounts { pushes, pulls, deletions, pushes_by_hour, pulls_by_hour, has_changes: _ } = counts;
         let begins = Timestamp::from_milliseconds(day.saturating_mul(MILLISECONDS));
-        DayRecord { begins, pushes, pulls, deletions, totals }
+        DayRecord { begins, pushes, pulls, deletions, pushes_by_hour, pulls_by_hour, totals }
+    }
+}
+
+fn add_by_hour(sums: &mut ByHour, more: &ByHour) {
+    for (sum, more) in sums.iter_mut().zip(more) {
+        *sum = sum.saturating_add(*more);
     }
 }
 
 const fn day_of(time: Timestamp) -> u64 {
     time.as_milliseconds() / MILLISECONDS
+}
+
+/// The hour of the day, from 0 to 23.
+const fn hour_of(time: Timestamp) -> usize {
+    (time.as_milliseconds() % MILLISECONDS / MILLISECONDS_OF_HOUR) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_of_older_doors_are_read_and_what_they_counted_is_in_no_hour() {
+        let old = r#"{"pushes":5,"pulls":7,"deletions":1,"repositories":1,"tags":2,"manifests":3,"bytes":4}"#;
+        let kept: DayRow = serde_json::from_str(old).unwrap();
+        let mut more = DayCounts { pushes: 1, ..DayCounts::default() };
+        more.pushes_by_hour[23] = 1;
+        let row = serde_json::to_string(&DayRow::with(Some(kept), more, Totals::default())).unwrap();
+        let DayRecord { pushes, pulls, pushes_by_hour, pulls_by_hour, totals, .. } =
+            serde_json::from_str::<DayRow>(&row).unwrap().record(0);
+        assert_eq!((pushes, pulls, totals.bytes), (6, 7, 4));
+        assert_eq!((pushes_by_hour[23], pushes_by_hour.iter().sum::<u64>()), (1, 1));
+        assert_eq!(pulls_by_hour, [0; 24]);
+    }
 }

@@ -46,7 +46,7 @@ pub use account::{Account, AccountChange, AccountKind, Expect};
 pub use auth_event::{AuthEvent, AuthEventKind, NameMask, Quotas, Retention};
 pub use blob::{BlobPlace, BlobRecord, SizedDigest};
 pub use change::{Actor, Change, Source};
-pub use day::{DayRecord, Totals};
+pub use day::{ByHour, DayRecord, Totals};
 pub use door::{Beat, DoorId, Incarnation, Lease, LeaseName};
 pub use epoch::{Epoch, History, InvalidEpoch};
 pub use event::{Event, EventKind, UnknownEventKind};

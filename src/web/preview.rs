@@ -64,26 +64,31 @@ impl fmt::Display for DeletionPreview {
             Self::Tag { repository, tag, digest, .. } => {
                 let stay = match self.staying().as_slice() {
                     [] => "the manifest stays, without a tag".to_owned(),
+                    [other] => format!("{other} stays"),
                     others => format!("{} stay", in_words(others)),
                 };
                 write!(formatter, "the tag {repository}:{tag}, which points to {digest}; {stay}")
             }
             Self::Tags { repository, tags, untagged } => {
-                let tags = in_words(&tags.iter().collect::<Vec<_>>());
-                let stay = match untagged {
-                    0 => "all manifests stay, each with another tag".to_owned(),
-                    1 => "all manifests stay, one of them without a tag".to_owned(),
-                    untagged => format!("all manifests stay, {untagged} of them without a tag"),
+                let noun = if tags.len() == 1 { "tag" } else { "tags" };
+                let stay = match (tags.len(), untagged) {
+                    (1, 0) => "the manifest stays, with another tag".to_owned(),
+                    (1, _) => "the manifest stays, without a tag".to_owned(),
+                    (_, 0) => "all manifests stay, each with another tag".to_owned(),
+                    (_, 1) => "all manifests stay, one of them without a tag".to_owned(),
+                    (_, untagged) => format!("all manifests stay, {untagged} of them without a tag"),
                 };
-                write!(formatter, "the tags {tags} of {repository}; {stay}")
+                let tags = in_words(&tags.iter().collect::<Vec<_>>());
+                write!(formatter, "the {noun} {tags} of {repository}; {stay}")
             }
             Self::Manifest { repository, digest, tags } if tags.is_empty() => {
                 write!(formatter, "the manifest {repository}@{digest}, which has no tag")
             }
             Self::Manifest { repository, digest, tags } => {
+                let noun = if tags.len() == 1 { "tag" } else { "tags" };
                 let tags: Vec<&Tag> = tags.iter().collect();
                 let tags = in_words(&tags);
-                write!(formatter, "the manifest {repository}@{digest}, and with it the tags {tags}")
+                write!(formatter, "the manifest {repository}@{digest}, and with it the {noun} {tags}")
             }
             Self::Repository { repository, counts: Some((tags, manifests)) } => {
                 write!(formatter, "all of {repository}: {tags} tags, {manifests} manifests")
@@ -119,6 +124,7 @@ mod tests {
         let begin = format!("the tag team/app:v1, which points to {digest}; ");
         assert_eq!(tag(&["v1"]).to_string(), format!("{begin}the manifest stays, without a tag"));
         assert_eq!(tag(&["latest", "v1", "x"]).to_string(), format!("{begin}latest, x stay"));
+        assert_eq!(tag(&["latest", "v1"]).to_string(), format!("{begin}latest stays"));
         let manifest = DeletionPreview::Manifest {
             repository: repository.clone(),
             digest: digest.clone(),
@@ -139,6 +145,16 @@ mod tests {
                 DeletionPreview::Tags { repository: repository.clone(), tags: tags(&["a", "b"]), untagged };
             assert_eq!(several.to_string(), format!("the tags a, b of team/app; {stay}"));
         }
+        for (untagged, stay) in [(0, "with another tag"), (1, "without a tag")] {
+            let one = DeletionPreview::Tags { repository: repository.clone(), tags: tags(&["a"]), untagged };
+            assert_eq!(one.to_string(), format!("the tag a of team/app; the manifest stays, {stay}"));
+        }
+        let manifest = DeletionPreview::Manifest {
+            repository: repository.clone(),
+            digest: digest.clone(),
+            tags: tags(&["a"]),
+        };
+        assert_eq!(manifest.to_string(), format!("the manifest team/app@{digest}, and with it the tag a"));
         let all = DeletionPreview::Repository { repository, counts: Some((2, 3)) };
         assert_eq!(all.to_string(), "all of team/app: 2 tags, 3 manifests");
     }

@@ -11,12 +11,12 @@ use super::error::ApiError;
 use super::largest_blobs::BlobItem;
 use super::parameters::Parameters;
 use super::state::WebState;
-use crate::store::{DayRecord, FlawCounts, Totals};
+use crate::store::{ByHour, DayRecord, FlawCounts, Totals};
 
 /// How many days are shown if the caller does not say.
 const DEFAULT_DAYS: usize = 30;
 /// How many days are shown at most: so many are kept.
-const MAXIMUM_DAYS: usize = 400;
+pub(super) const MAXIMUM_DAYS: usize = 400;
 
 /// The statistics.
 #[derive(Debug, Serialize, ToSchema)]
@@ -39,16 +39,23 @@ pub(super) struct DayItem {
     pub(super) pushes: u64,
     pub(super) pulls: u64,
     pub(super) deletions: u64,
+    /// The pushes by the hour, from midnight UTC on; those are missing that an older door counted.
+    #[schema(value_type = Vec<u64>, min_items = 24, max_items = 24)]
+    pub(super) pushes_by_hour: ByHour,
+    /// The same of the pulls.
+    #[schema(value_type = Vec<u64>, min_items = 24, max_items = 24)]
+    pub(super) pulls_by_hour: ByHour,
     /// How much there was at its end, or is by now.
     #[serde(flatten)]
     pub(super) totals: Totals,
 }
 
 impl From<DayRecord> for DayItem {
-    fn from(DayRecord { begins, pushes, pulls, deletions, totals }: DayRecord) -> Self {
+    fn from(record: DayRecord) -> Self {
+        let DayRecord { begins, pushes, pulls, deletions, pushes_by_hour, pulls_by_hour, totals } = record;
         let mut day = begins.to_string();
         day.truncate("2026-11-27".len());
-        Self { day, pushes, pulls, deletions, totals }
+        Self { day, pushes, pulls, deletions, pushes_by_hour, pulls_by_hour, totals }
     }
 }
 

@@ -18,13 +18,13 @@ use crate::support::wait::until;
 const SOON: Duration = Duration::from_secs(30);
 
 /// A stream that is read event by event.
-struct Stream {
+pub(crate) struct Stream {
     response: reqwest::Response,
     unread: String,
 }
 
 impl Stream {
-    async fn of(request: RequestBuilder) -> Self {
+    pub(crate) async fn of(request: RequestBuilder) -> Self {
         let response = request.send().await.unwrap();
         assert_eq!(response.status(), StatusCode::OK);
         let mut stream = Self { response, unread: String::new() };
@@ -52,7 +52,7 @@ impl Stream {
     }
 
     /// The next event; nothing at the end. Signs of life are passed over.
-    async fn event(&mut self) -> Option<Value> {
+    pub(crate) async fn event(&mut self) -> Option<Value> {
         loop {
             let block = self.block().await?;
             if let Some((_, data)) = block.split_once("\ndata: ") {

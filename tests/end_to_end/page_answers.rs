@@ -1,6 +1,9 @@
 //! Pages as a door sends them: to whom, with which headers, and what a door without them answers.
 
+use std::time::Duration;
+
 use reqwest::{StatusCode, header, redirect};
+use serde_json::Value;
 
 use crate::api::filled;
 use crate::support::door::Door;
@@ -8,6 +11,8 @@ use crate::support::guard::{Guard, password};
 use crate::support::http::client_builder;
 use crate::support::image::Image;
 use crate::support::registry::Registry;
+use crate::support::state::ACCEPT_ALL;
+use crate::support::wait::until_seen;
 
 /// Answers are looked at as they come: none is followed.
 async fn look(door: &Door, user: &str, page: &str) -> reqwest::Response {
@@ -76,6 +81,37 @@ async fn an_open_door_shows_a_push_on_its_first_page_and_loads_what_the_page_nam
     let missing = look(&door, "", "/ui/nothing").await;
     assert_eq!(missing.status(), StatusCode::NOT_FOUND);
     assert!(missing.text().await.unwrap().contains("First page"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pushes_and_pulls_are_counted_by_the_hour_and_shown_on_their_day() {
+    let registry = Registry::start().await;
+    let door = Door::builder(registry.url()).start().await;
+    for tag in ["v1", "v2"] {
+        Image::small(1).push(&door.url(), "team/app", tag).await;
+    }
+    let pull = client_builder().build().unwrap().get(format!("{}/v2/team/app/manifests/v1", door.url()));
+    let pulled = pull.header(header::ACCEPT, ACCEPT_ALL).send().await.unwrap();
+    assert_eq!(pulled.status(), StatusCode::OK);
+    let days = async || door.get_json("/api/v1/statistics?days=2").await["days"].take();
+    // At midnight they are on two days.
+    let all = |days: &Value, name: &str| -> u64 {
+        let numbers = days.as_array().unwrap().iter().flat_map(|day| day[name].as_array().unwrap());
+        numbers.map(|number| number.as_u64().unwrap()).sum()
+    };
+    let is_counted = |days: &Value| all(days, "pulls_by_hour") == 1;
+    let days = until_seen("the pull is counted", Duration::from_secs(60), days, is_counted).await;
+    assert_eq!(all(&days, "pushes_by_hour"), 2, "{days:#}");
+    for day in days.as_array().unwrap() {
+        let page = format!("/ui/activity?day={}", day["day"].as_str().unwrap());
+        let html = look(&door, "", &page).await.text().await.unwrap();
+        for name in ["pushes", "pulls"] {
+            for (hour, count) in day[format!("{name}_by_hour")].as_array().unwrap().iter().enumerate() {
+                let bar = format!("<title>{hour:02}:00 to {:02}:00: {count}</title>", hour + 1);
+                assert_eq!(html.contains(&bar), count != 0, "{name}: {bar} in {html}");
+            }
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,15 +3,14 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
 use super::door::Door;
 use super::http::http_client;
 use super::state::all;
-use super::wait::PAUSE;
+use super::wait::until_seen;
 
 /// Longer than any sweep of a test takes on a busy machine.
-const LIMIT: Duration = Duration::from_secs(180);
+pub const LIMIT: Duration = Duration::from_secs(180);
 
 /// Asks for a sweep: its number.
 pub async fn request(door: &Door, deep: bool) -> u64 {
@@ -29,15 +28,7 @@ pub async fn finished(door: &Door, number: u64) -> Value {
 
 /// Waits until the sweeps are so; fails the test with how they were last.
 pub async fn until_status(door: &Door, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
-    let deadline = Instant::now() + LIMIT;
-    loop {
-        let status = status(door).await;
-        if is_so(&status) {
-            return status;
-        }
-        assert!(Instant::now() < deadline, "not within {LIMIT:?}: {what}; the sweeps are at\n{status:#}");
-        tokio::time::sleep(PAUSE).await;
-    }
+    until_seen(what, LIMIT, async || status(door).await, is_so).await
 }
 
 /// Waits until the running sweep has done so many repositories: how it is then.

@@ -7,10 +7,14 @@ use super::{AnyStore, carry, find, push, tag_of};
 use crate::store::sample::{at, blob, image, put, repository, repository_gone, tag, tag_deleted};
 use crate::store::{DayRecord, PageRequest, Pull, Source, Totals, Write};
 
-const DAY: u64 = 24 * 60 * 60 * 1000;
+const HOUR: u64 = 60 * 60 * 1000;
+const DAY: u64 = 24 * HOUR;
 
+/// A day of which all was in its first hour.
 fn day(number: u64, [pushes, pulls, deletions]: [u64; 3], totals: Totals) -> DayRecord {
-    DayRecord { begins: at(number * DAY), pushes, pulls, deletions, totals }
+    let first = |count| std::array::from_fn(|hour| if hour == 0 { count } else { 0 });
+    let (pushes_by_hour, pulls_by_hour) = (first(pushes), first(pulls));
+    DayRecord { begins: at(number * DAY), pushes, pulls, deletions, pushes_by_hour, pulls_by_hour, totals }
 }
 
 pub(in crate::store) async fn what_happens_is_counted_on_its_day_with_how_much_there_was(store: AnyStore) {
@@ -42,6 +46,31 @@ pub(in crate::store) async fn what_happens_is_counted_on_its_day_with_how_much_t
     find(&store, repository_gone("r"), Source::Swept, 4 * DAY + 1).await;
     assert_eq!(store.totals().await.unwrap(), Totals::default());
     assert_eq!(store.days(1).await.unwrap(), [day(4, [0, 1, 0], Totals::default())]);
+}
+
+pub(in crate::store) async fn what_happens_on_a_day_is_counted_in_its_hours(store: AnyStore) {
+    for (tag, time) in [("a", DAY), ("b", DAY + HOUR - 1), ("c", DAY + HOUR), ("d", 2 * DAY - 1)] {
+        push(&store, "r", &image(tag, &[]), &[tag], time).await;
+    }
+    find(&store, put("r", &image("found", &[]), &["e"]), Source::Swept, DAY + 2 * HOUR).await;
+    let pull = |count, time| Pull {
+        repository: repository("r"),
+        tag: None,
+        count,
+        last_pull: Some(at(time)),
+        last_seen: at(time),
+    };
+    // At once, and later.
+    store.record_pulls(vec![pull(3, DAY + 5 * HOUR), pull(4, DAY + 5 * HOUR + 1)]).await.unwrap();
+    store.record_pulls(vec![pull(1, DAY + 5 * HOUR), pull(2, 2 * DAY - 1)]).await.unwrap();
+    let days = store.days(9).await.unwrap();
+    let happened = |by_hour: [u64; 24]| -> Vec<(usize, u64)> {
+        (0..).zip(by_hour).filter(|(_, count)| *count > 0).collect()
+    };
+    assert_eq!(days.len(), 1, "{days:?}");
+    assert_eq!(happened(days[0].pushes_by_hour), [(0, 2), (1, 1), (23, 1)]);
+    assert_eq!(happened(days[0].pulls_by_hour), [(5, 8), (23, 2)]);
+    assert_eq!((days[0].pushes, days[0].pulls), (4, 10));
 }
 
 pub(in crate::store) async fn the_oldest_days_go_where_there_are_too_many(store: AnyStore) {

@@ -8,22 +8,20 @@ use axum::response::Response;
 use super::super::events::{self, EventItem};
 use super::super::parameters::Parameters;
 use super::super::state::WebState;
-use super::super::statistics::{self, DayItem};
+use super::super::statistics;
+use super::activity_plots::{ActivityPlots, DAYS};
 use super::error::PageError;
-use super::format::{Day, Number};
+use super::format::Day;
 use super::icon::Icon;
 use super::layout::{Layout, Section};
 use super::links;
 use super::pager::Pager;
-use super::plot::Plot;
 use super::rows::{EventRow, kind_in_words};
 use super::visit::{Visit, rendered};
 use crate::store::EventKind;
 
 /// How many events are shown at once.
-const ROWS: &str = "25";
-/// Of how many days the numbers are shown.
-const DAYS: u64 = 30;
+const ROWS: &str = "20";
 
 #[derive(Template)]
 #[template(path = "activity.html", config = "src/web/pages/templates/askama.toml")]
@@ -32,7 +30,7 @@ struct Activity {
     wanted: Wanted,
     kinds: Vec<Kind>,
     /// For those who may see the statistics.
-    plots: Option<Plots>,
+    plots: Option<ActivityPlots>,
     days: Vec<EventDay>,
     /// The stream that goes on from this page, for the script; nothing where a part of the past is shown.
     live: Option<String>,
@@ -48,6 +46,8 @@ struct Wanted {
     user: Option<String>,
     day: String,
     is_anything: bool,
+    /// Some of what happened in that time, not all.
+    is_part: bool,
 }
 
 /// A kind of events that can be chosen.
@@ -55,21 +55,6 @@ struct Kind {
     value: &'static str,
     words: &'static str,
     is_chosen: bool,
-}
-
-struct Plots {
-    pushes: Plot,
-    pulls: Plot,
-    /// The latest first.
-    table: Vec<DayRow>,
-}
-
-struct DayRow {
-    name: String,
-    page: String,
-    pushes: Number,
-    pulls: Number,
-    deletions: Number,
 }
 
 /// Events of one day.
@@ -98,7 +83,9 @@ pub(super) async fn show(State(state): State<WebState>, visit: Visit) -> Result<
         asked.extend([("day", text("day")), ("after", after)]);
         links::to(links::ACTIVITY, &asked)
     };
-    let is_past = day.is_some() || asked.text("after").is_some();
+    let is_part = filters.iter().any(|(_, value)| !value.is_empty());
+    let today = visit.today();
+    let is_past = day.is_some_and(|day| day != today) || asked.text("after").is_some();
     // Streams are for those who have signed in, or for everybody at an open door.
     let live = (!is_past && !visit.viewer.is_nobody()).then(|| {
         let (epoch, last) = (epoch.to_string(), last.to_string());
@@ -111,9 +98,15 @@ pub(super) async fn show(State(state): State<WebState>, visit: Visit) -> Result<
         words: kind_in_words(kind),
         is_chosen: text("kind") == kind.as_str(),
     };
-    let plots = match visit.may_ask("/api/v1/statistics") {
-        true => Some(plots(&statistics::days(&state, DAYS as usize).await?, visit.today())),
-        false => None,
+    let plots = match (visit.may_ask("/api/v1/statistics"), day) {
+        (false, _) => None,
+        (true, None) => {
+            Some(ActivityPlots::of_last_days(&statistics::days(&state, DAYS as usize).await?, today))
+        }
+        (true, Some(day)) => {
+            let days = statistics::days(&state, statistics::MAXIMUM_DAYS).await?;
+            Some(ActivityPlots::of_day(day, &days, today))
+        }
     };
     rendered(&Activity {
         layout: visit.layout(Section::Activity, "Activity"),
@@ -122,7 +115,8 @@ pub(super) async fn show(State(state): State<WebState>, visit: Visit) -> Result<
             tag: text("tag").to_owned(),
             user: visit.viewer.may_see_actors().then(|| text("user").to_owned()),
             day: text("day").to_owned(),
-            is_anything: filters.iter().any(|(_, value)| !value.is_empty()) || day.is_some(),
+            is_anything: is_part || day.is_some(),
+            is_part,
         },
         kinds: EventKind::ALL.map(kind).into(),
         plots,
@@ -154,28 +148,4 @@ fn by_day(events: Vec<EventItem>, visit: &Visit) -> Vec<EventDay> {
         }
     }
     days
-}
-
-/// The numbers of the days up to today; on those that are not among them nothing happened.
-fn plots(days: &[DayItem], today: Day) -> Plots {
-    let of = |day: Day| {
-        let name = day.to_string();
-        let found = days.iter().find(|item| item.day == name);
-        found.map_or((0, 0, 0), |item| (item.pushes, item.pulls, item.deletions))
-    };
-    let numbers: Vec<_> = today.up_to(DAYS).map(|day| (day, of(day))).collect();
-    let pushes: Vec<_> = numbers.iter().map(|(day, (pushes, ..))| (*day, *pushes)).collect();
-    let pulls: Vec<_> = numbers.iter().map(|(day, (_, pulls, _))| (*day, *pulls)).collect();
-    let row = |(day, (pushes, pulls, deletions)): &(Day, (u64, u64, u64))| DayRow {
-        name: day.in_words(today),
-        page: links::to(links::ACTIVITY, &[("day", &day.to_string())]),
-        pushes: Number(*pushes),
-        pulls: Number(*pulls),
-        deletions: Number(*deletions),
-    };
-    Plots {
-        pushes: Plot::new("pushes", "Pushes", &pushes),
-        pulls: Plot::new("pulls", "Pulls", &pulls),
-        table: numbers.iter().rev().map(row).collect(),
-    }
 }

@@ -56,6 +56,8 @@ struct Compare {
 struct Side {
     name: String,
     page: String,
+    /// Whether the name is that of a tag: its digest is shown beside it.
+    is_tag: bool,
     digest: ShortDigest,
     bytes: SizeOfParts,
 }
@@ -92,6 +94,7 @@ pub(super) async fn show(State(state): State<WebState>, visit: Visit) -> Result<
             Reference::Digest(digest) => digest.encoded().chars().take(12).collect(),
         },
         page: links::reference(&repository, reference),
+        is_tag: matches!(reference, Reference::Tag(_)),
         digest: ShortDigest::of(&repository, &record.digest),
         bytes: size.into(),
     };

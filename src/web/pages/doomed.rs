@@ -113,7 +113,8 @@ impl Doomed {
         match self {
             Self::One(repository, Reference::Tag(tag)) => ("the tag", format!("{repository}:{tag}")),
             Self::One(repository, Reference::Digest(digest)) => {
-                ("the manifest", format!("{repository}@{digest}"))
+                let short: String = digest.encoded().chars().take(12).collect();
+                ("the manifest", format!("{repository}@{short}"))
             }
             Self::Tags(repository, _) => ("some tags of", repository.to_string()),
             Self::All(repository) => ("all of", repository.to_string()),

@@ -43,6 +43,16 @@ struct Flaws {
     pager: Pager,
 }
 
+impl Flaws {
+    fn shows_digests(&self) -> bool {
+        self.rows.iter().any(|row| row.digest.is_some())
+    }
+
+    fn shows_what_lacks(&self) -> bool {
+        self.rows.iter().any(|row| !row.lacks.is_empty())
+    }
+}
+
 struct FlawRow {
     repository: String,
     repository_page: String,
@@ -89,7 +99,7 @@ pub(super) fn kinds(counts: &FlawCounts, here: Option<Flaw>) -> Vec<FlawKind> {
 const fn name_of(flaw: Flaw) -> &'static str {
     match flaw {
         Flaw::MissingChildren => "Broken indexes",
-        Flaw::MissingSubject => "About nothing",
+        Flaw::MissingSubject => "Referrers to nothing",
         Flaw::LostTag => "Denied tags",
         Flaw::EmptyRepository => "Empty repositories",
         Flaw::Untagged => "Untagged manifests",

@@ -16,6 +16,7 @@
 
 mod access;
 mod activity;
+mod activity_plots;
 mod artifact_kind;
 mod assets;
 mod clock_axis;

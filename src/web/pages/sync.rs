@@ -257,7 +257,7 @@ fn corrections(past: &PastSweeps, today: Day) -> Plot {
         past.days.iter().find(|known| known.day == name).map_or(0, |known| known.found)
     };
     let days: Vec<_> = today.up_to(DAYS).map(|day| (day, found(day))).collect();
-    Plot::new("corrections", "Differences found", &days)
+    Plot::of_days("corrections", "Differences found", &days)
 }
 
 const fn kind_in_words(kind: SweepKind) -> &'static str {

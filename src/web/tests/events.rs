@@ -15,6 +15,49 @@ async fn listed(store: &Arc<MemoryStore>, query: &str) -> (Vec<u64>, Value) {
 }
 
 #[tokio::test]
+async fn events_are_listed_oldest_first_behind_a_position() {
+    let store = filled().await;
+    delete(&store, &app(), "latest").await;
+    push(&store, &app(), manifest("image"), &["latest"]).await;
+    let epoch = store.history().await.unwrap().epoch;
+    let (status, body) = get(&store, "/api/v1/events?after=2&n=1").await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(
+        body,
+        json!({
+            "items": [{
+                "sequence": 4, "time": "1970-01-01T00:00:01.000Z", "kind": "tag_deleted", "source": "observed",
+                "repository": "team/app", "tag": "latest", "digest": digest("image"), "previous": null,
+                "media_type": null, "actor": {"user": "alice", "address": "192.0.2.1", "agent": "docker"},
+            }],
+            "next": "4", "epoch": epoch,
+        })
+    );
+    let (status, body) = get(&store, "/api/v1/events?repository=other").await;
+    assert_eq!((status, body), (StatusCode::OK, json!({"items": [], "next": null, "epoch": epoch})));
+}
+
+#[tokio::test]
+async fn a_position_in_another_history_is_refused() {
+    let store = filled().await;
+    let (last, ours) = (store.sequence().await.unwrap(), store.history().await.unwrap().epoch);
+    let (behind, other) = (last.next(), "00000000000000000000000000000003");
+    for (query, status) in [
+        (format!("after={last}&epoch={ours}"), StatusCode::OK),
+        (format!("epoch={ours}"), StatusCode::OK),
+        (format!("after={behind}&epoch={ours}"), StatusCode::CONFLICT),
+        (format!("after=1&epoch={other}"), StatusCode::CONFLICT),
+        ("after=1&epoch=2".to_owned(), StatusCode::BAD_REQUEST),
+    ] {
+        let (answered, body) = get(&store, &format!("/api/v1/events?{query}")).await;
+        assert_eq!(answered, status, "{query}: {body}");
+        if status == StatusCode::CONFLICT {
+            assert_eq!(body["error"]["code"], "history_replaced", "{query}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn events_are_filtered_by_what_they_are_about_and_read_in_either_order() {
     let store = filled().await;
     push(&store, &name("b"), manifest("image"), &["v1"]).await;

@@ -1,4 +1,4 @@
-//! Reading manifests is bounded: in how many answers do so at a time, and in how many parts each looks at.
+//! A manifest as it is shown. Reading manifests is bounded: in how many answers do so at a time, and in how many parts each looks at.
 
 use super::*;
 use crate::web::manifest_reader::{ManifestReader, WholeSize};
@@ -24,6 +24,59 @@ async fn push_parts(store: &MemoryStore, begin: &str, count: usize) -> Vec<Strin
         push(store, &app(), image, &[]).await;
     }
     names
+}
+
+#[tokio::test]
+async fn a_manifest_is_shown_with_its_parts_and_referrers() {
+    let mut image = manifest("image");
+    image.document.config = Some(descriptor("config"));
+    image.document.layers = vec![descriptor("layer")];
+    image.document.children = vec![Descriptor {
+        platform: Some(Platform { os: "linux".to_owned(), architecture: "arm64".to_owned(), variant: None }),
+        ..descriptor("child")
+    }];
+    image.document.annotations = [("a".to_owned(), "b".to_owned())].into();
+    let mut signature = manifest("signature");
+    signature.document.subject = Some(descriptor("image"));
+    signature.document.artifact_type = Some("application/signature".into());
+    let store = Arc::new(MemoryStore::default());
+    for (manifest, tags) in [(image, vec![Tag::parse("v1").unwrap()]), (signature, Vec::new())] {
+        find(&store, Change::ManifestPut { repository: app(), manifest: Arc::new(manifest), tags }).await;
+    }
+    let path = format!("/api/v1/manifests?repository=team/app&digest={}", digest("image"));
+    let (status, body) = get(&store, &path).await;
+    assert_eq!(status, StatusCode::OK);
+    let shown = json!({
+        "digest": digest("image"), "media_type": MediaType::OCI_MANIFEST, "kind": "image", "size": 7,
+        "config": {"media_type": "application/x", "digest": digest("config"), "size": 6},
+        "layers": [{"media_type": "application/x", "digest": digest("layer"), "size": 5}],
+        "children": [{
+            "media_type": "application/x", "digest": digest("child"), "size": 5,
+            "platform": {"os": "linux", "architecture": "arm64"},
+        }],
+        "subject": null, "artifact_type": null, "annotations": {"a": "b"}, "tags": ["v1"],
+        "referrers": [{
+            "digest": digest("signature"), "media_type": MediaType::OCI_MANIFEST,
+            "artifact_type": "application/signature", "size": 7, "annotations": {},
+        }],
+        "referrers_next": null,
+        "pushed_at": null, "found_at": "1970-01-01T00:00:01.000Z", "source": "swept", "image": null,
+        "missing_since": null,
+    });
+    assert_eq!(body, shown);
+    // A list leaves out what may be long.
+    let mut listed = shown;
+    for left_out in ["layers", "referrers", "referrers_next"] {
+        listed.as_object_mut().unwrap().remove(left_out);
+    }
+    let (status, body) = get(&store, "/api/v1/manifests?repository=team/app").await;
+    assert_eq!(status, StatusCode::OK);
+    assert!(body["items"].as_array().unwrap().contains(&listed), "{body}");
+    assert_eq!(body["next"], Value::Null);
+    let path = format!("/api/v1/manifests?repository=team/app&subject={}", digest("image"));
+    let (status, body) = get(&store, &path).await;
+    assert_eq!((status, body["items"].as_array().unwrap().len()), (StatusCode::OK, 1));
+    assert_eq!(body["items"][0]["digest"], json!(digest("signature")));
 }
 
 #[tokio::test]

@@ -8,9 +8,12 @@ use serde_json::{Value, json};
 
 use super::accounts::{door, portreeve};
 use super::audit::{of, told};
+use crate::api;
+use crate::events::Stream;
 use crate::support::door::Door;
 use crate::support::guard::{Guard, ask_token, claims, password};
 use crate::support::http::http_client;
+use crate::support::registry::Registry;
 use crate::support::wait::until;
 
 const SOON: Duration = Duration::from_secs(30);
@@ -492,14 +495,27 @@ async fn where_one_is_signed_in_is_listed_and_ended_one_by_one_or_everywhere() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_of_events_ends_with_its_session() {
-    let guard = Guard::new();
-    let door = door(&guard).await;
-    let session = sign_in(&door, "alice", &password("alice"), "").await;
-    let stream = from_page(&door, &session, Method::GET, "/api/v1/events/stream").send().await.unwrap();
-    assert_eq!(stream.status(), StatusCode::OK);
-    from_page(&door, &session, Method::POST, "/ui/sign-out").send().await.unwrap();
-    tokio::time::timeout(Duration::from_secs(90), stream.bytes()).await.expect("the stream goes on").ok();
+async fn a_stream_of_events_ends_with_its_session_and_with_no_other() {
+    let (guard, registry) = (Guard::new(), Registry::start().await);
+    let door = api::filled(&guard, &registry).await;
+    let (mut streams, mut sessions) = (Vec::new(), Vec::new());
+    for _ in 0..2 {
+        let session = sign_in(&door, "reader", &password("reader"), "").await;
+        let follow = from_page(&door, &session, Method::GET, "/api/v1/events/stream");
+        streams.push(Stream::of(follow).await);
+        sessions.push(session);
+    }
+    api::push(&door, &registry, "team/app", 7).await;
+    for stream in &mut streams {
+        assert_eq!(stream.event().await.unwrap()["repository"], "team/app", "it goes on by itself");
+    }
+    let out = from_page(&door, &sessions[0], Method::POST, "/ui/sign-out").send().await.unwrap();
+    assert_eq!(out.status(), StatusCode::SEE_OTHER);
+    api::push(&door, &registry, "team/app", 8).await;
+    assert_eq!(streams[1].event().await.unwrap()["repository"], "team/app");
+    assert_eq!(streams[0].event().await, None, "what is told after the end of the session");
+    api::push(&door, &registry, "team/app", 9).await;
+    assert_eq!(streams[1].event().await.unwrap()["repository"], "team/app", "the other session goes on");
 }
 
 #[tokio::test(flavor = "multi_thread")]

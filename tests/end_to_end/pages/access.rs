@@ -14,13 +14,13 @@ use crate::support::registry::Registry;
 use crate::support::wait::until;
 
 /// A browser without a window: what a page sends, and what the door answers.
-struct Session<'a> {
+pub(super) struct Session<'a> {
     door: &'a Door,
     cookie: String,
 }
 
 impl<'a> Session<'a> {
-    async fn begin(door: &'a Door, user: &str, word: &str) -> Self {
+    pub(super) async fn begin(door: &'a Door, user: &str, word: &str) -> Self {
         let mut session = Self { door, cookie: String::new() };
         let (status, location, _) =
             session.send("/ui/sign-in", &[("name", user), ("password", word), ("next", "/ui/access")]).await;
@@ -29,7 +29,7 @@ impl<'a> Session<'a> {
     }
 
     /// Sends a form: the status, where it leads, and what is shown.
-    async fn send(&mut self, page: &str, fields: &[(&str, &str)]) -> (StatusCode, String, String) {
+    pub(super) async fn send(&mut self, page: &str, fields: &[(&str, &str)]) -> (StatusCode, String, String) {
         let form = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
         let request = http_client()
             .post(format!("{}{page}", self.door.url()))
@@ -44,7 +44,7 @@ impl<'a> Session<'a> {
         (answer.status(), text(LOCATION).unwrap_or_default(), answer.text().await.unwrap())
     }
 
-    async fn read(&self, page: &str) -> (StatusCode, String) {
+    pub(super) async fn read(&self, page: &str) -> (StatusCode, String) {
         let request = http_client().get(format!("{}{page}", self.door.url())).header(COOKIE, &self.cookie);
         let answer = request.send().await.unwrap();
         (answer.status(), answer.text().await.unwrap())
@@ -58,7 +58,7 @@ fn between<'a>(html: &'a str, before: &str, behind: &str) -> &'a str {
 }
 
 /// What `docker login` asks with a name and a token.
-async fn docker_login(door: &Door, name: &str, token: &str) -> StatusCode {
+pub(super) async fn docker_login(door: &Door, name: &str, token: &str) -> StatusCode {
     let request =
         http_client().get(format!("{}/token?service=portreeve&scope=repository:team/app:pull", door.url()));
     request.basic_auth(name, Some(token)).send().await.unwrap().status()

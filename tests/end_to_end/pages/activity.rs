@@ -2,12 +2,14 @@
 
 use thirtyfour::By;
 
-use super::browser::Browser;
+use super::browser::{Browser, SOON};
 use crate::support::door::Door;
 use crate::support::guard::{Guard, password};
 use crate::support::image::Image;
+use crate::support::metrics::metrics;
 use crate::support::registry::Registry;
 use crate::support::tool::Tool;
+use crate::support::wait::until_seen;
 
 /// Pushes by skopeo.
 async fn push(door: &Door, skopeo: &Tool, target: &str) {
@@ -70,6 +72,14 @@ async fn a_push_appears_without_a_reload_and_what_was_missed_appears_when_the_pa
 
     push(&door, &skopeo, "team/app:pushed").await;
     browser.until("a push appears", &row("pushed")).await;
+    // So it does among the numbers of the day, unless that has just begun.
+    let numbers = "document.getElementById('pushes-by-hour-words').textContent";
+    browser
+        .until(
+            "it is counted",
+            &format!("/^[12] today; the most in an hour are [12], from /.test({numbers})"),
+        )
+        .await;
     let first = "document.querySelector('#events .event .tag').textContent";
     assert_eq!(browser.evaluate(&format!("return {first}")).await, "pushed", "on top");
 
@@ -77,8 +87,14 @@ async fn a_push_appears_without_a_reload_and_what_was_missed_appears_when_the_pa
     let button = "document.querySelector('#live button')";
     browser.evaluate(&format!("{button}.click()")).await;
     browser.until("it pauses", &format!("{STATE} === 'Paused' && {button}.textContent === 'Resume'")).await;
+    // Nothing is left that could tell it what happens.
+    let none = |metrics: &String| metrics.lines().any(|line| line == "portreeve_event_streams 0");
+    until_seen("its stream is over", SOON, async || metrics(&door).await, none).await;
+    let looks = "return performance.getEntriesByType('resource').length";
+    let before = browser.evaluate(looks).await;
     push(&door, &skopeo, "team/app:meanwhile").await;
     assert_eq!(browser.evaluate(&format!("return {}", row("meanwhile"))).await, false);
+    assert_eq!(browser.evaluate(looks).await, before, "it has asked for nothing");
     browser.evaluate(&format!("{button}.click()")).await;
     browser.until("what came meanwhile appears", &row("meanwhile")).await;
     browser.until("it follows again", &format!("{STATE} === 'Live'")).await;

@@ -7,10 +7,12 @@ use url::Url;
 
 use super::access::sign_in;
 use super::browser::Browser;
+use super::gate;
 use super::hostile::{ASKED, Hostile, REPOSITORY};
 use super::look::{Scheme, Screen};
 use super::sample::Sample;
 use crate::support::door::Door;
+use crate::support::registry::Registry;
 
 /// The most bytes of a page with all that it is made of, as they are sent.
 const HEAVIEST: u64 = 100_000;
@@ -88,12 +90,13 @@ fn pages(part: &str) -> Vec<Page> {
         shown("repositories-filtered", &format!("/ui/repositories?q={part}")),
         shown("search", &format!("/ui/search?q={part}")),
         shown("search-nothing", "/ui/search?q=nothing-has-this-name"),
+        shown("search-anything", "/ui/search"),
         Page::new("not-there", "/ui/nothing", Answer::Refused),
     ]
 }
 
 /// Pages of one repository: by their names, with their parameters.
-const OF_THE_SAMPLE: [(&str, &str); 8] = [
+const OF_THE_SAMPLE: [(&str, &str); 9] = [
     ("repository", "/ui/repository?name=web/storefront"),
     ("manifest-index", "/ui/manifest?repository=web/storefront&tag=latest"),
     ("manifest-image", "/ui/manifest?repository=web/checkout&tag=latest"),
@@ -101,7 +104,8 @@ const OF_THE_SAMPLE: [(&str, &str); 8] = [
     ("manifest-deleted", "/ui/manifest?repository=web/storefront&tag=1.0"),
     ("compare", "/ui/compare?repository=web/checkout&from=1.1.0&to=latest"),
     ("delete", "/ui/delete?repository=web/storefront&tag=latest"),
-    ("delete-tags", "/ui/delete?repository=web/storefront&what=tags&tag=latest"),
+    ("delete-tags", "/ui/delete?repository=web/storefront&what=tags&tag=latest&tag=1.4&tag=1.4.0"),
+    ("flaws-untagged", "/ui/flaws?kind=untagged"),
 ];
 const OF_THE_HOSTILE: [(&str, &str); 6] = [
     ("repository", "/ui/repository?name=hostile/box"),
@@ -165,6 +169,18 @@ async fn no_page_complains_scrolls_sideways_or_hinders_anybody_on_any_screen_in_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn no_page_of_an_empty_record_complains_scrolls_sideways_or_hinders_anybody() {
+    let registry = Registry::start().await;
+    let door = Door::builder(registry.url()).start().await;
+    let browser = Browser::start().await;
+    let home = Page::new("home", "/ui/", Answer::Shown);
+    // The door lets everybody in.
+    let sign_in = Page::new("sign-in", "/ui/sign-in", Answer::Refused);
+    let found = walked(&browser, Walk::new(&door, vec![home, sign_in]), "empty-").await;
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn no_page_complains_scrolls_sideways_or_hinders_who_has_signed_in() {
     let sample = Sample::fill().await;
     let door = sample.guarded_door().await;
@@ -172,10 +188,18 @@ async fn no_page_complains_scrolls_sideways_or_hinders_who_has_signed_in() {
     let form = [("home", "/ui/"), ("sign-in", "/ui/sign-in?next=/ui/access")];
     let form = form.map(|(name, path)| Page::new(name, path, Answer::Shown)).into();
     let mut found = walked(&browser, Walk::new(&door, form), "nobody-").await;
+    gate::fill(&door).await;
     for (user, about) in [("admin", "/ui/access/rules?user=ben&repository=web/shop"), ("ben", "/ui/access")] {
         sign_in(&browser, &door, user).await;
         let mut pages = pages("web");
         pages.push(Page::new("access-first", about, Answer::Shown));
+        if user == "ben" {
+            pages.push(Page::new("forbidden", "/ui/sync", Answer::Either));
+        }
+        if user == "admin" {
+            pages.push(Page::new("access-user-disabled", "/ui/access/user?name=frank", Answer::Shown));
+            pages.push(Page::new("access-user-tokens", "/ui/access/user?name=ben", Answer::Shown));
+        }
         found.extend(walked(&browser, Walk::new(&door, pages), &format!("{user}-")).await);
     }
     assert!(found.is_empty(), "{}", found.join("\n"));

@@ -16,7 +16,8 @@ use crate::support::guard::{password, token};
 use crate::support::http::{client_builder, http_client};
 use crate::support::image::Image;
 use crate::support::state::ACCEPT_ALL;
-use crate::support::wait::until;
+use crate::support::sweep::LIMIT;
+use crate::support::wait::until_seen;
 
 /// In seconds.
 pub(super) const HOUR: u64 = 60 * 60;
@@ -153,13 +154,14 @@ impl Past {
         let start = http_client().post(format!("{base}/api/v1/sync")).json(&json!({"deep": true}));
         let started = start.basic_auth(user, Some(password(user))).send().await.unwrap();
         let number = started.json::<Value>().await.unwrap()["sweep"].as_u64().unwrap();
-        until("the sweep ends", SOON, async || {
-            let ask =
-                http_client().get(format!("{base}/api/v1/status")).basic_auth(user, Some(password(user)));
-            let status: Value = ask.send().await.unwrap().json().await.unwrap();
-            status["sweep"]["last"]["number"].as_u64().is_some_and(|ended| ended >= number)
-        })
-        .await;
+        let status = async || {
+            let ask = http_client().get(format!("{base}/api/v1/status"));
+            let answer = ask.basic_auth(user, Some(password(user))).send().await.unwrap();
+            answer.json::<Value>().await.unwrap()["sweep"].take()
+        };
+        let ended = |sweep: &Value| sweep["last"]["number"].as_u64().is_some_and(|ended| ended >= number);
+        let last = until_seen("the sweep ends", LIMIT, status, ended).await["last"].take();
+        assert_eq!(last["outcome"], "complete", "{last:#}");
     }
 }
 

@@ -27,6 +27,8 @@ struct UsersPage {
     layout: Layout,
     head: Head,
     users: Vec<UserRow>,
+    /// Of those of the store alone it is known.
+    shows_since: bool,
     next: Option<String>,
     first: Option<&'static str>,
     /// What was written into the form.
@@ -93,6 +95,7 @@ async fn page(
     Ok(UsersPage {
         layout: Layout { here: links::USERS.to_owned(), ..visit.layout(Section::None, "Users") },
         head: Head::new(visit, links::USERS, parameters.text("done")),
+        shows_since: list.items.iter().any(|user| user.created.is_some()),
         users: list.items.into_iter().map(|user| UserRow::new(user, visit)).collect(),
         next: list.next.map(|after| links::to(links::USERS, &[("after", &after)])),
         first: parameters.text("after").map(|_| links::USERS),

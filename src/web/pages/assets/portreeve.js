@@ -187,6 +187,10 @@ if (live?.dataset.stream && "EventSource" in window) {
       }
     }
     prepare(list);
+    const [plots, anew] = [document.getElementById("plots"), page.getElementById("plots")];
+    if (plots && anew && !plots.contains(document.activeElement) && !plots.querySelector("details[open]")) {
+      plots.replaceWith(anew);
+    }
   };
 
   const look = async () => {
@@ -243,6 +247,9 @@ if (live?.dataset.stream && "EventSource" in window) {
   const resume = async () => {
     try {
       const url = await look();
+      if (!url) {
+        return say("over", "That day is over");
+      }
       if (!paused && !document.hidden) {
         open(url);
       }

@@ -159,6 +159,42 @@ async fn pushes_and_pulls_of_each_day_are_bars_and_a_table() {
 }
 
 #[tokio::test]
+async fn pushes_and_pulls_of_a_day_are_bars_by_the_hour_and_a_table() {
+    let store = Arc::new(MemoryStore::default());
+    let at = |text: &str| Timestamp::parse(text).unwrap();
+    for (tag, time) in
+        [("a", "2026-03-01T09:00:00Z"), ("b", "2026-03-01T09:59:59Z"), ("c", "2026-03-02T00:00:00Z")]
+    {
+        push_by(&store, by("alice", "docker"), tag, "image", at(time)).await;
+    }
+    let last_pull = Some(at("2026-03-01T23:30:00Z"));
+    let pull = crate::store::Pull { repository: app(), tag: None, count: 5, last_pull, last_seen: time() };
+    crate::store::Pulls::record_pulls(&*store, vec![pull]).await.unwrap();
+    let body = look(&store, "/ui/activity?day=2026-03-01").await.body;
+    let words = text(&body);
+    assert!(
+        words.contains("Pushes 2 on 1 March 2026") && words.contains("Pulls 5 on 1 March 2026"),
+        "{words}"
+    );
+    assert!(words.contains("2 on 1 March 2026; the most in an hour are 2, from 09:00 on"), "{words}");
+    assert!(words.contains("5 on 1 March 2026; the most in an hour are 5, from 23:00 on"), "{words}");
+    assert!(words.contains("08:00 0 0 09:00 2 0 10:00 0 0") && words.contains("23:00 0 5"), "{words}");
+    assert!(!words.contains("in 30 days") && !body.contains("data-stream"), "one day that is over: {words}");
+    let words = text(&look(&store, "/ui/activity?day=2026-03-03").await.body);
+    assert!(words.contains("None on 3 March 2026"), "{words}");
+    // What they count is said where the list has less.
+    assert!(!words.contains("These count all"), "{words}");
+    let words = text(&look(&store, "/ui/activity?day=2026-03-01&tag=a").await.body);
+    assert!(words.contains("Pushes 2 on 1 March 2026") && words.contains("These count all"), "{words}");
+    // The day that is not over goes on.
+    push_by(&store, by("alice", "docker"), "d", "image", Timestamp::now()).await;
+    let today = &Timestamp::now().to_string()[..10];
+    let body = look(&store, &format!("/ui/activity?day={today}")).await.body;
+    assert!(text(&body).contains("Pushes 1 today") && body.contains("data-stream"), "{body}");
+    assert!(text(&look(&store, "/ui/activity").await.body).contains("Pushes 1 today"));
+}
+
+#[tokio::test]
 async fn the_numbers_of_days_are_read_without_looking_at_all_blobs() {
     let state = web(&shown().await, ServiceState::Ready);
     let request = Request::get("/ui/activity").body(Body::empty()).unwrap();

@@ -372,7 +372,7 @@ async fn what_would_go_is_told_exactly_before_it_goes() {
     for (page, preview) in [
         (
             "/ui/delete?repository=team/app&tag=v1".to_owned(),
-            format!("the tag team/app:v1, which points to {digest}; latest stay"),
+            format!("the tag team/app:v1, which points to {digest}; latest stays"),
         ),
         (
             format!("/ui/delete?repository=team/app&digest={digest}"),
