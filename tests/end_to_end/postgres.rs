@@ -68,7 +68,8 @@ async fn a_door_on_postgresql_records_what_it_carries_and_what_sweeps_find_over_
     let (is_good, said) = door.check().await;
     assert!(is_good && said.contains("can be opened"), "{said}");
     let log = door.whole_log().await;
-    assert!(log.contains("made a new store in the database postgres://portreeve@/"), "{log}");
+    let told = format!("made a new store in the database postgres://portreeve@/{}", ground.database.name());
+    assert!(log.contains(&told), "{log}");
     assert!(!log.contains(PASSWORD) && !said.contains(PASSWORD));
 
     door.signal("TERM");

@@ -166,6 +166,11 @@ impl Link {
         Ok(runtime.block_on(work(client)))
     }
 
+    /// Whether there was a connection that is lost by now.
+    pub(super) fn is_lost(&self) -> bool {
+        self.client.as_ref().is_some_and(Client::is_closed)
+    }
+
     /// Lets go of the connection, whatever it was at.
     pub(super) fn drop_connection(&mut self) {
         self.client = None;

@@ -86,6 +86,14 @@ impl Failure {
         Self::Medium(Arc::new(cause))
     }
 
+    /// The same, if it lies with the database, as one after which it may be tried once more.
+    pub(super) fn once_more(self) -> Self {
+        match self {
+            Self::Medium(cause) => Self::Again(cause),
+            other => other,
+        }
+    }
+
     /// The error that the caller sees.
     pub(super) fn into_error(self, attempted: &'static str) -> StoreError {
         match self {

@@ -11,16 +11,19 @@ use super::migrations::{WhenAbsent, migrate};
 use super::open_error::PostgresOpenError;
 use super::shared::Shared;
 use super::transaction::Transaction;
-use super::writer::Writer;
+use super::writer::{TRIES, Writer};
 use crate::clock::Timestamp;
 use crate::store::group::Queue;
 use crate::store::ledger;
 use crate::store::recent::{LOOKED_AT, RecentlyObserved, is_of_a_write};
 use crate::store::recent_events::RecentEvents;
-use crate::store::{DoorId, Epoch, Event, Incarnation, Sequence, metrics};
+use crate::store::{DoorId, Epoch, Event, Incarnation, Missing, Sequence, metrics};
 
 /// What was recorded longer ago says nothing of what is written now.
 const RECENT: u64 = 3_600_000;
+
+/// A setting that engines other than PostgreSQL do not know.
+const STANDBY: &str = "SELECT coalesce(current_setting('synchronous_standby_names', true), 'unknown') = ''";
 
 const LAST_EVENTS: &str = "SELECT content FROM events WHERE time >= $1 ORDER BY sequence DESC LIMIT $2";
 
@@ -48,8 +51,8 @@ pub(super) fn open(
         |cause| PostgresOpenError::Unusable { attempted: "begin an epoch of", cause: Box::new(cause) };
     let epoch = Epoch::random().map_err(random)?;
     let door = new_door().map_err(random)?;
-    let (incarnation, missing) =
-        join(&mut link, door).map_err(|failure| unusable("join the doors of", failure))?;
+    let joined = join_at_last(&mut link, door);
+    let (incarnation, missing) = joined.map_err(|failure| unusable("join the doors of", failure))?;
     let shared = Arc::new(Shared::new(address, epoch, incarnation, observed, is_new));
     shared.set_missing(missing);
     shared.last_event.send_replace(last);
@@ -71,6 +74,13 @@ fn unusable(attempted: &'static str, failure: Failure) -> PostgresOpenError {
 /// What was written of late, and the last number.
 fn found(link: &mut Link) -> Result<(RecentlyObserved, Sequence), Failure> {
     link.connect()?;
+    if let Some(row) = link.one(query!(STANDBY))?.first()
+        && row.try_get(0)?
+    {
+        tracing::info!(
+            "the database has no synchronous standby: what was acknowledged may be lost with its server"
+        );
+    }
     let ticket = link.one(query!("SELECT sequence FROM ledger"))?;
     let ticket = ticket.first().ok_or_else(|| Failure::corrupt("ticket", NotThere))?;
     let last = Sequence::new(number(ticket.try_get(0)?));
@@ -85,8 +95,19 @@ fn found(link: &mut Link) -> Result<(RecentlyObserved, Sequence), Failure> {
     Ok((observed, last))
 }
 
+/// The same as [`join`], again where another transaction was in the way.
+fn join_at_last(link: &mut Link, door: DoorId) -> Result<(Incarnation, Missing), Failure> {
+    for _ in 1..TRIES {
+        match join(link, door) {
+            Err(Failure::Again(_)) => link.roll_back(),
+            joined => return joined,
+        }
+    }
+    join(link, door)
+}
+
 /// Begins the first life of this door. Answers what is missing at the registry as well.
-fn join(link: &mut Link, door: DoorId) -> Result<(Incarnation, crate::store::Missing), Failure> {
+fn join(link: &mut Link, door: DoorId) -> Result<(Incarnation, Missing), Failure> {
     let nobody = Incarnation { door, epoch: 0 };
     let mut recent = RecentEvents::behind(Sequence::new(u64::MAX >> 1));
     let mut transaction = Transaction::new(link, &mut recent, nobody);

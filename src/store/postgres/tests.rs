@@ -3,6 +3,8 @@
 #[path = "../../../tests/support/postgres.rs"]
 mod server;
 
+mod lost_answers;
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -28,7 +28,7 @@ const LOOKS: Duration = Duration::from_millis(400);
 const PAUSES: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
 
 /// How often a group is done again that comes to nothing because of other transactions.
-const TRIES: usize = 20;
+pub(super) const TRIES: usize = 20;
 
 /// The writer's own state, on its thread.
 pub(super) struct Writer {
@@ -135,7 +135,8 @@ impl Writer {
                         self.publish(*finished);
                         return Ok(());
                     }
-                    Ok(false) => Undone::All(failure),
+                    // Nothing of it was done, and the database is there again.
+                    Ok(false) => Undone::All(failure.once_more()),
                     Err(_) => return Err(Undone::All(failure)),
                 },
                 Err(Attempted::Undone(undone)) => undone,
@@ -171,6 +172,8 @@ impl Writer {
         let finished = match filled {
             Ok(finished) => finished,
             Err(failure) => {
+                // A connection that was lost since it was used last says nothing of the database.
+                let failure = if self.link.is_lost() { failure.once_more() } else { failure };
                 self.link.roll_back();
                 return Err(Attempted::Undone(match at {
                     Some(place) if failure.is_of_one_request() => Undone::Operation(place, failure),
