@@ -116,7 +116,7 @@ async fn two_doors_race_for_one_tag_and_one_of_them_is_killed() {
     for round in 0..3 {
         let pushing: Vec<_> = (0..6)
             .map(|worker: usize| {
-                let base = if worker % 2 == 0 { first.url() } else { second.url() };
+                let base = if worker.is_multiple_of(2) { first.url() } else { second.url() };
                 let images = Arc::clone(&images);
                 tokio::spawn(async move {
                     for number in 0..15 {

@@ -5,9 +5,10 @@
 //! or until something has to be asked for that the database alone can answer.
 //!
 //! `wanted` says what is loaded, `rows` keeps and writes it, `removals` has what goes by the whole, `finish` the end of it all,
-//! `doors` the doors that share the record, `beside` what is kept beside it.
+//! `doors` the doors that share the record, by their `door_rows`, `beside` what is kept beside it.
 
 mod beside;
+mod door_rows;
 mod doors;
 mod finish;
 mod removals;
@@ -20,6 +21,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 pub(super) use self::beside::{SWEEP_ACTIVITY, SWEEP_CHECKPOINT, SWEEP_FINISHED, kind_column};
+use self::door_rows::{DOOR, beat_of, lease_of};
 pub(super) use self::finish::{Finished, MAXIMUM_EPOCHS};
 pub(super) use self::rows::intent_of;
 use self::rows::{HeldManifest, Rows};
@@ -33,7 +35,7 @@ use crate::store::day::{DayCounts, DayRow};
 use crate::store::ledger::{self, LeaseRow, Medium, RowChange, View};
 use crate::store::recent_events::{Appended, RecentEvents, look_at};
 use crate::store::row::{BlobRow, ManifestRow, RepositoryRow, TagRow};
-use crate::store::tombstone::{Buried, Past, Tombstone};
+use crate::store::tombstone::{Buried, Tombstone};
 use crate::store::{
     Beat, DoorId, Event, Incarnation, Intent, IntentState, Lease, LeaseName, Missing, Sequence,
 };
@@ -46,7 +48,6 @@ const TICKET: &str = "SELECT sequence, content FROM ledger FOR UPDATE";
 /// What was recorded since this door has looked last.
 pub(super) const SINCE: &str = "SELECT content FROM events WHERE sequence > $1 ORDER BY sequence LIMIT $2";
 const DAYS: &str = "SELECT day, content FROM days ORDER BY day DESC LIMIT 2";
-const DOOR: &str = "SELECT epoch, beat FROM doors WHERE door = $1 AND died IS NULL";
 const LEASES: &str = "SELECT name, door, door_epoch, epoch FROM leases";
 
 /// A transaction that is being filled.
@@ -156,10 +157,10 @@ impl<'t> Transaction<'t> {
             let day = number(row.try_get(0)?);
             self.day_rows.insert(day, decode(|| format!("day {day}"), row.try_get(1)?)?);
         }
-        let beat = next().first().map(|row| doors::beat_of(self.me.door, row)).transpose()?;
+        let beat = next().first().map(|row| beat_of(self.me.door, row)).transpose()?;
         self.doors.get_mut().insert(self.me.door, beat);
         for row in next() {
-            let (name, lease) = doors::lease_of(&row)?;
+            let (name, lease) = lease_of(&row)?;
             self.leases.extend(name.map(|name| (name, lease)));
         }
         self.rows.get_mut().take(wanted, loaded)?;
@@ -515,13 +516,5 @@ impl Medium for Transaction<'_> {
         self.is_dirty = true;
         self.appended.push(Appended { event, bytes: 0 });
         Ok(())
-    }
-}
-
-/// What a tag pointed to whose past is kept.
-fn digest_of(tombstone: &Tombstone) -> Option<&Digest> {
-    match &tombstone.past {
-        Past::Tag(row) => Some(&row.digest),
-        Past::Manifest(_) | Past::Repository(_) => None,
     }
 }

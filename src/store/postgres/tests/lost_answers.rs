@@ -124,7 +124,7 @@ async fn a_commit_that_is_not_answered_is_looked_up_and_what_was_lost_is_done_ag
     let between = Between::of(&database);
     let store = between.open();
     for number in 0..24_u64 {
-        let fate = if number % 2 == 0 { Fate::AnswerLost } else { Fate::RequestLost };
+        let fate = if number.is_multiple_of(2) { Fate::AnswerLost } else { Fate::RequestLost };
         between.set(fate);
         let image = image(&format!("i{number}"), &[]);
         push(&store, "r", &image, &["t"], number).await;

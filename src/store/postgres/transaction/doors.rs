@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use tokio_postgres::Row;
-
 use super::super::connection::query;
 use super::super::failure::{Failure, number, stored};
-use super::{DOOR, Transaction};
+use super::Transaction;
+use super::door_rows::{DOOR, beat_of, column};
 use crate::store::ledger::{LeaseRow, SharedMedium};
 use crate::store::{Beat, DoorId, Incarnation, Intent, LeaseName};
 
@@ -21,34 +20,6 @@ const SET_LEASE: &str = "
 INSERT INTO leases (name, door, door_epoch, epoch) VALUES ($1, $2, $3, $4)
 ON CONFLICT (name) DO UPDATE SET door = excluded.door, door_epoch = excluded.door_epoch, epoch = excluded.epoch";
 const REPOSITORIES_HELD: &str = "SELECT DISTINCT repository FROM intents WHERE door = $1 AND door_epoch = $2";
-
-/// A door's life from its columns.
-pub(super) fn beat_of(door: DoorId, row: &Row) -> Result<Beat, Failure> {
-    let epoch = number(row.try_get(0)?);
-    Ok(Beat { incarnation: Incarnation { door, epoch }, count: number(row.try_get(1)?) })
-}
-
-/// A lease from its columns; without a name one that this version does not know.
-pub(super) fn lease_of(row: &Row) -> Result<(Option<LeaseName>, LeaseRow), Failure> {
-    let name: &str = row.try_get(0)?;
-    let door: Option<i64> = row.try_get(1)?;
-    let door_epoch: Option<i64> = row.try_get(2)?;
-    let holder = door
-        .zip(door_epoch)
-        .map(|(door, epoch)| Incarnation { door: DoorId(number(door)), epoch: number(epoch) });
-    let name = LeaseName::ALL.into_iter().find(|known| column(*known) == name);
-    Ok((name, LeaseRow { holder, epoch: number(row.try_get(3)?) }))
-}
-
-/// The name of a lease in its column.
-const fn column(name: LeaseName) -> &'static str {
-    match name {
-        LeaseName::Sweep => "sweep",
-        LeaseName::Verify => "verify",
-        LeaseName::Hints => "hints",
-        LeaseName::Images => "images",
-    }
-}
 
 impl Transaction<'_> {
     /// How a door was heard last, if it lives.

@@ -7,11 +7,10 @@ use tokio_postgres::Row;
 
 use super::super::connection::{Query, query};
 use super::super::failure::{Failure, decode, encode, number, stored};
-use super::digest_of;
 use super::wanted::{Wanted, digest, name, tag};
 use crate::oci::{Digest, Document, Manifest, RepositoryName, Tag};
 use crate::store::row::{BlobRow, ManifestRow, RepositoryRow, TagRow};
-use crate::store::tombstone::{Buried, Tombstone};
+use crate::store::tombstone::{Buried, Past, Tombstone};
 use crate::store::{DoorId, Incarnation, Intent, IntentState, Sequence};
 
 /// See the module.
@@ -439,4 +438,12 @@ pub(in crate::store::postgres) fn intent_of(row: &Row) -> Result<Intent, Failure
     };
     let intent: Intent = decode(|| format!("intent {sequence}"), row.try_get(5)?)?;
     Ok(Intent { sequence, holder, state, ..intent })
+}
+
+/// What a tag pointed to whose past is kept.
+fn digest_of(tombstone: &Tombstone) -> Option<&Digest> {
+    match &tombstone.past {
+        Past::Tag(row) => Some(&row.digest),
+        Past::Manifest(_) | Past::Repository(_) => None,
+    }
 }
