@@ -66,6 +66,7 @@ pub use log_setup::log_settings;
 pub use record_command::{OutputFormat, RecordCommandError, RecordQuery, WantedManifest, show_record};
 pub use reload::ConfigSource;
 pub use start_error::StartError;
+pub use store_setup::StoreOpenError;
 pub use sync_command::{SyncError, WantedSweep, sync};
 pub use user_list::{ListedSource, ListedUser, listed_user, listed_users};
 
@@ -189,7 +190,7 @@ impl Running {
             metrics: web.metrics.clone(),
             exchanges,
             store: Arc::clone(&composition.store),
-            file: store_setup::path(&config.store.url).to_owned(),
+            file: store_setup::file(&config.store),
             clock: composition.access.settings.clock,
         };
         background.spawn(upkeep.run(stop.clone()));

@@ -1,7 +1,7 @@
 //! The types of addresses that a configuration names: backends of the registry, the door's own URL, the store.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use url::{Host, Url};
 
@@ -110,13 +110,18 @@ impl fmt::Display for BackendUrl {
 pub enum StoreUrl {
     /// A redb file; a relative path begins at the working directory.
     Redb(PathBuf),
+    /// A PostgreSQL database, as a URL in which no password stands.
+    Postgres(String),
 }
 
 impl StoreUrl {
-    /// The path beside the store with this extension more: where what belongs to the store is kept by default.
+    /// The path beside the store with this extension more: where what belongs to the store is kept by default. Beside no file, it
+    /// is in the working directory.
     pub(crate) fn beside(&self, extension: &str) -> PathBuf {
-        let Self::Redb(path) = self;
-        path.with_added_extension(extension)
+        match self {
+            Self::Redb(path) => path.with_added_extension(extension),
+            Self::Postgres(_) => Path::new("portreeve").with_added_extension(extension),
+        }
     }
 }
 
@@ -125,6 +130,7 @@ impl fmt::Display for StoreUrl {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Redb(path) => write!(formatter, "redb:{}", path.display()),
+            Self::Postgres(url) => formatter.write_str(url),
         }
     }
 }

@@ -144,7 +144,17 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "store.url",
         default: "\"redb:portreeve.redb\"",
-        meaning: "Where the record is kept: `redb:` and the path of a file.",
+        meaning: "Where the record is kept: `redb:` and the path of a file, or `postgres://user@host/database`.",
+    },
+    Key {
+        name: "store.password_file",
+        default: "none",
+        meaning: "A file with the password of the database, in place of `store.password`.",
+    },
+    Key {
+        name: "store.password",
+        default: "none",
+        meaning: "The password of the database, with a `store.url` of PostgreSQL.",
     },
     Key {
         name: "sync.interval",
@@ -314,7 +324,7 @@ pub const KEYS: &[Key] = &[
 ];
 
 /// The keys whose values are secrets. Each has another one, `…_file`, for a file that it stands in.
-pub const SECRETS: [&str; 2] = ["registry.password", "notifications.secret"];
+pub const SECRETS: [&str; 3] = ["registry.password", "store.password", "notifications.secret"];
 
 /// What the names of environment variables begin with.
 pub(super) const VARIABLE_PREFIX: &str = "PORTREEVE__";

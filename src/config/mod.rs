@@ -22,6 +22,7 @@ mod registry_auth;
 mod secret_files;
 mod sessions;
 mod settings;
+mod store;
 #[cfg(test)]
 mod tests;
 mod value;
@@ -47,6 +48,7 @@ pub use pages::Pages;
 pub use registry::{Registry, RegistryHost, RegistryKind};
 pub use registry_auth::{BasicLogin, RegistryAuth};
 pub use sessions::Sessions;
+pub use store::Store;
 
 use error::Origin;
 use places::Places;
@@ -113,13 +115,6 @@ pub struct Tls {
     pub key: PathBuf,
 }
 
-/// The record.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Store {
-    /// `store.url`
-    pub url: StoreUrl,
-}
-
 /// The sweeps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sync {
@@ -161,7 +156,7 @@ impl Default for Config {
             limits: Limits::default(),
             external_url: None,
             registry: Registry::default(),
-            store: Store { url: StoreUrl::Redb("portreeve.redb".into()) },
+            store: Store::default(),
             sync: Sync {
                 interval: Duration::from_mins(5),
                 deep_interval: Duration::from_hours(1),
@@ -251,7 +246,6 @@ impl Config {
             "listen.client_timeout",
             value::positive_duration,
         );
-        settings.read_into(&mut config.store.url, "store.url", value::store_url);
         settings.read_into(&mut config.sync.interval, "sync.interval", value::duration);
         settings.read_into(&mut config.sync.deep_interval, "sync.deep_interval", value::duration);
         settings.read_into(&mut config.sync.concurrency, "sync.concurrency", value::count);
@@ -266,6 +260,7 @@ impl Config {
         config.registry = registry::read(&mut settings);
         config.auth = auth::read(&mut settings);
         config.sessions = sessions::read(&mut settings);
+        config.store = store::read(&mut settings);
         config.clock = clock::read(&mut settings);
         config.server.socket = settings.read("server.socket", value::path);
         config.notifications = notifications::read(&mut settings);

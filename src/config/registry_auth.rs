@@ -3,6 +3,7 @@
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::settings::{Given, Settings, text};
+use super::value;
 
 /// `registry.auth`: how the door shows itself to the registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +41,7 @@ const PASSWORD: &str = "registry.password";
 pub(super) fn read(settings: &mut Settings) -> RegistryAuth {
     let kind = settings.read("registry.auth", kind);
     let username = settings.read(USERNAME, username);
-    let password = settings.read(PASSWORD, password);
+    let password = settings.read(PASSWORD, value::password);
     let is_basic = kind.as_deref() == Some("basic");
     for name in [USERNAME, PASSWORD] {
         if is_basic && !settings.has(name) && !settings.has(&format!("{name}_file")) {
@@ -75,15 +76,6 @@ fn username(given: &Given) -> Result<String, String> {
                 .to_owned())
         }
         text => Ok(text.to_owned()),
-    }
-}
-
-fn password(given: &Given) -> Result<SecretString, String> {
-    match text(given, "write a password")? {
-        text if text.is_empty() || text.chars().any(char::is_control) => {
-            Err("is no password: it is empty, or has a control character; write a password".to_owned())
-        }
-        text => Ok(text.into()),
     }
 }
 

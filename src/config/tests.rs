@@ -60,6 +60,7 @@ fn the_shipped_example_is_the_defaults_and_names_every_key() {
         .flat_map(|line| [line, "\n"])
         .collect();
     let whole = whole.replace("auth = \"none\"", "auth = \"basic\"");
+    let whole = whole.replace("\"redb:portreeve.redb\"", "\"postgres://user@host/database\"");
     load(&whole, &[]).unwrap();
     let table: toml::Table = whole.parse().unwrap();
     for key in KEYS {
@@ -239,10 +240,12 @@ fn each_kind_of_mistake_gets_its_sentence() {
         ("registry.url = [\"http://a\", \"http://A:80/\"]", "names http://a twice"),
         ("registry.url = \"http://localhost:5000\"", "leads back to the door, which listens on 0.0.0.0:5000"),
         ("external_url = \"https://a/b\"", "`external_url` is \"https://a/b\", which has a path"),
+        ("store.url = \"postgres:a\"", "`store.url` has no `//` behind its scheme; write `redb:`"),
         (
-            "store.url = \"postgres://a\"",
-            "names PostgreSQL, which is not built into this version yet; write `redb:`",
+            "store.url = \"postgres://a/b?password=x\"",
+            "has a password in it, which belongs into `store.password_file`",
         ),
+        ("store.password = \"x\"", "`store.password` goes with a `store.url` of PostgreSQL only"),
         ("store.url = \"redb:\"", "`store.url` names no file"),
         ("store.url = \"redb://x\"", "has slashes behind `redb:`"),
         ("store.url = \"x.redb\"", "does not begin with `redb:`"),

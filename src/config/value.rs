@@ -167,13 +167,24 @@ pub(super) fn origin_url(given: &Given) -> Result<Url, String> {
     parse_origin(text).map_err(|invalid| wrong_url(text, &invalid, remedy))
 }
 
+/// A password.
+pub(super) fn password(given: &Given) -> Result<SecretString, String> {
+    match text(given, "write a password")? {
+        text if text.is_empty() || text.chars().any(char::is_control) => {
+            Err("is no password: it is empty, or has a control character; write a password".to_owned())
+        }
+        text => Ok(text.into()),
+    }
+}
+
 /// Where the record is kept.
 pub(super) fn store_url(given: &Given) -> Result<StoreUrl, String> {
-    let remedy = "write `redb:` and the path of a file, such as \"redb:/var/lib/portreeve/portreeve.redb\"";
+    let remedy = "write `redb:` and the path of a file, such as \"redb:/var/lib/portreeve/portreeve.redb\", or \
+                  \"postgres://user@host/database\"";
     let text = text(given, remedy)?;
     // A URL of a database may have a password in it, so the text is not repeated.
     if text.starts_with("postgres:") || text.starts_with("postgresql:") {
-        return Err(format!("names PostgreSQL, which is not built into this version yet; {remedy}"));
+        return postgres_url(text).map_err(|wrong| format!("{wrong}; {remedy}"));
     }
     match text.strip_prefix("redb:") {
         Some(path) if path.is_empty() || path.contains('\0') => Err(format!("names no file; {remedy}")),
@@ -183,6 +194,22 @@ pub(super) fn store_url(given: &Given) -> Result<StoreUrl, String> {
         Some(path) => Ok(StoreUrl::Redb(path.into())),
         None => Err(format!("does not begin with `redb:`; {remedy}")),
     }
+}
+
+/// The URL of a database, in which no password stands: it is shown in the log and by `check`.
+fn postgres_url(text: &str) -> Result<StoreUrl, &'static str> {
+    let Some((_, rest)) = text.split_once("://") else { return Err("has no `//` behind its scheme") };
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    let user = authority.rsplit_once('@').map_or("", |(user, _)| user);
+    let parameters = rest.split_once('?').map_or("", |(_, parameters)| parameters);
+    let has_password = parameters.split('&').any(|parameter| parameter.starts_with("password="));
+    if user.contains(':') || has_password {
+        return Err("has a password in it, which belongs into `store.password_file`");
+    }
+    if text.chars().any(|character| character.is_control() || character.is_whitespace()) {
+        return Err("has a blank or a control character in it");
+    }
+    Ok(StoreUrl::Postgres(text.to_owned()))
 }
 
 /// What is wrong with a URL, without what may be a password.

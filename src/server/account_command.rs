@@ -122,8 +122,8 @@ pub(super) fn carry_out(
         }
         let changes = command.changes();
         let opened = match changes {
-            true => store_setup::open_existing(&config.store.url),
-            false => store_setup::open_to_read(&config.store.url),
+            true => store_setup::open_existing(&config.store),
+            false => store_setup::open_to_read(&config.store),
         };
         let store = opened.map_err(StartError::Store)?;
         let clock = Clock::shifted(config.clock.offset);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::registry_access::{key_directory, needs_keys};
 use super::start_error::StartError;
-use super::store_setup;
+use super::store_setup::{self, Opened};
 use crate::auth::MadeKeys;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -16,10 +16,12 @@ use crate::store::Store;
 /// # Errors
 /// When the store or the keys cannot be used.
 pub(super) fn open_or_make(config: &Config) -> Result<Arc<dyn Store>, StartError> {
-    let is_new = store_setup::absent_file(&config.store.url).is_some();
-    let store = store_setup::open_or_make(&config.store.url)?;
+    let Opened { store, is_new } = store_setup::open_or_make(&config.store)?;
     if is_new {
-        tracing::info!("made a new store at {}", store_setup::path(&config.store.url).display());
+        match store_setup::file(&config.store) {
+            Some(path) => tracing::info!("made a new store at {}", path.display()),
+            None => tracing::info!("made a new store in the database {}", config.store.url),
+        }
     }
     make_missing_keys(config, is_new)?;
     Ok(store)

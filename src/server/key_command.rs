@@ -11,7 +11,7 @@ use crate::config::{Config, RegistryAuth};
 /// # Errors
 /// When there is no store or no key yet, or the directory cannot be read or written.
 pub fn prepare_key(config: &Config) -> Result<String, KeyCommandError> {
-    store_setup::require(&config.store.url).map_err(StartError::Store)?;
+    store_setup::require(&config.store).map_err(StartError::Store)?;
     let keys = key_directory(config);
     let ring = keys.prepare(Clock::shifted(config.clock.offset).now()).map_err(StartError::Keys)?;
     Ok(format!(
@@ -43,7 +43,7 @@ pub enum KeyCommandError {
 /// # Errors
 /// When there is no store, no key or no prepared key yet, or the directory cannot be read or written.
 pub fn rotate_key(config: &Config, is_forced: bool) -> Result<String, KeyCommandError> {
-    store_setup::require(&config.store.url).map_err(StartError::Store)?;
+    store_setup::require(&config.store).map_err(StartError::Store)?;
     let keys = key_directory(config);
     let now = Clock::shifted(config.clock.offset).now();
     let is_prepared = keys.look(now).map_err(StartError::Keys)?.next().is_some();

@@ -31,7 +31,7 @@ impl KnownAccounts {
     pub(super) fn of(config: &Config, auth: Option<&PreparedAuth>) -> Result<Self, CommandError> {
         let in_file = auth.map(PreparedAuth::names_in_file).unwrap_or_default().into_iter().collect();
         let mut known = Self { in_file, ..Self::default() };
-        let is_absent = store_setup::absent_file(&config.store.url).is_some();
+        let is_absent = store_setup::absent_file(&config.store).is_some();
         if is_absent && !socket::is_answered(&socket::path(config)) {
             return Ok(known);
         }

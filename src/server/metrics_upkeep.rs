@@ -48,8 +48,8 @@ pub(super) struct MetricsUpkeep {
     pub exchanges: TaskTracker,
     /// The record.
     pub store: Arc<dyn Store>,
-    /// Its file.
-    pub file: PathBuf,
+    /// Its file, if it has one.
+    pub file: Option<PathBuf>,
     /// By which the age of what is in the record is told.
     pub clock: Clock,
 }
@@ -87,7 +87,7 @@ impl MetricsUpkeep {
             Ok(counts) => show_flaws(&counts),
             Err(error) => tracing::debug!(%error, "the numbers of flaws cannot be shown"),
         }
-        let file = self.file.clone();
+        let Some(file) = self.file.clone() else { return };
         // A network's file system may keep whoever asks it waiting.
         if let Err(error) = tokio::task::spawn_blocking(move || show_space(&file)).await {
             tracing::debug!(%error, "the store's length and room cannot be shown");

@@ -3,9 +3,9 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::store_setup::StoreOpenError;
 use crate::auth::{KeyRingError, SealError};
 use crate::config::ConfigError;
-use crate::store::OpenError;
 use crate::telemetry::MetricsError;
 
 /// Why the door did not start. Each is one sentence that names what has to change.
@@ -19,7 +19,7 @@ pub enum StartError {
     Tls(#[from] rustls::Error),
     /// The store cannot be opened.
     #[error("store.url: {0}")]
-    Store(#[from] OpenError),
+    Store(#[from] StoreOpenError),
     /// The socket for commands.
     #[error("server.socket: {} cannot be bound: {source}; name a path of at most 100 bytes in a directory of the door's own", path.display())]
     Socket {

@@ -18,7 +18,7 @@ use super::sync_output::{Difference, Summary};
 use super::{socket, store_setup};
 use crate::clock::Timestamp;
 use crate::config::Config;
-use crate::store::{OpenError, Sequence, Source};
+use crate::store::{Sequence, Source};
 use crate::sync::{FinishedSweep, SweepOutcome};
 
 /// How often the door is asked how far it is.
@@ -84,7 +84,7 @@ pub fn sync(config: &Config, wanted: WantedSweep, out: &mut dyn Write) -> Result
             if std::os::unix::net::UnixStream::connect(&path).is_ok() {
                 return Client::new(&path)?.sweep(wanted, out).await;
             }
-            match store_setup::open_existing(&config.store.url) {
+            match store_setup::open_existing(&config.store) {
                 Ok(opened) => {
                     let standalone = Standalone::start(config, opened).await?;
                     let swept = match Client::new(&path) {
@@ -94,10 +94,10 @@ pub fn sync(config: &Config, wanted: WantedSweep, out: &mut dyn Write) -> Result
                     standalone.stop().await;
                     swept
                 }
-                Err(OpenError::InUse { path: store }) => {
-                    Err(SyncError::Unreachable { store, socket: path.clone() })
-                }
-                Err(error) => Err(StartError::Store(error).into()),
+                Err(error) => Err(match error.in_use() {
+                    Some(store) => SyncError::Unreachable { store: store.to_owned(), socket: path.clone() },
+                    None => StartError::Store(error).into(),
+                }),
             }
         };
         tokio::select! {

@@ -75,7 +75,7 @@ pub fn listed_users(config: &Config) -> Result<Vec<ListedUser>, CommandError> {
     }
     let door = socket::path(config);
     let has_door = socket::is_answered(&door);
-    if has_door || store_setup::absent_file(&config.store.url).is_none() {
+    if has_door || store_setup::absent_file(&config.store).is_none() {
         let mut disabled = Vec::new();
         for list in [AccountCommand::ListUsers { after: None }, AccountCommand::ListDisabled { after: None }]
         {

@@ -1,6 +1,8 @@
 //! Deleted manifests: what they said is kept for a while, so that what was deleted can be put back while the registry still has
 //! the blobs.
 
+use serde::{Deserialize, Serialize};
+
 use super::tombstone;
 use crate::clock::Timestamp;
 
@@ -8,7 +10,7 @@ use crate::clock::Timestamp;
 const MAXIMUM_BYTES: u64 = 256 * 1024 * 1024;
 
 /// How many deleted manifests are kept, and how many bytes they have.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Kept {
     /// How many.
     pub count: u64,

@@ -50,6 +50,9 @@ pub(super) trait Work<B: Backend>: Send + 'static {
         GATHERING
     }
 
+    /// Says what it will look at, before the transaction begins: for a backend that loads that at once.
+    fn prepare(&self, _transaction: &mut B::Transaction<'_>) {}
+
     /// Reads and writes. May be called again in another transaction when this one came to nothing.
     fn apply(&self, transaction: &mut B::Transaction<'_>) -> Result<Self::Answer, B::Failure>;
 
@@ -61,6 +64,8 @@ pub(super) trait Work<B: Backend>: Send + 'static {
 trait Request<B: Backend>: Send {
     /// How long it may wait for others.
     fn gathering(&self) -> Duration;
+    /// Says what the work will look at.
+    fn prepare(&self, transaction: &mut B::Transaction<'_>);
     /// Does the work and keeps its answer.
     fn apply(&mut self, transaction: &mut B::Transaction<'_>) -> Result<(), B::Failure>;
     /// Gives the kept answer.
@@ -181,6 +186,10 @@ impl<B: Backend, W: Work<B>> Request<B> for Call<B, W> {
         self.work.gathering()
     }
 
+    fn prepare(&self, transaction: &mut B::Transaction<'_>) {
+        self.work.prepare(transaction);
+    }
+
     fn apply(&mut self, transaction: &mut B::Transaction<'_>) -> Result<(), B::Failure> {
         self.answer = Some(self.work.apply(transaction)?);
         Ok(())
@@ -264,6 +273,11 @@ impl<B: Backend> Group<B> {
     /// Whether there are none.
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Says what all of them will look at.
+    pub(super) fn prepare(&self, transaction: &mut B::Transaction<'_>) {
+        self.0.iter().for_each(|request| request.prepare(transaction));
     }
 
     /// Applies all in their order. `at` says which is under way.

@@ -54,7 +54,7 @@ pub fn describe_metrics() {
     ERRORS.describe();
     describe_gauge!(
         TROUBLE,
-        "1 for what keeps the store from being written (gone, replaced, overwritten, unreachable, damaged, medium), else 0."
+        "1 for what keeps the store from being written (gone, replaced, overwritten, unreachable, damaged, medium, database), else 0."
     );
     EVENTS.describe();
 }
@@ -83,8 +83,8 @@ pub(super) fn failed() {
 
 /// This keeps the store from being written, or nothing does.
 pub(super) fn trouble(trouble: Option<StoreTrouble>) {
-    use StoreTrouble::{Damaged, Gone, Medium, Overwritten, Replaced, Unreachable};
-    for known in [Gone, Replaced, Overwritten, Unreachable, Damaged, Medium] {
+    use StoreTrouble::{Damaged, Database, Gone, Medium, Overwritten, Replaced, Unreachable};
+    for known in [Gone, Replaced, Overwritten, Unreachable, Damaged, Medium, Database] {
         let cause = match known {
             Gone => "gone",
             Replaced => "replaced",
@@ -92,6 +92,7 @@ pub(super) fn trouble(trouble: Option<StoreTrouble>) {
             Unreachable => "unreachable",
             Damaged => "damaged",
             Medium => "medium",
+            Database => "database",
         };
         let value = if trouble == Some(known) { 1.0 } else { 0.0 };
         gauge!(TROUBLE, "cause" => cause).set(value);

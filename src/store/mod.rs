@@ -25,8 +25,10 @@ mod ledger;
 #[cfg(test)]
 mod memory;
 mod metrics;
+mod postgres;
 mod pull;
 mod recent;
+mod recent_events;
 mod record;
 mod redb;
 mod retry;
@@ -58,6 +60,7 @@ pub use intent::{Intent, IntentState, Write};
 #[cfg(test)]
 pub use memory::{Fate, MemoryMedium, MemoryStore, Steps};
 pub use metrics::describe_metrics;
+pub use postgres::{PostgresAddress, PostgresOpenError, PostgresStore};
 pub use pull::Pull;
 pub use record::{
     ManifestRecord, Missing, MissingMark, Page, PageRequest, RepositoryRecord, Statistics, TagRecord,

@@ -15,7 +15,7 @@ pub enum SweepKind {
 }
 
 /// Which sweeps are asked for, and how they are numbered. Numbers begin at 1 and only ever grow.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SweepQueue {
     /// The number of the last sweep that began; zero before the first one.
     pub number: u64,

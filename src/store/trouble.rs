@@ -25,4 +25,7 @@ pub enum StoreTrouble {
     /// The medium does not take writes.
     #[error("its file takes no writes; is its disk full?")]
     Medium,
+    /// The database cannot be reached, or takes no writes.
+    #[error("its database cannot be reached or takes no writes; the door tries again and again")]
+    Database,
 }

@@ -38,6 +38,7 @@ mod metrics;
 mod observed;
 mod page_answers;
 mod pages;
+mod postgres;
 mod protocol;
 mod quickstart;
 mod registry_tls;

@@ -14,6 +14,7 @@ pub mod leaping;
 pub mod memory;
 pub mod metrics;
 pub mod port;
+pub mod postgres;
 pub mod prometheus;
 pub mod random;
 pub mod raw;

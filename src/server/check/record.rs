@@ -128,7 +128,8 @@ async fn check_absent_store(config: &Config, path: &Path, report: &mut Report) -
         report.misconfigured(format!("The store {store} is a symbolic link to a file that is not there."));
     } else if let Some(cause) = directory.and_then(|directory| std::fs::metadata(directory).err()) {
         let cause = Box::new(cause);
-        report.refuse(&OpenError::Unusable { path: path.to_owned(), attempted: "create", cause }.into());
+        let unusable = OpenError::Unusable { path: path.to_owned(), attempted: "create", cause };
+        report.refuse(&StartError::Store(unusable.into()));
     } else {
         report.note(true, format!("The store {store} will be made at the first start."));
     }
@@ -137,19 +138,23 @@ async fn check_absent_store(config: &Config, path: &Path, report: &mut Report) -
 
 /// Opens the store to look into it, if it is there and not in use.
 pub(super) async fn check_store(config: &Config, report: &mut Report) -> Record {
-    if let Some(path) = store_setup::absent_file(&config.store.url) {
+    if let Some(path) = store_setup::absent_file(&config.store) {
         return check_absent_store(config, path, report).await;
     }
-    match store_setup::open_to_read(&config.store.url) {
+    match store_setup::open_to_read(&config.store) {
         Ok(store) => {
             report.note(true, format!("The store {} can be opened.", config.store.url));
             Record::Open(store)
         }
-        Err(OpenError::InUse { path }) => {
-            report.note(true, format!("The store {} is in use by a running door.", path.display()));
-            Record::InUse
+        Err(error) if error.is_absence() => {
+            report.note(true, format!("The store {} will be made at the first start.", config.store.url));
+            Record::None
         }
         Err(error) => {
+            if let Some(path) = error.in_use() {
+                report.note(true, format!("The store {} is in use by a running door.", path.display()));
+                return Record::InUse;
+            }
             report.refuse(&StartError::Store(error));
             Record::None
         }

@@ -10,7 +10,6 @@
 
 mod answers;
 mod changes;
-#[cfg(test)]
 mod doors;
 mod effect;
 mod intents;
@@ -19,7 +18,6 @@ mod sweeps;
 mod view;
 
 pub(super) use self::answers::{Answered, record};
-#[cfg(test)]
 pub(super) use self::doors::{LeaseRow, SharedMedium, acquire, adopt, beat, join, release};
 pub(super) use self::effect::RowChange;
 pub(super) use self::intents::{Beginning, Ended, Postponed, abandon, begin, mark_unknown, postpone, settle};

@@ -3,7 +3,7 @@
 //! [`RedbStore`] is the way in, `requests` what it is asked for. `file` opens the file, after a look through an `overlay`;
 //! `found` says what it was found with, `tables` and `layout` what is in it, `snapshot` reads it. `writer` is the one thread
 //! that writes, by group commit, `work` what it is asked to do, within a `transaction`, which has changes for memory `staged`;
-//! `shared` is what readers and writer have in common, `intents` keeps the open ones in memory, `recent_events` the last events. `place` watches that the path still leads to the file, and `panics` makes errors
+//! `shared` is what readers and writer have in common, `intents` keeps the open ones in memory. `place` watches that the path still leads to the file, and `panics` makes errors
 //! of redb's.
 
 mod failure;
@@ -16,7 +16,6 @@ mod older_layouts;
 mod overlay;
 mod panics;
 mod place;
-mod recent_events;
 mod requests;
 mod shared;
 mod snapshot;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::recent_events::Appended;
+use crate::store::recent_events::Appended;
 use crate::store::{Intent, Missing, Sequence};
 
 /// What a transaction changes beside the file, once it is durable.

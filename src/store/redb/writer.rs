@@ -18,11 +18,11 @@ use redb::WriteTransaction;
 
 use super::failure::Failure;
 use super::panics::caught;
-use super::recent_events::{Appended, RecentEvents};
 use super::shared::Shared;
 use super::staged::Staged;
 use super::transaction::Transaction;
 use crate::store::group::{Backend, Group, Queue, Undone};
+use crate::store::recent_events::{Appended, RecentEvents};
 use crate::store::{Sequence, StoreError, StoreTrouble, metrics};
 
 /// How often an idle writer looks whether the file is at its place.

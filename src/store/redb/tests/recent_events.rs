@@ -7,7 +7,6 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
 
-use super::super::recent_events::{Appended, RecentEvents};
 use super::super::requests::doors::ALONE;
 use super::super::transaction::Transaction;
 use super::faults::{Countdown, faulty};
@@ -15,6 +14,7 @@ use super::*;
 use crate::oci::RepositoryName;
 use crate::store::Event;
 use crate::store::ledger::{self, Answered, View as _};
+use crate::store::recent_events::{Appended, RecentEvents};
 use crate::store::sample::{any_change, deletion_of_tag};
 
 /// What happens to a store.

@@ -9,10 +9,10 @@ use redb::{Database, ReadableDatabase, ReadableTable, WriteTransaction};
 
 use super::super::failure::Failure;
 use super::super::panics::{caught, dropped};
-use super::super::recent_events::RecentEvents;
 use super::super::tables::{INTENTS, META, META_SEQUENCE, PROBE, number};
 use super::{Trouble, Writer};
 use crate::clock::Backoff;
+use crate::store::recent_events::RecentEvents;
 use crate::store::{Sequence, StoreTrouble, metrics};
 
 /// How long the writer waits after failures before it tries whether the medium takes writes again. They count until a

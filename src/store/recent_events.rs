@@ -1,8 +1,8 @@
-//! The last events, kept in memory as the file has them: what settling and guards look at is nearly always among them, and to
-//! read and to parse its row costs far more. What is older is read from the file.
+//! The last events, kept in memory as the medium has them: what settling and guards look at is nearly always among them, and
+//! to read and to parse its row costs far more. What is older is read from the medium.
 //!
 //! Events come here once their transaction is durable. A transaction that was said to have failed may be durable all the same,
-//! so each one looks first whether the last number that the file has given out is the one that is known here; if it is not,
+//! so each one looks first whether the last number that the medium has given out is the one that is known here; if it is not,
 //! nothing of this is believed, and it is filled anew from then on.
 
 use std::collections::VecDeque;
@@ -11,7 +11,7 @@ use std::ops::ControlFlow;
 use crate::oci::RepositoryName;
 use crate::store::{Event, Sequence};
 
-/// How many events are kept. Tests keep few, so that they read from the file as well.
+/// How many events are kept. Tests keep few, so that they read from the medium as well.
 const MOST: usize = if cfg!(test) { 24 } else { 8_192 };
 
 /// How many bytes their rows may have.
@@ -25,7 +25,7 @@ pub(super) struct RecentEvents {
     bytes: usize,
     /// All events behind this number are here.
     since: Sequence,
-    /// The last number that the file has given out.
+    /// The last number that the medium has given out.
     last: Sequence,
 }
 
@@ -38,14 +38,19 @@ pub(super) struct Appended {
 }
 
 impl RecentEvents {
-    /// None of a file that has given out this number last.
+    /// None of a medium that has given out this number last.
     pub(super) const fn behind(last: Sequence) -> Self {
         Self { events: VecDeque::new(), bytes: 0, since: last, last }
     }
 
-    /// Whether this is about a file that has given out this number last.
+    /// Whether this is about a medium that has given out this number last.
     pub(super) fn is_of(&self, last: Sequence) -> bool {
         self.last == last
+    }
+
+    /// The last number that the medium has given out, as far as is known here.
+    pub(super) const fn last(&self) -> Sequence {
+        self.last
     }
 
     /// Takes over what a durable transaction has appended. Before it the first number was the last that was given out, with it the

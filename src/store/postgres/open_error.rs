@@ -1,0 +1,41 @@
+//! Why a database cannot be used.
+
+/// Why a record in PostgreSQL cannot be opened. Nothing in it was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum PostgresOpenError {
+    /// The address cannot be read. Its text may have a password in it and is not repeated.
+    #[error(
+        "`store.url` is no address of a PostgreSQL database: {cause}; write it as \"postgres://user@host/database\""
+    )]
+    Address {
+        /// What is wrong with it.
+        cause: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// No door has made the tables yet.
+    #[error("the database has no tables of a record: a door makes them when it starts")]
+    Absent,
+    /// The database does not do what is needed of it.
+    #[error("cannot {attempted} the database: {cause}")]
+    Unusable {
+        /// What was attempted.
+        attempted: &'static str,
+        /// The cause, with its own words.
+        cause: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A later version of this program has changed the tables.
+    #[error(
+        "the tables have version {found}, and this program knows {known}: start the version that made them, or a later one"
+    )]
+    Newer {
+        /// The version of the tables.
+        found: i32,
+        /// The latest one that this program knows.
+        known: i32,
+    },
+}
+
+impl PostgresOpenError {
+    pub(super) fn unusable(attempted: &'static str, cause: tokio_postgres::Error) -> Self {
+        Self::Unusable { attempted, cause: super::failure::explained(cause) }
+    }
+}
