@@ -15,7 +15,7 @@ use crate::support::state::{assert_in_step, assert_nothing_is_asked_about, recor
 use crate::support::sweep::sweep_through;
 use crate::support::wait::until;
 
-/// What another door has recorded is seen at once; a dead door is taken for dead after six seconds.
+/// A door is taken for dead after six seconds, and what it has left is asked about for `registry.timeout`.
 const SOON: Duration = Duration::from_secs(20);
 
 /// A database with what doors need beside it: the password, and keys that they share.
@@ -37,6 +37,8 @@ impl Ground {
             .set("STORE__URL", self.database.url())
             .set("STORE__PASSWORD_FILE", path("password"))
             .set("AUTH__KEYS", path("keys"))
+            // So long the registry is asked about what a dead door has left.
+            .set("REGISTRY__TIMEOUT", "3s")
     }
 }
 
