@@ -1,6 +1,7 @@
 //! A line of the access log: one for each exchange, so it has to be cheap. The plugin `access_log` writes it.
 //!
-//! Where lines are JSON it is serialised and written at once. `tracing` would ask its filter, record each field by itself and format the
+//! Where lines are JSON one is put together and written at once; `serde_json` escapes what needs it, and is not asked for each key.
+//! `tracing` would ask its filter, record each field by itself and format the
 //! time anew, which together took a seventh of the instructions of a small request.
 
 use std::io::{self, Write};

@@ -145,7 +145,10 @@ impl Writer {
                 return undone.map(|_| false);
             }
         };
-        caught(|| Ok(write.commit()?)).map_err(Undone::All)?;
+        let committed = caught(|| Ok(write.commit()?));
+        // Even where it is said to have failed, readers may see it; and before anybody is told.
+        self.shared.held.forget();
+        committed.map_err(Undone::All)?;
         metrics::committed(begun.elapsed(), group.len());
         self.check_place().map_err(displaced)?;
         self.publish(staged);
@@ -185,7 +188,6 @@ impl Writer {
         self.shared.intents.publish(&mut staged);
         self.shared.sequence.store(staged.sequence.get(), Ordering::Release);
         self.shared.commits.fetch_add(1, Ordering::AcqRel);
-        self.shared.held.forget();
         if let Some(last) = staged.events.last() {
             self.shared.last_event.send_replace(last.event.sequence);
         }

@@ -70,6 +70,19 @@ SELECT m.digest, m.content, m.document,
     (SELECT i.content FROM images i WHERE i.repository = m.repository AND i.digest = m.digest)
 FROM manifests m WHERE m.repository = $1 AND m.digest = $2";
 
+impl PostgresStore {
+    /// The manifest in the row that this statement finds by repository and digest.
+    async fn content(
+        &self,
+        sql: &'static str,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Option<Arc<Manifest>>, StoreError> {
+        let row = self.row(query!(sql, repository.to_string(), digest.to_string())).await?;
+        understood(|| row.map(|row| content(repository, digest, &row)).transpose())
+    }
+}
+
 #[async_trait]
 impl Records for PostgresStore {
     fn missing(&self) -> Missing {
@@ -207,8 +220,7 @@ SELECT tag FROM tags WHERE repository = $1 AND ($2::text IS NULL OR tag > $2) OR
         digest: &Digest,
     ) -> Result<Option<Arc<Manifest>>, StoreError> {
         let sql = "SELECT document, bytes FROM manifests WHERE repository = $1 AND digest = $2";
-        let row = self.row(query!(sql, repository.to_string(), digest.to_string())).await?;
-        understood(|| row.map(|row| content(repository, digest, &row)).transpose())
+        self.content(sql, repository, digest).await
     }
 
     async fn deleted_manifest(
@@ -217,8 +229,7 @@ SELECT tag FROM tags WHERE repository = $1 AND ($2::text IS NULL OR tag > $2) OR
         digest: &Digest,
     ) -> Result<Option<Arc<Manifest>>, StoreError> {
         let sql = "SELECT document, bytes FROM deleted_manifests WHERE repository = $1 AND digest = $2";
-        let row = self.row(query!(sql, repository.to_string(), digest.to_string())).await?;
-        understood(|| row.map(|row| content(repository, digest, &row)).transpose())
+        self.content(sql, repository, digest).await
     }
 
     async fn referrers(
