@@ -353,6 +353,32 @@ impl Arena {
         (0..u32::try_from(self.tags.names.len()).unwrap_or(GONE)).filter_map(|number| self.tag(number))
     }
 
+    /// The tags of the repositories that are asked for, in no order.
+    pub(super) fn tags_of(
+        &self,
+        is_asked_for: impl Fn(RepositoryNumber) -> bool,
+    ) -> impl Iterator<Item = TagView<'_>> {
+        self.where_in(&self.tags.columns.repository, move |repository| is_asked_for(*repository))
+    }
+
+    /// The tags with the digests that are asked for, in no order.
+    pub(super) fn tags_with(
+        &self,
+        is_asked_for: impl Fn(DigestHead) -> bool,
+    ) -> impl Iterator<Item = TagView<'_>> {
+        self.where_in(&self.tags.columns.digest, move |digest| is_asked_for(*digest))
+    }
+
+    /// The tags with what is asked for in a column: reads that alone of all the others.
+    fn where_in<'a, T>(
+        &'a self,
+        column: &'a [T],
+        is_asked_for: impl Fn(&T) -> bool,
+    ) -> impl Iterator<Item = TagView<'a>> {
+        let asked_for = (0..).zip(column).filter(move |(_, value)| is_asked_for(value));
+        asked_for.filter_map(|(number, _)| self.tag(number))
+    }
+
     /// For each set of platforms by its number whether it has this platform.
     pub(super) fn sets_with(&self, platform: &str) -> Vec<bool> {
         self.platforms.having(platform)

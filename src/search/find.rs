@@ -7,7 +7,7 @@ use std::str::FromStr;
 use memchr::memmem::Finder;
 
 use super::annotations::{Annotated, Annotation};
-use super::arena::{Arena, TagView};
+use super::arena::{Arena, RepositoryNumber, TagView};
 use super::cursor::{Hit, Hits, InvalidCursor};
 use super::digests::DigestPrefix;
 use super::names::Placement;
@@ -113,21 +113,17 @@ impl<'a, F: FnMut(&RepositoryName) -> bool> Search<'a, F> {
                 if placement == Placement::Exact && !is_whole { Placement::Prefix } else { placement };
             found.offer_tag(view, placement);
         };
-        if tag.is_empty() {
-            arena.tags().for_each(|view| offer(self, view, false));
-            return;
+        let is_in =
+            |repository: RepositoryNumber| ending.get(repository as usize).is_some_and(Option::is_some);
+        for view in arena.tags_of(is_in).filter(|view| view.name().starts_with(tag)) {
+            offer(self, view, view.name() == tag);
         }
-        arena.tag_names().find(tag, Placement::Prefix, |number, placement| {
-            if let Some(view) = arena.tag(number) {
-                offer(self, view, placement == Placement::Exact);
-            }
-        });
     }
 
     fn by_digest(&mut self, repository: &str, digest: &DigestPrefix, is_known: impl Fn(TagView<'a>) -> bool) {
         let arena = self.arena;
         let ending = (!repository.is_empty()).then(|| ending(arena, repository));
-        for tag in arena.tags().filter(|tag| digest.may_begin(tag.digest())) {
+        for tag in arena.tags_with(|head| digest.may_begin(head)) {
             let is_in = ending
                 .as_ref()
                 .is_none_or(|ending| ending.get(tag.repository() as usize).is_some_and(Option::is_some));

@@ -1,5 +1,6 @@
 //! Names in one text, one behind another: a pattern is looked for in all of them at once.
 
+use aho_corasick::{AhoCorasick, MatchKind};
 use memchr::memmem::Finder;
 
 /// Stands around every name; no name has one.
@@ -86,45 +87,46 @@ impl Names {
 
     /// Tells of each name that has the pattern in it so well placed, or better, with the best placement. The better it has to
     /// be, the fewer places are looked at.
-    pub(super) fn find(&self, pattern: &str, worst: Placement, mut found: impl FnMut(u32, Placement)) {
-        match worst {
-            Placement::Inside => self.find_all(pattern, found),
-            Placement::WordStart => {
-                self.find_behind(SEPARATOR, pattern, "", &mut found);
-                for separator in WORD_SEPARATORS {
-                    self.find_behind(separator, pattern, "", &mut found);
-                }
-            }
-            Placement::Prefix => self.find_behind(SEPARATOR, pattern, "", &mut found),
-            Placement::Exact => self.find_behind(SEPARATOR, pattern, "\n", &mut found),
-        }
-    }
-
-    /// Tells of each name that has the pattern behind this character, and before this end, and behind none that is looked for
-    /// earlier.
-    fn find_behind(&self, separator: char, pattern: &str, end: &str, found: &mut impl FnMut(u32, Placement)) {
+    pub(super) fn find(&self, pattern: &str, worst: Placement, found: impl FnMut(u32, Placement)) {
         if pattern.is_empty() || pattern.contains(SEPARATOR) {
             return;
         }
-        let text = self.text.as_bytes();
-        let whole = format!("{separator}{pattern}{end}");
-        let (finder, inside) = (Finder::new(whole.as_bytes()), Finder::new(pattern.as_bytes()));
-        let (mut number, mut from) = (0, 0);
-        while let Some(distance) = text.get(from..).and_then(|rest| finder.find(rest)) {
-            let position = from + distance + separator.len_utf8();
-            number = self.number_at(number, position);
-            let name = self.get(u32::try_from(number).unwrap_or(u32::MAX));
-            from = self.end(number);
-            let is_told = separator != SEPARATOR
-                && (name.starts_with(pattern)
-                    || WORD_SEPARATORS.iter().take_while(|earlier| **earlier != separator).any(|earlier| {
-                        name.match_indices(*earlier).any(|(place, _)| name[place + 1..].starts_with(pattern))
-                    }));
-            if !is_told {
-                let placement = self.placement(number, position, pattern.as_bytes(), &inside);
-                // There are no more names than numbers.
-                found(u32::try_from(number).unwrap_or(u32::MAX), placement);
+        match worst {
+            Placement::Inside => self.find_all(pattern, found),
+            Placement::WordStart => {
+                let behind = |separator: char| format!("{separator}{pattern}");
+                let beginnings = [SEPARATOR].into_iter().chain(WORD_SEPARATORS).map(behind);
+                // In one pass; only a pattern that is far too long for any name has no automaton.
+                match AhoCorasick::builder().match_kind(MatchKind::LeftmostFirst).build(beginnings) {
+                    Ok(any) => self.find_behind(pattern, |rest| Some(any.find(rest)?.start()), found),
+                    Err(_) => self.find_all(pattern, found),
+                }
             }
+            Placement::Prefix | Placement::Exact => {
+                let end = if worst == Placement::Exact { "\n" } else { "" };
+                let whole = format!("{SEPARATOR}{pattern}{end}");
+                let finder = Finder::new(whole.as_bytes());
+                self.find_behind(pattern, |rest| finder.find(rest), found);
+            }
+        }
+    }
+
+    /// Tells of each name in which `next` finds the pattern with the separator before it, where it begins in a text.
+    fn find_behind(
+        &self,
+        pattern: &str,
+        next: impl Fn(&[u8]) -> Option<usize>,
+        mut found: impl FnMut(u32, Placement),
+    ) {
+        let (text, finder) = (self.text.as_bytes(), Finder::new(pattern));
+        let (mut number, mut from) = (0, 0);
+        while let Some(distance) = text.get(from..).and_then(&next) {
+            let position = from + distance + SEPARATOR.len_utf8();
+            number = self.number_at(number, position);
+            let placement = self.placement(number, position, pattern.as_bytes(), &finder);
+            // There are no more names than numbers.
+            found(u32::try_from(number).unwrap_or(u32::MAX), placement);
+            from = self.end(number);
         }
     }
 
@@ -138,9 +140,6 @@ impl Names {
 
     /// Tells of each name that has the pattern in it, with the best placement; in the order of their numbers.
     fn find_all(&self, pattern: &str, mut found: impl FnMut(u32, Placement)) {
-        if pattern.is_empty() || pattern.contains(SEPARATOR) {
-            return;
-        }
         let (text, pattern) = (self.text.as_bytes(), pattern.as_bytes());
         let finder = Finder::new(pattern);
         let mut number = 0;
