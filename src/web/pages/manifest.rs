@@ -31,6 +31,7 @@ use super::referrers::{self, ReferrerRow};
 use super::texts::Texts;
 use super::undo::{Undo, Undoing, bring_back, may_undo};
 use super::visit::{Visit, rendered};
+use super::wrapping::Wrapping;
 use crate::oci::{Descriptor, Digest, ManifestKind, Reference, RepositoryName, Tag};
 use crate::store::EventKind;
 

@@ -63,6 +63,7 @@ mod theme;
 mod theme_choice;
 mod undo;
 mod visit;
+mod wrapping;
 
 pub(super) use error_page::refused;
 pub use settings::PageSettings;
