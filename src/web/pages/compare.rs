@@ -25,6 +25,7 @@ use super::icon::Icon;
 use super::layout::{Layout, Section};
 use super::links;
 use super::visit::{Visit, rendered};
+use super::wrapping::Wrapping;
 use crate::oci::{Reference, RepositoryName};
 use crate::store::ManifestRecord;
 
