@@ -157,6 +157,17 @@ pub const KEYS: &[Key] = &[
         meaning: "The password of the database, with a `store.url` of PostgreSQL.",
     },
     Key {
+        name: "store.tls.ca",
+        default: "the system's",
+        meaning: "PEM file with the authorities by which the database is believed.",
+    },
+    Key {
+        name: "store.tls.cert",
+        default: "none",
+        meaning: "PEM file with the certificate by which the database knows the door.",
+    },
+    Key { name: "store.tls.key", default: "none", meaning: "PEM file with the private key of that certificate." },
+    Key {
         name: "sync.interval",
         default: "\"5m\"",
         meaning: "The time between two shallow sweeps, which compare catalog and tag lists with the record; `0` for none.",

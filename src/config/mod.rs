@@ -48,7 +48,7 @@ pub use pages::Pages;
 pub use registry::{Registry, RegistryHost, RegistryKind};
 pub use registry_auth::{BasicLogin, RegistryAuth};
 pub use sessions::Sessions;
-pub use store::Store;
+pub use store::{Store, StoreTls};
 
 use error::Origin;
 use places::Places;
@@ -106,12 +106,12 @@ pub struct Listen {
     pub client_timeout: Duration,
 }
 
-/// The door's certificate.
+/// A certificate of the door's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tls {
-    /// `listen.tls.cert`: PEM file with the certificate chain.
+    /// `….cert`: PEM file with the certificate chain.
     pub certificate: PathBuf,
-    /// `listen.tls.key`: PEM file with the private key.
+    /// `….key`: PEM file with the private key.
     pub key: PathBuf,
 }
 
@@ -266,7 +266,7 @@ impl Config {
         config.notifications = notifications::read(&mut settings);
         config.pages = pages::read(&mut settings);
         config.external_url = settings.read("external_url", value::origin_url);
-        config.listen.tls = read_tls(&mut settings);
+        config.listen.tls = read_tls(&mut settings, ["listen.tls.cert", "listen.tls.key"]);
         config.check_addresses(&mut settings);
         config.plugins = std::mem::take(&mut settings.plugins);
         config.places = std::mem::take(&mut settings.places);
@@ -311,10 +311,9 @@ fn overlap(listener: SocketAddr, ip: IpAddr, port: u16) -> bool {
 }
 
 /// Certificate and key come together or not at all.
-fn read_tls(settings: &mut Settings) -> Option<Tls> {
-    const KEYS: [&str; 2] = ["listen.tls.cert", "listen.tls.key"];
-    let [certificate, key] = KEYS.map(|name| settings.read(name, value::path));
-    for (given, missing) in [(KEYS[0], KEYS[1]), (KEYS[1], KEYS[0])] {
+fn read_tls(settings: &mut Settings, keys: [&'static str; 2]) -> Option<Tls> {
+    let [certificate, key] = keys.map(|name| settings.read(name, value::path));
+    for (given, missing) in [(keys[0], keys[1]), (keys[1], keys[0])] {
         if settings.has(given) && !settings.has(missing) {
             let sentence = format!("`{given}` is set but `{missing}` is not; set both for TLS, or neither");
             settings.complain(settings.origin(given), sentence);

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::config::{Store as Configured, StoreUrl};
+use crate::config::{Store as Configured, StoreTls, StoreUrl, Tls};
 use crate::files::give_to_owner_of_directory;
-use crate::store::{OpenError, PostgresAddress, PostgresOpenError, PostgresStore, RedbStore, Store};
+use crate::store::{OpenError, PostgresAddress, PostgresOpenError, PostgresStore, RedbStore, Store, TlsFiles};
 
 /// Why a store cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -117,5 +117,7 @@ pub(super) fn file(configured: &Configured) -> Option<PathBuf> {
 }
 
 fn address(url: &str, configured: &Configured) -> Result<PostgresAddress, PostgresOpenError> {
-    PostgresAddress::parse(url, configured.password.as_ref())
+    let StoreTls { authorities, identity } = configured.tls.clone();
+    let identity = identity.map(|Tls { certificate, key }| (certificate, key));
+    PostgresAddress::parse(url, configured.password.as_ref(), TlsFiles { authorities, identity })
 }

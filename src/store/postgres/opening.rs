@@ -43,6 +43,12 @@ pub(super) fn open(
     queue: Queue<Shared>,
     when_absent: WhenAbsent,
 ) -> Result<(Arc<Shared>, Writer), PostgresOpenError> {
+    if address.connector.believes_anybody() {
+        tracing::warn!(
+            store = %address,
+            "sslmode=require without `store.tls.ca` believes whoever answers to be the database; write verify-full"
+        );
+    }
     let mut link = Link::new(runtime, &address);
     let migrated = link.with_client(async |client| migrate(client, when_absent).await);
     let is_new = migrated.map_err(|failure| unusable("reach", failure))??;
