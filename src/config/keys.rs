@@ -166,7 +166,11 @@ pub const KEYS: &[Key] = &[
         default: "none",
         meaning: "PEM file with the certificate by which the database knows the door.",
     },
-    Key { name: "store.tls.key", default: "none", meaning: "PEM file with the private key of that certificate." },
+    Key {
+        name: "store.tls.key",
+        default: "none",
+        meaning: "PEM file with the private key of that certificate.",
+    },
     Key {
         name: "sync.interval",
         default: "\"5m\"",
@@ -251,7 +255,7 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         name: "auth.keys",
-        default: "beside the store",
+        default: "beside the file of the store, or in its database",
         meaning: "The directory with the keys that tokens are signed with; made with a first key if it is not there.",
     },
     Key {

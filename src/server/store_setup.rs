@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use crate::config::{Store as Configured, StoreTls, StoreUrl, Tls};
 use crate::files::give_to_owner_of_directory;
-use crate::store::{OpenError, PostgresAddress, PostgresOpenError, PostgresStore, RedbStore, Store, TlsFiles};
+use crate::store::{
+    OpenError, PostgresAddress, PostgresOpenError, PostgresStore, RedbStore, Store, TlsFiles,
+};
 
 /// Why a store cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +34,10 @@ impl StoreOpenError {
         matches!(self, Self::File(OpenError::Absent { .. }) | Self::Database(PostgresOpenError::Absent))
     }
 }
+
+/// What is to be said of a store that [is lost with one server](Store::is_lost_with_one_server).
+pub(super) const LOST_WITH_ONE_SERVER: &str = "the database has no synchronous standby (`synchronous_standby_names`, \
+    `synchronous_commit`): what was acknowledged may be lost with its server";
 
 /// A store that a door has opened.
 pub(super) struct Opened {
