@@ -157,7 +157,7 @@ impl Running {
         let Preparation { plugins, auth, certificates } = prepared;
         let Listeners { door: listener, admin } = listeners;
         let clock = Arc::clone(&composition.retention_clock);
-        let keys = registry_access::key_place(config, &composition.store);
+        let keys = registry_access::key_place(config, &composition.store)?;
         let (secret, access) = (keys.secret().await?, &composition.access);
         let auth = AuthSetup::build(config, &secret, auth, access, &composition.accounts, clock)?;
         let web = composition.web_state(auth.gate.clone());

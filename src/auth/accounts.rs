@@ -12,6 +12,7 @@ mod login_index;
 mod login_kind;
 mod logins;
 mod other_doors;
+mod seen_mark;
 mod sources;
 mod standing;
 mod stored;
@@ -43,7 +44,7 @@ pub(super) use self::standing::ShownPassword;
 
 use self::disabled_names::DisabledNames;
 use self::login_index::LoginIndexes;
-use self::other_doors::OtherDoors;
+use self::seen_mark::SeenMark;
 use super::journal::Journal;
 use super::pattern::InvalidPattern;
 use super::subject::UserName;
@@ -125,8 +126,8 @@ pub struct Accounts {
     running: TaskTracker,
     /// Whether the last use of a token could be written down.
     use_failures: FailureLog,
-    /// What is known of what other doors do; none where there are no others.
-    others: Option<OtherDoors>,
+    /// What was heeded of what other doors do; none where there are no others.
+    others: Option<SeenMark>,
 }
 
 impl Accounts {
@@ -152,7 +153,7 @@ impl Accounts {
     /// The same in a store that other doors may share: they hear of what is changed here, and are heeded.
     #[must_use]
     pub fn shared(mut self, is_shared: bool) -> Self {
-        self.others = is_shared.then(OtherDoors::default);
+        self.others = is_shared.then(SeenMark::default);
         self
     }
 

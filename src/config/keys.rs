@@ -157,6 +157,16 @@ pub const KEYS: &[Key] = &[
         meaning: "The password of the database, with a `store.url` of PostgreSQL.",
     },
     Key {
+        name: "store.keys_secret_file",
+        default: "none",
+        meaning: "A file with the secret for keys, in place of `store.keys_secret`.",
+    },
+    Key {
+        name: "store.keys_secret",
+        default: "none",
+        meaning: "What the keys in the database are encrypted with; in the clear without it.",
+    },
+    Key {
         name: "store.tls.ca",
         default: "the system's",
         meaning: "PEM file with the authorities by which the database is believed.",
@@ -339,7 +349,8 @@ pub const KEYS: &[Key] = &[
 ];
 
 /// The keys whose values are secrets. Each has another one, `…_file`, for a file that it stands in.
-pub const SECRETS: [&str; 3] = ["registry.password", "store.password", "notifications.secret"];
+pub const SECRETS: [&str; 4] =
+    ["registry.password", "store.password", "store.keys_secret", "notifications.secret"];
 
 /// What the names of environment variables begin with.
 pub(super) const VARIABLE_PREFIX: &str = "PORTREEVE__";

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::address::StoreUrl;
-use super::settings::Settings;
-use super::{Tls, read_tls, value};
+use super::settings::{Given, Settings};
+use super::tls::{self, Tls};
+use super::value;
 
 /// The record.
 #[derive(Clone, Debug)]
@@ -15,6 +16,8 @@ pub struct Store {
     pub url: StoreUrl,
     /// `store.password`: that of the database.
     pub password: Option<SecretString>,
+    /// `store.keys_secret`: what the keys in a database are encrypted with; at least 32 bytes.
+    pub keys_secret: Option<SecretString>,
     /// `store.tls`
     pub tls: StoreTls,
 }
@@ -30,9 +33,11 @@ pub struct StoreTls {
 
 impl PartialEq for Store {
     fn eq(&self, other: &Self) -> bool {
-        let secret =
-            |store: &Self| store.password.as_ref().map(|password| password.expose_secret().to_owned());
-        self.url == other.url && self.tls == other.tls && secret(self) == secret(other)
+        let secrets = |store: &Self| {
+            [&store.password, &store.keys_secret]
+                .map(|secret| secret.as_ref().map(|secret| secret.expose_secret().to_owned()))
+        };
+        self.url == other.url && self.tls == other.tls && secrets(self) == secrets(other)
     }
 }
 
@@ -40,11 +45,13 @@ impl Eq for Store {}
 
 impl Default for Store {
     fn default() -> Self {
-        Self { url: StoreUrl::Redb("portreeve.redb".into()), password: None, tls: StoreTls::default() }
+        let url = StoreUrl::Redb("portreeve.redb".into());
+        Self { url, password: None, keys_secret: None, tls: StoreTls::default() }
     }
 }
 
 const PASSWORD: &str = "store.password";
+const KEYS_SECRET: &str = "store.keys_secret";
 const AUTHORITIES: &str = "store.tls.ca";
 const IDENTITY: [&str; 2] = ["store.tls.cert", "store.tls.key"];
 
@@ -53,10 +60,11 @@ pub(super) fn read(settings: &mut Settings) -> Store {
     let mut store = Store::default();
     settings.read_into(&mut store.url, "store.url", value::store_url);
     store.password = settings.read(PASSWORD, value::password);
+    store.keys_secret = settings.read(KEYS_SECRET, keys_secret);
     store.tls.authorities = settings.read(AUTHORITIES, value::path);
-    store.tls.identity = read_tls(settings, IDENTITY);
+    store.tls.identity = tls::read(settings, IDENTITY);
     if matches!(store.url, StoreUrl::Redb(_)) {
-        for key in [PASSWORD, AUTHORITIES, IDENTITY[0], IDENTITY[1]] {
+        for key in [PASSWORD, KEYS_SECRET, AUTHORITIES, IDENTITY[0], IDENTITY[1]] {
             if settings.has(key) {
                 let sentence =
                     format!("`{key}` goes with a `store.url` of PostgreSQL only; set that, or remove this");
@@ -65,4 +73,14 @@ pub(super) fn read(settings: &mut Settings) -> Store {
         }
     }
     store
+}
+
+/// A secret that nobody tries out, if it is as random as it is long.
+fn keys_secret(given: &Given) -> Result<SecretString, String> {
+    const SHORTEST: usize = 32;
+    let secret = value::password(given)?;
+    if secret.expose_secret().len() < SHORTEST {
+        return Err("is shorter than 32 characters; write what `openssl rand -hex 32` prints".to_owned());
+    }
+    Ok(secret)
 }

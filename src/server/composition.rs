@@ -82,7 +82,7 @@ impl Composition {
         let known = clock_watch::saved_estimate(store.as_ref()).await;
         let clock = Clock::shifted(config.clock.offset);
         let keys = match keys_for.are_needed(config) {
-            true => Some(registry_access::key_place(config, &store).look(clock.now()).await?),
+            true => Some(registry_access::key_place(config, &store)?.look(clock.now()).await?),
             false => None,
         };
         let access = RegistryAccess::build(config, known, keys)?;

@@ -37,7 +37,7 @@ async fn make_missing_keys(
     store: &Arc<dyn Store>,
     is_new_store: bool,
 ) -> Result<(), StartError> {
-    let place = key_place(config, store);
+    let place = key_place(config, store)?;
     let now = Clock::shifted(config.clock.offset).now();
     let made = place.make_missing(needs_keys(config), now).await?;
     // A store without its keys is one that was restored without them, or a door that looks for them elsewhere than before.

@@ -29,7 +29,7 @@ impl Keys {
             return Ok(Self { place: KeyPlace::Directory(directory), store: None });
         }
         let store = store_setup::open_existing(&config.store)?;
-        Ok(Self { place: key_place(config, &store), store: Some(store) })
+        Ok(Self { place: key_place(config, &store)?, store: Some(store) })
     }
 }
 

@@ -131,10 +131,11 @@ pub(super) fn broken_keys(config: &Config) -> Option<Problem> {
 
 /// The same of keys in the store.
 pub(super) async fn broken_keys_in_store(config: &Config, store: &Arc<dyn Store>) -> Option<KeyRingError> {
-    let place = key_place(config, store);
-    if place.directory().is_some() {
-        return None;
-    }
+    let place = match key_place(config, store) {
+        Ok(place @ KeyPlace::Store(_)) => place,
+        Ok(KeyPlace::Directory(_)) => return None,
+        Err(error) => return Some(error),
+    };
     let now = Clock::shifted(config.clock.offset).now();
     let keys = if needs_keys(config) { place.look(now).await.err() } else { None };
     let error = match keys.filter(|error| !is_absence(error)) {
@@ -150,14 +151,19 @@ pub(super) const fn is_absence(error: &KeyRingError) -> bool {
 }
 
 /// Where the keys are: as configured, else beside the file of the store, or in its database.
-pub(super) fn key_place(config: &Config, store: &Arc<dyn Store>) -> KeyPlace {
-    match key_directory(config) {
-        Some(directory) => KeyPlace::Directory(directory),
-        None => {
-            let (algorithm, keep) = key_settings(config);
-            KeyPlace::Store(StoredKeys::new(Arc::clone(store) as _, algorithm, keep))
-        }
+///
+/// # Errors
+/// Never: the library that encrypts cannot say so.
+pub(super) fn key_place(config: &Config, store: &Arc<dyn Store>) -> Result<KeyPlace, KeyRingError> {
+    if let Some(directory) = key_directory(config) {
+        return Ok(KeyPlace::Directory(directory));
     }
+    let (algorithm, keep) = key_settings(config);
+    let keys = StoredKeys::new(Arc::clone(store) as _, algorithm, keep);
+    Ok(KeyPlace::Store(match &config.store.keys_secret {
+        Some(secret) => keys.sealed_by(secret)?,
+        None => keys,
+    }))
 }
 
 /// The directory of the keys, unless they are in the store.

@@ -124,6 +124,25 @@ async fn a_token_of_one_door_is_good_at_the_other_and_both_know_it_after_a_resta
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn keys_that_are_encrypted_in_the_database_are_good_for_the_doors_that_have_the_secret_alone() {
+    let ground = Ground::new();
+    let secret = "3d0f6a1c8e5b4972a6c1f0e9d8b7a6953d0f6a1c8e5b4972a6c1f0e9d8b7a695";
+    let door = |name| ground.door(name, "http://127.0.0.1:9").set("STORE__KEYS_SECRET", secret);
+    let here = door("here").start_listening().await;
+    let there = door("there").start_listening().await;
+    assert!(takes(&there, &token(&here.url(), "alice", &[SCOPE]).await).await);
+    let kept = ground.database.run("SELECT convert_from(content, 'UTF8') FROM accounts WHERE kind = 'keys'");
+    assert!(!kept.contains("PRIVATE KEY"), "{kept}");
+    let without = ground.door("without", "http://127.0.0.1:9").try_start().await;
+    let (status, said) = without.map(|_| ()).unwrap_err();
+    assert!(status.code() == Some(2) && said.contains("store.keys_secret_file"), "{status} {said}");
+    assert!(!here.log().contains(secret) && !said.contains(secret));
+    let beside = door("beside").set("AUTH__KEYS", ground.path("keys").to_str().unwrap());
+    let (_, checked) = beside.start_listening().await.check().await;
+    assert!(checked.contains("`store.keys_secret` counts for nothing"), "{checked}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_upload_that_was_begun_at_one_door_ends_at_the_other_though_its_token_has_expired() {
     let (registry, ground) = (Registry::start().await, Ground::new());
     let door = |name| {

@@ -3,8 +3,8 @@
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::MutexGuard;
@@ -22,13 +22,6 @@ use crate::telemetry::FailureLog;
 const MARK: &str = "accounts";
 /// How often it is looked at.
 const LOOK: Duration = Duration::from_secs(1);
-
-/// What is known of other doors.
-#[derive(Default)]
-pub(super) struct OtherDoors {
-    /// The mark that was seen last.
-    seen: Mutex<Option<Vec<u8>>>,
-}
 
 impl Accounts {
     /// Makes all of these changes, and has every door forget what it remembers of users, tokens and logins.
@@ -54,13 +47,13 @@ impl Accounts {
     pub(super) async fn heed_other_doors(&self) -> Result<(), AccountError> {
         let Some(others) = &self.others else { return Ok(()) };
         let mark = self.store.account(AccountKind::LastChange, MARK).await?;
-        if *others.seen.lock().unwrap_or_else(PoisonError::into_inner) == mark {
+        if others.has_seen(mark.as_deref()) {
             return Ok(());
         }
         self.reread_disabled_names().await?;
         // What this door has changed itself is seen here, too, and does no harm.
         self.version.fetch_add(1, Ordering::Release);
-        *others.seen.lock().unwrap_or_else(PoisonError::into_inner) = mark;
+        others.see(mark);
         Ok(())
     }
 

@@ -10,6 +10,7 @@ mod crypto;
 mod file;
 mod kept;
 mod place;
+mod sealing;
 mod signing;
 mod stored;
 
@@ -70,6 +71,16 @@ pub enum KeyRingError {
         "the keys in the store cannot be used: {0}; restore a backup of the database, or name a directory in auth.keys"
     )]
     Damaged(Box<str>),
+    /// What the store has is encrypted.
+    #[error(
+        "the keys in the store are encrypted; give this door the `store.keys_secret_file` that the others have"
+    )]
+    Sealed,
+    /// It is encrypted by another secret.
+    #[error(
+        "the keys in the store are encrypted by another secret; give this door the `store.keys_secret_file` that the others have"
+    )]
+    SealedOtherwise,
     /// The store failed.
     #[error("the keys in the store cannot be had: {0}")]
     Store(#[from] StoreError),

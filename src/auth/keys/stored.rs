@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use secrecy::SecretString;
+
 use super::kept::KeptKeys;
+use super::sealing::{Sealing, opened};
 use super::{KeyAlgorithm, KeyRing, KeyRingError, MadeKeys, crypto};
 use crate::clock::Timestamp;
 use crate::store::{AccountChange, AccountKind, Accounts, Expect, StoreError};
@@ -18,6 +21,17 @@ pub struct StoredKeys {
     algorithm: KeyAlgorithm,
     /// How long a key that was replaced is still needed.
     keep: Duration,
+    /// None where they are kept in the clear.
+    sealing: Option<Arc<Sealing>>,
+}
+
+/// What is kept, as it was found.
+struct Found {
+    keys: KeptKeys,
+    /// The very bytes.
+    content: Vec<u8>,
+    /// Whether they are in the clear, and are not to be.
+    is_open: bool,
 }
 
 /// No secret is in it.
@@ -31,7 +45,16 @@ impl StoredKeys {
     /// Those of a store, in which new keys are of this algorithm. One that was replaced is kept as long as a token may live.
     pub fn new(store: Arc<dyn Accounts>, algorithm: KeyAlgorithm, keep: Duration) -> Self {
         crypto::install();
-        Self { store, algorithm, keep }
+        Self { store, algorithm, keep, sealing: None }
+    }
+
+    /// The same, encrypted by a secret that nobody can guess.
+    ///
+    /// # Errors
+    /// Never with what is used here; the library cannot say so.
+    pub fn sealed_by(mut self, secret: &SecretString) -> Result<Self, KeyRingError> {
+        self.sealing = Some(Arc::new(Sealing::new(secret)?));
+        Ok(self)
     }
 
     /// As [`KeyDirectory::make_missing`](super::KeyDirectory::make_missing); of doors that start at once one makes it, for all.
@@ -102,32 +125,40 @@ impl StoredKeys {
     }
 
     async fn present(&self) -> Result<KeptKeys, KeyRingError> {
-        self.read().await?.map(|(keys, _)| keys).ok_or(KeyRingError::NoneInStore)
+        self.read().await?.map(|found| found.keys).ok_or(KeyRingError::NoneInStore)
     }
 
-    /// What is kept, and the very bytes of it.
-    async fn read(&self) -> Result<Option<(KeptKeys, Vec<u8>)>, KeyRingError> {
+    async fn read(&self) -> Result<Option<Found>, KeyRingError> {
         let Some(content) = self.store.account(AccountKind::Keys, ROW).await? else { return Ok(None) };
         // What serde says of a document may repeat a part of it.
-        let keys = serde_json::from_slice(&content).map_err(|error| {
+        let (document, is_sealed) = opened(self.sealing.as_deref(), content.clone())?;
+        let keys = serde_json::from_slice(&document).map_err(|error| {
             KeyRingError::Damaged(format!("it is none at column {}", error.column()).into())
         })?;
-        Ok(Some((keys, content)))
+        Ok(Some(Found { keys, content, is_open: self.sealing.is_some() && !is_sealed }))
     }
 
-    /// Makes of what is kept what `change` says, if it says anything; once more where another door came before.
+    /// Makes of what is kept what `change` says, if it says anything; once more where another door came before. What is in the
+    /// clear and is not to be is encrypted in any case.
     async fn change(
         &self,
         mut change: impl FnMut(Option<KeptKeys>) -> Result<Option<KeptKeys>, KeyRingError>,
     ) -> Result<(), KeyRingError> {
         loop {
-            let (kept, expected) = match self.read().await? {
-                Some((keys, before)) => (Some(keys), Expect::Exactly(before)),
-                None => (None, Expect::Absent),
+            let (kept, expected, open) = match self.read().await? {
+                Some(Found { keys, content, is_open }) => {
+                    let open = is_open.then(|| keys.clone());
+                    (Some(keys), Expect::Exactly(content), open)
+                }
+                None => (None, Expect::Absent, None),
             };
-            let Some(changed) = change(kept)? else { return Ok(()) };
-            let content = serde_json::to_vec(&changed)
+            let Some(changed) = change(kept)?.or(open) else { return Ok(()) };
+            let document = serde_json::to_vec(&changed)
                 .map_err(|_| KeyRingError::Damaged("they cannot be written".into()))?;
+            let content = match &self.sealing {
+                Some(sealing) => sealing.seal(document)?,
+                None => document,
+            };
             let row = AccountChange {
                 kind: AccountKind::Keys,
                 key: ROW.to_owned(),
@@ -244,5 +275,47 @@ mod tests {
             assert!(!told.contains("hunter2") && !told.contains("abad1dea"), "{told}");
         }
         assert!(!format!("{keys:?}").contains("abad1dea"));
+    }
+
+    const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+    async fn kept(store: &MemoryStore) -> String {
+        String::from_utf8(store.account(AccountKind::Keys, ROW).await.unwrap().unwrap()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn with_a_secret_the_store_holds_no_key_that_can_be_read_and_each_door_needs_the_secret() {
+        let store = store();
+        let sealed = |secret: &str| keys(&store).sealed_by(&SecretString::from(secret)).unwrap();
+        // Keys that were made before are encrypted at the next start.
+        keys(&store).make_missing(true, at(1)).await.unwrap();
+        let made = id(&keys(&store).look(at(1)).await.unwrap());
+        assert!(kept(&store).await.contains("PRIVATE KEY"));
+        assert_eq!(id(&sealed(SECRET).look(at(1)).await.unwrap()), made);
+        let again = sealed(SECRET).make_missing(true, at(2)).await.unwrap();
+        assert_eq!((again.secret, again.keys), (false, false));
+        let before = kept(&store).await;
+        assert!(!before.contains("PRIVATE KEY") && !before.contains("secret"), "{before}");
+        sealed(SECRET).make_missing(true, at(3)).await.unwrap();
+        assert_eq!(kept(&store).await, before, "nothing is written for nothing");
+        assert_eq!(id(&sealed(SECRET).look(at(3)).await.unwrap()), made);
+        assert_ne!(id(&sealed(SECRET).rotate(at(4)).await.unwrap()), made);
+        for (door, expected) in [
+            (keys(&store), "the keys in the store are encrypted; give this door"),
+            (sealed(&SECRET.replace('0', "1")), "the keys in the store are encrypted by another secret"),
+        ] {
+            let looked = door.look(at(5)).await.map(|_| ()).unwrap_err().to_string();
+            let started = door.make_missing(true, at(5)).await.map(|_| ()).unwrap_err().to_string();
+            assert!(looked.contains(expected) && started == looked, "{looked} {started}");
+        }
+        let altered = kept(&store).await.replacen('A', "B", 1);
+        let row = AccountChange {
+            kind: AccountKind::Keys,
+            key: ROW.to_owned(),
+            content: Some(altered.into_bytes()),
+            expected: Expect::Anything,
+        };
+        store.change_accounts(vec![row]).await.unwrap();
+        assert!(matches!(sealed(SECRET).look(at(6)).await, Err(KeyRingError::SealedOtherwise)));
     }
 }

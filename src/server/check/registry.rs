@@ -66,7 +66,8 @@ async fn keys(config: &Config) -> Result<KeyRing, StartError> {
         return Ok(directory.look(now)?);
     }
     let store = store_setup::open_to_read(&config.store)?;
-    let ring = key_place(config, &store).look(now).await;
+    let place = key_place(config, &store)?;
+    let ring = place.look(now).await;
     store.close();
     Ok(ring?)
 }

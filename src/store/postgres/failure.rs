@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio_postgres::error::SqlState;
 
-use super::tls::remedy;
+use super::tls_remedy::remedy;
 use crate::store::StoreError;
 
 /// Why something could not be read or written.

@@ -15,6 +15,7 @@ mod requests;
 mod shared;
 mod ticket;
 mod tls;
+mod tls_remedy;
 mod transaction;
 mod work;
 mod writer;
