@@ -101,7 +101,7 @@ pub fn run(config: Config, source: ConfigSource) -> Result<(), StartError> {
     let main = runtime::Builder::new_current_thread().enable_all().build()?;
     // From here on no signal ends the process by itself.
     let mut signals = main.block_on(async { Signals::install() })?;
-    let store = first_start::open_or_make(&config)?;
+    let store = first_start::open_or_make(&config, &main)?;
     main.block_on(async {
         let composition =
             Composition::build(&config, Arc::clone(&store), SweepSchedule::Configured, metrics).await?;
@@ -157,7 +157,9 @@ impl Running {
         let Preparation { plugins, auth, certificates } = prepared;
         let Listeners { door: listener, admin } = listeners;
         let clock = Arc::clone(&composition.retention_clock);
-        let auth = AuthSetup::build(config, auth, &composition.access, &composition.accounts, clock)?;
+        let keys = registry_access::key_place(config, &composition.store)?;
+        let (secret, access) = (keys.secret().await?, &composition.access);
+        let auth = AuthSetup::build(config, &secret, auth, access, &composition.accounts, clock)?;
         let web = composition.web_state(auth.gate.clone());
         let (door, exchanges) = door_setup::build(
             config,
@@ -181,7 +183,7 @@ impl Running {
             credentials: Arc::clone(&composition.access.settings.credentials),
             notifications: web.notifications.clone(),
         };
-        let reload = Reload::new(source, config.clone(), reloaded, requests.clone());
+        let reload = Reload::new(source, config.clone(), keys, reloaded, requests.clone());
         background.spawn(reload.run(stop.clone()));
         if let Some(certificates) = certificates {
             background.spawn(certificates.watch(requests, stop.clone()));

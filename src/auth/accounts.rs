@@ -11,6 +11,8 @@ mod login_ends;
 mod login_index;
 mod login_kind;
 mod logins;
+mod other_doors;
+mod seen_mark;
 mod sources;
 mod standing;
 mod stored;
@@ -36,11 +38,13 @@ pub use self::listing::{
 pub use self::login_kind::LoginKind;
 pub(super) use self::logins::KeptLogin;
 pub use self::logins::{Device, LoginLife};
+pub use self::other_doors::follow_other_doors;
 pub use self::sources::{AccessTokens, StoredUsers};
 pub(super) use self::standing::ShownPassword;
 
 use self::disabled_names::DisabledNames;
 use self::login_index::LoginIndexes;
+use self::seen_mark::SeenMark;
 use super::journal::Journal;
 use super::pattern::InvalidPattern;
 use super::subject::UserName;
@@ -122,6 +126,8 @@ pub struct Accounts {
     running: TaskTracker,
     /// Whether the last use of a token could be written down.
     use_failures: FailureLog,
+    /// What was heeded of what other doors do; none where there are no others.
+    others: Option<SeenMark>,
 }
 
 impl Accounts {
@@ -129,8 +135,26 @@ impl Accounts {
     pub fn new(store: Arc<dyn store::Accounts>, journal: Arc<Journal>, clock: Clock) -> Self {
         let (version, login_indexes, commands) = (AtomicU64::new(0), LoginIndexes::default(), Mutex::new(()));
         let (disabled, use_failures) = (DisabledNames::default(), FailureLog::new());
-        let running = TaskTracker::new();
-        Self { store, journal, clock, version, login_indexes, disabled, commands, running, use_failures }
+        let (running, others) = (TaskTracker::new(), None);
+        Self {
+            store,
+            journal,
+            clock,
+            version,
+            login_indexes,
+            disabled,
+            commands,
+            running,
+            use_failures,
+            others,
+        }
+    }
+
+    /// The same in a store that other doors may share: they hear of what is changed here, and are heeded.
+    #[must_use]
+    pub fn shared(mut self, is_shared: bool) -> Self {
+        self.others = is_shared.then(SeenMark::default);
+        self
     }
 
     /// The journal of the gate.
@@ -236,7 +260,7 @@ impl Accounts {
     }
 
     async fn remove(&self, kind: AccountKind, key: &str) -> Result<(), AccountError> {
-        self.change(vec![AccountChange::removed(kind, key.to_owned())]).await
+        self.change_for_all(vec![AccountChange::removed(kind, key.to_owned())]).await
     }
 
     /// Writes down that something was used, unless it was changed or revoked meanwhile, or its use is noted already. It was

@@ -43,7 +43,7 @@ pub use accounts::disabled::DisabledUsers;
 pub use accounts::{
     AccessTokens, AccountAnswer, AccountCommand, AccountError, Accounts, Author, Device, DisabledShown,
     InvalidTokenCursor, KnownToken, LoginKind, LoginLife, LoginShown, StoredUsers, TokenCursor, TokenFilter,
-    TokenKind, TokenShown, UnknownTokenKind, UserShown,
+    TokenKind, TokenShown, UnknownTokenKind, UserShown, follow_other_doors,
 };
 pub use authenticator::{Authenticator, Login, LoginError};
 pub use continuation::Continuation;
@@ -55,7 +55,9 @@ pub use header::{Authorization, Rejected, read as read_authorization, read_only 
 pub use htpasswd::{Htpasswd, HtpasswdError, names_in_file, parse as parse_htpasswd};
 pub use identity::{Credentials, Found, IdentitySource, SourceError, Verdict, is_possible_password};
 pub use journal::{Journal, Names, keep_journal};
-pub use keys::{KeyAlgorithm, KeyDirectory, KeyFileError, KeyRing, KeyRingError, MadeKeys};
+pub use keys::{
+    KeyAlgorithm, KeyDirectory, KeyFileError, KeyPlace, KeyRing, KeyRingError, MadeKeys, StoredKeys,
+};
 pub use local_user::LocalUser;
 pub use lockout::{InvalidLockId, LockId, LockKind};
 pub use locks::{LockCursor, LockShown, WantedUnlock};

@@ -157,6 +157,31 @@ pub const KEYS: &[Key] = &[
         meaning: "The password of the database, with a `store.url` of PostgreSQL.",
     },
     Key {
+        name: "store.keys_secret_file",
+        default: "none",
+        meaning: "A file with the secret for keys, in place of `store.keys_secret`.",
+    },
+    Key {
+        name: "store.keys_secret",
+        default: "none",
+        meaning: "What the keys in the database are encrypted with; in the clear without it.",
+    },
+    Key {
+        name: "store.tls.ca",
+        default: "the system's",
+        meaning: "PEM file with the authorities by which the database is believed.",
+    },
+    Key {
+        name: "store.tls.cert",
+        default: "none",
+        meaning: "PEM file with the certificate by which the database knows the door.",
+    },
+    Key {
+        name: "store.tls.key",
+        default: "none",
+        meaning: "PEM file with the private key of that certificate.",
+    },
+    Key {
         name: "sync.interval",
         default: "\"5m\"",
         meaning: "The time between two shallow sweeps, which compare catalog and tag lists with the record; `0` for none.",
@@ -240,7 +265,7 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         name: "auth.keys",
-        default: "beside the store",
+        default: "beside the file of the store, or in its database",
         meaning: "The directory with the keys that tokens are signed with; made with a first key if it is not there.",
     },
     Key {
@@ -324,7 +349,8 @@ pub const KEYS: &[Key] = &[
 ];
 
 /// The keys whose values are secrets. Each has another one, `…_file`, for a file that it stands in.
-pub const SECRETS: [&str; 3] = ["registry.password", "store.password", "notifications.secret"];
+pub const SECRETS: [&str; 4] =
+    ["registry.password", "store.password", "store.keys_secret", "notifications.secret"];
 
 /// What the names of environment variables begin with.
 pub(super) const VARIABLE_PREFIX: &str = "PORTREEVE__";

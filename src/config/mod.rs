@@ -25,6 +25,7 @@ mod settings;
 mod store;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod value;
 
 use std::collections::BTreeMap;
@@ -48,7 +49,8 @@ pub use pages::Pages;
 pub use registry::{Registry, RegistryHost, RegistryKind};
 pub use registry_auth::{BasicLogin, RegistryAuth};
 pub use sessions::Sessions;
-pub use store::Store;
+pub use store::{Store, StoreTls};
+pub use tls::Tls;
 
 use error::Origin;
 use places::Places;
@@ -104,15 +106,6 @@ pub struct Listen {
     pub tls: Option<Tls>,
     /// `listen.client_timeout`: how long a client may stand still in the middle of a transfer; above zero, at most a day.
     pub client_timeout: Duration,
-}
-
-/// The door's certificate.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tls {
-    /// `listen.tls.cert`: PEM file with the certificate chain.
-    pub certificate: PathBuf,
-    /// `listen.tls.key`: PEM file with the private key.
-    pub key: PathBuf,
 }
 
 /// The sweeps.
@@ -266,7 +259,7 @@ impl Config {
         config.notifications = notifications::read(&mut settings);
         config.pages = pages::read(&mut settings);
         config.external_url = settings.read("external_url", value::origin_url);
-        config.listen.tls = read_tls(&mut settings);
+        config.listen.tls = tls::read(&mut settings, ["listen.tls.cert", "listen.tls.key"]);
         config.check_addresses(&mut settings);
         config.plugins = std::mem::take(&mut settings.plugins);
         config.places = std::mem::take(&mut settings.places);
@@ -308,17 +301,4 @@ fn overlap(listener: SocketAddr, ip: IpAddr, port: u16) -> bool {
     port != 0
         && listener.port() == port
         && (listener.ip() == ip || listener.ip().is_unspecified() || ip.is_unspecified())
-}
-
-/// Certificate and key come together or not at all.
-fn read_tls(settings: &mut Settings) -> Option<Tls> {
-    const KEYS: [&str; 2] = ["listen.tls.cert", "listen.tls.key"];
-    let [certificate, key] = KEYS.map(|name| settings.read(name, value::path));
-    for (given, missing) in [(KEYS[0], KEYS[1]), (KEYS[1], KEYS[0])] {
-        if settings.has(given) && !settings.has(missing) {
-            let sentence = format!("`{given}` is set but `{missing}` is not; set both for TLS, or neither");
-            settings.complain(settings.origin(given), sentence);
-        }
-    }
-    Some(Tls { certificate: certificate?, key: key? })
 }

@@ -246,6 +246,15 @@ fn each_kind_of_mistake_gets_its_sentence() {
             "has a password in it, which belongs into `store.password_file`",
         ),
         ("store.password = \"x\"", "`store.password` goes with a `store.url` of PostgreSQL only"),
+        (
+            "store.url = \"postgres://a/b\"\nstore.keys_secret = \"hunter2\"",
+            "`store.keys_secret` is shorter than 32 characters; write",
+        ),
+        ("store.tls.ca = \"x\"", "`store.tls.ca` goes with a `store.url` of PostgreSQL only"),
+        (
+            "store.url = \"postgres://a/b\"\nstore.tls.cert = \"x\"",
+            "`store.tls.cert` is set but `store.tls.key` is not",
+        ),
         ("store.url = \"redb:\"", "`store.url` names no file"),
         ("store.url = \"redb://x\"", "has slashes behind `redb:`"),
         ("store.url = \"x.redb\"", "does not begin with `redb:`"),

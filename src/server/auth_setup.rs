@@ -7,13 +7,13 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::registry_access::{RegistryAccess, key_directory};
+use super::registry_access::RegistryAccess;
 use super::start_error::StartError;
 use super::token_watch;
 use crate::auth::{
     AccessTokens, AccountError, Accounts, Authenticator, DisabledUsers, Gate, GateParts, Hashing, Htpasswd,
     IdentitySource, InvalidRule, Journal, LoginKind, LoginLife, Logins, Names, Policy, Rule, Rules,
-    StoredUsers, TargetSeal, UploadMarks, UserName, Who,
+    StoredUsers, TargetSeal, UploadMarks, UserName, Who, follow_other_doors,
 };
 use crate::clock::{Clock, RetentionClock};
 use crate::config::{AuthRule, Config, ConfigError, Principal, UserSource};
@@ -35,7 +35,7 @@ pub(super) fn accounts(
 ) -> Arc<Accounts> {
     let clock = Clock::shifted(config.clock.offset);
     let journal = Arc::new(Journal::new(clock, config.auth.events_age).with_retention_clock(retention_clock));
-    Arc::new(Accounts::new(Arc::clone(store) as _, journal, clock))
+    Arc::new(Accounts::new(Arc::clone(store) as _, journal, clock).shared(store.is_shared()))
 }
 
 /// What decides about the clients of a door.
@@ -51,20 +51,20 @@ pub(super) struct AuthSetup {
 }
 
 impl AuthSetup {
-    /// Reads the secret, and makes the gate from what the configuration named.
+    /// Makes the gate from what the configuration named, and from the secret beside the keys: an open door has no keys, but the
+    /// secret all the same.
     ///
     /// # Errors
     /// When the secret cannot be used.
     pub(super) fn build(
         config: &Config,
+        secret: &[u8; 32],
         prepared: Option<PreparedAuth>,
         access: &RegistryAccess,
         accounts: &Arc<Accounts>,
         retention_clock: Arc<RetentionClock>,
     ) -> Result<Self, StartError> {
-        // An open door has no keys, but a secret beside where they would be.
-        let secret = key_directory(config).secret()?;
-        let seal = Arc::new(TargetSeal::new(&secret)?);
+        let seal = Arc::new(TargetSeal::new(secret)?);
         let (Some(issuer), Some(prepared)) = (access.issuer.clone(), prepared) else {
             return Ok(Self { gate: None, seal, htpasswd: None, superseded: None, retention_clock });
         };
@@ -73,7 +73,7 @@ impl AuthSetup {
         let gate = Arc::new(Gate::new(GateParts {
             authenticator: Authenticator::new(sources, hashing, config.auth.lockout)?,
             issuer,
-            marks: UploadMarks::new(&secret, config.auth.upload_grace),
+            marks: UploadMarks::new(secret, config.auth.upload_grace),
             clock: access.settings.clock,
             external: external_origin(config),
             logins: Logins {
@@ -96,7 +96,9 @@ impl AuthSetup {
         if let Some(gate) = &self.gate {
             let clock = Arc::clone(&self.retention_clock);
             background.spawn(purge_logins(Arc::clone(gate), clock, stop.clone()));
-            background.spawn(token_watch::run(Arc::clone(&gate.logins.accounts), stop.clone()));
+            let accounts = &gate.logins.accounts;
+            background.spawn(token_watch::run(Arc::clone(accounts), stop.clone()));
+            background.spawn(follow_other_doors(Arc::clone(accounts), stop.clone()));
         }
         if let Some(htpasswd) = &self.htpasswd {
             background.spawn(Arc::clone(htpasswd).watch(requests.clone(), stop.clone()));

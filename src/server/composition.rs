@@ -16,7 +16,7 @@ use super::registry_access::{self, KeysFor, RegistryAccess};
 use super::start_error::StartError;
 use super::status::Status;
 use crate::auth::{Accounts, Gate, keep_journal};
-use crate::clock::RetentionClock;
+use crate::clock::{Clock, RetentionClock};
 use crate::config::{self, Config};
 use crate::registry::{HttpTransport, watch_health};
 use crate::search::{MEMORY, Search};
@@ -80,7 +80,12 @@ impl Composition {
             SweepSchedule::OnRequest => KeysFor::Registry,
         };
         let known = clock_watch::saved_estimate(store.as_ref()).await;
-        let access = RegistryAccess::build(config, known, keys_for)?;
+        let clock = Clock::shifted(config.clock.offset);
+        let keys = match keys_for.are_needed(config) {
+            true => Some(registry_access::key_place(config, &store)?.look(clock.now()).await?),
+            false => None,
+        };
+        let access = RegistryAccess::build(config, known, keys)?;
         let retention_clock = clock_watch::retention_clock(store.as_ref(), access.settings.clock).await;
         let timeout = config.registry.timeout;
         let authorities = access.authorities.as_ref();

@@ -2,19 +2,24 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use secrecy::ExposeSecret as _;
 use url::Url;
 
 use super::start_error::StartError;
 use crate::auth::{
-    Issuer, KeyAlgorithm, KeyDirectory, KeyFileError, KeyRingError, RegistryTokens, TokenSettings,
+    Issuer, KeyAlgorithm, KeyDirectory, KeyFileError, KeyPlace, KeyRing, KeyRingError, RegistryTokens,
+    StoredKeys, TokenSettings,
 };
 use crate::clock::{Clock, ClockOffset, Estimate};
-use crate::config::{self, Algorithm, BasicLogin, Config, ConfigError, Problem, RegistryAuth, VerifiedBy};
+use crate::config::{
+    self, Algorithm, BasicLogin, Config, ConfigError, Problem, RegistryAuth, StoreUrl, VerifiedBy,
+};
 use crate::registry::{
     Authorities, Backends, RegistryClient, RegistryCredentials, RegistryKind, RegistrySettings,
 };
+use crate::store::Store;
 
 /// The access to the registry, and what signs tokens.
 pub(super) struct RegistryAccess {
@@ -35,29 +40,31 @@ pub(super) enum KeysFor {
     Registry,
 }
 
+impl KeysFor {
+    /// Whether a process with this configuration has use for keys.
+    pub(super) fn are_needed(self, config: &Config) -> bool {
+        match self {
+            Self::Door => needs_keys(config),
+            Self::Registry => config.registry.auth == RegistryAuth::Token,
+        }
+    }
+}
+
 impl RegistryAccess {
-    /// From the configuration, and what an earlier run knew of the registry's clock. Makes nothing, and asks nothing.
+    /// From the configuration, what an earlier run knew of the registry's clock, and keys where they are needed. Makes nothing,
+    /// and asks nothing.
     ///
     /// # Errors
-    /// When a URL or the keys cannot be used, or there are none that are needed.
+    /// When a URL cannot be used.
     pub(super) fn build(
         config: &Config,
         known: Option<Estimate>,
-        keys_for: KeysFor,
+        keys: Option<KeyRing>,
     ) -> Result<Self, StartError> {
         let authorities = authorities(config).map_err(|problem| ConfigError::new(vec![problem]))?;
         let clock = Clock::shifted(config.clock.offset);
         let offset = Arc::new(known.map_or_else(ClockOffset::default, ClockOffset::remembered));
-        let needs_keys = match keys_for {
-            KeysFor::Door => needs_keys(config),
-            KeysFor::Registry => config.registry.auth == RegistryAuth::Token,
-        };
-        let issuer = if needs_keys {
-            let keys = key_directory(config).look(clock.now())?;
-            Some(Arc::new(Issuer::new(token_settings(config), keys, clock)))
-        } else {
-            None
-        };
+        let issuer = keys.map(|keys| Arc::new(Issuer::new(token_settings(config), keys, clock)));
         let credentials =
             match (&config.registry.auth, &issuer) {
                 (RegistryAuth::Basic(BasicLogin { username, password }), _) => {
@@ -113,31 +120,72 @@ pub(super) fn needs_keys(config: &Config) -> bool {
     config.auth.is_on || config.registry.auth == RegistryAuth::Token
 }
 
-/// What is wrong with the keys, or with the secret beside them. What is not there yet is made by a door that starts.
+/// What is wrong with the keys in a directory, or with the secret beside them. What is not there yet is made by a door that starts.
 pub(super) fn broken_keys(config: &Config) -> Option<Problem> {
-    let directory = key_directory(config);
+    let directory = key_directory(config)?;
     let now = Clock::shifted(config.clock.offset).now();
     let keys = if needs_keys(config) { directory.look(now).err() } else { None };
     let error = keys.filter(|error| !is_absence(error)).or_else(|| directory.secret().err());
     error.filter(|error| !is_absence(error)).map(|error| config.problem("auth.keys", error.to_string()))
 }
 
-/// Whether there are no keys yet.
-pub(super) const fn is_absence(error: &KeyRingError) -> bool {
-    matches!(error, KeyRingError::File(KeyFileError::Absent { .. }))
+/// The same of keys in the store.
+pub(super) async fn broken_keys_in_store(config: &Config, store: &Arc<dyn Store>) -> Option<KeyRingError> {
+    let place = match key_place(config, store) {
+        Ok(place @ KeyPlace::Store(_)) => place,
+        Ok(KeyPlace::Directory(_)) => return None,
+        Err(error) => return Some(error),
+    };
+    let now = Clock::shifted(config.clock.offset).now();
+    let keys = if needs_keys(config) { place.look(now).await.err() } else { None };
+    let error = match keys.filter(|error| !is_absence(error)) {
+        Some(error) => Some(error),
+        None => place.secret().await.err(),
+    };
+    error.filter(|error| !is_absence(error))
 }
 
-/// Where the keys are: as configured, else beside the store.
-pub(super) fn key_directory(config: &Config) -> KeyDirectory {
+/// Whether there are no keys yet.
+pub(super) const fn is_absence(error: &KeyRingError) -> bool {
+    matches!(error, KeyRingError::File(KeyFileError::Absent { .. }) | KeyRingError::NoneInStore)
+}
+
+/// Where the keys are: as configured, else beside the file of the store, or in its database.
+///
+/// # Errors
+/// Never: the library that encrypts cannot say so.
+pub(super) fn key_place(config: &Config, store: &Arc<dyn Store>) -> Result<KeyPlace, KeyRingError> {
+    if let Some(directory) = key_directory(config) {
+        return Ok(KeyPlace::Directory(directory));
+    }
+    let (algorithm, keep) = key_settings(config);
+    let keys = StoredKeys::new(Arc::clone(store) as _, algorithm, keep);
+    Ok(KeyPlace::Store(match &config.store.keys_secret {
+        Some(secret) => keys.sealed_by(secret)?,
+        None => keys,
+    }))
+}
+
+/// The directory of the keys, unless they are in the store.
+pub(super) fn key_directory(config: &Config) -> Option<KeyDirectory> {
+    let path = match (&config.auth.keys, &config.store.url) {
+        (Some(path), _) => path.clone(),
+        (None, url @ StoreUrl::Redb(_)) => url.beside("keys"),
+        (None, StoreUrl::Postgres(_)) => return None,
+    };
+    let (algorithm, keep) = key_settings(config);
+    Some(KeyDirectory::new(path, algorithm, keep))
+}
+
+/// What new keys are, and how long replaced ones are needed.
+fn key_settings(config: &Config) -> (KeyAlgorithm, Duration) {
     let algorithm = match config.auth.algorithm {
         Algorithm::Es256 => KeyAlgorithm::Es256,
         Algorithm::EdDsa => KeyAlgorithm::EdDsa,
         Algorithm::Rs256 => KeyAlgorithm::Rs256,
     };
-    let path = config.auth.keys.clone().unwrap_or_else(|| config.store.url.beside("keys"));
     // Uploads go on with tokens that have expired, so their keys are needed as long.
-    let keep = config.auth.token_ttl + config.auth.leeway + config.auth.upload_grace;
-    KeyDirectory::new(path, algorithm, keep)
+    (algorithm, config.auth.token_ttl + config.auth.leeway + config.auth.upload_grace)
 }
 
 fn token_settings(config: &Config) -> TokenSettings {

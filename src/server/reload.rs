@@ -1,5 +1,5 @@
 //! What changes without a restart: rules, groups and secrets, when the configuration's file changes, and keys, when their directory
-//! does; both at SIGHUP, as well as users and certificates, whose files are watched where they are used. All or nothing: a
+//! does, or what the store has of them; both at SIGHUP, as well as users and certificates, whose files are watched where they are used. All or nothing: a
 //! file that is wrong changes nothing, which is said loudly.
 
 use std::io::ErrorKind;
@@ -13,18 +13,21 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{auth_setup, registry_access};
-use crate::auth::{Gate, Issuer, KeyDirectory};
+use super::auth_setup;
+use crate::auth::{Gate, Issuer, KeyPlace};
 use crate::clock::{Clock, Timestamp};
 use crate::config::{Auth, Config, ConfigError, Notifications, RegistryAuth, SEARCHED_FILES};
 use crate::files::{FileVersions, FileWatcher, RereadRequests};
 use crate::registry::RegistryCredentials;
 use crate::store::AuthEventKind;
-use crate::telemetry::{ReloadResult, Reloaded};
+use crate::telemetry::{FailureLog, ReloadResult, Reloaded};
 use crate::web::NotificationSecret;
 
 /// How often keys are read though nothing has changed: those that were replaced are needed for a time only.
 const READ_KEYS: Duration = Duration::from_mins(5);
+
+/// How often keys are looked for in a store that other doors share.
+const LOOK_INTO_STORE: Duration = Duration::from_secs(1);
 
 /// Where the configuration comes from.
 #[derive(Clone, Debug)]
@@ -99,7 +102,9 @@ pub(super) struct Reload {
     source: ConfigSource,
     config: Config,
     parts: ReloadedParts,
-    keys: KeyDirectory,
+    keys: KeyPlace,
+    /// Whether the keys could be read.
+    key_failures: FailureLog,
     requests: RereadRequests,
 }
 
@@ -120,20 +125,20 @@ impl Reload {
     pub(super) fn new(
         source: ConfigSource,
         config: Config,
+        keys: KeyPlace,
         parts: ReloadedParts,
         requests: RereadRequests,
     ) -> Self {
-        let keys = registry_access::key_directory(&config);
-        Self { source, config, parts, keys, requests }
+        Self { source, config, parts, keys, key_failures: FailureLog::new(), requests }
     }
 
     /// Follows changes until told to stop.
     pub(super) async fn run(mut self, stop: CancellationToken) {
         let following = async {
-            let (file, keys) = (self.source.paths(), [self.keys.path().to_owned()]);
             let watcher =
                 |paths: &[PathBuf]| FileWatcher::new(paths, FileVersions::of(paths), self.requests.clone());
-            let (mut file, mut keys) = (watcher(&file), watcher(&keys));
+            let mut file = watcher(&self.source.paths());
+            let mut keys = self.keys.directory().map(|directory| watcher(&[directory.to_owned()]));
             let mut keys_read = Instant::now();
             loop {
                 tokio::select! {
@@ -141,7 +146,7 @@ impl Reload {
                         self.read_configuration().await;
                         continue;
                     }
-                    _ = keys.changed() => {}
+                    () = may_have_changed(keys.as_mut()) => {}
                     () = tokio::time::sleep_until(keys_read + READ_KEYS) => {}
                 }
                 keys_read = Instant::now();
@@ -193,22 +198,24 @@ impl Reload {
 
     async fn read_keys(&self) {
         let Some(issuer) = &self.parts.issuer else { return };
-        let (directory, now) = (self.keys.clone(), Clock::shifted(self.config.clock.offset).now());
-        let read = tokio::task::spawn_blocking(move || directory.follow(now)).await;
-        let keys = match read {
-            Ok(Ok(keys)) => keys,
-            Ok(Err(error)) => {
-                count(Reloaded::Keys, ReloadResult::Refused);
-                return tracing::error!(%error, "the keys cannot be read; those in use stay");
-            }
+        let now = Clock::shifted(self.config.clock.offset).now();
+        let keys = match self.keys.follow(now).await {
+            Ok(keys) => keys,
             Err(error) => {
-                count(Reloaded::Keys, ReloadResult::Refused);
-                return tracing::error!(%error, "reading the keys failed; those in use stay");
+                // A store is asked so often that the same is said once.
+                if self.key_failures.failed(&error) || self.keys.directory().is_some() {
+                    count(Reloaded::Keys, ReloadResult::Refused);
+                    tracing::error!(%error, "the keys cannot be read; those in use stay");
+                }
+                return;
             }
         };
-        count(Reloaded::Keys, ReloadResult::Accepted);
-        let in_use = issuer.keys();
-        if keys.is_same_as(&in_use) {
+        let (in_use, has_failed) = (issuer.keys(), self.key_failures.worked());
+        let is_same = keys.is_same_as(&in_use);
+        if !is_same || has_failed || self.keys.directory().is_some() {
+            count(Reloaded::Keys, ReloadResult::Accepted);
+        }
+        if is_same {
             return;
         }
         let signing = keys.signing().public().id();
@@ -222,6 +229,16 @@ impl Reload {
             gate.journal().note(AuthEventKind::Policy, None, None, about);
         }
         issuer.set_keys(keys);
+    }
+}
+
+/// Waits until the files of keys have changed, or until it is time to look into the store for them.
+async fn may_have_changed(files: Option<&mut FileWatcher>) {
+    match files {
+        Some(files) => {
+            files.changed().await;
+        }
+        None => tokio::time::sleep(LOOK_INTO_STORE).await,
     }
 }
 

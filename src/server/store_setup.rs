@@ -3,9 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::config::{Store as Configured, StoreUrl};
+use crate::config::{Store as Configured, StoreTls, StoreUrl, Tls};
 use crate::files::give_to_owner_of_directory;
-use crate::store::{OpenError, PostgresAddress, PostgresOpenError, PostgresStore, RedbStore, Store};
+use crate::store::{
+    OpenError, PostgresAddress, PostgresOpenError, PostgresStore, RedbStore, Store, TlsFiles,
+};
 
 /// Why a store cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +34,10 @@ impl StoreOpenError {
         matches!(self, Self::File(OpenError::Absent { .. }) | Self::Database(PostgresOpenError::Absent))
     }
 }
+
+/// What is to be said of a store that [is lost with one server](Store::is_lost_with_one_server).
+pub(super) const LOST_WITH_ONE_SERVER: &str = "the database has no synchronous standby (`synchronous_standby_names`, \
+    `synchronous_commit`): what was acknowledged may be lost with its server";
 
 /// A store that a door has opened.
 pub(super) struct Opened {
@@ -117,5 +123,7 @@ pub(super) fn file(configured: &Configured) -> Option<PathBuf> {
 }
 
 fn address(url: &str, configured: &Configured) -> Result<PostgresAddress, PostgresOpenError> {
-    PostgresAddress::parse(url, configured.password.as_ref())
+    let StoreTls { authorities, identity } = configured.tls.clone();
+    let identity = identity.map(|Tls { certificate, key }| (certificate, key));
+    PostgresAddress::parse(url, configured.password.as_ref(), TlsFiles { authorities, identity })
 }

@@ -1,5 +1,5 @@
-//! What is kept of who comes in: users, access tokens, refresh tokens, sessions, who is disabled, and how often logins were
-//! ended. What stands in it is the business of `auth/`; the store keeps it, whole and durable.
+//! What is kept of who comes in: users, access tokens, refresh tokens, sessions, who is disabled, how often logins were ended,
+//! and the keys of doors. What stands in it is the business of `auth/`; the store keeps it, whole and durable.
 
 /// What an account is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -16,6 +16,10 @@ pub enum AccountKind {
     DisabledUser,
     /// How often all logins of a user were ended, by the user's name.
     LoginsEnded,
+    /// The keys that tokens are signed with and the secret beside them, where doors have them in the store.
+    Keys,
+    /// Another content whenever users or tokens were changed: by it doors hear of what others did.
+    LastChange,
 }
 
 impl AccountKind {
@@ -28,6 +32,8 @@ impl AccountKind {
             Self::Session => "session",
             Self::DisabledUser => "disabled_user",
             Self::LoginsEnded => "logins_ended",
+            Self::Keys => "keys",
+            Self::LastChange => "last_change",
         }
     }
 }

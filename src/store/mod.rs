@@ -60,7 +60,7 @@ pub use intent::{Intent, IntentState, Write};
 #[cfg(test)]
 pub use memory::{Fate, MemoryMedium, MemoryStore, Steps};
 pub use metrics::describe_metrics;
-pub use postgres::{PostgresAddress, PostgresOpenError, PostgresStore};
+pub use postgres::{PostgresAddress, PostgresOpenError, PostgresStore, TlsFiles};
 pub use pull::Pull;
 pub use record::{
     ManifestRecord, Missing, MissingMark, Page, PageRequest, RepositoryRecord, Statistics, TagRecord,

@@ -27,14 +27,14 @@ impl Accounts {
             let disabling = StoredDisabling { since: self.clock.now() };
             changes.push(change_to(kind, name.as_str(), &disabling, Expect::Absent)?);
         }
-        self.change(changes).await?;
+        self.change_for_all(changes).await?;
         self.disabled.note(name, true);
         logins.forget();
         Ok(AccountAnswer::Done)
     }
 
     pub(super) async fn enable_user(&self, name: &UserName) -> Result<AccountAnswer, AccountError> {
-        self.change(vec![Self::enabling(name)]).await?;
+        self.change_for_all(vec![Self::enabling(name)]).await?;
         self.note_enabled(name);
         Ok(AccountAnswer::Done)
     }
@@ -109,10 +109,23 @@ impl Accounts {
         let reading = || async {
             // No command may come between what is read and what is kept.
             let _alone = self.commands.lock().await;
-            let names = self.keys_where::<StoredDisabling>(AccountKind::DisabledUser, |_| true).await?;
-            Ok(RwLock::new(names.into_iter().collect()))
+            Ok(RwLock::new(self.read_disabled_names().await?))
         };
         self.disabled.0.get_or_try_init(reading).await
+    }
+
+    async fn read_disabled_names(&self) -> Result<HashSet<String>, AccountError> {
+        let names = self.keys_where::<StoredDisabling>(AccountKind::DisabledUser, |_| true).await?;
+        Ok(names.into_iter().collect())
+    }
+
+    /// Reads again who is disabled, if it is known yet.
+    pub(super) async fn reread_disabled_names(&self) -> Result<(), AccountError> {
+        let Some(names) = self.disabled.0.get() else { return Ok(()) };
+        let _alone = self.commands.lock().await;
+        let read = self.read_disabled_names().await?;
+        *names.write().unwrap_or_else(PoisonError::into_inner) = read;
+        Ok(())
     }
 }
 

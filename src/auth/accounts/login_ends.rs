@@ -25,7 +25,7 @@ impl Accounts {
         let mut ended = self.logins_shown_by(kind, id).await?;
         ended.retain(|(_, login)| user.is_none_or(|user| login.user == *user));
         let removed = ended.iter().map(|(key, _)| AccountChange::removed(kind.account_kind(), key.clone()));
-        self.change(removed.collect()).await?;
+        self.change_for_all(removed.collect()).await?;
         self.note_end(kind, &ended).await;
         Ok(!ended.is_empty())
     }
@@ -69,7 +69,7 @@ impl Accounts {
         let mut kinds = Vec::with_capacity(LoginKind::ALL.len());
         // In one order: two who wait for each other would wait for ever.
         for kind in LoginKind::ALL {
-            kinds.push((kind, self.login_index(kind).await?.of(user).await));
+            kinds.push((kind, self.logins_of_all_doors(kind, user).await?));
         }
         Ok(AllLogins { user, kinds })
     }
@@ -78,7 +78,7 @@ impl Accounts {
     pub(super) async fn end_logins(&self, user: &UserName) -> Result<(), AccountError> {
         let logins = self.all_logins_of(user).await?;
         let ended = self.ended_once_more(user).await?;
-        self.change(logins.removed().chain([ended]).collect()).await?;
+        self.change_for_all(logins.removed().chain([ended]).collect()).await?;
         logins.forget();
         Ok(())
     }

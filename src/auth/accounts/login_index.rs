@@ -117,6 +117,15 @@ impl LoginsByUser {
         others
     }
 
+    /// A user has these logins, and no others.
+    pub(super) fn replace(&mut self, user: &UserName, logins: HashMap<LoginKey, Timestamp>) {
+        if logins.is_empty() {
+            self.0.remove(user);
+        } else {
+            self.0.insert(user.clone(), logins);
+        }
+    }
+
     /// Forgets a login.
     pub(super) fn forget(&mut self, user: &UserName, key: &str) {
         let Some(logins) = self.0.get_mut(user) else { return };

@@ -157,7 +157,10 @@ impl Accounts {
         // Held until the store has taken all, which it does in the order of asking.
         let mut ending = Ending::begin(logins, &login.user, key, now, kind.kept(), before.as_ref());
         changes.extend(ending.ended.iter().map(|(key, _)| removed(key.to_text())));
-        let kept = self.change(changes).await;
+        let kept = match &before {
+            Some(_) => self.change_for_all(changes).await,
+            None => self.change(changes).await,
+        };
         match &kept {
             Ok(()) => ending.ended.clear(),
             // Sure not to be there; after any other failure it may be.
@@ -345,7 +348,7 @@ impl Accounts {
         for kind in LoginKind::ALL {
             let name = &user.identity.name;
             // Not held while the store is asked.
-            let keys: Vec<LoginKey> = self.login_index(kind).await?.of(name).await.keys_of(name).collect();
+            let keys: Vec<LoginKey> = self.logins_of_all_doors(kind, name).await?.keys_of(name).collect();
             for key in keys.into_iter().map(LoginKey::to_text) {
                 let login = self.read::<StoredLogin>(kind.account_kind(), &key).await?;
                 let login = login.filter(|login| login.user == *name && login.proof == user.proof);

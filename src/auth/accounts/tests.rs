@@ -1,6 +1,7 @@
 //! Accounts in a real store.
 
 mod disabled;
+mod other_doors;
 mod sessions;
 mod standing;
 
@@ -31,12 +32,19 @@ struct Fixture {
 fn fixture() -> Fixture {
     let directory = tempfile::tempdir().unwrap();
     let store = Arc::new(RedbStore::open(directory.path().join("store.redb")).unwrap());
-    let accounts = Arc::new(Accounts::new(store, Arc::new(Journal::new(Clock::SYSTEM, DAY)), Clock::SYSTEM));
-    let hashing = Hashing::start(1).unwrap();
-    let tokens = Arc::new(AccessTokens(Arc::clone(&accounts)));
-    let users = Arc::new(StoredUsers::new(Arc::clone(&accounts), hashing.clone()));
-    let authenticator = Authenticator::new(vec![tokens, users], hashing, Duration::ZERO).unwrap();
-    Fixture { _directory: directory, accounts, authenticator }
+    let accounts = Accounts::new(store, Arc::new(Journal::new(Clock::SYSTEM, DAY)), Clock::SYSTEM);
+    Fixture::of(directory, accounts)
+}
+
+impl Fixture {
+    fn of(directory: tempfile::TempDir, accounts: Accounts) -> Self {
+        let accounts = Arc::new(accounts);
+        let hashing = Hashing::start(1).unwrap();
+        let tokens = Arc::new(AccessTokens(Arc::clone(&accounts)));
+        let users = Arc::new(StoredUsers::new(Arc::clone(&accounts), hashing.clone()));
+        let authenticator = Authenticator::new(vec![tokens, users], hashing, Duration::ZERO).unwrap();
+        Self { _directory: directory, accounts, authenticator }
+    }
 }
 
 fn name(text: &str) -> UserName {

@@ -86,7 +86,7 @@ impl Accounts {
         };
         let expires = token.expires;
         let kept = change_to(AccountKind::AccessToken, &id, &token, Expect::Absent)?;
-        self.change(no_user.into_iter().chain([kept]).collect()).await?;
+        self.change_for_all(no_user.into_iter().chain([kept]).collect()).await?;
         Ok(AccountAnswer::Created { token: format!("{PREFIX}{id}_{secret}"), id, name: token.name, expires })
     }
 }

@@ -29,7 +29,7 @@ impl Accounts {
         let user = StoredUser { hash, groups, created: self.clock.now(), is_superseded: false };
         // Who had the name before may have been disabled.
         let user = change_to(AccountKind::User, name.as_str(), &user, Expect::Absent)?;
-        match self.change(vec![user, Self::enabling(&name)]).await {
+        match self.change_for_all(vec![user, Self::enabling(&name)]).await {
             Err(AccountError::Overtaken) => Err(AccountError::Exists(name)),
             done => done.map(|()| {
                 self.note_enabled(&name);
@@ -53,7 +53,7 @@ impl Accounts {
         let user = change_to(AccountKind::User, name.as_str(), &user, Expect::Exactly(before))?;
         // They had another proof, and go on no more.
         let logins = self.all_logins_of(name).await?;
-        self.change([user].into_iter().chain(logins.removed()).collect()).await?;
+        self.change_for_all([user].into_iter().chain(logins.removed()).collect()).await?;
         logins.forget();
         Ok(AccountAnswer::Done)
     }
@@ -66,7 +66,8 @@ impl Accounts {
         let user = self.read_with_content::<StoredUser>(AccountKind::User, name.as_str()).await?;
         let (user, before) = user.ok_or_else(|| AccountError::NoUser(name.clone()))?;
         let user = StoredUser { groups: fit(groups)?, ..user };
-        self.write(AccountKind::User, name.as_str(), &user, Expect::Exactly(before)).await?;
+        let user = change_to(AccountKind::User, name.as_str(), &user, Expect::Exactly(before))?;
+        self.change_for_all(vec![user]).await?;
         Ok(AccountAnswer::Done)
     }
 
@@ -82,7 +83,8 @@ impl Accounts {
             let user = self.read_with_content::<StoredUser>(AccountKind::User, name.as_str()).await?;
             let Some((user, before)) = user.filter(|(user, _)| !user.is_superseded) else { continue };
             let user = StoredUser { is_superseded: true, ..user };
-            self.write(AccountKind::User, name.as_str(), &user, Expect::Exactly(before)).await?;
+            let user = change_to(AccountKind::User, name.as_str(), &user, Expect::Exactly(before))?;
+            self.change_for_all(vec![user]).await?;
             self.version.fetch_add(1, Ordering::Release);
             let about = format!(
                 "the password of the user {name} in the store counts no more: auth.htpasswd has the name"
@@ -104,7 +106,7 @@ impl Accounts {
         changes.push(AccountChange::removed(AccountKind::LoginsEnded, name.to_string()));
         let logins = self.all_logins_of(name).await?;
         changes.extend(logins.removed());
-        self.change(changes).await?;
+        self.change_for_all(changes).await?;
         logins.forget();
         Ok(AccountAnswer::Done)
     }

@@ -1,13 +1,18 @@
-//! The keys that tokens are signed with and checked by, and the files that keep them.
+//! The keys that tokens are signed with and checked by, and what keeps them: files in a directory, or the store that doors
+//! share (`stored`, in one row, `kept`).
 //!
-//! Each key has three files in one directory, named by the time since which it signs: `.key` (the private key, PKCS #8 in
+//! In a directory each key has three files, named by the time since which it signs: `.key` (the private key, PKCS #8 in
 //! PEM, for its owner alone), `.crt` (a certificate for the registry's `rootcertbundle`) and `.jwk` (the public key). The
 //! newest signs. Of a key that was replaced only the public part is kept, until no token can be left that it signed.
 //! `next.*` is a key that signs nothing yet, so that those who verify tokens can learn of it before.
 
 mod crypto;
 mod file;
+mod kept;
+mod place;
+mod sealing;
 mod signing;
+mod stored;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,10 +20,13 @@ use std::time::Duration;
 use jsonwebtoken::jwk::JwkSet;
 
 pub use file::KeyFileError;
+pub use place::KeyPlace;
 pub use signing::KeyAlgorithm;
 pub(super) use signing::{KeyError, PublicKey, SigningKey};
+pub use stored::StoredKeys;
 
 use crate::clock::Timestamp;
+use crate::store::StoreError;
 
 /// How many replaced keys stay in the directory whose tokens are over.
 const MOST_OLD: usize = 16;
@@ -53,6 +61,32 @@ pub enum KeyRingError {
     /// The cryptography.
     #[error("auth.keys: {0}")]
     Key(#[from] KeyError),
+    /// The store has none, and none are to be made.
+    #[error(
+        "there are no keys in the store; start the door first, or name another configuration with --config"
+    )]
+    NoneInStore,
+    /// What the store has is none.
+    #[error(
+        "the keys in the store cannot be used: {0}; restore a backup of the database, or name a directory in auth.keys"
+    )]
+    Damaged(Box<str>),
+    /// What the store has is encrypted.
+    #[error(
+        "the keys in the store are encrypted; give this door the `store.keys_secret_file` that the others have"
+    )]
+    Sealed,
+    /// It is encrypted by another secret.
+    #[error(
+        "the keys in the store are encrypted by another secret; give this door the `store.keys_secret_file` that the others have"
+    )]
+    SealedOtherwise,
+    /// The store failed.
+    #[error("the keys in the store cannot be had: {0}")]
+    Store(#[from] StoreError),
+    /// It was not carried to its end.
+    #[error("reading the keys failed: {0}")]
+    Interrupted(#[from] tokio::task::JoinError),
 }
 
 /// The directory with the keys.

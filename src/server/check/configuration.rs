@@ -66,6 +66,14 @@ fn check_certificate(certificates: &Certificates, report: &mut Report) {
 /// Warns about what is allowed and surely not meant. What takes the accounts is left out where they are not known.
 pub(super) fn check_intentions(config: &Config, known: Option<&KnownAccounts>, report: &mut Report) {
     check_secrets(config, report);
+    if config.store.keys_secret.is_some() && config.auth.keys.is_some() {
+        warn(
+            report,
+            config,
+            "store.keys_secret",
+            "`store.keys_secret` counts for nothing, since `auth.keys` names a directory, whose files are not encrypted",
+        );
+    }
     if !config.auth.is_on {
         if !config.auth.rules.is_empty() {
             warn(

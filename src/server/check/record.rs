@@ -4,12 +4,13 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::report::{Mark, Report};
+use super::report::{Mark, Report, capitalized};
 use crate::config::Config;
 use crate::registry::RegistryClient;
 use crate::server::door_client::{Client, Readiness};
 use crate::server::flaw_report::FlawReport;
 use crate::server::missing_report::MissingReport;
+use crate::server::registry_access::broken_keys_in_store;
 use crate::server::start_error::StartError;
 use crate::server::sync_output::Summary;
 use crate::server::{socket, store_setup};
@@ -144,6 +145,13 @@ pub(super) async fn check_store(config: &Config, report: &mut Report) -> Record 
     match store_setup::open_to_read(&config.store) {
         Ok(store) => {
             report.note(true, format!("The store {} can be opened.", config.store.url));
+            if store.is_lost_with_one_server() {
+                let doubt = capitalized(store_setup::LOST_WITH_ONE_SERVER);
+                report.note(Mark::Warning, format!("{doubt}."));
+            }
+            if let Some(error) = broken_keys_in_store(config, &store).await {
+                report.refuse(&StartError::Keys(error));
+            }
             Record::Open(store)
         }
         Err(error) if error.is_absence() => {

@@ -4,16 +4,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::report::{Mark, Report, capitalized};
+use crate::auth::KeyRing;
+use crate::clock::Clock;
 use crate::config::{Config, RegistryAuth, RegistryKind};
 use crate::registry::{
     ClockReading, CredentialsProblem, Deletion, HttpTransport, Inspection, ProbeResult, RegistryClient,
 };
-use crate::server::registry_access::{KeysFor, RegistryAccess, is_absence};
+use crate::server::registry_access::{KeysFor, RegistryAccess, is_absence, key_directory, key_place};
 use crate::server::start_error::StartError;
+use crate::server::store_setup;
 
 /// Tries every backend, and what the registry lets the door do. Answers the client if the registry may be swept.
 pub(super) async fn check_registry(config: &Config, report: &mut Report) -> Option<RegistryClient> {
-    let client = match client(config) {
+    let client = match client(config).await {
         Ok(client) => client,
         Err(StartError::Keys(error)) if is_absence(&error) => {
             report.note(
@@ -22,8 +25,15 @@ pub(super) async fn check_registry(config: &Config, report: &mut Report) -> Opti
             );
             return None;
         }
-        // What is wrong with the configuration was said.
-        Err(StartError::Config(_) | StartError::Keys(_)) => return None,
+        Err(StartError::Store(error)) if error.is_absence() => {
+            report.note(
+                true,
+                "The keys will be made at the first start: the registry cannot be asked with them yet.",
+            );
+            return None;
+        }
+        // What is wrong with the configuration was said; what is wrong with the store will be.
+        Err(StartError::Config(_) | StartError::Keys(_) | StartError::Store(_)) => return None,
         Err(error) => {
             report.refuse(&error);
             return None;
@@ -40,11 +50,26 @@ pub(super) async fn check_registry(config: &Config, report: &mut Report) -> Opti
     check_catalog(client, config, report).await
 }
 
-fn client(config: &Config) -> Result<RegistryClient, StartError> {
-    let RegistryAccess { settings, authorities, .. } =
-        RegistryAccess::build(config, None, KeysFor::Registry)?;
+async fn client(config: &Config) -> Result<RegistryClient, StartError> {
+    let keys = match KeysFor::Registry.are_needed(config) {
+        true => Some(keys(config).await?),
+        false => None,
+    };
+    let RegistryAccess { settings, authorities, .. } = RegistryAccess::build(config, None, keys)?;
     let transport = HttpTransport::new(settings.timeout, authorities.as_ref())?;
     Ok(RegistryClient::new(settings, Arc::new(transport)))
+}
+
+async fn keys(config: &Config) -> Result<KeyRing, StartError> {
+    let now = Clock::shifted(config.clock.offset).now();
+    if let Some(directory) = key_directory(config) {
+        return Ok(directory.look(now)?);
+    }
+    let store = store_setup::open_to_read(&config.store)?;
+    let place = key_place(config, &store)?;
+    let ring = place.look(now).await;
+    store.close();
+    Ok(ring?)
 }
 
 /// Tries every backend. Answers whether a registry is behind any of them.

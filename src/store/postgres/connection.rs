@@ -13,12 +13,13 @@ use futures_util::future::{join, join_all};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
-use tokio_postgres::tls::NoTlsStream;
+use tokio_postgres::config::SslMode;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{AsyncMessage, Client, Config, Connection, NoTls, Row, Socket, Statement};
+use tokio_postgres::{AsyncMessage, Client, Config, Connection, Row, Socket, Statement};
 
 use super::failure::{Failure, NoAnswer, NotConnected, NotReplicated};
 use super::open_error::PostgresOpenError;
+use super::tls::{Connector, TlsFiles, TlsMode, TlsStream, is_over_sockets, take_mode};
 
 /// How long it may take to get a connection.
 pub(super) const CONNECTING: Duration = Duration::from_secs(5);
@@ -32,17 +33,25 @@ const COMMITTING: Duration = Duration::from_secs(30);
 /// What a session is told at its beginning: a door that is frozen within a transaction lets go of the ticket.
 const SESSION: &str = "SET idle_in_transaction_session_timeout = '5s'; SET lock_timeout = '10s'";
 
-/// Where a record is kept in PostgreSQL, and with which password. It shows none.
+/// Where a record is kept in PostgreSQL, with which password, and how connections to it are encrypted. It shows no password.
 #[derive(Clone)]
-pub struct PostgresAddress(pub(super) Config);
+pub struct PostgresAddress {
+    pub(super) config: Config,
+    pub(super) connector: Connector,
+}
 
 impl PostgresAddress {
-    /// From a URL without a password, and the password that goes with it.
+    /// From a URL without a password, the password that goes with it, and files for connections that are encrypted.
     ///
     /// # Errors
     /// When the URL cannot be read.
-    pub fn parse(url: &str, password: Option<&SecretString>) -> Result<Self, PostgresOpenError> {
-        let config = Config::from_str(url);
+    pub fn parse(
+        url: &str,
+        password: Option<&SecretString>,
+        files: TlsFiles,
+    ) -> Result<Self, PostgresOpenError> {
+        let (url, mode) = take_mode(url)?;
+        let config = Config::from_str(&url);
         let mut config = config.map_err(|cause| PostgresOpenError::Address { cause: Box::new(cause) })?;
         if let Some(password) = password {
             config.password(password.expose_secret());
@@ -53,7 +62,12 @@ impl PostgresAddress {
         config.connect_timeout(CONNECTING);
         config.tcp_user_timeout(ANSWERING);
         config.keepalives_idle(ANSWERING);
-        Ok(Self(config))
+        let mode = match is_over_sockets(&config) {
+            true => TlsMode::Disable,
+            false => mode.unwrap_or_else(|| TlsMode::default_of(&config, &files)),
+        };
+        config.ssl_mode(if mode == TlsMode::Disable { SslMode::Disable } else { SslMode::Require });
+        Ok(Self { config, connector: Connector::new(mode, files) })
     }
 }
 
@@ -69,14 +83,14 @@ impl fmt::Display for PostgresAddress {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         use tokio_postgres::config::Host;
         formatter.write_str("postgres://")?;
-        for (place, host) in self.0.get_hosts().iter().enumerate() {
+        for (place, host) in self.config.get_hosts().iter().enumerate() {
             let comma = if place == 0 { "" } else { "," };
             match host {
                 Host::Tcp(name) => write!(formatter, "{comma}{name}")?,
                 Host::Unix(path) => write!(formatter, "{comma}{}", path.display())?,
             }
         }
-        write!(formatter, "/{}", self.0.get_dbname().unwrap_or_default())
+        write!(formatter, "/{}", self.config.get_dbname().unwrap_or_default())
     }
 }
 
@@ -120,7 +134,7 @@ pub(super) enum NotCommitted {
 /// The writer's connection. Blocks: to be used by the writer's thread alone.
 pub(super) struct Link {
     runtime: Handle,
-    config: Config,
+    address: PostgresAddress,
     client: Option<Client>,
     statements: HashMap<&'static str, Statement>,
     /// Whether the database has warned of anything.
@@ -131,7 +145,7 @@ impl Link {
     /// Not connected yet.
     pub(super) fn new(runtime: Handle, address: &PostgresAddress) -> Self {
         let is_warned = Arc::default();
-        Self { runtime, config: address.0.clone(), client: None, statements: HashMap::new(), is_warned }
+        Self { runtime, address: address.clone(), client: None, statements: HashMap::new(), is_warned }
     }
 
     /// Connects, if it is not connected.
@@ -141,10 +155,10 @@ impl Link {
         }
         if self.client.is_none() {
             self.statements.clear();
-            let (config, is_warned) = (&self.config, Arc::clone(&self.is_warned));
+            let (address, is_warned) = (&self.address, Arc::clone(&self.is_warned));
             let client = self.runtime.block_on(async {
                 let connecting = async {
-                    let (client, connection) = config.connect(NoTls).await?;
+                    let (client, connection) = address.config.connect(address.connector.clone()).await?;
                     tokio::spawn(attend(connection, is_warned));
                     client.batch_execute(SESSION).await?;
                     Ok::<_, tokio_postgres::Error>(client)
@@ -294,7 +308,7 @@ fn sent<'a>(
 }
 
 /// Serves a connection until it ends, and notes what the database warns of.
-async fn attend(mut connection: Connection<Socket, NoTlsStream>, is_warned: Arc<AtomicBool>) {
+async fn attend(mut connection: Connection<Socket, TlsStream>, is_warned: Arc<AtomicBool>) {
     loop {
         match poll_fn(|context| connection.poll_message(context)).await {
             Some(Ok(AsyncMessage::Notice(notice))) => {

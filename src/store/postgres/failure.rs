@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio_postgres::error::SqlState;
 
+use super::tls_remedy::remedy;
 use crate::store::StoreError;
 
 /// Why something could not be read or written.
@@ -67,8 +68,11 @@ struct Chained(tokio_postgres::Error);
 impl std::fmt::Display for Chained {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(formatter, "{}", self.0)?;
-        match self.0.source() {
-            Some(source) => write!(formatter, ": {source}"),
+        if let Some(source) = self.0.source() {
+            write!(formatter, ": {source}")?;
+        }
+        match remedy(&self.0) {
+            Some(remedy) => write!(formatter, "; {remedy}"),
             None => Ok(()),
         }
     }

@@ -1,7 +1,7 @@
 //! The store in a PostgreSQL database, for any number of doors. Only the files of this folder name its client.
 //!
-//! [`PostgresStore`] is the way in, `requests` what it is asked for. `connection` reaches the database, `migrations` make its
-//! tables, `ticket` is the row that every transaction takes first, so that number order is commit order. `writer` is the one
+//! [`PostgresStore`] is the way in, `requests` what it is asked for. `connection` reaches the database, by `tls` where others are on the way,
+//! `migrations` make its tables, `ticket` is the row that every transaction takes first, so that number order is commit order. `writer` is the one
 //! thread of a door that writes, by group commit, `work` what it is asked to do, within a `transaction`; `shared` is what
 //! readers and writer have in common, `reading` how readers ask.
 
@@ -14,6 +14,8 @@ mod reading;
 mod requests;
 mod shared;
 mod ticket;
+mod tls;
+mod tls_remedy;
 mod transaction;
 mod work;
 mod writer;
@@ -25,13 +27,13 @@ use std::time::Duration;
 
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime as PoolRuntime};
 use tokio::runtime::{Builder, Runtime};
-use tokio_postgres::NoTls;
 
 use self::connection::CONNECTING;
 pub use self::connection::PostgresAddress;
 use self::migrations::WhenAbsent;
 pub use self::open_error::PostgresOpenError;
 use self::shared::Shared;
+pub use self::tls::TlsFiles;
 use super::StoreError;
 use super::group::{self, Entrance, Work};
 
@@ -84,8 +86,8 @@ impl PostgresStore {
             .build()
             .map_err(|cause| unusable(Box::new(cause)))?;
         let manager = Manager::from_config(
-            address.0.clone(),
-            NoTls,
+            address.config.clone(),
+            address.connector.clone(),
             ManagerConfig { recycling_method: RecyclingMethod::Fast },
         );
         let pool = Pool::builder(manager)

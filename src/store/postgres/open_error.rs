@@ -11,6 +11,23 @@ pub enum PostgresOpenError {
         /// What is wrong with it.
         cause: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// It says of encryption what is not taken.
+    #[error(
+        "`store.url` has sslmode={found}; write verify-full, verify-ca, require or disable: what falls back to a connection \
+         without encryption is not taken"
+    )]
+    Mode {
+        /// What it says.
+        found: String,
+    },
+    /// It names a file for TLS.
+    #[error("`store.url` has {parameter}; name that file in `{key}`")]
+    TlsFile {
+        /// The parameter.
+        parameter: &'static str,
+        /// Where its value belongs.
+        key: &'static str,
+    },
     /// No door has made the tables yet.
     #[error("the database has no tables of a record: a door makes them when it starts")]
     Absent,

@@ -22,8 +22,9 @@ use crate::store::{DoorId, Epoch, Event, Incarnation, Missing, Sequence, metrics
 /// What was recorded longer ago says nothing of what is written now.
 const RECENT: u64 = 3_600_000;
 
-/// A setting that engines other than PostgreSQL do not know.
-const STANDBY: &str = "SELECT coalesce(current_setting('synchronous_standby_names', true), 'unknown') = ''";
+/// Whether a commit waits for no standby. Engines other than PostgreSQL do not know these settings.
+const ALONE: &str = "SELECT coalesce(current_setting('synchronous_standby_names', true), 'unknown') = ''
+    OR coalesce(current_setting('synchronous_commit', true), 'unknown') IN ('off', 'local')";
 
 const LAST_EVENTS: &str = "SELECT content FROM events WHERE time >= $1 ORDER BY sequence DESC LIMIT $2";
 
@@ -43,17 +44,25 @@ pub(super) fn open(
     queue: Queue<Shared>,
     when_absent: WhenAbsent,
 ) -> Result<(Arc<Shared>, Writer), PostgresOpenError> {
+    if address.connector.believes_anybody() {
+        tracing::warn!(
+            store = %address,
+            "sslmode=require without `store.tls.ca` believes whoever answers to be the database; write verify-full"
+        );
+    }
     let mut link = Link::new(runtime, &address);
     let migrated = link.with_client(async |client| migrate(client, when_absent).await);
     let is_new = migrated.map_err(|failure| unusable("reach", failure))??;
-    let (observed, last) = found(&mut link).map_err(|failure| unusable("read", failure))?;
+    let Found { observed, last, is_alone } = found(&mut link).map_err(|failure| unusable("read", failure))?;
     let random =
         |cause| PostgresOpenError::Unusable { attempted: "begin an epoch of", cause: Box::new(cause) };
     let epoch = Epoch::random().map_err(random)?;
     let door = new_door().map_err(random)?;
     let joined = join_at_last(&mut link, door);
     let (incarnation, missing) = joined.map_err(|failure| unusable("join the doors of", failure))?;
-    let shared = Arc::new(Shared::new(address, epoch, incarnation, observed, is_new));
+    let mut shared = Shared::new(address, epoch, incarnation, observed);
+    (shared.is_new, shared.is_alone) = (is_new, is_alone);
+    let shared = Arc::new(shared);
     shared.set_missing(missing);
     shared.last_event.send_replace(last);
     metrics::trouble(None);
@@ -71,16 +80,22 @@ fn unusable(attempted: &'static str, failure: Failure) -> PostgresOpenError {
     PostgresOpenError::Unusable { attempted, cause: cause.to_string().into() }
 }
 
-/// What was written of late, and the last number.
-fn found(link: &mut Link) -> Result<(RecentlyObserved, Sequence), Failure> {
+/// What a door finds.
+struct Found {
+    /// What was written of late.
+    observed: RecentlyObserved,
+    /// The last number.
+    last: Sequence,
+    /// Whether no standby has what is committed.
+    is_alone: bool,
+}
+
+fn found(link: &mut Link) -> Result<Found, Failure> {
     link.connect()?;
-    if let Some(row) = link.one(query!(STANDBY))?.first()
-        && row.try_get(0)?
-    {
-        tracing::info!(
-            "the database has no synchronous standby: what was acknowledged may be lost with its server"
-        );
-    }
+    let is_alone = match link.one(query!(ALONE))?.first() {
+        Some(row) => row.try_get(0)?,
+        None => false,
+    };
     let ticket = link.one(query!("SELECT sequence FROM ledger"))?;
     let ticket = ticket.first().ok_or_else(|| Failure::corrupt("ticket", NotThere))?;
     let last = Sequence::new(number(ticket.try_get(0)?));
@@ -92,7 +107,7 @@ fn found(link: &mut Link) -> Result<(RecentlyObserved, Sequence), Failure> {
     }
     let of_writes = events.into_iter().filter(|event| is_of_a_write(event.source));
     let Ok(observed) = RecentlyObserved::of_last(of_writes.map(Ok::<_, Infallible>));
-    Ok((observed, last))
+    Ok(Found { observed, last, is_alone })
 }
 
 /// The same as [`join`], again where another transaction was in the way.

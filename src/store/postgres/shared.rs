@@ -29,6 +29,8 @@ pub(super) struct Shared {
     pub observed: RecentlyObserved,
     /// Whether the tables were made when it was opened.
     pub is_new: bool,
+    /// Whether no standby had what was committed when it was opened.
+    pub is_alone: bool,
     pub missing: RwLock<Missing>,
     /// Callers whose intents wait for others.
     pub waiters: Waiters,
@@ -42,7 +44,6 @@ impl Shared {
         epoch: Epoch,
         incarnation: Incarnation,
         observed: RecentlyObserved,
-        is_new: bool,
     ) -> Self {
         Self {
             address,
@@ -53,7 +54,8 @@ impl Shared {
             trouble: Mutex::new(None),
             last_event: watch::Sender::new(Sequence::ZERO),
             observed,
-            is_new,
+            is_new: false,
+            is_alone: false,
             missing: RwLock::default(),
             waiters: Waiters::default(),
             abandoned: Mutex::default(),

@@ -4,6 +4,7 @@
 mod server;
 
 mod lost_answers;
+mod tls;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,13 +12,13 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use self::server::{Database, PASSWORD};
-use super::{PostgresAddress, PostgresOpenError, PostgresStore};
+use super::{PostgresAddress, PostgresOpenError, PostgresStore, TlsFiles};
 use crate::store::contract::{self, contract_tests, push, several_doors_tests};
 use crate::store::sample::{alice, at, image, put, repository, tag};
 use crate::store::{Outcome, PageRequest, Sequence, Store, StoreError, Write};
 
 fn address(database: &Database) -> PostgresAddress {
-    PostgresAddress::parse(&database.url(), Some(&SecretString::from(PASSWORD))).unwrap()
+    PostgresAddress::parse(&database.url(), Some(&SecretString::from(PASSWORD)), TlsFiles::default()).unwrap()
 }
 
 fn open(database: &Database) -> Arc<dyn Store> {
@@ -107,7 +108,9 @@ async fn doors_that_start_at_once_make_the_tables_once() {
 #[test]
 fn a_database_that_cannot_be_had_is_told_without_its_password() {
     let database = Database::create();
-    let wrong = PostgresAddress::parse(&database.url(), Some(&SecretString::from("hunter2"))).unwrap();
+    let wrong =
+        PostgresAddress::parse(&database.url(), Some(&SecretString::from("hunter2")), TlsFiles::default())
+            .unwrap();
     let refused = PostgresStore::open(&wrong).map(|_| ()).unwrap_err();
     let told = format!("{refused} {refused:?} {wrong} {wrong:?}");
     assert!(told.contains("password authentication failed") && !told.contains("hunter2"), "{told}");

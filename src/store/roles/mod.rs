@@ -56,6 +56,12 @@ pub trait Store:
         None
     }
 
+    /// Whether what was acknowledged is lost with a server of its database, as far as was known when it was opened: the server has
+    /// no synchronous standby.
+    fn is_lost_with_one_server(&self) -> bool {
+        false
+    }
+
     /// Stops taking requests, finishes those that wait, and lets go of the medium. Blocks until that is done; a second call does
     /// nothing.
     fn close(&self);

@@ -28,6 +28,10 @@ impl Store for PostgresStore {
         self.shared.trouble()
     }
 
+    fn is_lost_with_one_server(&self) -> bool {
+        self.shared.is_alone
+    }
+
     fn close(&self) {
         self.shut();
     }

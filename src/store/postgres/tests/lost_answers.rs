@@ -12,7 +12,7 @@ use secrecy::SecretString;
 use tempfile::TempDir;
 
 use super::server::{Database, PASSWORD};
-use super::{PostgresAddress, PostgresStore, numbers_of_events, wait_until_writable};
+use super::{PostgresAddress, PostgresStore, TlsFiles, numbers_of_events, wait_until_writable};
 use crate::store::contract::push;
 use crate::store::sample::{alice, at, image, repository, tag};
 use crate::store::{Store, StoreError, Write};
@@ -61,7 +61,9 @@ impl Between {
     }
 
     fn open(&self) -> Arc<dyn Store> {
-        let address = PostgresAddress::parse(&self.url, Some(&SecretString::from(PASSWORD))).unwrap();
+        let address =
+            PostgresAddress::parse(&self.url, Some(&SecretString::from(PASSWORD)), TlsFiles::default())
+                .unwrap();
         Arc::new(PostgresStore::open(&address).unwrap())
     }
 
