@@ -1,6 +1,6 @@
 //! Names in one text, one behind another: a pattern is looked for in all of them at once.
 
-use aho_corasick::{AhoCorasick, MatchKind};
+use aho_corasick::packed::{self, MatchKind};
 use memchr::memmem::Finder;
 
 /// Stands around every name; no name has one.
@@ -87,7 +87,7 @@ impl Names {
 
     /// Tells of each name that has the pattern in it so well placed, or better, with the best placement. The better it has to
     /// be, the fewer places are looked at.
-    pub(super) fn find(&self, pattern: &str, worst: Placement, found: impl FnMut(u32, Placement)) {
+    pub(super) fn find(&self, pattern: &str, worst: Placement, mut found: impl FnMut(u32, Placement)) {
         if pattern.is_empty() || pattern.contains(SEPARATOR) {
             return;
         }
@@ -96,10 +96,15 @@ impl Names {
             Placement::WordStart => {
                 let behind = |separator: char| format!("{separator}{pattern}");
                 let beginnings = [SEPARATOR].into_iter().chain(WORD_SEPARATORS).map(behind);
-                // In one pass; only a pattern that is far too long for any name has no automaton.
-                match AhoCorasick::builder().match_kind(MatchKind::LeftmostFirst).build(beginnings) {
-                    Ok(any) => self.find_behind(pattern, |rest| Some(any.find(rest)?.start()), found),
-                    Err(_) => self.find_all(pattern, found),
+                // In one pass, by instructions that not every processor has: without them every place of the pattern is looked at.
+                let mut searcher = packed::Config::new().match_kind(MatchKind::LeftmostFirst).builder();
+                match searcher.extend(beginnings).build() {
+                    Some(any) => self.find_behind(pattern, |rest| Some(any.find(rest)?.start()), found),
+                    None => self.find_all(pattern, |number, placement| {
+                        if placement <= worst {
+                            found(number, placement);
+                        }
+                    }),
                 }
             }
             Placement::Prefix | Placement::Exact => {
