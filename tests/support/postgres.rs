@@ -211,6 +211,7 @@ impl Server {
         let mut said = String::new();
         BufReader::new(life.stdout.take().unwrap()).read_line(&mut said).unwrap();
         if said != "ready\n" {
+            let _ = life.wait();
             let log = fs::read_to_string(directory.join("log")).unwrap_or_default();
             let _ = fs::remove_dir_all(&directory);
             return Err(format!("PostgreSQL did not start: {log}"));
