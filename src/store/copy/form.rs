@@ -150,13 +150,13 @@ impl<R: BufRead> Reader<R> {
         if !self.next_line()? {
             return Err(FormError::Truncated { line: self.number });
         }
-        if self.line.starts_with(TRAILER) {
-            self.finish()?;
-            return Ok(None);
-        }
         // What is cut off in the middle of a line is no fault of that line.
         if self.line.last() != Some(&b'\n') {
             return Err(FormError::Truncated { line: self.number });
+        }
+        if self.line.starts_with(TRAILER) {
+            self.finish()?;
+            return Ok(None);
         }
         let row: Row = serde_json::from_slice(&self.line).map_err(|error| self.fault(&error))?;
         self.check_spelling(&row)?;
@@ -178,13 +178,7 @@ impl<R: BufRead> Reader<R> {
     }
 
     fn finish(&mut self) -> Result<(), FormError> {
-        let trailer: Trailer = match serde_json::from_slice(&self.line) {
-            Ok(trailer) => trailer,
-            Err(_) if self.line.last() != Some(&b'\n') => {
-                return Err(FormError::Truncated { line: self.number });
-            }
-            Err(error) => return Err(self.fault(&error)),
-        };
+        let trailer: Trailer = serde_json::from_slice(&self.line).map_err(|error| self.fault(&error))?;
         if trailer.end.sha256 != hex::encode(self.sha256.finalize_reset()) {
             return Err(FormError::Altered { what: "the SHA-256" });
         }

@@ -63,7 +63,8 @@ impl Session {
 
     /// From now on everything is read as it is now.
     pub(super) fn begin_snapshot(&self) -> Result<(), Failure> {
-        self.run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        // What is seen is settled with the first question, not with the beginning.
+        self.run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT sequence FROM ledger")
     }
 
     /// Does something in a transaction.
