@@ -10,6 +10,8 @@ mod deletion;
 mod expiry;
 #[path = "main/record.rs"]
 mod record;
+#[path = "main/store.rs"]
+mod store;
 
 use std::fmt::Display;
 use std::io::Write;
@@ -23,6 +25,7 @@ use portreeve::oci::{Digest, RepositoryName};
 use portreeve::server::{self, ConfigSource, WantedSweep};
 use portreeve::telemetry::logging;
 use record::{EventArguments, Named, OutputArguments};
+use store::StoreCommand;
 
 /// A request makes and drops dozens of small pieces; glibc's allocator spends a seventh of the door's time on them.
 #[global_allocator]
@@ -143,6 +146,9 @@ enum Command {
     /// The keys that tokens are signed with
     #[command(subcommand)]
     Key(KeyCommand),
+    /// The record as a whole
+    #[command(subcommand)]
+    Store(StoreCommand),
     /// The users that the store keeps
     #[command(subcommand)]
     User(UserCommand),
@@ -200,6 +206,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::User(command) => accounts::user(&config, command),
         Command::Token(command) => accounts::token(&config, command),
         Command::Key(command) => key(&config, command),
+        Command::Store(command) => store::store(&config, command),
         Command::Repositories { containing, by_namespace, output } => {
             record::show_repositories(&config, containing, by_namespace, output.output)
         }

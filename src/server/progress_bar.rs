@@ -1,4 +1,5 @@
-//! How `portreeve sync` shows on a terminal how far a sweep is: what the door says of it, and nothing reckoned here.
+//! How commands show on a terminal how far they are: `portreeve sync` what the door says of a sweep, with nothing reckoned here,
+//! and `portreeve store` the rows that it copies.
 
 use std::time::Duration;
 
@@ -11,6 +12,15 @@ pub(super) fn progress_bar() -> ProgressBar {
     let bar = ProgressBar::no_length().with_message("waiting");
     // The template is a constant; were it wrong, the bar would look otherwise.
     if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} repositories, {msg}") {
+        bar.set_style(style);
+    }
+    bar
+}
+
+/// A bar for rows that are copied.
+pub(super) fn copy_bar() -> ProgressBar {
+    let bar = ProgressBar::no_length().with_message("beginning");
+    if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}, {per_sec}, {eta} left") {
         bar.set_style(style);
     }
     bar

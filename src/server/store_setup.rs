@@ -6,7 +6,8 @@ use std::sync::Arc;
 use crate::config::{Store as Configured, StoreTls, StoreUrl, Tls};
 use crate::files::give_to_owner_of_directory;
 use crate::store::{
-    OpenError, PostgresAddress, PostgresOpenError, PostgresStore, RedbStore, Store, TlsFiles,
+    NewRecord, OpenError, PostgresAddress, PostgresOpenError, PostgresStore, RedbStore, Store, TlsFiles,
+    WholeRecord,
 };
 
 /// Why a store cannot be opened.
@@ -91,6 +92,28 @@ pub(super) fn open_to_read(configured: &Configured) -> Result<Arc<dyn Store>, St
     match &configured.url {
         StoreUrl::Redb(path) => Ok(Arc::new(RedbStore::open_to_read(path)?)),
         StoreUrl::Postgres(_) => open_existing(configured),
+    }
+}
+
+/// The whole record, to be copied. Blocks while it is opened.
+///
+/// # Errors
+/// When there is none, or it cannot be opened.
+pub(super) fn whole(configured: &Configured) -> Result<WholeRecord, StoreOpenError> {
+    match &configured.url {
+        StoreUrl::Redb(path) => Ok(RedbStore::whole(path)?),
+        StoreUrl::Postgres(url) => Ok(PostgresStore::whole(&address(url, configured)?)?),
+    }
+}
+
+/// The place for a record that is imported. Blocks while it is looked at.
+///
+/// # Errors
+/// When there is a record already, or the place cannot be used.
+pub(super) fn to_import(configured: &Configured) -> Result<NewRecord, StoreOpenError> {
+    match &configured.url {
+        StoreUrl::Redb(path) => Ok(RedbStore::to_import(path)?),
+        StoreUrl::Postgres(url) => Ok(PostgresStore::to_import(&address(url, configured)?)?),
     }
 }
 

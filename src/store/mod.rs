@@ -10,6 +10,7 @@ mod blob;
 mod change;
 #[cfg(test)]
 mod contract;
+mod copy;
 mod day;
 mod deleted_manifest;
 mod door;
@@ -48,6 +49,10 @@ pub use account::{Account, AccountChange, AccountKind, Expect};
 pub use auth_event::{AuthEvent, AuthEventKind, NameMask, Quotas, Retention};
 pub use blob::{BlobPlace, BlobRecord, SizedDigest};
 pub use change::{Actor, Change, Source};
+pub use copy::{
+    Copied, ExportError, FormError, ImportError, ImportStage, NewRecord, WholeRecord, export_record,
+    import_record,
+};
 pub use day::{ByHour, DayRecord, Totals};
 pub use door::{Beat, DoorId, Incarnation, Lease, LeaseName};
 pub use epoch::{Epoch, History, InvalidEpoch};

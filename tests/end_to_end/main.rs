@@ -23,6 +23,7 @@ mod clients;
 mod clock;
 mod commands;
 mod configuration;
+mod copies;
 mod crash;
 mod day_in_a_box;
 mod events;

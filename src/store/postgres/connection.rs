@@ -180,6 +180,12 @@ impl Link {
         Ok(runtime.block_on(work(client)))
     }
 
+    /// Connects, and gives the connection away.
+    pub(super) fn into_client(mut self) -> Result<Client, Failure> {
+        self.connect()?;
+        self.client.take().ok_or_else(|| Failure::medium(NotConnected))
+    }
+
     /// Whether there was a connection that is lost by now.
     pub(super) fn is_lost(&self) -> bool {
         self.client.as_ref().is_some_and(Client::is_closed)

@@ -7,13 +7,16 @@ use super::open_error::PostgresOpenError;
 use crate::store::Epoch;
 
 /// The steps, in their order. One that a door has run is never changed.
-const STEPS: [&str; 1] = [include_str!("migrations/0001.sql")];
+pub(super) const STEPS: [&str; 1] = [include_str!("migrations/0001.sql")];
 
 /// The version of a database on which all steps were run.
 pub(super) const VERSION: i32 = STEPS.len() as i32;
 
+/// The version of a database while a record is imported there: one that no door knows.
+pub(super) const IMPORTING: i32 = i32::MAX;
+
 /// The row that every transaction takes first. It is made outside of the steps, since they run under its lock.
-const TICKET: &str = "
+pub(super) const TICKET: &str = "
 CREATE TABLE IF NOT EXISTS ledger (
     is_ticket boolean PRIMARY KEY CHECK (is_ticket),
     version integer NOT NULL,
@@ -85,6 +88,9 @@ async fn make(client: &mut Client, has_ticket: bool) -> Result<bool, PostgresOpe
 }
 
 /// A version that this program knows.
-fn check(found: i32) -> Result<i32, PostgresOpenError> {
+pub(super) fn check(found: i32) -> Result<i32, PostgresOpenError> {
+    if found == IMPORTING {
+        return Err(PostgresOpenError::HalfImported);
+    }
     if found > VERSION { Err(PostgresOpenError::Newer { found, known: VERSION }) } else { Ok(found) }
 }

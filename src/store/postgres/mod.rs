@@ -3,9 +3,10 @@
 //! [`PostgresStore`] is the way in, `requests` what it is asked for. `connection` reaches the database, by `tls` where others are on the way,
 //! `migrations` make its tables, `ticket` is the row that every transaction takes first, so that number order is commit order. `writer` is the one
 //! thread of a door that writes, by group commit, `work` what it is asked to do, within a `transaction`; `shared` is what
-//! readers and writer have in common, `reading` how readers ask.
+//! readers and writer have in common, `reading` how readers ask. `copy` has all rows of the database.
 
 mod connection;
+mod copy;
 mod failure;
 mod migrations;
 mod open_error;

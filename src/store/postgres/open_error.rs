@@ -31,6 +31,28 @@ pub enum PostgresOpenError {
     /// No door has made the tables yet.
     #[error("the database has no tables of a record: a door makes them when it starts")]
     Absent,
+    /// A record is being imported there.
+    #[error(
+        "the record in the database is imported only in part: run `portreeve store import` again with the same file, which goes \
+         on where it has ended, or begin anew in an empty database"
+    )]
+    HalfImported,
+    /// A record is imported only where there is none.
+    #[error(
+        "the database has a record already: a record is imported where there is none yet; give an empty database"
+    )]
+    NotEmpty,
+    /// An earlier version of this program has made the tables, and no door of this one was started since.
+    #[error(
+        "the tables have version {found}, and this program makes {known} of them when a door starts: start one, or use the \
+         version that made them"
+    )]
+    Older {
+        /// The version of the tables.
+        found: i32,
+        /// The one that this program makes of them.
+        known: i32,
+    },
     /// The database does not do what is needed of it.
     #[error("cannot {attempted} the database: {cause}")]
     Unusable {

@@ -3,6 +3,7 @@
 #[path = "../../../tests/support/postgres.rs"]
 mod server;
 
+mod copies;
 mod lost_answers;
 mod tls;
 

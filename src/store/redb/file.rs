@@ -11,7 +11,7 @@ use redb::backends::FileBackend;
 use redb::{Builder, Database, DatabaseError, ReadableDatabase, StorageError, TableError};
 
 use super::failure::Failure;
-use super::layout::{BoxError, LAYOUT, lay_out};
+use super::layout::{BoxError, IMPORTING, LAYOUT, lay_out};
 use super::older_layouts;
 use super::overlay::Overlay;
 use super::panics::{caught, dropped};
@@ -51,6 +51,23 @@ pub enum OpenError {
         path: PathBuf,
         /// The layout that it has.
         found: u64,
+    },
+    /// A store that is being made of an exported record.
+    #[error(
+        "the store {} is imported only in part: run `portreeve store import` again with the same file, which goes on where it \
+         has ended, or remove {} and begin anew",
+        path.display(),
+        path.display()
+    )]
+    HalfImported {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A record is imported only where there is none.
+    #[error("there is a store at {} already: a record is imported where there is none yet; give another store.url", path.display())]
+    NotEmpty {
+        /// The file.
+        path: PathBuf,
     },
     /// Something else than a store.
     #[error("{} is no store of portreeve ({reason}): give another store.url, or move that file away", path.display())]
@@ -92,7 +109,7 @@ pub enum OpenError {
 pub(super) fn open(path: &Path, checked: u64) -> Result<(Database, Arc<Place>), OpenError> {
     match length(path) {
         Err(OpenError::Absent { .. }) => {
-            create(path)?;
+            create(path, &lay_out)?;
             open_for_writing(path, false)
         }
         length => open_for_writing(path, length? <= checked),
@@ -202,6 +219,14 @@ fn bring_up_to_date(path: &Path, database: &Database) -> Result<(), OpenError> {
 
 /// The layout, if it is one that this program can read.
 fn check_layout(path: &Path, database: &impl ReadableDatabase) -> Result<u64, OpenError> {
+    match layout_of(path, database)? {
+        known if known == LAYOUT || older_layouts::KNOWN.contains(&known) => Ok(known),
+        IMPORTING => Err(OpenError::HalfImported { path: path.to_owned() }),
+        found => Err(OpenError::Layout { path: path.to_owned(), found }),
+    }
+}
+
+fn layout_of(path: &Path, database: &impl ReadableDatabase) -> Result<u64, OpenError> {
     let damaged = |error: redb::Error| damaged(path, error.into());
     let transaction = database.begin_read().map_err(|error| damaged(error.into()))?;
     let meta = match transaction.open_table(META) {
@@ -213,20 +238,38 @@ fn check_layout(path: &Path, database: &impl ReadableDatabase) -> Result<u64, Op
         ) => return Err(foreign(path, "another program's tables are in it")),
         Err(error) => return Err(damaged(error.into())),
     };
-    match meta.get(META_LAYOUT).map_err(|error| damaged(error.into()))?.map(|found| found.value()) {
-        Some(known) if known == LAYOUT || older_layouts::KNOWN.contains(&known) => Ok(known),
-        Some(found) => Err(OpenError::Layout { path: path.to_owned(), found }),
-        None => Err(foreign(path, "it does not say which layout it has")),
+    let found = meta.get(META_LAYOUT).map_err(|error| damaged(error.into()))?.map(|found| found.value());
+    found.ok_or_else(|| foreign(path, "it does not say which layout it has"))
+}
+
+/// Opens the file that an import has begun to make, if there is one.
+pub(super) fn open_import(path: &Path) -> Result<Option<Database>, OpenError> {
+    let is_checked = match length(path) {
+        Err(OpenError::Absent { .. }) => return Ok(None),
+        length => length? <= CHECKED_BYTES,
+    };
+    let file = open_file(path)?;
+    let overlay = read(path, || over(path, file, is_checked))?;
+    let looked = read(path, || layout_of(path, &overlay));
+    dropped(overlay).map_err(|failure| damaged(path, failure))?;
+    if looked? != IMPORTING {
+        return Err(OpenError::NotEmpty { path: path.to_owned() });
     }
+    let file = open_file(path)?;
+    read(path, || {
+        let opened = FileBackend::new(file).and_then(|backend| builder().create_with_backend(backend));
+        opened.map_err(|error| refused(path, error))
+    })
+    .map(Some)
 }
 
 /// Makes a new store under another name and gives it its own only when it is whole, so that neither a crash nor a
 /// second opener ever finds half a store.
-fn create(path: &Path) -> Result<(), OpenError> {
+pub(super) fn create(path: &Path, fill: &Fill<'_>) -> Result<(), OpenError> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{:016x}.new", RandomState::new().hash_one(path)));
     let draft = path.with_file_name(name);
-    let created = write_new(&draft).and_then(|()| publish(&draft, path));
+    let created = write_new(&draft, fill).and_then(|()| publish(&draft, path));
     // The draft's name is gone already when publishing had to rename it.
     let removed = match std::fs::remove_file(&draft) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
@@ -239,10 +282,13 @@ fn create(path: &Path) -> Result<(), OpenError> {
     })
 }
 
-fn write_new(draft: &Path) -> Result<(), BoxError> {
+/// What makes a store of an empty database.
+type Fill<'a> = dyn Fn(&Database) -> Result<(), BoxError> + 'a;
+
+fn write_new(draft: &Path, fill: &Fill<'_>) -> Result<(), BoxError> {
     OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(draft)?;
     let database = builder().create(draft)?;
-    lay_out(&database)?;
+    fill(&database)?;
     database.close()?;
     Ok(())
 }

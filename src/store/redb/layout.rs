@@ -13,6 +13,9 @@ use crate::store::{AuthEventKind, Epoch};
 /// The layout that this program reads and writes.
 pub(super) const LAYOUT: u64 = 11;
 
+/// The layout that a file has while it is made of an exported record: one that no version opens as a store.
+pub(super) const IMPORTING: u64 = u64::MAX;
+
 /// Why something cannot be made.
 pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 

@@ -4,8 +4,9 @@
 //! `found` says what it was found with, `tables` and `layout` what is in it, `snapshot` reads it. `writer` is the one thread
 //! that writes, by group commit, `work` what it is asked to do, within a `transaction`, which has changes for memory `staged`;
 //! `shared` is what readers and writer have in common, `intents` keeps the open ones in memory. `place` watches that the path still leads to the file, and `panics` makes errors
-//! of redb's.
+//! of redb's, `copy` has all of the file's rows.
 
+mod copy;
 mod failure;
 mod file;
 mod found;

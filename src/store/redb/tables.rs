@@ -4,7 +4,7 @@
 //! Rows are JSON; indexes have all they need in their keys. Keys of several parts compare part by part, so that what
 //! belongs to one repository lies together in bytewise order.
 
-use redb::{ReadableTable, TableDefinition};
+use redb::{ReadableTable, Table, TableDefinition};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -94,6 +94,10 @@ pub(super) const EPOCHS: TableDefinition<'_, u64, u128> = TableDefinition::new("
 pub(super) const MAXIMUM_EPOCHS: u64 = 10_000;
 /// Single numbers: the constants below.
 pub(super) const META: TableDefinition<'_, OneKey, u64> = TableDefinition::new("meta");
+/// In a file that is being made of an exported record: how far that is.
+pub(super) const IMPORT: TableDefinition<'_, OneKey, Json> = TableDefinition::new("import");
+/// In `IMPORT`: its only row.
+pub(super) const IMPORT_STATE: &str = "state";
 /// What is written to find out whether there is room again.
 pub(super) const PROBE: TableDefinition<'_, OneKey, &'static [u8]> = TableDefinition::new("probe");
 
@@ -281,8 +285,22 @@ pub(super) fn sweep_queue(meta: &impl ReadableTable<OneKey, u64>) -> Result<Swee
     })
 }
 
+/// Keeps which sweeps are asked for.
+pub(super) fn write_sweep_queue(
+    meta: &mut Table<'_, OneKey, u64>,
+    queue: &SweepQueue,
+) -> Result<(), Failure> {
+    meta.insert(META_SWEEP, queue.number)?;
+    meta.insert(META_SWEEP_REQUESTED, sweep_kind_number(queue.requested))?;
+    meta.insert(META_SWEEP_UNFINISHED, sweep_kind_number(queue.unfinished))?;
+    if let Some(since) = queue.numbered_since {
+        meta.insert(META_SWEEPS_SINCE, since.as_milliseconds())?;
+    }
+    Ok(())
+}
+
 /// The number that stands for a kind of sweep, or for none.
-pub(super) const fn sweep_kind_number(kind: Option<SweepKind>) -> u64 {
+const fn sweep_kind_number(kind: Option<SweepKind>) -> u64 {
     match kind {
         None => 0,
         Some(SweepKind::Shallow) => 1,

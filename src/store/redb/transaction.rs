@@ -11,10 +11,10 @@ mod record;
 mod sweeps;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
-use redb::{ReadableTable, ReadableTableMetadata, WriteTransaction};
+use redb::{ReadableTable, ReadableTableMetadata, Table, WriteTransaction};
 
 pub(super) use self::health::find_flaws;
 use self::record::Tables;
@@ -22,7 +22,9 @@ use super::failure::Failure;
 use super::intents::OpenIntents;
 use super::snapshot::NotThere;
 use super::staged::Staged;
-use super::tables::{EPOCHS, EVENT_TIMES, MAXIMUM_EPOCHS, META_SEQUENCE, decode, encode, event, number};
+use super::tables::{
+    EPOCHS, EVENT_TIMES, Json, MAXIMUM_EPOCHS, META_SEQUENCE, decode, encode, event, number,
+};
 use crate::clock::Timestamp;
 use crate::oci::{Digest, Document, RepositoryName, Tag};
 use crate::store::day::DayCounts;
@@ -107,18 +109,7 @@ impl<'txn> Transaction<'txn> {
             return Ok(());
         }
         let mut times = self.transaction.open_table(EVENT_TIMES)?;
-        for block in finished {
-            let (first, last) = numbers_of(block);
-            let (mut earliest, mut latest) = (u64::MAX, 0);
-            for entry in self.tables.events.read()?.range(first..=last)? {
-                let (number, row) = entry?;
-                let EventTime { time } = decode(|| format!("event {}", number.value()), row.value())?;
-                earliest = earliest.min(time.as_milliseconds());
-                latest = latest.max(time.as_milliseconds());
-            }
-            times.insert(block, (earliest, latest))?;
-        }
-        Ok(())
+        note_times(self.tables.events.read()?, &mut times, finished)
     }
 
     /// Notes the epoch of this process, unless that is done.
@@ -134,6 +125,26 @@ impl<'txn> Transaction<'txn> {
         }
         Ok(())
     }
+}
+
+/// Notes of these blocks of numbers what times their events have.
+pub(super) fn note_times(
+    events: &impl ReadableTable<u64, Json>,
+    times: &mut Table<'_, u64, (u64, u64)>,
+    blocks: Range<u64>,
+) -> Result<(), Failure> {
+    for block in blocks {
+        let (first, last) = numbers_of(block);
+        let (mut earliest, mut latest) = (u64::MAX, 0);
+        for entry in events.range(first..=last)? {
+            let (number, row) = entry?;
+            let EventTime { time } = decode(|| format!("event {}", number.value()), row.value())?;
+            earliest = earliest.min(time.as_milliseconds());
+            latest = latest.max(time.as_milliseconds());
+        }
+        times.insert(block, (earliest, latest))?;
+    }
+    Ok(())
 }
 
 impl View for Transaction<'_> {

@@ -24,17 +24,10 @@ const PURGE_EPOCHS: &str =
 const SET_TICKET: &str = "UPDATE ledger SET sequence = $1, content = $2";
 const SET_BATCH: &str = "UPDATE doors SET batch = $2 WHERE door = $1";
 
-/// Judges manifests of which the flaws may have changed: those that are named, and those to which they are children or subject.
-const JUDGE: &str = "
-WITH named AS (
-    SELECT DISTINCT repository, digest FROM unnest($1::text[], $2::text[]) AS k(repository, digest)
-), touched AS (
-    SELECT repository, digest FROM named
-    UNION SELECT c.repository, c.parent FROM named n JOIN children c ON c.repository = n.repository AND c.child = n.digest
-    UNION SELECT m.repository, m.digest FROM named n JOIN manifests m ON m.repository = n.repository AND m.subject = n.digest
-), found AS (
-    SELECT f.kind, m.repository, m.digest FROM touched t
-    JOIN manifests m ON m.repository = t.repository AND m.digest = t.digest
+/// The flaws `f` of a manifest `m`.
+macro_rules! flaws_of_m {
+    () => {
+        "
     CROSS JOIN LATERAL (
         SELECT 'missing_children' AS kind WHERE EXISTS (
             SELECT 1 FROM children c WHERE c.repository = m.repository AND c.parent = m.digest AND NOT EXISTS (
@@ -45,7 +38,30 @@ WITH named AS (
             AND NOT EXISTS (SELECT 1 FROM tags g WHERE g.repository = m.repository AND g.digest = m.digest)
             AND NOT EXISTS (SELECT 1 FROM children c WHERE c.repository = m.repository AND c.child = m.digest)
     ) f
-), removed AS (
+"
+    };
+}
+
+/// Judges all manifests, where no flaw was noted yet.
+pub(in crate::store::postgres) const JUDGE_ALL: &str = concat!(
+    "INSERT INTO flaws (kind, repository, digest) SELECT f.kind, m.repository, m.digest FROM manifests m",
+    flaws_of_m!()
+);
+
+/// Judges manifests of which the flaws may have changed: those that are named, and those to which they are children or subject.
+const JUDGE: &str = concat!(
+    "
+WITH named AS (
+    SELECT DISTINCT repository, digest FROM unnest($1::text[], $2::text[]) AS k(repository, digest)
+), touched AS (
+    SELECT repository, digest FROM named
+    UNION SELECT c.repository, c.parent FROM named n JOIN children c ON c.repository = n.repository AND c.child = n.digest
+    UNION SELECT m.repository, m.digest FROM named n JOIN manifests m ON m.repository = n.repository AND m.subject = n.digest
+), found AS (
+    SELECT f.kind, m.repository, m.digest FROM touched t
+    JOIN manifests m ON m.repository = t.repository AND m.digest = t.digest",
+    flaws_of_m!(),
+    "), removed AS (
     DELETE FROM flaws f USING touched t WHERE f.repository = t.repository AND f.digest = t.digest AND NOT EXISTS (
         SELECT 1 FROM found o WHERE o.kind = f.kind AND o.repository = f.repository AND o.digest = f.digest)
     RETURNING f.kind
@@ -56,7 +72,8 @@ WITH named AS (
     SELECT kind, sum(one)::bigint AS count
     FROM (SELECT kind, 1 AS one FROM added UNION ALL SELECT kind, -1 FROM removed) AS each GROUP BY kind
 )
-UPDATE flaw_counts c SET count = c.count + d.count FROM difference d WHERE c.kind = d.kind";
+UPDATE flaw_counts c SET count = c.count + d.count FROM difference d WHERE c.kind = d.kind"
+);
 
 /// What is left to do of a transaction.
 pub(in crate::store::postgres) struct Finished {

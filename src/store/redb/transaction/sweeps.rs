@@ -4,8 +4,7 @@ use redb::{ReadableTable, ReadableTableMetadata};
 
 use super::super::failure::Failure;
 use super::super::tables::{
-    META_SWEEP, META_SWEEP_REQUESTED, META_SWEEP_UNFINISHED, META_SWEEPS_SINCE, SWEEP, SWEEP_ACTIVITY,
-    SWEEP_CHECKPOINT, SWEEP_FINISHED, SWEEP_MARKS, sweep_kind_number, sweep_queue,
+    SWEEP, SWEEP_ACTIVITY, SWEEP_CHECKPOINT, SWEEP_FINISHED, SWEEP_MARKS, sweep_queue, write_sweep_queue,
 };
 use super::Transaction;
 use crate::store::{SweepQueue, SweepUpdate};
@@ -20,13 +19,7 @@ impl Transaction<'_> {
         let mut queue = before;
         let answer = decide(&mut queue);
         if queue != before {
-            let meta = self.tables.meta.write()?;
-            meta.insert(META_SWEEP, queue.number)?;
-            meta.insert(META_SWEEP_REQUESTED, sweep_kind_number(queue.requested))?;
-            meta.insert(META_SWEEP_UNFINISHED, sweep_kind_number(queue.unfinished))?;
-            if let Some(since) = queue.numbered_since {
-                meta.insert(META_SWEEPS_SINCE, since.as_milliseconds())?;
-            }
+            write_sweep_queue(self.tables.meta.write()?, &queue)?;
             self.staged.dirty = true;
         }
         Ok(answer)

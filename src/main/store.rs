@@ -1,0 +1,38 @@
+//! `portreeve store` on the command line.
+
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+
+use clap::Subcommand;
+use portreeve::config::Config;
+use portreeve::server;
+
+use super::{FAILURE, Failure, MISCONFIGURED};
+
+/// What is done with the record as a whole.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub(super) enum StoreCommand {
+    /// Write the whole record to a file, from which any store can be made: to move it between a file and PostgreSQL
+    Export {
+        /// The file, which must not be there yet
+        file: PathBuf,
+    },
+    /// Make a record of an exported one, where there is none yet; started again, it goes on where it has ended
+    Import {
+        /// The exported file
+        file: PathBuf,
+    },
+}
+
+/// Does it, and says what was done.
+pub(super) fn store(config: &Config, command: StoreCommand) -> Result<(), Failure> {
+    let said = match command {
+        StoreCommand::Export { file } => server::export_store(config, &file),
+        StoreCommand::Import { file } => server::import_store(config, &file),
+    };
+    let said = said.map_err(|error| {
+        Failure::new(if error.is_misconfiguration() { MISCONFIGURED } else { FAILURE }, &error)
+    })?;
+    writeln!(io::stdout(), "{said}")
+        .map_err(|error| Failure::new(FAILURE, &format_args!("it cannot be written: {error}")))
+}

@@ -1,0 +1,221 @@
+//! The form of the file: a line of JSON for its version, one for each row, and one at the end with how many there are and the
+//! SHA-256 of all before it. A row stands there in one way only, so that equal records make equal files.
+
+use std::collections::BTreeMap;
+use std::io::{self, BufRead, Read as _, Write};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::{Part, Row, Tally};
+
+/// The version of the form.
+const VERSION: u32 = 1;
+
+/// The longest line: a manifest twice, as JSON within JSON, has room.
+const MAXIMUM_LINE: u64 = 256 * 1024 * 1024;
+
+/// What to do with what a later version has written.
+const IMPORTED_LATER: &str = "import it with the version that wrote it, or a later one";
+
+/// Why a file is not imported.
+#[derive(Debug, thiserror::Error)]
+pub enum FormError {
+    /// It cannot be read.
+    #[error("it cannot be read: {0}")]
+    Read(#[from] io::Error),
+    /// Something else.
+    #[error("it is no exported record: its first line does not say so")]
+    Foreign,
+    /// A later version has written it.
+    #[error("it has version {found}, and this portreeve knows {VERSION}: {IMPORTED_LATER}")]
+    Newer {
+        /// The version that it has.
+        found: u32,
+    },
+    /// A line is not as this version would have written it.
+    #[error(
+        "line {line} is not as this version writes it ({cause}): the file was altered, or a later version has written it; \
+         {IMPORTED_LATER}, or export the record again"
+    )]
+    Line {
+        /// Which one.
+        line: u64,
+        /// What is wrong with it.
+        cause: String,
+    },
+    /// It ends too early.
+    #[error("it ends behind line {line}, without its last one: it was cut off. Export the record again")]
+    Truncated {
+        /// The last line.
+        line: u64,
+    },
+    /// It is not what was written.
+    #[error("its content is not what its last line says ({what}): it was altered. Export the record again")]
+    Altered {
+        /// What differs.
+        what: &'static str,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+struct Header {
+    portreeve_record: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Trailer {
+    end: End,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct End {
+    rows: BTreeMap<Part, u64>,
+    sha256: String,
+}
+
+/// What begins the last line, and no other.
+const TRAILER: &[u8] = b"{\"end\":";
+
+/// Writes rows, and counts them.
+pub(super) struct Writer<W> {
+    out: W,
+    sha256: Sha256,
+    pub tally: Tally,
+}
+
+impl<W: Write> Writer<W> {
+    /// Writes the first line.
+    pub(super) fn new(out: W) -> io::Result<Self> {
+        let mut writer = Self { out, sha256: Sha256::new(), tally: Tally::default() };
+        writer.line(&Header { portreeve_record: VERSION })?;
+        Ok(writer)
+    }
+
+    pub(super) fn row(&mut self, row: &Row) -> io::Result<()> {
+        self.line(row)?;
+        self.tally.count(row);
+        Ok(())
+    }
+
+    /// Writes the last line. Answers the digest.
+    pub(super) fn finish(mut self) -> io::Result<(Tally, String)> {
+        let sha256 = hex::encode(self.sha256.finalize_reset());
+        let end = End { rows: self.tally.rows.clone(), sha256: sha256.clone() };
+        self.line(&Trailer { end })?;
+        self.out.flush()?;
+        Ok((self.tally, sha256))
+    }
+
+    fn line(&mut self, content: &impl Serialize) -> io::Result<()> {
+        let mut line = serde_json::to_vec(content)?;
+        line.push(b'\n');
+        self.sha256.update(&line);
+        self.out.write_all(&line)
+    }
+}
+
+/// Reads rows, and checks that they are what was written.
+pub(super) struct Reader<R> {
+    file: R,
+    line: Vec<u8>,
+    number: u64,
+    sha256: Sha256,
+    last: Option<Row>,
+    tally: Tally,
+    /// What the last line said, once that was read.
+    pub end: Option<String>,
+}
+
+impl<R: BufRead> Reader<R> {
+    /// Reads the first line.
+    pub(super) fn new(file: R) -> Result<Self, FormError> {
+        let (line, sha256) = (Vec::new(), Sha256::new());
+        let mut reader =
+            Self { file, line, number: 0, sha256, last: None, tally: Tally::default(), end: None };
+        reader.next_line()?;
+        let header: Header = serde_json::from_slice(&reader.line).map_err(|_| FormError::Foreign)?;
+        if header.portreeve_record != VERSION {
+            return Err(FormError::Newer { found: header.portreeve_record });
+        }
+        reader.check_spelling(&header)?;
+        reader.sha256.update(&reader.line);
+        Ok(reader)
+    }
+
+    /// The next row; nothing once all were read and are as they were written.
+    pub(super) fn row(&mut self) -> Result<Option<Row>, FormError> {
+        if !self.next_line()? {
+            return Err(FormError::Truncated { line: self.number });
+        }
+        // What is cut off in the middle of a line is no fault of that line.
+        if self.line.last() != Some(&b'\n') {
+            return Err(FormError::Truncated { line: self.number });
+        }
+        if self.line.starts_with(TRAILER) {
+            self.finish()?;
+            return Ok(None);
+        }
+        let row: Row = serde_json::from_slice(&self.line).map_err(|error| self.fault(&error))?;
+        self.check_spelling(&row)?;
+        if let Some(fault) = row.fault() {
+            return Err(self.fault(&fault));
+        }
+        if self.last.as_ref().is_some_and(|last| !row.is_behind(last)) {
+            return Err(self.fault(&"it is not in its place"));
+        }
+        self.sha256.update(&self.line);
+        self.tally.count(&row);
+        self.last = Some(row.clone());
+        Ok(Some(row))
+    }
+
+    /// How many bytes the last row takes here.
+    pub(super) const fn line_bytes(&self) -> usize {
+        self.line.len()
+    }
+
+    fn finish(&mut self) -> Result<(), FormError> {
+        let trailer: Trailer = serde_json::from_slice(&self.line).map_err(|error| self.fault(&error))?;
+        if trailer.end.sha256 != hex::encode(self.sha256.finalize_reset()) {
+            return Err(FormError::Altered { what: "the SHA-256" });
+        }
+        if trailer.end.rows != self.tally.rows {
+            return Err(FormError::Altered { what: "how many rows there are" });
+        }
+        if self.tally.of(Part::Numbers) != 1 {
+            return Err(FormError::Altered { what: "that the numbers stand there once" });
+        }
+        if self.next_line()? {
+            return Err(FormError::Altered { what: "that nothing stands behind it" });
+        }
+        self.end = Some(trailer.end.sha256);
+        Ok(())
+    }
+
+    /// Reads a line. Answers whether there was one.
+    fn next_line(&mut self) -> Result<bool, FormError> {
+        self.line.clear();
+        let read = (&mut self.file).take(MAXIMUM_LINE).read_until(b'\n', &mut self.line)?;
+        if read as u64 == MAXIMUM_LINE && self.line.last() != Some(&b'\n') {
+            return Err(self.fault(&"it is too long"));
+        }
+        self.number += u64::from(read > 0);
+        Ok(read > 0)
+    }
+
+    /// Whether a line stands there as it would be written.
+    fn check_spelling(&self, content: &impl Serialize) -> Result<(), FormError> {
+        let written = serde_json::to_vec(content).map_err(|error| self.fault(&error))?;
+        match self.line.strip_suffix(b"\n") {
+            Some(line) if line == written => Ok(()),
+            _ => Err(self.fault(&"it says something else than is understood")),
+        }
+    }
+
+    fn fault(&self, cause: &impl ToString) -> FormError {
+        FormError::Line { line: self.number.max(1), cause: cause.to_string() }
+    }
+}
