@@ -17,7 +17,7 @@ use crate::support::postgres::{Database, PASSWORD};
 use crate::support::registry::Registry;
 use crate::support::state::{assert_in_step, record};
 use crate::support::sweep::sweep_through;
-use crate::support::wait::until;
+use crate::support::wait::{until, until_seen};
 
 /// The places of one record.
 struct Ground {
@@ -78,8 +78,13 @@ impl Ground {
     }
 }
 
-/// What a door answers about its record.
+/// What a door answers about its record, once it has read what its images say of themselves.
 async fn answers(door: &Door) -> Vec<String> {
+    let is_read = |answers: &Vec<String>| !answers.iter().any(|answer| answer.contains("\"platforms\":[]"));
+    until_seen("every image's platform is known", Duration::from_secs(20), async || answers_now(door).await, is_read).await
+}
+
+async fn answers_now(door: &Door) -> Vec<String> {
     let mut answers = vec![format!("{:?}", record(&door.url()).await)];
     for path in [
         "/v2/_catalog",
@@ -88,11 +93,15 @@ async fn answers(door: &Door) -> Vec<String> {
         "/api/v1/tags?repository=team/app",
         "/api/v1/events?n=1000",
         "/api/v1/events?repository=team/app&order=desc",
-        "/api/v1/statistics",
     ] {
         let response = http_client().get(format!("{}{path}", door.url())).send().await.unwrap();
         answers.push(format!("{path}: {} {}", response.status(), response.text().await.unwrap()));
     }
+    // The largest blobs are as they were at most five minutes ago.
+    let statistics = format!("{}/api/v1/statistics", door.url());
+    let mut statistics: Value = http_client().get(statistics).send().await.unwrap().json().await.unwrap();
+    statistics["largest_blobs"].take();
+    answers.push(statistics.to_string());
     answers
 }
 
