@@ -82,7 +82,7 @@ async fn a_door_says_what_it_makes_and_warns_where_a_store_has_lost_its_keys() {
     let first = made(&door.log());
     let expected = [
         ("INFO", format!("made a new store at {}", at("record.redb"))),
-        ("INFO", format!("made new keys at {}", at("record.redb.keys"))),
+        ("INFO", format!("made new keys in {}", at("record.redb.keys"))),
     ];
     assert_eq!(first, expected.map(|(level, message)| (level.to_owned(), message)));
     door.restart_listening().await;
