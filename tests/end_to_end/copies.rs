@@ -81,7 +81,13 @@ impl Ground {
 /// What a door answers about its record, once it has read what its images say of themselves.
 async fn answers(door: &Door) -> Vec<String> {
     let is_read = |answers: &Vec<String>| !answers.iter().any(|answer| answer.contains("\"platforms\":[]"));
-    until_seen("every image's platform is known", Duration::from_secs(20), async || answers_now(door).await, is_read).await
+    until_seen(
+        "every image's platform is known",
+        Duration::from_secs(20),
+        async || answers_now(door).await,
+        is_read,
+    )
+    .await
 }
 
 async fn answers_now(door: &Door) -> Vec<String> {

@@ -25,7 +25,8 @@ fn http2_from(address: IpAddr) -> Client {
 
 /// A client of HTTP/1.1, from this address.
 fn http1_from(address: IpAddr) -> Client {
-    client_builder().http1_only().local_address(address).build().unwrap()
+    // The door does not read what it has no room for, for longer than the client's system waits by default.
+    client_builder().http1_only().local_address(address).tcp_user_timeout(None).build().unwrap()
 }
 
 /// One of the many addresses of this machine.
