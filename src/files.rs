@@ -4,6 +4,7 @@
 //! hashes have the same length, and a mounted directory is exchanged as a whole by moving a symbolic link. Every
 //! floor that reads files which may change while the door runs has them watched here.
 
+mod directory;
 mod ownership;
 
 use std::os::unix::fs::MetadataExt;
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+pub use self::directory::sync_directory_of;
 pub use self::ownership::give_to_owner_of_directory;
 
 /// How often files are looked at.

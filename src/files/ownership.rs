@@ -4,6 +4,8 @@ use std::io;
 use std::os::unix::fs::{MetadataExt as _, lchown};
 use std::path::Path;
 
+use super::directory::directory_of;
+
 /// Gives what was just made at this path to the owner of its directory, where root has made it. A command or a first start
 /// as root otherwise leaves private files that the door cannot read later, when it runs as the user to whom the directory
 /// belongs. Other users cannot give files away, and need not: what they make is theirs.
@@ -14,8 +16,7 @@ pub fn give_to_owner_of_directory(path: &Path) -> io::Result<()> {
     if !rustix::process::geteuid().is_root() {
         return Ok(());
     }
-    let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
-    let directory = std::fs::metadata(directory.unwrap_or(Path::new(".")))?;
+    let directory = std::fs::metadata(directory_of(path))?;
     if directory.uid() == 0 {
         return Ok(());
     }

@@ -11,7 +11,7 @@ use super::progress_bar::copy_bar;
 use super::start_error::StartError;
 use super::store_setup;
 use crate::config::Config;
-use crate::files::give_to_owner_of_directory;
+use crate::files::{give_to_owner_of_directory, sync_directory_of};
 use crate::store::{Copied, ExportError, ImportError, ImportStage, export_record, import_record};
 
 /// What a file is read and written by at once.
@@ -95,7 +95,10 @@ pub fn export_store(config: &Config, path: &Path) -> Result<String, StoreCommand
     }
     let published = exported.map_err(StoreCommandError::from).and_then(|copied| {
         made.sync_all().map_err(file("write", &draft))?;
-        std::fs::hard_link(&draft, path).map_err(file("make", path))?;
+        give_to_owner_of_directory(&draft).map_err(file("give to the owner of its directory", &draft))?;
+        std::fs::hard_link(&draft, path)
+            .and_then(|()| sync_directory_of(path))
+            .map_err(file("make", path))?;
         Ok(copied)
     });
     // What is published has another name, and what is not is of no use.
@@ -103,7 +106,7 @@ pub fn export_store(config: &Config, path: &Path) -> Result<String, StoreCommand
     let copied = published?;
     removed?;
     Ok(format!(
-        "Exported {} to {}.\n{}\nUsers, tokens and sessions are in it: keep it as you keep the store.",
+        "Exported {} to {}.\n{}\nUsers, tokens, sessions and keys of the database are in it: keep it as you keep the store.",
         said(&copied),
         path.display(),
         digest_of(&copied)

@@ -196,13 +196,16 @@ async fn what_is_made_belongs_to_whom_the_directory_belongs() {
     if owner(root.path()).0 == 0 {
         std::os::unix::fs::chown(&directory, Some(SERVICE), Some(SERVICE)).unwrap();
     }
-    let door = door(&guard, &directory).start_listening().await;
+    let mut door = door(&guard, &directory).start_listening().await;
     let (code, said) = command(&directory, &["key", "prepare"], "").await;
     assert_eq!(code, Some(0), "{said}");
+    door.kill().await;
+    let exported = directory.join("exported");
+    let (code, said) = command(&directory, &["store", "export", &exported.display().to_string()], "").await;
+    assert_eq!(code, Some(0), "{said}");
     let found = content(&directory);
-    assert!(found.len() > 8, "{:?}", found.keys());
+    assert!(found.len() > 9 && found.contains_key(&exported), "{:?}", found.keys());
     for path in found.keys() {
         assert_eq!(owner(path), owner(&directory), "{}", path.display());
     }
-    drop(door);
 }
