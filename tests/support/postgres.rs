@@ -40,6 +40,8 @@ unix_socket_directories = '$directory'
 max_connections = 500
 shared_buffers = 64MB
 fsync = off
+min_wal_size = 32MB
+max_wal_size = 64MB
 END
 cat settings >>data/postgresql.conf
 "$programs/pg_ctl" --pgdata=data --log=log --wait --silent start >>log 2>&1
@@ -70,7 +72,8 @@ pub struct Server {
     _life: Child,
 }
 
-/// A database of one test. It goes with its server.
+/// A database of one test. It goes when this is dropped, with whoever is connected to it: those of all tests together would take
+/// a gigabyte.
 pub struct Database {
     directory: PathBuf,
     port: u16,
@@ -97,6 +100,19 @@ impl Database {
     /// Runs SQL in it, as somebody who may do anything. Answers what it prints, unaligned.
     pub fn run(&self, sql: &str) -> String {
         run_sql(&self.directory, self.port, &self.name, sql)
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        // Its server may have been ended by the test.
+        let _ = psql(
+            &self.directory,
+            self.port,
+            "postgres",
+            &format!("DROP DATABASE {} WITH (FORCE)", self.name),
+        )
+        .output();
     }
 }
 
@@ -234,14 +250,17 @@ fn postgres_user() -> (u32, u32) {
     (user[2].parse().unwrap(), user[3].parse().unwrap())
 }
 
-fn run_sql(directory: &Path, port: u16, database: &str, sql: &str) -> String {
-    let run = Command::new(Path::new(PROGRAMS).join("psql"))
-        .args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1"])
+fn psql(directory: &Path, port: u16, database: &str, sql: &str) -> Command {
+    let mut psql = Command::new(Path::new(PROGRAMS).join("psql"));
+    psql.args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1"])
         .arg(format!("--host={}", directory.display()))
         .arg(format!("--port={port}"))
-        .args(["--username=postgres", "--dbname", database, "--command", sql])
-        .output()
-        .unwrap();
+        .args(["--username=postgres", "--dbname", database, "--command", sql]);
+    psql
+}
+
+fn run_sql(directory: &Path, port: u16, database: &str, sql: &str) -> String {
+    let run = psql(directory, port, database, sql).output().unwrap();
     assert!(run.status.success(), "{sql}: {}", String::from_utf8_lossy(&run.stderr));
     String::from_utf8(run.stdout).unwrap()
 }
