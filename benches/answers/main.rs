@@ -15,6 +15,7 @@ mod catalog;
 #[path = "../support/door.rs"]
 mod door;
 mod followers;
+#[path = "../support/load.rs"]
 mod load;
 #[path = "../support/scripted.rs"]
 mod scripted;

@@ -15,10 +15,19 @@ const START: Duration = Duration::from_secs(20);
 /// Clock ticks of `/proc/PID/stat` in a second (proc(5), sysconf `_SC_CLK_TCK`).
 const TICKS: f64 = 100.0;
 
-/// A directory with a store in it.
+/// A directory with a store in it, or beside a database.
 pub struct House {
     directory: TempDir,
     registry: String,
+    /// The database that it shares with others.
+    database: Option<SharedDatabase>,
+}
+
+/// A database that doors share.
+#[derive(Clone)]
+pub struct SharedDatabase {
+    pub url: String,
+    pub password: String,
 }
 
 /// What one sweep took.
@@ -36,13 +45,20 @@ pub struct Swept {
 pub struct Door {
     child: Child,
     address: SocketAddr,
+    admin: SocketAddr,
 }
 
 impl House {
     pub fn new(registry: impl Into<String>) -> Result<Self, Fault> {
-        let house = Self { directory: tempfile::tempdir()?, registry: registry.into() };
+        let house = Self { directory: tempfile::tempdir()?, registry: registry.into(), database: None };
         house.make_store()?;
         Ok(house)
+    }
+
+    /// One of which the record is in a database.
+    #[allow(dead_code, reason = "not every benchmark has a database")]
+    pub fn sharing(registry: impl Into<String>, database: SharedDatabase) -> Result<Self, Fault> {
+        Ok(Self { directory: tempfile::tempdir()?, registry: registry.into(), database: Some(database) })
     }
 
     /// Makes an empty store, as only a door does.
@@ -81,6 +97,11 @@ impl House {
             .env("PORTREEVE__LISTEN__ADMIN", "127.0.0.1:0")
             .env("PORTREEVE_LOG", "warn")
             .stdin(Stdio::null());
+        if let Some(database) = &self.database {
+            command
+                .env("PORTREEVE__STORE__URL", &database.url)
+                .env("PORTREEVE__STORE__PASSWORD", &database.password);
+        }
         command
     }
 
@@ -117,18 +138,19 @@ impl House {
 
     /// A door with shallow sweeps at this interval.
     pub async fn serve(&self, interval: &str) -> Result<Door, Fault> {
-        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let [address, admin] = free_addresses()?;
         let child = self
             .command()
             .arg("serve")
             .env("PORTREEVE__LISTEN__DOOR", address.to_string())
+            .env("PORTREEVE__LISTEN__ADMIN", admin.to_string())
             .env("PORTREEVE__SYNC__INTERVAL", interval)
             .env("PORTREEVE__SYNC__DEEP_INTERVAL", "0")
             .env("PORTREEVE__SERVER__THREADS", "1")
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()?;
-        let door = Door { child, address };
+        let door = Door { child, address, admin };
         let begun = Instant::now();
         let url = format!("{}/readyz", door.url());
         while !reqwest::get(&url).await.is_ok_and(|answer| answer.status().is_success()) {
@@ -155,6 +177,14 @@ impl Door {
         self.child.id()
     }
 
+    /// What its metrics say of this one.
+    #[allow(dead_code, reason = "not every benchmark asks for metrics")]
+    pub async fn metric(&self, name: &str) -> Result<f64, Fault> {
+        let text = reqwest::get(format!("http://{}/metrics", self.admin)).await?.text().await?;
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+        value.ok_or_else(|| format!("there is no metric {name}").into())
+    }
+
     /// What is answered at this path.
     pub async fn get(&self, path: &str) -> Result<Value, Fault> {
         Ok(reqwest::get(format!("{}{path}", self.url())).await?.json().await?)
@@ -167,6 +197,12 @@ impl Drop for Door {
             eprintln!("the door, process {}, cannot be ended: {error}", self.process());
         }
     }
+}
+
+/// Loopback addresses whose ports were free a moment ago.
+fn free_addresses() -> Result<[SocketAddr; 2], Fault> {
+    let listeners = [TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?];
+    Ok([listeners[0].local_addr()?, listeners[1].local_addr()?])
 }
 
 /// Processor seconds and peak MiB of a process so far.

@@ -61,7 +61,8 @@ pub fn name(number: usize) -> String {
     format!("team{:03}/app{number:06}", number / 1_000)
 }
 
-fn manifest(repository: &str, tag: &str) -> Bytes {
+/// A manifest of one of its repositories.
+pub fn manifest(repository: &str, tag: &str) -> Bytes {
     let config = Digest::sha256(repository.as_bytes());
     let media_type = MediaType::OCI_MANIFEST;
     format!(

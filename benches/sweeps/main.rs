@@ -13,6 +13,7 @@
 mod client;
 #[path = "../support/door.rs"]
 mod door;
+#[path = "../support/filled.rs"]
 mod filled;
 mod measures;
 #[path = "../support/scripted.rs"]

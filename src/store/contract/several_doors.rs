@@ -16,7 +16,7 @@ macro_rules! several_doors_tests {
     ($open:path; $($promise:ident)+) => {
         $(#[tokio::test]
         async fn $promise() {
-            let ((first, second), _keep) = $open();
+            let ([first, second], _keep) = $open();
             $crate::store::contract::several_doors::$promise(first, second).await;
         })+
     };

@@ -268,10 +268,10 @@ mod tests {
         (Arc::new(MemoryStore::default()), ())
     }
 
-    fn shared() -> ((Arc<dyn Store>, Arc<dyn Store>), ()) {
+    fn shared() -> ([Arc<dyn Store>; 2], ()) {
         let medium = MemoryMedium::default();
-        let join = |door| Arc::new(MemoryStore::join(&medium, DoorId(door), Arc::new(Yields)));
-        ((join(1), join(2)), ())
+        let join = |door| Arc::new(MemoryStore::join(&medium, DoorId(door), Arc::new(Yields))) as _;
+        ([join(1), join(2)], ())
     }
 
     contract_tests!(empty);

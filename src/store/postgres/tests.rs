@@ -31,9 +31,9 @@ fn empty() -> (Arc<dyn Store>, Database) {
     (open(&database), database)
 }
 
-fn shared() -> ((Arc<dyn Store>, Arc<dyn Store>), Database) {
+fn shared() -> ([Arc<dyn Store>; 2], Database) {
     let database = Database::create();
-    ((open(&database), open(&database)), database)
+    ([open(&database), open(&database)], database)
 }
 
 mod over_the_database {
@@ -77,7 +77,7 @@ async fn what_was_answered_is_there_for_the_next_door_in_a_new_epoch_and_intents
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_door_hears_of_what_another_has_recorded() {
-    let ((first, second), _database) = shared();
+    let ([first, second], _database) = shared();
     let mut told = second.last_event();
     push(&first, "r", &image("one", &[]), &["t"], 1).await;
     let last = *first.last_event().borrow();
@@ -225,7 +225,7 @@ async fn wait_until_writable(store: &Arc<dyn Store>) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn numbers_are_in_the_order_of_commits_and_no_two_doors_have_the_same() {
-    let ((first, second), _database) = shared();
+    let ([first, second], _database) = shared();
     let pushes = |store: Arc<dyn Store>, name: &'static str| async move {
         for number in 0..40 {
             push(&store, name, &image(&format!("{name}{number}"), &[]), &["t"], number).await;

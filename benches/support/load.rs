@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use crate::Fault;
 
 /// How many connections the requests come over.
-const CONNECTIONS: usize = 32;
+pub const CONNECTIONS: usize = 32;
 
 /// A kept connection.
 pub struct Connection {
