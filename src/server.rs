@@ -87,8 +87,8 @@ use crate::door::Door;
 use crate::telemetry::{Metrics, describe_reloads};
 use crate::{auth, door, registry, store, sync, web};
 
-/// Runs the door until it is told to stop by SIGTERM or SIGINT, and everything it had begun is done or `server.grace` is
-/// over. A second signal ends it at once. Rules follow changes of `source`.
+/// Runs the door until it is told to stop by SIGTERM or SIGINT, `server.lame_duck` is over, and everything it had begun is done or
+/// `server.grace` is over. A second signal ends it at once. Rules follow changes of `source`.
 ///
 /// # Errors
 /// When it cannot start. Then nothing was changed.
@@ -113,9 +113,11 @@ pub fn run(config: Config, source: ConfigSource) -> Result<(), StartError> {
 
         signals.stop.next().await;
         composition.status.stopping.store(true, Ordering::Relaxed);
-        composition.end_streams();
-        tracing::info!(grace = ?config.server.grace, "stopping: running transfers may end");
-        running.drain(&composition, config.server.grace, &mut signals.stop).await;
+        if running.leave(config.server.lame_duck, &mut signals.stop).await {
+            composition.end_streams();
+            tracing::info!(grace = ?config.server.grace, "stopping: running transfers may end");
+            running.drain(&composition, config.server.grace, &mut signals.stop).await;
+        }
         running.stop().await;
         Ok(())
     })
@@ -214,9 +216,28 @@ impl Running {
         Ok(Self { door, workers, sweeps, background, stop })
     }
 
+    /// Goes on for this time, or until the next signal, and ends each connection behind its next answer. Answers whether the time
+    /// is over.
+    async fn leave(&self, time: Duration, signals: &mut StopSignals) -> bool {
+        if time.is_zero() {
+            return true;
+        }
+        tracing::info!(lame_duck = ?time, "stopping: new requests are to go elsewhere, and are served until then");
+        self.door.leave();
+        tokio::select! {
+            () = tokio::time::sleep(time) => true,
+            () = signals.next() => {
+                tracing::warn!("told to stop again: what still runs is cut off");
+                self.door.close();
+                false
+            }
+        }
+    }
+
     /// Accepts no connection any more, and waits for what runs: exchanges, and writes and commands whose caller has gone; at most for
     /// `grace`, and at most until the next signal.
     async fn drain(&self, composition: &Composition, grace: Duration, signals: &mut StopSignals) {
+        self.door.close();
         let drained = async {
             self.door.drain().await;
             composition.engine.writes.close();

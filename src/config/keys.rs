@@ -332,6 +332,11 @@ pub const KEYS: &[Key] = &[
         meaning: "The time that running transfers get to finish when the door is told to stop.",
     },
     Key {
+        name: "server.lame_duck",
+        default: "\"0s\"",
+        meaning: "How long the door goes on when it is told to stop, while `/readyz` sends new clients elsewhere.",
+    },
+    Key {
         name: "server.socket",
         default: "beside the store",
         meaning: "The Unix socket by which commands reach a running door; for its owner alone.",

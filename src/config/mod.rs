@@ -133,6 +133,9 @@ pub struct Server {
     pub threads: NonZeroUsize,
     /// `server.grace`: the time that running transfers get when the door is told to stop; zero for none, at most a day.
     pub grace: Duration,
+    /// `server.lame_duck`: how long the door goes on when it is told to stop, while `/readyz` sends new clients elsewhere; zero for
+    /// none, at most a day.
+    pub lame_duck: Duration,
     /// `server.socket`: the Unix socket by which commands reach a running door; beside the store if absent.
     pub socket: Option<PathBuf>,
 }
@@ -167,6 +170,7 @@ impl Default for Config {
             server: Server {
                 threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
                 grace: Duration::from_secs(30),
+                lame_duck: Duration::ZERO,
                 socket: None,
             },
             log: Log::default(),
@@ -247,6 +251,7 @@ impl Config {
         settings.read_into(&mut config.sync.removal_patience, "sync.removal_patience", value::long_duration);
         settings.read_into(&mut config.server.threads, "server.threads", value::count);
         settings.read_into(&mut config.server.grace, "server.grace", value::duration);
+        settings.read_into(&mut config.server.lame_duck, "server.lame_duck", value::duration);
         config.answers = answers::read(&mut settings);
         config.limits = limits::read(&mut settings);
         config.log = log::read(&mut settings);

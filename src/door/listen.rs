@@ -114,6 +114,9 @@ struct Shared {
     admission: Arc<Connections>,
     /// For the line that says that connections cannot be accepted.
     unaccepted: LogThrottle,
+    /// Clients are told with each answer to go elsewhere.
+    leaving: watch::Sender<bool>,
+    /// Nothing is accepted any more.
     stopping: watch::Sender<bool>,
     /// `listen.client_timeout`.
     client_timeout: Duration,
@@ -139,6 +142,7 @@ impl Door {
             connections: TaskTracker::new(),
             admission: Connections::new(limits, timeouts),
             unaccepted: LogThrottle::default(),
+            leaving: watch::Sender::new(false),
             stopping: watch::Sender::new(false),
             client_timeout: service.limits.client_timeout,
             windows: Windows::new(service.memory.limit()),
@@ -164,11 +168,26 @@ impl Door {
         &self.workers
     }
 
-    /// Stops accepting, closes idle connections, and lets running exchanges end. Returns when the last exchange is done
-    /// and its answer has left.
+    /// From now on every connection is closed behind its next answer, and by HTTP/2 its client is told to go. New ones are still
+    /// accepted, for one request each: whoever sends clients here may not know yet that the door is about to stop.
+    pub fn leave(&self) {
+        if let Some(Worker { shared, .. }) = self.workers.first() {
+            shared.leaving.send_replace(true);
+        }
+    }
+
+    /// Stops accepting.
+    pub fn close(&self) {
+        self.leave();
+        if let Some(Worker { shared, .. }) = self.workers.first() {
+            shared.stopping.send_replace(true);
+        }
+    }
+
+    /// Closes idle connections, and lets running exchanges end. Returns when the last exchange is done and its answer has left.
+    /// To be called once the door is [closed](Self::close).
     pub async fn drain(&self) {
         let Some(Worker { shared, .. }) = self.workers.first() else { return };
-        shared.stopping.send_replace(true);
         for worker in &self.workers {
             worker.proxy.http_cleanup().await;
         }
@@ -286,22 +305,22 @@ impl Worker {
 
     /// HTTP/2, of which pingora is told by ALPN, or by the preface that is known to be there.
     async fn http2(&self, stream: Stream) {
-        let mut stopping = self.shared.stopping.subscribe();
-        if *stopping.borrow() {
+        let mut leaving = self.shared.leaving.subscribe();
+        if *leaving.borrow() {
             // pingora waits for a change, and a connection that began just now would miss the one that there was: its client
             // would never be told to go, and could ask for as long as it likes.
-            stopping.mark_changed();
+            leaving.mark_changed();
         }
         let app = Http2 { proxy: Arc::clone(&self.proxy), window: self.shared.windows.open() };
         // A stream that comes back could be used again; pingora's HTTP services keep theirs to themselves.
-        let _ = Arc::new(app).process_new(stream, &stopping).await;
+        let _ = Arc::new(app).process_new(stream, &leaving).await;
     }
 
     /// HTTP/1.1 without TLS: each request on the direct way, or by pingora.
     async fn plain_http1(&self, mut stream: ClientStream, connection: &Arc<ClientConnection>, peer: IpAddr) {
         loop {
-            let stopping = self.shared.stopping.subscribe();
-            let mut way = DirectWay { service: &self.service, connection, peer, stopping };
+            let (leaving, stopping) = (self.shared.leaving.subscribe(), self.shared.stopping.subscribe());
+            let mut way = DirectWay { service: &self.service, connection, peer, leaving, stopping };
             let decided = match way.serve(&mut stream).await {
                 Next::Pingora(decided) => decided,
                 Next::Closed => return Shutdown::shutdown(&mut stream).await,
@@ -311,7 +330,7 @@ impl Worker {
             let mut session = ServerSession::new_http1(Box::new(head));
             session.set_keepalive(Some(KEEP_ALIVE));
             session.set_connection_user_context(decided.map(|context| context as Box<dyn Any + Send + Sync>));
-            let Some(reused) = self.proxy.process_new_http(session, &way.stopping).await else { return };
+            let Some(reused) = self.proxy.process_new_http(session, &way.leaving).await else { return };
             match stream_of(reused.consume().0) {
                 Ok(head) => stream = head.into_inner(),
                 Err(_) => return,
@@ -322,11 +341,11 @@ impl Worker {
     /// HTTP/1.1, one request after the other. pingora would wait for as many bytes as an HTTP/2 preface has, which the shortest
     /// requests do not have, and would read any head to its end.
     async fn http1(&self, stream: impl IO + 'static) {
-        let stopping = self.shared.stopping.subscribe();
+        let leaving = self.shared.leaving.subscribe();
         let next = NextHead::default();
         let mut session = ServerSession::new_http1(Box::new(BoundedHead::new(stream, next.clone())));
-        session.set_keepalive((!*stopping.borrow()).then_some(KEEP_ALIVE));
-        while let Some(reused) = self.proxy.process_new_http(session, &stopping).await {
+        session.set_keepalive((!*leaving.borrow()).then_some(KEEP_ALIVE));
+        while let Some(reused) = self.proxy.process_new_http(session, &leaving).await {
             let (stream, settings) = reused.consume();
             next.begins();
             session = ServerSession::new_http1(stream);

@@ -300,6 +300,67 @@ async fn a_second_signal_ends_the_door_at_once() {
     }
 }
 
+/// What `Connection` an answer has.
+async fn connection_of(connection: &mut Connection) -> Option<String> {
+    let answer = connection.ask("GET", "/v2/", "", b"").await;
+    assert_eq!(answer.head.status, 200);
+    answer.head.get("connection").map(str::to_owned)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lame_duck_serves_whoever_comes_and_ends_each_connection_behind_its_next_answer() {
+    let registry = Registry::start().await;
+    let mut door = Door::builder(registry.url()).set("SERVER__LAME_DUCK", "4s").start().await;
+    let mut kept = Connection::open(door.address()).await;
+    assert_eq!(connection_of(&mut kept).await.as_deref(), Some("keep-alive"));
+    let http2 = client_builder().http2_prior_knowledge().build().unwrap();
+    let url = format!("{}/v2/", door.url());
+    assert_eq!(http2.get(&url).send().await.unwrap().status(), 200);
+    let mut upload = begin_upload(&door).await;
+    let started = Instant::now();
+    door.signal("TERM");
+    until_stopping(&door).await;
+    let ready = http_client().get(format!("{}/readyz", door.url())).send().await.unwrap();
+    assert_eq!(ready.status(), 503);
+    // Answers of the door's own and the registry's alike, on new connections and on kept ones.
+    let mut new = Connection::open(door.address()).await;
+    for connection in [&mut kept, &mut new] {
+        assert_eq!(connection_of(connection).await.as_deref(), Some("close"));
+        assert_eq!(connection.rest().await, b"");
+    }
+    let mut through = Connection::open(door.address()).await;
+    let answer = through.ask("POST", "/v2/a/blobs/uploads/", "", b"").await;
+    assert_eq!((answer.head.status, answer.head.get("connection")), (202, Some("close")));
+    assert_eq!(http2.get(&url).send().await.unwrap().status(), 200, "by a new connection of its client");
+    upload.send("0\r\n\r\n").await;
+    assert_eq!(upload.answer("PATCH").await.head.status, 202);
+    assert!(started.elapsed() < Duration::from_secs(4), "this machine is too slow: {:?}", started.elapsed());
+    assert_ends(&mut door, Duration::from_secs(8)).await;
+    assert!(started.elapsed() >= Duration::from_secs(4), "it ended after {:?}", started.elapsed());
+    assert_closed(&door).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_door_without_a_grace_period_ends_at_once() {
+    let registry = Registry::start().await;
+    for _ in 0..4 {
+        let mut door = Door::builder(registry.url()).set("SERVER__GRACE", "0s").start().await;
+        let _upload = begin_upload(&door).await;
+        door.signal("TERM");
+        assert_ends(&mut door, AT_ONCE).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_ends_a_lame_duck_at_once() {
+    let registry = Registry::start().await;
+    let mut door = Door::builder(registry.url()).set("SERVER__LAME_DUCK", "1h").start().await;
+    door.signal("TERM");
+    until_stopping(&door).await;
+    door.signal("TERM");
+    assert_ends(&mut door, AT_ONCE).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_manifest_write_in_flight_is_settled_before_the_door_ends() {
     let registry = Registry::start().await;

@@ -41,6 +41,8 @@ pub(super) struct DirectWay<'a> {
     pub connection: &'a Arc<ClientConnection>,
     /// The other end of the connection.
     pub peer: IpAddr,
+    /// Whether each answer is the last one of its connection.
+    pub leaving: watch::Receiver<bool>,
     /// Whether the door stops.
     pub stopping: watch::Receiver<bool>,
 }
@@ -116,7 +118,7 @@ impl DirectWay<'_> {
             return Some(Next::Pingora(Some(Box::new(context))));
         };
         drop(bytes);
-        let is_last = *self.stopping.borrow();
+        let is_last = *self.leaving.borrow();
         let mut sending = Sending::new(stream, is_last, write_timeout);
         let sent = match self.service.finish(&mut context, decided) {
             Ok(answer) => sending.send(&context, answer).await,
