@@ -44,6 +44,7 @@ mod postgres;
 mod protocol;
 mod quickstart;
 mod registry_tls;
+mod rolling;
 mod several_doors;
 mod standstill;
 mod stopping;
