@@ -250,18 +250,28 @@ impl<B: Backend> Queue<B> {
             return more;
         }
         let begun = Instant::now();
-        let mut longest = first.into_iter().chain(&more).map(Message::gathering).min().unwrap_or_default();
         while more.len() < QUEUE {
+            let all = first.into_iter().chain(&more).map(Message::gathering);
+            let longest = all.chain((more.len() >= ENOUGH).then_some(GATHERING)).min().unwrap_or_default();
             let left = longest.saturating_sub(begun.elapsed()).min(GATHERING);
-            let Ok(message) = self.messages.recv_timeout(left) else { break };
-            longest = longest.min(message.gathering());
-            more.push(message);
-            if more.len() >= ENOUGH {
-                longest = longest.min(GATHERING);
+            if left.is_zero() {
+                break;
+            }
+            pause(left);
+            let before = more.len();
+            more.extend(self.messages.try_iter().take(QUEUE - before));
+            if more.len() == before {
+                break;
             }
         }
         more
     }
+}
+
+/// Lets the writer's thread sleep while operations come. To wait for them at their queue would be to wake up for each.
+#[expect(clippy::disallowed_methods, reason = "a thread of the store's own")]
+fn pause(time: Duration) {
+    std::thread::sleep(time);
 }
 
 impl<B: Backend> Group<B> {
