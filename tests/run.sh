@@ -45,7 +45,7 @@ say "Linter, warnings are errors"
 cargo clippy --locked --all-targets -- --deny warnings
 say "Documentation, broken links are errors"
 RUSTDOCFLAGS="--deny warnings" cargo doc --locked --no-deps --document-private-items
-say "Linter over the fuzz targets; running them takes cargo-fuzz, see README"
+say "Linter over the fuzz targets; running them takes cargo-fuzz, see tests/README.md"
 CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}" \
     cargo clippy --manifest-path tests/fuzz/Cargo.toml --locked -- --deny warnings
 say "Building the tests"

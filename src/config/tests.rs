@@ -81,6 +81,37 @@ fn the_listed_defaults_are_the_real_ones() {
 }
 
 #[test]
+fn the_guide_has_every_key_with_its_default_and_no_other() {
+    let guide = include_str!("../../config/README.md");
+    let (_, behind) = guide.split_once("| key | default | meaning |").unwrap();
+    let (table, _) = behind.split_once("\n\n").unwrap();
+    let quoted = |cell: &str| -> Vec<String> {
+        cell.split('`').skip(1).step_by(2).map(|word| word.trim_matches('"').to_owned()).collect()
+    };
+    let mut listed = std::collections::BTreeMap::new();
+    for row in table.lines().skip(2) {
+        let cells: Vec<&str> = row.split(" | ").collect();
+        let (names, defaults) = (quoted(cells[0]), quoted(cells[1]));
+        for (place, name) in names.into_iter().enumerate() {
+            listed.insert(name, defaults.get(place).or(defaults.last()).cloned());
+        }
+    }
+    // Rows of what is more than one key, and of keys that stand in the text of another one.
+    listed.remove("plugins.NAME.*");
+    for key in KEYS {
+        let Some(default) = listed.remove(key.name) else {
+            assert!(table.contains(&format!("`{}`", key.name)), "config/README.md lacks {}", key.name);
+            continue;
+        };
+        if let Some(fixed) = key.default.strip_prefix('"') {
+            let fixed = fixed.trim_end_matches('"');
+            assert_eq!(default.as_deref(), Some(fixed), "the default of {} in config/README.md", key.name);
+        }
+    }
+    assert!(listed.is_empty(), "config/README.md has what is no key: {listed:?}");
+}
+
+#[test]
 fn every_listed_key_is_read_and_checked() {
     for key in KEYS {
         let variable = keys::variable(key.name);

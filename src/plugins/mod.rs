@@ -173,11 +173,11 @@ mod tests {
     }
 
     #[test]
-    fn readme_and_example_configuration_know_every_plugin() {
-        let readme = include_str!("../../README.md");
+    fn the_guide_and_the_example_configuration_know_every_plugin() {
+        let guide = include_str!("../../config/README.md");
         let example = include_str!("../../config/portreeve.toml");
         for entry in TABLE {
-            assert!(readme.contains(&format!("`{}`", entry.name)), "README.md lacks {}", entry.name);
+            assert!(guide.contains(&format!("`{}`", entry.name)), "config/README.md lacks {}", entry.name);
             assert!(example.contains(entry.name), "config/portreeve.toml lacks {}", entry.name);
         }
     }

@@ -220,17 +220,17 @@ mod tests {
             let unnamed = requirement_of(&method, &path.parse().unwrap());
             assert_eq!(unnamed, Requirement::SignedIn, "its handler refuses it");
         }
-        // A route that is added has its line here, and in README.
+        // A route that is added has its line here, and in the operator's guide.
         assert_eq!(required("/api/v1/search"), "registry:catalog:pull");
         assert_eq!(required("/api/v1/tags"), "registry:catalog:pull", "each sees what they may pull");
         let known = probes.len() + public.len() + repository.len() + admin.len() + signed_in.len();
         let known = known + 2 + 2;
         assert_eq!(of_the_door().into_iter().count(), known);
-        let readme = include_str!("../../README.md");
+        let guide = include_str!("../../config/README.md");
         for route in of_the_door() {
             assert!(
-                readme.contains(&format!("`{}", route.path)) || readme.contains(&format!(" {}", route.path)),
-                "README.md lacks {}",
+                guide.contains(&format!("`{}", route.path)) || guide.contains(&format!(" {}", route.path)),
+                "config/README.md lacks {}",
                 route.path
             );
         }

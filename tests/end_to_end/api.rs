@@ -17,7 +17,7 @@ const RULES: &str = r#"[
     { who = "mounter", actions = "catalog" },
 ]"#;
 
-/// What the rules of the README say of a request.
+/// What the operator's guide says of a request.
 #[derive(Clone, Copy)]
 enum Needs {
     Nothing,

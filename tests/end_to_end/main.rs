@@ -1,4 +1,4 @@
-//! The real door in front of real registries, from the outside: what the README promises, and what happens when things
+//! The real door in front of real registries, from the outside: what README.md and config/README.md promise, and what happens when things
 //! go wrong.
 
 #![expect(

@@ -18,7 +18,7 @@ const NOISE: u64 = if cfg!(debug_assertions) { 300 } else { 40 };
 /// Where a login or a probe takes more than this part of its limit without a siege, the machine is busy with something else, and
 /// the limit is as many times what it takes then.
 const BUSY: u64 = 10;
-/// The most memory, in MiB. By README.md it could be 1.6 GiB with as many connections and requests as the attackers have; a door
+/// The most memory, in MiB. By config/README.md it could be 1.6 GiB with as many connections and requests as the attackers have; a door
 /// that takes more than this has lost one of its bounds.
 const MEMORY: u64 = 512;
 

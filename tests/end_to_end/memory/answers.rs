@@ -232,6 +232,6 @@ async fn endless_answers_of_the_registry_that_nobody_reads_wait_at_the_registry(
     })
     .await;
     let grown = peak(&door).saturating_sub(before) / MIB;
-    // README: a megabyte at most for each request under way.
+    // config/README.md: a megabyte at most for each request under way.
     assert!(grown < 400, "{grown} MiB more for 400 answers on 10 connections");
 }
