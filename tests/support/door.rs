@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::binary::{portreeve, without_variables};
 use super::http::http_client;
 use super::port;
+use super::postgres::{self, Database};
 use super::wait::{PAUSE, until};
 
 /// How long the door may take to be ready.
@@ -28,6 +29,8 @@ pub struct Door {
     address: SocketAddr,
     admin: SocketAddr,
     child: Child,
+    /// Where its record is, if that is a database of its own.
+    _database: Option<Database>,
 }
 
 /// A door about to be started.
@@ -255,12 +258,33 @@ impl DoorBuilder {
         let directory = tempfile::tempdir().unwrap();
         let mut settings = self.settings.clone();
         settings.entry("LISTEN__DOOR".to_owned()).or_insert_with(|| port::free().to_string());
-        settings
-            .entry("STORE__URL".to_owned())
-            .or_insert_with(|| format!("redb:{}", directory.path().join("portreeve.redb").display()));
+        let database = keep_record(&mut settings, directory.path());
         let mut child = spawn(&settings, directory.path());
         let (address, admin) = listens(&mut child, directory.path(), 0).await?;
-        Ok(Door { settings, directory, address, admin, child })
+        Ok(Door { settings, directory, address, admin, child, _database: database })
+    }
+}
+
+/// Gives a door a place for its record, unless it has one: a file, or with `PORTREEVE_TEST_STORE=postgres` a database.
+fn keep_record(settings: &mut BTreeMap<String, String>, directory: &Path) -> Option<Database> {
+    if settings.contains_key("STORE__URL") {
+        return None;
+    }
+    let file = directory.join("portreeve.redb");
+    match std::env::var("PORTREEVE_TEST_STORE").as_deref() {
+        Err(_) | Ok("redb") => {
+            settings.insert("STORE__URL".to_owned(), format!("redb:{}", file.display()));
+            None
+        }
+        Ok("postgres") => {
+            let database = Database::create();
+            settings.insert("STORE__URL".to_owned(), database.url());
+            settings.insert("STORE__PASSWORD".to_owned(), postgres::PASSWORD.to_owned());
+            let socket = format!("{}.socket", file.display());
+            settings.entry("SERVER__SOCKET".to_owned()).or_insert(socket);
+            Some(database)
+        }
+        Ok(other) => panic!("PORTREEVE_TEST_STORE is {other}, which is neither redb nor postgres"),
     }
 }
 
