@@ -17,6 +17,9 @@ const PROGRAMS: &str = "/usr/lib/postgresql/15/bin";
 /// The user of the databases, who has a password.
 pub const USER: &str = "portreeve";
 
+/// The number of the socket of the server that all tests share.
+const PORT: u16 = 5432;
+
 /// Their password.
 pub const PASSWORD: &str = "correct horse battery staple";
 
@@ -84,12 +87,13 @@ impl Database {
     /// An empty one of the server that all tests share.
     pub fn create() -> Self {
         static SERVER: OnceLock<Server> = OnceLock::new();
-        SERVER.get_or_init(|| Server::start(5432, Extras::default(), None).unwrap()).database()
+        SERVER.get_or_init(|| Server::start(PORT, Extras::default(), None).unwrap()).database()
     }
 
     /// Its URL, for somebody who has the password.
     pub fn url(&self) -> String {
-        format!("postgres://{USER}@/{}?host={}", self.name, self.directory.display())
+        let url = format!("postgres://{USER}@/{}?host={}", self.name, self.directory.display());
+        if self.port == PORT { url } else { format!("{url}&port={}", self.port) }
     }
 
     /// Its name.
