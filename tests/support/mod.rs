@@ -13,6 +13,7 @@ pub mod image;
 pub mod leaping;
 pub mod memory;
 pub mod metrics;
+pub mod pooler;
 pub mod port;
 pub mod postgres;
 pub mod prometheus;

@@ -242,7 +242,7 @@ impl Server {
 }
 
 /// The user and the group that Debian's package makes.
-fn postgres_user() -> (u32, u32) {
+pub fn postgres_user() -> (u32, u32) {
     let users = fs::read_to_string("/etc/passwd").unwrap();
     let user = users.lines().find(|line| line.starts_with("postgres:"));
     let user: Vec<&str> =

@@ -45,17 +45,35 @@ pub(super) struct NotThere;
 
 /// The driver's own words are few; those of the database say what is wrong.
 #[derive(Debug, thiserror::Error)]
-#[error("{message} (SQLSTATE {code})")]
+#[error("{message} (SQLSTATE {code}){remedy}")]
 struct Explained {
     message: String,
     code: String,
+    remedy: String,
+}
+
+/// What the operator can do about what PgBouncer refuses, which has no code of its own for it.
+fn remedy_of_refusal(message: &str) -> Option<&'static str> {
+    if message.contains("unsupported startup parameter") {
+        return Some(
+            "take `options` out of `store.url`, or name it in `ignore_startup_parameters` of PgBouncer",
+        );
+    }
+    message
+        .contains("statement pooling")
+        .then_some("give PgBouncer `pool_mode = transaction` or `session` for this database")
 }
 
 /// The cause in the words of the database, where it has said something.
 pub(super) fn explained(error: tokio_postgres::Error) -> Box<dyn Error + Send + Sync> {
     match error.as_db_error() {
         Some(said) => {
-            Box::new(Explained { message: said.message().to_owned(), code: said.code().code().to_owned() })
+            let remedy = remedy_of_refusal(said.message()).map(|remedy| format!("; {remedy}"));
+            Box::new(Explained {
+                message: said.message().to_owned(),
+                code: said.code().code().to_owned(),
+                remedy: remedy.unwrap_or_default(),
+            })
         }
         None => Box::new(Chained(error)),
     }

@@ -1,6 +1,6 @@
 //! The store in a PostgreSQL database, for any number of doors. Only the files of this folder name its client.
 //!
-//! [`PostgresStore`] is the way in, `requests` what it is asked for. `connection` reaches the database, by `tls` where others are on the way,
+//! [`PostgresStore`] is the way in, `requests` what it is asked for. `connection` reaches the database, by `tls` where others are on the way; a `query` is what it is asked,
 //! `migrations` make its tables, `ticket` is the row that every transaction takes first, so that number order is commit order. `writer` is the one
 //! thread of a door that writes, by group commit, `work` what it is asked to do, within a `transaction`; `shared` is what
 //! readers and writer have in common, `reading` how readers ask. `copy` has all rows of the database.
@@ -11,6 +11,7 @@ mod failure;
 mod migrations;
 mod open_error;
 mod opening;
+mod query;
 mod reading;
 mod requests;
 mod shared;

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use tokio::runtime::Handle;
 
-use super::connection::{Link, NotCommitted, PostgresAddress, query};
+use super::connection::{Link, NotCommitted, PostgresAddress};
 use super::failure::{Failure, NotThere, decode, number, stored};
 use super::migrations::{WhenAbsent, migrate};
 use super::open_error::PostgresOpenError;
+use super::query::query;
 use super::shared::Shared;
 use super::transaction::Transaction;
 use super::writer::{TRIES, Writer};

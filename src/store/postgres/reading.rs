@@ -7,8 +7,8 @@ use tokio::time::timeout;
 use tokio_postgres::Row;
 
 use super::PostgresStore;
-use super::connection::{Query, query};
 use super::failure::{Failure, NoAnswer, NotThere, decode};
+use super::query::{Query, query};
 use super::ticket::Sums;
 use crate::store::record::MAXIMUM_PAGE;
 use crate::store::{Page, StoreError, metrics};
@@ -120,11 +120,7 @@ async fn ask(pool: &Pool, query: &Query) -> Result<Vec<Row>, Failure> {
     loop {
         let asking = async {
             let client = pool.get().await.map_err(Failure::medium)?;
-            let statement = client.prepare_cached(query.sql).await;
-            let rows = match statement {
-                Ok(statement) => client.query(&statement, &query.references()).await,
-                Err(error) => Err(error),
-            };
+            let rows = query.ask(&client).await;
             Ok::<_, Failure>(rows.map_err(|error| (client.is_closed(), error)))
         };
         let asked =

@@ -1,10 +1,13 @@
 //! The contract over a real PostgreSQL, and what is this backend's own.
 
+#[path = "../../../tests/support/pooler.rs"]
+mod pooler;
 #[path = "../../../tests/support/postgres.rs"]
-mod server;
+mod postgres;
 
 mod copies;
 mod lost_answers;
+mod poolers;
 mod tls;
 
 use std::sync::Arc;
@@ -12,7 +15,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-use self::server::{Database, PASSWORD};
+use self::postgres::{Database, PASSWORD};
 use super::{PostgresAddress, PostgresOpenError, PostgresStore, TlsFiles};
 use crate::store::contract::{self, contract_tests, push, several_doors_tests};
 use crate::store::sample::{alice, at, image, put, repository, tag};

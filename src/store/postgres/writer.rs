@@ -10,8 +10,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::connection::{Link, NotCommitted, query};
+use super::connection::{Link, NotCommitted};
 use super::failure::{Failure, decode, number, stored};
+use super::query::query;
 use super::shared::{Shared, TROUBLE};
 use super::ticket::Sums;
 use super::transaction::{Finished, SINCE, TAIL, Transaction};

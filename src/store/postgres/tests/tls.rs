@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use tempfile::TempDir;
 
 use super::super::{PostgresAddress, PostgresStore, TlsFiles};
-use super::server::{Database, Extras, PASSWORD, Server, USER};
+use super::postgres::{Database, Extras, PASSWORD, Server, USER};
 use crate::store::{Records as _, Store as _};
 
 /// An authority, and what it signs.

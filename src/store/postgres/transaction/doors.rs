@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::super::connection::query;
 use super::super::failure::{Failure, number, stored};
+use super::super::query::query;
 use super::Transaction;
 use super::door_rows::{DOOR, beat_of, column};
 use crate::store::ledger::{LeaseRow, SharedMedium};

@@ -1,7 +1,7 @@
 //! The end of a transaction: what is written with its commit, and what changes in memory once that is durable.
 
-use super::super::connection::{Query, query};
 use super::super::failure::{Failure, decode, encode, number, stored};
+use super::super::query::{Query, query};
 use super::Transaction;
 use crate::store::day::{DayRow, MAXIMUM_DAYS};
 use crate::store::recent_events::Appended;
