@@ -1,0 +1,54 @@
+//! A database whose disk is full.
+
+use std::sync::Arc;
+
+use reqwest::StatusCode;
+
+use super::{SOON, assert_heals, assert_serves_on, door, until_ready};
+use crate::support::disk::Disk;
+use crate::support::image::Image;
+use crate::support::postgres::{Extras, Server, USER};
+use crate::support::pushing::{Pushing, assert_recorded, put};
+use crate::support::registry::Registry;
+use crate::support::state::{assert_in_step, assert_nothing_is_asked_about};
+use crate::support::wait::until_seen;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_acknowledged_is_missing_when_the_disk_of_the_database_was_full_for_a_while() {
+    let disk = Disk::mount("192m");
+    let access = "host all all 127.0.0.1/32 scram-sha-256\n";
+    let server = Server::listening(Extras { access, place: Some(disk.path()), ..Extras::default() });
+    let database = server.database();
+    let (registry, files) = (Registry::start().await, tempfile::tempdir().unwrap());
+    let url = format!("postgres://{USER}@127.0.0.1:{}/{}", server.port(), database.name());
+    let door = door(&registry, &url, &files, "socket").start().await;
+    let image = Arc::new(Image::small(1));
+    image.push(&door.url(), "team/app", "before").await;
+    let pushing = Pushing::to(&door.url(), &image);
+    pushing.until_acknowledged(20).await;
+
+    disk.fill();
+    // What there is may take some more.
+    let mut number = 0;
+    let refused = async || {
+        number += 1;
+        let answer = put(&door.url(), &image, &format!("x{number}")).await;
+        (number, answer, server.is_running())
+    };
+    let is_refused = |seen: &(i32, Option<StatusCode>, bool)| seen.1 == Some(StatusCode::SERVICE_UNAVAILABLE);
+    let seen = until_seen("a write is refused", 4 * SOON, refused, is_refused).await;
+    eprintln!("refused after {} writes; the server runs on: {}", seen.0, seen.2);
+    assert_serves_on(&door, &image).await;
+
+    disk.clear();
+    // One that had no room for its log has ended.
+    if !server.is_running() {
+        server.restart();
+    }
+    assert_heals(&pushing).await;
+    until_ready(&door, StatusCode::OK).await;
+    let acknowledged = pushing.stop().await;
+    assert_nothing_is_asked_about(&door.url(), SOON).await;
+    assert_in_step(&door.url(), &registry.url(), SOON).await;
+    assert_recorded(&door, acknowledged).await;
+}
