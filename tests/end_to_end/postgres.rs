@@ -92,6 +92,7 @@ async fn work_goes_on_over_restarts(ground: Ground) {
     assert_eq!(statistics["open_intents"], 0, "{statistics:#}");
     let (is_good, said) = door.check().await;
     assert!(is_good && said.contains("can be opened"), "{said}");
+    assert_eq!(ground.database.run("SELECT count(*) FROM doors"), "2\n", "who only looks is no door");
     let log = door.whole_log().await;
     let told = format!("made a new store in the database postgres://portreeve@/{}", ground.database.name());
     assert!(log.contains(&told), "{log}");

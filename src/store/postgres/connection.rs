@@ -25,6 +25,10 @@ use super::tls::{Connector, TlsFiles, TlsMode, TlsStream, is_over_sockets, take_
 /// How long it may take to get a connection.
 pub(super) const CONNECTING: Duration = Duration::from_secs(5);
 
+/// How long nothing may come back of what is sent, as TCP sees it: then there is no connection any more. A database that is slow
+/// is not silent.
+const SILENCE: Duration = Duration::from_secs(5);
+
 /// How long the database may take for a flight that changes nothing for good.
 const ANSWERING: Duration = Duration::from_secs(10);
 
@@ -33,7 +37,7 @@ const COMMITTING: Duration = Duration::from_secs(30);
 
 /// How a transaction begins: of a door that is frozen within it the database takes the ticket back.
 pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; \
-    SET LOCAL idle_in_transaction_session_timeout = '5s'; SET LOCAL lock_timeout = '10s'";
+    SET LOCAL idle_in_transaction_session_timeout = '3s'; SET LOCAL lock_timeout = '10s'";
 
 /// Where a record is kept in PostgreSQL, with which password, and how connections to it are encrypted. It shows no password.
 #[derive(Clone)]
@@ -62,8 +66,10 @@ impl PostgresAddress {
             config.application_name("portreeve");
         }
         config.connect_timeout(CONNECTING);
-        config.tcp_user_timeout(ANSWERING);
-        config.keepalives_idle(ANSWERING);
+        config.tcp_user_timeout(SILENCE);
+        config.keepalives_idle(SILENCE);
+        config.keepalives_interval(SILENCE / 5);
+        config.keepalives_retries(5);
         let mode = match is_over_sockets(&config) {
             true => TlsMode::Disable,
             false => mode.unwrap_or_else(|| TlsMode::default_of(&config, &files)),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{DbError, SqlState};
 
 use super::tls_remedy::remedy;
 use crate::store::StoreError;
@@ -52,8 +52,12 @@ struct Explained {
     remedy: String,
 }
 
-/// What the operator can do about what PgBouncer refuses, which has no code of its own for it.
-fn remedy_of_refusal(message: &str) -> Option<&'static str> {
+/// What the operator can do about what is refused. PgBouncer has no codes of its own.
+fn remedy_of_refusal(said: &DbError) -> Option<&'static str> {
+    let message = said.message();
+    if *said.code() == SqlState::TOO_MANY_CONNECTIONS {
+        return Some("others have all its connections: raise `max_connections`, or put PgBouncer before it");
+    }
     if message.contains("unsupported startup parameter") {
         return Some(
             "take `options` out of `store.url`, or name it in `ignore_startup_parameters` of PgBouncer",
@@ -68,7 +72,7 @@ fn remedy_of_refusal(message: &str) -> Option<&'static str> {
 pub(super) fn explained(error: tokio_postgres::Error) -> Box<dyn Error + Send + Sync> {
     match error.as_db_error() {
         Some(said) => {
-            let remedy = remedy_of_refusal(said.message()).map(|remedy| format!("; {remedy}"));
+            let remedy = remedy_of_refusal(said).map(|remedy| format!("; {remedy}"));
             Box::new(Explained {
                 message: said.message().to_owned(),
                 code: said.code().code().to_owned(),

@@ -8,6 +8,7 @@ mod postgres;
 mod copies;
 mod lost_answers;
 mod poolers;
+mod reads;
 mod tls;
 
 use std::sync::Arc;

@@ -56,6 +56,7 @@ impl Encrypted {
                     ssl_key_file = '../server.key'",
                 access: "hostssl all certified all cert\nhostssl all all all scram-sha-256\n",
                 files: &[("ca.pem", &authority.pem), ("server.pem", &certificate), ("server.key", &key)],
+                ..Extras::default()
             });
             Self { authority, server }
         })

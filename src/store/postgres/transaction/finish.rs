@@ -113,6 +113,7 @@ impl Transaction<'_> {
                 ));
                 queries.push(query!(PURGE_EPOCHS, MAXIMUM_EPOCHS));
             }
+            queries.append(&mut self.with_commit);
             queries.push(query!(SET_TICKET, stored(self.sequence.get()), encode("ticket", &self.sums)?));
             queries.push(query!(SET_BATCH, stored(self.me.door.0), stored(batch)));
         }
