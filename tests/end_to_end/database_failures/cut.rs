@@ -67,6 +67,38 @@ async fn a_door_that_is_cut_off_refuses_and_serves_on_another_takes_over_and_it_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn doors_that_are_cut_off_together_take_none_of_them_for_dead() {
+    let (registry, files) = (Registry::start().await, tempfile::tempdir().unwrap());
+    let database = Database::create();
+    let line = Line::through_network_to(&database).await;
+    let doors = [
+        door(&registry, line.url(), &files, "first").start().await,
+        door(&registry, line.url(), &files, "second").start().await,
+    ];
+    line.cut();
+    // Longer than a door may be silent.
+    for door in &doors {
+        until_ready(door, StatusCode::SERVICE_UNAVAILABLE).await;
+    }
+    line.mend();
+    let begun = Instant::now();
+    for door in &doors {
+        until_ready(door, StatusCode::OK).await;
+    }
+    say("healing", begun);
+    let beats = || -> u64 { database.run("SELECT min(beat) FROM doors").trim().parse().unwrap() };
+    let before = beats();
+    let look = async || (beats(), database.run("SELECT count(*) FROM doors WHERE died IS NOT NULL"));
+    let seen = until_seen("both show their lives", SOON, look, |seen| seen.0 > before + 8).await;
+    assert_eq!(seen.1, "0\n");
+    for door in &doors {
+        let log = door.log();
+        assert!(!log.contains("has shown no life") && !log.contains("taken this one for dead"), "{log}");
+        Image::small(1).push(&door.url(), "team/app", "after").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn tokens_are_good_and_made_while_the_database_is_out_of_reach() {
     let (registry, guard) = (Registry::start().await, Guard::new());
     let database = Database::create();
