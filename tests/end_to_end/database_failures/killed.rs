@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use reqwest::StatusCode;
+use reqwest::header::ACCEPT;
 
 use super::{SOON, door, say};
 use crate::support::http::http_client;
@@ -50,7 +51,8 @@ async fn what_a_killed_door_carried_is_adopted_by_another_and_found_out() {
     let done = async || {
         let answers = (0..4).map(|number| {
             let url = format!("{}/v2/team/app/manifests/done-{number}", registry.url());
-            async move { http_client().head(url).send().await.unwrap().status() }
+            let request = http_client().head(url).header(ACCEPT, &images[0].media_type);
+            async move { request.send().await.unwrap().status() }
         });
         futures_util::future::join_all(answers).await.iter().filter(|status| status.is_success()).count()
     };
