@@ -42,15 +42,14 @@ pub fn door(registry: &Registry, store: &str, files: &TempDir, socket: &str) -> 
 /// An image of which the door has the tag `before` is pulled, and blobs are pushed, without waiting for the database.
 pub async fn assert_serves_on(door: &Door, image: &Image) {
     let begun = Instant::now();
-    for (digest, _) in &image.blobs {
-        let blob = format!("{}/v2/team/app/blobs/{digest}", door.url());
-        assert_eq!(http_client().get(blob).send().await.unwrap().status(), StatusCode::OK);
-    }
-    for reference in ["before", &image.digest] {
-        let manifest = format!("{}/v2/team/app/manifests/{reference}", door.url());
-        let request = http_client().get(manifest).header(ACCEPT, &image.media_type);
-        let pulled = request.send().await.unwrap();
-        assert_eq!(pulled.status(), StatusCode::OK, "{reference}");
+    let blobs = image.blobs.iter().map(|(digest, _)| format!("blobs/{digest}"));
+    let manifests = ["before", &image.digest].map(|reference| format!("manifests/{reference}"));
+    for path in blobs.chain(manifests) {
+        let url = format!("{}/v2/team/app/{path}", door.url());
+        let request = http_client().get(url).header(ACCEPT, &image.media_type);
+        let pull = async || request.try_clone().unwrap().send().await.unwrap().status();
+        // A registry that is writing the same manifest again may fail on it for a moment.
+        until_seen(&path, AT_ONCE, pull, |seen| *seen == StatusCode::OK).await;
     }
     Image::small(77).push_blobs(&door.url(), "team/app").await;
     let took = begun.elapsed();
