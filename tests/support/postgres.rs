@@ -167,6 +167,12 @@ impl Server {
         run_sql(&self.directory, self.port, database, sql)
     }
 
+    /// Whether it runs SQL in a database of it, and that does not fail.
+    #[allow(dead_code, reason = "not every test that has a database needs one")]
+    pub fn can_run(&self, database: &str, sql: &str) -> bool {
+        psql(&self.directory, self.port, database, sql).output().unwrap().status.success()
+    }
+
     /// Ends it as a crash of its machine does: no process of it does anything more.
     #[allow(dead_code, reason = "not every test that has a database needs one")]
     pub fn crash(&self) {

@@ -18,6 +18,7 @@ use secrecy::SecretString;
 
 use self::postgres::{Database, PASSWORD};
 use super::{PostgresAddress, PostgresOpenError, PostgresStore, TlsFiles};
+use crate::store::contract::several_doors::TwoDoors;
 use crate::store::contract::{self, contract_tests, push, several_doors_tests};
 use crate::store::sample::{alice, at, image, put, repository, tag};
 use crate::store::{Outcome, PageRequest, Sequence, Store, StoreError, Write};
@@ -35,7 +36,7 @@ fn empty() -> (Arc<dyn Store>, Database) {
     (open(&database), database)
 }
 
-fn shared() -> ((Arc<dyn Store>, Arc<dyn Store>), Database) {
+fn shared() -> (TwoDoors, Database) {
     let database = Database::create();
     ((open(&database), open(&database)), database)
 }

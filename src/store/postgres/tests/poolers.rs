@@ -8,6 +8,7 @@ use super::pooler::Pooler;
 use super::postgres::{Database, PASSWORD};
 use super::{PostgresAddress, PostgresStore, TlsFiles};
 use crate::store::Store;
+use crate::store::contract::several_doors::TwoDoors;
 use crate::store::contract::{contract_tests, several_doors_tests};
 
 /// A database with the pooler that leads to it.
@@ -34,7 +35,7 @@ fn empty() -> (Arc<dyn Store>, Pooled) {
     (pooled.open(), pooled)
 }
 
-fn shared() -> ((Arc<dyn Store>, Arc<dyn Store>), Pooled) {
+fn shared() -> (TwoDoors, Pooled) {
     let pooled = Pooled::new();
     ((pooled.open(), pooled.open()), pooled)
 }
