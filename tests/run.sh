@@ -15,7 +15,8 @@ fi
 say "What is needed from Debian"
 config/debian-packages.sh \
     buildah busybox-static ca-certificates chromium chromium-driver cmake containerd curl docker-registry docker.io \
-    fonts-liberation2 g++ gcc haproxy iptables libfaketime make podman postgresql procps prometheus python3 python3-venv skopeo
+    fonts-liberation2 g++ gcc haproxy iproute2 iptables libfaketime make pgbouncer podman postgresql procps prometheus python3 \
+    python3-venv skopeo
 
 for tool in cargo rustfmt cargo-clippy; do
     # Rustup has a name for each of them, whether the component is there or not.

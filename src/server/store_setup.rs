@@ -91,7 +91,7 @@ pub(super) fn open_existing(configured: &Configured) -> Result<Arc<dyn Store>, S
 pub(super) fn open_to_read(configured: &Configured) -> Result<Arc<dyn Store>, StoreOpenError> {
     match &configured.url {
         StoreUrl::Redb(path) => Ok(Arc::new(RedbStore::open_to_read(path)?)),
-        StoreUrl::Postgres(_) => open_existing(configured),
+        StoreUrl::Postgres(url) => Ok(Arc::new(PostgresStore::open_to_read(&address(url, configured)?)?)),
     }
 }
 

@@ -150,7 +150,7 @@ macro_rules! contract_tests {
 pub(super) use contract_tests;
 pub(super) use several_doors::several_doors_tests;
 
-type AnyStore = Arc<dyn Store>;
+pub(in crate::store) type AnyStore = Arc<dyn Store>;
 
 /// Carries a write that the registry does at once.
 pub(super) async fn carry(

@@ -112,11 +112,14 @@ impl Shared {
     async fn carry(self: Arc<Self>, request: WriteRequest) -> Result<WriteAnswer, CarryFailure> {
         let (repository, announced) = (request.write.repository(), request.write.announced());
         let life = self.membership.life();
-        let begun = self
-            .ledger
-            .begin(repository.clone(), announced, request.actor.clone(), self.registry.now())
-            .await
-            .map_err(not_noted)?;
+        let now = self.registry.now();
+        let begun = tokio::select! {
+            biased;
+            // The store may take far longer to say that it cannot be reached.
+            () = self.membership.fenced() => return Err(not_noted(StoreError::Fenced)),
+            begun = self.ledger.begin(repository.clone(), announced, request.actor.clone(), now) => begun,
+        };
+        let begun = begun.map_err(not_noted)?;
         tracing::debug!(
             repository = %begun.repository, intent = begun.sequence.get(), state = ?begun.state,
             "a write is noted before it is carried"

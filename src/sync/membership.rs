@@ -2,7 +2,8 @@
 //! own clock until when the others take it for alive.
 //!
 //! No clock is compared with another's. A door is dead for another that has not seen its beat move for [`TIME_TO_LIVE`]; a
-//! door fences itself a [`MARGIN`] before any other can think so, counted from before its last beat.
+//! door fences itself a [`MARGIN`] before any other can think so, counted from before its last beat. While a door cannot look
+//! itself, the others may not be able to show their lives either: only [`LONGEST`] of that counts.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,6 +28,8 @@ pub(super) const TIME_TO_LIVE: Duration = Duration::from_secs(6);
 const MARGIN: Duration = Duration::from_millis(1_500);
 /// Between two beats: several may fail before it matters.
 const INTERVAL: Duration = Duration::from_secs(1);
+/// Between two looks at the others no more than this counts as silence of theirs.
+const LONGEST: Duration = Duration::from_secs(2);
 /// How often a door tries to get a lease that another holds.
 pub(super) const LEASE_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -53,10 +56,18 @@ enum Standing {
     Fenced,
 }
 
-/// When another door was seen to live.
+/// The other doors, as this one has seen them.
+#[derive(Default)]
+struct Others {
+    seen: HashMap<DoorId, Seen>,
+    /// When it has looked last.
+    looked: Option<Instant>,
+}
+
+/// How another door was heard last, and for how long it has been silent since.
 struct Seen {
     beat: Beat,
-    moved: Instant,
+    silent: Duration,
 }
 
 impl Membership {
@@ -99,27 +110,44 @@ impl Membership {
         }
     }
 
+    /// Waits until other doors may take this one for dead. Never where there is no other door.
+    pub async fn fenced(&self) {
+        loop {
+            let deadline = match *self.standing() {
+                Standing::Alone => None,
+                Standing::Until(deadline) if Instant::now() < deadline => Some(deadline),
+                Standing::Until(_) | Standing::Fenced => return,
+            };
+            match deadline {
+                Some(deadline) => tokio::time::sleep_until(deadline).await,
+                None => return std::future::pending().await,
+            }
+        }
+    }
+
     /// Shows that this door lives, and takes over from those that do not, until told to stop.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
         if !self.store.is_shared() {
             return;
         }
         let running = async {
-            let mut seen = HashMap::new();
+            let mut others = Others::default();
             loop {
-                self.beat(&mut seen).await;
-                tokio::time::sleep(INTERVAL).await;
+                // By the clock, however long a beat takes: a slow store is no dead door.
+                let next = Instant::now() + INTERVAL;
+                self.beat(&mut others).await;
+                tokio::time::sleep_until(next).await;
             }
         };
         stop.run_until_cancelled(running).await;
     }
 
-    async fn beat(&self, seen: &mut HashMap<DoorId, Seen>) {
+    async fn beat(&self, others: &mut Others) {
         let before = Instant::now();
         match self.store.beat().await {
             Ok(beats) => {
                 *self.standing() = Standing::Until(before + (TIME_TO_LIVE - MARGIN));
-                for dead in observe(seen, beats, Instant::now()) {
+                for dead in others.observe(beats, Instant::now()) {
                     self.adopt(dead).await;
                 }
             }
@@ -128,7 +156,7 @@ impl Membership {
                 self.deaths.fetch_add(1, Ordering::Release);
                 tracing::warn!("the other doors have taken this one for dead; it joins them again");
                 FENCED.with([]).increment(1);
-                seen.clear();
+                *others = Others::default();
                 if let Err(error) = self.store.rejoin().await {
                     tracing::warn!(%error, "this door cannot join the others; trying again");
                 }
@@ -153,23 +181,27 @@ impl Membership {
     }
 }
 
-/// Notes who was heard. Answers those that have not been for too long.
-fn observe(seen: &mut HashMap<DoorId, Seen>, beats: Vec<Beat>, now: Instant) -> Vec<Beat> {
-    let mut dead = Vec::new();
-    for beat in beats {
-        let door = beat.incarnation.door;
-        match seen.get(&door) {
-            Some(last) if last.beat == beat => {
-                if now.duration_since(last.moved) >= TIME_TO_LIVE {
-                    dead.push(beat);
+impl Others {
+    /// Notes who was heard. Answers those that have not been for too long.
+    fn observe(&mut self, beats: Vec<Beat>, now: Instant) -> Vec<Beat> {
+        let since = self.looked.replace(now).map_or(Duration::ZERO, |looked| now.duration_since(looked));
+        let mut dead = Vec::new();
+        for beat in beats {
+            let door = beat.incarnation.door;
+            match self.seen.get_mut(&door) {
+                Some(last) if last.beat == beat => {
+                    last.silent += since.min(LONGEST);
+                    if last.silent >= TIME_TO_LIVE {
+                        dead.push(beat);
+                    }
+                }
+                Some(_) | None => {
+                    self.seen.insert(door, Seen { beat, silent: Duration::ZERO });
                 }
             }
-            Some(_) | None => {
-                seen.insert(door, Seen { beat, moved: now });
-            }
         }
+        dead
     }
-    dead
 }
 
 /// What this door alone does, as long as it holds the lease for it.
@@ -266,13 +298,32 @@ mod tests {
     use super::*;
     use crate::store::Incarnation;
 
+    fn beat(door: u64, count: u64) -> Beat {
+        Beat { incarnation: Incarnation { door: DoorId(door), epoch: 1 }, count }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_door_is_dead_once_its_beat_has_not_moved_for_its_time_to_live() {
-        let beat = |door, count| Beat { incarnation: Incarnation { door: DoorId(door), epoch: 1 }, count };
-        let (mut seen, start) = (HashMap::new(), Instant::now());
-        assert!(observe(&mut seen, vec![beat(1, 1), beat(2, 1)], start).is_empty());
-        let later = start + TIME_TO_LIVE - Duration::from_millis(1);
-        assert!(observe(&mut seen, vec![beat(1, 2), beat(2, 1)], later).is_empty());
-        assert_eq!(observe(&mut seen, vec![beat(1, 2), beat(2, 1)], start + TIME_TO_LIVE), [beat(2, 1)]);
+        let (mut others, start) = (Others::default(), Instant::now());
+        assert!(others.observe(vec![beat(1, 1), beat(2, 1)], start).is_empty());
+        for count in 2..7 {
+            let now = start + INTERVAL * u32::try_from(count - 1).unwrap();
+            assert!(others.observe(vec![beat(1, count), beat(2, 1)], now).is_empty());
+        }
+        assert_eq!(others.observe(vec![beat(1, 7), beat(2, 1)], start + TIME_TO_LIVE), [beat(2, 1)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_door_is_not_dead_because_neither_it_nor_who_looks_could_reach_the_store() {
+        let (mut others, start) = (Others::default(), Instant::now());
+        others.observe(vec![beat(1, 1), beat(2, 1)], start);
+        let healed = start + 10 * TIME_TO_LIVE;
+        assert!(others.observe(vec![beat(1, 2), beat(2, 1)], healed).is_empty(), "it comes a moment later");
+        assert!(others.observe(vec![beat(1, 3), beat(2, 2)], healed + INTERVAL).is_empty());
+        // One that does not is dead all the same.
+        for seconds in 2..7 {
+            assert!(others.observe(vec![beat(2, 2)], healed + seconds * INTERVAL).is_empty());
+        }
+        assert_eq!(others.observe(vec![beat(2, 2)], healed + 7 * INTERVAL), [beat(2, 2)]);
     }
 }

@@ -1,92 +1,19 @@
 //! What becomes of doors when the server of their database is lost, and of one that stands still for a while.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use reqwest::StatusCode;
-use reqwest::header::ACCEPT;
-use tempfile::TempDir;
 
-use crate::support::door::{Door, DoorBuilder};
-use crate::support::http::http_client;
+use crate::database_failures::{assert_serves_on, door};
 use crate::support::image::Image;
-use crate::support::postgres::{Database, Extras, PASSWORD, Server, USER};
+use crate::support::postgres::{Database, Extras, Server, USER};
+use crate::support::pushing::{Pushing, assert_recorded, put};
 use crate::support::registry::Registry;
-use crate::support::state::{assert_in_step, assert_nothing_is_asked_about, record};
+use crate::support::state::{assert_in_step, assert_nothing_is_asked_about};
 use crate::support::wait::{until, until_seen};
 
 const SOON: Duration = Duration::from_secs(30);
-/// Within which time doors write again once there is a database that takes writes; twice that on a busy machine.
-const HEALED: Duration = Duration::from_secs(20);
-
-fn door(registry: &Registry, store: &str, files: &TempDir, socket: &str) -> DoorBuilder {
-    let path = |name: &str| files.path().join(name).to_str().unwrap().to_owned();
-    std::fs::write(files.path().join("password"), PASSWORD).unwrap();
-    Door::builder(registry.url())
-        .set("STORE__URL", store)
-        .set("STORE__PASSWORD_FILE", path("password"))
-        .set("SERVER__SOCKET", path(socket))
-        .set("REGISTRY__TIMEOUT", "3s")
-}
-
-async fn put(door: &str, image: &Image, tag: &str) -> Option<StatusCode> {
-    let answer = image.put_by(&http_client(), door, "team/app", tag).await;
-    answer.ok().map(|answer| answer.status())
-}
-
-/// Clients that push tags to a door one after the other, until they are told to stop.
-struct Pushing {
-    acknowledged: Arc<AtomicUsize>,
-    stop: Arc<AtomicBool>,
-    workers: Vec<tokio::task::JoinHandle<Vec<String>>>,
-}
-
-impl Pushing {
-    fn to(door: &str, image: &Arc<Image>) -> Self {
-        let (acknowledged, stop): (Arc<AtomicUsize>, Arc<AtomicBool>) = Default::default();
-        let worker = |worker: usize| {
-            let (door, image) = (door.to_owned(), Arc::clone(image));
-            let (acknowledged, stop) = (Arc::clone(&acknowledged), Arc::clone(&stop));
-            tokio::spawn(async move {
-                let mut tags = Vec::new();
-                for number in 0.. {
-                    if stop.load(Ordering::Acquire) {
-                        break;
-                    }
-                    let tag = format!("t{worker}-{number}");
-                    match put(&door, &image, &tag).await.map(|status| status.as_u16()) {
-                        Some(201) => {
-                            tags.push(tag);
-                            acknowledged.fetch_add(1, Ordering::Release);
-                        }
-                        Some(500 | 503 | 504) => {}
-                        other => panic!("{tag}: {other:?}"),
-                    }
-                }
-                tags
-            })
-        };
-        let workers = (0..4).map(worker).collect();
-        Self { acknowledged, stop, workers }
-    }
-
-    async fn until_acknowledged(&self, more: usize) {
-        let wanted = self.acknowledged.load(Ordering::Acquire) + more;
-        let seen = async || self.acknowledged.load(Ordering::Acquire);
-        until_seen("tags are acknowledged", HEALED, seen, |seen| *seen >= wanted).await;
-    }
-
-    /// The tags that were acknowledged.
-    async fn stop(self) -> Vec<String> {
-        self.stop.store(true, Ordering::Release);
-        let mut tags = Vec::new();
-        for worker in self.workers {
-            tags.extend(worker.await.unwrap());
-        }
-        tags
-    }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_acknowledged_is_missing_when_the_primary_is_lost_and_its_standby_takes_over() {
@@ -125,16 +52,7 @@ async fn nothing_acknowledged_is_missing_when_the_primary_is_lost_and_its_standb
         put(&door.url(), &image, "meanwhile").await == Some(StatusCode::SERVICE_UNAVAILABLE)
     })
     .await;
-    for (digest, _) in &image.blobs {
-        let blob = format!("{}/v2/team/app/blobs/{digest}", door.url());
-        assert_eq!(http_client().get(blob).send().await.unwrap().status(), StatusCode::OK);
-    }
-    for reference in ["before", &image.digest] {
-        let manifest = format!("{}/v2/team/app/manifests/{reference}", door.url());
-        let request = http_client().get(manifest).header(ACCEPT, &image.media_type);
-        let pulled = request.send().await.unwrap();
-        assert_eq!(pulled.status(), StatusCode::OK, "{reference}");
-    }
+    assert_serves_on(&door, &image).await;
     standby.promote();
     pushing.until_acknowledged(1).await;
     pushing.until_acknowledged(40).await;
@@ -175,11 +93,4 @@ async fn a_door_that_stood_still_past_its_time_joins_again_and_record_and_regist
         assert_in_step(&door.url(), &registry.url(), SOON).await;
     }
     assert_recorded(&other, acknowledged).await;
-}
-
-async fn assert_recorded(door: &Door, acknowledged: Vec<String>) {
-    let (all, recorded) = (acknowledged.len(), record(&door.url()).await);
-    let is_lost = |tag: &String| !recorded.contains_key(&("team/app".to_owned(), tag.clone()));
-    let lost: Vec<String> = acknowledged.into_iter().filter(is_lost).collect();
-    assert!(lost.is_empty(), "of {all} these are lost: {lost:?}");
 }

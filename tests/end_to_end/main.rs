@@ -25,6 +25,7 @@ mod commands;
 mod configuration;
 mod copies;
 mod crash;
+mod database_failures;
 mod day_in_a_box;
 mod events;
 mod failover;

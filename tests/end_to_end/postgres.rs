@@ -1,4 +1,4 @@
-//! Doors whose record is in PostgreSQL: alone, and two that share it.
+//! Doors whose record is in PostgreSQL: alone, and two that share it; at its own door, and behind PgBouncer.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use crate::support::door::{Door, DoorBuilder};
 use crate::support::http::{delete, http_client};
 use crate::support::image::Image;
+use crate::support::pooler::Pooler;
 use crate::support::postgres::{Database, PASSWORD};
 use crate::support::registry::Registry;
 use crate::support::state::{assert_in_step, assert_nothing_is_asked_about, record};
@@ -21,20 +22,33 @@ const SOON: Duration = Duration::from_secs(20);
 /// A database with what doors need beside it: the password, and keys that they share.
 struct Ground {
     database: Database,
+    pooler: Option<Pooler>,
     files: TempDir,
 }
 
 impl Ground {
     fn new() -> Self {
-        let ground = Self { database: Database::create(), files: tempfile::tempdir().unwrap() };
+        let ground = Self { database: Database::create(), pooler: None, files: tempfile::tempdir().unwrap() };
         std::fs::write(ground.files.path().join("password"), format!("{PASSWORD}\n")).unwrap();
         ground
+    }
+
+    fn pooled() -> Self {
+        let ground = Self::new();
+        Self { pooler: Some(Pooler::of(&ground.database)), ..ground }
+    }
+
+    fn url(&self) -> String {
+        match &self.pooler {
+            Some(pooler) => format!("{}&target_session_attrs=read-write", pooler.url()),
+            None => self.database.url(),
+        }
     }
 
     fn door(&self, registry: &Registry) -> DoorBuilder {
         let path = |name| self.files.path().join(name).to_str().unwrap().to_owned();
         Door::builder(registry.url())
-            .set("STORE__URL", self.database.url())
+            .set("STORE__URL", self.url())
             .set("STORE__PASSWORD_FILE", path("password"))
             .set("AUTH__KEYS", path("keys"))
             // So long the registry is asked about what a dead door has left.
@@ -44,7 +58,16 @@ impl Ground {
 
 #[tokio::test]
 async fn a_door_on_postgresql_records_what_it_carries_and_what_sweeps_find_over_restarts() {
-    let (registry, ground) = (Registry::start().await, Ground::new());
+    work_goes_on_over_restarts(Ground::new()).await;
+}
+
+#[tokio::test]
+async fn a_door_on_postgresql_behind_a_pooler_records_the_same() {
+    work_goes_on_over_restarts(Ground::pooled()).await;
+}
+
+async fn work_goes_on_over_restarts(ground: Ground) {
+    let registry = Registry::start().await;
     let mut door = ground.door(&registry).start().await;
     let images: Vec<Image> = (0..4).map(Image::small).collect();
     for (image, tag) in images.iter().zip(["a", "b", "c", "d"]) {
@@ -69,6 +92,7 @@ async fn a_door_on_postgresql_records_what_it_carries_and_what_sweeps_find_over_
     assert_eq!(statistics["open_intents"], 0, "{statistics:#}");
     let (is_good, said) = door.check().await;
     assert!(is_good && said.contains("can be opened"), "{said}");
+    assert_eq!(ground.database.run("SELECT count(*) FROM doors"), "2\n", "who only looks is no door");
     let log = door.whole_log().await;
     let told = format!("made a new store in the database postgres://portreeve@/{}", ground.database.name());
     assert!(log.contains(&told), "{log}");
@@ -81,7 +105,16 @@ async fn a_door_on_postgresql_records_what_it_carries_and_what_sweeps_find_over_
 
 #[tokio::test]
 async fn doors_on_one_database_see_each_others_writes() {
-    let (registry, ground) = (Registry::start().await, Ground::new());
+    doors_see_each_others_writes(Ground::new()).await;
+}
+
+#[tokio::test]
+async fn doors_on_one_database_behind_a_pooler_see_each_others_writes() {
+    doors_see_each_others_writes(Ground::pooled()).await;
+}
+
+async fn doors_see_each_others_writes(ground: Ground) {
+    let registry = Registry::start().await;
     let first = ground.door(&registry).start().await;
     let second = ground.door(&registry).start().await;
     assert_eq!(ground.database.run("SELECT count(*) FROM doors WHERE died IS NULL"), "2\n");
@@ -108,7 +141,16 @@ async fn doors_on_one_database_see_each_others_writes() {
 
 #[tokio::test]
 async fn two_doors_race_for_one_tag_and_one_of_them_is_killed() {
-    let (registry, ground) = (Registry::start().await, Ground::new());
+    doors_race_for_one_tag(Ground::new()).await;
+}
+
+#[tokio::test]
+async fn two_doors_behind_a_pooler_race_for_one_tag_and_one_of_them_is_killed() {
+    doors_race_for_one_tag(Ground::pooled()).await;
+}
+
+async fn doors_race_for_one_tag(ground: Ground) {
+    let registry = Registry::start().await;
     let mut first = ground.door(&registry).start().await;
     let second = ground.door(&registry).start().await;
     let images: Arc<Vec<Image>> = Arc::new((0..3).map(Image::small).collect());
@@ -154,4 +196,18 @@ async fn two_doors_race_for_one_tag_and_one_of_them_is_killed() {
     }
     let gaps = "SELECT count(*) - count(DISTINCT sequence) FROM events";
     assert_eq!(ground.database.run(gaps), "0\n");
+}
+
+#[tokio::test]
+async fn a_door_that_a_pooler_refuses_says_what_to_do() {
+    let ground = Ground::pooled();
+    let registry = Registry::start().await;
+    let url = format!("{}&options=-c%20statement_timeout%3D60s", ground.url());
+    let refused = ground.door(&registry).set("STORE__URL", url).try_start().await;
+    let (status, said) = refused.map(|_| ()).unwrap_err();
+    assert!(!status.success() && said.contains("take `options` out of `store.url`"), "{status} {said}");
+    let by_statement = Pooler::with(&ground.database, "pool_mode = statement");
+    let refused = ground.door(&registry).set("STORE__URL", by_statement.url()).try_start().await;
+    let (status, said) = refused.map(|_| ()).unwrap_err();
+    assert!(!status.success() && said.contains("pool_mode = transaction"), "{status} {said}");
 }

@@ -51,6 +51,7 @@ cat settings >>data/postgresql.conf
 server=$(head -n 1 data/postmaster.pid)
 echo ready
 cat >/dev/null
+if [ -e data/postmaster.pid ]; then server=$(head -n 1 data/postmaster.pid); fi
 kill -QUIT "$server" 2>/dev/null || true
 rm -rf "$directory"
 "#;
@@ -64,6 +65,8 @@ pub struct Extras<'a> {
     pub access: &'a str,
     /// Files in its directory, by their names.
     pub files: &'a [(&'a str, &'a str)],
+    /// Where its directory is, if not among all temporary ones.
+    pub place: Option<&'a Path>,
 }
 
 /// A server. It ends when this is dropped.
@@ -168,6 +171,12 @@ impl Server {
         run_sql(&self.directory, self.port, database, sql)
     }
 
+    /// Whether it runs SQL in a database of it, and that does not fail.
+    #[allow(dead_code, reason = "not every test that has a database needs one")]
+    pub fn can_run(&self, database: &str, sql: &str) -> bool {
+        psql(&self.directory, self.port, database, sql).output().unwrap().status.success()
+    }
+
     /// Ends it as a crash of its machine does: no process of it does anything more.
     #[allow(dead_code, reason = "not every test that has a database needs one")]
     pub fn crash(&self) {
@@ -180,6 +189,26 @@ impl Server {
         // First the one that would start others.
         kill("-KILL", &server);
         kill("-KILL", &children);
+    }
+
+    /// Whether it runs: one that has ended is not started again by anybody.
+    #[allow(dead_code, reason = "not every test that has a database needs one")]
+    pub fn is_running(&self) -> bool {
+        self.control("status")
+    }
+
+    /// Starts it where it was.
+    #[allow(dead_code, reason = "not every test that has a database needs one")]
+    pub fn restart(&self) {
+        assert!(self.control("start"), "{}", fs::read_to_string(self.directory.join("log")).unwrap());
+    }
+
+    fn control(&self, what: &str) -> bool {
+        let mut control = Command::new(Path::new(PROGRAMS).join("pg_ctl"));
+        control.args(["--pgdata=data", "--log=log", "--wait", "--silent", what]).current_dir(&self.directory);
+        let owner = fs::metadata(&self.directory).unwrap();
+        control.uid(owner.uid()).gid(owner.gid());
+        control.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().success()
     }
 
     /// Makes a standby a primary.
@@ -197,7 +226,7 @@ impl Server {
         );
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("portreeve-postgres-{}-{number}", std::process::id());
-        let directory = std::env::temp_dir().join(name);
+        let directory = extras.place.map_or_else(std::env::temp_dir, Path::to_owned).join(name);
         fs::create_dir(&directory).unwrap();
         fs::set_permissions(&directory, fs::Permissions::from_mode(0o711)).unwrap();
         let own = [("settings", extras.settings), ("access", extras.access)];
@@ -246,7 +275,7 @@ impl Server {
 }
 
 /// The user and the group that Debian's package makes.
-fn postgres_user() -> (u32, u32) {
+pub fn postgres_user() -> (u32, u32) {
     let users = fs::read_to_string("/etc/passwd").unwrap();
     let user = users.lines().find(|line| line.starts_with("postgres:"));
     let user: Vec<&str> =

@@ -37,6 +37,9 @@ macro_rules! several_doors_tests {
 
 pub(in crate::store) use several_doors_tests;
 
+/// Two doors of one record.
+pub(in crate::store) type TwoDoors = [AnyStore; 2];
+
 /// How the first door was last heard, as the second one sees it.
 async fn last_heard(first: &AnyStore, second: &AnyStore) -> Beat {
     first.beat().await.unwrap();

@@ -260,6 +260,7 @@ impl Store for MemoryStore {
 mod tests {
     use super::*;
     use crate::oci::Reference;
+    use crate::store::contract::several_doors::TwoDoors;
     use crate::store::contract::{contract_tests, push, several_doors_tests};
     use crate::store::sample::{alice, at, image, repository, tag};
     use crate::store::{DoorId, Events as _, IntentState, Ledger as _, Records as _, Write};
@@ -268,7 +269,7 @@ mod tests {
         (Arc::new(MemoryStore::default()), ())
     }
 
-    fn shared() -> ([Arc<dyn Store>; 2], ()) {
+    fn shared() -> (TwoDoors, ()) {
         let medium = MemoryMedium::default();
         let join = |door| Arc::new(MemoryStore::join(&medium, DoorId(door), Arc::new(Yields))) as _;
         ([join(1), join(2)], ())

@@ -1,7 +1,8 @@
 //! How the database is reached: the writer's own connection, which sends what belongs together in one flight and does not wait
 //! for each answer, and what both it and the readers connect with.
+//!
+//! A pooler may stand between, which gives each transaction another session: nothing is prepared, or set, for longer than one.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::future::poll_fn;
 use std::str::FromStr;
@@ -14,15 +15,19 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tokio_postgres::config::SslMode;
-use tokio_postgres::types::ToSql;
-use tokio_postgres::{AsyncMessage, Client, Config, Connection, Row, Socket, Statement};
+use tokio_postgres::{AsyncMessage, Client, Config, Connection, Row, Socket};
 
 use super::failure::{Failure, NoAnswer, NotConnected, NotReplicated};
 use super::open_error::PostgresOpenError;
+use super::query::Query;
 use super::tls::{Connector, TlsFiles, TlsMode, TlsStream, is_over_sockets, take_mode};
 
 /// How long it may take to get a connection.
 pub(super) const CONNECTING: Duration = Duration::from_secs(5);
+
+/// How long nothing may come back of what is sent, as TCP sees it: then there is no connection any more. A database that is slow
+/// is not silent.
+const SILENCE: Duration = Duration::from_secs(5);
 
 /// How long the database may take for a flight that changes nothing for good.
 const ANSWERING: Duration = Duration::from_secs(10);
@@ -30,8 +35,9 @@ const ANSWERING: Duration = Duration::from_secs(10);
 /// How long a commit may take: its standby may have to be waited for.
 const COMMITTING: Duration = Duration::from_secs(30);
 
-/// What a session is told at its beginning: a door that is frozen within a transaction lets go of the ticket.
-const SESSION: &str = "SET idle_in_transaction_session_timeout = '5s'; SET lock_timeout = '10s'";
+/// How a transaction begins: of a door that is frozen within it the database takes the ticket back.
+pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; \
+    SET LOCAL idle_in_transaction_session_timeout = '3s'; SET LOCAL lock_timeout = '10s'";
 
 /// Where a record is kept in PostgreSQL, with which password, and how connections to it are encrypted. It shows no password.
 #[derive(Clone)]
@@ -60,8 +66,10 @@ impl PostgresAddress {
             config.application_name("portreeve");
         }
         config.connect_timeout(CONNECTING);
-        config.tcp_user_timeout(ANSWERING);
-        config.keepalives_idle(ANSWERING);
+        config.tcp_user_timeout(SILENCE);
+        config.keepalives_idle(SILENCE);
+        config.keepalives_interval(SILENCE / 5);
+        config.keepalives_retries(5);
         let mode = match is_over_sockets(&config) {
             true => TlsMode::Disable,
             false => mode.unwrap_or_else(|| TlsMode::default_of(&config, &files)),
@@ -94,33 +102,6 @@ impl fmt::Display for PostgresAddress {
     }
 }
 
-/// A value that goes with a statement.
-pub(super) type Value = Box<dyn ToSql + Sync + Send>;
-
-/// A statement with its values.
-pub(super) struct Query {
-    pub sql: &'static str,
-    pub values: Vec<Value>,
-}
-
-/// Makes a [`Query`] of a statement and values.
-macro_rules! query {
-    ($sql:expr $(, $value:expr)* $(,)?) => {
-        $crate::store::postgres::connection::Query {
-            sql: $sql,
-            values: vec![$(Box::new($value) as $crate::store::postgres::connection::Value),*],
-        }
-    };
-}
-
-pub(super) use query;
-
-impl Query {
-    pub(super) fn references(&self) -> Vec<&(dyn ToSql + Sync)> {
-        self.values.iter().map(|value| &**value as &(dyn ToSql + Sync)).collect()
-    }
-}
-
 /// How a transaction did not come to its end.
 pub(super) enum NotCommitted {
     /// The database has said that it undid it.
@@ -136,7 +117,6 @@ pub(super) struct Link {
     runtime: Handle,
     address: PostgresAddress,
     client: Option<Client>,
-    statements: HashMap<&'static str, Statement>,
     /// Whether the database has warned of anything.
     is_warned: Arc<AtomicBool>,
 }
@@ -145,7 +125,7 @@ impl Link {
     /// Not connected yet.
     pub(super) fn new(runtime: Handle, address: &PostgresAddress) -> Self {
         let is_warned = Arc::default();
-        Self { runtime, address: address.clone(), client: None, statements: HashMap::new(), is_warned }
+        Self { runtime, address: address.clone(), client: None, is_warned }
     }
 
     /// Connects, if it is not connected.
@@ -154,13 +134,11 @@ impl Link {
             self.client = None;
         }
         if self.client.is_none() {
-            self.statements.clear();
             let (address, is_warned) = (&self.address, Arc::clone(&self.is_warned));
             let client = self.runtime.block_on(async {
                 let connecting = async {
                     let (client, connection) = address.config.connect(address.connector.clone()).await?;
                     tokio::spawn(attend(connection, is_warned));
-                    client.batch_execute(SESSION).await?;
                     Ok::<_, tokio_postgres::Error>(client)
                 };
                 timeout(2 * CONNECTING, connecting)
@@ -194,7 +172,6 @@ impl Link {
     /// Lets go of the connection, whatever it was at.
     pub(super) fn drop_connection(&mut self) {
         self.client = None;
-        self.statements.clear();
     }
 
     /// Begins a transaction, and sends these with it. Each sees what was committed when the one before it was done.
@@ -214,17 +191,15 @@ impl Link {
     }
 
     fn flight(&mut self, queries: &[Query], is_beginning: bool) -> Result<Vec<Vec<Row>>, Failure> {
-        self.prepare(queries)?;
-        let (client, statements) = (self.client.as_ref(), &self.statements);
-        let client = client.ok_or_else(|| Failure::medium(NotConnected))?;
+        let client = self.client.as_ref().ok_or_else(|| Failure::medium(NotConnected))?;
         let flight = async {
             let begun = async {
                 match is_beginning {
-                    true => client.batch_execute("BEGIN ISOLATION LEVEL READ COMMITTED").await,
+                    true => client.batch_execute(BEGIN).await,
                     false => Ok(()),
                 }
             };
-            let (begun, answers) = join(begun, join_all(sent(client, statements, queries))).await;
+            let (begun, answers) = join(begun, join_all(sent(client, queries))).await;
             begun?;
             answers.into_iter().collect::<Result<Vec<_>, Failure>>()
         };
@@ -239,12 +214,11 @@ impl Link {
 
     /// Ends the transaction with these.
     pub(super) fn commit(&mut self, queries: &[Query]) -> Result<(), NotCommitted> {
-        self.prepare(queries).map_err(NotCommitted::Undone)?;
         self.is_warned.store(false, Ordering::Release);
-        let (client, statements) = (self.client.as_ref(), &self.statements);
-        let Some(client) = client else { return Err(NotCommitted::Undone(Failure::medium(NotConnected))) };
-        let flight =
-            async { join(join_all(sent(client, statements, queries)), client.batch_execute("COMMIT")).await };
+        let Some(client) = &self.client else {
+            return Err(NotCommitted::Undone(Failure::medium(NotConnected)));
+        };
+        let flight = async { join(join_all(sent(client, queries)), client.batch_execute("COMMIT")).await };
         let Ok((answers, committed)) = self.runtime.block_on(async { timeout(COMMITTING, flight).await })
         else {
             self.drop_connection();
@@ -277,40 +251,14 @@ impl Link {
             self.drop_connection();
         }
     }
-
-    /// Has the database read the statements that it does not know yet.
-    fn prepare(&mut self, queries: &[Query]) -> Result<(), Failure> {
-        let client = self.client.as_ref().ok_or_else(|| Failure::medium(NotConnected))?;
-        let mut unknown: Vec<&'static str> = queries.iter().map(|query| query.sql).collect();
-        unknown.retain(|sql| !self.statements.contains_key(sql));
-        unknown.sort_unstable();
-        unknown.dedup();
-        if unknown.is_empty() {
-            return Ok(());
-        }
-        let preparing = join_all(unknown.iter().map(|sql| client.prepare(sql)));
-        let prepared = self.runtime.block_on(async { timeout(ANSWERING, preparing).await });
-        let Ok(prepared) = prepared else {
-            self.drop_connection();
-            return Err(no_answer(ANSWERING));
-        };
-        for (sql, statement) in unknown.into_iter().zip(prepared) {
-            self.statements.insert(sql, statement?);
-        }
-        Ok(())
-    }
 }
 
 /// What is sent, in its order, as soon as it is polled.
 fn sent<'a>(
     client: &'a Client,
-    statements: &'a HashMap<&'static str, Statement>,
     queries: &'a [Query],
 ) -> impl Iterator<Item = impl Future<Output = Result<Vec<Row>, Failure>> + 'a> + 'a {
-    queries.iter().map(move |query| async move {
-        let statement = statements.get(query.sql).ok_or_else(|| Failure::medium(NotConnected))?;
-        Ok(client.query(statement, &query.references()).await?)
-    })
+    queries.iter().map(move |query| async move { Ok(query.ask(client).await?) })
 }
 
 /// Serves a connection until it ends, and notes what the database warns of.

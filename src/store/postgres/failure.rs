@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{DbError, SqlState};
 
 use super::tls_remedy::remedy;
 use crate::store::StoreError;
@@ -45,17 +45,39 @@ pub(super) struct NotThere;
 
 /// The driver's own words are few; those of the database say what is wrong.
 #[derive(Debug, thiserror::Error)]
-#[error("{message} (SQLSTATE {code})")]
+#[error("{message} (SQLSTATE {code}){remedy}")]
 struct Explained {
     message: String,
     code: String,
+    remedy: String,
+}
+
+/// What the operator can do about what is refused. PgBouncer has no codes of its own.
+fn remedy_of_refusal(said: &DbError) -> Option<&'static str> {
+    let message = said.message();
+    if *said.code() == SqlState::TOO_MANY_CONNECTIONS {
+        return Some("others have all its connections: raise `max_connections`, or put PgBouncer before it");
+    }
+    if message.contains("unsupported startup parameter") {
+        return Some(
+            "take `options` out of `store.url`, or name it in `ignore_startup_parameters` of PgBouncer",
+        );
+    }
+    message
+        .contains("statement pooling")
+        .then_some("give PgBouncer `pool_mode = transaction` or `session` for this database")
 }
 
 /// The cause in the words of the database, where it has said something.
 pub(super) fn explained(error: tokio_postgres::Error) -> Box<dyn Error + Send + Sync> {
     match error.as_db_error() {
         Some(said) => {
-            Box::new(Explained { message: said.message().to_owned(), code: said.code().code().to_owned() })
+            let remedy = remedy_of_refusal(said).map(|remedy| format!("; {remedy}"));
+            Box::new(Explained {
+                message: said.message().to_owned(),
+                code: said.code().code().to_owned(),
+                remedy: remedy.unwrap_or_default(),
+            })
         }
         None => Box::new(Chained(error)),
     }

@@ -2,7 +2,9 @@
 //! doors that start at once one does it.
 
 use tokio_postgres::Client;
+use tokio_postgres::types::Type;
 
+use super::connection::BEGIN;
 use super::open_error::PostgresOpenError;
 use crate::store::Epoch;
 
@@ -25,6 +27,8 @@ CREATE TABLE IF NOT EXISTS ledger (
     content bytea NOT NULL
 )";
 
+const HAS_TICKET: &str = "SELECT to_regclass('ledger') IS NOT NULL";
+
 /// Whether tables are made where there are none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum WhenAbsent {
@@ -37,12 +41,12 @@ pub(super) enum WhenAbsent {
 ///
 /// # Errors
 /// When it has a newer one, or does not let itself be changed; or when it has no tables, and none are to be made.
-pub(super) async fn migrate(client: &mut Client, when_absent: WhenAbsent) -> Result<bool, PostgresOpenError> {
+pub(super) async fn migrate(client: &Client, when_absent: WhenAbsent) -> Result<bool, PostgresOpenError> {
     let attempted = "look for tables in";
-    let found = client.query_one("SELECT to_regclass('ledger') IS NOT NULL", &[]).await;
+    let found = client.query_typed_one(HAS_TICKET, &[]).await;
     let has_ticket: bool = found.map_err(|cause| PostgresOpenError::unusable(attempted, cause))?.get(0);
     if has_ticket {
-        let found = client.query_opt("SELECT version FROM ledger", &[]).await;
+        let found = client.query_typed_opt("SELECT version FROM ledger", &[]).await;
         let found = found.map_err(|cause| PostgresOpenError::unusable(attempted, cause))?;
         if let Some(row) = found
             && check(row.get(0))? == VERSION
@@ -55,35 +59,38 @@ pub(super) async fn migrate(client: &mut Client, when_absent: WhenAbsent) -> Res
     make(client, has_ticket).await
 }
 
-async fn make(client: &mut Client, has_ticket: bool) -> Result<bool, PostgresOpenError> {
+async fn make(client: &Client, has_ticket: bool) -> Result<bool, PostgresOpenError> {
     let attempted = "make tables in";
     let identity =
         Epoch::random().map_err(|cause| PostgresOpenError::Unusable { attempted, cause: Box::new(cause) })?;
     let refused = |cause| PostgresOpenError::unusable(attempted, cause);
     // Two doors may do this at once: one is told that the table is there, in one of several ways, and finds it then.
     if !has_ticket && let Err(error) = client.batch_execute(TICKET).await {
-        let found = client.query_one("SELECT to_regclass('ledger') IS NOT NULL", &[]).await;
+        let found = client.query_typed_one(HAS_TICKET, &[]).await;
         if !found.map_err(refused)?.get::<_, bool>(0) {
             return Err(refused(error));
         }
     }
     let identity = identity.get().to_be_bytes();
     client
-        .execute(
+        .execute_typed(
             "INSERT INTO ledger VALUES (true, 0, $1, 0, '{}') ON CONFLICT DO NOTHING",
-            &[&identity.as_slice()],
+            &[(&identity.as_slice(), Type::BYTEA)],
         )
         .await
         .map_err(refused)?;
-    let builder = client.build_transaction().isolation_level(tokio_postgres::IsolationLevel::ReadCommitted);
-    let transaction = builder.start().await.map_err(refused)?;
-    let row = transaction.query_one("SELECT version FROM ledger FOR UPDATE", &[]).await.map_err(refused)?;
+    // Who fails within it drops the connection, which undoes it.
+    client.batch_execute(BEGIN).await.map_err(refused)?;
+    let row = client.query_typed_one("SELECT version FROM ledger FOR UPDATE", &[]).await.map_err(refused)?;
     let found = check(row.get(0))?;
     for step in STEPS.iter().skip(usize::try_from(found).unwrap_or(0)) {
-        transaction.batch_execute(step).await.map_err(refused)?;
+        client.batch_execute(step).await.map_err(refused)?;
     }
-    transaction.execute("UPDATE ledger SET version = $1", &[&VERSION]).await.map_err(refused)?;
-    transaction.commit().await.map_err(refused)?;
+    client
+        .execute_typed("UPDATE ledger SET version = $1", &[(&VERSION, Type::INT4)])
+        .await
+        .map_err(refused)?;
+    client.batch_execute("COMMIT").await.map_err(refused)?;
     Ok(found == 0)
 }
 

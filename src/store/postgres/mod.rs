@@ -1,6 +1,6 @@
 //! The store in a PostgreSQL database, for any number of doors. Only the files of this folder name its client.
 //!
-//! [`PostgresStore`] is the way in, `requests` what it is asked for. `connection` reaches the database, by `tls` where others are on the way,
+//! [`PostgresStore`] is the way in, `requests` what it is asked for. `connection` reaches the database, by `tls` where others are on the way; a `query` is what it is asked,
 //! `migrations` make its tables, `ticket` is the row that every transaction takes first, so that number order is commit order. `writer` is the one
 //! thread of a door that writes, by group commit, `work` what it is asked to do, within a `transaction`; `shared` is what
 //! readers and writer have in common, `reading` how readers ask. `copy` has all rows of the database.
@@ -11,6 +11,7 @@ mod failure;
 mod migrations;
 mod open_error;
 mod opening;
+mod query;
 mod reading;
 mod requests;
 mod shared;
@@ -33,6 +34,7 @@ use self::connection::CONNECTING;
 pub use self::connection::PostgresAddress;
 use self::migrations::WhenAbsent;
 pub use self::open_error::PostgresOpenError;
+use self::opening::Part;
 use self::shared::Shared;
 pub use self::tls::TlsFiles;
 use super::StoreError;
@@ -62,7 +64,7 @@ impl PostgresStore {
     /// # Errors
     /// When the database cannot be reached, has tables of a later version, or refuses.
     pub fn open(address: &PostgresAddress) -> Result<Self, PostgresOpenError> {
-        Self::open_or(address, WhenAbsent::Make)
+        Self::open_as(address, WhenAbsent::Make, Part::Door)
     }
 
     /// The same where there are tables; none are made where there are none.
@@ -70,7 +72,15 @@ impl PostgresStore {
     /// # Errors
     /// As [`open`](Self::open), and [`PostgresOpenError::Absent`].
     pub fn open_existing(address: &PostgresAddress) -> Result<Self, PostgresOpenError> {
-        Self::open_or(address, WhenAbsent::Refuse)
+        Self::open_as(address, WhenAbsent::Refuse, Part::Door)
+    }
+
+    /// The same for who only looks: the doors that share it do not hear of that, and what is written is refused.
+    ///
+    /// # Errors
+    /// As [`open_existing`](Self::open_existing).
+    pub fn open_to_read(address: &PostgresAddress) -> Result<Self, PostgresOpenError> {
+        Self::open_as(address, WhenAbsent::Refuse, Part::Onlooker)
     }
 
     /// Whether its tables were made when it was opened.
@@ -78,7 +88,11 @@ impl PostgresStore {
         self.shared.is_new
     }
 
-    fn open_or(address: &PostgresAddress, when_absent: WhenAbsent) -> Result<Self, PostgresOpenError> {
+    fn open_as(
+        address: &PostgresAddress,
+        when_absent: WhenAbsent,
+        part: Part,
+    ) -> Result<Self, PostgresOpenError> {
         let unusable = |cause| PostgresOpenError::Unusable { attempted: "start what serves", cause };
         let runtime = Builder::new_multi_thread()
             .worker_threads(2)
@@ -105,7 +119,7 @@ impl PostgresStore {
         // On its own thread: the caller may be on one that must not block on futures.
         let writer = std::thread::Builder::new()
             .name("store-writer".into())
-            .spawn(move || match opening::open(handle, address, queue, when_absent) {
+            .spawn(move || match opening::open(handle, address, queue, when_absent, part) {
                 Ok((shared, writer)) => {
                     if opened.send(Ok(shared)).is_ok() {
                         writer.run();
@@ -140,6 +154,10 @@ impl PostgresStore {
     }
 
     async fn write<W: Work<Shared>>(&self, work: W) -> Result<W::Answer, StoreError> {
+        // While the database cannot be reached, the writer may be waiting for a connection.
+        if let Some(failure) = self.shared.refusal() {
+            return Err(failure.into_error(W::ATTEMPTED));
+        }
         self.entrance.write(work, &self.shared).await
     }
 }

@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use tokio::runtime::Handle;
 
-use super::connection::{Link, NotCommitted, PostgresAddress, query};
+use super::connection::{Link, NotCommitted, PostgresAddress};
 use super::failure::{Failure, NotThere, decode, number, stored};
 use super::migrations::{WhenAbsent, migrate};
 use super::open_error::PostgresOpenError;
+use super::query::query;
 use super::shared::Shared;
+use super::ticket::Sums;
 use super::transaction::Transaction;
 use super::writer::{TRIES, Writer};
 use crate::clock::Timestamp;
@@ -28,13 +30,22 @@ const ALONE: &str = "SELECT coalesce(current_setting('synchronous_standby_names'
 
 const LAST_EVENTS: &str = "SELECT content FROM events WHERE time >= $1 ORDER BY sequence DESC LIMIT $2";
 
+/// What somebody who opens the record is to the doors that share it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// One of them.
+    Door,
+    /// Nobody that they hear of.
+    Onlooker,
+}
+
 /// A name for one run of a door, which no other has had.
 pub(super) fn new_door() -> Result<DoorId, getrandom::Error> {
     // Positive as the database keeps it, so that it looks there as it does in the log.
     Ok(DoorId(getrandom::u64()? >> 1))
 }
 
-/// Opens the record, and joins its doors. Blocks.
+/// Opens the record, and joins its doors if it is to. Blocks.
 ///
 /// # Errors
 /// When the database cannot be reached, has tables of a later version, or refuses.
@@ -43,6 +54,7 @@ pub(super) fn open(
     address: PostgresAddress,
     queue: Queue<Shared>,
     when_absent: WhenAbsent,
+    part: Part,
 ) -> Result<(Arc<Shared>, Writer), PostgresOpenError> {
     if address.connector.believes_anybody() {
         tracing::warn!(
@@ -53,13 +65,20 @@ pub(super) fn open(
     let mut link = Link::new(runtime, &address);
     let migrated = link.with_client(async |client| migrate(client, when_absent).await);
     let is_new = migrated.map_err(|failure| unusable("reach", failure))??;
-    let Found { observed, last, is_alone } = found(&mut link).map_err(|failure| unusable("read", failure))?;
+    let Found { observed, last, missing, is_alone } =
+        found(&mut link).map_err(|failure| unusable("read", failure))?;
     let random =
         |cause| PostgresOpenError::Unusable { attempted: "begin an epoch of", cause: Box::new(cause) };
     let epoch = Epoch::random().map_err(random)?;
     let door = new_door().map_err(random)?;
-    let joined = join_at_last(&mut link, door);
-    let (incarnation, missing) = joined.map_err(|failure| unusable("join the doors of", failure))?;
+    let (incarnation, missing) = match part {
+        Part::Door => {
+            let joined = join_at_last(&mut link, door);
+            joined.map_err(|failure| unusable("join the doors of", failure))?
+        }
+        // No door has this life.
+        Part::Onlooker => (Incarnation { door, epoch: 0 }, missing),
+    };
     let mut shared = Shared::new(address, epoch, incarnation, observed);
     (shared.is_new, shared.is_alone) = (is_new, is_alone);
     let shared = Arc::new(shared);
@@ -86,6 +105,8 @@ struct Found {
     observed: RecentlyObserved,
     /// The last number.
     last: Sequence,
+    /// What is missing at the registry.
+    missing: Missing,
     /// Whether no standby has what is committed.
     is_alone: bool,
 }
@@ -96,9 +117,10 @@ fn found(link: &mut Link) -> Result<Found, Failure> {
         Some(row) => row.try_get(0)?,
         None => false,
     };
-    let ticket = link.one(query!("SELECT sequence FROM ledger"))?;
+    let ticket = link.one(query!("SELECT sequence, content FROM ledger"))?;
     let ticket = ticket.first().ok_or_else(|| Failure::corrupt("ticket", NotThere))?;
     let last = Sequence::new(number(ticket.try_get(0)?));
+    let Sums { missing, .. } = decode(|| "ticket".into(), ticket.try_get(1)?)?;
     let since = Timestamp::now().as_milliseconds().saturating_sub(RECENT);
     let mut events = Vec::new();
     for row in link.one(query!(LAST_EVENTS, stored(since), LOOKED_AT as i64))? {
@@ -107,7 +129,7 @@ fn found(link: &mut Link) -> Result<Found, Failure> {
     }
     let of_writes = events.into_iter().filter(|event| is_of_a_write(event.source));
     let Ok(observed) = RecentlyObserved::of_last(of_writes.map(Ok::<_, Infallible>));
-    Ok(Found { observed, last, is_alone })
+    Ok(Found { observed, last, missing, is_alone })
 }
 
 /// The same as [`join`], again where another transaction was in the way.
@@ -128,7 +150,7 @@ fn join(link: &mut Link, door: DoorId) -> Result<(Incarnation, Missing), Failure
     let mut transaction = Transaction::new(link, &mut recent, nobody);
     let joined = transaction.begin().and_then(|_| {
         let incarnation = ledger::join(&mut transaction, door)?;
-        transaction.join_as(incarnation)?;
+        transaction.join_as(incarnation);
         Ok((incarnation, transaction.finish(0, None)?))
     });
     let (incarnation, finished) = joined?;

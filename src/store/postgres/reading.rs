@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
-use deadpool_postgres::Pool;
-use tokio::time::timeout;
+use deadpool_postgres::{Object, Pool, PoolError};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_postgres::Row;
 
 use super::PostgresStore;
-use super::connection::{Query, query};
+use super::connection::CONNECTING;
 use super::failure::{Failure, NoAnswer, NotThere, decode};
+use super::query::{Query, query};
 use super::ticket::Sums;
+use super::tls::Connector;
 use crate::store::record::MAXIMUM_PAGE;
 use crate::store::{Page, StoreError, metrics};
 
@@ -18,6 +20,9 @@ const READ: &str = "be read";
 
 /// How long a read may take.
 const READING: Duration = Duration::from_secs(30);
+
+/// How long it may take while the database takes no writes: it may well not be there at all.
+const READING_IN_TROUBLE: Duration = Duration::from_secs(2);
 
 /// A statement for a page of rows, which is cut behind a MiB: a row that is larger is a page by itself. `$columns` begins with
 /// the key, and `$rest` ends with what sorts and limits by one more than are wanted; `$bytes` says how large a row is. Behind the
@@ -47,9 +52,10 @@ impl PostgresStore {
     pub(super) async fn rows(&self, query: Query) -> Result<Vec<Row>, StoreError> {
         self.shared.check_open()?;
         let Some(runtime) = &self.runtime else { return Err(StoreError::Closed) };
-        let pool = self.pool.clone();
+        let (pool, connector) = (self.pool.clone(), self.shared.address.connector.clone());
+        let limit = if self.shared.refusal().is_some() { READING_IN_TROUBLE } else { READING };
         // On the runtime that serves the connections; it goes on to its end though the caller leaves.
-        let task = runtime.spawn(async move { ask(&pool, &query).await });
+        let task = runtime.spawn(async move { ask(&pool, connector, &query, limit).await });
         let rows = task.await.unwrap_or_else(|error| Err(Failure::medium(error)));
         rows.map_err(read_failed)
     }
@@ -115,24 +121,34 @@ pub(super) fn page<T, K: Clone>(
 }
 
 /// Asks once, and once more where the connection was lost meanwhile.
-async fn ask(pool: &Pool, query: &Query) -> Result<Vec<Row>, Failure> {
+async fn ask(pool: &Pool, connector: Connector, query: &Query, limit: Duration) -> Result<Vec<Row>, Failure> {
+    let deadline = Instant::now() + limit;
+    let no_answer = || Failure::medium(NoAnswer(limit.as_secs()));
     let mut is_again = false;
     loop {
-        let asking = async {
-            let client = pool.get().await.map_err(Failure::medium)?;
-            let statement = client.prepare_cached(query.sql).await;
-            let rows = match statement {
-                Ok(statement) => client.query(&statement, &query.references()).await,
-                Err(error) => Err(error),
-            };
-            Ok::<_, Failure>(rows.map_err(|error| (client.is_closed(), error)))
+        let client = timeout_at(deadline, pool.get()).await.map_err(|_| no_answer())?;
+        let client = client.map_err(|error| match error {
+            PoolError::Backend(error) => Failure::from(error),
+            other => Failure::medium(other),
+        })?;
+        let Ok(asked) = timeout_at(deadline, query.ask(&client)).await else {
+            give_up(client, connector);
+            return Err(no_answer());
         };
-        let asked =
-            timeout(READING, asking).await.map_err(|_| Failure::medium(NoAnswer(READING.as_secs())))??;
         match asked {
             Ok(rows) => return Ok(rows),
-            Err((true, _)) if !is_again => is_again = true,
-            Err((_, error)) => return Err(error.into()),
+            Err(_) if client.is_closed() && !is_again => is_again = true,
+            Err(error) => return Err(error.into()),
         }
     }
+}
+
+/// Has the database end what it is at, and keeps the connection from whoever would wait behind that.
+fn give_up(client: Object, connector: Connector) {
+    let token = client.cancel_token();
+    drop(Object::take(client));
+    tokio::spawn(async move {
+        // If it does not come there, the database notices at the end that nobody listens.
+        let _ = timeout(CONNECTING, token.cancel_query(connector)).await;
+    });
 }

@@ -23,7 +23,8 @@ pub(super) struct Shared {
     incarnation: Mutex<Incarnation>,
     pub closed: AtomicBool,
     pub writable: AtomicBool,
-    trouble: Mutex<Option<StoreTrouble>>,
+    /// Why it refuses what is to be written; absent while it works.
+    refusal: Mutex<Option<Failure>>,
     /// The number of the last event that can be read, or a later one.
     pub last_event: watch::Sender<Sequence>,
     pub observed: RecentlyObserved,
@@ -51,7 +52,7 @@ impl Shared {
             incarnation: Mutex::new(incarnation),
             closed: AtomicBool::new(false),
             writable: AtomicBool::new(true),
-            trouble: Mutex::new(None),
+            refusal: Mutex::new(None),
             last_event: watch::Sender::new(Sequence::ZERO),
             observed,
             is_new: false,
@@ -75,12 +76,18 @@ impl Shared {
     }
 
     pub(super) fn trouble(&self) -> Option<StoreTrouble> {
-        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
+        self.refusal().map(|_| StoreTrouble::Database)
     }
 
-    /// Something keeps it from writing, or nothing does.
-    pub(super) fn set_trouble(&self, trouble: Option<StoreTrouble>) {
-        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+    /// Why nothing can be written now, if so.
+    pub(super) fn refusal(&self) -> Option<Failure> {
+        self.refusal.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// This keeps it from writing, or nothing does.
+    pub(super) fn set_refusal(&self, refusal: Option<Failure>) {
+        let trouble = refusal.as_ref().map(|_| StoreTrouble::Database);
+        *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = refusal;
         self.writable.store(trouble.is_none(), Ordering::Release);
         metrics::trouble(trouble);
     }
@@ -134,6 +141,3 @@ impl Backend for Shared {
         failure.into_error(attempted)
     }
 }
-
-/// What a failure is to those who ask for the state of the store.
-pub(super) const TROUBLE: StoreTrouble = StoreTrouble::Database;

@@ -1,10 +1,14 @@
 //! The contract over a real PostgreSQL, and what is this backend's own.
 
+#[path = "../../../tests/support/pooler.rs"]
+mod pooler;
 #[path = "../../../tests/support/postgres.rs"]
-mod server;
+mod postgres;
 
 mod copies;
 mod lost_answers;
+mod poolers;
+mod reads;
 mod tls;
 
 use std::sync::Arc;
@@ -12,8 +16,9 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-use self::server::{Database, PASSWORD};
+use self::postgres::{Database, PASSWORD};
 use super::{PostgresAddress, PostgresOpenError, PostgresStore, TlsFiles};
+use crate::store::contract::several_doors::TwoDoors;
 use crate::store::contract::{self, contract_tests, push, several_doors_tests};
 use crate::store::sample::{alice, at, image, put, repository, tag};
 use crate::store::{Outcome, PageRequest, Sequence, Store, StoreError, Write};
@@ -31,7 +36,7 @@ fn empty() -> (Arc<dyn Store>, Database) {
     (open(&database), database)
 }
 
-fn shared() -> ([Arc<dyn Store>; 2], Database) {
+fn shared() -> (TwoDoors, Database) {
     let database = Database::create();
     ([open(&database), open(&database)], database)
 }

@@ -21,13 +21,14 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 pub(super) use self::beside::{SWEEP_ACTIVITY, SWEEP_CHECKPOINT, SWEEP_FINISHED, kind_column};
-use self::door_rows::{DOOR, beat_of, lease_of};
+use self::door_rows::{DOORS, beat_of, lease_of};
 pub(super) use self::finish::{Finished, JUDGE_ALL, MAXIMUM_EPOCHS};
 pub(super) use self::rows::intent_of;
 use self::rows::{HeldManifest, Rows};
 pub(super) use self::wanted::{Wanted, digest, intents, name, reference, tag};
-use super::connection::{Link, Query, query};
+use super::connection::Link;
 use super::failure::{Failure, NotThere, decode, number, stored};
+use super::query::{Query, query};
 use super::ticket::Sums;
 use crate::clock::Timestamp;
 use crate::oci::{Digest, Document, RepositoryName, Tag};
@@ -36,9 +37,7 @@ use crate::store::ledger::{self, LeaseRow, Medium, RowChange, View};
 use crate::store::recent_events::{Appended, RecentEvents, look_at};
 use crate::store::row::{BlobRow, ManifestRow, RepositoryRow, TagRow};
 use crate::store::tombstone::{Buried, Tombstone};
-use crate::store::{
-    Beat, DoorId, Event, Incarnation, Intent, IntentState, Lease, LeaseName, Missing, Sequence,
-};
+use crate::store::{Beat, Event, Incarnation, Intent, IntentState, Lease, LeaseName, Missing, Sequence};
 
 /// So many events of other doors are read at once; where there are more, none is remembered.
 pub(super) const TAIL: i64 = 4_096;
@@ -62,8 +61,11 @@ pub(super) struct Transaction<'t> {
     /// The last number before it, and the last one that it has given out.
     before: Sequence,
     sequence: Sequence,
-    doors: RefCell<BTreeMap<DoorId, Option<Beat>>>,
+    /// How each door that lives was heard last, in the order in which they have joined.
+    doors: Vec<Beat>,
     leases: BTreeMap<LeaseName, LeaseRow>,
+    /// What becomes of doors and leases is looked up in nothing but these, and sent with the commit.
+    with_commit: Vec<Query>,
     /// What other doors have recorded since this one has looked last.
     heard: Vec<Event>,
     appended: Vec<Appended>,
@@ -94,7 +96,8 @@ impl<'t> Transaction<'t> {
             sums: Sums::default(),
             before: Sequence::ZERO,
             sequence: Sequence::ZERO,
-            doors: RefCell::default(),
+            doors: Vec::new(),
+            with_commit: Vec::new(),
             leases: BTreeMap::new(),
             heard: Vec::new(),
             appended: Vec::new(),
@@ -125,7 +128,7 @@ impl<'t> Transaction<'t> {
             query!(TICKET),
             query!(SINCE, stored(seen.get()), TAIL),
             query!(DAYS),
-            query!(DOOR, stored(self.me.door.0)),
+            query!(DOORS),
             query!(LEASES),
         ];
         let ticket_queries = queries.len();
@@ -157,8 +160,7 @@ impl<'t> Transaction<'t> {
             let day = number(row.try_get(0)?);
             self.day_rows.insert(day, decode(|| format!("day {day}"), row.try_get(1)?)?);
         }
-        let beat = next().first().map(|row| beat_of(self.me.door, row)).transpose()?;
-        self.doors.get_mut().insert(self.me.door, beat);
+        self.doors = next().iter().map(beat_of).collect::<Result<_, _>>()?;
         for row in next() {
             let (name, lease) = lease_of(&row)?;
             self.leases.extend(name.map(|name| (name, lease)));
@@ -246,7 +248,7 @@ impl View for Transaction<'_> {
     }
 
     fn is_current(&self, door: Incarnation) -> Result<bool, Failure> {
-        Ok(self.door_beat(door.door)?.is_some_and(|beat| beat.incarnation == door))
+        Ok(self.door_beat(door.door).is_some_and(|beat| beat.incarnation == door))
     }
 
     fn holds(&self, door: Incarnation, lease: Lease) -> Result<bool, Failure> {

@@ -10,9 +10,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::connection::{Link, NotCommitted, query};
+use super::connection::{Link, NotCommitted};
 use super::failure::{Failure, decode, number, stored};
-use super::shared::{Shared, TROUBLE};
+use super::query::query;
+use super::shared::Shared;
 use super::ticket::Sums;
 use super::transaction::{Finished, SINCE, TAIL, Transaction};
 use crate::clock::Backoff;
@@ -229,7 +230,7 @@ impl Writer {
         }
         // Another host may be the one that takes writes by now.
         self.link.drop_connection();
-        self.shared.set_trouble(Some(TROUBLE));
+        self.shared.set_refusal(Some(failure.clone()));
         self.failures = self.failures.saturating_add(1);
         self.trouble = Some(Trouble { failure, retry: Instant::now() + PAUSES.pause(self.failures) });
     }
@@ -251,7 +252,7 @@ impl Writer {
                     self.shared.abandon(begun);
                 }
                 self.trouble = None;
-                self.shared.set_trouble(None);
+                self.shared.set_refusal(None);
                 tracing::info!(store = %self.shared.address, "the store can write again");
             }
             Err(failure) => self.fail(failure),
@@ -321,10 +322,10 @@ impl Writer {
         let me = self.shared.incarnation();
         let mut transaction = Transaction::new(&mut self.link, &mut self.recent, me);
         let left = transaction.begin().and_then(|_| {
-            if let Some(beat) = transaction.door_beat(me.door)?
+            if let Some(beat) = transaction.door_beat(me.door)
                 && ledger::adopt(&mut transaction, beat)?
             {
-                transaction.bury_door(me.door)?;
+                transaction.bury_door(me.door);
             }
             transaction.finish(self.batch + 1, None)
         });

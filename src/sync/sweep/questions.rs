@@ -122,6 +122,8 @@ impl Questions {
     ) -> Result<T, Unanswered> {
         let mut attempts = 1;
         loop {
+            // Another door may sweep by now, if this one stood still since it has asked last.
+            self.lease.held().map_err(|error| Unanswered::Abort(Abort::Store(error)))?;
             let error = match asking().await {
                 Ok(answer) => return Ok(answer),
                 Err(VerifyError::Registry(error)) => error,

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::super::PostgresAddress;
-use super::super::connection::query;
 use super::super::failure::{Failure, NotThere, decode, encode};
 use super::super::migrations::{IMPORTING, STEPS, TICKET, VERSION};
 use super::super::open_error::PostgresOpenError;
+use super::super::query::query;
 use super::super::ticket::Sums;
 use super::super::transaction::JUDGE_ALL;
 use super::inserts::inserts;

@@ -1,7 +1,7 @@
 //! The statements that add rows of one part, with what they are found by.
 
-use super::super::connection::{Query, query};
 use super::super::failure::{Failure, encode, stored};
+use super::super::query::{Query, query};
 use super::super::ticket::Sums;
 use super::super::transaction::kind_column;
 use crate::oci::Document;

@@ -4,13 +4,11 @@ use tokio::runtime::{Builder, Runtime};
 use tokio_postgres::{Client, Row};
 
 use super::super::PostgresAddress;
-use super::super::connection::{Link, Query, query};
+use super::super::connection::Link;
 use super::super::failure::Failure;
 use super::super::migrations::{VERSION, check};
 use super::super::open_error::PostgresOpenError;
-
-/// It may wait for whoever takes or gives the rows.
-const PATIENT: &str = "SET idle_in_transaction_session_timeout = 0";
+use super::super::query::{Query, query};
 
 /// See the module.
 pub(super) struct Session {
@@ -34,9 +32,7 @@ impl Session {
         })?;
         let link = Link::new(runtime.handle().clone(), address);
         let client = link.into_client().map_err(|failure| unusable("reach", failure))?;
-        let session = Self { client, runtime: Some(runtime) };
-        session.run(PATIENT).map_err(|failure| unusable("reach", failure))?;
-        Ok(session)
+        Ok(Self { client, runtime: Some(runtime) })
     }
 
     /// Refuses where there is no record that this version can read.
@@ -63,13 +59,17 @@ impl Session {
 
     /// From now on everything is read as it is now.
     pub(super) fn begin_snapshot(&self) -> Result<(), Failure> {
-        // What is seen is settled with the first question, not with the beginning.
-        self.run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT sequence FROM ledger")
+        // It may wait for whoever takes the rows. What is seen is settled with the first question, not with the beginning.
+        self.run(
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL idle_in_transaction_session_timeout = 0; \
+             SELECT sequence FROM ledger",
+        )
     }
 
     /// Does something in a transaction.
     pub(super) fn transact<T>(&self, work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
-        self.run("BEGIN ISOLATION LEVEL READ COMMITTED")?;
+        // It may wait for whoever gives the rows.
+        self.run("BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL idle_in_transaction_session_timeout = 0")?;
         match work() {
             Ok(done) => self.run("COMMIT").map(|()| done),
             Err(failure) => {
@@ -82,7 +82,7 @@ impl Session {
 
     /// Asks, or changes something.
     pub(super) fn ask(&self, query: &Query) -> Result<Vec<Row>, Failure> {
-        self.wait(self.client.query(query.sql, &query.references()))
+        self.wait(query.ask(&self.client))
     }
 
     /// Runs statements without values.

@@ -4,8 +4,8 @@ use std::borrow::Borrow;
 
 use tokio_postgres::Row as Columns;
 
-use super::super::connection::{Query, Value, query};
 use super::super::failure::{Failure, NotThere, decode, number, stored};
+use super::super::query::{Query, Value, query, value};
 use super::super::ticket::Sums;
 use super::super::transaction::{SWEEP_CHECKPOINT, SWEEP_FINISHED, digest, name, reference, tag};
 use super::session::Session;
@@ -142,12 +142,12 @@ impl<S: Borrow<Session>> Rows<S> {
                 let (sql, has_number) = statement(part);
                 let (first, second) = behind.map_or(("", ""), Row::names);
                 let values: Vec<Value> = match has_number {
-                    true => vec![Box::new(stored(first_behind(behind)))],
-                    false if part == Part::Repositories => vec![Box::new(first.to_owned())],
+                    true => vec![value(stored(first_behind(behind)))],
+                    false if part == Part::Repositories => vec![value(first.to_owned())],
                     false if part == Part::Accounts => {
-                        vec![Box::new(first.to_owned()), Box::new(second.as_bytes().to_vec())]
+                        vec![value(first.to_owned()), value(second.as_bytes().to_vec())]
                     }
-                    false => vec![Box::new(first.to_owned()), Box::new(second.to_owned())],
+                    false => vec![value(first.to_owned()), value(second.to_owned())],
                 };
                 let rows = self.ask(&Query { sql, values })?;
                 rows.iter().map(|columns| row_of(part, columns)).collect()

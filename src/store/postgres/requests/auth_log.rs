@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use tokio_postgres::Row;
 
 use super::super::PostgresStore;
-use super::super::connection::query;
 use super::super::failure::{Failure, bounded, decode, number};
+use super::super::query::query;
 use super::super::reading::{page, rows_for};
 use super::super::shared::Shared;
 use super::super::transaction::{Transaction, kind_column};

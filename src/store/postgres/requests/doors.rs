@@ -35,7 +35,7 @@ impl Work<Shared> for Adopt {
         let is_adopted = ledger::adopt(transaction, self.0)?;
         if is_adopted {
             // It begins another life under another name, if it does.
-            transaction.bury_door(self.0.incarnation.door)?;
+            transaction.bury_door(self.0.incarnation.door);
         }
         Ok(is_adopted)
     }
@@ -50,7 +50,8 @@ impl Work<Shared> for Rejoin {
 
     fn apply(&self, transaction: &mut Transaction<'_>) -> Result<(), Failure> {
         let incarnation = ledger::join(transaction, self.0)?;
-        transaction.join_as(incarnation)
+        transaction.join_as(incarnation);
+        Ok(())
     }
 }
 

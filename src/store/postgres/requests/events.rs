@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 
 use super::super::PostgresStore;
-use super::super::connection::query;
 use super::super::failure::{Failure, NotThere, bounded, decode, number};
+use super::super::query::query;
 use super::super::reading::{page, paged, rows_for, understood};
 use super::super::transaction::MAXIMUM_EPOCHS;
 use crate::clock::Timestamp;

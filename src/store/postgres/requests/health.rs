@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use tokio_postgres::Row;
 
 use super::super::PostgresStore;
-use super::super::connection::query;
 use super::super::failure::{Failure, number};
+use super::super::query::query;
 use super::super::reading::{page, rows_for, understood};
 use super::super::transaction::{digest, name, reference};
 use crate::oci::{Digest, Reference};

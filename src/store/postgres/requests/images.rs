@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 
 use super::super::PostgresStore;
-use super::super::connection::query;
 use super::super::failure::{Failure, decode};
+use super::super::query::query;
 use super::super::reading::understood;
 use super::super::shared::Shared;
 use super::super::transaction::{Transaction, digest, name};

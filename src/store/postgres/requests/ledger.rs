@@ -5,8 +5,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::super::PostgresStore;
-use super::super::connection::query;
 use super::super::failure::{Failure, NotThere, number, stored};
+use super::super::query::query;
 use super::super::reading::understood;
 use super::super::shared::Shared;
 use super::super::transaction::{Transaction, intent_of, intents};

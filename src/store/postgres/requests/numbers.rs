@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 
 use super::super::PostgresStore;
-use super::super::connection::query;
 use super::super::failure::{decode, number};
+use super::super::query::query;
 use super::super::reading::{any_text, page, rows_for, understood};
 use super::super::transaction::{digest, name};
 use crate::oci::{Digest, RepositoryName};

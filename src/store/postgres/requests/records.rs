@@ -7,8 +7,8 @@ use bytes::Bytes;
 use tokio_postgres::Row;
 
 use super::super::PostgresStore;
-use super::super::connection::query;
 use super::super::failure::{Failure, decode};
+use super::super::query::query;
 use super::super::reading::{any_text, page, paged, rows_for, understood};
 use super::super::transaction::{digest, name, tag};
 use crate::oci::{Digest, ImageConfig, Manifest, RepositoryName, Tag};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::server::Database;
+use super::postgres::Database;
 use super::{address, open};
 use crate::store::contract::push;
 use crate::store::copy::tests::filled::{fill, go_on, told};

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use secrecy::SecretString;
 use tempfile::TempDir;
 
-use super::server::{Database, PASSWORD};
+use super::postgres::{Database, PASSWORD};
 use super::{PostgresAddress, PostgresStore, TlsFiles, numbers_of_events, wait_until_writable};
 use crate::store::contract::push;
 use crate::store::sample::{alice, at, image, repository, tag};

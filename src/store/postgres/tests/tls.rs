@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use tempfile::TempDir;
 
 use super::super::{PostgresAddress, PostgresStore, TlsFiles};
-use super::server::{Database, Extras, PASSWORD, Server, USER};
+use super::postgres::{Database, Extras, PASSWORD, Server, USER};
 use crate::store::{Records as _, Store as _};
 
 /// An authority, and what it signs.
@@ -56,6 +56,7 @@ impl Encrypted {
                     ssl_key_file = '../server.key'",
                 access: "hostssl all certified all cert\nhostssl all all all scram-sha-256\n",
                 files: &[("ca.pem", &authority.pem), ("server.pem", &certificate), ("server.key", &key)],
+                ..Extras::default()
             });
             Self { authority, server }
         })

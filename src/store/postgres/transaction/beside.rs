@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::super::connection::query;
 use super::super::failure::{Failure, encode, number, stored};
+use super::super::query::query;
 use super::{Transaction, Wanted};
 use crate::clock::{Estimate, Timestamp};
 use crate::oci::RepositoryName;

@@ -6,11 +6,12 @@ use super::super::failure::{Failure, number};
 use crate::store::ledger::LeaseRow;
 use crate::store::{Beat, DoorId, Incarnation, LeaseName};
 
-/// How a door was heard last, if it lives.
-pub(super) const DOOR: &str = "SELECT epoch, beat FROM doors WHERE door = $1 AND died IS NULL";
+/// How each door that lives was heard last.
+pub(super) const DOORS: &str = "SELECT epoch, beat, door FROM doors WHERE died IS NULL ORDER BY joined";
 
 /// A door's life from its columns.
-pub(super) fn beat_of(door: DoorId, row: &Row) -> Result<Beat, Failure> {
+pub(super) fn beat_of(row: &Row) -> Result<Beat, Failure> {
+    let door = DoorId(number(row.try_get(2)?));
     let epoch = number(row.try_get(0)?);
     Ok(Beat { incarnation: Incarnation { door, epoch }, count: number(row.try_get(1)?) })
 }

@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use super::super::connection::query;
-use super::super::failure::{Failure, number, stored};
+use super::super::failure::{Failure, stored};
+use super::super::query::{Query, query};
 use super::Transaction;
-use super::door_rows::{DOOR, beat_of, column};
+use super::door_rows::column;
 use crate::store::ledger::{LeaseRow, SharedMedium};
 use crate::store::{Beat, DoorId, Incarnation, Intent, LeaseName};
 
-const DOORS: &str = "SELECT epoch, beat, door FROM doors WHERE died IS NULL ORDER BY joined";
 const SET_DOOR: &str = "
 INSERT INTO doors (door, epoch, beat, batch, joined) SELECT $1, $2, $3, 0, coalesce(max(joined), 0) + 1 FROM doors
 ON CONFLICT (door) DO UPDATE SET epoch = excluded.epoch, beat = excluded.beat";
@@ -23,45 +22,44 @@ const REPOSITORIES_HELD: &str = "SELECT DISTINCT repository FROM intents WHERE d
 
 impl Transaction<'_> {
     /// How a door was heard last, if it lives.
-    pub(in crate::store::postgres) fn door_beat(&self, door: DoorId) -> Result<Option<Beat>, Failure> {
-        if let Some(known) = self.doors.borrow().get(&door) {
-            return Ok(*known);
-        }
-        let rows = self.ask(query!(DOOR, stored(door.0)))?;
-        let beat = rows.first().map(|row| beat_of(door, row)).transpose()?;
-        self.doors.borrow_mut().insert(door, beat);
-        Ok(beat)
+    pub(in crate::store::postgres) fn door_beat(&self, door: DoorId) -> Option<Beat> {
+        self.doors.iter().copied().find(|beat| beat.incarnation.door == door)
     }
 
     /// A door that was taken for dead, or leaves, is shown to no other any more.
-    pub(in crate::store::postgres) fn bury_door(&mut self, door: DoorId) -> Result<(), Failure> {
-        self.tell(query!(BURY, stored(door.0)))?;
-        self.doors.get_mut().insert(door, None);
-        Ok(())
+    pub(in crate::store::postgres) fn bury_door(&mut self, door: DoorId) {
+        self.tell_with_commit(query!(BURY, stored(door.0)));
+        self.doors.retain(|beat| beat.incarnation.door != door);
     }
 
     /// This door lives from now on as this.
-    pub(in crate::store::postgres) fn join_as(&mut self, incarnation: Incarnation) -> Result<(), Failure> {
-        self.tell(query!(FORGET_DEAD))?;
+    pub(in crate::store::postgres) fn join_as(&mut self, incarnation: Incarnation) {
+        self.tell_with_commit(query!(FORGET_DEAD));
         self.joined = Some(incarnation);
-        Ok(())
+    }
+
+    fn tell_with_commit(&mut self, query: Query) {
+        self.is_dirty = true;
+        self.with_commit.push(query);
     }
 }
 
 impl SharedMedium for Transaction<'_> {
     fn door(&self, door: DoorId) -> Result<Option<Beat>, Failure> {
-        self.door_beat(door)
+        Ok(self.door_beat(door))
     }
 
     fn doors(&self) -> Result<Vec<Beat>, Failure> {
-        let rows = self.ask(query!(DOORS))?;
-        rows.iter().map(|row| beat_of(DoorId(number(row.try_get(2)?)), row)).collect()
+        Ok(self.doors.clone())
     }
 
     fn set_door(&mut self, beat: Beat) -> Result<(), Failure> {
         let Beat { incarnation: Incarnation { door, epoch }, count } = beat;
-        self.tell(query!(SET_DOOR, stored(door.0), stored(epoch), stored(count)))?;
-        self.doors.get_mut().insert(door, Some(beat));
+        self.tell_with_commit(query!(SET_DOOR, stored(door.0), stored(epoch), stored(count)));
+        match self.doors.iter_mut().find(|known| known.incarnation.door == door) {
+            Some(known) => *known = beat,
+            None => self.doors.push(beat),
+        }
         Ok(())
     }
 
@@ -88,13 +86,13 @@ impl SharedMedium for Transaction<'_> {
             return Ok(());
         }
         let holder = row.holder;
-        self.tell(query!(
+        self.tell_with_commit(query!(
             SET_LEASE,
             column(name),
             holder.map(|holder| stored(holder.door.0)),
             holder.map(|holder| stored(holder.epoch)),
             stored(row.epoch),
-        ))?;
+        ));
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! The end of a transaction: what is written with its commit, and what changes in memory once that is durable.
 
-use super::super::connection::{Query, query};
 use super::super::failure::{Failure, decode, encode, number, stored};
+use super::super::query::{Query, query};
 use super::Transaction;
 use crate::store::day::{DayRow, MAXIMUM_DAYS};
 use crate::store::recent_events::Appended;
@@ -113,6 +113,7 @@ impl Transaction<'_> {
                 ));
                 queries.push(query!(PURGE_EPOCHS, MAXIMUM_EPOCHS));
             }
+            queries.append(&mut self.with_commit);
             queries.push(query!(SET_TICKET, stored(self.sequence.get()), encode("ticket", &self.sums)?));
             queries.push(query!(SET_BATCH, stored(self.me.door.0), stored(batch)));
         }

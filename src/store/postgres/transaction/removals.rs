@@ -1,7 +1,7 @@
 //! What goes by the whole, within the database: manifests, which are kept for a while, and all of a repository.
 
-use super::super::connection::query;
 use super::super::failure::{Failure, number, stored};
+use super::super::query::query;
 use super::{Transaction, wanted};
 use crate::clock::Timestamp;
 use crate::oci::{Digest, RepositoryName};

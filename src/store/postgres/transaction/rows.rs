@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use tokio_postgres::Row;
 
-use super::super::connection::{Query, query};
 use super::super::failure::{Failure, decode, encode, number, stored};
+use super::super::query::{Query, query};
 use super::wanted::{Wanted, digest, name, tag};
 use crate::oci::{Digest, Document, Manifest, RepositoryName, Tag};
 use crate::store::row::{BlobRow, ManifestRow, RepositoryRow, TagRow};

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::super::connection::{Query, query};
 use super::super::failure::{Failure, stored};
+use super::super::query::{Query, query};
 use crate::oci::{Digest, Reference, RepositoryName, Tag};
 use crate::store::tombstone::Buried;
 use crate::store::{Change, Sequence};
