@@ -7,9 +7,10 @@ use reqwest::StatusCode;
 
 use crate::database_failures::{assert_serves_on, door};
 use crate::support::image::Image;
-use crate::support::postgres::{Database, Extras, Server, USER};
+use crate::support::postgres::{Database, USER};
 use crate::support::pushing::{Pushing, assert_recorded, put};
 use crate::support::registry::Registry;
+use crate::support::standby::synchronous_pair;
 use crate::support::state::{assert_in_step, assert_nothing_is_asked_about};
 use crate::support::wait::{until, until_seen};
 
@@ -17,22 +18,7 @@ const SOON: Duration = Duration::from_secs(30);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_acknowledged_is_missing_when_the_primary_is_lost_and_its_standby_takes_over() {
-    let access = "local replication all trust\nhost all all all scram-sha-256\n";
-    let extras = Extras { access, ..Extras::default() };
-    let primary = Server::listening(extras);
-    let database = primary.database();
-    let standby = Server::standby_of(&primary, extras);
-    let attached = async || {
-        primary
-            .run("postgres", "SELECT application_name, sync_state FROM pg_stat_replication")
-            .trim()
-            .to_owned()
-    };
-    until_seen("the standby follows", SOON, attached, |seen| seen == "standby|async").await;
-    primary.run("postgres", "ALTER SYSTEM SET synchronous_standby_names = 'standby'");
-    primary.run("postgres", "SELECT pg_reload_conf()");
-    until_seen("the standby is waited for", SOON, attached, |seen| seen == "standby|sync").await;
-
+    let (primary, standby, database) = synchronous_pair().await;
     let (registry, files) = (Registry::start().await, tempfile::tempdir().unwrap());
     let url = format!(
         "postgres://{USER}@127.0.0.1:{},127.0.0.1:{}/{}?target_session_attrs=read-write",

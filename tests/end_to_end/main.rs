@@ -49,6 +49,7 @@ mod rolling;
 mod several_doors;
 mod standstill;
 mod stopping;
+mod storm;
 mod sweeps;
 mod tag_deletion;
 mod tls;

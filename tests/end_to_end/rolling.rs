@@ -1,26 +1,23 @@
 //! Three doors on one database behind a real HAProxy, by `config/haproxy.cfg`, while they are stopped and started one by one.
 
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use rcgen::{CertificateParams, KeyPair};
 use reqwest::header::ACCEPT;
 use reqwest::{Client, StatusCode};
 use tempfile::TempDir;
 
 use crate::support::door::{Door, DoorBuilder};
 use crate::support::engine::Engine;
+use crate::support::haproxy::Proxy;
 use crate::support::http::client_builder;
 use crate::support::image::{Image, digest};
-use crate::support::port;
 use crate::support::postgres::{Database, PASSWORD};
 use crate::support::registry::Registry;
 use crate::support::state::assert_in_step;
-use crate::support::wait::{until, until_seen};
+use crate::support::wait::until_seen;
 
 const SOON: Duration = Duration::from_secs(60);
 /// How long a door may take to end behind its lame duck.
@@ -29,76 +26,6 @@ const ENDS: Duration = Duration::from_secs(40);
 const LAME_DUCK: &str = "6s";
 /// How often all doors are rolled. `PORTREEVE_TEST_ROLLS` may ask for more.
 const ROLLS: usize = 1;
-
-/// HAProxy with the file that operators are given; only its addresses and its certificate are the test's own.
-struct Proxy {
-    child: Child,
-    url: String,
-    directory: TempDir,
-}
-
-impl Proxy {
-    async fn start(doors: &[Door]) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let path = |name: &str| directory.path().join(name);
-        let key = KeyPair::generate().unwrap();
-        let parameters = CertificateParams::new(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
-        let certificate = parameters.self_signed(&key).unwrap();
-        std::fs::write(path("registry.pem"), [certificate.pem(), key.serialize_pem()].concat()).unwrap();
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/haproxy.cfg");
-        let mut text = std::fs::read_to_string(file).unwrap();
-        let address = port::free();
-        let mut replace = |from: &str, to: &str| {
-            assert!(text.contains(from), "config/haproxy.cfg has no `{from}`");
-            text = text.replace(from, to);
-        };
-        replace("bind :443", &format!("bind {address}"));
-        replace("/etc/haproxy/registry.pem", path("registry.pem").to_str().unwrap());
-        // So many descriptors are not there everywhere.
-        replace("maxconn 10000", "maxconn 500");
-        for (number, door) in (1..).zip(doors) {
-            replace(&format!("10.0.0.1{number}:5000"), &door.address().to_string());
-        }
-        std::fs::write(path("haproxy.cfg"), text).unwrap();
-        let log = std::fs::File::create(path("log")).unwrap();
-        let child = Command::new("haproxy")
-            .args(["-db", "-f"])
-            .arg(path("haproxy.cfg"))
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .unwrap_or_else(|error| {
-                panic!("haproxy cannot be run ({error}): Debian's package haproxy brings it")
-            });
-        let mut proxy = Self { child, url: format!("https://{address}"), directory };
-        until("HAProxy lets requests through", SOON, async || {
-            let ended = proxy.child.try_wait().unwrap();
-            assert!(ended.is_none(), "HAProxy ended: {}", proxy.log());
-            let asked = client().get(format!("{}/v2/", proxy.url)).send().await;
-            asked.is_ok_and(|answer| answer.status() == StatusCode::OK)
-        })
-        .await;
-        proxy
-    }
-
-    fn log(&self) -> String {
-        std::fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
-    }
-}
-
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            // Not what went well.
-            let log = self.log();
-            let odd = log.lines().filter(|line| !line.contains(" 20")).collect::<Vec<_>>().join("\n");
-            eprintln!("--- HAProxy:\n{odd}");
-        }
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 fn client() -> Client {
     client_builder().build().unwrap()
@@ -220,8 +147,8 @@ async fn no_request_fails_while_three_doors_are_stopped_and_started_one_by_one()
     let proxy = Proxy::start(&doors).await;
     let engine = Engine::start().await;
     engine.import_base("base").await;
-    let name = format!("{}/team/pushed", proxy.url.strip_prefix("https://").unwrap());
-    let clients = Clients::of(&proxy.url);
+    let name = format!("{}/team/pushed", proxy.url().strip_prefix("https://").unwrap());
+    let clients = Clients::of(proxy.url());
     let begun = Instant::now();
     for roll in 0..rolls {
         for (number, door) in doors.iter_mut().enumerate() {
@@ -238,7 +165,7 @@ async fn no_request_fails_while_three_doors_are_stopped_and_started_one_by_one()
         }
     }
     let done = clients.stop().await;
-    println!("{done} pushes and pulls while {} doors were rolled, in {:?}", rolls * 3, begun.elapsed());
+    eprintln!("{done} pushes and pulls while {} doors were rolled, in {:?}", rolls * 3, begun.elapsed());
     assert!(!proxy.log().contains(" 502 ") && !proxy.log().contains(" 503 "), "{}", proxy.log());
     assert_in_step(&doors[0].url(), &registry.url(), SOON).await;
 }

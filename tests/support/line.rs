@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::postgres::Database;
+use super::postgres::{Database, Server, USER};
 
 /// A running line. Dropping it closes its port and all connections.
 pub struct Line {
@@ -44,24 +44,34 @@ impl Line {
     /// One through a network of its own. Needs root.
     pub async fn through_network_to(database: &Database) -> Self {
         let network = Network::new();
-        Self::from(network.listener(), Some(network), database).await
+        Self::from(network.listener(5432), Some(network), database).await
+    }
+
+    /// One through a network of its own to a server and its standby: to whichever takes writes. Needs root.
+    pub async fn through_network_to_either(servers: [&Server; 2], database: &Database) -> Self {
+        let network = Network::new();
+        let ends = servers.map(|server| (network.listener(server.port()), server.socket()));
+        Self::between(ends.into(), Some(network), database)
     }
 
     async fn from(listener: StdListener, network: Option<Network>, database: &Database) -> Self {
-        let address = listener.local_addr().unwrap();
-        listener.set_nonblocking(true).unwrap();
-        let listener = TcpListener::from_std(listener).unwrap();
-        let url = database.url();
-        let (rest, server) = url.split_once("?host=").unwrap();
-        let socket = PathBuf::from(server).join(".s.PGSQL.5432");
-        let url = rest.replacen("@/", &format!("@{address}/"), 1) + "?sslmode=disable";
+        Self::between(vec![(listener, database.socket())], network, database)
+    }
+
+    /// Whatever comes to one of the listeners goes to the socket beside it.
+    fn between(ends: Vec<(StdListener, PathBuf)>, network: Option<Network>, database: &Database) -> Self {
+        let hosts: Vec<String> =
+            ends.iter().map(|(listener, _)| listener.local_addr().unwrap().to_string()).collect();
+        let wanted = if ends.len() > 1 { "&target_session_attrs=read-write" } else { "" };
+        let url =
+            format!("postgres://{USER}@{}/{}?sslmode=disable{wanted}", hosts.join(","), database.name());
         let (delay, stop) = (Arc::<AtomicU64>::default(), CancellationToken::new());
-        tokio::spawn(stop.clone().run_until_cancelled_owned(accept(
-            listener,
-            socket,
-            Arc::clone(&delay),
-            stop.clone(),
-        )));
+        for (listener, socket) in ends {
+            listener.set_nonblocking(true).unwrap();
+            let listener = TcpListener::from_std(listener).unwrap();
+            let accepted = accept(listener, socket, Arc::clone(&delay), stop.clone());
+            tokio::spawn(stop.clone().run_until_cancelled_owned(accepted));
+        }
         Self { url, delay, network, _stop: stop.drop_guard() }
     }
 
@@ -162,9 +172,9 @@ impl Network {
     }
 
     /// One in the namespace, which takes connections that come through the network.
-    fn listener(&self) -> StdListener {
+    fn listener(&self, port: u16) -> StdListener {
         let namespace = File::open(format!("/proc/{}/ns/net", self.inside.id())).unwrap();
-        let address = SocketAddr::from((self.address, 5432));
+        let address = SocketAddr::from((self.address, port));
         // The thread that goes there does nothing else.
         let thread = std::thread::spawn(move || {
             let kind = rustix::thread::LinkNameSpaceType::Network;

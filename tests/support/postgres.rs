@@ -99,6 +99,12 @@ impl Database {
         if self.port == PORT { url } else { format!("{url}&port={}", self.port) }
     }
 
+    /// Where its server listens on this machine.
+    #[allow(dead_code, reason = "not every test that has a database needs it")]
+    pub fn socket(&self) -> PathBuf {
+        socket(&self.directory, self.port)
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name
@@ -157,6 +163,12 @@ impl Server {
         let name = format!("test_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         run_sql(&self.directory, self.port, "postgres", &format!("CREATE DATABASE {name} OWNER {USER}"));
         Database { directory: self.directory.clone(), port: self.port, name }
+    }
+
+    /// Where it listens on this machine.
+    #[allow(dead_code, reason = "not every test that has a database needs it")]
+    pub fn socket(&self) -> PathBuf {
+        socket(&self.directory, self.port)
     }
 
     /// The port that it listens on.
@@ -281,6 +293,10 @@ pub fn postgres_user() -> (u32, u32) {
     let user: Vec<&str> =
         user.expect("there is no user postgres: install Debian's package postgresql").split(':').collect();
     (user[2].parse().unwrap(), user[3].parse().unwrap())
+}
+
+fn socket(directory: &Path, port: u16) -> PathBuf {
+    directory.join(format!(".s.PGSQL.{port}"))
 }
 
 fn psql(directory: &Path, port: u16, database: &str, sql: &str) -> Command {
