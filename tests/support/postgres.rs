@@ -95,6 +95,11 @@ impl Database {
         format!("postgres://{USER}@/{}?host={}", self.name, self.directory.display())
     }
 
+    /// The port of its server's socket.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name
@@ -193,9 +198,11 @@ impl Server {
         self.control("status")
     }
 
-    /// Starts it where it was.
+    /// Starts it where it was, after it has ended or crashed.
     #[allow(dead_code, reason = "not every test that has a database needs one")]
     pub fn restart(&self) {
+        // Who was killed may still have its number, where nobody asks for how it ended.
+        let _ = fs::remove_file(self.directory.join("data/postmaster.pid"));
         assert!(self.control("start"), "{}", fs::read_to_string(self.directory.join("log")).unwrap());
     }
 
