@@ -6,6 +6,7 @@ mod connections;
 mod cut;
 mod disk;
 mod killed;
+mod pooler;
 mod slow;
 
 use std::time::{Duration, Instant};

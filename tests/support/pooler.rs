@@ -47,10 +47,10 @@ impl Pooler {
         let url = database.url();
         let (rest, server) = url.split_once("?host=").unwrap();
         let directory = tempfile::tempdir().unwrap();
-        let place = directory.path().display();
+        let (place, port) = (directory.path().display(), database.port());
         // Fewer connections than doors have, so that each of them serves many.
         let configuration = format!(
-            "[databases]\n* = host={server}\n[pgbouncer]\npool_mode = transaction\ndefault_pool_size = 4\n\
+            "[databases]\n* = host={server} port={port}\n[pgbouncer]\npool_mode = transaction\ndefault_pool_size = 4\n\
              listen_addr =\nlisten_port = 5432\nunix_socket_dir = {place}\nlogfile = {place}/log\n\
              auth_type = scram-sha-256\nauth_file = {place}/users\nmax_client_conn = 400\n{settings}\n"
         );

@@ -105,6 +105,11 @@ impl Database {
         socket(&self.directory, self.port)
     }
 
+    /// The port of its server's socket.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name
@@ -209,9 +214,11 @@ impl Server {
         self.control("status")
     }
 
-    /// Starts it where it was.
+    /// Starts it where it was, after it has ended or crashed.
     #[allow(dead_code, reason = "not every test that has a database needs one")]
     pub fn restart(&self) {
+        // Who was killed may still have its number, where nobody asks for how it ended.
+        let _ = fs::remove_file(self.directory.join("data/postmaster.pid"));
         assert!(self.control("start"), "{}", fs::read_to_string(self.directory.join("log")).unwrap());
     }
 

@@ -99,6 +99,47 @@ async fn doors_that_are_cut_off_together_take_none_of_them_for_dead() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_door_that_is_cut_off_stops_when_it_is_told_to_and_one_that_starts_says_so() {
+    let (registry, files) = (Registry::start().await, tempfile::tempdir().unwrap());
+    let database = Database::create();
+    let line = Line::through_network_to(&database).await;
+    let starting = ["at-once", "later"].map(|name| door(&registry, line.url(), &files, name).start());
+    let [mut at_once, mut later]: [Door; 2] = join_all(starting).await.try_into().ok().unwrap();
+    let image = Arc::new(Image::small(1));
+    image.push(&at_once.url(), "team/app", "before").await;
+    // Writes that nobody will hear of are under way.
+    let pushing: Vec<_> = (0..8)
+        .map(|number| {
+            let (base, image) = (at_once.url(), Arc::clone(&image));
+            tokio::spawn(async move { put(&base, &image, &format!("t{number}")).await })
+        })
+        .collect();
+    line.cut();
+    let begun = Instant::now();
+    at_once.signal("TERM");
+    at_once.wait_exit(SOON).await;
+    say("stopping at once", begun);
+    for push in pushing {
+        push.await.unwrap();
+    }
+    until_ready(&later, StatusCode::SERVICE_UNAVAILABLE).await;
+    let begun = Instant::now();
+    later.signal("TERM");
+    assert!(later.wait_exit(SOON).await.success(), "{}", later.log());
+    say("stopping", begun);
+    let refused = door(&registry, line.url(), &files, "new").try_start().await;
+    let (status, said) = refused.map(|_| ()).unwrap_err();
+    assert!(!status.success() && said.contains("cannot reach the database"), "{status} {said}");
+    let (is_good, said) = later.check().await;
+    assert!(!is_good && said.contains("cannot reach the database"), "{said}");
+    say("check", begun);
+    line.mend();
+    let door = door(&registry, line.url(), &files, "again").start().await;
+    assert_nothing_is_asked_about(&door.url(), SOON).await;
+    assert_in_step(&door.url(), &registry.url(), SOON).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn tokens_are_good_and_made_while_the_database_is_out_of_reach() {
     let (registry, guard) = (Registry::start().await, Guard::new());
     let database = Database::create();
