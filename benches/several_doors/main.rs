@@ -120,7 +120,7 @@ fn run(options: &Options) -> Result<(), Fault> {
             answers::measure(&server, options.repositories, turn).await?;
         }
         if wanted(Measure::Sweeps) {
-            sweeps::measure(&server, options.repositories)?;
+            sweeps::measure(&server, options.repositories).await?;
         }
         Ok(())
     })
