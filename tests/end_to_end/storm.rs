@@ -76,7 +76,7 @@ async fn work(url: String, worker: u64, mut random: Random, stop: CancellationTo
             true => ((*random.one_of(&REPOSITORIES)).to_owned(), format!("w{worker}-{number}")),
             false => random.one_of(&known).clone(),
         };
-        let agent = format!("storm/{worker}/{number}");
+        let agent = format!("storm/{worker}/{number}/{tag}");
         let path = format!("{url}/v2/{repository}/manifests/{tag}");
         match random.below(10) {
             0 | 1 if !is_new => {
@@ -89,7 +89,7 @@ async fn work(url: String, worker: u64, mut random: Random, stop: CancellationTo
                     // As it may be: it was deleted before.
                     Ok(404) if done.tags[&(repository.clone(), tag.clone())] == Known::Is(None) => {}
                     answer => {
-                        assert_is_an_outage(&answer, &path);
+                        assert_is_an_outage(&answer, &agent, &done.tags, &(repository.clone(), tag.clone()));
                         done.refused += 1;
                         done.tags.insert((repository, tag), Known::Open);
                     }
@@ -106,7 +106,7 @@ async fn work(url: String, worker: u64, mut random: Random, stop: CancellationTo
                         done.tags.insert((repository, tag), Known::Is(Some(image.digest.clone())));
                     }
                     answer => {
-                        assert_is_an_outage(&answer, &path);
+                        assert_is_an_outage(&answer, &agent, &done.tags, &(repository.clone(), tag.clone()));
                         done.refused += 1;
                         done.tags.insert((repository, tag), Known::Open);
                     }
@@ -135,8 +135,14 @@ async fn pull(client: &Client, path: &str, known: &Known, pulled: &mut usize) {
 }
 
 /// No answer, or one that promises nothing.
-fn assert_is_an_outage(answer: &Result<u16, reqwest::Error>, path: &str) {
-    assert!(answer.as_ref().map_or(true, |status| (500..600).contains(status)), "{path}: {answer:?}");
+fn assert_is_an_outage(
+    answer: &Result<u16, reqwest::Error>,
+    agent: &str,
+    tags: &BTreeMap<(String, String), Known>,
+    at: &(String, String),
+) {
+    let is_so = answer.as_ref().map_or(true, |status| (500..600).contains(status));
+    assert!(is_so, "{agent} at {at:?}, which is {:?}, was answered {answer:?}", tags.get(at));
 }
 
 /// One of the doors, and how it may be disturbed.
@@ -333,5 +339,5 @@ async fn a_storm_over_three_doors_and_their_database_loses_nothing_that_was_ackn
         acknowledged.len(),
         asked.len()
     );
-    assert!(acknowledged.len() > 50 && held > 1, "there was hardly anything to lose");
+    assert!(acknowledged.len() > 50 && held > 0, "there was hardly anything to lose");
 }
