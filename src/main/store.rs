@@ -22,6 +22,16 @@ pub(super) enum StoreCommand {
         /// The exported file
         file: PathBuf,
     },
+    /// Write the whole record and its keys to a file, while doors go on: to have them again when they are lost
+    Backup {
+        /// The file, which must not be there yet
+        file: PathBuf,
+    },
+    /// Make a record and its keys of a backup, where there are none; started again, it goes on where it has ended
+    Restore {
+        /// The backup
+        file: PathBuf,
+    },
 }
 
 /// Does it, and says what was done.
@@ -29,6 +39,8 @@ pub(super) fn store(config: &Config, command: StoreCommand) -> Result<(), Failur
     let said = match command {
         StoreCommand::Export { file } => server::export_store(config, &file),
         StoreCommand::Import { file } => server::import_store(config, &file),
+        StoreCommand::Backup { file } => server::back_up_store(config, &file),
+        StoreCommand::Restore { file } => server::restore_store(config, &file),
     };
     let said = said.map_err(|error| {
         Failure::new(if error.is_misconfiguration() { MISCONFIGURED } else { FAILURE }, &error)

@@ -36,12 +36,12 @@ pub(in crate::store) fn filled_file() -> (PathBuf, TempDir) {
 
 pub(in crate::store) fn exported(mut record: WholeRecord) -> (Vec<u8>, Copied) {
     let mut file = Vec::new();
-    let copied = export_record(&mut record, &mut file, &mut |_, _| {}).unwrap();
+    let copied = export_record(&mut record, &[], &mut file, &mut |_, _| {}).unwrap();
     (file, copied)
 }
 
 pub(in crate::store) fn imported(file: &[u8], mut record: NewRecord) -> Result<Copied, ImportError> {
-    import_record(&mut Cursor::new(file), &mut record, &mut |_, _, _| {})
+    import_record(&mut Cursor::new(file), &mut record, None, &mut |_, _, _| {})
 }
 
 /// Adds so many batches, and fails then.
@@ -86,7 +86,7 @@ pub(in crate::store) fn imported_by_pieces(
 ) -> Copied {
     for cuts in 0..1_000 {
         let mut failing = Failing { record: open().0, left: cuts % 4 };
-        let done = import_by(BATCH, &mut Cursor::new(file), &mut failing, &mut |_, _, _| {});
+        let done = import_by(BATCH, &mut Cursor::new(file), &mut failing, None, &mut |_, _, _| {});
         drop(failing);
         match done {
             Ok(copied) => {

@@ -54,7 +54,7 @@ pub enum OpenError {
     },
     /// A store that is being made of an exported record.
     #[error(
-        "the store {} is imported only in part: run `portreeve store import` again with the same file, which goes on where it \
+        "the store {} is imported only in part: run `portreeve store import` or `restore` again with the same file, which goes on where it \
          has ended, or remove {} and begin anew",
         path.display(),
         path.display()
