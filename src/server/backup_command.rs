@@ -16,9 +16,10 @@ use super::door_client::Client;
 use super::draft::{Draft, FileError};
 use super::registry_access::key_directory;
 use super::start_error::StartError;
-use super::store_command::{BUFFER, Progress, StoreCommandError, digest_of, make_record, said};
-use super::{socket, store_setup};
-use crate::config::{Config, StoreUrl};
+use super::store_command::{
+    BUFFER, Progress, StoreCommandError, digest_of, door_with_record, make_record, open_whole, said,
+};
+use crate::config::Config;
 use crate::store::{Beside, Copied, check_exported, export_record};
 use crate::web::{BACKUP_PATH, EXPECTED_ROWS};
 
@@ -32,10 +33,9 @@ const SENT: Duration = Duration::from_hours(24);
 pub fn back_up_store(config: &Config, path: &Path) -> Result<String, StoreCommandError> {
     let draft = Draft::make(path)?;
     let progress = Progress::new();
-    let door = socket::path(config);
-    match &config.store.url {
-        StoreUrl::Redb(_) if socket::is_answered(&door) => receive(&door, &draft, path, &progress)?,
-        StoreUrl::Redb(_) | StoreUrl::Postgres(_) => read(config, &draft, &progress)?,
+    match door_with_record(config) {
+        Some(door) => receive(&door, &draft, path, &progress)?,
+        None => read(config, &draft, &progress)?,
     }
     let copied = read_back(&draft, path, &progress)?;
     drop(progress);
@@ -88,7 +88,8 @@ fn receive(door: &Path, draft: &Draft, path: &Path, progress: &Progress) -> Resu
         let door = Client::new(door)?;
         let request = door.http.get(format!("http://door{BACKUP_PATH}")).timeout(SENT);
         let mut response = door.open(ATTEMPTED, request).await?;
-        let expected = response.headers().get(EXPECTED_ROWS).and_then(|rows| rows.to_str().ok()?.parse().ok());
+        let expected =
+            response.headers().get(EXPECTED_ROWS).and_then(|rows| rows.to_str().ok()?.parse().ok());
         let mut rows = 0;
         while let Some(piece) = door.next_piece(ATTEMPTED, &mut response).await? {
             rows += piece.iter().filter(|byte| **byte == b'\n').count() as u64;
@@ -101,14 +102,10 @@ fn receive(door: &Path, draft: &Draft, path: &Path, progress: &Progress) -> Resu
 
 /// Reads it here.
 fn read(config: &Config, draft: &Draft, progress: &Progress) -> Result<(), StoreCommandError> {
-    let mut record = store_setup::whole(&config.store).map_err(|error| match error.in_use() {
-        Some(store) => {
-            StoreCommandError::DoorUnreachable { store: store.to_owned(), socket: socket::path(config) }
-        }
-        None => StartError::Store(error).into(),
-    })?;
+    let mut record = open_whole(config)?;
     // Those that were made since the record was as it is read are good for it, too.
-    let files = key_directory(config).map_or(Ok(Vec::new()), |keys| keys.files()).map_err(StartError::Keys)?;
+    let files =
+        key_directory(config).map_or(Ok(Vec::new()), |keys| keys.files()).map_err(StartError::Keys)?;
     let out = std::io::BufWriter::with_capacity(BUFFER, &draft.file);
     export_record(&mut record, &files, out, &mut |rows, expected| {
         progress.show("rows are written", rows, Some(expected));

@@ -10,11 +10,12 @@ use super::door_client::DoorError;
 use super::draft::{Draft, FileError};
 use super::progress_bar::copy_bar;
 use super::start_error::StartError;
-use super::store_setup;
-use crate::config::Config;
+use super::{socket, store_setup};
+use crate::config::{Config, StoreUrl};
 use crate::files::give_to_owner_of_directory;
 use crate::store::{
-    Beside, Copied, ExportError, FormError, ImportError, ImportStage, export_record, import_record,
+    Beside, Copied, ExportError, FormError, ImportError, ImportStage, StoreError, WholeRecord, export_record,
+    import_record,
 };
 
 /// What a file is read and written by at once.
@@ -57,6 +58,18 @@ pub enum StoreCommandError {
     /// The record cannot be read, or not be written down.
     #[error(transparent)]
     Export(#[from] ExportError),
+    /// The record cannot be looked at.
+    #[error("the record cannot be looked at: {0}")]
+    Check(#[from] StoreError),
+    /// What a door sent is no news of a look.
+    #[error("the door sent something else than what it finds: {0}")]
+    Line(#[from] serde_json::Error),
+    /// The look ended too early.
+    #[error("the door did not look at its record to the end; its log says why")]
+    CutOff,
+    /// What is found cannot be written.
+    #[error("it cannot be written: {0}")]
+    Write(#[from] io::Error),
     /// What was written is no backup.
     #[error("the backup was not made: {0}")]
     Backup(FormError),
@@ -76,7 +89,14 @@ impl StoreCommandError {
         match self {
             Self::Start(error) => error.is_misconfiguration(),
             Self::InUse { .. } | Self::DoorUnreachable { .. } | Self::File(_) => true,
-            Self::Door(_) | Self::Export(_) | Self::Backup(_) | Self::Import { .. } => false,
+            Self::Door(_)
+            | Self::Export(_)
+            | Self::Check(_)
+            | Self::Line(_)
+            | Self::CutOff
+            | Self::Write(_)
+            | Self::Backup(_)
+            | Self::Import { .. } => false,
         }
     }
 }
@@ -119,6 +139,27 @@ pub fn import_store(config: &Config, path: &Path) -> Result<String, StoreCommand
         config.store.url,
         digest_of(&copied)
     ))
+}
+
+/// The record, to be read by this process.
+///
+/// # Errors
+/// When it cannot be opened; also when a door has it.
+pub(super) fn open_whole(config: &Config) -> Result<WholeRecord, StoreCommandError> {
+    store_setup::whole(&config.store).map_err(|error| match error.in_use() {
+        Some(store) => {
+            StoreCommandError::DoorUnreachable { store: store.to_owned(), socket: socket::path(config) }
+        }
+        None => StartError::Store(error).into(),
+    })
+}
+
+/// The socket of the door that has the record for itself, if one runs.
+pub(super) fn door_with_record(config: &Config) -> Option<PathBuf> {
+    match &config.store.url {
+        StoreUrl::Redb(_) => Some(socket::path(config)).filter(|socket| socket::is_answered(socket)),
+        StoreUrl::Postgres(_) => None,
+    }
 }
 
 /// Makes a record of what a file says. Files that it has beside the record go to `beside`.

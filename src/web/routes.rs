@@ -12,8 +12,8 @@ use super::access::RouteAccess;
 use super::state::WebState;
 use super::{
     accounts, backup, decisions, deletions, events, flaws, groups, health, lockouts, logins, manifests, me,
-    notifications, openapi, pages, removals, repositories, search, statistics, status, sync, tags, token,
-    tokens, user_changes, users,
+    notifications, openapi, pages, record_check, removals, repositories, search, statistics, status, sync,
+    tags, token, tokens, user_changes, users,
 };
 use crate::auth::Requirement;
 use crate::oci::Action;
@@ -111,10 +111,11 @@ pub(super) fn of_the_api() -> Vec<&'static str> {
 }
 
 /// What the socket for commands answers beside the door's own paths.
-pub(super) fn of_the_socket() -> [Route; 2] {
+pub(super) fn of_the_socket() -> [Route; 3] {
     [
         route(accounts::ACCOUNTS_PATH, RouteAccess::Administrator, post(accounts::carry_out)),
         route(backup::BACKUP_PATH, RouteAccess::Administrator, get(backup::make)),
+        route(record_check::CHECK_PATH, RouteAccess::Administrator, get(record_check::look)),
     ]
 }
 

@@ -232,7 +232,8 @@ pub(super) fn read(directory: &Path, name: &str) -> Result<Vec<u8>, KeyFileError
 
 /// Writes such a file as it was. Its name is one of a file of a key.
 pub(super) fn put_back(directory: &Path, name: &str, content: &[u8]) -> Result<(), KeyFileError> {
-    let is_secret = name == SECRET || name.rsplit_once('.').is_some_and(|(_, extension)| extension == PRIVATE);
+    let is_secret =
+        name == SECRET || name.rsplit_once('.').is_some_and(|(_, extension)| extension == PRIVATE);
     put(&directory.join(name), if is_secret { 0o600 } else { 0o644 }, content)
 }
 

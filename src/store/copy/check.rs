@@ -17,6 +17,9 @@ use super::{CheckNews, Checked, FindingKind, Part, Row, Singles, WholeRecord};
 use crate::oci::RepositoryName;
 use crate::store::StoreError;
 
+/// About so many manifests of a repository are remembered at a time, with the blobs that they name.
+const REMEMBERED: u64 = 100_000;
+
 /// Looks at a record. `told` hears what it finds and how far it is, and says whether to go on. Blocks.
 ///
 /// # Errors
@@ -25,31 +28,44 @@ pub fn check_record(
     record: &mut WholeRecord,
     told: &mut dyn FnMut(CheckNews) -> ControlFlow<()>,
 ) -> Result<Checked, StoreError> {
+    check_remembering(REMEMBERED, record, told)
+}
+
+/// The same, with about so many manifests remembered at a time.
+pub(super) fn check_remembering(
+    remembered: u64,
+    record: &mut WholeRecord,
+    told: &mut dyn FnMut(CheckNews) -> ControlFlow<()>,
+) -> Result<Checked, StoreError> {
     let source = &mut *record.0;
     let mut telling = Telling::to(told, source.expected()?);
     let mut walk = Walk::of(source, &mut telling);
-    match check_rows(&mut walk) {
+    match check_rows(remembered, &mut walk) {
         Ok(()) => {
             let tally = walk.tally;
             source.check_derived(&tally, &mut telling)?;
         }
         // What is behind it is not known, so that nothing can be said of the sums.
         Err(StoreError::Corrupt { what, cause }) => {
-            telling.found(FindingKind::Unreadable, what, format!("{cause}; what comes behind it was not looked at"))?;
+            telling.found(
+                FindingKind::Unreadable,
+                what,
+                format!("{cause}; what comes behind it was not looked at"),
+            )?;
         }
         Err(error) => return Err(error),
     }
     Ok(telling.checked)
 }
 
-fn check_rows(walk: &mut Walk<'_, '_>) -> Result<(), StoreError> {
+fn check_rows(remembered: u64, walk: &mut Walk<'_, '_>) -> Result<(), StoreError> {
     let mut numbers = Cursor::of(Part::Numbers);
     let Some(&Row::Numbers(singles)) = numbers.next(walk)? else {
         return walk.telling.found(FindingKind::RecordSums, "the record", "its numbers are not there");
     };
     let unsettled = unsettled(walk, &singles)?;
     let history = History::look(walk, &singles)?;
-    check_repositories(walk, &unsettled, &history)?;
+    check_repositories(remembered, walk, &unsettled, &history)?;
     check_others(walk, &singles)
 }
 
@@ -77,20 +93,16 @@ fn unsettled(walk: &mut Walk<'_, '_>, singles: &Singles) -> Result<HashSet<Repos
 
 /// What neither is held nor happened to that.
 fn check_others(walk: &mut Walk<'_, '_>, singles: &Singles) -> Result<(), StoreError> {
-    for (name, number) in [("images were read", singles.images_read_until), ("removals are accepted", singles.accepted)]
+    for (name, number) in
+        [("images were read", singles.images_read_until), ("removals are accepted", singles.accepted)]
     {
         if number > singles.sequence {
             never_given_out(walk, format!("{number}, up to which {name}"))?;
         }
     }
-    for part in [
-        Part::Tombstones,
-        Part::DeletedManifests,
-        Part::Accounts,
-        Part::AuthEvents,
-        Part::Sweep,
-        Part::Marks,
-    ] {
+    for part in
+        [Part::Tombstones, Part::DeletedManifests, Part::Accounts, Part::AuthEvents, Part::Sweep, Part::Marks]
+    {
         let mut cursor = Cursor::of(part);
         while let Some(row) = cursor.next(walk)? {
             match row {

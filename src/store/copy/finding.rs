@@ -51,6 +51,24 @@ pub enum FindingKind {
 }
 
 impl FindingKind {
+    /// Its name in answers.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unreadable => "unreadable",
+            Self::AlteredManifest => "altered_manifest",
+            Self::DanglingTag => "dangling_tag",
+            Self::TagRow => "tag_row",
+            Self::BlobCount => "blob_count",
+            Self::Orphan => "orphan",
+            Self::RepositorySums => "repository_sums",
+            Self::RecordSums => "record_sums",
+            Self::History => "history",
+            Self::Days => "days",
+            Self::Index => "index",
+            Self::Flaws => "flaws",
+        }
+    }
+
     /// What to do about it.
     pub const fn remedy(self) -> &'static str {
         match self {
@@ -124,9 +142,7 @@ impl<'a> Telling<'a> {
     ) -> Result<(), StoreError> {
         self.checked.findings += 1;
         match self.checked.findings <= MOST_TOLD {
-            true => {
-                self.tell(CheckNews::Found(Finding { kind, place: place.into(), what: what.into() }))
-            }
+            true => self.tell(CheckNews::Found(Finding { kind, place: place.into(), what: what.into() })),
             false => Ok(()),
         }
     }

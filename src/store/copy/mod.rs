@@ -16,13 +16,13 @@ mod tally;
 #[cfg(test)]
 pub(super) mod tests;
 
-pub(super) use self::ends::{ImportState, RowDestination, RowSource};
 pub use self::beside::{Beside, BesideError, FileBeside};
 pub use self::check::check_record;
+pub(super) use self::ends::{ImportState, RowDestination, RowSource};
 pub use self::ends::{NewRecord, WholeRecord};
 pub use self::export::{Copied, ExportError, check_exported, export_record};
-pub use self::finding::{CheckNews, Checked, Finding, FindingKind};
 pub(super) use self::finding::Telling;
+pub use self::finding::{CheckNews, Checked, Finding, FindingKind};
 pub use self::form::FormError;
 pub use self::import::{ImportError, ImportStage, import_record};
 pub(super) use self::row::{Content, Part, Row, Singles};

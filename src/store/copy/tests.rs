@@ -1,5 +1,6 @@
 //! Records that are copied, as every backend copies them; and what is refused of files.
 
+mod checks;
 pub(in crate::store) mod filled;
 
 use std::io::Cursor;
@@ -12,6 +13,8 @@ use self::filled::fill;
 use super::import::{Batch, import_by};
 use super::*;
 use crate::store::{OpenError, RedbStore, Store, StoreError};
+
+pub(in crate::store) use self::checks::{assert_agrees, findings};
 
 /// Small ones, so that an import has many.
 const BATCH: Batch = Batch { rows: 40, bytes: 1_000_000 };

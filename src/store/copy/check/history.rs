@@ -20,7 +20,8 @@ impl History {
     /// Looks at it.
     pub(super) fn look(walk: &mut Walk<'_, '_>, singles: &Singles) -> Result<Self, StoreError> {
         let last = singles.sequence.get();
-        let mut history = Self { bits: vec![0; usize::try_from(last.min(MOST_NUMBERS) / 64 + 1).unwrap_or(0)] };
+        let mut history =
+            Self { bits: vec![0; usize::try_from(last.min(MOST_NUMBERS) / 64 + 1).unwrap_or(0)] };
         let mut epochs = Cursor::of(Part::Epochs);
         while let Some(row) = epochs.next(walk)? {
             if let Row::Epoch { before, .. } = row
@@ -100,7 +101,13 @@ impl Days {
                 continue;
             };
             walk.telling.compare(FindingKind::Days, &place(day), "pushes", kept.pushes, told.pushes)?;
-            walk.telling.compare(FindingKind::Days, &place(day), "deletions", kept.deletions, told.deletions)?;
+            walk.telling.compare(
+                FindingKind::Days,
+                &place(day),
+                "deletions",
+                kept.deletions,
+                told.deletions,
+            )?;
         }
         Ok(())
     }

@@ -14,9 +14,6 @@ use crate::oci::{Digest, RepositoryName};
 use crate::store::StoreError;
 use crate::store::row::{RepositoryRow, TagRow};
 
-/// About so many manifests are remembered at a time, with the blobs that they name.
-const REMEMBERED: u64 = 100_000;
-
 /// The beginning of a digest, by which it is remembered.
 type Short = u128;
 
@@ -46,17 +43,8 @@ struct Remembered {
     blobs: HashMap<Short, u64>,
 }
 
-/// Looks at all of them.
+/// Looks at all of them, with about so many manifests remembered at a time.
 pub(super) fn check_repositories(
-    walk: &mut Walk<'_, '_>,
-    unsettled: &HashSet<RepositoryName>,
-    history: &History,
-) -> Result<(), StoreError> {
-    check_by(REMEMBERED, walk, unsettled, history)
-}
-
-/// The same, with so many manifests remembered.
-pub(super) fn check_by(
     remembered: u64,
     walk: &mut Walk<'_, '_>,
     unsettled: &HashSet<RepositoryName>,
@@ -92,13 +80,19 @@ impl Places {
 }
 
 impl Look<'_> {
-    fn check(&self, walk: &mut Walk<'_, '_>, places: &mut Places, name: &RepositoryName) -> Result<(), StoreError> {
+    fn check(
+        &self,
+        walk: &mut Walk<'_, '_>,
+        places: &mut Places,
+        name: &RepositoryName,
+    ) -> Result<(), StoreError> {
         let row = match next_in(&mut places.repositories, walk, name)? {
             Some(Row::Repository { row, .. }) => Some(row.clone()),
             _ => None,
         };
         let passes = row.as_ref().map_or(0, |row| row.manifests) / self.remembered + 1;
-        let begin = [places.manifests.place(), places.tags.place(), places.blobs.place(), places.images.place()];
+        let begin =
+            [places.manifests.place(), places.tags.place(), places.blobs.place(), places.images.place()];
         let mut found = RepositoryRow::default();
         for pass in 0..passes {
             if pass == 0 {
@@ -111,7 +105,11 @@ impl Look<'_> {
             }
         }
         let Some(row) = row else {
-            return walk.telling.found(FindingKind::Orphan, name.as_str(), "what it has is there, and it is not");
+            return walk.telling.found(
+                FindingKind::Orphan,
+                name.as_str(),
+                "what it has is there, and it is not",
+            );
         };
         for (what, kept, found) in [
             ("tags", row.tags, found.tags),
@@ -143,7 +141,9 @@ impl Look<'_> {
             let short = short(digest);
             if is_of_this_pass(short) {
                 let size = named.values().fold(document.size, |sum, size| sum.saturating_add(*size));
-                remembered.manifests.insert(short, self.hashes.hash_one((document.media_type.as_str(), size)));
+                remembered
+                    .manifests
+                    .insert(short, self.hashes.hash_one((document.media_type.as_str(), size)));
             }
             for blob in named.into_keys().map(self::short).filter(|blob| is_of_this_pass(*blob)) {
                 *remembered.blobs.entry(blob).or_default() += 1;
@@ -154,7 +154,11 @@ impl Look<'_> {
             sums.bytes = sums.bytes.wrapping_add(document.size);
             if digest.matches(&bytes.0) == Some(false) || document.size != bytes.0.len() as u64 {
                 let place = format!("{name}@{digest}");
-                walk.telling.found(FindingKind::AlteredManifest, place, "its bytes are not those of its digest")?;
+                walk.telling.found(
+                    FindingKind::AlteredManifest,
+                    place,
+                    "its bytes are not those of its digest",
+                )?;
             }
         }
         while let Some(row) = next_in(tags, walk, name)? {
@@ -182,7 +186,13 @@ impl Look<'_> {
             if is_of_this_pass(short) {
                 let named = remembered.blobs.remove(&short).unwrap_or(0);
                 let place = format!("{name}@{digest}");
-                walk.telling.compare(FindingKind::BlobCount, &place, "manifests that name it", row.holders, named)?;
+                walk.telling.compare(
+                    FindingKind::BlobCount,
+                    &place,
+                    "manifests that name it",
+                    row.holders,
+                    named,
+                )?;
             }
         }
         for (short, named) in remembered.blobs {

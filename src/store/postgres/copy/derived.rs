@@ -11,6 +11,13 @@ use crate::store::copy::{FindingKind, Part, Tally, Telling};
 use crate::store::image::platform_of;
 use crate::store::{Flaw, StoreError};
 
+/// A column as JSON of the database, which knows no character of the number 0: nothing that is compared here has one.
+macro_rules! json {
+    ($column:expr) => {
+        concat!("replace(convert_from(", $column, ", 'UTF8'), E'\\\\u0000', E'\\\\u0001')::json")
+    };
+}
+
 /// The rows of a table whose columns are not what their content says.
 macro_rules! columns {
     ($table:literal, $place:literal, $content:literal, $differ:literal) => {
@@ -21,9 +28,9 @@ macro_rules! columns {
             $table,
             "' FROM ",
             $table,
-            " CROSS JOIN LATERAL (SELECT convert_from(",
-            $content,
-            ", 'UTF8')::json AS c) j WHERE ",
+            " CROSS JOIN LATERAL (SELECT ",
+            json!($content),
+            " AS c) j WHERE ",
             $differ,
             " ORDER BY 1 LIMIT 1001"
         )
@@ -56,7 +63,7 @@ const COLUMNS: [&str; 9] = [
         "'event ' || sequence",
         "content",
         "sequence IS DISTINCT FROM (c->>'sequence')::bigint OR repository IS DISTINCT FROM c->>'repository' \
-         OR time IS DISTINCT FROM (c->>'time')::bigint"
+         OR time IS DISTINCT FROM (extract(epoch FROM (c->>'time')::timestamptz) * 1000)::bigint"
     ),
     columns!(
         "intents",
@@ -74,13 +81,13 @@ const COLUMNS: [&str; 9] = [
         "tombstones",
         "repository || ' ' || reference",
         "content",
-        "at IS DISTINCT FROM (c->>'at')::bigint OR digest IS DISTINCT FROM c->'past'->'tag'->>'digest'"
+        "at IS DISTINCT FROM (extract(epoch FROM (c->>'at')::timestamptz) * 1000)::bigint OR digest IS DISTINCT FROM c->'past'->'tag'->>'digest'"
     ),
     columns!(
         "auth_events",
         "'event ' || number || ' of the gate'",
         "content",
-        "kind IS DISTINCT FROM c->>'kind' OR time IS DISTINCT FROM (c->>'time')::bigint"
+        "kind IS DISTINCT FROM c->>'kind' OR time IS DISTINCT FROM (extract(epoch FROM (c->>'time')::timestamptz) * 1000)::bigint"
     ),
     "SELECT repository || '@' || digest, 'deleted_manifests' FROM deleted_manifests
      WHERE size <> octet_length(document) + octet_length(bytes) ORDER BY 1 LIMIT 1001",
@@ -89,9 +96,12 @@ const COLUMNS: [&str; 9] = [
 /// What indexes name.
 macro_rules! named {
     () => {
-        "SELECT m.repository, e->>'digest' AS child, m.digest AS parent FROM manifests m
-         CROSS JOIN LATERAL json_array_elements(convert_from(m.document, 'UTF8')::json->'children') e
-         WHERE e->>'media_type' = ANY($1::text[])"
+        concat!(
+            "SELECT m.repository, e->>'digest' AS child, m.digest AS parent FROM manifests m
+         CROSS JOIN LATERAL json_array_elements(",
+            json!("m.document"),
+            "->'children') e WHERE e->>'media_type' = ANY($1::text[])"
+        )
     };
 }
 
@@ -122,7 +132,10 @@ pub(super) fn check_derived(
 ) -> Result<(), Failure> {
     for sql in COLUMNS {
         for row in session.ask(&query!(sql))? {
-            let what = format!("the columns of `{}` by which it is found are not what it says", row.try_get::<_, &str>(1)?);
+            let what = format!(
+                "the columns of `{}` by which it is found are not what it says",
+                row.try_get::<_, &str>(1)?
+            );
             found(telling, FindingKind::Index, row.try_get(0)?, what)?;
         }
         goes_on(telling)?;
@@ -193,7 +206,8 @@ fn check_sums(session: &Session, tally: &Tally, telling: &mut Telling<'_>) -> Re
     }
     let kinds = sums.auth_events.keys().chain(tally.auth_events.keys());
     for kind in kinds.copied().collect::<std::collections::BTreeSet<_>>() {
-        let [kept, found] = [&sums.auth_events, &tally.auth_events].map(|of| of.get(&kind).copied().unwrap_or(0));
+        let [kept, found] =
+            [&sums.auth_events, &tally.auth_events].map(|of| of.get(&kind).copied().unwrap_or(0));
         compare(telling, FindingKind::RecordSums, &format!("events of the gate, {kind:?}"), kept, found)?;
     }
     Ok(())

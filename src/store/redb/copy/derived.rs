@@ -138,7 +138,11 @@ impl Look<'_, '_, '_> {
         if flaws.index.has((flaw.as_str(), name, reference))? {
             return Ok(());
         }
-        self.found(FindingKind::Flaws, format!("{name} {reference}"), format!("`{}` is not noted", flaw.as_str()))
+        self.found(
+            FindingKind::Flaws,
+            format!("{name} {reference}"),
+            format!("`{}` is not noted", flaw.as_str()),
+        )
     }
 
     fn repositories(&mut self, flaws: &mut Flaws) -> Result<(), Failure> {
@@ -173,8 +177,9 @@ impl Look<'_, '_, '_> {
                 let (key, ()) = (entry?.0, ());
                 let (name, digest, tag) = key.value();
                 let row = table.get((name, tag))?;
-                let row: Option<TagRow> =
-                    row.map(|row| decode(|| format!("tag row of `{tag}` in `{name}`"), row.value())).transpose()?;
+                let row: Option<TagRow> = row
+                    .map(|row| decode(|| format!("tag row of `{tag}` in `{name}`"), row.value()))
+                    .transpose()?;
                 if row.is_none_or(|row| row.digest.as_str() != digest) {
                     self.has_too_much(index.name, format!("{name}:{tag} as {digest}"))?;
                 }
@@ -210,7 +215,9 @@ impl Look<'_, '_, '_> {
             }
             self.goes_on(rows)?;
         }
-        for (index, named) in [(children, children_of as fn(&Document) -> Vec<Digest>), (referrers, subject_of)] {
+        for (index, named) in
+            [(children, children_of as fn(&Document) -> Vec<Digest>), (referrers, subject_of)]
+        {
             if index.has_more()? {
                 self.named_by_none(&index, &tables, named)?;
             }
@@ -297,7 +304,9 @@ impl Look<'_, '_, '_> {
             }
             let (time, of) = (event.time.as_milliseconds(), block_of(number));
             block = match block {
-                Some((now, earliest, latest)) if now == of => Some((of, earliest.min(time), latest.max(time))),
+                Some((now, earliest, latest)) if now == of => {
+                    Some((of, earliest.min(time), latest.max(time)))
+                }
                 other => {
                     self.times(times.as_ref(), other)?;
                     Some((of, time, time))

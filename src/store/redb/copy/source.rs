@@ -11,7 +11,6 @@ use super::super::READ;
 use super::super::failure::Failure;
 use super::super::panics::caught;
 use super::super::snapshot::Snapshot;
-use super::derived::Look;
 use super::super::tables::{
     ACCOUNTS, BLOBS, DAYS, DELETED_MANIFESTS, EPOCHS, EVENTS, HINTS, IMAGES, INTENTS, MANIFESTS, META,
     META_ACCEPTED, META_AUTH_EVENT, META_HINT, META_IMAGES, META_SEQUENCE, REPOSITORIES, SWEEP,
@@ -19,6 +18,7 @@ use super::super::tables::{
     decode_document, decode_hint, number, optional, stored_digest, stored_name, stored_reference, stored_tag,
     sweep_queue,
 };
+use super::derived::Look;
 use crate::clock::Timestamp;
 use crate::store::copy::{Content, Part, Row, RowSource, Singles, Tally, Telling};
 use crate::store::{AuthEventKind, Epoch, Sequence, StoreError};
