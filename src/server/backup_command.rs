@@ -17,7 +17,8 @@ use super::draft::{Draft, FileError};
 use super::registry_access::key_directory;
 use super::start_error::StartError;
 use super::store_command::{
-    BUFFER, Progress, StoreCommandError, digest_of, door_with_record, make_record, open_whole, said,
+    BUFFER, Progress, StoreCommandError, digest_of, door_with_record, make_record, next_piece, open_whole,
+    said,
 };
 use crate::config::Config;
 use crate::store::{Beside, Copied, check_exported, export_record};
@@ -76,6 +77,7 @@ pub fn restore_store(config: &Config, path: &Path) -> Result<String, StoreComman
 fn files_of(copied: &Copied) -> String {
     match copied.files {
         0 => String::new(),
+        1 => " and a file of keys".to_owned(),
         files => format!(" and {files} files of keys"),
     }
 }
@@ -91,7 +93,7 @@ fn receive(door: &Path, draft: &Draft, path: &Path, progress: &Progress) -> Resu
         let expected =
             response.headers().get(EXPECTED_ROWS).and_then(|rows| rows.to_str().ok()?.parse().ok());
         let mut rows = 0;
-        while let Some(piece) = door.next_piece(ATTEMPTED, &mut response).await? {
+        while let Some(piece) = next_piece(&door, ATTEMPTED, &mut response).await? {
             rows += piece.iter().filter(|byte| **byte == b'\n').count() as u64;
             (&draft.file).write_all(&piece).map_err(FileError::of("write", path))?;
             progress.show("rows are written", rows, expected);

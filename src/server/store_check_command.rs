@@ -13,7 +13,7 @@ use tokio::runtime;
 use super::door_client::Client;
 use super::record_command::OutputFormat;
 use super::start_error::StartError;
-use super::store_command::{Progress, StoreCommandError, door_with_record, open_whole};
+use super::store_command::{Progress, StoreCommandError, door_with_record, next_piece, open_whole};
 use crate::config::Config;
 use crate::store::{CheckNews, Checked, Finding, FindingKind, check_record};
 use crate::web::{CHECK_PATH, CheckLine};
@@ -72,7 +72,7 @@ fn ask(door: &Path, told: &mut dyn FnMut(CheckNews)) -> Result<Checked, StoreCom
         let request = door.http.get(format!("http://door{CHECK_PATH}")).timeout(LOOKED);
         let mut response = door.open(ATTEMPTED, request).await?;
         let (mut line, mut checked) = (Vec::new(), None);
-        while let Some(piece) = door.next_piece(ATTEMPTED, &mut response).await? {
+        while let Some(piece) = next_piece(&door, ATTEMPTED, &mut response).await? {
             for part in piece.split_inclusive(|byte| *byte == b'\n') {
                 line.extend_from_slice(part);
                 if line.last() != Some(&b'\n') {
@@ -86,7 +86,7 @@ fn ask(door: &Path, told: &mut dyn FnMut(CheckNews)) -> Result<Checked, StoreCom
                 line.clear();
             }
         }
-        checked.ok_or(StoreCommandError::CutOff)
+        checked.ok_or(StoreCommandError::CutOff { attempted: ATTEMPTED })
     })
 }
 

@@ -4,9 +4,10 @@ use std::fs::File;
 use std::io::{self, BufReader, BufWriter, IsTerminal as _};
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
 use indicatif::ProgressBar;
 
-use super::door_client::DoorError;
+use super::door_client::{Client, DoorError};
 use super::draft::{Draft, FileError};
 use super::progress_bar::copy_bar;
 use super::start_error::StartError;
@@ -64,9 +65,12 @@ pub enum StoreCommandError {
     /// What a door sent is no news of a look.
     #[error("the door sent something else than what it finds: {0}")]
     Line(#[from] serde_json::Error),
-    /// The look ended too early.
-    #[error("the door did not look at its record to the end; its log says why")]
-    CutOff,
+    /// What the door did ended too early.
+    #[error("the door did not {attempted} to the end; its log says why, unless it was stopped")]
+    CutOff {
+        /// What was asked of it.
+        attempted: &'static str,
+    },
     /// What is found cannot be written.
     #[error("it cannot be written: {0}")]
     Write(#[from] io::Error),
@@ -93,7 +97,7 @@ impl StoreCommandError {
             | Self::Export(_)
             | Self::Check(_)
             | Self::Line(_)
-            | Self::CutOff
+            | Self::CutOff { .. }
             | Self::Write(_)
             | Self::Backup(_)
             | Self::Import { .. } => false,
@@ -160,6 +164,18 @@ pub(super) fn door_with_record(config: &Config) -> Option<PathBuf> {
         StoreUrl::Redb(_) => Some(socket::path(config)).filter(|socket| socket::is_answered(socket)),
         StoreUrl::Postgres(_) => None,
     }
+}
+
+/// The next piece of what the door answers; nothing at its end.
+///
+/// # Errors
+/// When it broke off.
+pub(super) async fn next_piece(
+    door: &Client,
+    attempted: &'static str,
+    response: &mut reqwest::Response,
+) -> Result<Option<Bytes>, StoreCommandError> {
+    door.next_piece(attempted, response).await.map_err(|_| StoreCommandError::CutOff { attempted })
 }
 
 /// Makes a record of what a file says. Files that it has beside the record go to `beside`.

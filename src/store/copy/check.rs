@@ -76,7 +76,7 @@ fn unsettled(walk: &mut Walk<'_, '_>, singles: &Singles) -> Result<HashSet<Repos
     while let Some(row) = intents.next(walk)? {
         let Row::Intent(intent) = row else { continue };
         if intent.sequence > singles.sequence {
-            never_given_out(walk, format!("intent {}", intent.sequence))?;
+            walk.never_given_out(format!("intent {}", intent.sequence))?;
         }
         unsettled.insert(intent.repository.clone());
     }
@@ -84,7 +84,7 @@ fn unsettled(walk: &mut Walk<'_, '_>, singles: &Singles) -> Result<HashSet<Repos
     while let Some(row) = hints.next(walk)? {
         let Row::Hint { repository, reference, row } = row else { continue };
         if row.number > singles.last_hint {
-            never_given_out(walk, format!("hint {} about {repository} {reference}", row.number))?;
+            walk.never_given_out(format!("hint {} about {repository} {reference}", row.number))?;
         }
         unsettled.insert(repository.clone());
     }
@@ -97,7 +97,7 @@ fn check_others(walk: &mut Walk<'_, '_>, singles: &Singles) -> Result<(), StoreE
         [("images were read", singles.images_read_until), ("removals are accepted", singles.accepted)]
     {
         if number > singles.sequence {
-            never_given_out(walk, format!("{number}, up to which {name}"))?;
+            walk.never_given_out(format!("{number}, up to which {name}"))?;
         }
     }
     for part in
@@ -114,15 +114,11 @@ fn check_others(walk: &mut Walk<'_, '_>, singles: &Singles) -> Result<(), StoreE
                     walk.telling.found(FindingKind::AlteredManifest, place, what)?;
                 }
                 Row::AuthEvent { number, .. } if *number > singles.last_auth_event => {
-                    never_given_out(walk, format!("event {number} of the gate"))?;
+                    walk.never_given_out(format!("event {number} of the gate"))?;
                 }
                 _ => {}
             }
         }
     }
     Ok(())
-}
-
-fn never_given_out(walk: &mut Walk<'_, '_>, place: String) -> Result<(), StoreError> {
-    walk.telling.found(FindingKind::History, place, "a number that was never given out")
 }

@@ -27,7 +27,7 @@ impl History {
             if let Row::Epoch { before, .. } = row
                 && *before > singles.sequence
             {
-                super::never_given_out(walk, format!("{before}, behind which an epoch begins"))?;
+                walk.never_given_out(format!("{before}, behind which an epoch begins"))?;
             }
         }
         let mut days = Days::read(walk)?;
@@ -35,7 +35,7 @@ impl History {
         while let Some(row) = events.next(walk)? {
             let Row::Event(event) = row else { continue };
             if event.sequence > singles.sequence {
-                super::never_given_out(walk, format!("event {}", event.sequence))?;
+                walk.never_given_out(format!("event {}", event.sequence))?;
             }
             history.note(event.sequence);
             let (day, counts) = DayCounts::of_event(event);

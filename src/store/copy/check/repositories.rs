@@ -174,7 +174,7 @@ impl Look<'_> {
             }
             let short = short(&row.digest);
             if is_of_this_pass(short) {
-                self.check_tag(walk, name, &place(), &row, remembered.manifests.get(&short))?;
+                self.check_tag(walk, name, &place(), row, remembered.manifests.get(&short))?;
             }
         }
         while let Some(row) = next_in(blobs, walk, name)? {

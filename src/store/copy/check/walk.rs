@@ -29,6 +29,11 @@ impl<'s, 't> Walk<'s, 't> {
     pub(super) fn of(source: &'s mut dyn RowSource, telling: &'s mut Telling<'t>) -> Self {
         Self { source, telling, tally: Tally::default() }
     }
+
+    /// This names something by a number that was never given out.
+    pub(super) fn never_given_out(&mut self, place: String) -> Result<(), StoreError> {
+        self.telling.found(FindingKind::History, place, "a number that was never given out")
+    }
 }
 
 impl Cursor {

@@ -18,7 +18,7 @@ use super::super::tables::{
     decode_document, decode_hint, number, optional, stored_digest, stored_name, stored_reference, stored_tag,
     sweep_queue,
 };
-use super::derived::Look;
+use super::derived::check_derived;
 use crate::clock::Timestamp;
 use crate::store::copy::{Content, Part, Row, RowSource, Singles, Tally, Telling};
 use crate::store::{AuthEventKind, Epoch, Sequence, StoreError};
@@ -300,7 +300,7 @@ impl RowSource for Rows {
     }
 
     fn check_derived(&mut self, tally: &Tally, telling: &mut Telling<'_>) -> Result<(), StoreError> {
-        let looked = caught(|| Look { read: &self.snapshot.0, telling }.check(tally));
+        let looked = caught(|| check_derived(&self.snapshot.0, tally, telling));
         looked.map_err(|failure| failure.into_error(READ))
     }
 }
