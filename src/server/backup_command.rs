@@ -21,7 +21,7 @@ use super::store_command::{
     said,
 };
 use crate::config::Config;
-use crate::store::{Beside, Copied, check_exported, export_record};
+use crate::store::{Beside, BesideError, Copied, FileBeside, check_exported, export_record};
 use crate::web::{BACKUP_PATH, EXPECTED_ROWS};
 
 /// How long a door may take to send its record. Pieces come all the time, or the door gives up.
@@ -58,7 +58,10 @@ pub fn back_up_store(config: &Config, path: &Path) -> Result<String, StoreComman
 /// When there is a record, or there are other keys; when the file cannot be read or is not whole, or something cannot be written.
 pub fn restore_store(config: &Config, path: &Path) -> Result<String, StoreCommandError> {
     let mut keys = key_directory(config);
-    let copied = make_record(config, path, keys.as_mut().map(|keys| keys as &mut dyn Beside))?;
+    let copied = match &mut keys {
+        Some(keys) => make_record(config, path, Some(keys))?,
+        None => make_record(config, path, Some(&mut NoDirectory))?,
+    };
     let keys = match (copied.files, keys) {
         (0, _) => "\nThe file has no keys beside the record: where doors have theirs in files, the next one makes new ones."
             .to_owned(),
@@ -72,6 +75,30 @@ pub fn restore_store(config: &Config, path: &Path) -> Result<String, StoreComman
         config.store.url,
         digest_of(&copied)
     ))
+}
+
+/// Stands for the directory of keys where there is none.
+struct NoDirectory;
+
+/// The backup has keys in files.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "it has the keys of a directory, and without one doors have theirs in the database: name a directory in auth.keys"
+)]
+struct NoPlace;
+
+impl Beside for NoDirectory {
+    fn check(&mut self, _: &[FileBeside]) -> Result<(), BesideError> {
+        Err(NoPlace.into())
+    }
+
+    fn put(&mut self, _: &[FileBeside]) -> Result<(), BesideError> {
+        Err(NoPlace.into())
+    }
+
+    fn read(&mut self) -> Result<Vec<FileBeside>, BesideError> {
+        Err(NoPlace.into())
+    }
 }
 
 fn files_of(copied: &Copied) -> String {

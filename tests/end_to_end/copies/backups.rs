@@ -190,6 +190,14 @@ async fn a_backup_that_was_altered_or_meets_other_keys_leaves_nothing_behind() {
     assert!(code == 1 && said.contains("other keys"), "{said}");
     nothing_there("other keys");
     std::fs::remove_dir_all(ground.path("second.redb.keys")).unwrap();
+    // Doors on a database have no directory for them unless it is named.
+    let database = ground.database.url();
+    let (code, said) = ground.store(&database, &["restore", "good"]).await;
+    assert!(code == 1 && said.contains("auth.keys"), "{said}");
+    let mut named = ground.command(&database, &["restore", "good"]);
+    let output = named.env("PORTREEVE__AUTH__KEYS", ground.path("keys")).output().await.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(Path::new(&ground.path("keys/uploads.secret")).exists());
     let (code, said) = ground.store(&second, &["restore", "good"]).await;
     assert_eq!(code, 0, "{said}");
 }
