@@ -1,5 +1,6 @@
 //! Records that are copied, as every backend copies them; and what is refused of files.
 
+mod beside;
 mod checks;
 pub(in crate::store) mod filled;
 
