@@ -46,6 +46,11 @@ impl MediaType {
     pub fn is_manifest(&self) -> bool {
         MANIFEST_TYPES.contains(&self.as_str())
     }
+
+    /// The types of manifests that are known.
+    pub const fn of_manifests() -> &'static [&'static str] {
+        &MANIFEST_TYPES
+    }
 }
 
 impl From<&str> for MediaType {

@@ -15,7 +15,7 @@ use super::clock_watch;
 use super::registry_access::{self, KeysFor, RegistryAccess};
 use super::start_error::StartError;
 use super::status::Status;
-use crate::auth::{Accounts, Gate, keep_journal};
+use crate::auth::{Accounts, Gate, KeyDirectory, keep_journal};
 use crate::clock::{Clock, RetentionClock};
 use crate::config::{self, Config};
 use crate::registry::{HttpTransport, watch_health};
@@ -61,6 +61,7 @@ pub(super) struct Composition {
     notifications: Option<NotificationSecret>,
     metrics: Metrics,
     pages: Option<PageSettings>,
+    keys: Option<KeyDirectory>,
     feed: Arc<EventFeed>,
 }
 
@@ -118,6 +119,7 @@ impl Composition {
             notifications: secret.map(|secret| NotificationSecret::new(secret.expose_secret())),
             search: Arc::new(Search::new(Arc::clone(&store), MEMORY)),
             pages: page_settings(config),
+            keys: registry_access::key_directory(config),
             store,
             access,
             retention_clock,
@@ -149,6 +151,7 @@ impl Composition {
             status: Arc::clone(&self.status) as Arc<dyn StatusSource>,
             metrics: self.metrics.clone(),
             pages: self.pages.clone(),
+            keys: self.keys.clone(),
             feed: Arc::clone(&self.feed),
         }
     }

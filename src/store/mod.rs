@@ -50,7 +50,8 @@ pub use auth_event::{AuthEvent, AuthEventKind, NameMask, Quotas, Retention};
 pub use blob::{BlobPlace, BlobRecord, SizedDigest};
 pub use change::{Actor, Change, Source};
 pub use copy::{
-    Copied, ExportError, FormError, ImportError, ImportStage, NewRecord, WholeRecord, export_record,
+    Beside, BesideError, CheckNews, Checked, Copied, ExportError, FileBeside, Finding, FindingKind,
+    FormError, ImportError, ImportStage, NewRecord, WholeRecord, check_exported, check_record, export_record,
     import_record,
 };
 pub use day::{ByHour, DayRecord, Totals};

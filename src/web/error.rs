@@ -10,7 +10,9 @@ use utoipa::ToSchema;
 
 use super::body::BodyRefused;
 use super::writes::{deletion_told, undeletion_told};
-use crate::auth::{AccountError, HashingError, LoginError, SourceError, UnfitPassword, UserName};
+use crate::auth::{
+    AccountError, HashingError, KeyRingError, LoginError, SourceError, UnfitPassword, UserName,
+};
 use crate::oci::{Digest, RepositoryName, Tag};
 use crate::search::SearchError;
 use crate::store::{Sequence, StoreError};
@@ -134,6 +136,12 @@ pub(super) enum ApiError {
     /// A page of another site would change something.
     #[error("a page of another site may not change anything here")]
     CrossSite,
+    /// A record that this process alone cannot give away.
+    #[error("the record is in a database, and is read there")]
+    RecordElsewhere,
+    /// The keys beside the record.
+    #[error("{0}")]
+    Keys(#[source] KeyRingError),
     /// No such path.
     #[error("there is nothing at this path")]
     NotFound,
@@ -228,6 +236,8 @@ impl ApiError {
                 (status, code)
             }
             Self::CrossSite => (StatusCode::FORBIDDEN, "cross_site"),
+            Self::RecordElsewhere => (StatusCode::CONFLICT, "record_elsewhere"),
+            Self::Keys(_) => (StatusCode::INTERNAL_SERVER_ERROR, "keys_unreadable"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found"),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Self::Store(StoreError::Corrupt { .. }) => (StatusCode::INTERNAL_SERVER_ERROR, "store_damaged"),

@@ -7,6 +7,7 @@
 
 mod access;
 mod accounts;
+mod backup;
 mod body;
 mod caller;
 mod command_peer;
@@ -36,6 +37,8 @@ mod openapi;
 mod pages;
 mod parameters;
 mod preview;
+mod record_check;
+mod record_stream;
 mod refusal;
 mod removals;
 mod repositories;
@@ -62,6 +65,7 @@ use axum::response::Response;
 use axum::{Extension, Router};
 
 pub use accounts::ACCOUNTS_PATH;
+pub use backup::{BACKUP_PATH, EXPECTED_ROWS};
 pub use command_peer::CommandPeer;
 pub use events::feed::EventFeed;
 pub use largest_blobs::LargestBlobs;
@@ -70,6 +74,7 @@ pub use namespaces::KeptNamespaces;
 pub use notification_secret::NotificationSecret;
 pub use pages::PageSettings;
 pub use preview::DeletionPreview;
+pub use record_check::{CHECK_PATH, CheckLine};
 pub use refusal::{refusal, refusal_with_pages};
 pub use routes::{requirement_of, requirement_with_pages};
 pub use state::WebState;
@@ -89,7 +94,7 @@ pub fn describe_metrics() {
     events::describe_metrics();
 }
 
-/// What the socket for commands answers: what the door's own listener answers, and commands to the accounts. A caller who can
+/// What the socket for commands answers: what the door's own listener answers, commands to the accounts, and the whole record. A caller who can
 /// open the socket administers the door.
 pub fn socket_router(state: WebState) -> Router {
     let all = routes::of_the_door().into_iter().chain(routes::of_the_socket());

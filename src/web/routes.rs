@@ -11,9 +11,9 @@ use axum::routing::{MethodRouter, delete, get, post};
 use super::access::RouteAccess;
 use super::state::WebState;
 use super::{
-    accounts, decisions, deletions, events, flaws, groups, health, lockouts, logins, manifests, me,
-    notifications, openapi, pages, removals, repositories, search, statistics, status, sync, tags, token,
-    tokens, user_changes, users,
+    accounts, backup, decisions, deletions, events, flaws, groups, health, lockouts, logins, manifests, me,
+    notifications, openapi, pages, record_check, removals, repositories, search, statistics, status, sync,
+    tags, token, tokens, user_changes, users,
 };
 use crate::auth::Requirement;
 use crate::oci::Action;
@@ -111,8 +111,12 @@ pub(super) fn of_the_api() -> Vec<&'static str> {
 }
 
 /// What the socket for commands answers beside the door's own paths.
-pub(super) fn of_the_socket() -> [Route; 1] {
-    [route(accounts::ACCOUNTS_PATH, RouteAccess::Administrator, post(accounts::carry_out))]
+pub(super) fn of_the_socket() -> [Route; 3] {
+    [
+        route(accounts::ACCOUNTS_PATH, RouteAccess::Administrator, post(accounts::carry_out)),
+        route(backup::BACKUP_PATH, RouteAccess::Administrator, get(backup::make)),
+        route(record_check::CHECK_PATH, RouteAccess::Administrator, get(record_check::look)),
+    ]
 }
 
 /// The paths of the admin listener, which is never exposed: nothing is asked of its callers.

@@ -14,7 +14,7 @@ use super::notification_secret::NotificationSecret;
 use super::pages::PageSettings;
 use super::status_source::{ServiceState, StatusSource};
 use super::writes::Writes;
-use crate::auth::{Accounts, Gate, Viewer};
+use crate::auth::{Accounts, Gate, KeyDirectory, Viewer};
 use crate::search::Search;
 use crate::store::Store;
 use crate::sync::{HintQueue, PullCounts, Sweeper};
@@ -53,6 +53,8 @@ pub struct WebState {
     pub metrics: Metrics,
     /// What is configured of the pages; nothing where there are none.
     pub pages: Option<PageSettings>,
+    /// The directory with the keys, unless they are in the store.
+    pub keys: Option<KeyDirectory>,
     /// Whom events are sent to as they happen.
     pub feed: Arc<EventFeed>,
 }

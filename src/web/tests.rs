@@ -92,6 +92,7 @@ fn web(store: &Arc<MemoryStore>, state: ServiceState) -> WebState {
     let notifications = Some(NotificationSecret::new("0123456789abcdef"));
     let feed = Arc::new(EventFeed::new(Arc::clone(&store) as _, NonZeroUsize::MIN));
     WebState {
+        keys: None,
         gate: None,
         accounts: Arc::new(crate::auth::Accounts::new(
             Arc::clone(&store) as _,

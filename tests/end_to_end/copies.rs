@@ -1,5 +1,8 @@
 //! `portreeve store export` and `portreeve store import`: a record that moves between a file and PostgreSQL.
 
+mod backups;
+mod checks;
+
 use std::path::Path;
 use std::process::{Output, Stdio};
 use std::time::Duration;
@@ -24,6 +27,8 @@ struct Ground {
     registry: Registry,
     database: Database,
     files: TempDir,
+    /// Whether all stores have their keys in one directory.
+    shares_keys: bool,
 }
 
 impl Ground {
@@ -31,7 +36,12 @@ impl Ground {
         let (registry, database) = (Registry::start().await, Database::create());
         let files = tempfile::tempdir().unwrap();
         std::fs::write(files.path().join("password"), format!("{PASSWORD}\n")).unwrap();
-        Self { registry, database, files }
+        Self { registry, database, files, shares_keys: true }
+    }
+
+    /// The keys of each store are beside it, or in its database.
+    async fn with_keys_beside_stores() -> Self {
+        Self { shares_keys: false, ..Self::new().await }
     }
 
     fn path(&self, name: &str) -> String {
@@ -40,7 +50,10 @@ impl Ground {
 
     /// What names the store, for doors and commands.
     fn settings(&self, url: &str) -> Vec<(&'static str, String)> {
-        let mut settings = vec![("STORE__URL", url.to_owned()), ("AUTH__KEYS", self.path("keys"))];
+        let mut settings = vec![("STORE__URL", url.to_owned())];
+        if self.shares_keys {
+            settings.push(("AUTH__KEYS", self.path("keys")));
+        }
         if url.starts_with("postgres:") {
             settings.push(("STORE__PASSWORD_FILE", self.path("password")));
         }

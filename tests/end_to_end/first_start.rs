@@ -123,8 +123,9 @@ async fn keys_that_go_while_the_door_runs_are_not_made_anew() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn commands_that_look_leave_every_byte_as_it_is() {
-    let looking: [&[&str]; 7] = [
+    let looking: [&[&str]; 8] = [
         &["check"],
+        &["store", "check"],
         &["check", "--as", "alice", "--repository", "team/app"],
         &["user", "list"],
         &["token", "list"],

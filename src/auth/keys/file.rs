@@ -186,10 +186,55 @@ pub(super) fn write_next(directory: &Path, key: &SigningKey) -> Result<(), KeyFi
 /// The private part last, since a key is there when that is.
 fn write_as(directory: &Path, stem: &str, key: &SigningKey) -> Result<(), KeyFileError> {
     let jwk = serde_json::to_string_pretty(key.public().jwk()).unwrap_or_default();
-    put(&path(directory, stem, PUBLIC), 0o644, &jwk)?;
-    put(&path(directory, stem, CERTIFICATE), 0o644, &certificate_pem(key.certificate()))?;
-    put(&path(directory, stem, PRIVATE), 0o600, &key.private_pem())?;
+    put(&path(directory, stem, PUBLIC), 0o644, jwk.as_bytes())?;
+    put(&path(directory, stem, CERTIFICATE), 0o644, certificate_pem(key.certificate()).as_bytes())?;
+    put(&path(directory, stem, PRIVATE), 0o600, key.private_pem().as_bytes())?;
+    sync(directory)
+}
+
+/// Makes durable what names the files of a directory have.
+pub(super) fn sync(directory: &Path) -> Result<(), KeyFileError> {
     File::open(directory).and_then(|directory| directory.sync_all()).map_err(failed("written", directory))
+}
+
+/// Whether a file of this name is one of a key, or the secret beside them.
+pub(super) fn is_name(name: &str) -> bool {
+    let is_of_key = |(stem, extension): (&str, &str)| {
+        [PRIVATE, CERTIFICATE, PUBLIC].contains(&extension)
+            && (stem == NEXT || Name::parse(stem).is_some_and(|name| name.stem() == stem))
+    };
+    name == SECRET || name.split_once('.').is_some_and(is_of_key)
+}
+
+/// The names of all such files, in order; none where there is no directory.
+pub(super) fn all_names(directory: &Path) -> Result<Vec<String>, KeyFileError> {
+    let entries = match fs::read_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(failed("read", directory))?,
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let name = entry.map_err(failed("read", directory))?.file_name();
+        names.extend(name.into_string().ok().filter(|name| is_name(name)));
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// What such a file holds.
+pub(super) fn read(directory: &Path, name: &str) -> Result<Vec<u8>, KeyFileError> {
+    let path = directory.join(name);
+    match fs::read(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(KeyFileError::Absent { path }),
+        read => read.map_err(failed("read", &path)),
+    }
+}
+
+/// Writes such a file as it was. Its name is one of a file of a key.
+pub(super) fn put_back(directory: &Path, name: &str, content: &[u8]) -> Result<(), KeyFileError> {
+    let is_secret =
+        name == SECRET || name.rsplit_once('.').is_some_and(|(_, extension)| extension == PRIVATE);
+    put(&directory.join(name), if is_secret { 0o600 } else { 0o644 }, content)
 }
 
 /// The secret that lies beside the keys.
@@ -216,7 +261,7 @@ pub(super) fn make_secret(directory: &Path) -> Result<(), KeyFileError> {
     let mut secret = [0; 32];
     ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut secret)
         .map_err(|error| failed("written", &path)(io::Error::other(error.to_string())))?;
-    put(&path, 0o600, &hex::encode(secret))
+    put(&path, 0o600, hex::encode(secret).as_bytes())
 }
 
 /// A certificate in PEM.
@@ -229,13 +274,13 @@ pub(super) fn certificate_pem(der: &[u8]) -> String {
 }
 
 /// Writes a whole file or none, durably.
-fn put(path: &Path, mode: u32, text: &str) -> Result<(), KeyFileError> {
+fn put(path: &Path, mode: u32, content: &[u8]) -> Result<(), KeyFileError> {
     let aside = path.with_extension("new");
     let written = || {
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&aside)?;
         // An old file aside keeps its mode, and the process's mask takes bits away.
         file.set_permissions(fs::Permissions::from_mode(mode))?;
-        file.write_all(text.as_bytes())?;
+        file.write_all(content)?;
         give_to_owner_of_directory(&aside)?;
         file.sync_all()?;
         fs::rename(&aside, path)

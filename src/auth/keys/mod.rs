@@ -4,8 +4,10 @@
 //! In a directory each key has three files, named by the time since which it signs: `.key` (the private key, PKCS #8 in
 //! PEM, for its owner alone), `.crt` (a certificate for the registry's `rootcertbundle`) and `.jwk` (the public key). The
 //! newest signs. Of a key that was replaced only the public part is kept, until no token can be left that it signed.
-//! `next.*` is a key that signs nothing yet, so that those who verify tokens can learn of it before.
+//! `next.*` is a key that signs nothing yet, so that those who verify tokens can learn of it before. A backup has the files as they
+//! are (`beside`).
 
+mod beside;
 mod crypto;
 mod file;
 mod kept;

@@ -7,6 +7,7 @@ use proptest::test_runner::TestRunner;
 
 use super::{AnyStore, carry, deleting, find, push, tag_of};
 use crate::oci::{Digest, Manifest};
+use crate::store::copy::tests::assert_agrees;
 use crate::store::sample::{
     any_change, at, image, index, manifest_deleted, put, referrer, repository, repository_gone, tag_deleted,
 };
@@ -177,4 +178,8 @@ pub(in crate::store) async fn any_changes_come_to_what_a_look_at_everything_find
         assert_eq!(store.totals().await.unwrap(), looking.totals().await.unwrap());
     }
     assert_eq!(store.days(1_000).await.unwrap(), looking.days(1_000).await.unwrap());
+    // Also what no question shows agrees with the rest.
+    if let Some(record) = store.whole().unwrap() {
+        assert_agrees(record);
+    }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Part, Row, Tally};
+use super::{Part, Row, Tally, Telling};
 use crate::store::StoreError;
 
 /// All rows of a record as it was at one moment. Blocks.
@@ -13,6 +13,9 @@ pub(in crate::store) trait RowSource: Send {
 
     /// About how many rows there are.
     fn expected(&mut self) -> Result<u64, StoreError>;
+
+    /// Looks whether all that is kept beside the rows follows from them. They come to this tally.
+    fn check_derived(&mut self, tally: &Tally, telling: &mut Telling<'_>) -> Result<(), StoreError>;
 }
 
 /// A record that is being made of rows. Until it is finished no door opens it. Blocks.

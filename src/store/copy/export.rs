@@ -1,10 +1,13 @@
 //! Writes a whole record to a file.
 
-use std::io::{self, Write};
+use std::io::{self, BufRead, Write};
 
-use super::form::Writer;
-use super::{Part, RowSource, Tally, WholeRecord};
+use super::form::{Reader, Writer};
+use super::{FileBeside, FormError, Part, RowSource, Tally, WholeRecord};
 use crate::store::StoreError;
+
+/// After so many rows who waits hears of it.
+const TOLD: u64 = 10_000;
 
 /// Why a record was not exported.
 #[derive(Debug, thiserror::Error)]
@@ -30,12 +33,14 @@ pub struct Copied {
     pub manifests: u64,
     /// Events.
     pub events: u64,
+    /// Files beside the record.
+    pub files: usize,
     /// The SHA-256 of the rows as they stand in a file: that of its lines without the last one.
     pub sha256: String,
 }
 
 impl Copied {
-    pub(super) fn of(tally: &Tally, sha256: String) -> Self {
+    pub(super) fn of(tally: &Tally, files: usize, sha256: String) -> Self {
         let of = |part| tally.of(part);
         Self {
             rows: tally.all(),
@@ -43,29 +48,65 @@ impl Copied {
             tags: of(Part::Tags),
             manifests: of(Part::Manifests),
             events: of(Part::Events),
+            files,
             sha256,
         }
     }
 }
 
-/// Writes a record. `told` hears how many rows are written, of about how many. Blocks.
+impl WholeRecord {
+    /// About how many rows there are. Blocks.
+    ///
+    /// # Errors
+    /// When the record cannot be read.
+    pub fn expected_rows(&mut self) -> Result<u64, StoreError> {
+        self.0.expected()
+    }
+}
+
+/// Writes a record, and these files beside it, which are in order of their names. `told` hears how many rows are written, of about
+/// how many. Blocks.
 ///
 /// # Errors
 /// When the record cannot be read, or the export not be written.
 pub fn export_record(
     record: &mut WholeRecord,
+    files: &[FileBeside],
     out: impl Write,
     told: &mut dyn FnMut(u64, u64),
 ) -> Result<Copied, ExportError> {
     let source = &mut *record.0;
     let expected = source.expected()?;
-    let (tally, sha256) = write_rows(source, out, &mut |rows| told(rows, expected))?;
-    Ok(Copied::of(&tally, sha256))
+    let (tally, sha256) = write_rows(source, files, out, &mut |rows| told(rows, expected))?;
+    Ok(Copied::of(&tally, files.len(), sha256))
+}
+
+/// Reads an exported record to its end. `told` hears how many rows were read. Blocks.
+///
+/// # Errors
+/// When it is none, was cut off or altered.
+pub fn check_exported(file: impl BufRead, told: &mut dyn FnMut(u64)) -> Result<Copied, FormError> {
+    let reader = read_through(file, told)?;
+    Ok(Copied::of(&reader.tally, reader.files.len(), reader.end.unwrap_or_default()))
+}
+
+/// Reads all of a file.
+pub(super) fn read_through<R: BufRead>(file: R, told: &mut dyn FnMut(u64)) -> Result<Reader<R>, FormError> {
+    let mut reader = Reader::new(file)?;
+    let mut rows: u64 = 0;
+    while reader.row()?.is_some() {
+        rows += 1;
+        if rows.is_multiple_of(TOLD) {
+            told(rows);
+        }
+    }
+    Ok(reader)
 }
 
 /// Writes all rows. Answers what they come to, and their digest.
 pub(super) fn write_rows(
     source: &mut dyn RowSource,
+    files: &[FileBeside],
     out: impl Write,
     told: &mut dyn FnMut(u64),
 ) -> Result<(Tally, String), ExportError> {
@@ -84,5 +125,6 @@ pub(super) fn write_rows(
             }
         }
     }
+    files.iter().try_for_each(|file| writer.file(file))?;
     Ok(writer.finish()?)
 }

@@ -1,5 +1,6 @@
 //! The form of the file: a line of JSON for its version, one for each row, and one at the end with how many there are and the
-//! SHA-256 of all before it. A row stands there in one way only, so that equal records make equal files.
+//! SHA-256 of all before it. A row stands there in one way only, so that equal records make equal files. A backup has a line for each
+//! file beside the record as well, behind all rows.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, Read as _, Write};
@@ -7,7 +8,7 @@ use std::io::{self, BufRead, Read as _, Write};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::{Part, Row, Tally};
+use super::{FileBeside, Part, Row, Tally};
 
 /// The version of the form.
 const VERSION: u32 = 1;
@@ -73,23 +74,48 @@ struct Trailer {
 #[serde(deny_unknown_fields)]
 struct End {
     rows: BTreeMap<Part, u64>,
+    /// How many files beside the record there are.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    files: usize,
     sha256: String,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+const fn is_zero(number: &usize) -> bool {
+    *number == 0
+}
+
+#[derive(Serialize)]
+struct FileLine<'a> {
+    file: &'a FileBeside,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReadFileLine {
+    file: FileBeside,
 }
 
 /// What begins the last line, and no other.
 const TRAILER: &[u8] = b"{\"end\":";
+/// What begins the line of a file, and no other.
+const FILE: &[u8] = b"{\"file\":";
+
+/// More than all keys take that there may be.
+const MAXIMUM_FILES: usize = 10_000;
 
 /// Writes rows, and counts them.
 pub(super) struct Writer<W> {
     out: W,
     sha256: Sha256,
+    files: usize,
     pub tally: Tally,
 }
 
 impl<W: Write> Writer<W> {
     /// Writes the first line.
     pub(super) fn new(out: W) -> io::Result<Self> {
-        let mut writer = Self { out, sha256: Sha256::new(), tally: Tally::default() };
+        let mut writer = Self { out, sha256: Sha256::new(), files: 0, tally: Tally::default() };
         writer.line(&Header { portreeve_record: VERSION })?;
         Ok(writer)
     }
@@ -100,10 +126,16 @@ impl<W: Write> Writer<W> {
         Ok(())
     }
 
+    /// Writes a file beside the record. They come behind all rows, by their names.
+    pub(super) fn file(&mut self, file: &FileBeside) -> io::Result<()> {
+        self.files += 1;
+        self.line(&FileLine { file })
+    }
+
     /// Writes the last line. Answers the digest.
     pub(super) fn finish(mut self) -> io::Result<(Tally, String)> {
         let sha256 = hex::encode(self.sha256.finalize_reset());
-        let end = End { rows: self.tally.rows.clone(), sha256: sha256.clone() };
+        let end = End { rows: self.tally.rows.clone(), files: self.files, sha256: sha256.clone() };
         self.line(&Trailer { end })?;
         self.out.flush()?;
         Ok((self.tally, sha256))
@@ -124,7 +156,9 @@ pub(super) struct Reader<R> {
     number: u64,
     sha256: Sha256,
     last: Option<Row>,
-    tally: Tally,
+    pub tally: Tally,
+    /// The files beside the record that were read.
+    pub files: Vec<FileBeside>,
     /// What the last line said, once that was read.
     pub end: Option<String>,
 }
@@ -132,9 +166,16 @@ pub(super) struct Reader<R> {
 impl<R: BufRead> Reader<R> {
     /// Reads the first line.
     pub(super) fn new(file: R) -> Result<Self, FormError> {
-        let (line, sha256) = (Vec::new(), Sha256::new());
-        let mut reader =
-            Self { file, line, number: 0, sha256, last: None, tally: Tally::default(), end: None };
+        let mut reader = Self {
+            file,
+            line: Vec::new(),
+            number: 0,
+            sha256: Sha256::new(),
+            last: None,
+            tally: Tally::default(),
+            files: Vec::new(),
+            end: None,
+        };
         reader.next_line()?;
         let header: Header = serde_json::from_slice(&reader.line).map_err(|_| FormError::Foreign)?;
         if header.portreeve_record != VERSION {
@@ -145,31 +186,48 @@ impl<R: BufRead> Reader<R> {
         Ok(reader)
     }
 
-    /// The next row; nothing once all were read and are as they were written.
+    /// The next row; nothing once all were read, with the files behind them, and are as they were written.
     pub(super) fn row(&mut self) -> Result<Option<Row>, FormError> {
-        if !self.next_line()? {
-            return Err(FormError::Truncated { line: self.number });
-        }
-        // What is cut off in the middle of a line is no fault of that line.
-        if self.line.last() != Some(&b'\n') {
-            return Err(FormError::Truncated { line: self.number });
-        }
-        if self.line.starts_with(TRAILER) {
-            self.finish()?;
-            return Ok(None);
+        loop {
+            // What is cut off in the middle of a line is no fault of that line.
+            if !self.next_line()? || self.line.last() != Some(&b'\n') {
+                return Err(FormError::Truncated { line: self.number });
+            }
+            if self.line.starts_with(TRAILER) {
+                self.finish()?;
+                return Ok(None);
+            }
+            if !self.line.starts_with(FILE) {
+                break;
+            }
+            self.take_file()?;
         }
         let row: Row = serde_json::from_slice(&self.line).map_err(|error| self.fault(&error))?;
         self.check_spelling(&row)?;
         if let Some(fault) = row.fault() {
             return Err(self.fault(&fault));
         }
-        if self.last.as_ref().is_some_and(|last| !row.is_behind(last)) {
+        if !self.files.is_empty() || self.last.as_ref().is_some_and(|last| !row.is_behind(last)) {
             return Err(self.fault(&"it is not in its place"));
         }
         self.sha256.update(&self.line);
         self.tally.count(&row);
         self.last = Some(row.clone());
         Ok(Some(row))
+    }
+
+    fn take_file(&mut self) -> Result<(), FormError> {
+        let line: ReadFileLine = serde_json::from_slice(&self.line).map_err(|error| self.fault(&error))?;
+        self.check_spelling(&line)?;
+        if self.files.last().is_some_and(|last| last.name >= line.file.name) {
+            return Err(self.fault(&"it is not in its place"));
+        }
+        if self.files.len() >= MAXIMUM_FILES {
+            return Err(self.fault(&"there are too many files"));
+        }
+        self.sha256.update(&self.line);
+        self.files.push(line.file);
+        Ok(())
     }
 
     /// How many bytes the last row takes here.
@@ -184,6 +242,9 @@ impl<R: BufRead> Reader<R> {
         }
         if trailer.end.rows != self.tally.rows {
             return Err(FormError::Altered { what: "how many rows there are" });
+        }
+        if trailer.end.files != self.files.len() {
+            return Err(FormError::Altered { what: "how many files there are" });
         }
         if self.tally.of(Part::Numbers) != 1 {
             return Err(FormError::Altered { what: "that the numbers stand there once" });

@@ -5,9 +5,12 @@
 
 use std::io::{self, BufRead, Seek};
 
-use super::export::write_rows;
+use super::export::{read_through, write_rows};
 use super::form::Reader;
-use super::{Copied, ExportError, FormError, ImportState, NewRecord, Row, RowDestination, Tally};
+use super::{
+    Beside, BesideError, Copied, ExportError, FileBeside, FormError, ImportState, NewRecord, Row,
+    RowDestination, Tally,
+};
 use crate::store::StoreError;
 
 /// So much is added at once, roughly.
@@ -57,6 +60,12 @@ pub enum ImportError {
         /// Their digest.
         sha256: String,
     },
+    /// It has files, and nobody says where they belong.
+    #[error("it is a backup, with keys: `portreeve store restore` takes it")]
+    IsBackup,
+    /// Files beside the record.
+    #[error(transparent)]
+    Beside(BesideError),
     /// What was written cannot be read back.
     #[error("what was imported cannot be read back: {0}")]
     Unread(io::Error),
@@ -73,8 +82,8 @@ pub enum ImportStage {
     Comparing,
 }
 
-/// Makes a record of what this file says, or goes on where the same import has ended before. `told` hears what it is at, how many
-/// rows are done, and of how many, if that is known. Blocks.
+/// Makes a record of what this file says, or goes on where the same import has ended before. Files that it has beside the record go
+/// to `beside`. `told` hears what it is at, how many rows are done, and of how many, if that is known. Blocks.
 ///
 /// # Errors
 /// When the file is no exported record, was cut off or altered, or the record cannot be written. No door opens what was written
@@ -82,9 +91,10 @@ pub enum ImportStage {
 pub fn import_record(
     file: &mut (impl BufRead + Seek),
     record: &mut NewRecord,
+    beside: Option<&mut dyn Beside>,
     told: &mut dyn FnMut(ImportStage, u64, Option<u64>),
 ) -> Result<Copied, ImportError> {
-    import_by(BATCH, file, &mut *record.0, told)
+    import_by(BATCH, file, &mut *record.0, beside, told)
 }
 
 /// The same, with so much at once.
@@ -92,9 +102,16 @@ pub(super) fn import_by(
     batch: Batch,
     file: &mut (impl BufRead + Seek),
     record: &mut dyn RowDestination,
+    mut beside: Option<&mut dyn Beside>,
     told: &mut dyn FnMut(ImportStage, u64, Option<u64>),
 ) -> Result<Copied, ImportError> {
-    let (rows, sha256) = read_through(file, &mut |rows| told(ImportStage::Checking, rows, None))?;
+    let read = read_through(&mut *file, &mut |rows| told(ImportStage::Checking, rows, None))?;
+    let (rows, files, sha256) = (read.tally.all(), read.files, read.end.unwrap_or_default());
+    match &mut beside {
+        None if !files.is_empty() => return Err(ImportError::IsBackup),
+        Some(beside) if !files.is_empty() => beside.check(&files).map_err(ImportError::Beside)?,
+        None | Some(_) => {}
+    }
     match record.state() {
         None => {
             let layout = record.layout();
@@ -105,6 +122,12 @@ pub(super) fn import_by(
         }
         Some(state) if state.layout != record.layout() => return Err(ImportError::AnotherVersion),
         Some(_) => {}
+    }
+    // Before the record is one that a door opens: it would make keys of its own.
+    if let Some(beside) = &mut beside
+        && !files.is_empty()
+    {
+        beside.put(&files).map_err(ImportError::Beside)?;
     }
     file.rewind().map_err(FormError::from)?;
     let mut writing =
@@ -128,12 +151,17 @@ pub(super) fn import_by(
         return Err(ImportError::Changed);
     }
     writing.add(record)?;
-    let (tally, found) = read_back(record, &mut |done| told(ImportStage::Comparing, done, Some(rows)))?;
+    let put = match &mut beside {
+        Some(beside) if !files.is_empty() => beside.read().map_err(ImportError::Beside)?,
+        None | Some(_) => Vec::new(),
+    };
+    let told = &mut |done| told(ImportStage::Comparing, done, Some(rows));
+    let (tally, found) = read_back(record, &put, told)?;
     if found != writing.sha256 {
         return Err(ImportError::Differs { written: tally.all(), sha256: found });
     }
     record.finish(&tally)?;
-    Ok(Copied::of(&tally, found))
+    Ok(Copied::of(&tally, put.len(), found))
 }
 
 /// Rows that are written.
@@ -157,25 +185,13 @@ impl Writing {
     }
 }
 
-/// Reads all of a file. Answers how many rows it has, and their digest.
-fn read_through(file: &mut impl BufRead, told: &mut dyn FnMut(u64)) -> Result<(u64, String), FormError> {
-    let mut reader = Reader::new(file)?;
-    let mut rows: u64 = 0;
-    while reader.row()?.is_some() {
-        rows += 1;
-        if rows.is_multiple_of(BATCH.rows as u64) {
-            told(rows);
-        }
-    }
-    Ok((rows, reader.end.unwrap_or_default()))
-}
-
 fn read_back(
     record: &mut dyn RowDestination,
+    files: &[FileBeside],
     told: &mut dyn FnMut(u64),
 ) -> Result<(Tally, String), ImportError> {
     let mut source = record.source()?;
-    write_rows(&mut *source, io::sink(), told).map_err(|error| match error {
+    write_rows(&mut *source, files, io::sink(), told).map_err(|error| match error {
         ExportError::Store(error) => ImportError::Store(error),
         ExportError::Write(error) => ImportError::Unread(error),
     })

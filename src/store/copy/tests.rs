@@ -1,5 +1,7 @@
 //! Records that are copied, as every backend copies them; and what is refused of files.
 
+mod beside;
+mod checks;
 pub(in crate::store) mod filled;
 
 use std::io::Cursor;
@@ -12,6 +14,8 @@ use self::filled::fill;
 use super::import::{Batch, import_by};
 use super::*;
 use crate::store::{OpenError, RedbStore, Store, StoreError};
+
+pub(in crate::store) use self::checks::{assert_agrees, findings};
 
 /// Small ones, so that an import has many.
 const BATCH: Batch = Batch { rows: 40, bytes: 1_000_000 };
@@ -36,12 +40,12 @@ pub(in crate::store) fn filled_file() -> (PathBuf, TempDir) {
 
 pub(in crate::store) fn exported(mut record: WholeRecord) -> (Vec<u8>, Copied) {
     let mut file = Vec::new();
-    let copied = export_record(&mut record, &mut file, &mut |_, _| {}).unwrap();
+    let copied = export_record(&mut record, &[], &mut file, &mut |_, _| {}).unwrap();
     (file, copied)
 }
 
 pub(in crate::store) fn imported(file: &[u8], mut record: NewRecord) -> Result<Copied, ImportError> {
-    import_record(&mut Cursor::new(file), &mut record, &mut |_, _, _| {})
+    import_record(&mut Cursor::new(file), &mut record, None, &mut |_, _, _| {})
 }
 
 /// Adds so many batches, and fails then.
@@ -86,7 +90,7 @@ pub(in crate::store) fn imported_by_pieces(
 ) -> Copied {
     for cuts in 0..1_000 {
         let mut failing = Failing { record: open().0, left: cuts % 4 };
-        let done = import_by(BATCH, &mut Cursor::new(file), &mut failing, &mut |_, _, _| {});
+        let done = import_by(BATCH, &mut Cursor::new(file), &mut failing, None, &mut |_, _, _| {});
         drop(failing);
         match done {
             Ok(copied) => {

@@ -33,8 +33,8 @@ pub enum PostgresOpenError {
     Absent,
     /// A record is being imported there.
     #[error(
-        "the record in the database is imported only in part: run `portreeve store import` again with the same file, which goes \
-         on where it has ended, or begin anew in an empty database"
+        "the record in the database is imported only in part: run `portreeve store import` or `restore` again with the same \
+         file, which goes on where it has ended, or begin anew in an empty database"
     )]
     HalfImported,
     /// A record is imported only where there is none.

@@ -20,6 +20,7 @@ use self::postgres::{Database, PASSWORD};
 use super::{PostgresAddress, PostgresOpenError, PostgresStore, TlsFiles};
 use crate::store::contract::several_doors::TwoDoors;
 use crate::store::contract::{self, contract_tests, push, several_doors_tests};
+use crate::store::copy::tests::assert_agrees;
 use crate::store::sample::{alice, at, image, put, repository, tag};
 use crate::store::{Outcome, PageRequest, Sequence, Store, StoreError, Write};
 
@@ -174,7 +175,13 @@ async fn nothing_is_needed_that_distributed_engines_lack() {
     ));
     let store = open(&database);
     contract::lists::any_changes_come_to_what_a_naive_model_holds(Arc::clone(&store)).await;
-    contract::health::any_changes_come_to_what_a_look_at_everything_finds(open(&Database::create())).await;
+    let another = Database::create();
+    contract::health::any_changes_come_to_what_a_look_at_everything_finds(open(&another)).await;
+    for database in [&database, &another] {
+        let address = address(database);
+        let look = move || assert_agrees(PostgresStore::whole(&address).unwrap());
+        tokio::task::spawn_blocking(look).await.unwrap();
+    }
     assert_eq!(database.run("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"), "0\n");
 }
 

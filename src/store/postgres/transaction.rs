@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 pub(super) use self::beside::{SWEEP_ACTIVITY, SWEEP_CHECKPOINT, SWEEP_FINISHED, kind_column};
 use self::door_rows::{DOORS, beat_of, lease_of};
-pub(super) use self::finish::{Finished, JUDGE_ALL, MAXIMUM_EPOCHS};
+pub(super) use self::finish::{Finished, JUDGE_ALL, MAXIMUM_EPOCHS, NOT_NOTED, NOTED_WRONGLY};
 pub(super) use self::rows::intent_of;
 use self::rows::{HeldManifest, Rows};
 pub(super) use self::wanted::{Wanted, digest, intents, name, reference, tag};

@@ -54,8 +54,8 @@ pub enum OpenError {
     },
     /// A store that is being made of an exported record.
     #[error(
-        "the store {} is imported only in part: run `portreeve store import` again with the same file, which goes on where it \
-         has ended, or remove {} and begin anew",
+        "the store {} is imported only in part: run `portreeve store import` or `restore` again with the same file, which goes on \
+         where it has ended, or remove {} and begin anew",
         path.display(),
         path.display()
     )]

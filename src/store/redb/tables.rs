@@ -4,7 +4,7 @@
 //! Rows are JSON; indexes have all they need in their keys. Keys of several parts compare part by part, so that what
 //! belongs to one repository lies together in bytewise order.
 
-use redb::{ReadableTable, Table, TableDefinition};
+use redb::{Key, ReadOnlyTable, ReadTransaction, ReadableTable, Table, TableDefinition, TableError, Value};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -326,4 +326,16 @@ pub(super) fn stored_digest(text: &str) -> Result<Digest, Failure> {
 /// A repository name from a key.
 pub(super) fn stored_name(text: &str) -> Result<RepositoryName, Failure> {
     RepositoryName::parse(text).map_err(|cause| Failure::corrupt("repository key", cause))
+}
+
+/// A table that a file of an earlier program may lack.
+pub(super) fn optional<K: Key + 'static, V: Value + 'static>(
+    read: &ReadTransaction,
+    table: TableDefinition<'static, K, V>,
+) -> Result<Option<ReadOnlyTable<K, V>>, Failure> {
+    match read.open_table(table) {
+        Ok(table) => Ok(Some(table)),
+        Err(TableError::TableDoesNotExist(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }

@@ -2,6 +2,7 @@
 
 mod crash;
 mod damaged;
+mod derived;
 mod displaced;
 mod event_times;
 mod faults;

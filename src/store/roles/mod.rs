@@ -30,7 +30,7 @@ pub use self::numbers::Numbers;
 pub use self::pulls::Pulls;
 pub use self::records::Records;
 pub use self::sweep_state::SweepState;
-use super::StoreTrouble;
+use super::{StoreError, StoreTrouble, WholeRecord};
 
 /// The record of one registry, and all that is kept beside it.
 pub trait Store:
@@ -60,6 +60,14 @@ pub trait Store:
     /// no synchronous standby.
     fn is_lost_with_one_server(&self) -> bool {
         false
+    }
+
+    /// The whole record as it is now, of a store that only this process can read; nothing of one that others can open as well.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn whole(&self) -> Result<Option<WholeRecord>, StoreError> {
+        Ok(None)
     }
 
     /// Stops taking requests, finishes those that wait, and lets go of the medium. Blocks until that is done; a second call does

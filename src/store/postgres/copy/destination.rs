@@ -13,7 +13,7 @@ use super::inserts::inserts;
 use super::session::{Session, unusable};
 use super::source::Rows;
 use crate::store::StoreError;
-use crate::store::copy::{ImportState, Part, Row, RowDestination, RowSource, Tally};
+use crate::store::copy::{ImportState, Part, Row, RowDestination, RowSource, Tally, Telling};
 
 /// What a failing step answers that it attempted.
 const IMPORT_ROWS: &str = "take what is imported";
@@ -149,6 +149,10 @@ impl RowSource for Reading<'_> {
 
     fn expected(&mut self) -> Result<u64, StoreError> {
         self.0.expected()
+    }
+
+    fn check_derived(&mut self, tally: &Tally, telling: &mut Telling<'_>) -> Result<(), StoreError> {
+        self.0.check_derived(tally, telling)
     }
 }
 

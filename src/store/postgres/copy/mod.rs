@@ -1,6 +1,7 @@
 //! All rows of the database, to be read or to be made: `source` reads them, `destination` writes them by `inserts`, both in a
-//! `session` of their own.
+//! `session` of their own; `derived` looks whether what is kept beside them follows from them.
 
+mod derived;
 mod destination;
 mod inserts;
 mod session;

@@ -8,9 +8,10 @@ use super::super::failure::{Failure, NotThere, decode, number, stored};
 use super::super::query::{Query, Value, query, value};
 use super::super::ticket::Sums;
 use super::super::transaction::{SWEEP_CHECKPOINT, SWEEP_FINISHED, digest, name, reference, tag};
+use super::derived::check_derived;
 use super::session::Session;
 use crate::clock::Timestamp;
-use crate::store::copy::{Content, Part, Row, RowSource, Singles};
+use crate::store::copy::{Content, Part, Row, RowSource, Singles, Tally, Telling};
 use crate::store::{Epoch, Sequence, StoreError};
 
 /// What a failing step answers that it attempted.
@@ -191,6 +192,10 @@ impl<S: Borrow<Session> + Send> RowSource for Rows<S> {
 
     fn expected(&mut self) -> Result<u64, StoreError> {
         self.count().map_err(|failure| failure.into_error(READ))
+    }
+
+    fn check_derived(&mut self, tally: &Tally, telling: &mut Telling<'_>) -> Result<(), StoreError> {
+        check_derived(self.session.borrow(), tally, telling).map_err(|failure| failure.into_error(READ))
     }
 }
 

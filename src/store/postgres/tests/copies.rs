@@ -6,9 +6,11 @@ use super::postgres::Database;
 use super::{address, open};
 use crate::store::contract::push;
 use crate::store::copy::tests::filled::{fill, go_on, told};
-use crate::store::copy::tests::{exported, filled_file, imported, imported_by_pieces, run};
+use crate::store::copy::tests::{
+    assert_agrees, exported, filled_file, findings, imported, imported_by_pieces, run,
+};
 use crate::store::sample::image;
-use crate::store::{NewRecord, PostgresOpenError, PostgresStore, RedbStore, Store, WholeRecord};
+use crate::store::{FindingKind, NewRecord, PostgresOpenError, PostgresStore, RedbStore, Store, WholeRecord};
 
 fn whole(database: &Database) -> WholeRecord {
     PostgresStore::whole(&address(database)).unwrap()
@@ -132,4 +134,70 @@ fn an_export_tells_of_one_moment_while_doors_go_on() {
     assert_eq!(exported(record).0, before);
     assert_ne!(exported(whole(&database)).0, before);
     run(async { store.close() });
+}
+
+/// Each is found by the kind of what it does not agree with.
+const DAMAGES: [(FindingKind, &str); 24] = [
+    (FindingKind::Index, "UPDATE tags SET digest = digest || '0' WHERE tag = 'latest'"),
+    (FindingKind::Index, "UPDATE tags SET is_missing = NOT is_missing WHERE tag = 'latest'"),
+    (FindingKind::Index, "UPDATE repositories SET is_empty = NOT is_empty WHERE name = 'many'"),
+    (FindingKind::Index, "UPDATE repositories SET is_missing = NOT is_missing WHERE name = 'many'"),
+    (FindingKind::Index, "UPDATE manifests SET subject = NULL WHERE subject IS NOT NULL"),
+    (
+        FindingKind::Index,
+        "UPDATE events SET repository = 'else' WHERE sequence = (SELECT min(sequence) FROM events)",
+    ),
+    (
+        FindingKind::Index,
+        "UPDATE events SET time = time + 1 WHERE sequence = (SELECT min(sequence) FROM events)",
+    ),
+    (FindingKind::Index, "UPDATE intents SET repository = 'else'"),
+    (FindingKind::Index, "UPDATE hints SET number = number + 100"),
+    (FindingKind::Index, "UPDATE tombstones SET at = at + 1"),
+    (FindingKind::Index, "UPDATE tombstones SET digest = NULL WHERE digest IS NOT NULL"),
+    (FindingKind::Index, "UPDATE deleted_manifests SET size = size + 1"),
+    (FindingKind::Index, "UPDATE auth_events SET kind = 'policy'"),
+    (FindingKind::Index, "UPDATE images SET platform = 'plan9/mips'"),
+    (FindingKind::Index, "DELETE FROM children WHERE parent = (SELECT min(parent) FROM children)"),
+    (FindingKind::Index, "INSERT INTO children SELECT repository, parent, child, 0 FROM children"),
+    (FindingKind::Flaws, "DELETE FROM flaws"),
+    (FindingKind::Flaws, "INSERT INTO flaws VALUES ('untagged', 'many', 'sha256:0')"),
+    (FindingKind::Flaws, "UPDATE flaw_counts SET count = count + 1"),
+    (
+        FindingKind::RecordSums,
+        "UPDATE ledger SET content = replace(convert_from(content, 'UTF8'), '\"tags\":', '\"tags\":9')::bytea",
+    ),
+    (FindingKind::RecordSums, "DELETE FROM auth_events"),
+    (FindingKind::Days, "DELETE FROM events WHERE sequence = (SELECT min(sequence) FROM events)"),
+    (FindingKind::DanglingTag, "DELETE FROM manifests WHERE repository = 'many'"),
+    (FindingKind::BlobCount, "DELETE FROM blobs WHERE repository = 'a/b'"),
+];
+
+#[test]
+fn each_damage_in_the_database_is_found_and_told_by_its_kind() {
+    let (path, _directory) = filled_file();
+    let (file, _) = exported(RedbStore::whole(&path).unwrap());
+    let database = Database::create();
+    imported(&file, to_import(&database)).unwrap();
+    assert_agrees(whole(&database));
+    for (kind, sql) in DAMAGES {
+        database.run("CREATE SCHEMA kept");
+        for table in tables(&database) {
+            database.run(&format!("CREATE TABLE kept.{table} AS TABLE public.{table}"));
+        }
+        database.run(sql);
+        let found = findings(whole(&database));
+        assert!(found.iter().any(|finding| finding.kind == kind), "{sql}: {found:#?}");
+        for table in tables(&database) {
+            database.run(&format!("TRUNCATE public.{table}; INSERT INTO public.{table} TABLE kept.{table}"));
+        }
+        database.run("DROP SCHEMA kept CASCADE");
+        assert_agrees(whole(&database));
+    }
+}
+
+/// The tables of the record.
+fn tables(database: &Database) -> Vec<String> {
+    let told = database.run("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY tablename");
+    told.lines().map(str::to_owned).collect()
 }

@@ -48,6 +48,21 @@ pub(in crate::store::postgres) const JUDGE_ALL: &str = concat!(
     flaws_of_m!()
 );
 
+/// The flaws that are not noted, each with its place.
+pub(in crate::store::postgres) const NOT_NOTED: &str = concat!(
+    "SELECT repository || '@' || digest, kind FROM (SELECT f.kind, m.repository, m.digest FROM manifests m",
+    flaws_of_m!(),
+    "EXCEPT SELECT kind, repository, digest FROM flaws) n ORDER BY 1 LIMIT 1001"
+);
+
+/// The flaws that are noted of what has none, each with its place.
+pub(in crate::store::postgres) const NOTED_WRONGLY: &str = concat!(
+    "SELECT repository || '@' || digest, kind FROM (SELECT kind, repository, digest FROM flaws
+    EXCEPT SELECT f.kind, m.repository, m.digest FROM manifests m",
+    flaws_of_m!(),
+    ") n ORDER BY 1 LIMIT 1001"
+);
+
 /// Judges manifests of which the flaws may have changed: those that are named, and those to which they are children or subject.
 const JUDGE: &str = concat!(
     "

@@ -9,6 +9,7 @@ use super::super::failure::Failure;
 use super::super::file::{self, OpenError};
 use super::super::layout::{IMPORTING, LAYOUT, lay_out};
 use super::super::panics::{caught, dropped};
+use super::super::snapshot::Snapshot;
 use super::super::tables::{
     ACCOUNTS, BLOBS, DAYS, DELETED_MANIFESTS, DELETED_MANIFESTS_BY_AGE, EPOCHS, EVENT_TIMES, EVENTS,
     EVENTS_BY_REPOSITORY, HINTS, IMAGES, IMPORT, IMPORT_STATE, INTENTS, MANIFESTS, META, META_ACCEPTED,
@@ -131,8 +132,8 @@ impl RowDestination for NewFile {
 
     fn source(&mut self) -> Result<Box<dyn RowSource + '_>, StoreError> {
         let read = self.begun.as_ref().ok_or_else(|| Failure::Medium(Arc::new(NotBegun)));
-        let read = read.and_then(|begun| caught(|| Ok(begun.database.begin_read()?)));
-        Ok(Box::new(Rows::in_transaction(read.map_err(|failure| failure.into_error(IMPORT_ROWS))?)))
+        let read = read.and_then(|begun| caught(|| Ok(Snapshot(begun.database.begin_read()?))));
+        Ok(Box::new(Rows::in_snapshot(read.map_err(|failure| failure.into_error(IMPORT_ROWS))?)))
     }
 
     fn finish(&mut self, tally: &Tally) -> Result<(), StoreError> {

@@ -1,12 +1,14 @@
-//! All rows of the file, to be read or to be made: `source` reads them, `destination` writes them.
+//! All rows of the file, to be read or to be made: `source` reads them, `destination` writes them, `derived`
+//! looks whether what is kept beside them follows from them.
 
+mod derived;
 mod destination;
 mod source;
 
 use std::path::Path;
 
 use self::destination::NewFile;
-use self::source::Rows;
+pub(super) use self::source::Rows;
 use super::file::OpenError;
 use super::panics::caught;
 use super::{RedbStore, file};

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use redb::{
-    AccessGuard, Database, Key, ReadOnlyTable, ReadTransaction, ReadableDatabase as _,
-    ReadableTableMetadata as _, TableDefinition, TableError, Value,
+    AccessGuard, Database, ReadableDatabase as _, ReadableTableMetadata as _, TableDefinition, Value,
 };
 
 use super::super::READ;
@@ -16,11 +15,12 @@ use super::super::tables::{
     ACCOUNTS, BLOBS, DAYS, DELETED_MANIFESTS, EPOCHS, EVENTS, HINTS, IMAGES, INTENTS, MANIFESTS, META,
     META_ACCEPTED, META_AUTH_EVENT, META_HINT, META_IMAGES, META_SEQUENCE, REPOSITORIES, SWEEP,
     SWEEP_CHECKPOINT, SWEEP_FINISHED, SWEEP_MARKS, TAGS, TOMBSTONES, TwoKeys, auth_events, decode,
-    decode_document, decode_hint, number, stored_digest, stored_name, stored_reference, stored_tag,
+    decode_document, decode_hint, number, optional, stored_digest, stored_name, stored_reference, stored_tag,
     sweep_queue,
 };
+use super::derived::check_derived;
 use crate::clock::Timestamp;
-use crate::store::copy::{Content, Part, Row, RowSource, Singles};
+use crate::store::copy::{Content, Part, Row, RowSource, Singles, Tally, Telling};
 use crate::store::{AuthEventKind, Epoch, Sequence, StoreError};
 
 /// So many rows are answered at once, or of so many bytes.
@@ -28,7 +28,7 @@ const ROWS: usize = 10_000;
 const BYTES: usize = 4 * 1024 * 1024;
 
 /// All rows of one state of the file.
-pub(super) struct Rows {
+pub(in crate::store::redb) struct Rows {
     snapshot: Snapshot,
     /// Goes behind what reads it.
     _database: Option<Database>,
@@ -64,8 +64,8 @@ impl Rows {
     }
 
     /// Those of a file that stays open.
-    pub(super) const fn in_transaction(transaction: ReadTransaction) -> Self {
-        Self { snapshot: Snapshot(transaction), _database: None }
+    pub(in crate::store::redb) const fn in_snapshot(snapshot: Snapshot) -> Self {
+        Self { snapshot, _database: None }
     }
 
     fn read(&self, part: Part, behind: Option<&Row>) -> Result<Vec<Row>, Failure> {
@@ -298,21 +298,14 @@ impl RowSource for Rows {
     fn expected(&mut self) -> Result<u64, StoreError> {
         caught(|| self.count()).map_err(|failure| failure.into_error(READ))
     }
+
+    fn check_derived(&mut self, tally: &Tally, telling: &mut Telling<'_>) -> Result<(), StoreError> {
+        let looked = caught(|| check_derived(&self.snapshot.0, tally, telling));
+        looked.map_err(|failure| failure.into_error(READ))
+    }
 }
 
 /// The first number behind a row.
 fn first_behind(behind: Option<&Row>) -> u64 {
     behind.and_then(Row::number).map_or(0, |number| number.saturating_add(1))
-}
-
-/// A table that a file of an earlier program may lack.
-fn optional<K: Key + 'static, V: Value + 'static>(
-    read: &ReadTransaction,
-    table: TableDefinition<'static, K, V>,
-) -> Result<Option<ReadOnlyTable<K, V>>, Failure> {
-    match read.open_table(table) {
-        Ok(table) => Ok(Some(table)),
-        Err(TableError::TableDoesNotExist(_)) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
 }

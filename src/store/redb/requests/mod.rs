@@ -17,8 +17,10 @@ mod sweep_state;
 
 use std::sync::atomic::Ordering;
 
-use super::RedbStore;
-use crate::store::{Store, StoreTrouble};
+use super::copy::Rows;
+use super::panics::caught;
+use super::{READ, RedbStore};
+use crate::store::{Store, StoreError, StoreTrouble, WholeRecord};
 
 impl Store for RedbStore {
     fn is_writable(&self) -> bool {
@@ -27,6 +29,12 @@ impl Store for RedbStore {
 
     fn trouble(&self) -> Option<StoreTrouble> {
         self.shared.trouble()
+    }
+
+    fn whole(&self) -> Result<Option<WholeRecord>, StoreError> {
+        self.shared.check_open()?;
+        let snapshot = caught(|| self.shared.snapshot()).map_err(|failure| failure.into_error(READ))?;
+        Ok(Some(WholeRecord(Box::new(Rows::in_snapshot(snapshot)))))
     }
 
     fn close(&self) {
