@@ -183,7 +183,7 @@ impl Running {
         let socket = Socket::configured(config)?;
 
         let (background, stop) = (TaskTracker::new(), CancellationToken::new());
-        composition.run(&background, &stop).await;
+        composition.run(&background, &exchanges, &stop).await;
         let (reread, requests) = watch::channel(());
         background.spawn(reload::pass_on_hangups(hangup, reread, stop.clone()));
         auth.run(&background, &requests, &stop);

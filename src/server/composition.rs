@@ -161,11 +161,16 @@ impl Composition {
         self.feed.close();
     }
 
-    /// Starts everything but the sweeps, until told to stop.
-    pub(super) async fn run(&self, background: &TaskTracker, stop: &CancellationToken) {
+    /// Starts everything but the sweeps, until told to stop. `exchanges` counts those with clients.
+    pub(super) async fn run(
+        &self,
+        background: &TaskTracker,
+        exchanges: &TaskTracker,
+        stop: &CancellationToken,
+    ) {
         let (registry, store) = (&self.access.settings, &self.store);
         registry_access::read_clock(&self.engine.registry, registry).await;
-        self.engine.run(background, stop);
+        self.engine.run(background, exchanges, stop);
         background.spawn(watch_health(Arc::clone(&self.engine.registry), self.shows_itself, stop.clone()));
         background.spawn(clock_watch::watch_registry(
             registry.clone(),

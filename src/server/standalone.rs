@@ -33,7 +33,7 @@ impl Standalone {
         let socket = Socket::configured(config)?;
         let (background, stop) = (TaskTracker::new(), CancellationToken::new());
         let answering = socket.serve(web::socket_router(composition.web_state(None)), stop.clone())?;
-        composition.run(&background, &stop).await;
+        composition.run(&background, &TaskTracker::new(), &stop).await;
         background.spawn(answering);
         let (sweeper, stopped) = (Arc::clone(&composition.engine.sweeper), stop.clone());
         background.spawn(async move { sweeper.run(stopped).await });

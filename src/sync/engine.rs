@@ -136,8 +136,8 @@ impl SyncEngine {
         self.first_pass.subscribe()
     }
 
-    /// Starts everything but the sweeps, until told to stop.
-    pub fn run(&self, background: &TaskTracker, stop: &CancellationToken) {
+    /// Starts everything but the sweeps, until told to stop. `exchanges` counts those with clients.
+    pub fn run(&self, background: &TaskTracker, exchanges: &TaskTracker, stop: &CancellationToken) {
         background.spawn(self.take_part(stop.clone()));
         background.spawn(self.settle_unknown(stop.clone()));
         background.spawn(self.follow_hints(stop.clone()));
@@ -145,7 +145,7 @@ impl SyncEngine {
             (Arc::clone(&self.seen), Arc::clone(&self.store) as _, Arc::clone(&self.hints));
         background.spawn(compare_answers(seen, store, hints, stop.clone()));
         background.spawn(flush_pulls(Arc::clone(&self.pulls), Arc::clone(&self.store), stop.clone()));
-        background.spawn(self.read_images(stop.clone()));
+        background.spawn(self.read_images(exchanges.clone(), stop.clone()));
     }
 
     /// Shows other doors that this one lives, until told to stop.
@@ -167,11 +167,15 @@ impl SyncEngine {
     }
 
     /// Reads what images say of themselves, until told to stop.
-    pub fn read_images(&self, stop: CancellationToken) -> impl Future<Output = ()> + Send + use<> {
+    fn read_images(
+        &self,
+        exchanges: TaskTracker,
+        stop: CancellationToken,
+    ) -> impl Future<Output = ()> + Send + use<> {
         let lease = LeaseHolder::new(LeaseName::Images, Arc::clone(&self.membership));
         let writes = self.writes.clone();
-        let is_writing = move || !writes.is_empty();
-        read_images(Arc::clone(&self.store), Arc::clone(&self.registry), lease, is_writing, stop)
+        let is_serving = move || !(writes.is_empty() && exchanges.is_empty());
+        read_images(Arc::clone(&self.store), Arc::clone(&self.registry), lease, is_serving, stop)
     }
 
     /// Follows hints until told to stop.

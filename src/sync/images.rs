@@ -35,19 +35,19 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Between two parts of the history in which there was something to read, so that a registry has the most of its time for
 /// clients.
 const PAUSE: Duration = Duration::from_millis(250);
-/// The same while clients push.
-const PAUSE_FOR_WRITES: Duration = Duration::from_secs(2);
+/// The same while clients are served: what a registry is asked beside that, they wait for.
+const PAUSE_FOR_CLIENTS: Duration = Duration::from_secs(2);
 /// Between attempts at what failed.
 const PAUSES: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_mins(5)).with_jitter(0.5);
 /// How often a configuration is asked for that the registry, asked, does not give.
 const ATTEMPTS: u32 = 6;
 
-/// Reads what images say of themselves, until told to stop; more slowly while clients push. Dropped at any await it loses nothing but what has to be asked again.
+/// Reads what images say of themselves, until told to stop; more slowly while clients are served. Dropped at any await it loses nothing but what has to be asked again.
 pub async fn read_images(
     store: Arc<dyn Store>,
     registry: Arc<RegistryClient>,
     lease: LeaseHolder,
-    is_writing: impl Fn() -> bool + Send + Sync,
+    is_serving: impl Fn() -> bool + Send + Sync,
     stop: CancellationToken,
 ) {
     if registry.is_cache() {
@@ -60,7 +60,7 @@ pub async fn read_images(
             tokio::select! {
                 biased;
                 () = lease.lost() => {}
-                () = reader.read_for_ever(&is_writing) => {}
+                () = reader.read_for_ever(&is_serving) => {}
             }
         }
     };
@@ -99,7 +99,7 @@ enum Interrupted {
 }
 
 impl Reader {
-    async fn read_for_ever(&self, is_writing: &(impl Fn() -> bool + Send + Sync)) {
+    async fn read_for_ever(&self, is_serving: &(impl Fn() -> bool + Send + Sync)) {
         let (mut attempts, mut denials) = (0_u32, 0_u32);
         loop {
             let pause = match self.read_part(denials).await {
@@ -108,7 +108,7 @@ impl Reader {
                     if self.failures.worked() {
                         tracing::info!("what images say of themselves is read again");
                     }
-                    part.pause(is_writing())
+                    part.pause(is_serving())
                 }
                 Err(error) => {
                     attempts = attempts.saturating_add(1);
@@ -232,11 +232,11 @@ enum Part {
 }
 
 impl Part {
-    fn pause(self, is_writing: bool) -> Duration {
+    fn pause(self, is_serving: bool) -> Duration {
         match self {
             Self::Nothing => LOOK_EVERY,
             Self::NothingToRead => Duration::ZERO,
-            Self::Read if is_writing => PAUSE_FOR_WRITES,
+            Self::Read if is_serving => PAUSE_FOR_CLIENTS,
             Self::Read => PAUSE,
         }
     }
