@@ -54,7 +54,8 @@ struct Options {
     /// How long each of five turns lasts.
     #[arg(long, default_value_t = 2.0, value_name = "N")]
     seconds: f64,
-    /// How many repositories there are where lists are asked for; the registry that is swept has as many, of ten tags each.
+    /// How many repositories of ten tags the registry has that is swept; where lists are asked for there is a tenth of them, of a
+    /// hundred tags each.
     #[arg(long, default_value_t = 10_000, value_name = "N")]
     repositories: usize,
     /// Measure this only; may be given several times.
@@ -117,7 +118,7 @@ fn run(options: &Options) -> Result<(), Fault> {
             writes::measure(&server, turn).await?;
         }
         if wanted(Measure::Answers) {
-            answers::measure(&server, options.repositories, turn).await?;
+            answers::measure(&server, options.repositories / 10, turn).await?;
         }
         if wanted(Measure::Sweeps) {
             sweeps::measure(&server, options.repositories).await?;
