@@ -52,6 +52,8 @@ pub struct Service {
     request_ids: RequestIds,
     pub(super) exchanges: TaskTracker,
     pub(super) metrics: Arc<RequestMetrics>,
+    /// Whether the door knows by itself to what a tag points.
+    pub(super) answers_tags: bool,
 }
 
 /// What the door's logic is put together from.
@@ -74,6 +76,8 @@ pub struct ServiceParts {
     pub trusted_proxies: Vec<IpNet>,
     /// Counts the exchanges that run.
     pub exchanges: TaskTracker,
+    /// Whether the door knows by itself to what a tag points.
+    pub answers_tags: bool,
 }
 
 impl Service {
@@ -89,6 +93,7 @@ impl Service {
             seal,
             trusted_proxies,
             exchanges,
+            answers_tags,
         } = parts;
         Self {
             pipeline: Arc::new(pipeline),
@@ -103,6 +108,7 @@ impl Service {
             request_ids: RequestIds::new(&trusted_proxies),
             exchanges,
             metrics: Arc::new(RequestMetrics::new()),
+            answers_tags,
         }
     }
 

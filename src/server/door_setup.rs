@@ -76,6 +76,7 @@ pub(super) fn build(
         seal: Arc::clone(&auth.seal),
         trusted_proxies: shares.connections.trusted_proxies.clone(),
         exchanges: exchanges.clone(),
+        answers_tags: config.registry.is_exclusive && config.answers.from == AnswersFrom::Record,
     });
     let tls = certificates.map(Certificates::server_configuration).transpose()?;
     let threads = config.server.threads.get();

@@ -10,6 +10,7 @@ use http::header::{
     TRAILER, TRANSFER_ENCODING, UPGRADE, USER_AGENT,
 };
 use http::{HeaderMap, HeaderValue, Method, Uri, Version};
+use memchr::memmem;
 use pingora_http::RequestHeader;
 
 /// The longest ordinary head, in bytes.
@@ -46,6 +47,18 @@ pub(super) fn progress(bytes: &[u8]) -> Progress {
         }
     }
     if bytes.len() < MOST_BYTES { Progress::Unfinished } else { Progress::Other }
+}
+
+/// Whether the door surely knows no answer to what this head asks for: to blobs only the registry has, and, unless the door
+/// `answers_tags`, to manifests under a tag. Such a head need not be read here.
+pub(super) fn is_of_the_registry(bytes: &[u8], answers_tags: bool) -> bool {
+    let mut words = bytes.splitn(3, |byte| *byte == b' ');
+    let target = words.nth(1).unwrap_or_default();
+    let is_under_tag = || {
+        // A digest has a colon, a tag has none.
+        memmem::rfind(target, b"/manifests/").is_some_and(|at| !target[at..].contains(&b':'))
+    };
+    memmem::find(target, b"/blobs/").is_some() || (!answers_tags && is_under_tag())
 }
 
 /// Reads a whole head; none if it is not ordinary.
@@ -85,12 +98,11 @@ fn name_of(text: &str) -> Option<HeaderName> {
     usual.cloned().or_else(|| HeaderName::from_bytes(text.as_bytes()).ok())
 }
 
-/// Whether a target is a path in visible ASCII that the door may know an answer to: blobs only the registry has.
+/// Whether a target is a path in visible ASCII.
 fn is_ordinary_target(target: &str) -> bool {
     target.starts_with('/')
         && !target.starts_with("//")
         && target.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#')
-        && !target.contains("/blobs/")
 }
 
 /// Whether a header neither frames a body nor is about the connection, other than to keep it.

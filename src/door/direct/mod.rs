@@ -94,8 +94,10 @@ impl DirectWay<'_> {
             }
             match head::progress(&bytes) {
                 head::Progress::Unfinished => {}
-                head::Progress::Whole => return Beginning::Head(bytes.freeze()),
-                head::Progress::Other => return Beginning::Other(bytes.freeze()),
+                head::Progress::Whole if !head::is_of_the_registry(&bytes, self.service.answers_tags) => {
+                    return Beginning::Head(bytes.freeze());
+                }
+                head::Progress::Whole | head::Progress::Other => return Beginning::Other(bytes.freeze()),
             }
         }
     }

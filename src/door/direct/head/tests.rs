@@ -75,7 +75,6 @@ fn ordinary_heads_are_read_and_no_others() {
     let read = HEADS.map(|head| ordinary(head.as_bytes()).is_some());
     assert_eq!(read, std::array::from_fn(|place| place < 6));
     for (head, is_ordinary) in [
-        ("GET /v2/a/blobs/sha256:0 HTTP/1.1\r\nHost: a\r\n\r\n", false),
         ("GET // HTTP/1.1\r\nHost: a\r\n\r\n", false),
         ("GET /a#b HTTP/1.1\r\nHost: a\r\n\r\n", false),
         ("GET /a HTTP/1.1\r\n\r\n", false),
@@ -89,6 +88,25 @@ fn ordinary_heads_are_read_and_no_others() {
     ] {
         assert_eq!(ordinary(head.as_bytes()).is_some(), is_ordinary, "{head:?}");
     }
+}
+
+#[test]
+fn what_only_the_registry_has_is_not_read_here() {
+    for (target, without_tags, with_tags) in [
+        ("/v2/a/blobs/sha256:0", true, true),
+        ("/v2/a/manifests/latest", true, false),
+        ("/v2/a/manifests/manifests/v1?x=y", true, false),
+        ("/v2/a/manifests/sha256:00ff", false, false),
+        ("/v2/a/tags/list", false, false),
+        ("/v2/", false, false),
+        ("/api/v1/manifests?repository=a&tag=b", false, false),
+        ("", false, false),
+    ] {
+        let head = format!("GET {target} HTTP/1.1\r\nHost: a:5000\r\n\r\n");
+        let found = [false, true].map(|answers_tags| is_of_the_registry(head.as_bytes(), answers_tags));
+        assert_eq!(found, [without_tags, with_tags], "{target}");
+    }
+    assert!(!is_of_the_registry(b"", false) && !is_of_the_registry(b"GET", true));
 }
 
 #[test]
