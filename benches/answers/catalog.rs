@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::Fault;
 use crate::door::{Door, House, used};
 use crate::load;
+use crate::median::median;
 use crate::scripted::{self, Holdings, name};
 
 /// How many repositories the smaller record has.
@@ -118,9 +119,7 @@ impl<'a> Asked<'a> {
 
     /// The median of its turns.
     fn rate(&self) -> f64 {
-        let mut rates = self.rates.clone();
-        rates.sort_by(f64::total_cmp);
-        rates.get(rates.len() / 2).copied().unwrap_or(f64::NAN)
+        median(self.rates.clone())
     }
 
     fn tell(&self, target: f64) {

@@ -17,6 +17,8 @@ mod door;
 mod followers;
 #[path = "../support/load.rs"]
 mod load;
+#[path = "../support/median.rs"]
+mod median;
 #[path = "../support/scripted.rs"]
 mod scripted;
 

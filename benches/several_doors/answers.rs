@@ -5,9 +5,10 @@ use std::time::Duration;
 use portreeve::oci::{Digest, MANIFEST_ACCEPT};
 
 use crate::door::{Door, House, used};
+use crate::median::median;
 use crate::postgres::Server;
 use crate::scripted::{self, Holdings, manifest, name};
-use crate::{Fault, load, median, shared};
+use crate::{Fault, load, shared};
 
 const ROUNDS: usize = 5;
 /// How many tags each repository has: as many as a page.

@@ -23,6 +23,8 @@ mod filled;
 #[path = "../support/load.rs"]
 #[allow(dead_code, reason = "other benchmarks want more of it")]
 mod load;
+#[path = "../support/median.rs"]
+mod median;
 #[path = "../../tests/support/postgres.rs"]
 #[allow(
     dead_code,
@@ -130,9 +132,4 @@ fn run(options: &Options) -> Result<(), Fault> {
 /// How doors find a database.
 fn shared(database: &Database) -> SharedDatabase {
     SharedDatabase { url: database.url(), password: PASSWORD.to_owned() }
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }

@@ -13,9 +13,10 @@ use tokio::task::JoinSet;
 use crate::door::{Door, House, used};
 use crate::filled::{self, Filled};
 use crate::load::{CONNECTIONS, Connection};
+use crate::median::median;
 use crate::postgres::Server;
 use crate::scripted::{self, Holdings};
-use crate::{Fault, median, shared};
+use crate::{Fault, shared};
 
 const ROUNDS: usize = 5;
 const DOORS: usize = 3;

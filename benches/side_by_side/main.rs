@@ -19,6 +19,8 @@ mod http;
 mod interruption;
 mod load;
 mod measure;
+#[path = "../support/median.rs"]
+mod median;
 mod memory;
 mod opening;
 mod process;

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::Fault;
 use crate::load::Done;
+use crate::median::median;
 use crate::proxies::{Proxy, Way};
 
 /// How often each way has its turn.
@@ -118,9 +119,4 @@ fn summary(way: Way, rounds: &[Round]) -> Figures {
         failed: rounds.iter().map(|round| round.done.failed).sum(),
         failure: rounds.iter().find_map(|round| round.done.failure.clone()),
     }
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }

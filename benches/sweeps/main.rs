@@ -16,6 +16,8 @@ mod door;
 #[path = "../support/filled.rs"]
 mod filled;
 mod measures;
+#[path = "../support/median.rs"]
+mod median;
 #[path = "../support/scripted.rs"]
 mod scripted;
 

@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 
 use crate::door::{Door, House, used};
 use crate::filled::{BLOB, Filled, manifest, name};
+use crate::median::median;
 use crate::{Fault, client, scripted};
 
 /// As many questions at once as the door asks at most by default.
@@ -199,9 +200,4 @@ pub async fn behind() -> Result<(), Fault> {
         median(taken)
     );
     Ok(())
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(0.0)
 }

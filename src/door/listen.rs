@@ -318,9 +318,9 @@ impl Worker {
 
     /// HTTP/1.1 without TLS: each request on the direct way, or by pingora.
     async fn plain_http1(&self, mut stream: ClientStream, connection: &Arc<ClientConnection>, peer: IpAddr) {
+        let (leaving, stopping) = (self.shared.leaving.subscribe(), self.shared.stopping.subscribe());
+        let mut way = DirectWay { service: &self.service, connection, peer, leaving, stopping };
         loop {
-            let (leaving, stopping) = (self.shared.leaving.subscribe(), self.shared.stopping.subscribe());
-            let mut way = DirectWay { service: &self.service, connection, peer, leaving, stopping };
             let decided = match way.serve(&mut stream).await {
                 Next::Pingora(decided) => decided,
                 Next::Closed => return Shutdown::shutdown(&mut stream).await,

@@ -19,6 +19,16 @@ pub(super) enum Output {
     Json,
 }
 
+impl Output {
+    /// How it is written to standard output.
+    pub(super) fn format(self) -> OutputFormat {
+        match self {
+            Self::Table => OutputFormat::Table { is_terminal: io::stdout().is_terminal() },
+            Self::Json => OutputFormat::Json,
+        }
+    }
+}
+
 /// How a command answers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Args)]
 pub(super) struct OutputArguments {
@@ -131,11 +141,8 @@ pub(super) fn show_events(config: &Config, arguments: EventArguments, output: Ou
     let EventArguments { follow, repository, tag, user, kind, since } = arguments;
     let given = [("repository", repository), ("tag", tag), ("user", user), ("kind", kind), ("since", since)];
     let filters = given.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
-    let format = match output {
-        Output::Table => OutputFormat::Table { is_terminal: io::stdout().is_terminal() },
-        Output::Json => OutputFormat::Json,
-    };
-    let shown = server::show_events(config, &WantedEvents { filters, follow }, format, &mut io::stdout());
+    let wanted = WantedEvents { filters, follow };
+    let shown = server::show_events(config, &wanted, output.format(), &mut io::stdout());
     match shown {
         Err(RecordCommandError::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         shown => shown.map_err(|error| Failure::new(FAILURE, &error)),
@@ -144,10 +151,7 @@ pub(super) fn show_events(config: &Config, arguments: EventArguments, output: Ou
 
 fn show_record(config: &Config, query: &RecordQuery, output: Output) -> Result<(), Failure> {
     let stdout = io::stdout();
-    let format = match output {
-        Output::Table => OutputFormat::Table { is_terminal: stdout.is_terminal() },
-        Output::Json => OutputFormat::Json,
-    };
+    let format = output.format();
     let mut out = BufWriter::new(stdout.lock());
     let shown = server::show_record(config, query, format, &mut out);
     let flushed = shown.and_then(|()| match out.flush() {

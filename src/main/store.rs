@@ -1,11 +1,11 @@
 //! `portreeve store` on the command line.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 
 use clap::Subcommand;
 use portreeve::config::Config;
-use portreeve::server::{self, OutputFormat, StoreCommandError};
+use portreeve::server::{self, StoreCommandError};
 
 use super::record::{Output, OutputArguments};
 use super::{FAILURE, Failure, MISCONFIGURED};
@@ -55,11 +55,7 @@ pub(super) fn store(config: &Config, command: StoreCommand) -> Result<(), Failur
 }
 
 fn check(config: &Config, output: Output) -> Result<(), Failure> {
-    let format = match output {
-        Output::Table => OutputFormat::Table { is_terminal: io::stdout().is_terminal() },
-        Output::Json => OutputFormat::Json,
-    };
-    let agrees = server::check_store(config, format, &mut io::stdout()).map_err(failure)?;
+    let agrees = server::check_store(config, output.format(), &mut io::stdout()).map_err(failure)?;
     if agrees { Ok(()) } else { Err(Failure::new(FAILURE, &"Not everything in the record agrees.")) }
 }
 

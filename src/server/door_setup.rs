@@ -76,7 +76,7 @@ pub(super) fn build(
         seal: Arc::clone(&auth.seal),
         trusted_proxies: shares.connections.trusted_proxies.clone(),
         exchanges: exchanges.clone(),
-        answers_tags: config.registry.is_exclusive && config.answers.from == AnswersFrom::Record,
+        answers_tags: parts.answering.is_exclusive && parts.answering.is_from_record,
     });
     let tls = certificates.map(Certificates::server_configuration).transpose()?;
     let threads = config.server.threads.get();

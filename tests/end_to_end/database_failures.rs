@@ -19,8 +19,9 @@ use crate::support::door::{Door, DoorBuilder};
 use crate::support::http::http_client;
 use crate::support::image::Image;
 use crate::support::postgres::PASSWORD;
-use crate::support::pushing::Pushing;
+use crate::support::pushing::{Pushing, assert_recorded};
 use crate::support::registry::Registry;
+use crate::support::state::{assert_in_step, assert_nothing_is_asked_about};
 use crate::support::wait::until_seen;
 
 const SOON: Duration = Duration::from_secs(30);
@@ -82,6 +83,16 @@ async fn assert_heals(pushing: &Pushing) {
     pushing.until_acknowledged(1).await;
     say("healing", begun);
     pushing.until_acknowledged(40).await;
+}
+
+/// The same, and then nothing that was acknowledged is missing, and record and registry are equal.
+async fn assert_heals_whole(door: &Door, registry: &Registry, pushing: Pushing) {
+    assert_heals(&pushing).await;
+    until_ready(door, StatusCode::OK).await;
+    let acknowledged = pushing.stop().await;
+    assert_nothing_is_asked_about(&door.url(), SOON).await;
+    assert_in_step(&door.url(), &registry.url(), SOON).await;
+    assert_recorded(door, acknowledged).await;
 }
 
 /// Waits until the door says of itself whether it is ready.

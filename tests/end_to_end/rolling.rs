@@ -7,14 +7,13 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use reqwest::header::ACCEPT;
 use reqwest::{Client, StatusCode};
-use tempfile::TempDir;
 
-use crate::support::door::{Door, DoorBuilder};
+use crate::database_failures::door;
 use crate::support::engine::Engine;
 use crate::support::haproxy::Proxy;
 use crate::support::http::client_builder;
 use crate::support::image::{Image, digest};
-use crate::support::postgres::{Database, PASSWORD};
+use crate::support::postgres::Database;
 use crate::support::registry::Registry;
 use crate::support::state::assert_in_step;
 use crate::support::wait::until_seen;
@@ -29,18 +28,6 @@ const ROLLS: usize = 1;
 
 fn client() -> Client {
     client_builder().build().unwrap()
-}
-
-/// Doors that share a database, each on a directory of its own.
-fn door(registry: &Registry, database: &Database, files: &TempDir, name: &str) -> DoorBuilder {
-    let password = files.path().join("password");
-    std::fs::write(&password, PASSWORD).unwrap();
-    Door::builder(registry.url())
-        .set("STORE__URL", database.url())
-        .set("STORE__PASSWORD_FILE", password.to_str().unwrap())
-        .set("SERVER__SOCKET", files.path().join(name).to_str().unwrap())
-        .set("SERVER__LAME_DUCK", LAME_DUCK)
-        .set("PLUGINS__CLIENT_ADDRESS__TRUSTED_PROXIES", "[\"127.0.0.1/32\"]")
 }
 
 /// Clients that push, pull and ask without a pause, and whom no failure is hidden from.
@@ -111,18 +98,7 @@ async fn push_and_pull(client: &Client, url: &str, number: usize, round: u64) {
     let pulled = client.get(format!("{url}/v2/{repository}/blobs/{}", digest(&blob))).send().await.unwrap();
     assert_eq!(pulled.status(), StatusCode::OK);
     assert!(pulled.bytes().await.unwrap() == blob);
-    for (digest, bytes) in &image.blobs {
-        let begun = client.post(format!("{url}/v2/{repository}/blobs/uploads/?digest={digest}"));
-        let sent = begun.body(bytes.clone()).send().await.unwrap();
-        if sent.status() == StatusCode::ACCEPTED {
-            let location = sent.headers()["location"].to_str().unwrap().to_owned();
-            let separator = if location.contains('?') { '&' } else { '?' };
-            let put = client.put(format!("{location}{separator}digest={digest}")).body(bytes.clone());
-            assert_eq!(put.send().await.unwrap().status(), StatusCode::CREATED);
-        } else {
-            assert_eq!(sent.status(), StatusCode::CREATED);
-        }
-    }
+    image.push_blobs(url, &repository).await;
     let tag = format!("t{round}");
     let put = image.put_by(client, url, &repository, &tag).await.unwrap();
     assert_eq!(put.status(), StatusCode::CREATED);
@@ -142,7 +118,13 @@ async fn no_request_fails_while_three_doors_are_stopped_and_started_one_by_one()
     let files = tempfile::tempdir().unwrap();
     let mut doors = Vec::new();
     for name in ["one", "two", "three"] {
-        doors.push(door(&registry, &database, &files, name).start().await);
+        doors.push(
+            door(&registry, &database.url(), &files, name)
+                .set("SERVER__LAME_DUCK", LAME_DUCK)
+                .set("PLUGINS__CLIENT_ADDRESS__TRUSTED_PROXIES", "[\"127.0.0.1/32\"]")
+                .start()
+                .await,
+        );
     }
     let proxy = Proxy::start(&doors).await;
     let engine = Engine::start().await;

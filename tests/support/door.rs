@@ -17,8 +17,8 @@ use super::port;
 use super::postgres::{self, Database};
 use super::wait::{PAUSE, until};
 
-/// How long the door may take to be ready, on a machine that is busy.
-const START: Duration = Duration::from_secs(30);
+/// How long the door may take to be ready.
+const START: Duration = Duration::from_secs(10);
 /// How long its log may take.
 const SOON: Duration = Duration::from_secs(20);
 

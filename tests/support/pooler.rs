@@ -24,16 +24,25 @@ until grep -q 'process up' log 2>/dev/null; do
 done
 echo ready
 cat >/dev/null
-kill -QUIT "$pooler" 2>/dev/null || true
+# A shell has what it runs in the background ignore SIGQUIT.
+kill -TERM "$pooler"
+wait "$pooler" || true
 "#;
 
-/// A running one. It ends when this is dropped.
+/// A running one. It has ended when this was dropped.
 pub struct Pooler {
     directory: TempDir,
     url: String,
     /// When it is closed, the pooler ends.
-    _input: ChildStdin,
-    _life: Child,
+    input: Option<ChildStdin>,
+    life: Child,
+}
+
+impl Drop for Pooler {
+    fn drop(&mut self) {
+        self.input = None;
+        let _ = self.life.wait();
+    }
 }
 
 impl Pooler {
@@ -44,10 +53,10 @@ impl Pooler {
 
     /// One with more lines of `pgbouncer.ini`.
     pub fn with(database: &Database, settings: &str) -> Self {
-        let url = database.url();
-        let (rest, server) = url.split_once("?host=").unwrap();
+        let socket = database.socket();
         let directory = tempfile::tempdir().unwrap();
-        let (place, port) = (directory.path().display(), database.port());
+        let (place, server) = (directory.path().display(), socket.parent().unwrap().display());
+        let port = database.port();
         // Fewer connections than doors have, so that each of them serves many.
         let configuration = format!(
             "[databases]\n* = host={server} port={port}\n[pgbouncer]\npool_mode = transaction\ndefault_pool_size = 4\n\
@@ -76,8 +85,8 @@ impl Pooler {
             said, "ready\n",
             "PgBouncer did not start; is Debian's package pgbouncer installed? {log}"
         );
-        let url = format!("{rest}?host={place}");
-        Self { directory, url, _input: input, _life: life }
+        let url = format!("postgres://{USER}@/{}?host={place}", database.name());
+        Self { directory, url, input: Some(input), life }
     }
 
     /// The URL of the database by way of it, for somebody who has the password.

@@ -113,6 +113,7 @@ pub struct Checked {
 pub(in crate::store) struct Telling<'a> {
     told: &'a mut dyn FnMut(CheckNews) -> ControlFlow<()>,
     pub(super) checked: Checked,
+    /// About how many rows there are.
     pub(super) expected: u64,
 }
 

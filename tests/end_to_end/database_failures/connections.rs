@@ -5,12 +5,11 @@ use std::sync::Arc;
 
 use reqwest::StatusCode;
 
-use super::{SOON, assert_heals, assert_refuses, assert_serves_on, door, until_ready};
+use super::{SOON, assert_heals_whole, assert_refuses, assert_serves_on, door, until_ready};
 use crate::support::image::Image;
 use crate::support::postgres::{Database, Extras, PASSWORD, Server, USER};
-use crate::support::pushing::{Pushing, assert_recorded};
+use crate::support::pushing::Pushing;
 use crate::support::registry::Registry;
-use crate::support::state::{assert_in_step, assert_nothing_is_asked_about};
 use crate::support::wait::until;
 
 /// Others that have connections, and do nothing. They let go of them when this is dropped.
@@ -82,10 +81,5 @@ async fn a_door_that_gets_no_connection_refuses_and_serves_on_and_heals_and_one_
     until_ready(&first, StatusCode::SERVICE_UNAVAILABLE).await;
 
     drop((others, more));
-    assert_heals(&pushing).await;
-    until_ready(&first, StatusCode::OK).await;
-    let acknowledged = pushing.stop().await;
-    assert_nothing_is_asked_about(&first.url(), SOON).await;
-    assert_in_step(&first.url(), &registry.url(), SOON).await;
-    assert_recorded(&first, acknowledged).await;
+    assert_heals_whole(&first, &registry, pushing).await;
 }

@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use reqwest::StatusCode;
 
-use super::{SOON, assert_heals, assert_refuses, assert_serves_on, door, until_ready};
+use super::{SOON, assert_heals_whole, assert_refuses, assert_serves_on, door, until_ready};
 use crate::support::disk::Disk;
 use crate::support::image::Image;
 use crate::support::postgres::{self, Extras, USER};
-use crate::support::pushing::{Pushing, assert_recorded, put};
+use crate::support::pushing::{Pushing, put};
 use crate::support::registry::Registry;
-use crate::support::state::{assert_in_step, assert_nothing_is_asked_about};
 use crate::support::wait::{until, until_seen};
 
 /// What becomes of the server that has no room.
@@ -77,10 +76,5 @@ async fn fill_and_clear(fate: Server) {
     if !server.is_running() {
         server.restart();
     }
-    assert_heals(&pushing).await;
-    until_ready(&door, StatusCode::OK).await;
-    let acknowledged = pushing.stop().await;
-    assert_nothing_is_asked_about(&door.url(), SOON).await;
-    assert_in_step(&door.url(), &registry.url(), SOON).await;
-    assert_recorded(&door, acknowledged).await;
+    assert_heals_whole(&door, &registry, pushing).await;
 }

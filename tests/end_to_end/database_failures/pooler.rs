@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use reqwest::StatusCode;
 
-use super::{SOON, assert_heals, assert_refuses, assert_serves_on, door, until_ready};
+use super::{assert_heals_whole, assert_refuses, assert_serves_on, door, until_ready};
 use crate::support::image::Image;
 use crate::support::pooler::Pooler;
 use crate::support::postgres::{Extras, Server};
-use crate::support::pushing::{Pushing, assert_recorded};
+use crate::support::pushing::Pushing;
 use crate::support::registry::Registry;
-use crate::support::state::{assert_in_step, assert_nothing_is_asked_about};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_door_behind_a_pooler_refuses_and_serves_on_while_the_database_is_gone_and_heals() {
@@ -30,11 +29,6 @@ async fn a_door_behind_a_pooler_refuses_and_serves_on_while_the_database_is_gone
     until_ready(&door, StatusCode::SERVICE_UNAVAILABLE).await;
 
     server.restart();
-    assert_heals(&pushing).await;
-    until_ready(&door, StatusCode::OK).await;
-    let acknowledged = pushing.stop().await;
-    assert_nothing_is_asked_about(&door.url(), SOON).await;
-    assert_in_step(&door.url(), &registry.url(), SOON).await;
-    assert_recorded(&door, acknowledged).await;
+    assert_heals_whole(&door, &registry, pushing).await;
     assert!(!pooler.log().contains("unsupported"), "{}", pooler.log());
 }

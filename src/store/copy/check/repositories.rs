@@ -90,7 +90,9 @@ impl Look<'_> {
             Some(Row::Repository { row, .. }) => Some(row.clone()),
             _ => None,
         };
-        let passes = row.as_ref().map_or(0, |row| row.manifests) / self.remembered + 1;
+        // What is kept may be wrong. No repository has more manifests than the record has rows.
+        let manifests = row.as_ref().map_or(0, |row| row.manifests).min(walk.telling.expected);
+        let passes = manifests / self.remembered + 1;
         let begin =
             [places.manifests.place(), places.tags.place(), places.blobs.place(), places.images.place()];
         let mut found = RepositoryRow::default();

@@ -4,14 +4,13 @@
 use std::io::{Read, Write as _};
 use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use secrecy::SecretString;
 use tempfile::TempDir;
 
-use super::postgres::{Database, PASSWORD};
+use super::postgres::{Database, PASSWORD, USER};
 use super::{PostgresAddress, PostgresStore, TlsFiles, numbers_of_events, wait_until_writable};
 use crate::store::contract::push;
 use crate::store::sample::{alice, at, image, repository, tag};
@@ -40,14 +39,11 @@ struct Between {
 
 impl Between {
     fn of(database: &Database) -> Self {
-        let url = database.url();
-        let (rest, server) = url.split_once("?host=").unwrap();
         let directory = tempfile::tempdir().unwrap();
         let listener = UnixListener::bind(directory.path().join(SOCKET)).unwrap();
-        let url = format!("{rest}?host={}", directory.path().display());
+        let url = format!("postgres://{USER}@/{}?host={}", database.name(), directory.path().display());
         let (fate, is_shut) = (Arc::new(Mutex::new(Fate::Passed)), Arc::new(AtomicBool::new(false)));
-        let (server, fates, shut) =
-            (PathBuf::from(server).join(SOCKET), Arc::clone(&fate), Arc::clone(&is_shut));
+        let (server, fates, shut) = (database.socket(), Arc::clone(&fate), Arc::clone(&is_shut));
         // It ends with the test's process.
         std::thread::spawn(move || {
             for client in listener.incoming() {
